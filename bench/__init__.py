@@ -1,2 +1,2 @@
-"""The load generator. A *scenario* (`scenarios/`) plans a run on a *population* of accounts and chats; *workers*
-(`load/`) carry out its tasks; `measurement/` starts the system and gathers one result. Begin with `cli.py`."""
+"""The load generator. A *measurement* plans who does what on the measured *system*; workers put the *load* on it,
+each by a *run* of its task; a *report* shows the result. Begin with `cli.py`."""

@@ -1,4 +1,4 @@
-"""`dragoman bench`: its commands and options. Implementations are imported only when a command runs."""
+"""`dragoman bench`: its commands and options."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
+
+from bench.capacity.cost_measurement import CostOptions, measure_costs
+from bench.capacity.tables import USERS, costs_table, habits_table, limits_table, needs_table, read, supposed
+from bench.command_runner import Measurement, OutputPaths, TargetSpec, complete, run, run_and_report
+from bench.growth.measurement import GrowthPlan, RunOptions, run_growth
+from bench.load.plan import Load
+from bench.measurements import changes, connect, history, idle, mixed, overload, pairs, reconnect_storm
+from bench.system.system import SystemSize
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,20 +85,18 @@ def _dialects(*default: str) -> Callable[[F], F]:
     )  # fmt: skip
 
 
-def _run(scenario: Any, given: dict[str, Any]) -> None:
-    from bench.measurement.command_runner import OutputPaths, TargetSpec, run
-
+def _run(measurement: Measurement, given: dict[str, Any]) -> None:
     spec = TargetSpec(given["addresses"], given["data"], _size(given), given["settings"])
-    sys.exit(run(spec, OutputPaths(given["json"], given["html"]), scenario))
+    sys.exit(run(spec, OutputPaths(given["json"], given["html"]), measurement))
 
 
-def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
-    """`choice`: the options tuple of the scenario; its fields are names of command options."""
+def _run_chosen(measurement: Any, choice: Any, given: dict[str, Any]) -> None:
+    """`choice`: the options tuple of the measurement; its fields are names of command options."""
     chosen = choice(**{name: given[name] for name in choice._fields})
-    _run(lambda target, show: scenario(target, show, chosen), given)
+    _run(lambda target, show: measurement(target, show, chosen), given)
 
 
-@bench.command()
+@bench.command("pairs")
 @_common
 @_time
 @_talk
@@ -98,10 +105,8 @@ def _run_chosen(scenario: Any, choice: Any, given: dict[str, Any]) -> None:
 @click.option(
     "--window", type=_POSITIVE, default=8, show_default=True, help="Messages in flight by user (closed loop)."
 )
-def pairs(**given: Any) -> None:
+def _pairs(**given: Any) -> None:
     """Users send messages in pairs."""
-    from bench.scenarios import pairs
-
     users = given["people"] // 2 * 2
     options = pairs.ConversationOptions(users, given["dialects"], given["processes"], rest=given["rest"])
     _run(lambda target, show: pairs.pairs(target, show, options, _load(given)), given)
@@ -117,8 +122,6 @@ def pairs(**given: Any) -> None:
 @click.option("--window", type=_POSITIVE, default=2, show_default=True, help="Messages in flight (closed loop).")
 def group(**given: Any) -> None:
     """Some members of a group send; all receive."""
-    from bench.scenarios import pairs
-
     options = pairs.ConversationOptions(
         given["people"], given["dialects"], given["processes"], given["speakers"], given["rest"]
     )
@@ -132,11 +135,9 @@ def group(**given: Any) -> None:
 @click.option("--people", type=click.IntRange(2), default=200, show_default=True, help="Accounts, in turn.")
 @click.option("--at-once", type=_POSITIVE, default=64, show_default=True, help="Logins in flight.")
 @click.option("--rate", type=click.FloatRange(0), default=0.0, help="Logins a second (open loop).")
-def connect(**given: Any) -> None:
+def _connect(**given: Any) -> None:
     """Clients log in and disconnect: by token in service and pipe, by password in the others."""
-    from bench.scenarios.connect import ConnectOptions, connect
-
-    _run_chosen(connect, ConnectOptions, given)
+    _run_chosen(connect.connect, connect.ConnectOptions, given)
 
 
 @bench.command("idle")
@@ -148,11 +149,9 @@ def connect(**given: Any) -> None:
 @click.option(
     "--seconds", type=_SECONDS, default=10.0, show_default=True, help="Seconds until memory is measured again."
 )
-def idle(**given: Any) -> None:
+def _idle(**given: Any) -> None:
     """Idle connections: memory of the edges for each."""
-    from bench.scenarios.idle import IdleOptions, idle
-
-    _run_chosen(idle, IdleOptions, given)
+    _run_chosen(idle.idle, idle.IdleOptions, given)
 
 
 @bench.command("changes")
@@ -160,11 +159,9 @@ def idle(**given: Any) -> None:
 @_time
 @click.option("--people", type=click.IntRange(2), default=40, show_default=True, help="Users in pairs.")
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
-def changes(**given: Any) -> None:
+def _changes(**given: Any) -> None:
     """Native users in pairs send, edit, react and read, each for the measured seconds."""
-    from bench.scenarios.changes import ChangesOptions, changes
-
-    _run_chosen(changes, ChangesOptions, given)
+    _run_chosen(changes.changes, changes.ChangesOptions, given)
 
 
 @bench.command("history")
@@ -174,18 +171,16 @@ def changes(**given: Any) -> None:
 @click.option("--messages", type=click.IntRange(100), help="In the long chat (default: 1,000,000, or 20,000).")
 @click.option("--chats", type=click.IntRange(3), help="Chats of each account (default: 10,000, or 50).")
 @click.option("--size", type=click.IntRange(1, 200), default=50, show_default=True, help="Messages of a page.")
-def history(**given: Any) -> None:
+def _history(**given: Any) -> None:
     """Pages of history: from the only chat, from a long one, from the last of many.
 
     In its own system, messages are written straight into the databases. In another, they are sent, so the default is
     lower.
     """
-    from bench.scenarios.history import HistoryOptions, history
-
     own = not given["addresses"] and given["data"] is None
     given["messages"] = given["messages"] or (1_000_000 if own else 20_000)
     given["chats"] = given["chats"] or (10_000 if own else 50)
-    _run_chosen(history, HistoryOptions, given)
+    _run_chosen(history.history, history.HistoryOptions, given)
 
 
 @bench.command("reconnect-storm")
@@ -197,11 +192,9 @@ def history(**given: Any) -> None:
     "--seconds", type=_SECONDS, default=60.0, show_default=True, help="Seconds within which all must reconnect."
 )
 @click.option("--all-edges", is_flag=True, help="All edges are killed at once, and the users are on all of them.")
-def reconnect_storm(**given: Any) -> None:
+def _reconnect_storm(**given: Any) -> None:
     """An edge, or all, are killed; their clients reconnect and fetch the missed messages."""
-    from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
-
-    _run_chosen(reconnect_storm, ReconnectStormOptions, given)
+    _run_chosen(reconnect_storm.reconnect_storm, reconnect_storm.ReconnectStormOptions, given)
 
 
 @bench.command("mixed")
@@ -217,14 +210,12 @@ def reconnect_storm(**given: Any) -> None:
 @click.option(
     "--away", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds disconnected, on average."
 )
-def mixed(**given: Any) -> None:
+def _mixed(**given: Any) -> None:
     """A realistic mix: all dialects, groups of all sizes, users that disconnect and reconnect."""
-    from bench.scenarios.mixed import MixedOptions, mixed
-
-    _run_chosen(mixed, MixedOptions, given)
+    _run_chosen(mixed.mixed, mixed.MixedOptions, given)
 
 
-@bench.command()
+@bench.command("overload")
 @_replicas
 @_own
 @_dialects("pipe")
@@ -241,19 +232,16 @@ def mixed(**given: Any) -> None:
 @click.option("--seconds", type=_SECONDS, default=15.0, show_default=True, help="Seconds of the overload.")
 @click.option("--calm", type=click.FloatRange(2), default=15.0, show_default=True, help="Seconds before and after.")
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
-def overload(**given: Any) -> None:
+def _overload(**given: Any) -> None:
     """Offer twice the saturated rate: the system must keep its goodput, answer all messages and recover.
 
     Starts its own system on all cores but the last, which is for the load.
     """
-    from bench.measurement import command_runner
-    from bench.scenarios import overload
-
     options = overload.OverloadOptions(**{name: given[name] for name in overload.OverloadOptions._fields})
     settings = (f"edge.max_connections={overload.max_connections(options, given['edges'])}", *given["settings"])
-    spec = command_runner.TargetSpec((), None, _size(given), settings, apart=True)
-    outputs = command_runner.OutputPaths(given["json"], given["html"])
-    sys.exit(command_runner.run(spec, outputs, lambda target, show: overload.overload(target, show, options)))
+    spec = TargetSpec((), None, _size(given), settings, apart=True)
+    outputs = OutputPaths(given["json"], given["html"])
+    sys.exit(run(spec, outputs, lambda target, show: overload.overload(target, show, options)))
 
 
 @bench.command()
@@ -281,10 +269,6 @@ def growth(**given: Any) -> None:
 
     Starts its own systems, with accounts written straight into the databases.
     """
-    from bench.growth.axes import RunOptions
-    from bench.growth.run_growth import GrowthPlan, run_growth
-    from bench.measurement.command_runner import OutputPaths, run_and_report
-
     seconds = 1.0 if given["quick"] else given["seconds"]
     run_options = RunOptions(
         seconds, seconds / 4, seconds / 2, given["rate"], given["deliveries"], given["size"], given["processes"],
@@ -325,12 +309,6 @@ def growth(**given: Any) -> None:
 @click.option("--size", type=click.IntRange(64, 16_384), default=150, show_default=True, help="Bytes of a text.")
 def costs(**given: Any) -> None:
     """Measure the cost of a message, delivery, login and connection; write it to FILE for `bench capacity`."""
-    import msgspec
-
-    from bench.capacity.cost_measurement import CostOptions, measure_costs
-    from bench.capacity.tables import costs_table
-    from bench.measurement.command_runner import complete
-
     cost_options = CostOptions(**{name: given[name] for name in CostOptions._fields})
     costs = complete(lambda show: measure_costs(cost_options, given["settings"], given["processes"], show))
     click.echo(costs_table(costs))
@@ -346,20 +324,14 @@ def costs(**given: Any) -> None:
 )
 def capacity(file: Path, users: tuple[int, ...], assume: tuple[str, ...]) -> None:
     """Resources for a number of users, and the first limits, computed from measured costs."""
-    from bench.capacity.tables import USERS, habits_table, limits_table, needs_table, read, supposed
-
     costs, habits = read(file), supposed(assume)
     for table in (habits_table(habits), needs_table(costs, habits, users or USERS), limits_table(costs, habits)):
         click.echo(table)
 
 
-def _size(given: dict[str, Any]) -> Any:
-    from bench.measurement.system import SystemSize
-
+def _size(given: dict[str, Any]) -> SystemSize:
     return SystemSize(given["edges"], given["replicas"])
 
 
-def _load(given: dict[str, Any]) -> Any:
-    from bench.population.plan import Load
-
+def _load(given: dict[str, Any]) -> Load:
     return Load(given["size"], given["warm_up"], given["seconds"], given["rate"], given["window"])

@@ -14,14 +14,13 @@ from pydantic import SecretStr
 
 from bench.capacity.costs import Costs, MeasuredCosts, derived
 from bench.errors import BenchError
-from bench.growth.axes import AXES, ChatPopulation, GrowthAxis, GrowthStack, RunOptions
-from bench.growth.fit import FLAT
-from bench.growth.run_growth import stack_of
-from bench.measurement.progress import ProgressLine
-from bench.measurement.result import Result
-from bench.measurement.run import machine
-from bench.measurement.system import SystemSize
-from bench.population.seeding import Seeder
+from bench.growth.measurement import AXES, Accounts, GrowthAxis, GrowthStack, RunOptions, stack_of
+from bench.growth.result import FLAT
+from bench.measurements.measured import machine
+from bench.report.progress import ProgressLine
+from bench.report.result import Result
+from bench.system.seeding import Seeder
+from bench.system.system import SystemSize
 from local.installation import Installation
 from shared.database import make_engine
 from shared.migrate import upgrade
@@ -53,16 +52,16 @@ class CostOptions(NamedTuple):
     dialects: Sequence[str]
 
 
-def _logins(stack: GrowthStack, x: int) -> ChatPopulation:
+def _logins(stack: GrowthStack, x: int) -> Accounts:
     accounts = stack.add_accounts(x)
-    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2, each=_CHATS), _SENDERS, _CHATS)
+    return Accounts(accounts, stack.seeder.chats(accounts, 2, each=_CHATS), _SENDERS, _CHATS)
 
 
-def _cold(stack: GrowthStack, x: int) -> ChatPopulation:
+def _cold(stack: GrowthStack, x: int) -> Accounts:
     accounts = stack.add_accounts(x)
     # Each chat gets about two messages.
     rate = max(stack.run_options.rate, x / stack.run_options.seconds)
-    return ChatPopulation(accounts, stack.seeder.chats(accounts, 2), x, rate=rate)
+    return Accounts(accounts, stack.seeder.chats(accounts, 2), x, rate=rate)
 
 
 _AXES = {
@@ -102,14 +101,14 @@ async def measure_costs(
     )
     costs = derived(found, rows, machine(), f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", cost_options.size)
     runs = (many_connections, slow, brisk, group, many_chats, cold)
-    costs.remarks = [f"{run.scenario}: {remark}" for run in runs for remark in run.remarks]
+    costs.remarks = [f"{run.measurement}: {remark}" for run in runs for remark in run.remarks]
     return costs
 
 
 async def _run(stack: GrowthStack, axis: str, x: int) -> Result:
     result = await stack.measure(_AXES[axis], x)
     if not result.passed:
-        raise BenchError(f"{result.scenario}: {result.faults}")
+        raise BenchError(f"{result.measurement}: {result.faults}")
     return result
 
 

@@ -1,1 +1,1 @@
-"""Costs and latencies as one size grows (rate, edges, replicas, accounts). Begin with `axes.py`."""
+"""Costs and latencies as one size grows (rate, edges, replicas, accounts). Begin with `measurement.py`."""

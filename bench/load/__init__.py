@@ -1,1 +1,1 @@
-"""What a worker does: connections, tasks, latencies, and the check of what it got. Begin with `worker.py`."""
+"""What workers do: runs of tasks over connections, latencies, the check of what came. Begin with `run.py`."""

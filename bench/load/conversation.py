@@ -2,17 +2,18 @@
 
 import asyncio
 import time
+from functools import partial
 from itertools import cycle
 
 from bench.load.pacing import Pace
 from bench.load.protocol import Job, Surge, Talk
 from bench.load.recorder import SECOND, Recorder, until
-from bench.load.session import Conversations, ConversationWorkload, Loop
+from bench.load.session import Conversations, ConversingRun, Loop
 
 _SENT_AT_ONCE = 200
 
 
-class ConversationRun(ConversationWorkload):
+class ConversationRun(ConversingRun):
     """Carries out the task `Talk`."""
 
     def __init__(self, job: Job, task: Talk, recorder: Recorder) -> None:
@@ -26,16 +27,13 @@ class ConversationRun(ConversationWorkload):
         ]  # fmt: skip
 
     async def run(self, at: int) -> None:
-        """Send until the load has ended."""
-        task, recorder = self._task, self.conversations.recorder
-        recorder.open(at + int(task.warm_up * SECOND), task.seconds)
-        await until(at)
-        watching = asyncio.create_task(recorder.watch(lambda: self.conversations.counts), name="watch")
+        await self.recorded(at, self._task.warm_up, self._task.seconds, partial(self._send, at))
+
+    async def _send(self, at: int) -> None:
         for loop in self._loops:
             loop.start()
-        if task.rate:
-            await self._open_loop.send_paced(Pace(task.rate, at, recorder.end))
-        await watching
+        if self._task.rate:
+            await self._open_loop.send_paced(Pace(self._task.rate, at, self.recorder.end))
 
 
 class OpenLoop:
@@ -55,7 +53,7 @@ class OpenLoop:
                     await asyncio.sleep(0)
 
 
-class SurgeRun(ConversationWorkload):
+class SurgeRun(ConversingRun):
     """Carries out the task `Surge`: the rate changes from step to step."""
 
     def __init__(self, job: Job, task: Surge, recorder: Recorder) -> None:
@@ -64,12 +62,10 @@ class SurgeRun(ConversationWorkload):
         self._open_loop = OpenLoop(self.conversations)
 
     async def run(self, at: int) -> None:
-        recorder = self.conversations.recorder
-        recorder.open(at, sum(step.seconds for step in self._steps))
-        await until(at)
-        watching = asyncio.create_task(recorder.watch(lambda: self.conversations.counts), name="watch")
+        await self.recorded(at, 0.0, sum(step.seconds for step in self._steps), partial(self._send, at))
+
+    async def _send(self, at: int) -> None:
         for step in self._steps:
             end = at + int(step.seconds * SECOND)
             await self._open_loop.send_paced(Pace(step.rate, at, end))
             at = end
-        await watching

@@ -2,24 +2,22 @@
 
 import asyncio
 import time
+from functools import partial
 from itertools import cycle
 
-from bench.load.dialects import BY_NAME
-from bench.load.gather import gather_all
 from bench.load.pacing import Pace
 from bench.load.protocol import Job, LoginChurn, Progress, Seat
-from bench.load.recorder import SECOND, Recorder, until
-from bench.load.workload import Workload
-from clients.aio import AsyncConnection, NullListener, connect
+from bench.load.recorder import Recorder, until
+from bench.load.run import TaskRun, enter, gather_all
 from clients.errors import ClientError
 
 
-class LoginChurnRun(Workload):
+class LoginChurnRun(TaskRun):
     """Carries out the task `LoginChurn`. Latency counts from the due time to the login reply."""
 
     def __init__(self, job: Job, task: LoginChurn, recorder: Recorder) -> None:
+        super().__init__(recorder)
         self._task = task
-        self._recorder = recorder
         self._spans = recorder.series("login")
         self._seats = cycle(job.seats)
         self._slots = asyncio.Semaphore(task.at_once)
@@ -29,21 +27,18 @@ class LoginChurnRun(Workload):
         return
 
     async def run(self, at: int) -> None:
-        task, recorder = self._task, self._recorder
-        recorder.open(at + int(task.warm_up * SECOND), task.seconds)
-        await until(at)
-        watching = asyncio.create_task(recorder.watch(lambda: self._counts), name="watch")
-        if task.rate:
-            await self._log_in_at_rate(Pace(task.rate, at, recorder.end))
-        else:
-            await gather_all(self._log_in_repeatedly() for _ in range(task.at_once))
-        await watching
+        logins = partial(self._log_in_at_rate, at) if self._task.rate else self._log_in_at_once
+        await self.recorded(at, self._task.warm_up, self._task.seconds, logins)
+
+    async def _log_in_at_once(self) -> None:
+        await gather_all(self._log_in_repeatedly() for _ in range(self._task.at_once))
 
     async def _log_in_repeatedly(self) -> None:
-        while (now := time.monotonic_ns()) < self._recorder.end:
+        while (now := time.monotonic_ns()) < self.recorder.end:
             await self._log_in(next(self._seats), now)
 
-    async def _log_in_at_rate(self, pace: Pace) -> None:
+    async def _log_in_at_rate(self, at: int) -> None:
+        pace = Pace(self._task.rate, at, self.recorder.end)
         async with asyncio.TaskGroup() as group:
             while (due := pace.next) is not None:
                 await until(due)
@@ -53,28 +48,20 @@ class LoginChurnRun(Workload):
                     login.add_done_callback(lambda _: self._slots.release())
 
     async def _log_in(self, seat: Seat, due: int) -> None:
-        connection: AsyncConnection | None = None
-        codec = BY_NAME[seat.dialect]
         try:
-            connection = await connect(seat.edge, codec, NullListener())
-            await connection.request(codec.login(seat.account))
+            connection = await enter(seat)
         except ClientError as error:
             self._failed += 1
-            self._recorder.rejected(str(error))
+            self.recorder.rejected(str(error))
         else:
             self._done += 1
             self._spans.record(due, time.monotonic_ns())
-        finally:
-            if connection is not None:
-                await connection.close()
+            await connection.close()
 
     @property
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         return {"logins": self._done, "failed": self._failed}
 
     @property
     def progress(self) -> Progress:
         return Progress(self._done)
-
-    async def close(self) -> None:
-        return

@@ -5,16 +5,16 @@ import random
 import time
 from collections.abc import Sequence
 
-from bench.load.gather import gather_all
 from bench.load.protocol import Job, Mixed
-from bench.load.recorder import SECOND, Recorder, until
-from bench.load.session import Conversations, ConversationWorkload, LoadConnection, TagSender
+from bench.load.recorder import SECOND, Recorder
+from bench.load.run import gather_all
+from bench.load.session import Conversations, ConversingRun, LoadConnection, TagSender
 
 _ANSWERED_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 
 
-class MixedRun(ConversationWorkload):
+class MixedRun(ConversingRun):
     """Carries out the task `Mixed`, in open loop."""
 
     def __init__(self, job: Job, task: Mixed, recorder: Recorder) -> None:
@@ -27,12 +27,10 @@ class MixedRun(ConversationWorkload):
             self._senders.setdefault(sender.device, []).append(sender)
 
     async def run(self, at: int) -> None:
-        task, recorder = self._task, self.conversations.recorder
-        recorder.open(at + int(task.warm_up * SECOND), task.seconds)
-        await until(at)
-        watching = asyncio.create_task(recorder.watch(lambda: self.conversations.counts), name="watch")
+        await self.recorded(at, self._task.warm_up, self._task.seconds, self._act_all)
+
+    async def _act_all(self) -> None:
         await gather_all(self._act(device, senders) for device, senders in self._senders.items())
-        await watching
 
     async def _act(self, device: LoadConnection, senders: Sequence[TagSender]) -> None:
         send_rate = self._task.rate / len(self._senders)
@@ -45,7 +43,7 @@ class MixedRun(ConversationWorkload):
 
     async def _pause(self, mean: float) -> bool:
         """Sleep for a random time; False if the load ends before."""
-        left = (self.conversations.recorder.end - time.monotonic_ns()) / SECOND
+        left = (self.recorder.end - time.monotonic_ns()) / SECOND
         pause = self._random.expovariate(1 / mean)
         await asyncio.sleep(max(0.0, min(pause, left)))
         return pause < left

@@ -4,11 +4,11 @@ import asyncio
 import time
 from itertools import cycle
 
-from bench.load.gather import gather_all
 from bench.load.message_tag import SIZE
 from bench.load.protocol import Job, Reconnect
 from bench.load.recorder import Recorder, until
-from bench.load.session import Conversations, ConversationWorkload, LoadConnection, TagSender
+from bench.load.run import gather_all
+from bench.load.session import Conversations, ConversingRun, LoadConnection, TagSender
 from clients.errors import ClientError
 from shared.tasks import growing_pauses
 
@@ -16,7 +16,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
 _LOOK_SECONDS = 0.01
 
 
-class ReconnectRun(ConversationWorkload):
+class ReconnectRun(ConversingRun):
     """Carries out the task `Reconnect`. Latencies count from the first lost connection of this process: `login` to the
     login reply, `back` to the receipt of the missed message."""
 
@@ -31,7 +31,7 @@ class ReconnectRun(ConversationWorkload):
         self.conversations.drops_expected = True
 
     async def run(self, at: int) -> None:
-        recorder = self.conversations.recorder
+        recorder = self.recorder
         await until(at)
         recorder.open(at, self._task.seconds)
         if self._task.cuts:
@@ -82,5 +82,5 @@ class ReconnectRun(ConversationWorkload):
             try:
                 return await device.log_in(edge)
             except ClientError as error:
-                self.conversations.recorder.rejected(str(error))
+                self.recorder.rejected(str(error))
             await asyncio.sleep(next(pauses))

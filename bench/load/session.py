@@ -8,10 +8,9 @@ from itertools import cycle
 
 from bench.load import message_tag, protocol
 from bench.load.dialects import BY_NAME, TaggedMessage, decoder, tagged
-from bench.load.gather import gather_all
 from bench.load.recorder import Recorder
+from bench.load.run import TaskRun, gather_all
 from bench.load.verifier import Inbox, SentCounts
-from bench.load.workload import Workload
 from clients.aio import AsyncConnection, connect
 from clients.codec.events import ReplyKind, ServerReply
 from clients.errors import ClientError
@@ -288,15 +287,20 @@ class Conversations:
         await asyncio.gather(*(device.disconnect() for device in self.devices))
 
 
-class ConversationWorkload(Workload):
-    """Base of the workloads with conversations; subclasses implement `run`."""
+class ConversingRun(TaskRun):
+    """With conversations over the connections."""
 
     def __init__(self, job: protocol.Job, conversations: Conversations) -> None:
+        super().__init__(conversations.recorder)
         self.conversations = conversations
         self._at_once = job.at_once
 
     async def connect(self) -> None:
         await self.conversations.open(self._at_once)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.conversations.counts
 
     @property
     def progress(self) -> protocol.Progress:

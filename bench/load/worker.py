@@ -36,7 +36,7 @@ from bench.load.protocol import (
 )
 from bench.load.reconnect import ReconnectRun
 from bench.load.recorder import Recorder
-from bench.load.workload import Workload
+from bench.load.run import TaskRun
 from clients.errors import ClientError
 
 _PROGRESS_SECONDS = 0.2
@@ -74,7 +74,7 @@ def _report(report: Report) -> None:
     sys.stdout.buffer.flush()
 
 
-def _workload(job: Job, recorder: Recorder) -> Workload:
+def _run(job: Job, recorder: Recorder) -> TaskRun:
     match job.task:
         case Talk():
             return ConversationRun(job, job.task, recorder)
@@ -105,31 +105,31 @@ async def _serve() -> None:
 
 async def _work(orders: _Orders, group: asyncio.TaskGroup) -> None:
     recorder = Recorder()
-    workload = _workload(await orders.next(Job), recorder)
+    run = _run(await orders.next(Job), recorder)
     try:
-        await workload.connect()
+        await run.connect()
         gc.collect()
         gc.freeze()
         _report(Ready())
         start = await orders.next(Start)
         over = asyncio.Event()
-        reporting = group.create_task(_send_progress(workload, over), name="progress")
-        await workload.run(start.at)
+        reporting = group.create_task(_send_progress(run, over), name="progress")
+        await run.run(start.at)
         over.set()
         await orders.next(Stop)
         reporting.cancel()
-        _report(SentReport(workload.sent_counts))
-        workload.reconcile((await orders.next(Reconcile)).sent_counts)
+        _report(SentReport(run.sent_counts))
+        run.reconcile((await orders.next(Reconcile)).sent_counts)
         _report(recorder.totals())
     except ClientError as error:
         _report(Failed(str(error)))
     finally:
-        await workload.close()
+        await run.close()
 
 
-async def _send_progress(workload: Workload, over: asyncio.Event) -> None:
+async def _send_progress(run: TaskRun, over: asyncio.Event) -> None:
     while True:
-        _report(msgspec.structs.replace(workload.progress, over=over.is_set()))
+        _report(msgspec.structs.replace(run.progress, over=over.is_set()))
         await asyncio.sleep(_PROGRESS_SECONDS)
 
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import BenchError
-from bench.load.gather import gather_all
 from bench.load.protocol import Failed, Job, Order, Progress, Ready, Reconcile, Report, SentReport, Start, Stop, Totals
+from bench.load.run import gather_all
 from bench.load.verifier import SentCounts
 from local.scheduling import use_batch_priority
 

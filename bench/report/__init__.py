@@ -1,1 +1,1 @@
-"""Results as tables, plots and one HTML page. Begin with `page.py`."""
+"""Results as tables, plots and one HTML page, and progress. Begin with `result.py`."""

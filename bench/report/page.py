@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from html import escape
 
 from bench.growth.result import Growth
-from bench.measurement.result import Measure, Result
 from bench.report.growth import growth_section
 from bench.report.plot import PlotAxis, PlotLine, linear, percentiles, plot
+from bench.report.result import Measure, Result
 from bench.report.table import figure, milliseconds, summary
 
 _STYLE = """
@@ -36,7 +36,7 @@ def _section(result: Result) -> str:
     notes = "".join(f"<li>{escape(remark)}</li>" for remark in result.remarks)
     shares = ", ".join(f"{share:.2f}" for share in result.generator)
     return (
-        f"<h2>{escape(result.scenario)}</h2><p class={kind}>{escape(summary(result))}</p>"
+        f"<h2>{escape(result.measurement)}</h2><p class={kind}>{escape(summary(result))}</p>"
         f"<p><small>{escape(f'{result.started}; {result.machine}; {options}')}</small></p>"
         f"<table>{figures}</table>{_latencies(result)}{_plots(result)}"
         f"<p><small>The generator used {shares} of a core.</small></p><ul>{notes}</ul>"

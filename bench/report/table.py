@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.measurement.result import Measure, Result
+from bench.report.result import Measure, Result
 
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
 def table(result: Result) -> str:
     """Ends with the summary, which stays visible in a terminal."""
-    lines = [f"{result.scenario}: {result.started}; {result.machine}", _options(result), ""]
+    lines = [f"{result.measurement}: {result.started}; {result.machine}", _options(result), ""]
     lines += [f"  {name:<24} {figure(value):>14}" for name, value in result.figures.items()]
     lines += ["", f"  {'milliseconds':<24} {'count':>10} " + " ".join(f"{name:>9}" for name in _COLUMNS)]
     lines += [_row(name, measure) for name, measure in result.measures.items()]

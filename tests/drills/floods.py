@@ -25,8 +25,8 @@ from typing import Any
 import click
 
 from bench.load.dialects import registering
-from bench.measurement.processes import busy_seconds, cpu_seconds
-from bench.population.accounts import Registrar
+from bench.system.accounts import Registrar
+from bench.system.processes import busy_seconds, cpu_seconds
 from clients.aio import AsyncConnection, NullListener, connect
 from clients.codec.base import ClientAccount, Destination
 from clients.codec.events import ReceivedMessage, ServerReply

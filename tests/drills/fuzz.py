@@ -10,7 +10,7 @@ from itertools import count, product
 
 import msgspec
 
-from bench.population.accounts import Registrar
+from bench.system.accounts import Registrar
 from clients.aio import AsyncConnection, AsyncWebSocket, NullListener, connect
 from clients.codec import CODECS
 from clients.codec.base import ClientAccount, Codec

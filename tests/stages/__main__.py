@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.measurement.run import machine
+from bench.measurements.measured import machine
 from local.process_group import ProcessGroup
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging

@@ -1,6 +1,6 @@
 """`python -m tests.stages.comparing OTHER pairs --people 40`: what a message costs this checkout and another one.
 
-The speed of a shared machine changes by more than two builds differ. So both builds run the scenario at the same time:
+The speed of a shared machine changes by more than two builds differ. So both builds are measured at the same time:
 each moment is the same for both, and the ratios of their processor time by message differ little between rounds. OTHER
 is a checkout after `./dev setup`, or `.`, to compare options by `--here` and `--there`. A checkout whose edge is
 compiled (`python -m deploy.compiled`) is measured so: compile both or neither.
@@ -18,7 +18,7 @@ from statistics import median
 
 import msgspec
 
-from bench.measurement.result import Result
+from bench.report.result import Result
 
 _CORES = "cores of "
 Costs = Mapping[str, float]
@@ -48,7 +48,7 @@ def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
 
 
 def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
-    """The scenario of each checkout with its options, all at the same time. Raises subprocess.CalledProcessError."""
+    """The measurement of each checkout with its options, all at the same time. Raises subprocess.CalledProcessError."""
     with tempfile.TemporaryDirectory(prefix="dragoman-comparing-") as place:
         files = [Path(place) / f"{number}.json" for number in range(len(commands))]
         running = [
@@ -70,9 +70,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="default 4")
     parser.add_argument("--here", default="", metavar="OPTIONS", help="for this checkout alone")
     parser.add_argument("--there", default="", metavar="OPTIONS", help="for the other one alone")
-    arguments, scenario = parser.parse_known_args()
+    arguments, measurement = parser.parse_known_args()
     both = [(Path.cwd(), arguments.here), (arguments.other.absolute(), arguments.there)]
-    commands = [(checkout, [*scenario, *shlex.split(options)]) for checkout, options in both]
+    commands = [(checkout, [*measurement, *shlex.split(options)]) for checkout, options in both]
     rounds: list[tuple[Costs, Costs]] = []
     for number in range(arguments.rounds):
         turn = -1 if number % 2 else 1  # the first one to start has a moment for itself

@@ -16,11 +16,11 @@ import uvloop
 
 from bench.load import message_tag
 from bench.load.dialects import BY_NAME, NATIVE, TaggedMessage, decoder
-from bench.load.gather import gather_all
 from bench.load.recorder import SECOND, until
-from bench.measurement.run import machine
-from bench.measurement.system import MeasuredSystem, SystemSize, own_system
-from bench.population.seeding import Seeder
+from bench.load.run import gather_all
+from bench.measurements.measured import machine
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem, SystemSize, own_system
 from clients.aio import AsyncConnection, Listener, NullListener, connect
 from clients.codec.base import ClientAccount, Codec
 from clients.codec.events import ServerReply

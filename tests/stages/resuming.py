@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bench.measurement.run import machine
-from bench.measurement.system import MeasuredSystem, SystemSize, own_system
-from bench.population.seeding import Seeder
+from bench.measurements.measured import machine
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem, SystemSize, own_system
 from clients.aio import AsyncConnection, connect
 from clients.codec.native import NativeCodec
 from tests.stages.timing import percentiles

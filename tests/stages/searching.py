@@ -20,7 +20,7 @@ import msgspec
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from bench.measurement.run import machine
+from bench.measurements.measured import machine
 from local.process_group import ProcessGroup
 from services.message.adapters import indexing
 from services.message.metrics import MessageMetrics

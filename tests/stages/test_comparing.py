@@ -3,7 +3,7 @@
 import pytest
 
 from bench.load.verifier import Faults
-from bench.measurement.result import Result
+from bench.report.result import Result
 from tests.stages.comparing import costs, table
 
 

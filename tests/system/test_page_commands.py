@@ -24,7 +24,7 @@ ELSEWHERE = {
     "admin media remove": "tests/unit/services/cli/admin/test_media.py",
     "admin report close": "tests/unit/services/cli/admin/test_reports.py",
     "auth": "tests/system/test_starting.py",
-    "bench": "tests/unit/bench/scenarios",
+    "bench": "tests/unit/bench/measurements",
     "client": "tests/system/test_terminal_client.py",
     "dashboard": "tests/unit/services/cli/overview/test_server.py",
     "doctor --config": "tests/unit/services/cli/doctor/test_doctor.py",

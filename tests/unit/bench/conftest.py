@@ -1,4 +1,4 @@
-"""One real system for all scenarios in this package, started as the bench starts its own."""
+"""One real system for all measurements in this package, started as the bench starts its own."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.measurement.system import MeasuredSystem
+from bench.system.system import MeasuredSystem
 from local.probes import listens
 from tests.support.cluster import Cluster
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from bench.load.plan import Load
 from bench.load.verifier import Faults
-from bench.measurement.progress import ProgressLine
-from bench.measurement.result import Result
-from bench.measurement.system import MeasuredSystem
-from bench.population.plan import Load
-from bench.scenarios.pairs import ConversationOptions, group
-from bench.scenarios.reconnect_storm import ReconnectStormOptions, reconnect_storm
+from bench.measurements.pairs import ConversationOptions, group
+from bench.measurements.reconnect_storm import ReconnectStormOptions, reconnect_storm
+from bench.report.progress import ProgressLine
+from bench.report.result import Result
+from bench.system.system import MeasuredSystem
 from tests.unit.bench.faulty_server import Frame, Spoil, faulty_server, honest
 
 _NTH = 40

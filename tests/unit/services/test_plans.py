@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bench.population.seeding import Seeder, uuid_of
+from bench.system.seeding import Seeder, uuid_of
 from local.installation import Installation
 from services.auth.store import accounts as auth
 from services.message.store import MessageStore, Snapshot

@@ -1,7 +1,7 @@
 import pytest
 
 from bench.capacity.cost_measurement import CostOptions, measure_costs, row_bytes
-from bench.measurement.progress import ProgressLine
+from bench.report.progress import ProgressLine
 
 pytestmark = pytest.mark.xdist_group("bench")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.growth.fit import called, crossings, exponent
+from bench.growth.result import called, crossings, exponent
 
 _X = (1, 10, 100, 1_000, 10_000)
 

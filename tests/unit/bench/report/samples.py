@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.growth.result import Curve, Growth, GrowthPoint
 from bench.load.histogram import Histogram
 from bench.load.verifier import Faults
-from bench.measurement.result import Result, measure
+from bench.report.result import Result, measure
 
 
 def sample(faults: Faults, *, passed: bool) -> Result:

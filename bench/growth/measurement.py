@@ -1,0 +1,211 @@
+"""How the cost of a message grows along an axis. Each point has its own accounts; some of them send at a steady rate
+far below saturation. The cost is measured as CPU time, which other processes of the machine disturb least."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import cycle
+from typing import NamedTuple
+
+from bench.growth.result import FLAT, LINEAR, Curve, Growth, GrowthPoint, point
+from bench.load.plan import Load, conversations
+from bench.load.protocol import Seat
+from bench.measurements.measured import machine, measured
+from bench.report.progress import ProgressLine
+from bench.report.result import Result
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem, SystemSize, own_system
+
+_LOGINS_AT_ONCE = 32
+
+
+class RunOptions(NamedTuple):
+    """Options of each point: `seconds` measured after `warm_up` and `rest`, at `rate` messages a second, or fewer to
+    stay below `deliveries` a second."""
+
+    seconds: float
+    warm_up: float
+    rest: float
+    rate: float
+    deliveries: float
+    size: int
+    processes: int
+    dialects: Sequence[str]
+
+
+class Accounts(NamedTuple):
+    """Accounts in groups of equal size, `each` chats for every group; they use the first. `speakers` of them send, at
+    `rate` messages a second if it is not 0."""
+
+    accounts: range
+    chats: range
+    speakers: int
+    each: int = 1
+    rate: float = 0.0
+
+    @property
+    def group_size(self) -> int:
+        return len(self.accounts) * self.each // len(self.chats)
+
+
+@dataclass
+class GrowthStack:
+    """The system on which points are measured in turn; `seeded`: number of accounts so far."""
+
+    target: MeasuredSystem
+    seeder: Seeder
+    show: ProgressLine
+    run_options: RunOptions
+    seeded: int = 0
+
+    def add_accounts(self, count: int) -> range:
+        self.seeded += count
+        return self.seeder.accounts(count)
+
+    async def measure(self, axis: "GrowthAxis", x: int) -> Result:
+        """Seed the people of a point and measure it. Raises BenchError, ClientError."""
+        people = await asyncio.to_thread(axis.seed, self, x)
+        await self.seeder.publish(people.chats)
+        run_options = self.run_options
+        rate = min(people.rate or run_options.rate, run_options.deliveries / (people.group_size - 1))
+        load = Load(run_options.size, run_options.warm_up, run_options.seconds, rate)
+        run, seats = secrets.randbits(32), await asyncio.to_thread(self._seats, people)
+        jobs = conversations(run, seats, range(people.speakers), run_options.processes, load)
+        for job in jobs:
+            job.at_once = _LOGINS_AT_ONCE
+        return await measured(
+            f"{x:,} {axis.title}", jobs, self.target, self.show, {}, warm_up=load.warm_up, seconds=load.seconds,
+            offered=rate, rest=run_options.rest,
+        )  # fmt: skip
+
+    def _seats(self, people: Accounts) -> list[Seat]:
+        accounts, edges = self.seeder.users(people.accounts), cycle(self.target.edges)
+        users = zip(accounts, cycle(self.run_options.dialects), edges, strict=False)
+        return [
+            Seat(user, dialect, edge, [people.chats[number // people.group_size * people.each]])
+            for number, (user, dialect, edge) in enumerate(users)
+        ]
+
+
+class GrowthAxis(NamedTuple):
+    """`values` are measured, or `quick` ones. `limit`: the highest allowed exponent of a message's cost. `size`: each
+    value is measured on a system of its own, of this size."""
+
+    title: str
+    values: Sequence[int]
+    quick: Sequence[int]
+    limit: float
+    seed: Callable[[GrowthStack, int], Accounts]
+    size: Callable[[SystemSize, int], SystemSize] | None = None
+
+
+_SENDERS, _PAIRED, _GROUP_SIZE = 100, 40, 20
+
+
+def _chat_size(stack: GrowthStack, x: int) -> Accounts:
+    accounts = stack.add_accounts(x)
+    return Accounts(accounts, stack.seeder.chats(accounts, x), min(x, _GROUP_SIZE))
+
+
+def _connections(stack: GrowthStack, x: int) -> Accounts:
+    accounts = stack.add_accounts(x // 2 * 2)
+    return Accounts(accounts, stack.seeder.chats(accounts, 2), min(x, _SENDERS))
+
+
+def _chats(stack: GrowthStack, x: int) -> Accounts:
+    accounts = stack.add_accounts(_PAIRED)
+    return Accounts(accounts, stack.seeder.chats(accounts, 2, each=x), _PAIRED, x)
+
+
+def _pairs(stack: GrowthStack, _: int) -> Accounts:
+    accounts = stack.add_accounts(_SENDERS)
+    return Accounts(accounts, stack.seeder.chats(accounts, 2), _SENDERS)
+
+
+def _rate(stack: GrowthStack, x: int) -> Accounts:
+    return _pairs(stack, x)._replace(rate=x)
+
+
+def _history(stack: GrowthStack, x: int) -> Accounts:
+    accounts = stack.add_accounts(_GROUP_SIZE)
+    chats = stack.seeder.chats(accounts, _GROUP_SIZE, unread_from=x + 1)
+    stack.seeder.history(chats, x, accounts[0])
+    return Accounts(accounts, chats, _GROUP_SIZE)
+
+
+def _accounts(stack: GrowthStack, x: int) -> Accounts:
+    if stack.seeded + _PAIRED < x:
+        stack.add_accounts(x - _PAIRED - stack.seeded)
+    accounts = stack.add_accounts(_PAIRED)
+    return Accounts(accounts, stack.seeder.chats(accounts, 2), _PAIRED)
+
+
+AXES = {
+    "chat-size": GrowthAxis("members of a chat", (2, 10, 100, 300, 1_000, 3_000, 10_000), (2, 6), LINEAR, _chat_size),
+    "connections": GrowthAxis("connections", (100, 300, 1_000, 3_000, 10_000), (4, 12), FLAT, _connections),
+    "chats": GrowthAxis("chats of an account", (1, 10, 100, 1_000, 5_000), (1, 20), FLAT, _chats),
+    "edges": GrowthAxis("edges", (1, 2, 3, 4), (1, 2), 2 - LINEAR, _pairs, lambda size, x: size._replace(edges=x)),
+    "history": GrowthAxis("messages of a history", (1_000, 10_000, 100_000, 1_000_000), (10, 1_000), FLAT, _history),
+    "accounts": GrowthAxis("accounts", (1_000, 10_000, 100_000, 1_000_000), (100, 1_000), FLAT, _accounts),
+    "rate": GrowthAxis("messages a second", (50, 150, 500, 1_500, 5_000), (50, 100), FLAT, _rate),
+    "replicas": GrowthAxis(
+        "replicas of message", (1, 2, 4), (1, 2), FLAT, _pairs, lambda size, x: size._replace(replicas=x)
+    ),
+    "scale": GrowthAxis(
+        "replicas of message and edges, of each", (1, 2, 4), (1, 2), FLAT, _pairs, lambda _, x: SystemSize(x, x)
+    ),
+}
+
+
+_CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
+
+
+class GrowthPlan(NamedTuple):
+    """`size` and `settings` (NAME=VALUE) hold for all curves; each setting in `compare` makes a curve.
+    `values` replace those of the axis; `quick`: a few small points."""
+
+    size: SystemSize
+    settings: Sequence[str]
+    compare: Sequence[str]
+    values: Sequence[int]
+    quick: bool
+    run_options: RunOptions
+
+
+async def run_growth(names: Sequence[str], plan: GrowthPlan, show: ProgressLine) -> list[Growth]:
+    """Measure the named axes. Raises BenchError, ClientError."""
+    return [await _grow(name, AXES[name], plan, show) for name in names]
+
+
+async def _grow(name: str, axis: GrowthAxis, plan: GrowthPlan, show: ProgressLine) -> Growth:
+    started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    curves = [Curve(one, await _points(axis, plan, one, show)) for one in plan.compare or ("",)]
+    options = {**plan.run_options._asdict(), **plan.size._asdict(), "settings": list(plan.settings)}
+    return Growth(name, axis.title, started, machine(), options, curves, None if plan.quick else axis.limit)
+
+
+async def _points(axis: GrowthAxis, plan: GrowthPlan, compared: str, show: ProgressLine) -> list[GrowthPoint]:
+    values = plan.values or (axis.quick if plan.quick else axis.values)
+    settings = (*plan.settings, *([compared] if compared else ()))
+    if axis.size is None:
+        async with stack_of(plan.size, settings, plan.run_options, show) as stack:
+            return [point(x, await stack.measure(axis, x)) for x in values]
+    points = []
+    for x in values:
+        async with stack_of(axis.size(plan.size, x), settings, plan.run_options, show) as stack:
+            points.append(point(x, await stack.measure(axis, x)))
+    return points
+
+
+@asynccontextmanager
+async def stack_of(
+    size: SystemSize, settings: Sequence[str], run_options: RunOptions, show: ProgressLine
+) -> AsyncIterator[GrowthStack]:
+    """Start a system, by default with cheap password hashes. Raises BenchError, ClientError."""
+    async with own_system(size, (*_CHEAP_PASSWORDS, *settings), show.print) as target:
+        assert target.installation is not None
+        seeder = await asyncio.to_thread(Seeder, target.installation)
+        yield GrowthStack(target, seeder, show, run_options)

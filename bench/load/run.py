@@ -1,0 +1,105 @@
+"""A worker's run of a task. The defaults suit a task without messages."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+from bench.load.dialects import BY_NAME
+from bench.load.protocol import Job, Progress, Seat
+from bench.load.recorder import SECOND, Recorder, until
+from bench.load.verifier import SentCounts
+from clients.aio import AsyncConnection, NullListener, connect
+
+R = TypeVar("R")
+
+
+async def gather_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+    """The results of all coroutines, in order. The first exception cancels the others and is raised unchanged."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def enter(seat: Seat) -> AsyncConnection:
+    """A connection that is logged in, and ignores what it receives. Raises ClientError."""
+    codec = BY_NAME[seat.dialect]
+    connection = await connect(seat.edge, codec, NullListener())
+    try:
+        await connection.request(codec.login(seat.account))
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+class TaskRun(ABC):
+    """Called in this order: `connect`, `run`, `reconcile`, `close`. `connect` and `run` raise ClientError."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Connect before the load starts."""
+
+    @abstractmethod
+    async def run(self, at: int) -> None:
+        """Run the load from `at` (nanoseconds of the monotonic clock) to its end."""
+
+    async def recorded(self, at: int, warm_up: float, seconds: float, load: Callable[[], Awaitable[object]]) -> None:
+        """Carry out the load from `at` on, measured for `seconds` after `warm_up`, until both have ended."""
+        self.recorder.open(at + int(warm_up * SECOND), seconds)
+        await until(at)
+        watching = asyncio.create_task(self.recorder.watch(lambda: self.counts), name="watch")
+        await load()
+        await watching
+
+    @property
+    @abstractmethod
+    def counts(self) -> dict[str, int]:
+        """Counters that run all the time; their growth while it is measured is in the result."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> Progress: ...
+
+    @property
+    def sent_counts(self) -> SentCounts:
+        return SentCounts()
+
+    def reconcile(self, sent_counts: SentCounts) -> None:
+        """Count lost messages, given the sent messages of all processes."""
+        return
+
+    async def close(self) -> None:
+        return
+
+
+class SeatedRun(TaskRun):
+    """Each seat has one connection until the end, over which it requests one thing after the other."""
+
+    def __init__(self, job: Job, recorder: Recorder, counted: str) -> None:
+        super().__init__(recorder)
+        self.seats = job.seats
+        self.connections: list[AsyncConnection] = []
+        self.done = 0
+        self._counted = counted
+
+    async def connect(self) -> None:
+        self.connections = await gather_all(map(enter, self.seats))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {self._counted: self.done}
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.done)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(connection.close() for connection in self.connections))

@@ -1,0 +1,300 @@
+"""Overload: more messages than the system can commit. It must keep its goodput, answer every message, reject the excess
+with proper error replies, bound its memory, and recover soon afterwards."""
+
+import asyncio
+import contextlib
+import secrets
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import NamedTuple
+
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from bench.load.plan import Load, conversations
+from bench.load.protocol import Job, Progress, RateStep, Seat, Surge, Talk
+from bench.load.worker_pool import HEAD_START_SECONDS, WorkerPool
+from bench.measurements.measured import measured, result
+from bench.report.progress import ProgressLine
+from bench.report.result import Measure, Result, RunTotals, add_up, notes
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem
+
+_OVERLOADED = 1.3
+_BACK = 3.0
+_BACK_MS = 20.0
+"""Latency has recovered at no more than _BACK times its earlier value, or _BACK_MS above it."""
+
+
+class FloodResult(NamedTuple):
+    """Counts of connections that were accepted, closed with 1013, and failed in another way."""
+
+    let_in: int
+    rejected: int
+    lost: int
+
+
+class Bounds(NamedTuple):
+    """Objectives: goodput as a share of the saturated rate; memory growth of each process; the wait for a reply beyond
+    the setting `edge.request_seconds`; the time until latency has recovered."""
+
+    goodput: float = 0.9
+    memory_mib: float = 256.0
+    slack_seconds: float = 2.0
+    recovery_seconds: float = 10.0
+
+
+class OverloadMeasured(NamedTuple):
+    """Rates in messages a second, memory as growth in MiB by process."""
+
+    saturated: float
+    goodput: float
+    memory: Mapping[str, float]
+    longest_seconds: float
+    recovery_seconds: float
+    flood: FloodResult
+
+
+def violations(measured: OverloadMeasured, bounds: Bounds, request_seconds: float) -> list[str]:
+    """The violated objectives, as sentences."""
+    broken = []
+    if measured.goodput < bounds.goodput * measured.saturated:
+        broken.append(f"goodput fell to {measured.goodput / max(measured.saturated, 1.0):.2f} of the saturated rate")
+    if measured.goodput > _OVERLOADED * measured.saturated:
+        broken.append("the offered load was accepted: the machine was busy when saturation was measured; measure again")
+    if measured.longest_seconds > request_seconds + bounds.slack_seconds:
+        broken.append(f"a sender waited {measured.longest_seconds:.1f} s for a reply")
+    if measured.recovery_seconds > bounds.recovery_seconds:
+        broken.append(f"latency had not recovered after {bounds.recovery_seconds:g} s")
+    broken += [
+        f"{name} grew by {grown:,.0f} MiB" for name, grown in measured.memory.items() if grown > bounds.memory_mib
+    ]  # fmt: skip
+    if not measured.flood.rejected or measured.flood.lost:
+        broken.append("connections beyond the limit were not all closed with 1013")
+    return broken
+
+
+def recovery(answers: Measure | None, calm: float, surge: float) -> float:
+    """Seconds from the end of the surge until latency has recovered, by the second of the request; infinite if it never
+    does."""
+    if answers is None:
+        return float("inf")
+    before = [point.p50 for point in answers.points if 1 <= point.second < calm]
+    after = [point for point in answers.points if point.second >= calm + surge]
+    if not before or not after:
+        return float("inf")
+    usual = max(_BACK * statistics.median(before), statistics.median(before) + _BACK_MS * 1000)
+    slow = [point.second for point in after if point.p50 > usual]
+    first = max(slow) + 1 if slow else calm + surge
+    return first - calm - surge if first <= after[-1].second else float("inf")
+
+
+_CALM = 0.2
+"""Share of the saturated rate, before and after the surge."""
+_LOGINS_AT_ONCE = 32
+_MEMORY_SECONDS = 0.5
+_LATE_SECONDS = 0.5
+
+
+_DEFAULT_BOUNDS = Bounds()
+
+
+class OverloadOptions(NamedTuple):
+    """The surge offers `factor` times the rate that `people` in pairs reach in closed loops of `window`. It lasts
+    `seconds`, with `calm` seconds before and after."""
+
+    people: int
+    dialects: Sequence[str]
+    processes: int
+    size: int
+    window: int
+    factor: float
+    calm: float
+    seconds: float
+
+
+def max_connections(options: OverloadOptions, edges: int) -> int:
+    """Connections that an edge must accept, with room for closing ones."""
+    return options.people * 5 // (edges * 4) + 64
+
+
+async def overload(
+    target: MeasuredSystem, show: ProgressLine, options: OverloadOptions, bounds: Bounds = _DEFAULT_BOUNDS
+) -> Result:
+    """Measure it on a system started for it. Raises BenchError, ClientError."""
+    installation = target.installation
+    assert installation is not None
+    seats = await _seats(target, await asyncio.to_thread(Seeder, installation), options)
+    closed = Load(options.size, options.calm / 2, options.seconds, window=options.window, each=True)
+    jobs = _jobs(seats, options, closed)
+    saturation = await measured("saturation", jobs, target, show, {}, warm_up=closed.warm_up, seconds=closed.seconds)
+    saturated = saturation.figures.get("acknowledged/s", 0.0)
+    steps = [RateStep(seconds, share * saturated) for seconds, share in _steps(options)]
+    monitor = _OverloadMonitor(target)
+    totals = await _surge(_surges(_jobs(seats, options, closed), steps), show, monitor)
+    edge = installation.settings.edge
+    found = _found(options, saturated, monitor, totals, await flood(target.edges[0], edge.max_connections))
+    violated = violations(found, bounds, edge.request_seconds)
+    noted = notes(totals, sum(step.seconds for step in steps)) + _lateness(totals) + saturation.remarks + violated
+    totals.faults.merge(saturation.faults)
+    overload_result = result("overload", options._asdict(), _figures(found, options), totals, noted)
+    overload_result.passed = overload_result.passed and not violated
+    return overload_result
+
+
+class _OverloadMonitor:
+    """Samples deliveries and memory during the surge."""
+
+    def __init__(self, target: MeasuredSystem) -> None:
+        self._target = target
+        self._first = target.memory()
+        self.highest = dict(self._first)
+        self._looked = 0.0
+        self._seen: list[tuple[float, int]] = []
+
+    def sample(self, progress: Progress) -> None:
+        now = time.monotonic()
+        self._seen.append((now, progress.delivered))
+        if now - self._looked >= _MEMORY_SECONDS:
+            self._looked = now
+            for name, kib in self._target.memory().items():
+                self.highest[name] = max(kib, self.highest.get(name, 0))
+
+    @property
+    def growth(self) -> dict[str, float]:
+        """Memory growth in MiB, of the processes that ran at the start."""
+        return {name: (self.highest[name] - kib) / 1024 for name, kib in self._first.items()}
+
+    def rate(self, start: float, end: float) -> float:
+        """Deliveries a second between two times in seconds after the first sample."""
+        began = self._seen[0][0]
+        within = [one for one in self._seen if start <= one[0] - began <= end]
+        if len(within) < 2 or within[0][0] == within[-1][0]:
+            return 0.0
+        return (within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0])
+
+
+async def _seats(target: MeasuredSystem, seeder: Seeder, options: OverloadOptions) -> list[Seat]:
+    """Seats of pairs, each across two edges."""
+    accounts = await asyncio.to_thread(seeder.accounts, options.people)
+    chats = await asyncio.to_thread(seeder.chats, accounts, 2)
+    await seeder.publish(chats)
+    users = await asyncio.to_thread(seeder.users, accounts)
+    users_at_edges = zip(users, cycle(options.dialects), cycle(target.edges), strict=False)
+    return [Seat(user, dialect, edge, [chats[n // 2]]) for n, (user, dialect, edge) in enumerate(users_at_edges)]
+
+
+def _jobs(seats: Sequence[Seat], options: OverloadOptions, load: Load) -> list[Job]:
+    jobs = conversations(secrets.randbits(32), seats, range(len(seats)), options.processes, load)
+    for job in jobs:
+        job.at_once = _LOGINS_AT_ONCE
+    return jobs
+
+
+def _steps(options: OverloadOptions) -> list[tuple[float, float]]:
+    return [(options.calm, _CALM), (options.seconds, options.factor), (options.calm, _CALM)]
+
+
+def _surges(jobs: list[Job], steps: Sequence[RateStep]) -> list[Job]:
+    """The jobs with the task Surge, each with its share of the rates."""
+    senders = sum(len(job.senders) for job in jobs)
+    for job in jobs:
+        share = len(job.senders) / senders
+        size = job.task.size if isinstance(job.task, Talk) else 0
+        job.task = Surge(size, [RateStep(step.seconds, step.rate * share) for step in steps])
+    return jobs
+
+
+async def _surge(jobs: Sequence[Job], show: ProgressLine, monitor: _OverloadMonitor) -> RunTotals:
+    seconds = 0.0
+    if isinstance(surge := jobs[0].task, Surge):
+        seconds = sum(step.seconds for step in surge.steps)
+    async with WorkerPool(jobs) as pool:
+        await pool.connect()
+        began = time.monotonic()
+
+        def sample(progress: Progress) -> None:
+            monitor.sample(progress)
+            show.progress("overload", (time.monotonic() - began) / seconds, progress)
+
+        return add_up(await pool.run(sample))
+
+
+def _lateness(totals: RunTotals) -> list[str]:
+    late = totals.measures.get("lateness")
+    if late is None or late.highest < _LATE_SECONDS * 1e6:
+        return []
+    return [f"the generator sent up to {late.highest / 1e6:.1f} s late: waits and recovery are partly its own"]
+
+
+def _found(
+    options: OverloadOptions, saturated: float, monitor: _OverloadMonitor, totals: RunTotals, flood_result: FloodResult
+) -> OverloadMeasured:
+    answers, rejections = totals.measures.get("acknowledgement"), totals.measures.get("refusal")
+    start = HEAD_START_SECONDS + options.calm
+    return OverloadMeasured(
+        saturated,
+        monitor.rate(start, start + options.seconds),
+        monitor.growth,
+        max((one.highest for one in (answers, rejections) if one), default=0) / 1e6,
+        recovery(answers, options.calm, options.seconds),
+        flood_result,
+    )
+
+
+def _figures(found: OverloadMeasured, options: OverloadOptions) -> dict[str, float]:
+    figures = {
+        "saturated messages/s": found.saturated,
+        "offered messages/s": found.saturated * options.factor,
+        "goodput messages/s": found.goodput,
+        "goodput / saturated": found.goodput / max(found.saturated, 1.0),
+        "longest wait for an answer, s": found.longest_seconds,
+        "seconds until latency is back": found.recovery_seconds,
+        "connections let in": 1.0 * found.flood.let_in,
+        "connections closed with 1013": 1.0 * found.flood.rejected,
+    }
+    return figures | {f"MiB grown, {name}": grown for name, grown in found.memory.items()}
+
+
+_AT_ONCE = 64
+_BEYOND = 16
+_LOOK_SECONDS = 0.02
+
+
+class _Visitor(WSListener):
+    code: WSCloseCode | None = None
+    there = True
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is WSMsgType.CLOSE:
+            self.code = frame.get_close_code()
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.there = False
+
+
+async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
+    """Open a few connections more than `most` to an edge without connections. Counts those that stay open and those
+    that the edge closes within `seconds`."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+    opened: list[tuple[WSTransport, _Visitor]] = []
+
+    async def open_connection() -> None:
+        async with slots:
+            with contextlib.suppress(OSError, WSError, TimeoutError):  # counted as lost
+                visitor = _Visitor()  # ws_connect returns none that has been disconnected already
+                transport, _ = await ws_connect(lambda: visitor, address + "/")
+                opened.append((transport, visitor))
+
+    await asyncio.gather(*(open_connection() for _ in range(most + _BEYOND)))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while sum(not visitor.there for _, visitor in opened) < _BEYOND:  # noqa: ASYNC110 (many may end it)
+                await asyncio.sleep(_LOOK_SECONDS)
+    let_in = sum(visitor.there for _, visitor in opened)
+    rejected = sum(visitor.code == WSCloseCode.TRY_AGAIN_LATER for _, visitor in opened)
+    for transport, _ in opened:
+        transport.disconnect()
+    return FloodResult(let_in, rejected, most + _BEYOND - let_in - rejected)

@@ -1,0 +1,1 @@
+"""The measured system: its processes and databases, its accounts and chats. Begin with `system.py`."""

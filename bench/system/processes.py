@@ -1,0 +1,107 @@
+"""What local processes use, from /proc (Linux only): CPU time, traffic, memory; and how large batches were, from their
+metrics."""
+
+import contextlib
+import http.client
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_SECONDS = 5.0
+_SERIES = {
+    "dragoman_message_batch_rows_count": "commits",
+    "dragoman_message_envelope_bytes_count": "envelopes",
+    "dragoman_edge_posts_total": "requests",
+    "dragoman_message_membership_refreshes_total": "rosters",
+}
+
+
+def batch_counts(ports: Iterable[int]) -> dict[str, float]:
+    """The sums over processes with these operations ports: `requests` of edges, `commits`, `envelopes` to edges,
+    `rosters` requested from session. A process that does not answer is left out."""
+    counts = dict.fromkeys(_SERIES.values(), 0.0)
+    for port in ports:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for name, value in counted(_metrics(port)).items():
+                counts[name] += value
+    return counts
+
+
+def counted(exposition: str) -> Mapping[str, float]:
+    """The counts in the text of one process's metrics."""
+    found = {name: 0.0 for name in _SERIES.values()}
+    for line in exposition.splitlines():
+        series, _, value = line.rpartition(" ")
+        for prefix, name in _SERIES.items():
+            if series.startswith(prefix):
+                found[name] += float(value)
+    return found
+
+
+def _metrics(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """CPU seconds since the process started; None for an unreadable process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def tree_cpu_seconds(pid: int) -> float | None:
+    """CPU seconds of a process and its children, ended ones included; None for an unreadable process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return sum(map(int, fields[11:15])) / _TICKS + sum(cpu_seconds(int(child)) or 0.0 for child in children)
+
+
+def parent_of(pid: int, name: str) -> int:
+    """The parent of a local process of this name; 0 if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1]) if f"({name})" in stat else 0
+
+
+def busy_seconds() -> float | None:
+    """CPU seconds of all cores and processes, stolen time included; None without /proc."""
+    try:
+        first = Path("/proc/stat").read_text().split("\n", 1)[0]
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(int, first.split()[1:9])
+    return (user + nice + system + sum(interrupts_and_stolen)) / _TICKS
+
+
+def bytes_through(pid: int) -> tuple[int, int] | None:
+    """Bytes read and written since the start, sockets and files included; None for an unreadable process."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return None
+    counts = dict(line.split(": ") for line in lines)
+    return int(counts["rchar"]), int(counts["wchar"])
+
+
+def memory_kib(pid: int) -> int | None:
+    """Anonymous memory of a process in KiB; None for an unreadable process."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), None)
