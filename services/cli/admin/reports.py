@@ -11,8 +11,8 @@ from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.command import json_option, on_installation, with_client
 from services.cli.admin.export import content_of
-from shared.contract.ids import AccountId, ChatId
 from shared.contract.admin import CloseReport, ListReports, Report
+from shared.contract.ids import AccountId, ChatId
 
 
 class ReportedMessage(msgspec.Struct, frozen=True):
