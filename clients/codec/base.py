@@ -113,8 +113,9 @@ class Codec(ABC):
         """A page of messages from index `start` (−1: the newest) towards older ones."""
         raise self.unsupported("page through the history of a chat")
 
-    def search(self, query: str, count: int) -> ClientRequest:
-        """The newest messages with all words of the query in the chats of the account."""
+    def search(self, query: str, count: int, zone: int = 0) -> ClientRequest:
+        """The newest messages that match the query (docs/search.md) in the chats of the account. `zone`: minutes east
+        of UTC, for dates in the query."""
         raise self.unsupported("search")
 
     def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:

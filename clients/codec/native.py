@@ -250,8 +250,8 @@ class NativeCodec(Codec):
         page = {"chat": chat, "count": count, "from": start}
         return _request(ReplyKind.HISTORY, "history", **page)
 
-    def search(self, query: str, count: int) -> ClientRequest:
-        return _request(ReplyKind.SEARCH, "search", query=query, count=count)
+    def search(self, query: str, count: int, zone: int = 0) -> ClientRequest:
+        return _request(ReplyKind.SEARCH, "search", query=query, count=count, zone=zone)
 
     def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:
         page = {"chat": chat, "count": _PAGE, "from": after + 1, "dir": "newer"}

@@ -817,7 +817,7 @@ export type RoleParameters = {
 
 export type SearchParameters = {
   id?: number | string | null;
-  query: string;
+  query?: string;
   chat?: number | null;
   from?: number | null;
   before?: number | null;
@@ -825,12 +825,15 @@ export type SearchParameters = {
   has?: "file" | "image" | "link" | null;
   count?: number;
   page?: string | null;
+  context?: number;
+  zone?: number;
 };
 
 export type SearchResult = {
   hits: Array<FoundMessage>;
   indexed_to: number;
   page?: string;
+  around?: Array<ShownMessage>;
 };
 
 export type FoundMessage = {

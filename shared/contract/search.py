@@ -5,12 +5,15 @@ from enum import StrEnum
 import msgspec
 
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId
+from shared.contract.model import Message
 from shared.contract.routes import Routed
 
 MAX_HITS = 50
 """Of a page."""
-MAX_QUERY = 100
+MAX_QUERY = 200
 """Characters."""
+MAX_CONTEXT = 3
+"""Messages before and after each hit."""
 
 
 class ContentKind(StrEnum):
@@ -36,17 +39,20 @@ class SearchHit(msgspec.Struct, array_like=True, frozen=True):
 
 class SearchPage(msgspec.Struct, frozen=True):
     """`next`: the `place` of the next page, None after the last one; a page may have few hits, or none, and a next one.
-    `indexed_to`: messages sent until then (Unix ms) are in the index."""
+    `indexed_to`: messages sent until then (Unix ms) are in the index. `around`: the messages around the hits, as the
+    actor's history shows them, by chat and index, each once; the hits are not among them."""
 
     hits: list[SearchHit]
     indexed_to: int
     next: tuple[int, int] | None = None
+    around: list[Message] = []
 
 
 class SearchMessages(msgspec.Struct):
-    """The messages with all words of `query` in the chats of which `actor` is a member, newest first. `chat` and
-    `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. `place`: time and chat of the last message
-    of the page before, or as that page said."""
+    """The messages that match `query` (docs/search.md) in the chats of which `actor` is a member, newest first. `chat`
+    and `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. These narrow down what the query's own
+    filters say. `place`: time and chat of the last message of the page before, or as that page said. `context`: so many
+    messages before and after each hit. `zone`: minutes east of UTC, of dates in the query that name none."""
 
     route = Routed("message.search", SearchPage, reads=True)
 
@@ -59,3 +65,5 @@ class SearchMessages(msgspec.Struct):
     count: int = 20
     place: tuple[int, int] | None = None
     actor: AccountId = NO_ACCOUNT
+    context: int = 0
+    zone: int = 0

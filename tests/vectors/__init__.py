@@ -43,6 +43,7 @@ from shared.contract.made import Made
 from shared.contract.message import ChangePage, History
 from shared.contract.model import MemberPair, Mention, Message, ProfileSummary, Quote, RichSegment, Segment
 from shared.contract.recovery import Recovered
+from shared.contract.search import SearchPage
 
 _HERE = Path(__file__).parent
 
@@ -198,7 +199,7 @@ COMMANDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (*EdgeCommand.__args__, *dict.fromkeys(route.request for route in subjects.FORWARDED))
 }
-_NOT_SHOWN = (ChangePage, History, Made, Recovered)
+_NOT_SHOWN = (ChangePage, History, Made, Recovered, SearchPage)
 """Replies of services in place of which the edge makes its own."""
 ANSWERS: dict[str, type[Any]] = {
     kind.__name__: kind

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ class ChatCommands:
             "accept": ChatCommand(self._accept, "CHAT USER", "accept a user's request to join", 2, 2),
             "chat": ChatCommand(self._chat, "CHAT", "write to this chat from now on", 1, 1),
             "history": ChatCommand(self._history, "[COUNT]", "show the last messages of the current chat", 0, 1),
-            "search": ChatCommand(self._search, "WORDS", "show the last messages with these words", 1, _MANY),
+            "search": ChatCommand(self._search, "QUERY", "show the last messages that match a query", 1, _MANY),
             "edit": ChatCommand(self._edit, "TEXT", "replace your last message in the current chat", 1, _MANY),
             "recall": ChatCommand(self._recall, "", "recall your last message in the current chat"),
             "react": ChatCommand(self._react, "EMOJI", "react to the last message of the current chat", 1, 1),
@@ -229,7 +230,8 @@ class ChatCommands:
 
     def _search(self, words: Sequence[str]) -> None:
         """In all chats of the account."""
-        found = self._conversation.request(self._codec.search(" ".join(words), _HISTORY)).messages
+        zone = time.localtime().tm_gmtoff // 60
+        found = self._conversation.request(self._codec.search(" ".join(words), _HISTORY, zone)).messages
         account, names = self._conversation.account, self._conversation.names
         for message in reversed(found):
             self._terminal.show(wording.message(message, account, names))

@@ -18,6 +18,7 @@ from shared.contract.message import MessageChange, Posted, Reactions, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
+from shared.contract.search import SearchPage
 from shared.contract.session import AccountView, ChatVersion, ChatView, ChatViews, Mute
 
 
@@ -77,6 +78,14 @@ class HistoryPage:
     head: int
     more: bool
     rev: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesFound:
+    """The reply to SearchMessages. `around`: as they are shown."""
+
+    page: SearchPage
+    around: tuple[DisplayMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +237,7 @@ class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
 NativeReply = (
     TokenRenewed
     | HistoryPage
+    | MessagesFound
     | ChatMarkedRead
     | ChatsResumed
     | ChangesPage

@@ -71,7 +71,7 @@ _NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login waits for a mailed link")
 _TOO_OFTEN = "too many commands of this kind, slow down"
 _MEMBERS = MemberMask(
     public=(
-        "accept accepted account accounts added address after again avatar away bans before blocks by changes "
+        "accept accepted account accounts added address after again around avatar away bans before blocks by changes "
         "changes_after chat chats client code count created deleted dialect dir edited email emoji emojis epoch ev "
         "expires exported face failure field file_bytes first frame_bytes friends from gap gone has have head here "
         "hits icon_id id identifier if_rev index indexed_to into join_policy joined joins kind limits links marks "
@@ -82,7 +82,7 @@ _MEMBERS = MemberMask(
         "supports t text text_bytes time timeline to topic total ttl_ms unknown unread until upto url username uses "
         "uuid v version wait_ms why window hook hooks bot bots reactors days scopes tokens next origin last_error "
         "reports reason device email_verified edit_s recall_s history_for_new outgoing_hooks bot_tokens "
-        "paused rates waiting all entrance expensive ephemeral left_chats"
+        "paused rates waiting all entrance expensive ephemeral left_chats context zone"
     ),
     objects="error limits secret old new verify data made",
     counts="reactions",

@@ -5,19 +5,23 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from services.edge.canonical.replies import MessagesFound
+from services.edge.dialects.native import encode
 from services.edge.dialects.native.operation import EXPENSIVE, READS, Caller, Operation
 from services.edge.dialects.native.shapes import LARGEST, Account, Chat, Parameters
 from shared.contract.ids import NO_ACCOUNT, ChatId
-from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind, SearchMessages, SearchPage
+from shared.contract.search import MAX_CONTEXT, MAX_HITS, MAX_QUERY, ContentKind, SearchMessages
+from shared.message_event import ShownMessage
 
 _Time = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, examples=[1_795_263_300_000])]
 
 
 class SearchParameters(Parameters, kw_only=True):
-    """All words of `query` are in a message that is found. `from`: an account. `before`, `after`: Unix milliseconds.
-    `page`: of the reply before."""
+    """`query`: in the query language; it may be empty with `chat` and `has` or `from`. `from`: an account. `before`,
+    `after`: Unix milliseconds. `page`: of the reply before. `context`: so many messages before and after each hit.
+    `zone`: minutes east of UTC, for dates of the query without a zone."""
 
-    query: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_QUERY, examples=["lake tomorrow"])]
+    query: Annotated[str, msgspec.Meta(max_length=MAX_QUERY, examples=['lake "at nine" has:image'])] = ""
     chat: Chat | None = None
     sender: Account | None = msgspec.field(default=None, name="from")
     before: _Time | None = None
@@ -25,6 +29,8 @@ class SearchParameters(Parameters, kw_only=True):
     has: Literal["image", "file", "link"] | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_HITS, examples=[10])] = 20
     page: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,16}-[0-9]{1,16}$", examples=["1795263300000-12"])] | None = None
+    context: Annotated[int, msgspec.Meta(ge=0, le=MAX_CONTEXT, examples=[1])] = 0
+    zone: Annotated[int, msgspec.Meta(ge=-12 * 60, le=14 * 60, examples=[60])] = 0
 
 
 class FoundMessage(msgspec.Struct):
@@ -42,11 +48,13 @@ class FoundMessage(msgspec.Struct):
 
 class SearchResult(msgspec.Struct):
     """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched. `page`: there may be
-    more, even if there are few hits."""
+    more, even if there are few hits. `around`: with `context`, the messages around the hits, by chat and index, each
+    once; it has no hits."""
 
     hits: list[FoundMessage]
     indexed_to: int
     page: str | UnsetType = UNSET
+    around: list[ShownMessage] | UnsetType = UNSET
 
 
 def _search(wire: SearchParameters, _: Caller) -> SearchMessages:
@@ -60,15 +68,19 @@ def _search(wire: SearchParameters, _: Caller) -> SearchMessages:
         ContentKind(wire.has) if wire.has else None,
         wire.count,
         (int(time), int(chat)) if wire.page else None,
+        context=wire.context,
+        zone=wire.zone,
     )
 
 
-def _found(page: SearchPage, _: Caller) -> SearchResult:
+def _found(found: MessagesFound, caller: Caller) -> SearchResult:
+    page = found.page
     hits = [msgspec.convert(one, FoundMessage, from_attributes=True) for one in page.hits]
-    return SearchResult(hits, page.indexed_to, UNSET if page.next is None else "{}-{}".format(*page.next))
+    around = encode.messages(found.around, caller.base_url) if found.around else UNSET
+    return SearchResult(hits, page.indexed_to, UNSET if page.next is None else "{}-{}".format(*page.next), around)
 
 
 SEARCH = Operation(
-    "search", "the messages of the own chats with these words",
+    "search", "the messages of the own chats that match a query",
     EXPENSIVE, READS, SearchParameters, SearchResult, _search, _found,
 )  # fmt: skip

@@ -106,8 +106,8 @@ def _creation(codec: Codec, command: CreateChat | CreateChatByUuid, account: Cli
 
 def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRequest | None:
     match command:
-        case SearchMessages(chat=0, place=None):
-            return codec.search(command.query, command.count)
+        case SearchMessages(chat=0, place=None, context=0):
+            return codec.search(command.query, command.count, command.zone)
         case ListChatViews() | ResumeChats(timeline=0):
             return codec.list_chats(account)
         case GetAccount(account=account.number, lists=True) if codec.dialect == "ourchat-v2":

@@ -240,9 +240,9 @@ def check_answer(made: ClientRequest, reply: ServerReply, answer: dict[str, Any]
         case "Page" | "HistoryPage":
             assert len(reply.messages) == len(fields["messages"])
             assert all(message.text and message.position and message.sender_uuid for message in reply.messages)
-        case "SearchPage":
+        case "MessagesFound":
             found = [(one.chat, one.position, one.text) for one in reply.messages]
-            assert found == [(hit[0], hit[1], hit[5]) for hit in fields["hits"]]
+            assert found == [(hit[0], hit[1], hit[5]) for hit in fields["page"]["hits"]]
         case "MessageAccepted":
             assert made.reply is ReplyKind.MESSAGE
 
