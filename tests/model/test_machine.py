@@ -34,9 +34,9 @@ def test_every_client_sees_what_the_model_predicts(cluster: Cluster, number: int
     play(cluster.edges, histories=HISTORIES, steps=STEPS, number=number)
 
 
-@pytest.mark.parametrize("mutant", ["forget-read", "forget-states", "keep-recalled", "swap-changes"])
+@pytest.mark.parametrize("mutant", ["keep-recalled", "swap-changes"])
 def test_a_broken_build_is_flagged(tmp_path: Path, mutant: str) -> None:
-    """The first mismatch ends it."""
+    """The first mismatch ends it. `./dev drill broken` tries all, some of which take the machine minutes to find."""
     program = (sys.executable, "-m", "tests.drills.mutants", mutant, "up")
     with Cluster(tmp_path / "data", *RELAXED, program=program) as cluster, pytest.raises(ModelMismatch):
         play(cluster.edges, histories=MOST_HISTORIES, steps=STEPS, number=1)

@@ -113,7 +113,8 @@ async def test_without_redis_this_process_counts(
     assert fallbacks(registry) == 5
 
 
-async def test_a_frozen_redis_delays_one_request_only(window: SlidingWindow, valkey_server: ValkeyServer) -> None:
+async def test_a_frozen_redis_delays_one_request_only(valkey_server: ValkeyServer, metrics: AuthMetrics) -> None:
+    window = SlidingWindow(valkey_server.settings("auth").model_copy(update={"timeout_seconds": 0.5}), metrics)
     await add(window)
     valkey_server.pause()
     loop = asyncio.get_running_loop()
@@ -122,6 +123,7 @@ async def test_a_frozen_redis_delays_one_request_only(window: SlidingWindow, val
     assert [await add(window, 5) for _ in range(10)] == [2, 3, 4, *[5] * 7]
     assert loop.time() - started < 0.25
     valkey_server.resume()
+    await window.close()
 
 
 @given(STEPS)

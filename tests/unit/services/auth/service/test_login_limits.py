@@ -180,8 +180,11 @@ async def test_an_attempt_does_not_wait_for_ever(limits: LoginLimiter, monkeypat
 
 @pytest.mark.parametrize("failure", ["kill", "pause"])
 async def test_the_limit_holds_when_redis_goes_away_during_attempts(
-    limits: LoginLimiter, valkey_server: ValkeyServer, failure: str
+    valkey_server: ValkeyServer, metrics: AuthMetrics, failure: str
 ) -> None:
+    hasty = valkey_server.settings("auth").model_copy(update={"timeout_seconds": 2.0})
+    window = SlidingWindow(hasty, metrics)
+    limits = LoginLimiter(LimitsSettings(), window, count_failures=False)
     for number in range(10):
         await fail(limits, f"before {number}")
     guesses = Guesses(limits)
@@ -192,6 +195,7 @@ async def test_the_limit_holds_when_redis_goes_away_during_attempts(
     assert sorted(await asyncio.gather(*tasks)) == [False] * 40 + [True] * 10
     if failure == "pause":
         valkey_server.resume()
+    await window.close()
 
 
 async def test_ten_wrong_answers_a_day_block_recovery_and_no_login(limits: LoginLimiter) -> None:

@@ -309,11 +309,11 @@ async def test_while_the_store_is_away_uploads_are_unavailable(
         for kind in UPLOAD_KINDS:
             (media_settings.directory / kind).rename(media_settings.directory / f"{kind}-away")
             (media_settings.directory / kind).write_bytes(b"in the way")
-    for failing in (
+    failing = (
         edges.here.create(ALICE, 10, "", ""), edges.here.find(ALICE, upload.id), edges.append(upload, b"6"),
         edges.finish(upload, b"67890"), edges.here.remove(upload),
-    ):  # fmt: skip
-        assert await error_code(failing) is ErrorCode.UNAVAILABLE
+    )  # fmt: skip
+    assert set(await asyncio.gather(*map(error_code, failing))) == {ErrorCode.UNAVAILABLE}
 
 
 async def test_a_key_is_created_once(edges: UploadEdges, tmp_path: Path) -> None:
