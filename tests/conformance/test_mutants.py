@@ -16,7 +16,7 @@ CLIENT = ROOT / "clients/resuming"
 DRIVER = Path(__file__).parent / "python_driver.py"
 
 
-_SECONDS = 20.0
+_SECONDS = 10.0
 
 
 class ClientMutant(NamedTuple):

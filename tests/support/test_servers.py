@@ -1,47 +1,9 @@
 """The servers that the other tests rest on."""
 
-import nats
 import psycopg
 import pytest
-import sqlalchemy as sa
-from redis import Redis
 
-from shared.database import make_engine
-from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
-
-
-async def test_nats_comes_back_on_the_same_port_with_its_streams(nats_server: NatsServer) -> None:
-    port = nats_server.port
-    nats_server.restart()
-    settings = nats_server.settings("setup")
-    client = await nats.connect(
-        f"nats://127.0.0.1:{port}",
-        user=settings.user,
-        password=settings.password.get_secret_value(),
-        inbox_prefix="inbox.setup",
-    )
-    assert (await client.jetstream().stream_info("EVENTS")).state.messages == 0
-    await client.close()
-
-
-def test_valkey_forgets_on_flush(valkey_server: ValkeyServer) -> None:
-    with Redis.from_url(valkey_server.settings("edge").url.get_secret_value()) as client:
-        client.set("generation", "x")
-        valkey_server.flush()
-        assert client.get("generation") is None
-
-
-def test_each_database_is_empty(database_url: str) -> None:
-    engine = make_engine(database_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE chats (id BIGINT)"))
-    engine.dispose()
-
-
-def test_each_database_is_fresh(database_url: str) -> None:
-    engine = make_engine(database_url)
-    assert sa.inspect(engine).get_table_names() == []
-    engine.dispose()
+from tests.support.servers import PostgresServer
 
 
 def connect(server: PostgresServer) -> psycopg.Connection:
@@ -56,17 +18,6 @@ def test_all_connections_of_postgresql_can_be_taken(postgres_server: PostgresSer
             with pytest.raises(psycopg.OperationalError, match="too many clients"):
                 connect(postgres_server)
     connect(postgres_server).close()
-
-
-def test_a_frozen_postgresql_answers_on_no_connection(postgres_server: PostgresServer) -> None:
-    with connect(postgres_server) as connection:
-        postgres_server.pause()
-        try:
-            with pytest.raises(psycopg.OperationalError):
-                connect(postgres_server)
-        finally:
-            postgres_server.resume()
-        assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_crash_loses_open_transactions_alone(postgres_server: PostgresServer) -> None:

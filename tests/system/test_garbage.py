@@ -109,26 +109,6 @@ def raw(opcode: int, payload: bytes, *, masked: bool = True, final: bool = True)
     return head + (bytes(4) if masked else b"") + payload
 
 
-@pytest.mark.parametrize(
-    ("bytes_", "code"),
-    [
-        pytest.param(raw(1, b"\xff\xfe"), 1007, id="text that is no UTF-8"),
-        pytest.param(raw(3, b"x"), 1002, id="reserved opcode"),
-        pytest.param(raw(1, b"{}", masked=False), 1002, id="unmasked"),
-        pytest.param(raw(9, b"x" * 126), 1002, id="long ping"),
-        pytest.param(raw(0, b"x"), 1002, id="continuation of nothing"),
-        pytest.param(raw(1, b"x" * (2 * 1024 * 1024 + 1)), 1009, id="over the transport's limit"),
-    ],
-)
-def test_invalid_websocket_data_closes_that_connection_alone(
-    system: Cluster, dial: Dial, bystanders: tuple[V2User, V2User, int], bytes_: bytes, code: int
-) -> None:
-    client = dial(system.edges[0]).register()
-    client.connection.socket.sendall(bytes_)
-    assert client.closed() == code
-    _chat(bystanders)
-
-
 def _chat(bystanders: tuple[V2User, V2User, int]) -> None:
     one, two, session = bystanders
     for here, there in ((one, two), (two, one)):
