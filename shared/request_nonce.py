@@ -25,6 +25,11 @@ def new_nonce() -> str:
     return secrets.token_hex(32)
 
 
+def request_nonce_of(actor: AccountId, name: str) -> str:
+    """Of a request to which the account may have given a name: then the same one at each edge."""
+    return hashlib.sha256(f"{actor} {name}".encode()).hexdigest() if name else new_nonce()
+
+
 async def stored_or(
     database: Transactions, find: Callable[[Any], T | None], carry_out: Callable[[], Awaitable[R]]
 ) -> T | R:
@@ -47,8 +52,3 @@ def derived(salt: bytes, purpose: bytes) -> bytes:
     """32 secret bytes: the same ones for the same salt, which may be stored, and the same nonce of the request. Who
     reads the salt lacks the nonce, and who knows a client's nonce lacks the salt."""
     return hmac.digest(salt, purpose + request_nonce.get().encode(), "sha256")
-
-
-def request_nonce_of(actor: AccountId, name: str) -> str:
-    """Of a request to which the account may have given a name: then the same one at each edge."""
-    return hashlib.sha256(f"{actor} {name}".encode()).hexdigest() if name else new_nonce()

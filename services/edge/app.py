@@ -28,12 +28,11 @@ from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import server_tls
-from services.edge.handlers.accounts import AccountHandler
+from services.edge.handlers.accounts import AccountHandler, AvatarFiles
 from services.edge.handlers.auth import AuthHandler
-from services.edge.handlers.avatars import AvatarFiles
 from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.chat_reads import ChatReads
-from services.edge.handlers.dispatcher import Dispatcher
+from services.edge.handlers.dispatcher import Dispatcher, TracedHandler
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.hook_messages import HookMessages
@@ -41,7 +40,6 @@ from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.own_data import OwnDataExporter
-from services.edge.handlers.tracing import TracedHandler
 from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.app import TracedHttp
 from services.edge.http.downloads import Downloads
@@ -55,11 +53,8 @@ from services.edge.journal import MessageJournal
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
-from services.edge.login.bots import OwnBots
 from services.edge.login.login import LoginFlow
-from services.edge.login.made import OwnMade
 from services.edge.login.revocations import RevocationWatcher
-from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.token_logins import TokenLoginReports
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
@@ -178,10 +173,8 @@ class Edge:
         reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
-        made, own_bots = OwnMade(bus, seconds), OwnBots(requests, lookup)
-        ending = SelfRevocation(requests, auth_state, made)
         return Dispatcher(
-            AuthHandler(requests, login, verification, ending, auth_state, own_bots, made),
+            AuthHandler(bus, requests, login, verification, auth_state, lookup),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
             MessageHandler(history, reads, messages, changes, forwards, ephemeral),
             forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),

@@ -22,8 +22,8 @@ from shared.bus.request_queue import QueueLimits, Reply, RequestQueue
 from shared.bus.request_sender import RequestSender, current_traceparent
 from shared.bus.requester_clocks import RequesterClocks, is_late, to_wall_clock
 from shared.bus.streams import EventStreams, ignore_probe
-from shared.contract.errors import ErrorCode, Failure
-from shared.contract.routes import Route
+from shared.contract.errors import INTERNAL_ERROR, Failure
+from shared.contract.routes import HasRoute, Route
 from shared.contract.subjects import STREAM, Topic, health_inbox
 from shared.settings import NatsSettings
 from shared.tasks import Tasks
@@ -190,7 +190,7 @@ class Bus:
                 callback(decode(message.data), responder)
             except Exception:
                 _log.exception("request failed", subject=route.subject)
-                self._tasks.start(responder.reply_error(Failure(ErrorCode.INTERNAL, "internal error")), "reject")
+                self._tasks.start(responder.reply_error(INTERNAL_ERROR), "reject")
 
         self._broker.subscribe(route.subject, receive, queue)
 
@@ -304,6 +304,10 @@ class Bus:
         without `wait_for_service`, a missing service raises NoResponders at once. `nonce`: of the request, in each
         attempt; see shared.request_nonce. Raises RequestError: Unavailable when no reply came in time, TooLarge."""
         return await self._sender.request(route, request, seconds, retry, wait_for_service, nonce)
+
+    async def send(self, request: HasRoute[R], *, seconds: float = 8.0, retry: bool = False, nonce: str = "") -> R:
+        """`request` at the route of its type."""
+        return await self.request(request.route, request, seconds=seconds, retry=retry, nonce=nonce)
 
     async def request_all(self, route: Route[Q, R], request: Q, *, seconds: float = 3.0) -> list[R]:
         """Sends a request to every process that serves the route. Returns the replies that come before `seconds` have

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 from prometheus_client import Histogram
 
 from shared.bus.requester_clocks import is_forgotten, is_late
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
 from shared.request_nonce import request_content, request_nonce
 from shared.tasks import Tasks
@@ -107,7 +107,7 @@ class RequestQueue(Generic[Q, R]):
         except Exception:
             result = ErrorCode.INTERNAL.value
             _log.exception("request failed", subject=self._route.subject)
-            reply = b"-" + _pack(Failure(ErrorCode.INTERNAL, "internal error"))
+            reply = b"-" + _pack(INTERNAL_ERROR)
         self._count(result, time.monotonic() - received)
         if self._tracer is not None:
             self._tracer.end_current(result)

@@ -36,6 +36,10 @@ class Failure(msgspec.Struct, tag="failure", frozen=True):
     retry_ms: int = 0
 
 
+INTERNAL_ERROR = Failure(ErrorCode.INTERNAL, "internal error")
+"""Of a request that met a bug."""
+
+
 class RequestError(Exception):
     """A rejected request. The bus turns it into an error reply, the edge's dialect into a frame."""
 

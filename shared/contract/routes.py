@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -48,6 +48,13 @@ class Routed(Generic[R]):
     def __get__(self, instance: object, owner: type[Q]) -> Route[Q, R]:
         """For type checkers: the attribute is the route itself."""
         raise NotImplementedError
+
+
+class HasRoute(Protocol[R]):
+    """A request whose type declares its route."""
+
+    @property
+    def route(self) -> Route[Any, R]: ...
 
 
 class Forwarded(msgspec.Struct):

@@ -237,44 +237,21 @@ class RequestVerification:
     """Mail the link for the pending verification of this connection. Needs no login."""
 
 
-EdgeCommand = (
+AuthCommand = (
     Register
     | Login
     | RequestVerification
     | GetServerStatus
-    | PostMessage
-    | UploadCommand
-    | DeleteAccount
+    | RenewToken
+    | Refresh
     | Recover
     | RequestRecovery
     | RecoverByTicket
-    | CreateChatByUuid
-    | FindUsers
-    | GetHistory
-    | FetchUnread
-    | UpdateAccount
-    | RenewToken
-    | Refresh
+    | DeleteAccount
     | Logout
     | ListLogins
     | EndLogin
     | ChangePassword
-    | ReadHistory
-    | MarkChatRead
-    | ResumeChats
-    | EditMessage
-    | ChangeMessage
-    | GetChanges
-    | SearchMessages
-    | FindReaders
-    | FindReactors
-    | CountUnread
-    | AnnounceTyping
-    | WatchAccounts
-    | GiveState
-    | ForwardMessage
-    | ExportAccount
-    | ExportMessages
     | CreateBot
     | ListBots
     | DeleteBot
@@ -282,6 +259,39 @@ EdgeCommand = (
     | DeleteBotToken
     | ListMade
     | EndMade
+)
+"""About the logins of an account, and about what it has made."""
+
+ReadingCommand = (
+    GetHistory
+    | FetchUnread
+    | ReadHistory
+    | ResumeChats
+    | CountUnread
+    | MarkChatRead
+    | GetChanges
+    | SearchMessages
+    | FindReaders
+    | FindReactors
+)
+"""About messages that there are."""
+
+EdgeCommand = (
+    AuthCommand
+    | PostMessage
+    | UploadCommand
+    | ReadingCommand
+    | EditMessage
+    | ChangeMessage
+    | ForwardMessage
+    | CreateChatByUuid
+    | FindUsers
+    | UpdateAccount
+    | AnnounceTyping
+    | WatchAccounts
+    | GiveState
+    | ExportAccount
+    | ExportMessages
 )
 """Of these the edge has a handler."""
 Command = EdgeCommand | Forwarded

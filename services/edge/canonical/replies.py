@@ -1,4 +1,4 @@
-"""Replies: the closed union of results that a dialect encodes as the answer to a command."""
+"""Replies: the results that a dialect encodes as the answer to a command."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,12 @@ from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import AccountRecord, Made
-from shared.contract.members import MembershipRequested
 from shared.contract.message import MessageChange, Posted, Reactions, Unread
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
 from shared.contract.search import SearchPage
-from shared.contract.session import AccountView, ChatVersion, ChatView, ChatViews, Mute
+from shared.contract.session import AccountView, ChatView, ChatViews, Mute
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +233,15 @@ class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
     again: bool = False
 
 
-NativeReply = (
-    TokenRenewed
+Reply = (
+    Authenticated
+    | VerificationNeeded
+    | NoPendingVerification
+    | VerificationMailed
+    | ServerStatus
+    | MessageAccepted
+    | MessagePage
+    | TokenRenewed
     | HistoryPage
     | MessagesFound
     | ChatMarkedRead
@@ -250,24 +256,10 @@ NativeReply = (
     | AccountRecovered
     | PasswordChanged
     | MessagesExported
-    | msgspec.Struct
-)
-"""To requests that native alone has: made by the edge, or a service's reply, as it is in the request's route."""
-
-Reply = (
-    Authenticated
-    | VerificationNeeded
-    | NoPendingVerification
-    | VerificationMailed
-    | ServerStatus
-    | MessageAccepted
+    | ChatViews
     | AccountView
     | ChatView
     | Ack
-    | ChatVersion
-    | Requests
-    | MembershipRequested
-    | ChatViews
-    | MessagePage
-    | NativeReply
+    | msgspec.Struct
 )
+"""Made by the edge, or a service's reply, as it is in the request's route."""

@@ -18,10 +18,10 @@ from services.edge.client.session import LoginSession
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Dialect, Request
 from services.edge.dialects.encoded_message import EncodedMessage
-from services.edge.upstream.attempt import INTERNAL, UNCONFIRMED
+from services.edge.upstream.attempt import UNCONFIRMED
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher
 from shared.contract.body import pack_segments
-from shared.contract.errors import Failure
+from shared.contract.errors import INTERNAL_ERROR, Failure
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, Posted
 from shared.contract.model import Message, ProfileSummary
@@ -276,7 +276,7 @@ class Posts:
                 self._acknowledge(batch, accepted)
                 accepted = []
                 self._out.reply_error(request, result)
-                if result not in (UNCONFIRMED, INTERNAL):
+                if result not in (UNCONFIRMED, INTERNAL_ERROR):
                     self._session.discard_files([request])
             else:
                 accepted.append((request, result))

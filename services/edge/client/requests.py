@@ -13,9 +13,8 @@ from services.edge.client.uploads import ABANDONED
 from services.edge.context import EdgeContext
 from services.edge.dialects.base import Request
 from services.edge.rate_limit import TokenBucket, log_rate
-from services.edge.upstream.attempt import INTERNAL
 from shared.contract.auth import Authenticated, Login, Register
-from shared.contract.errors import Failure, RequestError
+from shared.contract.errors import INTERNAL_ERROR, Failure, RequestError
 from shared.contract.ids import AccountId
 from shared.telemetry import log, new_trace, trace
 
@@ -49,7 +48,7 @@ class FailureLog:
             self._rate = log_rate(self._clock())
         if self._rate.take(self._clock()):
             _log.error("request failed", command=command, exc_info=error)
-        return INTERNAL
+        return INTERNAL_ERROR
 
 
 class RequestOwner(Protocol):

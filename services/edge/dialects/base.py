@@ -16,7 +16,7 @@ from mypy_extensions import mypyc_attr
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, MediaPayload, Outgoing
-from services.edge.canonical.replies import DisplayMessage, NativeReply, Reply
+from services.edge.canonical.replies import DisplayMessage, Reply
 from services.edge.dialects.actions import (
     Action,
     ConnectionInfo,
@@ -51,9 +51,8 @@ ERROR_CACHE_SIZE = 64
 """Encoded errors that a dialect caches: under overload most errors have the same text."""
 
 
-def never_requested(reply: NativeReply, dialect: str) -> TypeError:
-    """For the end of a `match` over replies, in place of `assert_never`: the type checker accepts no reply here that
-    other dialects than native get."""
+def never_requested(dialect: str) -> TypeError:
+    """For the end of a `match` over replies."""
     return TypeError(f"no {dialect} frame requests this")
 
 
@@ -136,9 +135,9 @@ class Dialect(ABC):
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
         """The reply to a request that failed; `request` is None when the frame could not be decoded."""
 
-    @abstractmethod
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         """An event; nothing if the dialect has no frame for it, or while pushes are held."""
+        return ()
 
     @abstractmethod
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:

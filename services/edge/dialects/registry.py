@@ -3,18 +3,19 @@
 The table is a value: each lookup names the table that it reads.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import ConnectionInfo, Dialect, FirstFrame
-from services.edge.dialects.detection import dialect_of, read_first_frame
 from services.edge.dialects.native import Native
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.ourchat_v0 import OurChatV0
 from services.edge.dialects.ourchat_v1 import OurChatV1
 from services.edge.dialects.ourchat_v2 import OurChatV2
 from services.edge.dialects.pipe import Pipe
+from services.edge.dialects.pipe.decode import READERS as PIPE_COMMANDS
 from services.edge.dialects.service_code import Service
 from shared.errors import StartupError
 
@@ -23,7 +24,7 @@ from shared.errors import StartupError
 class Entry:
     """One dialect; a call makes the translator of one connection.
 
-    `detects` is the detection rule of a dialect that the fixed rules (detection.py) do not name; it comes after them.
+    `detects` is the detection rule of a dialect that the fixed rules (dialect_of) do not name; it comes after them.
     """
 
     name: str
@@ -88,3 +89,49 @@ def detect(frame: Frame, dialects: Dialects) -> Entry:
         if entry.name == name or (name is None and entry.detects is not None and entry.detects(first)):
             return entry
     raise UnknownDialect(f"{name} is not spoken here" if name else "no dialect begins with such a frame")
+
+
+# The dialect of a connection's first text frame, by fixed rules in a fixed order. Real clients dial without a path or a
+# subprotocol. The rules also name dialects that this edge has not enabled, so that another dialect never gets their
+# frames. JSON is read leniently here: the dialect itself reports what is wrong.
+
+_LOGIN_CODES = (4, 6)
+"""Registration and login in every OurChat dialect."""
+_V0_KEYS = frozenset({"mail", "nick", "ocId"})
+_V1_KEYS = frozenset({"email", "account"})
+
+
+def read_first_frame(frame: bytes) -> FirstFrame:
+    text = frame.decode(errors="replace").strip()
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return FirstFrame(text, None)
+    return FirstFrame(text, value if isinstance(value, dict) else None)
+
+
+def dialect_of(first: FirstFrame) -> str | None:
+    """The name of the dialect by the fixed rules, if one matches."""
+    members = first.members
+    if members is None:
+        command, bar, _ = first.text.partition("|")
+        return "pipe" if bar and command in PIPE_COMMANDS else None
+    if "service_code" in members:
+        return "service"
+    if "op" in members:
+        return "native"
+    return _ourchat(members) if "code" in members else None
+
+
+def _ourchat(members: dict[str, object]) -> str | None:
+    code, data = members["code"], members.get("data")
+    if isinstance(data, dict):
+        if code in _LOGIN_CODES and data.keys() & _V0_KEYS:
+            return "ourchat-v0"
+        if code in _LOGIN_CODES and data.keys() & _V1_KEYS:
+            return "ourchat-v1"
+        if "time" in members:
+            return "ourchat-v1"
+        if code != 19:
+            return "ourchat-v0"
+    return "ourchat-v2" if type(code) is int else None

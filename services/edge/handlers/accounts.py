@@ -2,14 +2,15 @@
 
 import asyncio
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from services.edge.canonical.commands import CreateChatByUuid, FindUsers, UpdateAccount
 from services.edge.canonical.replies import Reply, UsersFound
 from services.edge.client.connection import Connection
 from services.edge.ephemeral.hub import EphemeralHub
-from services.edge.handlers.avatars import AvatarFiles
 from services.edge.handlers.forwarding import Forwarder
+from services.edge.media import MediaService
+from services.edge.media.store import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.contract.contacts import SetBlocked
@@ -18,6 +19,20 @@ from shared.contract.ids import AccountId
 from shared.contract.members import SetChat
 from shared.contract.model import JoinPolicy, Profile, ProfileSummary
 from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, MuteChat, SetProfile
+
+_PATH = "/media/"
+
+
+class AvatarFiles:
+    """Stored pictures that become avatars: they do not expire."""
+
+    def __init__(self, media: MediaService) -> None:
+        self._media = media
+
+    async def keep(self, avatar: str | UnsetType) -> None:
+        """`avatar`: an address as profiles and chats store it. Raises RequestError."""
+        if isinstance(avatar, str) and avatar.startswith(_PATH):
+            await self._media.mark_used(avatar.removeprefix(_PATH), MediaUse.AVATAR)
 
 
 class AccountHandler:

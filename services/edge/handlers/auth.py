@@ -1,25 +1,43 @@
-"""Commands about the login of the connection."""
+"""Commands about the logins of an account, its bots, and what it has made that acts without a login."""
 
-from services.edge.canonical.commands import GetServerStatus, RenewToken, RequestVerification
-from services.edge.canonical.replies import Reply, ServerStatus, TokenRenewed
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from services.edge.canonical.commands import AuthCommand, GetServerStatus, RenewToken, RequestVerification
+from services.edge.canonical.replies import (
+    AccountMade,
+    AccountRecovered,
+    MadeCounts,
+    PasswordChanged,
+    Reply,
+    ServerStatus,
+    TokenRenewed,
+)
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
+from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.login.auth_state import AuthState
-from services.edge.login.bots import BotCommand, OwnBots
 from services.edge.login.login import LoginFlow
-from services.edge.login.made import OwnMade
-from services.edge.login.self_revocation import SelfRevocation
 from services.edge.login.verification import VerificationFlow
-from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Refresh, Register
+from shared.bus.client import Bus
+from shared.contract import subjects
+from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, Login, Logout, Register
+from shared.contract.bots import CreateBot, ListBots
+from shared.contract.errors import RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.made import EndMade, ListMade
-from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
+from shared.contract.recovery import Recover, RecoverByTicket
+from shared.contract.routes import Ack, HasRoute
+from shared.request_nonce import new_nonce
+from shared.telemetry import log
 
-LoginCommand = Register | Login | RequestVerification | GetServerStatus | RenewToken | Refresh
-"""Commands that begin a login, or need none."""
-RecoveryCommand = Recover | RequestRecovery | RecoverByTicket
-OwnLoginCommand = DeleteAccount | Logout | ListLogins | EndLogin | ChangePassword | BotCommand | ListMade | EndMade
-"""Commands about the logins of an account, and about what it has made."""
+_log = log(__name__)
+_COUNT_SECONDS = 2.0
+"""The reply about a new secret waits no longer for what it shows besides."""
+R = TypeVar("R")
 
 
 class AuthHandler:
@@ -27,58 +45,103 @@ class AuthHandler:
 
     def __init__(
         self,
+        bus: Bus,
         requests: AuthRequests,
         login: LoginFlow,
         verification: VerificationFlow,
-        self_revocation: SelfRevocation,
         state: AuthState,
-        bots: OwnBots,
-        made: OwnMade,
+        lookup: AccountLookup,
     ) -> None:
+        self._bus = bus
         self._requests = requests
         self._login = login
         self._verification = verification
-        self._self_revocation = self_revocation
         self._state = state
-        self._bots = bots
-        self._made = made
+        self._lookup = lookup
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
         await self._login.authenticate(session, request)
 
-    async def handle(self, session: LoginSession, request: Request, command: LoginCommand) -> Reply:
+    async def handle(self, session: LoginSession, request: Request, command: AuthCommand) -> Reply:
+        connection = session.connection
         match command:
             case Register() | Login():
                 return await self._login.log_in(session, request)
             case RequestVerification():
-                return await self._verification.mail(session.connection)
+                return await self._verification.mail(connection)
             case GetServerStatus():
                 return ServerStatus(self._state.maintenance)
-            case Refresh():
-                return await self._requests.refresh(session.connection, command)
             case RenewToken():  # its token is verified already
-                connection = session.connection
                 return TokenRenewed(connection.account, connection.sid, connection.token_expires)
-
-    async def recover(self, session: LoginSession, command: RecoveryCommand) -> Reply:
-        if isinstance(command, RequestRecovery):
-            return await self._requests.request_recovery(session.connection, command)
-        return await self._self_revocation.recover(session, command)
-
-    async def handle_own(self, session: LoginSession, command: OwnLoginCommand) -> Reply:
-        own = self._self_revocation
-        match command:
+            case Recover() | RecoverByTicket():
+                return await self._reply_first(session, self._recover(session, command))
+            case ChangePassword():  # the connection stays, with the login that replaces its own
+                login = await self._reply_first(session, self._requests.send(connection, command))
+                connection.login_replaced(login)
+                return PasswordChanged(login, await self._count_made(login.account))
             case DeleteAccount():
-                return await own.delete_account(session, command)
-            case ChangePassword():
-                return await own.change_password(session, command)
+                return await self._end(session, command)
             case Logout():
-                return await own.end_login(session, session.connection.sid)
-            case EndLogin(sid):
-                return await own.end_login(session, sid)
-            case ListLogins():
-                return await self._requests.list_logins(session.connection)
-            case ListMade() | EndMade():
-                return await self._made.handle(command, session.connection.account)
+                return await self._end(session, Logout(connection.sid))
+            case EndLogin(sid) if sid == connection.sid:
+                return await self._end(session, Logout(sid))
+            case ListMade():
+                return await self._made(connection.account)
+            case EndMade():
+                return await self._end_made(connection.account)
+            case CreateBot():
+                began = time.monotonic()
+                created = await self._requests.send(connection, command)
+                await self._lookup.ensure_bot_profile(created, began)
+                return created
             case _:
-                return await self._bots.handle(session.connection, command)
+                passed_on: HasRoute[Any] = command
+                return await self._requests.send(connection, passed_on)
+
+    async def _end(self, session: LoginSession, command: DeleteAccount | Logout) -> Ack:
+        """Ends the login of this connection."""
+        answer = await self._reply_first(session, self._requests.send(session.connection, command))
+        session.log_out()
+        return answer
+
+    async def _recover(self, session: LoginSession, command: Recover | RecoverByTicket) -> AccountRecovered:
+        recovered = await self._requests.send(session.connection, command)
+        return AccountRecovered(await self._count_made(recovered.account))
+
+    async def _reply_first(self, session: LoginSession, request: Awaitable[R]) -> R:
+        """A request that voids the login of its own connection: it is answered first, with all that the answer shows,
+        and then the login ends."""
+        session.replies_first = True
+        try:
+            return await request
+        finally:
+            session.replies_first = False
+            if session.is_void:
+                session.is_void = False
+                # The revocation is listed again, and then closes the connection.
+                self._state.require_revocations_after(session.connection.revision)
+
+    async def _made(self, actor: AccountId) -> AccountMade:
+        bots = await self._bus.send(ListBots(actor), seconds=self._requests.seconds, retry=True)
+        made = await self._bus.send(ListMade(actor), seconds=self._requests.seconds, retry=True)
+        return AccountMade(tuple(bots.bots), made)
+
+    async def _end_made(self, actor: AccountId) -> Ack:
+        seconds = self._requests.seconds
+        for route in (EndMade.route, subjects.END_BOT_TOKENS):
+            await self._bus.request(route, EndMade(actor), seconds=seconds, retry=True, nonce=new_nonce())
+        return Ack()
+
+    async def _count_made(self, account: AccountId) -> MadeCounts | None:
+        """After the account has got a new secret, which must be acknowledged whatever else fails. None: unknown."""
+        if account == NO_ACCOUNT:
+            return None
+        try:
+            async with asyncio.timeout(_COUNT_SECONDS):
+                found = await self._made(account)
+        except (RequestError, TimeoutError) as error:
+            _log.warning("what the account has made is not listed", account=account, error=str(error))
+            return None
+        outgoing = sum(bool(one.origin) for one in found.made.hooks)
+        tokens = sum(len(bot.tokens) for bot in found.bots)
+        return MadeCounts(len(found.made.hooks) - outgoing, outgoing, len(found.made.links), tokens)

@@ -1,21 +1,20 @@
-"""Passes each command of a client to its handler."""
+"""Passes each command of a client to its handler, and begins a trace for it."""
 
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from services.edge.canonical.commands import (
     AnnounceTyping,
+    AuthCommand,
     CreateChatByUuid,
     ExportAccount,
     ExportMessages,
     FindUsers,
-    GetServerStatus,
     GiveState,
-    RenewToken,
-    RequestVerification,
     UpdateAccount,
     WatchAccounts,
 )
 from services.edge.canonical.replies import PresenceShown, Reply
+from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.ephemeral.hub import EphemeralHub
@@ -25,15 +24,16 @@ from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.messages import MessageHandler, MessagesCommand
 from services.edge.handlers.own_data import OwnDataExporter
 from services.edge.notifications.social import SocialNotifier
-from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Refresh, Register
-from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.contacts import SetBlocked
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.made import EndMade, ListMade
 from shared.contract.members import SetChat
-from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
+from shared.contract.recovery import SetSecurity
 from shared.contract.routes import Ack, Forwarded
 from shared.contract.session import CreateChat, GetAccount, ListChatViews, MuteChat, SetProfile
+from shared.telemetry import trace
+
+if TYPE_CHECKING:
+    from shared.tracing import Span, Tracer
 
 
 class Dispatcher:
@@ -60,17 +60,11 @@ class Dispatcher:
     async def handle(self, session: LoginSession, request: Request) -> Reply:
         await self._auth.authenticate(session, request)
         command, actor = request.command, session.connection.account
+        if isinstance(command, AuthCommand):
+            return await self._auth.handle(session, request, command)
         if isinstance(command, MessagesCommand):
             return await self._messages.handle(session, request, command)
         match command:
-            case Register() | Login() | RequestVerification() | GetServerStatus() | RenewToken() | Refresh():
-                return await self._auth.handle(session, request, command)
-            case CreateBot() | ListBots() | DeleteBot() | CreateBotToken() | DeleteBotToken():
-                return await self._auth.handle_own(session, command)
-            case Recover() | RequestRecovery() | RecoverByTicket():
-                return await self._auth.recover(session, command)
-            case DeleteAccount() | Logout() | ListLogins() | EndLogin() | ChangePassword() | ListMade() | EndMade():
-                return await self._auth.handle_own(session, command)
             case SetSecurity() if session.connection.claims is not None:
                 raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
             case ExportAccount():
@@ -117,3 +111,26 @@ class Dispatcher:
 
     def after_login(self, session: LoginSession) -> None:
         self._social.after_login(session)
+
+
+class TracedHandler:
+    """Passes requests to another handler, and measures it. See services.edge.client.requests."""
+
+    def __init__(self, handler: RequestHandler, tracer: "Tracer") -> None:
+        self._handler = handler
+        self._tracer = tracer
+
+    async def handle(self, session: LoginSession, request: Request) -> Reply:
+        with self._begin(session, request):
+            return await self._handler.handle(session, request)
+
+    async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
+        with self._begin(session, requests[0]):
+            return await self._handler.resolve(session, requests)
+
+    def after_login(self, session: LoginSession) -> None:
+        self._handler.after_login(session)
+
+    def _begin(self, session: LoginSession, request: Request) -> "Span":
+        name = type(request.command).__name__
+        return self._tracer.begin(name, {"dialect": session.dialect.name}, trace_id=trace.get())

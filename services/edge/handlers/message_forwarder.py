@@ -8,11 +8,10 @@ from services.edge.canonical.replies import ForwardedMessage, MessagesForwarded
 from services.edge.client.posts import nonce_of
 from services.edge.client.session import LoginSession
 from services.edge.handlers.message_resolver import MessageResolver
-from services.edge.upstream.attempt import INTERNAL
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract.body import pack_segments, requested_content, unpack_segments
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, GetHistory, Posted
 from shared.contract.model import Segment
@@ -88,7 +87,7 @@ class _Submission:
 
     def crashed(self) -> None:
         for chat in self._results:
-            self._set(ForwardedMessage(chat, failure=INTERNAL))
+            self._set(ForwardedMessage(chat, failure=INTERNAL_ERROR))
 
     def _set(self, result: ForwardedMessage) -> None:
         if not self._results[result.chat].done():

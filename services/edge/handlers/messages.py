@@ -9,11 +9,14 @@ from services.edge.canonical.commands import (
     FetchUnread,
     ForwardMessage,
     MarkChatRead,
+    MessageCommand,
     PostMessage,
     PostUpload,
     ReadHistory,
+    ReadingCommand,
     ResumeChats,
     StartUpload,
+    UploadCommand,
     UploadPart,
 )
 from services.edge.canonical.replies import Reply
@@ -30,29 +33,7 @@ from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.receipts import FindReactors, FindReaders
 from shared.contract.search import SearchMessages
 
-PagesCommand = (
-    GetHistory
-    | FetchUnread
-    | ReadHistory
-    | ResumeChats
-    | CountUnread
-    | MarkChatRead
-    | GetChanges
-    | SearchMessages
-    | FindReaders
-    | FindReactors
-)
-MessagesCommand = (
-    PagesCommand
-    | StartUpload
-    | UploadPart
-    | DropUpload
-    | PostMessage
-    | PostUpload
-    | ForwardMessage
-    | EditMessage
-    | ChangeMessage
-)
+MessagesCommand = MessageCommand | UploadCommand | ReadingCommand | ForwardMessage | EditMessage | ChangeMessage
 
 
 class MessageHandler:
@@ -90,7 +71,7 @@ class MessageHandler:
             case _:
                 return await self._read(command, session)
 
-    async def _read(self, command: PagesCommand, session: LoginSession) -> Reply:
+    async def _read(self, command: ReadingCommand, session: LoginSession) -> Reply:
         history, actor = self._history, session.connection.account
         match command:
             case GetHistory() | FetchUnread():

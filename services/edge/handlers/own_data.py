@@ -13,7 +13,7 @@ from shared.contract.admin import ListOwnReports
 from shared.contract.contacts import ListBlocked, ListRequests
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.made import ListMade
+from shared.contract.made import ExportLogins, ListMade
 from shared.contract.message import GetHistory, History
 from shared.contract.model import Message
 from shared.contract.session import GetAccount
@@ -33,7 +33,7 @@ class OwnDataExporter:
     async def account(self, connection: Connection) -> AccountExported:
         """Auth first, which limits and records it."""
         bus, actor, seconds = self._bus, connection.account, self._seconds
-        record = await self._requests.export(connection)
+        record = await self._requests.send(connection, ExportLogins())
         profile = GetAccount(actor, lists=True, actor=actor, left=True)
         view = await bus.request(GetAccount.route, profile, seconds=seconds, retry=True)
         requests = await bus.request(ListRequests.route, ListRequests(actor), seconds=seconds, retry=True)

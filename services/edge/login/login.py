@@ -66,7 +66,7 @@ class LoginFlow:
         if isinstance(command, Login) and request.token:
             return await self._log_in_with_token(session, command, request.token)
         began = time.monotonic() if isinstance(command, Register) else None
-        answer = await self._requests.log_in(session.connection, command)
+        answer = await self._requests.send(session.connection, command)
         if isinstance(answer, VerificationNeeded):
             await self._verification.hold(session.connection, request, answer)
             return answer

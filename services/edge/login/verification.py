@@ -10,7 +10,7 @@ from services.edge.client.connection import Connection, PendingVerification
 from services.edge.dialects.base import Request
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.rpc.remote_clock import RemoteClock
-from shared.contract.auth import Login, Register, VerificationNeeded
+from shared.contract.auth import Login, Register, SendVerification, VerificationNeeded
 
 _APART_SECONDS = 0.05
 """Two frames of which the second needs the first are sent this far apart (clients handle the newest first)."""
@@ -30,14 +30,14 @@ class VerificationFlow:
             seconds = needed.expires / 1000 - self._auth_clock.earliest()
             connection.pending_verification = PendingVerification(request, needed.ticket, self._clock() + seconds)
         else:
-            await self._requests.send_verification(connection, needed.ticket)
+            await self._requests.send(connection, SendVerification(needed.ticket))
 
     async def mail(self, connection: Connection) -> NoPendingVerification | VerificationMailed:
         """Raises RequestError."""
         pending = connection.pending_verification
         if pending is None:
             return NoPendingVerification()
-        await self._requests.send_verification(connection, pending.ticket)
+        await self._requests.send(connection, SendVerification(pending.ticket))
         return VerificationMailed()
 
     def opened(self, client: Client, ticket: str, passed: bool) -> None:

@@ -18,13 +18,12 @@ from shared.bus.client import Bus
 from shared.bus.failures import NoResponders, TooLarge, Unavailable
 from shared.clock import STARTED_MS
 from shared.contract import subjects
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.tasks import Tasks
 from shared.telemetry import log, trace
 
-INTERNAL = Failure(ErrorCode.INTERNAL, "internal error")
 _log = log(__name__)
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15
@@ -199,7 +198,7 @@ class PostAttempts:
             failure = error.failure
         except Exception:
             _log.exception("messages not posted")
-            failure = INTERNAL
+            failure = INTERNAL_ERROR
         for draft in remaining:
             self.pending.fail(draft, failure)
         return failure if remaining else None

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstream.attempt import INTERNAL, UNCONFIRMED, PendingPosts, PostAttempts, Submitter
+from services.edge.upstream.attempt import UNCONFIRMED, PendingPosts, PostAttempts, Submitter
 from services.edge.upstream.owners import Owners
 from shared.bus.client import Bus
 from shared.clock import STARTED_MS
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
 from shared.contract.ids import NodeId, Nonce
 from shared.contract.message import Draft, Posted
 from shared.tasks import Tasks
@@ -291,7 +291,7 @@ class _SinglePost:
         self._set(failure)
 
     def crashed(self) -> None:
-        self._set(INTERNAL)
+        self._set(INTERNAL_ERROR)
 
     def _set(self, result: Failure | None) -> None:
         if not self.result.done():

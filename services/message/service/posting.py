@@ -28,7 +28,7 @@ from services.message.service.ports import DeliveryPlan, FanoutPort, PostRespond
 from services.message.service.roster import Roster
 from services.message.store import CommitUnconfirmed, DatabaseUnavailable, MessageStore, PostedBatch
 from shared.clock import now_ms
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure
 from shared.contract.ids import ChatId
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
@@ -53,7 +53,6 @@ OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try
 """Passed on to the sender: a retry at another replica would only add load."""
 SHUTTING_DOWN = Failure(ErrorCode.UNAVAILABLE, "not here any more, please try again")
 _DATABASE_UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
-_INTERNAL_ERROR = Failure(ErrorCode.INTERNAL, "internal error")
 
 PostResult = Message | Failure
 
@@ -323,7 +322,7 @@ class PostingBatcher:
         except Exception:
             if len(drafts) == 1:
                 _log.exception("message rejected by the database")
-                return [_INTERNAL_ERROR]
+                return [INTERNAL_ERROR]
             self._metrics.retries.labels("content").inc()
             return await self._bisect_post(drafts[: len(drafts) // 2], drafts[len(drafts) // 2 :])
         self._metrics.commit_seconds.observe(time.perf_counter() - started)

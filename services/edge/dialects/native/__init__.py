@@ -10,6 +10,7 @@ from typing import Final, assert_never
 import msgspec
 from msgspec import UNSET
 
+from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import (
     ChatJoined,
     ChatLeft,
@@ -38,14 +39,15 @@ from services.edge.dialects.base import (
     Push,
     Request,
 )
+from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import MemberMask, read_object
 from services.edge.dialects.native import encode, events
 from services.edge.dialects.native.chats import chat_members
 from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command, scan_id
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
-from services.edge.dialects.native.fast_decode import SEND, fast_send
 from services.edge.dialects.native.operation import RATES, AnyOperation, Caller, CommandRates
-from services.edge.dialects.native.shapes import Id
+from services.edge.dialects.native.operations import BY_NAME
+from services.edge.dialects.native.shapes import LARGEST, LONGEST_ID, FastSend, Id
 from services.edge.dialects.native.users import profile_members
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Logout
@@ -60,10 +62,14 @@ from shared.contract.edge import (
 )
 from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Text
 from shared.contract.session import ChatView, GetChat
+from shared.settings import LimitsSettings
 
 _encode: Final = msgspec.json.Encoder().encode
+_LARGEST: Final = LARGEST
+_SEND: Final = BY_NAME["send"]
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
 _NEW_CHAT_MEMBERS = 100
 """All 10,000 that a reply may list would cost more than the rest of the join."""
@@ -114,8 +120,8 @@ class Native(Dialect):
     # Frames in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:
-        if (request := fast_send(frame, self.limits)) is not None:
-            self._check(SEND, _id(request.context), now)
+        if (request := _fast_send(frame, self.limits)) is not None:
+            self._check(_SEND, _id(request.context), now)
             return (request,)
         try:
             members = read_object(frame, self.limits)
@@ -238,6 +244,24 @@ class Native(Dialect):
         self.receives_pushes = self.pushes_pending_requests = self.scopes is None or TokenScope.READ in self.scopes
         if account == NO_ACCOUNT:
             self._caller.sid = ""
+
+
+def _quotes(_wire: FastSend) -> int:
+    return 16
+
+
+_reader: Final = FastReader(FastSend, _quotes)
+
+
+def _fast_send(frame: Frame, limits: LimitsSettings) -> Request | None:
+    """A text to a chat, which is no larger than a message may be; None: take the slow path."""
+    wire = _reader.read(frame, limits)
+    if wire is None:
+        return None
+    id, chat, text, nonce = wire.id, wire.chat, wire.text, wire.nonce
+    if not (text and 0 <= id <= _LARGEST and 1 <= chat <= _LARGEST and 1 <= len(nonce) <= LONGEST_ID):
+        return None
+    return Request(PostMessage(ChatId(chat), (Text(text),), nonce=nonce), CommandId(id, operation=_SEND))
 
 
 def _id(context: object) -> Id | None:

@@ -6,40 +6,27 @@ from sys import intern
 from typing import Final
 
 from services.edge.canonical.commands import StartUpload, UploadPart
-from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, Outgoing
-from services.edge.canonical.replies import (
-    DisplayMessage,
-    MessageAccepted,
-    MessagePage,
-    NoPendingVerification,
-    Reply,
-    ServerStatus,
-    VerificationMailed,
-)
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted, Reply
 from services.edge.dialects.base import (
     ERROR_CACHE_SIZE,
     ConnectionInfo,
     DecodeError,
     Dialect,
     Mask,
-    Push,
     Request,
     never_requested,
 )
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.ourchat_v0 import encode
+from services.edge.dialects.ourchat_v0.codes import ERROR_REPLIES
 from services.edge.dialects.ourchat_v0.decode import read
-from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
 from services.edge.dialects.ourchat_v0.transfers import Announcement, IncomingTransfer
 from shared.contract.auth import Authenticated, Register, VerificationNeeded
-from shared.contract.contacts import Requests
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.members import MembershipRequested
 from shared.contract.routes import Ack
-from shared.contract.session import AccountView, ChatView, ChatViews
 
 _PUBLIC_MEMBERS: Final = MemberMask(
     public="cid code details emojiId mail msg nick ocId packages_num sender_id size state time",
@@ -87,12 +74,8 @@ class OurChatV0(Dialect):
                 return self.encode_error(request, VERIFY_BY_MAIL)
             case Ack():
                 return ()
-            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | ChatView():
-                raise TypeError("no v0 frame requests this")
-            case Requests() | MembershipRequested() | ChatViews() | MessagePage():
-                raise TypeError("no v0 frame requests this")
             case _:
-                raise never_requested(reply, "v0")
+                raise never_requested("v0")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
         if request is not None and isinstance(request.command, StartUpload | UploadPart):
@@ -102,10 +85,6 @@ class OurChatV0(Dialect):
         if error_reply is None or state is None:
             return _error(failure.text or failure.code)
         return (encode.state(error_reply.reply, state, failure.text or failure.code),)
-
-    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        """The document has messages only."""
-        return ()
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
         return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)

@@ -1,6 +1,12 @@
-"""The frames of OurChat v1 by their `code`, under the headings of its document."""
+"""The frames of OurChat v1 by their `code`, under the headings of its document; and its error replies: registration and
+login have states of their own, all else is an 18."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+
+from services.edge.dialects.ourchat_envelope import ErrorReply
+from shared.contract.auth import Login, Register
+from shared.contract.errors import ErrorCode
 
 
 class V1Code(IntEnum):
@@ -24,3 +30,20 @@ class V1Code(IntEnum):
     """修改群名/用户昵称, both ways."""
     ERROR = 18
     """Not in the document: an error without a state of its own."""
+
+
+ERROR_REPLIES: Mapping[object, ErrorReply] = {
+    # 1 服务器错误, 2 邮箱重复
+    Register: ErrorReply(V1Code.REGISTERED, {
+        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
+        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
+        ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
+    }),
+    # 1 账号或密码不正确, 2 服务器错误
+    Login: ErrorReply(V1Code.LOGGED_IN, {
+        ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
+        ErrorCode.CONFLICT: 2, ErrorCode.LIMIT: 2, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 2,
+        ErrorCode.UNAVAILABLE: 2, ErrorCode.INTERNAL: 2,
+    }),
+}  # fmt: skip
+"""By the type of the command."""

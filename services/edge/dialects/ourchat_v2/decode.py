@@ -203,3 +203,20 @@ _READERS: Mapping[int, Callable[[Members, AccountId, LimitsSettings], Request]] 
     V2Code.DELETE_ACCOUNT: lambda *_: Request(DeleteAccount()),
     V2Code.SET_ACCOUNT: _set_account,
 }
+
+
+class V2FastSender(msgspec.Struct, frozen=True, gc=False):
+    session_id: str
+    ocid: str | UnsetType = UNSET
+
+
+class V2FastText(msgspec.Struct, frozen=True, gc=False):
+    type: Literal[0]
+    text: str
+
+
+class V2FastMessage(msgspec.Struct, frozen=True, gc=False):
+    code: Literal[0]
+    sender: V2FastSender
+    msg: tuple[V2FastText]
+    time: float | UnsetType = UNSET

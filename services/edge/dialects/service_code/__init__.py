@@ -1,52 +1,23 @@
 """service: JSON objects, requests with a `service_code` and a token, replies with a `state_code`."""
 
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Final
 from urllib.parse import parse_qs
 
-from services.edge.canonical.events import (
-    ChatJoined,
-    ChatLeft,
-    Event,
-    MaintenanceChanged,
-    MessageChanged,
-    RoleChanged,
-    VerificationEnded,
-)
 from services.edge.canonical.frames import Frame
-from services.edge.canonical.replies import (
-    DisplayMessage,
-    MessageAccepted,
-    MessagePage,
-    NoPendingVerification,
-    Reply,
-    ServerStatus,
-    VerificationMailed,
-)
-from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Push, Request, never_requested
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted, MessagePage, Reply
+from services.edge.dialects.base import ConnectionInfo, Dialect, Mask, Request, never_requested
 from services.edge.dialects.credentials import VERIFY_BY_MAIL
 from services.edge.dialects.json_frames import MemberMask
 from services.edge.dialects.service_code import encode
 from services.edge.dialects.service_code.codes import ServiceCode
-from services.edge.dialects.service_code.decode import ServiceContext, request_of
-from services.edge.dialects.service_code.errors import error_reply
-from services.edge.dialects.service_code.secrets import ConnectionSecret
+from services.edge.dialects.service_code.decode import ConnectionSecret, ServiceContext, request_of
+from services.edge.dialects.service_code.encode import error_reply
 from shared.contract.auth import Authenticated, Login, Register, VerificationNeeded
-from shared.contract.contacts import Requests
-from shared.contract.edge import (
-    ChatRenamed,
-    FriendshipAnswered,
-    FriendshipRequested,
-    MembershipAnswered,
-    MembershipApplied,
-    ProfileChanged,
-)
-from shared.contract.ephemeral import Ephemeral
 from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import MembershipRequested
-from shared.contract.routes import Ack
-from shared.contract.session import AccountView, ChatView, ChatViews
+from shared.contract.session import ChatView, ChatViews
 
 _PUBLIC_MEMBERS: Final = MemberMask(
     public=(
@@ -106,10 +77,8 @@ class Service(Dialect):
                 return encode.success() if joined else encode.failed("you have applied; the group has yet to approve")
             case ChatView(chat):
                 return encode.success(chat=chat.id)
-            case NoPendingVerification() | VerificationMailed() | ServerStatus() | AccountView() | Ack() | Requests():
-                raise TypeError("no service frame requests this")
             case _:
-                raise never_requested(reply, "service")
+                raise never_requested("service")
 
     def _remember_secret(self, request: Request) -> None:
         command = request.command
@@ -122,27 +91,6 @@ class Service(Dialect):
         if kind in (Login, Register):
             self._push_requested = self.receives_pushes
         return error_reply(kind, failure)
-
-    def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        match event:
-            case (
-                ChatJoined()
-                | ChatLeft()
-                | RoleChanged()
-                | MessageChanged()
-                | Ephemeral()
-                | MaintenanceChanged()
-                | VerificationEnded()
-                | ProfileChanged()
-                | FriendshipRequested()
-                | FriendshipAnswered()
-                | MembershipApplied()
-                | MembershipAnswered()
-                | ChatRenamed()
-            ):
-                return ()
-            case _:
-                assert_never(event)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
         return _PUBLIC_MEMBERS.apply(frame, mask, self.limits)

@@ -1,5 +1,7 @@
 """service, client to server: one reader for each `service_code`, from the struct of its `content` to a command."""
 
+import hashlib
+import hmac
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
@@ -13,7 +15,6 @@ from services.edge.dialects.base import DecodeError, Request
 from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import WireId, count_quotes, decode_as, integer, read_object
 from services.edge.dialects.service_code.codes import ServiceCode
-from services.edge.dialects.service_code.secrets import ConnectionSecret, credential_text, is_token
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Login, Register
 from shared.contract.errors import ErrorCode
@@ -30,8 +31,45 @@ _NAME_CHARACTERS = 8
 """Of the uuid, as the nickname: a registration here has no other."""
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
+_BYTES = 4096
+"""No token is longer; auth limits secrets."""
+_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+"""A JWT: its header is a JSON object."""
+
 Content = dict[str, Any]
 _Credential = int | str
+
+
+# The client's own secret and the server's tokens: both are in the member `token`, as a number or as text.
+
+
+def credential_text(credential: int | str) -> str:
+    """A number is the same secret as its decimal digits. Raises DecodeError."""
+    text = str(credential)
+    if len(text.encode()) > _BYTES:
+        raise DecodeError(f"`token` has at most {_BYTES} bytes", ErrorCode.TOO_LARGE)
+    return text
+
+
+def is_token(text: str) -> bool:
+    return _TOKEN.fullmatch(text) is not None
+
+
+class ConnectionSecret:
+    """The secret that a connection logged in with: its digest, because it is only compared."""
+
+    def __init__(self, secret: str = "") -> None:
+        self._digest = _digest(secret) if secret else b""
+
+    def matches(self, text: str) -> bool:
+        return bool(self._digest) and hmac.compare_digest(self._digest, _digest(text))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+# Frames
 
 
 class ServiceContext(NamedTuple):

@@ -1,12 +1,18 @@
 """service, server to client: the frames, byte for byte."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
+from services.edge.canonical.commands import CreateChatByUuid
 from services.edge.canonical.replies import DisplayMessage
+from services.edge.dialects.base import ERROR_CACHE_SIZE
 from services.edge.dialects.service_code.codes import ServiceCode
 from services.edge.dialects.text_fallback import render_message
+from shared.contract.auth import Login, Register
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.members import RequestMembership
 from shared.contract.model import ChatKind, ProfileSummary
 from shared.contract.session import ChatWithMembers
 from shared.setting_types import Language
@@ -75,3 +81,30 @@ def _chat(view: ChatWithMembers, language: Language) -> dict[str, object]:
         "is_group": chat.kind is ChatKind.GROUP,
         "usrs": [{"id": face.uuid} for face in view.members],
     }
+
+
+STATES: Mapping[ErrorCode, int | None] = {
+    ErrorCode.INVALID: 400, ErrorCode.UNAUTHENTICATED: 401, ErrorCode.FORBIDDEN: 403, ErrorCode.NOT_FOUND: 404,
+    ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: 413, ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.UNAVAILABLE: 503, ErrorCode.INTERNAL: 500,
+}  # fmt: skip
+"""None: 200 and `failed`."""
+
+_FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
+    Register: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}),
+    Login: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
+    RequestMembership: frozenset({ErrorCode.FORBIDDEN}),
+    CreateChatByUuid: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
+}
+"""Errors that are 200 and `failed` for these commands, though an error state for others."""
+
+
+def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
+    """`kind`: the type of the command; None: the frame was not decoded."""
+    failed = failure.code in _FAILED_ONLY.get(kind, ())
+    return _encoded(None if failed else STATES[failure.code], failure.text or failure.code.value)
+
+
+@lru_cache(ERROR_CACHE_SIZE)
+def _encoded(state: int | None, text: str) -> tuple[bytes]:
+    return (failed(text) if state is None else error(state, text),)

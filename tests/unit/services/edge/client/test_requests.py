@@ -9,8 +9,7 @@ from services.edge.canonical.transport import Handshake
 from services.edge.client.requests import FailureLog
 from services.edge.dialects.registry import DIALECTS
 from services.edge.handlers.dispatcher import Dispatcher
-from services.edge.upstream.attempt import INTERNAL
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, RequestError
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
 
@@ -19,7 +18,7 @@ def test_one_bug_a_second_is_logged() -> None:
     now = 5.0
     failures = FailureLog(lambda: now)
     with capture_logs() as lines:
-        assert [failures.to_failure(ValueError("bug"), "GetAccount") for _ in range(50)] == [INTERNAL] * 50
+        assert [failures.to_failure(ValueError("bug"), "GetAccount") for _ in range(50)] == [INTERNAL_ERROR] * 50
         now = 6.0
         failures.to_failure(ValueError("bug"), "GetAccount")
     assert [(line["event"], line["command"]) for line in lines] == [("request failed", "GetAccount")] * 2

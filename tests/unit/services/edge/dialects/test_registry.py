@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
-from services.edge.dialects import detection
 from services.edge.dialects.base import Dialect, FirstFrame
 from services.edge.dialects.registry import (
     DIALECTS,
@@ -19,7 +18,9 @@ from services.edge.dialects.registry import (
     by_path,
     by_subprotocol,
     detect,
+    dialect_of,
     enabled,
+    read_first_frame,
 )
 from shared.errors import StartupError
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
@@ -68,7 +69,7 @@ def sent(frame: Any) -> bytes:
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])
 def test_the_first_frame_decides_the_dialect(frame: Any, name: str | None) -> None:
-    assert detection.dialect_of(detection.read_first_frame(sent(frame))) == name
+    assert dialect_of(read_first_frame(sent(frame))) == name
 
 
 @pytest.mark.parametrize(("frame", "name"), OPENINGS, ids=lambda value: str(value)[:60])

@@ -18,7 +18,7 @@ LINTERS = {
 }
 FORBIDDEN = (
     "services.edge.dialects.pipe",
-    "services.edge.dialects.detection",
+    "services.edge.dialects.registry",
     "services.edge.client.client",
     "time",
 )

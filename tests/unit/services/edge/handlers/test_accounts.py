@@ -4,8 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.edge.handlers.accounts import AccountHandler
-from services.edge.handlers.avatars import AvatarFiles
+from services.edge.handlers.accounts import AccountHandler, AvatarFiles
 from services.edge.media.store import MediaUse
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import SetChat

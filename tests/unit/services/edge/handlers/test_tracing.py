@@ -10,7 +10,7 @@ from services.edge.canonical.commands import GetServerStatus
 from services.edge.canonical.replies import Reply, ServerStatus
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
-from services.edge.handlers.tracing import TracedHandler
+from services.edge.handlers.dispatcher import TracedHandler
 from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import TracingSettings
 from shared.telemetry import new_trace, trace

@@ -11,7 +11,7 @@ from services.edge.canonical.frames import Binary
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo, DecodeError, Request
 from services.edge.dialects.ourchat_v0 import OurChatV0
-from services.edge.dialects.ourchat_v0.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v0.codes import ERROR_REPLIES
 from shared.contract.auth import Login, Register
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure

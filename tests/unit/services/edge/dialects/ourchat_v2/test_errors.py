@@ -3,7 +3,7 @@ import json
 import pytest
 
 from services.edge.dialects.ourchat_envelope import ErrorReply
-from services.edge.dialects.ourchat_v2.errors import ERROR_REPLIES
+from services.edge.dialects.ourchat_v2.codes import ERROR_REPLIES
 from shared.contract.errors import ErrorCode
 from tests.vectors import COMMANDS
 
