@@ -92,9 +92,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             reconciler.start()
             if settings.outgoing_hooks.enabled:
                 delivery.start()
-            await _serve_until(
-                bus, (neighbours.run(), housekeeping.run(database, memberships)), notifier, ops, stopping
-            )
+            await _serve_until(bus, (neighbours.run(), housekeeping.run(database)), notifier, ops, stopping)
     finally:
         ops.phase = "draining"
         await reconciler.stop()

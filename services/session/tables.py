@@ -200,8 +200,8 @@ class LinkRow(SessionBase, table=True):
 
 
 class HookRow(SessionBase, table=True):
-    """Who has the secret with this digest posts to the group as `account`, by the rights of `by`. `hook` is no secret.
-    `account` is NULL until a hook of the version before posts."""
+    """Who has the secret with this digest posts to the group as `account`, by the rights of `by`. `hook` is no
+    secret."""
 
     __tablename__ = "hook"
 

@@ -3,21 +3,15 @@ one of them was lost, or restored from an older backup."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from shared.bus.client import Bus
-from shared.bus.failures import NoResponders, Unavailable
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import NO_ACCOUNT
 from shared.contract.installation import DatabaseState, DescribeDatabase
-from shared.contract.message import GetHeads
-from shared.contract.routes import Route
-from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     DESCRIBE_AUTH_DATABASE,
     DESCRIBE_MESSAGE_DATABASE,
     DESCRIBE_SESSION_DATABASE,
-    ERASE_PROFILE,
 )
 from shared.installation import require_together
 from shared.tasks import growing_pauses
@@ -40,24 +34,12 @@ _INTERVAL_SECONDS = 60.0
 _GATE_SECONDS = 5.0
 
 
-class _Holder(NamedTuple):
-    """The service that knows the numbers in use which another one gives. The version before answers `probe`, which does
-    nothing, but does not describe its database."""
-
-    service: str
-    route: Route[Any, Any]
-    probe: object
-
-
-_HOLDERS = {
-    "auth": _Holder("session", ERASE_PROFILE, EraseAccount(NO_ACCOUNT)),
-    "session": _Holder("message", GetHeads.route, GetHeads([])),
-}
+_HOLDERS = {"auth": "session", "session": "message"}
+"""The service that knows the numbers in use which another one gives."""
 
 
 class Neighbours:
-    """`read_own` reads the state of the service's own database. Create it before other routes are served: the probe of
-    another service tells the version by that."""
+    """`read_own` reads the state of the service's own database."""
 
     def __init__(self, bus: Bus, service: str, read_own: Callable[[], Awaitable[DatabaseState]]) -> None:
         self._bus = bus
@@ -105,9 +87,8 @@ class Neighbours:
         for name, state in found.items():
             if state is not None:
                 require_together({self._service: own, name: state})
-        if (holder := self._holder) is not None and not self._may_give.is_set():
-            if found[holder.service] is not None or await self._is_older(holder):
-                self._may_give.set()
+        if self._holder is not None and found[self._holder] is not None:
+            self._may_give.set()
         return None not in found.values()
 
     def _own_state(self, before: DatabaseState, after: DatabaseState) -> DatabaseState:
@@ -131,22 +112,3 @@ class Neighbours:
             )
         except RequestError:
             return None
-
-    async def _is_older(self, holder: _Holder) -> bool:
-        """Whether it answers what the version before answers, and then not what this one does."""
-        describe = _ROUTES[holder.service]
-        if not await self._answers(holder.route, holder.probe) or await self._answers(describe, DescribeDatabase()):
-            return False
-        _log.warning("the databases cannot be compared: a service has an older version", service=holder.service)
-        return True
-
-    async def _answers(self, route: Route[Q, R], request: Q) -> bool:
-        """Also by a rejection."""
-        try:
-            await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False)
-        except Unavailable as error:
-            # Without a reply it may be frozen, unless the broker has the grants of an older version.
-            return not isinstance(error, NoResponders) and not self._bus.is_denied(route.subject)
-        except RequestError:
-            return True
-        return True

@@ -35,8 +35,7 @@ class CreateHook(Forwarded):
 
 
 class HookView(msgspec.Struct, frozen=True):
-    """`paused`: it posts nothing, because its maker may not manage the group now, or `account` is disabled. `account`:
-    NO_ACCOUNT until a hook of the previous version posts."""
+    """`paused`: it posts nothing, because its maker may not manage the group now, or `account` is disabled."""
 
     hook: str
     name: str

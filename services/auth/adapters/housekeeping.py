@@ -4,12 +4,10 @@ signing keys."""
 import asyncio
 import time
 
-from services.auth import domain
 from services.auth.adapters.signing_keys import SigningKeys
 from services.auth.service.login_trail import LoginTrail
 from services.auth.store import (
     bot_tokens,
-    bots,
     logins,
     recoveries,
     requests,
@@ -58,7 +56,6 @@ async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
     await database.write(verifications.purge_expired, now_ms())
     await database.write(recoveries.purge_expired, now_ms())
     await database.write(logins.purge_expired, int(time.time()))
-    await database.write(bots.repair, domain.void_before(time.time()))
     await database.write(bot_tokens.purge_expired, int(time.time()))
     await database.write(logins.purge_revoked, oldest_token)
     await database.write(revocations.purge, oldest_token)

@@ -6,11 +6,9 @@ import msgspec
 import sqlalchemy as sa
 
 from services.auth.store import bot_tokens, trail
-from services.auth.store.accounts import erase
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import is_revoked_since, lock_accounts
 from services.auth.tables import accounts, bots
-from services.auth.tables import bot_tokens as tokens
 from shared.contract.admin import Act
 from shared.contract.auth import Revocation
 from shared.contract.bots import BotList, BotTokenView, BotView, CreatedBot
@@ -171,19 +169,3 @@ def revoke_tokens(connection: sa.Connection, owner: AccountId) -> list[Revocatio
     owned = [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
     lock_accounts(connection, owned)
     return [one for bot in owned for one in bot_tokens.revoke_all(connection, bot)]
-
-
-def repair(connection: sa.Connection, seconds: int) -> None:
-    """Ends what a replica of the version before has left behind, which knows no bots: tokens of bots that are disabled
-    or deleted, or whose owners are disabled, and bots of deleted owners. `seconds`: see `accounts.erase`."""
-    gone = sa.or_(accounts.c.uuid.is_(None), accounts.c.disabled)
-    ended = sa.select(tokens.c.account).join(bots, bots.c.account == tokens.c.account, isouter=True)
-    ended = ended.join(accounts, accounts.c.id.in_([tokens.c.account, bots.c.owner])).where(gone)
-    owned = sa.select(bots.c.account).join(accounts, accounts.c.id == bots.c.owner).where(accounts.c.uuid.is_(None))
-    revoked = [AccountId(account) for account in connection.scalars(ended.distinct())]
-    orphans = [AccountId(account) for account in connection.scalars(owned)]
-    lock_accounts(connection, [*revoked, *orphans])
-    for account in revoked:
-        bot_tokens.revoke_all(connection, account)
-    for account in orphans:
-        erase(connection, account, seconds)

@@ -1,9 +1,7 @@
-"""Once a minute: forgets the results of requests that nobody repeats any more, and rejects those for membership that
-nobody can answer."""
+"""Once a minute: forgets the results of requests that nobody repeats any more."""
 
 import asyncio
 
-from services.session.service.memberships import Memberships
 from services.session.store import requests
 from shared.contract.errors import RequestError
 from shared.telemetry import log
@@ -13,12 +11,11 @@ _log = log(__name__)
 _INTERVAL_SECONDS = 60.0
 
 
-async def run(database: Transactions, memberships: Memberships) -> None:
+async def run(database: Transactions) -> None:
     """Runs until it is cancelled."""
     while True:
         try:
             await database.write(requests.purge)
-            await memberships.reject_unanswerable()
         except RequestError as error:
             _log.warning("housekeeping postponed", error=str(error))
         await asyncio.sleep(_INTERVAL_SECONDS)

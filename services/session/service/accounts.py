@@ -71,8 +71,6 @@ class AccountProfiles:
             raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another one")
         if state is None and await self._database.write(profiles.add_profile, seed, now_ms()):
             self._metrics.profiles.inc()
-        if seed.bot and state is not None and not state.bot:
-            await self._database.write(profiles.mark_bot, seed.account, now_ms())
         skips_lobby = state is not None and (state.deleted or state.in_lobby)
         if seed.lobby and self._lobby and not skips_lobby:
             await self._memberships.join_lobby(seed.account)

@@ -6,8 +6,6 @@ import secrets
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from services.session import domain
 from services.session.service.made import Makers
 from services.session.service.ports import HookAccounts
@@ -85,14 +83,6 @@ class Hooks:
     async def find(self, request: FindHook) -> FoundHook:
         domain.check_link(request.digest, "digest")
         found = await self._database.read(hooks.find, request.digest, brief=True)
-        own = [found.account] if found.account else []
-        if not await self._makers.may_act(found.by, *own):
+        if not await self._makers.may_act(found.by, found.account):
             raise hooks.paused_hook()
-        return found if own else await self._with_account(found)
-
-    async def _with_account(self, found: FoundHook) -> FoundHook:
-        """Of a hook that the version before has made."""
-        account = await self._new_account(found.name, found.by, f"hook {found.hook}")
-        return msgspec.structs.replace(
-            found, account=await self._database.write(hooks.give_account, found.hook, account, found.by, now_ms())
-        )
+        return found

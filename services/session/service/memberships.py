@@ -49,9 +49,6 @@ _LINK_BYTES = 16
 _FINISHED_AT_ONCE = 4
 """Joins in one transaction, which stores a notification of each for each member of a group that is not big."""
 
-_ENDED_AT_ONCE = 100
-"""Groups whose requests end in one transaction."""
-
 
 class Memberships:
     """A join has two transactions: `finish_join` runs the second one (see store.memberships). Several joins at once
@@ -103,13 +100,6 @@ class Memberships:
             await self._notifier.publish({}, [Notification(result, [request.applicant])])
             return ChatVersion()
         return ChatVersion(await self.finish_join(request.chat, request.applicant, result.version))
-
-    async def reject_unanswerable(self) -> None:
-        """Requests that the previous version has left to groups without members. Raises RequestError."""
-        while True:
-            if not (rejected := await self._database.write(departures.reject_unanswerable, now_ms(), _ENDED_AT_ONCE)):
-                return
-            await self._notifier.publish({}, [Notification(answer, [answer.account]) for answer in rejected])
 
     async def add_member(self, request: AddMember) -> ChatVersion:
         domain.check_in_chat(request)

@@ -95,15 +95,6 @@ def end_memberships(
     ]  # fmt: skip
 
 
-def reject_unanswerable(connection: sa.Connection, now: int, most: int) -> list[MembershipAnswered]:
-    """Pending requests for membership of groups without members, `most` groups at once: the previous version leaves
-    them."""
-    wanted = sa.select(membership_request.c.chat)
-    empty = sa.select(chat.c.id).where(chat.c.id.in_(wanted), chat.c.size == 0).order_by(chat.c.id).limit(most)
-    numbers = [ChatId(number) for number in connection.scalars(empty.with_for_update())]
-    return reject_requests(connection, numbers, now)
-
-
 def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: int) -> list[MembershipAnswered]:
     """All pending requests for membership of these groups, which have no member any more."""
     named = connection.execute(sa.select(chat.c.id, chat.c.name).where(chat.c.id.in_(numbers)))

@@ -21,25 +21,24 @@ _SUMMARIES = sa.select(profile.c.id, profile.c.nickname, profile.c.uuid).where(
 
 
 class AccountState(NamedTuple):
-    """An account's state at login. `in_lobby`: its join there is finished, or it has left. `bot`: it is marked."""
+    """An account's state at login. `in_lobby`: its join there is finished, or it has left."""
 
     deleted: bool
     in_lobby: bool
     uuid: str
-    bot: bool = False
 
 
 def account_state(connection: sa.Connection, account: AccountId) -> AccountState | None:
     lobby = sa.and_(member.c.account == profile.c.id, member.c.chat == LOBBY)
     rows = profile.outerjoin(member, lobby)
     row = connection.execute(
-        sa.select(profile.c.deleted, profile.c.uuid, profile.c.bot, member.c.role, member.c.unread_from)
+        sa.select(profile.c.deleted, profile.c.uuid, member.c.role, member.c.unread_from)
         .select_from(rows)
         .where(profile.c.id == account)
     ).one_or_none()
     if row is None:
         return None
-    return AccountState(row.deleted, row.role == Role.LEFT or row.unread_from is not None, row.uuid, row.bot)
+    return AccountState(row.deleted, row.role == Role.LEFT or row.unread_from is not None, row.uuid)
 
 
 def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> bool:
@@ -55,12 +54,6 @@ def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> boo
     }
     statement = insert(connection, profile).values(values).on_conflict_do_nothing().returning(profile.c.id)
     return connection.execute(statement).one_or_none() is not None
-
-
-def mark_bot(connection: sa.Connection, account: AccountId, now: int) -> None:
-    """A version without bots has created the profile."""
-    marked = sa.update(profile).where(profile.c.id == account, profile.c.deleted.is_(False))
-    connection.execute(marked.values(bot=True, public_updated=next_change_time(now)))
 
 
 def insert_system(connection: sa.Connection, seed: EnsureProfile, now: int) -> None:

@@ -5,27 +5,23 @@ import time
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from services.session.adapters import edge_notifier, other_services
 from services.session.app import serve
 from services.session.store import account_removal, profiles
-from services.session.tables import membership_request
 from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
 from shared.clock import now_ms
 from shared.contract import subjects as on
 from shared.contract.admin import ListAccounts
-from shared.contract.edge import ChatCreated, MembershipAnswered, PresenceIncomplete
+from shared.contract.edge import ChatCreated, PresenceIncomplete
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.members import EndMembership, RequestMembership
-from shared.contract.model import JoinPolicy, Profile
+from shared.contract.model import Profile
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
 from shared.database import Database
 from shared.migrate import NotMigrated
@@ -211,31 +207,6 @@ async def test_deletion_interrupted_before_publishing_is_published_later(peers: 
         assert await peers.version(chat) == 1
         async with running_service(settings):
             assert await eventually(partial(peers.version, chat), lambda found: found == 2)
-
-
-async def test_requests_that_the_version_before_left_to_empty_groups_are_rejected(
-    peers: BusPeers, settings_on_both: Settings
-) -> None:
-    async with peers.running():
-        async with running_service(settings_on_both):
-            await peers.register(ANN, BOB)
-            groups = [(await peers.create(actor=ANN, name="g", join_policy=JoinPolicy.APPROVAL)).chat.id for _ in "12"]
-            for group in groups:
-                await peers.edge.request(EndMembership.route, EndMembership(group, ANN, actor=ANN))
-            kept = (await peers.create(actor=ANN, join_policy=JoinPolicy.APPROVAL)).chat.id
-            await peers.edge.request(RequestMembership.route, RequestMembership(kept, "", actor=BOB))
-        left = [{"chat": group, "applicant": BOB, "text": "", "created": 1} for group in groups]
-        database = Database(settings_on_both.database_url("session"))
-        await database.write(lambda connection: connection.execute(sa.insert(membership_request), left))
-        async with running_service(settings_on_both):
-            pending = await eventually(partial(peers.pending_notices, BOB), lambda found: len(found) == len(groups))
-            answers = [msgspec.msgpack.decode(one.notice, type=MembershipAnswered) for one in pending]
-            assert [(one.chat, one.name, one.account, one.accepted) for one in answers] == [
-                (group, "g", BOB, False) for group in groups
-            ]
-        waiting = await database.read(lambda connection: connection.scalars(sa.select(membership_request.c.chat)).all())
-        assert waiting == [kept]
-        await database.close()
 
 
 async def test_registration_event_creates_the_profile_without_a_request(peers: BusPeers, settings: Settings) -> None:

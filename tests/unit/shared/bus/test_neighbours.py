@@ -10,12 +10,9 @@ from prometheus_client import CollectorRegistry
 from shared.bus import neighbours
 from shared.bus.client import Bus
 from shared.bus.neighbours import Neighbours
-from shared.contract import subjects as on
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.installation import DatabaseState
-from shared.contract.routes import Ack
-from shared.contract.session import EraseAccount
 from shared.installation import DatabasesApart
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
@@ -95,20 +92,6 @@ async def test_gives_no_number_before_the_neighbour_has_come(
         assert await giving == "given"
         comparing.cancel()
         await session.bus.stop()
-
-
-async def test_gives_numbers_beside_a_neighbour_of_the_version_before(nats_server: NatsServer) -> None:
-    older = Bus(nats_server.settings("session"), "session", CollectorRegistry())
-
-    async def reject(_request: EraseAccount) -> Ack:
-        raise RequestError(ErrorCode.NOT_FOUND, "there is no such account")
-
-    older.serve(on.ERASE_PROFILE, reject, queue="session")
-    await older.start()
-    auth = NumberGiver(nats_server, "auth", state(account=1))
-    async with running(auth), asyncio.timeout(WAIT_SECONDS):
-        assert await auth.give() == "given"
-    await older.stop()
 
 
 async def test_numbers_given_meanwhile_are_no_loss(nats_server: NatsServer) -> None:

@@ -234,40 +234,11 @@ async def test_a_disabled_account_does_not_act_by_its_bots(owner: Owner, cluster
     assert (await owner.token()).sid not in await owner.revoked()
 
 
-async def test_bots_of_an_account_that_the_version_before_disabled_end(owner: Owner, database: Database) -> None:
-    made = await owner.token()
-    disable = tables.accounts.update().where(tables.accounts.c.id == owner.account).values(disabled=True)
-    await database.write(lambda connection: connection.execute(disable))
-    await housekeeping.purge_expired(database, given.AuthSettings())
-    assert await owner.revoked() == {made.sid}
-
-
 async def test_the_deletion_of_an_account_deletes_its_bots(owner: Owner) -> None:
     made = await owner.token()
     await owner.edge.request(DeleteAccount.route, DeleteAccount(owner.account))
     assert await owner.revoked() == {made.sid}
     assert {one.account for one in await owner.revocations() if not one.sid} == {owner.account, owner.bot}
-
-
-async def test_what_the_version_before_has_left_behind_is_ended(owner: Owner, database: Database) -> None:
-    """It deletes and disables accounts, and knows no bots."""
-    made = await owner.token()
-    second = await owner.edge.request(CreateBot.route, CreateBot("Second", owner.account, ORIGIN))
-    request = CreateBotToken(second.account, "x", ["send"], actor=owner.account)
-    disabled = await owner.edge.request(CreateBotToken.route, request)
-
-    def as_before(connection: sa.Connection) -> None:
-        accounts = tables.accounts
-        connection.execute(accounts.update().where(accounts.c.id == second.account).values(disabled=True))
-        connection.execute(accounts.update().where(accounts.c.id == owner.account).values(uuid=None))
-
-    await database.write(as_before)
-    await housekeeping.purge_expired(database, given.AuthSettings())
-    revoked = {one.sid for one in await owner.revocations()}
-    assert {made.sid, disabled.sid} <= revoked
-    assert await owner.listed() == []
-    await housekeeping.purge_expired(database, given.AuthSettings())
-    assert len(await owner.revocations()) == len(revoked) + 1, "once"
 
 
 async def test_expired_tokens_are_forgotten(owner: Owner, database: Database) -> None:

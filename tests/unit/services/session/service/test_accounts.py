@@ -152,19 +152,6 @@ async def test_a_bot_is_marked(peers: BusPeers) -> None:
     assert (await peers.view(AccountId(9), ANN)).profile.bot is True
 
 
-async def test_a_profile_that_the_version_before_has_created_is_marked(peers: BusPeers) -> None:
-    await peers.register(9)
-    before = (await peers.view(AccountId(9), ANN)).profile
-    seed = EnsureProfile(account=AccountId(9), uuid="u9", nickname="Weather", bot=True)
-    for _ in range(2):
-        await peers.edge.request(EnsureProfile.route, seed)
-    profile = (await peers.view(AccountId(9), ANN)).profile
-    assert (profile.nickname, profile.bot) == (before.nickname, True)
-    assert profile.public_updated > before.public_updated
-    await peers.register(9)
-    assert (await peers.view(AccountId(9), ANN)).profile == profile
-
-
 # Deletion
 
 
