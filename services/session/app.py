@@ -11,7 +11,6 @@ from typing import Any
 
 from services.session.adapters import housekeeping
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.other_services import AuthAccounts, MessageReader
 from services.session.adapters.outgoing_hooks import DeadHooks, HttpHookPoster
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
@@ -24,6 +23,7 @@ from services.session.service.hook_delivery import HookDelivery
 from services.session.service.hooks import Hooks
 from services.session.service.made import MadeByAccounts, Makers
 from services.session.service.memberships import Memberships
+from services.session.service.message_reader import MessageReader
 from services.session.service.moderation import Moderation
 from services.session.service.outgoing_hooks import OutgoingHooks
 from services.session.service.reports import Reports
@@ -60,9 +60,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     notifier = EdgeNotifier(bus, presence, metrics)
 
     chats = Chats(database, notifier, metrics, settings)
-    reader, poster = MessageReader(bus), HttpHookPoster(settings.outgoing_hooks)
-    auth_accounts = AuthAccounts(bus)
-    makers = Makers(auth_accounts)
+    reader, poster = MessageReader(bus.request), HttpHookPoster(settings.outgoing_hooks)
+    makers = Makers(bus.request)
     memberships = Memberships(database, notifier, reader, makers, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
     system = SystemNotices(database, notifier, presence, metrics, settings)
@@ -70,7 +69,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
     others = (
         memberships, Friends(database, notifier, settings), Moderation(database, notifier, settings),
-        Hooks(database, makers, auth_accounts, settings), OutgoingHooks(database, notifier, reader, makers, settings),
+        Hooks(database, makers, settings), OutgoingHooks(database, notifier, reader, makers, settings),
         MadeByAccounts(database, notifier), Reports(database, reader, metrics, settings.limits),
     )  # fmt: skip
     route(bus, neighbours, accounts, chats, system, delivery, *others)

@@ -72,5 +72,13 @@ class Forwarded(msgspec.Struct):
         self.actor = actor
 
 
+class SendRequest(Protocol):
+    """Sends requests to other services, as Bus.request does. Raises RequestError."""
+
+    async def __call__(
+        self, route: Route[Q, R], request: Q, *, seconds: float = ..., retry: bool = ..., nonce: str = ...
+    ) -> R: ...
+
+
 class Ack(msgspec.Struct, frozen=True):
     """The request is fulfilled, now or by an earlier request."""

@@ -147,12 +147,12 @@ def _abandon_tasks() -> None:
 
 def _show_past() -> None:
     """A new member gets all messages from before its join."""
-    from services.session.adapters.other_services import MessageHeads
+    from services.session.service.message_reader import MessageReader
 
     async def none(*_: object) -> int:
         return 0
 
-    _replace(MessageHeads, "last_index", none)
+    _replace(MessageReader, "last_index", none)
 
 
 def _drop_delivery() -> None:

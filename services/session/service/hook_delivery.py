@@ -15,7 +15,8 @@ import msgspec
 from services.session.metrics import SessionMetrics
 from services.session.service.hook_turns import HookTurn, HookTurns, TurnEnded
 from services.session.service.made import Makers
-from services.session.service.ports import ChatMessages, GiveUpHook, HookPoster, PostFailed
+from services.session.service.message_reader import MessageReader
+from services.session.service.ports import GiveUpHook, HookPoster, PostFailed
 from services.session.store import outgoing_hooks, profiles
 from services.session.store.outgoing_hooks import LeasedHook
 from shared.clock import now_ms
@@ -52,7 +53,7 @@ class HookDelivery:
     def __init__(
         self,
         database: Transactions,
-        messages: ChatMessages,
+        messages: MessageReader,
         poster: HookPoster,
         give_up: GiveUpHook,
         makers: Makers,

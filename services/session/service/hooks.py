@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from services.session import domain
 from services.session.service.made import Makers
-from services.session.service.ports import HookAccounts
 from services.session.store import hooks
 from services.session.store.hooks import NewIncomingHook
 from services.session.store.requests import once, stored
@@ -40,9 +39,8 @@ def _name_and_secret(salt: bytes) -> tuple[str, str]:
 
 
 class Hooks:
-    def __init__(self, database: Transactions, makers: Makers, accounts: HookAccounts, settings: Settings) -> None:
+    def __init__(self, database: Transactions, makers: Makers, settings: Settings) -> None:
         self._database = database
-        self._accounts = accounts
         self._makers = makers
         self._limits = settings.limits
         self._reserved = settings.notices.name
@@ -67,7 +65,7 @@ class Hooks:
     async def _new_account(self, name: str, maker: AccountId, cause: str) -> CreatedBot:
         """The same one for the same cause, for ten minutes."""
         nonce = hashlib.sha256(f"account {cause}".encode()).hexdigest()
-        return await self._accounts.create(name, hooks.signature_of(maker), maker, nonce)
+        return await self._makers.create_account(name, hooks.signature_of(maker), maker, nonce)
 
     async def list_hooks(self, request: ListHooks) -> HookList:
         domain.check_in_chat(request)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from services.session import domain
 from services.session.domain import LOBBY
 from services.session.service.made import Makers
-from services.session.service.ports import ChangeNotifier, ChatHeads, Notification
+from services.session.service.message_reader import MessageReader
+from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import additions, departures, links, memberships, roles
 from services.session.store.additions import StartedJoins
 from services.session.store.departures import LeftChat
@@ -58,7 +59,7 @@ class Memberships:
         self,
         database: Transactions,
         notifier: ChangeNotifier,
-        heads: ChatHeads,
+        heads: MessageReader,
         makers: Makers,
         settings: Settings,
     ) -> None:

@@ -5,7 +5,8 @@ import secrets
 from services.session import domain
 from services.session.service.hook_delivery import secret_of
 from services.session.service.made import Makers
-from services.session.service.ports import ChangeNotifier, ChatHeads
+from services.session.service.message_reader import MessageReader
+from services.session.service.ports import ChangeNotifier
 from services.session.store import outgoing_hooks
 from services.session.store.outgoing_hooks import NewHook
 from services.session.store.requests import once
@@ -36,7 +37,7 @@ class OutgoingHooks:
         self,
         database: Transactions,
         notifier: ChangeNotifier,
-        heads: ChatHeads,
+        heads: MessageReader,
         makers: Makers,
         settings: Settings,
     ) -> None:

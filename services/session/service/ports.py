@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from shared.contract.bots import CreatedBot
 from shared.contract.edge import (
     ChatCreated,
     ChatRenamed,
@@ -16,7 +15,6 @@ from shared.contract.edge import (
 )
 from shared.contract.events import OutgoingHooksDue
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Message
 
 SessionNotice = (
     ChatCreated
@@ -52,39 +50,9 @@ class ChangeNotifier(Protocol):
         again."""
 
 
-class ChatHeads(Protocol):
-    async def last_index(self, chat: ChatId) -> int:
-        """The last index of a chat, from the message service; 0 for an empty chat. Raises RequestError."""
-
-    async def last_change(self, chat: ChatId) -> tuple[int, int | None]:
-        """The last index of a chat and the number of its last change, if an older version of message does not leave it
-        out. Raises RequestError."""
-
-
 class OnlineAccounts(Protocol):
     async def select_online(self, accounts: Sequence[AccountId]) -> Collection[AccountId] | None:
         """Those of the accounts that have a connection; None when presence is unknown."""
-
-
-class ActiveAccounts(Protocol):
-    async def inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
-        """Those of at most 1,000 accounts that auth lets do nothing now. Raises RequestError."""
-
-
-class HookAccounts(Protocol):
-    async def create(self, name: str, signature: str, maker: AccountId, nonce: str) -> CreatedBot:
-        """An account, from auth, by which an incoming webhook posts: for a nonce the same one, for ten minutes. Raises
-        RequestError."""
-
-
-class ChatMessages(Protocol):
-    """Reads from the message service. Raises RequestError."""
-
-    async def last_indexes(self, chats: Sequence[ChatId]) -> Mapping[ChatId, int]:
-        """Of at most 1,000 chats."""
-
-    async def read(self, chat: ChatId, start: int, count: int, actor: AccountId) -> list[Message]:
-        """The messages from index `start` on, at most `count`, as far as `actor` may see them."""
 
 
 class PostFailed(Exception):

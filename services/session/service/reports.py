@@ -2,7 +2,7 @@
 
 from services.session import domain
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import ChatMessages
+from services.session.service.message_reader import MessageReader
 from services.session.store import reports
 from shared.clock import now_ms
 from shared.contract.admin import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
@@ -21,7 +21,7 @@ _PAGE = 100
 
 class Reports:
     def __init__(
-        self, database: Transactions, messages: ChatMessages, metrics: SessionMetrics, limits: GroupLimits
+        self, database: Transactions, messages: MessageReader, metrics: SessionMetrics, limits: GroupLimits
     ) -> None:
         self._database = database
         self._messages = messages

@@ -9,8 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from services.session.adapters import edge_notifier, other_services
+from services.session.adapters import edge_notifier
 from services.session.app import serve
+from services.session.service import message_reader
 from services.session.store import account_removal, profiles
 from shared.bus.client import Bus, WorkerFailed, pack
 from shared.bus.durable import DurableWorker
@@ -229,7 +230,7 @@ async def test_lobby_is_joined_later_when_message_service_was_unavailable(
     valkey_server: ValkeyServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(other_services, "_REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(message_reader, "_REQUEST_SECONDS", 0.5)
     without_message = BusPeers(nats_server, valkey_server)
     async with without_message.running(), running_service(settings):
         await without_message.message.drain()
