@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from services.auth.adapters import housekeeping
 from services.auth.adapters.auth_callout import AuthCallout
-from services.auth.adapters.edge_notifier import BusErasure, NodeNotifier, announce_state
+from services.auth.adapters.edge_notifier import NodeNotifier, announce_state
 from services.auth.adapters.mailer import Mailer, recovery_mail, verification_mail
 from services.auth.adapters.outbox_relay import OutboxRelay
 from services.auth.adapters.passwords import Argon2Hasher, common_passwords
@@ -127,7 +127,7 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
     new_passwords = _new_passwords(settings, passwords)
     own_secret = OwnSecret(database=database, passwords=passwords, limits=limits, trail=login_trail)
     deletion = AccountDeletion(
-        database=database, outbox=relay, revocations=revocations, erasure=BusErasure(bus), own_secret=own_secret,
+        database=database, outbox=relay, revocations=revocations, send=bus.request, own_secret=own_secret,
         metrics=metrics,
     )  # fmt: skip
     administration = Administration(

@@ -1,5 +1,5 @@
-"""Notifies edges over the bus, at most once, and has session and message erase accounts. Edges recover from a lost
-notification: they list revocations regularly, and a verification times out."""
+"""Notifies edges over the bus, at most once. Edges recover from a lost notification: they list revocations regularly,
+and a verification times out."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,10 +10,8 @@ from shared.bus.client import Bus, pack
 from shared.contract.auth import ListRevocations, Revocations
 from shared.contract.edge import Notice, Notify
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId, NodeId
-from shared.contract.routes import Ack, Route
-from shared.contract.session import EraseAccount
-from shared.contract.subjects import AUTH_STATE, ERASE_PROFILE, ERASE_READ_STATE, NOTIFY_ALL, notify
+from shared.contract.ids import NodeId
+from shared.contract.subjects import AUTH_STATE, NOTIFY_ALL, notify
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -51,20 +49,3 @@ async def announce_state(list_revocations: Callable[[ListRevocations], Awaitable
 
 
 _log = log(__name__)
-_ERASE_SECONDS = 1.5
-"""Below the 2 s after which the deletion request itself is repeated."""
-
-
-class BusErasure:
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def erase(self, account: AccountId) -> None:
-        """A service that does not reply in time erases the data later, when it receives the durable event."""
-        await asyncio.gather(*(self._request(route, account) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
-
-    async def _request(self, route: Route[EraseAccount, Ack], account: AccountId) -> None:
-        try:
-            await self._bus.request(route, EraseAccount(account), seconds=_ERASE_SECONDS, retry=True)
-        except RequestError as error:
-            _log.warning("erasure left to the durable event", route=route.subject, error=str(error))

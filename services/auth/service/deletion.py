@@ -1,5 +1,6 @@
 """Deletion of accounts."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -8,19 +9,26 @@ from typing import Any
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.passwords import OwnSecret, wrong
-from services.auth.service.ports import EventOutbox, RemoteErasure
+from services.auth.service.ports import EventOutbox
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
 from services.auth.store.requests import REVOKED, once, stored
 from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme
-from shared.contract.routes import Ack
+from shared.contract.routes import Ack, Route, SendRequest
+from shared.contract.session import EraseAccount
+from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE
 from shared.request_nonce import stored_or
+from shared.telemetry import log
 from shared.transactions import Transactions
 
+_log = log(__name__)
 _PAGE = 1_000
+_ERASE_SECONDS = 1.5
+"""Below the 2 s after which the deletion request itself is repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +36,7 @@ class AccountDeletion:
     database: Transactions
     outbox: EventOutbox
     revocations: TokenRevocations
-    erasure: RemoteErasure
+    send: SendRequest
     own_secret: OwnSecret
     metrics: AuthMetrics
 
@@ -52,7 +60,7 @@ class AccountDeletion:
         self.outbox.wake()
         self.metrics.deletions.inc()
         await self.revocations.publish(revocation)
-        await self.erasure.erase(request.actor)
+        await self._erase_elsewhere(request.actor)
         return revocation
 
     async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:
@@ -60,6 +68,16 @@ class AccountDeletion:
         if request.secret is None or (account := await self.own_secret.find(request.actor)) is None:
             return None
         return await self.own_secret.check(account, request.secret, request.origin.address, "failed deletion", "secret")
+
+    async def _erase_elsewhere(self, account: AccountId) -> None:
+        """A service that does not reply in time erases the data later, when it receives the durable event."""
+        await asyncio.gather(*(self._request_erasure(route, account) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
+
+    async def _request_erasure(self, route: Route[EraseAccount, Ack], account: AccountId) -> None:
+        try:
+            await self.send(route, EraseAccount(account), seconds=_ERASE_SECONDS, retry=True)
+        except RequestError as error:
+            _log.warning("erasure left to the durable event", route=route.subject, error=str(error))
 
     async def list_deleted(self, request: ListDeletedAccounts) -> DeletedAccounts:
         domain.check_number(request.after, "after")

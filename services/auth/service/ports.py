@@ -103,13 +103,6 @@ class EventOutbox(Protocol):
         """An event was committed."""
 
 
-class RemoteErasure(Protocol):
-    """The account's data in the other services."""
-
-    async def erase(self, account: AccountId) -> None:
-        """Requests the erasure; returns when each service has replied or timed out."""
-
-
 class VerificationTemplate(Protocol):
     def __call__(self, mail: VerificationMail, link: str) -> MailRequested: ...
 
