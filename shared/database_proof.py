@@ -35,6 +35,12 @@ _HOLDERS = sa.text("""
     FROM blocking LEFT JOIN pg_stat_activity USING (pid) GROUP BY pid ORDER BY pid LIMIT 8""")
 
 
+def health_table(metadata: sa.MetaData) -> sa.Table:
+    """Overwritten by health checks, each process in a slot of its own."""
+    slot = sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False)
+    return sa.Table("health", metadata, slot, sa.Column("checked", sa.BigInteger, nullable=False))
+
+
 class LockHolder(NamedTuple):
     """A session of PostgreSQL for which others wait. `tables`: those that it has locked; `seconds`: the age of its
     transaction. A database user sees the program and the state of its own sessions only."""

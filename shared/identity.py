@@ -12,6 +12,13 @@ _ADOPT = sa.text(
 )
 
 
+def installation_table(metadata: sa.MetaData) -> sa.Table:
+    """The one row (`id` 1) is the identity of the installation."""
+    key = sa.Column("id", sa.Integer, primary_key=True, autoincrement=False)
+    value, agreed = sa.Column("value", sa.String, nullable=False), sa.Column("agreed", sa.Boolean, nullable=False)
+    return sa.Table("installation", metadata, key, value, agreed)
+
+
 class Identity(NamedTuple):
     """`agreed`: all databases of the installation have the `value`."""
 

@@ -23,6 +23,13 @@ KEPT_MS = 10 * 60_000
 NONCE_USED = Failure(ErrorCode.CONFLICT, "another command of yours has this nonce", "nonce")
 
 
+def request_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """The results of requests that are carried out. `nonce`: its sha256 in hex; `created`: Unix milliseconds."""
+    created = sa.Column("created", sa.BigInteger, nullable=False, index=True)
+    key, result = sa.Column("nonce", sa.String, primary_key=True), sa.Column("result", sa.LargeBinary, nullable=False)
+    return sa.Table(name, metadata, key, created, result)
+
+
 class _Attempt(NamedTuple):
     """`key`, `content`: digests of the nonce, from which some secrets are derived, and of the request."""
 
@@ -34,9 +41,9 @@ def once(
     table: sa.Table, step: Callable[[sa.Connection, *Ts], T], kinds: tuple[Any, ...], part: str = ""
 ) -> Callable[[sa.Connection, *Ts], T]:
     """The step of the request that is handled now. It raises RequestError if another request has had this nonce.
-    `table`: with the columns `nonce`, which is its key, `created` (Unix milliseconds) and `result`. `kinds`: the types
-    that the result may have. Replicas of the version before read them: tests/unit/shared/test_stored_results.py has the
-    rule. `part`: tells the steps of a request with several of them apart."""
+    `table`: a request_table. `kinds`: the types that the result may have. Replicas of the version before read them:
+    tests/unit/shared/test_stored_results.py has the rule. `part`: tells the steps of a request with several of them
+    apart."""
     if not request_nonce.get():
         return step
     attempt = _attempt(part)

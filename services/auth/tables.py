@@ -4,6 +4,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from shared.database_proof import health_table
+from shared.identity import installation_table
+from shared.run_once import request_table
+
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite numbers only an INTEGER PRIMARY KEY, which has 64 bits there."""
 
@@ -211,35 +215,6 @@ class OutboxRow(AuthBase, table=True):
     trace: str
 
 
-class AuthRequestRow(AuthBase, table=True):
-    """The result of a request that is carried out; see shared.run_once. `nonce`: its sha256 in hex."""
-
-    __tablename__ = "requests"
-
-    nonce: str = Field(primary_key=True)
-    created: int = Field(sa_type=sa.BigInteger, index=True)
-    result: bytes
-
-
-class AuthHealthRow(AuthBase, table=True):
-    """Overwritten by health checks, each process in a slot of its own; see Database.check."""
-
-    __tablename__ = "health"
-
-    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    checked: int = Field(sa_type=sa.BigInteger)
-
-
-class AuthInstallationRow(AuthBase, table=True):
-    """The one row (`id` 1): the identity of the installation; see shared.installation."""
-
-    __tablename__ = "installation"
-
-    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    value: str
-    agreed: bool
-
-
 def _table(row: type[SQLModel]) -> sa.Table:
     table: sa.Table = row.__table__  # type: ignore[attr-defined]
     return table
@@ -256,4 +231,6 @@ state = _table(StateRow)
 tickets = _table(TicketRow)
 recoveries = _table(RecoveryRow)
 outbox = _table(OutboxRow)
-requests = _table(AuthRequestRow)
+requests = request_table("requests", AuthBase.metadata)
+health_table(AuthBase.metadata)
+installation_table(AuthBase.metadata)

@@ -8,6 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
+from shared.database_proof import health_table
+from shared.identity import installation_table
+
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -119,15 +122,6 @@ class ReactionRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-class MessageHealthRow(MessageTables, table=True):
-    """Overwritten by health checks, each process in a slot of its own; see Database.check."""
-
-    __tablename__ = "health"
-
-    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    checked: int = _number()
-
-
 class EpochRow(MessageTables, table=True):
     """The one row (`id` 1). A database that is restored from a backup gets a new `value`: messages that clients have
     may be missing from it."""
@@ -203,17 +197,9 @@ class SearchEntryRow(MessageTables, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
-class MessageInstallationRow(MessageTables, table=True):
-    """The one row (`id` 1): the identity of the installation; see shared.installation."""
-
-    __tablename__ = "installation"
-
-    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    value: str
-    agreed: bool
-
-
 metadata = MessageTables.metadata
+health_table(metadata)
+installation_table(metadata)
 heads = metadata.tables["heads"]
 messages = metadata.tables["messages"]
 cursors = metadata.tables["cursors"]

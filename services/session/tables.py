@@ -11,6 +11,9 @@ from sqlmodel import Field, SQLModel
 
 from services.session.domain import LOBBY
 from shared.contract.model import Role
+from shared.database_proof import health_table
+from shared.identity import installation_table
+from shared.run_once import request_table
 
 _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _IS_MEMBER = sa.text(f"role > {Role.LEFT:d}")
@@ -282,35 +285,6 @@ class PendingNotificationRow(SessionBase, table=True):
     __table_args__ = (sa.Index("kept_account", "account", "number"), {"sqlite_autoincrement": True})
 
 
-class RequestRow(SessionBase, table=True):
-    """The result of a request that is carried out; see shared.run_once. `nonce`: its sha256 in hex."""
-
-    __tablename__ = "request"
-
-    nonce: str = Field(primary_key=True)
-    created: int = _number(index=True)
-    result: bytes
-
-
-class SessionHealthRow(SessionBase, table=True):
-    """Overwritten by health checks, each process in a slot of its own; see Database.check."""
-
-    __tablename__ = "health"
-
-    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    checked: int = _number()
-
-
-class SessionInstallationRow(SessionBase, table=True):
-    """The one row (`id` 1): the identity of the installation; see shared.installation."""
-
-    __tablename__ = "installation"
-
-    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    value: str
-    agreed: bool
-
-
 metadata = SessionBase.metadata
 profile = metadata.tables["profile"]
 chat = metadata.tables["chat"]
@@ -326,4 +300,6 @@ hook = metadata.tables["hook"]
 outgoing_hook = metadata.tables["outgoing_hook"]
 report = metadata.tables["report"]
 pending_notification = metadata.tables["kept"]
-request = metadata.tables["request"]
+request = request_table("request", metadata)
+health_table(metadata)
+installation_table(metadata)
