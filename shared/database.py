@@ -20,13 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from sqlalchemy.pool import QueuePool
 
 from shared.contract.errors import ErrorCode, RequestError
-from shared.database_proof import HEALTH_SLOTS, UnfinishedWork, find_lock_holders, is_lock_timeout, prove_writable
+from shared.database_proof import (
+    HEALTH_SLOTS,
+    DatabaseMetrics,
+    UnfinishedWork,
+    find_lock_holders,
+    is_lock_timeout,
+    prove_writable,
+)
 from shared.errors import StartupError
-from shared.telemetry import LATENCY_BUCKETS, log
+from shared.telemetry import log
 from shared.write_ahead_log import LOG_BYTES, LogMover
 
 if TYPE_CHECKING:
@@ -84,7 +91,7 @@ class Database:
     ) -> None:
         """`nested_loops`: PostgreSQL joins a set of keys row by row through an index, whatever its statistics are."""
         self.url = sa.make_url(url)
-        self._numbers = _DatabaseMetrics(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
+        self._numbers = DatabaseMetrics(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
@@ -262,34 +269,6 @@ class _InlineExecutor:
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
-
-
-class _DatabaseMetrics:
-    """Metrics of transactions, from request to completion, waiting included."""
-
-    def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
-        self._tracer = tracer
-        self._system = {"db.system.name": system}
-        seconds = Histogram(
-            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=LATENCY_BUCKETS, registry=registry
-        )
-        in_progress = Gauge(
-            "dragoman_database_transactions", "Transactions waiting or under way", ["kind"], registry=registry
-        )
-        self.failures = Counter(
-            "dragoman_database_failures", "Transactions the database did not answer", registry=registry
-        )
-        self._of = {kind: (seconds.labels(kind), in_progress.labels(kind)) for kind in ("read", "write")}
-
-    @contextmanager
-    def running(self, kind: str) -> Iterator[None]:
-        seconds, in_progress = self._of[kind]
-        with seconds.time(), in_progress.track_inprogress():
-            if self._tracer is None:
-                yield
-            else:
-                with self._tracer.span(f"database {kind}", "client", self._system):
-                    yield
 
 
 async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:

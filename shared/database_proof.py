@@ -1,13 +1,19 @@
-"""Proves that a service can do its work on its database, and names the sessions that keep it from it."""
+"""Proves that a service can do its work on its database, names the sessions that keep it from it, and counts
+transactions."""
 
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.clock import now_ms
+from shared.telemetry import LATENCY_BUCKETS
+
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
 HEALTH_SLOTS = 64
 """Rows of the table `health`: replicas share it, and each process overwrites one."""
@@ -113,3 +119,31 @@ class UnfinishedWork:
         if self._failing_since is not None and now - self._failed_at < _STREAK_SECONDS:
             since = min(since, self._failing_since)
         return now - since
+
+
+class DatabaseMetrics:
+    """Metrics of transactions, from request to completion, waiting included."""
+
+    def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
+        self._tracer = tracer
+        self._system = {"db.system.name": system}
+        seconds = Histogram(
+            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=LATENCY_BUCKETS, registry=registry
+        )
+        in_progress = Gauge(
+            "dragoman_database_transactions", "Transactions waiting or under way", ["kind"], registry=registry
+        )
+        self.failures = Counter(
+            "dragoman_database_failures", "Transactions the database did not answer", registry=registry
+        )
+        self._of = {kind: (seconds.labels(kind), in_progress.labels(kind)) for kind in ("read", "write")}
+
+    @contextmanager
+    def running(self, kind: str) -> Iterator[None]:
+        seconds, in_progress = self._of[kind]
+        with seconds.time(), in_progress.track_inprogress():
+            if self._tracer is None:
+                yield
+            else:
+                with self._tracer.span(f"database {kind}", "client", self._system):
+                    yield
