@@ -6,7 +6,7 @@ from typing import NamedTuple
 from services.edge.dialects.base import DecodeError
 from services.edge.identicons import Kind, avatar_hash, avatar_path
 from shared.contract.errors import ErrorCode
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _ADDRESS = re.compile(r"https?://[^/?#\s\x00-\x20\x7f]+(?P<path>[^\s\x00-\x20\x7f]*)", re.IGNORECASE)
 _MEDIA_PATH = re.compile(r"/media/(?P<id>[0-9a-f]{32})")
@@ -20,7 +20,7 @@ class DisplayedAvatar(NamedTuple):
     avatar_hash: str
 
 
-def stored_address(address: str, limits: LimitsSettings) -> str:
+def stored_address(address: str, limits: FrameLimits) -> str:
     """The avatar address to store when a client sets one: the path alone for an address of this server. Empty is the
     generated avatar. Raises DecodeError."""
     if not address:
@@ -34,7 +34,7 @@ def stored_address(address: str, limits: LimitsSettings) -> str:
     return match["path"] if _OWN_PATH.fullmatch(match["path"]) else address
 
 
-def media_id(address: str, limits: LimitsSettings) -> str:
+def media_id(address: str, limits: FrameLimits) -> str:
     """The media id in the address of a picture or file on this server. Raises DecodeError."""
     match = _ADDRESS.fullmatch(address) if len(address.encode()) <= limits.address_url_bytes else None
     own = match and _MEDIA_PATH.fullmatch(match["path"])

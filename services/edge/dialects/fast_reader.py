@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from services.edge.canonical.frames import Binary, Frame
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 Shape = TypeVar("Shape")
 
@@ -22,7 +22,7 @@ class FastReader(Generic[Shape]):
         self._decode = msgspec.json.Decoder(shape).decode
         self._quotes = quotes
 
-    def read(self, frame: Frame, limits: LimitsSettings) -> Shape | None:
+    def read(self, frame: Frame, limits: FrameLimits) -> Shape | None:
         """None: take the slow path. The frame is no larger than a text may be, so its text is not, either."""
         if isinstance(frame, Binary) or len(frame) > limits.message_text_bytes or len(frame) > limits.text_frame_bytes:
             return None

@@ -14,7 +14,7 @@ from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError, Mask
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.errors import ErrorCode
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 Shape = TypeVar("Shape")
 
@@ -43,7 +43,7 @@ class WireId:
         self.number = number
 
 
-def read_object(frame: Frame, limits: LimitsSettings) -> dict[str, Any]:
+def read_object(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
     """The JSON object that is this frame. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
@@ -52,7 +52,7 @@ def read_object(frame: Frame, limits: LimitsSettings) -> dict[str, Any]:
     return _parse_object(frame, limits)
 
 
-def _parse_object(frame: bytes, limits: LimitsSettings) -> dict[str, Any]:
+def _parse_object(frame: bytes, limits: FrameLimits) -> dict[str, Any]:
     skeleton = _STRINGS.sub(b"", frame)
     if _is_deeper(skeleton, limits.json_depth):
         raise DecodeError(f"not JSON, or nested deeper than {limits.json_depth}")
@@ -96,7 +96,7 @@ class MemberMask:
         self._objects = frozenset(objects.split())
         self._counts = frozenset(counts.split())
 
-    def apply(self, frame: bytes, mask: Mask, limits: LimitsSettings) -> bytes | None:
+    def apply(self, frame: bytes, mask: Mask, limits: FrameLimits) -> bytes | None:
         """See Dialect.mask_secrets. A frame without secrets keeps its bytes."""
         try:
             members = _parse_object(frame, limits)

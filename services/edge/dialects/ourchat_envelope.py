@@ -12,7 +12,7 @@ from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Login
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _ACCOUNT_CHARACTERS = 256
 """More than an e-mail address has: a longer name matches no account, cut or not."""
@@ -34,7 +34,7 @@ class ErrorReply(NamedTuple):
     statuses: Mapping[ErrorCode, int | None]
 
 
-def read_envelope(frame: Frame, limits: LimitsSettings) -> EnvelopedFrame:
+def read_envelope(frame: Frame, limits: FrameLimits) -> EnvelopedFrame:
     """Raises DecodeError."""
     members = read_object(frame, limits)
     code, data = integer(members, "code"), members.get("data")

@@ -3,18 +3,18 @@
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 from shared.contract.model import Mention, RichSegment, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 
-def nickname(text: str, limits: LimitsSettings) -> str:
+def nickname(text: str, limits: FrameLimits) -> str:
     return _name(text, "nickname", limits.nickname_characters)
 
 
-def group_name(text: str, limits: LimitsSettings) -> str:
+def group_name(text: str, limits: FrameLimits) -> str:
     return _name(text, "name", limits.group_name_characters)
 
 
-def topic(text: str, limits: LimitsSettings) -> str:
+def topic(text: str, limits: FrameLimits) -> str:
     if len(text) > limits.topic_characters:
         most = f"a topic has at most {limits.topic_characters} characters"
         raise DecodeError(most, ErrorCode.TOO_LARGE, field="topic")
@@ -29,7 +29,7 @@ def _name(text: str, what: str, characters: int) -> str:
     return text
 
 
-def message_text(segments: tuple[RichSegment, ...], limits: LimitsSettings, field: str = "") -> tuple[RichSegment, ...]:
+def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: str = "") -> tuple[RichSegment, ...]:
     """The segments, if they are a message that may be sent. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
         most = f"a message has at most {limits.segments_per_message} segments"

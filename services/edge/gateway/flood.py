@@ -3,7 +3,7 @@ connections the messages that have not arrived completely. Pure: times are argum
 
 from services.edge.gateway.framing import CLOSE, POLICY_VIOLATION, PONG, TRY_LATER, ParsedFrame, ProtocolViolation
 from services.edge.rate_limit import TokenBucket
-from shared.settings import LimitsSettings
+from shared.settings.limits import ConnectionLimits
 
 SMALL_FRAGMENT_BYTES = 128
 """Larger fragments are limited by their bytes."""
@@ -21,7 +21,7 @@ class FloodGuard:
 
     __slots__ = ("_behind_bytes", "_control", "_limits", "_pings", "_received_at")
 
-    def __init__(self, limits: LimitsSettings) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._control: TokenBucket | None = None
         """Made for the first frame that counts: most connections have none."""

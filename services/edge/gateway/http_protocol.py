@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from services.edge.gateway.flood import PART_BYTES, FloodGuard
 from services.edge.gateway.handshake import HandshakeRequest, http_date
-from shared.settings import LimitsSettings
+from shared.settings.limits import ConnectionLimits
 
 _HEAD_BYTES = 16 * 1024
 """Also of the sizes and extensions of chunks, and of trailers, between two bytes of a body."""
@@ -59,7 +59,7 @@ class RequestLimits(NamedTuple):
     connections that send much beside bodies."""
 
     head_seconds: float
-    rates: LimitsSettings
+    rates: ConnectionLimits
     turns: Turns
 
 

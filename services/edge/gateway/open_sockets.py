@@ -7,7 +7,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from services.edge.gateway.handshake import Networks, in_networks
 from services.edge.rate_limit import TokenBuckets, log_rate
 from shared.addresses import network
-from shared.settings import EdgeSettings, LimitsSettings
+from shared.settings import EdgeSettings
+from shared.settings.limits import ConnectionLimits
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -88,7 +89,7 @@ class OpenSockets(Generic[C]):
                 del self._open[unit]
 
 
-def client_sockets(settings: EdgeSettings, limits: LimitsSettings) -> OpenSockets[ClientSocket]:
+def client_sockets(settings: EdgeSettings, limits: ConnectionLimits) -> OpenSockets[ClientSocket]:
     """Those of all clients of an edge, however they are connected."""
     rate, burst = limits.new_connections_per_second, limits.new_connections_burst
     of_address = AddressLimits(limits.connections_per_address, rate, burst) if limits.rates else None

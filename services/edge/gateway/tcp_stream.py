@@ -13,7 +13,7 @@ from services.edge.gateway import socket_options
 from services.edge.gateway.flood import FloodGuard, ReceiveBudget
 from services.edge.gateway.stream_splitter import StreamSplitter
 from services.edge.gateway.transport import BaseTransport
-from shared.settings import LimitsSettings
+from shared.settings.limits import ConnectionLimits
 
 _CHECK_SECONDS = 0.01
 _MAX_CHECK_SECONDS = 1.0
@@ -36,7 +36,7 @@ class TcpConnection(BaseTransport[bytes]):
         self,
         transport: asyncio.Transport,
         splitter: StreamSplitter,
-        limits: LimitsSettings,
+        limits: ConnectionLimits,
         budget: ReceiveBudget,
         pacing_seconds: float,
         loop: asyncio.AbstractEventLoop,

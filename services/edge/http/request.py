@@ -15,7 +15,7 @@ from services.edge.rate_limit import TokenBuckets
 from shared.addresses import network
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
-from shared.settings import LimitsSettings
+from shared.settings.limits import ConnectionLimits
 from shared.tokens import Claims
 
 CheckToken = Callable[[str, float], Awaitable[Claims]]
@@ -99,7 +99,7 @@ async def _disconnected(request: Request) -> None:
 
 
 class RateLimiter:
-    def __init__(self, limits: LimitsSettings) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._requests = TokenBuckets(limits.requests_per_second, limits.requests_burst)
         self._uploads: Counter[AccountId] = Counter()

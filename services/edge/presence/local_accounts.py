@@ -25,7 +25,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
 from shared.presence.scripts import SHARDS, RegisteredAccounts
 from shared.presence.store import Presence
-from shared.settings import LimitsSettings
+from shared.settings.limits import ConnectionLimits
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -140,7 +140,9 @@ class LocalAccount:
 
 
 class LocalAccounts:
-    def __init__(self, node: NodeId, presence: Presence, limits: LimitsSettings, announcer: PresenceAnnouncer) -> None:
+    def __init__(
+        self, node: NodeId, presence: Presence, limits: ConnectionLimits, announcer: PresenceAnnouncer
+    ) -> None:
         self._node = node
         self._presence = presence
         self._announcer = announcer

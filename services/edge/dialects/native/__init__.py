@@ -65,7 +65,7 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Text
 from shared.contract.session import ChatView, GetChat
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _encode: Final = msgspec.json.Encoder().encode
 _LARGEST: Final = LARGEST
@@ -253,7 +253,7 @@ def _quotes(_wire: FastSend) -> int:
 _reader: Final = FastReader(FastSend, _quotes)
 
 
-def _fast_send(frame: Frame, limits: LimitsSettings) -> Request | None:
+def _fast_send(frame: Frame, limits: FrameLimits) -> Request | None:
     """A text to a chat, which is no larger than a message may be; None: take the slow path."""
     wire = _reader.read(frame, limits)
     if wire is None:

@@ -19,17 +19,17 @@ from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import IdentifierKind, Register
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Emoji, Text
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _QUOTED_CHARACTERS = 64
 
 
-def read(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | Announcement:
+def read(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | Announcement:
     """A text frame on a connection of this account. Raises DecodeError."""
     return _fast_request(frame, account, limits) or _read_any(frame, account, limits)
 
 
-def _read_any(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | Announcement:
+def _read_any(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | Announcement:
     code, data = read_envelope(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
@@ -49,7 +49,7 @@ class _EmojiBody(msgspec.Struct):
     emoji_id: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] = msgspec.field(name="emojiId")
 
 
-def _text(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _text(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """0."""
     wire = decode_as(data, _TextBody)
     check_own_account(wire.sender_id, "sender_id", account)
@@ -72,7 +72,7 @@ _FAST_READER = FastReader(
 )
 
 
-def _fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | None:
     """A 0, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
@@ -84,7 +84,7 @@ def _fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> R
     return Request(PostMessage(ChatId(chat), (Text(data.msg),)))
 
 
-def _emoji(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _emoji(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """1."""
     wire = decode_as(data, _EmojiBody)
     check_own_account(wire.sender_id, "sender_id", account)
@@ -98,12 +98,12 @@ class _AnnouncementBody(msgspec.Struct):
     size: int
 
 
-def _image(data: Members, account: AccountId, limits: LimitsSettings) -> Announcement:
+def _image(data: Members, account: AccountId, limits: FrameLimits) -> Announcement:
     """2."""
     return _announcement("image", data)
 
 
-def _file(data: Members, account: AccountId, limits: LimitsSettings) -> Announcement:
+def _file(data: Members, account: AccountId, limits: FrameLimits) -> Announcement:
     """3."""
     return _announcement("file", data)
 
@@ -119,7 +119,7 @@ class _V0RegisterBody(msgspec.Struct):
     nick: str | None = None
 
 
-def _register(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """4: with a mail, or (in clients of the time) a nick instead. Without a nick, the mail's local part is the
     nickname. The account joins the lobby."""
     wire = decode_as(data, _V0RegisterBody)
@@ -136,13 +136,13 @@ class _V0LoginBody(msgspec.Struct):
     password: str
 
 
-def _login(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _login(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """6: by OC number."""
     wire = decode_as(data, _V0LoginBody)
     return Request(login_command(IdentifierKind.ID, wire.account, wire.password))
 
 
-_READERS: Mapping[int, Callable[[Members, AccountId, LimitsSettings], Request | Announcement]] = {
+_READERS: Mapping[int, Callable[[Members, AccountId, FrameLimits], Request | Announcement]] = {
     V0Code.TEXT: _text,
     V0Code.EMOJI: _emoji,
     V0Code.IMAGE: _image,

@@ -15,7 +15,7 @@ from services.edge.dialects.json_frames import WireId
 from services.edge.dialects.ourchat_envelope import check_own_account
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _COMING_SECONDS = 30.0
 """After this time without a package, no more are expected."""
@@ -47,7 +47,7 @@ class IncomingTransfer:
 
     __slots__ = ("_last_package", "_leftover", "_limits", "_numbers", "_transfer")
 
-    def __init__(self, limits: LimitsSettings) -> None:
+    def __init__(self, limits: FrameLimits) -> None:
         self._limits = limits
         self._numbers = count(1)
         self._transfer: _OpenTransfer | None = None

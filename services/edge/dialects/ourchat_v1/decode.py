@@ -24,17 +24,17 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AddMember, AnswerMembership, RequestMembership
 from shared.contract.model import JoinPolicy, Text
 from shared.contract.session import CreateChat, RenameChat, SetProfile
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _QUOTED_CHARACTERS = 64
 
 
-def request_of(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
     """The request of a frame on a connection of this account. Raises DecodeError."""
     return _fast_request(frame, account, limits) or _any_request(frame, account, limits)
 
 
-def _any_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
+def _any_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
     code, data = read_envelope(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
@@ -61,7 +61,7 @@ class _V1MessageBody(msgspec.Struct):
     msg: str
 
 
-def _message(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _message(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """0: to a group, or to the account `private_id`."""
     wire = decode_as(data, _V1MessageBody)
     sender = wire.sender
@@ -95,7 +95,7 @@ _FAST_READER = FastReader(
 )
 
 
-def _fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | None:
     """A 0 to a group, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
@@ -116,7 +116,7 @@ class _V1RegisterBody(msgspec.Struct):
     name: str
 
 
-def _register(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """4: all three are needed."""
     wire = decode_as(data, _V1RegisterBody)
     nickname, email = validation.nickname(wire.name, limits), credentials.email(wire.email)
@@ -128,7 +128,7 @@ class _V1LoginBody(msgspec.Struct):
     password: str
 
 
-def _login(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _login(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """6: `account` is an ocid if it is a number, else an e-mail address."""
     wire = decode_as(data, _V1LoginBody)
     kind = IdentifierKind.EMAIL if parse_id(wire.account) is None else IdentifierKind.ID
@@ -143,7 +143,7 @@ class _NewGroupBody(msgspec.Struct):
     group_name: str | int
 
 
-def _new_group(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _new_group(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """8: a group that users apply to. (The document's table has numbers for names.)"""
     wire = decode_as(data, _NewGroupBody)
     check_own_account(wire.ocid, "ocid", account)
@@ -162,7 +162,7 @@ class _RelationBody(msgspec.Struct):
     add_ocid: WireId | None = None
 
 
-def _apply(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _apply(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """9: an application to a group, or a friend request."""
     wire = decode_as(data, _RelationBody)
     check_own_account(wire.ocid, "ocid", account)
@@ -173,7 +173,7 @@ def _apply(data: Members, account: AccountId, limits: LimitsSettings) -> Request
     return Request(RequestFriendship(AccountId(wire.add_ocid.number)))
 
 
-def _accept(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _accept(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """10: adds an applicant or a friend to a group, or accepts a friend request to this account."""
     wire = decode_as(data, _RelationBody)
     _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
@@ -185,7 +185,7 @@ def _accept(data: Members, account: AccountId, limits: LimitsSettings) -> Reques
     return Request(AnswerFriendship(applicant, accept=True))
 
 
-def _reject(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _reject(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """11: rejects an application to the named group, or else a friend request to this account."""
     wire = decode_as(data, _RelationBody)
     applicant = AccountId(wire.ocid.number)
@@ -206,7 +206,7 @@ class _RenameBody(msgspec.Struct):
     group_name: str | None = None
 
 
-def _rename(data: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _rename(data: Members, account: AccountId, limits: FrameLimits) -> Request:
     """12: renames the named group, or else this account. The document's example has `name`, its table
     `group_name`."""
     wire = decode_as(data, _RenameBody)
@@ -222,7 +222,7 @@ def _rename(data: Members, account: AccountId, limits: LimitsSettings) -> Reques
     return Request(SetProfile(account, nickname=validation.nickname(name, limits)))
 
 
-_READERS: Mapping[int, Callable[[Members, AccountId, LimitsSettings], Request]] = {
+_READERS: Mapping[int, Callable[[Members, AccountId, FrameLimits], Request]] = {
     V1Code.MESSAGE: _message,
     V1Code.REGISTER: _register,
     V1Code.LOGIN: _login,

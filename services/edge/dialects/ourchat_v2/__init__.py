@@ -41,7 +41,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Message, Text
 from shared.contract.routes import Ack
 from shared.contract.session import AccountView, ChatView, CreateChat, GetAccount
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _SESSION_LIMIT = 2
 """到达创建会话上限, which needs no explanation by an 18."""
@@ -214,7 +214,7 @@ def _quotes(wire: V2FastMessage) -> int:
 _reader: Final = FastReader(V2FastMessage, _quotes)
 
 
-def _fast_request(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request | None:
+def _fast_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | None:
     """A 0 that is one text; None: take the slow path."""
     wire = _reader.read(frame, limits)
     if wire is None:

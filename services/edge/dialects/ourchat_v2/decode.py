@@ -21,7 +21,7 @@ from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, JoinPolicy
 from shared.contract.session import CreateChat, GetAccount, GetChat, SetProfile
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _QUOTED_CHARACTERS = 64
 _NOT_SETTABLE = frozenset({
@@ -32,7 +32,7 @@ _SETTABLE = frozenset({"nickname", "avatar", "avatar_hash", "status"})
 _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
-def request_of(frame: Frame, account: AccountId, limits: LimitsSettings) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
     """The request of any frame on a connection of this account; for the most frequent one, see fast_decode. Raises
     DecodeError."""
     members = read_object(frame, limits)
@@ -58,7 +58,7 @@ class _V2MessageBody(msgspec.Struct):
     msg: list[WireSegment]
 
 
-def _message(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _message(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """0: `sender.session_id` picks the session; `sender.ocid`, if there, must be the connection's own."""
     wire = decode_as(members, _V2MessageBody)
     if wire.sender.ocid is not UNSET:
@@ -76,7 +76,7 @@ class _GetSessionBody(msgspec.Struct):
     request_values: list[str]
 
 
-def _get_session(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _get_session(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """1: the request's context is the names of the requested values, in their order."""
     wire = decode_as(members, _GetSessionBody)
     return Request(GetChat(ChatId(wire.session_id.number)), _requested_values(wire.request_values, SESSION_VALUES))
@@ -87,7 +87,7 @@ class _GetAccountBody(msgspec.Struct):
     request_values: list[str]
 
 
-def _get_account(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _get_account(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """10: context as in 1."""
     wire = decode_as(members, _GetAccountBody)
     names = _requested_values(wire.request_values, ACCOUNT_VALUES)
@@ -118,7 +118,7 @@ class _SetAccountBody(msgspec.Struct):
     data: dict[str, Any]
 
 
-def _set_account(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _set_account(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """19: a value that cannot be set, and another account, is rejected with a 20."""
     wire = decode_as(members, _SetAccountBody)
     check_own_account(wire.ocid, "ocid", account, SetProfile)
@@ -145,7 +145,7 @@ class _V2RegisterBody(msgspec.Struct):
     name: str = ""
 
 
-def _register(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _register(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """4: without a name, the e-mail's local part is the nickname."""
     wire = decode_as(members, _V2RegisterBody)
     email = credentials.email(wire.email)
@@ -160,7 +160,7 @@ class _V2LoginBody(msgspec.Struct):
     password: str
 
 
-def _login(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _login(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """6: login_type 0 is by e-mail, 1 by ocid."""
     wire = decode_as(members, _V2LoginBody)
     kind = IdentifierKind.ID if wire.login_type else IdentifierKind.EMAIL
@@ -177,7 +177,7 @@ class _NewSessionBody(msgspec.Struct):
     avatar_hash: _Hash = ""
 
 
-def _new_session(members: Members, account: AccountId, limits: LimitsSettings) -> Request:
+def _new_session(members: Members, account: AccountId, limits: FrameLimits) -> Request:
     """8: a closed group; a member named several times is one member."""
     wire = decode_as(members, _NewSessionBody)
     return Request(
@@ -191,7 +191,7 @@ def _new_session(members: Members, account: AccountId, limits: LimitsSettings) -
     )
 
 
-_READERS: Mapping[int, Callable[[Members, AccountId, LimitsSettings], Request]] = {
+_READERS: Mapping[int, Callable[[Members, AccountId, FrameLimits], Request]] = {
     V2Code.MESSAGE: _message,
     V2Code.GET_SESSION: _get_session,
     V2Code.REGISTER: _register,

@@ -10,7 +10,7 @@ from services.edge.dialects.text_fallback import render_segment
 from shared.contract.model import Emoji, File, Image, Media, Recalled, Segment, Text
 from shared.message_event import media_url
 from shared.setting_types import Language
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 
 class WireText(msgspec.Struct, tag_field="type", tag=0):
@@ -61,7 +61,7 @@ def to_wire(segment: Segment, base_url: str, language: Language = "zh") -> WireS
             assert_never(segment)
 
 
-def from_wire(wire: WireSegment, limits: LimitsSettings) -> Segment:
+def from_wire(wire: WireSegment, limits: FrameLimits) -> Segment:
     """A picture or file has only its media id and its name. Raises DecodeError."""
     match wire:
         case WireText(text=text):
@@ -76,7 +76,7 @@ def from_wire(wire: WireSegment, limits: LimitsSettings) -> Segment:
             assert_never(wire)
 
 
-def _referenced(url: str, name: str, limits: LimitsSettings) -> Media:
+def _referenced(url: str, name: str, limits: FrameLimits) -> Media:
     return Media(media_id(url, limits), name, 0, "", "")
 
 

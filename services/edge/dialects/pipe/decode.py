@@ -17,7 +17,7 @@ from shared.contract.members import AnswerMembership, RequestMembership
 from shared.contract.model import JoinPolicy, Scheme, Secret, Text
 from shared.contract.recovery import Recover, SetSecurity
 from shared.contract.session import CreateChat, GetAccount, GetChat, ListChatViews, SetProfile
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 
 class ChunkRequest(NamedTuple):
@@ -28,7 +28,7 @@ class ChunkRequest(NamedTuple):
     account: AccountId
 
 
-def request_of(frame: Frame, account: AccountId, limits: LimitsSettings, uploads: ChunkedUploads) -> Request:
+def request_of(frame: Frame, account: AccountId, limits: FrameLimits, uploads: ChunkedUploads) -> Request:
     """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError,
     with the same context if there is such a command."""
     if isinstance(frame, Binary):
@@ -72,7 +72,7 @@ def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
 # 1 用户管理
 
 
-def _register(rest: str, limits: LimitsSettings) -> Request:
+def _register(rest: str, limits: FrameLimits) -> Request:
     username, password, nickname, icon, signature, question, answer, vip = fields.split_fields(rest, 8)
     register = Register(
         secret=_password(password),
@@ -87,12 +87,12 @@ def _register(rest: str, limits: LimitsSettings) -> Request:
     return Request(register)
 
 
-def _login(rest: str, limits: LimitsSettings) -> Request:
+def _login(rest: str, limits: FrameLimits) -> Request:
     username, password = fields.split_fields(rest, 2)
     return Request(Login(kind=IdentifierKind.ANY, identifier=_username(username), secret=_password(password)))
 
 
-def _update_profile(rest: str, limits: LimitsSettings) -> Request:
+def _update_profile(rest: str, limits: FrameLimits) -> Request:
     """An empty answer keeps the old one."""
     uid, token, nickname, icon, signature, question, answer = fields.split_fields(rest, 7)
     me = _account(uid)
@@ -103,7 +103,7 @@ def _update_profile(rest: str, limits: LimitsSettings) -> Request:
     return Request(UpdateAccount(profile, security) if answer else profile, token=fields.token(token), account=me)
 
 
-def _forget_passwd(rest: str, limits: LimitsSettings) -> Request:
+def _forget_passwd(rest: str, limits: FrameLimits) -> Request:
     username, question, answer, password = fields.split_fields(rest, 4)
     recover = Recover(
         username=_username(username),
@@ -124,23 +124,23 @@ def _password(field: str) -> Secret:
     return credentials.password(field, Scheme.MD5)
 
 
-def _get_user_info(rest: str, limits: LimitsSettings) -> Request:
+def _get_user_info(rest: str, limits: FrameLimits) -> Request:
     uid, other, token = fields.split_fields(rest, 3)
     return Request(GetAccount(_account(other)), token=fields.token(token), account=_account(uid))
 
 
-def _get_user_friend(rest: str, limits: LimitsSettings) -> Request:
+def _get_user_friend(rest: str, limits: FrameLimits) -> Request:
     uid, token = fields.split_fields(rest, 2)
     me = _account(uid)
     return Request(GetAccount(me, lists=True), token=fields.token(token), account=me)
 
 
-def _get_user_group(rest: str, limits: LimitsSettings) -> Request:
+def _get_user_group(rest: str, limits: FrameLimits) -> Request:
     uid, token = fields.split_fields(rest, 2)
     return Request(ListChatViews(), token=fields.token(token), account=_account(uid))
 
 
-def _get_group_info(rest: str, limits: LimitsSettings) -> Request:
+def _get_group_info(rest: str, limits: FrameLimits) -> Request:
     uid, group, token = fields.split_fields(rest, 3)
     return Request(GetChat(_chat(group)), token=fields.token(token), account=_account(uid))
 
@@ -148,17 +148,17 @@ def _get_group_info(rest: str, limits: LimitsSettings) -> Request:
 # 2 好友管理
 
 
-def _add_friend(rest: str, limits: LimitsSettings) -> Request:
+def _add_friend(rest: str, limits: FrameLimits) -> Request:
     (uid, other), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestFriendship(_account(other), text), token=fields.token(token), account=_account(uid))
 
 
-def _del_friend(rest: str, limits: LimitsSettings) -> Request:
+def _del_friend(rest: str, limits: FrameLimits) -> Request:
     uid, other, token = fields.split_fields(rest, 3)
     return Request(EndFriendship(_account(other)), token=fields.token(token), account=_account(uid))
 
 
-def _hand_friend_request(rest: str, limits: LimitsSettings) -> Request:
+def _hand_friend_request(rest: str, limits: FrameLimits) -> Request:
     """uid1 answers the request of uid2."""
     uid, applicant, accepted, token = fields.split_fields(rest, 4)
     command = AnswerFriendship(_account(applicant), fields.flag(accepted))
@@ -168,18 +168,18 @@ def _hand_friend_request(rest: str, limits: LimitsSettings) -> Request:
 # 3 群组管理
 
 
-def _create_group(rest: str, limits: LimitsSettings) -> Request:
+def _create_group(rest: str, limits: FrameLimits) -> Request:
     uid, name, token = fields.split_fields(rest, 3)
     command = CreateChat([], validation.group_name(name, limits), join_policy=JoinPolicy.APPROVAL)
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
-def _join_group(rest: str, limits: LimitsSettings) -> Request:
+def _join_group(rest: str, limits: FrameLimits) -> Request:
     (uid, group), text, (token,) = fields.split_around_text(rest, 2, 1)
     return Request(RequestMembership(_chat(group), text), token=fields.token(token), account=_account(uid))
 
 
-def _hand_group_request(rest: str, limits: LimitsSettings) -> Request:
+def _hand_group_request(rest: str, limits: FrameLimits) -> Request:
     """uid1 is the applicant; the token is the handler's."""
     applicant, group, accepted, token = fields.split_fields(rest, 4)
     command = AnswerMembership(_chat(group), _account(applicant), fields.flag(accepted))
@@ -189,7 +189,7 @@ def _hand_group_request(rest: str, limits: LimitsSettings) -> Request:
 # 4 消息处理
 
 
-def _send_message(rest: str, limits: LimitsSettings) -> Request:
+def _send_message(rest: str, limits: FrameLimits) -> Request:
     """The time is ignored: the server's clock decides."""
     (kind, uid, recipient, _), text, (token,) = fields.split_around_text(rest, 4, 1)
     segments = validation.message_text((Text(text),), limits)
@@ -200,7 +200,7 @@ def _send_message(rest: str, limits: LimitsSettings) -> Request:
     return Request(command, token=fields.token(token), account=_account(uid))
 
 
-def _send_file(rest: str, limits: LimitsSettings) -> ChunkRequest:
+def _send_file(rest: str, limits: FrameLimits) -> ChunkRequest:
     """Type 0 is a picture, 1 a file; uid2 is an account."""
     (kind, uid, recipient, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
     chunk = Chunk(
@@ -212,12 +212,12 @@ def _send_file(rest: str, limits: LimitsSettings) -> ChunkRequest:
 # 5 服务器消息
 
 
-def _get_unread_request(rest: str, limits: LimitsSettings) -> Request:
+def _get_unread_request(rest: str, limits: FrameLimits) -> Request:
     fields.split_fields(rest, 0)
     return Request(ListRequests())
 
 
-def _get_unread_message(rest: str, limits: LimitsSettings) -> Request:
+def _get_unread_message(rest: str, limits: FrameLimits) -> Request:
     (count,) = fields.split_fields(rest, 1)
     return Request(FetchUnread(fields.number(count) if count else None))
 
@@ -230,7 +230,7 @@ def _chat(field: str) -> ChatId:
     return ChatId(fields.parse_id_field(field))
 
 
-READERS: Mapping[str, Callable[[str, LimitsSettings], Request | ChunkRequest]] = {
+READERS: Mapping[str, Callable[[str, FrameLimits], Request | ChunkRequest]] = {
     "register": _register,
     "login": _login,
     "update_profile": _update_profile,

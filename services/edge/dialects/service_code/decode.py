@@ -23,7 +23,7 @@ from shared.contract.members import RequestMembership
 from shared.contract.message import GetHistory
 from shared.contract.model import Scheme, Secret, Text
 from shared.contract.session import ListChatViews
-from shared.settings import LimitsSettings
+from shared.settings.limits import FrameLimits
 
 _COUNT = 200
 """Messages of one request, at most."""
@@ -79,12 +79,12 @@ class ServiceContext(NamedTuple):
     push: bool = False
 
 
-def request_of(frame: Frame, secret: ConnectionSecret, limits: LimitsSettings) -> Request:
+def request_of(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) -> Request:
     """The request of a frame; `secret` is the one that the connection logged in with. Raises DecodeError."""
     return _fast_request(frame, secret, limits) or _any_request(frame, secret, limits)
 
 
-def _any_request(frame: Frame, secret: ConnectionSecret, limits: LimitsSettings) -> Request:
+def _any_request(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) -> Request:
     members = read_object(frame, limits)
     code = integer(members, "service_code")
     content = members.get("content")
@@ -152,13 +152,13 @@ class _HistoryBody(msgspec.Struct):
     count: Annotated[int, msgspec.Meta(ge=1, le=_COUNT)]
 
 
-def _get_chat(content: Content, limits: LimitsSettings) -> Command:
+def _get_chat(content: Content, limits: FrameLimits) -> Command:
     """3: from `index`, or from the −index-th newest, towards older messages."""
     wire = decode_as(content, _HistoryBody)
     return GetHistory(ChatId(wire.chat.number), wire.index, wire.count)
 
 
-def _receive(content: Content, limits: LimitsSettings) -> Command:
+def _receive(content: Content, limits: FrameLimits) -> Command:
     """9: from `index` (0: the first) towards newer messages, or from the −index-th newest towards older ones."""
     wire = decode_as(content, _HistoryBody)
     older = wire.index < 0
@@ -173,7 +173,7 @@ class _MessageBody(msgspec.Struct):
     msg: str
 
 
-def _send(content: Content, limits: LimitsSettings) -> Command:
+def _send(content: Content, limits: FrameLimits) -> Command:
     wire = decode_as(content, _MessageBody)
     return PostMessage(ChatId(wire.chat.number), validation.message_text((Text(wire.msg),), limits))
 
@@ -195,7 +195,7 @@ _FAST_READER = FastReader(
 _SEND_CONTEXT = ServiceContext(ServiceCode.SEND)
 
 
-def _fast_request(frame: Frame, secret: ConnectionSecret, limits: LimitsSettings) -> Request | None:
+def _fast_request(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) -> Request | None:
     """A 5, by the fast path. Raises DecodeError."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
@@ -211,7 +211,7 @@ class _JoinBody(msgspec.Struct):
     chat: WireId
 
 
-def _join(content: Content, limits: LimitsSettings) -> Command:
+def _join(content: Content, limits: FrameLimits) -> Command:
     return RequestMembership(ChatId(decode_as(content, _JoinBody).chat.number))
 
 
@@ -225,14 +225,14 @@ class _CreateBody(msgspec.Struct):
     member: list[_MemberBody]
 
 
-def _create(content: Content, limits: LimitsSettings) -> Command:
+def _create(content: Content, limits: FrameLimits) -> Command:
     """7: a member named several times is one member; the creator need not be named."""
     wire = decode_as(content, _CreateBody)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
     return CreateChatByUuid(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)
 
 
-_READERS: Mapping[int, Callable[[Content, LimitsSettings], Command]] = {
+_READERS: Mapping[int, Callable[[Content, FrameLimits], Command]] = {
     ServiceCode.GET_CHAT: _get_chat,
     ServiceCode.FIND_CHATS: lambda *_: ListChatViews(),
     ServiceCode.SEND: _send,
