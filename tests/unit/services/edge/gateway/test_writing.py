@@ -10,7 +10,12 @@ from typing import cast
 import pytest
 import uvloop
 
+from services.edge.gateway.flood import ReceiveBudget
+from services.edge.gateway.framing import frame_bytes
+from services.edge.gateway.parser import FrameParserPool
 from services.edge.gateway.socket_options import descriptor
+from services.edge.gateway.websocket import _MAX_WRITERS, WebSocket, WriteBatch
+from shared.settings import LimitsSettings
 from tests.support.sockets import reset_on_close
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import TEXT, RawPeer
@@ -40,6 +45,35 @@ async def test_messages_keep_their_order_while_and_after_bytes_wait(
     assert sent.unsent() == 0
     await send(range(60, 62))
     await read(range(60, 62))
+
+
+class RecordedTransport(asyncio.Transport):
+    def __init__(self, number: int, written: list[int]) -> None:
+        super().__init__()
+        self._number = number
+        self._written = written
+
+    def write(self, data: object) -> None:
+        assert data == frame_bytes(TEXT, b"hello")
+        self._written.append(self._number)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def test_sockets_are_written_once_at_the_end_of_the_tick_and_never_too_many_wait() -> None:
+    """Those of a very big group part by part. Nothing is kept of a part that is written."""
+    written: list[int] = []
+    batch, parsers = WriteBatch(asyncio.get_running_loop()), FrameParserPool(1_000)
+    message = (b"hello",)
+    for number in range(2 * _MAX_WRITERS + 1):
+        transport = RecordedTransport(number, written)
+        WebSocket(transport, parsers(), LimitsSettings(), ReceiveBudget(1_000), batch, lambda _: None).send(message)
+        assert len(written) == number // _MAX_WRITERS * _MAX_WRITERS
+        assert len(batch.framed_cache) == (number not in (_MAX_WRITERS, 2 * _MAX_WRITERS))
+    await asyncio.sleep(0)
+    assert written == list(range(2 * _MAX_WRITERS + 1))
+    assert not batch.framed_cache
 
 
 async def test_a_write_to_a_connection_that_was_reset_ends_it(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
