@@ -1,16 +1,11 @@
 """The ASGI application of the clients' port: routes requests by path."""
 
-from typing import TYPE_CHECKING
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-if TYPE_CHECKING:
-    from shared.tracing import Tracer
 import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -18,6 +13,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
@@ -33,6 +29,9 @@ from services.edge.http.web_files import CLIENT, WebFiles
 from services.edge.identicons import avatar_png
 from shared.contract.errors import RequestError
 
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
+
 _PARAMETERS: Mapping[str, str] = {
     "media_id": "[0-9a-f]{32}",
     "secret": "[A-Za-z0-9_-]{1,64}",
@@ -47,7 +46,6 @@ _ANY: tuple[str, ...] = ()
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
 _STALL_SECONDS = 60.0
 _KNOWN = ("", "avatar", "hooks", "media", "verify", "web")
-
 
 for _kind, _regex in _PARAMETERS.items():
     register_url_convertor(_kind, type(_kind, (StringConvertor,), {"regex": _regex})())
