@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
-from services.edge.audit.auditor import DeliveryAuditor
-from services.edge.audit.locator import MessageLocator
+from services.edge.audit import DeliveryAuditor, MessageLocator
 from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.catchup.reader import BacklogReader, SyncRequests
 from services.edge.client.endpoint import ConnectionRegistry

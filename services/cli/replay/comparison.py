@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 _MASK = re.compile(r"<secret-\d+>|eyJ-secret-\d+\.masked\.masked|\b0{24,}[0-9a-f]+\b")
-"""See services.edge.recording.tap."""
+"""See services.edge.recording."""
 _LONG_NUMBER = re.compile(r"\d{10,}")
 """A time, an OC number or the number of a message: these differ from one system to another."""
 

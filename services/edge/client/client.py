@@ -21,7 +21,7 @@ from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.local_accounts import Recipient
 from services.edge.receipts.confirmation import DeliveryConfirmation
-from services.edge.recording.tap import Tap
+from services.edge.recording import Tap
 from shared.clock import now_ms
 from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation

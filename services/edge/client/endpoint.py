@@ -20,7 +20,7 @@ from services.edge.dialects.base import ConnectionInfo
 from services.edge.gateway.handshake import WebOrigins, is_own_page
 from services.edge.rate_limit import TokenBucket, log_rate
 from services.edge.receipts.confirmation import confirms_per_tick
-from services.edge.recording.recorder import FrameRecorder
+from services.edge.recording import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
 

@@ -18,7 +18,7 @@ from services.edge.journal import DeliveryRecord
 from services.edge.metrics import Traffic
 from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.receipts.read_state import Ranges
-from services.edge.recording.tap import Tap
+from services.edge.recording import Tap
 from shared.contract.audit import DeliveryStage
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId

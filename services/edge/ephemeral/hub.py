@@ -7,11 +7,11 @@ import nats.errors
 
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral import signals
-from services.edge.ephemeral.mute_notices import MuteNotices
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.presence_watch import PresenceWatch
 from services.edge.ephemeral.read_notices import ReadDisplay, ReadNotices
 from services.edge.ephemeral.receipt_display import KnownReceipts, ReceiptDisplay
+from services.edge.ephemeral.signals import MuteNotices
 from services.edge.ephemeral.typing_notices import KnownBlocks, TypingNotices
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.edge import audit
 from services.edge.app import Edge
-from services.edge.audit import auditor
 from services.edge.client.client import Client
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.dialects.encoded_message import EncodedMessage
@@ -159,7 +159,7 @@ async def test_a_connection_that_does_not_get_a_message_counts_as_a_loss(
     cluster: EdgeCluster, operator: Bus, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await push(cluster, ann, "before")
-    monkeypatch.setattr(auditor, "_AGE_MS", -1_000)
+    monkeypatch.setattr(audit, "_AGE_MS", -1_000)
     assert await lost_after_audit(cluster) == {}
     forget_even_messages(monkeypatch)
     await cluster.message.send_texts(7, BOB, "gone")
@@ -224,7 +224,7 @@ async def test_an_envelope_that_the_edge_ignores_counts_as_a_loss(
     cluster: EdgeCluster, operator: Bus, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await push(cluster, ann, "before")
-    monkeypatch.setattr(auditor, "_AGE_MS", -1_000)
+    monkeypatch.setattr(audit, "_AGE_MS", -1_000)
     ignored = asyncio.Event()
 
     def ignore(_chats: LocalChats, _run: Sequence[Delivery]) -> None:
@@ -265,7 +265,7 @@ async def test_the_journal_is_searched_once_for_many_messages(
 
 
 async def test_what_waits_is_not_lost(cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditor, "_AGE_MS", -1_000)
+    monkeypatch.setattr(audit, "_AGE_MS", -1_000)
     ann.socket.mute = True
     message = await push(cluster, ann, "hello")
     edge = cluster.edges[0]

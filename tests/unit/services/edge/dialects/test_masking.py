@@ -12,7 +12,7 @@ from hypothesis import strategies
 from services.edge.canonical.frames import Binary
 from services.edge.dialects.base import Request
 from services.edge.dialects.registry import Entry
-from services.edge.recording.tap import SecretMasks
+from services.edge.recording import SecretMasks
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import FILES, connect, each_dialect, given
 from tests.vectors import Vector, Vectors, text, wire

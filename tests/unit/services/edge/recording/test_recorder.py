@@ -10,7 +10,7 @@ from services.cli.admin import record
 from services.cli.admin.bus_client import USER, AdminClient
 from services.cli.record_file import read
 from services.edge.app import Edge
-from services.edge.recording.tap import SecretMasks
+from services.edge.recording import SecretMasks
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
