@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.fork_server import ForkServer
-from local.forked_process import ForkedProcess, fork
+from local.fork_server import ForkedProcess, ForkServer, fork
 from local.output import Output
-from local.process_group import ProcessGroup
-from local.scheduling import use_batch_priority
+from local.process_group import ProcessGroup, use_batch_priority
 from shared.tasks import growing_pauses
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -41,7 +39,7 @@ class Program:
     hides: tuple[bytes, ...] = ()
     """Log lines that contain one of these are dropped."""
     batch_priority: bool = False
-    """Run with batch scheduling (see scheduling.py): the program works in large pieces and need not preempt others."""
+    """See use_batch_priority: the program works in large pieces and need not preempt others."""
 
 
 class CrashLoop(Exception):

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bench.report.result import by_kind
+
 _PRECISION = 3
-_LOGIN = "µs of a login in "
+_MESSAGE, _LOGIN = "µs of a message in ", "µs of a login in "
 
 ByKind = dict[str, float]
 """By kind of process: edge, message, session, auth, nats, valkey."""
@@ -63,8 +65,8 @@ def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured
         machine,
         measured,
         size,
-        batched=by_kind(found.brisk, "µs of a message in "),
-        alone=by_kind(found.slow, "µs of a message in "),
+        batched=by_kind(found.brisk, _MESSAGE),
+        alone=by_kind(found.slow, _MESSAGE),
         delivery=_each(found.slow, found.group, further),
         login=by_kind(found.many_connections, _LOGIN),
         idle=round(_more(_idle(found.slow), _idle(found.many_connections), found.connections) * 1e6, _PRECISION),
@@ -77,18 +79,8 @@ def derived(found: MeasuredCosts, rows: dict[str, float], machine: str, measured
     )
 
 
-def by_kind(figures: Figures, prefix: str) -> ByKind:
-    """Sums of the figures by kind of process."""
-    kinds: ByKind = {}
-    for name, value in figures.items():
-        if name.startswith(prefix):
-            kind = name.removeprefix(prefix).partition("-")[0]
-            kinds[kind] = round(kinds.get(kind, 0.0) + value, _PRECISION)
-    return kinds
-
-
 def _each(slow: Figures, group: Figures, further: int) -> ByKind:
-    few, many = (by_kind(run, "µs of a message in ") for run in (slow, group))
+    few, many = (by_kind(run, _MESSAGE) for run in (slow, group))
     return {kind: round(_more(few.get(kind, 0.0), cost, further), _PRECISION) for kind, cost in many.items()}
 
 
@@ -113,7 +105,7 @@ def _idle(figures: Figures) -> float:
 
 def _roster(figures: Figures) -> float:
     rosters = figures.get("rosters of a message", 0.0)
-    return by_kind(figures, "µs of a message in ").get("session", 0.0) / rosters if rosters else 0.0
+    return by_kind(figures, _MESSAGE).get("session", 0.0) / rosters if rosters else 0.0
 
 
 def _more(less: float, more: float, count: int) -> float:

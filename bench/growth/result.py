@@ -1,13 +1,13 @@
 """The result of a growth measurement, as stored and shown, and power laws that fit its costs. Pure."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 import msgspec
 
 from bench.load.verifier import Faults
-from bench.report.result import Result
+from bench.report.result import Result, by_kind
 
 Points = Sequence[tuple[float, float]]
 """(x, y), ascending, both above 0."""
@@ -47,7 +47,6 @@ def crossings(first: Points, second: Points) -> Iterator[float]:
             yield math.exp(math.log(x) + share * math.log(following / x))
 
 
-_OF_A_MESSAGE = "µs of a message in "
 _LEAST_COST = 0.01
 
 
@@ -105,19 +104,9 @@ class Growth(msgspec.Struct):
 
 
 def point(x: int, result: Result) -> GrowthPoint:
-    parts = per_message(result.figures)
+    parts = by_kind(result.figures, "µs of a message in ")
     cost = max(_LEAST_COST, round(sum(parts.values()), 2))
     return GrowthPoint(x, cost, parts, result.figures, result.remarks, result.faults, result.passed)
-
-
-def per_message(figures: Mapping[str, float]) -> dict[str, float]:
-    """Microseconds of a message by kind of process."""
-    parts: dict[str, float] = {}
-    for name, cost in figures.items():
-        if name.startswith(_OF_A_MESSAGE):
-            kind = name.removeprefix(_OF_A_MESSAGE).partition("-")[0]
-            parts[kind] = round(parts.get(kind, 0.0) + cost, 2)
-    return parts
 
 
 def _stated(curve: Curve, limit: float | None) -> str:

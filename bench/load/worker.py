@@ -11,11 +11,7 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
-from bench.load.changes import ChangesRun
-from bench.load.conversation import ConversationRun, SurgeRun
-from bench.load.history_paging import HistoryPagingRun
-from bench.load.login_churn import LoginChurnRun
-from bench.load.mixed import MixedRun
+from bench.load.conversation_runs import ConversationRun, MixedRun, ReconnectRun, SurgeRun
 from bench.load.protocol import (
     Changes,
     Failed,
@@ -34,8 +30,8 @@ from bench.load.protocol import (
     Surge,
     Talk,
 )
-from bench.load.reconnect import ReconnectRun
 from bench.load.recorder import Recorder
+from bench.load.request_runs import ChangesRun, HistoryPagingRun, LoginChurnRun
 from bench.load.run import TaskRun
 from clients.errors import ClientError
 

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.load.protocol import Failed, Job, Order, Progress, Ready, Reconcile, Report, SentReport, Start, Stop, Totals
 from bench.load.run import gather_all
 from bench.load.verifier import SentCounts
-from local.scheduling import use_batch_priority
+from local.process_group import use_batch_priority
 
 HEAD_START_SECONDS = 0.3
 """From `WorkerPool.run` to the start of the load: time for the order to reach all workers."""

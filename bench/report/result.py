@@ -1,7 +1,7 @@
 """The result of a measurement, as stored and shown: the totals of all workers, and notes on them. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -118,3 +118,13 @@ def notes(totals: RunTotals, seconds: float, offered: float = 0.0, others: float
         found.append(f"the generator sent late (p99 {lateness.p99 / 1000:.1f} ms): the latency is partly its own")
     found += [f"rejected {count} times: {reason}" for reason, count in totals.rejections.items()]
     return found
+
+
+def by_kind(figures: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """Sums of the figures by kind of process."""
+    kinds: dict[str, float] = {}
+    for name, value in figures.items():
+        if name.startswith(prefix):
+            kind = name.removeprefix(prefix).partition("-")[0]
+            kinds[kind] = round(kinds.get(kind, 0.0) + value, 3)
+    return kinds

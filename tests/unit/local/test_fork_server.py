@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.fork_server import COMMAND, ForkServer
-from local.forked_process import ForkedProcess, fork
+from local.fork_server import COMMAND, ForkedProcess, ForkServer, fork
 from local.process_group import ProcessGroup
 
 SECONDS = 60

@@ -1,7 +1,8 @@
 import pytest
 
-from bench.growth.result import Curve, Growth, per_message, point
+from bench.growth.result import Curve, Growth, point
 from bench.load.verifier import Faults
+from bench.report.result import by_kind
 from tests.unit.bench.report.samples import growth, sample
 
 
@@ -10,7 +11,7 @@ def test_edges_count_together_and_nothing_but_messages_counts() -> None:
         "µs of a message in edge-1": 10.0, "µs of a message in edge-2": 5.0, "µs of a message in message": 20.0,
         "µs of a login in edge-1": 99.0, "idle cores of nats": 0.5,
     }  # fmt: skip
-    assert per_message(figures) == {"edge": 15.0, "message": 20.0}
+    assert by_kind(figures, "µs of a message in ") == {"edge": 15.0, "message": 20.0}
 
 
 def test_a_point_holds_the_result_of_its_run() -> None:
