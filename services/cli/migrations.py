@@ -1,21 +1,46 @@
-"""Migrates databases and event streams, of a `dragoman up` or of an installation given by settings."""
+"""`dragoman migrate`: databases and event streams, of a `dragoman up` or of an installation given by settings."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from local.installation import Installation
+from local.installation import Installation, find
 from local.nats import SETUP
+from local.options import data_option, flags_of, settings_options
 from local.up_plan import SERVICES
 from services.auth.store.usernames import key_all
+from services.cli.console import configure_plain_logs
 from services.cli.databases import accept_loss, check_together, make_together
 from services.cli.streams import NotReachable, provision
 from shared.errors import StartupError
 from shared.migrate import upgrade
 from shared.settings import Settings
+
+
+@click.command()
+@settings_options
+@data_option
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on with databases that do not belong together: what only a lost one had is lost, and no number is given "
+    "again.",
+)
+@click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
+def migrate(
+    file: Path | None, assignments: tuple[str, ...], data: Path | None, accept_loss: bool, what: tuple[str, ...]
+) -> None:
+    """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat.
+
+    A new or older database beside others that have been in use is an error: it was lost, or replaced.
+    """
+    configure_plain_logs()
+    everything = ("auth", "session", "message", "streams")
+    migrate_all(find(file, assignments, flags_of(data=data)), what or everything, accept=accept_loss)
 
 
 def migrate_service(service: str, settings: Settings) -> list[str]:

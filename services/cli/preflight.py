@@ -1,17 +1,20 @@
-"""Checks before `dragoman up` starts anything: settings, data directory, ports. A failure is one sentence."""
+"""`dragoman up`, and its checks before it starts anything: settings, data, ports. A failure is one sentence."""
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import msgspec
 
 from local.credentials import Credentials, load_or_make
 from local.data import locked, prepare
 from local.installation import resolve
-from local.options import OperatorError, require_public_url
+from local.options import OperatorError, flags_of, require_public_url, settings_options
 from local.output import Output
 from local.ports import NoFreePort, free_port, reserve, try_to_bind
 from local.process_group import ProcessGroup
@@ -29,7 +32,34 @@ class UpOptions(NamedTuple):
     replicas: int = 0
 
 
-def start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], options: UpOptions) -> int:
+@click.command("up")
+@settings_options
+@click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="How many edges.")
+@click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of message (default: 2, on SQLite 1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the first edge, the others follow (0: any).")
+@click.option("--tcp-port", type=click.IntRange(1, 65535), help="Port of the first edge for plain TCP (default: none).")
+@click.option("--host", help="Address the edges listen on.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data directory (default .dragoman).")
+@click.option("--no-limits", is_flag=True, help="No rate limits, for tests and benchmarks.")
+@click.option("--nats", help="Use this NATS server instead of the embedded one.")
+@click.option("--redis", help="Use this Redis or Valkey instead of the embedded one.")
+@click.option("--database", help="Use this database instead of SQLite files.")
+def up_command(
+    file: Path | None,
+    assignments: tuple[str, ...],
+    edges: int,
+    replicas: int | None,
+    no_limits: bool,
+    **named: object,
+) -> None:
+    """Run everything on this machine: nats-server, Valkey, SQLite, all services, N edges."""
+    flags = flags_of(**named)
+    if no_limits:
+        flags["limits.rates"] = "false"
+    sys.exit(_start(file, assignments, flags, UpOptions(edges, version("dragoman"), replicas or 0)))
+
+
+def _start(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str], options: UpOptions) -> int:
     """Run until a signal; returns the exit status. Raises OperatorError."""
     settings, sources = resolve(file, assignments, flags)
     require_public_url(settings)

@@ -1,4 +1,4 @@
-"""Generates an installation's secrets once: the settings of each process, the users and rights of each server.
+"""`dragoman secrets` makes an installation's secrets once: settings of each process, users and rights of each server.
 
 DIR/issued.json                  all passwords, for the next run
 DIR/ca.crt ca.key                the authority of the servers' certificates; each process has a copy of ca.crt
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import click
 import msgspec
 
 from local import nats, valkey
@@ -196,3 +197,33 @@ def _roles(passwords: Mapping[str, str]) -> bytes:
 
 def _role(name: str, password: str) -> str:
     return f"CREATE ROLE {name} LOGIN PASSWORD '{password}';"
+
+
+@click.command("secrets")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--nats", default="nats://nats:4222", show_default=True, help="How the processes reach NATS.")
+@click.option("--valkey", default="valkey:6379", show_default=True, help="How they reach Valkey, host:port.")
+@click.option("--postgres", default="postgres:5432", show_default=True, help="How they reach PostgreSQL, host:port.")
+@click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
+@click.option("--tls/--no-tls", default=True, show_default=True, help="Whether they reach all three by TLS.")
+@click.option(
+    "--edges",
+    type=click.Choice(["shared", "either", "nodes"]),
+    help="How edges log in to NATS: with one user, as nodes that hear nothing of each other, or (during the change) "
+    "either. Stays as it was by default; nodes in a new installation.",
+)
+def secrets_command(
+    directory: Path, nats: str, valkey: str, postgres: str, database: str, tls: bool, edges: str | None
+) -> None:
+    """Generate the passwords and certificates of an installation: settings for each process, users for each server,
+    under DIRECTORY.
+
+    Safe to repeat: issued passwords and certificates stay.
+    """
+    try:
+        issue(directory, Addresses(nats, valkey, postgres, database, tls), Edges(edges) if edges else None)
+    except ValueError as error:
+        raise OperatorError(f"the secrets in {directory} cannot be used: {error}") from error
+    except OSError as error:
+        raise OperatorError(f"the directory {directory} cannot be written: {error.strerror}") from error
+    click.echo(f"secrets: up to date in {directory}")
