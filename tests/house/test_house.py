@@ -11,6 +11,7 @@ import pytest
 from dragoman.main import main
 from local.settings_table import page
 from tests.house.vocabulary import PRODUCT, parsed, read
+from tests.support.commands import subcommands
 
 ROOT = Path(__file__).parents[2]
 _VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_utils"}
@@ -112,8 +113,8 @@ def test_the_operations_page_has_every_setting() -> None:
 
 def test_the_operations_page_names_every_command_and_option() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    options = {name for one in main.commands["up"].params for name in one.opts if name.startswith("--")}
-    assert sorted(one for one in [*main.commands, *options] if one not in text) == []
+    options = {name for one in subcommands(main)["up"].params for name in one.opts if name.startswith("--")}
+    assert sorted(one for one in [*subcommands(main), *options] if one not in text) == []
 
 
 @pytest.mark.parametrize("path", [path for path in tracked("*.md")], ids=lambda path: str(path.relative_to(ROOT)))
@@ -132,7 +133,7 @@ def test_the_dev_script_explains_every_command() -> None:
 
 def test_the_dev_script_passes_every_command_of_dragoman_on() -> None:
     passed = dict(re.findall(r'"(\w+)": passed_on\("(\w+)"\)', (ROOT / "dev").read_text()))
-    assert passed == {"load" if name == "bench" else name: name for name in main.commands}
+    assert passed == {"load" if name == "bench" else name: name for name in subcommands(main)}
 
 
 def test_the_dev_script_is_parsed_by_an_older_python() -> None:
