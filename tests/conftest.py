@@ -38,11 +38,19 @@ write_to_memory()
 gc.disable()  # until the tests are collected
 
 _WORKERS_PER_CORE = 2.5
+_LONGEST_GROUPS = ("system", "machine")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Tests of whole systems mostly wait, and those that need the same servers run one after the other."""
     return round(_WORKERS_PER_CORE * (os.cpu_count() or 1))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest groups begin first: one worker would go on with them when the others are done."""
+    if hasattr(config, "workerinput"):
+        groups = {item: item.get_closest_marker("xdist_group") for item in items}
+        items.sort(key=lambda item: (mark := groups[item]) is None or mark.args[0] not in _LONGEST_GROUPS)
 
 
 def pytest_collection_finish() -> None:

@@ -2,7 +2,7 @@
 not allow: each worker would start every system anew.
 
 The tests of a module without a group stay together, too: xdist's work for each unit grows with the number of units. The
-units keep the order of the collection, in which the long tests come early, and the many short modules end together.
+units keep the order of the collection, in which the longest groups come first, and the many short modules last.
 """
 
 import ast
