@@ -145,6 +145,7 @@ BUS_USERS: dict[str, BusUser] = {
         serves=_all_of("search"),
         requests=(
             ListPositions.route, FollowChats.route, ReadVisible.route, ListChats.route, GetMembership.route,
+            GetAccount.route, GetChat.route, GetChats.route, GetProfileSummaries.route, LookUpAccounts.route,
         ),
         subscribes=(on.MOVED_CHATS, on.NEW_VERSIONS),
     ),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 from services.search.text.terms import Term, joined, terms
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.search import ContentKind
 
 _QUOTES = '"\u201c\u201d\u201e\u201f\u00ab\u00bb'
@@ -32,6 +33,12 @@ class QueryError(Exception):
     def __init__(self, text: str, start: int, length: int) -> None:
         super().__init__(text)
         self.text, self.start, self.length = text, start, length
+
+    def rejection(self, query: str) -> RequestError:
+        """Of the query, with the wrong part and the number of its first character."""
+        part = query[self.start : self.start + self.length]
+        place = f"character {self.start + 1}" + (f", {part}" if part else "")
+        return RequestError(ErrorCode.INVALID, f"{self.text} ({place})", "query")
 
 
 class Words(NamedTuple):

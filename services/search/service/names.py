@@ -1,0 +1,103 @@
+"""The accounts and chats that a query names.
+
+`from:` takes a name that the actor's friends show, or members of the chat that is searched; else a username, as `find`
+does and as often. `in:` takes the name of a group of the actor. A chat of which the actor is no member and one that
+does not exist have the same answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from services.search.text.query import Named, QueryError
+from shared.contract.contacts import LookUpAccounts
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import ChatKind
+from shared.contract.routes import Route
+from shared.contract.session import GetAccount, GetChat, GetChats, GetProfileSummaries
+from shared.names import fold
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+_SUMMARIES = 1_000
+_CHATS = 500
+_LISTED = 5
+"""Numbers in an error."""
+
+
+class RequestPort(Protocol):
+    """The bus."""
+
+    async def request(self, route: Route[Q, R], request: Q, *, seconds: float = 8.0, retry: bool = False) -> R: ...
+
+
+class NameResolver:
+    """Each method raises QueryError and RequestError."""
+
+    def __init__(self, requests: RequestPort, seconds: float) -> None:
+        self._requests = requests
+        self._seconds = seconds
+
+    async def chat(self, named: Named, actor: AccountId, chats: Sequence[ChatId]) -> ChatId:
+        """One of these, those of the actor."""
+        if not named.name:
+            if named.number in chats:
+                return ChatId(named.number)
+            raise _error(named, f"in: you are in no chat {named.number}")
+        wanted, found = fold(named.name), list[ChatId]()
+        for start in range(0, len(chats), _CHATS):
+            request = GetChats(list(chats[start : start + _CHATS]), actor)
+            views = await self._requests.request(GetChats.route, request, seconds=self._seconds, retry=True)
+            found += [one.id for one in views.chats if one.kind is ChatKind.GROUP and fold(one.name) == wanted]
+        return _only(found, named, "in: you are in no group of this name", "in: several groups have this name")
+
+    async def sender(self, named: Named, actor: AccountId, chat: ChatId) -> AccountId:
+        """`chat`: the one that is searched, or 0."""
+        if not named.name:
+            return AccountId(named.number)
+        if named.is_me:
+            return actor
+        found = await self._known(fold(named.name), actor, chat) or await self._look_up(named.name, actor)
+        return _only(found, named, "from: nobody has this name", "from: several accounts have this name")
+
+    async def _known(self, wanted: str, actor: AccountId, chat: ChatId) -> list[AccountId]:
+        own = GetAccount(actor, lists=True, actor=actor)
+        view = await self._requests.request(GetAccount.route, own, seconds=self._seconds, retry=True)
+        known = {*(view.friends or ())}
+        if chat:
+            members = GetChat(chat, actor)
+            known.update(
+                (await self._requests.request(GetChat.route, members, seconds=self._seconds, retry=True)).members
+            )
+        accounts, found = sorted(known), list[AccountId]()
+        for start in range(0, len(accounts), _SUMMARIES):
+            page = GetProfileSummaries(accounts[start : start + _SUMMARIES])
+            reply = await self._requests.request(GetProfileSummaries.route, page, seconds=self._seconds, retry=True)
+            found += [account for account, one in reply.faces.items() if fold(one.nickname) == wanted]
+        return found
+
+    async def _look_up(self, name: str, actor: AccountId) -> list[AccountId]:
+        request = LookUpAccounts(name, actor)
+        try:
+            reply = await self._requests.request(LookUpAccounts.route, request, seconds=self._seconds)
+        except RequestError as error:
+            if error.failure.code is ErrorCode.INVALID:  # no username may be so
+                return []
+            raise
+        return reply.accounts
+
+
+N = TypeVar("N", bound=int)
+
+
+def _only(found: Iterable[N], named: Named, none: str, several: str) -> N:
+    numbers = sorted({*found})
+    if not numbers:
+        raise _error(named, none)
+    if len(numbers) > 1:
+        raise _error(named, f"{several}: {', '.join(map(str, numbers[:_LISTED]))}")
+    return numbers[0]
+
+
+def _error(named: Named, text: str) -> QueryError:
+    return QueryError(text, named.start, named.length)
