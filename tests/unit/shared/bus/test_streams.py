@@ -198,5 +198,6 @@ def test_only_consumers_of_events_create_any() -> None:
         "edge": set(),
         "admin": set(),
         "dashboard": set(),
+        "search": set(),
     }
     assert AccountDeleted is DELETED.event
