@@ -34,10 +34,10 @@ LABEL org.opencontainers.image.title="Dragoman" \
 COPY --from=build /opt/dragoman /opt/dragoman
 # Volumes mounted here inherit this ownership; all other files of the image belong to root and are only read. The group is
 # that of users whose number a cluster has chosen.
-RUN cd / && install -d -o 10001 -g 0 -m 0775 /data /data/keys /data/media /data/outbox /backups /metrics \
+RUN cd / && install -d -o 10001 -g 0 -m 0775 /data /data/keys /data/media /data/outbox /data/search /backups /metrics \
  && install -d -o 10001 -g 10001 \
       /secrets /secrets/nats /secrets/valkey /secrets/postgres \
-      /secrets/auth /secrets/session /secrets/message /secrets/edge /secrets/migrate /secrets/admin /secrets/dashboard \
+      /secrets/auth /secrets/session /secrets/message /secrets/search /secrets/edge /secrets/migrate /secrets/admin /secrets/dashboard \
       /secrets/exporters /secrets/keys
 ENV PATH=/opt/dragoman/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -45,6 +45,7 @@ ENV PATH=/opt/dragoman/bin:$PATH \
     DRAGOMAN_AUTH__KEYS=/data/keys \
     DRAGOMAN_MAIL__OUTBOX=/data/outbox \
     DRAGOMAN_MEDIA__DIRECTORY=/data/media \
+    DRAGOMAN_SEARCH__DIRECTORY=/data/search \
     DRAGOMAN_OPS__HOST=0.0.0.0 \
     DRAGOMAN_OPS__PORT=9000 \
     DRAGOMAN_EDGE__HOST=0.0.0.0

@@ -1,6 +1,7 @@
 """The chart: values that are checked and reach their objects, hooks in order."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -134,6 +135,32 @@ def test_values_of_an_older_release_are_enough() -> None:
 
 
 @needs_helm
+@pytest.mark.parametrize("absent", [("search.enabled=false",), ("search=null", "secrets.search=null")])
+def test_without_search_nothing_names_it(absent: tuple[str, ...]) -> None:
+    """Values of an older release have none."""
+    wanted, objects = template(*EVERYTHING), template(*EVERYTHING, *absent)
+    assert len({name for kind, name in by_name(wanted) if (kind, name) not in by_name(objects)}) == 1
+    settings = by_name(objects)["ConfigMap", "dragoman-settings"]["data"]
+    assert settings.pop("DRAGOMAN_SEARCH__ENABLED") == "false"
+    settings.pop("DRAGOMAN_SEARCH__DIRECTORY")
+    assert "DRAGOMAN_SEARCH__ENABLED" not in by_name(wanted)["ConfigMap", "dragoman-settings"]["data"]
+    others = [one for one in objects if one["kind"] not in ("ConfigMap", "PrometheusRule")]
+    assert [one["metadata"]["name"] for one in others if re.search(r"\bsearch\b", yaml.dump(one))] == []
+
+
+@needs_helm
+def test_each_pod_of_search_keeps_its_index_on_a_volume_of_its_own() -> None:
+    one = by_name(template("search.storage=7Gi", "search.storageClass=fast"))["StatefulSet", "search"]["spec"]
+    (claim,) = one["volumeClaimTemplates"]
+    assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
+    assert claim["spec"]["storageClassName"] == "fast"
+    (container,) = one["template"]["spec"]["containers"]
+    (place,) = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == claim["metadata"]["name"]]
+    directory = VALUES["settings"]["DRAGOMAN_SEARCH__DIRECTORY"]
+    assert Path(directory).parent == Path(place), "some volumes have a lost+found at their top"
+
+
+@needs_helm
 def test_the_migration_comes_before_all_else_and_with_what_it_needs() -> None:
     hooks = {
         (one["kind"], one["metadata"]["name"]): one["metadata"]["annotations"]
@@ -155,8 +182,8 @@ def test_values_reach_every_pod() -> None:
         "image.tag=v9", 'edge.affinity={"podAffinity": {}}', "secrets.auth=own", "optionalSecrets.mail=smtp",
         "settings.DRAGOMAN_LOG__LEVEL=debug",
     )  # fmt: skip
-    workloads = [one for one in objects if one["kind"] in ("Deployment", "Job")]
-    assert len(workloads) == 5
+    workloads = [one for one in objects if one["kind"] in ("Deployment", "StatefulSet", "Job")]
+    assert len(workloads) == 6
     for one in workloads:
         pod = one["spec"]["template"]["spec"]
         assert pod["tolerations"] == [{"key": "chat", "operator": "Exists"}]
@@ -178,7 +205,7 @@ def test_values_reach_every_pod() -> None:
 def test_a_changed_setting_replaces_all_pods() -> None:
     def hashes(*assignments: str) -> dict[str, str]:
         return {one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]["dragoman/settings"]
-                for one in template(*assignments) if one["kind"] == "Deployment"}  # fmt: skip
+                for one in template(*assignments) if one["kind"] in ("Deployment", "StatefulSet")}  # fmt: skip
 
     before, after = hashes(), hashes("settings.DRAGOMAN_LOG__LEVEL=debug")
     assert all(before[name] != after[name] for name in before)

@@ -51,4 +51,6 @@ def test_names_are_resolved_by_the_pods_of_openshift() -> None:
 def test_the_image_s_own_directories_are_writable_for_group_0() -> None:
     """Where no volume covers them: users that a cluster has chosen are in that group."""
     (found,) = re.findall(r"install -d -o 10001 -g 0 -m 0775 ([^\\]*)", DOCKERFILE)
-    assert {"/data", "/data/keys", "/data/media", "/data/outbox", "/backups", "/metrics"} == set(found.split())
+    assert {"/data", "/data/keys", "/data/media", "/data/outbox", "/data/search", "/backups", "/metrics"} == set(
+        found.split()
+    )

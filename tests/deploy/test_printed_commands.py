@@ -72,7 +72,7 @@ def images(reader: Reader) -> set[str]:
 
 def test_it_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
     assert images(installed) == {"dragoman:0.1.0"}
-    assert {"nats", "valkey", "postgres", "s3"} == set(installed.names("statefulsets"))
+    assert {"nats", "valkey", "postgres", "s3", "search"} == set(installed.names("statefulsets"))
 
 
 def test_a_pod_is_described(installed: Reader) -> None:

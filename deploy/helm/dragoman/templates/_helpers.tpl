@@ -2,8 +2,16 @@
 {{ with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{- /* The long-running processes, joined by blanks. Values of an older release have no search. */ -}}
+{{- define "dragoman.processes" -}}
+auth session message edge{{ if (.Values.search).enabled }} search{{ end }}
+{{- end }}
+
 {{- /* Settings of all processes, by variable. */ -}}
 {{- define "dragoman.settings" -}}
+{{- if not (.Values.search).enabled }}
+DRAGOMAN_SEARCH__ENABLED: "false"
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ $value | toString | quote }}
 {{- end }}
