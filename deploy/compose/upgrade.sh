@@ -1,7 +1,7 @@
 #!/bin/sh
 # Upgrades a running installation of docker-compose.yml: rights of the servers' users, databases and streams, then
-# message, session, auth and the edges, one container after the other. Waits for each; if one is not healthy in time, what
-# was replaced goes back. The servers and the balancer stay: `docker compose up -d` replaces them.
+# message, session, auth, the edges and search, one container after the other. Waits for each; if one but search is not
+# healthy in time, what was replaced goes back. The servers and the balancer stay: `docker compose up -d` replaces them.
 # Usage: upgrade.sh [TAG]     TAG of Dragoman's image, unless the one that .env or docker-compose.yml names
 #        upgrade.sh --back    to what ran before the last upgrade, edges first
 # DRAGOMAN_STEP_SECONDS (120): the longest that a container may take to be healthy.
@@ -72,6 +72,13 @@ show_ill() {
     done
 }
 
+# Without search, users are served.
+replace_search() {
+    for service in $(containers search); do
+        [ "$(runs "$service")" = "$1" ] || replace "$service" || report "$service is not healthy: $compose logs $service"
+    done
+}
+
 # The image of before has a tag of its own: its first one may have become another image.
 back() {
     name=${image%:*}
@@ -82,6 +89,7 @@ back() {
         [ "$(runs "$service")" != "$(id_of "$kept")" ] || continue
         replace "$service" || fail "$service is not healthy after going back: $compose logs $service"
     done
+    replace_search "$(id_of "$kept")"
     report "went back to $name:$DRAGOMAN_VERSION"
     advise
 }
@@ -141,5 +149,6 @@ for service in $(containers message) $(containers session) $(containers auth) $(
         fail "$failed was not healthy within $seconds s: went back to what ran before"
     }
 done
+replace_search "$wanted"
 report "done; back again: deploy/compose/upgrade.sh --back"
 advise

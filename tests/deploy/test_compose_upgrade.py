@@ -152,6 +152,19 @@ def test_valkey_starts_anew_only_for_other_rights(host: FakeHost) -> None:
     assert host.commands()[3] == "compose restart valkey"
 
 
+def test_search_comes_last_and_takes_nothing_back(host: FakeHost) -> None:
+    host.set(services=[*host.state("services"), "search"], failing=["compose up search"])
+    host.set(containers=host.state("containers") | {"search": "old"})
+    done = host.upgrade("0.2.0")
+    assert done.returncode == 0, done.stderr
+    assert (host.running(), host.commands()[-1]) == (["new"] * 6, "compose up search with dragoman:0.2.0")
+    assert "search is not healthy: docker compose logs search\n" in done.stdout
+    host.set(failing=[])
+    assert (host.upgrade("0.2.0").returncode, host.replaced()) == (0, ["search with dragoman:0.2.0"])
+    assert host.upgrade("--back").returncode == 0
+    assert host.replaced()[-1] == "search with dragoman:0.1.0"
+
+
 @pytest.mark.parametrize(
     ("failing", "sentence"),
     [
