@@ -14,6 +14,7 @@ _LIMIT = re.compile(r"(?:== 0|> ([\d.]+))(?:\s+(?:and|or absent)\b.*)?$", re.DOT
 
 LIMITS = {
     "Closed as too slow": ("DragomanClientsTooSlow",),
+    "Behind by": ("DragomanSearchBehind",),
     "Clocks apart from Prometheus's": ("DragomanClockWrong",),
     "Database did not answer": ("DragomanDatabaseAway",),
     "Dead letters": ("DragomanDeadLetters",),
@@ -29,13 +30,14 @@ LIMITS = {
     "NATS is well": ("DragomanNatsUnhealthy",),
     "Open files of those allowed": ("DragomanFilesRunOut",),
     "PostgreSQL answers": ("DragomanPostgresDown",),
-    "Processes that answer": ("DragomanServiceMissing",),
+    "Processes that answer": ("DragomanSearchAway", "DragomanServiceMissing"),
     "Re-syncs after a loss": ("DragomanResyncs",),
     "Redis did not answer": ("DragomanRedisAway",),
     "Requests failed": ("DragomanRequestsFail",),
     "Time to acknowledge": ("DragomanAcknowledgementSlow",),
     "Time to commit": ("DragomanCommitSlow",),
     "Time to deliver": ("DragomanDeliverySlow",),
+    "Used of the disk": ("DragomanSearchDiskFull",),
     "Valkey answers": ("DragomanValkeyDown",),
     "Waiting for a hash": ("DragomanHashQueue",),
 }

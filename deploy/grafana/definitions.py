@@ -7,6 +7,7 @@ from deploy.grafana.panels import GrafanaPanel, Scope, of_process, one, quantile
 from services.auth.dashboard import DASHBOARD as AUTH
 from services.edge.dashboard import DASHBOARD as EDGE
 from services.message.dashboard import DASHBOARD as MESSAGE
+from services.search.dashboard import DASHBOARD as SEARCH
 from services.session.dashboard import DASHBOARD as SESSION
 from shared.dashboard import panels
 from shared.dashboard.panels import (
@@ -22,7 +23,7 @@ from shared.dashboard.panels import (
     Unit,
 )
 
-JOBS = ("auth", "edge", "message", "session")
+JOBS = ("auth", "edge", "message", "search", "session")
 _STORES = ("auth", "message", "session")
 _ANSWERED = "dragoman_bus_request_seconds_count"
 _ACKNOWLEDGED = rate("dragoman_message_acknowledged_total", 'job="message"')
@@ -190,7 +191,7 @@ DASHBOARDS = (
         ("Saturation", (*_some(PROCESS.panels), _OPEN_FILES, _CLOCKS)),
         ("Python", _PYTHON),
     )),
-    *map(_of_service, (EDGE, AUTH, SESSION, MESSAGE)),
+    *map(_of_service, (EDGE, AUTH, SESSION, MESSAGE, SEARCH)),
     GrafanaDashboard("nats", "NATS", JOBS, (
         _row(REQUESTS_SENT),
         ("Requests served", (*_some(REQUESTS.panels), _ANSWERED_BY_SUBJECT)),

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, GCCollector
 from services.auth.metrics import AuthMetrics
 from services.edge.metrics import EdgeMetrics
 from services.message.metrics import MessageMetrics
+from services.search.metrics import SearchMetrics
 from services.session.metrics import SessionMetrics
 from shared.bus.client import Bus
 from shared.dashboard.panels import Panel, PanelKind, Unit
@@ -42,7 +43,7 @@ class Scope(NamedTuple):
 
 def _help_texts() -> dict[str, str]:
     registry = CollectorRegistry()
-    for metrics in (AuthMetrics, EdgeMetrics, MessageMetrics, SessionMetrics, EventLoopMetrics):
+    for metrics in (AuthMetrics, EdgeMetrics, MessageMetrics, SearchMetrics, SessionMetrics, EventLoopMetrics):
         metrics(registry)
     GCCollector(registry)
     Bus(NatsSettings(), "auth", registry)

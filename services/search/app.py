@@ -22,7 +22,7 @@ _OPS_SECONDS = 2.0
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for NATS. Raises StartupError."""
     registry, tracer = new_registry(), tracing(settings, "search")
-    SearchMetrics(registry)
+    SearchMetrics(registry).watch_disk(settings.search.directory)
     bus = Bus(settings.nats, "search", registry, tracer)
     route(bus)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check}, DASHBOARD)

@@ -24,6 +24,7 @@ DASHBOARD = Dashboard(
                 gauge("Chats that wait", "dragoman_search_waiting_chats"),
                 gauge("Documents", "dragoman_search_documents"),
                 gauge("Size on disk", "dragoman_search_bytes", Unit.BYTES),
+                gauge("Used of the disk", "dragoman_search_disk_used", Unit.SHARE),
                 count("Commits", "dragoman_search_commit_seconds"),
                 percentiles("Time to commit", "dragoman_search_commit_seconds"),
             ),

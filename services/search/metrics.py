@@ -1,5 +1,8 @@
 """The metrics of search; the bus counts requests."""
 
+import shutil
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.telemetry import LATENCY_BUCKETS
@@ -27,3 +30,14 @@ class SearchMetrics:
         self.stale = Counter(
             "dragoman_search_stale_hits", "Found messages that had changed meanwhile", registry=registry
         )
+        self.disk_used = Gauge("dragoman_search_disk_used", "Used share of the disk of the index", registry=registry)
+
+    def watch_disk(self, directory: Path) -> None:
+        """Each scrape looks at the disk of `directory`, which may be missing."""
+
+        def used() -> float:
+            place = next(one for one in (directory, *directory.absolute().parents) if one.exists())
+            usage = shutil.disk_usage(place)
+            return 1 - usage.free / usage.total
+
+        self.disk_used.set_function(used)

@@ -71,7 +71,7 @@ def test_files_match_the_code() -> None:
 
 
 def test_each_service_and_server_has_a_dashboard() -> None:
-    names = {"overview", "edge", "auth", "session", "message", "nats", "valkey", "database", "runbooks"}
+    names = {"overview", "edge", "auth", "session", "message", "search", "nats", "valkey", "database", "runbooks"}
     assert set(DASHBOARDS) == {f"{name}.json" for name in names}
 
 
