@@ -25,8 +25,8 @@ DASHBOARD = Dashboard(
                 gauge("Documents", "dragoman_search_documents"),
                 gauge("Size on disk", "dragoman_search_bytes", Unit.BYTES),
                 gauge("Used of the disk", "dragoman_search_disk_used", Unit.SHARE),
-                count("Commits", "dragoman_search_commit_seconds"),
-                percentiles("Time to commit", "dragoman_search_commit_seconds"),
+                count("Commits of the index", "dragoman_search_commit_seconds"),
+                percentiles("Time to commit the index", "dragoman_search_commit_seconds"),
             ),
         ),
         PanelGroup(
