@@ -48,7 +48,7 @@ shows() {
     shift
     "$@" > "$kept/log" 2>&1 && grep -q "$wanted" "$kept/log" || fail "not $wanted: $*"
 }
-shows edge-2 $compose run --rm -T operator top --once http://auth:9000 http://session:9000 http://message-1:9000 http://message-2:9000 http://edge-1:9000 http://edge-2:9000
+shows edge-2 $compose run --rm -T operator top --once http://auth:9000 http://session:9000 http://message-1:9000 http://message-2:9000 http://search:9000 http://edge-1:9000 http://edge-2:9000
 shows 'exactly its own rights' $compose exec -T auth dragoman doctor auth --config /secrets/auth/dragoman.toml
 shows 'can be written' $compose exec -T edge-1 dragoman doctor edge --config /secrets/edge/dragoman.toml
 shows 'Server is ready' $compose logs --tail 50 nats

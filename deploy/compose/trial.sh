@@ -166,7 +166,7 @@ say "answers at $DRAGOMAN_PUBLIC_URL after $(($(date +%s) - began)) s"
 ! $tls || curl -fsS --noproxy '*' --tlsv1.3 -o /dev/null "$DRAGOMAN_PUBLIC_URL/"
 if [ -n "$watching" ]; then
   $compose --profile dashboards up -d $watching
-  await 90 shows 'count(up{job=~"auth|edge|message|session"} == 1) == 6'
+  await 90 shows 'count(up{job=~"auth|edge|message|search|session"} == 1) == 7'
   await 60 shows 'redis_up == 1 and on() pg_up == 1'
   await 60 shows 'count(haproxy_server_status{state="UP"} == 1) == 2'
   case $watching in *node-exporter*) await 60 shows 'count(node_filesystem_avail_bytes) > 0' ;; esac

@@ -45,7 +45,10 @@ for name in auth session message edge; do
     kubectl -n dragoman exec deploy/$name -- dragoman doctor $name --config /secrets/dragoman.toml > "$kept/doctor" ||
         fail "doctor finds a fault in $name: $(cat "$kept/doctor")"
 done
-say "doctor finds no fault in auth, session, message and edge"
+kubectl -n dragoman rollout status statefulset/search --timeout=180s > /dev/null || fail "search is not ready"
+kubectl -n dragoman exec search-0 -- dragoman doctor search --config /secrets/dragoman.toml > "$kept/doctor" ||
+    fail "doctor finds a fault in search: $(cat "$kept/doctor")"
+say "doctor finds no fault in auth, session, message, edge and search"
 
 pod=$(kubectl -n dragoman get pods --selector app.kubernetes.io/name=auth --output name | head -n 1)
 forward kubectl -n dragoman port-forward "$pod" 9000
