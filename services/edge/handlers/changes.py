@@ -52,7 +52,7 @@ class MessageChanger:
             except RequestError as error:
                 if error.failure.code is not ErrorCode.UNAVAILABLE:
                     raise
-        return await self._bus.request(ChangeMessage.route, request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, seconds=self._seconds, retry=True)
 
     async def _edit(self, command: EditMessage, account: AccountId) -> ChangeMessage:
         segments = command.segments
@@ -65,9 +65,9 @@ class MessageChanger:
 
     async def page(self, command: GetChanges, actor: AccountId) -> ChangesPage:
         command.actor = actor
-        page = await self._bus.request(GetChanges.route, command, seconds=self._seconds, retry=True)
+        page = await self._bus.send(command, seconds=self._seconds, retry=True)
         return ChangesPage(tuple(map(to_display_change, page.changes)), page.rev, page.more)
 
     async def reactors(self, command: FindReactors, actor: AccountId) -> Reactors:
         command.actor = actor
-        return await self._bus.request(FindReactors.route, command, seconds=self._seconds, retry=True)
+        return await self._bus.send(command, seconds=self._seconds, retry=True)

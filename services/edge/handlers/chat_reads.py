@@ -54,6 +54,6 @@ class ChatReads:
 
     async def _mark_by_request(self, place: ReadPlace) -> ChatMarkedRead:
         request = GetHistory(place.chat, -1, 1, actor=place.account, read_to=place.index)
-        page = await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
+        page = await self._bus.send(request, seconds=self._seconds, retry=True)
         self._read_state.mark_read(msgspec.structs.replace(place, index=min(place.index, page.head)))
         return ChatMarkedRead(page.unread, page.read or None)

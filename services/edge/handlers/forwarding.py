@@ -27,23 +27,23 @@ class Forwarder:
         return reply
 
     async def find_accounts(self, uuids: list[str]) -> dict[str, AccountId]:
-        request = self._bus.request(FindAccounts.route, FindAccounts(uuids), seconds=self.seconds, retry=True)
+        request = self._bus.send(FindAccounts(uuids), seconds=self.seconds, retry=True)
         return (await request).accounts
 
     async def look_up(self, identifier: str, actor: AccountId) -> list[AccountId]:
         request = LookUpAccounts(identifier, actor)
-        return (await self._bus.request(LookUpAccounts.route, request, seconds=self.seconds)).accounts
+        return (await self._bus.send(request, seconds=self.seconds)).accounts
 
     async def open_private_chat(self, other: AccountId, actor: AccountId) -> ChatId:
         request = OpenPrivateChat(other, actor)
-        return (await self._bus.request(OpenPrivateChat.route, request, seconds=self.seconds, retry=True)).chat
+        return (await self._bus.send(request, seconds=self.seconds, retry=True)).chat
 
     async def list_chats(self, command: ListChatViews, actor: AccountId) -> ChatViews:
         """All pages."""
         command.actor = actor
         chats: list[ChatWithMembers] = []
         while True:
-            page = await self._bus.request(ListChatViews.route, command, seconds=self.seconds, retry=True)
+            page = await self._bus.send(command, seconds=self.seconds, retry=True)
             chats += page.chats
             if not page.more or not page.chats:
                 return ChatViews(chats)

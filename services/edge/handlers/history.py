@@ -73,7 +73,7 @@ class MessageHistory:
     async def read_page(self, command: ReadHistory, actor: AccountId) -> HistoryPage:
         """One reply's worth of messages. Raises RequestError."""
         request = GetHistory(command.chat, command.start, command.count, command.older, actor, with_reactions=True)
-        page = await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
+        page = await self._bus.send(request, seconds=self._seconds, retry=True)
         messages = page.messages
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
         sequencer = self._chats.sequencer(command.chat)
@@ -91,7 +91,7 @@ class MessageHistory:
     async def search(self, command: SearchMessages, actor: AccountId) -> MessagesFound:
         """Raises RequestError."""
         command.actor = actor
-        page = await self._bus.request(SearchMessages.route, command, seconds=self._seconds, retry=True)
+        page = await self._bus.send(command, seconds=self._seconds, retry=True)
         summaries = await fetch_summaries(self._bus, {message.sender for message in page.around}, self._seconds)
         return MessagesFound(
             page, tuple(to_display(message, None, summaries.get(message.sender)) for message in page.around)
@@ -101,13 +101,13 @@ class MessageHistory:
         """Raises RequestError."""
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         request = GetUnread(actor, 0, by_chat=True)
-        return await self._bus.request(GetUnread.route, request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, seconds=self._seconds, retry=True)
 
     async def _history(self, command: GetHistory) -> list[Message]:
         """The requested number of messages, from as many replies as it takes."""
         messages: list[Message] = []
         while True:
-            page = await self._bus.request(GetHistory.route, command, seconds=self._seconds, retry=True)
+            page = await self._bus.send(command, seconds=self._seconds, retry=True)
             messages += page.messages
             left = command.count - len(page.messages)
             if not page.more or not page.messages or left < 1:
@@ -128,7 +128,7 @@ class MessageHistory:
             # messages that were delivered a moment ago, on any node, are not unread
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
-            unread = await self._bus.request(GetUnread.route, request, seconds=self._seconds, retry=True)
+            unread = await self._bus.send(request, seconds=self._seconds, retry=True)
             for chat, (upto, number) in unread.left_out.items():
                 self._left_out.skip(actor, chat, upto, number, unread.pairs.get(chat))
             older = [one for one in unread.messages if one.index <= heads.get(one.chat, one.index)]

@@ -48,7 +48,7 @@ class HookMessages:
 
     async def _find(self, secret: str) -> FoundHook:
         request = FindHook(hashlib.sha256(secret.encode()).hexdigest())
-        return await self._bus.request(FindHook.route, request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, seconds=self._seconds, retry=True)
 
     async def _draft(self, hook: FoundHook, text: str, key: str) -> Draft:
         summaries = await fetch_summaries(self._bus, [hook.account], self._seconds)

@@ -54,7 +54,7 @@ class MessageForwarder:
     async def _content(self, session: LoginSession, command: ForwardMessage) -> tuple[Segment, ...]:
         """Of the message, as its reader sees it; mentions are texts, so that nobody is mentioned again."""
         request = GetHistory(command.chat, command.index, 1, actor=session.connection.account)
-        page = await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
+        page = await self._bus.send(request, seconds=self._seconds, retry=True)
         segments = unpack_segments(requested_content(page.messages, command.index).body)
         try:
             return await self._resolver.look_up_all(segments)  # type: ignore[return-value] # no mention is among them

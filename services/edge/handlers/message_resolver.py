@@ -96,12 +96,12 @@ class MessageResolver:
         if command.to:
             if local is None or command.to not in local.private_chats:
                 request = GetAccount(command.to, actor=actor)
-                view = await self._bus.request(GetAccount.route, request, seconds=self._seconds, retry=True)
+                view = await self._bus.send(request, seconds=self._seconds, retry=True)
                 if view.profile.deleted:
                     raise RequestError(ErrorCode.NOT_FOUND, "this account is deleted")
         elif local is None or command.chat not in local.chats:
             request_chat = GetChat(command.chat, actor, members=1)
-            await self._bus.request(GetChat.route, request_chat, seconds=self._seconds, retry=True)
+            await self._bus.send(request_chat, seconds=self._seconds, retry=True)
 
     async def _chat(self, actor: AccountId, command: MessageCommand) -> ChatId:
         """A private chat is requested once while the account is here."""
@@ -111,7 +111,7 @@ class MessageResolver:
         chats = local.private_chats if local else {}
         if command.to not in chats:
             request = OpenPrivateChat(command.to, actor)
-            opened = await self._bus.request(OpenPrivateChat.route, request, seconds=self._seconds, retry=True)
+            opened = await self._bus.send(request, seconds=self._seconds, retry=True)
             chats[command.to] = opened.chat
         return chats[command.to]
 

@@ -56,13 +56,13 @@ class MissingMessages:
         return await self._request(Resume(actor, {}, command.window, command.timeline)), True
 
     async def _request(self, request: Resume) -> Resumed:
-        return await self._bus.request(Resume.route, request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, seconds=self._seconds, retry=True)
 
     async def _chats(self, chats: list[ChatId], actor: AccountId) -> ChatsFound:
         if not chats:
             return ChatsFound([])
         request = GetChats(chats, actor)
-        return await self._bus.request(GetChats.route, request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, seconds=self._seconds, retry=True)
 
 
 def _to_resume(

@@ -35,11 +35,11 @@ class OwnDataExporter:
         bus, actor, seconds = self._bus, connection.account, self._seconds
         record = await self._requests.send(connection, ExportLogins())
         profile = GetAccount(actor, lists=True, actor=actor, left=True)
-        view = await bus.request(GetAccount.route, profile, seconds=seconds, retry=True)
-        requests = await bus.request(ListRequests.route, ListRequests(actor), seconds=seconds, retry=True)
-        blocked = await bus.request(ListBlocked.route, ListBlocked(actor), seconds=seconds, retry=True)
-        reports = await bus.request(ListOwnReports.route, ListOwnReports(actor), seconds=seconds, retry=True)
-        made = await bus.request(ListMade.route, ListMade(actor), seconds=seconds, retry=True)
+        view = await bus.send(profile, seconds=seconds, retry=True)
+        requests = await bus.send(ListRequests(actor), seconds=seconds, retry=True)
+        blocked = await bus.send(ListBlocked(actor), seconds=seconds, retry=True)
+        reports = await bus.send(ListOwnReports(actor), seconds=seconds, retry=True)
+        made = await bus.send(ListMade(actor), seconds=seconds, retry=True)
         return AccountExported(now_ms(), record, view, requests, blocked, reports, made)
 
     async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
@@ -56,11 +56,11 @@ class OwnDataExporter:
         return MessagesExported(sent, after, command.after < after < page.head)
 
     async def _history(self, request: GetHistory) -> History:
-        return await self._bus.request(GetHistory.route, request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, seconds=self._seconds, retry=True)
 
     async def _has_left(self, chat: ChatId, actor: AccountId) -> bool:
         request = GetAccount(actor, lists=True, actor=actor, left=True)
-        view = await self._bus.request(GetAccount.route, request, seconds=self._seconds, retry=True)
+        view = await self._bus.send(request, seconds=self._seconds, retry=True)
         return chat in (view.left or ())
 
 

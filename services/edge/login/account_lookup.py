@@ -54,7 +54,7 @@ class AccountLookup:
             account=created.account, uuid=created.uuid, nickname=created.nickname, created=created.created, bot=True
         )
         try:
-            await self._bus.request(EnsureProfile.route, request, seconds=self._patience(made_at), retry=True)
+            await self._bus.send(request, seconds=self._patience(made_at), retry=True)
         except RequestError as error:
             _log.warning("profile not ensured", account=created.account, error=str(error))
 
@@ -62,7 +62,7 @@ class AccountLookup:
         """0 if it is not known."""
         request = GetUnread(account, 0)
         try:
-            unread = await self._bus.request(GetUnread.route, request, seconds=_UNREAD_SECONDS, retry=True)
+            unread = await self._bus.send(request, seconds=_UNREAD_SECONDS, retry=True)
         except RequestError as error:
             _log.warning("undelivered messages not counted", account=account, error=str(error))
             return 0
@@ -73,4 +73,4 @@ class AccountLookup:
             account=answer.account, uuid=answer.uuid, nickname=answer.nickname, icon_id=answer.icon_id,
             signature=answer.signature, vip=answer.vip, created=answer.created, lobby=answer.lobby,
         )  # fmt: skip
-        await self._bus.request(EnsureProfile.route, request, seconds=seconds, retry=True)
+        await self._bus.send(request, seconds=seconds, retry=True)

@@ -92,9 +92,7 @@ class RevocationWatcher:
         state, more = self._state, True
         while more:
             since, pushed, sent = state.revision, self._pushed, steady_ms()
-            reply = await self._bus.request(
-                ListRevocations.route, ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True
-            )
+            reply = await self._bus.send(ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True)
             state.heard()
             state.clock.observe(reply.now, sent, steady_ms())
             self.revoked(reply.revocations)

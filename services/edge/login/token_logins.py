@@ -53,7 +53,7 @@ class TokenLoginReports:
                 self._pending.clear()
                 return
             try:
-                await self._bus.request(RecordTokenLogins.route, RecordTokenLogins(batch), seconds=_REQUEST_SECONDS)
+                await self._bus.send(RecordTokenLogins(batch), seconds=_REQUEST_SECONDS)
             except RequestError as error:
                 _log.debug("logins by token not reported", error=str(error))
                 return

@@ -104,5 +104,5 @@ class TokenVerifier:
     async def _request_keys(self, seconds: float) -> Verifier:
         self._state.require_service()
         self._keys_requested = time.monotonic()
-        self._verifier = Verifier(await self._bus.request(GetKeys.route, GetKeys(), seconds=seconds, retry=True))
+        self._verifier = Verifier(await self._bus.send(GetKeys(), seconds=seconds, retry=True))
         return self._verifier
