@@ -10,20 +10,20 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from services.message.adapters import housekeeping, indexing
+from services.message.adapters import housekeeping
 from services.message.adapters.fanout import Fanout
 from services.message.adapters.hook_announcer import HookAnnouncer
-from services.message.adapters.indexing import SearchIndexer
+from services.message.adapters.moved_chats import announce_moved
 from services.message.adapters.ownership import Ownership, Withdrawal
 from services.message.adapters.roster_cache import AnnouncementReceiver, RosterCache
 from services.message.dashboard import DASHBOARD
 from services.message.metrics import MessageMetrics
 from services.message.router import route, route_own
 from services.message.service.changes import MessageChanges
+from services.message.service.following import MessageFeed
 from services.message.service.message_search import MessageSearch
 from services.message.service.posting import PostingBatcher
 from services.message.service.queries import MessageQueries
-from services.message.service.text_search import TextSearch
 from services.message.store import MessageStore
 from services.message.store.installation import database_state
 from shared.bus.client import Bus
@@ -79,10 +79,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     batcher = PostingBatcher(store, rosters, fanout, metrics, settings.message, bus.flush, tracer)
     ownership.queue_seconds = batcher.queue_seconds
     queries = MessageQueries(store, rosters, list_chats, versions, settings.message)
-    searching = TextSearch(store, list_chats, settings.message)
+    feed = MessageFeed(store, rosters, versions, settings.message)
     search = MessageSearch(store, rosters, versions, partial(_nodes, presence), settings.message)
     changes = MessageChanges(store, rosters, versions, fanout, metrics, settings.message)
-    route(bus, batcher, announcements.receive, queries, changes, searching, search)
+    route(bus, batcher, announcements.receive, queries, changes, feed, search)
     route_own(bus, batcher, changes, ownership.replica)
     reconciler = DeletionReconciler(bus, store.with_read_state, queries.account_deleted)
     bus.subscribe(HEARTBEAT, ownership.receive_heartbeat)
@@ -92,6 +92,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
     tasks.start(ops.run(), "operations port")
     watches = [announcements.run, Withdrawal(bus, ownership, ops.readiness).run]
+    watches += [partial(announce_moved, bus.publish, store.take_moved, ownership.replica)]
     watches += _upkeep(settings.message, store, ownership, metrics)
     try:
         await require_kind(settings.redis)
@@ -123,11 +124,9 @@ async def _nodes(presence: Presence, accounts: Collection[AccountId]) -> Mapping
 def _upkeep(
     settings: MessageSettings, store: MessageStore, ownership: Ownership, metrics: MessageMetrics
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """By one replica: expiry, and the search index, which is deleted where search is switched off."""
+    """By one replica: expiry."""
     days, is_elected = settings.retention_days, partial(ownership.owns, _FIRST_CHAT)
-    index = SearchIndexer(store, metrics).tick if settings.search else partial(indexing.clear, store)
-    expiry = [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
-    return [*expiry, partial(indexing.run, index, is_elected)]
+    return [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
 
 
 async def _start(database: Database, bus: Bus, neighbours: Neighbours) -> None:

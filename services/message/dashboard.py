@@ -33,7 +33,6 @@ DASHBOARD = Dashboard(
                 percentiles("Size of an envelope", "dragoman_message_envelope_bytes", Unit.BYTES),
                 rate("Changed", "dragoman_message_changes", by="kind"),
                 rate("Expired", "dragoman_message_expired"),
-                rate("Indexed for search", "dragoman_message_indexed"),
             ),
         ),
         PanelGroup(

@@ -29,7 +29,6 @@ class MessageMetrics:
         self.expired = Counter(
             "dragoman_message_expired", "Messages whose content was removed by age", registry=registry
         )
-        self.indexed = Counter("dragoman_message_indexed", "Messages written to the search index", registry=registry)
         changes = Counter("dragoman_message_changes", "Changes of messages", ["kind"], registry=registry)
         self.changes = {kind: changes.labels(kind.value) for kind in ChangeKind}
         self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages in flight", registry=registry)

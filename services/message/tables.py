@@ -147,8 +147,8 @@ class PlacementRow(MessageTables, table=True):
 
 
 class SearchHeadRow(MessageTables, table=True):
-    """How far the search index has come with a chat: the last index, and the last `rev`. `signed`: the sum of both when
-    the chat's signature was last right."""
+    """Not used any more, as the three tables below. The previous version reads and writes them; the next one drops
+    them."""
 
     __tablename__ = "search_heads"
 
@@ -161,8 +161,6 @@ class SearchHeadRow(MessageTables, table=True):
 
 
 class SearchSignatureRow(MessageTables, table=True):
-    """Of the terms of a chat: see store.signatures. A chat that is long, or not `signed`, has none that counts."""
-
     __tablename__ = "search_signatures"
 
     chat_id: int = Field(sa_column=sa.Column(_ROW_ID, primary_key=True, autoincrement=False))
@@ -170,8 +168,6 @@ class SearchSignatureRow(MessageTables, table=True):
 
 
 class SearchDocumentRow(MessageTables, table=True):
-    """A message in the search index: its terms, separated by spaces, by which its entries are found again."""
-
     __tablename__ = "search_documents"
 
     chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -183,8 +179,6 @@ class SearchDocumentRow(MessageTables, table=True):
 
 
 class SearchEntryRow(MessageTables, table=True):
-    """A term of a message. Times grow strictly within a chat, so that the entries of a term are in its order."""
-
     __tablename__ = "search_entries"
 
     chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})

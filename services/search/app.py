@@ -1,18 +1,27 @@
 """The search service: wiring, start and orderly shutdown.
 
-It is ready when NATS answers. Nothing waits for it: while it is away, searches are rejected, and all else goes on.
+It is ready when NATS answers: what it knows of the messages, each reply says. Nothing waits for it: while it is away,
+searches are rejected, and all else goes on.
 """
 
 import asyncio
+from functools import partial
 
+from services.search.adapters.chat_lists import ChatLists
+from services.search.adapters.requests import BusRequests
 from services.search.dashboard import DASHBOARD
+from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
 from services.search.router import route
+from services.search.service.answering import TextSearch
+from services.search.service.following import Follower
 from shared.bus.client import Bus
+from shared.clock import now_ms
+from shared.errors import StartupError
 from shared.ops import OpsServer
 from shared.process import cancel_on, tracing
 from shared.settings import Settings
-from shared.tasks import Tasks
+from shared.tasks import Tasks, run_beside
 from shared.telemetry import log, new_registry
 
 _log = log(__name__)
@@ -21,10 +30,20 @@ _OPS_SECONDS = 2.0
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for NATS. Raises StartupError."""
+    if not settings.search.enabled:
+        raise StartupError("search is switched off (search.enabled)")
     registry, tracer = new_registry(), tracing(settings, "search")
-    SearchMetrics(registry).watch_disk(settings.search.directory)
-    bus = Bus(settings.nats, "search", registry, tracer)
-    route(bus)
+    metrics, bus = SearchMetrics(registry), Bus(settings.nats, "search", registry, tracer)
+    directory = IndexDirectory(settings.search.directory, settings.search.memory_bytes)
+    requests = BusRequests(bus)
+    lists = ChatLists(requests.list_chats, requests.membership)
+    follower = Follower(requests, directory, metrics, settings.message.retention_days)
+    search = TextSearch(directory, follower.indexed_to, lists, requests.visible, metrics)
+    metrics.watch_disk(settings.search.directory)
+    metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
+    metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)
+    route(bus, search, follower, lists.announce)
+    bus.notify_connection_lost(lists.lost)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check}, DASHBOARD)
     tasks = Tasks()
     tasks.start(ops.run(), "operations port")
@@ -32,11 +51,20 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await cancel_on(stopping, bus.start())
         if not stopping.is_set():
             _log.info("search service started")
-            await stopping.wait()
+            async with run_beside([follower.run()]):
+                await stopping.wait()
     finally:
         ops.phase = "draining"
         await bus.stop()
+        await follower.close()
+        await search.close()
         ops.stop()
         await tasks.finish(_OPS_SECONDS)
         if tracer is not None:
             await tracer.shut_down()
+
+
+def _behind_seconds(follower: Follower) -> float:
+    """0 before the first comparison with message, when it is not known."""
+    indexed_to = follower.indexed_to()
+    return (now_ms() - indexed_to) / 1000 if indexed_to else 0.0

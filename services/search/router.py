@@ -1,8 +1,29 @@
 """Connects each subject to its use case."""
 
+from collections.abc import Callable
+
+import msgspec
+
+from services.search.service.answering import TextSearch
+from services.search.service.following import Follower
 from shared.bus.client import Bus
 from shared.contract import subjects as on
+from shared.contract.following import MovedChats
+from shared.contract.search import SearchMessages
+from shared.contract.session import MembershipVersions
+
+_QUEUE = "search"
+_AT_ONCE, _WAITING = 4, 64
+
+_decode_moved = msgspec.msgpack.Decoder(MovedChats).decode
+_decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
 
-def route(bus: Bus) -> None:
-    bus.subscribe(on.MOVED_CHATS, lambda data: None)
+ReceiveVersions = Callable[[MembershipVersions], None]
+
+
+def route(bus: Bus, search: TextSearch, follower: Follower, receive_versions: ReceiveVersions) -> None:
+    bus.serve(SearchMessages.route, search.search, queue=_QUEUE, concurrency=_AT_ONCE, waiting=_WAITING)
+    bus.subscribe(on.MOVED_CHATS, lambda data: follower.receive(_decode_moved(data)))
+    bus.subscribe(on.NEW_VERSIONS, lambda data: receive_versions(_decode_versions(data)))
+    bus.notify_connection_lost(follower.connection_lost)

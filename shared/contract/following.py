@@ -8,18 +8,18 @@ from shared.contract.routes import Routed
 
 MAX_FOLLOWED = 1_000
 """Chats of one request."""
+ANNOUNCE_SECONDS = 0.4
+"""Between two announcements."""
 
 
 class MovedChats(msgspec.Struct, frozen=True):
     """Announced by each `replica` of message: chats with new or changed messages since its last announcement. `number`
-    counts its announcements since its start at `epoch` (Unix ms): a gap tells that one was lost. `whole`: False: there
-    were more chats than one announcement holds."""
+    counts its announcements since its start at `epoch` (Unix ms): a gap tells that one was lost."""
 
     replica: str
     epoch: int
     number: int
     chats: list[ChatId]
-    whole: bool = True
 
 
 class HeadPosition(msgspec.Struct, array_like=True, frozen=True):
@@ -73,9 +73,10 @@ class FollowChats(msgspec.Struct):
 
 
 class Visible(msgspec.Struct, frozen=True):
-    """Those of the messages that the account may read, as they are now."""
+    """Those of the messages that the account may read, as they are now. `more`: later ones did not fit."""
 
     messages: list[Message]
+    more: bool = False
 
 
 class ReadVisible(msgspec.Struct):

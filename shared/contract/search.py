@@ -1,4 +1,4 @@
-"""Search in the chats of an account: requests to the message service."""
+"""Search in the chats of an account: requests to the search service."""
 
 from enum import StrEnum
 
@@ -54,7 +54,7 @@ class SearchMessages(msgspec.Struct):
     filters say. `place`: time and chat of the last message of the page before, or as that page said. `context`: so many
     messages before and after each hit. `zone`: minutes east of UTC, of dates in the query that name none."""
 
-    route = Routed("message.search", SearchPage, reads=True)
+    route = Routed("search.messages", SearchPage, reads=True)
 
     query: str
     chat: ChatId = ChatId(0)

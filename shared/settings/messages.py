@@ -42,7 +42,6 @@ class MessageSettings(SettingsSection):
     retention_days: float = Field(0.0, ge=0, description="life of a message's content; 0: for ever")
     edit_seconds: float = Field(172_800.0, ge=0, description="a sender may edit a message for so long; 0: never")
     recall_seconds: float = Field(172_800.0, ge=0, description="a sender may recall a message for so long; 0: never")
-    search: bool = Field(True, description="users search their chats; false: the index is deleted")
 
 
 class SearchSettings(SettingsSection):

@@ -1,7 +1,8 @@
-"""`python -m tests.stages.searching`: how long a search takes, how long indexing, and what posts take beside it.
+"""`python -m tests.stages.searching`: what indexing takes, how large the index is, and how long searches take.
 
-Each database gets messages of Chinese words with the frequencies of a language, in chats of which a tenth hold most of
-them. The account is a member of the chats of the largest size and of others.
+Messages are made as they are requested, so there is no database: what is measured is the service of search alone. They
+have 3 to 20 words with the frequencies of a language, in chats of which few hold most of them. In a tenth of its chats
+the account sees the later half.
 """
 
 import argparse
@@ -10,228 +11,146 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
-import msgspec
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from bench.measurements.measured import machine
-from local.process_group import ProcessGroup
-from services.message.adapters import indexing
-from services.message.metrics import MessageMetrics
-from services.message.service.text_search import TextSearch
-from services.message.store import MessageStore
-from shared.clock import now_ms
+from services.search.index.directory import IndexDirectory
+from services.search.metrics import SearchMetrics
+from services.search.service.answering import TextSearch
+from services.search.service.following import Follower
 from shared.contract.body import pack_segments
-from shared.contract.ids import AccountId, ChatId, Nonce
-from shared.contract.message import Draft
-from shared.contract.model import Text
-from shared.contract.search import MAX_QUERY, ContentKind, SearchMessages
-from shared.contract.session import ChatEntry, ChatList, ListChats
-from shared.database import Database
-from shared.migrate import upgrade
+from shared.contract.following import (
+    ChatNews,
+    FollowChats,
+    HeadPosition,
+    ListPositions,
+    News,
+    PositionPage,
+    ReadVisible,
+    Visible,
+)
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, Text
+from shared.contract.search import SearchMessages
 from shared.process import tune_garbage_collection
-from shared.settings import MessageSettings
-from tests.support.servers import PostgresServer
 
 ANN = AccountId(1)
-_WORDS = 20_000
-_WORDS_OF_MESSAGE = 6
-_POSTED = 512
-_MESSAGES_OF_CHAT = 100
-_RECENT_MS = 3_600_000
-_ANY = sa.text("SELECT id FROM messages LIMIT 1")
-_TABLES = ("messages", "search_entries", "search_documents", "search_signatures")
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(ChatList).decode
-Queries = dict[str, Iterator[SearchMessages]]
+_WORDS = 50_000
+_MESSAGES_OF_CHAT = 50
+_REPLY = 1_000
+_PAGE = 5_000
+_START = 1_700_000_000_000
+_MEMORY = 64 * 2**20
+_NUMBERS = (50, 1_000, 10_000)
 
 
-class MessageMaker:
-    """Makes messages; the same ones at each run."""
+class MadeMessages:
+    """Answers for message and session; the same at each run."""
 
     def __init__(self, messages: int) -> None:
-        self.messages = messages
-        self._random = random.Random(7)
-        characters = [chr(self._random.randrange(0x4E00, 0x9000)) for _ in range(2_500)]
-        self.words = ["".join(self._random.choices(characters, k=2)) for _ in range(_WORDS)]
-        self._frequencies = [1 / rank for rank in range(1, _WORDS + 1)]
-        self.chats = [ChatId(number) for number in range(1, max(messages // _MESSAGES_OF_CHAT, 20) + 1)]
-        self._activity = [1 / rank for rank in range(1, len(self.chats) + 1)]
-        self._nonces = count(1)
+        chance = random.Random(7)
+        self.words = [
+            "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(_WORDS)
+        ]
+        ranks = [int(_WORDS * chance.random() ** 3) for _ in range(200_000)]
+        self._stream = [self.words[rank] for rank in ranks]
+        self.sizes = [0, *[1] * (messages // _MESSAGES_OF_CHAT)]
+        for _ in range(messages - len(self.sizes) + 1):
+            self.sizes[1 + int((len(self.sizes) - 1) * chance.random() ** 2)] += 1
+        self._own: dict[ChatId, int] = {}
 
-    def some_chats(self, number: int) -> list[ChatId]:
-        """The ten largest, and others."""
-        others = self.chats[10:]
-        return self.chats[:10] + self._random.sample(others, min(number, len(others)))
+    async def positions(self, request: ListPositions) -> PositionPage:
+        last = min(request.after + _PAGE, len(self.sizes) - 1)
+        heads = [HeadPosition(ChatId(chat), self.sizes[chat]) for chat in range(request.after + 1, last + 1)]
+        return PositionPage(heads, "made", more=last < len(self.sizes) - 1)
 
-    def drafts(self, number: int) -> list[Draft]:
-        chats = self._random.choices(self.chats, self._activity, k=number)
-        return [Draft(ANN, chat, Nonce(next(self._nonces)), 2**62, self._body()) for chat in chats]
+    async def news(self, request: FollowChats) -> News:
+        left, chats = _REPLY, list[ChatNews]()
+        for chat, index, _ in ((one.chat, one.index, one.rev) for one in request.positions):
+            upto = min(self.sizes[chat], index + left)
+            messages = [self._message(chat, at) for at in range(index + 1, upto + 1)]
+            chats.append(ChatNews(HeadPosition(chat, upto), messages, [], more=upto < self.sizes[chat]))
+            left -= len(messages)
+            if left <= 0:
+                return News(chats, more=True)
+        return News(chats)
 
-    def _body(self) -> bytes:
-        return pack_segments((Text("".join(self._random.choices(self.words, self._frequencies, k=_WORDS_OF_MESSAGE))),))
+    async def visible(self, request: ReadVisible) -> Visible:
+        return Visible([self._message(chat, at) for chat, low, high in request.ranges for at in range(low, high + 1)])
 
-    def queries(self) -> Queries:
-        """Of each kind, without end."""
-        since = now_ms() - _RECENT_MS
+    async def of(self, _account: AccountId) -> dict[ChatId, int]:
+        return self._own
 
-        def made(*ranks: range, size: int = MAX_QUERY, **filters: Any) -> Iterator[SearchMessages]:
-            while True:
-                words = " ".join(self.words[self._random.choice(rank)] for rank in ranks)
-                yield SearchMessages(words[:size], actor=ANN, **filters)
+    def own(self, number: int, chance: random.Random) -> None:
+        """The account is a member of so many chats."""
+        chats = chance.sample(range(1, len(self.sizes)), min(number, len(self.sizes) - 1))
+        self._own = {ChatId(chat): self.sizes[chat] // 2 + 1 if at % 10 == 0 else 1 for at, chat in enumerate(chats)}
 
-        def neighbours() -> Iterator[SearchMessages]:
-            while True:
-                first, second = self._random.choices(self.words, self._frequencies, k=2)
-                yield SearchMessages(first + second[0], actor=ANN)
+    def _message(self, chat: ChatId, index: int) -> Message:
+        place = (chat * 7_919 + index * 104_729) % (len(self._stream) - 20)
+        text = " ".join(self._stream[place : place + 3 + place % 18])
+        when = _START + index * 60_000 + chat % 60_000
+        return Message(
+            chat, index, MessageId(0), AccountId(chat % 1_000 + 1), when, pack_segments((Text(text),)), Nonce(0)
+        )
 
-        frequent, rare = range(20), range(5_000, _WORDS)
-        return {
-            "a frequent word": made(frequent),
-            "a word of middling frequency": made(range(200, 2_000)),
-            "a rare word": made(rare),
-            "two frequent words": made(frequent, frequent),
-            "a frequent and a rare word": made(frequent, rare),
-            "one character": made(range(200), size=1),
-            "three characters": neighbours(),
-            "a rare word by the sender": made(rare, sender=ANN),
-            "a frequent word by the sender": made(frequent, sender=ANN),
-            "a frequent word with a link, of which there is none": made(frequent, has=ContentKind.LINK),
-            "a frequent word of the last hour": made(frequent, after=since),
-        }
-
-
-async def measure(url: str, messages: int, searches: int) -> list[str]:
-    """A database that has messages already is searched, and nothing is written there."""
-    tune_garbage_collection()  # as in a service
-    upgrade("message", url)
-    database, writer = Database(url), MessageMaker(messages)
-    try:
-        store = MessageStore(database)
-        is_filled = await database.read(lambda connection: connection.scalar(_ANY) is not None)
-        lines = [] if is_filled else await _fill(store, writer)
-        lines.append(await database.read(_sizes))
-        for members in (20, 200, 2_000, len(writer.chats)):
-            lines += await _search(store, writer, writer.some_chats(members), searches)
-        return lines if is_filled else [*lines, *await _post_beside(store, writer)]
-    finally:
-        await database.close()
+    def queries(self, chance: random.Random) -> Iterator[tuple[str, str]]:
+        """One of each kind."""
+        frequent, middling, rare = (
+            self.words[chance.randrange(low, high)] for low, high in ((0, 50), (500, 5_000), (20_000, _WORDS))
+        )
+        yield from {
+            "a frequent word": f"{frequent} ", "a word of middling frequency": f"{middling} ",
+            "a rare word": f"{rare} ",
+            "two words": f"{frequent} {middling} ", "a phrase": f'"{frequent} {middling}"',
+            "the beginning of a word": rare[:3], "a word and not another": f"{middling} -{frequent} ",
+        }.items()  # fmt: skip
 
 
-async def _fill(store: MessageStore, writer: MessageMaker) -> list[str]:
-    for start in range(0, writer.messages, _POSTED):
-        await store.post(writer.drafts(min(_POSTED, writer.messages - start)))
-    return [await _index(store, writer.messages)]
-
-
-async def _index(store: MessageStore, messages: int) -> str:
-    """Without pauses."""
-    began = time.perf_counter()
-    with patch.multiple(indexing, _PAUSE_RATIO=0.0, _RATIO_PER_POST=0.0):
-        await _indexer(store).tick()
-    seconds = time.perf_counter() - began
-    return f"indexing {messages} messages without pauses: {seconds:.1f} s, {messages / seconds:.0f} a second"
-
-
-def _indexer(store: MessageStore) -> indexing.SearchIndexer:
-    return indexing.SearchIndexer(store, MessageMetrics(CollectorRegistry()))
-
-
-def _sizes(connection: sa.Connection) -> str:
-    """Of the tables with their indexes, MiB."""
-    if connection.dialect.name == "sqlite":
-        size = "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = :table)"
-    else:
-        size = "SELECT pg_total_relation_size(CAST(:table AS text)::regclass)"
-    found = {table: connection.execute(sa.text(size), {"table": table}).scalar_one() for table in _TABLES}
-    return "MiB: " + ", ".join(f"{table} {int(size) / 2**20:.0f}" for table, size in found.items())
-
-
-async def _search(store: MessageStore, writer: MessageMaker, chats: Sequence[ChatId], searches: int) -> list[str]:
-    packed = _pack(ChatList([ChatEntry(chat, 1, 1) for chat in chats]))
-
-    async def list_chats(_: ListChats) -> ChatList:
-        return _unpack(packed)
-
-    searching = TextSearch(store, list_chats, MessageSettings())
-    lines = []
-    for name, requests in writer.queries().items():
-        times = await _times(lambda requests=requests: searching.search(next(requests)), searches)  # type: ignore[misc]
-        lines.append(f"search in {len(chats)} chats, {name}: {_percentiles(times)}")
+async def measure(messages: int, searches: int, directory: Path) -> list[str]:
+    made, registry = MadeMessages(messages), CollectorRegistry()
+    indexes, metrics = IndexDirectory(directory, _MEMORY), SearchMetrics(registry)
+    follower = Follower(made, indexes, metrics)
+    began, cpu = time.monotonic(), time.process_time()
+    await follower.catch_up()
+    cpu, took = time.process_time() - cpu, time.monotonic() - began
+    assert indexes.read is not None
+    size = indexes.read.bytes
+    lines = [
+        f"{machine()}; {messages} messages in {len(made.sizes) - 1} chats",
+        f"indexed in {cpu:.1f} s of processor time ({took:.0f} s), {size / messages:.0f} bytes a message",
+    ]
+    search = TextSearch(indexes, follower.indexed_to, made, made.visible, metrics)
+    chance = random.Random(11)
+    tune_garbage_collection()
+    for number in _NUMBERS:
+        times: dict[str, list[float]] = {}
+        made.own(number, chance)
+        for _ in range(searches):
+            for kind, query in made.queries(chance):
+                start = time.monotonic()
+                await search.find(SearchMessages(query, actor=ANN))
+                times.setdefault(kind, []).append(1000 * (time.monotonic() - start))
+        everything = sorted(one for some in times.values() for one in some)
+        lines.append(f"{number} chats: p50 {_part(everything, 0.5):.0f} ms, p99 {_part(everything, 0.99):.0f} ms")
+        lines += [f"  {kind}: {_part(some, 0.5):.0f}, {_part(some, 0.99):.0f}" for kind, some in times.items()]
+    await follower.close()
+    await search.close()
     return lines
 
 
-async def _post_beside(store: MessageStore, writer: MessageMaker) -> list[str]:
-    """In turns, with the indexer and without."""
-    times: dict[str, list[float]] = {"no indexer": [], "beside the indexer": []}
-    for turn in range(8):
-        name = "beside the indexer" if turn % 2 else "no indexer"
-        task = asyncio.create_task(indexing.run(_indexer(store).tick, lambda: True)) if turn % 2 else None
-        times[name] += await _times(lambda: store.post(writer.drafts(4)), 500)
-        if task is not None:
-            task.cancel()
-    lines = [f"posting 4 messages, {name}: {_percentiles(found)}" for name, found in times.items()]
-    without, beside = (sorted(found) for found in times.values())
-    ratios = [beside[at] / without[at] for at in (len(without) // 2, len(without) * 99 // 100)]
-    return [*lines, f"posting 4 messages, beside the indexer / without it: p50 {ratios[0]:.3f}, p99 {ratios[1]:.3f}"]
-
-
-async def _times(work: Callable[[], Awaitable[object]], repetitions: int) -> list[float]:
-    """Milliseconds of each, sorted."""
-    times = []
-    for _ in range(repetitions):
-        began = time.perf_counter()
-        await work()
-        times.append((time.perf_counter() - began) * 1000)
-    return sorted(times)
-
-
-def _percentiles(times: Sequence[float]) -> str:
-    mean = sum(times) / len(times)
-    return f"mean {mean:.2f} ms, p50 {times[len(times) // 2]:.2f}, p99 {times[len(times) * 99 // 100]:.2f}"
-
-
-async def measure_both(place: Path, messages: int, searches: int) -> None:
-    """Of new databases."""
-    with ProcessGroup() as process_group:
-        lines = await measure(f"sqlite:///{place}/message.db", messages, searches)
-        _show([machine(), "SQLite", *lines])
-        server = PostgresServer(place / "postgresql", process_group)
-        server.start()
-        try:
-            with server.database() as url:
-                _show(["PostgreSQL", *await measure(url, messages, searches)])
-        finally:
-            server.stop()
-
-
-def _show(lines: Sequence[str]) -> None:
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.stages.searching", description=__doc__)
-    parser.add_argument("--messages", type=int, default=1_000_000, help="in the database (default 1000000)")
-    parser.add_argument("--searches", type=int, default=300, help="of each kind (default 300)")
-    parser.add_argument(
-        "--database", action="append", metavar="URL", help="instead of new ones; filled if it is empty, and kept"
-    )
-    arguments = parser.parse_args()
-    for url in arguments.database or ():
-        _show([machine(), url.partition(":")[0], *asyncio.run(measure(url, arguments.messages, arguments.searches))])
-    if arguments.database:
-        return
-    with tempfile.TemporaryDirectory(prefix="dragoman-search-") as place:
-        Path(place).chmod(0o755)  # PostgreSQL runs as another user
-        asyncio.run(measure_both(Path(place), arguments.messages, arguments.searches))
+def _part(times: list[float], part: float) -> float:
+    return sorted(times)[min(len(times) - 1, int(len(times) * part))]
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m tests.stages.searching", description=__doc__)
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--searches", type=int, default=50, help="of each kind")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lines = asyncio.run(measure(chosen.messages, chosen.searches, Path(folder)))
+    sys.stdout.write("\n".join(lines) + "\n")

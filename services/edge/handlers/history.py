@@ -91,7 +91,9 @@ class MessageHistory:
     async def search(self, command: SearchMessages, actor: AccountId) -> MessagesFound:
         """Raises RequestError."""
         command.actor = actor
-        page = await self._bus.send(command, seconds=self._seconds, retry=True)
+        page = await self._bus.request(
+            SearchMessages.route, command, seconds=self._seconds, retry=True, wait_for_service=False
+        )
         summaries = await fetch_summaries(self._bus, {message.sender for message in page.around}, self._seconds)
         return MessagesFound(
             page, tuple(to_display(message, None, summaries.get(message.sender)) for message in page.around)

@@ -8,29 +8,20 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from services.message.domain import Rights
+from services.message.store.following import list_positions, read_news
 from services.message.store.posting import (
     DeadlinePassed,
     DuplicateDetected,
-    PostCounts,
     PostedBatch,
     post,
 )
 from services.message.store.read_state import CursorsMoved, erase, mark_read, with_cursors
 from services.message.store.retention import Expired, expire
 from services.message.store.revisions import Revised, revise
-from services.message.store.search_index import (
-    Behind,
-    IndexBatch,
-    IndexPage,
-    find_page,
-    first_indexed,
-    read_batch,
-    remove_some,
-    write_batch,
-)
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
 from shared.contract.body import EXPIRED_BODY
+from shared.contract.following import HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeMessage, Draft, ReadRange
 from shared.database import Database, DatabaseUnavailable
@@ -43,8 +34,6 @@ __all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBa
 T = TypeVar("T")
 
 _EXPIRED_ROWS = 200
-_INDEX_CHATS = 5_000
-_INDEX_ROWS = 32
 _INLINE_DRAFTS = 128
 """Posting this many drafts takes a millisecond or two."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
@@ -60,7 +49,7 @@ class MessageStore:
     def __init__(self, database: Database, now: Callable[[], int] = now_ms) -> None:
         self._database = database
         self._now = now
-        self.posted = PostCounts(0, 0)
+        self._moved: set[ChatId] = set()
         self._check_duplicates = False
         """Whether the last batch had duplicates: then more are likely."""
 
@@ -75,7 +64,6 @@ class MessageStore:
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
         """Commit the drafts, at least one, in this order, without those whose deadline passes meanwhile. Raises
         CommitUnconfirmed; errors of the database about the content are not caught."""
-        self.posted = PostCounts(self.posted.messages + len(drafts), self.posted.batches + 1)
         while True:
             try:
                 return await self._post(drafts, self._now, check_duplicates=self._check_duplicates)
@@ -103,6 +91,7 @@ class MessageStore:
             if committing:
                 raise CommitUnconfirmed from error
             raise
+        self._moved |= {draft.chat for draft in drafts}
         self._check_duplicates = batch.duplicates > 0
         return batch
 
@@ -112,7 +101,22 @@ class MessageStore:
 
     async def change(self, request: ChangeMessage, rights: Rights) -> Revised:
         """Raises RequestError."""
-        return await self._database.write(lambda connection: revise(connection, request, rights, self._now()))
+        revised = await self._database.write(lambda connection: revise(connection, request, rights, self._now()))
+        self._moved.add(request.chat)
+        return revised
+
+    # What search follows
+
+    def take_moved(self) -> set[ChatId]:
+        """Chats with messages that were committed or changed since the last call."""
+        moved, self._moved = self._moved, set()
+        return moved
+
+    async def list_positions(self, after: ChatId) -> PositionPage:
+        return await self._database.read(partial(list_positions, after=after))
+
+    async def read_news(self, positions: Sequence[HeadPosition], budget: int) -> News:
+        return await self._database.read(partial(read_news, positions=positions, budget=budget))
 
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
         given = list(ranges)
@@ -126,27 +130,6 @@ class MessageStore:
         """Replace the bodies of some messages after the id `after` that were sent before `before` (Unix ms)."""
         work = partial(expire, body=EXPIRED_BODY, before=before, after=after, rows=_EXPIRED_ROWS)
         return await self._database.write(work, background=True)
-
-    # The search index
-
-    async def find_unindexed(self, after: int) -> IndexPage:
-        """Of a range of chats after `after`."""
-        return await self._database.read(partial(find_page, after=after, page=_INDEX_CHATS))
-
-    async def read_unindexed(self, behind: Sequence[Behind]) -> IndexBatch:
-        return await self._database.read(partial(read_batch, behind=behind, rows=_INDEX_ROWS))
-
-    async def write_index(self, batch: IndexBatch) -> int:
-        """Returns the number of messages written."""
-        return await self._database.write(partial(write_batch, batch=batch), background=True)
-
-    async def remove_from_index(self, chat: ChatId) -> bool:
-        """A few messages of the chat; returns whether none is left."""
-        return await self._database.write(partial(remove_some, chat=chat), background=True)
-
-    async def first_indexed(self) -> ChatId | None:
-        """A chat that is in the index."""
-        return await self._database.read(first_indexed)
 
     # Read state
 

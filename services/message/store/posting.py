@@ -85,13 +85,6 @@ class PostedBatch(NamedTuple):
     changed: frozenset[tuple[ChatId, int, bytes]] = frozenset()
 
 
-class PostCounts(NamedTuple):
-    """Of the attempts of this process."""
-
-    messages: int
-    batches: int
-
-
 class DeadlinePassed(Exception):
     """A deadline passed while the transaction ran; nothing is committed."""
 

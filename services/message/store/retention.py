@@ -1,12 +1,9 @@
-"""Replaces the bodies of messages that are too old, in short transactions, and removes their reactions and what the
-search index has of them. The rest of their rows stays."""
+"""Replaces the bodies of messages that are too old, in short transactions, and removes their reactions. The rest of
+their rows stays."""
 
 from typing import NamedTuple
 
 import sqlalchemy as sa
-
-from services.message.store.search_index import remove
-from shared.contract.ids import ChatId
 
 _PAGE = sa.text("SELECT id, time FROM messages WHERE id > :after ORDER BY id LIMIT :rows")
 _REPLACE = sa.text("""
@@ -16,7 +13,6 @@ _REPLACE = sa.text("""
 _REACTED = """
     DELETE FROM {table} WHERE (chat_id, "index") IN (
         SELECT chat_id, "index" FROM messages WHERE id > :after AND id <= :last AND time < :before)"""
-_PLACES = sa.text('SELECT chat_id, "index" FROM messages WHERE id > :after AND id <= :last AND time < :before')
 _DELETIONS = [sa.text(_REACTED.format(table=table)) for table in ("reactions", "edits")]
 """Hashes of former texts, too: a repeated message is recognised by its nonce alone then."""
 
@@ -40,6 +36,4 @@ def expire(connection: sa.Connection, body: bytes, before: int, after: int, rows
     replaced = connection.execute(_REPLACE, {"body": body, "before": before, "after": after, "last": last})
     for deletion in _DELETIONS if replaced.rowcount else ():
         connection.execute(deletion, {"before": before, "after": after, "last": last})
-    places = connection.execute(_PLACES, {"before": before, "after": after, "last": last})
-    remove(connection, [(ChatId(chat), index) for chat, index in places])
     return Expired(last, replaced.rowcount)

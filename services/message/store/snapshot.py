@@ -8,8 +8,6 @@ import msgspec
 import sqlalchemy as sa
 
 from services.message.domain import MAX_EMOJI, Cursor, IndexRange, chunks
-from services.message.store.search import FoundPlaces, SearchedChat, Wanted, find_places
-from services.message.store.search_chats import ChatSurvey, survey_chats
 from services.message.store.set_statements import SetStatement, single_column
 from shared.contract.body import mention_mark
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
@@ -220,14 +218,6 @@ class Snapshot:
 
     def _fetch(self, statement: SetStatement, rows: Sequence[Sequence[int]], **others: object) -> Sequence[Any]:
         return statement.fetch(self._connection, rows, **others) if rows else ()
-
-    def survey_chats(self, chats: Sequence[ChatId], terms: Sequence[str], after: int, most: int) -> ChatSurvey:
-        """See store.search_chats."""
-        return survey_chats(self._connection, chats, terms, after, most)
-
-    def search(self, chats: Iterator[SearchedChat], number: int, wanted: Wanted) -> FoundPlaces:
-        """See store.search."""
-        return find_places(self._connection, chats, number, wanted)
 
     def epoch(self) -> str:
         """Changes when the database is restored from a backup; empty in a database without one."""

@@ -1,0 +1,44 @@
+"""What a message is found by. Pure."""
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, unpack_segments
+from shared.contract.model import File, Image, Segment, Text
+from shared.contract.search import ContentKind
+
+_LINK = re.compile(r"https?://\w", re.IGNORECASE)
+
+
+def segments_of(body: bytes) -> tuple[Segment, ...]:
+    """None of a message that is recalled or expired."""
+    if body in (RECALLED_BODY, EXPIRED_BODY):
+        return ()
+    try:
+        return unpack_segments(body)
+    except msgspec.MsgspecError:
+        return ()
+
+
+def text_of(segments: Iterable[Segment]) -> str:
+    """The texts, and the names of files."""
+    return "\n".join(filter(None, map(_shown, segments)))
+
+
+def kinds_of(segments: Iterable[Segment], text: str) -> set[ContentKind]:
+    types = {type(segment) for segment in segments}
+    found = {ContentKind.IMAGE} if Image in types else set()
+    found |= {ContentKind.FILE} if File in types else set()
+    return found | ({ContentKind.LINK} if _LINK.search(text) else set())
+
+
+def _shown(segment: Segment) -> str:
+    match segment:
+        case Text(text):
+            return text
+        case File(media):
+            return media.name
+        case _:
+            return ""

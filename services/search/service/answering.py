@@ -1,0 +1,178 @@
+"""Answers searches. Each hit is compared with the message as it is now, and with the account's rights now, before it is
+shown: an index, or a list of chats, that is late shows nothing that is recalled or forbidden."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol
+
+from services.search.index.documents import kinds_of, segments_of, text_of
+from services.search.index.message_index import FoundPlace, MessageIndex, SearchedChat, Wanted
+from services.search.metrics import SearchMetrics
+from services.search.text.lookups import forbidden, required
+from services.search.text.marks import excerpt, marks
+from services.search.text.query import Named, QueryError, SearchQuery, parse
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.following import ReadVisible, Visible
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Message
+from shared.contract.search import MAX_CONTEXT, MAX_HITS, MAX_QUERY, SearchHit, SearchMessages, SearchPage
+
+_THREADS = 2
+_STEP_SECONDS = 0.02
+"""Replies leave at multiples of this time, so that they do not tell by their time what others have written."""
+
+Place = tuple[ChatId, int]
+
+
+class IndexReading(Protocol):
+    @property
+    def read(self) -> MessageIndex | None: ...
+
+
+class ListedChats(Protocol):
+    async def of(self, account: AccountId) -> Mapping[ChatId, int]:
+        """Its chats, and the first index that it may see of each. Raises RequestError."""
+
+
+class TextSearch:
+    """Raises RequestError."""
+
+    def __init__(
+        self,
+        indexes: IndexReading,
+        indexed_to: Callable[[], int],
+        chats: ListedChats,
+        read_visible: Callable[[ReadVisible], Awaitable[Visible]],
+        metrics: SearchMetrics,
+    ) -> None:
+        self._indexes = indexes
+        self._indexed_to = indexed_to
+        self._chats = chats
+        self._read_visible = read_visible
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(_THREADS, "search")
+
+    async def search(self, request: SearchMessages) -> SearchPage:
+        began = time.monotonic()
+        try:
+            return await self.find(request)
+        finally:
+            await asyncio.sleep(_STEP_SECONDS - (time.monotonic() - began) % _STEP_SECONDS)
+
+    async def find(self, request: SearchMessages) -> SearchPage:
+        """As soon as it is found."""
+        parsed = _parsed(request)
+        wanted = _wanted(request, parsed)
+        chats = await self._listed(request, _number(request, parsed.chat, "a chat's number") or request.chat)
+        index, indexed_to = self._indexes.read, self._indexed_to()
+        if index is None:
+            raise RequestError(ErrorCode.UNAVAILABLE, "the search index is not ready, please try again")
+        if not chats:
+            return SearchPage([], indexed_to)
+        with self._metrics.find_seconds.time():
+            found = await self._in_thread(partial(index.find, wanted, chats, request.count))
+        messages = await self._read(request, found)
+        hits = [hit for one in found if (hit := _hit(messages, one, parsed, request)) is not None]
+        self._metrics.stale.inc(len(found) - len(hits))
+        around = _around(messages, hits, request.context)
+        return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
+
+    async def _listed(self, request: SearchMessages, only: int) -> list[SearchedChat]:
+        chats = await self._chats.of(request.actor)
+        if not only:
+            return [SearchedChat(chat, first) for chat, first in chats.items()]
+        if (chat := ChatId(only)) not in chats:
+            raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+        return [SearchedChat(chat, chats[chat])]
+
+    async def _read(self, request: SearchMessages, found: Sequence[FoundPlace]) -> dict[Place, Message]:
+        """The hits, and the messages around them."""
+        around = request.context
+        left = [(one.chat, max(1, one.place - around), one.place + around) for one in found]
+        messages = dict[Place, Message]()
+        while left:
+            visible = await self._read_visible(ReadVisible(request.actor, left))
+            messages |= {(one.chat, one.index): one for one in visible.messages}
+            last = (visible.messages[-1].chat, visible.messages[-1].index) if visible.more else (ChatId(2**63 - 1), 0)
+            left = [(chat, max(low, last[1] + 1) if chat == last[0] else low, high) for chat, low, high in left]
+            left = [(chat, low, high) for chat, low, high in left if (chat, high) > last and low <= high]
+        return messages
+
+    async def _in_thread(self, work: Callable[[], list[FoundPlace]]) -> list[FoundPlace]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise RequestError(ErrorCode.UNAVAILABLE, "the search index cannot be read, please try again") from error
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+
+
+def _parsed(request: SearchMessages) -> SearchQuery:
+    if len(request.query) > MAX_QUERY:
+        raise RequestError(ErrorCode.TOO_LARGE, f"a query has {MAX_QUERY} characters at most", "query")
+    if not 1 <= request.count <= MAX_HITS:
+        raise RequestError(ErrorCode.INVALID, f"a page has 1 to {MAX_HITS} messages", "count")
+    if not 0 <= request.context <= MAX_CONTEXT:
+        raise RequestError(ErrorCode.INVALID, f"a hit has 0 to {MAX_CONTEXT} messages around it", "context")
+    try:
+        return parse(request.query, request.zone)
+    except QueryError as error:
+        raise _query_error(request, error.text, error.start, error.length) from error
+
+
+def _wanted(request: SearchMessages, parsed: SearchQuery) -> Wanted:
+    """What both the query and the other fields of the request demand."""
+    named = _number(request, parsed.sender, "an account's number or me", request.actor)
+    kinds = parsed.has | {request.has} if request.has else parsed.has
+    bounds = [one for one in (request.before, parsed.before) if one]
+    wanted = Wanted(
+        required(parsed), forbidden(parsed), AccountId(named or request.sender), kinds,
+        max(request.after, parsed.after or 0), min(bounds, default=0), request.place,
+    )  # fmt: skip
+    is_in_chat = bool(request.chat or parsed.chat)
+    if not wanted.required and not (is_in_chat and (wanted.sender or kinds)):
+        raise RequestError(ErrorCode.INVALID, "the query has no word", "query")
+    return wanted
+
+
+def _query_error(request: SearchMessages, text: str, start: int, length: int) -> RequestError:
+    wrong = request.query[start : start + length]
+    return RequestError(ErrorCode.INVALID, f"{text} (character {start + 1}, {wrong})", "query")
+
+
+def _number(request: SearchMessages, named: Named | None, expected: str, me: int = 0) -> int:
+    """0 without a filter."""
+    if named is None:
+        return 0
+    if me and named.is_me:
+        return me
+    if not named.number:
+        raise _query_error(request, f"this is not {expected}", named.start, named.length)
+    return named.number
+
+
+def _hit(
+    messages: Mapping[Place, Message], found: FoundPlace, parsed: SearchQuery, request: SearchMessages
+) -> SearchHit | None:
+    """None if the message does not match any more, or may not be read."""
+    chat, index = found.chat, found.place
+    message = messages.get((chat, index))
+    segments = segments_of(message.body) if message is not None else ()
+    if message is None or not segments:
+        return None
+    text = text_of(segments)
+    found_marks, kinds = marks(text, parsed), parsed.has | ({request.has} if request.has else set())
+    if found_marks is None or not kinds <= kinds_of(segments, text):
+        return None
+    return SearchHit(chat, index, message.id, message.sender, message.time, *excerpt(text, found_marks))
+
+
+def _around(messages: Mapping[Place, Message], hits: Iterable[SearchHit], context: int) -> list[Message]:
+    """By chat and index, without the hits."""
+    own = {(one.chat, one.index) for one in hits}
+    near = {(chat, index + off) for chat, index in own for off in range(-context, context + 1)}
+    return [messages[place] for place in sorted(near - own) if place in messages]

@@ -1,0 +1,140 @@
+"""A message service's database, an index that follows it, and searches; session is scripted."""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.message.adapters.roster_cache import RosterCache
+from services.message.domain import Rights
+from services.message.metrics import MessageMetrics
+from services.message.service.following import MessageFeed
+from services.message.store import MessageStore
+from services.search.adapters.chat_lists import ChatLists
+from services.search.index.directory import IndexDirectory
+from services.search.metrics import SearchMetrics
+from services.search.service.answering import TextSearch
+from services.search.service.following import Follower
+from shared.clock import now_ms
+from shared.contract.body import pack_segments
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.following import FollowChats, ListPositions, MovedChats, News, PositionPage
+from shared.contract.ids import AccountId, ChatId, Nonce
+from shared.contract.message import ChangeMessage, Draft, EditText, React, RecallText
+from shared.contract.model import Role, Segment, Text
+from shared.contract.search import SearchMessages, SearchPage
+from shared.contract.session import (
+    ChatEntry,
+    ChatList,
+    GetMembership,
+    ListChats,
+    Member,
+    Membership,
+    MembershipVersions,
+)
+from shared.database import Database
+from shared.settings import MessageSettings
+
+ANN, BOB = AccountId(1), AccountId(2)
+ROOM, HALL, LOFT = ChatId(1), ChatId(2), ChatId(3)
+ALL = Rights(1, 0, 0, leads=True, pins=True)
+_MEMORY = 16 * 2**20
+
+
+class Session:
+    """ANN is a member of ROOM and HALL, of HALL from its third message on; BOB of LOFT."""
+
+    def __init__(self) -> None:
+        self.first = {ANN: {ROOM: 1, HALL: 3}, BOB: {LOFT: 1}}
+        self.version = 1
+        self.lists = 0
+
+    async def list_chats(self, request: ListChats) -> ChatList:
+        self.lists += 1
+        own = self.first.get(request.account, {})
+        return ChatList([ChatEntry(chat, own[chat], own[chat]) for chat in sorted(own) if chat > request.after])
+
+    async def membership(self, request: GetMembership) -> Membership:
+        version = self.version
+        members = [
+            Member(account, Role.MEMBER if request.chat in own else Role.LEFT, own.get(request.chat, 0), version, 1)
+            for account, own in self.first.items()
+        ]
+        return Membership(request.chat, version, members)
+
+
+class Peers:
+    def __init__(self, database: Database, directory: Path, settings: MessageSettings | None = None) -> None:
+        self.path = directory
+        self.store = MessageStore(database, count(now_ms()).__next__)  # no two messages in one millisecond
+        self.session = Session()
+        self.rosters = RosterCache(self.session.membership, MessageMetrics(CollectorRegistry()))
+        self.feed = MessageFeed(self.store, self.rosters, self._versions, settings or MessageSettings())
+        self.requests = 0
+        self._nonce, self._announced = 0, 0
+        self.start()
+
+    def start(self) -> None:
+        """A new process of search."""
+        self.directory, metrics = IndexDirectory(self.path, _MEMORY), SearchMetrics(CollectorRegistry())
+        self.follower = Follower(self, self.directory, metrics)
+        self.chats = ChatLists(self.session.list_chats, self.session.membership)
+        self.searching = TextSearch(self.directory, self.follower.indexed_to, self.chats, self.feed.visible, metrics)
+
+    async def close(self) -> None:
+        await self.follower.close()
+        await self.searching.close()
+
+    async def positions(self, request: ListPositions) -> PositionPage:
+        self.requests += 1
+        return await self.feed.positions(request)
+
+    async def news(self, request: FollowChats) -> News:
+        self.requests += 1
+        return await self.feed.follow(request)
+
+    async def _versions(self, chats: object) -> dict[ChatId, int]:
+        return dict.fromkeys((ROOM, HALL, LOFT), self.session.version)
+
+    async def post(self, chat: ChatId, *texts: str | Segment, sender: AccountId = ANN) -> None:
+        for text in texts:
+            self._nonce += 1
+            segment = Text(text) if isinstance(text, str) else text
+            await self.store.post([Draft(sender, chat, Nonce(self._nonce), 2**62, pack_segments((segment,)))])
+
+    async def change(self, chat: ChatId, index: int, made: EditText | RecallText | React) -> None:
+        await self.store.change(ChangeMessage(chat, index, made, ANN), ALL)
+
+    def join(self, account: AccountId, chat: ChatId, first: int) -> None:
+        """first 0: leave."""
+        self.session.version += 1
+        self.session.first[account].pop(chat, None)
+        if first:
+            self.session.first[account][chat] = first
+        self.announce_members(chat)
+
+    def announce_members(self, chat: ChatId) -> None:
+        message = MembershipVersions({chat: self.session.version})
+        self.chats.announce(message)
+        self.rosters.announce(message.versions)
+
+    def announce(self) -> None:
+        if moved := self.store.take_moved():
+            self._announced += 1
+            self.follower.receive(MovedChats("message-1", 1, self._announced, sorted(moved)))
+
+    async def index(self) -> None:
+        self.announce()
+        await self.follower.catch_up()
+
+    async def page(self, query: str, actor: AccountId = ANN, **others: object) -> SearchPage:
+        return await self.searching.search(SearchMessages(query, actor=actor, **others))  # type: ignore[arg-type]
+
+    async def found(self, query: str, actor: AccountId = ANN, **others: object) -> list[tuple[ChatId, int]]:
+        return [(hit.chat, hit.index) for hit in (await self.page(query, actor, **others)).hits]
+
+    async def rejected(self, query: str, **others: object) -> tuple[ErrorCode, str]:
+        with pytest.raises(RequestError) as caught:
+            await self.page(query, **others)  # type: ignore[arg-type]
+        return caught.value.failure.code, caught.value.failure.field
