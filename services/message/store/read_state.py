@@ -27,6 +27,8 @@ _CREATE_CURSORS = SetStatement(
 )
 _NULL = -1
 # Replaces only what was read before, so that no range is lost: Citus cannot lock rows of several shards by SELECT.
+# The rows are locked in the order of their keys, which excludes deadlocks: they are given in it, and only nested loops
+# are allowed.
 _REPLACE_CURSORS = SetStatement(
     sqlite="""
         UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3,

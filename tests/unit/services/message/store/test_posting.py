@@ -53,7 +53,7 @@ def store(database: Database, clock: SteppedClock) -> MessageStore:
 @pytest.fixture
 async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
     """Two replicas with their own connections."""
-    databases = [Database(migrated_url), Database(migrated_url)]
+    databases = [Database(migrated_url, nested_loops=True), Database(migrated_url, nested_loops=True)]
     yield [MessageStore(database) for database in databases]
     for database in databases:
         await database.close()
@@ -189,7 +189,7 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
     monkeypatch.setattr("shared.database._IDLE_SECONDS", 3)
     with postgres_server.database() as url:
         upgrade("message", url)
-        databases = [Database(url), Database(url)]
+        databases = [Database(url, nested_loops=True), Database(url, nested_loops=True)]
         frozen, other = MessageStore(databases[0], SleepingClock()), MessageStore(databases[1])
         await post(other, draft(1, deadline=2**62))
         freezing = asyncio.create_task(frozen.post([draft(2, deadline=2**62)]))

@@ -97,7 +97,7 @@ async def test_a_replica_of_the_version_before_writes_between(store: MessageStor
 @pytest.fixture
 async def other(migrated_url: str) -> AsyncIterator[MessageStore]:
     """The store of another replica."""
-    database = Database(migrated_url)
+    database = Database(migrated_url, nested_loops=True)
     yield MessageStore(database)
     await database.close()
 

@@ -64,7 +64,7 @@ async def test_count_reads_only_the_ranges(store: MessageStore, database: Databa
 async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, migrated_url: str) -> None:
     """Messages posted during the read are not in it."""
     await post_messages(store, ROOM, "1")
-    other = Database(migrated_url)
+    other = Database(migrated_url, nested_loops=True)
 
     def read(snap: Snapshot) -> tuple[dict[ChatId, int], int]:
         heads = snap.heads([ROOM])
