@@ -149,6 +149,8 @@ if $chaos; then
   export COMPOSE_FILE="docker-compose.yml:$disks/volumes.yml"
   bounded_volume nats 64M
   bounded_volume postgres 512M
+  bounded_volume search 64M
+  chown 10001:10001 "$disks/search/data"
 fi
 
 say "building the image"

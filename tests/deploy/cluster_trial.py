@@ -48,14 +48,15 @@ from tests.drills.archive import read_history
 UPGRADE = "deploy/k8s/upgrade.sh"
 VALUES = ["deploy/k8s/dev.yaml", "deploy/k8s/trial.yaml", *filter(None, [os.environ.get("DRAGOMAN_VALUES")])]
 SERVICES = ("message", "session", "auth", "edge")
-SERVERS = ("nats", "valkey", "postgres")
-WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {one: f"statefulset/{one}" for one in SERVERS}
+SEARCH = "search"
+STATEFUL = ("nats", "valkey", "postgres", SEARCH)
+WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {one: f"statefulset/{one}" for one in STATEFUL}
 ENDED = {"postgres": "postgres"}
 """The outage (see Disturbance) while one pod of these starts again, in order or not; while one of others does, users
 are served."""
 FROZEN = {"postgres": "postgres", "nats": CUT_OFF, EDGE: f"{EDGE}~clients"}
 """As ENDED, while one pod is frozen."""
-FILLED = {"postgres": "postgres", "nats": ""}
+FILLED = {"postgres": "postgres", "nats": "", SEARCH: ""}
 """StatefulSets that store on volumes, and whether users are without service while these are full: see
 Disturbance.outage."""
 LARGEST_ROOM_MIB = 2048
@@ -319,7 +320,7 @@ async def go_back() -> None:
 async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     filled = await small_volumes()
     yield Disturbance("restart", "restart", "restart", partial(restart, *SERVICES))
-    for name in SERVERS:
+    for name in STATEFUL:
         yield Disturbance(f"restart {name}", name, "restart", partial(restart, name), ENDED.get(name, ""))
     for name in WORKLOADS:
         yield Disturbance(f"kill {name}", name, "kill", partial(kill, name), ENDED.get(name, ""))
@@ -336,7 +337,7 @@ async def steps(tag: str, alarms: Alarms | None) -> AsyncIterator[Disturbance]:
     if alarms:
         for name, workload in WORKLOADS.items():
             act = partial(lasting, partial(away, workload), alarms)
-            yield Disturbance(f"away {name}", name, "end", act, name)
+            yield Disturbance(f"away {name}", name, "end", act, "" if name == SEARCH else name)
     for service in filled:
         if service == "postgres":
             tables = partial(lasting, partial(full, service), alarms)

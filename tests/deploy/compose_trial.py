@@ -39,13 +39,13 @@ from tests.drills.archive import read_history
 from tests.drills.records import Entry
 from tests.support.small_disk import SmallDisk
 
-CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey")
+CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey", "search")
 OF_CONNECTIONS = ("edge-1", "balancer")
 """Their end is that of users' connections."""
 SINGLE = ("session", "auth", "balancer", "nats", "postgres")
 """While one of them is away, users are without service."""
-FILLED = {"nats": "", "postgres": "postgres"}
-"""Servers that store on a disk, and whether users are without service while it is full: see Disturbance.outage."""
+FILLED = {"nats": "", "postgres": "postgres", "search": ""}
+"""Those that store on a disk, and whether users are without service while it is full: see Disturbance.outage."""
 DISK_ALERT = "DragomanDiskFull"
 UPGRADE = "deploy/compose/upgrade.sh"
 BOUND_SECONDS = 10.0
