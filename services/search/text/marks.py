@@ -1,6 +1,9 @@
 """Where a query matches a text, and the part of the text that shows it. Pure."""
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from services.search.text.query import SearchQuery, Words
@@ -12,6 +15,9 @@ Mark = tuple[int, int]
 _EXCERPT = 160
 _BEFORE_MARK = 40
 _MOST_MARKS = 20
+_MOST_PLACES = 1_000
+_GOES_ON, _ENDS = "\x01", "\x02"
+_ANY, _END = "[\x01\x02]", "(?=[\x01\x02])"
 
 
 class Excerpt(NamedTuple):
@@ -24,12 +30,12 @@ class Excerpt(NamedTuple):
 def marks(text: str, query: SearchQuery) -> list[Mark] | None:
     """Ascending, without overlaps. None: the text does not match."""
     found = terms(text)
-    words = joined(text, found)
-    if any(True for one in query.excluded for _ in _places(one, found, words)):
+    searched = _Searched(found, joined(text, found))
+    if any(True for one in query.excluded for _ in searched.places(one)):
         return None
     ranges: list[tuple[int, int]] = []
     for one in query.words:
-        places = list(_places(one, found, words))
+        places = list(islice(searched.places(one), _MOST_PLACES))
         if not places:
             return None
         ranges += [(found[first].start, found[last].start + found[last].length) for first, last in places]
@@ -44,34 +50,55 @@ def excerpt(text: str, found: Sequence[Mark]) -> Excerpt:
     return Excerpt(text[start : start + _EXCERPT], shown[:_MOST_MARKS])
 
 
-def _places(words: Words, found: Sequence[Term], one_words: Iterable[Joined]) -> Iterator[tuple[int, int]]:
-    """First and last of the neighbouring terms that match."""
-    length = len(words.terms)
-    for first in range(len(found) - length + 1):
-        if all(_matches(words, at, found[first + at]) for at in range(length)):
+class _Searched:
+    """A text as strings of terms, which expressions search: to compare one term with the other costs a second for a
+    long text of one word and a long query. A separator stands before each term; `_GOES_ON` within a run."""
+
+    def __init__(self, found: Sequence[Term], one_words: Sequence[Joined]) -> None:
+        self._found = found
+        self._one_words = one_words
+        self._strings: dict[bool, tuple[str, list[int]]] = {}
+
+    def places(self, words: Words) -> Iterator[tuple[int, int]]:
+        """First and last of the neighbouring terms that match."""
+        yield from self._matches(_expression(words), words.is_quoted, len(words.terms))
+        whole = words.joined or (words.terms[0].folded if len(words.terms) == 1 else "")
+        if words.is_quoted or not whole:
+            return
+        for one in self._one_words:
+            if one.folded.startswith(whole) if words.is_prefix else one.folded == whole:
+                yield one.first, one.last
+        if words.joined:
+            end = "" if words.is_prefix else _END
+            yield from self._matches(f"{_ANY}{re.escape(whole)}{end}", is_exact=False, length=1)
+
+    def _matches(self, expression: str, is_exact: bool, length: int) -> Iterator[tuple[int, int]]:
+        if is_exact not in self._strings:
+            self._strings[is_exact] = _string(self._found, is_exact)
+        string, offsets = self._strings[is_exact]
+        for one in re.finditer(f"(?={expression})", string):
+            first = bisect_left(offsets, one.start())
             yield first, first + length - 1
-    if words.is_quoted:
-        return
-    whole = words.joined or (words.terms[0].folded if length == 1 else "")
-    if not whole:
-        return
-    yield from ((one.first, one.last) for one in one_words if _is(one.folded, whole, words.is_prefix))
-    if words.joined:
-        yield from ((at, at) for at, one in enumerate(found) if _is(one.folded, whole, words.is_prefix))
 
 
-def _matches(words: Words, at: int, term: Term) -> bool:
-    wanted = words.terms[at]
-    is_last = at == len(words.terms) - 1
-    if not is_last and wanted.goes_on != term.goes_on:
-        return False
-    if words.is_quoted:
-        return wanted.exact == term.exact
-    return _is(term.folded, wanted.folded, words.is_prefix and is_last)
+def _string(found: Sequence[Term], is_exact: bool) -> tuple[str, list[int]]:
+    """The terms, and where the separator of each stands."""
+    parts, offsets, end, before = [], [], 0, _ENDS
+    for one in found:
+        parts.append(before + (one.exact if is_exact else one.folded))
+        offsets.append(end)
+        end += len(parts[-1])
+        before = _GOES_ON if one.goes_on else _ENDS
+    return "".join(parts) + _ENDS, offsets
 
 
-def _is(term: str, wanted: str, is_prefix: bool) -> bool:
-    return term.startswith(wanted) if is_prefix else term == wanted
+def _expression(words: Words) -> str:
+    """The first term may go on another run, and the last be followed by anything."""
+    parts, before = [], _ANY
+    for one in words.terms:
+        parts.append(before + re.escape(one.exact if words.is_quoted else one.folded))
+        before = _GOES_ON if one.goes_on else _ENDS
+    return "".join(parts) + ("" if words.is_prefix else _END)
 
 
 def _united(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """The query language: examples, errors, and properties over all queries and texts."""
 
+import time
 import unicodedata
 
 import pytest
@@ -127,6 +128,25 @@ def test_what_stands_together(query: str, words: list[list[str]]) -> None:
 def test_marks(query: str, text: str, found: list[str] | None) -> None:
     places = marks(text, parse(query))
     assert (None if places is None else [text[at : at + length] for at, length in places]) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("a " * 8_000, '"' + "a " * 99 + 'b"'),
+        ("a " * 8_000, "a " * 100),
+        ("\ufdfa" * 16_000, "-a " * 66),
+        ("今" * 16_000, "今" * 199 + "天"),
+        ("a-" * 8_000, "a-" * 100),
+    ],
+    ids=ascii,
+)
+def test_hostile_texts_and_queries_cost_little(text: str, query: str) -> None:
+    """A term of one against each of the other costs seconds."""
+    understood = parse(query)
+    start = time.process_time()
+    marks(text, understood)
+    assert time.process_time() - start < 1.5
 
 
 def test_an_excerpt_of_a_long_text_begins_before_the_first_mark() -> None:
