@@ -69,7 +69,7 @@ def test_dashboards_show_exactly_the_exported_metrics(system: Cluster) -> None:
 
 
 def test_every_panel_queries_services_that_export_its_metric(system: Cluster) -> None:
-    known = {job: samples(exported(system, job)) for job in ("auth", "edge", "message", "session")}
+    known = {job: samples(exported(system, job)) for job in ("auth", "edge", "message", "search", "session")}
     queried = {
         (name, job)
         for expression in LEGENDS
@@ -96,7 +96,7 @@ def prometheus(system: Cluster, process_group: ProcessGroup, tmp_path: Path) -> 
 @pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus to ask")
 def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: tuple[V2User, V2User, int]) -> None:
     one, other, session = couple
-    prometheus.await_samples("count(dragoman_loop_lag_seconds_count) == 5")
+    prometheus.await_samples("count(dragoman_loop_lag_seconds_count) == 6")
     for number in range(50):
         one.post(session, f"message {number}")
         other.receive_text(f"message {number}")
@@ -141,4 +141,4 @@ def test_top_shows_every_process(system: Cluster) -> None:
     command = [*DRAGOMAN, "top", "--once", "--data", str(system.data)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     heads = [line for line in done.stdout.splitlines() if line and not line.startswith(" ")]
-    assert sorted(heads) == [f"{name}  ready" for name in ("auth", "edge-1", "edge-2", "message", "session")]
+    assert sorted(heads) == [f"{name}  ready" for name in ("auth", "edge-1", "edge-2", "message", "search", "session")]
