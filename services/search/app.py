@@ -15,6 +15,7 @@ from services.search.metrics import SearchMetrics
 from services.search.router import route
 from services.search.service.answering import TextSearch
 from services.search.service.following import Follower
+from services.search.service.names import NameResolver
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.errors import StartupError
@@ -26,6 +27,7 @@ from shared.telemetry import log, new_registry
 
 _log = log(__name__)
 _OPS_SECONDS = 2.0
+_NAME_SECONDS = 3.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -38,7 +40,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     requests = BusRequests(bus)
     lists = ChatLists(requests.list_chats, requests.membership)
     follower = Follower(requests, directory, metrics, settings.message.retention_days)
-    search = TextSearch(directory, follower.indexed_to, lists, requests.visible, metrics)
+    search = TextSearch(
+        directory, follower.indexed_to, lists, requests.visible, NameResolver(bus, _NAME_SECONDS), metrics
+    )
     metrics.watch_disk(settings.search.directory)
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
     metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +22,7 @@ from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
 from services.search.service.answering import TextSearch
 from services.search.service.following import Follower
+from services.search.service.names import NameResolver
 from shared.contract.body import pack_segments
 from shared.contract.following import (
     ChatNews,
@@ -81,6 +83,10 @@ class MadeMessages:
     async def visible(self, request: ReadVisible) -> Visible:
         return Visible([self._message(chat, at) for chat, low, high in request.ranges for at in range(low, high + 1)])
 
+    async def request(self, route: object, request: object, **_: object) -> Any:
+        """Of names, which no query has."""
+        raise NotImplementedError(request)
+
     async def of(self, _account: AccountId) -> dict[ChatId, int]:
         return self._own
 
@@ -123,7 +129,7 @@ async def measure(messages: int, searches: int, directory: Path) -> list[str]:
         f"{machine()}; {messages} messages in {len(made.sizes) - 1} chats",
         f"indexed in {cpu:.1f} s of processor time ({took:.0f} s), {size / messages:.0f} bytes a message",
     ]
-    search = TextSearch(indexes, follower.indexed_to, made, made.visible, metrics)
+    search = TextSearch(indexes, follower.indexed_to, made, made.visible, NameResolver(made, 1.0), metrics)
     chance = random.Random(11)
     tune_garbage_collection()
     for number in _NUMBERS:

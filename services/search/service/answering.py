@@ -11,9 +11,10 @@ from typing import Protocol
 from services.search.index.documents import kinds_of, segments_of, text_of
 from services.search.index.message_index import FoundPlace, MessageIndex, SearchedChat, Wanted
 from services.search.metrics import SearchMetrics
+from services.search.service.names import NameResolver
 from services.search.text.lookups import forbidden, required
 from services.search.text.marks import excerpt, marks
-from services.search.text.query import Named, QueryError, SearchQuery, parse
+from services.search.text.query import QueryError, SearchQuery, parse
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.following import ReadVisible, Visible
 from shared.contract.ids import AccountId, ChatId
@@ -46,12 +47,14 @@ class TextSearch:
         indexed_to: Callable[[], int],
         chats: ListedChats,
         read_visible: Callable[[ReadVisible], Awaitable[Visible]],
+        names: NameResolver,
         metrics: SearchMetrics,
     ) -> None:
         self._indexes = indexes
         self._indexed_to = indexed_to
         self._chats = chats
         self._read_visible = read_visible
+        self._names = names
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(_THREADS, "search")
 
@@ -65,8 +68,8 @@ class TextSearch:
     async def find(self, request: SearchMessages) -> SearchPage:
         """As soon as it is found."""
         parsed = _parsed(request)
-        wanted = _wanted(request, parsed)
-        chats = await self._listed(request, _number(request, parsed.chat, "a chat's number") or request.chat)
+        chats = await self._listed(request, parsed)
+        wanted = _wanted(request, parsed, await self._sender(request, parsed))
         index, indexed_to = self._indexes.read, self._indexed_to()
         if index is None:
             raise RequestError(ErrorCode.UNAVAILABLE, "the search index is not ready, please try again")
@@ -80,13 +83,31 @@ class TextSearch:
         around = _around(messages, hits, request.context)
         return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
 
-    async def _listed(self, request: SearchMessages, only: int) -> list[SearchedChat]:
-        chats = await self._chats.of(request.actor)
+    async def _listed(self, request: SearchMessages, parsed: SearchQuery) -> list[SearchedChat]:
+        """Those of the actor's chats that both the query and the other fields of the request leave."""
+        chats, only = await self._chats.of(request.actor), set[ChatId]()
+        if request.chat:
+            if request.chat not in chats:
+                raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+            only.add(request.chat)
+        if parsed.chat is not None:
+            try:
+                only.add(await self._names.chat(parsed.chat, request.actor, list(chats)))
+            except QueryError as error:
+                raise error.rejection(request.query) from error
         if not only:
             return [SearchedChat(chat, first) for chat, first in chats.items()]
-        if (chat := ChatId(only)) not in chats:
-            raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
-        return [SearchedChat(chat, chats[chat])]
+        return [SearchedChat(chat, chats[chat]) for chat in only] if len(only) == 1 else []
+
+    async def _sender(self, request: SearchMessages, parsed: SearchQuery) -> AccountId:
+        """NO_ACCOUNT: any."""
+        if parsed.sender is None:
+            return request.sender
+        searched = request.chat or (ChatId(parsed.chat.number) if parsed.chat is not None else ChatId(0))
+        try:
+            return await self._names.sender(parsed.sender, request.actor, searched)
+        except QueryError as error:
+            raise error.rejection(request.query) from error
 
     async def _read(self, request: SearchMessages, found: Sequence[FoundPlace]) -> dict[Place, Message]:
         """The hits, and the messages around them."""
@@ -121,38 +142,21 @@ def _parsed(request: SearchMessages) -> SearchQuery:
     try:
         return parse(request.query, request.zone)
     except QueryError as error:
-        raise _query_error(request, error.text, error.start, error.length) from error
+        raise error.rejection(request.query) from error
 
 
-def _wanted(request: SearchMessages, parsed: SearchQuery) -> Wanted:
+def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> Wanted:
     """What both the query and the other fields of the request demand."""
-    named = _number(request, parsed.sender, "an account's number or me", request.actor)
     kinds = parsed.has | {request.has} if request.has else parsed.has
     bounds = [one for one in (request.before, parsed.before) if one]
     wanted = Wanted(
-        required(parsed), forbidden(parsed), AccountId(named or request.sender), kinds,
+        required(parsed), forbidden(parsed), sender, kinds,
         max(request.after, parsed.after or 0), min(bounds, default=0), request.place,
     )  # fmt: skip
-    is_in_chat = bool(request.chat or parsed.chat)
-    if not wanted.required and not (is_in_chat and (wanted.sender or kinds)):
-        raise RequestError(ErrorCode.INVALID, "the query has no word", "query")
+    is_narrowed = request.chat or parsed.chat or sender or kinds or wanted.after or wanted.before
+    if not wanted.required and not is_narrowed:
+        raise RequestError(ErrorCode.INVALID, "the query has no word and no filter", "query")
     return wanted
-
-
-def _query_error(request: SearchMessages, text: str, start: int, length: int) -> RequestError:
-    wrong = request.query[start : start + length]
-    return RequestError(ErrorCode.INVALID, f"{text} (character {start + 1}, {wrong})", "query")
-
-
-def _number(request: SearchMessages, named: Named | None, expected: str, me: int = 0) -> int:
-    """0 without a filter."""
-    if named is None:
-        return 0
-    if me and named.is_me:
-        return me
-    if not named.number:
-        raise _query_error(request, f"this is not {expected}", named.start, named.length)
-    return named.number
 
 
 def _hit(

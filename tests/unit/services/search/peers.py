@@ -2,6 +2,7 @@
 
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,22 +17,32 @@ from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
 from services.search.service.answering import TextSearch
 from services.search.service.following import Follower
+from services.search.service.names import NameResolver
 from shared.clock import now_ms
 from shared.contract.body import pack_segments
+from shared.contract.contacts import AccountsLookedUp
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.following import FollowChats, ListPositions, MovedChats, News, PositionPage
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import ChangeMessage, Draft, EditText, React, RecallText
-from shared.contract.model import Role, Segment, Text
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Profile, ProfileSummary, Role, Segment, Text
 from shared.contract.search import SearchMessages, SearchPage
 from shared.contract.session import (
+    AccountView,
     ChatEntry,
     ChatList,
+    ChatsFound,
+    ChatView,
+    GetAccount,
+    GetChat,
+    GetChats,
     GetMembership,
+    GetProfileSummaries,
     ListChats,
     Member,
     Membership,
     MembershipVersions,
+    ProfileSummaries,
 )
 from shared.database import Database
 from shared.settings import MessageSettings
@@ -42,6 +53,11 @@ ALL = Rights(1, 0, 0, leads=True, pins=True)
 _MEMORY = 16 * 2**20
 
 
+def _group(chat: ChatId) -> Chat:
+    name = {ROOM: "Room", HALL: "Hall", LOFT: "Loft"}[chat]
+    return Chat(id=chat, kind=ChatKind.GROUP, name=name, owner=ANN, join_policy=JoinPolicy.OPEN)
+
+
 class Session:
     """ANN is a member of ROOM and HALL, of HALL from its third message on; BOB of LOFT."""
 
@@ -49,6 +65,20 @@ class Session:
         self.first = {ANN: {ROOM: 1, HALL: 3}, BOB: {LOFT: 1}}
         self.version = 1
         self.lists = 0
+
+    async def request(self, route: object, request: object, **_: object) -> Any:
+        """What names are looked up with: Bob is a friend of everybody."""
+        match request:
+            case GetAccount():
+                return AccountView(Profile(id=ANN, uuid="", nickname=""), friends=[BOB])
+            case GetProfileSummaries():
+                return ProfileSummaries({BOB: ProfileSummary("Bob", "")})
+            case GetChat(chat):
+                return ChatView(_group(chat), [ANN, BOB])
+            case GetChats(chats):
+                return ChatsFound([*map(_group, chats)])
+            case _:
+                return AccountsLookedUp([])
 
     async def list_chats(self, request: ListChats) -> ChatList:
         self.lists += 1
@@ -80,7 +110,10 @@ class Peers:
         self.directory, metrics = IndexDirectory(self.path, _MEMORY), SearchMetrics(CollectorRegistry())
         self.follower = Follower(self, self.directory, metrics)
         self.chats = ChatLists(self.session.list_chats, self.session.membership)
-        self.searching = TextSearch(self.directory, self.follower.indexed_to, self.chats, self.feed.visible, metrics)
+        names = NameResolver(self.session, 1.0)
+        self.searching = TextSearch(
+            self.directory, self.follower.indexed_to, self.chats, self.feed.visible, names, metrics
+        )
 
     async def close(self) -> None:
         await self.follower.close()

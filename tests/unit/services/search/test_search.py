@@ -49,7 +49,9 @@ async def test_only_what_a_member_may_see_is_found_and_only_that_takes_a_place_o
     await peers.index()
     assert await peers.found("word") == [(HALL, 3), (ROOM, 1)] == await peers.found("word", count=2)
     assert await peers.found("word", chat=HALL) == [(HALL, 3)]
-    assert await peers.rejected("word", chat=LOFT) == await peers.rejected("word in:3") == (ErrorCode.FORBIDDEN, "chat")
+    assert await peers.rejected("word", chat=LOFT) == (ErrorCode.FORBIDDEN, "chat")
+    for forbidden in ("word in:3", "word in:loft", "word in:9", "word in:nowhere"):
+        assert await peers.rejected(forbidden) == (ErrorCode.INVALID, "query")
 
 
 async def test_a_kept_list_of_chats_follows_the_members(peers: Peers) -> None:
@@ -88,6 +90,8 @@ async def test_filters_and_the_messages_around(peers: Peers) -> None:
     times = {(hit.chat, hit.index): hit.time for hit in (await peers.page("see")).hits}
     assert list(times) == [(HALL, 3), (ROOM, 5), (ROOM, 4), (ROOM, 3), (ROOM, 2), (ROOM, 1)]
     assert await peers.found("see", chat=ROOM, sender=BOB) == await peers.found("in:1 from:2") == [(ROOM, 5), (ROOM, 4)]
+    assert await peers.found("in:room from:bob") == await peers.found("from:bob", chat=ROOM) == [(ROOM, 5), (ROOM, 4)]
+    assert await peers.found("in:room from:bob", chat=HALL) == []
     assert await peers.found("see", has=ContentKind.LINK) == [(ROOM, 2)]
     assert await peers.found("see", has=ContentKind.IMAGE) == await peers.found("in:1 has:image") == [(ROOM, 5)]
     assert await peers.found("report", has=ContentKind.FILE) == [(ROOM, 3)]
