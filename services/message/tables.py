@@ -146,51 +146,6 @@ class PlacementRow(MessageTables, table=True):
     served: str
 
 
-class SearchHeadRow(MessageTables, table=True):
-    """Not used any more, as the three tables below. The previous version reads and writes them; the next one drops
-    them."""
-
-    __tablename__ = "search_heads"
-
-    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    last_index: int = _number()
-    rev: int = _number()
-    signed: int = _number(sa_column_kwargs={"server_default": "0"})
-
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-
-class SearchSignatureRow(MessageTables, table=True):
-    __tablename__ = "search_signatures"
-
-    chat_id: int = Field(sa_column=sa.Column(_ROW_ID, primary_key=True, autoincrement=False))
-    signature: bytes
-
-
-class SearchDocumentRow(MessageTables, table=True):
-    __tablename__ = "search_documents"
-
-    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    index: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    time: int = _number()
-    terms: str
-
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-
-class SearchEntryRow(MessageTables, table=True):
-    __tablename__ = "search_entries"
-
-    chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    term: str = Field(
-        sa_column=sa.Column(sa.String().with_variant(sa.String(collation="C"), "postgresql"), primary_key=True)
-    )
-    time: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    index: int = _number()
-
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-
 metadata = MessageTables.metadata
 health_table(metadata)
 installation_table(metadata)

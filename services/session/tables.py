@@ -203,8 +203,8 @@ class LinkRow(SessionBase, table=True):
 
 
 class HookRow(SessionBase, table=True):
-    """Who has the secret with this digest posts to the group as `account`, by the rights of `by`. `hook` is no
-    secret."""
+    """Who has the secret with this digest posts to the group as `account`, by the rights of `by`. `hook` is no secret.
+    `account` is NULL until a hook posts that was made before hooks had accounts."""
 
     __tablename__ = "hook"
 

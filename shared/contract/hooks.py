@@ -35,7 +35,8 @@ class CreateHook(Forwarded):
 
 
 class HookView(msgspec.Struct, frozen=True):
-    """`paused`: it posts nothing, because its maker may not manage the group now, or `account` is disabled."""
+    """`paused`: it posts nothing, because its maker may not manage the group now, or `account` is disabled. `account`:
+    NO_ACCOUNT until a hook posts that was made before hooks had accounts."""
 
     hook: str
     name: str

@@ -37,7 +37,7 @@ _TABLES = {"auth": AuthBase.metadata, "session": session_tables, "message": Mess
 _IGNORED = {
     "auth": {"requests", "outbox", "trail", "health"},
     "session": {"request", "kept", "health"},
-    "message": {"cursors", "health", "search_heads", "search_signatures", "search_documents", "search_entries"},
+    "message": {"cursors", "health"},
 }
 """The results of commands, the audit trail, and what comes later or is on its way."""
 _COUNTERS = {"version", "last_index", "rev"}

@@ -30,8 +30,8 @@ class SetStatement:
     `sqlite` has changed, where PostgreSQL's has RETURNING.
 
     Citus executes the statement of PostgreSQL with what stands there in comments `/* citus: … */`, by which it finds
-    the shards; or `citus`, with {rows} in place of the rows of VALUES, which it sends to their workers. It would need
-    30 times as long for an INSERT … SELECT.
+    the shards; or `citus`, with {rows} in place of the rows of VALUES, which it sends to their workers, and other
+    integers as {name}. It would need 30 times as long for an INSERT … SELECT.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SetStatement:
             return connection.execute(self._postgresql, array_texts(rows) | others)
         if self._citus_values:
             values = values_text(cast("Sequence[Sequence[int | str]]", rows))
-            return connection.exec_driver_sql(self._citus_values.format(rows=values))
+            return connection.exec_driver_sql(self._citus_values.format(rows=values, **others))
         return connection.execute(self._citus, array_texts(rows) | others)
 
 

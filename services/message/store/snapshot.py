@@ -62,17 +62,24 @@ _UNREAD = SetStatement(
             /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender GROUP BY messages.chat_id""",
 )
+# PostgreSQL reads no more than the limit of each range, which Citus could not send to its workers.
 _OLDEST = SetStatement(
     sqlite="""
         SELECT chat_id, "index", length(body) FROM json_each(:rows) AS span CROSS JOIN messages
         ON chat_id = span.value ->> 0 AND "index" BETWEEN span.value ->> 1 AND span.value ->> 2
         WHERE sender <> :except_sender ORDER BY time, messages.id LIMIT :limit""",
     postgresql="""
-        SELECT messages.chat_id, index, octet_length(body)
+        SELECT found.chat_id, found.index, found.size
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[])) AS span (chat_id, low, high)
+        CROSS JOIN LATERAL (
+            SELECT chat_id, index, octet_length(body) AS size, time, id FROM messages
+            WHERE chat_id = span.chat_id AND index BETWEEN span.low AND span.high AND sender <> :except_sender
+            ORDER BY index LIMIT :limit) AS found
+        ORDER BY found.time, found.id LIMIT :limit""",
+    citus="""
+        SELECT messages.chat_id, index, octet_length(body) FROM (VALUES {rows}) AS span (chat_id, low, high)
         JOIN messages ON messages.chat_id = span.chat_id AND index BETWEEN span.low AND span.high
-            /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
-        WHERE sender <> :except_sender ORDER BY time, id LIMIT :limit""",
+        WHERE sender <> {except_sender} ORDER BY time, id LIMIT {limit}""",
 )
 _CURSORS = SetStatement(
     sqlite="""

@@ -6,6 +6,8 @@ import secrets
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from services.session import domain
 from services.session.service.made import Makers
 from services.session.store import hooks
@@ -81,6 +83,13 @@ class Hooks:
     async def find(self, request: FindHook) -> FoundHook:
         domain.check_link(request.digest, "digest")
         found = await self._database.read(hooks.find, request.digest, brief=True)
-        if not await self._makers.may_act(found.by, found.account):
+        own = [found.account] if found.account else []
+        if not await self._makers.may_act(found.by, *own):
             raise hooks.paused_hook()
-        return found
+        return found if own else await self._with_account(found)
+
+    async def _with_account(self, found: FoundHook) -> FoundHook:
+        """Of a hook that was made before hooks had accounts."""
+        account = await self._new_account(found.name, found.by, f"hook {found.hook}")
+        given = await self._database.write(hooks.give_account, found.hook, account, found.by, now_ms())
+        return msgspec.structs.replace(found, account=given)

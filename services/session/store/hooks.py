@@ -13,7 +13,7 @@ from services.session.tables import hook
 from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.hooks import CreateHook, DeleteHook, FoundHook, HookList, HookView, ListHooks
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.session import EnsureProfile
 from shared.settings.limits import GroupLimits
 
@@ -39,15 +39,22 @@ def create(
     """Returns the account of the hook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     check_place(connection, request, limits)
-    account = new.account.account
-    values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now, "account": account}
+    values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now}
     connection.execute(sa.insert(hook).values(hook=new.hook, digest=new.digest, **values))
-    seed = EnsureProfile(
-        account=account, uuid=new.account.uuid, nickname=new.account.nickname, signature=signature_of(request.actor),
-        created=new.account.created, bot=True,
-    )  # fmt: skip
-    profiles.add_profile(connection, seed, now)
-    return account
+    return give_account(connection, new.hook, new.account, request.actor, now)
+
+
+def give_account(connection: sa.Connection, number: str, account: CreatedBot, maker: AccountId, now: int) -> AccountId:
+    """Returns the account of the hook: this one, unless it has got another."""
+    missing = sa.and_(hook.c.hook == number, hook.c.account.is_(None))
+    if connection.execute(sa.update(hook).where(missing).values(account=account.account)).rowcount:
+        seed = EnsureProfile(
+            account=account.account, uuid=account.uuid, nickname=account.nickname, signature=signature_of(maker),
+            created=account.created, bot=True,
+        )  # fmt: skip
+        profiles.add_profile(connection, seed, now)
+    found = connection.execute(sa.select(hook.c.account).where(hook.c.hook == number)).scalar_one_or_none()
+    return AccountId(found or NO_ACCOUNT)
 
 
 def signature_of(maker: AccountId) -> str:
@@ -58,7 +65,8 @@ def signature_of(maker: AccountId) -> str:
 def list_hooks(connection: sa.Connection, request: ListHooks) -> HookList:
     """Raises RequestError."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
-    fields = hook.c.hook, hook.c.name, hook.c.by, hook.c.created, ~is_managed_by_maker(hook), hook.c.account
+    account = sa.func.coalesce(hook.c.account, NO_ACCOUNT)
+    fields = hook.c.hook, hook.c.name, hook.c.by, hook.c.created, ~is_managed_by_maker(hook), account
     found = sa.select(*fields).where(hook.c.chat == request.chat).order_by(hook.c.created, hook.c.hook)
     rows = connection.execute(found)
     return HookList([HookView(number, name, AccountId(by), *rest) for number, name, by, *rest in rows])
@@ -91,7 +99,7 @@ def find(connection: sa.Connection, digest: str) -> FoundHook:
         raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook")
     if not row.acts:
         raise paused_hook()
-    return FoundHook(row.hook, ChatId(row.chat), row.name, AccountId(row.by), AccountId(row.account))
+    return FoundHook(row.hook, ChatId(row.chat), row.name, AccountId(row.by), AccountId(row.account or NO_ACCOUNT))
 
 
 def paused_hook() -> RequestError:
