@@ -39,6 +39,7 @@ from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.own_data import OwnDataExporter
+from services.edge.handlers.search import MessageSearch
 from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.app import TracedHttp
 from services.edge.http.downloads import Downloads
@@ -169,13 +170,14 @@ class Edge:
         messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
         forwarder = Forwarder(bus, seconds)
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, self.left_out, seconds)
+        search = MessageSearch(bus, self.context.settings.search.enabled, seconds)
         reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
         return Dispatcher(
             AuthHandler(bus, requests, login, verification, auth_state, lookup),
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
-            MessageHandler(history, reads, messages, changes, forwards, ephemeral),
+            MessageHandler(history, search, reads, messages, changes, forwards, ephemeral),
             forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
         )  # fmt: skip
 

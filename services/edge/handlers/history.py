@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from services.edge.canonical.commands import FetchUnread, ReadHistory, ResumeChats
-from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage, MessagesFound
+from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage
 from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
@@ -18,7 +18,6 @@ from shared.bus.client import Bus
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, Unread
 from shared.contract.model import MemberPair, Message
-from shared.contract.search import SearchMessages
 
 _ALL = 2**31
 UnpushedTo = Callable[[Iterable[ChatId]], Mapping[ChatId, int]]
@@ -87,17 +86,6 @@ class MessageHistory:
     async def resume(self, command: ResumeChats, actor: AccountId) -> ChatsResumed:
         """Raises RequestError."""
         return await self._missing.fetch(command, actor)
-
-    async def search(self, command: SearchMessages, actor: AccountId) -> MessagesFound:
-        """Raises RequestError."""
-        command.actor = actor
-        page = await self._bus.request(
-            SearchMessages.route, command, seconds=self._seconds, retry=True, wait_for_service=False
-        )
-        summaries = await fetch_summaries(self._bus, {message.sender for message in page.around}, self._seconds)
-        return MessagesFound(
-            page, tuple(to_display(message, None, summaries.get(message.sender)) for message in page.around)
-        )
 
     async def count_unread(self, actor: AccountId) -> Unread:
         """Raises RequestError."""

@@ -28,6 +28,7 @@ from services.edge.handlers.chat_reads import ChatReads
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
+from services.edge.handlers.search import MessageSearch
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.receipts import FindReactors, FindReaders
@@ -42,6 +43,7 @@ class MessageHandler:
     def __init__(
         self,
         history: MessageHistory,
+        search: MessageSearch,
         reads: ChatReads,
         resolver: MessageResolver,
         changes: MessageChanger,
@@ -51,6 +53,7 @@ class MessageHandler:
         self._ephemeral = ephemeral
         self._forwarder = forwarder
         self._history = history
+        self._search = search
         self._reads = reads
         self._resolver = resolver
         self._changes = changes
@@ -92,7 +95,7 @@ class MessageHandler:
             case FindReactors():
                 return await self._changes.reactors(command, actor)
             case SearchMessages():
-                return await history.search(command, actor)
+                return await self._search.search(command, actor)
             case FindReaders():
                 return await self._ephemeral.receipts.readers(command, actor)
             case _:
