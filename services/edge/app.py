@@ -39,7 +39,7 @@ from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.messages import MessageHandler
 from services.edge.handlers.own_data import OwnDataExporter
-from services.edge.handlers.search import MessageSearch
+from services.edge.handlers.search import ClientSearches
 from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
 from services.edge.http.app import TracedHttp
 from services.edge.http.downloads import Downloads
@@ -170,7 +170,7 @@ class Edge:
         messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
         forwarder = Forwarder(bus, seconds)
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, self.left_out, seconds)
-        search = MessageSearch(bus, self.context.settings.search.enabled, seconds)
+        search = ClientSearches(bus, self.context.settings.search.enabled, seconds)
         reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)

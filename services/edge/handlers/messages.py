@@ -28,7 +28,7 @@ from services.edge.handlers.chat_reads import ChatReads
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_forwarder import MessageForwarder
 from services.edge.handlers.message_resolver import MessageResolver
-from services.edge.handlers.search import MessageSearch
+from services.edge.handlers.search import ClientSearches
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.message import ChangeMessage, GetChanges, GetHistory
 from shared.contract.receipts import FindReactors, FindReaders
@@ -43,7 +43,7 @@ class MessageHandler:
     def __init__(
         self,
         history: MessageHistory,
-        search: MessageSearch,
+        search: ClientSearches,
         reads: ChatReads,
         resolver: MessageResolver,
         changes: MessageChanger,

@@ -10,7 +10,7 @@ from shared.contract.ids import AccountId
 from shared.contract.search import SearchMessages
 
 
-class MessageSearch:
+class ClientSearches:
     """Each request waits for its reply for `seconds`."""
 
     def __init__(self, bus: Bus, enabled: bool, seconds: float) -> None:

@@ -15,6 +15,9 @@ _log = log(__name__)
 _COMPLETE = "complete"
 """A file in the directory of an index that has had all messages once."""
 
+_PROBE_BYTES = 2**20
+"""Quotas, read-only disks and limits of files do not show in the free space of a disk."""
+
 
 class IndexDirectory:
     """One thread opens and writes."""
@@ -33,6 +36,8 @@ class IndexDirectory:
         try:
             index = MessageIndex(path, self._memory)
         except (ValueError, OSError) as error:
+            if not self.has_room():
+                raise
             _log.warning("the index cannot be opened, and is begun anew", error=str(error))
             shutil.rmtree(path, ignore_errors=True)
             index = MessageIndex(path, self._memory)
@@ -59,6 +64,17 @@ class IndexDirectory:
         for other in self._path.iterdir():
             if other != index.path:
                 shutil.rmtree(other, ignore_errors=True)
+
+    def has_room(self) -> bool:
+        """Whether the disk takes what a commit writes: if not, a failure to write tells nothing about the index."""
+        probe = self._path / "probe"
+        try:
+            probe.write_bytes(bytes(_PROBE_BYTES))
+            return shutil.disk_usage(self._path).free >= self._memory
+        except OSError:
+            return False
+        finally:
+            probe.unlink(missing_ok=True)
 
     def begin_anew(self) -> None:
         """Delete the index that is written. `open` makes another."""

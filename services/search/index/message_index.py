@@ -155,6 +155,7 @@ class MessageIndex:
         """Its threads have the priority of this one."""
         if self._writer is None:
             self._writer = self._index.writer(self._memory, 1)
+            self._writer.garbage_collect_files()  # what a failed commit has left on a full disk
         return self._writer
 
     # Reading

@@ -48,6 +48,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
 """In a row, after which the index is begun anew."""
 _DAY_MS = 86_400_000
+_NEVER = 2**63
 
 
 class Feed(Protocol):
@@ -135,13 +136,13 @@ class Follower:
             except RequestError as error:
                 _log.warning("messages are not followed now", error=str(error))
             except IndexFailed as error:
-                failures += 1
+                failures = await self._recover(failures + 1)
                 _log.warning("the index is not written now", error=str(error))
                 self._metrics.failures.inc()
-                await self._recover(failures)
             except _OtherDatabase:
                 await self._begin_anew("it is not of this database")
-            self.doubt(self._clock() - _LAG_MS)
+            self.doubt(min(self._clock() - _LAG_MS, self._following_since or _NEVER))
+            self._following_since = None
             self._show()
             await asyncio.sleep(next(pauses))
 
@@ -237,13 +238,16 @@ class Follower:
 
     # Failures
 
-    async def _recover(self, failures: int) -> None:
-        index = self._index
-        if index is None:
-            return
-        index.give_up()
+    async def _recover(self, failures: int) -> int:
+        """Returns how many failures in a row may be due to the index. On a full disk it is kept: it still answers."""
+        if self._index is None:
+            return failures
+        self._index.give_up()
+        if not await asyncio.get_running_loop().run_in_executor(self._thread, self._directory.has_room):
+            return 0
         if failures >= _FAILURES:
             await self._begin_anew("it cannot be written")
+        return failures
 
     async def _begin_anew(self, reason: str) -> None:
         _log.warning("the index is begun anew", reason=reason)

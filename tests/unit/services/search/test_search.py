@@ -1,8 +1,12 @@
 """Search on both databases: what is found, by whom, in which order, and how the index follows the messages."""
 
+import asyncio
+import resource
 import shutil
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -18,6 +22,7 @@ from shared.contract.model import File, Image, Media, Text
 from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind
 from shared.database import Database
 from shared.settings import MessageSettings
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.search.peers import ANN, BOB, HALL, LOFT, ROOM, Peers
 
 
@@ -256,3 +261,45 @@ async def test_bad_queries_name_their_field(peers: Peers) -> None:
         assert await peers.rejected("word", count=wrong) == (ErrorCode.INVALID, "count")
     assert await peers.rejected("word", context=4) == (ErrorCode.INVALID, "context")
     assert await peers.found("'\"\\ % _ .* [a word") == []
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[bool], None]]:
+    """No file of this process grows beyond 4 KiB while it is set."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    usual = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill(full: bool) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]) if full else limits)
+
+    yield fill
+    fill(False)
+    signal.signal(signal.SIGXFSZ, usual)
+
+
+async def test_on_a_full_disk_the_index_answers_and_catches_up_once_there_is_room(
+    peers: Peers, full_disk: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(following, "_LONGEST_PAUSE_SECONDS", 0.1)
+    await peers.post(ROOM, "old words")
+    await peers.index()
+    index, failures = peers.directory.read, peers.follower._metrics.failures
+    indexed_to = (await peers.page("old")).indexed_to
+    await peers.post(ROOM, *(" ".join(token_hex(6) for _ in range(50)) for _ in range(30)), "new words")
+    full_disk(True)
+    peers.announce()
+    running = asyncio.create_task(peers.follower.run())
+    async with asyncio.timeout(WAIT_SECONDS):
+        while failures._value.get() < following._FAILURES + 2:
+            await asyncio.sleep(0.01)
+        assert await peers.found("words") == [(ROOM, 1)]
+        assert peers.directory.read is index, "the index is kept"
+        posted = (await peers.page("old")).indexed_to
+        assert posted <= indexed_to + following._LAG_MS
+        full_disk(False)
+        while await peers.found("words") != [(ROOM, 32), (ROOM, 1)]:
+            await asyncio.sleep(0.01)
+        while (await peers.page("old")).indexed_to <= posted:
+            await asyncio.sleep(0.01)
+    running.cancel()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from services.edge.handlers.search import MessageSearch
+from services.edge.handlers.search import ClientSearches
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.search import SearchMessages
@@ -17,6 +17,6 @@ async def test_a_search_without_a_service_is_rejected_at_once(cluster: EdgeClust
     bus = (await cluster.add_edge()).bus
     began = time.monotonic()
     with pytest.raises(RequestError, match=text) as caught:
-        await MessageSearch(bus, enabled, WAIT_SECONDS).search(SearchMessages("word"), AccountId(1))
+        await ClientSearches(bus, enabled, WAIT_SECONDS).search(SearchMessages("word"), AccountId(1))
     assert caught.value.failure.code is ErrorCode.UNAVAILABLE
     assert time.monotonic() - began < WAIT_SECONDS / 2
