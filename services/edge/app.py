@@ -170,7 +170,7 @@ class Edge:
         messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
         forwarder = Forwarder(bus, seconds)
         history = MessageHistory(bus, accounts, chats, self.read_state, quotes, self.left_out, seconds)
-        search = ClientSearches(bus, self.context.settings.search.enabled, seconds)
+        search = ClientSearches(bus, chats, self.context.settings.search.enabled, seconds)
         reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
         changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
         forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)

@@ -40,7 +40,7 @@ class SearchHit(msgspec.Struct, array_like=True, frozen=True):
 class SearchPage(msgspec.Struct, frozen=True):
     """`next`: the `place` of the next page, None after the last one; a page may have few hits, or none, and a next one.
     `indexed_to`: messages sent until then (Unix ms) are in the index. `around`: the messages around the hits, as the
-    actor's history shows them, by chat and index, each once; the hits are not among them."""
+    actor's history shows them but without reactions, by chat and index, each once; the hits are not among them."""
 
     hits: list[SearchHit]
     indexed_to: int

@@ -15,7 +15,7 @@ from services.edge.rpc.remote_clock import RemoteClock
 from shared.clock import now_ms
 from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, MembershipChanged, RecentJoins
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import Message, Role
+from shared.contract.model import MemberPair, Message, Role
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -50,6 +50,11 @@ class LocalChats:
 
     def sequencer(self, chat: ChatId) -> ChatSequencer | None:
         return self._sequencers.get(chat)
+
+    def pair(self, chat: ChatId) -> MemberPair | None:
+        """The members of a private chat, if it is known here."""
+        sequencer = self._sequencers.get(chat)
+        return sequencer.pair if sequencer else None
 
     # Members
 

@@ -75,8 +75,7 @@ class MessageHistory:
         page = await self._bus.send(request, seconds=self._seconds, retry=True)
         messages = page.messages
         summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
-        sequencer = self._chats.sequencer(command.chat)
-        pair = sequencer.pair if sequencer else None
+        pair = self._chats.pair(command.chat)
         shown = tuple(
             to_display(message, pair, summaries.get(message.sender), page.reactions.get(message.index))
             for message in messages

@@ -1,6 +1,7 @@
 """Searches of clients. Nobody waits for a service that is not there."""
 
 from services.edge.canonical.replies import MessagesFound
+from services.edge.delivery.local_chats import LocalChats
 from services.edge.dialects.encoded_message import to_display
 from services.edge.presence.profiles import fetch_summaries
 from shared.bus.client import Bus
@@ -13,8 +14,9 @@ from shared.contract.search import SearchMessages
 class ClientSearches:
     """Each request waits for its reply for `seconds`."""
 
-    def __init__(self, bus: Bus, enabled: bool, seconds: float) -> None:
+    def __init__(self, bus: Bus, chats: LocalChats, enabled: bool, seconds: float) -> None:
         self._bus = bus
+        self._chats = chats
         self._enabled = enabled
         self._seconds = seconds
 
@@ -31,5 +33,5 @@ class ClientSearches:
             raise RequestError(ErrorCode.UNAVAILABLE, "search is not available now, please try again later") from error
         summaries = await fetch_summaries(self._bus, {message.sender for message in page.around}, self._seconds)
         return MessagesFound(
-            page, tuple(to_display(message, None, summaries.get(message.sender)) for message in page.around)
+            page, tuple(to_display(one, self._chats.pair(one.chat), summaries.get(one.sender)) for one in page.around)
         )

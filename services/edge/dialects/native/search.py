@@ -49,7 +49,7 @@ class FoundMessage(msgspec.Struct):
 class SearchResult(msgspec.Struct):
     """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched. `page`: there may be
     more, even if there are few hits. `around`: with `context`, the messages around the hits, by chat and index, each
-    once; it has no hits."""
+    once and without reactions; it has no hits."""
 
     hits: list[FoundMessage]
     indexed_to: int

@@ -5,18 +5,44 @@ import time
 import pytest
 
 from services.edge.handlers.search import ClientSearches
+from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId
-from shared.contract.search import SearchMessages
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.model import Message, Text
+from shared.contract.search import SearchMessages, SearchPage
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
+from tests.unit.services.edge.fake_services import FakeService
 
 
 @pytest.mark.parametrize(("enabled", "text"), [(False, "switched off on this server"), (True, "not available now")])
 async def test_a_search_without_a_service_is_rejected_at_once(cluster: EdgeCluster, enabled: bool, text: str) -> None:
-    bus = (await cluster.add_edge()).bus
+    edge = await cluster.add_edge()
     began = time.monotonic()
     with pytest.raises(RequestError, match=text) as caught:
-        await ClientSearches(bus, enabled, WAIT_SECONDS).search(SearchMessages("word"), AccountId(1))
+        await ClientSearches(edge.bus, edge.chats, enabled, WAIT_SECONDS).search(SearchMessages("word"), AccountId(1))
     assert caught.value.failure.code is ErrorCode.UNAVAILABLE
     assert time.monotonic() - began < WAIT_SECONDS / 2
+
+
+async def test_messages_around_a_hit_have_their_recipient(cluster: EdgeCluster) -> None:
+    account, other, chat = AccountId(1), AccountId(2), ChatId(7)
+    await cluster.add_edge()
+    cluster.backend.add_chat(chat, account, other)
+    device, service = await cluster.client(account), FakeService("search", cluster.nats)
+    await device.until_synced()
+    edge = cluster.edges[0]
+    sequencer = edge.chats.sequencer(chat)
+    assert sequencer is not None
+    sequencer.pair = account, other
+    around = [Message(chat, 1, MessageId(1), other, 1, pack_segments((Text("text"),)), Nonce(1))]
+
+    async def found(_: SearchMessages) -> SearchPage:
+        return SearchPage([], 0, around=around)
+
+    service.bus.serve(SearchMessages.route, found, queue="search")
+    await service.bus.start()
+    searches = ClientSearches(edge.bus, edge.chats, True, WAIT_SECONDS)
+    answer = await searches.search(SearchMessages("text", context=1), account)
+    assert [(shown.message.index, shown.to) for shown in answer.around] == [(1, account)]
+    await service.bus.stop()
