@@ -5,7 +5,7 @@ import time
 from typing import Final
 
 STARTED_MS: Final = time.time() * 1000 - time.monotonic() * 1000
-"""The steady clock is so far ahead of monotonic milliseconds, which are also those of an event loop."""
+"""The steady clock is so far ahead of monotonic milliseconds. An event loop may have another clock, as on macOS."""
 
 
 def now_ms() -> int:

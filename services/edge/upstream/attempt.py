@@ -8,6 +8,7 @@ another replica is tried. A replica that is overloaded is believed, and the send
 """
 
 import asyncio
+import time
 from functools import partial
 from typing import Protocol
 
@@ -66,12 +67,15 @@ class PendingPosts:
         """Returns those that may be posted. The others fail: another connection of the account is posting them just
         now, under the same name."""
         accepted: list[Draft] = []
+        rejected: list[Draft] = []
         for draft in drafts:
             if draft.nonce in self._submitters:
-                submitter.failed(draft, CONCURRENT)
+                rejected.append(draft)
             else:
                 self._submitters[draft.nonce] = draft, submitter
                 accepted.append(draft)
+        for draft in rejected:
+            _pass_failure(submitter, draft, CONCURRENT)
         return accepted
 
     def done(self, nonce: Nonce) -> None:
@@ -116,11 +120,7 @@ class PendingPosts:
 
     def fail(self, draft: Draft, failure: Failure) -> None:
         if submitter := self._take_submitter(draft):
-            try:
-                submitter.failed(draft, failure)
-            except Exception:
-                _log.exception("result not handled")
-                submitter.crashed()
+            _pass_failure(submitter, draft, failure)
 
     def _take_submitter(self, draft: Draft) -> Submitter | None:
         """None if it has its result."""
@@ -218,7 +218,8 @@ class PostAttempts:
         """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
         attempt may still be carried out."""
         loop, outage = asyncio.get_running_loop(), self.outage
-        deadline = (max([draft.deadline for draft in batch]) - STARTED_MS) / 1000 + _SLACK_SECONDS
+        left = (max([draft.deadline for draft in batch]) - STARTED_MS) / 1000 - time.monotonic()
+        deadline = loop.time() + left + _SLACK_SECONDS
         retried: tuple[ErrorCode, ...] = (ErrorCode.UNAVAILABLE,)
         owner, attempt = self._owners.owner(batch[0].chat, loop.time()), "owner"
         while batch and (left := deadline - (began := loop.time())) > 0:
@@ -278,6 +279,14 @@ class PostAttempts:
             return error
         self._owners.replied(owner, loop.time() - began)
         return results
+
+
+def _pass_failure(submitter: Submitter, draft: Draft, failure: Failure) -> None:
+    try:
+        submitter.failed(draft, failure)
+    except Exception:
+        _log.exception("result not handled")
+        submitter.crashed()
 
 
 def _note_answer(outage: OutageDetector, code: ErrorCode | None, began: float) -> None:

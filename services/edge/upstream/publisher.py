@@ -8,6 +8,7 @@ once, and are not sent. For the way of a request, see services.edge.upstream.att
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -175,7 +176,8 @@ class MessagePublisher:
 
     def deadline(self, arrived: float) -> int:
         """Of drafts whose messages arrived then, by the event loop's clock."""
-        return int(STARTED_MS + (arrived + self._seconds) * 1000)
+        waited = asyncio.get_running_loop().time() - arrived
+        return int(STARTED_MS + (time.monotonic() - waited + self._seconds) * 1000)
 
     def new_nonce(self) -> Nonce:
         """Of a draft that its client does not name."""

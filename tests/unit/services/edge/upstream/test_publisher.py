@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstream import attempt, publisher
-from services.edge.upstream.attempt import UNCONFIRMED
+from services.edge.upstream.attempt import UNCONFIRMED, PendingPosts
 from services.edge.upstream.owners import Owners
 from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, MessagePublisher, NotAcknowledged
 from shared.bus.client import Bus, Responder
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
+from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
@@ -279,3 +279,25 @@ async def test_during_an_outage_new_submissions_are_rejected_at_once(
         await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
         await asyncio.sleep(0.01)
     assert new.results == [None]
+
+
+class FailingSubmitter(RecordingSubmitter):
+    """Fails to handle a failure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.crashes = 0
+
+    def failed(self, draft: Draft, failure: Failure) -> None:
+        raise RuntimeError
+
+    def crashed(self) -> None:
+        self.crashes += 1
+
+
+def test_a_submitter_that_cannot_handle_a_rejection_leaves_the_other_drafts_accepted() -> None:
+    first, second = (Draft(AccountId(1), ChatId(1), Nonce(nonce), 0, b"x") for nonce in (1, 2))
+    pending, submitter = PendingPosts(), FailingSubmitter()
+    pending.add([first], RecordingSubmitter())
+    assert pending.add([second, replace(first)], submitter) == [second]
+    assert submitter.crashes == 1
