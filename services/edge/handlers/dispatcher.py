@@ -60,10 +60,10 @@ class Dispatcher:
     async def handle(self, session: LoginSession, request: Request) -> Reply:
         await self._auth.authenticate(session, request)
         command, actor = request.command, session.connection.account
-        if isinstance(command, AuthCommand):
-            return await self._auth.handle(session, request, command)
         if isinstance(command, MessagesCommand):
             return await self._messages.handle(session, request, command)
+        if isinstance(command, AuthCommand):
+            return await self._auth.handle(session, request, command)
         match command:
             case SetSecurity() if session.connection.claims is not None:
                 raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
