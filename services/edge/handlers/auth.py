@@ -140,7 +140,7 @@ class AuthHandler:
             async with asyncio.timeout(_COUNT_SECONDS):
                 found = await self._made(account)
         except (RequestError, TimeoutError) as error:
-            _log.warning("what the account has made is not listed", account=account, error=str(error))
+            _log.warning("what the account has made is not listed", account=account, error=repr(error))
             return None
         outgoing = sum(bool(one.origin) for one in found.made.hooks)
         tokens = sum(len(bot.tokens) for bot in found.bots)

@@ -83,5 +83,5 @@ def _to_resume(
 
 
 def is_restored(known: str, current: str) -> bool:
-    """Whether the database has another epoch than the client knows. See shared.contract.message.Resumed."""
+    """Whether the database has another epoch than the client knows. See shared.contract.resume.Resumed."""
     return bool(known and current) and known != current

@@ -104,7 +104,7 @@ class CommandRates:
 
     def retry_ms(self, rate: RateClass, now: float) -> int:
         """Counts a command of a rate in RATES. 0: it may come now; otherwise it is rejected, and succeeds after so many
-        milliseconds: each one has a turn of its own."""
+        milliseconds: each one has a turn of its own, within a minute."""
         per_second, burst = RATES[rate]
         bucket = self._buckets.get(rate)
         if bucket is None:

@@ -33,7 +33,7 @@ _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
-    """The request of any frame on a connection of this account; for the most frequent one, see fast_decode. Raises
+    """The request of any frame on a connection of this account; for the most frequent one, see V2FastMessage. Raises
     DecodeError."""
     members = read_object(frame, limits)
     code = integer(members, "code")

@@ -101,8 +101,8 @@ _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
 
 def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
     """`kind`: the type of the command; None: the frame was not decoded."""
-    failed = failure.code in _FAILED_ONLY.get(kind, ())
-    return _encoded(None if failed else STATES[failure.code], failure.text or failure.code.value)
+    fails_only = failure.code in _FAILED_ONLY.get(kind, ())
+    return _encoded(None if fails_only else STATES[failure.code], failure.text or failure.code.value)
 
 
 @lru_cache(ERROR_CACHE_SIZE)
