@@ -33,6 +33,7 @@ ELSEWHERE = {
     "message": "tests/system/test_starting.py",
     "migrate": "tests/deploy/test_backup.py",
     "restore": "tests/system/test_backup.py",
+    "search": "tests/system/test_search.py",
     "secrets": "tests/unit/services/cli/test_secrets.py",
     "session": "tests/system/test_starting.py",
     "top": "tests/system/test_dashboards.py",
