@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from services.search.index.directory import IndexDirectory
@@ -41,9 +42,13 @@ _DISCONNECTED_MS = 10_000
 _COMPARE_SECONDS = 300.0
 _EXPIRE_SECONDS = 3600.0
 _COMMIT_MESSAGES, _COMMIT_SECONDS = 50_000, 5.0
-_PAUSE_RATIO = 1.0
-"""After each request to message, for so many times the time that it took."""
-_NICE = 10
+_PAUSE_RATIO, _BUSY_PAUSE_RATIO = 1.0, 20.0
+"""After what a request to message has brought is written, for so many times the time that both took; the second while
+others want the processors."""
+_BUSY = 1.3
+"""Others want them when writing takes so many times its CPU time: the thread runs only when nobody else does."""
+_GRACE_SECONDS = 0.002
+_LONGEST_REST_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
 """In a row, after which the index is begun anew."""
@@ -207,19 +212,27 @@ class Follower:
             while behind:
                 began = time.monotonic()
                 news = await self._feed.news(FollowChats(behind))
-                pause = (time.monotonic() - began) * _PAUSE_RATIO
-                await self._write(news)
+                is_busy = await self._write(news)
                 behind = _left(behind, news)
                 if self._is_commit_due():
                     await self._commit()
-                await asyncio.sleep(pause if behind else 0)
+                ratio = _BUSY_PAUSE_RATIO if is_busy else _PAUSE_RATIO if behind else 0
+                await asyncio.sleep(min((time.monotonic() - began) * ratio, _LONGEST_REST_SECONDS))
 
     async def _positions(self, chats: Sequence[ChatId], index: MessageIndex | None = None) -> list[HeadPosition]:
         return await self._in_thread(lambda index: index.positions(chats), index)
 
-    async def _write(self, news: News) -> None:
-        await self._in_thread(lambda index: index.write(news.chats))
+    async def _write(self, news: News) -> bool:
+        """Returns whether others want the processors."""
+
+        def write(index: MessageIndex) -> bool:
+            began, cpu = time.monotonic(), time.thread_time()
+            index.write(news.chats)
+            return time.monotonic() - began > _BUSY * (time.thread_time() - cpu) + _GRACE_SECONDS
+
+        is_busy = await self._in_thread(write)
         self._metrics.indexed.inc(sum(len(one.messages) + len(one.changed) for one in news.chats))
+        return is_busy
 
     def _is_commit_due(self) -> bool:
         written = 0 if self._index is None else self._index.written
@@ -280,6 +293,7 @@ def _left(behind: Sequence[HeadPosition], news: News) -> list[HeadPosition]:
 
 
 def _lower_priority() -> None:
-    """Of this thread, and of those that it starts."""
+    """Of this thread, and of those that it starts: they run when nobody else wants to."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        with suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
