@@ -12,8 +12,10 @@ Handler = Callable[[Any], Awaitable[Any]]
 def routes_of(*use_cases: object) -> Iterator[tuple[Route[Any, Any], Handler]]:
     for use_case in use_cases:
         for name, method in inspect.getmembers(use_case, inspect.iscoroutinefunction):
+            if name.startswith("_"):  # an attribute may be a compiled method, which has no signature
+                continue
             needed = [one for one in inspect.signature(method).parameters.values() if one.default is one.empty]
-            if not name.startswith("_") and len(needed) == 1:
+            if len(needed) == 1:
                 route = getattr(get_type_hints(method).get(needed[0].name), "route", None)
                 if isinstance(route, Route):
                     yield route, method
