@@ -11,9 +11,11 @@ Handler = Callable[[Any], Awaitable[Any]]
 
 def routes_of(*use_cases: object) -> Iterator[tuple[Route[Any, Any], Handler]]:
     for use_case in use_cases:
-        for name, method in inspect.getmembers(use_case, inspect.iscoroutinefunction):
-            if name.startswith("_"):  # an attribute may be a compiled method, which has no signature
+        # Of its class: an attribute may be a method of another object, and a compiled one has no signature.
+        for name, _ in inspect.getmembers(type(use_case), inspect.iscoroutinefunction):
+            if name.startswith("_"):
                 continue
+            method = getattr(use_case, name)
             needed = [one for one in inspect.signature(method).parameters.values() if one.default is one.empty]
             if len(needed) == 1:
                 route = getattr(get_type_hints(method).get(needed[0].name), "route", None)
