@@ -41,7 +41,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     lists = ChatLists(requests.list_chats, requests.membership)
     follower = Follower(requests, directory, metrics, settings.message.retention_days)
     search = TextSearch(
-        directory, follower.indexed_to, lists, requests.visible, NameResolver(bus, _NAME_SECONDS), metrics
+        directory, follower.indexed_to, lists, requests.visible, NameResolver(bus.request, _NAME_SECONDS), metrics
     )
     metrics.watch_disk(settings.search.directory)
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))

@@ -129,7 +129,7 @@ async def measure(messages: int, searches: int, directory: Path) -> list[str]:
         f"{machine()}; {messages} messages in {len(made.sizes) - 1} chats",
         f"indexed in {cpu:.1f} s of processor time ({took:.0f} s), {size / messages:.0f} bytes a message",
     ]
-    search = TextSearch(indexes, follower.indexed_to, made, made.visible, NameResolver(made, 1.0), metrics)
+    search = TextSearch(indexes, follower.indexed_to, made, made.visible, NameResolver(made.request, 1.0), metrics)
     chance = random.Random(11)
     tune_garbage_collection()
     for number in _NUMBERS:

@@ -15,16 +15,16 @@ class BusRequests:
         self._bus = bus
 
     async def positions(self, request: ListPositions) -> PositionPage:
-        return await self._bus.request(ListPositions.route, request, seconds=_FEED_SECONDS)
+        return await self._bus.send(request, seconds=_FEED_SECONDS)
 
     async def news(self, request: FollowChats) -> News:
-        return await self._bus.request(FollowChats.route, request, seconds=_FEED_SECONDS)
+        return await self._bus.send(request, seconds=_FEED_SECONDS)
 
     async def visible(self, request: ReadVisible) -> Visible:
-        return await self._bus.request(ReadVisible.route, request, seconds=_SECONDS, retry=True)
+        return await self._bus.send(request, seconds=_SECONDS, retry=True)
 
     async def list_chats(self, request: ListChats) -> ChatList:
-        return await self._bus.request(ListChats.route, request, seconds=_SECONDS, retry=True)
+        return await self._bus.send(request, seconds=_SECONDS, retry=True)
 
     async def membership(self, request: GetMembership) -> Membership:
-        return await self._bus.request(GetMembership.route, request, seconds=_SECONDS, retry=True)
+        return await self._bus.send(request, seconds=_SECONDS, retry=True)

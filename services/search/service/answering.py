@@ -67,9 +67,12 @@ class TextSearch:
 
     async def find(self, request: SearchMessages) -> SearchPage:
         """As soon as it is found."""
-        parsed = _parsed(request)
-        chats = await self._listed(request, parsed)
-        wanted = _wanted(request, parsed, await self._sender(request, parsed))
+        try:
+            parsed = _parsed(request)
+            chats = await self._listed(request, parsed)
+            wanted = _wanted(request, parsed, await self._sender(request, parsed))
+        except QueryError as error:
+            raise error.rejection(request.query) from error
         index, indexed_to = self._indexes.read, self._indexed_to()
         if index is None:
             raise RequestError(ErrorCode.UNAVAILABLE, "the search index is not ready, please try again")
@@ -84,30 +87,24 @@ class TextSearch:
         return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
 
     async def _listed(self, request: SearchMessages, parsed: SearchQuery) -> list[SearchedChat]:
-        """Those of the actor's chats that both the query and the other fields of the request leave."""
+        """Those of the actor's chats that the query and the other fields of the request leave. Raises QueryError."""
         chats, only = await self._chats.of(request.actor), set[ChatId]()
         if request.chat:
             if request.chat not in chats:
                 raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
             only.add(request.chat)
         if parsed.chat is not None:
-            try:
-                only.add(await self._names.chat(parsed.chat, request.actor, list(chats)))
-            except QueryError as error:
-                raise error.rejection(request.query) from error
+            only.add(await self._names.chat(parsed.chat, request.actor, list(chats)))
         if not only:
             return [SearchedChat(chat, first) for chat, first in chats.items()]
         return [SearchedChat(chat, chats[chat]) for chat in only] if len(only) == 1 else []
 
     async def _sender(self, request: SearchMessages, parsed: SearchQuery) -> AccountId:
-        """NO_ACCOUNT: any."""
+        """NO_ACCOUNT: any. Raises QueryError."""
         if parsed.sender is None:
             return request.sender
         searched = request.chat or (ChatId(parsed.chat.number) if parsed.chat is not None else ChatId(0))
-        try:
-            return await self._names.sender(parsed.sender, request.actor, searched)
-        except QueryError as error:
-            raise error.rejection(request.query) from error
+        return await self._names.sender(parsed.sender, request.actor, searched)
 
     async def _read(self, request: SearchMessages, found: Sequence[FoundPlace]) -> dict[Place, Message]:
         """The hits, and the messages around them."""
@@ -133,16 +130,14 @@ class TextSearch:
 
 
 def _parsed(request: SearchMessages) -> SearchQuery:
+    """Raises QueryError and RequestError."""
     if len(request.query) > MAX_QUERY:
         raise RequestError(ErrorCode.TOO_LARGE, f"a query has {MAX_QUERY} characters at most", "query")
     if not 1 <= request.count <= MAX_HITS:
         raise RequestError(ErrorCode.INVALID, f"a page has 1 to {MAX_HITS} messages", "count")
     if not 0 <= request.context <= MAX_CONTEXT:
         raise RequestError(ErrorCode.INVALID, f"a hit has 0 to {MAX_CONTEXT} messages around it", "context")
-    try:
-        return parse(request.query, request.zone)
-    except QueryError as error:
-        raise error.rejection(request.query) from error
+    return parse(request.query, request.zone)
 
 
 def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> Wanted:

@@ -6,36 +6,28 @@ does not exist have the same answer.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from services.search.text.query import Named, QueryError
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind
-from shared.contract.routes import Route
+from shared.contract.routes import SendRequest
 from shared.contract.session import GetAccount, GetChat, GetChats, GetProfileSummaries
 from shared.names import fold
 
-Q = TypeVar("Q")
-R = TypeVar("R")
 _SUMMARIES = 1_000
 _CHATS = 500
 _LISTED = 5
 """Numbers in an error."""
 
 
-class RequestPort(Protocol):
-    """The bus."""
-
-    async def request(self, route: Route[Q, R], request: Q, *, seconds: float = 8.0, retry: bool = False) -> R: ...
-
-
 class NameResolver:
     """Each method raises QueryError and RequestError."""
 
-    def __init__(self, requests: RequestPort, seconds: float) -> None:
-        self._requests = requests
+    def __init__(self, request: SendRequest, seconds: float) -> None:
+        self._request = request
         self._seconds = seconds
 
     async def chat(self, named: Named, actor: AccountId, chats: Sequence[ChatId]) -> ChatId:
@@ -47,7 +39,7 @@ class NameResolver:
         wanted, found = fold(named.name), list[ChatId]()
         for start in range(0, len(chats), _CHATS):
             request = GetChats(list(chats[start : start + _CHATS]), actor)
-            views = await self._requests.request(GetChats.route, request, seconds=self._seconds, retry=True)
+            views = await self._request(GetChats.route, request, seconds=self._seconds, retry=True)
             found += [one.id for one in views.chats if one.kind is ChatKind.GROUP and fold(one.name) == wanted]
         return _only(found, named, "in: you are in no group of this name", "in: several groups have this name")
 
@@ -62,24 +54,22 @@ class NameResolver:
 
     async def _known(self, wanted: str, actor: AccountId, chat: ChatId) -> list[AccountId]:
         own = GetAccount(actor, lists=True, actor=actor)
-        view = await self._requests.request(GetAccount.route, own, seconds=self._seconds, retry=True)
+        view = await self._request(GetAccount.route, own, seconds=self._seconds, retry=True)
         known = {*(view.friends or ())}
         if chat:
             members = GetChat(chat, actor)
-            known.update(
-                (await self._requests.request(GetChat.route, members, seconds=self._seconds, retry=True)).members
-            )
+            known.update((await self._request(GetChat.route, members, seconds=self._seconds, retry=True)).members)
         accounts, found = sorted(known), list[AccountId]()
         for start in range(0, len(accounts), _SUMMARIES):
             page = GetProfileSummaries(accounts[start : start + _SUMMARIES])
-            reply = await self._requests.request(GetProfileSummaries.route, page, seconds=self._seconds, retry=True)
+            reply = await self._request(GetProfileSummaries.route, page, seconds=self._seconds, retry=True)
             found += [account for account, one in reply.faces.items() if fold(one.nickname) == wanted]
         return found
 
     async def _look_up(self, name: str, actor: AccountId) -> list[AccountId]:
         request = LookUpAccounts(name, actor)
         try:
-            reply = await self._requests.request(LookUpAccounts.route, request, seconds=self._seconds)
+            reply = await self._request(LookUpAccounts.route, request, seconds=self._seconds)
         except RequestError as error:
             if error.failure.code is ErrorCode.INVALID:  # no username may be so
                 return []

@@ -110,7 +110,7 @@ class Peers:
         self.directory, metrics = IndexDirectory(self.path, _MEMORY), SearchMetrics(CollectorRegistry())
         self.follower = Follower(self, self.directory, metrics)
         self.chats = ChatLists(self.session.list_chats, self.session.membership)
-        names = NameResolver(self.session, 1.0)
+        names = NameResolver(self.session.request, 1.0)
         self.searching = TextSearch(
             self.directory, self.follower.indexed_to, self.chats, self.feed.visible, names, metrics
         )

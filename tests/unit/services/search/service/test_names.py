@@ -80,7 +80,7 @@ def named(query: str) -> Named:
     ],
 )
 async def test_a_sender_is_found(query: str, chat: int, account: int) -> None:
-    assert await NameResolver(Services(), 1.0).sender(named(query), ME, ChatId(chat)) == account
+    assert await NameResolver(Services().request, 1.0).sender(named(query), ME, ChatId(chat)) == account
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,20 @@ async def test_a_sender_is_found(query: str, chat: int, account: int) -> None:
 )
 async def test_a_sender_is_unknown_or_ambiguous(query: str, chat: int, error: str) -> None:
     with pytest.raises(QueryError) as caught:
-        await NameResolver(Services(), 1.0).sender(named(query), ME, ChatId(chat))
+        await NameResolver(Services().request, 1.0).sender(named(query), ME, ChatId(chat))
     assert caught.value.rejection(query).failure.text == f"{error} (character 6, {query[5:]})"
 
 
 async def test_friends_are_not_looked_up_among_all() -> None:
     """Their names would tell auth whom the actor searches, and count for its limit."""
     services = Services()
-    await NameResolver(services, 1.0).sender(named("from:ann"), ME, ChatId(0))
+    await NameResolver(services.request, 1.0).sender(named("from:ann"), ME, ChatId(0))
     assert services.looked_up == []
 
 
 @pytest.mark.parametrize(("query", "chat"), [("in:10", 10), ('in:"BOOK club"', 10), ("in:#last", 700)])
 async def test_a_chat_is_found_among_the_own_ones(query: str, chat: int) -> None:
-    assert await NameResolver(Services(), 1.0).chat(named(query), ME, [*map(ChatId, GROUPS)]) == chat
+    assert await NameResolver(Services().request, 1.0).chat(named(query), ME, [*map(ChatId, GROUPS)]) == chat
 
 
 @pytest.mark.parametrize(
@@ -119,5 +119,5 @@ async def test_a_chat_is_found_among_the_own_ones(query: str, chat: int) -> None
 )
 async def test_a_chat_is_unknown_or_ambiguous(query: str, error: str) -> None:
     with pytest.raises(QueryError) as caught:
-        await NameResolver(Services(), 1.0).chat(named(query), ME, [*map(ChatId, GROUPS)])
+        await NameResolver(Services().request, 1.0).chat(named(query), ME, [*map(ChatId, GROUPS)])
     assert caught.value.text == error
