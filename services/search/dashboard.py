@@ -40,7 +40,7 @@ DASHBOARD = Dashboard(
             "Trouble",
             (
                 rate("Index not written", "dragoman_search_index_failures", bad=True),
-                rate("Index begun anew", "dragoman_search_rebuilds", bad=True),
+                rate("Index rebuilt", "dragoman_search_rebuilds", bad=True),
             ),
         ),
         REQUESTS,

@@ -26,7 +26,7 @@ class SearchMetrics:
         self.failures = Counter(
             "dragoman_search_index_failures", "Times that the index could not be written", registry=registry
         )
-        self.rebuilds = Counter("dragoman_search_rebuilds", "Times that the index was begun anew", registry=registry)
+        self.rebuilds = Counter("dragoman_search_rebuilds", "Times that the index was rebuilt", registry=registry)
         self.stale = Counter(
             "dragoman_search_stale_hits", "Found messages that had changed meanwhile", registry=registry
         )

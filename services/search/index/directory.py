@@ -38,7 +38,7 @@ class IndexDirectory:
         except (ValueError, OSError) as error:
             if not self.has_room():
                 raise
-            _log.warning("the index cannot be opened, and is begun anew", error=str(error))
+            _log.warning("the index cannot be opened, and is rebuilt", error=str(error))
             shutil.rmtree(path, ignore_errors=True)
             index = MessageIndex(path, self._memory)
         self.written = index
@@ -76,7 +76,7 @@ class IndexDirectory:
         finally:
             probe.unlink(missing_ok=True)
 
-    def begin_anew(self) -> None:
+    def clear(self) -> None:
         """Delete the index that is written. `open` makes another."""
         if self.written is not None:
             shutil.rmtree(self.written.path, ignore_errors=True)

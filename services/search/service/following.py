@@ -51,7 +51,7 @@ _GRACE_SECONDS = 0.002
 _LONGEST_REST_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
-"""In a row, after which the index is begun anew."""
+"""In a row, after which the index is rebuilt."""
 _DAY_MS = 86_400_000
 _NEVER = 2**63
 
@@ -145,7 +145,7 @@ class Follower:
                 _log.warning("the index is not written now", error=str(error))
                 self._metrics.failures.inc()
             except _OtherDatabase:
-                await self._begin_anew("it is not of this database")
+                await self._rebuild("it is not of this database")
             self.doubt(min(self._clock() - _LAG_MS, self._following_since or _NEVER))
             self._following_since = None
             self._show()
@@ -154,7 +154,7 @@ class Follower:
     async def catch_up(self) -> None:
         """Bring the index up to date. Raises RequestError, IndexFailed."""
         if self._index is not None and not await self._in_thread(lambda index: index.exists, self._index):
-            await self._begin_anew("it was deleted")
+            await self._rebuild("it was deleted")
         if self._index is None or self._doubt_since is not None or time.monotonic() > self._compared + _COMPARE_SECONDS:
             await self._compare()
         while self._moved:
@@ -259,15 +259,15 @@ class Follower:
         if not await asyncio.get_running_loop().run_in_executor(self._thread, self._directory.has_room):
             return 0
         if failures >= _FAILURES:
-            await self._begin_anew("it cannot be written")
+            await self._rebuild("it cannot be written")
         return failures
 
-    async def _begin_anew(self, reason: str) -> None:
-        _log.warning("the index is begun anew", reason=reason)
+    async def _rebuild(self, reason: str) -> None:
+        _log.warning("the index is rebuilt", reason=reason)
         self._metrics.rebuilds.inc()
         self._index = None
         self._doubt_since = 0
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._directory.begin_anew)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._directory.clear)
 
     async def _in_thread(self, work: Callable[[MessageIndex], T], index: MessageIndex | None = None) -> T:
         """Raises IndexFailed."""

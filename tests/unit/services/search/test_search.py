@@ -226,7 +226,7 @@ async def test_an_index_that_is_gone_is_made_again(peers: Peers, database: Datab
         try:
             await peers.follower.catch_up()
         except following._OtherDatabase:
-            await peers.follower._begin_anew("test")
+            await peers.follower._rebuild("test")
         else:
             break
     assert await peers.found("one") == [(ROOM, 1)]
