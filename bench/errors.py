@@ -1,4 +1,4 @@
-"""Errors that end a run with one sentence for the user."""
+"""Errors that end a benchmark with one sentence for the user."""
 
 
 class BenchError(Exception):

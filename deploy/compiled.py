@@ -17,18 +17,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.environment import ROOT, VENV
+from deploy.environment import ROOT, VENV, start_module
 
 CACHE = VENV / "compiled"
 LOG = CACHE / "build.log"
 
+_CLIENTS = "clients"
+"""Folders that are served and never imported: a system with compiled modules serves the checkout's files."""
 _PROJECT = ("pyproject.toml", "README.md", "LICENSE")
 _BUILDS_TO_KEEP = 3
-"""A system that still runs may use an earlier build."""
+"""Earlier builds are kept because a running system may use one."""
 
 
 def find() -> Path | None:
-    """The packages compiled from the present sources; None if they are not there."""
+    """The packages compiled from the current sources; None if they do not exist."""
     packages = CACHE / fingerprint(ROOT)
     return packages if packages.is_dir() else None
 
@@ -52,13 +54,16 @@ def copy_sources(directory: Path) -> Path:
 
 
 def build_wheel(source: Path, wheels: Path, *, is_compiled: bool) -> Path:
-    """The wheel, the only one in its directory. Raises CalledProcessError with the builder's output."""
+    """Builds the wheel of the sources; it is the only one in the directory `wheels`. Raises CalledProcessError with the
+    builder's output."""
     command = [
         sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation",
         "--wheel-dir", str(wheels), str(source),
     ]  # fmt: skip
     subprocess.run(
-        command, env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_MYPYC": "true" if is_compiled else "false"},
+        command,
+        # With warnings on, gcc takes minutes to compute column numbers in mypyc's long lines.
+        env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_MYPYC": "true" if is_compiled else "false", "CFLAGS": "-w"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     (wheel,) = wheels.glob("*.whl")
@@ -66,14 +71,15 @@ def build_wheel(source: Path, wheels: Path, *, is_compiled: bool) -> Path:
 
 
 def build_packages(source: Path) -> Path:
-    """The directory of the compiled packages, beside the sources. Raises CalledProcessError."""
+    """Builds the compiled packages, in a directory beside the sources. Returns the directory. Raises
+    CalledProcessError."""
     packages = source.parent / "packages"
     zipfile.ZipFile(build_wheel(source, source.parent / "wheels", is_compiled=True)).extractall(packages)
     return packages
 
 
 def build() -> None:
-    """Build the present sources into the cache, unless another process does. Remove the oldest builds."""
+    """Build the present sources into the cache, unless another process is doing so. Remove the oldest builds."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="build-", dir=CACHE) as directory:
         try:
@@ -82,14 +88,17 @@ def build() -> None:
             return
         source = copy_sources(Path(directory))
         name = fingerprint(source)
-        build_packages(source).rename(CACHE / name)
+        packages = build_packages(source)
+        shutil.rmtree(packages / _CLIENTS, ignore_errors=True)
+        (packages / _CLIENTS).symlink_to(ROOT / _CLIENTS)
+        packages.rename(CACHE / name)
     builds = [path for path in CACHE.iterdir() if path.is_dir()]
     for old in sorted(builds, key=lambda path: path.stat().st_mtime)[:-_BUILDS_TO_KEEP]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def fingerprint(root: Path) -> str:
-    """Of the sources in a directory, and of the version of Python that runs this."""
+    """A digest of the sources in a directory and of this Python's version."""
     digest = hashlib.sha256(sys.implementation.cache_tag.encode())
     for path in (root / "pyproject.toml", *_sources(root)):
         digest.update(f"\0{path.relative_to(root)}\0".encode())
@@ -98,17 +107,13 @@ def fingerprint(root: Path) -> str:
 
 
 def start_build(python: str) -> None:
-    """Start a build that goes on in the background, with the least share of the processor."""
+    """Start a build in the background, at the lowest CPU priority."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with LOG.open("w") as log:
-        subprocess.Popen(
-            [python, "-m", "deploy.compiled"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+    start_module("deploy.compiled", python, LOG)
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    for name in _package_names():
+    for name in sorted({*_package_names()} - {_CLIENTS}):
         yield from sorted(path for path in (root / name).rglob("*.*") if path.suffix != ".pyc" and path.is_file())
 
 
@@ -120,7 +125,8 @@ def _package_names() -> list[str]:
 
 def _use_little_of_the_processor() -> None:
     os.nice(19)
-    with suppress(OSError):  # Linux divides the processor among sessions first
+    # Linux divides the CPU among sessions before processes, so this session's share must be low, too
+    with suppress(OSError):
         Path("/proc/self/autogroup").write_text("19")
 
 

@@ -1,7 +1,7 @@
-"""The environment of a checkout: where it is, whether it is current, making it. Only the standard library.
+"""The environment of a checkout: finds it, checks whether it is current, makes it. Only the standard library.
 
-It is `.venv` in the checkout, unless that one belongs to another user and cannot be used as it is: then it is in the
-user's own cache.
+The environment is `.venv` in the checkout, unless `.venv` belongs to another user and cannot be used as it is: then the
+environment is in the user's own cache.
 """
 
 import hashlib
@@ -16,11 +16,13 @@ import time
 import venv
 from pathlib import Path
 
-from deploy.pip_wheel import Trouble, unpack_pip
-
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 _PROGRESS_SECONDS = 10.0
+
+
+class Trouble(Exception):
+    """An error that is shown to the user as one sentence."""
 
 
 def _tool(directory: Path, name: str) -> Path:
@@ -32,12 +34,12 @@ def _stamp(directory: Path) -> Path:
 
 
 def _unfinished(directory: Path) -> Path:
-    """There while packages are installed, with the stamp that the environment is to have."""
+    """A file that exists while packages are installed, with the environment's new stamp."""
     return directory / "unfinished"
 
 
 def inputs(interpreter: str) -> str:
-    """What an environment depends on: the lock, the project's metadata, its interpreter, the place."""
+    """The inputs on which an environment depends: the lock, the project's metadata, its interpreter, the place."""
     parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes().split(b"[tool.")[0]]
     parts += [part.encode() for part in (os.path.realpath(interpreter), platform.machine(), str(ROOT))]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -54,7 +56,7 @@ def is_usable(directory: Path) -> bool:
 
 
 def place() -> Path:
-    """Where this user's environment is, or is to be made."""
+    """The directory of this user's environment, which possibly does not exist yet."""
     shared = ROOT / ".venv"
     if is_usable(shared) or _may_make(shared):
         return shared
@@ -89,7 +91,7 @@ def is_current() -> bool:
 
 
 def make() -> None:
-    """Raises Trouble. Goes on with an environment whose making was interrupted."""
+    """Raises Trouble. Continues an environment whose making was interrupted."""
     try:
         _make()
     except OSError as error:
@@ -98,17 +100,16 @@ def make() -> None:
 
 def _make() -> None:
     if _is_resumable():
-        show(f"going on with {VENV}, which is unfinished")
+        show(f"continuing to build the unfinished {VENV}")
         _remove_half_installed()
     else:
+        if not _has_ensurepip():
+            raise Trouble("this Python has no ensurepip: install it (Debian, Ubuntu: apt install python3-venv)")
         show(f"making {VENV} with Python {platform.python_version()}")
         if VENV.exists():
             shutil.rmtree(VENV)
         VENV.parent.mkdir(parents=True, exist_ok=True)
-        with_pip = _has_ensurepip()
-        venv.EnvBuilder(with_pip=with_pip, symlinks=True).create(VENV)
-        if not with_pip:
-            unpack_pip(_packages())
+        venv.EnvBuilder(with_pip=True, symlinks=True).create(VENV)
         _unfinished(VENV).write_text(wanted_stamp())
     names = re.findall(r"^[A-Za-z0-9]\S*==", LOCK.read_text(), re.MULTILINE)
     pip("installing the packages of requirements.lock", len(names), "--require-hashes", "--no-deps", "-r", str(LOCK))
@@ -125,7 +126,8 @@ def _is_resumable() -> bool:
 
 
 def _remove_half_installed() -> None:
-    """pip writes INSTALLER last, but for lists. Without it a package is incomplete, and pip takes it for installed."""
+    """Removes packages without INSTALLER, which pip writes almost last: such packages are incomplete, but pip takes
+    them for installed."""
     for metadata in _packages().glob("*.dist-info"):
         if not (metadata / "INSTALLER").exists() and not metadata.name.startswith("pip-"):
             shutil.rmtree(metadata)
@@ -136,7 +138,7 @@ def _packages() -> Path:
 
 
 def _has_ensurepip() -> bool:
-    """Debian keeps it in a package of its own."""
+    """Whether Python has ensurepip, which is a separate package on Debian."""
     try:
         import ensurepip
     except ImportError:
@@ -170,12 +172,24 @@ def pip(what: str, total: int, *arguments: str) -> None:
     progress.end()
 
 
+def start_module(module: str, python: str, log: Path) -> None:
+    """Start a module of this checkout in the background. Its process outlives this one, and writes to the file
+    `log`."""
+    with log.open("w") as output:
+        subprocess.Popen(
+            [python, "-m", module], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+
+
 def show(text: str) -> None:
-    print(f"dev: {text}\n", end="", flush=True)  # in one piece: the checks of `lint` run at the same time
+    # one call writes the whole line, because several checks of `lint` print at the same time
+    print(f"dev: {text}\n", end="", flush=True)
 
 
 class InstallProgress:
-    """One line that counts on a terminal; elsewhere a line at the beginning, every ten seconds, and at the end."""
+    """Shows the progress of an installation: on a terminal in one line that counts, elsewhere in a line at the
+    beginning, every ten seconds, and at the end."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what

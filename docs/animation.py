@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def animate(pictures: list[Path], file: Path) -> None:
-    """WebP without loss: of each picture only the changed part is stored."""
+    """A lossless WebP animation, which stores only the changed part of each picture."""
     first, *others = [Image.open(picture).convert("RGB") for picture in pictures]
     times = [int(picture.stem.split("-")[1]) for picture in pictures]
     first.save(file, save_all=True, append_images=others, duration=times, loop=0, lossless=True, method=4)

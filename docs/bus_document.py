@@ -31,8 +31,8 @@ def bus_document() -> str:
 
 
 def async_api() -> Schema:
-    """Of all services. `x-users` of a route or topic: the users of NATS that send on it, and those that receive.
-    A reply comes on a subject that the request names."""
+    """Of all services. `x-users` of a route or topic: the users of NATS that send on the subject, and the users that
+    receive. A reply comes on a subject that the request names."""
     types = [*(route.request for route in ROUTES), *(route.reply for route in ROUTES), Failure]
     types += [topic.event for topic in TOPICS]
     _, schemas = msgspec.json.schema_components(types, ref_template=_PAYLOADS)
@@ -59,7 +59,7 @@ def _name(route: Route) -> str:  # type: ignore[type-arg]
 
 
 def _payload(shape: Any) -> Schema:
-    """Of a struct, or of a union of them."""
+    """The schema of a struct, or of a union of structs."""
     (schema,), _ = msgspec.json.schema_components([shape], ref_template=_PAYLOADS)
     payload: Schema = without_discriminators(schema)
     return payload

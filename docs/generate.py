@@ -4,43 +4,61 @@ The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `frames: SECTION`: the section's shown vectors of the page's dialect
 - `table: NAME`: a table of docs/interop.py
 - `operations: native`: the table of the operations of that dialect
-- `lacking: DIALECT`: what that dialect has no frames for, from docs/interop.py
-- `source: PATH`: that file
-- `capacity: NAME`: a table of docs/capacity.py
+- `lacking: DIALECT`: the events and requests that the dialect has no frames for, from docs/interop.py - `source: PATH`:
+  that file
 - `languages: NAME`: a table of docs/languages.py
+- `reference: NAME`: commands, exit codes, metrics, alerts or rooms
 Run it from the root: `python -m docs.generate`.
 """
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from docs.bus_document import bus_document
-from docs.capacity import CAPACITY
+from docs.commands import commands, exit_codes
+from docs.diagrams import diagrams
 from docs.interop import TABLES, lacking
 from docs.languages import languages
+from docs.metrics import alerts, metrics
 from docs.native import operations
 from docs.native_documents import documents
+from docs.rooms import rooms
 from services.edge.dialects.registry import DIALECTS
 from tests import vectors
 
 ROOT = Path(__file__).parents[1]
 PROTOCOLS = ROOT / "docs" / "protocols"
-PAGES: Mapping[Path, str] = {
-    **{PROTOCOLS / f"{entry.name}.md": entry.name for entry in DIALECTS},
-    PROTOCOLS / "README.md": "",
-    ROOT / "docs" / "adding-a-dialect.md": "sample-irc",
-    ROOT / "docs" / "capacity.md": "",
-    ROOT / "docs" / "search-languages.md": "",
-}
-"""Each page with the dialect of its frames."""
-
 _PLACE = re.compile(
-    r"(<!-- (?P<kind>frames|table|lacking|source|capacity|operations|languages): (?P<name>.+?) -->\n).*?(<!-- end -->)",
+    r"(<!-- (?P<kind>frames|table|lacking|source|operations|languages|reference): (?P<name>.+?) -->\n)"
+    r".*?(<!-- end -->)",
     re.DOTALL,
 )
+
+
+def _dialect(page: Path) -> str:
+    """The dialect of the frames on a page; empty if it has none."""
+    folder = page.relative_to(ROOT / "docs").parts[:-1]
+    if folder in (("build",), ("protocols", "native")):
+        return "native"
+    if page.name == "dialect-tutorial.md":
+        return "sample-irc"
+    return page.stem if folder == ("protocols",) and page.name != "README.md" else ""
+
+
+PAGES: Mapping[Path, str] = {
+    page: _dialect(page)
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    if _PLACE.search(page.read_text(encoding="utf-8"))
+}
+"""Each page that has places to fill, with the dialect of its frames."""
+
+_REFERENCE = {
+    "commands": commands, "exit codes": exit_codes, "metrics": metrics, "alerts": alerts, "rooms": rooms,
+}  # fmt: skip
 _WIDTH = 110
 _LANGUAGES = {".py": "python", ".json": "json"}
 
@@ -62,10 +80,10 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
             return "\n" + TABLES[name](DIALECTS)
         case "operations":
             return "\n" + operations()
-        case "capacity":
-            return "\n" + CAPACITY[name]()
+        case "reference":
+            return "\n" + _REFERENCE[name]()
         case "languages":
-            return "\n" + languages(name)
+            return "\n" + languages()
         case "lacking":
             return "\n" + lacking(next(entry for entry in DIALECTS if entry.name == name))
         case _:
@@ -74,7 +92,7 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
 
 
 def block(vector: dict[str, Any]) -> str:
-    """One vector as a caption and its frames: from the client (→), from the server (←)."""
+    """A vector as a caption and frames: from the client (→), from the server (←)."""
     name, lines = vector["name"], "\n".join(shown_lines(vector))
     return f"\n{name[0].upper()}{name[1:]}:\n\n```text\n{lines}\n```\n"
 
@@ -101,16 +119,32 @@ def shown_lines(vector: dict[str, Any]) -> Iterator[str]:
 def reply_lines(request: dict[str, Any], nothing: str = "(nothing yet)") -> Iterator[str]:
     """The frames of each reply to a request."""
     for number, reply in enumerate(request.get("replies", [])):
+        if number and (error := native_error(reply["out"])):
+            yield f"or, {error}"
+            continue
         if number:
             yield f"or, {reason(reply)}"
-        for frame in reply["out"]:
-            yield arrow("←", frame)
-        if not reply["out"]:
+        yield from (arrow("←", frame) for frame in reply["out"])
+        for action in reply.get("then", []):
+            yield from reply_lines(action.get("request", {}))
+            if "disconnect" in action:
+                yield f"(the connection closes with {action['disconnect'][0]})"
+        if not (reply["out"] or reply.get("then")):
             yield nothing
 
 
+def native_error(frames: list[Any]) -> str:
+    """The error of native in one line, because all errors of native have one shape. Empty for any other reply."""
+    match frames:
+        case [{"re": _, "error": {"code": code, "text": text, **more}}]:
+            members = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in more.items())
+            return f"{code}: {text}" + (f" ({members})" if members else "")
+        case _:
+            return ""
+
+
 def reason(reply: dict[str, Any]) -> str:
-    """The condition of a reply other than the first."""
+    """The words before an alternative reply that say when it is sent: its error, or its type."""
     if "failure" in reply:
         return f"{reply['failure']['code'].replace('_', ' ')}:"
     ((kind, _),) = reply["answer"].items()
@@ -124,10 +158,23 @@ def arrow(direction: str, frame: Any) -> str:
         return f"{direction} (binary) {frame['binary']}"
     if "announcement" in frame:
         return f"{arrow(direction, frame['announcement'])}\n{direction} (binary frames: {frame['packages']})"
-    line = json.dumps(frame, ensure_ascii=False)
-    if len(line) > _WIDTH:
-        line = json.dumps(frame, ensure_ascii=False, indent=2).replace("\n", "\n  ")
-    return f"{direction} {line}"
+    return f"{direction} {laid_out(frame)}"
+
+
+def laid_out(value: Any, indent: int = 2) -> str:
+    """JSON on one line, or each member of the JSON on lines of its own."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(line) + indent <= _WIDTH or not isinstance(value, dict | list):
+        return line
+    margin = " " * (indent + 2)
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(name)}: {laid_out(one, indent + 2)}" for name, one in value.items()]
+        return "{\n" + ",\n".join(f"{margin}{part}" for part in parts) + f"\n{' ' * indent}}}"
+    parts = [laid_out(one, indent + 2) for one in value]
+    if any(isinstance(one, dict | list) for one in value):
+        return "[\n" + ",\n".join(f"{margin}{part}" for part in parts) + f"\n{' ' * indent}]"
+    filled_lines = textwrap.fill(", ".join(parts), _WIDTH, initial_indent=margin, subsequent_indent=margin)
+    return f"[\n{filled_lines}\n{' ' * indent}]"
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -138,9 +185,10 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Every page, and what the native dialect and the bus have for programs."""
+    """Every page, and the documents of the native dialect and the bus for programs."""
     yield from pages()
     yield ROOT / "docs" / "bus.asyncapi.json", bus_document()
+    yield from diagrams()
     for path, text in documents().items():
         yield ROOT / path, text
 

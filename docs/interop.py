@@ -1,6 +1,6 @@
-"""Tables for the pages: what a client of each dialect sees of messages and events, and what it can request.
+"""Tables for the pages: how a client of each dialect sees messages and events, and which requests it has.
 
-Requests are those that the vectors have a frame for. The other cells are computed by the dialects themselves.
+A dialect has a request if its vectors have a frame for it. The other cells are computed by the dialects themselves.
 """
 
 import dataclasses
@@ -11,64 +11,39 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from docs.events import CHAT, EVENTS, ME, OTHER, EventRow
 from docs.phrases import PHRASES
 from services.edge.canonical.commands import (
     Command,
     FetchUnread,
-    GetServerStatus,
     PostMessage,
     ReadHistory,
     ResumeChats,
 )
-from services.edge.canonical.events import (
-    ChatJoined,
-    ChatLeft,
-    Departure,
-    Event,
-    MaintenanceChanged,
-    MessageChanged,
-    RoleChanged,
-    VerificationEnded,
-)
+from services.edge.canonical.events import Event, MessageChanged
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
-from services.edge.canonical.replies import DisplayChange, DisplayMessage, MessageAccepted
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from services.edge.dialects.text_fallback import render_segment
-from shared.contract.contacts import ListRequests
-from shared.contract.edge import (
-    ChatRenamed,
-    FriendshipAnswered,
-    FriendshipRequested,
-    MembershipAnswered,
-    MembershipApplied,
-    ProfileChanged,
-)
-from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId, MessageId, NodeId
-from shared.contract.members import ListMembers
-from shared.contract.message import ChangeKind, GetHistory, MessageChange
+from shared.contract.ids import AccountId, MessageId
+from shared.contract.message import GetHistory
 from shared.contract.model import (
     Emoji,
     File,
     Image,
-    JoinPolicy,
     Media,
     Mention,
-    Profile,
     Quote,
     Recalled,
     RichSegment,
-    Role,
     Text,
 )
-from shared.contract.session import GetAccount, GetChat, ListChatViews
 from tests import vectors
 from tests.unit.services.edge.dialects.driving import BASE_URL, LONG_AFTER, cases, connect, frames, log_in
 from tests.vectors import VectorMessage, Vectors, wire
 
-ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 NOTHING = "–"
 AS_TEXT = "as text"
 
@@ -83,46 +58,6 @@ SEGMENTS: Mapping[str, RichSegment] = {
 QUOTE = Quote("Ann", "see you")
 
 
-class EventRow(NamedTuple):
-    """`found_by`: requests that show the change where the event is not pushed; the first one that the dialect has is
-    shown."""
-
-    event: Event
-    found_by: tuple[type[Command], ...] = ()
-
-
-def _changed(kind: ChangeKind, segments: tuple[RichSegment, ...] = ()) -> MessageChanged:
-    return MessageChanged(DisplayChange(MessageChange(CHAT, 1, 1, kind, OTHER, 0), segments))
-
-
-_READING = (GetHistory, ReadHistory, FetchUnread)
-EVENTS: Mapping[str, EventRow] = {
-    "the account is in a new chat": EventRow(ChatJoined(CHAT), (ListChatViews, GetAccount)),
-    "the account has left a chat": EventRow(ChatLeft(CHAT, Departure.KICKED), (ListChatViews, GetAccount)),
-    "a member has a new role, or has left": EventRow(RoleChanged(CHAT, OTHER, Role.ADMIN, OTHER), (ListMembers,)),
-    "a message was edited": EventRow(_changed(ChangeKind.EDIT, (Text("words"),)), _READING),
-    "a message was recalled": EventRow(_changed(ChangeKind.RECALL), _READING),
-    "a reaction was added or removed": EventRow(_changed(ChangeKind.REACTION)),
-    "a message was pinned or unpinned": EventRow(_changed(ChangeKind.PIN)),
-    "a chat has a new name": EventRow(ChatRenamed(CHAT, "name", OTHER), (GetChat, ListChatViews)),
-    "a group has a new picture or topic, or other settings": EventRow(
-        ChatSettingsChanged(CHAT, OTHER, "", "", "words", JoinPolicy.OPEN, receipts=True)
-    ),
-    "a user applies to join": EventRow(MembershipApplied(OTHER, CHAT, "words"), (ListRequests,)),
-    "a user has joined": EventRow(MembershipAnswered(CHAT, "name", OTHER, True), (GetChat, ListChatViews)),
-    "an application is rejected": EventRow(MembershipAnswered(CHAT, "name", ME, False)),
-    "a friend request arrives": EventRow(FriendshipRequested(OTHER, ME, "words"), (ListRequests,)),
-    "a friend request is accepted": EventRow(FriendshipAnswered(ME, OTHER, True), (GetAccount,)),
-    "a friend request is rejected": EventRow(FriendshipAnswered(ME, OTHER, False)),
-    "a user has a new name": EventRow(ProfileChanged(Profile(id=OTHER, uuid="u", nickname="name")), (GetAccount,)),
-    "a member writes a message": EventRow(Typing(CHAT, OTHER, 6000)),
-    "a watched user has another state": EventRow(PresenceChanged(OTHER, "away")),
-    "the account has read a chat on another connection": EventRow(ChatRead(CHAT, 2, 1)),
-    "the account has muted a chat on another connection": EventRow(ChatMuted(CHAT, ME, 0, True, (NodeId("a"), 1))),
-    "other members have read a chat": EventRow(ReceiptsShown(CHAT, ((OTHER, 2),))),
-    "maintenance begins or ends": EventRow(MaintenanceChanged(True), (GetServerStatus,)),
-    "the mailed link was opened": EventRow(VerificationEnded("passed")),
-}
 _FILLED_IN_LATER = frozenset({"actor", "all", "base_url", "caller_sid", "origin", "read_to", "ticket"})
 """Optional fields of commands that the edge or an operator sets, never a dialect."""
 
@@ -212,17 +147,25 @@ def display(segment: RichSegment, to: AccountId | None, reply_to: int = 0) -> Di
 
 
 def pushed(of: Column, row: EventRow) -> str:
-    """The frames of an event; also those of the replies to requests that the dialect makes for it."""
+    """The frames of an event, and the frames of the replies to requests that the dialect makes for the event."""
     pushes = of.connection().encode_event(row.event, LONG_AFTER)
     own = [
         wire(frame)
         for case in cases(of.entry)
-        if case.is_own and type(row.event).__name__ in (case.vector.event or {})
+        if case.is_own and case.vector.event and _is_like(row.event, case.vector.event)
         for reply in case.expected.replies
         if reply.answer
         for frame in reply.out
     ]
     return of.heads((*frames(pushes), *own))
+
+
+def _is_like(event: Event, written: dict[str, Any]) -> bool:
+    """Whether the event of a vector is of the same kind; changes of messages have kinds of their own."""
+    other = vectors.canonical(written, vectors.EVENTS)
+    if isinstance(event, MessageChanged) and isinstance(other, MessageChanged):
+        return event.shown.change.kind is other.shown.change.kind
+    return type(event) is type(other)
 
 
 def event_cell(of: Column, row: EventRow) -> str:
@@ -240,13 +183,13 @@ def live(of: Column) -> str:
 def missed(of: Column) -> str:
     return (
         "pushed after the login"
-        if of.connection().pushes_backlog
+        if of.connection().pushes_missed
         else of.by_request([FetchUnread, ResumeChats, *_HISTORY])
     )
 
 
 def acknowledged(of: Column) -> str:
-    """How the sender's own message comes back."""
+    """The form in which the sender's own message comes back."""
     case = next(case for case in cases(of.entry) if "PostMessage" in case.expected.command)
     dialect, request = case.make()
     assert isinstance(request.command, PostMessage)
@@ -284,8 +227,13 @@ def table(corner: str, rows: Iterable[tuple[str, ...]], columns: Iterable[str]) 
     return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
 
 
+def page_of(dialect: str) -> str:
+    """The first page of a dialect, below docs/protocols."""
+    return "native/overview.md" if dialect == "native" else f"{dialect}.md"
+
+
 def names(dialects: Dialects) -> str:
-    rows = [(f"[{one.name}]({one.name}.md)", f"`{one.path}`", f"`{one.subprotocol}`") for one in dialects]
+    rows = [(f"[{one.name}]({page_of(one.name)})", f"`{one.path}`", f"`{one.subprotocol}`") for one in dialects]
     return table("dialect", rows, ("address", "subprotocol"))
 
 
@@ -294,7 +242,9 @@ def of_messages(dialects: Dialects) -> str:
     rows = [(name, *(messages(of, segment) for of in columns)) for name, segment in SEGMENTS.items()]
     rows.append(("a reply to another message", *map(reply, columns)))
     rows.append(("the sender's acknowledgement is", *map(acknowledged, columns)))
-    rows.append(("one that may not be sent (blocked, silenced, no member) is rejected by", *map(rejected, columns)))
+    rows.append(
+        ("a message that may not be sent (blocked, silenced, no member) is rejected by", *map(rejected, columns))
+    )
     rows.append(("while the user is online, they are", *map(live, columns)))
     rows.append(("missed ones are", *map(missed, columns)))
     return table("messages", rows, _names(dialects))
@@ -303,16 +253,35 @@ def of_messages(dialects: Dialects) -> str:
 def of_events(dialects: Dialects) -> str:
     columns = [column(entry) for entry in dialects]
     rows = [(name, *(event_cell(of, one) for of in columns)) for name, one in EVENTS.items()]
-    return table("event", rows, _names(dialects))
+    shared = [row for row in rows if len(row) - row.count(NOTHING) > 2]
+    single = [
+        f"{name} ({entry.name}: {cell})"
+        for name, *cells in rows
+        if len(cells) - cells.count(NOTHING) == 1
+        for entry, cell in zip(dialects, cells, strict=True)
+        if cell != NOTHING
+    ]
+    return table("event", shared, _names(dialects)) + f"\nOnly one protocol shows: {'; '.join(single)}.\n"
 
 
 def of_commands(dialects: Dialects) -> str:
+    """The table of the commands that several dialects have."""
     frames_of = [column(entry).frames_of for entry in dialects]
     rows = [
         (phrase(name), *(", ".join(heads.get(name, [NOTHING])) for heads in frames_of))
         for name in all_commands(dialects)
+        if sum(name in heads for heads in frames_of) != 1
     ]
     return table("request", rows, _names(dialects))
+
+
+def own_commands(dialects: Dialects) -> str:
+    """The table of the commands that only one dialect has."""
+    frames_of = {entry.name: column(entry).frames_of for entry in dialects}
+    single = [name for name in all_commands(dialects) if sum(name in heads for heads in frames_of.values()) == 1]
+    rows = [(one, "; ".join(phrase(name) for name in single if name in heads) or NOTHING)
+            for one, heads in frames_of.items()]  # fmt: skip
+    return table("dialect", rows, ["requests that no other protocol has"])
 
 
 def _names(dialects: Dialects) -> list[str]:
@@ -320,26 +289,30 @@ def _names(dialects: Dialects) -> list[str]:
 
 
 def lacking(entry: Entry) -> str:
-    """The events for which this dialect has no frame, and what its clients see instead."""
+    """The events for which this dialect has no frame, and the texts that its clients see instead."""
     of = column(entry)
     rows = [
         (name, shown.replace(AS_TEXT, f"{AS_TEXT}: `{as_text(segment)}`"))
         for name, segment in SEGMENTS.items()
         if AS_TEXT in (shown := messages(of, segment))
     ]
+    never: list[str] = []
     for name, row in EVENTS.items():
         if pushed(of, row) == NOTHING:
             instead = of.by_request(row.found_by)
-            rows.append((name, "not pushed" if instead == NOTHING else f"not pushed; {instead}"))
-    never = ", ".join(phrase(name) for name in all_commands() if name not in of.frames_of)
-    return table("what", rows, ["how it is seen here"]) + f"\nPossible only in other dialects: {never}.\n"
+            rows += [] if instead == NOTHING else [(name, f"not pushed; {instead}")]
+            never += [name] if instead == NOTHING else []
+    return (
+        table("what", rows, ["how it appears in this protocol"])
+        + f"\nNot shown: {'; '.join(never) or 'nothing else'}.\n"
+    )
 
 
-# The canonical model, for authors of dialects
+# The functions below describe the canonical model for authors of dialects.
 
 
 def model_commands(dialects: Dialects) -> str:
-    """Each command with its fields and the replies that the vectors of all dialects have for it."""
+    """Each command with the command's fields and the replies in the vectors of all dialects."""
     replies: dict[str, dict[str, None]] = {}
     for case in (case for entry in dialects for case in cases(entry)):
         known = replies.setdefault(next(iter(case.expected.command)), {})
@@ -375,6 +348,7 @@ TABLES: Mapping[str, Callable[[Dialects], str]] = {
     "messages": of_messages,
     "events": of_events,
     "commands": of_commands,
+    "own commands": own_commands,
     "model commands": model_commands,
     "model events": model_events,
 }

@@ -1,5 +1,5 @@
 """The documents of the native dialect for programs, made from its table of operations: JSON Schema, AsyncAPI 3,
-OpenAPI 3.1, its page, and types for TypeScript."""
+OpenAPI 3.1, its page, and types for TypeScript and Python."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from docs.native_page import page
+from docs.native_types import python
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import OPERATIONS, VERSION
@@ -32,6 +33,7 @@ def documents() -> Mapping[str, str]:
         "clients/javascript/openapi.json": _text(http),
         "clients/javascript/index.html": page(http),
         "clients/javascript/native.d.ts": typescript(),
+        "dragoman_client/native.py": python(),
     }
 
 
@@ -89,7 +91,7 @@ def definitions(template: str) -> Schema:
 
 
 def async_api() -> Schema:
-    """The edge's side: it receives commands, replies to them, and sends events."""
+    """The edge's side: the edge receives commands, replies to commands, and sends events."""
     names = [name for one in OPERATIONS for name in (command_name(one), reply_name(one))]
     names += ["ErrorReply", *(event.__name__ for event in EVENTS)]
     operations: Schema = {one.name: _received(one) for one in OPERATIONS}
@@ -118,7 +120,7 @@ def async_api() -> Schema:
 
 
 def without_discriminators(value: Any) -> Any:
-    """They are objects in OpenAPI alone; each segment names its kind by a constant, too."""
+    """Only OpenAPI has discriminator objects; each segment also names its kind by a constant."""
     if isinstance(value, dict):
         return {key: without_discriminators(inner) for key, inner in value.items() if key != "discriminator"}
     return [without_discriminators(inner) for inner in value] if isinstance(value, list) else value
@@ -144,12 +146,14 @@ def _message(name: str) -> Schema:
 
 
 def open_api() -> Schema:
-    """Each operation as an HTTP request. `x-bot-scopes`: what the token of a bot needs; null: no bot may."""
+    """Each operation as an HTTP request. `x-bot-scopes`: the scopes that the token of a bot needs; null: bots may not
+    use the operation."""
     schemas = "#/components/schemas/{name}"
     posted = [one for one in OPERATIONS if one.name not in _OF_CONNECTIONS]
     parameters = {one.parameters for one in posted}
     types = sorted({*parameters, *(one.result for one in posted)}, key=lambda struct: struct.__name__)
     _, components = msgspec.json.schema_components([*types, *EVENTS, ErrorInfo], ref_template=schemas)
+    components["StreamStart"] = {"type": "object", "properties": {"have": {"type": "string", "examples": [""]}}}
     for struct in parameters:
         components[struct.__name__]["properties"].pop("id")
     events = {"description": "server-sent events", "content": {"text/event-stream": {"schema": _any_event(schemas)}}}
@@ -161,12 +165,79 @@ def open_api() -> Schema:
         "parameters": [_cursor("Last-Event-ID", "header"), _cursor("have", "query")],
     }
     paths: Schema = {f"/api/v1/{one.name}": {"post": _posted(one, schemas)} for one in posted}
-    paths["/api/v1/events"] = {"get": {**stream, "responses": {"200": events}}}
+    paths["/api/v1/events"] = {
+        "get": {**stream, "responses": {"200": events, **_ERRORS}},
+        "post": {
+            **stream,
+            "operationId": "events_after",
+            "parameters": [],
+            "requestBody": {"content": _json_content({"$ref": schemas.format(name="StreamStart")})},
+            "responses": {"200": events, **_ERRORS},
+        },
+    }
+    error = {"properties": {"error": {"$ref": schemas.format(name="ErrorInfo")}}, "required": ["error"]}
+    seconds = {"description": "seconds", "schema": {"type": "integer"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": _TITLE, "version": str(VERSION), "description": "The operations of native by HTTP."},
-        "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "servers": [{"url": "/", "description": "any edge that serves this document"}],
+        "paths": {**paths, **_media()},
+        "components": {
+            "schemas": components,
+            "responses": {
+                "Error": {"description": "an error", "content": _json_content(error)},
+                "Later": {
+                    "description": "an error; the same may succeed later",
+                    "headers": {"Retry-After": seconds},
+                    "content": _json_content(error),
+                },
+            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+_ERRORS: Schema = {
+    "default": {"$ref": "#/components/responses/Error"},
+    **{status: {"$ref": "#/components/responses/Later"} for status in ("429", "503")},
+}
+
+
+def _media() -> Schema:
+    """The paths of OpenAPI for files. The errors of uploads have a form of their own: see docs/build/uploads.md."""
+    text = {"type": "string"}
+    members: Schema = {name: text for name in ("id", "url", "name", "hash", "mime")}
+    stored: Schema = {"type": "object", "properties": {**members, "size": {"type": "integer"}}}
+    failed = {"type": "object", "properties": {"error": text, "text": text}}
+    name = {"name": "name", "in": "query", "description": "of the file", "schema": text}
+    nonce = {"name": "nonce", "in": "query", "description": "a repetition stores nothing again", "schema": text}
+    number = {"name": "id", "in": "path", "description": "of the file", "required": True, "schema": text}
+    file = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    return {
+        "/media": {
+            "post": {
+                "operationId": "upload",
+                "summary": "store a file, which is the body",
+                "security": [{"token": []}],
+                "x-bot-scopes": [TokenScope.SEND],
+                "parameters": [name, nonce],
+                "requestBody": file,
+                "responses": {
+                    "201": {"description": "stored", "content": _json_content(stored)},
+                    "default": {"description": "an error", "content": _json_content(failed)},
+                },
+            }
+        },
+        "/media/{id}": {
+            "get": {
+                "operationId": "download",
+                "summary": "a stored file",
+                "security": [],
+                "x-bot-scopes": [],
+                "parameters": [number],
+                "responses": {"200": {"description": "the file", **file}, "404": {"description": "there is none"}},
+            }
+        },
     }
 
 
@@ -178,7 +249,6 @@ def _posted(one: AnyOperation, schemas: str) -> Schema:
     result: Schema = {"$ref": schemas.format(name=one.result.__name__)}
     if one.name == "sync":
         result = {"allOf": [result, {"properties": {"events": {"type": "array", "items": _any_event(schemas)}}}]}
-    error = {"properties": {"error": {"$ref": schemas.format(name="ErrorInfo")}}, "required": ["error"]}
     return {
         "operationId": one.name,
         "summary": one.text,
@@ -187,7 +257,7 @@ def _posted(one: AnyOperation, schemas: str) -> Schema:
         "requestBody": {"content": _json_content({"$ref": schemas.format(name=one.parameters.__name__)})},
         "responses": {
             "200": {"description": "done", "content": _json_content(result)},
-            "default": {"description": "an error", "content": _json_content(error)},
+            **_ERRORS,
         },
     }
 
@@ -243,6 +313,8 @@ def _simple(shape: Schema, depth: int) -> str:
 def _object(shape: Schema, depth: int) -> str:
     if not shape["properties"]:
         return "object"
+    if len(shape["properties"]) == 1 and "\n" not in (member := "".join(_members(shape, 0))):
+        return f"{{ {member[:-1]} }}"
     return "\n".join(["{", *_members(shape, depth + 1), f"{_INDENT * depth}}}"])
 
 

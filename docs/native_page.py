@@ -39,9 +39,8 @@ def page(document: Schema) -> str:
 
 def _bodies(operation: Schema) -> Iterator[Schema]:
     """The schemas of the request and of the reply."""
-    if "requestBody" in operation:
-        yield operation["requestBody"]["content"]["application/json"]["schema"]
-    yield from (media["schema"] for media in operation["responses"]["200"].get("content", {}).values())
+    for body in (operation.get("requestBody", {}), operation["responses"].get("200", {})):
+        yield from (media["schema"] for media in body.get("content", {}).values())
 
 
 def _added(operation: Schema) -> Iterator[Schema]:
@@ -67,25 +66,23 @@ def _operation(path: str, method: str, operation: Schema, shapes: Schema) -> str
         f'<h3 id="{operation["operationId"]}"><code>{method.upper()} {path}</code></h3>',
         f"<p>{_sentence(operation['summary'])} <small>It {token}.</small></p>",
     ]
-    if "requestBody" in operation:
-        request, reply = _bodies(operation)
+    bodies = [*_bodies(operation)]
+    if len(bodies) == 2 and "anyOf" not in bodies[1]:
+        request, reply = bodies
         parts += ["<h4>Request</h4>", _body(request, shapes, given=True), "<h4>Reply</h4>", _body(reply, shapes)]
     else:
         rows = (
             (f"<code>{one['name']}</code> ({one['in']})", one["description"], "optional", "")
             for one in operation["parameters"]
         )
-        (events,) = _bodies(operation)
-        parts += [
-            "<h4>Request</h4>",
-            _table(rows),
-            f"<h4>Reply</h4><p>A stream of server-sent events: {_type(events)}.</p>",
-        ]
+        parts += ["<h4>Request</h4>", _table(rows)] if operation["parameters"] else []
+        if "anyOf" in (events := bodies[-1]):
+            parts += [f"<h4>Reply</h4><p>A stream of server-sent events: {_type(events)}.</p>"]
     return "".join(parts)
 
 
 def _token(operation: Schema) -> str:
-    """Which token it needs."""
+    """The kind of token that the operation needs."""
     scopes = operation["x-bot-scopes"]
     if scopes is None:
         return "needs the token of a user"
@@ -100,7 +97,7 @@ def _body(schema: Schema, shapes: Schema, *, given: bool = False) -> str:
 
 
 def _object(shape: Schema, shapes: Schema) -> str:
-    """With examples, if there are `shapes` to make them of."""
+    """An object as a table, with examples if `shapes` has their types."""
     text = f"<p>{_sentence(shape['description'])}</p>" if "description" in shape else ""
     required = shape.get("required", ())
     members = shape.get("properties", {})
@@ -118,7 +115,7 @@ def _object(shape: Schema, shapes: Schema) -> str:
 
 
 def _table(rows: Iterator[tuple[str, str, str, str]]) -> str:
-    """Without the columns that are empty."""
+    """A table without its empty columns."""
     columns = list(zip(("member", "type", "if left out", "example"), *rows, strict=True))
     head, *lines = zip(*(column for column in columns if any(column[1:])), strict=True)
     return f"<table>{_row(head, 'th')}{''.join(_row(line, 'td') for line in lines)}</table>"
@@ -137,7 +134,8 @@ def _code(value: Any) -> str:
 
 
 def example(schema: Schema, shapes: Schema) -> Any:
-    """A value of a member: that of its type, or made of those of its parts. A shape has what must be given."""
+    """A value of a member: the example of the member's type, or made of examples of the type's parts. A shape has all
+    required members."""
     if name := _name(schema):
         members, required = shapes[name]["properties"], shapes[name].get("required", ())
         return {member: example(members[member], shapes) for member in required}
@@ -161,7 +159,7 @@ def _sentence(text: str) -> str:
 
 
 def _name(schema: Schema) -> str:
-    """That of the shape which a reference names; empty for another schema."""
+    """The name of the shape that a reference names; empty for any other schema."""
     return str(schema.get("$ref", schema.get("allOf", [{}])[0].get("$ref", ""))).rpartition("/")[2]
 
 

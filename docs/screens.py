@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/images from the real pages: `./dev screens`. Needs Chromium on the PATH."""
+"""Takes the pictures of docs/images from the real pages: `./dev screens`. Needs Chromium on the PATH, and fonts."""
 
 import re
 import subprocess
@@ -9,13 +9,19 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from docs.tools import program
+from services.edge.http.chat_client import BUILT
 from tests.support.browser import CHROMIUM
+from tests.support.chat_page import chat_user
 from tests.support.cluster import Cluster
 from tests.support.first_page import FirstPage, chromium, visitor
+from tests.system.chat.conftest import Bob
 
 IMAGES = Path(__file__).parent / "images"
-BYTES = 300_000
+BYTES = 250_000
 """The most that a picture may have."""
+
+FONTS = {"zh-cn": "fonts-noto-cjk", "ar": "fonts-dejavu-core", "und-zsye": "fonts-noto-color-emoji"}
+"""The languages in a picture, as fontconfig names languages, each with a Debian package of a suitable font."""
 
 _HEIGHT = 800
 _KEY_MS, _LOOK_MS = 120, 2_000
@@ -46,7 +52,7 @@ def play(page: FirstPage, film: Film) -> None:
     film.shoot()
     bob.speak("ourchat-v1")
     film.shoot(_LOOK_MS // 2)
-    bob.send("Now I speak OurChat v1.")
+    bob.send("Now I speak OurChat v1. 你好 👋")
     ann.until_received("Now I speak OurChat v1.")
     film.shoot()
     page.kill("message")
@@ -81,8 +87,34 @@ def pictures(browser: Browser, address: str, dashboard: str) -> None:
         page.page.get_by_role("button", name="Let them talk").click()
         with visitor(browser, 1280, 900) as other:
             other.open(dashboard).page.get_by_role("link", name="edge-1").wait_for()
-            other.page.wait_for_timeout(12_000)  # the charts show some seconds
+            other.page.wait_for_timeout(12_000)  # let the charts fill for some seconds
             other.page.screenshot(path=IMAGES / "dashboard.png")
+
+
+def conversation(browser: Browser, edge: str) -> None:
+    """The web client: a group of three writes in English, Chinese and Arabic."""
+    li, layla = Bob(edge, "李雷"), Bob(edge, "ليلى")
+    with chat_user(browser, edge, height=_HEIGHT) as ann:
+        ann.open().register("Ann", "ann.smith")
+        li.send(li.group("摄影 · Photos", ann.account()), "照片在这里 📷")
+        layla.send(layla.group("عائلة", ann.account()), "مساء الخير 🌙")
+        chat = li.group("Weekend", ann.account(), layla.account)
+        question = li.send(chat, "周六我们在公园见面吗？ 🌳")
+        ann.go("Weekend").until_received("周六")
+        ann.send("**Good idea!** Who brings the tea? 🎉")
+        ann.until_sent("Good idea!")
+        layla.send(chat, "فكرة رائعة! سأحضر الشاي 🍵", reply_to=question)
+        for friend, emoji in ((li, "👍"), (layla, "🎉")):
+            friend.call("react", chat=chat, index=question, emoji=emoji)
+        ann.until_received("الشاي")
+        ann.page.locator(".message", has_text="周六").get_by_text("👍").first.wait_for()
+        ann.page.screenshot(path=IMAGES / "web-client.png")
+
+
+def lacking_fonts() -> list[str]:
+    """The packages to install."""
+    found = {language: subprocess.run(["fc-list", f":lang={language}"], capture_output=True) for language in FONTS}  # noqa: S607
+    return [FONTS[language] for language, result in found.items() if not result.stdout]
 
 
 def printed(cluster: Cluster, label: str) -> str:
@@ -94,7 +126,11 @@ def printed(cluster: Cluster, label: str) -> str:
 
 def main() -> int:
     if CHROMIUM is None:
-        sys.exit("screens: there is no chromium on the PATH")
+        sys.exit("screens: there is no Chromium on the PATH")
+    if not BUILT.exists():
+        sys.exit("screens: the web client is not built: ./dev setup")
+    if packages := lacking_fonts():
+        sys.exit(f"screens: fonts are missing: apt-get install {' '.join(packages)}")
     IMAGES.mkdir(exist_ok=True)
     english = ("--set", "language=en")
     with tempfile.TemporaryDirectory() as scratch, Cluster(Path(scratch) / "data", "--no-limits", *english) as cluster:
@@ -102,6 +138,7 @@ def main() -> int:
         with chromium() as browser:
             pictures(browser, page, dashboard)
             animation(browser, page)
+            conversation(browser, cluster.edges[0])
     large = [path.name for path in IMAGES.iterdir() if path.stat().st_size > BYTES]
     if large:
         sys.stdout.write(f"more than {BYTES} bytes: {', '.join(large)}\n")

@@ -1,4 +1,5 @@
-"""Makes a web site of all pages, with search: `./dev docs --site`. The exit status is 1 if a link is broken."""
+"""Makes a web site of all pages, with search: `./dev docs --site`. The exit status is 1 if a
+link is broken, or if a page loads something from another server."""
 
 import re
 import shutil
@@ -20,17 +21,28 @@ _COPIED = (
     "LICENSE",
     "docs/**/*.md",
     "docs/images/*",
+    "docs/evidence/*.json",
     "docs/protocols/*.json",
     "clients/javascript/*.js",
     "clients/javascript/*.ts",
+    "clients/javascript/openapi.json",
+    "dragoman_client/native.py",
 )
 _README = re.compile(r"\bREADME\.md(?=[)#])")
 _NESTED = re.compile(r"^( +)(?=(?:[-*]|\d+\.) )", re.MULTILINE)
+_FOLDER = re.compile(r'"([\w/]+/)"')
+_LANGUAGES = {"sh": "curl", "js": "JavaScript", "python": "Python"}
+_PROGRAM = re.compile(r"^```(sh|js|python)\n((?:(?!^```).)*?)^```\n", re.DOTALL | re.MULTILINE)
+_PROGRAMS = re.compile(rf"{_PROGRAM.pattern}(?:\n{_PROGRAM.pattern})+", re.DOTALL | re.MULTILINE)
+_FOREIGN = re.compile(
+    r"<(?:script|img|iframe|source|link(?= [^>]*rel=\"?(?:stylesheet|icon|pre)))[^>]*?(?:src|href)=\"?(https?:[^ \">]*)"
+    r"|(?:@import |url\()['\"]?(https?:[^ '\")]*)"
+)
 _FENCED = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 
 
 def stage(folder: Path) -> None:
-    """Copies the pages in their tree, so that links between them stay."""
+    """Copies the pages in their folders, because links between pages stay."""
     for pattern in _COPIED:
         for source in ROOT.glob(pattern):
             target = folder / source.relative_to(ROOT)
@@ -43,14 +55,36 @@ def stage(folder: Path) -> None:
 
 
 def translated(page: str) -> str:
-    """GitHub's Markdown as the site's: a README is the index of its folder, and lists are indented by four."""
+    """Converts GitHub's Markdown to the site's: a README becomes the index of its folder, lists are indented by four,
+    and consecutive programs stand side by side."""
+    page = _PROGRAMS.sub(lambda found: "\n".join(_tab(*block) for block in _PROGRAM.findall(found[0])), page)
     parts = _FENCED.split(page)
     parts[::2] = [_NESTED.sub(lambda found: found[1] * 2, _README.sub("index.md", part)) for part in parts[::2]]
     return "".join(parts)
 
 
+def configuration(pages: Path) -> str:
+    """The site's configuration, which lists each page of a folder."""
+
+    def listed(found: re.Match[str]) -> str:
+        names = sorted(path.relative_to(pages) for path in (pages / found[1]).glob("*.md"))
+        entries = ", ".join(f'{{ "{_title(pages / name)}" = "{name}" }}' for name in names)
+        return f"[{entries}]"
+
+    return _FOLDER.sub(listed, _CONFIGURATION.read_text())
+
+
+def _title(page: Path) -> str:
+    return page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def _tab(language: str, program: str) -> str:
+    body = "".join(f"    {line}\n" if line else "\n" for line in f"```{language}\n{program}```".split("\n"))
+    return f'=== "{_LANGUAGES[language]}"\n\n{body}'
+
+
 class PageLinks(HTMLParser):
-    """The addresses that a page of the site leads to, and the anchors that it has."""
+    """The addresses that a page of the site leads to, and the anchors of the page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -80,15 +114,24 @@ def broken(site: Path) -> Iterator[str]:
                 yield f"{path.relative_to(site.resolve())}: {address}"
 
 
+def foreign(site: Path) -> Iterator[str]:
+    """Each address of another server from which a page would load something."""
+    for path in (*site.rglob("*.html"), *site.rglob("*.css")):
+        for found in _FOREIGN.findall(path.read_text(encoding="utf-8")):
+            yield f"{path.relative_to(site)}: {''.join(found)}"
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         stage(Path(scratch) / "pages")
-        shutil.copy(_CONFIGURATION, Path(scratch) / "zensical.toml")
+        (Path(scratch) / "zensical.toml").write_text(configuration(Path(scratch) / "pages"))
         subprocess.run([program("zensical"), "build", "--clean"], cwd=scratch, check=True)
         shutil.rmtree(SITE, ignore_errors=True)
         shutil.copytree(Path(scratch) / "site", SITE)
-    found = sorted(set(broken(SITE)))
-    sys.stdout.write("".join(f"broken link: {line}\n" for line in found) or f"{SITE}/index.html\n")
+    found = sorted(
+        {f"broken link: {line}\n" for line in broken(SITE)} | {f"foreign: {line}\n" for line in foreign(SITE)}
+    )
+    sys.stdout.write("".join(found) or f"{SITE}/index.html\n")
     return 1 if found else 0
 
 

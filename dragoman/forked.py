@@ -3,11 +3,18 @@
 from local.fork_server import serve_standard_input
 
 MODULES = (
-    "services.auth.app", "services.session.app", "services.message.app", "services.edge.app", "dragoman.main",
+    "services.auth.app", "services.session.app", "services.message.app", "services.edge.app", "services.search.app",
+    "services.cli.up", "dragoman.main", "uvicorn.lifespan.off", "uvicorn.protocols.http.h11_impl",
 )  # fmt: skip
-"""What a fork server imports."""
+"""The modules that a fork server imports."""
 
-if __name__ == "__main__" and serve_standard_input(MODULES):
+
+def run() -> None:
+    """Run the command of a forked process."""
     from dragoman.main import main
 
     main()
+
+
+if __name__ == "__main__" and serve_standard_input(MODULES):
+    run()

@@ -1,1 +1,2 @@
-"""A system on this machine: settings, data, ports, servers, processes. Begin with `up_plan.py`: what is started."""
+"""A system on this machine: settings, data, ports, servers, processes. Begin with `up_plan.py`, which says what is
+started."""

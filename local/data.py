@@ -12,12 +12,14 @@ import msgspec
 from local.credentials import write_private
 from local.options import OperatorError
 
+USE_ANOTHER = "Let this user write there, or name another directory by --data"
 _REMNANTS_SECONDS = 12.0
 """Children of a killed supervisor end within this time."""
 
 
 class RunningProcess(msgspec.Struct, frozen=True):
-    """One process of the run. `port`: for clients, 0 if it serves none; `ops`: its operations port."""
+    """One process of the present run. `port`: for clients, 0 if the process serves no clients; `ops`: the operations
+    port of the process."""
 
     name: str
     pid: int
@@ -26,8 +28,8 @@ class RunningProcess(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """The current run, as `run.json` describes it to other commands and tests. `valkey`: port of the embedded server,
-    0 if there is none."""
+    """The current run, as `run.json` describes it to other commands and tests. `valkey`: the port of the embedded
+    Valkey, 0 if there is none."""
 
     supervisor: int
     nats: str
@@ -59,7 +61,9 @@ def prepare(directory: Path, *parts: str) -> None:
         for path in (directory, *(directory / part for part in parts)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OperatorError(f"the data directory {directory} cannot be created: {error.strerror}") from error
+        raise OperatorError(
+            f"the data directory {directory} cannot be created: {error.strerror}", USE_ANOTHER
+        ) from error
 
 
 @contextlib.contextmanager
@@ -68,7 +72,9 @@ def locked(directory: Path) -> Iterator[int]:
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise OperatorError(f"the data directory {directory} cannot be written: {error.strerror}") from error
+        raise OperatorError(
+            f"the data directory {directory} cannot be written: {error.strerror}", USE_ANOTHER
+        ) from error
     try:
         _lock(descriptor, directory)
         yield descriptor
@@ -83,7 +89,10 @@ def _lock(descriptor: int, directory: Path) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if read_run(directory) is not None or time.monotonic() > deadline:
-                raise OperatorError(f"the data directory {directory} is in use by another `dragoman up`") from error
+                raise OperatorError(
+                    f"the data directory {directory} is in use by another `dragoman up`",
+                    "Stop it, or name another directory by --data",
+                ) from error
         time.sleep(0.1)
 
 

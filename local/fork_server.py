@@ -1,11 +1,12 @@
-"""A fork server: one process that has imported the services, and forks each process of them in milliseconds.
+"""A fork server: one process that has imported the services, and forks each service's processes in milliseconds.
 
-Importing a service takes far longer than everything else at its start. The server (`dragoman/forked.py`) reads
-requests from the socket that is its standard input, until the end of file. Linux only; elsewhere each process is
-started by itself.
+Importing a service takes far longer than everything else at its start. The server (`dragoman/forked.py`) reads requests
+from the socket that is its standard input, until the end of file. The fork server exists only on Linux. On other
+systems, each process is started separately.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -16,9 +17,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 from local.process_group import ProcessGroup
 
@@ -30,6 +33,8 @@ _FORK_SECONDS = 2.0
 _REQUEST_BYTES = 200_000
 _PR_SET_CHILD_SUBREAPER = 36
 _UNKNOWN_STATUS = 255
+_ARGUMENTS_BEGIN = 45
+"""Fields of /proc/self/stat after the name of the program."""
 
 
 class ForkRequest(TypedDict):
@@ -42,19 +47,22 @@ class ForkRequest(TypedDict):
 
 class ForkServer:
     """Starts the server, `module`, at once, and again when it was killed or does not answer. Forked processes are
-    children of the calling process (which becomes the reaper of all processes that lose their parent)."""
+    children of the calling process (which becomes the reaper of all processes that lose their parent).
+
+    With `from_here`, the first fork server is a fork of the calling process, which imports the same modules and has no
+    other thread yet: they share the memory of all imports. Later fork servers are new processes."""
 
     module = "dragoman.forked"
-    _process: subprocess.Popen[bytes]
+    _process: "subprocess.Popen[bytes] | _ForkedServer"
     _socket: socket.socket
     _ready: bool
     """It has answered."""
 
-    def __init__(self, group: ProcessGroup) -> None:
+    def __init__(self, group: ProcessGroup, *, from_here: bool = False) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._group = group
         self._lock = threading.Lock()
-        self._start()
+        self._start(self._fork if from_here else self._spawn)
 
     @staticmethod
     def is_supported() -> bool:
@@ -66,7 +74,7 @@ class ForkServer:
 
     def fork(self, name: str, command: Sequence[str], environment: Mapping[str, str], output: int) -> int | None:
         """The pid of a new process that runs this command, with `output` as its standard output and error. None if the
-        server cannot do it: the command is not one of the product's, or the server has just been killed."""
+        server cannot fork the command: it is not one of the product's, or the server has just been killed."""
         prefix = len(COMMAND)
         if tuple(command[:prefix]) != COMMAND:
             return None
@@ -76,7 +84,7 @@ class ForkServer:
                 return self._request(json.dumps(request).encode(), output)
             except OSError:
                 self._end()
-                self._start()
+                self._start(self._spawn)
                 return None
 
     def close(self) -> None:
@@ -96,21 +104,45 @@ class ForkServer:
             return answer
         raise ConnectionResetError("the fork server has ended")
 
-    def _start(self) -> None:
+    def _start(self, begin: "Callable[[socket.socket], subprocess.Popen[bytes] | _ForkedServer]") -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(_START_SECONDS)
         self._ready = False
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", self.module],
-                stdout=subprocess.DEVNULL,
-                **(self._group.spawn_options | {"stdin": theirs.fileno()}),
-            )
+            self._process = begin(theirs)
+
+    def _spawn(self, requests: socket.socket) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", self.module],
+            stdout=subprocess.DEVNULL,
+            **(self._group.spawn_options | {"stdin": requests.fileno()}),
+        )
+
+    def _fork(self, requests: socket.socket) -> "_ForkedServer":
+        program = importlib.import_module(self.module)
+        share(program.MODULES)
+        kept = self._group.spawn_options["pass_fds"]
+        if pid := os.fork():
+            return _ForkedServer(pid)
+        become_server(requests, kept, program.run)
 
     def _end(self) -> None:
         self._socket.close()
         self._process.kill()
         self._process.wait()
+
+
+class _ForkedServer:
+    """The part of subprocess.Popen that is used of a server which is a fork of this process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> None:
+        os.waitpid(self.pid, 0)
 
 
 class ForkedProcess:
@@ -148,7 +180,7 @@ class ForkedProcess:
 async def fork(
     server: ForkServer, name: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> ForkedProcess | None:
-    """None if the fork server cannot do it."""
+    """The new process; None if the fork server cannot start it."""
     read, write = os.pipe()
     try:
         pid = await asyncio.to_thread(server.fork, name, command, environment, write)
@@ -184,7 +216,8 @@ def serve(requests: socket.socket) -> ForkRequest | None:
 
 
 def _fork_twice() -> int:
-    """0 in the new process. Its parent has ended when this returns, so that the reaper is its parent."""
+    """0 in the new process. The new process's parent has ended when this returns, so that the reaper is the new
+    parent."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -210,19 +243,110 @@ def adopt(request: ForkRequest) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     Path("/proc/self/comm").write_text(request["name"])
+    set_title(request["name"])
     sys.argv = ["dragoman", *request["arguments"]]
+
+
+def share(modules: Sequence[str]) -> None:
+    """Import the modules. Objects that exist then are never collected, so that forked processes do not copy them."""
+    for name in modules:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def serve_standard_input(modules: Sequence[str]) -> bool:
     """Import the modules, then serve the requests of the socket that is the standard input. Returns whether this is a
     new process, which has adopted its request."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in modules:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    share(modules)
     with socket.socket(fileno=os.dup(0)) as connection:
         forked = serve(connection)
     if forked is not None:
         adopt(forked)
     return forked is not None
+
+
+def become_server(requests: socket.socket, kept: Collection[int], run: Callable[[], None]) -> NoReturn:
+    """Become the server, in a fork of another process, and `run` in each new process. Resources of the other process
+    are neither used nor closed in order; only the descriptors `kept` and standard error stay open."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1):
+        os.dup2(null, descriptor)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor not in (requests.fileno(), *kept):
+            # this may be the descriptor of the listing itself, which is closed already
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+    if (request := serve(requests)) is None:
+        os._exit(0)
+    adopt(request)
+    end_with(run)
+
+
+def apart(work: Callable[[], list[str]], failure: type[Exception]) -> Callable[[], list[str]]:
+    """Start the work in a fork of this process, which has no other thread yet: the work's memory is free again when the
+    work ends. The returned function waits for its lines. A `failure` of the work is raised there."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child finishes its work even after Ctrl-C
+        end_with(partial(_report, work, failure, write))
+    os.close(write)
+
+    def wait() -> list[str]:
+        with open(read) as answer:
+            text = answer.read()
+        os.waitpid(pid, 0)
+        if not text:
+            raise failure("a process of this system ended before its work was done")
+        lines, error = json.loads(text)
+        if error:
+            raise failure(error)
+        return [*lines]
+
+    return wait
+
+
+def _report(work: Callable[[], list[str]], failure: type[Exception], answer: int) -> None:
+    try:
+        result = work(), ""
+    except failure as error:
+        result = [], str(error)
+    with open(answer, "w") as stream:
+        json.dump(result, stream)
+
+
+def end_with(run: Callable[[], None]) -> NoReturn:
+    """Call the function and end the process, by the function's exit status. Nothing is closed in order: in a fork, that
+    is another process's."""
+    status = 1
+    try:
+        run()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def set_title(name: str) -> None:
+    """Sets the title in `ps` to `dragoman: NAME`, because all forked processes have the arguments of the fork server.
+    The title is cut to the room that the kernel has for the arguments. Systems other than Linux change nothing."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        begin, end = map(int, fields[_ARGUMENTS_BEGIN : _ARGUMENTS_BEGIN + 2])
+        arguments = Path("/proc/self/cmdline").read_bytes()
+        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+            memory.seek(begin)
+            if memory.read(end - begin) != arguments:  # kernels other than Linux place the arguments elsewhere
+                return
+            memory.seek(begin)
+            title = f"dragoman: {name}".encode()[: end - begin - 1]
+            memory.write(title.ljust(end - begin, b"\0"))

@@ -1,4 +1,5 @@
-"""The installation on which a command works: by default, that of a `dragoman up` in the data directory."""
+"""Finds the installation on which a command works: by default, the one that `dragoman up` runs in the data
+directory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from local import valkey
 from local.credentials import load_or_make
 from local.data import read_run
 from local.nats import USERS
-from local.options import read_settings
+from local.options import OperatorError, flags_of, read_settings
 from local.up_plan import defaults
 from shared.settings import NatsSettings, RedisSettings, Settings
 
 
 class Server(Enum):
-    """Who runs a server: the `dragoman up` in the data directory, which may not run now, or somebody else."""
+    """Who runs a server. HERE: the `dragoman up` in the data directory runs the servers. NOWHERE: that command would,
+    but does not run now. ELSEWHERE: the operator runs the servers."""
 
     HERE = 1
     NOWHERE = 2
@@ -33,11 +35,14 @@ class Installation:
     sources: Mapping[str, str]
 
     def broker(self, user: str) -> NatsSettings:
-        """The broker that the settings name, else that of the `dragoman up` in the data directory."""
+        """The NATS server that the settings name, otherwise the one of the `dragoman up` in the data directory. Raises
+        OperatorError."""
         settings = self.settings
-        run = read_run(settings.data) if "nats.url" not in self.sources else None
-        if run is None:
+        if "nats.url" in self.sources:
             return settings.nats
+        run = read_run(settings.data)
+        if run is None:
+            raise not_running(settings.data, "another NATS by --config")
         broker = settings.nats.model_copy(update={"url": run.nats})
         if not run.embedded_nats:
             return broker
@@ -61,13 +66,19 @@ class Installation:
 
     def brokers(self) -> list[NatsSettings]:
         """The broker's settings for each user whose password is known here."""
-        run = read_run(self.settings.data) if "nats.url" not in self.sources else None
-        users = USERS if run is not None and run.embedded_nats else (self.settings.nats.user,)
-        return [self.broker(user) for user in users]
+        match self.nats_server:
+            case Server.NOWHERE:
+                return []
+            case Server.HERE:
+                return [self.broker(user) for user in USERS]
+            case Server.ELSEWHERE:
+                return [self.broker(self.settings.nats.user)]
 
     def valkeys(self) -> dict[str, RedisSettings]:
         """Valkey's settings by user, for each user whose password is known here."""
         settings = self.settings.redis
+        if self.valkey_server is Server.NOWHERE:
+            return {}
         run = read_run(self.settings.data) if "redis.url" not in self.sources else None
         if run is None or not run.valkey:
             return {urlsplit(settings.url.get_secret_value()).username or "": settings}
@@ -78,15 +89,34 @@ class Installation:
         }
 
 
+def not_running(data: Path, otherwise: str) -> OperatorError:
+    """`otherwise`: the option that can be given instead of a data directory."""
+    if not data.is_dir():
+        what = f"there is no data directory {data}"
+    elif not (data / "credentials.json").is_file():
+        what = f"{data} is no data directory of a `dragoman up`"
+    else:
+        what = f"no `dragoman up` runs with the data directory {data}"
+    return OperatorError(what, f"Start it, or name another data directory by --data, or {otherwise}")
+
+
 def find(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]) -> Installation:
     """Raises OperatorError."""
     return Installation(*resolve(file, assignments, flags))
 
 
+def find_existing(file: Path | None, assignments: tuple[str, ...], data: Path | None) -> Installation:
+    """Finds an installation that exists. The function makes no installation, because the directory's name may be
+    mistyped. Raises OperatorError."""
+    if data is not None and not data.expanduser().is_dir():
+        raise not_running(data, "another installation by --config")
+    return find(file, assignments, flags_of(data=data))
+
+
 def resolve(
     file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]
 ) -> tuple[Settings, dict[str, str]]:
-    """The user's settings, completed by the defaults of `up`; and their sources. Raises OperatorError."""
+    """The user's settings, completed by the defaults of `up`, and the sources of the settings. Raises OperatorError."""
     settings, sources = read_settings(file, assignments, flags)
     data = settings.data.expanduser().resolve()
     ours = {name: value for name, value in defaults(data, settings.edge).items() if name not in sources}

@@ -1,9 +1,8 @@
-"""Configures nats-server: durable JetStream on loopback, one user per service with exactly its subjects."""
+"""Configures nats-server: durable JetStream on loopback, one user per service with exactly the service's subjects."""
 
 import json
 import sysconfig
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,8 @@ USERS = (*BUS_USERS, SETUP)
 
 _EDGE = "edge"
 _CALLOUT_SECONDS = 3
-"""For auth's decision. The server asks only once: while auth is away, each attempt of a node waits so long."""
-
-
-class Edges(Enum):
-    """How edges log in to NATS: with one user for all, as nodes with their own subjects, or either (for a change)."""
-
-    SHARED = "shared"
-    EITHER = "either"
-    NODES = "nodes"
-
-    @property
-    def may_share(self) -> bool:
-        return self is not Edges.NODES
-
-    @property
-    def may_be_nodes(self) -> bool:
-        return self is not Edges.SHARED
+"""The time for auth's decision about a node. nats-server asks auth once for each attempt to connect, and waits this
+long if auth is unavailable."""
 
 
 NOISE = (b"[INF]", b"Plaintext passwords")
@@ -46,7 +30,7 @@ def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes
         "server_name": "dragoman",
         "host": "127.0.0.1",
         "port": port,
-        # A frozen service must leave its queue groups before its requests time out.
+        # A frozen service must leave its queue groups before requests to it time out.
         "ping_interval": "2s",
         "ping_max": 2,
         "jetstream": {"store_dir": str(store), "sync_interval": "always", "max_file_store": 2**30},
@@ -55,16 +39,12 @@ def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes
     return _encoded(settings)
 
 
-def access(passwords: Mapping[str, str], edges: Edges, issuer: str) -> bytes:
-    """Users and permissions only: a file to `include` in another server's configuration. `issuer`: the public key of
-    auth's grants."""
-    authorization = _authorization({user: passwords[user] for user in USERS if user != _EDGE or edges.may_share})
-    if edges.may_be_nodes:
-        users = [user["user"] for user in authorization["users"]]
-        authorization |= {
-            "timeout": _CALLOUT_SECONDS,
-            "auth_callout": {"issuer": issuer, "auth_users": users},
-        }
+def access(passwords: Mapping[str, str], issuer: str) -> bytes:
+    """Users and permissions only: a file to `include` in another server's configuration. Auth decides on edges, which
+    log in as nodes with subjects of their own. `issuer`: the public key of auth's grants."""
+    authorization = _authorization({user: passwords[user] for user in USERS if user != _EDGE})
+    users = [user["user"] for user in authorization["users"]]
+    authorization |= {"timeout": _CALLOUT_SECONDS, "auth_callout": {"issuer": issuer, "auth_users": users}}
     return _encoded({"authorization": authorization})
 
 

@@ -1,17 +1,163 @@
-"""Reads every command's settings from its options; a wrong one is an error message of one sentence, exit status 2."""
+"""Makes every command's settings from the command's options; a wrong option is an error message of one sentence, exit
+status 2."""
 
+import json
+import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar, get_origin
 
 import click
 from pydantic import BaseModel, ValidationError
 
+from local.exit_status import ExitStatus
 from shared.errors import StartupError
+from shared.setting_types import TLS_FILES
 from shared.settings import Settings
-from shared.settings_loader import WrongForm, leaves, load, read_sources
 from shared.tls import check_files
+
+# The functions below load the settings: flags override the environment, which overrides a TOML file.
+#
+# The same setting is `DRAGOMAN_EDGE__PORT=8080` in the environment, `port = 8080` below `[edge]` in the file, and the
+# flag `--set edge.port=8080`. In a flag and in the environment, a list is JSON, and every other value is used
+# unchanged.
+
+_PREFIX = "dragoman_"
+
+
+class WrongForm(ValueError):
+    """The value of a setting has a wrong form. `form`: the form that the setting demands."""
+
+    def __init__(self, name: str, source: str, form: str) -> None:
+        super().__init__(f"{name} should be {form}")
+        self.name, self.source, self.form = name, source, form
+
+
+class Source(NamedTuple):
+    """`values`: by section."""
+
+    name: str
+    values: dict[str, Any]
+
+
+def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    """Loads the settings, and the source of each one that is no default (a flag, the environment, the file's name).
+
+    `flags` maps dotted names to values. Raises pydantic.ValidationError, WrongForm; OSError or ValueError for a file
+    that cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source in read_sources(file, flags):
+        _merge(merged, source.values)
+        sources.update((name, source.name) for name, _ in leaves(source.values))
+    return Settings(**merged), sources
+
+
+def read_sources(file: Path | None, flags: Mapping[str, str]) -> Iterator[Source]:
+    """Later sources override earlier ones. Raises as `load`."""
+    if file is not None:
+        with file.open("rb") as stream:
+            sections = tomllib.load(stream)
+        yield _checked(Source(str(file), _resolve_files(sections, file.parent)))
+    yield _checked(Source("environment", _nested(_environment(), "environment")))
+    yield _checked(Source("flag", _nested(flags, "flag")))
+
+
+def _environment() -> dict[str, str]:
+    """The settings in the environment by their names. Other variables may begin in the same way, such as those of our
+    scripts."""
+    found = {}
+    for variable, value in os.environ.items():
+        name = variable.lower().removeprefix(_PREFIX)
+        if variable.lower().startswith(_PREFIX) and ("__" in name or name in Settings.model_fields):
+            found[name.replace("__", ".")] = value
+    return found
+
+
+def _resolve_files(sections: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """The sections with certificates' paths relative to `directory`, so that a settings file and its certificates can
+    be mounted anywhere together."""
+    for section in sections.values():
+        for name in TLS_FILES:
+            if isinstance(section, dict) and isinstance(path := section.get(name), str) and path:
+                section[name] = str(directory / path)
+    return sections
+
+
+def _nested(values: Mapping[str, str], source: str) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *sections, leaf = name.split(".")
+        branch = tree
+        for depth, section in enumerate(sections, 1):
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise WrongForm(".".join(sections[:depth]), source, "no value, but a section of settings")
+        branch[leaf] = _decode(name, value, source)
+    return tree
+
+
+def _decode(name: str, text: str, source: str) -> Any:
+    """JSON where the setting is a list or a section, else the text."""
+    wanted = _type_of(name)
+    if wanted is not list and not (wanted is dict and text.lstrip().startswith("{")):
+        return text
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, wanted):
+        raise WrongForm(name, source, 'a list as ["one", "two"]' if wanted is list else "a JSON object")
+    return value
+
+
+def _type_of(name: str) -> type | None:
+    """`list`, `dict` for a section, or None for another or an unknown setting."""
+    model: Any = Settings
+    for part in name.split("."):
+        if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
+            return None
+        model = model.model_fields[part].annotation
+    if get_origin(model) is list:
+        return list
+    return dict if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+
+def _checked(source: Source) -> Source:
+    """The names of files and hosts have no NUL, and texts are Unicode. Raises WrongForm."""
+    for name, value in leaves(source.values):
+        for text in (name, *(value if isinstance(value, list) else (value,))):
+            if isinstance(text, str) and not _is_text(text):
+                raise WrongForm(name.encode(errors="replace").decode(), source.name, "text in UTF-8, without NUL")
+    return source
+
+
+def _is_text(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for name, value in layer.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = value
+
+
+def leaves(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value by its dotted name."""
+    for name, value in layer.items():
+        dotted = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from leaves(value, f"{dotted}.")
+        else:
+            yield dotted, value
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,10 +175,25 @@ _SETTING_OF = {
 _SOURCES = {"flag": "a flag", "environment": "the environment"}
 
 
-class OperatorError(click.ClickException):
-    """An error that the operator must correct, reported before anything starts."""
+class CommandFailed(click.ClickException):
+    """`problem`: the failure and its reason. `remedy`: a sentence with the operator's next step."""
 
-    exit_code = 2
+    exit_code = ExitStatus.FAILED
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class OperatorError(CommandFailed):
+    """An error that the operator must correct first. Nothing was started or changed."""
+
+    exit_code = ExitStatus.WRONG_USE
+
+
+def unwritable(path: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{path} cannot be written: {error.strerror}", "Name another file by --output")
 
 
 def settings_options(command: F) -> F:
@@ -53,7 +214,7 @@ def data_option(command: F) -> F:
 
 
 def flags_of(**named: object) -> dict[str, str]:
-    """The settings that a command's own options stand for."""
+    """The settings for which a command's own options stand."""
     return {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
 
 
@@ -64,7 +225,7 @@ def read_settings(
     OperatorError."""
     values = dict(map(_split, assignments)) | dict(flags or {})
     if file is not None and not file.is_file():
-        raise OperatorError(f"the settings file {file} does not exist")
+        raise OperatorError(f"the settings file {file} does not exist", "Name another by --config")
     try:
         settings, sources = load(file, values)
         check_files(settings)
@@ -74,16 +235,20 @@ def read_settings(
     except WrongForm as error:
         _reject_value(error.name, _SOURCES.get(error.source, error.source), f"it should be {error.form}")
     except StartupError as error:
-        raise OperatorError(str(error)) from error
+        raise OperatorError(error.problem, error.remedy) from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"the settings file {file} cannot be read: {error}") from error
+        raise OperatorError(
+            f"the settings file {file} cannot be read: {error}", "Correct it, or name another by --config"
+        ) from error
 
 
 def require_public_url(settings: Settings) -> None:
     """Mail by SMTP needs `edge.public_url` for its links: a link built from a request's Host header could lead the
     recipient to an attacker's host. Raises OperatorError."""
     if settings.mail.smtp_host and not settings.edge.public_url:
-        raise OperatorError("edge.public_url must be set with mail.smtp_host: links in mails lead there")
+        raise OperatorError(
+            "mail.smtp_host is set, and edge.public_url is not", "Set edge.public_url: links in mails lead there"
+        )
 
 
 def variable(name: str) -> str:
@@ -94,25 +259,26 @@ def variable(name: str) -> str:
 def _split(assignment: str) -> tuple[str, str]:
     name, equals, value = assignment.partition("=")
     if not equals or not name.strip():
-        raise OperatorError(f"--set takes NAME=VALUE, not {assignment!r}")
+        raise OperatorError(f"--set takes NAME=VALUE, not {assignment!r}", "Write it as in edge.port=8080")
     return name.strip(), value
 
 
 def _reject(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
     first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(part for part in first["loc"] if isinstance(part, str))  # the others are positions in a list
+    # a number is a position in a list, and no part of the setting's name
+    name = ".".join(part for part in first["loc"] if isinstance(part, str))
     source = _source(name, file, values)
     if first["type"] == "extra_forbidden":
-        raise OperatorError(f"there is no setting {name} (from {source}); `dragoman config` lists them all")
+        raise OperatorError(f"there is no setting {name} (from {source})", "`dragoman config` lists them all")
     _reject_value(name, source, first["msg"].removeprefix("Input ").removeprefix("Value error, "))
 
 
 def _reject_value(name: str, source: str, wrong: str) -> NoReturn:
-    raise OperatorError(f"the setting {name} (from {source}) is wrong: {wrong} ({_meaning(name.split('.'))})")
+    raise OperatorError(f"the setting {name} (from {source}) is wrong: {wrong}", f"It is: {_meaning(name.split('.'))}")
 
 
 def _source(name: str, file: Path | None, values: Mapping[str, str]) -> str:
-    """Of a setting, or of one within a section."""
+    """The source of the value of a setting, or of a setting within a section."""
     found = "the defaults"
     for source in read_sources(file, values):
         if any(one == name or one.startswith(f"{name}.") for one, _ in leaves(source.values)):

@@ -1,4 +1,5 @@
-"""The combined log of `dragoman up`: lines of many processes, each with its name. A slow reader never blocks it."""
+"""The combined log of `dragoman up`: lines of many processes, each with its name. A slow reader of the log blocks no
+process."""
 
 import errno
 import queue
@@ -12,7 +13,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Output:
-    """Writes lines on a thread of its own, so that a stalled reader cannot block the supervisor. Lines beyond a full
+    """Prints lines on a thread of its own, so that a stalled reader cannot block the supervisor. Lines beyond a full
     queue are dropped, and the log shows their number."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
@@ -30,7 +31,7 @@ class Output:
         self._put(f"{name:<8} | ".encode() + line.rstrip() + b"\n")
 
     def close(self) -> None:
-        """Write the queued lines; give up when the reader stalls."""
+        """Write the queued lines; give up if the reader stalls."""
         try:
             self._queue.put(None, timeout=_FLUSH_SECONDS)
         except queue.Full:

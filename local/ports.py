@@ -8,19 +8,19 @@ from pathlib import Path
 
 from shared.listening import listen
 
-# Below the ephemeral range: a client that reconnects to a dead server's port must never get that port as its own
-# source port.
+# The ports are below the ephemeral range: a client that reconnects to a dead server must not get the server's port as
+# its own source port.
 _LOWEST, _HIGHEST = 10_000, 32_000
 _TRIES = 200
 
 
 class NoFreePort(OSError):
-    """The message says why, as when a machine has no 127.0.0.1."""
+    """No free port was found; the message gives the reason, for example that the machine has no address 127.0.0.1."""
 
 
 class _Reservations:
-    """Reserves ports until this process ends, so that a server that restarts gets its port again. Port n is reserved by
-    a lock of byte n in a shared file."""
+    """Reserves ports until this process ends, because a restarted server needs the same port again. Port n is reserved
+    by a lock of byte n in a shared file."""
 
     def __init__(self) -> None:
         self._mine: set[int] = set()

@@ -1,4 +1,4 @@
-"""A group of child processes that terminal signals do not reach, and that never outlive the process that started it."""
+"""A group of child processes that get no terminal signals and never outlive the process that started the group."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ from typing import TypedDict
 from local import watchdog
 
 _HAVE_SESSIONS = os.path.exists("/proc/self/fd")
-"""Whether each child gets a session of its own; the watchdog then finds children by /proc instead of by process group.
-Linux divides its cores among sessions (in containers, too): in one common session, all children together would get no
-more than a load generator in another."""
+"""Whether each child gets its own session; the watchdog then finds children by /proc instead of by process group. Linux
+divides the machine's cores among sessions (in containers, too): in one common session, all children together would get
+no more than a load generator in another."""
 
 
 class SpawnOptions(TypedDict):
@@ -61,7 +61,7 @@ class ProcessGroup:
 
     def _forward_first(self) -> None:
         if self._watchdog.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it was killed: its successor gets them
+            with contextlib.suppress(BrokenPipeError):  # if the watchdog was killed, its successor gets this line first
                 self._watchdog.stdin.write(self._first)
 
     def close(self) -> None:
@@ -102,8 +102,8 @@ def _exists(group: int) -> bool:
 
 
 def use_batch_priority(pid: int) -> None:
-    """Set SCHED_BATCH on Linux: the process, when woken, waits for its time slice instead of preempting others. Not if
-    it has inherited a policy other than the default."""
+    """Set SCHED_BATCH on Linux: the process, when woken, waits for its time slice instead of preempting others. The
+    priority stays if the process has inherited a policy other than the default."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # the process may have ended, and a sandbox may forbid both calls
             if os.sched_getscheduler(pid) == os.SCHED_OTHER:

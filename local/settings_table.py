@@ -1,4 +1,4 @@
-"""All settings, as a table for the operator and for the documentation."""
+"""Shows all settings as a table, for the operator and for the documentation."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 from shared.settings import Settings
 
-_PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 _MARK = "<!-- settings: made by `python -m local.settings_table` -->"
 _END = "<!-- end -->"
 _SECRET = re.compile(
@@ -27,7 +27,7 @@ class SettingRow(NamedTuple):
 
 
 def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
-    """One row per setting, in order of declaration; secrets are masked."""
+    """The table has one row per setting, in order of declaration; secrets are masked."""
     return [
         SettingRow(name, show(value), _source(name, sources), description)
         for name, value, description in leaves(settings)
@@ -35,7 +35,7 @@ def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
 
 
 def _source(name: str, sources: dict[str, str]) -> str:
-    """Of a setting with parts, the source of one of them."""
+    """The source of a setting's value; for a setting with several parts, one of the sources."""
     parts = (source for part, source in sources.items() if part.startswith(f"{name}."))
     return sources.get(name) or next(parts, "default")
 
@@ -64,7 +64,8 @@ def _show_section(section: BaseModel) -> str:
 
 
 def without_password(text: str) -> str:
-    """For one URL, several, or any other text. A name alone is a token in the URLs of NATS."""
+    """Masks the passwords in one URL, several, or any other text. A name without a password is a token in the URLs of
+    NATS."""
     return _SECRET.sub(lambda found: f"{found[found.lastgroup or 0]}***{'@' * found[0].endswith('@')}", text)
 
 
@@ -79,7 +80,7 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]
 
 
 def page(text: str) -> str:
-    """A documentation page with its table of settings replaced by the current one."""
+    """A documentation page whose table of settings is replaced by the current table."""
     before, marker, rest = text.partition(_MARK)
     table = "".join(
         f"| `{name}` | {_cell(value)} | {description} |\n" for name, value, _, description in rows(Settings(), {})

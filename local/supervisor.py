@@ -1,4 +1,5 @@
-"""Supervises one child process: starts it, waits until it is ready, restarts it when it dies, stops it in order."""
+"""Supervises one child process: starts the process, waits until it is ready, restarts it after its death, stops it in
+order."""
 
 import asyncio
 import contextlib
@@ -21,7 +22,8 @@ _POLL_SECONDS = 0.05
 _USAGE_STATUS = 2
 _LINE_BYTES = 65_536
 _STOPPED_SECONDS = 5.0
-"""A process that has been stopped (by SIGSTOP) for so long is killed: it may hold a lock that others wait for."""
+"""A process that has been stopped (by SIGSTOP) for this time is killed, because it may hold a lock that blocks
+others."""
 
 Check = Callable[[], Awaitable[bool]]
 ChildProcess = asyncio.subprocess.Process | ForkedProcess
@@ -29,7 +31,8 @@ ChildProcess = asyncio.subprocess.Process | ForkedProcess
 
 @dataclass(frozen=True)
 class Program:
-    """A program to supervise. `check` probes its readiness; after `stop_seconds` of grace it is killed."""
+    """A program to supervise. `check` probes the program's readiness; after `stop_seconds` of grace the program is
+    killed."""
 
     name: str
     command: Sequence[str]
@@ -43,12 +46,13 @@ class Program:
 
 
 class CrashLoop(Exception):
-    """A child does not start, and a restart will not help; its own error message is in the log."""
+    """A child process fails at its start in a way that a restart cannot repair. The child's own error message is in the
+    log."""
 
 
 class Child:
-    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes. The
-    fork server starts it, if there is one and the program has an `environment`."""
+    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes. The fork
+    server starts the child, if there is a server and the program has an `environment`."""
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class Child:
 
     async def run(self) -> None:
         """Keep the program running. Raises CrashLoop if the program was never ready and fails repeatedly or rejects its
-        settings; OSError if it cannot be started the first time."""
+        settings; OSError if the first start fails."""
         pauses, failures = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS), 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -81,7 +85,10 @@ class Child:
                 break
             failures += 1
             if not self._was_ready and (status == _USAGE_STATUS or failures == _CRASH_LOOP_FAILURES):
-                raise CrashLoop(f"{self.program.name} does not start (exit status {status})")
+                raise CrashLoop(
+                    f"{self.program.name} does not start (exit status {status}). The lines of this "
+                    "process above show the reason"
+                )
             if time.monotonic() - started > _STABLE_SECONDS:
                 pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
             pause = next(pauses)
@@ -107,7 +114,7 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), stop_seconds)
         except TimeoutError:
-            self._log("did not end in time and is killed")
+            self._log("the process did not end in time: killed")
             _send(process, signal.SIGKILL)
             await process.wait()
 
@@ -131,7 +138,7 @@ class Child:
             return _USAGE_STATUS
 
     async def _run_once(self) -> int:
-        """Run the program once; returns its exit status (negative: the signal that ended it)."""
+        """Run the program once; returns the exit status (negative: the signal that ended the program)."""
         process = self._process = await self._spawn()
         self.pid = process.pid
         self.starts += 1
@@ -177,15 +184,21 @@ class Child:
         """Kill the process when it is stopped and is not continued. On Linux only."""
         since: float | None = None
         while True:
-            await asyncio.sleep(_STOPPED_SECONDS / 10)
+            await self._until_next_look()
             if not _is_stopped(process.pid):
                 since = None
             elif since is None:
                 since = time.monotonic()
             elif time.monotonic() - since > _STOPPED_SECONDS:
-                self._log("is stopped and is killed")
+                self._log("does not react: killed")
                 _send(process, signal.SIGKILL)
                 return
+
+    async def _until_next_look(self) -> None:
+        """Wait until the next moment at which all children are checked. The moment is the same for all, so that an idle
+        supervisor wakes up seldom."""
+        pause = _STOPPED_SECONDS / 4
+        await asyncio.sleep(pause - asyncio.get_running_loop().time() % pause)
 
     async def _read(self, process: ChildProcess) -> None:
         assert process.stdout is not None
@@ -213,7 +226,7 @@ def _send(process: ChildProcess, number: signal.Signals) -> None:
 
 
 def _is_stopped(pid: int) -> bool:
-    """By SIGSTOP or SIGTSTP, not by a debugger."""
+    """Whether SIGSTOP or SIGTSTP has stopped the process, and not a debugger."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):

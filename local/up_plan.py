@@ -20,7 +20,7 @@ SERVICES = ("auth", "session", "message")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PREFIX = "DRAGOMAN_"
 _DRAIN_SECONDS = 2.0
-"""Short, because no other edge remains for the clients when the whole system stops."""
+"""Short, because when the whole system stops, no other edge remains for the clients."""
 
 
 def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
@@ -33,7 +33,8 @@ def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
         "search.directory": str(data / "search"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
-    if edge.host in _LOOPBACK and edge.port:  # with a port chosen later, links follow the connection's Host
+    # without a fixed port, links follow the Host header of the connection
+    if edge.host in _LOOPBACK and edge.port:
         values["edge.public_url"] = f"{_scheme('http', edge)}://{authority(edge.host, edge.port)}"
     return values
 
@@ -56,7 +57,7 @@ class PlannedProcess:
 
 @dataclass(frozen=True)
 class UpPlan:
-    """`nats_port` and `valkey_port` are those of the embedded servers, 0 if an external server is used instead."""
+    """`nats_port` and `valkey_port` are the ports of the embedded servers, or 0 if an external server is used."""
 
     settings: Settings
     credentials: Credentials
@@ -64,22 +65,21 @@ class UpPlan:
     valkey_port: int
     processes: tuple[PlannedProcess, ...]
     control_port: int = 0
-    """Of the supervisor, for the first page; 0 without it."""
+    """The port of the supervisor, for the first page; 0 without one."""
     dashboard_port: int = 0
-    """Of the dashboard of the whole system, on loopback; 0: none."""
+    """The port of the dashboard of the whole system, on loopback; 0 without one."""
 
     @property
     def first_page(self) -> str:
         """The address of the first page; empty if the edges do not serve it."""
         edge = self.settings.edge
-        is_trial = bool(self.nats_port) and edge.host in _LOOPBACK
-        served = is_trial if edge.demo == "auto" else edge.demo == "on"
+        is_end_to_end = bool(self.nats_port) and edge.host in _LOOPBACK
+        served = is_end_to_end if edge.demo == "auto" else edge.demo == "on"
         return f"{_scheme('http', edge)}://{authority(self._host, self.edges[0].port)}/" if served else ""
 
     @property
     def linked_dashboard(self) -> int:
-        """The dashboard's port, if browsers of the first page surely reach it; else 0: in a container, say, they do
-        not."""
+        """The dashboard's port, if browsers of the first page certainly reach it; otherwise 0, as in a container."""
         return self.dashboard_port if self.settings.edge.host in _LOOPBACK else 0
 
     @property
@@ -91,11 +91,11 @@ class UpPlan:
         return f"{_scheme('ws', self.settings.edge)}://{authority(self._host, edge.port)}"
 
     def tcp_address(self, edge: PlannedProcess) -> str:
-        """The URL for clients by plain TCP; empty if the edge serves none."""
+        """The URL for clients by plain TCP; empty if the edge has no such port."""
         return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
 
     def _origins(self) -> list[str]:
-        """Of the pages that the edges serve: a page of one edge may connect to another one."""
+        """The origins of the edges' pages, because a page of one edge may connect to another edge."""
         hosts = dict.fromkeys((self._host, *_LOOPBACK) if self._host in _LOOPBACK else (self._host,))
         scheme = _scheme("http", self.settings.edge)
         return [f"{scheme}://{authority(host, edge.port)}" for edge in self.edges for host in hosts]
@@ -133,6 +133,8 @@ class UpPlan:
             "ops": settings.ops.model_copy(update={"port": part.ops}),
             "log": settings.log.model_copy(update={"json_lines": False}),
         }
+        if part.service == "session" and not settings.push.key.get_secret_value():
+            update["push"] = settings.push.model_copy(update={"key": SecretStr(self.credentials.push_key)})
         if part.port:
             origins = [*settings.edge.allowed_origins, *self._origins()]
             own = {"name": part.name, "port": part.port, "tcp_port": part.tcp_port, "allowed_origins": origins}

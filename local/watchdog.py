@@ -1,9 +1,10 @@
 """Ends a group of processes when the process that started them has ended, even by SIGKILL.
 
-Runs as a script in a new process group, which the members join unless they have sessions of their own. Standard input
-is a pipe from the starter: its last line has the process ids of the members that end before the others, and end of file
-means that the starter has ended. The argument is the descriptor of a pipe that every member holds open: its holders are
-the members, and end of file means that all have ended. Imports only the standard library, so that it starts fast.
+The watchdog is a script in a new process group, which the members join unless they have sessions of their own. Standard
+input is a pipe from the starter: the last line has the process ids of the members that end first, and end of file means
+that the starter has ended. The argument is the descriptor of a pipe that every member holds open: the pipe's holders
+are the members, and end of file means that all members have ended. Imports only the standard library, so that it starts
+fast.
 """
 
 import contextlib
@@ -55,7 +56,7 @@ def _send(pid: int, *numbers: signal.Signals) -> None:
 
 
 def _is_member(alive: int, pid: int) -> bool:
-    """Whether it still runs, and is no other process with the same id."""
+    """Whether the member of the group still runs, and its process id was not given to another process."""
     if os.path.exists("/proc/self/fd"):
         return _holds(alive, pid)
     try:

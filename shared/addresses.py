@@ -1,5 +1,5 @@
-"""Addresses of clients: their canonical spelling, and the units in which limits count them; hosts by which they call
-us. Pure."""
+"""Addresses of clients: their canonical spelling, the units in which limits count addresses, and the hosts by which
+clients call us. Pure."""
 
 import ipaddress
 from functools import lru_cache
@@ -7,7 +7,7 @@ from functools import lru_cache
 _CACHED = 4096
 """Addresses: a client connects, logs in and reconnects from one, and a proxy from few."""
 _IPV6_FACTORS = {64: 1, 56: 2, 48: 4}
-"""By the length of a prefix."""
+"""The weight of an address, by the length of its IPv6 prefix."""
 
 
 @lru_cache(_CACHED)

@@ -1,8 +1,10 @@
-"""Clocks: the wall clock for times that are stored, the steady clock for times that another process compares with its
+"""Clocks: the wall clock for stored times, the steady clock for times that another process compares with times of its
 own. Durations are measured by time.monotonic."""
 
 import time
+from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 STARTED_MS: Final = time.time() * 1000 - time.monotonic() * 1000
 """The steady clock is so far ahead of monotonic milliseconds. An event loop may have another clock, as on macOS."""
@@ -13,9 +15,24 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def utc_time(unix_ms: int) -> str:
+    """As in ISO 8601, with milliseconds: 2024-08-23T08:00:00.123Z."""
+    return f"{datetime.fromtimestamp(unix_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03}Z"
+
+
 def steady_ms() -> float:
-    """Unix milliseconds by the wall clock of when this process started; setting the wall clock does not move it."""
+    """Unix milliseconds that only move forward: the wall clock's time at the start of this process, and the time
+    elapsed since."""
     return STARTED_MS + time.monotonic() * 1000
+
+
+def time_zone(name: str) -> ZoneInfo | None:
+    """The zone with this IANA name; None: it is not known here."""
+    try:
+        return ZoneInfo(name)
+    # the name may belong to a directory, or to a file that is no time zone
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        return None
 
 
 def unix_ms_at(monotonic: float) -> int:

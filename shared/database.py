@@ -17,51 +17,179 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy.pool import QueuePool
 
+from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
-from shared.database_proof import (
-    HEALTH_SLOTS,
-    DatabaseMetrics,
-    UnfinishedWork,
-    find_lock_holders,
-    is_lock_timeout,
-    prove_writable,
-)
 from shared.errors import StartupError
-from shared.telemetry import log
+from shared.telemetry import LATENCY_BUCKETS, log
 from shared.write_ahead_log import LOG_BYTES, LogMover
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
+
+HEALTH_SLOTS = 64
+"""The number of rows of the table `health`: replicas share the table, and each process overwrites one row."""
+_OVERWRITE = sa.text(
+    "INSERT INTO health (slot, checked) VALUES (:slot, :checked) ON CONFLICT (slot) DO UPDATE SET checked = :checked"
+)
+_LOCK_WAIT = "1500ms"
+_STREAK_SECONDS = 10.0
+LOCK_NOT_AVAILABLE = "55P03"
+_WAITED_SECONDS = 1.0
+_HOLDERS = sa.text("""
+    WITH blocking AS (
+        SELECT l.pid, l.relation FROM pg_locks AS l
+        WHERE l.granted AND l.pid <> pg_backend_pid()
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.relation = ANY(
+            SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:tables AS text[])) AS name)
+        AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+        UNION
+        SELECT by.pid, NULL FROM pg_stat_activity AS waiting, unnest(pg_blocking_pids(waiting.pid)) AS by (pid)
+        WHERE waiting.datname = current_database() AND waiting.wait_event_type = 'Lock'
+        AND clock_timestamp() - waiting.query_start > :waited * interval '1 second'
+        AND cardinality(pg_blocking_pids(by.pid)) = 0)
+    SELECT pid, coalesce(string_agg(DISTINCT relation::regclass::text, ', '), ''), coalesce(max(application_name), ''),
+        coalesce(max(state), ''), coalesce(extract(epoch FROM clock_timestamp() - max(xact_start))::int, 0)
+    FROM blocking LEFT JOIN pg_stat_activity USING (pid) GROUP BY pid ORDER BY pid LIMIT 8""")
+
+
+def health_table(metadata: sa.MetaData) -> sa.Table:
+    """Health checks overwrite the rows of this table, each process in its own slot."""
+    slot = sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False)
+    return sa.Table("health", metadata, slot, sa.Column("checked", sa.BigInteger, nullable=False))
+
+
+class LockHolder(NamedTuple):
+    """A session of PostgreSQL that blocks others. `tables`: the tables that the session has locked; `seconds`: the age
+    of the session's transaction. A database user sees the program and the state of its own sessions only."""
+
+    pid: int
+    tables: str
+    program: str
+    state: str
+    seconds: int
+
+    def __str__(self) -> str:
+        about = ", ".join(filter(None, (self.program, self.state and f"{self.state}, for {self.seconds} s")))
+        return f"process {self.pid}{f' ({about})' if about else ''} has locked {self.tables or 'rows'}"
+
+
+def prove_writable(connection: sa.Connection, slot: int, tables: Collection[str]) -> None:
+    """Overwrites a row of the table `health`: commits work. In PostgreSQL, a transaction also gets the locks for
+    writing to `tables`; SQLite has one lock for all tables. Processes use different slots, so that a frozen process
+    blocks no other."""
+    if tables and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ROW EXCLUSIVE MODE")
+    connection.execute(_OVERWRITE, {"slot": slot, "checked": now_ms()})
+
+
+def is_lock_timeout(error: BaseException | None) -> bool:
+    """Whether PostgreSQL gave up waiting for a lock."""
+    return getattr(getattr(error, "orig", None), "sqlstate", "") == LOCK_NOT_AVAILABLE
+
+
+def find_lock_holders(connection: sa.Connection, tables: Collection[str]) -> list[LockHolder]:
+    """Sessions that keep others from writing to `tables`, or that have blocked others for a second. Empty in SQLite,
+    which does not know them."""
+    if connection.dialect.name != "postgresql":
+        return []
+    found = connection.execute(_HOLDERS, {"tables": list(tables), "waited": _WAITED_SECONDS})
+    return [LockHolder(*row) for row in found]
+
+
+class UnfinishedWork:
+    """How long transactions have waited. No other check notices a locked row, or a stuck queue."""
+
+    def __init__(self) -> None:
+        self._started: dict[object, float] = {}
+        self._failing_since: float | None = None
+        """The start of the first that failed since one was carried out."""
+        self._failed_at = 0.0
+
+    @contextmanager
+    def tracked(self, failure: type[Exception]) -> Iterator[None]:
+        """`failure`: raised by a transaction that was not carried out."""
+        key, started = object(), time.monotonic()
+        self._started[key] = started
+        try:
+            yield
+        except failure:
+            self._failing_since = started if self._failing_since is None else self._failing_since
+            self._failed_at = time.monotonic()
+            raise
+        else:
+            self._failing_since = None
+        finally:
+            del self._started[key]
+
+    def seconds(self) -> float:
+        """The seconds since the start of the oldest transaction without a success: it still waits, or failed a moment
+        ago."""
+        now = time.monotonic()
+        since = min(self._started.values(), default=now)
+        if self._failing_since is not None and now - self._failed_at < _STREAK_SECONDS:
+            since = min(since, self._failing_since)
+        return now - since
+
+
+class DatabaseMetrics:
+    """Metrics of transactions, from request to completion, waiting included."""
+
+    def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
+        self._tracer = tracer
+        self._system = {"db.system.name": system}
+        seconds = Histogram(
+            "dragoman_database_seconds", "Time of a transaction", ["kind"], buckets=LATENCY_BUCKETS, registry=registry
+        )
+        in_progress = Gauge(
+            "dragoman_database_transactions", "Transactions that wait or run now", ["kind"], registry=registry
+        )
+        self.failures = Counter(
+            "dragoman_database_failures", "Transactions that the database did not answer", registry=registry
+        )
+        self._of = {kind: (seconds.labels(kind), in_progress.labels(kind)) for kind in ("read", "write")}
+
+    @contextmanager
+    def running(self, kind: str) -> Iterator[None]:
+        seconds, in_progress = self._of[kind]
+        with seconds.time(), in_progress.track_inprogress():
+            if self._tracer is None:
+                yield
+            else:
+                with self._tracer.span(f"database {kind}", "client", self._system):
+                    yield
+
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 SqliteParameters = Sequence[Any] | Mapping[str, Any]
 
 _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
-"""For SQLite: a writer takes the write lock at BEGIN."""
+"""Options for SQLite: a writer takes the write lock at BEGIN."""
 
 _log = log(__name__)
 _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
-"""Of a transaction, on PostgreSQL: a frozen process must not hold its locks for longer."""
+"""The time for which a transaction may pause on PostgreSQL: a frozen process must not hold its locks for longer."""
 _NESTED_LOOPS = "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 IS_CITUS = "is_citus"
-"""In the `info` of a connection to PostgreSQL."""
+"""The key in the `info` of a PostgreSQL connection."""
 _BRIEF_SECONDS = 0.003
 """Above this average, no transaction runs on the event loop: the disk is slow or busy."""
 _AVERAGED = 8
 _STUCK_SECONDS = 4.0
-"""A transaction that waits for so long will hardly be carried out: PostgreSQL and SQLite end it after five."""
+"""A transaction that has waited this long will hardly be carried out: PostgreSQL and SQLite end it after five."""
 
 
 class DatabaseUnavailable(RequestError):
-    """The database cannot be reached, is full, locked or too slow. Whether a transaction was committed is unknown."""
+    """The database cannot be reached, is full, locked or too slow. Nobody knows whether the transaction was
+    committed."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
@@ -72,7 +200,7 @@ class DatabaseStuck(Exception):
 
 
 class _Locked(Exception):
-    """Another process holds the write lock; the transaction did nothing."""
+    """Another process holds SQLite's write lock, so the transaction had no effect."""
 
 
 class Database:
@@ -89,7 +217,8 @@ class Database:
         tracer: "Tracer | None" = None,
         nested_loops: bool = False,
     ) -> None:
-        """`nested_loops`: PostgreSQL joins a set of keys row by row through an index, whatever its statistics are."""
+        """`nested_loops`: The setting makes PostgreSQL join a set of keys row by row through an index, independent of
+        its statistics."""
         self.url = sa.make_url(url)
         self._numbers = DatabaseMetrics(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -101,7 +230,7 @@ class Database:
         self._reading = _InlineExecutor(self._engine, {})
         self._writing = _InlineExecutor(self._engine, _IMMEDIATE)
         self._turn = asyncio.Lock()
-        """In SQLite, held by the transaction that writes."""
+        """Held in SQLite by the transaction that writes."""
         self._background = asyncio.Lock()
         """Held by the only background transaction that writes or waits for its turn."""
         self._health_slot = secrets.randbelow(HEALTH_SLOTS)
@@ -111,7 +240,7 @@ class Database:
             self._log_mover = LogMover(self.url.database or "", self._connect_detached)
 
     async def read(self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False) -> T:
-        """Runs `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
+        """Execute `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
         step = _with_arguments(work, args)
         with self._numbers.running("read"):
             if brief and self.is_sqlite and self._reading.is_quicker:
@@ -124,7 +253,7 @@ class Database:
     async def write(
         self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False, background: bool = False
     ) -> T:
-        """Runs `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
+        """Execute `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
         inline on the event loop, and again on a thread if the database is locked. `background`: in SQLite, any other
         transaction waits for at most one of these."""
         with self._unfinished.tracked(DatabaseUnavailable):
@@ -159,11 +288,11 @@ class Database:
         )
 
     async def check(self, tables: Collection[str] = ()) -> None:
-        """Proves that commits work, that these tables can be written, and that no transaction has waited for long.
-        Raises DatabaseUnavailable, DatabaseStuck."""
+        """Check that commits work, that these tables are writable, and that no transaction has waited for long. Raises
+        DatabaseUnavailable, DatabaseStuck."""
         if (seconds := self._unfinished.seconds()) > _STUCK_SECONDS:
             holders = await self._find_lock_holders(tables)
-            raise DatabaseStuck(holders or f"a transaction was not carried out for {seconds:.0f} s")
+            raise DatabaseStuck(holders or f"a transaction was not carried out within {seconds:.0f} s")
         try:
             await self._write_in_turn(partial(prove_writable, slot=self._health_slot, tables=tables))
         except DatabaseUnavailable as error:
@@ -215,7 +344,7 @@ class Database:
 
     @contextmanager
     def _connect_detached(self) -> Iterator[sqlite3.Connection]:
-        """A connection that no other user gets afterwards."""
+        """Yields a connection that does not return to the pool."""
         with self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)
@@ -224,7 +353,7 @@ class Database:
 
 
 class _InlineExecutor:
-    """Runs one kind of SQLite transaction (read or write) on the event loop; never waits for a lock."""
+    """Executes one kind of SQLite transaction (read or write) on the event loop, and never waits for a lock."""
 
     def __init__(self, engine: sa.Engine, options: Mapping[str, str]) -> None:
         self._engine = engine
@@ -281,8 +410,8 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: bool = False) -> sa.Engine:
-    """An engine with this project's pragmas, for services and migrations. `name`: of the process, for PostgreSQL's
-    list of sessions, unless the URL has another. Raises StartupError."""
+    """An engine with this project's pragmas, for services and migrations. `name`: the name of the process in
+    PostgreSQL's list of sessions, unless the URL has another. Raises StartupError."""
     if sa.make_url(url).get_backend_name() != "sqlite":
         return _postgresql_engine(url, name, pool_size, _NESTED_LOOPS if nested_loops else "")
     engine = sa.create_engine(
@@ -290,7 +419,8 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: b
         poolclass=QueuePool,
         pool_size=8,
         max_overflow=0,
-        pool_use_lifo=True,  # each connection has a cache of its own: few are used, and their caches are warm
+        # each connection caches its statements, so reusing the same few connections keeps their caches warm
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": 5},
     )
@@ -327,14 +457,16 @@ def _recognise_citus(connection: Any, record: Any) -> None:
 
 
 def _require_known_options(engine: sa.Engine) -> None:
-    """The driver would reject others with each connection. Raises StartupError."""
+    """The driver would reject unknown options with each connection. Raises StartupError."""
     import psycopg
-    from psycopg.conninfo import make_conninfo  # only where it is used: it takes memory
+    from psycopg.conninfo import make_conninfo  # the import is here because the module takes memory
 
     try:
         make_conninfo("", **{name: str(value) for name, value in engine.url.query.items()})
     except psycopg.Error as error:
-        raise StartupError(f"database.url cannot be used: {error}") from error
+        raise StartupError(
+            f"database.url cannot be used: {error}", "Write it as postgresql+psycopg://USER:PASSWORD@HOST:PORT/NAME"
+        ) from error
 
 
 def fetch_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters = ()) -> list[Any]:
@@ -347,7 +479,7 @@ def fetch_sqlite(connection: sa.Connection, statement: str, parameters: SqlitePa
 
 
 def insert_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters) -> int:
-    """As `fetch_sqlite`, for an INSERT; returns the id of the last row."""
+    """Like `fetch_sqlite`, for an INSERT; returns the id of the last row."""
     try:
         last = _execute_sqlite(connection, statement, parameters).lastrowid
     except sqlite3.Error as error:
@@ -377,7 +509,7 @@ def _transact(connection: sa.Connection, work: Callable[[sa.Connection], T]) -> 
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # only _begin_sqlite begins transactions
+    connection.isolation_level = None  # transactions begin in _begin_sqlite and not in the driver
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
         "secure_delete=ON", f"journal_size_limit={LOG_BYTES}",

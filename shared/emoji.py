@@ -1,4 +1,4 @@
-"""Emoji as Unicode has them (UTS 51): one form of each, and what one of them is. Pure."""
+"""Emoji as Unicode has them (UTS 51): one form of each emoji, and the rule for one emoji. Pure."""
 
 import re
 import unicodedata
@@ -14,7 +14,8 @@ _SHOWN_AS_TEXT = """
     1f5c2-1f5c4 1f5d1-1f5d3 1f5dc-1f5de 1f5e1 1f5e3 1f5e8 1f5ef 1f5f3 1f5fa 1f6cb 1f6cd-1f6cf 1f6e0-1f6e5 1f6e9
     1f6f0 1f6f3
 """
-"""What is an emoji only with a variation selector: Emoji without Emoji_Presentation, in hex. New emoji need none."""
+"""Characters that are emoji only with a variation selector: Emoji without Emoji_Presentation, in hex. New emoji need
+none."""
 _MODIFIERS = "\U0001f3fb-\U0001f3ff"
 _JOINER = "\u200d"
 _SELECTOR = "\ufe0f"
@@ -24,7 +25,7 @@ _MARKS = frozenset({"Mn", "Me", "Mc"})
 
 
 def _character_class(ranges: str) -> str:
-    """Of a regular expression."""
+    """A character class of a regular expression."""
     ends = [one.split("-") for one in ranges.split()]
     return "[" + "".join("-".join(chr(int(end, 16)) for end in one) for one in ends) + "]"
 
@@ -38,12 +39,12 @@ def canonical_emoji(text: str) -> str:
 
 
 def bare_emoji(text: str) -> str:
-    """The same without variation selectors."""
+    """Returns the emoji without variation selectors."""
     return unicodedata.normalize("NFC", text.replace(_SELECTOR, "").replace("\ufe0e", ""))
 
 
 def is_one_cluster(text: str) -> bool:
-    """Whether a reader sees one character: a grapheme cluster, as far as emoji and combining marks go (UAX 29)."""
+    """Whether a reader sees the text as one character: as a grapheme cluster (UAX 29) of emoji or combining marks."""
     flag = _REGIONAL.match(text)
     joined = False
     for character in text[flag.end() if flag else 1 :]:

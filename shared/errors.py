@@ -1,5 +1,11 @@
-"""Errors that end a process at its start with one sentence instead of a traceback."""
+"""Errors that end a process at the start with one sentence instead of a traceback."""
 
 
 class StartupError(Exception):
-    """A precondition of the start is missing; the message says what to do."""
+    """The process cannot start. `problem`: the failure and its reason; `remedy`: a sentence for the operator that says
+    what to do."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")
+        self.problem = problem
+        self.remedy = remedy

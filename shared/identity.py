@@ -27,7 +27,7 @@ class Identity(NamedTuple):
 
 
 def read_identity(connection: sa.Connection) -> Identity:
-    """A database of a version without identities has none."""
+    """A database of a version without identities has no identity."""
     if not sa.inspect(connection).has_table("installation"):
         return Identity()
     row = connection.execute(_READ).one_or_none()
@@ -35,7 +35,7 @@ def read_identity(connection: sa.Connection) -> Identity:
 
 
 def propose_identity(connection: sa.Connection, value: str) -> None:
-    """Gives a database an identity, unless it has one."""
+    """Gives a database an identity, unless the database has one."""
     connection.execute(_PROPOSE, {"value": value})
 
 

@@ -1,8 +1,9 @@
-"""The identity of an installation, which each of its databases has, and the rules by which they belong together.
+"""The identity of an installation, which each of its databases has, and the rules by which databases belong together.
 
 `dragoman migrate` gives all databases of an installation the same identity: first to each, then it marks each as
-agreed. So beside an agreed database, one without its identity was lost, or replaced. Auth gives the numbers of
-accounts, and session those of chats: a database that lacks a number that another one holds is older than that one.
+agreed. So if one database is agreed, a database without the same identity was lost or replaced. Auth assigns the
+numbers of accounts, and session the numbers of chats: a database that lacks a number of another database is older than
+that database.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,24 +18,24 @@ class DatabasesApart(StartupError):
 
 
 def require_together(states: Mapping[str, DatabaseState]) -> None:
-    """`states`: of the databases that are known, by service. Raises DatabasesApart."""
-    for problem in (*_identity_conflicts(states), *_number_conflicts(states)):
-        raise DatabasesApart(problem)
+    """`states`: the states of the known databases, by service. Raises DatabasesApart."""
+    for problem, remedy in (*_identity_conflicts(states), *_number_conflicts(states)):
+        raise DatabasesApart(problem, remedy)
 
 
-def _identity_conflicts(states: Mapping[str, DatabaseState]) -> Iterator[str]:
+def _identity_conflicts(states: Mapping[str, DatabaseState]) -> Iterator[tuple[str, str]]:
     agreed = {name: state.installation for name, state in states.items() if state.agreed}
     for name, state in states.items():
         others = [other for other, identity in agreed.items() if identity != state.installation]
         if others and name in agreed:
             what = f"the databases of {name} and {others[0]} are of different installations"
-            yield f"{what}: see database.url, or restore all from one backup"
+            yield what, "Correct database.url, or restore all from one backup"
         elif others:
             what = f"the database of {name} is new, and that of {others[0]} is not: {name}'s was lost or replaced"
-            yield f"{what}: {_remedy(name)}"
+            yield what, _remedy(name)
 
 
-def _number_conflicts(states: Mapping[str, DatabaseState]) -> Iterator[str]:
+def _number_conflicts(states: Mapping[str, DatabaseState]) -> Iterator[tuple[str, str]]:
     auth, session = states.get("auth"), states.get("session")
     for name, state in states.items():
         if auth is not None and state.account > auth.account:
@@ -44,15 +45,15 @@ def _number_conflicts(states: Mapping[str, DatabaseState]) -> Iterator[str]:
             yield _older("session", f"chat {session.chat}", name, f"chat {state.chat}{_since(state.chat_time)}")
 
 
-def _older(name: str, last: str, other: str, known: str) -> str:
+def _older(name: str, last: str, other: str, known: str) -> tuple[str, str]:
     what = f"the database of {name} is older than that of {other}: it ends with {last}, but {other} knows {known}"
-    return f"{what}: {_remedy(name)}"
+    return what, _remedy(name)
 
 
 def _remedy(name: str) -> str:
     return (
-        f"restore it from its newest backup (`dragoman restore --only {name} DIR`), "
-        "or go on without what is lost (`dragoman migrate --accept-loss`)"
+        f"Restore it from its newest backup (`dragoman restore --only {name} DIR`), "
+        "or continue without the lost data (`dragoman migrate --accept-loss`)"
     )
 
 

@@ -6,17 +6,17 @@ import socket
 from contextlib import ExitStack
 
 _UNUSABLE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-"""Of one address: the machine has no IPv6, or names an address that it does not have."""
+"""The errors of an address that this machine does not have."""
 _ATTEMPTS = 20
 
 
 def listen(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
-    """One socket for each address of the host that this machine has, all on one port; `::` is all IPv4 addresses, too.
-    Raises OSError, as when the port is taken."""
+    """Open one socket for each local address of the host, all on one port; `::` is all IPv4 addresses, too. Raises
+    OSError, as when the port is taken."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _listen(addresses(host), port, backlog)
-        except OSError as error:  # the free port of the first address may be taken at another one
+        except OSError as error:  # a port that is free at the first address may be taken at the second
             if port or error.errno != errno.EADDRINUSE or attempt == _ATTEMPTS:
                 raise
     raise AssertionError

@@ -1,4 +1,4 @@
-"""The event `message` of native, as JSON: edges push it, and session posts it to outgoing hooks. Pure."""
+"""The event `message` of native, as JSON: edges push it, and session posts it to outgoing webhooks. Pure."""
 
 from typing import assert_never
 
@@ -21,7 +21,8 @@ from shared.contract.model import (
 
 
 class MediaInfo(msgspec.Struct):
-    """A stored file; it is fetched from `url`."""
+    """A stored file; it is fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the size is
+    known."""
 
     id: str
     name: str
@@ -29,6 +30,8 @@ class MediaInfo(msgspec.Struct):
     sha256: str
     mime: str
     url: str
+    width: int | UnsetType = UNSET
+    height: int | UnsetType = UNSET
 
 
 class ShownText(msgspec.Struct, tag_field="t", tag="text", gc=False):
@@ -56,14 +59,18 @@ ShownSegment = ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention
 
 
 class SenderInfo(msgspec.Struct, gc=False):
+    """`v`: a number that differs when the profile or its picture has changed; left out if it is unknown."""
+
     nickname: str
     uuid: str
+    v: int | UnsetType = UNSET
 
 
 class ShownMessage(msgspec.Struct, gc=False):
     """`index` counts 1, 2, 3 … within the chat; `time`: Unix milliseconds. `to`: the recipient in a private chat.
-    `edited`: the segments are not those that were sent. `recalled`: there are no segments any more. `reactions`: the
-    number of accounts by emoji; `mine`: those of this account. `reply_to`: the index of another message of the chat."""
+    `edited`: the segments are no longer those that were sent. `recalled`: there are no segments any more. `reactions`:
+    the number of accounts by emoji; `mine`: the reactions of this account. `reply_to`: the index of another message of
+    the chat."""
 
     chat: int
     index: int
@@ -85,7 +92,7 @@ class MessageEvent(ShownMessage, tag_field="ev", tag="message", gc=False):
 
 
 def group_message(message: Message, sender: ProfileSummary, base_url: str) -> MessageEvent:
-    """Of a message of a group, as its members see it. `base_url`: that of files."""
+    """The event of a group's message, as members see it. `base_url`: the address of files."""
     body = unpack(message.body)
     recalled = body.segments == (Recalled(),)
     segments = [] if recalled else [shown_segment(segment, base_url) for segment in body.rich or body.segments]
@@ -93,11 +100,15 @@ def group_message(message: Message, sender: ProfileSummary, base_url: str) -> Me
     return MessageEvent(
         *place,
         segments,
-        face=SenderInfo(sender.nickname, sender.uuid),
+        face=sender_info(sender),
         edited=body.edited or UNSET,
         recalled=recalled or UNSET,
         reply_to=body.reply_to or UNSET,
     )
+
+
+def sender_info(summary: ProfileSummary) -> SenderInfo:
+    return SenderInfo(summary.nickname, summary.uuid, summary.version or UNSET)
 
 
 def shown_segment(segment: RichSegment, base_url: str) -> ShownSegment:
@@ -119,7 +130,8 @@ def shown_segment(segment: RichSegment, base_url: str) -> ShownSegment:
 
 
 def _media(media: Media, base_url: str) -> MediaInfo:
-    return MediaInfo(media.id, media.name, media.size, media.sha256, media.mime, media_url(media, base_url))
+    url, shown = media_url(media, base_url), (media.width or UNSET, media.height or UNSET)
+    return MediaInfo(media.id, media.name, media.size, media.sha256, media.mime, url, *shown)
 
 
 def media_url(media: Media, base_url: str) -> str:

@@ -1,4 +1,4 @@
-"""Names that users choose: valid characters, and a key that names which look alike have in common.
+"""Names that users choose: valid characters, and a common key of names that look alike.
 
 Data and rules: docs/adr/0033-usernames-that-look-alike-are-one.md and
 docs/adr/0057-identifiers-have-one-canonical-form.md.
@@ -38,8 +38,8 @@ def plain_name(name: str) -> str:
 
 
 def is_valid_name(name: str) -> bool:
-    """Whether a name has no control characters, no invisible ones but those that its scripts and emoji need, and is not
-    blank. It may be empty."""
+    """Whether a name is not blank, has no control characters, and has invisible characters only where its scripts or
+    emoji need them. It may be empty."""
     if any(unicodedata.category(character) in _CONTROLS for character in name):
         return False
     if name and not name.replace(_BLANK_BRAILLE, " ").strip():
@@ -48,17 +48,17 @@ def is_valid_name(name: str) -> bool:
 
 
 def without_joiners(name: str) -> str:
-    """The name without the invisible characters that its scripts (IDNA's ContextJ, variants of letters without case)
-    and its emoji sequences need."""
+    """The name without the invisible characters that the name's scripts (IDNA's ContextJ, variants of letters without
+    case) and emoji sequences need."""
     name = _KEYCAP.sub("#", _TAGGED_FLAG.sub("\U0001f3f4", name))
     return _INVISIBLE.sub(lambda found: "" if _is_needed(name, found.start()) else found[0], name)
 
 
 def without_invisible(name: str) -> str:
-    """The name without control characters, and without those invisible ones that neither its scripts nor its emoji
+    """The name without control characters, and without invisible characters, except those that its scripts or emoji
     need."""
     before, shown = "", "".join(one for one in name if unicodedata.category(one) not in _CONTROLS)
-    while shown != before:  # what follows a removed character may have needed it
+    while shown != before:  # a kept character may depend on one that was just removed
         before, shown = shown, _SEQUENCE.sub(_kept, shown)
     return shown
 
@@ -82,7 +82,7 @@ def _is_needed(name: str, at: int) -> bool:
 def _is_valid_by_idna(name: str, at: int) -> bool:
     try:
         return idna.valid_contextj(name, at)
-    except ValueError:  # a character that is not assigned
+    except ValueError:  # Unicode does not assign this character
         return False
 
 
@@ -92,7 +92,8 @@ def _joins_emoji(name: str, at: int) -> bool:
 
 
 def _is_symbol(character: str) -> bool:
-    """Whether this may be an emoji; Python may know no newer ones (Cn)."""
+    """Whether the character can be an emoji. Unassigned characters (Cn) count, because Python does not know newer
+    emoji."""
     return (
         character >= "\u00a9"
         and not _INVISIBLE.match(character)
@@ -101,12 +102,13 @@ def _is_symbol(character: str) -> bool:
 
 
 def name_key(name: str) -> str:
-    """Names with the same key are the same name: the skeleton (UTS 39) of NFKC_Casefold. Not for display."""
+    """The key of a name: names with the same key are the same name: the skeleton (UTS 39) of NFKC_Casefold. Not for
+    display."""
     return _skeleton(fold(name))
 
 
 def name_look(name: str) -> str:
-    """As `name_key`, but with case folded last: `PaveI` (with a capital i) has the look of `Pavel`, and another key."""
+    """Like `name_key`, but folds case last: `PaveI` (with a capital i) has the look of `Pavel`, and another key."""
     return name_key(_skeleton(_INVISIBLE.sub("", unicodedata.normalize("NFKC", name))))
 
 
@@ -115,13 +117,13 @@ def look_alike(name: str, other: str) -> bool:
 
 
 def imitates(name: str, other: str) -> bool:
-    """Whether a name may be taken for the other one, also with further signs between and around its letters."""
+    """Whether a reader can mistake `name` for `other`. Signs between and around the letters are ignored."""
     bare, bare_other = (_SIGNS.sub("", unicodedata.normalize("NFKC", text)) for text in (name, other))
     return look_alike(bare, bare_other) if bare_other else look_alike(name, other)
 
 
 def keys_version() -> int:
-    """Changes with the data of keys: Unicode's in Python, and the confusable characters."""
+    """The version changes with the data of keys: Unicode's in Python, and the confusable characters."""
     return zlib.crc32(_confusables_json() + unicodedata.unidata_version.encode())
 
 
@@ -132,7 +134,7 @@ def fold(name: str) -> str:
 
 
 def _skeleton(name: str) -> str:
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).translate(_prototypes()))
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).translate(_baselines()))
 
 
 def _confusables_json() -> bytes:
@@ -140,20 +142,20 @@ def _confusables_json() -> bytes:
 
 
 @cache
-def _prototypes() -> Mapping[int, str]:
-    """The prototype of each confusable character. The data pairs each character with its prototype, both ways, and puts
-    marks around some. So the prototype is what several characters are paired with, or a string; of two characters that
-    are paired only with each other, either one serves."""
+def _baselines() -> Mapping[int, str]:
+    """The baseline of each confusable character. The data pairs each character with its baseline, both ways, and puts
+    marks around some. So the baseline is the character or string with which several characters are paired; if two
+    characters are paired only with each other, either serves."""
     pairs: dict[str, list[str]] = {
         _without_marks(text): [_without_marks(other["c"]) for other in others]
         for text, others in json.loads(_confusables_json()).items()
     }
-    prototypes = {
+    baselines = {
         ord(character): others[0]
         for character, others in pairs.items()
         if len(character) == len(others) == 1 and _rank(others[0], pairs) > _rank(character, pairs)
     }
-    return {character: prototype.translate(prototypes) for character, prototype in prototypes.items()}
+    return {character: baseline.translate(baselines) for character, baseline in baselines.items()}
 
 
 def _rank(text: str, pairs: Mapping[str, list[str]]) -> tuple[int, int, str]:

@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
-from importlib.metadata import version
 from typing import Literal
 
 import msgspec
@@ -28,21 +27,22 @@ from shared.listening import listen
 from shared.settings import OpsSettings
 from shared.tasks import Tasks
 from shared.telemetry import log
+from shared.version import VERSION
 
 _log = log(__name__)
 
 _CLUSTER_NAMES = (".svc", ".cluster.local", ".localhost", ".internal", ".local")
 
 Check = Callable[[], Awaitable[None]]
-"""A real operation of a dependency; raises when it fails."""
+"""A real operation of a dependency, which raises an exception when it fails."""
 
 Phase = Literal["starting", "serving", "draining"]
 
 
 class OpsServer:
     """Each check is one real operation of a dependency; all must succeed within two seconds to be ready. Without an
-    `optional` dependency the process is ready, and says that it is degraded. The constructor opens the port; raises
-    StartupError when it cannot be."""
+    `optional` dependency the process is ready, and says that it is degraded. The constructor opens the port, and raises
+    StartupError if it cannot."""
 
     def __init__(
         self,
@@ -57,15 +57,14 @@ class OpsServer:
         self._readiness = Readiness(registry, checks, optional)
         self._loop_metrics = EventLoopMetrics(registry)
         build = Gauge("dragoman_build_info", "Version, always 1", ["version", "python"], registry=registry)
-        self._version = version("dragoman")
-        build.labels(self._version, platform.python_version()).set(1)
+        build.labels(VERSION, platform.python_version()).set(1)
         Gauge("dragoman_clock_seconds", "The wall clock, Unix time", registry=registry).set_function(time.time)
         self._dashboard = dashboard
         self._history = PanelHistory(dashboard)
         self._page = page.load()
         self.phase: Phase = "serving"
         """A process is ready only while it serves."""
-        self._server = page_server(self._app)
+        self._server = PageServer(self._app)
         self._listeners = _listen(settings)
 
     @property
@@ -90,7 +89,7 @@ class OpsServer:
                 await self._readiness.close()
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self._server.stop()
 
     async def _sample_history(self) -> None:
         while True:
@@ -100,7 +99,7 @@ class OpsServer:
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def readiness(self) -> dict[str, str]:
-        """The error of each failed dependency by its name; empty when ready."""
+        """The error of each failed dependency by its name; empty if the process is ready."""
         wrong = {} if self.phase == "serving" else {"process": self.phase}
         return wrong | await self._readiness.failures()
 
@@ -116,7 +115,7 @@ class OpsServer:
         if is_own_host(Headers(scope=scope).get("host", ""), self._allowed_hosts):
             response = await self._respond(scope["path"])
         else:
-            response = PlainTextResponse("not the name of this port: see ops.allowed_hosts\n", 421)
+            response = PlainTextResponse("this host name is not allowed: see ops.allowed_hosts\n", 421)
         response.headers.update({"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
         await response(scope, receive, send)
 
@@ -131,28 +130,41 @@ class OpsServer:
                 return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4; charset=utf-8")
             case "/board":
                 wrong, degraded = await self.readiness(), await self._readiness.degradations()
-                shown = self._history.show(wrong, self._version, degraded)
+                shown = self._history.show(wrong, VERSION, degraded)
                 return Response(msgspec.json.encode(shown), media_type="application/json")
             case "/":
                 return HTMLResponse(self._page.body, headers={"Content-Security-Policy": self._page.policy})
         return PlainTextResponse("not found: try /, /healthz, /readyz or /metrics\n", 404)
 
 
-def page_server(app: ASGIApp) -> uvicorn.Server:
+class PageServer(uvicorn.Server):
     """Serves an ASGI app without WebSocket and logs, and leaves signals to its process. By h11, which limits the whole
     of what is no body, and takes no trailer for a header."""
-    config = uvicorn.Config(
-        app, http="h11", log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    server.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
-    return server
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, http="h11", log_config=None, access_log=False, lifespan="off", ws="none", interface="asgi3",
+                timeout_graceful_shutdown=1, date_header=False,
+            )
+        )  # fmt: skip
+        self.capture_signals = nullcontext  # type: ignore[assignment,method-assign]
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Wait for `stop`. Ten times a second, the library's own loop checks whether to stop, and renews a date header.
+        That is a third of the work of an idle process."""
+        await self.on_tick(0)
+        await self._stopping.wait()
 
 
 def is_own_host(header: str, allowed: Collection[str]) -> bool:
-    """Whether a Host header names this port. A web page can make its own domain resolve to this machine, and read what
-    the port serves; it cannot do so with an address, nor with a name that public DNS does not have. Pure."""
+    """Whether a Host header names this port. A web page can make its own domain resolve to this machine, and then read
+    the pages of the port; with an address, or with a name that public DNS lacks, the page cannot. Pure."""
     name = host_name(header)
     return "." not in name or name in allowed or name.endswith(_CLUSTER_NAMES) or is_address(name)
 
@@ -163,18 +175,21 @@ def _listen(settings: OpsSettings) -> list[socket.socket]:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         reason = error.strerror or error
-        raise StartupError(f"the operations port {where} cannot be opened (ops.host, ops.port): {reason}") from error
+        raise StartupError(
+            f"the operations port {where} cannot be opened: {reason}", "Set another by ops.host and ops.port"
+        ) from error
 
 
 _CHECK_SECONDS = 2.0
 _ABANDONED_SECONDS = 30.0
-"""A check that runs for so long is given up, and a new one begins."""
+"""A check that runs this long is given up, and a new one begins."""
 _VALID_SECONDS = 1.0
-_INTERVAL_SECONDS = 5.0
+_INTERVAL_SECONDS = 10.0
 
 
 class Readiness:
-    """The process is ready when all `required` dependencies work; without an `optional` one it works, but worse."""
+    """The process is ready when all `required` dependencies work. Without an `optional` dependency, the process works
+    with restrictions."""
 
     def __init__(
         self, registry: CollectorRegistry, required: Mapping[str, Check], optional: Mapping[str, Check] | None = None
@@ -208,8 +223,8 @@ class Readiness:
 
 
 class _Probe:
-    """One dependency's check. A success is valid for a moment, and requests at the same time share a check. It is not
-    cancelled when it takes too long: nats-py stops reading when a reply arrives for a cancelled request."""
+    """One dependency's check. A success is valid for a moment, and requests at the same time share a check. A slow
+    check is not cancelled: nats-py stops reading when a reply arrives for a cancelled request."""
 
     def __init__(self, name: str, check: Check, works: Gauge, tasks: Tasks) -> None:
         self._name = name
@@ -222,7 +237,7 @@ class _Probe:
         self._error = ""
 
     async def error(self) -> str:
-        """Empty if it works."""
+        """The error of the dependency; empty if it works."""
         now = time.monotonic()
         if self._running is None or self._running.done() or now - self._started > _ABANDONED_SECONDS:
             if now < self._valid_until:

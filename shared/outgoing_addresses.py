@@ -1,4 +1,5 @@
-"""Address rules of outgoing requests: where they may go. Users name the addresses. Pure."""
+"""Rules for the addresses of outgoing requests. Users choose these addresses, so the rules forbid internal networks.
+Pure."""
 
 import re
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ def parse_url(url: str) -> OutgoingAddress:
     if not port or parts.scheme not in _PORTS or not _PRINTABLE.fullmatch(url) or "\\" in url:
         raise _invalid("an address is http(s)://host[:port]/path, without spaces and special characters")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise _invalid("an address has neither a user nor a fragment")
+        raise _invalid("an address must have neither a user nor a fragment")
     host = parts.hostname or ""
     if parse_ip(host) is None and not _HOST_NAME.fullmatch(host):
         raise _invalid("the host is neither a name nor an address")
@@ -68,13 +69,13 @@ def parse_ip(text: str) -> IpAddress | None:
 
 
 class AddressRules:
-    """All addresses must be public, and requests encrypted, save for those of `permitted_networks`."""
+    """All addresses must be public, and requests encrypted, except for addresses in `permitted_networks`."""
 
     def __init__(self, permitted_networks: Sequence[str]) -> None:
         self._own = [ip_network(text, strict=False) for text in permitted_networks]
 
     def check_endpoint(self, url: str) -> OutgoingAddress:
-        """What is known without a look-up of the name. Raises RequestError."""
+        """Checks an address without a DNS lookup. Raises RequestError."""
         address = parse_url(url)
         literal = parse_ip(address.host)
         if literal is not None and not self.is_permitted(literal, is_encrypted=address.is_encrypted):
@@ -89,7 +90,7 @@ class AddressRules:
 
 
 def _embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address that an IPv6 one stands for: mapped, or behind NAT64; else the address without its zone."""
+    """The IPv4 address in an IPv6 address: mapped, or behind NAT64; otherwise the address without its zone."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:

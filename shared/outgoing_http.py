@@ -1,5 +1,5 @@
-"""HTTP requests to addresses that users name: looks up the name once, checks every address that it has, and connects to
-a checked one. A certificate is verified for the name. Nothing of the environment (proxies) has an effect."""
+"""HTTP requests to addresses that users name: looks up the name once, checks every found address, and connects to a
+checked one. A certificate is verified for the name. Nothing of the environment (proxies) has an effect."""
 
 import asyncio
 import contextlib
@@ -22,21 +22,21 @@ _log = log(__name__)
 _HEAD_BYTES = 16 * 1024
 _READ_BYTES = 64 * 1024
 _UNREACHABLE = "the address cannot be reached"
-"""The one text for a name that there is not, that is not answered, or that leads to where requests may not go: users
-see it, and would learn by several texts which internal names there are."""
+"""The one text for a name that does not exist, does not answer, or leads to a forbidden address: users see it, and
+would learn by several texts which internal names exist."""
 _LOOKUPS = 4
-"""At once, for each request at once: one that hangs ends later than the request that waits for it, and those of other
-requests do not wait for its end."""
+"""The number of lookups at once, for each request: a hanging lookup ends later than its request, and lookups of other
+requests do not wait for it."""
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class OutgoingFailed(Exception):
-    """There is no response. The text may be shown to users."""
+    """The request got no response. The text can be shown to users."""
 
 
 class OutgoingResponse(NamedTuple):
-    """Names of headers are in lower case."""
+    """The names of headers are in lower case."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
@@ -51,7 +51,7 @@ class OutgoingHttp:
     ) -> None:
         self._rules = rules
         self._seconds = seconds
-        self._context = context or ssl.create_default_context()
+        self._context = context
         self._threads = ThreadPoolExecutor(_LOOKUPS * at_once, "lookup")
 
     def close(self) -> None:
@@ -60,9 +60,9 @@ class OutgoingHttp:
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, most_bytes: int = 0
     ) -> OutgoingResponse:
-        """A redirect is a response like others: who follows it requests its address, which is checked then. Of the
-        body, at most `most_bytes` are read, and a longer one is a failure; with 0, none is read. Raises
-        OutgoingFailed."""
+        """A redirect is an ordinary response: a caller that follows the redirect requests the new address, which is
+        checked then. At most `most_bytes` of the body are read, and a longer body is a failure. With 0, nothing is
+        read. Raises OutgoingFailed."""
         deadline = asyncio.get_running_loop().time() + self._seconds
         address, (reader, writer) = await self._reach(url, deadline)
         try:
@@ -87,23 +87,23 @@ class OutgoingHttp:
         try:
             address = self._rules.check_endpoint(url)
         except RequestError as error:
-            _log.info("outgoing request is not permitted", reason=repr(error))
+            _log.info("an outgoing request is not permitted", reason=repr(error))
             raise OutgoingFailed(_UNREACHABLE) from error
         try:
             async with asyncio.timeout_at(deadline):
                 return address, await self._connect(address)
         except ssl.SSLCertVerificationError as error:
-            raise OutgoingFailed("the certificate is not valid") from error
+            raise OutgoingFailed("the server's certificate is not valid") from error
         except (OSError, ValueError) as error:
-            _log.info("outgoing request reaches no address", host=address.authority, reason=repr(error))
+            _log.info("an outgoing request cannot reach its address", host=address.authority, reason=repr(error))
             raise OutgoingFailed(_UNREACHABLE) from error
 
     async def _connect(self, address: OutgoingAddress) -> _Streams:
-        """To the first address that answers. Raises OSError."""
+        """Connects to the first address that answers. Raises OSError."""
         found = await self._look_up(address)
         if not found or not all(self._rules.is_permitted(one, is_encrypted=address.is_encrypted) for one in found):
             raise PermissionError("requests may not go to this address")
-        context, name = (self._context, address.host) if address.is_encrypted else (None, None)
+        context, name = (await self._verifying(), address.host) if address.is_encrypted else (None, None)
         for last, one in enumerate(found, 1 - len(found)):
             try:
                 return await asyncio.open_connection(str(one), address.port, ssl=context, server_hostname=name)
@@ -113,6 +113,13 @@ class OutgoingHttp:
                 if last == 0:
                     raise
         raise AssertionError("there is an address")
+
+    async def _verifying(self) -> ssl.SSLContext:
+        """The context, made by the first request that needs one: OpenSSL and its authorities take 10 MiB."""
+        if self._context is None:
+            make = ssl.create_default_context
+            self._context = await asyncio.get_running_loop().run_in_executor(self._threads, make)
+        return self._context
 
     async def _look_up(self, address: OutgoingAddress) -> Sequence[IpAddress]:
         """IPv4 first: where IPv6 leads nowhere, it would use up the time. Raises OSError."""

@@ -1,9 +1,9 @@
-"""Partitions of chats and their owners among the live replicas of message; pure.
+"""Partitions of chats, and their leaders among the live replicas of message. Pure.
 
-A chat belongs to a partition by its id, and a partition to the live replica with the highest score for it (rendezvous
-hashing), spares aside. Processes that know the same replicas agree on every owner, and a replica that comes or goes
-moves its own partitions only. An owner is a hint: locks, nonces and order in the database are the truth, so two owners
-of a partition are slow, never wrong.
+A chat belongs to a partition by the chat's id, and a partition to the live replica with the highest score for this
+partition (rendezvous hashing), standbys aside. Processes that know the same replicas agree on every leader; a new or
+lost replica moves only its own partitions. A leader is a hint: locks, nonces and order in the database are the truth,
+so two leaders of a partition are slow, never wrong.
 """
 
 import struct
@@ -12,19 +12,19 @@ from hashlib import shake_128
 from shared.contract.ids import ChatId
 
 LEASE_SECONDS = 2.5
-"""A replica is live for so long after its last heartbeat: two heartbeats may be late."""
+"""A replica counts as live for this time after its last heartbeat: two heartbeats may be late."""
 STOPPING = -1
-"""The number of partitions that a replica names in its heartbeats when it stops."""
+"""The number of partitions in the heartbeats of a replica that stops."""
 
 _MISSED_SECONDS = 60.0
-"""By then a replica that disappeared without a word is in no queue group any more."""
+"""After this time, a replica that disappeared without a message is no longer in any queue group."""
 
 _MIX = 0x9E3779B97F4A7C15
 _64_BITS = 2**64 - 1
 
 
 def partition_of(chat: ChatId, partitions: int) -> int:
-    """The same in every process and version: they agree on the owners."""
+    """The same in every process and version: they agree on the leaders."""
     return (chat * _MIX & _64_BITS) * partitions >> 64
 
 
@@ -34,11 +34,11 @@ def _scores(replica: str, partitions: int) -> tuple[int, ...]:
 
 
 class PartitionTable:
-    """The owner of each partition among the replicas that were added."""
+    """The leader of each partition among the replicas that were added."""
 
     def __init__(self, partitions: int) -> None:
         self._scores: dict[str, tuple[int, ...]] = {}
-        self._owners = [""] * partitions
+        self._leaders = [""] * partitions
 
     def __contains__(self, replica: str) -> bool:
         return replica in self._scores
@@ -47,49 +47,48 @@ class PartitionTable:
         """The number of replicas."""
         return len(self._scores)
 
-    def owner(self, chat: ChatId) -> str:
-        """The owner of the chat's partition; empty without replicas."""
-        return self._owners[partition_of(chat, len(self._owners))]
+    def leader(self, chat: ChatId) -> str:
+        """The leader of the chat's partition; empty without replicas."""
+        return self._leaders[partition_of(chat, len(self._leaders))]
 
     def after(self, chat: ChatId, replica: str) -> str:
-        """The replica that comes after this one, were it away: the first one after the last, also if that is the only
-        one. The owner if this one is unknown; empty without replicas."""
-        partition = partition_of(chat, len(self._owners))
+        """The next replica for the chat if this one is unavailable. The first replica follows the last, even if there
+        is only one. The leader if this replica is unknown; empty without replicas."""
+        partition = partition_of(chat, len(self._leaders))
         ranked = sorted(self._scores, key=lambda one: self._scores[one][partition], reverse=True)
         following = ranked[ranked.index(replica) + 1 :] if replica in self._scores else []
         return next(iter(following + ranked), "")
 
-    def owned(self, replica: str) -> int:
-        """The number of partitions that the replica owns."""
-        return self._owners.count(replica)
+    def led(self, replica: str) -> int:
+        """The number of partitions that the replica leads."""
+        return self._leaders.count(replica)
 
     def add(self, replica: str) -> None:
-        scores = self._scores[replica] = _scores(replica, len(self._owners))
-        for partition, owner in enumerate(self._owners):
-            if not owner or scores[partition] > self._scores[owner][partition]:
-                self._owners[partition] = replica
+        scores = self._scores[replica] = _scores(replica, len(self._leaders))
+        for partition, leader in enumerate(self._leaders):
+            if not leader or scores[partition] > self._scores[leader][partition]:
+                self._leaders[partition] = replica
 
     def discard(self, replica: str) -> None:
         if self._scores.pop(replica, None) is None:
             return
-        for partition, owner in enumerate(self._owners):
-            if owner == replica:
-                self._owners[partition] = max(self._scores, key=lambda one: self._scores[one][partition], default="")
+        for partition, leader in enumerate(self._leaders):
+            if leader == replica:
+                self._leaders[partition] = max(self._scores, key=lambda one: self._scores[one][partition], default="")
 
 
 class LiveReplicas:
-    """The replicas with a recent heartbeat, and the partitions that each owns. A spare owns none unless all others are
-    suspended or gone. No partition has an owner while a live replica names another number of partitions (one of a
-    version without partitions names 0): the replicas that agree may be too few. Times are of one monotonic clock,
-    seconds."""
+    """The replicas with a recent heartbeat, and the partitions that each leads. A standby leads none unless all others
+    are suspended or gone. No partition has a leader while a live replica names another number of partitions: the
+    replicas that agree may be too few. Times are of one monotonic clock, seconds."""
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
         self._table = PartitionTable(partitions)
-        """Of the live replicas without the suspended ones."""
-        self._owners = PartitionTable(partitions)
-        """Of these without the spares."""
-        self._spares: set[str] = set()
+        """The partitions of the live replicas without the suspended ones."""
+        self._leaders = PartitionTable(partitions)
+        """The partitions of these replicas without the standbys."""
+        self._standbys: set[str] = set()
         self._last_heard: dict[str, float] = {}
         self._disagreeing: set[str] = set()
         self._missed: dict[str, float] = {}
@@ -99,7 +98,7 @@ class LiveReplicas:
 
     @property
     def is_sole(self) -> bool:
-        """Whether one replica is live, and no other is missed."""
+        """Whether one replica is live and no other is missing."""
         return len(self._last_heard) + len(self._missed) <= 1
 
     def has_others(self, replica: str, now: float) -> bool:
@@ -110,7 +109,7 @@ class LiveReplicas:
     def __contains__(self, replica: str) -> bool:
         return replica in self._last_heard
 
-    def heartbeat(self, replica: str, partitions: int, now: float, *, spare: bool = False) -> None:
+    def heartbeat(self, replica: str, partitions: int, now: float, *, standby: bool = False) -> None:
         if partitions == STOPPING:
             self._forget(replica)
             return
@@ -124,58 +123,58 @@ class LiveReplicas:
             self._discard(replica)
             return
         self._disagreeing.discard(replica)
-        if spare is not (replica in self._spares):
-            self._spares ^= {replica}
-            self._discard(replica)  # it comes back as what it is now
+        if standby is not (replica in self._standbys):
+            self._standbys ^= {replica}
+            self._discard(replica)  # the replica is added again below, in its new state
         if replica not in self._table and now >= self._suspended_until.get(replica, 0.0):
             self._add(replica)
 
     def _add(self, replica: str) -> None:
         self._table.add(replica)
-        if replica not in self._spares:
-            self._owners.add(replica)
+        if replica not in self._standbys:
+            self._leaders.add(replica)
 
     def _discard(self, replica: str) -> None:
         self._table.discard(replica)
-        self._owners.discard(replica)
+        self._leaders.discard(replica)
 
-    def owns(self, replica: str) -> bool:
-        """Whether the replica is live and not suspended: it owns partitions, or could."""
+    def leads(self, replica: str) -> bool:
+        """Whether the replica is live and not suspended: it leads partitions, or could."""
         return replica in self._table
 
     def is_last(self, replica: str) -> bool:
-        """Whether all others are suspended or gone."""
+        """Whether all other replicas are suspended or gone."""
         return len(self._table) == 1 and replica in self._table
 
     def suspend(self, replica: str, until: float) -> None:
-        """The replica owns nothing before its first heartbeat after `until`."""
-        if self.owns(replica):
+        """The replica leads nothing before its first heartbeat after `until`."""
+        if self.leads(replica):
             self._suspended_until[replica] = until
             self._discard(replica)
 
     def resume(self, replica: str) -> None:
         """End a suspension."""
-        if self._suspended_until.pop(replica, None) is not None and not self.owns(replica):
+        if self._suspended_until.pop(replica, None) is not None and not self.leads(replica):
             self._add(replica)
 
-    def owner(self, chat: ChatId, now: float) -> str:
-        """The owner of the chat's partition; empty while there is none."""
+    def leader(self, chat: ChatId, now: float) -> str:
+        """The leader of the chat's partition; empty while there is none."""
         self._expire(now)
-        return "" if self._disagreeing else self._owning.owner(chat)
+        return "" if self._disagreeing else self._leading.leader(chat)
 
     def after(self, chat: ChatId, replica: str, now: float) -> str:
-        """See PartitionTable; empty while there is no owner."""
+        """Like PartitionTable.after, but empty while there is no leader."""
         self._expire(now)
         return "" if self._disagreeing else self._table.after(chat, replica)
 
-    def owned(self, replica: str, now: float) -> int:
-        """The number of partitions that the replica owns."""
+    def led(self, replica: str, now: float) -> int:
+        """The number of partitions that the replica leads."""
         self._expire(now)
-        return 0 if self._disagreeing else self._owning.owned(replica)
+        return 0 if self._disagreeing else self._leading.led(replica)
 
     @property
-    def _owning(self) -> PartitionTable:
-        return self._owners if len(self._owners) else self._table
+    def _leading(self) -> PartitionTable:
+        return self._leaders if len(self._leaders) else self._table
 
     def _expire(self, now: float) -> None:
         """Cheap while nothing can have expired."""
@@ -194,5 +193,5 @@ class LiveReplicas:
         self._suspended_until.pop(replica, None)
         self._missed.pop(replica, None)
         self._disagreeing.discard(replica)
-        self._spares.discard(replica)
+        self._standbys.discard(replica)
         self._discard(replica)

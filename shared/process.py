@@ -1,4 +1,4 @@
-"""One service as a process: event loop, logs, signals, orderly shutdown."""
+"""Runs one service as one process: event loop, logs, signals, orderly shutdown."""
 
 import asyncio
 import gc
@@ -25,11 +25,11 @@ _COLLECT_AFTER = 10_000, 10, 5
 Python's default of 700 the collector takes a sixth of their time. Cycles of closed connections are still found."""
 
 Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
-"""Runs a service until the event is set (SIGTERM, SIGINT), then stops it in order."""
+"""A function that runs a service until the event is set (SIGTERM, SIGINT), then stops the service in order."""
 
 
 def run(service: str, settings: Settings, serve: Serve) -> int:
-    """Runs a service; returns its exit status: 0 after an orderly shutdown, 1 after a failure."""
+    """Run a service; returns the exit status: 0 after an orderly shutdown, 1 after a failure."""
     configure_logging(settings.log, service)
     _raise_descriptor_limit()
     try:
@@ -44,7 +44,7 @@ def run(service: str, settings: Settings, serve: Serve) -> int:
 
 
 def _startup_error(error: BaseException) -> BaseException | None:
-    """The first StartupError of this error, which may be a task group's."""
+    """The first StartupError in an error: the error itself, or one inside an exception group."""
     if isinstance(error, BaseExceptionGroup):
         found = error.subgroup(StartupError)
         return None if found is None else _startup_error(found.exceptions[0])
@@ -62,7 +62,7 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    """To the hard limit. Shells start processes with a soft limit of 1,024, for the sake of programs that use
+    """Raises the soft limit to the hard one. Shells start processes with a soft limit of 1,024, for programs that use
     select."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -87,13 +87,13 @@ def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | N
     process."""
     if not settings.tracing.endpoint:
         return None
-    from shared.tracing import Tracer  # its library costs memory
+    from shared.tracing import Tracer  # imported here, because the library takes memory
 
     return Tracer(settings.tracing, service, instance)
 
 
 async def cancel_on(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Runs `work` until it ends or `stopping` is set, which cancels it. Re-raises its exception."""
+    """Run `work` until `work` ends or `stopping` is set, which cancels `work`. Re-raises its exception."""
     stopped = asyncio.create_task(stopping.wait(), name="stop")
     working = asyncio.create_task(work, name="work")
     try:

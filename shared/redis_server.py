@@ -1,5 +1,5 @@
-"""Clients of Redis, and the kind of its server: one that answers for all keys. Another kind is rejected at the start,
-because each call would fail with an error that looks like an outage, which services survive."""
+"""Clients of Redis, and the kind of the Redis server: one server that answers for all keys. Another kind is rejected at
+the start, because each call would fail with an error that looks like an outage, which services survive."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from shared.telemetry import log
 from shared.tls import redis_options
 
 LOST_CONNECTION = (RuntimeError, TypeError)
-"""If the connection has just been reset: the first is uvloop's, the second that of asyncio in Python 3.12 to 3.13.5,
-whose closed transport calls None."""
+"""The errors after a reset of the connection. uvloop raises the first. asyncio of Python 3.12 to 3.13.5 raises the
+second, because its closed transport calls None."""
 REDIS_FAILURES = (RedisError, OSError, *LOST_CONNECTION)
 _log = log(__name__)
 SINGLE = "standalone"
@@ -23,17 +23,19 @@ _KINDS = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
 
 
 class UnsupportedRedis(StartupError):
-    """The server is no single one; the message says what to set."""
+    """The server is part of a Redis Cluster, or a Sentinel. The message names the setting to change."""
 
 
 def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis:
-    """It connects with its first call, and tries each call once. `options`: further ones of redis.asyncio.Redis. Raises
-    StartupError for a URL with unknown options."""
+    """The client connects with its first call, and attempts each call once. `options`: further options of
+    redis.asyncio.Redis. Raises StartupError for a URL with unknown options."""
     try:
         client = aioredis.Redis.from_url(settings.url.get_secret_value(), **_options(settings), **options)
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError) as error:
-        raise StartupError(f"redis.url cannot be used: {error}") from error
+        raise StartupError(
+            f"redis.url cannot be used: {error}", "Write it as redis://USER:PASSWORD@HOST:PORT/0"
+        ) from error
     return client
 
 
@@ -42,6 +44,7 @@ def _options(settings: RedisSettings) -> dict[str, Any]:
         "socket_timeout": settings.timeout_seconds,
         "socket_connect_timeout": settings.timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,  # without this option, each connection would begin by naming the library
         **redis_options(settings),
     }
 
@@ -57,13 +60,13 @@ async def require_kind(settings: RedisSettings) -> None:
     finally:
         await client.aclose()
     if kind != SINGLE:
-        raise UnsupportedRedis(describe_kind(kind))
+        raise UnsupportedRedis(*describe_kind(kind))
 
 
-def describe_kind(kind: str) -> str:
-    """Of a server that is not supported, with advice."""
+def describe_kind(kind: str) -> tuple[str, str]:
+    """The error for an unsupported server, with advice."""
     where = _KINDS.get(kind, kind)
-    return f"redis.url leads to {where}, which is not supported: set it to a server, or to an address of the primary"
+    return f"redis.url leads to {where}, which is not supported", "Set it to a server, or to an address of the primary"
 
 
 async def server_kind(client: "aioredis.Redis") -> str:

@@ -1,4 +1,5 @@
-"""The nonce of the request that is handled now: all attempts at one request have the same one, and the same content."""
+"""The nonce of the request that is handled now. All attempts at one request have the same nonce and the same
+content."""
 
 import hashlib
 import hmac
@@ -15,7 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 request_nonce: ContextVar[str] = ContextVar("request_nonce", default="")
-"""Empty: the request has none, because its repetition does no harm or is not made."""
+"""Empty: the request has no nonce, because it is never repeated, or its repetition is harmless."""
 request_content: ContextVar[bytes] = ContextVar("request_content", default=b"")
 """The subject and the payload."""
 
@@ -26,16 +27,16 @@ def new_nonce() -> str:
 
 
 def request_nonce_of(actor: AccountId, name: str) -> str:
-    """Of a request to which the account may have given a name: then the same one at each edge."""
+    """The nonce of a request. If the account has given the request a name, it is the same at each edge."""
     return hashlib.sha256(f"{actor} {name}".encode()).hexdigest() if name else new_nonce()
 
 
 async def stored_or(
     database: Transactions, find: Callable[[Any], T | None], carry_out: Callable[[], Awaitable[R]]
 ) -> T | R:
-    """What `find` (see shared.run_once.stored) reads, else what `carry_out` returns: a repetition is not checked
-    against limits, secrets and names, which its first attempt has used. An attempt that another one overtakes is
-    rejected for what that one has done: then it returns that one's result."""
+    """The result of `find` (see shared.run_once.stored), else of `carry_out`: a repetition is not checked against
+    limits, secrets and names, which the first attempt has used. An attempt that another attempt overtakes is rejected
+    because of the other's effects: then it returns the other's result."""
     if not request_nonce.get():
         return await carry_out()
     if (before := await database.read(find)) is not None:
@@ -49,6 +50,6 @@ async def stored_or(
 
 
 def derived(salt: bytes, purpose: bytes) -> bytes:
-    """32 secret bytes: the same ones for the same salt, which may be stored, and the same nonce of the request. Who
-    reads the salt lacks the nonce, and who knows a client's nonce lacks the salt."""
+    """32 secret bytes, always the same for the same salt (which may be stored) and the same nonce of the request. A
+    reader of the salt does not know the nonce, and a user who knows a client's nonce does not know the salt."""
     return hmac.digest(salt, purpose + request_nonce.get().encode(), "sha256")

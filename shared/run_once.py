@@ -1,5 +1,5 @@
 """Transactions that are carried out once, however often their request is repeated: each stores its result under the
-request's nonce, and a repetition gets that."""
+request's nonce, and a repetition gets this result."""
 
 import hashlib
 import hmac
@@ -12,15 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.clock import now_ms
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.request_nonce import request_content, request_nonce
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 KEPT_MS = 10 * 60_000
-"""Clients may repeat their commands for so long; the edges, for seconds."""
-NONCE_USED = Failure(ErrorCode.CONFLICT, "another command of yours has this nonce", "nonce")
+"""Clients may repeat their commands for this time, and edges for seconds."""
+NONCE_USED = Failure(ErrorCode.CONFLICT, "another command of yours has this nonce", "nonce", reason=Reason.NONCE_USED)
 
 
 def request_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -40,17 +40,17 @@ class _Attempt(NamedTuple):
 def once(
     table: sa.Table, step: Callable[[sa.Connection, *Ts], T], kinds: tuple[Any, ...], part: str = ""
 ) -> Callable[[sa.Connection, *Ts], T]:
-    """The step of the request that is handled now. It raises RequestError if another request has had this nonce.
-    `table`: a request_table. `kinds`: the types that the result may have. Replicas of the version before read them:
-    tests/unit/shared/test_stored_results.py has the rule. `part`: tells the steps of a request with several of them
-    apart."""
+    """The step of the request that is handled now. The step raises RequestError if another request has had this nonce.
+    `table`: a request_table. `kinds`: the types that the result may have. Replicas of the previous version read them:
+    tests/unit/shared/test_stored_results.py has the rule. `part`: distinguishes the steps of a request that has
+    several."""
     if not request_nonce.get():
         return step
     attempt = _attempt(part)
 
     def run(connection: sa.Connection, *args: *Ts) -> T:
-        """Claims the row first: another attempt that runs now waits for this one's end. A step that raises leaves no
-        row."""
+        """The step claims the row first: another attempt that runs now waits for the end of this attempt. A step that
+        raises leaves no row."""
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         claim = dialect.insert(table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
         if connection.execute(claim.returning(table.c.nonce)).one_or_none() is None:
@@ -65,8 +65,7 @@ def once(
 
 
 def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[[sa.Connection], Any]:
-    """Reads the result of a former attempt at the request that is handled now; None: there is none. Raises
-    RequestError as `once`."""
+    """The result of an earlier attempt at the present request; None if there is none. Raises RequestError as `once`."""
     return partial(_read, table=table, kinds=kinds, attempt=_attempt(part))
 
 
@@ -86,7 +85,8 @@ def _attempt(part: str) -> _Attempt:
 
 
 def _content() -> bytes:
-    """Without the connection that it has come from: a client repeats a command on a new one."""
+    """The content of the current request without its connection, because a client repeats a command on a new
+    connection."""
     subject, _, payload = request_content.get().partition(b" ")
     fields = msgspec.msgpack.decode(payload, type=dict[str, msgspec.Raw]) if payload else {}
     fields.pop("origin", None)
@@ -94,7 +94,7 @@ def _content() -> bytes:
 
 
 def _encode(result: object, kinds: tuple[Any, ...], content: bytes) -> bytes:
-    """With the position of its type: several of them may look alike in msgpack."""
+    """The result with the position of its type, because several types may look alike in msgpack."""
     position = 0 if len(kinds) == 1 else next(at for at, kind in enumerate(kinds) if isinstance(result, kind))
     return msgspec.msgpack.encode((position, result, content))
 

@@ -1,6 +1,7 @@
 """Types of settings: URLs, networks and files, each with its check; the base of all sections."""
 
 import re
+import unicodedata
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 T = TypeVar("T")
 
 Language = Literal["zh", "en"]
-"""Of the server's texts for users."""
+"""The language of the server's texts for users."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
@@ -56,7 +57,7 @@ def check_host(text: str) -> str:
 
 
 def _check_url(value: T) -> T:
-    """Host and port of a URL that its pattern accepts; the error does not show the value, which may be secret."""
+    """Host and port of a URL that matches the pattern. The error does not show the value, which may be secret."""
     _require_place(value.get_secret_value() if isinstance(value, SecretStr) else str(value))
     return value
 
@@ -66,7 +67,18 @@ def _check_brokers(text: str) -> str:
     for url in urls:
         _require_place(url)
     if len({urlsplit(url).netloc.rpartition("@")[0] for url in urls}) > 1:
-        raise ValueError("should have the same user and password in each address")
+        raise ValueError("should have the same user and password in all addresses")
+    return text
+
+
+def _check_system_name(text: str) -> str:
+    """A function, because pydantic's engine takes 3 MiB for a pattern with these classes of characters."""
+    if (
+        not 1 <= len(text) <= 64
+        or text != text.strip()
+        or any(character == "|" or unicodedata.category(character).startswith("C") for character in text)
+    ):
+        raise ValueError("should be 1 to 64 characters, no control characters, no | and no spaces at its ends")
     return text
 
 
@@ -98,7 +110,9 @@ DatabaseUrl = Annotated[
     AfterValidator(_check_url),
 ]
 HttpUrl = Annotated[
-    str, _matches(r"(https?://[^\s/?#]+/?)?", "http(s)://host[:port], or empty"), AfterValidator(_check_url)
+    str,
+    _matches(r"(https?://[^\s/?#]+(/[\w.~-]+)*/?)?", "http(s)://host[:port][/path], or empty"),
+    AfterValidator(_check_url),
 ]
 CollectorUrl = Annotated[
     str,
@@ -106,9 +120,19 @@ CollectorUrl = Annotated[
     AfterValidator(_check_url),
 ]
 Origin = Annotated[str, _matches(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]*", "*, null or scheme://host[:port]")]
+PushContact = Annotated[
+    str,
+    _matches(
+        r"(https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?(/\S*)?|mailto:[^\s@]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?",
+        "https://host.example or mailto:name@host.example, because push services reject other contacts",
+    ),
+]
+PushKeyText = Annotated[SecretStr, _matches(r"([A-Za-z0-9_-]{43})?", "43 characters, as `dragoman secrets` makes them")]
+WebOrigin = Annotated[str, _matches(r"https?://[^\s/?#@;,]+", "http(s)://host[:port]")]
 Host = Annotated[str, AfterValidator(check_host)]
 OptionalHost = Annotated[str, AfterValidator(lambda text: text and check_host(text))]
 Network = Annotated[str, AfterValidator(_check_network)]
+SystemName = Annotated[str, AfterValidator(_check_system_name)]
 
 
 class SettingsSection(BaseModel):

@@ -1,14 +1,46 @@
 """Background tasks with an owner: each task has a name and is awaited or cancelled by the set that started it."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from shared.telemetry import log
 
 _log = log(__name__)
 _AGAIN_SECONDS = 1.0
+REQUEST_SECONDS = 8.0
+
+operation_end: ContextVar[float] = ContextVar("operation_end", default=math.inf)
+"""The deadline (monotonic) of all requests of the current operation together."""
+
+
+@contextmanager
+def operation(seconds: float) -> Iterator[None]:
+    """Makes the block one operation: all its requests together may take `seconds`."""
+    before = operation_end.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        operation_end.reset(before)
+
+
+def time_left() -> float:
+    """Seconds of the present operation; 8 outside of one."""
+    left = operation_end.get() - time.monotonic()
+    return REQUEST_SECONDS if math.isinf(left) else left
+
+
+async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Waits for the event. False: the event was not set in this time. None: without a limit."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 class Tasks:
@@ -21,7 +53,10 @@ class Tasks:
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        """Start a task that does not count as a part of the current operation, and that can outlast it."""
+        context = copy_context()
+        context.run(operation_end.set, math.inf)
+        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -44,8 +79,8 @@ class Tasks:
 
 @asynccontextmanager
 async def run_beside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[asyncio.TaskGroup]:
-    """Runs the endless loops beside the context, and cancels them at its end. If one of them fails, or a task that is
-    started in the group, the context is cancelled and ends with an ExceptionGroup."""
+    """Run the endless loops beside the context, and cancel the loops at the end of the context. If one of them fails,
+    or a task that is started in the group, the context is cancelled and ends with an ExceptionGroup."""
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(loop) for loop in loops]
         try:
@@ -66,7 +101,8 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def growing_pauses(first_seconds: float, longest_seconds: float) -> Iterator[float]:
-    """Seconds to wait before each further attempt: each pause is twice as long as the one before, up to the longest."""
+    """Seconds to wait before each further attempt: each pause is twice as long as the previous one, up to the
+    longest."""
     while True:
         yield first_seconds
         first_seconds = min(2 * first_seconds, longest_seconds)

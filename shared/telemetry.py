@@ -1,14 +1,19 @@
-"""Logs and metrics: one structured line per event, with the trace id of the frame that caused it."""
+"""Logs and metrics: one structured line per event, with the trace id of the frame that caused the event."""
 
 import logging
 import random
 import re
 import sys
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from itertools import accumulate
 from typing import NamedTuple, TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, Metric, PlatformCollector, ProcessCollector
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from shared.settings import LogSettings
 
@@ -16,12 +21,12 @@ trace: ContextVar[str] = ContextVar("trace", default="")
 """The W3C trace id (32 hex digits) of the current frame; empty outside of a frame."""
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
-"""Of histograms, in seconds."""
+"""The buckets of histograms, in seconds."""
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class TraceParent(NamedTuple):
-    """A parsed W3C traceparent header: a trace and one of its spans, in hex."""
+    """A parsed W3C traceparent header: a trace and one span of the trace, in hex."""
 
     trace_id: str
     span_id: str
@@ -38,7 +43,7 @@ def traceparent(trace_id: str) -> str:
 
 
 def parse_traceparent(traceparent_header: str) -> TraceParent | None:
-    """None for a malformed header."""
+    """The trace parent in the header; None if the header is malformed."""
     found = _TRACEPARENT.fullmatch(traceparent_header)
     return TraceParent(found[1], found[2], bool(int(found[3], 16) & 1)) if found else None
 
@@ -67,8 +72,7 @@ def configure_logging(settings: LogSettings, service: str, stream: TextIO | None
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
         )
     )
     root = logging.getLogger()
@@ -98,8 +102,45 @@ def log(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+class PlainHistogram(Collector):
+    """A histogram of plain numbers, for values of each batch or message: a histogram of prometheus_client takes ten
+    calls. Only the event loop's thread may use the histogram. `bounds` are ascending; `label` tells several series
+    apart."""
+
+    def __init__(
+        self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry, label: str = ""
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self.bounds = bounds
+        self._labelnames = (label,) if label else ()  # prometheus_client's metrics have this attribute, too
+        self._series: dict[str, tuple[list[int], list[float]]] = {}
+        """The counts of each bucket and their sum, by value of the label."""
+        if not label:
+            self.observe(0.0, 0)
+        registry.register(self)
+
+    def observe(self, value: float, times: int = 1, of: str = "") -> None:
+        """`of`: the value of the label."""
+        series = self._series.get(of)
+        if series is None:
+            series = self._series[of] = [0] * (len(self.bounds) + 1), [0.0]
+        counts, total = series
+        counts[bisect_left(self.bounds, value)] += times
+        total[0] += value * times
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labelnames)
+        bounds = [*map(str, map(float, self.bounds)), "+Inf"]
+        # another thread collects the metrics while this mapping may grow
+        for of, (counts, total) in list(self._series.items()):
+            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
+            family.add_metric([of] if self._labelnames else [], buckets, total[0])
+        yield family
+
+
 def new_registry() -> CollectorRegistry:
-    """The metrics registry of one process; each service registers its own in `metrics.py`."""
+    """The metrics registry of one process; each service registers metrics of its own in `metrics.py`."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

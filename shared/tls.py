@@ -1,4 +1,5 @@
-"""TLS by the files that settings name: to NATS and Redis, and of an edge's own ports. PostgreSQL's is in its URL."""
+"""TLS with the certificate files that settings name: for connections to NATS and Redis, and for an edge's own ports.
+PostgreSQL's options for TLS are in its URL."""
 
 import ssl
 from datetime import datetime
@@ -11,23 +12,19 @@ from shared.settings import EdgeSettings, NatsSettings, RedisSettings, Settings
 
 
 def nats_context(settings: NatsSettings) -> ssl.SSLContext | None:
-    """None: the connection may be unencrypted. Raises StartupError."""
+    """The TLS context for NATS; None if the settings do not demand TLS. Raises StartupError."""
     wanted = settings.tls_ca or settings.tls_certificate or settings.url.startswith(("tls://", "wss://"))
     return _context("nats", settings) if wanted else None
 
 
 def redis_options(settings: RedisSettings) -> dict[str, Any]:
-    """Options of the Redis client beside those of a rediss:// URL."""
-    files = {
-        "ssl_ca_certs": settings.tls_ca,
-        "ssl_certfile": settings.tls_certificate,
-        "ssl_keyfile": settings.tls_key,
-    }
+    """The options with the files of TLS for the Redis client, which a rediss:// URL cannot contain."""
+    files = {"ssl_ca_certs": settings.tls_ca, "ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
     return {name: path for name, path in files.items() if path}
 
 
 def server_context(settings: EdgeSettings) -> ssl.SSLContext:
-    """Of an edge's own ports, which have a certificate. Raises StartupError."""
+    """TLS of an edge's own ports, which have a certificate. Raises StartupError."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
     _load_own(context, "edge", settings.tls_certificate, settings.tls_key)
@@ -36,7 +33,7 @@ def server_context(settings: EdgeSettings) -> ssl.SSLContext:
 
 def served_until(settings: EdgeSettings) -> datetime:
     """The end of the certificate that clients see. Raises StartupError."""
-    from cryptography import x509  # most processes need none of it
+    from cryptography import x509  # the import is here because most processes do not need it
 
     path = settings.tls_certificate
     try:
@@ -49,7 +46,8 @@ def check_files(settings: Settings) -> None:
     """Raises StartupError for a file that cannot be used."""
     for name in ("nats", "redis", "database"):
         files: TlsFiles = getattr(settings, name)
-        if files.tls_ca or files.tls_certificate:  # loading the system's authorities takes long
+        # loading the certificate authorities of the operating system takes long
+        if files.tls_ca or files.tls_certificate:
             _context(name, files)
     if settings.edge.tls_certificate:
         server_context(settings.edge)
@@ -57,7 +55,7 @@ def check_files(settings: Settings) -> None:
 
 
 def _context(section: str, files: TlsFiles) -> ssl.SSLContext:
-    """Trusts the given authorities, or the system's, and no other."""
+    """Trusts only the given authorities, or the system's."""
     try:
         context = ssl.create_default_context(cafile=files.tls_ca or None)
     except (OSError, ssl.SSLError) as error:
@@ -76,4 +74,7 @@ def _load_own(context: ssl.SSLContext, section: str, certificate: str, key: str)
 
 def _unusable(section: str, setting: str, path: str, error: OSError | ValueError) -> StartupError:
     reason = isinstance(error, OSError) and error.strerror
-    return StartupError(f"{path} ({section}.{setting}) cannot be used: {reason or error}")
+    return StartupError(
+        f"{path} ({section}.{setting}) cannot be used: {reason or error}",
+        f"Name a file in PEM format, readable by this user, in {section}.{setting}",
+    )

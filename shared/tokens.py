@@ -19,11 +19,12 @@ ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
 """The JWT type: another kind of JWT signed by the same keys is no access token."""
 BOT_TYPE = "bot+jwt"
-"""The JWT type of a bot's token, which permits its scopes alone. Who does not know scopes rejects the type."""
+"""The JWT type of a bot's token, which permits its scopes alone. A process that does not know scopes rejects tokens of
+this type."""
 LEEWAY_SECONDS = 30.0
-"""Tolerated difference of two machines' clocks."""
+"""The difference between the clocks of two machines that is tolerated."""
 LONG_BEFORE_SECONDS = 60
-"""By clocks that may differ: a token that was issued so long before a revocation was issued before it."""
+"""Clocks may differ by less than this: a token that is this much older than a revocation was issued before it."""
 
 _MAX_BYTES = 4096
 _HEADER = frozenset({"alg", "typ", "kid"})
@@ -41,13 +42,13 @@ class BadToken(RequestError):
 
 
 class UnknownKey(BadToken):
-    """The token's key is unknown; it may be a new key of auth."""
+    """The key that signed the token is unknown: it is perhaps a new key of auth."""
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """The claims of a token. Times are Unix seconds. `scopes`: of a bot's token; None: a user's, which permits
-    everything. `revision`: the number of the last revocation before the token; None: auth of the version before has
-    issued it."""
+    """The claims of a token. Times are Unix seconds. `scopes`: the scopes of a bot's token; None: a user's token, which
+    permits everything. `revision`: the number of the last revocation before the token; None: auth of the previous
+    version has issued it."""
 
     account: AccountId
     sid: str
@@ -58,8 +59,9 @@ class Claims(msgspec.Struct, frozen=True):
     revision: int | None = None
 
     def is_voided_by(self, revocation: Revocation) -> bool:
-        """By a revocation of the token's account. One of all tokens voids those with a lower revision. (Numbers are
-        given again after a restored backup: it also voids what was issued long before it.)"""
+        """Whether a revocation of the token's account voids the token. A revocation of all tokens voids tokens with a
+        lower revision. (Numbers are given again after a restored backup: such a revocation also voids tokens from long
+        before it.)"""
         if revocation.sid:
             return revocation.sid == self.sid
         if self.revision is None:
@@ -75,12 +77,12 @@ class _Payload(msgspec.Struct):
     exp: _Count
     nbf: _Count = 0
     scope: str = ""
-    """Of a bot's token: words, of which unknown ones permit nothing (RFC 8693, 4.2)."""
+    """The scopes of a bot's token, separated by blanks. Unknown scopes permit nothing (RFC 8693, 4.2)."""
     rev: _Count | None = None
 
 
 class Verifier:
-    """Verifies tokens by public keys; pure: no clock, no I/O. It does not check revocations."""
+    """Verifies tokens by public keys; pure: no clock, no I/O. The verifier does not check revocations."""
 
     def __init__(self, keys: Keys) -> None:
         """Raises ValueError for a key that is no Ed25519 public key."""

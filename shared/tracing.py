@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of requests, ticks and batches through all processes.
+"""OpenTelemetry spans of requests, iterations and batches through all processes.
 
 Import this module only where a `Tracer` is created: its library costs memory. A `traceparent` (W3C's header value)
 names the cause of a span; its trace id is that of the log lines. Attributes are counts and names of this project, never
@@ -53,7 +53,7 @@ _END_SECONDS = 2.0
 
 
 class Span:
-    """One span. As a context manager it is the current span and ends at the exit; otherwise call `end`."""
+    """One span. As a context manager, a span is the current span and ends at the exit; otherwise call `end`."""
 
     __slots__ = ("_before", "_span")
 
@@ -63,7 +63,7 @@ class Span:
 
     @property
     def traceparent(self) -> str:
-        """The header value that names this span as a cause; empty when it is not recorded."""
+        """The `traceparent` header that names this span as a cause; empty if this span is not recorded."""
         return _traceparent(self._span.get_span_context())
 
     def __enter__(self) -> None:
@@ -107,11 +107,11 @@ _NOT_RECORDED = _NotRecorded(trace.INVALID_SPAN)
 
 
 class Tracer:
-    """Begins spans and sends them from a thread of its own until `shut_down`."""
+    """Begins spans and sends spans from a thread of its own until `shut_down`."""
 
     def __init__(self, settings: TracingSettings, service: str, instance: str = "") -> None:
         """The default `instance` is the machine's name and the process id."""
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # it warns before each try
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # the library warns before each attempt
         address = f"{settings.endpoint.rstrip('/')}/v1/traces"
         self._exporter = OTLPSpanExporter(address, timeout=_SEND_SECONDS)
         self._provider = TracerProvider(
@@ -143,12 +143,13 @@ class Tracer:
         return self._start(name, kind, None, attributes) if self.current() else _NOT_RECORDED
 
     def continue_trace(self, name: str, kind: Kind, cause: str, attributes: Attributes = _NONE) -> Span:
-        """Begins a span caused by another one, perhaps of another process; recorded if its cause is."""
+        """Begins a span that another span has caused, perhaps in another process. It is recorded if its cause is
+        recorded."""
         found = _found(cause)
         return self._start(name, kind, _within(found), attributes) if found else _NOT_RECORDED
 
     def link(self, name: str, causes: Iterable[str], attributes: Attributes = _NONE) -> Span:
-        """Begins a span with several causes: linked to each recorded one, and the child of an only one."""
+        """Begins a span with several causes: linked to each recorded cause, and the child of an only cause."""
         recorded = [found for cause in causes if (found := _found(cause))]
         if not recorded:
             return _NOT_RECORDED
@@ -160,7 +161,7 @@ class Tracer:
         return _traceparent(trace.get_current_span().get_span_context())
 
     def end_current(self, result: str) -> None:
-        """Sets the result of the current span: an error's code, or ok."""
+        """Set the result of the current span: an error's code, or ok."""
         _set_result(trace.get_current_span(), result)
 
     async def shut_down(self) -> None:

@@ -1,4 +1,4 @@
-"""What use cases need of a database: it runs functions of the store, which take a connection, each as a transaction."""
+"""The database as use cases see it: functions of the store, which take a connection, are executed as transactions."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, TypeVarTuple
@@ -8,11 +8,11 @@ Ts = TypeVarTuple("Ts")
 
 
 class Transactions(Protocol):
-    """Raises RequestError (`unavailable`) when the database does not answer; rolls back and raises what the function
-    raises. A `brief` transaction may run on the event loop."""
+    """Raises RequestError (`unavailable`) if the database does not answer. Rolls back and re-raises an exception of the
+    function. A `brief` transaction may run on the event loop."""
 
     async def read(self, work: Callable[[Any, *Ts], T], *args: *Ts, brief: bool = False) -> T:
-        """All that `work` reads is one snapshot."""
+        """`work` reads from one snapshot."""
 
     async def write(self, work: Callable[[Any, *Ts], T], *args: *Ts, brief: bool = False) -> T:
         """The transaction is durably committed on return."""

@@ -1,4 +1,5 @@
-"""Keeps the write-ahead log of a SQLite database short: moves it into the database on a thread, beside the writer."""
+"""Limits the length of a SQLite database's write-ahead log: moves the log into the database on a thread, beside the
+writer."""
 
 import os
 import sqlite3
@@ -9,15 +10,16 @@ from contextlib import AbstractContextManager, suppress
 from shared.telemetry import log
 
 LOG_BYTES = 64 * 2**20
-"""A longer log is moved at once. SQLite cuts the file to this length when the log begins anew (`journal_size_limit`):
-a longer file has a longer log in it."""
+"""A longer log is moved at once. SQLite cuts the file to this length when the log begins again (`journal_size_limit`):
+if the file is longer, it has a longer log in it."""
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 1.0
 _ROUNDS = 2
 """The second round moves only the pages written during the first, so the writer waits briefly."""
 _RESTART_PAGES = 8_192
-"""Fewer than LOG_BYTES: under constant posts the file is not cut, which would cost them more than its length."""
+"""Fewer than LOG_BYTES: under constant posts the file is not cut, because cutting would cost posts more than the file's
+length does."""
 
 
 class LogMover:
@@ -32,7 +34,8 @@ class LogMover:
         self._thread.start()
 
     def after_commit(self) -> None:
-        """Of a transaction on the writer thread: some of them write hundreds of megabytes in an interval."""
+        """The writer thread calls this after each transaction, because some transactions write hundreds of megabytes
+        within an interval."""
         with suppress(OSError):
             if os.stat(self._log_file).st_size > LOG_BYTES:
                 self._is_due.set()
@@ -69,8 +72,8 @@ class LogMover:
 
 def _move(connection: sqlite3.Connection) -> bool:
     """Under constant writes a passive checkpoint never finishes and the log grows: above _RESTART_PAGES a restart
-    checkpoint makes the writer wait. False: that is given up, since a transaction takes long; not to be tried again at
-    once."""
+    checkpoint makes the writer wait. False: this is given up because a transaction takes long, and must not be tried
+    again at once."""
     for _ in range(_ROUNDS):
         _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages < _RESTART_PAGES:

@@ -1,1 +1,2 @@
-"""All tests. Those of a module are in `unit/`, in the tree of the source; CONTRIBUTING.md lists the other folders."""
+"""All tests. The tests of a module are in `unit/`, in the tree of its source; docs/develop/map.md lists the other
+tests."""

@@ -17,6 +17,7 @@ import structlog
 
 from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
+from shared import clock
 from tests.support import citus
 from tests.support.citus import CitusCluster
 from tests.support.commands import FORKING, command_server
@@ -28,26 +29,33 @@ if TYPE_CHECKING:
     from tests.support.collector import Collector
 
 
-hypothesis.settings.register_profile("loaded", deadline=None)
-hypothesis.settings.load_profile("loaded")  # an example may take any time on a loaded machine
+# On a loaded machine, an example may take any time. Each run draws others, so that few suffice for one run.
+hypothesis.settings.register_profile(
+    "loaded", deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loaded")
 
 os.environ[FORKING] = "1"
 
 write_to_memory()
 
-gc.disable()  # until the tests are collected
+# Code that confuses the wall clock and the steady clock fails here, because this line has the effect of a wall clock
+# that was set forward after the start. It must run before other modules import the constant.
+vars(clock)["STARTED_MS"] -= 100_000
+
+gc.disable()  # collecting the tests makes no garbage, and gc is enabled again afterwards
 
 _WORKERS_PER_CORE = 2.5
 _LONGEST_GROUPS = ("system", "machine")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Tests of whole systems mostly wait, and those that need the same servers run one after the other."""
+    """Tests of whole systems mostly wait, and tests that need the same servers run one after the other."""
     return round(_WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest groups begin first: one worker would go on with them when the others are done."""
+    """The longest groups begin first; otherwise, one worker would still run them when the others are done."""
     if hasattr(config, "workerinput"):
         groups = {item: item.get_closest_marker("xdist_group") for item in items}
         items.sort(key=lambda item: (mark := groups[item]) is None or mark.args[0] not in _LONGEST_GROUPS)
@@ -61,7 +69,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts_reach_children() -> None:
-    """A shell's background job ignores them, and so would whatever the tests start, and interrupt."""
+    """A shell's background job ignores interrupts. Processes that the tests start and interrupt would ignore them,
+    too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -149,7 +158,7 @@ def s3_server(_s3_process: S3Server) -> S3Server:
 @pytest.fixture
 def collector() -> Iterator["Collector"]:
     """Takes spans."""
-    from tests.support.collector import Collector  # few tests need it, and its library takes its time
+    from tests.support.collector import Collector  # imported here, because few tests need this slow library
 
     with closing(Collector()) as collector:
         yield collector
@@ -169,7 +178,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture(scope="session", autouse=True)
 def _plain_logs() -> Iterator[None]:
     """Tracebacks as text: structlog's own, in colours and with all locals, hold the event loop up for seconds. No
-    logger keeps a configuration of its own: a test would not capture its lines after another one has configured it."""
+    logger keeps its own configuration: a test could not capture its lines after another test has configured it."""
     configure = structlog.configure
 
     def configure_uncached(**options: Any) -> None:
@@ -189,7 +198,7 @@ def _plain_logs() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _restored_logging() -> Iterator[None]:
-    """A command configures the logging of its whole process, here that of all tests."""
+    """A command configures the logging of its whole process, which here runs all tests."""
     root, configuration = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     yield
@@ -202,6 +211,6 @@ def _restored_logging() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own DRAGOMAN_… variables must not change what tests see."""
+    """A developer's own DRAGOMAN_… variables must not affect the tests."""
     for name in [name for name in os.environ if name.startswith("DRAGOMAN_")]:
         monkeypatch.delenv(name)

@@ -1,5 +1,6 @@
-"""How the cost of a message grows along an axis. Each point has its own accounts; some of them send at a steady rate
-far below saturation. The cost is measured as CPU time, which other processes of the machine disturb least."""
+"""Measures how the cost of a message grows along an axis. Each point has accounts of its own; some of these accounts
+send at a steady rate far below saturation. The cost is measured as CPU time, which other processes of the machine
+disturb least."""
 
 import asyncio
 import secrets
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 from typing import NamedTuple
 
-from bench.growth.result import FLAT, LINEAR, Curve, Growth, GrowthPoint, point
+from bench.growth.result import FLAT, LINEAR, Growth, GrowthPoint, point
 from bench.load.plan import Load, conversations
 from bench.load.protocol import Seat
 from bench.measurements.measured import machine, measured
@@ -37,8 +38,8 @@ class RunOptions(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """Accounts in groups of equal size, `each` chats for every group; they use the first. `speakers` of them send, at
-    `rate` messages a second if it is not 0."""
+    """Accounts in groups of equal size, with `each` chats for every group, of which they use the first. `speakers`
+    accounts send, at `rate` messages a second if the rate is not 0."""
 
     accounts: range
     chats: range
@@ -53,7 +54,8 @@ class Accounts(NamedTuple):
 
 @dataclass
 class GrowthStack:
-    """The system on which points are measured in turn; `seeded`: number of accounts so far."""
+    """The measured system, with the accounts that were seeded so far (`seeded`: their number). The points of an axis
+    are measured on it one after the other."""
 
     target: MeasuredSystem
     seeder: Seeder
@@ -91,8 +93,9 @@ class GrowthStack:
 
 
 class GrowthAxis(NamedTuple):
-    """`values` are measured, or `quick` ones. `limit`: the highest allowed exponent of a message's cost. `size`: each
-    value is measured on a system of its own, of this size."""
+    """One axis along which the cost of a message is measured. `values`: its points; `quick`: fewer points for a quick
+    run. `limit`: the highest allowed exponent of a message's cost. `size`: each value is measured on a system of its
+    own, of this size."""
 
     title: str
     values: Sequence[int]
@@ -155,7 +158,7 @@ AXES = {
         "replicas of message", (1, 2, 4), (1, 2), FLAT, _pairs, lambda size, x: size._replace(replicas=x)
     ),
     "scale": GrowthAxis(
-        "replicas of message and edges, of each", (1, 2, 4), (1, 2), FLAT, _pairs, lambda _, x: SystemSize(x, x)
+        "number of replicas of message, and of edges", (1, 2, 4), (1, 2), FLAT, _pairs, lambda _, x: SystemSize(x, x)
     ),
 }
 
@@ -164,12 +167,10 @@ _CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
 
 
 class GrowthPlan(NamedTuple):
-    """`size` and `settings` (NAME=VALUE) hold for all curves; each setting in `compare` makes a curve.
-    `values` replace those of the axis; `quick`: a few small points."""
+    """`settings`: NAME=VALUE. `values` replace those of the axis; `quick`: a few small points."""
 
     size: SystemSize
     settings: Sequence[str]
-    compare: Sequence[str]
     values: Sequence[int]
     quick: bool
     run_options: RunOptions
@@ -182,20 +183,19 @@ async def run_growth(names: Sequence[str], plan: GrowthPlan, show: ProgressLine)
 
 async def _grow(name: str, axis: GrowthAxis, plan: GrowthPlan, show: ProgressLine) -> Growth:
     started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    curves = [Curve(one, await _points(axis, plan, one, show)) for one in plan.compare or ("",)]
+    points = await _points(axis, plan, show)
     options = {**plan.run_options._asdict(), **plan.size._asdict(), "settings": list(plan.settings)}
-    return Growth(name, axis.title, started, machine(), options, curves, None if plan.quick else axis.limit)
+    return Growth(name, axis.title, started, machine(), options, points, None if plan.quick else axis.limit)
 
 
-async def _points(axis: GrowthAxis, plan: GrowthPlan, compared: str, show: ProgressLine) -> list[GrowthPoint]:
+async def _points(axis: GrowthAxis, plan: GrowthPlan, show: ProgressLine) -> list[GrowthPoint]:
     values = plan.values or (axis.quick if plan.quick else axis.values)
-    settings = (*plan.settings, *([compared] if compared else ()))
     if axis.size is None:
-        async with stack_of(plan.size, settings, plan.run_options, show) as stack:
+        async with stack_of(plan.size, plan.settings, plan.run_options, show) as stack:
             return [point(x, await stack.measure(axis, x)) for x in values]
     points = []
     for x in values:
-        async with stack_of(axis.size(plan.size, x), settings, plan.run_options, show) as stack:
+        async with stack_of(axis.size(plan.size, x), plan.settings, plan.run_options, show) as stack:
             points.append(point(x, await stack.measure(axis, x)))
     return points
 

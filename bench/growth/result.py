@@ -1,13 +1,13 @@
 """The result of a growth measurement, as stored and shown, and power laws that fit its costs. Pure."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Sequence
 
 import msgspec
 
 from bench.load.verifier import Faults
 from bench.report.result import Result, by_kind
+from bench.report.table import figure
 
 Points = Sequence[tuple[float, float]]
 """(x, y), ascending, both above 0."""
@@ -16,7 +16,7 @@ FLAT, LINEAR = 0.1, 1.1
 """Highest exponents of flat and linear costs, with the precision of measurements."""
 
 _LAST = 100.0
-"""Only points within this factor of the largest x are fitted: below, constant costs dominate."""
+"""Only points within this factor of the largest x are fitted: for smaller x, constant costs dominate."""
 _LEAST = 3
 
 
@@ -38,15 +38,6 @@ def called(power: float) -> str:
     return "linear" if power <= LINEAR else "worse than linear"
 
 
-def crossings(first: Points, second: Points) -> Iterator[float]:
-    """The x at which the curves cross; both have the same x values. Interpolates linearly on logarithmic scales."""
-    gaps = [(x, math.log(y / z)) for (x, y), (_, z) in zip(first, second, strict=True)]
-    for (x, gap), (following, next_gap) in pairwise(gaps):
-        if gap * next_gap < 0:
-            share = gap / (gap - next_gap)
-            yield math.exp(math.log(x) + share * math.log(following / x))
-
-
 _LEAST_COST = 0.01
 
 
@@ -63,21 +54,6 @@ class GrowthPoint(msgspec.Struct):
     passed: bool
 
 
-class Curve(msgspec.Struct):
-    """`name`: the compared setting, if any."""
-
-    name: str
-    points: list[GrowthPoint]
-
-    @property
-    def costs(self) -> list[tuple[float, float]]:
-        return [(point.x, point.cost) for point in self.points]
-
-    @property
-    def exponent(self) -> float:
-        return exponent(self.costs)
-
-
 class Growth(msgspec.Struct):
     """`axis`: title of the axis. `limit`: highest allowed exponent (None: too few points to decide)."""
 
@@ -86,21 +62,25 @@ class Growth(msgspec.Struct):
     started: str
     machine: str
     options: dict[str, object]
-    curves: list[Curve]
+    points: list[GrowthPoint]
     limit: float | None
 
     @property
-    def passed(self) -> bool:
-        sound = all(point.passed for curve in self.curves for point in curve.points)
-        return sound and all(self.limit is None or curve.exponent <= self.limit for curve in self.curves)
+    def exponent(self) -> float:
+        return exponent([(point.x, point.cost) for point in self.points])
 
-    def decisions(self) -> list[str]:
-        """One sentence for each curve, and one for each pair of curves about their crossings."""
-        found = [_stated(curve, self.limit) for curve in self.curves]
-        for first, second in combinations(self.curves, 2):
-            met = [f"{place:,.0f}" for place in crossings(first.costs, second.costs)]
-            found.append(f"{first.name} and {second.name} cost the same at {' and '.join(met) or 'no measured point'}")
-        return found
+    @property
+    def passed(self) -> bool:
+        sound = all(point.passed for point in self.points)
+        return sound and (self.limit is None or self.exponent <= self.limit)
+
+    @property
+    def finding(self) -> str:
+        first, last = self.points[0], self.points[-1]
+        factor = f"{last.x / first.x:,.0f} times the size has {last.cost / first.cost:,.1f} times the cost"
+        if self.limit is None:
+            return f"{factor}; too few points to decide how it grows"
+        return f"{called(self.exponent)} (exponent {self.exponent:.2f}, limit {self.limit:.2f}); {factor}"
 
 
 def point(x: int, result: Result) -> GrowthPoint:
@@ -109,10 +89,28 @@ def point(x: int, result: Result) -> GrowthPoint:
     return GrowthPoint(x, cost, parts, result.figures, result.remarks, result.faults, result.passed)
 
 
-def _stated(curve: Curve, limit: float | None) -> str:
-    name = f"{curve.name}: " if curve.name else ""
-    first, last = curve.points[0], curve.points[-1]
-    factor = f"{last.x / first.x:,.0f} times as much, {last.cost / first.cost:,.1f} times the cost"
-    if limit is None:
-        return f"{name}{factor}; too few points to decide how it grows"
-    return f"{name}{called(curve.exponent)} (exponent {curve.exponent:.2f}, limit {limit:.2f}); {factor}"
+def growth_table(growth: Growth) -> str:
+    """Ends with the summary, which stays visible in a terminal."""
+    lines = [f"growth with {growth.axis}: {growth.started}; {growth.machine}", "", *_rows(growth), ""]
+    lines += [f"  note, at {point.x:,}: {remark}" for point in growth.points for remark in point.remarks]
+    return "\n".join([*lines, f"  {growth.finding}", "", _summary(growth)])
+
+
+def _rows(growth: Growth) -> list[str]:
+    """Microseconds of a message: of all processes, and of each kind."""
+    kinds = sorted({kind for point in growth.points for kind in point.parts})
+    head = f"  {growth.axis:<24} {'µs/message':>12} " + " ".join(f"{kind:>9}" for kind in kinds)
+    return [head, *(_row(point, kinds) for point in growth.points)]
+
+
+def _row(point: GrowthPoint, kinds: list[str]) -> str:
+    parts = " ".join(f"{figure(point.parts.get(kind, 0.0)):>9}" for kind in kinds)
+    return f"  {point.x:<24,} {figure(point.cost):>12} {parts}"
+
+
+def _summary(growth: Growth) -> str:
+    if growth.passed:
+        return "PASSED: nothing lost, and no cost grows more than the limit"
+    if all(point.passed for point in growth.points):
+        return "FAILED: the cost grows more than the limit"
+    return "FAILED: messages were lost, duplicated or reordered, or nothing was measured"

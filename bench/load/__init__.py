@@ -1,1 +1,1 @@
-"""What workers do: runs of tasks over connections, latencies, the check of what came. Begin with `run.py`."""
+"""The work of workers: tasks over connections, latencies, and the check of received messages. Begin with `run.py`."""

@@ -1,20 +1,329 @@
-"""Runs of tasks with conversations: at a rate, in closed loops, in steps, of users that come and go."""
+"""The runs of tasks with conversations: at a rate, in closed loops, in steps, of users that come and go."""
 
 import asyncio
-import random
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 
+from bench.load import message_tag, protocol
+from bench.load.dialects import TaggedMessage, decoder, tagged
 from bench.load.message_tag import SIZE
 from bench.load.pacing import Pace
-from bench.load.protocol import Job, Mixed, Reconnect, Surge, Talk
+from bench.load.protocol import Job, Reconnect, Surge, Talk
 from bench.load.recorder import SECOND, Recorder, until
-from bench.load.run import gather_all
-from bench.load.session import Conversations, ConversingRun, LoadConnection, Loop, TagSender
-from clients.errors import ClientError
+from bench.load.run import TaskRun, gather_all
+from bench.load.verifier import Inbox, SentCounts
+from dragoman_client.aio import AsyncConnection, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.events import ReplyKind, ServerReply
+from dragoman_client.errors import ClientError
 from shared.tasks import growing_pauses
+
+_RETRY_SECONDS = 0.05
+_READ_SECONDS = 3.0
+"""Seconds from the arrival of a message until it is marked as read, as edges do for dialects without `read`."""
+_SETTLE_SECONDS = 1.2
+"""ourchat-v2 may hold messages back for a second after a login."""
+
+
+class LoadConnection:
+    """The client of one seat, and the client's messages without a reply; replies arrive in sending order. The seat may
+    reconnect: received messages are verified across all its connections."""
+
+    def __init__(self, seat: protocol.Seat, conversations: "Conversations") -> None:
+        self.seat = seat
+        self.codec = CODECS[seat.dialect]
+        self.inbox = Inbox(seat.chats, conversations.chat_of, conversations.recorder.faults)
+        self.connection: AsyncConnection | None = None
+        self.pending: deque[tuple[TagSender, int, int]] = deque()
+        self.dropped = asyncio.Event()
+        """The server has ended the connection."""
+        self.logged_in = 0
+        """Time of the last login reply, in nanoseconds of the monotonic clock."""
+        self._conversations = conversations
+        self._connected_at = 0
+        self._catching_up = False
+        self._unread: set[int] = set()
+        """Chats whose received messages are soon marked as read."""
+
+    async def log_in(self, edge: str) -> None:
+        """Log in, and request missed messages if the dialect does not push them. Raises ClientError."""
+        known = {chat: self.inbox.position(chat) for chat in self.seat.chats}
+        connection = await connect(edge, self.codec, self, decoder(self.codec))
+        self._connected_at = time.monotonic_ns()
+        self._catching_up = not self.codec.pushes_missed
+        try:
+            await connection.request(self.codec.login(self.seat.account))
+            self.logged_in = time.monotonic_ns()
+            self.connection = connection
+            if self._catching_up:
+                await self._catch_up(connection, known)
+        except ClientError:
+            self.connection = None
+            await connection.close()
+            raise
+
+    async def disconnect(self) -> None:
+        if self.connection is not None:
+            connection, self.connection = self.connection, None
+            await connection.close()
+
+    async def _catch_up(self, connection: AsyncConnection, known: Mapping[int, int]) -> None:
+        """Request missed messages after the `known` positions. Pushes may arrive before the missed messages, so order
+        is not checked until all are received."""
+        for chat, after in known.items():
+            while messages := await self._missed(connection, chat, after):
+                for message in messages:
+                    self._receive_missed(message)
+                after = messages[-1].position
+        self._catching_up = False
+
+    async def _missed(self, connection: AsyncConnection, chat: int, after: int) -> Sequence[TaggedMessage]:
+        *first, last = self.codec.missed(self.seat.account, chat, after)
+        for request in first:
+            connection.send(request.frame)
+        page = (await connection.request(last)).messages
+        return [message for one in page if (message := tagged(one)) is not None]
+
+    # dragoman_client.aio.Listener
+
+    def received(self, event: object, now: int) -> None:
+        if type(event) is not TaggedMessage:
+            return
+        conversations, tag = self._conversations, event.tag
+        if tag.run != conversations.run:
+            return
+        sender = conversations.senders.get(tag.sender)
+        if sender is not None and sender.device is self:
+            self._echoed(sender, tag.number, now)
+        elif self._catching_up:
+            self._receive_missed(event)
+        elif self.inbox.receive(tag, event.position):
+            conversations.delivered += 1
+            if tag.due >= self._connected_at:
+                conversations.deliveries.record(tag.due, now)
+            if self.codec.marks_read:
+                self._mark_read_soon(conversations.chat_of[tag.sender])
+            if sender is not None and sender.loop is not None:
+                sender.loop.arrived()
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        # the server closes the connection after a rejected request and has not read the requests behind it
+        if self.connection is None:
+            return
+        if self.codec.marks_read and reply.to is not ReplyKind.MESSAGE:
+            self._conversations.recorder.faults.answered_wrongly += bool(reply.error)
+            return
+        # a client that catches up may get an error for its request of missed messages
+        if not self.pending:
+            self._conversations.recorder.faults.answered_wrongly += not self._catching_up
+            return
+        sender, number, due = self.pending.popleft()
+        if reply.error:
+            self._conversations.reject(sender, number, reply.error)
+            self._conversations.rejections.record(due, now)
+        else:
+            self._conversations.acknowledge(due, now)
+
+    def ended(self) -> None:
+        self.connection = None
+        self.dropped.set()
+        self._conversations.recorder.faults.closed += not self._conversations.drops_expected
+
+    def _echoed(self, sender: "TagSender", number: int, now: int) -> None:
+        oldest = self.pending[0] if self.pending else None
+        if oldest is None or oldest[:2] != (sender, number):
+            self._conversations.recorder.faults.answered_wrongly += 1
+            return
+        self.pending.popleft()
+        self._conversations.acknowledge(oldest[2], now)
+
+    def _mark_read_soon(self, chat: int) -> None:
+        if not self._unread:
+            asyncio.get_running_loop().call_later(_READ_SECONDS, self._mark_read)
+        self._unread.add(chat)
+
+    def _mark_read(self) -> None:
+        unread, self._unread = self._unread, set()
+        if self.connection is not None and not self._catching_up:
+            for chat in unread:
+                self.connection.send(self.codec.read(chat, self.inbox.position(chat), counts=False).frame)
+
+    def _receive_missed(self, message: TaggedMessage) -> None:
+        sender = self._conversations.senders.get(message.tag.sender)
+        own = sender is not None and sender.device is self
+        if not own and self.inbox.read(message.tag, message.position):
+            self._conversations.delivered += 1
+
+
+class TagSender:
+    """Sends the tagged messages of one connection to one chat of the connection."""
+
+    __slots__ = ("_conversations", "_write", "device", "listeners", "loop", "number", "rejected", "sent")
+
+    def __init__(self, sender: protocol.SenderPlan, device: LoadConnection, conversations: "Conversations") -> None:
+        self.number = sender.number
+        self.device = device
+        self.listeners = sender.listeners
+        self.loop: Loop | None = None
+        self.sent = 0
+        self.rejected: set[int] = set()
+        self._conversations = conversations
+        self._write = device.codec.message_writer(device.seat.account, sender.chat)
+
+    def send(self, due: int) -> None:
+        """Send the next message. Without a connection, this does nothing."""
+        device, conversations = self.device, self._conversations
+        if device.connection is None:
+            return
+        self.sent += 1
+        conversations.sent += 1
+        conversations.expected += self.listeners
+        device.pending.append((self, self.sent, due))
+        tag = message_tag.write(conversations.run, self.number, self.sent, due)
+        device.connection.send(self._write(tag + conversations.padding))
+
+
+class Loop:
+    """Closed loop: keeps `window` messages of its senders in flight."""
+
+    def __init__(self, senders: list[TagSender], window: int, listeners: int, conversations: "Conversations") -> None:
+        self._next_sender: Iterator[TagSender] = cycle(senders)
+        self._window = window
+        self._listeners = listeners
+        self._conversations = conversations
+        self._arrivals = 0
+        for sender in senders:
+            sender.loop = self
+
+    def start(self) -> None:
+        for _ in range(self._window):
+            self.next()
+
+    def arrived(self) -> None:
+        self._arrivals += 1
+        if self._arrivals % self._listeners == 0:
+            self.next()
+
+    def next(self) -> None:
+        now = time.monotonic_ns()
+        if now < self._conversations.recorder.end:
+            next(self._next_sender).send(now)
+
+
+class Conversations:
+    """The connections, senders and counters of this process. `padding` fills a text up to `size` bytes."""
+
+    def __init__(self, job: protocol.Job, size: int, recorder: Recorder) -> None:
+        self.run = job.run
+        self.chat_of = job.chat_of
+        self.drops_expected = False
+        self.recorder = recorder
+        self.padding = b"x" * (size - message_tag.SIZE)
+        self.deliveries = recorder.series("delivery")
+        self.rejections = recorder.series("refusal")
+        self.sent = self.expected = self.delivered = self.acknowledged = self.rejected = 0
+        self.devices = [LoadConnection(seat, self) for seat in job.seats]
+        self.senders = {sender.number: TagSender(sender, self.devices[sender.seat], self) for sender in job.senders}
+        self._acknowledgements = recorder.series("acknowledgement")
+
+    def acknowledge(self, due: int, now: int) -> None:
+        self.acknowledged += 1
+        self._acknowledgements.record(due, now)
+
+    def reject(self, sender: TagSender, number: int, reason: str) -> None:
+        """Count a rejected message. A closed loop pauses first: an immediate message would be rejected too."""
+        sender.rejected.add(number)
+        self.rejected += 1
+        self.expected -= sender.listeners
+        self.recorder.rejected(reason)
+        if sender.loop is not None:
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, sender.loop.next)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {
+            "sent": self.sent,
+            "acknowledged": self.acknowledged,
+            "delivered": self.delivered,
+            "refused": self.rejected,
+        }
+
+    @property
+    def progress(self) -> protocol.Progress:
+        waiting = self.sent - self.acknowledged - self.rejected
+        return protocol.Progress(self.delivered, self.expected, self.delivered, waiting)
+
+    @property
+    def sent_counts(self) -> SentCounts:
+        senders = self.senders.values()
+        return SentCounts(
+            {sender.number: sender.sent for sender in senders},
+            {sender.number: sender.rejected for sender in senders if sender.rejected},
+        )
+
+    def reconcile(self, sent_counts: SentCounts) -> None:
+        """Count messages that another process sent and that did not arrive here, and messages without a reply."""
+        faults = self.recorder.faults
+        senders_of: dict[int, list[int]] = {}
+        for sender, chat in self.chat_of.items():
+            senders_of.setdefault(chat, []).append(sender)
+        for device in self.devices:
+            others = [
+                sender
+                for chat in device.seat.chats
+                for sender in senders_of.get(chat, ())
+                if (known := self.senders.get(sender)) is None or known.device is not device
+            ]
+            faults.lost += device.inbox.lost(others, sent_counts)
+            faults.unanswered += len(device.pending)
+
+    async def open(self, at_once: int) -> None:
+        """Connect all seats, `at_once` logins in flight. Raises ClientError."""
+        slots = asyncio.Semaphore(at_once)
+
+        async def log_in(device: LoadConnection) -> None:
+            async with slots:
+                await device.log_in(device.seat.edge)
+
+        await gather_all(map(log_in, self.devices))
+        await asyncio.sleep(_SETTLE_SECONDS)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(device.disconnect() for device in self.devices))
+
+
+class ConversingRun(TaskRun):
+    """A run with conversations over its connections."""
+
+    def __init__(self, job: protocol.Job, conversations: Conversations) -> None:
+        super().__init__(conversations.recorder)
+        self.conversations = conversations
+        self._at_once = job.at_once
+
+    async def connect(self) -> None:
+        await self.conversations.open(self._at_once)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.conversations.counts
+
+    @property
+    def progress(self) -> protocol.Progress:
+        return self.conversations.progress
+
+    @property
+    def sent_counts(self) -> SentCounts:
+        return self.conversations.sent_counts
+
+    def reconcile(self, sent_counts: SentCounts) -> None:
+        self.conversations.reconcile(sent_counts)
+
+    async def close(self) -> None:
+        await self.conversations.close()
+
 
 _SENT_AT_ONCE = 200
 _ANSWERED_SECONDS = 10.0
@@ -58,7 +367,7 @@ class OpenLoop:
             for number, due in enumerate(pace.pop_due(time.monotonic_ns()), 1):
                 self._lateness.record(due, time.monotonic_ns())
                 next(self._next_sender).send(due)
-                if number % _SENT_AT_ONCE == 0:  # receive even when sending late
+                if number % _SENT_AT_ONCE == 0:  # late senders must leave clients time to receive
                     await asyncio.sleep(0)
 
 
@@ -80,55 +389,9 @@ class SurgeRun(ConversingRun):
             at = end
 
 
-class MixedRun(ConversingRun):
-    """Carries out the task `Mixed`, in open loop."""
-
-    def __init__(self, job: Job, task: Mixed, recorder: Recorder) -> None:
-        super().__init__(job, Conversations(job, task.size, recorder))
-        self._task = task
-        self._random = random.Random(job.seats[0].account.name)  # noqa: S311 (no secret)
-        self._returns = recorder.series("return")
-        self._senders: dict[LoadConnection, list[TagSender]] = {}
-        for sender in self.conversations.senders.values():
-            self._senders.setdefault(sender.device, []).append(sender)
-
-    async def run(self, at: int) -> None:
-        await self.recorded(at, self._task.warm_up, self._task.seconds, self._act_all)
-
-    async def _act_all(self) -> None:
-        await gather_all(self._act(device, senders) for device, senders in self._senders.items())
-
-    async def _act(self, device: LoadConnection, senders: Sequence[TagSender]) -> None:
-        send_rate = self._task.rate / len(self._senders)
-        leave_rate = self._task.leaves_per_minute / 60
-        while await self._pause(1 / (send_rate + leave_rate)):
-            if self._random.random() < leave_rate / (send_rate + leave_rate):
-                await self._reconnect(device)
-            else:
-                self._random.choice(senders).send(time.monotonic_ns())
-
-    async def _pause(self, mean: float) -> bool:
-        """Sleep for a random time; False if the load ends before."""
-        left = (self.recorder.end - time.monotonic_ns()) / SECOND
-        pause = self._random.expovariate(1 / mean)
-        await asyncio.sleep(max(0.0, min(pause, left)))
-        return pause < left
-
-    async def _reconnect(self, device: LoadConnection) -> None:
-        """Wait for all replies, disconnect, pause, log in. Without its reply, a message's result is unknown."""
-        deadline = time.monotonic() + _ANSWERED_SECONDS
-        while device.pending and time.monotonic() < deadline:  # noqa: ASYNC110 (must cost nothing at a reply)
-            await asyncio.sleep(_LOOK_SECONDS)
-        await device.disconnect()
-        await self._pause(self._task.away)
-        began = time.monotonic_ns()
-        await device.log_in(self._random.choice(self._task.edges))
-        self._returns.record(began, time.monotonic_ns())
-
-
 class ReconnectRun(ConversingRun):
     """Carries out the task `Reconnect`. Latencies count from the first lost connection of this process: `login` to the
-    login reply, `back` to the receipt of the missed message."""
+    login reply, `back` to the arrival of the missed message."""
 
     def __init__(self, job: Job, task: Reconnect, recorder: Recorder) -> None:
         super().__init__(job, Conversations(job, SIZE, recorder))
@@ -160,7 +423,7 @@ class ReconnectRun(ConversingRun):
         await gather_all([self._send_from(sender) for sender in self._senders])
 
     async def _send_from(self, sender: TagSender) -> None:
-        """Send until a message is acknowledged: the clients are back when they have received one."""
+        """Send until a message is acknowledged: clients that have received one are back."""
         if self._task.all_edges:
             await sender.device.dropped.wait()
             await self._log_in(sender.device, sender.number)

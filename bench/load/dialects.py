@@ -6,32 +6,26 @@ import msgspec
 
 from bench.load import message_tag
 from bench.load.message_tag import Tag
-from clients.codec import CODECS
-from clients.codec.base import Codec
-from clients.codec.events import ClientEvent, ReceivedMessage
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import Codec
+from dragoman_client.codec.events import ClientEvent, ReceivedMessage
 
 SERVICE = CODECS["service"]
 V2 = CODECS["ourchat-v2"]
 NATIVE = CODECS["native"]
-BY_NAME: dict[str, Codec] = {
-    "v2": V2,
-    "service": SERVICE,
-    "pipe": CODECS["pipe"],
-    "v1": CODECS["ourchat-v1"],
-    "v0": CODECS["ourchat-v0"],
-    "native": NATIVE,
-}
 
 
 class TaggedMessage(msgspec.Struct, gc=False):
-    """A received message with a tag. `position`: its place in the chat, as far as the dialect transmits one."""
+    """A received message with a tag. `position`: the message's place in the chat, or 0 if the dialect does not send
+    one."""
 
     tag: Tag
     position: int
 
 
 def registering(dialect: str) -> Codec:
-    """The codec that registers accounts for a dialect. An account of v2 can log in over all dialects but service."""
+    """The codec that registers accounts for a dialect. Accounts of ourchat-v2 can log in over all dialects but
+    service."""
     return SERVICE if dialect == "service" else V2
 
 

@@ -10,7 +10,7 @@ _STEPS = 1 << (_EXACT_BITS - 1)
 
 
 class Histogram(msgspec.Struct):
-    """Counts non-negative integers (microseconds here). Histograms of several processes can be merged."""
+    """A histogram of non-negative integers (microseconds here). Histograms of several processes can be merged."""
 
     buckets: dict[int, int] = {}
     count: int = 0

@@ -1,5 +1,5 @@
-"""The tag at the start of every text that the load sends. It identifies the sender, the message's number and its due
-time, independent of the dialect. A tag has only characters that no dialect escapes."""
+"""The tag at the start of every text that the load sends. The tag identifies the sender, the message's number and the
+due time, independent of the dialect. A tag has only characters that no dialect escapes."""
 
 from binascii import hexlify, unhexlify
 from struct import Struct, error

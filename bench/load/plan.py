@@ -11,8 +11,8 @@ _TOGETHER = 2
 
 
 class Load(NamedTuple):
-    """`rate` in messages a second in total; if it is 0, `window` messages are in flight by chat, or by sender with
-    `each`."""
+    """`rate` in messages a second in total. If it is 0, `window` messages are in flight in each chat, or for each
+    sender with `each`."""
 
     size: int
     warm_up: float

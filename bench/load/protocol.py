@@ -1,12 +1,11 @@
-"""Messages between the command and its worker processes: a job and orders to a worker, reports from it."""
-
-from typing import Literal
+"""Messages between the command and the command's worker processes: a job and orders to a worker, reports from a
+worker."""
 
 import msgspec
 
 from bench.load.histogram import Histogram
 from bench.load.verifier import Faults, SentCounts
-from clients.codec.base import ClientAccount
+from dragoman_client.codec.base import ClientAccount
 
 
 class Seat(msgspec.Struct):
@@ -77,41 +76,16 @@ class HistoryPaging(msgspec.Struct, tag=True):
     paged_chats: list[PagedChat]
 
 
-ChangeKind = Literal["send", "edit", "react", "read"]
-
-
-class Changes(msgspec.Struct, tag=True):
-    """Native users in pairs carry out operations of one kind; `size`: bytes of a text."""
-
-    kind: ChangeKind
-    size: int
-    warm_up: float
-    seconds: float
-
-
 class Reconnect(msgspec.Struct, tag=True):
     """All seats connect and lose their connections. The senders send one message when all seats of their process are
-    disconnected; each seat then reconnects to one of `edges` and must receive it. The last of `edges` is the one that
-    failed. `cuts`: the worker aborts the connections itself instead of an edge being killed. `all_edges`: all fail, so
-    that the senders lose their connections, too."""
+    disconnected; each seat then reconnects to one of `edges` and must receive the message. The last of `edges` is the
+    edge that failed. `cuts`: the worker aborts the connections itself instead of an edge being killed. `all_edges`: all
+    fail, so that the senders lose their connections, too."""
 
     edges: list[str]
     seconds: float
     cuts: bool
     all_edges: bool = False
-
-
-class Mixed(msgspec.Struct, tag=True):
-    """Users send `rate` messages a second in total at random times. Each disconnects `leaves_per_minute` times a minute
-    and reconnects after `away` seconds on average."""
-
-    size: int
-    warm_up: float
-    seconds: float
-    rate: float
-    leaves_per_minute: float
-    away: float
-    edges: list[str]
 
 
 class RateStep(msgspec.Struct):
@@ -128,7 +102,7 @@ class Surge(msgspec.Struct, tag=True):
     steps: list[RateStep]
 
 
-Task = Talk | LoginChurn | HistoryPaging | Changes | Reconnect | Mixed | Surge
+Task = Talk | LoginChurn | HistoryPaging | Reconnect | Surge
 
 
 class Job(msgspec.Struct, tag=True):
@@ -156,7 +130,7 @@ class Stop(msgspec.Struct, tag=True):
 
 
 class Reconcile(msgspec.Struct, tag=True):
-    """The sent messages of all processes, for the search for lost ones."""
+    """The sent messages of all processes, for the search for lost messages."""
 
     sent_counts: SentCounts
 

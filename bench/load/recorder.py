@@ -1,4 +1,4 @@
-"""Records latencies by second, counts, and the CPU use of a worker process during the measurement."""
+"""The latencies of each second, the counts, and the CPU use of a worker process during the measurement."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ class Series:
         self._start, self._end = start, end
 
     def record(self, due: int, now: int) -> None:
-        """Both in nanoseconds. Due times outside the measurement are ignored."""
+        """Count one latency; both times are in nanoseconds. Due times outside the measurement are ignored."""
         if self._start <= due < self._end:
             second = (due - self._start) // SECOND
             histogram = self.by_second.get(second)
@@ -34,7 +34,7 @@ class Series:
 
 
 class Recorder:
-    """Records latencies after `open`, from `start` to `end` (nanoseconds of the monotonic clock). Counters run all the
+    """Collects latencies after `open`, from `start` to `end` (nanoseconds of the monotonic clock). Counters run all the
     time; `watch` stores their growth during the measurement."""
 
     def __init__(self) -> None:

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from bench.load.dialects import BY_NAME
 from bench.load.protocol import Job, Progress, Seat
 from bench.load.recorder import SECOND, Recorder, until
 from bench.load.verifier import SentCounts
-from clients.aio import AsyncConnection, NullListener, connect
+from dragoman_client.aio import AsyncConnection, NullListener, connect
+from dragoman_client.codec import CODECS
 
 R = TypeVar("R")
 
@@ -26,8 +26,8 @@ async def gather_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
 
 
 async def enter(seat: Seat) -> AsyncConnection:
-    """A connection that is logged in, and ignores what it receives. Raises ClientError."""
-    codec = BY_NAME[seat.dialect]
+    """Opens a connection, logs in, and ignores all received events. Raises ClientError."""
+    codec = CODECS[seat.dialect]
     connection = await connect(seat.edge, codec, NullListener())
     try:
         await connection.request(codec.login(seat.account))
@@ -62,7 +62,7 @@ class TaskRun(ABC):
     @property
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """Counters that run all the time; their growth while it is measured is in the result."""
+        """Counters that count all the time. The result has their growth during the measurement."""
 
     @property
     @abstractmethod
@@ -81,7 +81,7 @@ class TaskRun(ABC):
 
 
 class SeatedRun(TaskRun):
-    """Each seat has one connection until the end, over which it requests one thing after the other."""
+    """A run in which each seat keeps one connection until the end and sends one request after another."""
 
     def __init__(self, job: Job, recorder: Recorder, counted: str) -> None:
         super().__init__(recorder)

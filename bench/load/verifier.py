@@ -1,4 +1,4 @@
-"""Compares received with sent messages: finds lost, duplicate, reordered and misrouted ones."""
+"""Compares received with sent messages, and finds lost, duplicate, reordered and misrouted messages."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -8,27 +8,28 @@ from bench.load.message_tag import Tag
 
 
 class SentCounts(msgspec.Struct):
-    """By sender: the count of `sent` messages, numbered from 1, and the numbers that the server rejected."""
+    """For each sender, the number of `sent` messages, numbered from 1, and the numbers of messages that the server
+    rejected."""
 
     sent: dict[int, int] = {}
     rejected: dict[int, set[int]] = {}
 
     def merge(self, other: "SentCounts") -> None:
-        """Add the counts of another process; no sender is in both."""
+        """Add the counts of another process, which has no sender in common."""
         self.sent.update(other.sent)
         self.rejected.update(other.rejected)
 
 
 class Faults(msgspec.Struct):
-    """Counts; a run is good when all are 0."""
+    """Counts of faults. A run is good when all are 0."""
 
     lost: int = 0
     doubled: int = 0
     reordered: int = 0
     misrouted: int = 0
-    """Received by an account outside the chat."""
+    """The number of messages that accounts outside the chat received."""
     unanswered: int = 0
-    """Neither acknowledged nor rejected."""
+    """Messages that were neither acknowledged nor rejected."""
     answered_wrongly: int = 0
     """Replies that do not match the oldest message without a reply."""
     closed: int = 0
@@ -43,7 +44,8 @@ class Faults(msgspec.Struct):
 
 
 def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
-    """Faults of a page of `size` messages from the index `start` towards older ones; `found`: the received indexes."""
+    """Faults of a page with `size` messages from the index `start` towards older messages; `found`: the received
+    indexes."""
     wanted = set(range(start, start - size, -1))
     return Faults(
         lost=len(wanted.difference(found)),
@@ -88,8 +90,8 @@ class Inbox:
         return True
 
     def read(self, tag: Tag, position: int) -> bool:
-        """Record a message of a history page; False if it was known. One later push of a message read here is no
-        duplicate."""
+        """Record a message of a history page; False if it was known. If a message that was fetched here is pushed once
+        later, it is no duplicate."""
         expected = self._next.get(tag.sender, 1)
         if tag.number < expected and not self._fills_hole(tag):
             return False
@@ -109,7 +111,7 @@ class Inbox:
         return self._positions.get(chat, 0)
 
     def lost(self, senders: Collection[int], sent_counts: SentCounts) -> int:
-        """The number of missing messages of these senders, without the rejected ones."""
+        """The number of missing messages of these senders, except rejected messages."""
         return sum(
             len(self._missing(sender, sent_counts.sent.get(sender, 0)) - sent_counts.rejected.get(sender, set()))
             for sender in senders

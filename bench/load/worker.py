@@ -1,39 +1,129 @@
 """A worker process: reads its job and orders from standard input, writes reports to standard output, as JSON lines.
 
-It ends at the end of its standard input, so it never outlives the command.
+The worker ends at the end of its standard input, so it never outlives the command.
 """
 
 import asyncio
 import gc
+import random
 import sys
+import time
+from functools import partial
+from itertools import cycle
 from typing import TypeVar
 
 import msgspec
 import uvloop
 
-from bench.load.conversation_runs import ConversationRun, MixedRun, ReconnectRun, SurgeRun
+from bench.load.conversation_runs import ConversationRun, ReconnectRun, SurgeRun
+from bench.load.pacing import Pace
 from bench.load.protocol import (
-    Changes,
     Failed,
     HistoryPaging,
     Job,
     LoginChurn,
-    Mixed,
     Order,
+    Progress,
     Ready,
     Reconcile,
     Reconnect,
     Report,
+    Seat,
     SentReport,
     Start,
     Stop,
     Surge,
     Talk,
 )
-from bench.load.recorder import Recorder
-from bench.load.request_runs import ChangesRun, HistoryPagingRun, LoginChurnRun
-from bench.load.run import TaskRun
-from clients.errors import ClientError
+from bench.load.recorder import Recorder, until
+from bench.load.run import SeatedRun, TaskRun, enter, gather_all
+from bench.load.verifier import faults_of_page
+from dragoman_client.aio import AsyncConnection
+from dragoman_client.codec import CODECS
+from dragoman_client.errors import ClientError
+
+
+class HistoryPagingRun(SeatedRun):
+    """Carries out the task `HistoryPaging`: each seat requests one page at a time, at a random place of each chat in
+    turn."""
+
+    def __init__(self, job: Job, task: HistoryPaging, recorder: Recorder) -> None:
+        super().__init__(job, recorder, "pages")
+        self._task = task
+        self._spans = {paged.name: recorder.series(paged.name) for paged in task.paged_chats}
+        self._random = random.Random(job.run)  # noqa: S311 (no secret)
+
+    async def run(self, at: int) -> None:
+        await self.recorded(at, self._task.warm_up, self._task.seconds, self._read_all)
+
+    async def _read_all(self) -> None:
+        await gather_all(map(self._read_pages, self.seats, self.connections))
+
+    async def _read_pages(self, seat: Seat, connection: AsyncConnection) -> None:
+        paged_chats, size, codec = cycle(self._task.paged_chats), self._task.size, CODECS[seat.dialect]
+        while (now := time.monotonic_ns()) < self.recorder.end:
+            paged = next(paged_chats)
+            start = self._random.randint(size, paged.length)
+            page = await connection.request(codec.history(seat.account, paged.chat, size, start))
+            self.recorder.faults.merge(faults_of_page(start, size, [one.position for one in page.messages]))
+            self._spans[paged.name].record(now, time.monotonic_ns())
+            self.done += 1
+
+
+class LoginChurnRun(TaskRun):
+    """Carries out the task `LoginChurn`. Latency counts from the due time to the login reply."""
+
+    def __init__(self, job: Job, task: LoginChurn, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._task = task
+        self._spans = recorder.series("login")
+        self._seats = cycle(job.seats)
+        self._slots = asyncio.Semaphore(task.at_once)
+        self._done = self._failed = 0
+
+    async def connect(self) -> None:
+        return
+
+    async def run(self, at: int) -> None:
+        logins = partial(self._log_in_at_rate, at) if self._task.rate else self._log_in_at_once
+        await self.recorded(at, self._task.warm_up, self._task.seconds, logins)
+
+    async def _log_in_at_once(self) -> None:
+        await gather_all(self._log_in_repeatedly() for _ in range(self._task.at_once))
+
+    async def _log_in_repeatedly(self) -> None:
+        while (now := time.monotonic_ns()) < self.recorder.end:
+            await self._log_in(next(self._seats), now)
+
+    async def _log_in_at_rate(self, at: int) -> None:
+        pace = Pace(self._task.rate, at, self.recorder.end)
+        async with asyncio.TaskGroup() as group:
+            while (due := pace.next) is not None:
+                await until(due)
+                for due in pace.pop_due(time.monotonic_ns()):
+                    await self._slots.acquire()
+                    login = group.create_task(self._log_in(next(self._seats), due))
+                    login.add_done_callback(lambda _: self._slots.release())
+
+    async def _log_in(self, seat: Seat, due: int) -> None:
+        try:
+            connection = await enter(seat)
+        except ClientError as error:
+            self._failed += 1
+            self.recorder.rejected(str(error))
+        else:
+            self._done += 1
+            self._spans.record(due, time.monotonic_ns())
+            await connection.close()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"logins": self._done, "failed": self._failed}
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self._done)
+
 
 _PROGRESS_SECONDS = 0.2
 _LINE_BYTES = 256 * 1024 * 1024
@@ -78,12 +168,8 @@ def _run(job: Job, recorder: Recorder) -> TaskRun:
             return LoginChurnRun(job, job.task, recorder)
         case HistoryPaging():
             return HistoryPagingRun(job, job.task, recorder)
-        case Changes():
-            return ChangesRun(job, job.task, recorder)
         case Reconnect():
             return ReconnectRun(job, job.task, recorder)
-        case Mixed():
-            return MixedRun(job, job.task, recorder)
         case Surge():
             return SurgeRun(job, job.task, recorder)
 
@@ -134,7 +220,7 @@ def main() -> None:
     try:
         uvloop.run(_serve())
     except* (_Ended, BrokenPipeError):
-        gone = True  # until Python 3.11.3, to exit here is one more exception of the group
+        gone = True  # before Python 3.11.4, sys.exit() here would add an exception to the group
     sys.exit(gone)
 
 

@@ -17,7 +17,7 @@ from bench.load.verifier import SentCounts
 from local.process_group import use_batch_priority
 
 HEAD_START_SECONDS = 0.3
-"""From `WorkerPool.run` to the start of the load: time for the order to reach all workers."""
+"""The time from `WorkerPool.run` to the start of the load, in which the order reaches all workers."""
 
 _COMMAND = (sys.executable, "-P", "-m", "bench.load.worker")
 _LINE_BYTES = 256 * 1024 * 1024
@@ -32,7 +32,7 @@ Watch = Callable[[Progress], None]
 
 
 class WorkerPool:
-    """One process for each job; an async context manager."""
+    """A pool with one process for each job; an async context manager."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._members = [_WorkerProcess(job) for job in jobs]
@@ -101,8 +101,8 @@ class _WorkerProcess:
         self._decode = msgspec.json.Decoder(Report).decode
 
     async def start(self) -> None:
-        """Start the process in a process group of its own, so that only the command handles Ctrl-C, and with batch
-        priority, so that the load does not preempt the measured system."""
+        """Start the process in a process group of its own, because only the command handles Ctrl-C, and with batch
+        priority, because the load must not preempt the measured system."""
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *_COMMAND, stdin=pipe, stdout=pipe, limit=_LINE_BYTES, process_group=0
@@ -116,7 +116,7 @@ class _WorkerProcess:
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     async def expect(self, kind: type[T]) -> T:
-        """Wait for the next report of this type; stores progress meanwhile. Raises BenchError."""
+        """Wait for the next report of this type, and store progress in the meantime. Raises BenchError."""
         assert self._process is not None
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
@@ -130,7 +130,7 @@ class _WorkerProcess:
         raise BenchError("a worker process of the bench died")
 
     async def stop(self) -> None:
-        """Close standard input, which ends the process; kill it after a time-out."""
+        """Close standard input, which ends the process. Kill it after a time-out."""
         if self._process is None:
             return
         assert self._process.stdin is not None

@@ -1,1 +1,1 @@
-"""What `dragoman bench` measures: a module for most of its commands. Begin with `pairs.py`, the plainest."""
+"""The measurements of `dragoman bench`, a module for most commands. Begin with `conversations.py`, the simplest."""

@@ -1,4 +1,4 @@
-"""Runs one measurement: starts the workers, shows progress, samples the CPU time of the system, builds the result."""
+"""One measurement: starts the workers, shows progress, samples the CPU time of the system, builds the result."""
 
 import asyncio
 import os
@@ -37,7 +37,8 @@ class CpuSampler:
             self._first = self._first or self._last
 
     def others(self, generator: float) -> float | None:
-        """Cores that other processes used, beside the system and the generator; None for unknown system processes."""
+        """The number of cores used by processes other than the system and the load generator; None if the system's
+        processes are unknown."""
         cores = self.cores()
         all_cores = cores.pop(_ALL, None)
         return None if all_cores is None or not cores else max(0.0, all_cores - sum(cores.values()) - generator)
@@ -50,13 +51,14 @@ class CpuSampler:
 
 
 class CpuMeter:
-    """The growth of one counter by process, for logins and for messages, without its growth at rest."""
+    """Measures how much logins and messages increase one counter of each process. The counter's growth at rest is
+    subtracted."""
 
     def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
         self._read = read
         self._moment, self._used = time.monotonic(), read()
         self.idle: dict[str, float] = {}
-        """Growth a second without load; set by `rest`."""
+        """The growth in each second without load, which `rest` sets."""
         self._from = float("inf")
 
     async def rest(self, seconds: float) -> dict[str, float]:
@@ -92,7 +94,7 @@ class CpuMeter:
 
 
 class CpuMeters:
-    """A meter for each counter of the system's processes."""
+    """One CpuMeter for each counter of the system's processes."""
 
     def __init__(self, target: MeasuredSystem) -> None:
         self._cpu = CpuMeter(target.cpu)

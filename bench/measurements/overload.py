@@ -1,5 +1,5 @@
-"""Overload: more messages than the system can commit. It must keep its goodput, answer every message, reject the excess
-with proper error replies, bound its memory, and recover soon afterwards."""
+"""Overload: more messages than the system can commit. The system must keep its goodput, answer every message, reject
+the excess with proper error replies, bound its memory, and recover soon afterwards."""
 
 import asyncio
 import contextlib
@@ -24,11 +24,11 @@ from bench.system.system import MeasuredSystem
 _OVERLOADED = 1.3
 _BACK = 3.0
 _BACK_MS = 20.0
-"""Latency has recovered at no more than _BACK times its earlier value, or _BACK_MS above it."""
+"""Latency has recovered at no more than _BACK times the latency before, or _BACK_MS above that."""
 
 
 class FloodResult(NamedTuple):
-    """Counts of connections that were accepted, closed with 1013, and failed in another way."""
+    """The number of connections that were accepted, closed with 1013, or failed in another way."""
 
     let_in: int
     rejected: int
@@ -36,8 +36,8 @@ class FloodResult(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Objectives: goodput as a share of the saturated rate; memory growth of each process; the wait for a reply beyond
-    the setting `edge.request_seconds`; the time until latency has recovered."""
+    """The objectives limit goodput (as a share of the saturated rate), the memory growth of each process, the time for
+    a reply beyond the setting `edge.request_seconds`, and the time until latency has recovered."""
 
     goodput: float = 0.9
     memory_mib: float = 256.0
@@ -57,7 +57,7 @@ class OverloadMeasured(NamedTuple):
 
 
 def violations(measured: OverloadMeasured, bounds: Bounds, request_seconds: float) -> list[str]:
-    """The violated objectives, as sentences."""
+    """The failed objectives, as sentences."""
     broken = []
     if measured.goodput < bounds.goodput * measured.saturated:
         broken.append(f"goodput fell to {measured.goodput / max(measured.saturated, 1.0):.2f} of the saturated rate")
@@ -71,7 +71,7 @@ def violations(measured: OverloadMeasured, bounds: Bounds, request_seconds: floa
         f"{name} grew by {grown:,.0f} MiB" for name, grown in measured.memory.items() if grown > bounds.memory_mib
     ]  # fmt: skip
     if not measured.flood.rejected or measured.flood.lost:
-        broken.append("connections beyond the limit were not all closed with 1013")
+        broken.append("some connections beyond the limit were not closed with 1013")
     return broken
 
 
@@ -101,8 +101,8 @@ _DEFAULT_BOUNDS = Bounds()
 
 
 class OverloadOptions(NamedTuple):
-    """The surge offers `factor` times the rate that `people` in pairs reach in closed loops of `window`. It lasts
-    `seconds`, with `calm` seconds before and after."""
+    """The surge offers `factor` times the rate that `people` in pairs reach in closed loops of `window`. The surge
+    lasts `seconds`, with `calm` seconds before and after."""
 
     people: int
     dialects: Sequence[str]
@@ -122,7 +122,7 @@ def max_connections(options: OverloadOptions, edges: int) -> int:
 async def overload(
     target: MeasuredSystem, show: ProgressLine, options: OverloadOptions, bounds: Bounds = _DEFAULT_BOUNDS
 ) -> Result:
-    """Measure it on a system started for it. Raises BenchError, ClientError."""
+    """Measure overload on a system that is started for it. Raises BenchError, ClientError."""
     installation = target.installation
     assert installation is not None
     seats = await _seats(target, await asyncio.to_thread(Seeder, installation), options)
@@ -135,11 +135,11 @@ async def overload(
     totals = await _surge(_surges(_jobs(seats, options, closed), steps), show, monitor)
     edge = installation.settings.edge
     found = _found(options, saturated, monitor, totals, await flood(target.edges[0], edge.max_connections))
-    violated = violations(found, bounds, edge.request_seconds)
-    noted = notes(totals, sum(step.seconds for step in steps)) + _lateness(totals) + saturation.remarks + violated
+    failed = violations(found, bounds, edge.request_seconds)
+    noted = notes(totals, sum(step.seconds for step in steps)) + _lateness(totals) + saturation.remarks + failed
     totals.faults.merge(saturation.faults)
     overload_result = result("overload", options._asdict(), _figures(found, options), totals, noted)
-    overload_result.passed = overload_result.passed and not violated
+    overload_result.passed = overload_result.passed and not failed
     return overload_result
 
 
@@ -225,7 +225,7 @@ def _lateness(totals: RunTotals) -> list[str]:
     late = totals.measures.get("lateness")
     if late is None or late.highest < _LATE_SECONDS * 1e6:
         return []
-    return [f"the generator sent up to {late.highest / 1e6:.1f} s late: waits and recovery are partly its own"]
+    return [f"the generator sent up to {late.highest / 1e6:.1f} s late: it caused part of the waits"]
 
 
 def _found(
@@ -276,15 +276,15 @@ class _Visitor(WSListener):
 
 
 async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
-    """Open a few connections more than `most` to an edge without connections. Counts those that stay open and those
-    that the edge closes within `seconds`."""
+    """Open a few connections more than `most` to an edge without connections. The result counts the connections that
+    stay open and the connections that the edge closes within `seconds`."""
     slots = asyncio.Semaphore(_AT_ONCE)
     opened: list[tuple[WSTransport, _Visitor]] = []
 
     async def open_connection() -> None:
         async with slots:
             with contextlib.suppress(OSError, WSError, TimeoutError):  # counted as lost
-                visitor = _Visitor()  # ws_connect returns none that has been disconnected already
+                visitor = _Visitor()  # ws_connect returns no connection that has already been disconnected
                 transport, _ = await ws_connect(lambda: visitor, address + "/")
                 opened.append((transport, visitor))
 

@@ -1,1 +1,1 @@
-"""Results as tables, plots and one HTML page, and progress. Begin with `result.py`."""
+"""Results as tables, and progress. Begin with `result.py`."""

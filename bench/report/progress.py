@@ -1,4 +1,5 @@
-"""Progress on standard error: one redrawn line on a terminal, otherwise one line for each step."""
+"""Shows the progress on standard error: on a terminal in one line that is redrawn, elsewhere in a line for each
+step."""
 
 import sys
 import time
@@ -11,7 +12,7 @@ _REDRAW_SECONDS = 0.1
 
 
 class ProgressLine:
-    """Writes to standard error; standard output is for the result."""
+    """The progress line goes to standard error; standard output is for the result."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr

@@ -21,7 +21,7 @@ class Point(msgspec.Struct):
 
 
 class Measure(msgspec.Struct):
-    """Latency percentiles in microseconds. `curve`: pairs (share, value); a `share` of all does not exceed `value`."""
+    """Latency percentiles in microseconds."""
 
     count: int
     p50: int
@@ -30,7 +30,6 @@ class Measure(msgspec.Struct):
     p999: int
     highest: int
     points: list[Point]
-    curve: list[tuple[float, int]]
 
 
 class Result(msgspec.Struct):
@@ -48,12 +47,8 @@ class Result(msgspec.Struct):
     generator: list[float]
     remarks: list[str]
     passed: bool
-
-
-_SHARES = (
-    0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.96, 0.97, 0.98,
-    0.99, 0.993, 0.996, 0.998, 0.999, 0.9995, 0.9999, 1.0,
-)  # fmt: skip
+    stages: dict[str, float] = {}
+    """The mean milliseconds of each stage of a message's way, in order, if they were traced."""
 
 
 def measure(by_second: Iterable[tuple[int, Histogram]]) -> Measure:
@@ -62,14 +57,13 @@ def measure(by_second: Iterable[tuple[int, Histogram]]) -> Measure:
         whole.merge(histogram)
         points.append(Point(second, histogram.count, histogram.quantile(0.5), histogram.quantile(0.99)))
     p50, p90, p99, p999 = map(whole.quantile, (0.5, 0.9, 0.99, 0.999))
-    curve = [(share, whole.quantile(share)) for share in _SHARES]
-    return Measure(whole.count, p50, p90, p99, p999, whole.highest, points, curve)
+    return Measure(whole.count, p50, p90, p99, p999, whole.highest, points)
 
 
 _GENERATOR_LIMIT = 0.9
 """Share of a core; above it the generator limits the throughput."""
 _HELD = 0.95
-"""Share of the offered rate; below it the system was overloaded and latencies are meaningless."""
+"""Share of the offered rate; below it, the system was overloaded and latencies are meaningless."""
 _LATE = 0.5
 _OTHERS_LIMIT = 0.25
 
@@ -115,7 +109,7 @@ def notes(totals: RunTotals, seconds: float, offered: float = 0.0, others: float
         found.append(f"overloaded: {acknowledged:,.0f} of {offered:,.0f} messages/s accepted; latencies mean nothing")
     lateness, delivery = totals.measures.get("lateness"), totals.measures.get("delivery")
     if offered and lateness and delivery and lateness.p99 > _LATE * delivery.p99:
-        found.append(f"the generator sent late (p99 {lateness.p99 / 1000:.1f} ms): the latency is partly its own")
+        found.append(f"the generator sent late (p99 {lateness.p99 / 1000:.1f} ms): part of the latency is its own")
     found += [f"rejected {count} times: {reason}" for reason, count in totals.rejections.items()]
     return found
 

@@ -1,11 +1,12 @@
 """A result as text for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from bench.report.result import Measure, Result
 
+_BAR = 50
 _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
@@ -15,6 +16,7 @@ def table(result: Result) -> str:
     lines += [f"  {name:<24} {figure(value):>14}" for name, value in result.figures.items()]
     lines += ["", f"  {'milliseconds':<24} {'count':>10} " + " ".join(f"{name:>9}" for name in _COLUMNS)]
     lines += [_row(name, measure) for name, measure in result.measures.items()]
+    lines += _stages(result.stages)
     lines += ["", f"  generator: {', '.join(f'{share:.2f}' for share in result.generator)} of a core"]
     lines += [f"  note: {remark}" for remark in result.remarks]
     return "\n".join([*lines, "", summary(result)])
@@ -29,11 +31,6 @@ def summary(result: Result) -> str:
     return "FAILED: " + (", ".join(found) or "see the notes")
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.3f}"
 
@@ -45,6 +42,18 @@ def milliseconds(microseconds: int) -> str:
 def _row(name: str, measure: Measure) -> str:
     values = (measure.p50, measure.p90, measure.p99, measure.p999, measure.highest)
     return f"  {name:<24} {measure.count:>10,} " + " ".join(f"{milliseconds(value):>9}" for value in values)
+
+
+def _stages(stages: Mapping[str, float]) -> list[str]:
+    """A bar for each stage of a message, which begins where the previous bar ends."""
+    if not stages:
+        return []
+    whole, lines, before = sum(stages.values()), ["", f"  {'milliseconds, on average':<24}"], 0.0
+    for name, mean in stages.items():
+        left, right = (round(share / whole * _BAR) for share in (before, before + mean))
+        lines.append(f"  {name:<24} {figure(mean):>10} |{' ' * left}{'#' * (right - left):<{_BAR - left}}|")
+        before += mean
+    return [*lines, f"  {'all':<24} {figure(whole):>10}"]
 
 
 def _options(result: Result) -> str:

@@ -1,1 +1,1 @@
-"""The measured system: its processes and databases, its accounts and chats. Begin with `system.py`."""
+"""The measured system: processes and databases, accounts and chats. Begin with `system.py`."""

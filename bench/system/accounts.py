@@ -15,10 +15,10 @@ from bench.load.run import gather_all
 from bench.report.progress import ProgressLine
 from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem
-from clients.aio import NullListener, connect
-from clients.codec.base import ClientAccount, ClientRequest, Codec
-from clients.codec.events import ServerReply
-from clients.errors import ClientError
+from dragoman_client.aio import NullListener, connect
+from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec
+from dragoman_client.codec.events import ServerReply
+from dragoman_client.errors import ClientError
 
 _AT_ONCE = 8
 _TRIES = 4
@@ -26,11 +26,11 @@ _FIRST_PAUSE_SECONDS = 0.5
 
 T = TypeVar("T")
 Step = Callable[[str, int, int], None]
-"""Called with the name of the work, the number of finished steps and their total."""
+"""Receives the name of the work, the number of finished steps and their total."""
 
 
 class Registrar:
-    """Sends its requests to `edges` in turn; calls `step` after each."""
+    """Sends requests to `edges` in turn, and calls `step` after each."""
 
     def __init__(self, edges: Sequence[str], step: Step) -> None:
         self._edges = cycle(edges)
@@ -50,7 +50,8 @@ class Registrar:
         codec = registering(dialect)
 
         async def register() -> ClientAccount:
-            """Under another name each time: a registration without a reply may have been carried out."""
+            """Registers an account under a new name at each attempt, because a registration without a reply may have
+            succeeded."""
             secret, own = hashlib.sha256(secrets.token_bytes(16)).hexdigest(), f"{name}-{secrets.token_hex(2)}"
             account = ClientAccount(own, secret, uuid=str(uuid.uuid4()), email=f"{own}@example.invalid")
             reply = await self._request(codec, codec.register(account))
@@ -60,7 +61,8 @@ class Registrar:
         return await self._until_done(register)
 
     async def _create(self, group: Sequence[tuple[ClientAccount, str]]) -> int:
-        """The first account of v2 creates the chat if there is one: v2 needs only the members' numbers."""
+        """Creates the chat by its first account of ourchat-v2 if it has one, because ourchat-v2 needs only the members'
+        numbers."""
         founder, dialect = next((one for one in group if one[1] != "service"), group[0])
         codec = registering(dialect)
         request = codec.create_group(founder, "bench", [account for account, _ in group if account is not founder])
@@ -80,7 +82,7 @@ class Registrar:
             return await work()
 
     async def _request(self, codec: Codec, request: ClientRequest, account: ClientAccount | None = None) -> ServerReply:
-        """On its own connection."""
+        """Sends the request on a connection of its own."""
         connection = await connect(next(self._edges), codec, NullListener())
         try:
             if account is not None:
@@ -105,7 +107,7 @@ class Registrar:
 async def seated(
     target: MeasuredSystem, show: ProgressLine, dialects: Sequence[str], groups: Iterable[Sequence[int]]
 ) -> list[Seat]:
-    """Registers an account for each dialect, and creates a chat for each of the groups, whose members are places in
+    """Registers an account for each dialect, and creates a chat for each of the groups, whose members are positions in
     `dialects`. Returns a seat for each account, on the edges in turn. Raises ClientError."""
     registrar, members = Registrar(target.edges, show.step), list(groups)
     users = list(zip(await registrar.users(dialects), dialects, strict=True))
@@ -118,12 +120,12 @@ async def seated(
 
 
 def in_pairs(people: int) -> list[range]:
-    """Groups of two neighbours, who are on different edges."""
+    """Groups of two neighbouring users, who are on different edges."""
     return [range(first, first + 2) for first in range(0, people, 2)]
 
 
 class ChatGroup(NamedTuple):
-    """A chat of `members`, whose dialects the run chooses, and a `sender` of v2."""
+    """A chat of `members`, whose dialects the run chooses, and a `sender` of ourchat-v2."""
 
     chat: int
     sender: ClientAccount
@@ -131,7 +133,7 @@ class ChatGroup(NamedTuple):
 
 
 async def participants(target: MeasuredSystem, show: ProgressLine, dialects: Sequence[str]) -> list[ClientAccount]:
-    """One account for each dialect. Raises ClientError."""
+    """Makes one account for each dialect. Raises ClientError."""
     if (seeder := await _seeder(target)) is None:
         return await Registrar(target.edges, show.step).users(dialects)
     return await asyncio.to_thread(lambda: seeder.users(seeder.accounts(len(dialects))))
@@ -152,8 +154,8 @@ async def _made(registrar: Registrar, groups: Sequence[Sequence[str]]) -> list[C
     """Register the members of each group and create its chat."""
     found = []
     for dialects in groups:
-        sender, *others = await registrar.users(["v2", *dialects])
-        [chat] = await registrar.chats([[(sender, "v2"), *zip(others, dialects, strict=True)]])
+        sender, *others = await registrar.users(["ourchat-v2", *dialects])
+        [chat] = await registrar.chats([[(sender, "ourchat-v2"), *zip(others, dialects, strict=True)]])
         found.append(ChatGroup(chat, sender, others))
     return found
 

@@ -1,22 +1,97 @@
-"""A disposable PostgreSQL with its default settings: commits are synced."""
+"""A disposable PostgreSQL with its default settings: commits are synced. Each has a new cluster of its own."""
 
 import asyncio
 import contextlib
+import os
+import pwd
 import secrets
+import shutil
 import signal
+import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TypedDict
 
 import psycopg
 import sqlalchemy as sa
 
 from bench.errors import BenchError
 from bench.system.processes import parent_of
-from local import postgresql
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from shared.database import make_engine
+
+_START_SECONDS = 60.0
+_PACKAGES = Path("/usr/lib/postgresql")
+"""Debian's packages install there, and put nothing else on the path."""
+
+
+class ServerUser(TypedDict):
+    """Arguments for subprocess: PostgreSQL refuses to run as root, so root starts it as the user nobody. None: this
+    user."""
+
+    user: int | None
+    group: int | None
+    extra_groups: list[int] | None
+
+
+def server_user() -> ServerUser:
+    if os.geteuid():
+        return ServerUser(user=None, group=None, extra_groups=None)
+    nobody = pwd.getpwnam("nobody")
+    return ServerUser(user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
+
+
+def installed_programs() -> Path | None:
+    """The directory of initdb and postgres; None if this machine has none."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    packaged = sorted(_PACKAGES.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    return packaged[-1].parent if packaged else None
+
+
+def initialise(programs: Path, home: Path, password: str) -> Path:
+    """Creates a cluster in the directory, which becomes the server's, with this password of `postgres`. Returns its
+    data directory. Raises OSError; the message is that of initdb."""
+    user, password_file = server_user(), home / "password"
+    password_file.write_text(password)
+    if user["user"] is not None:
+        for path in (home, password_file):
+            os.chown(path, user["user"], -1)
+    initdb: list[str | Path] = [
+        programs / "initdb", "-D", home / "data", "-U", "postgres", "--auth=scram-sha-256",
+        f"--pwfile={password_file}", "--no-sync", "--encoding=UTF8", "--locale=C",
+    ]  # fmt: skip
+    done = subprocess.run(
+        initdb, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd="/", **user
+    )
+    if done.returncode:
+        raise OSError(f"initdb failed: {done.stdout.strip()}")
+    return home / "data"
+
+
+def command(programs: Path, data: Path, port: int, **settings: str) -> list[str]:
+    """The options of the server: it listens on loopback alone, without a socket in the file system."""
+    options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200", **settings}
+    return [
+        str(programs / "postgres"), "-D", str(data), "-p", str(port),
+        *(text for name, value in options.items() for text in ("-c", f"{name}={value}")),
+    ]  # fmt: skip
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Waits until a server that starts accepts connections. Raises psycopg.OperationalError."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            return psycopg.connect(url, autocommit=True, connect_timeout=5)
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
 
 _STOP_SECONDS = 40.0
 _SERVICES = ("auth", "session", "message")
@@ -29,17 +104,17 @@ _MISSING = (
 @contextlib.asynccontextmanager
 async def disposable_postgresql(process_group: ProcessGroup) -> AsyncIterator[str]:
     """Start a server with an empty database for each service; yields their URL, with {service}. Raises BenchError."""
-    if (programs := postgresql.installed_programs()) is None:
+    if (programs := installed_programs()) is None:
         raise BenchError(_MISSING)
     port, password = free_port(), secrets.token_hex(8)
     with tempfile.TemporaryDirectory(prefix="dragoman-bench-") as directory:
         try:
-            data = await asyncio.to_thread(postgresql.initialise, programs, Path(directory), password)
+            data = await asyncio.to_thread(initialise, programs, Path(directory), password)
         except OSError as error:
             raise BenchError(str(error)) from error
         server = await asyncio.create_subprocess_exec(
-            *postgresql.command(programs, data, port), cwd="/", stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL, **process_group.spawn_options, **postgresql.server_user(),
+            *command(programs, data, port), cwd="/", stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL, **process_group.spawn_options, **server_user(),
         )  # fmt: skip
         try:
             await asyncio.to_thread(_create_databases, f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres")
@@ -64,7 +139,7 @@ def main_process(url: str) -> int:
 def _create_databases(url: str) -> None:
     """Raises BenchError."""
     try:
-        with postgresql.connect(url) as connection:
+        with connect(url) as connection:
             for service in _SERVICES:
                 connection.execute(f"CREATE DATABASE dragoman_{service} TEMPLATE template0".encode())
     except psycopg.OperationalError as error:

@@ -1,4 +1,4 @@
-"""What local processes use, from /proc (Linux only): CPU time, traffic, memory; and how large batches were, from their
+"""CPU time, traffic and memory of local processes, from /proc (Linux only), and sizes of batches, from their
 metrics."""
 
 import contextlib
@@ -10,15 +10,15 @@ from pathlib import Path
 _SECONDS = 5.0
 _SERIES = {
     "dragoman_message_batch_rows_count": "commits",
-    "dragoman_message_envelope_bytes_count": "envelopes",
+    "dragoman_message_delivery_batch_bytes_count": "delivery batches",
     "dragoman_edge_posts_total": "requests",
-    "dragoman_message_membership_refreshes_total": "rosters",
+    "dragoman_message_membership_refreshes_total": "member lists",
 }
 
 
 def batch_counts(ports: Iterable[int]) -> dict[str, float]:
-    """The sums over processes with these operations ports: `requests` of edges, `commits`, `envelopes` to edges,
-    `rosters` requested from session. A process that does not answer is left out."""
+    """The sums over processes with these operations ports: `requests` of edges, `commits`, `delivery batches` to edges,
+    `member lists` requested from session. A process that does not answer is left out."""
     counts = dict.fromkeys(_SERIES.values(), 0.0)
     for port in ports:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -60,7 +60,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def tree_cpu_seconds(pid: int) -> float | None:
-    """CPU seconds of a process and its children, ended ones included; None for an unreadable process."""
+    """CPU seconds of a process and its children, including those that ended; None for an unreadable process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -105,3 +105,23 @@ def memory_kib(pid: int) -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), None)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The process and all its descendants, with their names; empty if the process cannot be read."""
+    try:
+        found = {pid: Path(f"/proc/{pid}/comm").read_text().strip()}
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found |= descendants(int(child))
+    except OSError:
+        return {}
+    return found
+
+
+def proportional_kib(pid: int) -> int:
+    """Memory of a process in KiB, where a page that n processes share counts as an nth; 0 for an unreadable process."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

@@ -1,4 +1,4 @@
-"""Writes accounts, chats and histories straight into the databases of a system, as the services would store them.
+"""Accounts, chats and histories, written straight into the databases of a system, as the services would store them.
 
 Rows are generated in SQL from series of numbers, in the services' tables, for SQLite and PostgreSQL. Services may run
 meanwhile if no account is registered and no message is sent to these chats.
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from bench.load import message_tag
-from clients.codec.base import ClientAccount
+from dragoman_client.codec.base import ClientAccount
 from local.installation import Installation
 from services.auth import tables as auth
 from services.auth.adapters.signing_keys import SigningKeys
@@ -28,7 +28,7 @@ from shared.database import make_engine
 from shared.presence.store import Presence
 
 SECRET = "5e" * 32
-"""The password of all accounts, as v2 sends it (sha256 in hex)."""
+"""The password of all accounts, as ourchat-v2 sends it (sha256 in hex)."""
 
 _AT_ONCE = 100_000
 """Rows of one statement: limits how long a transaction blocks the services."""
@@ -44,12 +44,12 @@ _ChatRow = Callable[[Number, int], Values]
 
 
 class Seeder:
-    """Its rows are permanent: use only a disposable installation."""
+    """The seeded rows are permanent: use only a disposable installation."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._keys = SigningKeys(installation.settings.auth)
-        # Same parameters as the system's hasher, so that a login does not rehash.
+        # These parameters equal those of the system's hasher, so that a login need not hash the password again.
         settings = installation.settings.auth
         hasher = PasswordHasher(settings.argon2_iterations, settings.argon2_memory_kib, parallelism=1)
         self._verifier = hasher.hash(SECRET)
@@ -81,7 +81,8 @@ class Seeder:
         return self._add_chats(len(accounts) // size * each, size, group, member)
 
     def private_chats(self, account: int, others: range) -> range:
-        """Create the private chats of an account with each of these, whose numbers are higher; returns their ids."""
+        """Create the private chats of an account with each of the others, whose numbers are higher; returns the chats'
+        ids."""
 
         def chat(number: Number, first: int) -> Values:
             return _private(number, account, number - first + others.start)
@@ -143,7 +144,7 @@ class Seeder:
         ]
 
     async def publish(self, chats: range) -> None:
-        """Publish the membership versions of these chats; without them, they are requested from session repeatedly."""
+        """Publish the membership versions of these chats. Without versions, session is asked again and again."""
         presence = Presence(self._installation.valkeys()["session"])
         try:
             for start in range(chats.start, chats.stop, _CHATS_PUBLISHED_AT_ONCE):
@@ -160,7 +161,7 @@ class Seeder:
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql(
                         "SET statement_timeout = 0"
-                    )  # one statement inserts up to a million rows
+                    )  # one statement inserts at most a million rows
                     connection.commit()
                 yield connection.execution_options(begin="BEGIN IMMEDIATE")
         finally:

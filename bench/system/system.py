@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from bench.errors import BenchError
 from bench.system.postgresql import disposable_postgresql, main_process
-from bench.system.processes import batch_counts, bytes_through, cpu_seconds, memory_kib, tree_cpu_seconds
+from bench.system.processes import (
+    batch_counts,
+    bytes_through,
+    cpu_seconds,
+    descendants,
+    memory_kib,
+    proportional_kib,
+    tree_cpu_seconds,
+)
 from local.data import RunningProcess, read_run
 from local.installation import Installation, find
 from local.options import flags_of
@@ -29,7 +37,7 @@ _RAISED = {
     "limits.connections_per_account": "1000000",
     "limits.new_connections_burst": "1000000",
 }
-"""Limits stay enabled, so that their cost is measured, at rates that the load does not reach."""
+"""Limits stay enabled, because their cost is part of the measurement, at rates above those of the load."""
 
 
 _DATABASE = "database"
@@ -37,7 +45,8 @@ _URL = "database.url="
 
 
 class SystemSize(NamedTuple):
-    """`replicas` of message, on PostgreSQL; 0: as many as `dragoman up` starts, on SQLite unless set otherwise."""
+    """`replicas` of message, on PostgreSQL; 0: as many as `dragoman up` starts, on SQLite unless a setting says
+    otherwise."""
 
     edges: int
     replicas: int = 0
@@ -45,9 +54,9 @@ class SystemSize(NamedTuple):
 
 @dataclass
 class MeasuredSystem:
-    """`edges` are addresses (ws://host:port). `data`: directory of its `dragoman up`, if known; it identifies the
-    processes. `own`: the system was started for this run, with `settings` (NAME=VALUE). `postgresql`: pid of its main
-    process, 0 if unknown."""
+    """`edges` are addresses (ws://host:port). `data`: the directory of the system's `dragoman up`, if known; it
+    identifies the processes. `own`: the system was started for this run, with `settings` (NAME=VALUE). `postgresql`:
+    pid of its main process, 0 if unknown."""
 
     edges: Sequence[str]
     data: Path | None = None
@@ -67,11 +76,27 @@ class MeasuredSystem:
         return [one for one in run.processes if one.pid] if run else []
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far, by process; PostgreSQL's processes are one, `database`."""
+        """The CPU seconds used so far, by process. All processes of PostgreSQL count as one, `database`."""
         used = {one.name: cpu_seconds(one.pid) for one in self.processes}
         if self.postgresql:
             used[_DATABASE] = tree_cpu_seconds(self.postgresql)
         return {name: seconds for name, seconds in used.items() if seconds is not None}
+
+    def whole_cpu(self) -> float:
+        """The CPU seconds used so far by `dragoman up` and all its processes together; 0 if they are unknown."""
+        return sum(cpu_seconds(pid) or 0.0 for pid in self._all())
+
+    def whole_memory(self) -> dict[str, float]:
+        """The memory in MiB, by name, of `dragoman up` and all its processes, where a page that n processes share
+        counts as an nth; empty if unknown."""
+        used: dict[str, float] = {}
+        for pid, name in self._all().items():
+            used[name] = used.get(name, 0.0) + proportional_kib(pid) / 1024
+        return used
+
+    def _all(self) -> dict[int, str]:
+        run = read_run(self.data) if self.data else None
+        return descendants(run.supervisor) if run else {}
 
     def received(self) -> dict[str, float]:
         """Bytes read so far, by process, files included."""
@@ -86,7 +111,7 @@ class MeasuredSystem:
         return {name: counts for name, counts in both.items() if counts is not None}
 
     def batches(self) -> dict[str, float]:
-        """Batches so far, by what shares them; see batch_counts."""
+        """The number of batches so far, for each kind of batch; see batch_counts."""
         return batch_counts([one.ops for one in self.processes if one.ops])
 
     def memory(self) -> dict[str, int]:

@@ -27,9 +27,7 @@ export type BanParameters = {
   until?: number;
 };
 
-export type BansResult = {
-  bans: Array<BanInfo>;
-};
+export type BansResult = { bans: Array<BanInfo> };
 
 export type BanInfo = {
   account: number;
@@ -43,13 +41,9 @@ export type BefriendParameters = {
   text?: string;
 };
 
-export type BlocksResult = {
-  accounts: Array<number>;
-};
+export type BlocksResult = { accounts: Array<number> };
 
-export type BotsResult = {
-  bots: Array<BotInfo>;
-};
+export type BotsResult = { bots: Array<BotInfo> };
 
 export type BotInfo = {
   account: number;
@@ -81,6 +75,7 @@ export type ChangesResult = {
   changes: Array<ShownChange>;
   rev: number;
   more: boolean;
+  next?: NextAfter;
 };
 
 export type ShownChange = {
@@ -119,6 +114,8 @@ export type MediaInfo = {
   sha256: string;
   mime: string;
   url: string;
+  width?: number;
+  height?: number;
 };
 
 export type ShownFile = {
@@ -131,6 +128,8 @@ export type ShownMention = {
   account: number;
   text: string;
 };
+
+export type NextAfter = { after: number };
 
 export type ChatParameters = {
   id?: number | string | null;
@@ -151,9 +150,12 @@ export type ChatResult = {
   topic: string;
   muted_until?: number;
   mentions_only?: boolean;
+  pinned?: boolean;
+  archived?: boolean;
   edit_s?: number;
   recall_s?: number;
   history_for_new?: boolean;
+  handle?: string;
 };
 
 export type CreateBotParameters = {
@@ -240,6 +242,15 @@ export type DeleteHookParameters = {
   hook: string;
 };
 
+export type DraftResult = { draft?: DraftInfo };
+
+export type DraftInfo = {
+  rev: number;
+  text: string;
+  reply_to?: number;
+  cut?: boolean;
+};
+
 export type EditParameters = {
   id?: number | string | null;
   chat: number;
@@ -293,6 +304,8 @@ export type ExportMessagesResult = {
   messages: Array<ShownMessage>;
   after: number;
   more: boolean;
+  draft?: DraftInfo;
+  next?: NextAfter;
 };
 
 export type ShownMessage = {
@@ -314,6 +327,7 @@ export type ShownMessage = {
 export type SenderInfo = {
   nickname: string;
   uuid: string;
+  v?: number;
 };
 
 export type ExportResult = {
@@ -335,6 +349,9 @@ export type ExportResult = {
   reports: Array<ReportInfo>;
   hooks: Array<MadeHookInfo>;
   links: Array<MadeLinkInfo>;
+  settings: SettingsResult;
+  subscriptions: Array<SubscriptionInfo>;
+  metadata: Record<string, string>;
 };
 
 export type ProfileResult = {
@@ -347,6 +364,7 @@ export type ProfileResult = {
   icon_id: number;
   deleted: boolean;
   bot?: boolean;
+  v?: number;
 };
 
 export type RequestsResult = {
@@ -398,14 +416,38 @@ export type MadeLinkInfo = {
   expires?: number;
 };
 
+export type SettingsResult = {
+  rev: number;
+  level: string;
+  language?: string;
+  quiet?: Quiet;
+  until?: number;
+};
+
+export type Quiet = {
+  tz: string;
+  from: string;
+  to: string;
+};
+
+export type SubscriptionInfo = {
+  subscription: number;
+  session: string;
+  origin: string;
+  kind: string;
+  created: number;
+  here?: boolean;
+  language?: string;
+  last_ok?: number;
+  last_error?: string;
+};
+
 export type FindParameters = {
   id?: number | string | null;
   query: string;
 };
 
-export type FindResult = {
-  accounts: Array<ProfileResult>;
-};
+export type FindResult = { accounts: Array<ProfileResult> };
 
 export type ForwardParameters = {
   id?: number | string | null;
@@ -415,9 +457,7 @@ export type ForwardParameters = {
   nonce: string;
 };
 
-export type ForwardResult = {
-  results: Array<ForwardInfo>;
-};
+export type ForwardResult = { results: Array<ForwardInfo> };
 
 export type ForwardInfo = {
   chat: number;
@@ -429,16 +469,16 @@ export type ForwardInfo = {
 };
 
 export type ErrorInfo = {
-  code: string;
+  code: "conflict" | "forbidden" | "internal" | "invalid" | "limit" | "not_found" | "rate_limited" | "too_large" | "unauthenticated" | "unavailable" | "unsupported";
   text: string;
   field?: string;
   retry_ms?: number;
   unknown?: boolean;
+  reason?: "banned" | "blocked" | "changed" | "choice" | "closed" | "form" | "friends_already" | "gone" | "length" | "member_already" | "missing" | "nonce_used" | "not_admin" | "not_member" | "not_owner" | "not_sender" | "range" | "silenced" | "switched_off" | "taken" | "too_old" | "type" | "wrong_key";
+  request?: string;
 };
 
-export type FriendsResult = {
-  friends: Array<number>;
-};
+export type FriendsResult = { friends: Array<number> };
 
 export type HelloParameters = {
   id?: number | string | null;
@@ -452,6 +492,10 @@ export type HelloResult = {
   operations: Array<string>;
   time: number;
   ping_ms: number;
+  build: string;
+  features: Array<string>;
+  entrance?: EntranceInfo;
+  web?: string;
 };
 
 export type ServerLimits = {
@@ -461,6 +505,16 @@ export type ServerLimits = {
   file_bytes: number;
   rates: Record<string, [number, number]>;
   waiting: number;
+  nickname_characters: number;
+  group_name_characters: number;
+  topic_characters: number;
+  members_per_group: number;
+};
+
+export type EntranceInfo = {
+  registration: string;
+  recovery: Array<string>;
+  secret_min: number;
 };
 
 export type HereParameters = {
@@ -475,6 +529,8 @@ export type HistoryParameters = {
   from?: number;
   count?: number;
   dir?: "newer" | "older";
+  around?: number | null;
+  at?: number | null;
 };
 
 export type HistoryResult = {
@@ -482,11 +538,14 @@ export type HistoryResult = {
   head: number;
   more: boolean;
   rev: number;
+  older?: boolean;
+  newer?: boolean;
+  next?: NextMessages;
 };
 
-export type HooksResult = {
-  hooks: Array<HookInfo>;
-};
+export type NextMessages = { from: number };
+
+export type HooksResult = { hooks: Array<HookInfo> };
 
 export type HookInfo = {
   hook: string;
@@ -511,9 +570,7 @@ export type InvitationResult = {
   paused?: boolean;
 };
 
-export type InvitationsResult = {
-  links: Array<InvitationResult>;
-};
+export type InvitationsResult = { links: Array<InvitationResult> };
 
 export type InviteParameters = {
   id?: number | string | null;
@@ -561,6 +618,7 @@ export type LinkParameters = {
 
 export type LoginParameters = {
   id?: number | string | null;
+  overtaking?: boolean;
   identifier: string;
   secret: SecretParameter;
   kind?: "any" | "email" | "id" | "username";
@@ -581,14 +639,23 @@ export type LoginResult = {
   time?: number;
 };
 
-export type VerificationInfo = {
-  expires: number;
-};
+export type VerificationInfo = { expires: number };
 
 export type MadeResult = {
   hooks: Array<MadeHookInfo>;
   links: Array<MadeLinkInfo>;
   bots: Array<BotInfo>;
+};
+
+export type MarkUnreadParameters = {
+  id?: number | string | null;
+  chat: number;
+  index: number;
+};
+
+export type MarkUnreadResult = {
+  unread: number;
+  mentions: number;
 };
 
 export type MemberParameters = {
@@ -602,6 +669,8 @@ export type MembersParameters = {
   chat: number;
   after?: number;
   since?: number;
+  query?: string;
+  count?: number | null;
 };
 
 export type MembersResult = {
@@ -610,6 +679,8 @@ export type MembersResult = {
   silenced?: number;
   version?: number;
   since?: number;
+  after?: number;
+  next?: NextAfter;
 };
 
 export type MemberInfo = {
@@ -627,19 +698,13 @@ export type MuteParameters = {
   mentions_only?: boolean;
 };
 
-export type NoParameters = {
-  id?: number | string | null;
-};
+export type NoParameters = { id?: number | string | null };
 
 export type Nothing = object;
 
-export type OpenResult = {
-  chat: number;
-};
+export type OpenResult = { chat: number };
 
-export type OutgoingHooksResult = {
-  hooks: Array<OutgoingHookInfo>;
-};
+export type OutgoingHooksResult = { hooks: Array<OutgoingHookInfo> };
 
 export type OutgoingHookInfo = {
   hook: string;
@@ -681,8 +746,13 @@ export type MadeCount = {
   bot_tokens: number;
 };
 
-export type PingResult = {
-  time: number;
+export type PingResult = { time: number };
+
+export type PlaceParameters = {
+  id?: number | string | null;
+  chat: number;
+  pinned?: boolean;
+  archived?: boolean;
 };
 
 export type ProfileParameters = {
@@ -692,6 +762,26 @@ export type ProfileParameters = {
   signature?: string;
   status?: number;
   icon_id?: number;
+};
+
+export type ProfilesParameters = {
+  id?: number | string | null;
+  accounts: Array<number>;
+};
+
+export type ProfilesResult = { profiles: Array<Card> };
+
+export type Card = {
+  account: number;
+  nickname: string;
+  avatar: string;
+  v?: number;
+  deleted?: boolean;
+};
+
+export type PushKeyResult = {
+  key: string;
+  mail_minutes?: number;
 };
 
 export type ReactParameters = {
@@ -718,6 +808,7 @@ export type ReactorsParameters = {
 export type ReactorsResult = {
   reactors: Array<ReactorInfo>;
   more: boolean;
+  next?: NextAfter;
 };
 
 export type ReactorInfo = {
@@ -748,6 +839,7 @@ export type ReadersResult = {
   count: number;
   accounts: Array<number>;
   more: boolean;
+  next?: NextAfter;
 };
 
 export type RecoverParameters = {
@@ -759,9 +851,7 @@ export type RecoverParameters = {
   secret?: SecretParameter;
 };
 
-export type RecoverResult = {
-  made?: MadeCount;
-};
+export type RecoverResult = { made?: MadeCount };
 
 export type RefreshParameters = {
   id?: number | string | null;
@@ -780,6 +870,7 @@ export type RefreshResult = {
 
 export type RegisterParameters = {
   id?: number | string | null;
+  overtaking?: boolean;
   secret: SecretParameter;
   nickname: string;
   email?: string;
@@ -797,9 +888,7 @@ export type ReplayOutgoingHookParameters = {
   index: number;
 };
 
-export type ReplayOutgoingHookResult = {
-  next: number;
-};
+export type ReplayOutgoingHookResult = { next: number };
 
 export type ReportParameters = {
   id?: number | string | null;
@@ -834,6 +923,7 @@ export type SearchResult = {
   indexed_to: number;
   page?: string;
   around?: Array<ShownMessage>;
+  next?: NextFound;
 };
 
 export type FoundMessage = {
@@ -845,6 +935,8 @@ export type FoundMessage = {
   snippet: string;
   marks: Array<[number, number]>;
 };
+
+export type NextFound = { page: string };
 
 export type SecurityParameters = {
   id?: number | string | null;
@@ -860,6 +952,7 @@ export type SendParameters = {
   text?: string;
   segments?: Array<TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment>;
   reply_to?: number;
+  draft?: number;
 };
 
 export type SendResult = {
@@ -870,9 +963,7 @@ export type SendResult = {
   again?: boolean;
 };
 
-export type SessionsResult = {
-  sessions: Array<SessionInfo>;
-};
+export type SessionsResult = { sessions: Array<SessionInfo> };
 
 export type SetChatParameters = {
   id?: number | string | null;
@@ -885,7 +976,32 @@ export type SetChatParameters = {
   edit_s?: number | null;
   recall_s?: number | null;
   history_for_new?: boolean | null;
+  handle?: string | null;
 };
+
+export type SetDraftParameters = {
+  id?: number | string | null;
+  chat: number;
+  text: string;
+  reply_to?: number;
+  base?: number;
+};
+
+export type SetDraftResult = {
+  rev?: number;
+  conflict?: DraftInfo;
+};
+
+export type SetSettingsParameters = {
+  id?: number | string | null;
+  if_rev?: number | null;
+  language?: string;
+  quiet?: Quiet | null;
+  until?: number;
+  level?: "all" | "mentions" | "none";
+};
+
+export type SetSettingsResult = { rev: number };
 
 export type SilenceParameters = {
   id?: number | string | null;
@@ -894,14 +1010,36 @@ export type SilenceParameters = {
   account?: number;
 };
 
+export type SubscribeParameters = {
+  id?: number | string | null;
+  endpoint?: string;
+  p256dh?: string | null;
+  auth?: string;
+  kind?: "mail" | "unifiedpush" | "web";
+  key?: string | null;
+  language?: string;
+  again?: boolean;
+};
+
+export type SubscribeResult = { subscription: number };
+
+export type SubscriptionParameters = {
+  id?: number | string | null;
+  subscription: number;
+};
+
+export type SubscriptionsResult = { subscriptions: Array<SubscriptionInfo> };
+
 export type SyncParameters = {
   id?: number | string | null;
   epoch?: string;
-  have?: Record<string, Array<number>>;
+  have?: Record<string, Array<number>> | string;
   states?: Record<string, number>;
+  among?: [number, number] | null;
   window?: number;
   timeline?: number;
   before?: [number, number] | null;
+  lists?: Record<string, number>;
   wait_ms?: number;
 };
 
@@ -912,6 +1050,8 @@ export type SyncResult = {
   gone: Array<number>;
   away: Array<number>;
   before?: Array<number>;
+  lists?: ChangedLists;
+  next?: NextChats;
 };
 
 export type ChatHead = {
@@ -935,6 +1075,8 @@ export type ChatHead = {
   topic?: string;
   muted_until?: number;
   mentions_only?: boolean;
+  pinned?: boolean;
+  archived?: boolean;
   members?: Array<number>;
   face?: SenderInfo;
   role?: string;
@@ -942,7 +1084,11 @@ export type ChatHead = {
   edit_s?: number;
   recall_s?: number;
   history_for_new?: boolean;
+  handle?: string;
   state?: number;
+  unread_from?: number;
+  draft?: DraftInfo;
+  last?: LastInfo;
 };
 
 export type Gap = {
@@ -950,8 +1096,57 @@ export type Gap = {
   to: number;
 };
 
+export type LastInfo = {
+  index: number;
+  sender: number;
+  text: string;
+  kind: string;
+};
+
+export type ChangedLists = {
+  friends?: FriendsList;
+  requests?: RequestsList;
+  blocks?: BlocksList;
+  settings?: SettingsList;
+};
+
+export type FriendsList = {
+  friends: Array<number>;
+  v: Array<number>;
+  state: number;
+};
+
+export type RequestsList = {
+  friends: Array<FriendRequest>;
+  joins: Array<JoinRequest>;
+  state: number;
+};
+
+export type BlocksList = {
+  accounts: Array<number>;
+  state: number;
+};
+
+export type SettingsList = {
+  rev: number;
+  level: string;
+  language?: string;
+  quiet?: Quiet;
+  until?: number;
+  state: number;
+};
+
+export type NextChats = {
+  before: Array<number>;
+  epoch?: string;
+  have?: Record<string, Array<number>>;
+  states?: Record<string, number>;
+  among?: null;
+};
+
 export type TokenParameters = {
   id?: number | string | null;
+  overtaking?: boolean;
   token: string;
 };
 
@@ -986,18 +1181,14 @@ export type UnreadChat = {
   mentions: number;
 };
 
-export type VersionResult = {
-  version?: number;
-};
+export type VersionResult = { version?: number };
 
 export type WatchParameters = {
   id?: number | string | null;
   accounts: Array<number>;
 };
 
-export type WatchResult = {
-  presence: Array<PresenceInfo>;
-};
+export type WatchResult = { presence: Array<PresenceInfo> };
 
 export type PresenceInfo = {
   account: number;
@@ -1046,6 +1237,13 @@ export type ResumedEvent = {
   gone: Array<number>;
   away: Array<number>;
   before?: Array<number>;
+  lists?: ChangedLists;
+  next?: NextChats;
+};
+
+export type CursorEvent = {
+  ev: "cursor";
+  have: string;
 };
 
 export type SyncedEvent = {
@@ -1070,9 +1268,12 @@ export type ChatEvent = {
   topic: string;
   muted_until?: number;
   mentions_only?: boolean;
+  pinned?: boolean;
+  archived?: boolean;
   edit_s?: number;
   recall_s?: number;
   history_for_new?: boolean;
+  handle?: string;
   head?: number;
   first?: number;
   rev?: number;
@@ -1146,6 +1347,7 @@ export type ProfileEvent = {
   icon_id: number;
   deleted: boolean;
   bot?: boolean;
+  v?: number;
 };
 
 export type TypingEvent = {
@@ -1169,6 +1371,7 @@ export type ReadEvent = {
   index: number;
   unread: number;
   mentions: number;
+  unread_from?: number;
 };
 
 export type ReceiptsEvent = {
@@ -1182,6 +1385,31 @@ export type MuteEvent = {
   chat: number;
   until: number;
   mentions_only: boolean;
+};
+
+export type PlaceEvent = {
+  ev: "place";
+  chat: number;
+  pinned: boolean;
+  archived: boolean;
+};
+
+export type DraftEvent = {
+  ev: "draft";
+  rev: number;
+  text: string;
+  reply_to?: number;
+  cut?: boolean;
+  chat: number;
+};
+
+export type OwnSettingsEvent = {
+  ev: "own_settings";
+  rev: number;
+  level: string;
+  language?: string;
+  quiet?: Quiet;
+  until?: number;
 };
 
 export type NoticeEvent = {
@@ -1202,676 +1430,392 @@ export type ByeEvent = {
   retry_ms?: number;
 };
 
-export type HelloCommand = HelloParameters & {
-  op: "hello";
-};
-
-export type HelloReply = HelloResult & {
-  re: Id;
-};
-
-export type PingCommand = NoParameters & {
-  op: "ping";
-};
-
-export type PingReply = PingResult & {
-  re: Id;
-};
-
-export type RegisterCommand = RegisterParameters & {
-  op: "register";
-};
-
-export type RegisterReply = LoginResult & {
-  re: Id;
-};
-
-export type LoginCommand = LoginParameters & {
-  op: "login";
-};
-
-export type LoginReply = LoginResult & {
-  re: Id;
-};
-
-export type TokenCommand = TokenParameters & {
-  op: "token";
-};
-
-export type TokenReply = TokenResult & {
-  re: Id;
-};
-
-export type RefreshCommand = RefreshParameters & {
-  op: "refresh";
-};
-
-export type RefreshReply = RefreshResult & {
-  re: Id;
-};
-
-export type VerifyMailCommand = NoParameters & {
-  op: "verify_mail";
-};
-
-export type VerifyMailReply = Nothing & {
-  re: Id;
-};
-
-export type RecoverCommand = RecoverParameters & {
-  op: "recover";
-};
-
-export type RecoverReply = RecoverResult & {
-  re: Id;
-};
-
-export type PasswordCommand = PasswordParameters & {
-  op: "password";
-};
-
-export type PasswordReply = PasswordResult & {
-  re: Id;
-};
-
-export type SetSecurityCommand = SecurityParameters & {
-  op: "set_security";
-};
-
-export type SetSecurityReply = Nothing & {
-  re: Id;
-};
-
-export type SessionsCommand = NoParameters & {
-  op: "sessions";
-};
-
-export type SessionsReply = SessionsResult & {
-  re: Id;
-};
-
-export type EndSessionCommand = EndSessionParameters & {
-  op: "end_session";
-};
-
-export type EndSessionReply = Nothing & {
-  re: Id;
-};
-
-export type LogoutCommand = NoParameters & {
-  op: "logout";
-};
-
-export type LogoutReply = Nothing & {
-  re: Id;
-};
-
-export type DeleteAccountCommand = DeleteAccountParameters & {
-  op: "delete_account";
-};
-
-export type DeleteAccountReply = Nothing & {
-  re: Id;
-};
-
-export type CreateBotCommand = CreateBotParameters & {
-  op: "create_bot";
-};
-
-export type CreateBotReply = CreateBotResult & {
-  re: Id;
-};
-
-export type BotsCommand = NoParameters & {
-  op: "bots";
-};
-
-export type BotsReply = BotsResult & {
-  re: Id;
-};
-
-export type DeleteBotCommand = AccountParameters & {
-  op: "delete_bot";
-};
-
-export type DeleteBotReply = Nothing & {
-  re: Id;
-};
-
-export type CreateBotTokenCommand = CreateBotTokenParameters & {
-  op: "create_bot_token";
-};
-
-export type CreateBotTokenReply = CreateBotTokenResult & {
-  re: Id;
-};
-
-export type DeleteBotTokenCommand = DeleteBotTokenParameters & {
-  op: "delete_bot_token";
-};
-
-export type DeleteBotTokenReply = Nothing & {
-  re: Id;
-};
-
-export type MadeCommand = NoParameters & {
-  op: "made";
-};
-
-export type MadeReply = MadeResult & {
-  re: Id;
-};
-
-export type EndMadeCommand = NoParameters & {
-  op: "end_made";
-};
-
-export type EndMadeReply = Nothing & {
-  re: Id;
-};
-
-export type ExportCommand = NoParameters & {
-  op: "export";
-};
-
-export type ExportReply = ExportResult & {
-  re: Id;
-};
-
-export type ExportMessagesCommand = ExportMessagesParameters & {
-  op: "export_messages";
-};
-
-export type ExportMessagesReply = ExportMessagesResult & {
-  re: Id;
-};
-
-export type SendCommand = SendParameters & {
-  op: "send";
-};
-
-export type SendReply = SendResult & {
-  re: Id;
-};
-
-export type ForwardCommand = ForwardParameters & {
-  op: "forward";
-};
-
-export type ForwardReply = ForwardResult & {
-  re: Id;
-};
-
-export type EditCommand = EditParameters & {
-  op: "edit";
-};
-
-export type EditReply = ChangeResult & {
-  re: Id;
-};
-
-export type RecallCommand = IndexParameters & {
-  op: "recall";
-};
-
-export type RecallReply = ChangeResult & {
-  re: Id;
-};
-
-export type ReactCommand = ReactParameters & {
-  op: "react";
-};
-
-export type ReactReply = ReactResult & {
-  re: Id;
-};
-
-export type UnreactCommand = ReactParameters & {
-  op: "unreact";
-};
-
-export type UnreactReply = ReactResult & {
-  re: Id;
-};
-
-export type ReactorsCommand = ReactorsParameters & {
-  op: "reactors";
-};
-
-export type ReactorsReply = ReactorsResult & {
-  re: Id;
-};
-
-export type PinCommand = IndexParameters & {
-  op: "pin";
-};
-
-export type PinReply = ChangeResult & {
-  re: Id;
-};
-
-export type UnpinCommand = IndexParameters & {
-  op: "unpin";
-};
-
-export type UnpinReply = ChangeResult & {
-  re: Id;
-};
-
-export type ReportCommand = ReportParameters & {
-  op: "report";
-};
-
-export type ReportReply = Nothing & {
-  re: Id;
-};
-
-export type ReadCommand = ReadParameters & {
-  op: "read";
-};
-
-export type ReadReply = ReadResult & {
-  re: Id;
-};
-
-export type ReadersCommand = ReadersParameters & {
-  op: "readers";
-};
-
-export type ReadersReply = ReadersResult & {
-  re: Id;
-};
-
-export type UnreadCommand = NoParameters & {
-  op: "unread";
-};
-
-export type UnreadReply = UnreadResult & {
-  re: Id;
-};
-
-export type SyncCommand = SyncParameters & {
-  op: "sync";
-};
-
-export type SyncReply = SyncResult & {
-  re: Id;
-};
-
-export type HistoryCommand = HistoryParameters & {
-  op: "history";
-};
-
-export type HistoryReply = HistoryResult & {
-  re: Id;
-};
-
-export type ChangesCommand = ChangesParameters & {
-  op: "changes";
-};
-
-export type ChangesReply = ChangesResult & {
-  re: Id;
-};
-
-export type SearchCommand = SearchParameters & {
-  op: "search";
-};
-
-export type SearchReply = SearchResult & {
-  re: Id;
-};
-
-export type TypingCommand = TypingParameters & {
-  op: "typing";
-};
-
-export type TypingReply = Nothing & {
-  re: Id;
-};
-
-export type WatchCommand = WatchParameters & {
-  op: "watch";
-};
-
-export type WatchReply = WatchResult & {
-  re: Id;
-};
-
-export type HereCommand = HereParameters & {
-  op: "here";
-};
-
-export type HereReply = Nothing & {
-  re: Id;
-};
-
-export type ProfileCommand = AccountParameters & {
-  op: "profile";
-};
-
-export type ProfileReply = ProfileResult & {
-  re: Id;
-};
-
-export type SetProfileCommand = ProfileParameters & {
-  op: "set_profile";
-};
-
-export type SetProfileReply = Nothing & {
-  re: Id;
-};
-
-export type FindCommand = FindParameters & {
-  op: "find";
-};
-
-export type FindReply = FindResult & {
-  re: Id;
-};
-
-export type FriendsCommand = NoParameters & {
-  op: "friends";
-};
-
-export type FriendsReply = FriendsResult & {
-  re: Id;
-};
-
-export type RequestsCommand = NoParameters & {
-  op: "requests";
-};
-
-export type RequestsReply = RequestsResult & {
-  re: Id;
-};
-
-export type BefriendCommand = BefriendParameters & {
-  op: "befriend";
-};
-
-export type BefriendReply = Nothing & {
-  re: Id;
-};
-
-export type AnswerFriendCommand = AnswerFriendParameters & {
-  op: "answer_friend";
-};
-
-export type AnswerFriendReply = Nothing & {
-  re: Id;
-};
-
-export type UnfriendCommand = AccountParameters & {
-  op: "unfriend";
-};
-
-export type UnfriendReply = Nothing & {
-  re: Id;
-};
-
-export type BlockCommand = AccountParameters & {
-  op: "block";
-};
-
-export type BlockReply = Nothing & {
-  re: Id;
-};
-
-export type UnblockCommand = AccountParameters & {
-  op: "unblock";
-};
-
-export type UnblockReply = Nothing & {
-  re: Id;
-};
-
-export type BlocksCommand = NoParameters & {
-  op: "blocks";
-};
-
-export type BlocksReply = BlocksResult & {
-  re: Id;
-};
-
-export type OpenCommand = AccountParameters & {
-  op: "open";
-};
-
-export type OpenReply = OpenResult & {
-  re: Id;
-};
-
-export type CreateCommand = CreateParameters & {
-  op: "create";
-};
-
-export type CreateReply = ChatResult & {
-  re: Id;
-};
-
-export type ChatCommand = ChatParameters & {
-  op: "chat";
-};
-
-export type ChatReply = ChatResult & {
-  re: Id;
-};
-
-export type SetChatCommand = SetChatParameters & {
-  op: "set_chat";
-};
-
-export type SetChatReply = VersionResult & {
-  re: Id;
-};
-
-export type MuteCommand = MuteParameters & {
-  op: "mute";
-};
-
-export type MuteReply = Nothing & {
-  re: Id;
-};
-
-export type DisbandCommand = ChatParameters & {
-  op: "disband";
-};
-
-export type DisbandReply = VersionResult & {
-  re: Id;
-};
-
-export type JoinCommand = JoinParameters & {
-  op: "join";
-};
-
-export type JoinReply = JoinResult & {
-  re: Id;
-};
-
-export type AnswerJoinCommand = AnswerJoinParameters & {
-  op: "answer_join";
-};
-
-export type AnswerJoinReply = VersionResult & {
-  re: Id;
-};
-
-export type InviteCommand = InviteParameters & {
-  op: "invite";
-};
-
-export type InviteReply = InviteResult & {
-  re: Id;
-};
-
-export type LinkCommand = LinkParameters & {
-  op: "link";
-};
-
-export type LinkReply = InvitationResult & {
-  re: Id;
-};
-
-export type LinksCommand = ChatParameters & {
-  op: "links";
-};
-
-export type LinksReply = InvitationsResult & {
-  re: Id;
-};
-
-export type UnlinkCommand = UnlinkParameters & {
-  op: "unlink";
-};
-
-export type UnlinkReply = Nothing & {
-  re: Id;
-};
-
-export type JoinLinkCommand = JoinLinkParameters & {
-  op: "join_link";
-};
-
-export type JoinLinkReply = JoinLinkResult & {
-  re: Id;
-};
-
-export type LeaveCommand = ChatParameters & {
-  op: "leave";
-};
-
-export type LeaveReply = VersionResult & {
-  re: Id;
-};
-
-export type KickCommand = MemberParameters & {
-  op: "kick";
-};
-
-export type KickReply = VersionResult & {
-  re: Id;
-};
-
-export type BanCommand = BanParameters & {
-  op: "ban";
-};
-
-export type BanReply = VersionResult & {
-  re: Id;
-};
-
-export type UnbanCommand = MemberParameters & {
-  op: "unban";
-};
-
-export type UnbanReply = VersionResult & {
-  re: Id;
-};
-
-export type BansCommand = ChatParameters & {
-  op: "bans";
-};
-
-export type BansReply = BansResult & {
-  re: Id;
-};
-
-export type SilenceCommand = SilenceParameters & {
-  op: "silence";
-};
-
-export type SilenceReply = VersionResult & {
-  re: Id;
-};
-
-export type MembersCommand = MembersParameters & {
-  op: "members";
-};
-
-export type MembersReply = MembersResult & {
-  re: Id;
-};
-
-export type RoleCommand = RoleParameters & {
-  op: "role";
-};
-
-export type RoleReply = VersionResult & {
-  re: Id;
-};
-
-export type TransferCommand = MemberParameters & {
-  op: "transfer";
-};
-
-export type TransferReply = VersionResult & {
-  re: Id;
-};
-
-export type CreateHookCommand = CreateHookParameters & {
-  op: "create_hook";
-};
-
-export type CreateHookReply = CreateHookResult & {
-  re: Id;
-};
-
-export type HooksCommand = ChatParameters & {
-  op: "hooks";
-};
-
-export type HooksReply = HooksResult & {
-  re: Id;
-};
-
-export type DeleteHookCommand = DeleteHookParameters & {
-  op: "delete_hook";
-};
-
-export type DeleteHookReply = Nothing & {
-  re: Id;
-};
-
-export type CreateOutgoingHookCommand = CreateOutgoingHookParameters & {
-  op: "create_outgoing_hook";
-};
-
-export type CreateOutgoingHookReply = CreateOutgoingHookResult & {
-  re: Id;
-};
-
-export type OutgoingHooksCommand = ChatParameters & {
-  op: "outgoing_hooks";
-};
-
-export type OutgoingHooksReply = OutgoingHooksResult & {
-  re: Id;
-};
-
-export type DeleteOutgoingHookCommand = DeleteHookParameters & {
-  op: "delete_outgoing_hook";
-};
-
-export type DeleteOutgoingHookReply = Nothing & {
-  re: Id;
-};
-
-export type ReplayOutgoingHookCommand = ReplayOutgoingHookParameters & {
-  op: "replay_outgoing_hook";
-};
-
-export type ReplayOutgoingHookReply = ReplayOutgoingHookResult & {
-  re: Id;
-};
+export type HelloCommand = HelloParameters & { op: "hello" };
+
+export type HelloReply = HelloResult & { re: Id };
+
+export type PingCommand = NoParameters & { op: "ping" };
+
+export type PingReply = PingResult & { re: Id };
+
+export type RegisterCommand = RegisterParameters & { op: "register" };
+
+export type RegisterReply = LoginResult & { re: Id };
+
+export type LoginCommand = LoginParameters & { op: "login" };
+
+export type LoginReply = LoginResult & { re: Id };
+
+export type TokenCommand = TokenParameters & { op: "token" };
+
+export type TokenReply = TokenResult & { re: Id };
+
+export type RefreshCommand = RefreshParameters & { op: "refresh" };
+
+export type RefreshReply = RefreshResult & { re: Id };
+
+export type VerifyMailCommand = NoParameters & { op: "verify_mail" };
+
+export type VerifyMailReply = Nothing & { re: Id };
+
+export type RecoverCommand = RecoverParameters & { op: "recover" };
+
+export type RecoverReply = RecoverResult & { re: Id };
+
+export type PasswordCommand = PasswordParameters & { op: "password" };
+
+export type PasswordReply = PasswordResult & { re: Id };
+
+export type SetSecurityCommand = SecurityParameters & { op: "set_security" };
+
+export type SetSecurityReply = Nothing & { re: Id };
+
+export type SessionsCommand = NoParameters & { op: "sessions" };
+
+export type SessionsReply = SessionsResult & { re: Id };
+
+export type EndSessionCommand = EndSessionParameters & { op: "end_session" };
+
+export type EndSessionReply = Nothing & { re: Id };
+
+export type LogoutCommand = NoParameters & { op: "logout" };
+
+export type LogoutReply = Nothing & { re: Id };
+
+export type DeleteAccountCommand = DeleteAccountParameters & { op: "delete_account" };
+
+export type DeleteAccountReply = Nothing & { re: Id };
+
+export type CreateBotCommand = CreateBotParameters & { op: "create_bot" };
+
+export type CreateBotReply = CreateBotResult & { re: Id };
+
+export type BotsCommand = NoParameters & { op: "bots" };
+
+export type BotsReply = BotsResult & { re: Id };
+
+export type DeleteBotCommand = AccountParameters & { op: "delete_bot" };
+
+export type DeleteBotReply = Nothing & { re: Id };
+
+export type CreateBotTokenCommand = CreateBotTokenParameters & { op: "create_bot_token" };
+
+export type CreateBotTokenReply = CreateBotTokenResult & { re: Id };
+
+export type DeleteBotTokenCommand = DeleteBotTokenParameters & { op: "delete_bot_token" };
+
+export type DeleteBotTokenReply = Nothing & { re: Id };
+
+export type MadeCommand = NoParameters & { op: "made" };
+
+export type MadeReply = MadeResult & { re: Id };
+
+export type EndMadeCommand = NoParameters & { op: "end_made" };
+
+export type EndMadeReply = Nothing & { re: Id };
+
+export type ExportCommand = NoParameters & { op: "export" };
+
+export type ExportReply = ExportResult & { re: Id };
+
+export type ExportMessagesCommand = ExportMessagesParameters & { op: "export_messages" };
+
+export type ExportMessagesReply = ExportMessagesResult & { re: Id };
+
+export type SettingsCommand = NoParameters & { op: "settings" };
+
+export type SettingsReply = SettingsResult & { re: Id };
+
+export type SetSettingsCommand = SetSettingsParameters & { op: "set_settings" };
+
+export type SetSettingsReply = SetSettingsResult & { re: Id };
+
+export type SendCommand = SendParameters & { op: "send" };
+
+export type SendReply = SendResult & { re: Id };
+
+export type ForwardCommand = ForwardParameters & { op: "forward" };
+
+export type ForwardReply = ForwardResult & { re: Id };
+
+export type EditCommand = EditParameters & { op: "edit" };
+
+export type EditReply = ChangeResult & { re: Id };
+
+export type RecallCommand = IndexParameters & { op: "recall" };
+
+export type RecallReply = ChangeResult & { re: Id };
+
+export type ReactCommand = ReactParameters & { op: "react" };
+
+export type ReactReply = ReactResult & { re: Id };
+
+export type UnreactCommand = ReactParameters & { op: "unreact" };
+
+export type UnreactReply = ReactResult & { re: Id };
+
+export type ReactorsCommand = ReactorsParameters & { op: "reactors" };
+
+export type ReactorsReply = ReactorsResult & { re: Id };
+
+export type PinCommand = IndexParameters & { op: "pin" };
+
+export type PinReply = ChangeResult & { re: Id };
+
+export type UnpinCommand = IndexParameters & { op: "unpin" };
+
+export type UnpinReply = ChangeResult & { re: Id };
+
+export type ReportCommand = ReportParameters & { op: "report" };
+
+export type ReportReply = Nothing & { re: Id };
+
+export type ReadCommand = ReadParameters & { op: "read" };
+
+export type ReadReply = ReadResult & { re: Id };
+
+export type ReadersCommand = ReadersParameters & { op: "readers" };
+
+export type ReadersReply = ReadersResult & { re: Id };
+
+export type UnreadCommand = NoParameters & { op: "unread" };
+
+export type UnreadReply = UnreadResult & { re: Id };
+
+export type MarkUnreadCommand = MarkUnreadParameters & { op: "mark_unread" };
+
+export type MarkUnreadReply = MarkUnreadResult & { re: Id };
+
+export type DraftCommand = ChatParameters & { op: "draft" };
+
+export type DraftReply = DraftResult & { re: Id };
+
+export type SetDraftCommand = SetDraftParameters & { op: "set_draft" };
+
+export type SetDraftReply = SetDraftResult & { re: Id };
+
+export type SyncCommand = SyncParameters & { op: "sync" };
+
+export type SyncReply = SyncResult & { re: Id };
+
+export type HistoryCommand = HistoryParameters & { op: "history" };
+
+export type HistoryReply = HistoryResult & { re: Id };
+
+export type ChangesCommand = ChangesParameters & { op: "changes" };
+
+export type ChangesReply = ChangesResult & { re: Id };
+
+export type SearchCommand = SearchParameters & { op: "search" };
+
+export type SearchReply = SearchResult & { re: Id };
+
+export type TypingCommand = TypingParameters & { op: "typing" };
+
+export type TypingReply = Nothing & { re: Id };
+
+export type WatchCommand = WatchParameters & { op: "watch" };
+
+export type WatchReply = WatchResult & { re: Id };
+
+export type HereCommand = HereParameters & { op: "here" };
+
+export type HereReply = Nothing & { re: Id };
+
+export type ProfileCommand = AccountParameters & { op: "profile" };
+
+export type ProfileReply = ProfileResult & { re: Id };
+
+export type ProfilesCommand = ProfilesParameters & { op: "profiles" };
+
+export type ProfilesReply = ProfilesResult & { re: Id };
+
+export type SetProfileCommand = ProfileParameters & { op: "set_profile" };
+
+export type SetProfileReply = Nothing & { re: Id };
+
+export type FindCommand = FindParameters & { op: "find" };
+
+export type FindReply = FindResult & { re: Id };
+
+export type FriendsCommand = NoParameters & { op: "friends" };
+
+export type FriendsReply = FriendsResult & { re: Id };
+
+export type RequestsCommand = NoParameters & { op: "requests" };
+
+export type RequestsReply = RequestsResult & { re: Id };
+
+export type BefriendCommand = BefriendParameters & { op: "befriend" };
+
+export type BefriendReply = Nothing & { re: Id };
+
+export type AnswerFriendCommand = AnswerFriendParameters & { op: "answer_friend" };
+
+export type AnswerFriendReply = Nothing & { re: Id };
+
+export type UnfriendCommand = AccountParameters & { op: "unfriend" };
+
+export type UnfriendReply = Nothing & { re: Id };
+
+export type BlockCommand = AccountParameters & { op: "block" };
+
+export type BlockReply = Nothing & { re: Id };
+
+export type UnblockCommand = AccountParameters & { op: "unblock" };
+
+export type UnblockReply = Nothing & { re: Id };
+
+export type BlocksCommand = NoParameters & { op: "blocks" };
+
+export type BlocksReply = BlocksResult & { re: Id };
+
+export type OpenCommand = AccountParameters & { op: "open" };
+
+export type OpenReply = OpenResult & { re: Id };
+
+export type CreateCommand = CreateParameters & { op: "create" };
+
+export type CreateReply = ChatResult & { re: Id };
+
+export type ChatCommand = ChatParameters & { op: "chat" };
+
+export type ChatReply = ChatResult & { re: Id };
+
+export type SetChatCommand = SetChatParameters & { op: "set_chat" };
+
+export type SetChatReply = VersionResult & { re: Id };
+
+export type MuteCommand = MuteParameters & { op: "mute" };
+
+export type MuteReply = Nothing & { re: Id };
+
+export type SetPlaceCommand = PlaceParameters & { op: "set_place" };
+
+export type SetPlaceReply = Nothing & { re: Id };
+
+export type DisbandCommand = ChatParameters & { op: "disband" };
+
+export type DisbandReply = VersionResult & { re: Id };
+
+export type JoinCommand = JoinParameters & { op: "join" };
+
+export type JoinReply = JoinResult & { re: Id };
+
+export type AnswerJoinCommand = AnswerJoinParameters & { op: "answer_join" };
+
+export type AnswerJoinReply = VersionResult & { re: Id };
+
+export type InviteCommand = InviteParameters & { op: "invite" };
+
+export type InviteReply = InviteResult & { re: Id };
+
+export type LinkCommand = LinkParameters & { op: "link" };
+
+export type LinkReply = InvitationResult & { re: Id };
+
+export type LinksCommand = ChatParameters & { op: "links" };
+
+export type LinksReply = InvitationsResult & { re: Id };
+
+export type UnlinkCommand = UnlinkParameters & { op: "unlink" };
+
+export type UnlinkReply = Nothing & { re: Id };
+
+export type JoinLinkCommand = JoinLinkParameters & { op: "join_link" };
+
+export type JoinLinkReply = JoinLinkResult & { re: Id };
+
+export type LeaveCommand = ChatParameters & { op: "leave" };
+
+export type LeaveReply = VersionResult & { re: Id };
+
+export type KickCommand = MemberParameters & { op: "kick" };
+
+export type KickReply = VersionResult & { re: Id };
+
+export type BanCommand = BanParameters & { op: "ban" };
+
+export type BanReply = VersionResult & { re: Id };
+
+export type UnbanCommand = MemberParameters & { op: "unban" };
+
+export type UnbanReply = VersionResult & { re: Id };
+
+export type BansCommand = ChatParameters & { op: "bans" };
+
+export type BansReply = BansResult & { re: Id };
+
+export type SilenceCommand = SilenceParameters & { op: "silence" };
+
+export type SilenceReply = VersionResult & { re: Id };
+
+export type MembersCommand = MembersParameters & { op: "members" };
+
+export type MembersReply = MembersResult & { re: Id };
+
+export type RoleCommand = RoleParameters & { op: "role" };
+
+export type RoleReply = VersionResult & { re: Id };
+
+export type TransferCommand = MemberParameters & { op: "transfer" };
+
+export type TransferReply = VersionResult & { re: Id };
+
+export type CreateHookCommand = CreateHookParameters & { op: "create_hook" };
+
+export type CreateHookReply = CreateHookResult & { re: Id };
+
+export type HooksCommand = ChatParameters & { op: "hooks" };
+
+export type HooksReply = HooksResult & { re: Id };
+
+export type DeleteHookCommand = DeleteHookParameters & { op: "delete_hook" };
+
+export type DeleteHookReply = Nothing & { re: Id };
+
+export type CreateOutgoingHookCommand = CreateOutgoingHookParameters & { op: "create_outgoing_hook" };
+
+export type CreateOutgoingHookReply = CreateOutgoingHookResult & { re: Id };
+
+export type OutgoingHooksCommand = ChatParameters & { op: "outgoing_hooks" };
+
+export type OutgoingHooksReply = OutgoingHooksResult & { re: Id };
+
+export type DeleteOutgoingHookCommand = DeleteHookParameters & { op: "delete_outgoing_hook" };
+
+export type DeleteOutgoingHookReply = Nothing & { re: Id };
+
+export type ReplayOutgoingHookCommand = ReplayOutgoingHookParameters & { op: "replay_outgoing_hook" };
+
+export type ReplayOutgoingHookReply = ReplayOutgoingHookResult & { re: Id };
+
+export type PushKeyCommand = NoParameters & { op: "push_key" };
+
+export type PushKeyReply = PushKeyResult & { re: Id };
+
+export type SubscribeCommand = SubscribeParameters & { op: "subscribe" };
+
+export type SubscribeReply = SubscribeResult & { re: Id };
+
+export type UnsubscribeCommand = SubscriptionParameters & { op: "unsubscribe" };
+
+export type UnsubscribeReply = Nothing & { re: Id };
+
+export type SubscriptionsCommand = NoParameters & { op: "subscriptions" };
+
+export type SubscriptionsReply = SubscriptionsResult & { re: Id };
+
+export type TestPushCommand = SubscriptionParameters & { op: "test_push" };
+
+export type TestPushReply = Nothing & { re: Id };
 
 export type ErrorReply = {
   re: Id | null;
   error: ErrorInfo;
 };
 
-export type Event = MessageEvent | ChangedEvent | ResumedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | MuteEvent | NoticeEvent | VerifiedEvent | ByeEvent;
+export type Event = MessageEvent | ChangedEvent | ResumedEvent | CursorEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent | MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent | MuteEvent | PlaceEvent | DraftEvent | OwnSettingsEvent | NoticeEvent | VerifiedEvent | ByeEvent;
 
 /** The command and the reply of each operation. */
 export interface Operations {
@@ -1898,6 +1842,8 @@ export interface Operations {
   end_made: [EndMadeCommand, EndMadeReply];
   export: [ExportCommand, ExportReply];
   export_messages: [ExportMessagesCommand, ExportMessagesReply];
+  settings: [SettingsCommand, SettingsReply];
+  set_settings: [SetSettingsCommand, SetSettingsReply];
   send: [SendCommand, SendReply];
   forward: [ForwardCommand, ForwardReply];
   edit: [EditCommand, EditReply];
@@ -1911,6 +1857,9 @@ export interface Operations {
   read: [ReadCommand, ReadReply];
   readers: [ReadersCommand, ReadersReply];
   unread: [UnreadCommand, UnreadReply];
+  mark_unread: [MarkUnreadCommand, MarkUnreadReply];
+  draft: [DraftCommand, DraftReply];
+  set_draft: [SetDraftCommand, SetDraftReply];
   sync: [SyncCommand, SyncReply];
   history: [HistoryCommand, HistoryReply];
   changes: [ChangesCommand, ChangesReply];
@@ -1919,6 +1868,7 @@ export interface Operations {
   watch: [WatchCommand, WatchReply];
   here: [HereCommand, HereReply];
   profile: [ProfileCommand, ProfileReply];
+  profiles: [ProfilesCommand, ProfilesReply];
   set_profile: [SetProfileCommand, SetProfileReply];
   find: [FindCommand, FindReply];
   friends: [FriendsCommand, FriendsReply];
@@ -1934,6 +1884,7 @@ export interface Operations {
   chat: [ChatCommand, ChatReply];
   set_chat: [SetChatCommand, SetChatReply];
   mute: [MuteCommand, MuteReply];
+  set_place: [SetPlaceCommand, SetPlaceReply];
   disband: [DisbandCommand, DisbandReply];
   join: [JoinCommand, JoinReply];
   answer_join: [AnswerJoinCommand, AnswerJoinReply];
@@ -1958,4 +1909,9 @@ export interface Operations {
   outgoing_hooks: [OutgoingHooksCommand, OutgoingHooksReply];
   delete_outgoing_hook: [DeleteOutgoingHookCommand, DeleteOutgoingHookReply];
   replay_outgoing_hook: [ReplayOutgoingHookCommand, ReplayOutgoingHookReply];
+  push_key: [PushKeyCommand, PushKeyReply];
+  subscribe: [SubscribeCommand, SubscribeReply];
+  unsubscribe: [UnsubscribeCommand, UnsubscribeReply];
+  subscriptions: [SubscriptionsCommand, SubscriptionsReply];
+  test_push: [TestPushCommand, TestPushReply];
 }

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 command -v debootstrap >/dev/null || { echo "stand-ins: there is no debootstrap"; exit 1; }
-case $* in *@*) echo "stand-ins: no stand-in has a digest: python3 -m deploy.release.pins --remove"; exit 1 ;; esac
+case $* in *@*) echo "stand-ins: no stand-in has a digest: name the images without @sha256"; exit 1 ;; esac
 [ "$(id -u)" -eq 0 ] || { echo "stand-ins: debootstrap needs root"; exit 1; }
 
 root=$(mktemp -d)
@@ -48,7 +48,7 @@ cat > "$root/usr/local/bin/valkey-server" <<'SCRIPT'
 set -e
 for one; do [ "$before" = --tls-cert-file ] && certificate=$one; before=$one; done
 valkey-without-tls "$@" --port 6380 --tls-port 0 &
-exec haproxy -db -f /dev/stdin <<CONFIG
+haproxy -db -f /dev/stdin <<CONFIG &
 global
     ssl-load-extra-del-ext
 defaults
@@ -60,6 +60,8 @@ listen valkey
     bind :6379 ssl crt $certificate
     server valkey 127.0.0.1:6380
 CONFIG
+trap exit TERM # as first process, HAProxy would ignore it
+wait $!
 SCRIPT
 for program in initdb pg_ctl; do ln -s "/usr/lib/postgresql/15/bin/$program" "$root/usr/local/bin/"; done
 ln -s /usr/bin/redis-cli "$root/usr/local/bin/valkey-cli"
@@ -70,10 +72,13 @@ case $* in *$exporter*) [ -x .venv/bin/$exporter ] || .ci/go $exporter || echo "
 [ ! -x .venv/bin/$exporter ] || $copied .venv/bin/$exporter "$root/usr/local/bin/"
 find "$root/usr/local/bin" -type f -exec chmod 0755 {} +
 chmod 0755 "$root"
+tar -C "$root" -c . | docker import - dragoman-stand-in >/dev/null
 for image in "$@"; do
   start=""
   case $image in
-    python:*) start='CMD ["python3"]' ;;
+    # Node has certificates of its own.
+    python:*) start='ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+CMD ["python3"]' ;;
     nats:*) start='ENTRYPOINT ["nats-server"]' ;;
     valkey/*) start='ENTRYPOINT ["valkey-server"]' ;;
     postgres:*) start='ENTRYPOINT ["docker-entrypoint.sh"]' ;;
@@ -88,5 +93,6 @@ for image in "$@"; do
   esac
   [ -n "$start" ] || { echo "stand-ins: none for $image"; continue; }
   echo "stand-ins: $image"
-  tar -C "$root" -c . | docker import --change "$start" - "$image" >/dev/null
+  printf 'FROM dragoman-stand-in\n%s\n' "$start" | docker build --quiet --tag "$image" - >/dev/null
 done
+docker image rm dragoman-stand-in >/dev/null

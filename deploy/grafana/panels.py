@@ -1,4 +1,4 @@
-"""Grafana's panels: those of a service's own page as PromQL, and those of metrics that no such page has."""
+"""Grafana's panels: the panels of a service's status page as PromQL, and panels of further metrics."""
 
 from typing import NamedTuple
 
@@ -24,8 +24,8 @@ _SHOWN = {
 
 
 class GrafanaPanel(NamedTuple):
-    """`queries`: PromQL with its legend in Grafana's notation, {{label}}. `text`: what it shows. `bad`: any value but
-    zero indicates a problem."""
+    """`queries`: PromQL with its legend in Grafana's notation, {{label}}. `text`: a description for the reader. `bad`:
+    any value but zero indicates a problem."""
 
     title: str
     unit: Unit
@@ -52,7 +52,7 @@ def _help_texts() -> dict[str, str]:
 
 
 _HELP_TEXTS = _help_texts()
-"""By the name of a metric's family; without those of the database and of presence, which need a connection."""
+"""Metrics by the name of their family, without the metrics of the database and presence, which need a connection."""
 
 
 def one(title: str, unit: Unit, expression: str, label: str, text: str = "", *, bad: bool = False) -> GrafanaPanel:
@@ -61,7 +61,7 @@ def one(title: str, unit: Unit, expression: str, label: str, text: str = "", *, 
 
 
 def of_process(source: Panel, scope: Scope) -> GrafanaPanel:
-    """What a process shows on its own page, of all processes of the scope."""
+    """A panel of the status page, for all processes of the scope."""
     return GrafanaPanel(source.title, source.unit, _queries(source, scope), _text(source), source.bad)
 
 

@@ -2,6 +2,7 @@
 # Issues the secrets of an installation, and stores them in the cluster as Secrets named dragoman-<place>.
 # Usage: secrets.sh NAMESPACE DIRECTORY [options of `dragoman secrets`]. Keep DIRECTORY safe; safe to repeat.
 set -eu
+case " $* " in *" -h "* | *" --help "*) sed -n '2,3s/^# //p' "$0"; exit ;; esac
 [ $# -ge 2 ] || { sed -n '2,3s/^# //p' "$0"; exit 2; }
 namespace=$1 directory=$2
 shift 2

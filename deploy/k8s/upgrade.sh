@@ -35,6 +35,7 @@ back() {
     go_on dashboard edge auth session message || fail "$service is not ready after going back: kubectl describe pods"
 }
 
+case " $* " in *" -h "* | *" --help "*) sed -n '2,7s/^# //p' "$0"; exit ;; esac
 going_back=""
 case ${1:-} in --back) going_back=yes; shift ;; esac
 [ $# -ge 2 ] || { sed -n '2,7s/^# //p' "$0"; exit 2; }

@@ -1,1 +1,1 @@
-"""Accounts' identifiers and secrets, tokens, bots, verification, mail. The floor plan is in docs/architecture.md."""
+"""Accounts: registration, logins, passwords, tokens (JWTs: adapters/signing_keys.py), bots, mail. Begin at app.py."""

@@ -1,7 +1,7 @@
 """Wires the auth service, starts it and stops it in order.
 
-Ready means that NATS answers and stores events, and that the database commits. Redis is not required: without it each
-process counts limits alone.
+The service is ready when NATS answers and stores events, and the database commits. Redis is not required: without Redis
+each process counts limits alone.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from services.auth.service.administration import Administration
 from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.directory import AccountDirectory, OwnData
+from services.auth.service.guests import Guests
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.login_trail import LoginTrail
@@ -36,22 +37,18 @@ from services.auth.service.registration import Registration
 from services.auth.service.revocations import TokenRevocations
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification, MailedLinks
-from services.auth.store import CHECKED_TABLES
+from services.auth.store import CHECKED_TABLES, accounts
 from services.auth.store.installation import database_state
 from shared.bus.client import Bus
-from shared.bus.neighbours import Neighbours
+from shared.contract.auth import Entrance
 from shared.contract.permissions import AUTH_CALLOUT
-from shared.database import Database, wait_until_available
-from shared.migrate import require_current
-from shared.ops import Check, OpsServer
-from shared.process import cancel_on, tracing
-from shared.redis_server import require_kind
+from shared.database import Database
+from shared.database_service import DatabaseService
 from shared.settings import Settings
-from shared.tasks import Tasks, run_beside
-from shared.telemetry import log, new_registry
+from shared.tasks import run_beside
+from shared.telemetry import log
 
 _log = log(__name__)
-_OPS_SECONDS = 2.0
 _DAY_SECONDS = 86_400
 
 
@@ -65,52 +62,32 @@ class _Adapters(NamedTuple):
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Runs until `stopping` is set; waits for dependencies that are not available yet. Raises StartupError without
-    usable keys or tables."""
-    registry = new_registry()
-    metrics = AuthMetrics(registry)
-    tracer = tracing(settings, "auth")
+    """Run the service until `stopping` is set; wait for dependencies that are not available yet. Raises StartupError
+    without usable keys or tables."""
     keys = await asyncio.to_thread(SigningKeys, settings.auth)
-    pool_size = settings.database.pool_size
-    database = Database(
-        settings.database_url("auth"), name="auth", pool_size=pool_size, registry=registry, tracer=tracer
-    )
-    bus = Bus(settings.nats, "auth", registry, tracer)
+    service = DatabaseService("auth", settings, database_state)
+    database, bus, metrics = service.database, service.bus, AuthMetrics(service.registry)
     window = SlidingWindow(settings.redis, metrics)
     passwords = Argon2Hasher(settings.auth, metrics)
-    relay = OutboxRelay(database, bus, metrics, tracer)
+    relay = OutboxRelay(database, bus, metrics, service.tracer)
     adapters = _Adapters(database, bus, keys, window, passwords, relay)
     use_cases = _use_cases(settings, adapters, metrics)
-    neighbours = Neighbours(bus, "auth", partial(database.read, database_state))
-    route(bus, use_cases, Mailer(settings.mail, metrics).deliver, metrics, neighbours)
+    mailer = Mailer(settings.mail, metrics, lambda wanted: database.read(accounts.verified_addresses, wanted))
+    route(bus, use_cases, mailer.deliver, metrics, service.neighbours)
     if settings.callout.key.get_secret_value():
         bus.answer_broker(AUTH_CALLOUT, AuthCallout(settings.callout).reply, queue="auth")
-    checks: dict[str, Check] = {
-        "nats": bus.check,
-        "events": bus.check_events,
-        "database": partial(database.check, CHECKED_TABLES),
-    }
-    ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": window.check})
-    tasks = Tasks()
-    tasks.start(ops.run(), "operations port")
+    service.open_port(DASHBOARD, partial(database.check, CHECKED_TABLES), window.check)
     try:
-        await require_kind(settings.redis)
-        await cancel_on(stopping, _start(database, bus, neighbours))
-        if not stopping.is_set():
-            upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail)
+        if await service.start(stopping):
+            upkeep = housekeeping.run(database, keys, settings.auth, use_cases.trail, use_cases.guests.end_abandoned)
             announcing = announce_state(use_cases.revocations.list_revocations, bus)
-            await _work(stopping, ops, bus, relay, (upkeep, announcing, neighbours.run()))
+            await _work(service, relay, (upkeep, announcing, service.neighbours.run()), stopping)
     finally:
-        ops.phase = "draining"
-        await bus.stop()
+        await service.stop()
         await housekeeping.finish(use_cases.trail)
         await passwords.close()
-        ops.stop()
-        await tasks.finish(_OPS_SECONDS)  # a probe would connect to Redis again
         await window.close()
-        await database.close()
-        if tracer is not None:
-            await tracer.shut_down()
+        await service.close()
 
 
 def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> AuthUseCases:
@@ -119,15 +96,14 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
     limits = LoginLimiter(settings.limits, window, count_failures=settings.verification.after_failed_logins > 0)
     verification = _verification(settings, adapters, metrics)
     mailed_links = _mailed_links(settings, adapters, limits, metrics)
-    revocations = TokenRevocations(database=database, keys=keys, notifier=notifier, metrics=metrics)
-    sessions = LoginSessions(
-        database=database, tokens=keys, revocations=revocations, most=settings.auth.sessions_per_account,
-        refresh_seconds=settings.auth.refresh_token_days * _DAY_SECONDS,
-    )  # fmt: skip
+    revocations = TokenRevocations(
+        database=database, keys=keys, notifier=notifier, metrics=metrics, entrance=_entrance(settings)
+    )
+    sessions = _sessions(settings, adapters, revocations)
     new_passwords = _new_passwords(settings, passwords)
     own_secret = OwnSecret(database=database, passwords=passwords, limits=limits, trail=login_trail)
     deletion = AccountDeletion(
-        database=database, outbox=relay, revocations=revocations, send=bus.request, own_secret=own_secret,
+        database=database, outbox=relay, revocations=revocations, request=bus.request, own_secret=own_secret,
         metrics=metrics,
     )  # fmt: skip
     administration = Administration(
@@ -170,7 +146,18 @@ def _use_cases(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) ->
         trail=login_trail,
         bots=bots,
         operator_bots=replace(bots, by_operator=True),
+        guests=Guests(settings=settings, database=database, sessions=sessions, limits=limits, deletion=deletion),
     )  # fmt: skip
+
+
+def _sessions(settings: Settings, adapters: _Adapters, revocations: TokenRevocations) -> LoginSessions:
+    return LoginSessions(
+        database=adapters.database,
+        tokens=adapters.keys,
+        revocations=revocations,
+        most=settings.auth.sessions_per_account,
+        refresh_seconds=settings.auth.refresh_token_days * _DAY_SECONDS,
+    )
 
 
 def _verification(settings: Settings, adapters: _Adapters, metrics: AuthMetrics) -> EmailVerification:
@@ -187,6 +174,16 @@ def _mailed_links(settings: Settings, adapters: _Adapters, limits: LoginLimiter,
     template = partial(verification_mail, language=settings.language)
     notifier = NodeNotifier(adapters.bus)
     return MailedLinks(settings, adapters.database, adapters.relay, notifier, limits, template, metrics)
+
+
+def _recovers_by_mail(settings: Settings) -> bool:
+    return settings.mail.is_on and settings.auth.mail_recovery != "off"
+
+
+def _entrance(settings: Settings) -> Entrance:
+    auth = settings.auth
+    by_mail = _recovers_by_mail(settings)
+    return Entrance(settings.verification.registration, auth.recovery, by_mail, auth.password_min_characters)
 
 
 def _mail_recovery(
@@ -206,7 +203,7 @@ def _mail_recovery(
         template=partial(recovery_mail, language=settings.language),
         policy=MailRecoveryPolicy(
             life_seconds=settings.verification.time_limit_seconds,
-            enabled=settings.mail.is_on and settings.auth.mail_recovery != "off",
+            enabled=_recovers_by_mail(settings),
             any_address=settings.auth.mail_recovery == "any",
         ),
     )
@@ -220,23 +217,13 @@ def _new_passwords(settings: Settings, passwords: Argon2Hasher) -> NewPasswords:
     )
 
 
-async def _start(database: Database, bus: Bus, neighbours: Neighbours) -> None:
-    """Waits for the database, then for the broker. Raises NotMigrated, DatabasesApart."""
-    await wait_until_available(partial(database.read, partial(require_current, "auth")))
-    await bus.start(partial(wait_until_available, neighbours.compare))
-    _log.info("auth serves")
-
-
 async def _work(
-    stopping: asyncio.Event, ops: OpsServer, bus: Bus, relay: OutboxRelay, loops: Iterable[Coroutine[Any, Any, None]]
+    service: DatabaseService, relay: OutboxRelay, loops: Iterable[Coroutine[Any, Any, None]], stopping: asyncio.Event
 ) -> None:
-    """Until `stopping` is set; then accepts no new work and publishes the committed events. If a part fails, the
-    process ends, to be started again."""
+    """Work until `stopping` is set, then publish the committed events."""
     async with run_beside(loops) as group:
         group.create_task(relay.run(), name="relay")
         try:
-            await cancel_on(stopping, bus.watch_workers())
-            ops.phase = "draining"
-            await bus.drain()
+            await service.work(stopping)
         finally:
             relay.finish()

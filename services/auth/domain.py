@@ -1,4 +1,5 @@
-"""Pure rules of accounts: valid registrations, which verifier a secret matches, delays after failed logins."""
+"""The rules of accounts, as pure functions: valid registrations, the verifier that a secret matches, and delays after
+failed logins."""
 
 import hashlib
 import hmac
@@ -14,6 +15,7 @@ import msgspec
 
 from services.auth.identifiers import (
     EMAIL_CHARACTERS,
+    USERNAME_CHARACTERS,
     email_key,
     is_valid_email,
     is_valid_username,
@@ -42,40 +44,44 @@ from shared.names import imitates, is_valid_name, plain_name
 
 SECRET_BYTES = 1024
 TEXT_CHARACTERS = 1024
-"""Of a signature or an answer."""
+"""The most characters of a signature or an answer."""
 OPAQUE_CHARACTERS = 128
-"""Of a client's address, a ticket, a code or a login session id."""
+"""The most characters of a client's address, a ticket, a code or a login id."""
 BOT_TOKEN_NAME_CHARACTERS = 64
 DEVICE_CHARACTERS = 64
 
 FREE_FAILURES = 10
 MAX_DELAY_SECONDS = 1.0
-"""Together with the longest wait for a hash, below the edge's request timeout."""
+"""Together with the longest wait for a hash, this is below the edge's time limit for requests."""
 _FIRST_DELAY_SECONDS = 0.1
 
 _VOID_AHEAD_SECONDS = 10
-"""A revocation of all tokens voids those without a revision that were issued while it is committed, or by a replica
-whose clock is ahead. Later tokens are dated after it; verifiers allow for more clock skew than this."""
+"""A revocation of all tokens also voids tokens without a revision that were issued while the revocation is committed,
+or by a replica whose clock is ahead. Tokens issued later are dated after the revocation; verifiers accept a greater
+clock skew than this."""
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _REFRESH_TOKEN = re.compile(r"(?P<family>[0-9a-f]{32})\.(?P<part>[0-9a-f]{64})")
 _MAX_INT64 = 2**63 - 1
 _MAX_DAYS = 36_500
 
+_USERNAME_RULE = f"must have at most {USERNAME_CHARACTERS} visible characters, no @, and not be ten digits"
+_OPAQUE_RULE = f"must have at most {OPAQUE_CHARACTERS} printable characters"
+
 
 class VerificationPurpose(StrEnum):
-    """The only purpose that a ticket is valid for."""
+    """The request that a verification ticket permits. Each ticket is valid for one purpose."""
 
     REGISTER = "register"
     LOGIN = "login"
     ADDRESS = "address"
-    """Nothing waits for it: an account that has logged in may verify its address."""
+    """The verification of an address by a logged-in account. No login waits for such a verification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account that is not deleted. `profile` seeds the profile in session. `answer` is the hash of the answer to the
-    security question. Tokens issued before `tokens_from` (Unix seconds) are void."""
+    security question. A token issued before `tokens_from` (Unix seconds) is void."""
 
     profile: EnsureProfile
     email: str = field(repr=False)
@@ -103,7 +109,7 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """`family` is the same for all refresh tokens of a login, `part` is each one's own. Only hashes are stored."""
+    """`family` is the same for all refresh tokens of a login; each token has its own `part`. Only hashes are stored."""
 
     family: str = field(repr=False)
     part: str = field(repr=False)
@@ -121,24 +127,25 @@ class RefreshToken:
         return digest(self.part)
 
     def successor(self, salt: str) -> "RefreshToken":
-        """The same one for the same salt, so that a repeated request gets the same reply."""
+        """The next refresh token. The same salt gives the same token, so that a repeated request gets the same
+        reply."""
         return RefreshToken(self.family, hmac.digest(salt.encode(), self.part.encode(), "sha256").hex())
 
 
 def digest(text: str) -> str:
-    """What is stored of a secret that is random: no salt, and no slow hash."""
+    """The stored form of a random secret; it needs neither a salt nor a slow hash."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_refresh_token(text: str) -> RefreshToken | None:
-    """None: no refresh token has this form."""
+    """The parsed token; None if the text does not have the form of a refresh token."""
     found = _REFRESH_TOKEN.fullmatch(text)
     return None if found is None else RefreshToken(found["family"], found["part"])
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationSubject:
-    """An e-mail address that registers (`account` 0), or an account that logs in."""
+    """An e-mail address that is registering (`account` 0), or an account that is logging in."""
 
     purpose: VerificationPurpose
     email: str = field(repr=False)
@@ -149,46 +156,48 @@ class VerificationSubject:
 
 
 def check_registration(request: Register, nickname_characters: int) -> None:
-    """Also brings identifiers and names to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    """Checks a registration, and brings identifiers and names to the form that is stored. Raises RequestError
+    (`invalid`) with the field."""
     request.email, request.username = plain_email(request.email), plain_username(request.username)
     request.nickname, request.device = plain_name(request.nickname), plain_name(request.device)
-    _check(not request.email or is_valid_email(request.email), "email")
-    _check(not request.username or is_valid_username(request.username), "username")
+    _check(not request.email or is_valid_email(request.email), "email", "must be an address with letters of one script")
+    _check(not request.username or is_valid_username(request.username), "username", _USERNAME_RULE)
     if request.uuid:
-        _check(_is_uuid(request.uuid), "uuid")
-    _check(0 < len(request.nickname) <= nickname_characters, "nickname")
-    _check(is_valid_name(request.nickname), "nickname")
-    _check(len(request.signature) <= TEXT_CHARACTERS and "\0" not in request.signature, "signature")
+        _check(_is_uuid(request.uuid), "uuid", "must have the form of a UUID")
+    _check_name(request.nickname, "nickname", nickname_characters)
+    check_text(request.signature, "signature")
     _check_answer(request.question_id, request.answer)
     for name, value in (("icon_id", request.icon_id), ("vip", request.vip)):
         check_number(value, name)
-    _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid")
+    _check(request.secret.scheme is not Scheme.SERVICE or bool(request.uuid), "uuid", "must not be empty")
     check_secret(request.secret)
     _check_retry(request)
 
 
 def check_bot(request: CreateBot, nickname_characters: int) -> None:
-    """Also brings the name to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    """The check also brings the name to its stored form. Raises RequestError (`invalid`) with the field."""
     request.nickname = plain_name(request.nickname)
-    _check(0 < len(request.nickname) <= nickname_characters, "nickname")
-    _check(is_valid_name(request.nickname), "nickname")
+    _check_name(request.nickname, "nickname", nickname_characters)
     check_origin(request.origin)
 
 
 def check_no_imitation(nickname: str, reserved: str) -> None:
-    """`reserved`: the nickname of the system account, whose announcements are the operator's. Raises RequestError
+    """`reserved`: the nickname of the system account, which the operator uses for announcements. Raises RequestError
     (`invalid`)."""
     if imitates(nickname, reserved):
-        raise RequestError(ErrorCode.INVALID, "this nickname is like that of the operator's announcements", "nickname")
+        raise RequestError(
+            ErrorCode.INVALID, "this nickname resembles the name of the account that sends announcements", "nickname"
+        )
 
 
 def check_bot_token(request: CreateBotToken) -> None:
-    """Also brings the name to the form that is stored. Raises RequestError (`invalid`) with the field."""
+    """The check also brings the name to its stored form. Raises RequestError (`invalid`) with the field."""
     request.name = plain_name(request.name)
     check_number(request.bot, "account")
-    _check(0 < len(request.name) <= BOT_TOKEN_NAME_CHARACTERS and is_valid_name(request.name), "name")
-    _check(bool(request.scopes) and set(request.scopes) <= set(TokenScope), "scopes")
-    _check(0 <= request.days <= _MAX_DAYS, "days")
+    _check_name(request.name, "name", BOT_TOKEN_NAME_CHARACTERS)
+    known = bool(request.scopes) and set(request.scopes) <= set(TokenScope)
+    _check(known, "scopes", f"must be one or more of these scopes: {', '.join(TokenScope)}")
+    _check(0 <= request.days <= _MAX_DAYS, "days", f"must be between 0 and {_MAX_DAYS}")
 
 
 def check_login(request: Login) -> None:
@@ -233,21 +242,22 @@ def check_security(request: SetSecurity) -> None:
 
 def _check_answer(question_id: int, answer: str) -> None:
     check_number(question_id, "question_id")
-    _check(len(answer) <= TEXT_CHARACTERS and "\0" not in answer, "answer")
+    check_text(answer, "answer")
 
 
 def _check_retry(request: Register | Login) -> None:
     check_origin(request.origin)
-    _check(len(request.device) <= DEVICE_CHARACTERS and is_valid_name(request.device), "device")
+    if request.device:
+        _check_name(request.device, "device", DEVICE_CHARACTERS)
     if request.ticket:
         check_opaque(request.ticket, "ticket")
 
 
 def check_origin(origin: Origin) -> None:
     """The node is checked because it becomes part of a bus subject."""
-    _check(bool(_NODE.fullmatch(origin.node)), "node")
-    _check(len(origin.address) <= OPAQUE_CHARACTERS and origin.address.isprintable(), "address")
-    _check(len(origin.client) <= OPAQUE_CHARACTERS and origin.client.isprintable(), "client")
+    _check(bool(_NODE.fullmatch(origin.node)), "node", "must have only letters, digits, - and _")
+    _check(len(origin.address) <= OPAQUE_CHARACTERS and origin.address.isprintable(), "address", _OPAQUE_RULE)
+    _check(len(origin.client) <= OPAQUE_CHARACTERS and origin.client.isprintable(), "client", _OPAQUE_RULE)
     check_number(origin.connection, "connection")
 
 
@@ -257,18 +267,20 @@ def check_actor(actor: AccountId) -> None:
 
 
 def check_number(number: int, field_name: str) -> None:
-    _check(0 <= number <= _MAX_INT64, field_name)
+    _check(0 <= number <= _MAX_INT64, field_name, "must be between 0 and 2^63 - 1")
 
 
 def check_token_logins(request: RecordTokenLogins) -> None:
-    _check(len(request.logins) <= MAX_TOKEN_LOGINS, "logins")
+    _check(len(request.logins) <= MAX_TOKEN_LOGINS, "logins", f"must be at most {MAX_TOKEN_LOGINS}")
     for login in request.logins:
-        _check(0 < login.account <= _MAX_INT64, "account")
-        _check(len(login.network) <= OPAQUE_CHARACTERS and len(login.client) <= OPAQUE_CHARACTERS, "network")
+        _check(0 < login.account <= _MAX_INT64, "account", "must be between 1 and 2^63 - 1")
+        _check(max(len(login.network), len(login.client)) <= OPAQUE_CHARACTERS, "network", _OPAQUE_RULE)
+        _check(len(login.sid) <= OPAQUE_CHARACTERS, "sid", _OPAQUE_RULE)
+        check_number(login.issued, "issued")
 
 
 def failure_entries(failures: Counter[Act], most: int) -> list[Act]:
-    """Entries of the audit trail: the `most` frequent failures, and one for all others."""
+    """Entries of the audit trail: one for each of the `most` most frequent failures, and one for all others."""
     listed = failures.most_common(most)
     entries = [msgspec.structs.replace(act, detail=_times(count)) for act, count in listed]
     if rest := failures.total() - sum(count for _, count in listed):
@@ -281,8 +293,9 @@ def _times(count: int) -> str:
 
 
 def check_opaque(name: str, field_name: str) -> None:
-    """An opaque string that auth has issued: a ticket, a code, a login session id."""
-    _check(0 < len(name) <= OPAQUE_CHARACTERS and name.isascii() and name.isprintable(), field_name)
+    """Check an opaque string that auth has issued: a ticket, a code, or a login id."""
+    _check(bool(name), field_name, "must not be empty")
+    _check(len(name) <= OPAQUE_CHARACTERS and name.isascii() and name.isprintable(), field_name, _OPAQUE_RULE)
 
 
 def check_identifier(identifier: str) -> None:
@@ -290,17 +303,18 @@ def check_identifier(identifier: str) -> None:
 
 
 def _check_identifier(identifier: str, field_name: str) -> None:
-    _check(0 < len(identifier) <= EMAIL_CHARACTERS and "\0" not in identifier, field_name)
+    rule = f"must have 1 to {EMAIL_CHARACTERS} characters, and no NUL"
+    _check(0 < len(identifier) <= EMAIL_CHARACTERS and "\0" not in identifier, field_name, rule)
 
 
 def check_secret(secret: Secret) -> None:
-    _check(0 < len(secret.value.encode()) <= SECRET_BYTES, "secret")
-    _check(has_form(secret), "secret")
+    _check(0 < len(secret.value.encode()) <= SECRET_BYTES, "secret", f"must have 1 to {SECRET_BYTES} bytes")
+    _check(has_form(secret), "secret", f"must be the {secret.scheme} of a password, in hexadecimal digits")
 
 
 def check_new_secret(secret: Secret) -> None:
-    """Of a recovery: a service client has none."""
-    _check(secret.scheme is not Scheme.SERVICE, "secret")
+    """Check the new secret of a recovery. A client of the dialect service has no secret to check."""
+    _check(secret.scheme is not Scheme.SERVICE, "secret", "must be a password")
     check_secret(secret)
 
 
@@ -311,16 +325,27 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _check(is_valid: bool, field_name: str) -> None:
+def _check_name(name: str, field_name: str, characters: int) -> None:
+    _check(0 < len(name) <= characters, field_name, f"must have 1 to {characters} characters")
+    _check(is_valid_name(name), field_name, "must have a visible character, and no control or hidden ones")
+
+
+def check_text(text: str, field_name: str, characters: int = TEXT_CHARACTERS) -> None:
+    rule = f"must have at most {characters} characters, and no NUL"
+    _check(len(text) <= characters and "\0" not in text, field_name, rule)
+
+
+def _check(is_valid: bool, field_name: str, rule: str) -> None:
     if not is_valid:
-        raise RequestError(ErrorCode.INVALID, f"{field_name} is not acceptable", field_name)
+        raise RequestError(ErrorCode.INVALID, f"{field_name} {rule}", field_name)
 
 
 # Recovery
 
 
 def expected_answer(account: Account | None, request: Recover) -> str | None:
-    """The hash that the answer of this recovery is checked against; None: the account cannot be recovered this way."""
+    """The hash against which the answer of this recovery is checked; None if the account cannot be recovered by an
+    answer."""
     if account is None or account.question_id != request.question_id or not request.answer:
         return None
     return account.answer
@@ -336,7 +361,7 @@ def may_be_offered_verification(account: Account) -> bool:
 
 
 def void_before(now: float) -> int:
-    """A revocation of all tokens at `now` voids those without a revision that were issued before then (Unix
+    """A revocation of all tokens at `now` voids tokens without a revision that were issued before this time (Unix
     seconds)."""
     return int(now) + _VOID_AHEAD_SECONDS
 
@@ -345,7 +370,8 @@ def void_before(now: float) -> int:
 
 
 class LoginSubject(NamedTuple):
-    """The identifier of a login, and its account; the identifier again if it has none, so that both behave alike."""
+    """The identifier of a login, and its account. If there is no account, the identifier takes its place, so that both
+    cases behave alike."""
 
     identifier: str
     account: str
@@ -357,8 +383,8 @@ def login_subject(account: Account | None, identifier: str) -> LoginSubject:
 
 
 def identifier_key(identifier: str) -> str:
-    """Failed logins are counted by this. Two identifiers of one account are counted apart: a common counter would show
-    that they belong together."""
+    """The key under which failed logins are counted. Two identifiers of one account are counted separately, because a
+    common counter would show that both belong to one account."""
     number = parse_oc_number(identifier)
     return hashlib.sha256((str(number) if number else email_key(identifier)).encode()).hexdigest()[:32]
 
@@ -370,7 +396,7 @@ def identifier_keys(account: Account) -> list[str]:
 
 
 def delay_seconds(failures: int) -> float:
-    """The delay of a login after this many failures of its identifier, over all addresses."""
+    """The delay of a login after this number of failures of its identifier, counted over all addresses."""
     if failures < FREE_FAILURES:
         return 0.0
     return float(min(MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(failures - FREE_FAILURES, 16)))

@@ -1,11 +1,10 @@
-"""Identifiers of accounts: which texts are valid, and which are the same one.
+"""Identifiers of accounts: which texts are valid, and which texts are the same identifier.
 
 Data and rules: docs/adr/0057-identifiers-have-one-canonical-form.md.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
 
 import idna
 
@@ -26,14 +25,14 @@ _MAX_INT64 = 2**63 - 1
 
 
 def plain_email(email: str) -> str:
-    """The form that is stored and gets mails: without blanks around it, and without full-width and other compatibility
-    characters."""
+    """The form that is stored and gets mails: without surrounding blanks, and without full-width and other
+    compatibility characters."""
     return unicodedata.normalize("NFKC", email).replace("。", ".").strip()
 
 
 def is_valid_email(email: str) -> bool:
-    """Whether a new account may have this plain address. One with letters that look like others may not: nobody could
-    tell it from another address."""
+    """Whether a new account may have this plain address. An address with letters that look like others is rejected,
+    because nobody could tell it from another address."""
     key = email_key(email)
     has_form = len(email) <= EMAIL_CHARACTERS and email.isprintable() and _EMAIL.fullmatch(email)
     return bool(has_form and _EMAIL.fullmatch(key)) and not _is_ambiguous(key)
@@ -43,20 +42,7 @@ def email_key(email: str) -> str:
     """Addresses with the same key are the same address. Case, Unicode's forms and the two spellings of a domain make no
     difference."""
     local, at, domain = fold(plain_email(email)).rpartition("@")
-    return local + at + (_each_label(domain.rstrip("."), _unicode_label) if at else domain)
-
-
-def email_keys(email: str) -> list[str]:
-    """The keys that an account with this address may have, that of the typed form first. Versions before folded case
-    alone, so that an account has its domain as it was typed."""
-    key = email_key(email)
-    local, at, domain = key.rpartition("@")
-    typed = unicodedata.normalize("NFC", email).casefold()
-    return list(dict.fromkeys((typed, key, local + at + _each_label(domain, _ascii_label))))
-
-
-def _each_label(domain: str, change: Callable[[str], str]) -> str:
-    return ".".join(map(change, domain.split(".")))
+    return local + at + (".".join(map(_unicode_label, domain.rstrip(".").split("."))) if at else domain)
 
 
 def _unicode_label(label: str) -> str:
@@ -66,16 +52,9 @@ def _unicode_label(label: str) -> str:
         return label
 
 
-def _ascii_label(label: str) -> str:
-    try:
-        return label if label.isascii() else idna.encode(label).decode()
-    except UnicodeError:
-        return label
-
-
 def _is_ambiguous(key: str) -> bool:
-    """Whether a word looks like one of ASCII, or mixes scripts whose letters look alike. Below a top-level domain that
-    is not of ASCII, labels are expected to be in its script."""
+    """Whether a word looks like an ASCII word, or mixes scripts whose letters look alike. Below a non-ASCII top-level
+    domain, labels should be in the script of that domain."""
     local, _, domain = key.rpartition("@")
     *labels, top = domain.split(".")
     expected_in_ascii = _NO_WORD.split("-".join([local, *labels] if top.isascii() else [local]))
@@ -102,7 +81,8 @@ def is_valid_username(username: str) -> bool:
 
 
 def parse_oc_number(identifier: str) -> int:
-    """The OC number in an identifier, zero-padded or not; 0, which no account has, when it is not one."""
+    """The OC number in an identifier, zero-padded or not. If the identifier is not an OC number, the result is 0, which
+    no account has."""
     plain = unicodedata.normalize("NFKC", identifier).strip()
     if not (plain.isascii() and plain.isdecimal() and len(plain) <= 32):
         return 0
@@ -111,5 +91,5 @@ def parse_oc_number(identifier: str) -> int:
 
 
 def uuid_spellings(uuid: str) -> list[str]:
-    """An account's uuid is stored as it was registered."""
+    """The spellings of a uuid: an account's uuid is stored as it was registered."""
     return list(dict.fromkeys((uuid, uuid.lower(), uuid.upper())))

@@ -13,9 +13,14 @@ class AuthMetrics:
         )
         self.recoveries = Counter("dragoman_auth_recoveries", "Recovery requests", ["result"], registry=registry)
         self.deletions = Counter("dragoman_auth_deletions", "Accounts deleted", registry=registry)
-        self.hashes_waiting = Gauge("dragoman_auth_hashes_waiting", "Requests waiting for a hash", registry=registry)
+        self.hashes_waiting = Gauge(
+            "dragoman_auth_hashes_waiting", "Requests that wait until a password is hashed", registry=registry
+        )
         self.hash_seconds = Histogram(
-            "dragoman_auth_hash_seconds", "Time in a hash thread", buckets=_HASH_BUCKETS, registry=registry
+            "dragoman_auth_hash_seconds",
+            "Time to hash a password, in its thread",
+            buckets=_HASH_BUCKETS,
+            registry=registry,
         )
         self.revocations = Counter("dragoman_auth_revocations", "Tokens voided", ["scope"], registry=registry)
         self.verifications = Counter(
@@ -23,7 +28,9 @@ class AuthMetrics:
         )
         self.mails = Counter("dragoman_auth_mails", "Mails delivered", ["result"], registry=registry)
         self.limiter_fallbacks = Counter(
-            "dragoman_auth_limiter_fallbacks", "Limits counted in this process because Redis is away", registry=registry
+            "dragoman_auth_limiter_fallbacks",
+            "Limits that this process counts alone, because Redis is unavailable",
+            registry=registry,
         )
         self.relay_failures = Counter(
             "dragoman_auth_relay_failures", "Failed attempts to publish committed events", registry=registry

@@ -11,6 +11,7 @@ from services.auth.service.administration import Administration
 from services.auth.service.bots import Bots
 from services.auth.service.deletion import AccountDeletion
 from services.auth.service.directory import AccountDirectory, OwnData
+from services.auth.service.guests import Guests
 from services.auth.service.login import PasswordLogin
 from services.auth.service.login_trail import LoginTrail
 from services.auth.service.password_change import PasswordChange
@@ -24,9 +25,7 @@ from shared.bus.client import CONCURRENCY, Bus
 from shared.bus.neighbours import Neighbours
 from shared.bus.serving import Handler, routes_of
 from shared.contract import subjects as on
-from shared.contract.auth import (
-    VerificationNeeded,
-)
+from shared.contract.auth import VerificationNeeded
 from shared.contract.errors import RequestError
 from shared.contract.events import MailRequested
 from shared.contract.routes import Route
@@ -36,11 +35,14 @@ R = TypeVar("R")
 
 _QUEUE = "auth"
 _CONCURRENT_HASHES = 2048
-"""Requests that compute a hash, at once: most of them wait in the bounded hash queue, or for a delay."""
+"""The most requests that compute a hash at once. Most of them wait in the bounded hash queue, or for a delay."""
 _TRAIL_BATCHES = 1
-"""Batches of logins by token, at once: entries of the audit trail have time."""
+"""How many batches of logins by token are handled at once. Entries of the audit trail are not urgent."""
 _MAIL_RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
-"""About 10 minutes, as long as a verification is valid by default."""
+"""The pauses between attempts, about 10 minutes in all. The pauses add up to the time for which a verification is valid
+by default."""
+_DIGEST_RETRY_SECONDS = (*_MAIL_RETRY_SECONDS, *[300] * 12)
+"""An hour more. At most 64 mails wait for another attempt, so that the others would wait as long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class AuthUseCases:
     bots: Bots
     operator_bots: Bots
     trail: LoginTrail
+    guests: Guests
 
     @property
     def served(self) -> tuple[object, ...]:
@@ -74,7 +77,8 @@ def route(
     metrics: AuthMetrics,
     neighbours: Neighbours,
 ) -> None:
-    """Each public method of a use case serves the route of its request, but for those that serve another one."""
+    """Registers the handlers of auth's requests. A public method of a use case serves the route of its request type;
+    the routes listed here are exceptions."""
     admin, operator = use.administration, use.operator_bots
     routes: dict[Handler, Route[Any, Any]] = {handler: route for route, handler in routes_of(*use.served)}
     routes |= {
@@ -87,7 +91,13 @@ def route(
         use.registration.register: metrics.registrations, use.login.login: metrics.logins,
         use.recovery.recover: metrics.recoveries, use.mail_recovery.recover: metrics.recoveries,
     }  # fmt: skip
-    give_numbers = (use.registration.register, use.bots.create, use.bots.create_hook_account, operator.create)
+    give_numbers = (
+        use.registration.register,
+        use.guests.register,
+        use.bots.create,
+        use.bots.create_webhook_account,
+        operator.create,
+    )
     hashing: tuple[Handler, ...] = (*counters, use.recovery.set_security, use.password_change.change)
     concurrency = dict.fromkeys(hashing, _CONCURRENT_HASHES) | {use.trail.record_token_logins: _TRAIL_BATCHES}
     for handler, served in routes.items():
@@ -95,6 +105,7 @@ def route(
         handle = _counted(counters[handler], handle) if handler in counters else handle
         bus.serve(served, handle, queue=_QUEUE, concurrency=concurrency.get(handler, CONCURRENCY))
     bus.consume(on.MAIL_REQUESTED, deliver_mail, pauses=_MAIL_RETRY_SECONDS)
+    bus.consume(on.MAIL_DIGEST, deliver_mail, pauses=_DIGEST_RETRY_SECONDS)
 
 
 def _counted(counter: Counter, handler: Callable[[Q], Awaitable[R]]) -> Callable[[Q], Awaitable[R]]:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from shared.database_proof import health_table
+from shared.database import health_table
 from shared.identity import installation_table
 from shared.run_once import request_table
 
@@ -13,10 +13,9 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 _IS_DELETED = sa.text("uuid IS NULL")
-LACKS_KEY = sa.text("(username IS NULL) <> (username_key IS NULL)")
-LACKS_LOOK = sa.text("(username IS NULL) <> (username_look IS NULL)")
 IS_TWIN = sa.text("username_twin <> 0")
-"""As conditions, these use their indexes."""
+IS_GUEST = sa.text("guest_seen IS NOT NULL")
+"""Conditions in this form use the tables' indexes."""
 
 
 class AuthBase(SQLModel, registry=registry()):
@@ -24,16 +23,15 @@ class AuthBase(SQLModel, registry=registry()):
 
 
 class AccountRow(AuthBase, table=True):
-    """A deleted account keeps its row with nothing but the id, so that the id is never reused."""
+    """An account. After a deletion, the row stays with nothing but the id, so that the id is never reused."""
 
     __tablename__ = "accounts"
     __table_args__ = (
         sa.Index("accounts_deleted", "id", sqlite_where=_IS_DELETED, postgresql_where=_IS_DELETED),
         sa.Index("accounts_names", "username_key", "username_twin", unique=True),
-        sa.Index("accounts_names_unkeyed", "id", sqlite_where=LACKS_KEY, postgresql_where=LACKS_KEY),
         sa.Index("accounts_looks", "username_look", "username_twin", unique=True),
-        sa.Index("accounts_looks_missing", "id", sqlite_where=LACKS_LOOK, postgresql_where=LACKS_LOOK),
         sa.Index("accounts_names_twins", "username_key", sqlite_where=IS_TWIN, postgresql_where=IS_TWIN),
+        sa.Index("accounts_guests", "guest_seen", sqlite_where=IS_GUEST, postgresql_where=IS_GUEST),
         {"sqlite_autoincrement": True},
     )
 
@@ -48,9 +46,9 @@ class AccountRow(AuthBase, table=True):
     """A login has mailed a link that verifies the address."""
     username: str | None = Field(unique=True)
     username_key: str | None
-    """See shared.names.name_key. None, beside a username: a replica of version 0.1 or older has registered it."""
+    """See shared.names.name_key."""
     username_look: str | None
-    """See shared.names.name_look. None, beside a username: a replica of the version before has registered it."""
+    """See shared.names.name_look."""
     username_twin: int = Field(sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
     """0, or the account's id if another account had a name with this key or look before."""
     created: int = Field(sa_type=sa.BigInteger)
@@ -63,36 +61,37 @@ class AccountRow(AuthBase, table=True):
     vip: int = Field(sa_type=sa.BigInteger)
     lobby: bool
     disabled: bool = Field(sa_column_kwargs={"server_default": sa.false()})
+    guest: str = Field(sa_column_kwargs={"server_default": ""})
+    guest_seen: int | None = Field(sa_type=sa.BigInteger)
+    """When an edge last named this guest; None: the account is no guest."""
 
 
 class SecretRow(AuthBase, table=True):
-    """`verifier`: the argon2id hash of what a client of that scheme sends."""
+    """`verifier`: the argon2id hash of the text that a client with this scheme sends."""
 
     __tablename__ = "secrets"
-
     account: int = Field(sa_type=sa.BigInteger, primary_key=True)
     scheme: str = Field(primary_key=True)
     verifier: str
 
 
 class RevocationRow(AuthBase, table=True):
-    """Numbers grow in the order of commits: writing one locks the counter's row."""
+    """A revocation of tokens. Revocation numbers grow in the order of commits, because each writer locks the row of the
+    counter."""
 
     __tablename__ = "revocations"
     __table_args__ = (sa.Index("ix_revocations_account_sid", "account", "sid"),)
-
-    number: int = Field(sa_type=sa.BigInteger, primary_key=True)
+    number: int = Field(sa_type=sa.BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
     account: int = Field(sa_type=sa.BigInteger)
     sid: str
     seconds: int = Field(sa_type=sa.BigInteger, index=True)
 
 
 class LoginRow(AuthBase, table=True):
-    """A login whose token may be valid. `client`: the dialect; `device`: the user's name for it. What begins with
-    `refresh` is None for a login without a refresh token; see services.auth.store.logins."""
+    """A login whose token may be valid. `client`: the dialect; `device`: the user's name for it. Fields whose names
+    begin with `refresh` are None for a login without a refresh token; see services.auth.store.logins."""
 
     __tablename__ = "logins"
-
     sid: str = Field(primary_key=True)
     account: int = Field(sa_type=sa.BigInteger, index=True)
     created: int = Field(sa_type=sa.BigInteger)
@@ -102,24 +101,25 @@ class LoginRow(AuthBase, table=True):
     client: str
     device: str = Field(default="", sa_column_kwargs={"server_default": ""})
     revision: int | None = Field(default=None, sa_type=sa.BigInteger)
-    """Of its token. None: a replica of the version before has added it."""
+    """The revision of its token. None: a replica of the previous version has added the login."""
     refresh_family: str | None = Field(default=None, unique=True, index=True)
     """SHA-256 in hex, as of the parts."""
     refresh_part: str | None = None
-    """Of the valid refresh token."""
+    """The part of the valid refresh token."""
     refresh_spent: str | None = None
-    """Of the one before."""
+    """The part of the refresh token before."""
     refresh_salt: str | None = None
-    """With it, the valid one is computed from the one before."""
+    """The salt from which the valid refresh token is computed, by the previous one."""
     refreshed: int | None = Field(default=None, sa_type=sa.BigInteger)
-    """When the one before was spent."""
+    """When the refresh token before was spent."""
+    refresh_used: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
+    """An edge has reported that a token which came with the valid one was used."""
 
 
 class BotRow(AuthBase, table=True):
     """A bot. `owner`: the account that made it; 0: an operator did."""
 
     __tablename__ = "bots"
-
     account: int = Field(sa_type=sa.BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
     owner: int = Field(sa_type=sa.BigInteger, index=True)
     created: int = Field(sa_type=sa.BigInteger)
@@ -129,7 +129,6 @@ class BotTokenRow(AuthBase, table=True):
     """A token of a bot that may be valid. `scopes`: words."""
 
     __tablename__ = "bot_tokens"
-
     sid: str = Field(primary_key=True)
     account: int = Field(sa_type=sa.BigInteger, index=True)
     name: str
@@ -144,7 +143,6 @@ class TrailRow(AuthBase, table=True):
 
     __tablename__ = "trail"
     __table_args__ = {"sqlite_autoincrement": True}
-
     id: int = Field(sa_type=_SERIAL, primary_key=True)
     time: int = Field(sa_type=sa.BigInteger, index=True)
     account: int = Field(sa_type=sa.BigInteger, index=True)
@@ -158,7 +156,6 @@ class StateRow(AuthBase, table=True):
     """`revocations`: the highest revocation number. `maintenance`: 0 or 1."""
 
     __tablename__ = "state"
-
     name: str = Field(primary_key=True)
     value: int = Field(sa_type=sa.BigInteger)
 
@@ -167,7 +164,6 @@ class TicketRow(AuthBase, table=True):
     """A verification that is pending, or has passed and is not consumed yet."""
 
     __tablename__ = "tickets"
-
     ticket: str = Field(primary_key=True)
     purpose: str
     account: int = Field(sa_type=sa.BigInteger, index=True)
@@ -177,9 +173,10 @@ class TicketRow(AuthBase, table=True):
     connection: int = Field(sa_type=sa.BigInteger)
     expires: int = Field(sa_type=sa.BigInteger, index=True)
     code: str
-    """SHA-256 of the code mailed last, in hex; empty before the first mail."""
+    """SHA-256 of the code that was mailed last, in hex; empty before the first mail."""
     secret: str = Field(sa_column_kwargs={"server_default": ""})
-    """The argon2id hash of the secret that the request had. Empty here and below: the version before wrote the row."""
+    """The argon2id hash of the secret that the request had. Empty here and below: the previous version wrote the
+    row."""
     address: str = Field(sa_column_kwargs={"server_default": ""})
     client: str = Field(sa_column_kwargs={"server_default": ""})
     """The dialect of the request."""
@@ -190,15 +187,14 @@ class TicketRow(AuthBase, table=True):
 
 
 class RecoveryRow(AuthBase, table=True):
-    """A mailed ticket for a new password that is not spent. `digest`: its SHA-256 in hex. `account`: 0 of a decoy; see
+    """A mailed ticket for a new password that is not spent. `digest`: its SHA-256 in hex. `account`: 0 for a decoy; see
     services.auth.store.recoveries."""
 
     __tablename__ = "recoveries"
-
     digest: str = Field(primary_key=True)
     account: int = Field(sa_type=sa.BigInteger, index=True)
     email_key: str
-    """Of the address that it was mailed to."""
+    """The key of the address that the ticket was mailed to."""
     expires: int = Field(sa_type=sa.BigInteger, index=True)
 
 
@@ -207,7 +203,6 @@ class OutboxRow(AuthBase, table=True):
 
     __tablename__ = "outbox"
     __table_args__ = {"sqlite_autoincrement": True}
-
     id: int = Field(sa_type=_SERIAL, primary_key=True)
     key: str
     subject: str

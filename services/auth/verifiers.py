@@ -1,4 +1,4 @@
-"""What is hashed and stored of a secret, and what a secret is checked against."""
+"""The texts of a secret that are hashed and stored, and the texts that are compared with a stored hash."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ _HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-
 
 
 def has_form(secret: Secret) -> bool:
-    """Whether a hash that the client has made is one."""
+    """Whether a client's hash has the form of its scheme."""
     form = _HEX.get(secret.scheme)
     return form is None or bool(form.fullmatch(secret.value.lower()))
 
@@ -22,8 +22,8 @@ def plain_text(text: str) -> str:
 
 
 def text_forms(text: str) -> list[str]:
-    """The forms in which a password or an answer may be stored, the plain form first. Versions before stored what was
-    typed."""
+    """The forms in which a password or an answer may be stored, the plain form first. Earlier versions stored the typed
+    form."""
     return list(dict.fromkeys((plain_text(text), text, unicodedata.normalize("NFD", text))))
 
 
@@ -47,7 +47,7 @@ def _verifier_texts(secret: Secret, password: str) -> dict[Scheme, str]:
 
 
 def secret_text(secret: Secret) -> str:
-    """What a held request is compared by: another scheme is another secret."""
+    """The text by which held requests are compared. Another scheme is another secret."""
     [(scheme, text), *_] = verifier_texts(secret).items()
     return f"{scheme} {text}"
 
@@ -58,8 +58,9 @@ def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme
 
 
 def texts_to_verify(secret: Secret, held: Collection[Scheme]) -> list[tuple[Scheme, str]]:
-    """The scheme whose verifier this secret is checked against, and the texts to check in turn. As many for an account
-    that holds no such verifier: then the scheme is one that it does not hold."""
+    """The scheme whose verifier is compared with this secret, and the texts to compare, one after the other. For an
+    account without such a verifier, the number of texts is the same, and the scheme is one that the account does not
+    have."""
     forms = text_forms(secret.value) if secret.scheme is Scheme.PLAIN else [secret.value]
     texts = [_verifier_texts(secret, form) for form in forms]
     scheme = next((scheme for scheme in texts[0] if scheme in held), secret.scheme)

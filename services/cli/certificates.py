@@ -1,5 +1,5 @@
-"""Certificates between the parts of an installation: for the routes of a NATS cluster one that is its own authority,
-for the servers' clients an authority that signs one certificate for each server."""
+"""Certificates between the parts of an installation: one for the routes of a NATS cluster, which is its own authority;
+and for the servers' clients an authority that signs one certificate for each server."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from local.credentials import write_private
 CA = "ca.crt"
 _CA_KEY = "ca.key"
 SERVER, CLIENT = "server", "client"
-"""Names of the files <name>.crt and <name>.key of either end of a connection."""
+"""The names of the files <name>.crt and <name>.key of either end of a connection."""
 _ROUTES = "cluster"
 _LIFE = timedelta(days=3650)
 _SOON = timedelta(days=14)
@@ -31,11 +31,11 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
 
     def ensure(self, directory: Path, hosts: tuple[str, ...], name: str = SERVER) -> None:
-        """<name>.crt and <name>.key in `directory` for these hosts. A certificate of another authority stays: it was
-        given. Raises OSError, ValueError."""
+        """Make <name>.crt and <name>.key in `directory` for these hosts, unless they exist and fit. A certificate of
+        another authority stays, because the operator has provided it. Raises OSError, ValueError."""
         file, key = directory / f"{name}.crt", directory / f"{name}.key"
         if not (file.exists() and key.exists()) or self._is_outdated(file, hosts):
-            file.unlink(missing_ok=True)  # never beside the key of another one
+            file.unlink(missing_ok=True)  # an old certificate must never lie beside a new key
             private = _write_key(key)
             usage = x509.ExtendedKeyUsage(_USE[name])
             signed = _builder(f"dragoman-{directory.name}", private, self.certificate.subject)
@@ -47,7 +47,7 @@ class Authority:
             write_private(file, signed.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def _is_outdated(self, file: Path, hosts: tuple[str, ...]) -> bool:
-        """Whether this authority has signed it for other hosts."""
+        """Whether this authority signed the certificate, but not for all of these hosts."""
         given = x509.load_pem_x509_certificate(file.read_bytes())
         if given.issuer != self.certificate.subject:
             return False
@@ -63,19 +63,19 @@ def ensure_authority(directory: Path) -> Authority | None:
         return None
     if not file.exists():
         private = _write_key(key)
-        name = f"dragoman-{x509.random_serial_number():x}"[:32]  # another one has another name
+        name = f"dragoman-{x509.random_serial_number():x}"[:32]  # each certificate authority has a name of its own
         signed = _builder(name, private, None)
         signed = signed.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         signed = signed.add_extension(_SIGNS_CERTIFICATES, critical=True)
         write_private(file, signed.sign(private, hashes.SHA256()).public_bytes(Encoding.PEM))
     private_key = load_pem_private_key(key.read_bytes(), password=None)
     if not isinstance(private_key, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{key} is no key of an elliptic curve")
+        raise ValueError(f"{key} is not an elliptic-curve key")
     return Authority(x509.load_pem_x509_certificate(file.read_bytes()), private_key)
 
 
 def ensure_route_certificate(directory: Path, hosts: tuple[str, ...]) -> tuple[Path, Path]:
-    """Certificate and key in `directory`, made once for these DNS names. Raises OSError."""
+    """Makes a certificate and a key in `directory` for these DNS names, unless both exist. Raises OSError."""
     certificate, key = directory / f"{_ROUTES}.crt", directory / f"{_ROUTES}.key"
     if not (certificate.exists() and key.exists()):
         private = _write_key(key)
@@ -100,7 +100,7 @@ def _write_key(file: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _builder(name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name | None) -> x509.CertificateBuilder:
-    """Without an issuer it signs itself."""
+    """Without an issuer, the certificate is self-signed."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     return (
@@ -123,11 +123,12 @@ def _name(host: str) -> x509.GeneralName:
 
 
 def describe_expiry(file: Path, now: datetime) -> str:
-    """Of a certificate that is not valid now, or ends within two weeks; else empty. Raises OSError, ValueError."""
+    """Says why a certificate is not valid, or that it expires within two weeks; otherwise, the text is empty. Raises
+    OSError, ValueError."""
     certificate = x509.load_pem_x509_certificate(file.read_bytes())
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if ends <= now:
         return f"expired on {ends:%Y-%m-%d}"
     if begins > now:
-        return f"is valid from {begins:%Y-%m-%d %H:%M} UTC on only"
+        return f"is not valid before {begins:%Y-%m-%d %H:%M} UTC"
     return f"expires on {ends:%Y-%m-%d}" if ends - now < _SOON else ""

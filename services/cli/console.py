@@ -1,5 +1,5 @@
-"""Groups of commands, and their streams: closed, full, or of an encoding that lacks characters. None of that ends with
-a traceback."""
+"""Command groups, and their output streams: closed, full, or with an encoding that lacks characters. None of these
+failures ends with a traceback."""
 
 import errno
 import os
@@ -12,24 +12,44 @@ from typing import Any
 
 import click
 
+from local.exit_status import ExitStatus
+from local.options import CommandFailed
 from shared.errors import StartupError
 from shared.settings import LogSettings
 from shared.telemetry import configure_logging
 
 _STREAMS = ("stdin", "stdout", "stderr")
+_REMEDIES = dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS),
+    "Run this as the owner of the file or directory, or give this user the permission",
+)
+_REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room on the disk")
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EFBIG)
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is run or listed: each starts without the libraries of the others. `places`: the
-    module and the name (MODULE:NAME) of each command by the word for it."""
+    """Imports a command only when it is run or listed, so that each command starts without the libraries of others.
+    `sections`: for each title in the help, the commands by their words, each with its module and name (MODULE:NAME)."""
 
-    def __init__(self, *args: Any, places: Mapping[str, str], **extra: Any) -> None:
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, str]], **extra: Any) -> None:
         super().__init__(*args, **extra)
-        self._places = places
+        self._sections = sections
+        self._places = {name: place for section in sections.values() for name, place in section.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self.commands, *self._places})
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each section with its commands; the first section also has the commands that were added to the group itself,
+        by name."""
+        own = dict.fromkeys(sorted(self.commands.keys() - self._places.keys()), "")
+        width = formatter.width - 6 - max(map(len, self.list_commands(ctx)))
+        for title, section in self._sections.items():
+            names = sorted([*own, *section]) if own else [*section]
+            own = {}
+            with formatter.section(title):
+                shown = [(name, command) for name in names if (command := self.get_command(ctx, name))]
+                formatter.write_dl([(name, command.get_short_help_str(width)) for name, command in shown])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self._places and cmd_name not in self.commands:
@@ -40,7 +60,7 @@ class LazyGroup(click.Group):
 
 class CommandGroup(LazyGroup):
     """The outermost group. An error of the operating system, or of a setting, that no command has handled is one
-    sentence, exit status 1."""
+    sentence, exit status 1. Ctrl-C ends a command without a message."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         _open_closed_streams()
@@ -49,14 +69,22 @@ class CommandGroup(LazyGroup):
         with _reported_errors():
             return super().main(*args, **extra)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            sys.exit(ExitStatus.INTERRUPTED)
+
 
 def _open_closed_streams() -> None:
-    """A closed descriptor would be given to the next file or socket, into which output would go."""
+    """Opens closed standard streams: the next file or socket would get the free descriptor, and then receive the
+    output."""
     for number, name in enumerate(_STREAMS):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number, this one
+            os.open(os.devnull, os.O_RDWR)  # the operating system gives the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))
 
@@ -68,14 +96,14 @@ def _require_text(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError:
             click.echo(f"Error: the argument {argument!a} is not UTF-8", err=True)
-            sys.exit(2)
+            sys.exit(ExitStatus.WRONG_USE)
 
 
 def _replace_lacking_characters() -> None:
-    """Those that the locale's encoding lacks."""
+    """Replaces the characters that the locale's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower() != "utf-8":
-            with suppress(OSError):  # in a forked process, a pipe that was a file
+            with suppress(OSError):  # in a forked process, a pipe may have taken the place of a file here
                 stream.reconfigure(errors="replace")
 
 
@@ -88,22 +116,38 @@ def _reported_errors() -> Iterator[None]:
             sys.stdout.flush()
     except StartupError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(ExitStatus.FAILED)
     except OSError as error:
         _discard_output()
         is_output = error.filename is None and error.errno in _OUTPUT_ERRORS
-        text = f"the output cannot be written: {error.strerror}" if is_output else str(error)
+        what = "the output cannot be written" if is_output else error.filename or "it has failed"
+        remedy = _REMEDIES.get(error.errno or 0, "`dragoman doctor` checks the installation")
         with suppress(OSError):
-            click.echo(f"Error: {text}", err=True)
-        sys.exit(1)
+            click.echo(f"Error: {what}: {error.strerror or error}. {remedy}", err=True)
+        sys.exit(ExitStatus.FAILED)
 
 
 def _discard_output() -> None:
-    """What is still buffered can be written neither now nor by the interpreter at its end."""
+    """Discards buffered output, which could not be written by the interpreter at its end either."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Raises CommandFailed if it is declined, or if nobody is there to answer."""
+    if yes:
+        return
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        agreed = False
+        click.echo(err=True)
+    if not agreed:
+        raise CommandFailed("nothing was changed", "Answer y, or give --yes")
 
 
 def configure_plain_logs() -> None:

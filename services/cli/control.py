@@ -1,5 +1,5 @@
-"""The supervisor's control port, on loopback: edges describe the system to the first page by it, have a process killed,
-and a message found. A request is a line of JSON; a browser that sends HTTP here gets nothing."""
+"""The supervisor's control port, on loopback. Edges use it for the first page: to describe the system, to kill a
+process, and to find a message. A request is a line of JSON; a browser that sends HTTP here gets nothing."""
 
 import asyncio
 import contextlib
@@ -16,14 +16,14 @@ from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess,
 _SECONDS = 6.0
 
 FindWay = Callable[[int], Awaitable[MessageTimes | None]]
-"""Finds the way of a chat's last message; None if that is not known."""
+"""Finds the path of a chat's last message; None if it is not known."""
 
 _decode = msgspec.json.Decoder(SystemRequest).decode
 
 
 class ControlServer:
-    """`token` permits killing and finding. `children` by name, as they are at each request. `dashboard`: its port, 0
-    without it."""
+    """`token` permits killing and finding. `children` by name, as they are at each request. `dashboard`: the port of
+    the dashboard, 0 without a dashboard."""
 
     def __init__(
         self,
@@ -54,7 +54,8 @@ class ControlServer:
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):  # ValueError: the line is too long
+        # a line that is too long raises ValueError
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
             async with asyncio.timeout(_SECONDS):
                 state = await self.answer(_decode(await reader.readline()))
                 writer.write(msgspec.json.encode(state) + b"\n")

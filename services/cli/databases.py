@@ -26,17 +26,17 @@ _READERS: dict[str, Callable[[sa.Connection], DatabaseState]] = {
 }  # fmt: skip
 _TABLES = {"auth": "accounts", "session": "profile", "message": "heads"}
 _SKIPPED = 100_000
-"""Numbers that are left out when a backup is restored: how many were given after it is not known."""
+"""Numbers that a restore of a backup skips, because it is unknown how many were given after the backup."""
 
 
 def database_urls(settings: Settings) -> dict[str, str]:
-    """The URL of each database by its service. Message comes first: an account or chat that is created while they are
-    copied in this order is in the databases that are copied later, so that its number is not given again."""
+    """The URL of each database by its service. Message comes first: an account or chat that is created during a copy in
+    this order is in the databases that are copied later, so that its number is not given again."""
     return {service: settings.database_url(service) for service in ("message", "session", "auth")}
 
 
 def check_together(settings: Settings) -> None:
-    """Compares the databases that can be read. One that does not exist, or has no tables, is new. Raises
+    """Compares the databases that can be read. A database that does not exist or has no tables counts as new. Raises
     DatabasesApart."""
     states: dict[str, DatabaseState] = {}
     for service, url in database_urls(settings).items():
@@ -49,12 +49,13 @@ def check_together(settings: Settings) -> None:
 
 
 def make_together(settings: Settings) -> None:
-    """Gives all databases, which are migrated, one identity. Safe to repeat, and beside another one. Raises
+    """Gives all databases, which are migrated, one identity. May be repeated, and may run twice at once. Raises
     DatabasesApart, sqlalchemy.exc.SQLAlchemyError."""
     check_together(settings)
     found: list[Identity] = []
     value = secrets.token_hex(16)
-    for _, url in sorted(database_urls(settings).items()):  # auth first: the others get its identity
+    # the database of auth is first, because the other databases get its identity
+    for _, url in sorted(database_urls(settings).items()):
         with _written(url) as connection:
             propose_identity(connection, value)
             identity = read_identity(connection)
@@ -67,8 +68,8 @@ def make_together(settings: Settings) -> None:
 
 
 def accept_loss(settings: Settings) -> str:
-    """Makes databases belong together that do not, with numbers above all that they know. Returns what was done. Raises
-    sqlalchemy.exc.SQLAlchemyError."""
+    """Gives databases with different identities a common one. New accounts and chats get numbers above all known ones.
+    Returns a report. Raises sqlalchemy.exc.SQLAlchemyError."""
     value = secrets.token_hex(16)
     for url in database_urls(settings).values():
         with _written(url) as connection:
@@ -79,7 +80,7 @@ def accept_loss(settings: Settings) -> str:
 
 
 def skip_numbers(settings: Settings) -> tuple[AccountId, ChatId]:
-    """Accounts and chats get numbers above these from now on. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """New accounts and chats get numbers above these from now on. Raises sqlalchemy.exc.SQLAlchemyError."""
     states = []
     for service, url in database_urls(settings).items():
         with _written(url) as connection:
@@ -101,7 +102,7 @@ def _agree(settings: Settings, value: str) -> None:
 
 @contextmanager
 def _opened(url: str) -> Iterator[sa.Connection | None]:
-    """None if it is an SQLite file that does not exist: it is not created."""
+    """A connection; None if the SQLite file does not exist, which is then not created."""
     place = sa.make_url(url)
     if place.get_backend_name() == "sqlite" and not Path(place.database or "").is_file():
         yield None

@@ -1,4 +1,4 @@
-"""Restarts the embedded nats-server when it stores no event although its disk has room.
+"""Restarts the embedded nats-server when the server stores no event although its disk has room.
 
 After a full disk, JetStream stores nothing until the server is started again.
 """
@@ -14,7 +14,9 @@ from nats.js.errors import NotFoundError
 from services.cli.streams import NotReachable, provision, stores_events
 from shared.settings import NatsSettings
 
-_INTERVAL_SECONDS = 1.0
+_INTERVAL_SECONDS = 10.0
+_AGAIN_SECONDS = 2.0
+"""The pause after a failed probe."""
 _PROBE_SECONDS = 1.0
 _FAILURES = 2
 """Failed probes in a row before a restart."""
@@ -41,7 +43,7 @@ class JetStreamMonitor:
         self._pause = _INTERVAL_SECONDS
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """The monitor runs until it is cancelled."""
         while True:
             await asyncio.sleep(self._pause)
             await self._probe()
@@ -52,20 +54,22 @@ class JetStreamMonitor:
         except NotFoundError:
             stored = await self._provisioned()
         except (OSError, TimeoutError, nats.errors.Error):
-            return  # it does not run, or hangs: a restart by this monitor would not help
+            return  # the server does not run or hangs, so a restart by this monitor would not help
         if stored:
             self._failures, self._pause = 0, _INTERVAL_SECONDS
             return
         self._failures += 1
+        if self._failures < _FAILURES:
+            self._pause = _AGAIN_SECONDS
         if self._failures == _FAILURES:
             self._report("stores no events")
         if self._failures >= _FAILURES and await asyncio.to_thread(has_room, self._directory):
-            self._report("stores no events although its disk has room, and is restarted")
+            self._report("JetStream stores no events, although its disk has room: NATS is restarted now")
             await self._restart()
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
 
     async def _provisioned(self) -> bool:
-        """Create a stream or consumer that is missing; whether that succeeds."""
+        """Create a stream or consumer that is missing. Returns whether that succeeded."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await provision(self._settings)
@@ -75,7 +79,7 @@ class JetStreamMonitor:
 
 
 def has_room(directory: Path) -> bool:
-    """Whether a file of some size can be written there."""
+    """Whether the disk takes a file of some size."""
     file = directory / f".room.{os.getpid()}"
     try:
         with file.open("wb") as stream:

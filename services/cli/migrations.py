@@ -8,57 +8,55 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from local.installation import Installation, find
+from local.installation import Installation, find_existing
 from local.nats import SETUP
-from local.options import data_option, flags_of, settings_options
+from local.options import CommandFailed, data_option, settings_options
 from local.up_plan import SERVICES
 from services.auth.store.usernames import key_all
 from services.cli.console import configure_plain_logs
 from services.cli.databases import accept_loss, check_together, make_together
-from services.cli.streams import NotReachable, provision
-from shared.errors import StartupError
+from services.cli.streams import provision
 from shared.migrate import upgrade
 from shared.settings import Settings
 
 
-@click.command()
+@click.command(epilog="Example: dragoman migrate --config migrate.toml")
 @settings_options
 @data_option
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Go on with databases that do not belong together: what only a lost one had is lost, and no number is given "
-    "again.",
+    help="Continue with databases from different backups. Lost data stays lost, and no lost number is used again.",
 )
 @click.argument("what", nargs=-1, type=click.Choice(["auth", "session", "message", "streams"]))
 def migrate(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, accept_loss: bool, what: tuple[str, ...]
 ) -> None:
-    """Bring databases and event streams to this version (all, or only WHAT). Safe to repeat.
+    """Upgrade databases and streams to this version.
 
-    A new or older database beside others that have been in use is an error: it was lost, or replaced.
+    Without names, the command upgrades the databases of all these services. Safe to repeat. A new or older database
+    beside others in use is an error: it was lost, or replaced.
     """
     configure_plain_logs()
     everything = ("auth", "session", "message", "streams")
-    migrate_all(find(file, assignments, flags_of(data=data)), what or everything, accept=accept_loss)
+    migrate_all(find_existing(file, assignments, data), what or everything, accept=accept_loss)
 
 
 def migrate_service(service: str, settings: Settings) -> list[str]:
-    """Upgrade a service's database. Returns a report: auth's accounts whose usernames look alike. Raises
+    """Upgrade a service's database. Returns a report that lists auth's accounts whose usernames look alike. Raises
     sqlalchemy.exc.SQLAlchemyError, StartupError."""
     upgrade(service, settings.database_url(service))
     return key_all(settings.database_url(service)) if service == "auth" else []
 
 
 def migrate_all(installation: Installation, what: Sequence[str], *, accept: bool = False) -> None:
-    """`accept`: databases that do not belong together are made to. Raises click.ClickException."""
+    """`accept`: databases of different identities get a common one. Raises click.ClickException, StartupError."""
     settings, services = installation.settings, [one for one in what if one != "streams"]
     is_whole = set(services) == set(SERVICES)
     if accept and not is_whole:
         raise click.UsageError("--accept-loss is for all databases together")
     if services and not accept:
-        with _reported():
-            check_together(settings)
+        check_together(settings)
     for service in services:
         with _reported(f"the database of {service}"):
             report = migrate_service(service, settings)
@@ -72,10 +70,7 @@ def migrate_all(installation: Installation, what: Sequence[str], *, accept: bool
             else:
                 make_together(settings)
     if "streams" in what:
-        try:
-            asyncio.run(provision(installation.broker(SETUP)))
-        except NotReachable as error:
-            raise click.ClickException(str(error)) from error
+        asyncio.run(provision(installation.broker(SETUP)))
         click.echo("streams: up to date")
 
 
@@ -84,6 +79,4 @@ def _reported(what: str = "the databases") -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise click.ClickException(f"{what}: {getattr(error, 'orig', error)}") from error
-    except StartupError as error:
-        raise click.ClickException(str(error)) from error
+        raise CommandFailed(f"{what}: {getattr(error, 'orig', error)}", "Correct database.url, or start it") from error

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import msgspec
 
+from local.options import OperatorError
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.records import RecordedEvent, RecordedOpening
 
 VERSION = 1
 
 
-class UnreadableRecord(Exception):
-    """The text is a sentence that says what to do."""
+class UnreadableRecord(OperatorError):
+    """The record cannot be played; the message gives the reason."""
 
 
 class RecordHeader(msgspec.Struct, frozen=True):
-    """`version`: of this form. `dragoman`: the release that wrote it. `edges`: for each, why its recording ended."""
+    """`version`: of this form. `dragoman`: the release that wrote it. `edges`: for each edge, why its recording
+    ended."""
 
     version: int = msgspec.field(name="dragoman_record")
     dragoman: str
@@ -41,7 +43,8 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def encode(header: RecordHeader, lines: Mapping[NodeId, Sequence[str]]) -> bytes:
-    """`lines`: the events of each edge. Connections are numbered anew, because each edge numbers its own."""
+    """Joins the events of all edges. `lines`: the events of each edge. Connections get new numbers, because each edge
+    numbers its own."""
     numbers: dict[tuple[NodeId, int], int] = {}
     merged = heapq.merge(*(_decoded(node, listed) for node, listed in lines.items()), key=lambda pair: pair[1].at)
     events = [
@@ -61,7 +64,7 @@ def read(path: Path) -> Record:
     try:
         first, *lines = path.read_bytes().splitlines() or [b""]
     except OSError as error:
-        raise UnreadableRecord(f"{path} cannot be read: {error.strerror}") from error
+        raise UnreadableRecord(f"{path} cannot be read: {error.strerror}", "Name the file of a record") from error
     header = _header(path, first)
     try:
         end = msgspec.json.decode(lines[-1] if lines else b"", type=RecordEnd)
@@ -78,11 +81,11 @@ def _header(path: Path, line: bytes) -> RecordHeader:
         known = msgspec.json.decode(line, type=dict[str, object])
         version = known["dragoman_record"]
     except (msgspec.DecodeError, KeyError) as error:
-        raise UnreadableRecord(f"{path} is no record: `dragoman admin record stop ID` writes one") from error
+        raise UnreadableRecord(f"{path} is not a record", "`dragoman admin record stop ID` writes one") from error
     if version != VERSION:
         raise UnreadableRecord(
-            f"{path} is a record of version {version}, and this is dragoman for version {VERSION}:"
-            f" replay it with dragoman {known.get('dragoman', 'of the release that wrote it')}"
+            f"{path} is a record of version {version}, but this dragoman reads version {VERSION}",
+            f"Replay it with dragoman {known.get('dragoman', 'of the release that wrote it')}",
         )
     try:
         return msgspec.convert(known, RecordHeader)
@@ -92,6 +95,6 @@ def _header(path: Path, line: bytes) -> RecordHeader:
 
 def _truncated(path: Path) -> UnreadableRecord:
     return UnreadableRecord(
-        f"{path} is truncated or changed: copy it again from where `dragoman admin record stop` wrote it,"
-        " or record again"
+        f"{path} is truncated or changed",
+        "Copy it again from where `dragoman admin record stop` wrote it, or record again",
     )

@@ -1,4 +1,5 @@
-"""`dragoman secrets` makes an installation's secrets once: settings of each process, users and rights of each server.
+"""`dragoman secrets` makes an installation's secrets once: settings of each process, users and permissions of each
+server.
 
 DIR/issued.json                  all passwords, for the next run
 DIR/ca.crt ca.key                the authority of the servers' certificates; each process has a copy of ca.crt
@@ -26,12 +27,12 @@ import msgspec
 
 from local import nats, valkey
 from local.credentials import Credentials, complete, generate, write_private
-from local.nats import Edges
 from local.options import OperatorError
 from services.auth.adapters.auth_callout import public_nkey
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.certificates import CA, ensure_authority, ensure_route_certificate
 from shared.contract.permissions import NODE_USER
+from shared.vapid import make_key
 
 _STORES = ("auth", "session", "message")
 _MIGRATE = "migrate"
@@ -40,7 +41,7 @@ _SUPERUSER = "postgres"
 _EDGE = "edge"
 _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "search": "search", _EDGE: _EDGE,
                "admin": "admin", "dashboard": "dashboard", _MIGRATE: nats.SETUP}  # fmt: skip
-"""The NATS user of each process, whose password it gets."""
+"""The NATS user of each process; the process gets this user's password."""
 _SERVERS = ("nats", "valkey", "postgres")
 _NATS_PEERS = ("*.nats-peers", "nats", "localhost")
 """DNS names of the servers of a NATS cluster."""
@@ -55,7 +56,7 @@ PLACES = (*_SERVERS, _S3, _EXPORTERS, *_NATS_USERS, _KEYS)
 
 @dataclass(frozen=True)
 class Addresses:
-    """`nats`: one URL or several joined by commas; `valkey`, `postgres`: host:port; `database`: its name; `tls`:
+    """`nats`: URLs joined by commas. `valkey`, `postgres`: host:port. `database`: the name of the database. `tls`:
     whether the servers are reached by TLS."""
 
     nats: str
@@ -65,22 +66,22 @@ class Addresses:
     tls: bool = True
 
     def hosts(self, server: str) -> tuple[str, ...]:
-        """The names that the server's certificate must have."""
+        """The host names that the server's certificate must have."""
         urls = self.nats.split(",") if server == "nats" else [f"//{getattr(self, server)}"]
         return (server, *_THIS_MACHINE, *(host for url in urls if (host := urlsplit(url).hostname)))
 
 
 class Issued(Credentials, frozen=True):
-    postgres: dict[str, str]
+    postgres: dict[str, str] = msgspec.field(default_factory=dict)
     s3: dict[str, str] = msgspec.field(default_factory=dict)
-    edges: Edges = Edges.SHARED
     callout_key: str = ""
+    previous_push_key: str = ""
 
 
-def issue(directory: Path, addresses: Addresses, edges: Edges | None = None) -> None:
-    """Write all files; issued passwords stay. `edges`: how they log in to NATS; None: as before, in a new installation
-    as nodes. Only the owner may read `directory`. Raises OSError, OperatorError, ValueError."""
-    issued = _load_or_make(directory / "issued.json", edges)
+def issue(directory: Path, addresses: Addresses, *, new_push_key: bool = False) -> None:
+    """Write all files; issued passwords stay. `new_push_key`: for new subscriptions; older ones keep the present key.
+    Only the owner may read `directory`. Raises OSError, ValueError."""
+    issued = _load_or_make(directory / "issued.json", new_push_key=new_push_key)
     authority = ensure_authority(directory) if addresses.tls else None
     for place, files in _files(issued, addresses).items():
         if addresses.tls and place in (*_NATS_USERS, _EXPORTERS):
@@ -93,27 +94,27 @@ def issue(directory: Path, addresses: Addresses, edges: Edges | None = None) -> 
         for server in _SERVERS:
             authority.ensure(directory / server, addresses.hosts(server))
     ensure_keys(directory / _KEYS)
-    for place in _SERVERS:  # servers run as users of their own, and mount only their directory
+    for place in _SERVERS:  # each server runs as its own user and mounts only its own directory
         (directory / place).chmod(0o755)
         for file in (directory / place).iterdir():
             file.chmod(0o644)
 
 
-def _load_or_make(file: Path, edges: Edges | None) -> Issued:
-    new = Issued({}, {}, {}, edges=Edges.NODES)
-    known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else new
-    if file.exists() and {known.edges, edges} == {Edges.SHARED, Edges.NODES}:
-        raise OperatorError("NATS would reject the edges that run: use --edges either first, then replace them")
+def _load_or_make(file: Path, *, new_push_key: bool) -> Issued:
+    known = msgspec.json.decode(file.read_bytes(), type=Issued) if file.exists() else Issued({}, {})
     servers, postgres = generate(known), complete((_SUPERUSER, _MIGRATE, _EXPORTER, *_STORES), known.postgres)
     s3, key = complete((_S3_USER,), known.s3), known.callout_key or secrets.token_hex(32)
-    issued = Issued(servers.nats, servers.valkey, postgres, s3, edges or known.edges, key)
+    push = (servers.push_key, known.previous_push_key)
+    if new_push_key:
+        push = (make_key(), servers.push_key)
+    issued = Issued(servers.nats, servers.valkey, push[0], postgres, s3, key, push[1])
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(file, msgspec.json.format(msgspec.json.encode(issued)))
     return issued
 
 
 def _files(issued: Issued, addresses: Addresses) -> dict[str, dict[str, bytes]]:
-    users = nats.access(issued.nats, issued.edges, public_nkey(issued.callout_key))
+    users = nats.access(issued.nats, public_nkey(issued.callout_key))
     servers = {
         "nats": {"users.conf": users},
         "valkey": {"users.acl": valkey.access(issued.valkey)},
@@ -130,7 +131,7 @@ def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, d
     """Settings by section. A process gets only the passwords of its own users."""
     user = _NATS_USERS[process]
     settings = {"nats": {"url": addresses.nats, "user": user, "password": issued.nats[user]}}
-    if process == _EDGE and issued.edges.may_be_nodes:
+    if process == _EDGE:
         settings["nats"]["user"] = NODE_USER
     if process in valkey.GRANTS:
         password = issued.valkey[process]
@@ -142,9 +143,11 @@ def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, d
     if addresses.tls:
         for section in settings.values():
             section["tls_ca"] = CA  # beside the settings
-    if process == "auth" and issued.edges.may_be_nodes:
+    if process == "auth":
         digest = hashlib.sha256(issued.nats[_EDGE].encode()).hexdigest()
         settings["callout"] = {"key": issued.callout_key, "edge_password_sha256": digest}
+    if process == "session":
+        settings["push"] = {"key": issued.push_key, "previous_key": issued.previous_push_key}
     return settings
 
 
@@ -153,8 +156,8 @@ def _redis(addresses: Addresses) -> str:
 
 
 def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
-    """Files in each exporter's format. Valkey's exporter finds its password by address, older versions by the address
-    without the user."""
+    """The passwords in each exporter's format. Valkey's exporter finds its password by address; older exporters use the
+    address without the user."""
     scheme = _redis(addresses)
     found_by = (f"{scheme}://{_EXPORTER}@{addresses.valkey}", f"{scheme}://{addresses.valkey}")
     return {
@@ -164,7 +167,7 @@ def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
 
 
 def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
-    """A JSON string is a TOML string."""
+    """Quotes a text for TOML: a JSON string is also a TOML string."""
     lines: list[str] = []
     for section, values in settings.items():
         lines += [
@@ -175,7 +178,7 @@ def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
 
 
 def _roles(passwords: Mapping[str, str]) -> bytes:
-    """One schema for each service: `migrate` creates its tables, the service may only read and write them."""
+    """SQL for one schema per service: `migrate` creates the tables; the service may only read and write them."""
     lines = [
         "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
         _role(_EXPORTER, passwords[_EXPORTER]),
@@ -199,31 +202,51 @@ def _role(name: str, password: str) -> str:
     return f"CREATE ROLE {name} LOGIN PASSWORD '{password}';"
 
 
-@click.command("secrets")
+@click.command("secrets", epilog="Example: dragoman secrets /etc/dragoman/secrets --postgres db.example:5432")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--nats", default="nats://nats:4222", show_default=True, help="How the processes reach NATS.")
-@click.option("--valkey", default="valkey:6379", show_default=True, help="How they reach Valkey, host:port.")
-@click.option("--postgres", default="postgres:5432", show_default=True, help="How they reach PostgreSQL, host:port.")
-@click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
-@click.option("--tls/--no-tls", default=True, show_default=True, help="Whether they reach all three by TLS.")
 @click.option(
-    "--edges",
-    type=click.Choice(["shared", "either", "nodes"]),
-    help="How edges log in to NATS: with one user, as nodes that hear nothing of each other, or (during the change) "
-    "either. Stays as it was by default; nodes in a new installation.",
+    "--nats", default="nats://nats:4222", show_default=True, help="Addresses by which the processes reach NATS."
+)
+@click.option(
+    "--valkey", default="valkey:6379", show_default=True, help="Address by which the processes reach Valkey, host:port."
+)
+@click.option(
+    "--postgres",
+    default="postgres:5432",
+    show_default=True,
+    help="Address by which the processes reach PostgreSQL, host:port.",
+)
+@click.option("--database", default="dragoman", show_default=True, help="Name of the PostgreSQL database.")
+@click.option(
+    "--tls/--no-tls",
+    default=True,
+    show_default=True,
+    help="Whether the processes use TLS for NATS, Valkey and PostgreSQL.",
+)
+@click.option(
+    "--new-push-key",
+    is_flag=True,
+    help="Make another VAPID key for new subscriptions to notifications. The present key stays valid for "
+    "older subscriptions, and the key before it is deleted.",
 )
 def secrets_command(
-    directory: Path, nats: str, valkey: str, postgres: str, database: str, tls: bool, edges: str | None
+    directory: Path, nats: str, valkey: str, postgres: str, database: str, tls: bool, new_push_key: bool
 ) -> None:
-    """Generate the passwords and certificates of an installation: settings for each process, users for each server,
-    under DIRECTORY.
+    """Make the passwords and certificates of an installation.
 
-    Safe to repeat: issued passwords and certificates stay.
+    The results are settings for each process, and users for each server, under DIRECTORY. Safe to repeat: issued
+    passwords and certificates stay.
     """
     try:
-        issue(directory, Addresses(nats, valkey, postgres, database, tls), Edges(edges) if edges else None)
+        issue(directory, Addresses(nats, valkey, postgres, database, tls), new_push_key=new_push_key)
     except ValueError as error:
-        raise OperatorError(f"the secrets in {directory} cannot be used: {error}") from error
+        raise OperatorError(
+            f"the secrets in {directory} cannot be used: {error}",
+            "Restore issued.json and ca.*, or name a new directory",
+        ) from error
     except OSError as error:
-        raise OperatorError(f"the directory {directory} cannot be written: {error.strerror}") from error
+        raise OperatorError(
+            f"the directory {directory} cannot be written: {error.strerror}",
+            "Let this user write there, or name another",
+        ) from error
     click.echo(f"secrets: up to date in {directory}")

@@ -12,27 +12,29 @@ from nats.js.errors import NotFoundError
 
 from local.nats import SETUP
 from shared.bus import nats_client
-from shared.bus.nats_client import NO_JETSTREAM, UnfitServer, lacks_jetstream, require_payload
+from shared.bus.nats_client import NO_JETSTREAM, lacks_jetstream, require_payload
 from shared.bus.streams import consumer_config, stream_configs
 from shared.contract.permissions import BUS_USERS, needed_consumers
 from shared.contract.subjects import STREAM, durable, health, health_inbox
+from shared.errors import StartupError
 from shared.settings import NatsSettings
 
 _SECONDS = 10.0
 _REQUEST_SECONDS = 6.0
-_NO_ANSWER = "the broker does not answer, or this user may not create streams"
+_NO_ANSWER = "NATS does not answer, or this user may not create streams"
+_DOCTOR = "`dragoman doctor` says which server, permission or setting is wrong"
 _ATTEMPTS = 10
-"""A busy disk takes seconds to make a stream, and a request to a server that is just starting may stay unanswered."""
+"""Seconds for one attempt: a busy disk takes long to make a stream, and a starting server may not answer."""
 _PAUSE_SECONDS = 0.05
 
 
-class NotReachable(Exception):
-    """The broker cannot be reached, or denies permission; the message says which."""
+class NotReachable(StartupError):
+    """NATS cannot be reached, or denies permission."""
 
 
 async def provision(settings: NatsSettings) -> None:
-    """Create or update streams and consumers for this version; safe to repeat. The user needs the permission.
-    Raises NotReachable."""
+    """Create or update streams and consumers for this version. The call can be repeated. Needs a NATS user with this
+    permission. Raises StartupError."""
     errors: list[object] = []
 
     async def note(error: object) -> None:
@@ -46,19 +48,19 @@ async def provision(settings: NatsSettings) -> None:
                 require_payload(client)
                 return await _make(client.jetstream(timeout=_REQUEST_SECONDS), settings.replicas)
             except nats.js.errors.Error as error:
-                raise NotReachable(NO_JETSTREAM if lacks_jetstream(client) else f"JetStream: {error}") from error
-            except UnfitServer as error:
-                raise NotReachable(str(error)) from error
+                raise NotReachable(
+                    *(NO_JETSTREAM if lacks_jetstream(client) else (f"JetStream: {error}", _DOCTOR))
+                ) from error
             except TimeoutError:
-                if errors:  # it is not permitted
+                if errors:  # this NATS user lacks the permission
                     break
             finally:
                 await client.close()
     except TimeoutError as error:
-        raise NotReachable(_NO_ANSWER) from error
+        raise NotReachable(_NO_ANSWER, _DOCTOR) from error
     except nats.errors.Error as error:
-        raise NotReachable(f"the broker rejects the connection: {error}") from error
-    raise NotReachable(_NO_ANSWER)
+        raise NotReachable(f"NATS rejects the connection: {error}", "Correct nats.user and nats.password") from error
+    raise NotReachable(_NO_ANSWER, _DOCTOR)
 
 
 async def _make(stream: JetStreamContext, replicas: int) -> None:
@@ -77,7 +79,8 @@ async def stores_events(settings: NatsSettings, seconds: float) -> bool:
         client = await connect(settings)
     try:
         stream = client.jetstream(timeout=seconds)
-        await stream.consumer_info(STREAM, durable(SETUP, health(SETUP)))  # without it nothing would be stored
+        # without this consumer, the stream would store nothing
+        await stream.consumer_info(STREAM, durable(SETUP, health(SETUP)))
         await client.subscribe(health_inbox(SETUP), cb=_ignore)
         await stream.publish(health(SETUP).subject, b"", stream=STREAM)
         await client.flush()
@@ -91,7 +94,8 @@ async def stores_events(settings: NatsSettings, seconds: float) -> bool:
 
 
 async def _ignore(_: object) -> None:
-    """Errors that matter are raised as well; a delivered probe has proved enough."""
+    """The callback ignores the error: errors that matter are raised as well, and a delivered probe proves that the
+    stream works."""
 
 
 async def connect(settings: NatsSettings, on_error: Callable[[object], Awaitable[None]] = _ignore) -> Client:

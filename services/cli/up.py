@@ -1,4 +1,4 @@
-"""`dragoman up`: the whole system on one machine, in one terminal."""
+"""`dragoman up`: the whole system on one machine, in one terminal session."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +28,12 @@ from local.up_plan import SERVICES, PlannedProcess, UpPlan, authority
 from services.cli.control import ControlServer
 from services.cli.databases import check_together, make_together
 from services.cli.jetstream_monitor import JetStreamMonitor
-from services.cli.migrations import migrate_service
 from services.cli.overview.system_view import Target
 from services.cli.streams import NotReachable, provision
 from shared.contract.supervision import MessageTimes
 from shared.errors import StartupError
 from shared.process import cancel_on
+from shared.settings import Settings
 from shared.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -45,17 +45,25 @@ _NATS_STOP_SECONDS = 2.0
 _VERSION_SECONDS = 5.0
 _TOKEN_BYTES = 16
 _OPTIONAL = "search"
-"""The process that nothing waits for."""
+"""The process that no other process waits for."""
 
 
-async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, version: str) -> int:
-    """Serve until a signal; returns the exit status: 0 after an orderly end, 1 if a part could not be started."""
+async def run(
+    plan: UpPlan,
+    group: ProcessGroup,
+    fork_server: ForkServer | None,
+    output: Output,
+    version: str,
+    migrated: Callable[[], list[str]],
+) -> int:
+    """Serve until a signal arrives. Returns the exit status: 0 after an orderly end, 1 if a part could not be started.
+    `migrated` waits until the databases are, as `migrate` does."""
     stopping = asyncio.Event()
-    house = _SystemStack(plan, directory, group, output, stopping)
+    house = _SystemStack(plan, group, fork_server, output, stopping, migrated)
     for number in _ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, house.end)
     try:
-        output.line(f"dragoman {version}, data in {directory}")
+        output.line(f"dragoman {version}, data in {plan.settings.data}")
         await cancel_on(stopping, house.open())
         await stopping.wait()
     except (OSError, CrashLoop, NotReachable) as error:
@@ -67,6 +75,27 @@ async def run(plan: UpPlan, directory: Path, group: ProcessGroup, output: Output
     return 1 if house.failure else 0
 
 
+def migrate(settings: Settings) -> list[str]:
+    """Upgrade the databases. Returns a report. Raises CrashLoop."""
+    # imported here, because Alembic takes memory and only this function needs it
+    from services.cli.migrations import migrate_service
+
+    lines: list[str] = []
+    what = "the databases"
+    try:
+        check_together(settings)
+        for service in SERVICES:
+            what = f"the database of {service}"
+            lines += migrate_service(service, settings)
+        make_together(settings)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise CrashLoop(f"{what} cannot be migrated: {reason}. Correct database.url, or start it") from error
+    except StartupError as error:
+        raise CrashLoop(str(error)) from error
+    return lines
+
+
 def _dashboard_server() -> "type[DashboardServer]":
     from services.cli.overview.server import DashboardServer
 
@@ -74,27 +103,34 @@ def _dashboard_server() -> "type[DashboardServer]":
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """Signals that end the system; SIGHUP only if `nohup` does not ignore it."""
+    """The signals that end the system. SIGHUP is one of them, unless the command runs under `nohup`."""
     hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
     return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 class _SystemStack:
-    """All child processes: started servers first, then services and edges; stopped in reverse order."""
+    """All child processes. Servers start first, then services and edges; they stop in reverse order."""
 
     def __init__(
-        self, plan: UpPlan, directory: Path, group: ProcessGroup, output: Output, stopping: asyncio.Event
+        self,
+        plan: UpPlan,
+        group: ProcessGroup,
+        fork_server: ForkServer | None,
+        output: Output,
+        stopping: asyncio.Event,
+        migrated: Callable[[], list[str]],
     ) -> None:
         self.failure = ""
         self._plan = plan
-        self._directory = directory
+        self._directory = plan.settings.data
+        self._migrated = migrated
         self._group = group
         self._output = output
         self._stopping = stopping
         self._children: dict[str, Child] = {}
         self._tasks = Tasks()
         self._run_written = True
-        self._fork_server = ForkServer(group) if ForkServer.is_supported() else None
+        self._fork_server = fork_server
         self._started, self._ready_seconds = time.monotonic(), 0.0
         self._kill_token = secrets.token_urlsafe(_TOKEN_BYTES)
         self._control = ControlServer(
@@ -108,7 +144,7 @@ class _SystemStack:
         )
         self._dashboard: DashboardServer | None = None
         self._versions: dict[str, str] = {}
-        """Of the embedded servers, which have no page that says it."""
+        """The versions of the embedded servers, which have no status page."""
 
     def end(self) -> None:
         """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
@@ -122,12 +158,13 @@ class _SystemStack:
         self._tasks.start(self._keep_watchdog(), "watchdog")
         if self._plan.first_page:
             await self._control.start()
-        migrating = asyncio.create_task(asyncio.to_thread(self._migrate), name="migrate")
+        migrating = asyncio.create_task(asyncio.to_thread(self._migrated), name="migrate")
         try:
             await self._ready(self._start(program) for program in self._servers())
             edges = [self._start(self._program(part)) for part in self._plan.edges]
             await provision(self._plan.setup)
-            await migrating
+            for line in await migrating:
+                self._output.line(line)
             if self._plan.nats_port:
                 self._tasks.start(self._jetstream_monitor().run(), "jetstream")
         finally:
@@ -146,7 +183,7 @@ class _SystemStack:
             self._dashboard.stop()
         await self._control.close()
         await self._stop_children(self._names("edge"))
-        # A page that is rejected loads itself anew: not from an edge that is about to end.
+        # Erasing visitors makes their pages reload, and a page must not reload from an edge that is about to end.
         if self._ready_seconds and self._plan.first_page:
             await self._erase_visitors()
         await self._stop_children(self._names(*SERVICES, _OPTIONAL))
@@ -160,7 +197,7 @@ class _SystemStack:
         await asyncio.gather(*(self._children[name].stop() for name in names if name in self._children))
 
     async def _erase_visitors(self) -> None:
-        from services.cli import visitors  # its libraries would delay the start
+        from services.cli import visitors  # imported here, because its libraries would delay the start
 
         if line := await visitors.erase(self._plan.settings.database_url("auth"), self._plan.nats("admin")):
             self._output.line(line)
@@ -176,7 +213,7 @@ class _SystemStack:
             await child.run()
         except (CrashLoop, OSError) as error:
             if child.program.name == _OPTIONAL:
-                self._output.line(f"{error}: all else goes on without it")
+                self._output.line(f"{error}: the system runs without it")
                 return
             self.failure = self.failure or str(error)
             self._stopping.set()
@@ -191,21 +228,6 @@ class _SystemStack:
 
     async def _ready(self, children: Iterable[Child]) -> None:
         await asyncio.gather(*(child.ready.wait() for child in children))
-
-    def _migrate(self) -> None:
-        settings, what = self._plan.settings, "the databases"
-        try:
-            check_together(settings)
-            for service in SERVICES:
-                what = f"the database of {service}"
-                for line in migrate_service(service, settings):
-                    self._output.line(line)
-            make_together(settings)
-        except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", error)).splitlines()[0]
-            raise CrashLoop(f"{what} cannot be migrated: {reason}") from error
-        except StartupError as error:
-            raise CrashLoop(str(error)) from error
 
     def _servers(self) -> list[Program]:
         """The embedded servers, with their configuration written."""
@@ -236,8 +258,8 @@ class _SystemStack:
         )
 
     async def _serve_dashboard(self, listener: socket.socket) -> None:
-        """Imports its libraries in a thread, when all is ready: they would delay the start, or hold up the supervisor.
-        A visitor waits meanwhile."""
+        """Imports the dashboard's libraries in a thread once all is ready, because they would delay the start. A
+        visitor waits meanwhile."""
         with listener:
             server = await asyncio.to_thread(_dashboard_server)
             for name in (name for name in ("nats", "valkey") if name in self._children):
@@ -246,20 +268,17 @@ class _SystemStack:
             await self._dashboard.run(listener)
 
     async def _find_way(self, chat: int) -> MessageTimes | None:
-        """Of the chat's last message; None while there is no dashboard, whose libraries this needs."""
+        """The times on the path of the chat's last message. None while there is no dashboard: finding the message needs
+        its libraries."""
         return await self._dashboard.last_message_of(chat) if self._dashboard is not None else None
 
     def _targets(self) -> list[Target]:
-        """All children, as the dashboard shows them."""
+        """All child processes, for the dashboard."""
         host = self._plan.settings.ops.host
         pages = {part.name: f"http://{authority(reachable(host), part.ops)}" for part in self._plan.processes}
         return [
             Target(
-                name,
-                pages.get(name, ""),
-                max(0, child.starts - 1),
-                child.ready.is_set(),
-                self._versions.get(name, ""),
+                name, pages.get(name, ""), max(0, child.starts - 1), child.ready.is_set(), self._versions.get(name, "")
             )
             for name, child in self._children.items()
         ]
@@ -277,18 +296,20 @@ class _SystemStack:
         return JetStreamMonitor(self._plan.setup, self._directory / "nats", restart, report)
 
     def _process_changed(self) -> None:
-        """Should this process be killed, edges end first: they confirm to message what their clients have received."""
+        """Lets edges end first if this process is killed, because edges still confirm to message the frames that their
+        clients have received."""
         edges = [self._children[name].pid for name in self._names("edge") if name in self._children]
         self._group.end_first(filter(None, edges))
         self._update_run()
 
     def _update_run(self) -> None:
-        """`_write_run` for a changed child. A full disk must not end the system: the watchdog's tick tries again."""
+        """Calls `_write_run` for a changed child. A full disk must not end the system: the watchdog's loop writes it
+        later."""
         try:
             self._write_run()
         except OSError as error:
             if self._run_written:
-                self._output.line(f"run.json cannot be written, and is tried again: {error.strerror}")
+                self._output.line(f"run.json cannot be written, will retry: {error.strerror}")
             self._run_written = False
         else:
             self._run_written = True
@@ -318,7 +339,7 @@ class _SystemStack:
                 self._output.line(f"  {'':<8} {self._plan.tcp_address(part)}")
         if port := self._plan.dashboard_port:
             place = "" if self._plan.linked_dashboard else " on this host itself"
-            self._output.line(f"  the whole system in a browser{place}: http://127.0.0.1:{port}/")
+            self._output.line(f"  the dashboard of the whole system in a browser{place}: http://127.0.0.1:{port}/")
         if page := self._plan.first_page:
             self._output.line(f"  two users in a browser: {page}#kill={self._kill_token}")
         self._name_certificate()
@@ -328,7 +349,7 @@ class _SystemStack:
 
 
 def version_of(program: str) -> str:
-    """Of an installed server, as its program names it; empty if the program does not say."""
+    """The version that a server's program prints; empty if it prints nothing."""
     try:
         result = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=False

@@ -1,4 +1,4 @@
-"""The throw-away accounts that the first page has registered for its visitors. They end with the system."""
+"""The throw-away accounts that the first page has registered for its visitors. The accounts end with the system."""
 
 import asyncio
 
@@ -13,14 +13,14 @@ from shared.contract.subjects import DELETE_USER
 from shared.settings import NatsSettings
 
 _DOMAIN = "first-page.invalid"
-"""Of the visitors' addresses (web/setup.js)."""
+"""The domain of the visitors' e-mail addresses (web/setup.js)."""
 _SECONDS = 5.0
-"""The end of the system waits for so long. Accounts that are left end with the next one."""
+"""Seconds that the shutdown waits. The next shutdown deletes the accounts that are left."""
 
 
 async def erase(url: str, broker: NatsSettings) -> str:
-    """Deletes them, by the operator's user of the broker. `url`: auth's database. Returns a sentence about it; empty
-    if there are none."""
+    """Deletes the visitors' accounts as the operator's NATS user. `url`: auth's database. Returns a sentence about the
+    erased accounts; empty if there were none."""
     done = 0
     try:
         async with asyncio.timeout(_SECONDS):

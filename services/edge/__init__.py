@@ -1,1 +1,1 @@
-"""Connections of clients, and the order and repair of delivery on one node. Begin with `app.py`."""
+"""Holds the clients' connections, and orders and repairs delivery on one node. Begin with `app.py`."""

@@ -10,45 +10,53 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.audit import DeliveryAuditor, MessageLocator
 from services.edge.catchup.left_out import LeftOutMessages
-from services.edge.catchup.reader import BacklogReader, SyncRequests
+from services.edge.catchup.reader import MissedReader, SyncRequests
 from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.session import LocalServices
+from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.context import EdgeContext
 from services.edge.dashboard import DASHBOARD
 from services.edge.delivery.broadcast_pause import BroadcastPause
 from services.edge.delivery.gap_filler import GapFiller
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
-from services.edge.delivery.receiver import EnvelopeReceiver
+from services.edge.delivery.receiver import DeliveryReceiver
 from services.edge.delivery.resync import Resync
+from services.edge.dialects.base import ServerInfo
 from services.edge.dialects.registry import DIALECTS, HTTP_OPERATIONS, Dialects, enabled
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import server_tls
-from services.edge.handlers.accounts import AccountHandler, AvatarFiles
+from services.edge.handlers.accounts import AccountHandler, AvatarFiles, OwnDataExporter
 from services.edge.handlers.auth import AuthHandler
-from services.edge.handlers.changes import MessageChanger
 from services.edge.handlers.chat_reads import ChatReads
 from services.edge.handlers.dispatcher import Dispatcher, TracedHandler
 from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
-from services.edge.handlers.hook_messages import HookMessages
-from services.edge.handlers.message_forwarder import MessageForwarder
+from services.edge.handlers.message_forwarder import MessageChanger, MessageForwarder, WebhookMessages
 from services.edge.handlers.message_resolver import MessageResolver
-from services.edge.handlers.messages import MessageHandler
-from services.edge.handlers.own_data import OwnDataExporter
-from services.edge.handlers.search import ClientSearches
-from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.handlers.operators import OperatorLogin
+from services.edge.handlers.searches import ClientSearches
+from services.edge.http import (
+    HttpApp,
+    MailInterface,
+    MediaInterface,
+    ProgramInterface,
+    UnsubscribeLinks,
+    VerificationLinks,
+    VerificationResult,
+)
 from services.edge.http.app import TracedHttp
+from services.edge.http.chat_client import ChatClient
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
-from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.uploads import HttpUploads, UploadAccess
+from services.edge.http.webhooks import HttpWebhooks
 from services.edge.journal import MessageJournal
 from services.edge.login.account_lookup import AccountLookup
 from services.edge.login.auth_requests import AuthRequests
@@ -61,20 +69,20 @@ from services.edge.login.verification import VerificationFlow
 from services.edge.media import MediaService
 from services.edge.media.opening import OpenedMedia, open_media
 from services.edge.metrics import EdgeMetrics
-from services.edge.notifications.receiver import NotificationReceiver
-from services.edge.notifications.social import SocialNotifier
+from services.edge.notifications.social import NotificationReceiver, SocialNotifier
 from services.edge.presence.announcer import PresenceAnnouncer
+from services.edge.presence.guests import LocalGuests
 from services.edge.presence.lease import Lease, Sweeper
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import coalesced_profiles, coalesced_summaries, refresh_loop
-from services.edge.receipts.read_state import ReadStateFlusher
-from services.edge.upstream.owners import Owners
+from services.edge.upstream.attempt import Leaders
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.bus.node_identity import new_identity
 from shared.contract import subjects
 from shared.contract.auth import DescribeVerification, OpenVerification, Requester
 from shared.contract.ids import NodeId
+from shared.contract.push import StopMails
 from shared.ops import OpsServer
 from shared.presence.store import Presence
 from shared.process import cancel_on, tracing
@@ -83,6 +91,7 @@ from shared.request_nonce import new_nonce
 from shared.settings import Settings
 from shared.tasks import Tasks
 from shared.telemetry import log, new_registry
+from shared.version import VERSION
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -90,7 +99,7 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _FINISH_SECONDS = 1.0
 _COMMIT_SECONDS = 4.5
-"""Two attempts: what is not committed is delivered again elsewhere."""
+"""The time for two attempts to commit. Uncommitted confirmations make their messages arrive again on another node."""
 _OPS_SECONDS = 2.0
 
 
@@ -110,12 +119,15 @@ class Edge:
         self.id = identity.id
         self.bus = bus = Bus(settings.nats, "edge", registry, tracer, identity)
         clock, metrics, journal = asyncio.get_running_loop().time, EdgeMetrics(registry), MessageJournal()
-        owners, quotes = Owners(settings.message.partitions), QuoteReader(bus, settings.language)
-        self.publisher = MessagePublisher(bus, self.id, seconds, owners, metrics, journal, tracer)
-        self.context = context = EdgeContext(settings, clock, Tasks(), metrics)
+        leaders, quotes = Leaders(settings.message.partitions), QuoteReader(bus, settings.language)
+        self.publisher = MessagePublisher(bus, self.id, seconds, leaders, metrics, journal, tracer)
+        self.auth_state = AuthState()
+        chat_client = ChatClient(settings.edge) if settings.edge.chat else None
+        server = self._server_info(settings, chat_client)
+        self.context = context = EdgeContext(settings, clock, Tasks(), metrics, server)
         media = open_media(self.id, settings, metrics)
         self.media, self.media_sweeper = media.service, media.sweeper
-        # Accounts and chats of this node
+        # The next objects hold the accounts and chats of this node.
         self.presence = Presence(settings.redis, registry)
         announcer = PresenceAnnouncer(bus.publish, self.id, lease_seconds)
         self.accounts = accounts = LocalAccounts(self.id, self.presence, settings.limits, announcer)
@@ -124,8 +136,9 @@ class Edge:
         self.chats = chats = LocalChats(accounts, self._gaps, metrics)
         self.resync = resync = Resync(bus, accounts, chats, self.read_state.first_undelivered, metrics)
         self.pause = _broadcast_pause(self.id, bus, accounts, announcer, resync, lease_seconds)
-        self.receiver = EnvelopeReceiver(self.id, chats, resync, owners, journal, self.pause)
+        self.receiver = DeliveryReceiver(self.id, chats, resync, leaders, journal, self.pause)
         self._ephemeral = ephemeral = EphemeralHub(bus, self.presence, accounts, chats, context.tasks, clock, self.id)
+        ephemeral.nicks.remember_guests(settings.irc.past_guests)
         self.read_state.notify_committed(ephemeral.reads.committed)
         self.left_out = LeftOutMessages(bus, self.publisher, self.read_state, context.tasks, clock, settings.language)
         self.locator = MessageLocator(self.id, accounts, chats, resync, self.read_state, journal)
@@ -134,24 +147,41 @@ class Edge:
         self.sweeper = Sweeper(self.presence, self.id, lease_seconds)
         # Requests of clients
         self._summaries, self._profiles = coalesced_summaries(bus), coalesced_profiles(bus, seconds)
-        self.auth_state = AuthState()
         self._verifier, self._token_logins = TokenVerifier(bus, metrics, self.auth_state), TokenLoginReports(bus)
-        requests = AuthRequests(bus, self.id, self.auth_state, seconds)
+        requests = AuthRequests(bus, self.id, self.auth_state)
         verification = VerificationFlow(requests, self.auth_state.clock, clock)
-        social = SocialNotifier(bus, accounts, chats, context.tasks)
-        dispatcher = self._dispatcher(requests, verification, social, quotes, owners)
+        self.guests = guests = LocalGuests(bus, context.tasks, ephemeral.nicks)
+        social = SocialNotifier(bus, accounts, chats, context.tasks, guests.renamed)
+        dispatcher = self._dispatcher(requests, verification, social, quotes, leaders)
         # Clients
         self._syncs, self.sockets = SyncRequests(bus), client_sockets(settings.edge, settings.limits)
-        backlogs = BacklogReader(bus, self._syncs, self.read_state, quotes, self.left_out)
-        services = LocalServices(accounts, chats, self.read_state, backlogs, _transfers(self.media, context), journal)
+        missed_reader = MissedReader(bus, self._syncs, self.read_state, quotes, self.left_out)
+        transfers, own = _transfers(self.media, context), ephemeral.own
+        services = LocalServices(accounts, chats, self.read_state, missed_reader, transfers, journal, own, guests)
         self.endpoint = ConnectionRegistry(context, services, self.publisher, _traced(dispatcher, tracer), dialects)
         checks = self._verifier.check_with_scopes
         self._operations = HttpOperations(self.endpoint, HTTP_OPERATIONS, checks, settings, self.sockets)
-        self.http = _http(bus, media, self._verifier, self._operations, self.publisher, settings, tracer)
-        # What the services push
+        self.http = _http(bus, media, self._verifier, self._operations, self.publisher, settings, chat_client, tracer)
+        # Events from the services
         self.watcher = RevocationWatcher(bus, self.auth_state, self._verifier, accounts, self.endpoint.notify_all)
         NotificationReceiver(accounts, chats, social, self.endpoint, verification, self.watcher).subscribe(bus, self.id)
         self._serve_nodes_and_operators(bus)
+
+    def _server_info(self, settings: Settings, chat_client: ChatClient | None) -> ServerInfo:
+        return ServerInfo(
+            VERSION,
+            ("search",) if settings.search.enabled else (),
+            lambda: self.auth_state.entrance,
+            settings.irc.name,
+            chat_client.build if chat_client else str,
+            settings.irc.guests,
+            lambda: len(self.accounts),
+            lambda: self._ephemeral.nicks.past_guests,
+            lambda account: self._ephemeral.nicks.modes_of(account),
+            settings.irc.description,
+            settings.verification.registration,
+            bool(settings.irc.guest_password.get_secret_value()),
+        )
 
     def _dispatcher(
         self,
@@ -159,27 +189,28 @@ class Edge:
         verification: VerificationFlow,
         social: SocialNotifier,
         quotes: QuoteReader,
-        owners: Owners,
+        leaders: Leaders,
     ) -> Dispatcher:
         bus, accounts, chats, auth_state, ephemeral = (
             self.bus, self.accounts, self.chats, self.auth_state, self._ephemeral
         )  # fmt: skip
-        clock, seconds = self.context.clock, self.context.settings.edge.request_seconds
-        lookup = AccountLookup(bus, self._summaries, seconds)
+        clock = self.context.clock
+        lookup = AccountLookup(bus, self._summaries)
         login = LoginFlow(requests, self._verifier, verification, auth_state, accounts, lookup, self._token_logins)
-        messages = MessageResolver(bus, accounts, self.media, quotes, clock, seconds)
-        forwarder = Forwarder(bus, seconds)
-        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, self.left_out, seconds)
-        search = ClientSearches(bus, chats, self.context.settings.search.enabled, seconds)
-        reads = ChatReads(bus, accounts, chats, self.read_state, seconds)
-        changes = MessageChanger(bus, self.id, owners, messages, clock, seconds)
-        forwards = MessageForwarder(bus, self.publisher, messages, clock, seconds)
-        return Dispatcher(
-            AuthHandler(bus, requests, login, verification, auth_state, lookup),
+        messages = MessageResolver(bus, accounts, self.media, quotes, clock)
+        forwarder = Forwarder(bus)
+        history = MessageHistory(bus, accounts, chats, self.read_state, quotes, self.left_out)
+        search = ClientSearches(bus, chats, self.context.settings.search.enabled)
+        reads = ChatReads(bus, accounts, chats, self.read_state, ephemeral.reads)
+        changes = MessageChanger(bus, self.id, leaders, messages, clock)
+        forwards = MessageForwarder(bus, self.publisher, messages, clock)
+        parts = (
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
-            MessageHandler(history, search, reads, messages, changes, forwards, ephemeral),
-            forwarder, ephemeral, social, OwnDataExporter(bus, requests, seconds),
+            history, search, reads, changes, forwards, OwnDataExporter(bus, requests),
+            OperatorLogin(bus, requests, ephemeral.nicks, self.context.settings.irc.operators),
         )  # fmt: skip
+        auth = AuthHandler(bus, requests, login, verification, auth_state, lookup)
+        return Dispatcher(auth, messages, forwarder, ephemeral, social, parts)
 
     def _serve_nodes_and_operators(self, bus: Bus) -> None:
         self.receiver.subscribe(bus)
@@ -189,7 +220,8 @@ class Edge:
         self.endpoint.recorder.serve(bus, self.id)
 
     async def run(self) -> None:
-        """Runs the background work beside the clients. Ends only by a failure, after which the node must stop."""
+        """Run the background work beside the clients. The background work ends only by a failure, after which the node
+        must stop."""
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "lease": self.lease.run(),
             "sweeps": self.sweeper.run(),
@@ -204,6 +236,7 @@ class Edge:
             "watched presence": self._ephemeral.watching.run(),
             "media": self.media_sweeper.run(),
             "token logins": self._token_logins.run(),
+            "guests": self.guests.run(),
         }
         settings = self.context.settings.edge
         if rate := settings.audited_accounts_per_second:
@@ -218,7 +251,7 @@ class Edge:
             await tasks.close()
 
     async def drain(self) -> None:
-        """Close the clients' connections, and commit what has been delivered to them."""
+        """Close the clients' connections, and commit their confirmed deliveries."""
         self._operations.stop()
         await self.endpoint.drain(self.context.settings.edge.drain_seconds)
         await self.publisher.finish(_FINISH_SECONDS)
@@ -239,7 +272,7 @@ class Edge:
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run one edge until `stopping` is set, then drain it. Raises StartupError."""
+    """Run one edge until `stopping` is set, then drain the edge. Raises StartupError."""
     registry = new_registry()
     tracer = tracing(settings, "edge", settings.edge.name)
     edge = Edge(settings, registry, enabled(settings.edge.dialects), tracer)
@@ -306,11 +339,12 @@ def _http(
     operations: HttpOperations,
     publisher: MessagePublisher,
     settings: Settings,
+    chat: ChatClient | None,
     tracer: "Tracer | None",
 ) -> HttpApp | TracedHttp:
     first_page = FirstPage(settings.edge) if settings.edge.demo == "on" else None
-    hooks = HookMessages(bus, publisher, asyncio.get_running_loop().time, settings)
-    programs = ProgramInterface(operations, HttpHooks(hooks.post, settings.limits))
+    webhooks = WebhookMessages(bus, publisher, asyncio.get_running_loop().time, settings)
+    programs = ProgramInterface(operations, HttpWebhooks(webhooks.post, settings.limits))
     access = UploadAccess(verifier.check_with_scopes, settings)
     files = MediaInterface(
         Downloads(media.service),
@@ -319,22 +353,30 @@ def _http(
     )
     confirm_button = settings.verification.confirm_button
     links = VerificationLinks(_open_verification(bus), _describe_verification(bus), confirm_button, settings.language)
-    app = HttpApp(links, files, programs, HttpPolicy(settings), first_page)
+    mails = MailInterface(links, UnsubscribeLinks(_stop_mails(bus), settings.language))
+    app = HttpApp(mails, files, programs, HttpPolicy(settings), first_page, chat)
     return app if tracer is None else TracedHttp(app, tracer)
 
 
 def _open_verification(bus: Bus) -> Callable[[str, str], Awaitable[VerificationResult]]:
     async def opened(ticket: str, code: str) -> VerificationResult:
         link = OpenVerification(ticket, code)
-        opening = bus.request(OpenVerification.route, link, seconds=5.0, retry=True, nonce=new_nonce())
+        opening = bus.send(link, seconds=5.0, retry=True, nonce=new_nonce())
         return (await opening).outcome
 
     return opened
 
 
+def _stop_mails(bus: Bus) -> Callable[[str], Awaitable[object]]:
+    async def stopped(token: str) -> object:
+        return await bus.send(StopMails(token), seconds=5.0, retry=True)
+
+    return stopped
+
+
 def _describe_verification(bus: Bus) -> Callable[[str, str], Awaitable[Requester]]:
     async def described(ticket: str, code: str) -> Requester:
         link = DescribeVerification(ticket, code)
-        return await bus.request(DescribeVerification.route, link, seconds=5.0, retry=True)
+        return await bus.send(link, seconds=5.0, retry=True)
 
     return described

@@ -1,10 +1,11 @@
-"""Where one message is on this node, for each account: read from connections, chats and the journal, never guessed. And
-the count of messages that are committed and neither delivered nor waiting: there should be none.
+"""Finds where one message is on this node for each account, by connections, chats and the journal. The audit also
+counts lost messages: those that are committed, but neither delivered nor waiting. There should be none.
 
-Audits one local account after the other, in two ways. Its undelivered messages are compared with its connections: one
-of them must have each, or wait for it. And for some seconds each of its connections is watched: it must get every
-message that is committed meanwhile, also one that another device of the account has read, or that the client marks as
-read by itself. A message that is missing at two looks is lost: the log names it, and the counter says at which stage.
+The audit takes one local account after the other, and checks it in two ways. First, for each undelivered message of the
+account, one of the account's connections must have the message or wait for it. Second, the audit watches each of the
+account's connections for some seconds: a connection must get every message committed meanwhile, also one that another
+device has read, or that the client itself marks as read. A message that is missing at two looks is lost: the log names
+it, and the counter names the stage.
 """
 
 import asyncio
@@ -12,12 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 
 from msgspec.structs import replace
 
+from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.resync import Resync
 from services.edge.journal import DeliveryRecord, MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
-from services.edge.receipts.read_state import ReadStateFlusher
 from services.edge.rpc.remote_clock import RemoteClock
 from shared.bus.client import Bus
 from shared.clock import now_ms
@@ -38,25 +39,28 @@ from shared.contract.model import Message
 from shared.telemetry import log
 
 _COMMIT_MS = 10_000
-"""Deliveries are committed this soon after its confirmation, or a retry is due."""
+"""Within this time after its confirmation, a delivery is committed, or another attempt is due."""
 _UNDER_WAY = (DeliveryStage.PUSHED, DeliveryStage.HELD, DeliveryStage.QUEUED, DeliveryStage.BACKLOG)
 _log = log(__name__)
 _WATCH_SECONDS = 10.0
 _AGE_MS = 10_000
-"""A younger message is not compared: a loss is noticed and mended within seconds."""
+"""A younger message is not compared, because the node notices and repairs a loss within seconds."""
 _IDLE_SECONDS = 1.0
+_EMPTY_SECONDS = 5.0
 _PAUSE_SECONDS = 5.0
-"""Before the second look."""
+"""The pause before the second look."""
 _REQUEST_SECONDS = 5.0
 _AT_ONCE = 200
-"""Messages that are compared without a pause for the event loop, and that a busy chat is watched for."""
+"""The number of messages that are compared before the event loop gets a pause, and the number that is watched in a busy
+chat."""
 _NEWEST = 1_000
-"""Of the undelivered messages of a chat: a client that marks itself what is read may never mark it."""
+"""The most undelivered messages of a chat that are compared. A client that marks messages as read itself may never mark
+them."""
 _REPORTED = 10_000
-"""Lost messages that are remembered, so that each counts once."""
+"""How many lost messages are remembered, so that each counts once."""
 
 Place = tuple[ChatId, int]
-"""Chat and index."""
+"""The chat and the index of a message."""
 
 
 class MessageLocator:
@@ -77,7 +81,7 @@ class MessageLocator:
         self._journal = journal
 
     def serve(self, bus: Bus) -> None:
-        """To be called before the bus starts."""
+        """Must be called before the bus client starts."""
         bus.serve(LocateMessage.route, self._locate)
         bus.serve(TraceMessages.route, self._trace)
 
@@ -106,7 +110,8 @@ class MessageLocator:
         )
 
     def stages_of(self, local: LocalAccount, messages: Iterable[Message]) -> Iterator[tuple[Message, DeliveryStage]]:
-        """Of messages that are stored as undelivered to the account. The journal is searched once for all of them."""
+        """The stages of messages that are stored as undelivered to the account. One search of the journal covers all
+        these messages."""
         confirmed = self._journal.confirmations_by(local.account)
         for message in messages:
             chat, index = message.chat, message.index
@@ -116,13 +121,14 @@ class MessageLocator:
     def _stage(
         self, local: LocalAccount, chat: ChatId, index: int, time: int, confirmed: Collection[int]
     ) -> DeliveryStage:
-        """`time`: of its commit. `confirmed`: when its clients had it, Unix milliseconds."""
+        """`time`: when the message was committed. `confirmed`: when the account's clients confirmed the message, in
+        Unix milliseconds."""
         account = local.account
         if self._read_state.covers(account, chat, index):
             return DeliveryStage.CONFIRMED
         if confirmed:
             soon = self._read_state.is_waiting(account) or now_ms() - max(confirmed) < _COMMIT_MS
-            return DeliveryStage.CONFIRMED if soon else DeliveryStage.NO_RECEIPT
+            return DeliveryStage.CONFIRMED if soon else DeliveryStage.NO_CONFIRMATION
         stages = [recipient.delivery_stage(chat, index, time) for recipient in local.recipients]
         for stage in _UNDER_WAY:
             if stage in stages:
@@ -131,7 +137,7 @@ class MessageLocator:
         return excused[0] if len(excused) == len(stages) else self._missing(account, chat, index)
 
     def stage_at(self, recipient: Recipient, account: AccountId, message: Message) -> DeliveryStage:
-        """Of a message that this connection of the account has not got."""
+        """The stage of a message that this connection of the account has not got."""
         chat, index = message.chat, message.index
         stage = recipient.delivery_stage(chat, index, message.time)
         if stage is None or stage is DeliveryStage.UNMARKED:
@@ -139,14 +145,14 @@ class MessageLocator:
         return stage
 
     def _missing(self, account: AccountId, chat: ChatId, index: int) -> DeliveryStage:
-        """No connection has the message."""
+        """The stage of a message that no connection has."""
         sequencer = self._chats.sequencer(chat)
         if sequencer is None or account not in sequencer.members:
-            return DeliveryStage.FETCHING if self._resync.compares(account) else DeliveryStage.NO_ENVELOPE
+            return DeliveryStage.FETCHING if self._resync.compares(account) else DeliveryStage.NO_BATCH
         if sequencer.delivered(index):
             return DeliveryStage.NO_DELIVERY
         is_known = sequencer.head is None or index <= sequencer.known_head or self._resync.compares(account)
-        return DeliveryStage.FETCHING if is_known else DeliveryStage.NO_ENVELOPE
+        return DeliveryStage.FETCHING if is_known else DeliveryStage.NO_BATCH
 
 
 def _times(confirmations: Iterable[Confirmation], account: AccountId) -> list[int]:
@@ -154,8 +160,8 @@ def _times(confirmations: Iterable[Confirmation], account: AccountId) -> list[in
 
 
 class DeliveryWatch:
-    """Records which messages the connections get that an account has when the watch begins. A context manager:
-    connections do not record after its end."""
+    """Collects the messages that the account's connections get. A connection that begins after the watch is not
+    watched, and no connection records after the end of this context manager."""
 
     def __init__(self, local: LocalAccount) -> None:
         self._watched = [(recipient, DeliveryRecord()) for recipient in local.recipients]
@@ -171,7 +177,7 @@ class DeliveryWatch:
                 recipient.keep_record(None)
 
     def lacking(self, chat: ChatId, index: int) -> list[Recipient]:
-        """The connections that have not got this message, without those whose login has ended."""
+        """The connections that have not got this message, except connections whose login has ended."""
         return [
             recipient
             for recipient, record in self._watched
@@ -180,7 +186,7 @@ class DeliveryWatch:
 
 
 class DeliveryAuditor:
-    """`pause` waits for so many seconds."""
+    """`pause` is a function that waits for a number of seconds."""
 
     def __init__(
         self,
@@ -198,12 +204,12 @@ class DeliveryAuditor:
         self._metrics = metrics
         self._pause = pause
         self._audited: set[AccountId] = set()
-        """Accounts whose audit is not over."""
+        """The accounts whose audit is under way."""
         self._reported: dict[tuple[AccountId, ChatId, int], None] = {}
 
     async def run(self, accounts_per_second: float, interval_seconds: float) -> None:
-        """Begins with one account after the other, until cancelled; with each at most once in the interval, since a
-        connection that is watched takes more time for each message."""
+        """Audit one account after the other until cancelled. Each account is audited at most once in the interval,
+        because a watched connection takes more time for each message."""
         async with asyncio.TaskGroup() as group:
             while True:
                 accounts = list(self._accounts.by_account)
@@ -212,7 +218,7 @@ class DeliveryAuditor:
                     if account not in self._audited:
                         group.create_task(self._audit(account), name="audit")
                     await self._pause(rest)
-                await self._pause(_IDLE_SECONDS)
+                await self._pause(_IDLE_SECONDS if accounts else _EMPTY_SECONDS)
 
     async def _audit(self, account: AccountId) -> None:
         local = self._accounts.get(account)
@@ -223,7 +229,7 @@ class DeliveryAuditor:
             with DeliveryWatch(local) as watch:
                 await self._compare(local, watch)
         except RequestError:
-            return  # nothing is known; the account comes round again
+            return  # a later round compares the account again
         finally:
             self._audited.discard(account)
 
@@ -262,30 +268,30 @@ class DeliveryAuditor:
         return losses, heads
 
     async def _posted(self, local: LocalAccount, heads: Mapping[ChatId, int]) -> list[Message]:
-        """The messages that the account may see and that follow these heads, at most 200 of each chat. Raises
+        """The posted messages after these indexes that the account may see, at most 200 of each chat. Raises
         RequestError."""
         account, posted = local.account, list[Message]()
         async for page in self._pages(Sync(account, bare=True)):
             for chat, head in ((entry.chat, entry.head) for entry in page):
                 if head > heads.get(chat, head):
                     request = SyncChat(chat, [account], heads[chat], limit=_AT_ONCE)
-                    reply = await self._bus.request(SyncChat.route, request, seconds=_REQUEST_SECONDS)
+                    reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
                     first = reply.first_index.get(account)
                     posted += [message for message in reply.messages if first is not None and message.index >= first]
         return posted
 
     async def _pages(self, request: Sync) -> AsyncIterator[list[ChatSync]]:
-        """All chats of the account. Raises RequestError."""
+        """The pages with all chats of the account. Raises RequestError."""
         more = True
         while more:
-            reply = await self._bus.request(Sync.route, request, seconds=_REQUEST_SECONDS)
+            reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
             yield reply.chats
             request, more = replace(request, after=reply.last_chat), reply.more
 
     def _undelivered(
         self, local: LocalAccount, watch: DeliveryWatch, posted: Collection[Message]
     ) -> dict[Place, DeliveryStage]:
-        """Those of the messages that a watched connection lacks and does not wait for."""
+        """The messages that a watched connection lacks and does not wait for."""
         losses: dict[Place, DeliveryStage] = {}
         for message in posted:
             for recipient in watch.lacking(message.chat, message.index):

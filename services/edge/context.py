@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.edge.dialects.base import ServerInfo
 from services.edge.metrics import EdgeMetrics
 from shared.settings import Settings
 from shared.tasks import Tasks
@@ -12,7 +13,8 @@ from shared.tasks import Tasks
 class EdgeContext:
     settings: Settings
     clock: Callable[[], float]
-    """Seconds, monotonic: the event loop's `time`, which is looked up once, since that costs a system call before
-    Python 3.12."""
+    """Monotonic seconds: the event loop's `time`. The clock is looked up once, because a lookup costs a system call
+    before Python 3.12."""
     tasks: Tasks
     metrics: EdgeMetrics
+    server: ServerInfo

@@ -1,7 +1,7 @@
 """Default avatars of accounts and chats: symmetrical patterns derived from kind and number.
 
-The bytes are the same on every edge and in every version, since clients compare their sha256. So neither a compressor
-(only deflate's stored blocks are used, RFC 1951 section 3.2.4) nor floating point is involved.
+The bytes are the same on every edge and in every version, because clients compare their sha256. So the code needs
+neither a compressor nor floating point, only deflate's stored blocks (RFC 1951, section 3.2.4).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ Kind = Literal["account", "chat"]
 
 _CELLS = 5
 _SIDE = 96
-"""Pixels: five cells of 16 and a margin of 8, so that cells are whole bytes of one-bit pixels."""
+"""The side in pixels: five cells of 16 and a margin of 8, so that cells are whole bytes of one-bit pixels."""
 _BACKGROUNDS = {"account": (0xF4, 0xF4, 0xF2), "chat": (0xEA, 0xF0, 0xF4)}
 _COLOURS = (
     (0xC0, 0x39, 0x2B), (0xD3, 0x54, 0x00), (0xB7, 0x86, 0x0B), (0x7A, 0x8B, 0x1F), (0x2E, 0x8B, 0x57),
@@ -51,14 +51,14 @@ def avatar_hash(kind: Kind, number: int) -> str:
 
 
 def _row(bits: int) -> bytes:
-    """One pixel line of a row of cells: three bits give the left half and the middle, the right half mirrors the
-    left."""
+    """One pixel line of a row of cells. Three bits give the left half and the middle; the right half
+    mirrors the left."""
     half = [b"\xff\xff" if bits >> column & 1 else b"\x00\x00" for column in range(3)]
     return _line(b"".join((*half, half[1], half[0])))
 
 
 def _line(cells: bytes) -> bytes:
-    """Adds PNG's filter byte (none) and a margin at both ends."""
+    """Add PNG's filter byte (none), and a margin at both ends."""
     return b"\x00\x00" + cells + b"\x00"
 
 

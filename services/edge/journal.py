@@ -1,5 +1,5 @@
-"""What this node remembers of recent messages, for an operator's question where one is and for the audit: bounded, no
-texts."""
+"""This node's memory of recent messages, for the audit and for an operator who looks for a message. The journal is
+bounded and holds no texts."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +14,19 @@ from shared.contract.ids import AccountId, ChatId, Nonce
 
 _PAGE_ENTRIES: Final = 250
 _PAGES = 20
-"""Full ones, of 5,000 entries."""
+"""The most full pages, each with 5,000 entries."""
 
 _RECORDED = 10_000
 _encoder: Final = msgspec.json.Encoder()
 EntryT = TypeVar("EntryT")
 Ranges = Mapping[ChatId, Sequence[tuple[int, int]]]
 Confirmed = Mapping[ChatId, Sequence[tuple[int, int, int]]]
-"""By chat: first and last index, and when the client had the messages, Unix milliseconds."""
+"""For each chat: the first index, the last index, and when the client had these messages (Unix milliseconds)."""
 
 
 class DeliveryRecord:
-    """The messages that one connection gets while it is audited, as pushes or as replies to its own posts. A full
-    record contains every message."""
+    """The messages that one connection gets while the connection is audited, as pushes or as replies to its own posts.
+    A full record counts as containing every message."""
 
     __slots__ = ("_messages",)
 
@@ -42,17 +42,17 @@ class DeliveryRecord:
 
 
 class RecentEntries(Generic[EntryT]):
-    """The last 5,000 entries or some more, in order. Full pages are JSON lines: thousands of live objects would push
-    what a message needs out of the processor's cache. `form`: an entry's type, for msgspec."""
+    """The last 5,000 entries or some more, in order. Full pages are JSON lines, because thousands of live objects would
+    displace the data of messages from the CPU's cache. `form`: the type of an entry, for msgspec."""
 
     __slots__ = ("_began", "_decoder", "_page", "_pages")
 
     def __init__(self, form: type[EntryT]) -> None:
         self._decoder = msgspec.json.Decoder(form)
         self._pages: deque[tuple[float, bytes]] = deque(maxlen=_PAGES)
-        """The full ones, each with the time from which it has all entries."""
+        """The full pages. Each has the time from which it has all entries."""
         self._began = monotonic()
-        """The same of the last page."""
+        """The time from which the last page has all entries."""
         self._page: list[EntryT] = []
 
     def __iter__(self) -> Iterator[EntryT]:
@@ -65,7 +65,7 @@ class RecentEntries(Generic[EntryT]):
         return self._pages[0][0] if self._pages else self._began
 
     def append(self, entry: EntryT) -> None:
-        """The entry is not changed any more."""
+        """Append an entry, which is not changed any more."""
         if len(self._page) == _PAGE_ENTRIES:
             self._pages.append((self._began, _encoder.encode_lines(self._page)))
             self._began, self._page = monotonic(), []
@@ -73,7 +73,7 @@ class RecentEntries(Generic[EntryT]):
 
 
 class MessageJournal:
-    """Entries begin with their time, in monotonic seconds; answers have Unix milliseconds."""
+    """Entries begin with their time in monotonic seconds; answers have Unix milliseconds."""
 
     __slots__ = ("_acknowledged", "_arrivals", "_confirmations", "_requests")
 
@@ -86,19 +86,20 @@ class MessageJournal:
     # Events
 
     def requested(self, trace: str, nonces: list[Nonce]) -> None:
-        """A request to the message service."""
+        """Note a request to the message service."""
         self._requests.append((monotonic(), trace, nonces))
 
     def acknowledged(self, account: AccountId, dialect: str, chat: ChatId, indexes: list[int], seconds: float) -> None:
-        """The sender's client gets the replies. `seconds`: since the first of the frames arrived."""
+        """Note that the sender's client gets the replies. `seconds`: the time since the first of the frames arrived."""
         self._acknowledged.append((monotonic(), seconds, account, dialect, chat, indexes))
 
     def arrived(self, replica: str, counter: int, chat: ChatId, low: int, high: int) -> None:
-        """In an envelope of this replica with this counter; without a replica: fetched."""
+        """Note messages in a delivery batch of this replica with this counter. An empty replica means that the edge
+        fetched the messages."""
         self._arrivals.append((monotonic(), replica, counter, chat, low, high))
 
     def confirmed(self, account: AccountId, dialect: str, ranges: Ranges) -> None:
-        """Pushes have arrived at a client."""
+        """Note that pushes have arrived at a client."""
         if ranges:
             self._confirmations.append((monotonic(), account, dialect, ranges))
 
@@ -106,7 +107,7 @@ class MessageJournal:
 
     @property
     def remembers_from(self) -> int:
-        """Nothing from before is known."""
+        """The time before which nothing is known."""
         lists = (self._requests, self._acknowledged, self._arrivals, self._confirmations)
         return unix_ms_at(max(entries.remembers_from for entries in lists))
 

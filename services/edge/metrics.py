@@ -1,22 +1,20 @@
 """The edge's metrics."""
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
-from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from shared.contract.audit import LOST
-from shared.telemetry import LATENCY_BUCKETS
+from shared.telemetry import LATENCY_BUCKETS, PlainHistogram
 
 _SECONDS = (*LATENCY_BUCKETS, 60)
 
 
 class Traffic:
-    """Frame counters of one dialect; plain integers, since every frame is counted."""
+    """The frame counters of one dialect. The counters are plain integers, because every frame is counted."""
 
     __slots__ = ("frames_in", "frames_out")
 
@@ -25,29 +23,8 @@ class Traffic:
         self.frames_out = 0
 
 
-class PlainHistogram:
-    """A histogram of plain numbers, since every message is counted. `bounds` are ascending. Only for the event loop's
-    thread."""
-
-    __slots__ = ("_counts", "_sum", "bounds")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def count(self, value: float, times: int) -> None:
-        self._counts[bisect_left(self.bounds, value)] += times
-        self._sum += value * times
-
-    def family(self, name: str, documentation: str) -> Metric:
-        bounds = [*map(str, map(float, self.bounds)), "+Inf"]
-        counts = map(float, accumulate(self._counts))
-        return HistogramMetricFamily(name, documentation, list(zip(bounds, counts, strict=True)), self._sum)
-
-
 class CachedLabels:
-    """Caches a counter's children, since overload makes many rejections."""
+    """Caches the labelled children of a counter: under overload, each rejected message increments one."""
 
     def __init__(self, counter: Counter) -> None:
         self.labels = cache(counter.labels)
@@ -56,31 +33,29 @@ class CachedLabels:
 class EdgeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.by_dialect: dict[str, Traffic] = {}
-        self.post_seconds = PlainHistogram(_SECONDS)
-        self.delivery_seconds = PlainHistogram(_SECONDS)
         self.delivered = 0
         """Messages delivered to connections."""
         self.encoded = 0
-        """Messages encoded, once per variant of a dialect."""
+        """Messages encoded, counted once for each variant of a dialect."""
         registry.register(_PlainCollector(self))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
-            "dragoman_edge_undecided_connections", "Open connections without a dialect yet", registry=registry
+            "dragoman_edge_undecided_connections", "Open connections whose dialect is not known yet", registry=registry
         )
         self.tcp = Gauge("dragoman_edge_tcp_connections", "Open connections by plain TCP", registry=registry)
-        self.accounts = Gauge("dragoman_edge_accounts", "Accounts with a connection here", registry=registry)
-        self.chats = Gauge("dragoman_edge_chats", "Chats with a member here", registry=registry)
+        self.accounts = Gauge("dragoman_edge_accounts", "Accounts with a connection to this edge", registry=registry)
+        self.chats = Gauge("dragoman_edge_chats", "Chats with a member on this edge", registry=registry)
         rejected = Counter("dragoman_edge_refusals", "Requests rejected", ["dialect", "code"], registry=registry)
         self.rejected = CachedLabels(rejected)
         posts = Counter(
             "dragoman_edge_posts",
-            "Requests to post messages: to the owner of their partition, to another replica after it, or to any",
+            "Requests to post messages: to the leader, to the next replica, or to any",
             ["to"],
             registry=registry,
         )
         self.posts = CachedLabels(posts)
         self.certificate = Gauge(
-            "dragoman_edge_certificate_seconds", "Until the end of the served certificate", ["file"], registry=registry
+            "dragoman_edge_certificate_seconds", "Until the served certificate expires", ["file"], registry=registry
         )
         self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
         self.slow_closes = Counter(
@@ -89,11 +64,11 @@ class EdgeMetrics:
         self.bad_tokens = Counter("dragoman_edge_token_failures", "Invalid tokens", ["reason"], registry=registry)
         self.untrusted_proxies = Counter(
             "dragoman_edge_untrusted_forwards",
-            "WebSockets and operations whose X-Forwarded-For was ignored: no trusted proxy sent it",
+            "WebSockets and operations whose X-Forwarded-For was ignored, because no trusted proxy sent it",
             registry=registry,
         )
         self.presence_lost = Counter(
-            "dragoman_edge_presence_losses", "Times that presence had lost this node", registry=registry
+            "dragoman_edge_presence_losses", "Times that presence lost this node", registry=registry
         )
         self.duplicates = Counter("dragoman_edge_duplicates", "Messages received more than once", registry=registry)
         self.catch_ups = Counter("dragoman_edge_catch_ups", "Gaps in chats that were fetched", registry=registry)
@@ -101,8 +76,21 @@ class EdgeMetrics:
             "dragoman_edge_messages_lost", "Messages neither delivered nor waiting", ["stage"], registry=registry
         )
         self.lost = {stage: lost.labels(stage.value) for stage in LOST}
-        self.audits = Counter("dragoman_edge_audits", "Accounts compared for lost messages", registry=registry)
+        self.audits = Counter("dragoman_edge_audits", "Accounts checked for lost messages", registry=registry)
         self.resyncs = Counter("dragoman_edge_resyncs", "Accounts synced again after a loss", registry=registry)
+        self._add_times(registry)
+        self._add_media(registry)
+
+    def _add_times(self, registry: CollectorRegistry) -> None:
+        self.post_seconds = PlainHistogram(
+            "dragoman_edge_post_seconds", "From a message's frame to its acknowledgement", _SECONDS, registry
+        )
+        self.delivery_seconds = PlainHistogram(
+            "dragoman_edge_delivery_seconds",
+            "From a message's commit to its delivery to a connection",
+            _SECONDS,
+            registry,
+        )
         self.request_seconds = Histogram(
             "dragoman_edge_request_seconds",
             "From a request to its reply",
@@ -110,7 +98,6 @@ class EdgeMetrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._add_media(registry)
 
     def _add_media(self, registry: CollectorRegistry) -> None:
         self.media_stored = Counter("dragoman_edge_media_kept", "Files stored", ["kind"], registry=registry)
@@ -137,16 +124,13 @@ class _PlainCollector(Collector):
         metrics = self._metrics
         received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
         sent = CounterMetricFamily("dragoman_edge_frames_out", "Frames sent", labels=["dialect"])
-        for dialect, traffic in list(metrics.by_dialect.items()):  # collected by another thread while it may grow
+        # another thread collects the metrics while this mapping may grow
+        for dialect, traffic in list(metrics.by_dialect.items()):
             received.add_metric([dialect], traffic.frames_in)
             sent.add_metric([dialect], traffic.frames_out)
         yield received
         yield sent
         yield CounterMetricFamily("dragoman_edge_deliveries", "Messages delivered to connections", metrics.delivered)
         yield CounterMetricFamily(
-            "dragoman_edge_encodings", "Messages encoded, once per variant of a dialect", metrics.encoded
-        )
-        yield metrics.post_seconds.family("dragoman_edge_post_seconds", "From a message's frame to its acknowledgement")
-        yield metrics.delivery_seconds.family(
-            "dragoman_edge_delivery_seconds", "From a message's commit to its delivery to a connection"
+            "dragoman_edge_encodings", "Messages encoded, counted once for each variant of a dialect", metrics.encoded
         )

@@ -1,9 +1,11 @@
-"""Token buckets that limit the rates of connections and accounts; pure: the time is an argument."""
+"""Token buckets that limit the rates of connections and accounts. Pure: the time is an argument."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
 _MAX_BUCKETS = 10_000
+_PACED_SECONDS = 1.2
+"""Twice the time between the turns of a paced connection, about."""
 
 
 class TokenBucket:
@@ -18,7 +20,7 @@ class TokenBucket:
         self._updated = now
 
     def take(self, now: float) -> bool:
-        """Take a token. Returns False if there is none: the request is over the limit."""
+        """Take a token. Returns False if no token is left: the request is over the limit."""
         tokens = self._tokens + (now - self._updated) * self._per_second
         if tokens > self._burst:
             tokens = self._burst
@@ -30,7 +32,7 @@ class TokenBucket:
         return True
 
     def next_at(self) -> float:
-        """When the next token is there, if `take` has just returned False."""
+        """The time of the next token. The result is valid only just after `take` has returned False."""
         return self._updated + (1 - self._tokens) / self._per_second
 
     def spend(self, tokens: float) -> None:
@@ -38,13 +40,32 @@ class TokenBucket:
         self._tokens = max(self._tokens - tokens, -self._burst)
 
 
+class AccountRequests(TokenBucket):
+    """The requests of all connections of an account here. Connections whose frames are paced get equal shares of the
+    requests."""
+
+    __slots__ = ("_paced",)
+
+    def __init__(self, per_second: float, burst: float, now: float) -> None:
+        super().__init__(per_second, burst, now)
+        self._paced: dict[int, float] = {}
+        """The time at which each connection, by its number, last waited for its turn."""
+
+    def others_paced(self, connection: int, now: float) -> int:
+        """Note that this connection waits for its turn. Returns how many other connections of the account have waited
+        recently."""
+        self._paced[connection] = now
+        self._paced = {number: at for number, at in self._paced.items() if now - at < _PACED_SECONDS}
+        return len(self._paced) - 1
+
+
 def log_rate(now: float) -> TokenBucket:
-    """For log lines whose cause a client can repeat: one a second."""
+    """A limit of one log line a second for each cause that a client can repeat."""
     return TokenBucket(1.0, 1, now)
 
 
 class TokenBuckets:
-    """A bucket for each key; the least recently used of many are forgotten."""
+    """A bucket for each key. If there are too many, the least recently used are forgotten."""
 
     def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second
@@ -52,7 +73,7 @@ class TokenBuckets:
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def take(self, key: Hashable, now: float) -> bool:
-        """As TokenBucket.take."""
+        """Takes a token from the bucket of this key, as TokenBucket.take does."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._per_second, self._burst, now)
@@ -62,6 +83,6 @@ class TokenBuckets:
         return bucket.take(now)
 
     def spend(self, key: Hashable, tokens: float) -> None:
-        """As TokenBucket.spend; a bucket that is forgotten has no debt."""
+        """Spend from one of many buckets, as TokenBucket.spend does. A forgotten bucket has no debt."""
         if (bucket := self._buckets.get(key)) is not None:
             bucket.spend(tokens)

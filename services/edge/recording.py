@@ -1,5 +1,5 @@
-"""Records of frames without their secrets: taps on connections, and the recording of this edge, at most one, which
-operators' requests start, end and read."""
+"""Recordings of frames without their secrets: taps on connections, and the recording of this edge, at most one at a
+time, which operators' requests start, end and fetch."""
 
 import asyncio
 import hashlib
@@ -39,10 +39,11 @@ _HASH = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}")
 _TOKEN = re.compile(r"eyJ(?!-secret-)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 """A JWT, but no mask of one."""
 _FRAME_BYTES = 256 * 1024
-"""Of larger frames only the size is recorded: a page of a record must fit into one message of the bus."""
+"""For a larger frame, only the size is recorded, because a page of a record must fit into one NATS message."""
 _HELD_EVENTS = 16
 _HELD_BYTES = 16 * 1024
-"""Of a connection before its login, while it is unknown whether it is one to record."""
+"""The limit of held bytes of a connection before its login, while nobody knows whether the connection is to be
+recorded."""
 
 _encode = msgspec.json.Encoder().encode
 _log = log(__name__)
@@ -54,9 +55,9 @@ _PAGE_BYTES = 384 * 1024
 
 
 class SecretMasks:
-    """Numbers secrets in the order of their appearance. A mask has the form of its secret, because forms decide what a
-    frame means: `<secret-1>`, 31 or 63 zeros and a 1 for a hash in hex, `eyJ-secret-1.masked.masked` for a token. Holds
-    keyed digests, no secret."""
+    """Numbers secrets in the order of their appearance. A mask has the form of its secret, because the form decides the
+    meaning of a frame: `<secret-1>`, 31 or 63 zeros and a 1 for a hash in hex, `eyJ-secret-1.masked.masked` for a
+    token. The secrets are not kept, but their keyed digests."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(16)
@@ -70,7 +71,7 @@ class SecretMasks:
         return f"eyJ-secret-{number}.masked.masked" if _TOKEN.fullmatch(secret) else f"<secret-{number}>"
 
     def mask_tokens(self, text: str) -> str:
-        """Masks tokens of this server wherever they stand, such as in a message."""
+        """Masks this server's tokens wherever they occur in the text, for example in a message."""
         return _TOKEN.sub(lambda found: self.mask(found[0]), text)
 
 
@@ -110,7 +111,7 @@ class Recording:
         )
 
     def wants(self, connection: TappedConnection) -> bool | None:
-        """None: it is unknown before the login, or the first frame."""
+        """Whether to record this connection; None while this is unknown, before the login or the first frame."""
         request, account, dialect = self.request, connection.account, connection.dialect
         if request.dialect:
             return None if dialect is None else dialect.name == request.dialect
@@ -127,7 +128,7 @@ class Recording:
 
 
 class Tap:
-    """`detach` is called when the connection is none to record."""
+    """`detach` is called when the connection is not to be recorded."""
 
     __slots__ = ("_account", "_connection", "_detach", "_held", "_held_bytes", "_is_opened", "_recording")
 
@@ -214,7 +215,8 @@ class TappedClient(Protocol):
 
 
 class FrameRecorder:
-    """`clients`: all of this edge, by their connections' numbers."""
+    """Carries out the operator's requests to record frames on this edge. `clients`: all clients of this edge, by the
+    numbers of their connections."""
 
     def __init__(self, clients: Mapping[int, TappedClient]) -> None:
         self._clients = clients
@@ -223,7 +225,7 @@ class FrameRecorder:
         self._node = NodeId("")
 
     def serve(self, bus: Bus, node: NodeId) -> None:
-        """To be called before the bus starts."""
+        """Must be called before the bus client starts."""
         self._node = node
         bus.serve(StartRecording.route, self._start)
         bus.serve(StopRecording.route, self._stop)
@@ -290,7 +292,7 @@ class FrameRecorder:
         _log.info("recording ended", id=recording.request.id, reason=reason, events=len(recording.lines))
 
     def _set_timer(self, seconds: float, reason: str) -> None:
-        """Ends the recording for this reason then, or (empty) drops it."""
+        """After `seconds`, end the recording for this reason; without a reason, drop the ended recording."""
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
@@ -309,7 +311,7 @@ def _detach(client: TappedClient) -> None:
 
 def _check(request: StartRecording) -> None:
     if (request.account == NO_ACCOUNT) is not bool(request.dialect):
-        raise RequestError(ErrorCode.INVALID, "either an account or a dialect is recorded", "account")
+        raise RequestError(ErrorCode.INVALID, "give either an account or a dialect to record", "account")
     if not 1 <= request.seconds <= _MOST_SECONDS:
         raise RequestError(ErrorCode.INVALID, f"a recording takes 1 to {_MOST_SECONDS} s", "seconds")
     if not 1 <= request.bytes <= _MOST_BYTES:

@@ -1,1 +1,1 @@
-"""Order, storage, fan-out, history and read state of messages. Begin with service/posting.py; app.py wires it."""
+"""Order, storage, fan-out, history, unread counts, drafts. Begin with service/posting.py; app.py wires it."""

@@ -1,14 +1,14 @@
-"""The rules of message, pure: permission to post and to change, index and time of a message, what is delivered and what
-is read, history pages.
+"""The rules of the message service, as pure functions: who may post and change, the index and time of a message,
+delivered and read messages, and pages of history.
 
-Indexes count 1, 2, 3 … within a chat; ranges of them are inclusive. Times are Unix milliseconds.
+Indexes count 1, 2, 3 … within a chat, and ranges of them are inclusive. Times are Unix milliseconds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import (
     ChangeMessage,
@@ -23,26 +23,28 @@ from shared.contract.message import (
 from shared.contract.model import Message, ProfileSummary, Quote
 
 MAX_HISTORY_COUNT = 200
-"""Messages on one page of history, at most."""
+"""The most messages on one page of history."""
 
 MESSAGE_OVERHEAD_BYTES: Final = 64
-"""Bytes of a message on the bus beside its body, at most."""
+"""The most bytes that a message takes on the bus beside its body."""
 
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
-"""The same for an unread message, with the member pair of its chat."""
+"""The overhead of an unread message, which also has the member pair of its chat."""
 
 _CHAT_BYTES = 100
 _RANGE_BYTES = 20
 _REACTION_BYTES = 16
-"""Without the emoji, of which a character has 4 bytes at most."""
+"""The bytes of a reaction without its emoji. A character of an emoji has 4 bytes at most."""
 
 DEADLINE_PASSED = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
-NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
-READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads what is said in this chat", "chat")
-NO_RECIPIENT = Failure(ErrorCode.NOT_FOUND, "this account is deleted", "chat")
-BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
-SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat")
-NONCE_USED = Failure(ErrorCode.CONFLICT, "another message of yours in this chat has this nonce", "nonce")
+NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat", reason=Reason.NOT_MEMBER)
+READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads messages in this chat", "chat")
+NO_RECIPIENT = Failure(ErrorCode.NOT_FOUND, "this account is deleted", "chat", reason=Reason.GONE)
+BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat", reason=Reason.BLOCKED)
+SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat", reason=Reason.SILENCED)
+NONCE_USED = Failure(
+    ErrorCode.CONFLICT, "another message of yours in this chat has this nonce", "nonce", reason=Reason.NONCE_USED
+)
 _NO_DEADLINE: Final = 2**63
 BAD_NONCE = Failure(ErrorCode.INVALID, "a nonce has 63 bits", "nonce")
 
@@ -68,8 +70,9 @@ NewRow = tuple[ChatId, int, AccountId, Nonce, int, bytes]
 
 
 class IndexedBatch(NamedTuple):
-    """`results`, one per draft: the position of its row, the message that an earlier attempt posted, or None if its
-    deadline has passed. `heads`: the chats' heads after the batch. `deadline`: the earliest of all rows."""
+    """`results` has one entry per draft: the position of the draft's row, the message that an earlier attempt posted,
+    or None after the draft's deadline. `heads`: the chats' last indexes and times after the batch. `deadline`: the
+    earliest deadline of all rows."""
 
     rows: list[NewRow]
     results: list[int | Message | None]
@@ -78,8 +81,8 @@ class IndexedBatch(NamedTuple):
 
 
 class CommittedMessage:
-    """A message to fan out, with the profile summary of its sender and the quote that the edge sent with the draft. No
-    named tuple, which is made slowly from compiled modules."""
+    """A message to fan out, with the sender's profile summary and the quote that the edge sent with the draft.
+    CommittedMessage is a class, because compiled modules create named tuples slowly."""
 
     __slots__ = ("message", "profile", "quote")
 
@@ -92,12 +95,12 @@ class CommittedMessage:
 def assign_indexes(
     drafts: Iterable[Draft], heads: Mapping[ChatId, Head], posted: Mapping[MessageKey, Message], now: int
 ) -> IndexedBatch:
-    """Assign index and time to each new draft. `posted`: messages that already have a draft's key; they remain the
-    result of that draft even after its deadline."""
+    """Assign an index and a time to each new draft. `posted`: messages that already have a draft's key. A posted
+    message stays the result of its draft even after the draft's deadline."""
     rows: list[NewRow] = []
     results: list[int | Message | None] = []
     last: dict[ChatId, tuple[int, int]] = {}
-    """Index and time of the chats' last messages after the batch."""
+    """The index and time of each chat's last message after the batch."""
     positions: dict[MessageKey, int] = {}
     deadline = _NO_DEADLINE
     for draft in drafts:
@@ -122,8 +125,8 @@ def assign_indexes(
 
 
 def check_repeated(result: Message, draft: Draft, *, was_sent: bool) -> Message | Failure:
-    """A repeated draft has the result of the first one; another message may not have its nonce. `was_sent`: the message
-    has changed since, and had the body of the draft before."""
+    """A repeated draft gets the result of the first one. Another message must not use its nonce. `was_sent`: the
+    message has changed since and had the draft's body before."""
     if result.body not in (draft.body, EXPIRED_BODY) and not was_sent:
         return NONCE_USED
     return result
@@ -132,18 +135,19 @@ def check_repeated(result: Message, draft: Draft, *, was_sent: bool) -> Message 
 # Changes of messages
 
 MAX_EMOJI, MAX_EDITS, MAX_PINS = 20, 100, 50
-"""Of one message; of one message; of one chat."""
+"""The most emoji of a message, edits of a message, and pins of a chat."""
 
 NO_SUCH_MESSAGE = Failure(ErrorCode.NOT_FOUND, "there is no such message", "index")
-MESSAGE_GONE = Failure(ErrorCode.NOT_FOUND, "this message is recalled, or has expired", "index")
-NOT_THE_SENDER = Failure(ErrorCode.FORBIDDEN, "this is the message of another user", "index")
-TOO_LATE = Failure(ErrorCode.FORBIDDEN, "this message is too old for that", "index")
-NO_PINS = Failure(ErrorCode.FORBIDDEN, "only the owner and the admins may do this", "chat")
+MESSAGE_GONE = Failure(ErrorCode.NOT_FOUND, "this message was recalled or has expired", "index", reason=Reason.GONE)
+NOT_THE_SENDER = Failure(ErrorCode.FORBIDDEN, "this message is of another user", "index", reason=Reason.NOT_SENDER)
+TOO_LATE = Failure(ErrorCode.FORBIDDEN, "this message is too old for that", "index", reason=Reason.TOO_OLD)
+NO_PINS = Failure(ErrorCode.FORBIDDEN, "only the owner and the admins may do this", "chat", reason=Reason.NOT_ADMIN)
 
 
-class Rights(NamedTuple):
-    """Of a member over the messages of its chat. `first_index`: the first that it may see. It may edit and recall its
-    own ones that were sent at `edit_from`, `recall_from` or later (Unix ms); a leader recalls any, of a group."""
+class ChangePermissions(NamedTuple):
+    """The changes that a member may make to the messages of its chat. `first_index`: the first message that it may see.
+    The member may edit own messages from `edit_from` on, and recall them from `recall_from` on (Unix ms). The owner and
+    the admins of a group may recall any message."""
 
     first_index: int
     edit_from: int
@@ -152,41 +156,48 @@ class Rights(NamedTuple):
     pins: bool
 
 
-def check_change(message: Message, request: ChangeMessage, rights: Rights) -> Failure | None:
-    """The reason to reject a change that is not made yet, or None."""
+def check_change(message: Message, request: ChangeMessage, permissions: ChangePermissions) -> Failure | None:
+    """The reason to reject a change that is not made yet; None if it is allowed."""
     if message.body in (EXPIRED_BODY, RECALLED_BODY):
         return MESSAGE_GONE
     is_own = message.sender == request.actor
     match request.change:
         case EditText() if not is_own:
             return NOT_THE_SENDER
-        case RecallText() if not (is_own or rights.leads):
+        case RecallText() if not (is_own or permissions.leads):
             return NOT_THE_SENDER
-        case EditText() if message.time < rights.edit_from:
+        case EditText() if message.time < permissions.edit_from:
             return TOO_LATE
-        case RecallText() if message.time < rights.recall_from and not rights.leads:
+        case RecallText() if message.time < permissions.recall_from and not permissions.leads:
             return TOO_LATE
-        case PinMessage() if not rights.pins:
+        case PinMessage() if not permissions.pins:
             return NO_PINS
     return None
 
 
-# What is delivered, and what is read
+# Delivery and read positions
 
 
 class Cursor(NamedTuple):
-    """Of one account in one chat. Everything up to `delivered_index` is delivered, and the ranges in `above`:
-    ascending, neither overlapping nor adjacent, each with an undelivered gap below it. `marked`: everything up to it is
-    read; None: what is read is what is delivered, as in the version before, which wrote the cursor."""
+    """The read state of one account in one chat. Everything up to `delivered_index` is delivered, and so are the ranges
+    in `above`. The ranges ascend and do not touch; below each is an undelivered gap. `marked`: all messages up to this
+    index are read. None: the previous version wrote this state, which takes everything delivered as read.
+    `unread_from`: the account has marked everything from there on as unread; None: it has not."""
 
     delivered_index: int = 0
     above: tuple[IndexRange, ...] = ()
     marked: int | None = None
+    unread_from: int | None = None
 
     @property
     def read_index(self) -> int:
-        """Everything up to it is read. It may be above what is delivered: who writes in a chat has read it."""
+        """Everything up to this index is read. The read index may exceed the delivered index: an account that writes in
+        a chat has read the chat."""
         return self.delivered_index if self.marked is None else self.marked
+
+    @property
+    def first_unread(self) -> int:
+        return min(self.read_index + 1, self.unread_from or self.read_index + 1)
 
     def covers(self, index: int) -> bool:
         """Whether the message with this index is delivered."""
@@ -194,11 +205,12 @@ class Cursor(NamedTuple):
 
 
 def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) -> Cursor:
-    """Mark `ranges` as delivered. A union: the order of the calls and repetitions do not matter, as long as there are
-    not too many ranges.
+    """Mark `ranges` as delivered. The result is a union of ranges. Unless there are too many ranges, the order of the
+    calls and repetitions do not matter.
 
-    At most `limit` ranges stay above the delivered index. Of more, the shortest are forgotten, but never the newest,
-    which grows: their messages are delivered again, and none counts as delivered that was not.
+    At most `limit` ranges above the delivered index are kept. If there are more, the shortest are forgotten, but never
+    the newest, which grows. The messages of forgotten ranges are delivered again; no message counts as delivered by
+    mistake.
     """
     index = cursor.delivered_index
     merged: list[IndexRange] = []
@@ -214,25 +226,28 @@ def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) ->
     if len(merged) > limit:
         longest = sorted(merged[:-1], key=lambda span: span[1] - span[0])[len(merged) - limit :]
         merged = [*sorted(longest), merged[-1]]
-    return Cursor(index, tuple(merged), cursor.marked)
+    return cursor._replace(delivered_index=index, above=tuple(merged))
 
 
 def read_up_to(cursor: Cursor, index: int) -> Cursor:
-    """Everything up to `index` is read; with 0, what is read is only told apart from what is delivered."""
+    """Mark everything up to `index` as read. With 0, the state only begins to distinguish read from delivered."""
     if cursor.marked is not None and index <= cursor.marked:
         return cursor
-    return Cursor(cursor.delivered_index, cursor.above, max(cursor.read_index, index))
+    return cursor._replace(marked=max(cursor.read_index, index))
 
 
-def from_joining(cursor: Cursor, unread_from: int) -> Cursor:
-    """The cursor of a member for which nothing before `unread_from` counts as undelivered or unread."""
+def from_joining(cursor: Cursor, unread_from: int, first_index: int = 1) -> Cursor:
+    """The read state of a member for which nothing before `unread_from` is undelivered or unread. The member's mark as
+    unread stays, unless the mark is before `first_index`: then the mark is from an earlier membership."""
+    if cursor.unread_from is not None and cursor.unread_from < first_index:
+        cursor = cursor._replace(unread_from=None)
     delivered = merge_delivered(cursor, ((1, unread_from - 1),), len(cursor.above) + 1)
     return delivered if cursor.marked is None else read_up_to(delivered, unread_from - 1)
 
 
 def unread_range(cursor: Cursor, head: int, limit: int) -> IndexRange:
-    """The newest `limit` unread indexes up to `head`."""
-    return (max(cursor.read_index + 1, head - limit + 1), head)
+    """The range of the newest `limit` unread indexes up to `head`."""
+    return (max(cursor.first_unread, head - limit + 1), head)
 
 
 def undelivered_ranges(cursor: Cursor, head: int, limit: int) -> list[IndexRange]:
@@ -249,7 +264,7 @@ def undelivered_ranges(cursor: Cursor, head: int, limit: int) -> list[IndexRange
 
 
 def first_undelivered(cursor: Cursor, ranges: Sequence[IndexRange]) -> int:
-    """The first of the undelivered `ranges`, or the one after all that is delivered."""
+    """The first index of the undelivered `ranges`; without ranges, the index after all delivered messages."""
     return ranges[0][0] if ranges else cursor.delivered_index + 1
 
 
@@ -257,9 +272,13 @@ def first_undelivered(cursor: Cursor, ranges: Sequence[IndexRange]) -> int:
 
 
 def history_range(request: GetHistory, head: int, first_index: int) -> IndexRange:
-    """The requested indexes that the caller may see; an empty range if there are none. Raises RequestError."""
+    """The requested indexes that the caller may see; empty if there are none. Raises RequestError."""
     if not 1 <= request.count <= MAX_HISTORY_COUNT:
         raise RequestError(ErrorCode.INVALID, f"count is between 1 and {MAX_HISTORY_COUNT}", "count")
+    if request.around:
+        low = max(min(request.around, head) - request.count // 2, first_index, 1)
+        high = min(low + request.count - 1, head)
+        return (max(high - request.count + 1, first_index, 1), high)
     start = request.start if request.start >= 0 else head + 1 + request.start
     if start < 1:
         return (1, 0)
@@ -291,12 +310,15 @@ def chunks(ranges: Iterable[tuple[ChatId, int, int]], rows: int) -> Iterator[lis
         yield chunk
 
 
-def take_fitting(messages: Iterable[tuple[ChatId, int, int]], budget: int) -> list[tuple[ChatId, int, int]]:
+def take_fitting(
+    messages: Iterable[tuple[ChatId, int, int]], budget: int, overhead: int = UNREAD_OVERHEAD_BYTES
+) -> list[tuple[ChatId, int, int]]:
     """The first of these messages (chat, index, bytes of the body) that fit into a reply of `budget` bytes, at least
-    one; each as a range (chat, index, index), sorted."""
+    one. Each message takes `overhead` besides its body, and becomes a range (chat, index, index); the ranges are
+    sorted."""
     ranges: list[tuple[ChatId, int, int]] = []
     for chat, index, size in messages:
-        budget -= size + UNREAD_OVERHEAD_BYTES
+        budget -= size + overhead
         if budget < 0 and ranges:
             break
         ranges.append((chat, index, index))
@@ -304,12 +326,12 @@ def take_fitting(messages: Iterable[tuple[ChatId, int, int]], budget: int) -> li
 
 
 def message_size(message: Message) -> int:
-    """Bytes on the bus, at most."""
+    """The most bytes that the message takes on the bus."""
     return len(message.body) + MESSAGE_OVERHEAD_BYTES
 
 
 def reactions_size(reactions: Reactions | None) -> int:
-    """Bytes on the bus, at most."""
+    """The most bytes that the reactions take on the bus."""
     if not reactions:
         return 0
     return 16 + sum(
@@ -318,12 +340,12 @@ def reactions_size(reactions: Reactions | None) -> int:
 
 
 def change_size(change: MessageChange) -> int:
-    """Bytes on the bus, at most."""
+    """The most bytes that the change takes on the bus."""
     reactions = Reactions(change.reactions, change.mine or [])
     return len(change.body) + MESSAGE_OVERHEAD_BYTES + reactions_size(reactions)
 
 
 def chat_size(ranges: int) -> int:
-    """Bytes on the bus of a chat in a sync, at most, without its messages. `ranges`: the delivered ones above its
-    delivered index."""
+    """The most bytes that a chat takes in the reply to a sync, without its messages. `ranges`: the number of delivered
+    ranges above its delivered index."""
     return _CHAT_BYTES + _RANGE_BYTES * ranges

@@ -1,10 +1,10 @@
-"""The metrics of message; the bus counts requests."""
+"""The metrics of the message service. The bus client counts requests."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from shared.contract.errors import ErrorCode
 from shared.contract.message import ChangeKind
-from shared.telemetry import LATENCY_BUCKETS
+from shared.telemetry import LATENCY_BUCKETS, PlainHistogram
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 524_288)
@@ -12,32 +12,32 @@ _BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 524_288)
 
 class MessageMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.batch_rows = Histogram(
-            "dragoman_message_batch_rows", "Messages in one transaction", buckets=_ROWS, registry=registry
+        self.batch_rows = PlainHistogram("dragoman_message_batch_rows", "Messages in one transaction", _ROWS, registry)
+        self.commit_seconds = PlainHistogram(
+            "dragoman_message_commit_seconds", "Time to commit a batch", LATENCY_BUCKETS, registry
         )
-        self.commit_seconds = Histogram(
-            "dragoman_message_commit_seconds", "Time to commit a batch", buckets=LATENCY_BUCKETS, registry=registry
+        self.fan_out_seconds = PlainHistogram(
+            "dragoman_message_fan_out_seconds", "Time to publish a batch", LATENCY_BUCKETS, registry
         )
-        self.fan_out_seconds = Histogram(
-            "dragoman_message_fan_out_seconds", "Time to publish a batch", buckets=LATENCY_BUCKETS, registry=registry
-        )
-        self.envelope_bytes = Histogram(
-            "dragoman_message_envelope_bytes", "Size of an envelope", buckets=_BYTES, registry=registry
+        self.delivery_batch_bytes = PlainHistogram(
+            "dragoman_message_delivery_batch_bytes", "Size of a delivery batch", _BYTES, registry
         )
         self.acknowledged = Counter("dragoman_message_acknowledged", "Messages acknowledged", registry=registry)
-        self.duplicates = Counter("dragoman_message_duplicates", "Drafts that were posted before", registry=registry)
+        self.duplicates = Counter(
+            "dragoman_message_duplicates", "Drafts that had been posted before", registry=registry
+        )
         self.expired = Counter(
             "dragoman_message_expired", "Messages whose content was removed by age", registry=registry
         )
         changes = Counter("dragoman_message_changes", "Changes of messages", ["kind"], registry=registry)
         self.changes = {kind: changes.labels(kind.value) for kind in ChangeKind}
         self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages in flight", registry=registry)
-        self.partitions = Gauge("dragoman_message_partitions", "Partitions of chats owned", registry=registry)
+        self.partitions = Gauge("dragoman_message_partitions", "Partitions of chats led", registry=registry)
         self.retries = Counter("dragoman_message_retries", "Batches retried", ["cause"], registry=registry)
         self.presence_unknown = Counter(
             "dragoman_message_presence_unknown", "Batches broadcast because presence was unknown", registry=registry
         )
-        self.losses = Counter("dragoman_message_losses", "Fan-outs lost: every edge syncs", registry=registry)
+        self.losses = Counter("dragoman_message_losses", "Lost fan-outs: every edge then syncs", registry=registry)
         self.refreshes = Counter(
             "dragoman_message_membership_refreshes",
             "Memberships requested from session",

@@ -1,4 +1,4 @@
-"""Connects each subject to its use case."""
+"""Connects each NATS subject to its use case."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from shared.contract.session import MembershipVersions
 _QUEUE = "message"
 
 ReceiveVersions = Callable[[MembershipVersions], None]
-"""Session has announced versions, or sent a heartbeat."""
+"""Receives the versions and the heartbeats that session announces."""
 
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
@@ -26,7 +26,8 @@ _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 def route(
     bus: Bus, batcher: PostingBatcher, receive_versions: ReceiveVersions, queries: MessageQueries, *others: object
 ) -> None:
-    """What any replica serves: each public method of a use case serves the route of its request."""
+    """Serve the requests that any replica may answer. Each public method of a use case serves the route of its
+    request."""
     bus.serve_deferred(PostMessages.route, batcher.submit, queue=_QUEUE)
     for served, handler in routes_of(queries, *others):
         bus.serve(served, handler, queue=_QUEUE)
@@ -36,6 +37,6 @@ def route(
 
 
 def route_own(bus: Bus, batcher: PostingBatcher, changes: MessageChanges, replica: str) -> None:
-    """What this replica alone serves."""
+    """Serve the requests that only this replica may answer."""
     bus.serve_deferred(on.post(replica), batcher.submit)
     bus.serve(on.change(replica), changes.change)

@@ -1,7 +1,7 @@
 """The search service: wiring, start and orderly shutdown.
 
-It is ready when NATS answers: what it knows of the messages, each reply says. Nothing waits for it: while it is away,
-searches are rejected, and all else goes on.
+The service is ready when NATS answers, because each reply says how far the index reaches. No other service waits for
+search: while search is unavailable, only searches are rejected.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from services.search.adapters.requests import BusRequests
 from services.search.dashboard import DASHBOARD
 from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
-from services.search.router import route
+from services.search.router import route, serve_searches
 from services.search.service.answering import TextSearch
 from services.search.service.following import Follower
 from services.search.service.names import NameResolver
@@ -33,20 +33,21 @@ _NAME_SECONDS = 3.0
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for NATS. Raises StartupError."""
     if not settings.search.enabled:
-        raise StartupError("search is switched off (search.enabled)")
+        return await _show_that_it_is_off(settings, stopping)
     registry, tracer = new_registry(), tracing(settings, "search")
     metrics, bus = SearchMetrics(registry), Bus(settings.nats, "search", registry, tracer)
     directory = IndexDirectory(settings.search.directory, settings.search.memory_bytes)
     requests = BusRequests(bus)
     lists = ChatLists(requests.list_chats, requests.membership)
-    follower = Follower(requests, directory, metrics, settings.message.retention_days)
+    follower = Follower(requests, directory, metrics, requests.answer, settings.message.retention_days)
     search = TextSearch(
-        directory, follower.indexed_to, lists, requests.visible, NameResolver(bus.request, _NAME_SECONDS), metrics
+        directory, follower.indexed_to, lists, requests.visible, NameResolver(bus.send, _NAME_SECONDS), metrics
     )
     metrics.watch_disk(settings.search.directory)
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
     metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)
-    route(bus, search, follower, lists.announce)
+    route(bus, follower, lists.announce)
+    bus.notify_connection_lost(follower.connection_lost)
     bus.notify_connection_lost(lists.lost)
     ops = OpsServer(settings.ops, registry, {"nats": bus.check}, DASHBOARD)
     tasks = Tasks()
@@ -54,6 +55,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     try:
         await cancel_on(stopping, bus.start())
         if not stopping.is_set():
+            serve_searches(bus, search)
             _log.info("search service started")
             async with run_beside([follower.run()]):
                 await stopping.wait()
@@ -68,7 +70,19 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await tracer.shut_down()
 
 
+async def _show_that_it_is_off(settings: Settings, stopping: asyncio.Event) -> None:
+    """Waits until the end: a process that exits at once would be restarted again and again."""
+
+    async def fail() -> None:
+        raise StartupError("search is switched off", "Set search.enabled")
+
+    _log.info("search is switched off (search.enabled)")
+    ops = OpsServer(settings.ops, new_registry(), {}, DASHBOARD, {"search": fail})
+    async with run_beside([ops.run()]):
+        await stopping.wait()
+
+
 def _behind_seconds(follower: Follower) -> float:
-    """0 before the first comparison with message, when it is not known."""
+    """0 before the first comparison with the message service, because it is not known yet."""
     indexed_to = follower.indexed_to()
     return (now_ms() - indexed_to) / 1000 if indexed_to else 0.0

@@ -15,22 +15,22 @@ class SearchMetrics:
             "dragoman_search_commit_seconds", "Time to commit the index", buckets=LATENCY_BUCKETS, registry=registry
         )
         self.find_seconds = Histogram(
-            "dragoman_search_find_seconds", "Time to find in the index", buckets=LATENCY_BUCKETS, registry=registry
+            "dragoman_search_find_seconds", "Time of a search in the index", buckets=LATENCY_BUCKETS, registry=registry
         )
         self.documents = Gauge("dragoman_search_documents", "Documents in the index", registry=registry)
         self.bytes = Gauge("dragoman_search_bytes", "Size of the index on disk", registry=registry)
         self.waiting = Gauge("dragoman_search_waiting_chats", "Chats with messages not yet indexed", registry=registry)
         self.behind_seconds = Gauge(
-            "dragoman_search_behind_seconds", "Age of the oldest message not yet indexed, at most", registry=registry
+            "dragoman_search_behind_seconds", "Longest possible age of the oldest unindexed message", registry=registry
         )
         self.failures = Counter(
-            "dragoman_search_index_failures", "Times that the index could not be written", registry=registry
+            "dragoman_search_index_failures", "Failed attempts to write the index", registry=registry
         )
-        self.rebuilds = Counter("dragoman_search_rebuilds", "Times that the index was rebuilt", registry=registry)
+        self.rebuilds = Counter("dragoman_search_rebuilds", "Rebuilds of the index", registry=registry)
         self.stale = Counter(
-            "dragoman_search_stale_hits", "Found messages that had changed meanwhile", registry=registry
+            "dragoman_search_stale_hits", "Matches dropped because the message had changed", registry=registry
         )
-        self.disk_used = Gauge("dragoman_search_disk_used", "Used share of the disk of the index", registry=registry)
+        self.disk_used = Gauge("dragoman_search_disk_used", "Used share of the index's disk", registry=registry)
 
     def watch_disk(self, directory: Path) -> None:
         """Each scrape looks at the disk of `directory`, which may be missing."""

@@ -18,12 +18,15 @@ _AT_ONCE, _WAITING = 4, 64
 _decode_moved = msgspec.msgpack.Decoder(MovedChats).decode
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 
-
 ReceiveVersions = Callable[[MembershipVersions], None]
 
 
-def route(bus: Bus, search: TextSearch, follower: Follower, receive_versions: ReceiveVersions) -> None:
-    bus.serve(SearchMessages.route, search.search, queue=_QUEUE, concurrency=_AT_ONCE, waiting=_WAITING)
+def route(bus: Bus, follower: Follower, receive_versions: ReceiveVersions) -> None:
     bus.subscribe(on.MOVED_CHATS, lambda data: follower.receive(_decode_moved(data)))
     bus.subscribe(on.NEW_VERSIONS, lambda data: receive_versions(_decode_versions(data)))
-    bus.notify_connection_lost(follower.connection_lost)
+
+
+def serve_searches(bus: Bus, search: TextSearch) -> None:
+    """Serves searches. The follower subscribes later, when the index is ready."""
+    for one in (SearchMessages.route, on.SEARCH_INCOMPLETE):
+        bus.serve(one, search.search, queue=_QUEUE, concurrency=_AT_ONCE, waiting=_WAITING)

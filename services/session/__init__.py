@@ -1,1 +1,1 @@
-"""Profiles, friendships, chats, members. The floor plan is in docs/architecture.md."""
+"""Profiles, friends, chats, members, bans, and webhooks with their sending. Begin with app.py."""

@@ -1,136 +1,136 @@
 """The session service: wiring, start and graceful stop.
 
-The service is ready when NATS answers and stores events, and the database commits. Without Redis it continues: notices
+The service is ready when NATS answers and stores events, and the database commits. Without Redis, it continues: events
 go to all edges, and versions are published once Redis is back.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from services.session.adapters import housekeeping
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.outgoing_hooks import DeadHooks, HttpHookPoster
+from services.session.adapters.mail_outbox import MailOutbox
+from services.session.adapters.outgoing_webhooks import DeadWebhooks, HttpWebhookPoster
+from services.session.adapters.push import HttpPushSender
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
 from services.session.router import route
 from services.session.service.accounts import AccountProfiles
-from services.session.service.announcements import SystemNotices
+from services.session.service.announcements import Announcements
 from services.session.service.chats import Chats
+from services.session.service.directory import Directory
 from services.session.service.friends import Friends
-from services.session.service.hook_delivery import HookDelivery
-from services.session.service.hooks import Hooks
+from services.session.service.happenings import Happenings
 from services.session.service.made import MadeByAccounts, Makers
+from services.session.service.mail_digests import MailDigests
 from services.session.service.memberships import Memberships
 from services.session.service.message_reader import MessageReader
-from services.session.service.moderation import Moderation
-from services.session.service.outgoing_hooks import OutgoingHooks
-from services.session.service.reports import Reports
-from services.session.store import CHECKED_TABLES
+from services.session.service.metadata import SubjectMetadata
+from services.session.service.moderation import Moderation, Reports
+from services.session.service.modes import GroupModes
+from services.session.service.own_settings import SettingsOfAccounts
+from services.session.service.push_delivery import PushDelivery, PushWays
+from services.session.service.push_texts import PushTexts
+from services.session.service.subscriptions import PushLogins, Subscriptions
+from services.session.service.webhook_delivery import WebhookDelivery
+from services.session.service.webhooks import IncomingWebhooks, OutgoingWebhooks
+from services.session.store import CHECKED_TABLES, happenings, profiles, requests
 from services.session.store.installation import database_state
-from shared.bus.client import Bus
 from shared.bus.deletions import DeletionReconciler
-from shared.bus.neighbours import Neighbours
+from shared.clock import now_ms
+from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId
+from shared.contract.model import ProfileSummary
 from shared.contract.subjects import PRESENCE_INCOMPLETE
-from shared.database import Database, wait_until_available
-from shared.migrate import require_current
-from shared.ops import Check, OpsServer
+from shared.database import Database
+from shared.database_service import DatabaseService
 from shared.presence.store import Presence
-from shared.process import cancel_on, tracing
-from shared.redis_server import require_kind
 from shared.settings import Settings
 from shared.tasks import Tasks, run_beside
-from shared.telemetry import log, new_registry
+from shared.telemetry import log
 
 _log = log(__name__)
 
-_OPS_SECONDS = 2.0
+_HOUSEKEEPING_SECONDS = 60.0
+_DAY_MS = 86_400_000
+_EXPIRED_AT_ONCE = 10_000
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Run until `stopping` is set. Waits for dependencies that do not answer yet."""
-    registry = new_registry()
-    metrics = SessionMetrics(registry)
-    tracer = tracing(settings, "session")
-    url, pool_size = settings.database_url("session"), settings.database.pool_size
-    database = Database(url, name="session", pool_size=pool_size, registry=registry, tracer=tracer)
-    presence = Presence(settings.redis, registry)
-    bus = Bus(settings.nats, "session", registry, tracer)
-    notifier = EdgeNotifier(bus, presence, metrics)
+    service = DatabaseService("session", settings, database_state)
+    registry, database, bus, neighbours = service.registry, service.database, service.bus, service.neighbours
+    metrics, presence = SessionMetrics(registry), Presence(settings.redis, registry)
+
+    async def read_summaries(accounts: Sequence[AccountId]) -> Mapping[AccountId, ProfileSummary]:
+        return await database.read(profiles.summaries_of, accounts, brief=True)
+
+    notifier = EdgeNotifier(bus, presence, metrics, read_summaries)
 
     chats = Chats(database, notifier, metrics, settings)
-    reader, poster = MessageReader(bus.request), HttpHookPoster(settings.outgoing_hooks)
-    makers = Makers(bus.request)
+    reader, poster = MessageReader(bus.send), HttpWebhookPoster(settings.outgoing_webhooks)
+    makers = Makers(bus.send)
     memberships = Memberships(database, notifier, reader, makers, settings)
     accounts = AccountProfiles(database, notifier, memberships, metrics, settings)
-    system = SystemNotices(database, notifier, presence, metrics, settings)
-    neighbours = Neighbours(bus, "session", partial(database.read, database_state))
-    delivery = HookDelivery(database, reader, poster, DeadHooks(bus).store, makers, metrics, settings)
+    system = Announcements(database, notifier, presence, metrics, settings)
+    delivery = WebhookDelivery(database, reader, poster, DeadWebhooks(bus).store, makers, metrics, settings)
+    logins, sender, texts = PushLogins(bus.send), HttpPushSender(settings, metrics), PushTexts(settings)
+    ways = PushWays(sender, texts, MailDigests(MailOutbox(bus).store, settings))
+    push = PushDelivery(database, reader, logins, ways, metrics, settings)
     others = (
         memberships, Friends(database, notifier, settings), Moderation(database, notifier, settings),
-        Hooks(database, makers, settings), OutgoingHooks(database, notifier, reader, makers, settings),
+        IncomingWebhooks(database, makers, settings), OutgoingWebhooks(database, notifier, reader, makers, settings),
         MadeByAccounts(database, notifier), Reports(database, reader, metrics, settings.limits),
+        SettingsOfAccounts(database), Subscriptions(database, logins, sender, texts, settings),
+        GroupModes(database, notifier, settings), SubjectMetadata(database), Directory(database, settings),
+        Happenings(database),
     )  # fmt: skip
-    route(bus, neighbours, accounts, chats, system, delivery, *others)
+    route(bus, neighbours, accounts, chats, system, delivery, push, *others)
     reconciler = DeletionReconciler(bus, accounts.unfinished_deletions, accounts.account_deleted)
     bus.subscribe(PRESENCE_INCOMPLETE, presence.receive_incomplete)
-    checks: dict[str, Check] = {
-        "nats": bus.check,
-        "events": bus.check_events,
-        "database": partial(database.check, CHECKED_TABLES),
-    }
-    ops = OpsServer(settings.ops, registry, checks, DASHBOARD, {"redis": presence.check})
-    tasks = Tasks()
-    tasks.start(ops.run(), "operations port")
+    service.open_port(DASHBOARD, partial(database.check, CHECKED_TABLES), presence.check)
     try:
-        await require_kind(settings.redis)
-        await cancel_on(stopping, _start(database, chats, system, bus, neighbours))
-        if not stopping.is_set():
-            await presence.lookup()  # presence is trusted only some time after the first lookup
+        if await service.start(stopping, chats.ensure_lobby, system.ensure_system_account):
+            await presence.lookup()  # presence is trusted only some time after its first lookup
             reconciler.start()
-            if settings.outgoing_hooks.enabled:
+            push.start()
+            if settings.outgoing_webhooks.enabled:
                 delivery.start()
-            await _serve_until(bus, (neighbours.run(), housekeeping.run(database)), notifier, ops, stopping)
+            await _work(service, notifier, stopping, settings.message.retention_days)
     finally:
-        ops.phase = "draining"
+        service.ops.phase = "draining"
         await reconciler.stop()
-        await delivery.close()
+        await asyncio.gather(delivery.close(), push.close())
         poster.close()
-        await bus.stop()
+        sender.close()
+        await service.stop()
         await notifier.close()
         await presence.close()
-        await database.close()
-        ops.stop()
-        await tasks.finish(_OPS_SECONDS)
-        if tracer is not None:
-            await tracer.shut_down()
+        await service.close()
 
 
-async def _start(database: Database, chats: Chats, system: SystemNotices, bus: Bus, neighbours: Neighbours) -> None:
-    """Wait for the database, then for the broker. Raises NotMigrated, DatabasesApart."""
-    await wait_until_available(partial(database.read, partial(require_current, "session")))
-    await wait_until_available(chats.ensure_lobby)
-    await wait_until_available(system.ensure_system_account)
-    await bus.start(partial(wait_until_available, neighbours.compare))
-    _log.info("session serves")
+async def _forget(database: Database, retention_days: float) -> None:
+    """Once a minute, delete the results of requests that nobody repeats any more, and what has happened in groups so
+    long ago that the messages of that time have expired, too."""
+    while True:
+        try:
+            await database.write(requests.purge)
+            if retention_days:
+                await database.write(happenings.expire, now_ms() - int(retention_days * _DAY_MS), _EXPIRED_AT_ONCE)
+        except RequestError as error:
+            _log.warning("housekeeping postponed", error=str(error))
+        await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
 
-async def _serve_until(
-    bus: Bus,
-    loops: Iterable[Coroutine[Any, Any, None]],
-    notifier: EdgeNotifier,
-    ops: OpsServer,
-    stopping: asyncio.Event,
+async def _work(
+    service: DatabaseService, notifier: EdgeNotifier, stopping: asyncio.Event, retention_days: float
 ) -> None:
-    """Serve until `stopping` is set. A process that fails does not announce its shutdown."""
+    """Work until `stopping` is set. A process that fails does not announce its shutdown."""
     heartbeats = Tasks()
     heartbeats.start(notifier.run(), "heartbeats")
     try:
-        async with run_beside(loops):
-            await cancel_on(stopping, bus.watch_workers())
-            ops.phase = "draining"
-            await bus.drain()
+        async with run_beside((service.neighbours.run(), _forget(service.database, retention_days))):
+            await service.work(stopping)
     finally:
         await heartbeats.close()
     await notifier.announce_shutdown()

@@ -1,36 +1,36 @@
 """The rules of profiles, chats, memberships and friendships: pure functions. Rejections are raised as RequestError."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
-import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.members import SetChat
 from shared.contract.model import ChatKind, JoinPolicy, MemberPair, Role
 from shared.contract.session import CreateChat, EnsureProfile, SetProfile
+from shared.irc_names import is_nick
 from shared.names import imitates, is_valid_name, plain_name
 from shared.setting_types import Language
 from shared.settings.limits import GroupLimits
 
-T = TypeVar("T")
-N = TypeVar("N", bound=int)
-
+_HANDLE = re.compile(r"[^\s\x00-\x20,:~\x7f]{2,32}")
 LOBBY = ChatId(1)
 """The public lobby, the first chat of every installation."""
 LOBBY_NAME = "Lobby"
 DELETED_NICKNAME = "已注销用户"
+WEBHOOK = "webhook · "
 
 NAMES_IN_DEFAULT_NAME = 3
 _CHANGE_TIMES = ("edit_seconds", "recall_seconds")
 _GROUP_FIELDS = (
-    "name", "avatar", "avatar_hash", "topic", "join_policy", "receipts", "history_for_new", *_CHANGE_TIMES,
+    "name", "avatar", "avatar_hash", "topic", "join_policy", "receipts", "history_for_new", "handle", *_CHANGE_TIMES,
 )  # fmt: skip
-"""Of SetChat, and of a group's row."""
-ROSTER_FIELDS = frozenset(_CHANGE_TIMES)
-"""Those of them that the message service applies."""
+"""The fields of SetChat, and of a group's row."""
+MEMBER_LIST_FIELDS = frozenset(_CHANGE_TIMES)
+"""The fields among these that the message service applies."""
 _SEPARATORS: Mapping[Language, str] = {"zh": "、", "en": ", "}
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
@@ -43,7 +43,7 @@ _LATE_MS = 60_000
 _SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every client can read."""
 ALWAYS = _SAFE_INTEGER_MAX
-"""The end (Unix ms) of what does not end."""
+"""The end (Unix ms) of something that does not end."""
 
 
 class OwnerCandidate(NamedTuple):
@@ -60,18 +60,18 @@ def next_owner(candidates: Iterable[OwnerCandidate]) -> OwnerCandidate | None:
 
 
 def default_name(nicknames: Sequence[str], limit: int, language: Language = "zh") -> str:
-    """The name of a chat created without one: its first members' nicknames, cut to the limit on"""
+    """The name of a chat created without one: the nicknames of the first members, cut to `limit` characters."""
     return _SEPARATORS[language].join(nicknames[:NAMES_IN_DEFAULT_NAME])[:limit]
 
 
 def private_name(nicknames: Mapping[AccountId, str], pair: MemberPair) -> str:
-    return "、".join(nicknames[account] for account in pair)
+    return "、".join(nicknames[account] for account in sorted({*pair}))
 
 
 def check_seed(seed: EnsureProfile, limits: GroupLimits) -> None:
     """Check a new profile's first values. The nickname may be empty at registration, not later."""
     check_account(seed.account)
-    _check_characters("nickname", seed.nickname, limits.nickname_characters)
+    check_characters("nickname", seed.nickname, limits.nickname_characters)
     for field, text in (("uuid", seed.uuid), ("signature", seed.signature)):
         _check_text(field, text)
     for field, number in (("icon_id", seed.icon_id), ("vip", seed.vip), ("created", seed.created)):
@@ -80,9 +80,7 @@ def check_seed(seed: EnsureProfile, limits: GroupLimits) -> None:
 
 def profile_changes(request: SetProfile, limits: GroupLimits) -> dict[str, str | int]:
     """The values to set, by profile field."""
-    check_actor(request.actor)
-    if request.actor != request.account:
-        raise RequestError(ErrorCode.FORBIDDEN, "only one's own profile can be set", "account")
+    check_own(request.actor, request.account)
     values: dict[str, str | int] = {}
     if request.nickname is not UNSET:
         values["nickname"] = nickname(request.nickname, limits)
@@ -90,10 +88,14 @@ def profile_changes(request: SetProfile, limits: GroupLimits) -> dict[str, str |
         _check_avatar(request.avatar, limits)
         values["avatar"] = request.avatar
     if request.avatar_hash is not UNSET:
-        _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+        check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
         values["avatar_hash"] = request.avatar_hash
+    if request.nick is not UNSET:
+        if not is_nick(str(request.nick)):
+            raise RequestError(ErrorCode.INVALID, "this is no nick", "nick")
+        values["nick"] = request.nick
     if request.signature is not UNSET:
-        _check_characters("signature", request.signature, _SIGNATURE_CHARACTERS)
+        check_characters("signature", request.signature, _SIGNATURE_CHARACTERS)
         values["signature"] = request.signature
     for field, number in (("status", request.status), ("icon_id", request.icon_id)):
         if number is not UNSET:
@@ -107,10 +109,12 @@ def new_group_members(request: CreateChat, limits: GroupLimits) -> list[AccountI
     everything that needs no stored data."""
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
-        raise RequestError(ErrorCode.INVALID, "only groups can be made", "kind")
+        raise RequestError(ErrorCode.INVALID, "only a group can be created like this", "kind")
     request.name = group_name(request.name, limits)
     _check_avatar(request.avatar, limits)
-    _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+    check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+    if request.handle:
+        check_handle(request.handle)
     members = list(dict.fromkeys((request.actor, *request.members)))
     for account in members:
         check_account(account, "members")
@@ -131,14 +135,27 @@ def group_changes(request: SetChat, limits: GroupLimits) -> dict[str, object]:
     if isinstance(request.avatar, str):
         _check_avatar(request.avatar, limits)
     if isinstance(request.avatar_hash, str):
-        _check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
+        check_characters("avatar_hash", request.avatar_hash, _HASH_CHARACTERS)
     if isinstance(request.topic, str):
         request.topic = topic(request.topic, limits)
+    if request.handle:
+        check_handle(request.handle)
     for field in _CHANGE_TIMES:
         if isinstance(seconds := getattr(request, field), int):
             _check_number(field, seconds, _SECONDS_MAX)
     given = {field: getattr(request, field) for field in _GROUP_FIELDS}
     return {field: value for field, value in given.items() if value is not UNSET}
+
+
+def check_handle(handle: str | UnsetType) -> None:
+    rule = "a handle has 2 to 32 characters without spaces, commas, colons and ~, and not only digits"
+    if not isinstance(handle, str) or _HANDLE.fullmatch(handle) is None or handle.isdigit():
+        raise RequestError(ErrorCode.INVALID, rule, "handle")
+
+
+def ascii_lower(name: str) -> str:
+    """Makes the ASCII letters of a name small, as SQLite does; all other letters keep their case."""
+    return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)
 
 
 # Between accounts
@@ -155,31 +172,31 @@ def check_peer(actor: AccountId, account: AccountId, field: str = "account") -> 
     if actor == account:
         raise RequestError(ErrorCode.INVALID, "that is yourself", field)
     if account == SYSTEM_ACCOUNT:
-        raise RequestError(ErrorCode.FORBIDDEN, "this account only tells notices", field)
+        raise RequestError(ErrorCode.FORBIDDEN, "this account only sends announcements", field)
 
 
 def check_request_text(text: str) -> None:
     """Check the text of a friend request or a membership request."""
-    _check_characters("text", text, _REQUEST_CHARACTERS)
+    check_characters("text", text, _REQUEST_CHARACTERS)
 
 
 def check_reason(reason: str) -> None:
     """Check the reason of a report."""
     if not reason.strip():
         raise RequestError(ErrorCode.INVALID, "a report needs a reason", "reason")
-    _check_characters("reason", reason, _REASON_CHARACTERS)
+    check_characters("reason", reason, _REASON_CHARACTERS)
 
 
 def joins_immediately(policy: JoinPolicy, size: int) -> bool:
     """Whether a join needs no approval. Raises RequestError when the group accepts no requests, or has no member that
     could answer one."""
     if policy is JoinPolicy.CLOSED or (policy is JoinPolicy.APPROVAL and not size):
-        raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat")
+        raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat", 0, Reason.CLOSED)
     return policy is JoinPolicy.OPEN
 
 
 def shows_history(policy: JoinPolicy, history_for_new: bool | None) -> bool:
-    """Whether a new member sees the messages from before it joined."""
+    """Whether new members see the messages that are older than their membership."""
     return policy is JoinPolicy.OPEN if history_for_new is None else history_for_new
 
 
@@ -188,7 +205,9 @@ def check_can_manage(role: Role | None) -> None:
     if role is None:
         raise hidden_error(ErrorCode.FORBIDDEN)
     if role < Role.ADMIN:
-        raise RequestError(ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat")
+        raise RequestError(
+            ErrorCode.FORBIDDEN, "only the owner and the admins of a group may do that", "chat", 0, Reason.NOT_ADMIN
+        )
 
 
 def check_can_remove(role: Role | None, removed: Role | None) -> None:
@@ -210,36 +229,41 @@ def check_is_owner(role: Role | None) -> None:
     if role is None:
         raise hidden_error(ErrorCode.FORBIDDEN)
     if role is not Role.OWNER:
-        raise RequestError(ErrorCode.FORBIDDEN, "only the owner of a group may do that", "chat")
+        raise RequestError(ErrorCode.FORBIDDEN, "only the owner of a group may do that", "chat", 0, Reason.NOT_OWNER)
 
 
 def check_can_set_role(actor: Role | None, member: Role | None) -> None:
-    """Only the owner sets roles. `member`: the present role; None for an account that is no member."""
+    """Only the owner may set roles. `member`: the present role; None for an account that is no member."""
     check_is_owner(actor)
     if member is None:
         raise not_a_member()
 
 
+def nobody_owns() -> RequestError:
+    return RequestError(ErrorCode.FORBIDDEN, "nobody owns this group", "role")
+
+
 def check_count(present: int, most: int, rule: str, field: str) -> None:
-    """Of so many there may be one more. `rule`: what users are told, with {} for the number."""
+    """Check that one more thing can be added to `present` things. `rule`: the text for users, with {} for the number
+    `most`."""
     if present >= most:
         raise RequestError(ErrorCode.LIMIT, rule.format(most), field)
 
 
 def check_capacity(number: ChatId, size: int, limits: GroupLimits) -> None:
-    """A group of `size` members accepts one more; the lobby has no limit."""
+    """Check that a group of `size` members accepts one more; the lobby has no limit."""
     if number != LOBBY:
         check_count(size, limits.members_per_group, "a group has at most {} members", "members")
 
 
 def check_chat_count(chats: int, limits: GroupLimits) -> None:
-    """An account in so many groups may join one more."""
+    """Check that an account in this number of groups may join one more."""
     check_count(chats, limits.chats_per_account, "an account has at most {} chats", "chats")
 
 
 def check_link(link: str, field: str = "link") -> None:
-    """Of a link, or of a text like it."""
-    _check_characters(field, link, _LINK_CHARACTERS)
+    """Check a link, or a text of the same form."""
+    check_characters(field, link, _LINK_CHARACTERS)
 
 
 def check_uses(uses: int) -> None:
@@ -247,32 +271,10 @@ def check_uses(uses: int) -> None:
 
 
 def check_end(field: str, time: int, now: int) -> None:
-    """Unix ms, of now or later; 0: there is none. A request may be repeated, and clocks differ."""
+    """Check a time limit: Unix ms, now or later, or 0 for none. A request may be repeated, and clocks differ."""
     _check_number(field, time, _SAFE_INTEGER_MAX)
     if 0 < time < now - _LATE_MS:
-        raise RequestError(ErrorCode.INVALID, f"{field} is in the past: it is in Unix milliseconds", field)
-
-
-# Lists
-
-
-def take_fitting(items: Sequence[T], most_bytes: int) -> Sequence[T]:
-    """The first items whose encoded sizes together are at most `most_bytes`."""
-    for count, item in enumerate(items):
-        most_bytes -= len(msgspec.msgpack.encode(item))
-        if most_bytes < 0:
-            return items[:count]
-    return items
-
-
-def in_int64(numbers: Iterable[N]) -> list[N]:
-    """The distinct ids that a database column can hold, ascending. No row has any other id."""
-    return sorted({number for number in numbers if 1 <= number <= _INT64_MAX})
-
-
-def check_batch_size(items: Sequence[object], limit: int, field: str) -> None:
-    if len(items) > limit:
-        raise RequestError(ErrorCode.LIMIT, f"at most {limit} at once", field)
+        raise RequestError(ErrorCode.INVALID, f"{field} is in the past: the unit is Unix milliseconds", field)
 
 
 # Every request
@@ -295,6 +297,12 @@ def check_in_chat(request: InChat) -> None:
     check_chat(request.chat)
 
 
+def check_own(actor: AccountId, account: AccountId) -> None:
+    check_actor(actor)
+    if actor != account:
+        raise RequestError(ErrorCode.FORBIDDEN, "you can only set your own profile", "account")
+
+
 def check_account(account: AccountId, field: str = "account") -> None:
     """An id that no column can hold belongs to no account."""
     if not 1 <= account <= _INT64_MAX:
@@ -308,12 +316,12 @@ def check_chat(chat: ChatId) -> None:
 
 
 def hidden_error(code: ErrorCode) -> RequestError:
-    """The same text for an unknown chat and for one that the actor is no member of."""
-    return RequestError(code, "you are in no such chat", "chat")
+    """The error for a chat that does not exist, or of which the actor is no member. Both cases have the same text."""
+    return RequestError(code, "you are in no such chat", "chat", reason=Reason.NOT_MEMBER)
 
 
 def member_already() -> RequestError:
-    return RequestError(ErrorCode.CONFLICT, "a member already", "chat")
+    return RequestError(ErrorCode.CONFLICT, "a member already", "chat", reason=Reason.MEMBER_ALREADY)
 
 
 def not_a_member() -> RequestError:
@@ -321,7 +329,7 @@ def not_a_member() -> RequestError:
 
 
 def no_pending_request(field: str) -> RequestError:
-    return RequestError(ErrorCode.NOT_FOUND, "nothing waits for that answer", field)
+    return RequestError(ErrorCode.NOT_FOUND, "no request waits for this answer", field)
 
 
 def account_not_found(account: AccountId, field: str = "account") -> RequestError:
@@ -329,7 +337,8 @@ def account_not_found(account: AccountId, field: str = "account") -> RequestErro
 
 
 def _check_avatar(address: str, limits: GroupLimits) -> None:
-    """Empty: the generated avatar. A path without a host: a picture that every edge serves."""
+    """Check the address of an avatar. Empty means the generated avatar. A path without a host is a picture that every
+    edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
         raise RequestError(ErrorCode.INVALID, "an avatar is an http(s) address", "avatar")
@@ -337,7 +346,7 @@ def _check_avatar(address: str, limits: GroupLimits) -> None:
         raise RequestError(ErrorCode.TOO_LARGE, f"an address has at most {limits.address_url_bytes} bytes", "avatar")
 
 
-def _check_characters(field: str, text: str, limit: int) -> None:
+def check_characters(field: str, text: str, limit: int) -> None:
     _check_text(field, text)
     if len(text) > limit:
         raise RequestError(ErrorCode.TOO_LARGE, f"{field} has at most {limit} characters", field)
@@ -361,7 +370,7 @@ def nickname(name: str, limits: GroupLimits) -> str:
 
 
 def group_name(name: str, limits: GroupLimits) -> str:
-    """Empty: the group has no name of its own."""
+    """Check the name of a group. Empty means that the group has no name of its own."""
     return _plain("name", name, limits.group_name_characters)
 
 
@@ -369,16 +378,21 @@ def topic(text: str, limits: GroupLimits) -> str:
     return _plain("topic", text, limits.topic_characters)
 
 
-def hook_name(name: str, limits: GroupLimits) -> str:
+def webhook_signature(maker: AccountId) -> str:
+    """The signature in the profile of an incoming webhook. Every dialect shows in it who made the webhook."""
+    return f"{WEBHOOK}{maker:010d}"
+
+
+def webhook_name(name: str, limits: GroupLimits) -> str:
     if not name:
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
     return _plain("name", name, limits.nickname_characters)
 
 
 def check_no_imitation(field: str, name: str, reserved: str) -> None:
-    """`reserved`: the nickname of the system account, whose announcements are the operator's."""
+    """`reserved`: the nickname of the system account, which the operator uses for announcements."""
     if imitates(name, reserved):
-        raise RequestError(ErrorCode.INVALID, f"this {field} is like that of the operator's announcements", field)
+        raise RequestError(ErrorCode.INVALID, f"this {field} resembles that of the operator's announcements", field)
 
 
 def _plain(field: str, name: str, limit: int) -> str:

@@ -44,7 +44,7 @@ _EVENT_SECONDS = 2.0
 
 
 class WorkerFailed(Exception):
-    """The worker of a durable event has ended by an error that it does not handle."""
+    """The worker of a durable event has ended with an unexpected error."""
 
 
 def pack(value: object) -> bytes:
@@ -52,7 +52,7 @@ def pack(value: object) -> bytes:
 
 
 class Responder:
-    """Replies to one request of `serve_deferred`."""
+    """Replies to one request that `serve_deferred` received."""
 
     __slots__ = ("_clock_difference_ms", "_message", "_reply", "span")
 
@@ -61,7 +61,7 @@ class Responder:
         self._message = message
         self._clock_difference_ms = clock_difference_ms
         self.span: Span | None = None
-        """From receipt to reply."""
+        """The span from arrival to reply."""
 
     @property
     def cause(self) -> str:
@@ -69,7 +69,7 @@ class Responder:
         return self.span.traceparent if self.span is not None else ""
 
     def to_wall_clock(self, requester_ms: int) -> int:
-        """The same moment, given in steady milliseconds of the requester, on our wall clock."""
+        """Convert steady milliseconds of the requester into the same moment on our wall clock."""
         return to_wall_clock(requester_ms, self._clock_difference_ms)
 
     async def reply(self, reply: object) -> None:
@@ -84,8 +84,8 @@ class Responder:
 
 
 class Bus:
-    """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`.
-    `node`: the identity of an edge's process."""
+    """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`. Subjects
+    that are registered later are received once `receive` says so. `node`: the identity of an edge's process."""
 
     def __init__(
         self,
@@ -106,18 +106,18 @@ class Bus:
             "dragoman_bus_request_seconds", "Time to answer a request", ["subject", "outcome"],
             buckets=LATENCY_BUCKETS, registry=registry,
         )  # fmt: skip
-        errors = Counter("dragoman_bus_errors", "Asynchronous errors of the broker", ["kind"], registry=registry)
+        errors = Counter("dragoman_bus_errors", "Asynchronous errors of NATS", ["kind"], registry=registry)
         self._connection_lost_callbacks: list[Callable[[str], None]] = []
         self._clocks = RequesterClocks()
         self._broker = BrokerConnection(settings, service, errors, self._connection_lost, node)
         self._sender = RequestSender(self._broker, registry, tracer)
         self._events_lost_callbacks: list[Callable[[], None]] = []
-        self._streams = EventStreams(service, settings.replicas, self._broker.is_denied, self._events_lost)
+        self._streams = EventStreams(service, settings.replicas, self._events_lost)
         self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
         self._events = Counter(
             "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
         )
-        unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to the broker", registry=registry)
+        unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to NATS", registry=registry)
         unsent.set_function(lambda: self._broker.unsent_bytes)
 
     # Registering
@@ -135,8 +135,8 @@ class Bus:
         concurrency: int = CONCURRENCY,
         waiting: int = 4096,
     ) -> None:
-        """Serves a route. With `queue`, the replicas of a queue group share the requests. At most `concurrency` run
-        at once and `waiting` more are queued; any further request is rejected as unavailable."""
+        """Serves a route. With `queue`, the replicas of a queue group share the requests. At most `concurrency`
+        requests run at once, and `waiting` more are queued. Any further request is rejected as unavailable."""
         limits = QueueLimits(concurrency, waiting)
         requests = RequestQueue(route, handler, limits, self._served, self._reply, self._tasks, self._tracer)
 
@@ -147,7 +147,7 @@ class Bus:
         self._broker.subscribe(route.subject, receive, queue)
 
     def subscribe(self, subject: str, callback: Callable[[bytes], None]) -> None:
-        """Receives every message of a subject as bytes, in order, without a reply. The callback must be quick."""
+        """Receive every message of a subject as bytes, in order, without a reply. The callback must be quick."""
         name = subject.rpartition(".")[2]
 
         def receive(message: Msg) -> None:
@@ -163,19 +163,15 @@ class Bus:
         self._broker.subscribe(subject, receive, "")
 
     def answer_broker(self, subject: str, callback: Callable[[bytes], bytes], *, queue: str) -> None:
-        """Replies to requests of nats-server itself, in its own format."""
+        """Reply to requests of nats-server itself, in its own format."""
 
         def receive(message: Msg) -> None:
             self._tasks.start(self._reply(message, callback(message.data)), subject)
 
         self._broker.subscribe(subject, receive, queue)
 
-    def is_denied(self, subject: str) -> bool:
-        """Whether the broker has denied this connection the subject: it has the grants of an older version."""
-        return self._broker.is_denied(subject.lower())
-
     def serve_deferred(self, route: Route[Q, R], callback: Callable[[Q, Responder], None], *, queue: str = "") -> None:
-        """`serve` for the hot path: the callback queues the request at once and replies later."""
+        """`serve` for the most frequent requests: the callback queues the request at once and replies later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
         def receive(message: Msg) -> None:
@@ -195,14 +191,11 @@ class Bus:
         self._broker.subscribe(route.subject, receive, queue)
 
     def consume(
-        self,
-        topic: Topic[Q],
-        handler: Callable[[Q], Awaitable[None]],
-        *,
-        pauses: Sequence[float] = REDELIVERY_SECONDS,
+        self, topic: Topic[Q], handler: Callable[[Q], Awaitable[None]], *, pauses: Sequence[float] = REDELIVERY_SECONDS
     ) -> None:
-        """Handles a durable event until it succeeds: retried after each of the pauses (seconds), then stored as a dead
-        letter. An event may be delivered twice."""
+        """Handle a durable event until it succeeds. After each failure, the next pause (seconds) passes, then another
+        attempt follows. After the last failure, the event is stored as a dead letter. An event may be delivered
+        twice."""
         if not self._workers:
             self._broker.subscribe(health_inbox(self._service), ignore_probe, "")
         self._workers.append(
@@ -210,7 +203,7 @@ class Bus:
         )
 
     def notify_events_lost(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when durable events to this process may have been lost, with their stream or consumer."""
+        """Call `callback` when durable events to this process, with their stream or consumer, may have been lost."""
         self._events_lost_callbacks.append(callback)
 
     def _connection_lost(self, reason: str) -> None:
@@ -226,8 +219,7 @@ class Bus:
 
     async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
         """Connects and subscribes; waits for the broker without limit. `before_serving` may send requests before any is
-        received. Raises its exceptions, nats.errors.Error when the broker rejects this user, MissingConsumer when a
-        durable consumer is missing and this user may not create it."""
+        received. Raises the exceptions of `before_serving`, and nats.errors.Error when the broker rejects this user."""
         await self._broker.start(before_serving)
         if self._workers:
             await self._streams.prepare(self._broker.client)
@@ -244,8 +236,8 @@ class Bus:
                 self._worker_failed.set()
 
     async def watch_workers(self) -> None:
-        """Waits until a worker of durable events ends before `drain`, and raises WorkerFailed: the process must end, so
-        that it is started again."""
+        """Wait until a worker of durable events ends before `drain`, and raise WorkerFailed. The process must then end,
+        so that it is started again."""
         await self._worker_failed.wait()
         raise WorkerFailed("a worker of durable events has ended")
 
@@ -261,13 +253,13 @@ class Bus:
         await self._tasks.finish(timeout_seconds)
 
     async def serve_queues(self, served: bool) -> None:
-        """Whether this process or only other replicas get the requests of the queue groups."""
+        """Decide whether this process gets requests of the queue groups, or only other replicas."""
         if self._broker.running and not self._drained:
             await (self._broker.join_queues() if served else self._broker.leave_queues(_LEAVING_SECONDS))
 
     async def receive(self, subject: str, received: bool) -> None:
-        """Whether the broker sends the messages of a subject that is subscribed. When this returns, it does so, or all
-        received ones are handled. May be repeated. Raises nats.errors.Error."""
+        """Switch the messages of a subscribed subject on or off. When this returns, NATS sends the messages, or all
+        received messages are handled. May be repeated. Raises nats.errors.Error."""
         if self._broker.running and not self._drained:
             await (self._broker.resume(subject) if received else self._broker.pause(subject, _LEAVING_SECONDS))
 
@@ -278,40 +270,49 @@ class Bus:
             await self._broker.stop(timeout_seconds)
 
     async def check(self, timeout_seconds: float = 1.0) -> None:
-        """A real round trip to the broker. Raises TimeoutError, or nats.errors.Error while there is no connection."""
+        """Make a real round trip to NATS. Raises TimeoutError, or nats.errors.Error while there is no connection."""
         await self._broker.check(timeout_seconds)
 
     async def check_events(self, timeout_seconds: float = 1.0) -> None:
-        """Stores a probe in the stream of events; with the grants of an older version, `check`. Raises TimeoutError or
-        nats.errors.Error. Must not be cancelled: nats-py stops reading when a reply to a cancelled request arrives."""
+        """Store a probe in the stream of events. Raises TimeoutError or nats.errors.Error. Must not be cancelled,
+        because nats-py stops reading when the reply to a cancelled request arrives."""
         await self.check(timeout_seconds)
         await self._streams.probe(self._broker.client, timeout_seconds)
 
     # Requests and publishing
+
+    async def send(
+        self,
+        request: HasRoute[R],
+        *,
+        seconds: float | None = None,
+        retry: bool = False,
+        wait_for_service: bool = True,
+        nonce: str = "",
+    ) -> R:
+        """Sends a request and returns the reply, within `seconds`, and within the time of the enclosing operation. With
+        `retry` (for idempotent requests), it is repeated until then: in attempts of 0.5 to 2 s, the last of up to 4 s,
+        and at once when the connection ends. Without `wait_for_service`, a missing service raises NoResponders at once.
+        `nonce`: the request's nonce, in each attempt; see shared.request_nonce. Raises RequestError: Unavailable when
+        no reply came in time, TooLarge."""
+        return await self._sender.request(request.route, request, seconds, retry, wait_for_service, nonce)
 
     async def request(
         self,
         route: Route[Q, R],
         request: Q,
         *,
-        seconds: float = 8.0,
+        seconds: float | None = None,
         retry: bool = False,
         wait_for_service: bool = True,
         nonce: str = "",
     ) -> R:
-        """Sends a request and returns its reply, within `seconds`. With `retry` (for idempotent requests) it is
-        repeated until then, in attempts of 0.5 to 2 s, the last of up to 4 s, and at once when the connection ends;
-        without `wait_for_service`, a missing service raises NoResponders at once. `nonce`: of the request, in each
-        attempt; see shared.request_nonce. Raises RequestError: Unavailable when no reply came in time, TooLarge."""
+        """Like `send`, but on the given route instead of the request type's route."""
         return await self._sender.request(route, request, seconds, retry, wait_for_service, nonce)
-
-    async def send(self, request: HasRoute[R], *, seconds: float = 8.0, retry: bool = False, nonce: str = "") -> R:
-        """`request` at the route of its type."""
-        return await self.request(request.route, request, seconds=seconds, retry=retry, nonce=nonce)
 
     async def request_all(self, route: Route[Q, R], request: Q, *, seconds: float = 3.0) -> list[R]:
         """Sends a request to every process that serves the route. Returns the replies that come before `seconds` have
-        passed, or nothing has come for a while; errors are left out. Raises nats.errors.Error."""
+        passed, or before a pause in the replies; errors are left out. Raises nats.errors.Error."""
         return await self._sender.request_all(route, request, seconds)
 
     async def publish(self, subject: str, payload: bytes) -> None:
@@ -320,12 +321,12 @@ class Bus:
         await self._broker.client.publish(subject, payload, headers={"traceparent": cause} if cause else None)
 
     def flush(self) -> None:
-        """Writes the published messages to the socket now."""
+        """Write the published messages to the socket now."""
         self._broker.flush()
 
     async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
-        """Stores a durable event; `key` deduplicates repetitions in the same incarnation of the stream. Raises
-        nats.errors.Error or TimeoutError: it may have been stored, and is to be published again."""
+        """Store a durable event. `key` removes repetitions while the stream exists. After nats.errors.Error or
+        TimeoutError the event may have been stored, and must be published again."""
         if self._workers:
             async with asyncio.timeout(_EVENT_SECONDS):
                 await self._streams.ready.wait()
@@ -340,11 +341,12 @@ class Bus:
         except nats.js.errors.NoStreamResponseError:
             self._streams.suspect()
             raise
-        if self._streams.suspicions != suspicions:  # a new stream may have dropped it, for want of consumers
+        # a new stream may have dropped the event, because nobody consumed it yet
+        if self._streams.suspicions != suspicions:
             raise nats.errors.ConnectionReconnectingError
 
     async def store_dead_letter(self, topic: Topic[Q], event: Q, error: str, attempts: int) -> None:
-        """Stores an event that a service gives up by itself. Raises nats.errors.Error."""
+        """Store an event that a service itself gives up. Raises nats.errors.Error."""
         stream = self._broker.client.jetstream(timeout=_EVENT_SECONDS)
         await publish_dead_letter(stream, self._service, topic, _pack(event), error, attempts)
         self._dead.labels(topic.subject).inc()

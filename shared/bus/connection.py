@@ -1,7 +1,6 @@
 """The connection to NATS: FastStream's broker, with workarounds for defects of nats-py."""
 
 import asyncio
-import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -26,16 +25,15 @@ _log = log(__name__)
 
 _FOREVER_SECONDS = 86_400
 _REMINDER_SECONDS = 5.0
-"""Between two log lines while the broker has not answered at the start."""
+"""The time between two log lines while NATS has not answered at the start."""
 _PING_SECONDS = 2
-"""A server that does not answer three pings in a row is left: users wait meanwhile."""
+"""A server that does not answer three pings in a row is left, because users wait meanwhile."""
 _REJECTED = ("authorization violation", "authentication timeout", "authorization timeout")
-_QUOTED = re.compile(r'"([^"]+)"')
 
 
 class _Broker(NatsBroker):
-    """With our client, which never logs in without the TLS that settings demand. `own_callbacks` replace those of
-    FastStream."""
+    """FastStream's broker with our client, which never logs in without TLS if the settings demand it. `own_callbacks`
+    replace the callbacks of FastStream."""
 
     own_callbacks: dict[str, Any]
     client: NatsClient | None = None
@@ -48,8 +46,9 @@ class _Broker(NatsBroker):
 
 
 class BrokerConnection:
-    """One process's connection until `stop`. `errors` counts the broker's error reports by kind. `on_messages_lost` is
-    called with a reason when messages to this process may have been lost. `node`: the identity of an edge's process."""
+    """One process's connection to NATS until `stop`. `errors` counts NATS's error reports by kind. `on_messages_lost`
+    is called with a reason when messages to this process may have been lost. `node`: the identity of an edge's
+    process."""
 
     def __init__(
         self,
@@ -65,25 +64,24 @@ class BrokerConnection:
             "slow_consumer",
             "permission",
             "other",
-        ):  # present from the start, so that the first error shows as an increase
+        ):  # the series exist from the start, so that the first error shows as an increase
             errors.labels(kind)
-        self._denied: set[str] = set()
         self._running = False
         self._wanted: list[tuple[str, Receive, str]] = []
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks()
         self._round_trip: asyncio.Task[None] | None = None
         self._until_disconnected: set[asyncio.Timeout] = set()
-        """Limits that expire when the connection ends."""
+        """The time limits that expire when the connection ends."""
         urls = settings.url.split(",")
         self._addresses = [url.rpartition("/")[2].rpartition("@")[2] for url in urls]
         self._node = node
         self._waits_for_auth = settings.user == NODE_USER
-        """Auth decides on this user: while auth is away, the broker rejects it."""
+        """Auth decides on this user: while auth is unavailable, the broker rejects it."""
         self._broker = _Broker(urls, **self._options(settings, service))
         self._broker.own_callbacks = {"error_cb": self._on_error} if self._waits_for_auth else {}
         self._failure = ""
-        """Of the last attempt to connect."""
+        """The failure of the last attempt to connect."""
 
     @property
     def client(self) -> NatsClient:
@@ -98,19 +96,15 @@ class BrokerConnection:
     def unsent_bytes(self) -> int:
         return self.client.pending_data_size if self._running else 0
 
-    def is_denied(self, prefix: str) -> bool:
-        """Whether the broker has denied this connection a subject that begins so (lower case, as it reports them)."""
-        return any(subject.startswith(prefix) for subject in self._denied)
-
     def subscribe(self, subject: str, receive: Receive, queue: str) -> None:
-        """Registers a subscription before `start`. It bypasses FastStream, whose handling of a message costs tens of
-        microseconds. An exception of `receive` is reported as a broker error."""
+        """Registers a subscription before `start`. The subscription bypasses FastStream, whose handling of a message
+        costs tens of microseconds. An exception of `receive` is reported as a broker error."""
         self._wanted.append((subject, receive, queue))
 
     async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
         """Connects and subscribes, however long the broker takes to appear; in between, `before_serving` may send
-        requests. Raises its exceptions, and nats.errors.Error when the broker rejects this user, unless auth decides on
-        it; UnfitServer."""
+        requests. Raises the exceptions of `before_serving`, nats.errors.Error when the broker rejects this user, unless
+        auth decides on the user, and UnfitServer."""
         _log.info("connecting to the bus")
         reminder = self._tasks.start(self._remind(), "reminder")
         try:
@@ -121,7 +115,7 @@ class BrokerConnection:
             await self._subscribe(self._wanted)
             self._running = True
             await self._settle()
-        except BaseException:  # after a start that fails, nothing calls `stop`
+        except BaseException:  # after a failed start, nothing calls `stop`
             self._running = False
             if self._broker.client is not None and self._broker.client.is_connected:
                 await self._broker.client.close()
@@ -134,8 +128,8 @@ class BrokerConnection:
             self._subscriptions.append(await self.client.receive(subject, queue, receive))
 
     def flush(self) -> None:
-        """Writes published messages to the socket now; nats-py writes them in a later event-loop tick. While the broker
-        does not read, the messages stay with nats-py, which then delays publishers (back-pressure)."""
+        """Write published messages to the socket now. Alone, nats-py would write them in a later event-loop iteration.
+        While the broker does not read, the messages stay with nats-py, which then delays publishers (back-pressure)."""
         if not self._running:
             return
         client = self.client
@@ -147,28 +141,29 @@ class BrokerConnection:
             client._pending, client._pending_data_size = [], 0
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
-        """Accepts no new messages; returns when all received ones are handled."""
+        """Accept no new messages. Returns when all received messages are handled."""
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in self._subscriptions])
 
     async def leave_queues(self, timeout_seconds: float) -> None:
-        """Other members of the queue groups get new requests; returns when all received ones are handled."""
+        """Give new requests to the other members of the queue groups. Returns when all received requests are
+        handled."""
         left = [one for one in self._subscriptions if one.queue]
         self._subscriptions = [one for one in self._subscriptions if not one.queue]
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in left])
 
     async def join_queues(self) -> None:
-        """After `leave_queues`."""
+        """Joins all queue groups again, after `leave_queues`."""
         await self._subscribe([wanted for wanted in self._wanted if wanted[2]])
         await self._settle()
 
     async def pause(self, subject: str, timeout_seconds: float) -> None:
-        """The broker sends this subject no more; returns when all received messages are handled."""
+        """Stop the messages of this subject. Returns when all received messages are handled."""
         ended = [one for one in self._subscriptions if one.subject == subject]
         self._subscriptions = [one for one in self._subscriptions if one.subject != subject]
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in ended])
 
     async def resume(self, subject: str) -> None:
-        """After `pause`, and perhaps once more. Raises nats.errors.Error."""
+        """Continue after `pause`. The call can be repeated. Raises nats.errors.Error."""
         if all(one.subject != subject for one in self._subscriptions):
             await self._subscribe([wanted for wanted in self._wanted if wanted[0] == subject])
         await self._settle()
@@ -181,7 +176,8 @@ class BrokerConnection:
 
     @asynccontextmanager
     async def while_connected(self) -> AsyncIterator[None]:
-        """Raises TimeoutError when the connection ends meanwhile: the reply to a request may be lost with it."""
+        """Runs the block while the connection lasts. Raises TimeoutError if the connection ends meanwhile, because the
+        reply to a request can be lost with it."""
         limit = asyncio.timeout(None)
         async with limit:
             self._until_disconnected.add(limit)
@@ -191,7 +187,7 @@ class BrokerConnection:
                 self._until_disconnected.discard(limit)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Sends the buffered messages, disconnects."""
+        """Send the buffered messages, and disconnect."""
         self._running = False
         await self._tasks.finish(timeout_seconds)
         try:
@@ -201,18 +197,19 @@ class BrokerConnection:
             await self._close_connection()
 
     async def _close_connection(self) -> None:
-        if not self.client.is_connected:  # nats-py would write to a closed socket, and Python 3.12 raises TypeError
+        # nats-py would write to the closed socket, and Python 3.12 raises a TypeError then
+        if not self.client.is_connected:
             self.client._pending, self.client._pending_data_size = [], 0
         try:
             await self.client.close()
-        except OSError as error:  # it still tries to send its buffer
-            _log.warning("bus not closed in order", error=repr(error))
+        except OSError as error:  # closing also sends the client's buffer, which may fail
+            _log.warning("the connection to NATS did not close cleanly", error=repr(error))
 
     async def check(self, timeout_seconds: float) -> None:
-        """A real round trip. Raises TimeoutError, or nats.errors.Error while there is no connection."""
+        """Make a real round trip. Raises TimeoutError, or nats.errors.Error while there is no connection."""
         if not (self._running and self.client.is_connected):
             raise nats.errors.ConnectionClosedError
-        # nats-py stops reading when the reply to a cancelled round trip arrives: the round trip is never cancelled.
+        # A round trip is never cancelled: if its reply arrives later, nats-py stops reading.
         if self._round_trip is None or self._round_trip.done():
             self._round_trip = self._tasks.start(self.client.flush(timeout=_FOREVER_SECONDS), "round trip")
         round_trip = self._round_trip
@@ -223,7 +220,8 @@ class BrokerConnection:
             raise nats.errors.ConnectionClosedError
 
     async def _end_subscription(self, subscription: Subscription, timeout_seconds: float) -> None:
-        """The broker sends no more; then all that it has sent is handled, and the rest forgotten."""
+        """End the subscription: NATS sends no more, everything that it has sent is handled, and the rest is
+        forgotten."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.client._send_unsubscribe(subscription._id)
@@ -231,12 +229,13 @@ class BrokerConnection:
                 await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error) as error:
             _log.warning("subscription not drained", error=repr(error))
-            with suppress(nats.errors.Error):  # else a reconnection would subscribe it again
+            # without this call, nats-py would restore the subscription after a reconnection
+            with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
     async def _settle(self) -> None:
-        """Returns when the broker knows all subscriptions. One round trip is not enough: nats-py's ping may overtake
-        unsent subscriptions."""
+        """Return when NATS knows all subscriptions. One round trip to NATS is not enough, because nats-py's ping may
+        overtake unsent subscriptions."""
         await self.client.flush()
         await self.client.flush()
 
@@ -271,13 +270,12 @@ class BrokerConnection:
             self._on_messages_lost("slow consumer")
         elif "permissions violation" in text:
             self._errors.labels("permission").inc()
-            self._denied |= set(_QUOTED.findall(text))
-            _log.error("not permitted on the bus", error=str(error))
+            _log.error("NATS denies a permission", error=str(error))
         elif self._waits_for_auth and text.removeprefix("nats: ").strip("'") in _REJECTED:
             self._errors.labels("other").inc()
             self._failure = "auth has not granted this node its subjects (nats.user, nats.password, callout.key)"
         elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
-            _give_up(text)  # FastStream raises it out of the reconnection, which then never continues
+            _give_up(text)  # FastStream raises this error inside the reconnection, which then stops for ever
         else:
             self._errors.labels("other").inc()
             _log.debug("bus error", error=repr(error))
@@ -285,9 +283,7 @@ class BrokerConnection:
     async def _remind(self) -> None:
         while True:
             await asyncio.sleep(_REMINDER_SECONDS)
-            _log.warning(
-                "the bus does not answer yet", servers=self._addresses, setting="nats.url", error=self._failure
-            )
+            _log.warning("NATS does not answer yet", servers=self._addresses, setting="nats.url", error=self._failure)
 
     async def _on_disconnected(self) -> None:
         ended, self._until_disconnected = self._until_disconnected, set()
@@ -304,7 +300,6 @@ class BrokerConnection:
             require_payload(self.client)
         except UnfitServer as error:
             _give_up(str(error))
-        self._denied.clear()
         self._on_messages_lost("reconnected")
 
     async def _on_closed(self) -> None:
@@ -313,6 +308,6 @@ class BrokerConnection:
 
 
 def _give_up(reason: str) -> None:
-    """Ends this process in order: only a new process can connect again."""
+    """End this process in order, because only a new process can connect again."""
     _log.critical("bus lost", reason=reason)
     signal.raise_signal(signal.SIGTERM)

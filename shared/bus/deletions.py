@@ -1,4 +1,4 @@
-"""Compares a service's data with auth's deleted accounts: an acknowledged deletion is carried out although its event
+"""Compares a service's data with auth's deleted accounts. So an acknowledged deletion is carried out even if its event
 was lost with the stream."""
 
 import asyncio
@@ -10,7 +10,7 @@ from shared.contract.auth import ListDeletedAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import AccountDeleted
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.tasks import Tasks, growing_pauses
+from shared.tasks import Tasks, growing_pauses, is_set_within
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -20,14 +20,15 @@ _INTERVAL_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 60.0
 _REPORTED_RETRY_SECONDS = 8.0
-"""A failure is logged at the third attempt: when a system starts, auth may be the last service to be ready."""
+"""The pause before the third attempt, whose failure is the first to be logged. When a system starts, auth may be the
+last service to be ready."""
 _PAUSE_FACTOR = 100
-"""At most one hundredth of the time is spent on comparing."""
+"""At most one hundredth of the time is used for comparisons."""
 
 
 class DeletionReconciler:
-    """`find_unfinished` returns those of the given deleted accounts of which the service has data, `erase` erases
-    them. Compares at the start, when durable events were lost, and once a minute."""
+    """`find_unfinished` returns the accounts among the deleted ones of which the service still has data; `erase` erases
+    them. Compares at the start, after a loss of durable events, and once a minute."""
 
     def __init__(
         self,
@@ -48,7 +49,8 @@ class DeletionReconciler:
         self._tasks.start(self._run(), "deletions")
 
     async def stop(self) -> None:
-        """After the request in progress: nats-py stops reading when a reply arrives for a cancelled one."""
+        """Stop after the request in progress, because nats-py stops reading when the reply to a cancelled request
+        arrives."""
         self._stopping = True
         self._woken.set()
         await self._tasks.finish(_REQUEST_SECONDS)
@@ -57,40 +59,36 @@ class DeletionReconciler:
         while not self._stopping:
             self._woken.clear()
             seconds = await self._try_to_reconcile()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(self._woken, seconds)
 
     async def _try_to_reconcile(self) -> float:
-        """Compare once; returns the seconds until the next time."""
+        """Compare once. Returns the seconds until the next comparison."""
         started = time.monotonic()
         try:
             await self._reconcile()
         except RequestError as error:
             seconds = next(self._pauses)
             if seconds == _REPORTED_RETRY_SECONDS:
-                _log.warning("deletions not compared with auth, will be retried", error=str(error))
+                _log.warning("deletions were not compared with auth: will be retried", error=str(error))
             return seconds
         except Exception:
-            _log.exception("deletions not compared with auth")
+            _log.exception("deletions were not compared with auth")
             return _INTERVAL_SECONDS
         self._pauses = growing_pauses(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         return max(_INTERVAL_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started))
 
     async def _reconcile(self) -> None:
-        """Erase what is left of every deleted account. Raises RequestError."""
+        """Erase the remaining data of every deleted account. Raises RequestError."""
         after = NO_ACCOUNT
         while not self._stopping and (accounts := await self._next_page(after)):
             for account in await self._find_unfinished(accounts):
-                _log.warning("deletion carried out without its event", account=account)
+                _log.warning(
+                    "an account was deleted here late, because the event of its deletion never came", account=account
+                )
                 await self._erase(AccountDeleted(account))
             after = accounts[-1]
 
     async def _next_page(self, after: AccountId) -> list[AccountId]:
         request = ListDeletedAccounts(after)
-        page = await self._bus.request(
-            ListDeletedAccounts.route, request, seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False
-        )
+        page = await self._bus.send(request, seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False)
         return page.accounts

@@ -1,7 +1,8 @@
 """Durable events: handled one at a time, retried with growing pauses, then stored as a dead letter.
 
-The consumer is created with the streams (streams.py); the worker binds to it by name, and so continues when it was lost
-and is created again. The worker counts the attempts itself: a broker that counts them drops the event silently.
+The consumer is created with the streams (streams.py); the worker binds to the consumer by name, and so continues when
+the consumer was lost and is created again. The worker counts the attempts itself: a broker that counts them drops the
+event silently.
 """
 
 import asyncio
@@ -28,14 +29,15 @@ Q = TypeVar("Q")
 
 _log = log(__name__)
 
-_FETCH_SECONDS = 1.0
+_FETCH_SECONDS = 3.0
+"""After NATS has started again, the next event may come so much later: the server has forgotten the fetch."""
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
 """Far longer than a delivered event takes from the connection to the waiting fetch."""
 
 RETRIED_BY = "Retried-By"
-"""Header of an event that was a dead letter: the operator who retried it."""
+"""The header of an event that was a dead letter: the operator who retried it."""
 
 REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
 """Pause before each further attempt, in seconds; after the last attempt the event becomes a dead letter."""
@@ -56,7 +58,8 @@ class DurableWorker(Generic[Q]):
     ) -> None:
         self._attempts = attempts
         self._tracer = tracer
-        dead_letters.labels(topic.subject)  # there from the start, so that the first one shows as an increase
+        # the series exists from the start, so that the first dead letter shows as an increase
+        dead_letters.labels(topic.subject)
         self._service = service
         self._topic = topic
         self._handler = handler
@@ -85,7 +88,8 @@ class DurableWorker(Generic[Q]):
                 if message is not None:
                     await self._work(message, stream)
                 elif time.monotonic() - started < _PAUSE_SECONDS:
-                    await asyncio.wait({stopped}, timeout=_PAUSE_SECONDS)  # the fetch failed at once: never spin
+                    # the fetch failed at once, so without this pause the loop would spin
+                    await asyncio.wait({stopped}, timeout=_PAUSE_SECONDS)
         finally:
             await self._tasks.close()
         await subscription.unsubscribe()
@@ -103,8 +107,8 @@ class DurableWorker(Generic[Q]):
     async def _end(
         self, fetching: asyncio.Task[Any], client: Client, subscription: JetStreamContext.PullSubscription
     ) -> None:
-        """Ends a fetch without losing an event: unsubscribes, then receives the events delivered before. Waits for
-        the broker's reply, because nats-py stops reading when a reply arrives for a cancelled request."""
+        """End a fetch without losing an event: unsubscribe, then receive the events delivered before. Waits for NATS's
+        reply, because nats-py stops reading when the reply to a cancelled request arrives."""
         ending = self._tasks.start(_end_deliveries(client, subscription), f"end {self.name}")
         await asyncio.wait({ending}, timeout=_ANSWER_SECONDS)
         await asyncio.wait({fetching}, timeout=_TAKEN_SECONDS)
@@ -133,7 +137,7 @@ class DurableWorker(Generic[Q]):
         try:
             await self._attempt(message, stream)
         except nats.errors.Error as error:
-            _log.warning("event not settled, will be delivered again", consumer=self.name, error=repr(error))
+            _log.warning("an event was not acknowledged: it comes again", consumer=self.name, error=repr(error))
         finally:
             keeper.cancel()
 
@@ -157,9 +161,9 @@ class DurableWorker(Generic[Q]):
     async def _retry(self, message: Msg, stream: JetStreamContext, error: Exception) -> None:
         subject, delivered = self._topic.subject, message.metadata.num_delivered
         if delivered <= len(self._pauses):
-            _log.warning("event failed, will be retried", subject=subject, attempt=delivered, error=repr(error))
+            _log.warning("an event failed: will be retried", subject=subject, attempt=delivered, error=repr(error))
             return await message.nak(delay=self._pauses[delivered - 1])
-        _log.error("event stored as dead letter", subject=subject, exc_info=error)
+        _log.error("an event was stored as a dead letter", subject=subject, exc_info=error)
         await publish_dead_letter(stream, self._service, self._topic, message.data, repr(error), delivered)
         self._dead_letters.labels(subject).inc()
         await message.ack()
@@ -181,7 +185,8 @@ async def _acknowledge_in_progress(message: Msg) -> None:
 
 
 async def _end_deliveries(client: Client, subscription: JetStreamContext.PullSubscription) -> None:
-    """Unsubscribes while delivered events are still received. Two flushes: the first may overtake unsent data."""
+    """Unsubscribe while delivered events are still received. The connection is flushed twice, because the first flush
+    may overtake unsent data."""
     try:
         await client._send_unsubscribe(subscription._sub._id)
         await client.flush()

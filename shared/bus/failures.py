@@ -1,4 +1,4 @@
-"""Why a request has no reply of the service."""
+"""The reasons why a service did not reply to a request."""
 
 from shared.contract.errors import ErrorCode, Failure, RequestError
 
@@ -6,7 +6,7 @@ REPLY_TOO_LARGE = Failure(ErrorCode.TOO_LARGE, "the result is too large for this
 
 
 class Unavailable(RequestError):
-    """No reply came in time; whether the request was carried out is unknown."""
+    """No reply came in time. Whether the request was performed is unknown."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the service did not answer in time, please try again")
@@ -14,11 +14,12 @@ class Unavailable(RequestError):
 
 
 class NoResponders(Unavailable):
-    """No service subscribes to the subject: the request was not carried out."""
+    """No process subscribes to the subject of the request, so the request was not performed."""
 
 
 class TooLarge(RequestError):
-    """NATS has no room for the request (`max_payload`), however often it is repeated. It was not sent."""
+    """The request was not sent, because it is larger than NATS permits (`max_payload`). Repeating the request is
+    useless."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.TOO_LARGE, "the request is too large for this server")

@@ -1,4 +1,5 @@
-"""nats-py's client, which does not log in without TLS where TLS is set, and has messages received while it reads."""
+"""nats-py's client with two changes: where TLS is set, the client does not log in without TLS; and the client handles
+messages while it reads."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -21,28 +22,28 @@ from shared.tls import nats_context
 
 _FIRST_LINE_SECONDS = 2.0
 _HEADERS_BYTES = 4096
-"""More than those of any message."""
+"""More bytes than the headers of any message have."""
 _TOO_LARGE = "maximum payload violation"
 
 
 class NoTlsOffered(nats.errors.Error):
-    """The server, or whatever is in its place, offers no TLS, and settings demand it."""
+    """The settings demand TLS, but the program at the server's address offers none."""
 
     def __str__(self) -> str:
         return "the server offers no TLS, which nats.tls_ca demands"
 
 
 Receive = Callable[[Msg], None]
-"""Called with each message, in order. It must be quick."""
+"""Receives each message, in order. It must be quick."""
 
 
 class _WhileReading(partial[Any]):
-    """A subscription's callback. Its argument is called in its place."""
+    """Marks a callback of a subscription: the client calls the wrapped function directly, while it reads."""
 
 
 class NatsClient(Client):
-    """nats-py encrypts only if the server's first message, which is not encrypted, demands it. It hands each message
-    to a task of the subscription, which costs more than many a handler."""
+    """nats-py encrypts only if the server's first message, which is not encrypted, demands it. nats-py hands each
+    message to a task of the subscription, and this costs more than many a handler."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,8 +55,8 @@ class NatsClient(Client):
         return await self.subscribe(subject, queue, _WhileReading(_never, receive))
 
     async def send_request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
-        """The reply. nats-py's `request` costs more, and drops a cancellation that comes with the reply
-        (before Python 3.12). Raises nats.errors.Error."""
+        """Send a request and return the reply. nats-py's `request` costs more, and before Python 3.12 drops a
+        cancellation that comes with the reply. Raises nats.errors.Error."""
         if (prefix := self._resp_sub_prefix) is None:
             await self._init_request_sub()
             return await self.send_request(subject, payload, seconds, headers)
@@ -73,28 +74,28 @@ class NatsClient(Client):
         return message.data
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """Handle a message. An exception would end the reading."""
         subscription = self._subs.get(sid)
-        if subscription is None or type(callback := subscription._cb) is not _WhileReading:
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
-        message = self._build_message(sid, subject, reply, data, await self._process_headers(headers))
         try:
-            callback.args[0](message)
+            if subscription is None or type(callback := subscription._cb) is not _WhileReading:
+                await super()._process_msg(sid, subject, reply, data, headers)
+                return
+            callback.args[0](self._build_message(sid, subject, reply, data, await self._process_headers(headers)))
         except Exception as error:
             await self._error_cb(error)
 
     def _answer(self, message: Msg) -> None:
-        """It is the reply to a request."""
+        """Handle a message that is the reply to a request."""
         future = self._resp_map.get(message.subject.rpartition(".")[2])
         if future is not None and not future.done():
             future.set_result(message)
 
     def _connect_command(self) -> bytes:
-        """Called just before the password is sent. Raises NoTlsOffered."""
+        """nats-py calls this just before it sends the password. Raises NoTlsOffered."""
         if self.options.get("tls") and not self._is_encrypted():
             raise NoTlsOffered
         self._accept_end_of_tls()
-        self._max_payload -= _HEADERS_BYTES  # the server counts them, nats-py does not
+        self._max_payload -= _HEADERS_BYTES  # the server counts the headers as payload, and nats-py does not
         if (transport := self._transport) is not None:
             transport.readline = partial(_line_after_pings, transport)  # type: ignore[method-assign]
         return super()._connect_command()
@@ -109,41 +110,43 @@ class NatsClient(Client):
             raise
 
     async def _connect_to_server(self, s: Srv) -> None:
-        """Called for each attempt, the first and those of a reconnect."""
+        """Open a connection to a server. nats-py calls this for each attempt, at the first connection and at
+        reconnections."""
         self._close_socket()
         await super()._connect_to_server(s)
         if (transport := self._transport) is not None:
             transport.readline = partial(_first_line, transport)  # type: ignore[method-assign]
 
     async def _attempt_reconnect(self) -> None:
-        """At once: nats-py waits until the server has ended TLS, for 30 seconds if it is frozen."""
+        """Reconnect at once: nats-py would wait until the server has ended TLS, for 30 seconds if it is frozen."""
         self._close_socket()
         await super()._attempt_reconnect()
 
     async def _process_err(self, err_msg: str) -> None:
-        """nats-py closes for good. The server's limit is lower than when it accepted this connection: the next one
-        knows it."""
+        """nats-py closes for good. The server's limit is lower than when it accepted this connection; the next
+        connection knows the new limit."""
         if _TOO_LARGE in err_msg.lower():
             await self._process_op_err(nats.errors.MaxPayloadError())
         else:
             await super()._process_err(err_msg)
 
     def _close_socket(self) -> None:
-        """Of the attempt before, failed or cancelled: nats-py leaves it open. At once, because nats-py's close() waits
-        for ever if TLS has failed. Of a connection that has ended, too."""
+        """Closes the socket of a failed, cancelled or ended connection, which nats-py leaves open. Does not wait,
+        because nats-py's close() waits for ever if TLS has failed."""
         if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
             writer.transport.abort()
 
     def _accept_end_of_tls(self) -> None:
-        """nats-py adds TLS to an open connection. Its protocol does not know that, and asyncio would log a warning when
-        the server ends the connection."""
+        """nats-py adds TLS to an open connection. The TLS protocol does not know of the earlier connection, and asyncio
+        would log a warning when the server ends the connection."""
         if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
             protocol = writer.transport.get_protocol()
-            if isinstance(protocol, asyncio.StreamReaderProtocol):  # None: the connection has ended already
+            # the protocol has no reader if the connection has already ended
+            if isinstance(protocol, asyncio.StreamReaderProtocol):
                 protocol._over_ssl = self._is_encrypted()  # type: ignore[attr-defined]
 
     def _is_encrypted(self) -> bool:
-        """A WebSocket's own URL says whether it is."""
+        """Whether the connection is encrypted. The URL of a WebSocket shows this."""
         if not isinstance(self._transport, TcpTransport):
             return True
         writer = self._transport._io_writer
@@ -151,7 +154,8 @@ class NatsClient(Client):
 
 
 def _credentials(url: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """Those of the URL, unless the options have others. nats-py would send %40 for an @, as it is written."""
+    """The credentials of the URL, unless the options have others. nats-py would send %40 for an @, as it stands in the
+    URL."""
     parts = urlsplit(url)
     if parts.username is None or options.get("user") or options.get("token"):
         return {}
@@ -166,13 +170,13 @@ def _give_up(reply: asyncio.Future[Msg]) -> None:
 
 
 async def _never(receive: Receive, message: Msg) -> None:
-    """nats-py demands a coroutine for a callback."""
+    """nats-py demands a coroutine as callback."""
     raise AssertionError
 
 
 async def _first_line(transport: Transport) -> bytes:
-    """What a server sends at once. A frozen one accepts connections, and sends nothing; the next attempt may reach
-    another one at the same address. Raises TimeoutError."""
+    """The line that a server sends at once. A frozen server accepts connections and sends nothing; the next attempt may
+    reach another server at the same address. Raises TimeoutError."""
     async with asyncio.timeout(_FIRST_LINE_SECONDS):
         return await type(transport).readline(transport)
 
@@ -186,7 +190,8 @@ async def _line_after_pings(transport: Transport) -> bytes:
 
 
 async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **options: Any) -> Client:
-    """A connection as the user of the settings, or as that node. Raises OSError, nats.errors.Error, StartupError."""
+    """Open a connection as the user of the settings, or as that node. Raises OSError, nats.errors.Error,
+    StartupError."""
     client, password = NatsClient(), settings.password.get_secret_value()
     if node is not None:
         password, options = node.password(password), options | {"name": node.id}
@@ -202,25 +207,29 @@ async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **op
 
 
 PAYLOAD_BYTES = 1_000_000
-"""Of nats-server's own default, 1 MB. Requests and replies of half of it are usual."""
+"""The needed limit, close to nats-server's default of 1 MB. Requests and replies of half this size are usual."""
 
-NO_JETSTREAM = "NATS runs without JetStream: start nats-server with -js, or with `jetstream {}` in its configuration"
+NO_JETSTREAM = (
+    "NATS runs without JetStream",
+    "Start nats-server with -js, or with `jetstream {}` in its configuration",
+)
 
 
 class UnfitServer(StartupError):
-    """The message says what to change at the server."""
+    """The NATS server cannot be used as it is configured; the message says how to change it."""
 
 
 def require_payload(client: Client) -> None:
     """Raises UnfitServer."""
-    offered: int = client._server_info["max_payload"]  # the client's own leaves room for headers
+    # `client.max_payload` is lower, because it leaves room for headers
+    offered: int = client._server_info["max_payload"]
     if offered < PAYLOAD_BYTES:
         raise UnfitServer(
-            f"max_payload of NATS is {offered} bytes, and messages need {PAYLOAD_BYTES}: "
-            "set max_payload to 1MB in the configuration of nats-server (nats.url)"
+            f"max_payload of NATS is {offered} bytes, and messages need {PAYLOAD_BYTES}",
+            "Set max_payload to 1MB in the configuration of nats-server (nats.url)",
         )
 
 
 def lacks_jetstream(client: Client) -> bool:
-    """Of a server that has just failed to use it: in a cluster, another one may have it."""
+    """Whether the server that has just failed has no JetStream. In a cluster, another server may have JetStream."""
     return not client._server_info.get("jetstream", False)

@@ -1,5 +1,5 @@
-"""Compares a service's database with those of the other services: no number of an account or chat is given twice after
-one of them was lost, or restored from an older backup."""
+"""Compares a service's database with those of the other services. So no number of an account or chat is assigned twice
+after one database was lost, or restored from an older backup."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,13 +8,9 @@ from typing import TypeVar
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.installation import DatabaseState, DescribeDatabase
-from shared.contract.subjects import (
-    DESCRIBE_AUTH_DATABASE,
-    DESCRIBE_MESSAGE_DATABASE,
-    DESCRIBE_SESSION_DATABASE,
-)
+from shared.contract.subjects import DESCRIBE_AUTH_DATABASE, DESCRIBE_MESSAGE_DATABASE, DESCRIBE_SESSION_DATABASE
 from shared.installation import require_together
-from shared.tasks import growing_pauses
+from shared.tasks import growing_pauses, is_set_within
 from shared.telemetry import log
 
 Q = TypeVar("Q")
@@ -22,11 +18,7 @@ R = TypeVar("R")
 
 _log = log(__name__)
 
-_ROUTES = {
-    "auth": DESCRIBE_AUTH_DATABASE,
-    "session": DESCRIBE_SESSION_DATABASE,
-    "message": DESCRIBE_MESSAGE_DATABASE,
-}
+_ROUTES = {"auth": DESCRIBE_AUTH_DATABASE, "session": DESCRIBE_SESSION_DATABASE, "message": DESCRIBE_MESSAGE_DATABASE}
 _REQUEST_SECONDS = 1.0
 _RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 5.0
@@ -35,7 +27,7 @@ _GATE_SECONDS = 5.0
 
 
 _HOLDERS = {"auth": "session", "session": "message"}
-"""The service that knows the numbers in use which another one gives."""
+"""For each service that gives numbers: the service that knows which numbers are in use."""
 
 
 class Neighbours:
@@ -48,21 +40,18 @@ class Neighbours:
         self._others = sorted(set(_ROUTES) - {service})
         self._holder = _HOLDERS.get(service)
         self._may_give = asyncio.Event()
-        """Numbers: since the holder's database was compared."""
+        """Set once numbers may be given: the holder's database was compared."""
         bus.serve(_ROUTES[service], self._describe, queue=service)
 
     async def _describe(self, _request: DescribeDatabase) -> DatabaseState:
         return await self._read_own()
 
     def gated(self, handler: Callable[[Q], Awaitable[R]]) -> Callable[[Q], Awaitable[R]]:
-        """The handler of a request that gives numbers. It waits until the databases were compared."""
+        """The handler of a request that gives numbers. The handler waits until the databases were compared."""
 
         async def handle(request: Q) -> R:
-            try:
-                async with asyncio.timeout(_GATE_SECONDS):
-                    await self._may_give.wait()
-            except TimeoutError:
-                raise RequestError(ErrorCode.UNAVAILABLE, "a service is not available, please try again") from None
+            if not await is_set_within(self._may_give, _GATE_SECONDS):
+                raise RequestError(ErrorCode.UNAVAILABLE, "a service is not available, please try again")
             return await handler(request)
 
         return handle
@@ -74,13 +63,13 @@ class Neighbours:
             try:
                 is_complete = await self.compare()
             except RequestError as error:
-                _log.warning("databases not compared, will be retried", error=str(error))
+                _log.warning("databases were not compared: will be retried", error=str(error))
                 is_complete = False
             await asyncio.sleep(_INTERVAL_SECONDS if is_complete else next(pauses))
 
     async def compare(self) -> bool:
-        """Compares with the services that reply; returns whether all do. Raises DatabasesApart, and RequestError if the
-        own database cannot be read."""
+        """Compares with the services that reply; returns whether all have replied. Raises DatabasesApart, and
+        RequestError if the own database cannot be read."""
         before = await self._read_own()
         found = dict(zip(self._others, await asyncio.gather(*map(self._request_state, self._others)), strict=True))
         own = self._own_state(before, await self._read_own())
@@ -92,8 +81,8 @@ class Neighbours:
         return None not in found.values()
 
     def _own_state(self, before: DatabaseState, after: DatabaseState) -> DatabaseState:
-        """What is given must be known to the giver when the holder knows it, and a database that is agreed had the
-        identity before: the other states were read in between."""
+        """Combine the own state read before and after the others' states. Others may name numbers that this service has
+        assigned meanwhile, so its numbers are from after; everything else is from before."""
         given_account, given_chat = self._service == "auth", self._service == "session"
         return DatabaseState(
             after.installation,
@@ -105,7 +94,7 @@ class Neighbours:
         )
 
     async def _request_state(self, name: str) -> DatabaseState | None:
-        """None while it does not reply."""
+        """Request the database state of another service; None while that service does not reply."""
         try:
             return await self._bus.request(
                 _ROUTES[name], DescribeDatabase(), seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False

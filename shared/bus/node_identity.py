@@ -1,7 +1,7 @@
 """The name of a node belongs to the process that knows its secret: a name ends with the secret's fingerprint.
 
 As the user `node`, a process sends its secret to NATS with the password that all edges share. NATS asks auth (auth
-callout), which grants the subjects of the node with this fingerprint, and of no other.
+callout), which grants only the subjects of the node with this fingerprint.
 """
 
 import base64
@@ -19,18 +19,18 @@ _SEPARATOR = "."
 
 @dataclass(frozen=True)
 class NodeIdentity:
-    """`secret`: 64 hexadecimal digits; it never leaves the process but to log in to NATS."""
+    """`secret`: 64 hexadecimal digits. The secret leaves the process only for the login to NATS."""
 
     id: NodeId
     secret: str = field(repr=False)
 
     def password(self, shared: str) -> str:
-        """The password of the user `node`; `shared` is that of all edges."""
+        """The password of the user `node`. `shared`: the password of all edges."""
         return f"{shared}{_SEPARATOR}{self.secret}"
 
 
 def new_identity(edge: str) -> NodeIdentity:
-    """`edge`: the name of the edge, letters, digits, `_` and `-`."""
+    """`edge`: the name of the edge; letters, digits, `_` and `-`."""
     secret = secrets.token_hex(32)
     return NodeIdentity(NodeId(f"{edge}-{_fingerprint(secret)}"), secret)
 
@@ -42,11 +42,12 @@ def owns(node: str, secret: str) -> bool:
 
 
 def split_password(password: str) -> tuple[str, str]:
-    """The shared password and the secret; of a password of another form, an empty shared password."""
+    """The shared password and the secret. If the password has another form, the shared password is empty."""
     shared, _, secret = password.rpartition(_SEPARATOR)
     return shared, secret
 
 
 def _fingerprint(secret: str) -> str:
-    """80 bits: nobody finds a second secret with the fingerprint of a node while the node lives."""
+    """The fingerprint has 80 bits, so nobody finds a second secret with the fingerprint of a node while the node
+    lives."""
     return base64.b32encode(hashlib.sha256(secret.encode()).digest()[:10]).decode().lower()

@@ -1,5 +1,6 @@
-"""A bounded queue of requests for one route. Requests wait in order of arrival; one beyond the limits is rejected at
-once, one past its deadline is dropped. The reply to one that was handled for far longer is not sent."""
+"""A bounded queue of requests for one route. Requests wait in the order of their arrival. A request beyond the limits
+is rejected at once, and a request past its deadline is dropped. The reply is not sent if the handling took far
+longer."""
 
 import time
 from collections import deque
@@ -26,7 +27,7 @@ R = TypeVar("R")
 _log = log(__name__)
 _pack = msgspec.msgpack.Encoder().encode
 NONCE_HEADER = "Nonce"
-"""Of a request; see shared.request_nonce."""
+"""The header with the nonce of a request; see shared.request_nonce."""
 _OVERLOADED = Failure(ErrorCode.UNAVAILABLE, "overloaded, please try again")
 
 Reply = Callable[[Msg, bytes], Coroutine[Any, Any, None]]
@@ -34,13 +35,13 @@ Reply = Callable[[Msg, bytes], Coroutine[Any, Any, None]]
 
 class QueueLimits(NamedTuple):
     concurrency: int
-    """Requests handled at the same time."""
+    """The number of requests that are handled at the same time."""
     waiting: int
 
 
 class RequestQueue(Generic[Q, R]):
-    """The requests of one route. `served` observes the time of each request by subject and result, waiting included;
-    `reply` sends a reply (at most once); `tasks` owns the running handlers."""
+    """The requests of one route. `served` observes the time of each request, waiting included, by subject and result.
+    `reply` sends a reply, at most once. `tasks` owns the running handlers."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class RequestQueue(Generic[Q, R]):
             self._tasks.start(self._reply(message, b"-" + _pack(_OVERLOADED)), "reject")
 
     async def _work(self, message: Msg, received: float) -> None:
-        """Handles a request, then the waiting ones."""
+        """Handle a request, then the waiting requests."""
         try:
             await self._trace_and_handle(message, received)
             while self._waiting:

@@ -1,6 +1,7 @@
-"""Requests to other services: a deadline and a trace id in the headers of each, attempts, and the reply."""
+"""Sends requests to other services: the headers with a deadline and a trace id, the attempts, and the reply."""
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from shared.bus.requester_clocks import deadline_headers
 from shared.clock import steady_ms
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.routes import Route
+from shared.tasks import REQUEST_SECONDS, operation_end
 from shared.telemetry import LATENCY_BUCKETS, log, new_trace, trace, traceparent
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ _pack = msgspec.msgpack.Encoder().encode
 
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
 _QUIET_SECONDS = 0.7
-"""Replies of several processes come this soon after each other."""
+"""Replies of several processes follow each other within this time."""
 
 
 def current_traceparent(tracer: "Tracer | None") -> str:
-    """Of the present span, else of the present trace, else of a new one."""
+    """The traceparent of the present span, or else of the present trace, or else of a new trace."""
     recorded = tracer.current() if tracer is not None else ""
     return recorded or traceparent(trace.get() or new_trace())
 
@@ -48,26 +50,23 @@ class RequestSender:
         self._requested = SentRequestMetrics(registry)
 
     async def request(
-        self,
-        route: Route[Q, R],
-        request: Q,
-        seconds: float,
-        retry: bool,
-        wait_for_service: bool,
-        nonce: str,
+        self, route: Route[Q, R], request: Q, seconds: float | None, retry: bool, wait_for_service: bool, nonce: str
     ) -> R:
         """See Bus.request."""
-        started, result = time.monotonic(), "ok"
+        started = time.monotonic()
+        limit = min(operation_end.get() - started, math.inf if seconds is None else seconds)
+        if math.isinf(limit):
+            limit = REQUEST_SECONDS
         try:
-            sending = self._request(route.subject, _pack(request), nonce, seconds, retry, wait_for_service)
+            sending = self._request(route.subject, _pack(request), nonce, limit, retry, wait_for_service)
             if self._tracer is not None:
                 sending = self._tracer.span(route.label, "client").around(sending)
-            return self._replies.decode(route, await sending)
+            reply = self._replies.decode(route, await sending)
         except RequestError as error:
-            result = error.failure.code.value
-            raise
-        finally:
-            self._requested.observe(route.label, result, time.monotonic() - started)
+            self._requested.observe(route.label, error.failure.code.value, time.monotonic() - started)
+            raise  # a cancelled request is not counted, because it says nothing about the service
+        self._requested.observe(route.label, "ok", time.monotonic() - started)
+        return reply
 
     async def request_all(self, route: Route[Q, R], request: Q, seconds: float) -> list[R]:
         """See Bus.request_all."""
@@ -100,7 +99,8 @@ class RequestSender:
         usual = self._patience.first(subject)
         while (left := deadline - (began := time.monotonic())) > 0:
             allowed = attempt(usual, left) if retry else left
-            headers |= deadline_headers(steady_ms(), allowed)  # its own: nobody waits for the reply to an earlier one
+            # each attempt has its own deadline, because nobody waits for replies to earlier attempts
+            headers |= deadline_headers(steady_ms(), allowed)
             once = self._broker.request(subject, payload, allowed, headers)
             try:
                 if not retry:
@@ -132,7 +132,7 @@ _decode_failure = msgspec.msgpack.Decoder(Failure).decode
 
 
 class ReplyDecoder:
-    """Keeps a decoder for each type of reply."""
+    """Decodes replies. Keeps one decoder for each type of reply."""
 
     def __init__(self) -> None:
         self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
@@ -150,41 +150,43 @@ class ReplyDecoder:
 
 
 LEAST_SECONDS = 0.5
-"""Far more than a reply takes, unless there is a queue."""
+"""The least time that an attempt waits for a reply: far more than a reply takes, unless requests are queued."""
 MOST_SECONDS = 2.0
 _TIMES_SLOWER = 3.0
-"""A reply may take so many times as long as the average of recent ones."""
+"""A reply may take this many times as long as the average of recent replies."""
 _WEIGHT = 1 / 8
-"""Of the newest reply. One that a frozen process sends when it wakes shows nothing of the others."""
+"""The weight of the newest reply. A reply that a frozen process sends when it wakes says nothing about other
+replies."""
 _GROWTH = 1.5
 
 
 class Patience:
-    """How long an attempt of an idempotent request waits before the request is repeated; pure. A frozen replica stays
-    in its queue group for seconds, and gets its share of the requests. A repeated one most likely goes to another
-    replica. A service that is slow is given more time, so that it is not asked everything twice."""
+    """The time that an attempt of an idempotent request waits before the request is repeated. Pure. A frozen replica
+    stays in its queue group for seconds, and gets a share of the requests. A repeated one most likely goes to another
+    replica. A slow service is given more time, so that not every request is sent twice."""
 
     def __init__(self) -> None:
         self._average: dict[str, float] = {}
-        """Seconds of recent replies, by subject."""
+        """The average seconds of recent replies, by subject."""
 
     def first(self, subject: str) -> float:
-        """Seconds of the first attempt."""
+        """The seconds of the first attempt."""
         return min(max(LEAST_SECONDS, _TIMES_SLOWER * self._average.get(subject, 0.0)), MOST_SECONDS)
 
     def replied(self, subject: str, seconds: float) -> None:
-        """A reply came so long after its attempt began."""
+        """A reply came this long after its attempt began."""
         average = self._average.get(subject, 0.0)
         self._average[subject] = average + _WEIGHT * (seconds - average)
 
 
 def attempt(usual: float, left: float) -> float:
-    """Seconds of an attempt of a request that has so many left. The last attempt has them all."""
+    """The seconds of an attempt of a request that has `left` seconds. The last attempt gets all the remaining
+    seconds."""
     return usual if left >= 2 * usual else left
 
 
 def longer(seconds: float) -> float:
-    """Seconds of the attempt after one that had no reply."""
+    """The seconds of the attempt that follows one without a reply."""
     return min(_GROWTH * seconds, MOST_SECONDS)
 
 

@@ -1,11 +1,12 @@
-"""How far the clocks of requesters differ from ours: a deadline is a time of the requester's clock.
+"""Estimates the differences between the clocks of requesters and ours, because a deadline is a time of the requester's
+clock.
 
-A request carries its time of sending. The difference to the time of its receipt is the offset of the two clocks less
-the way of the request, so the highest difference is the best estimate. It is lowered slowly, since clocks drift; a
-process that was frozen, and receives requests late, keeps the estimate of before. The first request of a requester may
-have been delayed itself: if it seems to come from less than a minute ago, the clocks are taken as equal until a request
-that follows later confirms the difference. Both clocks are steady: a wall clock that is set while a process runs
-changes nothing.
+A request carries its time of sending. A request's time of sending less its time of arrival is the offset of the two
+clocks less the travel time, so the highest difference is the best estimate of the offset. The estimate falls only
+slowly, since clocks drift. A process that was frozen, and so receives requests late, keeps its earlier estimate. The
+first request of a requester may have been delayed itself: if it seems to come from less than a minute ago, the clocks
+are taken as equal until a request that follows later confirms the difference. The clocks of both processes are steady:
+a wall clock that is set while a process runs changes nothing.
 """
 
 from collections import OrderedDict
@@ -16,45 +17,46 @@ from nats.aio.msg import Msg
 from shared.clock import now_ms, steady_ms
 
 DEADLINE, SENT = "Deadline", "Sent"
-"""Headers of a request: steady milliseconds of the requester."""
+"""The headers of a request with steady milliseconds of the requester."""
 
 _SLACK_SECONDS = 0.5
-"""The caller waits this much longer than its request's deadline, so that work begun in time still gets its reply."""
+"""The caller waits this much longer than its request's deadline, so that the reply to work begun in time still
+arrives."""
 _MAX_REQUESTERS = 4096
 _FORGOTTEN_MS = 30_000.0
-"""So long after its deadline, nobody waits for a reply, whatever the clocks. nats-server permits an edge to reply for a
-minute (auth callout)."""
+"""So long after its deadline, nobody waits for a reply, even if the clocks differ. nats-server permits an edge to reply
+for a minute (auth callout)."""
 _DRIFT = 0.001
 """Clocks drift apart by less than this fraction of the time that passes."""
 
 
 _CERTAIN_MS = 100.0
-"""A request on its way for less than this needs no confirmation."""
+"""A request that took less than this to arrive needs no confirmation."""
 _LONGEST_DELAY_MS = 60_000.0
-"""The broker gives up a process that has read nothing for less than this: no request is delayed for so long."""
+"""NATS closes the connection of a process that has read nothing for less than this, so no request is delayed longer."""
 _CONFIRMING_MS = 1000.0
-"""Requests that were delayed together arrive within less than this."""
+"""Requests that were delayed together arrive within this time."""
 
 
 @dataclass(slots=True)
 class _Estimate:
     offset: float
-    """Milliseconds by which the requester's clock is ahead of ours."""
+    """The milliseconds by which the requester's clock is ahead of ours."""
     at: float
     since: float
     confirmed: bool
 
 
 class RequesterClocks:
-    """Requesters are known by the inbox of their connection; at most 4,096 are remembered."""
+    """Requesters are known by the inbox of their connection. At most 4,096 estimates are kept."""
 
     def __init__(self) -> None:
         self._estimates: OrderedDict[str, _Estimate] = OrderedDict()
         """By requester."""
 
     def translate(self, message: Msg) -> float:
-        """Replace the deadline in the headers by the same moment on our clock. Returns the milliseconds that were
-        added; 0 for a requester that does not tell its time."""
+        """Replace the deadline in the headers by the same moment on our clock. Returns the added milliseconds; 0 if the
+        request has no time of sending."""
         headers = message.headers
         if not headers or SENT not in headers:
             return 0.0
@@ -91,12 +93,12 @@ def to_wall_clock(requester_ms: int, added: float) -> int:
 
 
 def is_late(message: Msg) -> bool:
-    """Whether the deadline in the headers, which is one of our clock, has passed."""
+    """Whether the deadline in the headers, as a time of our clock, has passed."""
     return steady_ms() > _deadline(message)
 
 
 def is_forgotten(message: Msg) -> bool:
-    """Whether the deadline passed so long ago that a reply is for nobody."""
+    """Whether the deadline passed so long ago that the requester no longer waits for the reply."""
     return steady_ms() > _deadline(message) + _FORGOTTEN_MS
 
 

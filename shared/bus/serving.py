@@ -1,4 +1,5 @@
-"""The routes that use cases serve: each public method that needs nothing but a request serves the route of its type."""
+"""The routes that use cases serve: each public method whose only parameter is a request serves the route of the
+request's type."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +12,8 @@ Handler = Callable[[Any], Awaitable[Any]]
 
 def routes_of(*use_cases: object) -> Iterator[tuple[Route[Any, Any], Handler]]:
     for use_case in use_cases:
-        # Of its class: an attribute may be a method of another object, and a compiled one has no signature.
+        # Methods are inspected on the class: an attribute may be another object's method, and a compiled method has no
+        # signature.
         for name, _ in inspect.getmembers(type(use_case), inspect.iscoroutinefunction):
             if name.startswith("_"):
                 continue

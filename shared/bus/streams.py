@@ -1,7 +1,8 @@
-"""Streams and consumers of durable events: one definition, from which each process creates those that it needs.
+"""Streams and consumers of durable events: one definition, from which each process creates the streams and consumers
+that it needs.
 
-`dragoman migrate` creates and updates all of them. A process creates a missing one, at its start and when the broker
-has lost its store, and never changes an existing one.
+`dragoman migrate` creates and updates all streams and consumers. A process creates a missing stream or consumer, at the
+start and when the broker has lost its store, and never changes an existing one.
 """
 
 import asyncio
@@ -27,23 +28,25 @@ from shared.contract.subjects import (
     health,
     health_inbox,
 )
-from shared.errors import StartupError
+from shared.tasks import is_set_within
 from shared.telemetry import log
 
 _log = log(__name__)
 
 ACK_WAIT_SECONDS = 5.0
-"""Longer than an event loop is held up on a busy machine, when a handler's time is extended."""
+"""An event loop on a busy machine is blocked for less than this when it must extend a handler's time."""
 _DUPLICATE_WINDOW_SECONDS = 600.0
 _REPLY_SECONDS = 2.0
 _CHECK_SECONDS = 3.0
+_READY_CHECK_SECONDS = 10.0
+"""A lost connection, and an event that nothing stores, cause a check at once."""
 _NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with another configuration."""
 
 
 def stream_configs(replicas: int) -> list[StreamConfig]:
-    """The streams' configurations. An event is stored until each consuming service has processed it, a dead letter
-    until an operator retries it. A full stream rejects new messages and never drops old ones."""
+    """The streams' configurations. An event is stored until each consuming service has processed the event, a dead
+    letter until an operator retries the letter. A full stream rejects new messages and never drops old ones."""
     common: dict[str, Any] = {
         "storage": StorageType.FILE,
         "discard": DiscardPolicy.NEW,
@@ -86,30 +89,23 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
 
 
 def ignore_probe(_: Msg) -> None:
-    """A delivered probe has proved enough."""
-
-
-class MissingConsumer(StartupError):
-    """A consumer of this process is missing, and its user may not create it; the message says what to do."""
+    """Ignore a probe: its delivery has proved enough."""
 
 
 class EventStreams:
-    """The streams and consumers that one service needs. `prepare` and `watch` create the missing ones and call
-    `on_lost` when a consumer of this service is not the one known before: its events are lost. `is_denied` reports
-    whether the broker has denied this connection a subject with the given prefix."""
+    """The streams and consumers that one service needs. `prepare` and `watch` create missing streams and consumers, and
+    call `on_lost` when a consumer of this service is not the one known before: the consumer's events are lost."""
 
-    def __init__(
-        self, service: str, replicas: int, is_denied: Callable[[str], bool], on_lost: Callable[[], None]
-    ) -> None:
+    def __init__(self, service: str, replicas: int, on_lost: Callable[[], None]) -> None:
         self.ready = asyncio.Event()
-        """They exist, as far as known. An event that is published before its consumers exist is lost."""
+        """Set while the streams and consumers exist, as far as known. An event published before its consumers exist is
+        lost."""
         self.suspicions = 0
-        """So often was `ready` cleared."""
+        """The number of times that `ready` was cleared."""
         self.incarnation = ""
         """When the stream of events was created, as of the last time that `ready` was set."""
         self._service = service
         self._replicas = replicas
-        self._is_denied = is_denied
         self._on_lost = on_lost
         self._created: dict[str, str] = {}
         """When each consumer of this service was created."""
@@ -118,15 +114,16 @@ class EventStreams:
         self._failure = ""
 
     async def prepare(self, client: Client) -> None:
-        """At the start. While JetStream does not answer, the service works without events, and `watch` tries again.
-        Raises MissingConsumer."""
+        """Called at the start. While JetStream does not answer, the service works without events, and `watch` tries
+        again."""
         try:
             await self._ensure(client)
         except (nats.errors.Error, TimeoutError) as error:
-            self._report(NO_JETSTREAM if lacks_jetstream(client) else repr(error))
+            self._report(". ".join(NO_JETSTREAM) if lacks_jetstream(client) else repr(error))
 
     async def watch(self, client: Client) -> None:
-        """Until `stop`. Must not be cancelled: nats-py stops reading when a reply arrives for a cancelled request."""
+        """Watch until `stop`. The task must not be cancelled, because nats-py stops reading when the reply to a
+        cancelled request arrives."""
         while not self._stopping:
             await self._wait()
             try:
@@ -135,28 +132,21 @@ class EventStreams:
                 else:
                     await self._ensure(client)
                 self._failure = ""
-            except (MissingConsumer, nats.errors.Error, TimeoutError) as error:
+            except (nats.errors.Error, TimeoutError) as error:
                 self._report(repr(error))
 
     async def probe(self, client: Client, seconds: float) -> None:
-        """Store a probe, unless this user has the rights of an older version. Raises nats.errors.Error,
-        UnfitServer."""
-        subject = health(self._service).subject
-        if self._is_denied(subject):
-            return
+        """Store a probe. Raises nats.errors.Error, UnfitServer."""
         try:
-            await client.jetstream(timeout=seconds).publish(subject, b"", stream=STREAM)
-        except nats.errors.TimeoutError:
-            if not self._is_denied(subject):
-                raise
-            _log.error("events are not probed: this NATS user has the rights of an older version", subject=subject)
+            await client.jetstream(timeout=seconds).publish(health(self._service).subject, b"", stream=STREAM)
         except nats.errors.Error:
             if lacks_jetstream(client):
-                raise UnfitServer(NO_JETSTREAM) from None
+                raise UnfitServer(*NO_JETSTREAM) from None
             raise
 
     def suspect(self) -> None:
-        """Streams may be missing: the connection was interrupted, or nothing stores an event."""
+        """Check again soon whether all streams exist: the connection was interrupted, or the stream has failed to store
+        an event."""
         self.suspicions += 1
         self.ready.clear()
         self._woken.set()
@@ -166,57 +156,44 @@ class EventStreams:
         self._woken.set()
 
     async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        self._woken.clear()
+        if await is_set_within(self._woken, _READY_CHECK_SECONDS if self.ready.is_set() else _CHECK_SECONDS):
+            self._woken.clear()
 
     def _report(self, failure: str) -> None:
-        """Log a failure, once until it changes."""
+        """Log a failure once, until it changes."""
         if failure != self._failure:
             _log.warning("durable events unavailable", error=failure)
         self._failure = failure
 
     async def _find_missing(self, client: Client) -> None:
-        try:
-            await self._require_own(client.jetstream(timeout=_REPLY_SECONDS))
-        except MissingConsumer:
+        if not await self._find_own(client.jetstream(timeout=_REPLY_SECONDS)):
             self.suspect()
 
     async def _ensure(self, client: Client) -> None:
-        """Create what is missing. Raises MissingConsumer, nats.errors.Error."""
+        """Create what is missing. Raises nats.errors.Error."""
         stream = client.jetstream(timeout=_REPLY_SECONDS)
-        try:
-            created = [await _ensure_stream(stream, config) for config in stream_configs(self._replicas)]
-            self.incarnation = created[0]
-            for service, topic in needed_consumers(self._service):
-                if not await _creation_time(stream, service, topic):
-                    await stream.add_consumer(STREAM, consumer_config(service, topic))
-                    _log.warning("consumer was missing and is created", consumer=durable(service, topic))
-        except nats.errors.TimeoutError:
-            if not self._is_denied("$js.api."):
-                raise
-            _log.error("a lost stream will not be created again: this NATS user has the rights of an older version")
-        await self._require_own(stream)
-        self.ready.set()
+        created = [await _ensure_stream(stream, config) for config in stream_configs(self._replicas)]
+        self.incarnation = created[0]
+        for service, topic in needed_consumers(self._service):
+            if not await _creation_time(stream, service, topic):
+                await stream.add_consumer(STREAM, consumer_config(service, topic))
+                _log.warning("consumer was missing and is created", consumer=durable(service, topic))
+        if await self._find_own(stream):
+            self.ready.set()
 
-    async def _require_own(self, stream: JetStreamContext) -> None:
-        """Notices another incarnation of a consumer, whichever process has created it. Raises MissingConsumer."""
+    async def _find_own(self, stream: JetStreamContext) -> bool:
+        """Whether all consumers of this service exist. Notices if one was deleted and created again, by any process.
+        Raises nats.errors.Error."""
         created = {}
         for topic in BUS_USERS[self._service].consumes:
-            name = durable(self._service, topic)
             if not (time := await _creation_time(stream, self._service, topic)):
-                raise MissingConsumer(
-                    f"the consumer {name} is missing, and this NATS user may not create it: run `dragoman migrate`, "
-                    "and issue the users anew with `dragoman secrets`"
-                )
-            created[name] = time
+                return False
+            created[durable(self._service, topic)] = time
         known, self._created = self._created, created
         if known and known != created:
-            _log.warning("a consumer was lost: its events are lost", service=self._service)
+            _log.warning("a consumer was lost, and its events with it", service=self._service)
             self._on_lost()
+        return True
 
 
 async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> str:
@@ -227,16 +204,16 @@ async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> str:
     except NotFoundError:
         try:
             found = await stream.add_stream(config)
-        except BadRequestError as error:  # another process was faster, with settings of its own
+        except BadRequestError as error:  # another process has created the stream first, with its own settings
             if error.err_code != _NAME_IN_USE:
                 raise
             found = await stream.stream_info(name)
-        _log.warning("stream was missing and is created", stream=name)
+        _log.warning("a stream was missing and is created", stream=name)
     return str(found.created)
 
 
 async def _creation_time(stream: JetStreamContext, service: str, topic: Topic[Any]) -> str:
-    """When the consumer was created; empty if there is none."""
+    """When the consumer was created; empty if it does not exist."""
     try:
         return str((await stream.consumer_info(STREAM, durable(service, topic))).created)
     except NotFoundError:

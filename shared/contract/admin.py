@@ -1,5 +1,5 @@
-"""Requests of an operator to auth and session, which log each one with the account concerned; reports of messages
-to the operator. Times are Unix milliseconds."""
+"""An operator's requests to auth and session, which log each request with the account concerned; and users' reports of
+messages. Times are Unix milliseconds."""
 
 import msgspec
 
@@ -10,8 +10,8 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
-    """An account in auth, without its secrets. `schemes`: the password schemes it has; `recoverable`: an answer to a
-    security question is stored; `email_verified`: a mail to the address has reached the user."""
+    """An account in auth, without its secrets. `schemes`: the schemes of the account's passwords. `recoverable`: the
+    account has a security question. `email_verified`: a mail to the address has reached the user."""
 
     account: AccountId
     uuid: str
@@ -28,10 +28,9 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindUser(msgspec.Struct):
-    """The account with an identifier; `not_found` for an unknown or deleted one."""
+    """A request for the account with an identifier. Error: `not_found` for an unknown or deleted account."""
 
     route = Routed("auth.admin.find", UserView)
-
     kind: IdentifierKind
     identifier: str
 
@@ -40,24 +39,23 @@ class FindUser(msgspec.Struct):
 
 
 class Duplicates(msgspec.Struct, frozen=True):
-    """Groups of accounts: with usernames that look alike, and with spellings of one e-mail address."""
+    """Groups of accounts with usernames that look alike. `emails`: always empty."""
 
     usernames: list[list[AccountId]]
     emails: list[list[AccountId]]
 
 
 class ListDuplicates(msgspec.Struct):
-    """Asks for accounts that identifiers do not tell apart, up to 100 groups of each kind."""
+    """A request for accounts whose usernames look alike, up to 100 groups."""
 
     route = Routed("auth.admin.duplicates", Duplicates)
 
 
 class SetDisabled(msgspec.Struct):
-    """Disables or enables an account. Disabling revokes its tokens, closes its connections and rejects its logins.
-    `not_found` for an unknown account."""
+    """Disables or enables an account. Disabling an account revokes its tokens, closes its connections and rejects its
+    logins. `not_found` for an unknown account."""
 
     route = Routed("auth.admin.disable", Ack)
-
     account: AccountId
     disabled: bool
 
@@ -66,7 +64,6 @@ class ResetPassword(msgspec.Struct):
     """Replaces all secrets of an account and revokes its tokens. `not_found` for an unknown account."""
 
     route = Routed("auth.admin.reset", Ack)
-
     account: AccountId
     password: str
 
@@ -78,7 +75,6 @@ class Kick(msgspec.Struct):
     """Closes all connections of an account, which may log in again at once."""
 
     route = Routed("auth.admin.kick", Ack)
-
     account: AccountId
 
 
@@ -86,8 +82,9 @@ class Kick(msgspec.Struct):
 
 
 class Act(msgspec.Struct, frozen=True):
-    """Something that changed or read an account, or the system (account 0). `by`: `user` or `admin`. `address`: of the
-    client, as far as it is known. `time` (Unix milliseconds) and `number` are auth's."""
+    """An entry of the audit trail: an act that changed or read an account, or (account 0) the system. `by`: `user` or
+    `admin`. `address`: the client's address, as far as it is known. Auth sets `time` (Unix milliseconds) and `number`.
+    """
 
     act: str
     account: AccountId = NO_ACCOUNT
@@ -99,75 +96,71 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class RecordAct(msgspec.Struct):
-    """Records an act that another service, or the operator's command itself, carries out."""
+    """Enters an act of another service, or of the operator's command itself, into the audit trail."""
 
     route = Routed("auth.admin.record", Ack)
-
     act: str
     account: AccountId = NO_ACCOUNT
     detail: str = ""
 
 
 class Trail(msgspec.Struct, frozen=True):
-    """With `more`, continue before the number of the last act."""
+    """With `more`, request the next page before the number of the last act."""
 
     acts: list[Act]
     more: bool = False
 
 
 class SearchTrail(msgspec.Struct):
-    """One page, newest first, of acts on an account (0: on any), of one kind (empty: any), not older than `since` (Unix
-    milliseconds), with numbers below `before` (0: any)."""
+    """A request for a page of the audit trail, newest first: acts on an account (0: any), of one kind (empty: any), not
+    older than `since` (Unix milliseconds), with numbers below `before` (0: any)."""
 
     route = Routed("auth.admin.trail", Trail)
-
     account: AccountId = NO_ACCOUNT
     act: str = ""
     since: int = 0
     before: int = 0
 
 
-# Notices: messages of the system account to each recipient, in a chat of the two
+# An announcement is a message from the system account to one recipient, in their private chat.
 
 
 class AccountList(msgspec.Struct, frozen=True):
-    """`last`: continue after it; NO_ACCOUNT: the last page."""
+    """`last`: request the next page after this account; NO_ACCOUNT: this is the last page."""
 
     accounts: list[AccountId]
     last: AccountId = NO_ACCOUNT
 
 
 class ListAccounts(msgspec.Struct):
-    """The accounts that can receive notices, in order of their numbers, one page after `after`. `online`: only
-    connected accounts; `unavailable` when presence is unknown."""
+    """The accounts that can receive announcements, in order of their numbers, one page of accounts after `after`.
+    `online`: only connected accounts; `unavailable` when presence is unknown."""
 
     route = Routed("session.admin.accounts", AccountList)
-
     after: AccountId = NO_ACCOUNT
     online: bool = False
 
 
-class NoticesOpened(msgspec.Struct, frozen=True):
-    """Without unknown and deleted accounts. `face`: the profile summary of the system account."""
+class AnnouncementsOpened(msgspec.Struct, frozen=True):
+    """The chats, without those of unknown and deleted accounts. `face`: the profile summary of the system account."""
 
     chats: dict[AccountId, ChatId]
     face: ProfileSummary
 
 
-class OpenNotices(msgspec.Struct):
+class OpenAnnouncements(msgspec.Struct):
     """Finds or creates the chats of the system account with these accounts, at most 500 at once."""
 
-    route = Routed("session.admin.notices", NoticesOpened)
-
+    route = Routed("session.admin.notices", AnnouncementsOpened)
     accounts: list[AccountId]
 
 
 class ReportMessage(Forwarded):
-    """Reports a message that the account may see, and has not sent. Idempotent: the first reason stays. Answered with
-    an Ack; `not_found` for another message, or a recalled one; `limit` while too many of the account are open."""
+    """A report on a message that the account may see and has not sent. Idempotent: the first reason stays. The reply is
+    an Ack. Errors: `not_found` for another message or a recalled one, `limit` while too many reports of the account are
+    open."""
 
     route = Routed("session.report", Ack)
-
     chat: ChatId
     index: int
     reason: str
@@ -178,8 +171,8 @@ class ReportMessage(Forwarded):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`body`: of the message as it was then (see `unpack_segments`); it was sent at `sent`, and reported at
-    `reported`."""
+    """`body`: the message's body at the time of the report (see `unpack_segments`). The message was sent at `sent`, and
+    reported at `reported`."""
 
     number: int
     chat: ChatId
@@ -196,17 +189,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportPage(msgspec.Struct, frozen=True):
-    """With `more`, continue after the last number."""
+    """With `more`, request the next page after the last number."""
 
     reports: list[Report]
     more: bool = False
 
 
 class ListReports(msgspec.Struct):
-    """A page of the open reports, in order of their numbers, after number `after`."""
+    """A request for a page of the open reports, in order of their numbers, after number `after`."""
 
     route = Routed("session.admin.reports", ReportPage)
-
     after: int = 0
 
 
@@ -227,16 +219,21 @@ class OwnReports(msgspec.Struct, frozen=True):
 
 
 class ListOwnReports(msgspec.Struct):
-    """The open reports of the account itself."""
+    """A request for the open reports that the account has made."""
 
     route = Routed("session.reports", OwnReports)
-
     actor: AccountId = NO_ACCOUNT
 
 
 class CloseReport(msgspec.Struct):
-    """Deletes a report. Answered with an Ack; `not_found` for an unknown number."""
+    """Deletes a report. The reply is an Ack. Error: `not_found` for an unknown number."""
 
     route = Routed("session.admin.close_report", Ack)
-
     number: int
+
+
+class SetMaintenance(msgspec.Struct):
+    """Switches the maintenance mode; published to every edge."""
+
+    route = Routed("auth.maintenance", Ack)
+    on: bool

@@ -1,4 +1,5 @@
-"""Requests of an operator about one message: to message for the stored facts, to all edges for what they remember.
+"""An operator's requests about one message: to the message service for the stored facts, and to all edges for the facts
+in their memory.
 
 Times are Unix milliseconds."""
 
@@ -12,9 +13,9 @@ from shared.contract.routes import Routed
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """`read`: for each member that may see the message, besides its sender, whether it is stored as delivered; at most
-    as many as fit into a reply, and `more` beyond. `expired`: those for whom it is too old to be pushed again. `nodes`:
-    of these members; None when presence is unknown."""
+    """`read`: for each member that may see the message, except its sender, whether the message is stored as delivered;
+    `more`: there are other members, which the reply has no room for. `expired`: the members for whom the message is too
+    old to be pushed again. `nodes`: the nodes of these members; None if presence is unknown."""
 
     chat: ChatId
     index: int
@@ -31,11 +32,10 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindMessage(msgspec.Struct):
-    """One stored message: by chat and index (0: the chat's last), or (chat 0) by id, or (id 0) by its nonce.
-    `not_found` for none."""
+    """A request for one stored message: by chat and index (0: the chat's last), by id (chat 0), or by nonce (chat and
+    id 0). Error: `not_found`."""
 
     route = Routed("message.find", StoredMessage)
-
     chat: ChatId = ChatId(0)
     index: int = 0
     id: MessageId = MessageId(0)
@@ -43,39 +43,41 @@ class FindMessage(msgspec.Struct):
 
 
 class DeliveryStage(StrEnum):
-    """Where a message is for one account, at one edge. The last three are losses, unless they pass in a moment."""
+    """The stage of a message on the path to one account, at one edge. The last three are losses, unless they end at
+    once."""
 
     CONFIRMED = "confirmed"
-    """It has arrived; the read state is on its way to message."""
+    """The message has arrived, and the message service does not know yet."""
     PUSHED = "pushed"
-    """Written to a connection, not confirmed yet."""
+    """The message is written to a connection and not confirmed yet."""
     HELD = "held"
-    """The dialect holds it until its client can handle it."""
+    """The dialect holds the message until the client can handle it."""
     QUEUED = "queued"
-    """It waits behind an image or file."""
+    """The message waits behind an image or file."""
     BACKLOG = "backlog"
-    """A connection is reading what it has missed."""
+    """A connection is reading the account's missed messages."""
     PULLED = "pulled"
     """The client requests messages itself."""
     UNMARKED = "unmarked"
-    """The client itself marks what is read, and has not marked it: whether it has arrived is not known."""
+    """The client itself marks what is read, and has not marked this message. Nobody knows yet whether the message has
+    arrived."""
     CLOSING = "closing"
-    """The connections are closing; the next login gets it."""
+    """The connections are closing, so the next login gets the message."""
     FETCHING = "fetching"
-    """The edge lacks it, knows so, and fetches it."""
-    NO_ENVELOPE = "no-envelope"
-    """The edge does not have it, and does not know so."""
+    """The edge knows of the message, lacks it, and fetches it."""
+    NO_BATCH = "no-envelope"
+    """The edge lacks the message and does not know it."""
     NO_DELIVERY = "no-delivery"
-    """The edge has it, and no connection of the account does."""
-    NO_RECEIPT = "no-receipt"
-    """It was confirmed, and message does not know so."""
+    """The edge has the message, but no connection of the account does."""
+    NO_CONFIRMATION = "no-receipt"
+    """The message's delivery was confirmed, but the message service does not know."""
 
 
-LOST = (DeliveryStage.NO_ENVELOPE, DeliveryStage.NO_DELIVERY, DeliveryStage.NO_RECEIPT)
+LOST = (DeliveryStage.NO_BATCH, DeliveryStage.NO_DELIVERY, DeliveryStage.NO_CONFIRMATION)
 
 
 class Acceptance(msgspec.Struct, frozen=True):
-    """The frame arrived at `at`, and was acknowledged to its sender at `acknowledged`."""
+    """`at`: when the frame arrived. `acknowledged`: when its sender got the reply."""
 
     at: int
     acknowledged: int
@@ -84,7 +86,8 @@ class Acceptance(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """The message arrived in an envelope of this replica with this counter; an empty replica: the edge fetched it."""
+    """The message arrived in a delivery batch of this replica with this counter. If `replica` is empty, the edge
+    fetched the message."""
 
     at: int
     replica: str
@@ -98,7 +101,7 @@ class Confirmation(msgspec.Struct, frozen=True):
 
 
 class LocalState(msgspec.Struct, frozen=True):
-    """`dialects`: of the account's connections at this edge."""
+    """`dialects`: the dialects of the account's connections at this edge."""
 
     account: AccountId
     stage: DeliveryStage
@@ -106,8 +109,8 @@ class LocalState(msgspec.Struct, frozen=True):
 
 
 class MessageAtEdge(msgspec.Struct, frozen=True, kw_only=True):
-    """`remembers_from`: the edge remembers nothing from before. `accounts`: those of the requested ones that are here,
-    by their present state; the rest is remembered."""
+    """`remembers_from`: the edge remembers nothing from before this time. `accounts`: the requested accounts that are
+    here, with their present state. The other fields are from the edge's memory."""
 
     node: NodeId
     remembers_from: int
@@ -119,10 +122,10 @@ class MessageAtEdge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocateMessage(msgspec.Struct):
-    """To every edge: what it knows of this message for these accounts. `time`: of the commit."""
+    """A request to every edge for its knowledge of this message's delivery to these accounts. `time`: when the message
+    was committed."""
 
     route = Routed("edge.all.locate", MessageAtEdge)
-
     chat: ChatId
     index: int
     time: int
@@ -136,8 +139,7 @@ class TracedMessages(msgspec.Struct, frozen=True):
 
 
 class TraceMessages(msgspec.Struct):
-    """To every edge: the messages of the request with this trace id."""
+    """A request to every edge for the messages of the request with this trace id."""
 
     route = Routed("edge.all.trace", TracedMessages)
-
     trace: str

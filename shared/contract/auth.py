@@ -1,4 +1,4 @@
-"""Requests to auth: registration, login, tokens, verification, deletion."""
+"""The requests to auth: registration, login, tokens, verification, deletion."""
 
 from enum import StrEnum
 from typing import Literal
@@ -11,8 +11,8 @@ from shared.contract.routes import Ack, Routed
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The origin of a request: the edge node, its connection, the client's address (for rate limits and the list of
-    logins) and its dialect."""
+    """The origin of a request: the edge node, the connection, the client's address (for rate limits and the list of
+    logins) and the dialect."""
 
     node: NodeId = NodeId("")
     connection: int = 0
@@ -21,8 +21,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
-    """A successful registration or login. `token` is a JWT of login session `sid`; session creates a missing profile
-    from the other fields."""
+    """A successful registration or login. `token` is a JWT of the login `sid`. Session creates a missing profile from
+    the other fields."""
 
     account: AccountId
     sid: str
@@ -38,18 +38,22 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     """Unix milliseconds."""
     lobby: bool = False
     revision: int = 0
-    """The highest revocation number at this login, also in its token: only later revocations end it."""
+    """The highest revocation number at this login, which its token has, too. Only revocations with higher numbers end
+    the login."""
     refresh: str = ""
-    """The refresh token, if the request asked for one."""
+    """The refresh token, if one was requested."""
     refresh_expires: int = 0
     """Unix seconds."""
+    nick: str = ""
+    guest: str = ""
+    """Both as in EnsureProfile."""
 
     def __repr__(self) -> str:
         return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
 
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
-    """The request is pending until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
+    """The request waits until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
 
     ticket: str
     expires: int
@@ -79,11 +83,13 @@ class Register(msgspec.Struct, kw_only=True):
     """Accounts registered through v0 belong to the public lobby."""
     origin: Origin = Origin()
     ticket: str = ""
-    """The completed verification, when the request is repeated after it."""
+    """The completed verification, if the request is repeated after it."""
     refreshable: bool = False
     """The login gets a refresh token."""
     device: str = ""
-    """The user's name for the device, for the list of logins; here and below."""
+    """The user's name for the device, shown in the list of logins. Also below."""
+    guest: AccountId = NO_ACCOUNT
+    """The guest of the connection, who becomes this account. `forbidden`, if the account is no guest any more."""
 
     def __repr__(self) -> str:
         return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
@@ -95,11 +101,12 @@ class IdentifierKind(StrEnum):
     USERNAME = "username"
     UUID = "uuid"
     ANY = "any"
-    """Username, else e-mail, else OC number."""
+    """The identifier may be a username, an e-mail address or an OC number, tried in this order."""
 
 
 class Login(msgspec.Struct, kw_only=True):
-    """Login by secret. An unknown account and a wrong secret fail alike (`unauthenticated`), in the same time."""
+    """Logs in by secret. An unknown account and a wrong secret fail in the same way (`unauthenticated`) and in the same
+    time."""
 
     route = Routed[LoginReply]("auth.login", LoginReply, reads=True)  # type: ignore[arg-type]
 
@@ -112,11 +119,11 @@ class Login(msgspec.Struct, kw_only=True):
     """The login gets a refresh token."""
     device: str = ""
     base_url: str = ""
-    """`http://host:port` at the start of a link, if the login mails one that verifies the account's address."""
+    """The beginning `http://host:port` of the link, if the login mails one that verifies the account's address."""
 
 
 class Refreshed(msgspec.Struct, frozen=True):
-    """A new token of login session `sid`, and a new refresh token. Both times are Unix seconds."""
+    """A new token of the login `sid`, and a new refresh token. The times of both tokens are Unix seconds."""
 
     account: AccountId
     sid: str
@@ -130,12 +137,14 @@ class Refreshed(msgspec.Struct, frozen=True):
 
 
 class Refresh(msgspec.Struct):
-    """Replaces a refresh token, which is spent then. Fails with `unauthenticated` for one that is unknown, expired or
-    spent; a spent one also ends its login, unless it comes back within `auth.refresh_grace_seconds` and before its
-    successor is used: then the reply has the same successor again."""
+    """Replaces a refresh token, which is then spent. Error: `unauthenticated` for a token that is unknown, expired or
+    spent.
+
+    A token stays if it is younger than `auth.refresh_grace_seconds`. The one before it gets it again meanwhile, and as
+    long as neither it nor the token issued with it has been used. Any other spent token ends its login.
+    """
 
     route = Routed("auth.refresh", Refreshed)
-
     refresh: str
     origin: Origin = Origin()
 
@@ -144,19 +153,18 @@ class Refresh(msgspec.Struct):
 
 
 class SendVerification(msgspec.Struct):
-    """Mails the one-time link of a ticket (v2: 14). A repeated request mails it again, a few times."""
+    """Mails the one-time link of a ticket (v2: 14). A repeated request mails the link again, a few times."""
 
     route = Routed("auth.send_verification", Ack)
-
     ticket: str
     origin: Origin = Origin()
     base_url: str = ""
-    """`http://host:port` at the start of the link."""
+    """The beginning `http://host:port` of the link."""
 
 
 class Requester(msgspec.Struct, frozen=True):
-    """Whose registration or login waits for a link: the address and the dialect of the request, and its time (Unix
-    milliseconds). Without address and time: auth of the version before took the request."""
+    """The origin of the registration or login that waits for a link: the address and the dialect of the request, and
+    its time (Unix milliseconds). Address and time are missing if auth of the previous version took the request."""
 
     purpose: Literal["register", "login"]
     address: str = ""
@@ -165,11 +173,10 @@ class Requester(msgspec.Struct, frozen=True):
 
 
 class DescribeVerification(msgspec.Struct):
-    """Asks who has requested what the link would confirm, for the page of its button. Confirms nothing. Fails with
-    `not_found` for a link that is wrong or has expired."""
+    """A request for the origin of the pending registration or login, for the page with the confirming button. It
+    confirms nothing. Error: `not_found` for a link that is wrong or has expired."""
 
     route = Routed("auth.describe_verification", Requester)
-
     ticket: str
     code: str
 
@@ -185,7 +192,6 @@ class OpenVerification(msgspec.Struct):
     """The link was opened: `/verify/<ticket>.<code>`. A wrong code leaves the right one valid."""
 
     route = Routed("auth.open_verification", Opened)
-
     ticket: str
     code: str
 
@@ -194,53 +200,54 @@ class OpenVerification(msgspec.Struct):
 
 
 class DeleteAccount(msgspec.Struct):
-    """Erases an account in all services (v2: 16). The reply follows auth's commit and the confirmation of every
-    reachable service, within 2 s; a durable event reaches the others. `secret`: of dialects that require it; a wrong
-    one is `unauthenticated`, and counts as a failed login."""
+    """Erases an account in all services (v2: 16). The reply follows auth's commit and the replies of all reachable
+    services, within 2 s. A durable event reaches the others. `secret`: given by dialects that require a secret; a wrong
+    secret is `unauthenticated` and counts as a failed login. `reason`: its groups' members see it. `of_guest`: does
+    nothing unless the account is a guest's."""
 
     route = Routed("auth.delete_account", Ack)
-
     actor: AccountId = NO_ACCOUNT
     secret: Secret | None = None
     origin: Origin = Origin()
+    reason: str = ""
+    of_guest: bool = False
 
     def __repr__(self) -> str:
         return f"DeleteAccount(actor={self.actor}, ***)"
 
 
 class DeletedAccounts(msgspec.Struct, frozen=True):
-    """A page; an empty one is the end."""
+    """A page of accounts. An empty page follows the last account."""
 
     accounts: list[AccountId]
 
 
 class ListDeletedAccounts(msgspec.Struct):
-    """The next deleted accounts with an id above `after`, in order. Other services compare their data with it."""
+    """A request for the next deleted accounts with ids above `after`, in order. Other services compare their data with
+    the deleted accounts."""
 
     route = Routed("auth.deleted_accounts", DeletedAccounts)
-
     after: AccountId = NO_ACCOUNT
 
 
 class InactiveAccounts(msgspec.Struct, frozen=True):
-    """Those of the accounts that may do nothing now: disabled, deleted and unknown ones, and bots of such owners."""
+    """The requested accounts that may do nothing now: disabled, deleted or unknown ones, and bots of such owners."""
 
     accounts: list[AccountId]
 
 
 class FindInactive(msgspec.Struct):
-    """At most 1,000 accounts. What an account has made acts only while the account itself may."""
+    """A request for the inactive accounts among at most 1,000. A webhook, link or bot acts only while its maker may
+    act."""
 
     route = Routed("auth.inactive", InactiveAccounts)
-
     accounts: list[AccountId]
 
 
 class LoginView(msgspec.Struct, frozen=True):
-    """A login of an account. `created`: Unix milliseconds; `expires`: Unix seconds, of its token, or of its refresh
-    token if it has one. `address` and
-    `client` (the dialect) are those that logged in; later connections by token may have others. `device`: as it was
-    given at the login."""
+    """A login of an account. `created`: Unix milliseconds. `expires`: Unix seconds, for the login's token, or for the
+    refresh token if the login has one. `address` and `client` (the dialect) belong to the login itself; later
+    connections by token may have others. `device`: the name given at the login."""
 
     sid: str
     created: int
@@ -251,35 +258,33 @@ class LoginView(msgspec.Struct, frozen=True):
 
 
 class Logins(msgspec.Struct, frozen=True):
-    """Newest first, 200 at most."""
+    """At most 200 logins, the newest first."""
 
     logins: list[LoginView]
 
 
 class ListLogins(msgspec.Struct):
-    """The logins of an account with valid tokens."""
+    """A request for the logins of an account with valid tokens."""
 
     route = Routed("auth.list_logins", Logins, reads=True)
-
     actor: AccountId = NO_ACCOUNT
 
 
 class EndLogin(msgspec.Struct):
-    """Revokes the token of one listed login and closes its connections. `not_found` for any other."""
+    """Revokes the token of one listed login and closes its connections. Error: `not_found` for any other login."""
 
     route = Routed("auth.end_login", Ack)
-
     sid: str
     actor: AccountId = NO_ACCOUNT
 
 
 class ChangePassword(msgspec.Struct, kw_only=True):
-    """Replaces all secrets of an account by a new one. All its logins end; the reply, Authenticated, is a new one in
-    place of the caller's (`caller_sid`), whose device it has, and its `revision` is that of the revocation.
-    `unauthenticated` for a wrong old secret, which counts as a failed login."""
+    """Replaces all secrets of an account by a new one. All its logins end. The reply, Authenticated, is a new login
+    that replaces the caller's (`caller_sid`): the new login has the same device, and its `revision` is the number of
+    the revocation.
+    Error: `unauthenticated` for a wrong old secret, which counts as a failed login."""
 
     route = Routed("auth.change_password", Authenticated)
-
     old: Secret
     new: Secret
     actor: AccountId = NO_ACCOUNT
@@ -293,38 +298,40 @@ class ChangePassword(msgspec.Struct, kw_only=True):
 
 
 class Logout(msgspec.Struct):
-    """Ends one login session and revokes its tokens."""
+    """Ends one login session and revokes the session's tokens."""
 
     route = Routed("auth.logout", Ack)
-
     sid: str
     actor: AccountId = NO_ACCOUNT
 
 
 class TokenLogin(msgspec.Struct, frozen=True):
-    """An account has logged in by a token that it had. `network`: the client's IPv4 address, or IPv6 /64."""
+    """An account has logged in by a token that it already had. `network`: the client's IPv4 address, or IPv6 /64.
+    `sid`, `issued` (Unix seconds): fields of the token."""
 
     account: AccountId
     network: str
     client: str = ""
+    sid: str = ""
+    issued: int = 0
 
 
 MAX_TOKEN_LOGINS = 500
-"""Of one request."""
+"""The most token logins in one request."""
 
 
 class RecordTokenLogins(msgspec.Struct):
-    """For the audit trail: edges verify tokens by themselves. At most MAX_TOKEN_LOGINS; a repetition within a day adds
-    nothing."""
+    """A report of logins by token for the audit trail, because edges themselves verify tokens. Logins by token also
+    matter for refresh tokens: a refresh token is spent for good once the token that came with the successor is used. At
+    most MAX_TOKEN_LOGINS; a repetition within a day adds nothing."""
 
     route = Routed("auth.token_logins", Ack)
-
     logins: list[TokenLogin]
 
 
 class Revocation(msgspec.Struct, array_like=True, frozen=True):
-    """Tokens of `sid` are void or, when it is empty, every token of the account with a revision below `number`. `time`
-    (Unix seconds): tokens without a revision are void if they were issued before it."""
+    """Voids the tokens of `sid` or, if it is empty, every token of the account with a revision below `number`. `time`
+    (Unix seconds): tokens without a revision are void if they were issued before this time."""
 
     number: int
     account: AccountId
@@ -332,10 +339,21 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
     time: int
 
 
+class Entrance(msgspec.Struct, frozen=True):
+    """The ways in which users register, and recover a password. `verified`: a registration waits for a mailed link.
+    `by_question`, `by_mail`: the ways to recover a password. `secret_min`: the fewest characters of a new plain
+    password."""
+
+    verified: bool
+    by_question: bool
+    by_mail: bool
+    secret_min: int
+
+
 class Revocations(msgspec.Struct, frozen=True):
-    """`last`: the highest number; while `more` is set, request the rest after the last one received. `keys`: the names
-    of the keys that verify tokens; empty when unknown. `now`: Unix milliseconds of the replica; 0 when unknown. Each
-    replica also publishes this every second, with an empty list."""
+    """`last`: the highest number. While `more` is set, request the rest after the last one received. `keys`: the names
+    of the keys that verify tokens; empty if unknown. `now`: the replica's time in Unix milliseconds; 0 when unknown.
+    `entrance`: from the replica's settings. Each replica also publishes this every second, with an empty list."""
 
     last: int
     revocations: list[Revocation]
@@ -343,13 +361,13 @@ class Revocations(msgspec.Struct, frozen=True):
     more: bool = False
     keys: list[str] = []
     now: int = 0
+    entrance: Entrance | None = None
 
 
 class ListRevocations(msgspec.Struct):
-    """Requests the revocations after number `since`, the maintenance flag, the keys that verify tokens."""
+    """A request for the revocations after number `since`, the maintenance flag, and the keys that verify tokens."""
 
     route = Routed("auth.watch", Revocations)
-
     since: int = 0
 
 
@@ -365,14 +383,6 @@ class Keys(msgspec.Struct, frozen=True):
 
 
 class GetKeys(msgspec.Struct):
-    """The public keys that verify tokens."""
+    """A request for the public keys that verify tokens."""
 
     route = Routed("auth.keys", Keys)
-
-
-class SetMaintenance(msgspec.Struct):
-    """Switches the maintenance mode; published to every edge."""
-
-    route = Routed("auth.maintenance", Ack)
-
-    on: bool

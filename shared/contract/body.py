@@ -1,4 +1,4 @@
-"""How the content of a message is stored and transported."""
+"""The form in which the content of a message is stored and sent."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,25 +23,25 @@ from shared.contract.model import (
 
 _EDITED: Final = "edited"
 _RECALLED: Final = "recalled"
-"""Tags that no dialect has for a name, so that no client can pack them."""
+"""A tag that no client can send, because no dialect has such a name."""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(tuple[PackedSegment | MarkedTag, ...]).decode
 _REPLY: Final = b"\xff\xfereply"
 _MENTION: Final = b"\xff\xfemention"
-"""Marks begin so: no text holds these bytes, and no number is long enough. A body is searched for them unpacked."""
+"""The beginning of a mark. No text or number can contain these bytes, so a packed body can be searched for them."""
 _NUMBER_BYTES = 8
 
 EXPIRED_BODY = _pack((Text("[消息已过期]"),))
-"""Replaces the body of a message whose time is over. A text, which every dialect and version shows."""
+"""Replaces the body of an expired message. The body is a text, which every dialect and version shows."""
 
 RECALLED_BODY = _pack((Text("[撤回]"), DialectTag(_RECALLED)))
-"""Replaces the body of a recalled message. A text, which every version shows."""
+"""Replaces the body of a recalled message. The body is a text, which every version shows."""
 
 
 def pack_segments(segments: tuple[RichSegment, ...], dialect: str = "", reply_to: int = 0) -> bytes:
-    """The stored and transported form, which services never unpack. `reply_to`: the index of another message of the
-    chat, or 0."""
+    """The form in which content is stored and sent, and which services never unpack. `reply_to`: the index of another
+    message of the chat, or 0."""
     if reply_to or Mention in map(type, segments):
         return _pack_marked(segments, dialect, _REPLY + _number(reply_to) if reply_to else b"")
     return _pack((*segments, DialectTag(dialect)) if dialect else segments)
@@ -54,8 +54,13 @@ def _pack_marked(segments: tuple[RichSegment, ...], dialect: str, reply: bytes) 
 
 
 def mention_mark(account: AccountId) -> bytes:
-    """The bytes that the bodies of messages have which mention this account, and no others."""
+    """Bytes that a body contains only if it mentions this account."""
     return _MENTION + _number(account)
+
+
+def mentioned_accounts(body: bytes) -> set[AccountId]:
+    """The accounts that a body mentions. It need not be unpacked."""
+    return {AccountId(int.from_bytes(part[:_NUMBER_BYTES], "big")) for part in body.split(_MENTION)[1:]}
 
 
 def _number(value: int) -> bytes:
@@ -63,19 +68,19 @@ def _number(value: int) -> bytes:
 
 
 def reply_target(body: bytes) -> int:
-    """The index of the message that this one replies to, or 0. Needs no unpacking."""
+    """The index of the message to which this message replies, or 0. The body need not be unpacked."""
     start = body.find(_REPLY)
     return int.from_bytes(body[start + len(_REPLY) :][:_NUMBER_BYTES], "big") if start >= 0 else 0
 
 
 def pack_edited(segments: tuple[RichSegment, ...]) -> bytes:
-    """The new text of a message."""
+    """The packed new text of a message."""
     return pack_segments(segments, _EDITED)
 
 
-def with_reply_of(edited: bytes, former: bytes) -> bytes:
-    """The body of an edited message, which replies to what it replied to before."""
-    if not (target := reply_target(former)):
+def with_reply_of(edited: bytes, previous: bytes) -> bytes:
+    """The body of an edited message, which keeps the reply of the previous body."""
+    if not (target := reply_target(previous)):
         return edited
     *parts, tag = _unpack(edited)
     assert isinstance(tag, MarkedTag)
@@ -102,7 +107,7 @@ def unpack(body: bytes) -> Body:
 
 
 def _joined(rich: tuple[RichSegment, ...]) -> tuple[Segment, ...]:
-    """Mentions are one text with the texts around them."""
+    """Mentions are joined with the texts around them."""
     plain: list[Segment] = []
     joins = False
     for one in rich:
@@ -122,7 +127,7 @@ def unpack_segments(body: bytes) -> tuple[Segment, ...]:
 
 
 def requested_content(found: Sequence[Message], index: int) -> Message:
-    """As `requested_message`. Raises RequestError of a recalled message, too."""
+    """Like `requested_message`, but raises RequestError for a recalled message, too."""
     message = requested_message(found, index)
     if message.body == RECALLED_BODY:
         raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")

@@ -1,4 +1,4 @@
-"""Requests to auth: bots, which are accounts of programs, and their tokens."""
+"""The requests to auth about bots, which are accounts of programs, and about bots' tokens."""
 
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from shared.contract.routes import Ack, Routed
 
 
 class TokenScope(StrEnum):
-    """What the token of a bot permits."""
+    """A permission of a bot's token."""
 
     SEND = "send"
     READ = "read"
@@ -27,23 +27,21 @@ class CreatedBot(msgspec.Struct, frozen=True):
     created: int
 
 
-class CreateHookAccount(msgspec.Struct):
-    """Makes the account by which an incoming webhook posts: a bot that nobody logs in to. Requested by session.
-    `signature`: of its profile, which names the maker. Errors: `rate_limited`, `invalid` for a name."""
+class CreateWebhookAccount(msgspec.Struct):
+    """Makes the account of an incoming webhook: a bot without a login. Session sends this request. `signature`: the
+    text of its profile, which names the maker. Errors: `rate_limited`, `invalid` for a name."""
 
     route = Routed("auth.create_hook_account", CreatedBot)
-
     name: str
     signature: str
     maker: AccountId
 
 
 class CreateBot(msgspec.Struct):
-    """Makes a bot of the account `actor`. `nonce` as in CreateLink. Errors: `limit` for too many bots, `forbidden` for
-    a bot as its owner, `rate_limited` as a registration."""
+    """Makes a bot of the account `actor`. `nonce`: see CreateLink. Errors: `limit` for too many bots, `forbidden` if
+    the owner is a bot, `rate_limited` as for a registration."""
 
     route = Routed("auth.create_bot", CreatedBot)
-
     nickname: str
     actor: AccountId = NO_ACCOUNT
     origin: Origin = Origin()
@@ -51,7 +49,7 @@ class CreateBot(msgspec.Struct):
 
 
 class BotTokenView(msgspec.Struct, frozen=True):
-    """`sid` names the token, and is no secret. `created`: Unix milliseconds; `expires`: Unix seconds."""
+    """`sid` names the token, and is no secret. `created`: Unix milliseconds. `expires`: Unix seconds."""
 
     sid: str
     name: str
@@ -61,7 +59,7 @@ class BotTokenView(msgspec.Struct, frozen=True):
 
 
 class BotView(msgspec.Struct, frozen=True):
-    """`owner`: NO_ACCOUNT if an operator made it. `nickname`: the first one; the profile may have another."""
+    """`owner`: NO_ACCOUNT if an operator made the bot. `nickname`: the first nickname; the profile may have another."""
 
     account: AccountId
     owner: AccountId
@@ -78,25 +76,23 @@ class BotList(msgspec.Struct, frozen=True):
 
 
 class ListBots(msgspec.Struct):
-    """The bots of an account above `after`; an operator's request lists those of all accounts."""
+    """A request for the bots of an account above `after`. An operator's request lists the bots of all accounts."""
 
     route = Routed("auth.list_bots", BotList, reads=True)
-
     actor: AccountId = NO_ACCOUNT
     after: AccountId = NO_ACCOUNT
 
 
 class DeleteBot(msgspec.Struct):
-    """Deletes a bot of the account `actor` (`not_found` for any other), as an account is deleted."""
+    """Deletes a bot of the account `actor`, in the same way as an account. Error: `not_found` for any other bot."""
 
     route = Routed("auth.delete_bot", Ack)
-
     bot: AccountId
     actor: AccountId = NO_ACCOUNT
 
 
 class CreatedBotToken(msgspec.Struct, frozen=True):
-    """`token`: stored nowhere; a repetition gets it signed again. `expires`: Unix seconds."""
+    """`token` is not stored; a repeated request signs it again. `expires`: Unix seconds."""
 
     sid: str
     token: str
@@ -107,11 +103,10 @@ class CreatedBotToken(msgspec.Struct, frozen=True):
 
 
 class CreateBotToken(msgspec.Struct):
-    """Makes a token of a bot. `days` 0: as long as `auth.bot_token_days` permits; more are as many. `nonce` as in
-    CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens, `invalid`."""
+    """Makes a token of a bot. `days`: how long it is valid, at most and (0) by default `auth.bot_token_days`. `nonce`:
+    see CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens, `invalid`."""
 
     route = Routed("auth.create_bot_token", CreatedBotToken)
-
     bot: AccountId
     name: str
     scopes: list[str]
@@ -121,10 +116,9 @@ class CreateBotToken(msgspec.Struct):
 
 
 class DeleteBotToken(msgspec.Struct):
-    """Revokes a token, which ends its connections. `not_found` for any other than a bot's own."""
+    """Revokes a token, which ends its connections. Error: `not_found` for a token that is not the bot's own."""
 
     route = Routed("auth.delete_bot_token", Ack)
-
     bot: AccountId
     sid: str
     actor: AccountId = NO_ACCOUNT

@@ -1,4 +1,4 @@
-"""Requests about other users: to session, the accounts that an account blocks; to auth, accounts by their names."""
+"""The requests about other users: blocked accounts (to session), and accounts by their names (to auth)."""
 
 import msgspec
 
@@ -9,10 +9,9 @@ from shared.contract.routes import Ack, Forwarded, Routed
 class SetBlocked(Forwarded):
     """The actor blocks `account`, or unblocks it (idempotent). Private messages and friend requests of a blocked
     account are rejected with `forbidden`, and it cannot add the actor to groups. Errors: `not_found` for an unknown
-    account, `limit` for too many blocked ones."""
+    account, `limit` for too many blocked accounts."""
 
     route = Routed("session.set_blocked", Ack)
-
     account: AccountId
     blocked: bool
     actor: AccountId = NO_ACCOUNT
@@ -25,10 +24,9 @@ class BlockedAccounts(msgspec.Struct, frozen=True):
 
 
 class ListBlocked(Forwarded):
-    """Requests the accounts that the actor blocks."""
+    """A request for the accounts that the actor blocks."""
 
     route = Routed("session.list_blocked", BlockedAccounts, reads=True)
-
     actor: AccountId = NO_ACCOUNT
 
 
@@ -37,11 +35,10 @@ class BlockedMembers(msgspec.Struct, frozen=True):
 
 
 class FindBlockedMembers(msgspec.Struct):
-    """Requests those of these members of private chats that block the other member, or that this one blocks. Requested
-    by edges, for no user."""
+    """A request for the chats among these private chats in which one member blocks the other. Edges send this request
+    on their own behalf."""
 
     route = Routed("session.blocked_members", BlockedMembers)
-
     members: list[tuple[AccountId, ChatId]]
 
 
@@ -50,27 +47,27 @@ class WatchableAccounts(msgspec.Struct, frozen=True):
 
 
 class FindWatchable(msgspec.Struct):
-    """Requests those of these accounts of which the actor may see the presence: itself, its friends, and members of its
-    private chats, unless they block it."""
+    """A request for the accounts among these whose presence the actor may see: itself, its friends, and members of its
+    private chats, unless they block the actor."""
 
     route = Routed("session.watchable", WatchableAccounts)
-
     accounts: list[AccountId]
     actor: AccountId
+    near: bool = False
+    """If set, the search also finds guests, and members of common groups of at most 200."""
 
 
 class AccountsLookedUp(msgspec.Struct, frozen=True):
-    """Ascending; at most one for each kind of name."""
+    """The accounts found, ascending, at most one for each kind of name."""
 
     accounts: list[AccountId]
 
 
 class LookUpAccounts(msgspec.Struct):
-    """Requests the accounts whose OC number, username or e-mail address is exactly this one. Errors: `rate_limited` for
+    """Finds the accounts whose OC number, username or e-mail address is exactly this text. Errors: `rate_limited` for
     too many requests of the actor, `invalid`."""
 
     route = Routed("auth.look_up", AccountsLookedUp)
-
     identifier: str
     actor: AccountId = NO_ACCOUNT
 
@@ -79,32 +76,30 @@ class LookUpAccounts(msgspec.Struct):
 
 
 class RequestFriendship(Forwarded):
-    """Sends a friend request to `account`. Repeated while pending, it replaces the text and notifies again. If
-    `account` has a pending request to the actor, both become friends at once. Errors: `conflict` for friends,
+    """Sends a friend request to `account`. A repetition while the request is pending replaces the text, and notifies
+    again. If `account` has a pending request to the actor, both become friends at once. Errors: `conflict` for friends,
     `too_large` for a text above 1,000 characters, `limit` for too many pending requests of the actor."""
 
     route = Routed("session.request_friendship", Ack)
-
     account: AccountId
     text: str = ""
     actor: AccountId = NO_ACCOUNT
 
 
 class AnswerFriendship(Forwarded):
-    """Accepts or rejects the pending request of `applicant` to the actor; `not_found` without one."""
+    """Accepts or rejects the pending request of `applicant` to the actor. Error: `not_found` if there is no such
+    request."""
 
     route = Routed("session.answer_friendship", Ack)
-
     applicant: AccountId
     accept: bool
     actor: AccountId = NO_ACCOUNT
 
 
 class EndFriendship(Forwarded):
-    """Ends a friendship; `not_found` without one."""
+    """Ends a friendship. Error: `not_found` if there is no such friendship."""
 
     route = Routed("session.end_friendship", Ack)
-
     account: AccountId
     actor: AccountId = NO_ACCOUNT
 
@@ -126,38 +121,37 @@ class Requests(msgspec.Struct, frozen=True):
 
 
 class ListRequests(Forwarded):
-    """Requests that wait for this account's answer: friend requests, and applications to groups it owns or administers.
-    Oldest first, at most 1,000 of each and as many as fit into one reply; the others follow when these are answered."""
+    """The requests that wait for this account's answer: friend requests, and applications to groups that the account
+    owns or administers. Oldest first, at most 1,000 of each kind and as many as fit into one reply. Once these requests
+    are answered, the next ones are listed."""
 
     route = Routed("session.list_requests", Requests, reads=True)
-
     actor: AccountId = NO_ACCOUNT
 
 
-class PendingNotice(msgspec.Struct, array_like=True, frozen=True):
-    """`number` increases; `notice` is a packed shared.contract.edge.Notice."""
+class PendingEvent(msgspec.Struct, array_like=True, frozen=True):
+    """`number`: a number that is higher for each later event. `event`: a packed shared.contract.edge.EdgeEvent."""
 
     number: int
-    notice: bytes
+    event: bytes = msgspec.field(name="notice")
 
 
-class PendingNotices(msgspec.Struct, frozen=True):
-    kept: list[PendingNotice]
+class PendingEvents(msgspec.Struct, frozen=True):
+    kept: list[PendingEvent]
 
 
-class ListPendingNotices(msgspec.Struct):
-    """Requests the account's pending notices (answers and memberships), oldest first, as many as fit into one reply.
-    The newest 1,000 of the last 90 days are stored. A new member of a big group is stored for that member only."""
+class ListPendingEvents(msgspec.Struct):
+    """A request for the account's pending events (answers and memberships), oldest first, as many as fit into one
+    reply. The newest 1,000 of the last 90 days are stored. A new member of a big group is stored for that member
+    only."""
 
-    route = Routed("session.list_kept", PendingNotices)
-
+    route = Routed("session.list_kept", PendingEvents)
     actor: AccountId = NO_ACCOUNT
 
 
-class DropPendingNotices(msgspec.Struct):
-    """Deletes pending notices that have been shown."""
+class DropPendingEvents(msgspec.Struct):
+    """Deletes pending events that have been shown."""
 
     route = Routed("session.drop_kept", Ack)
-
     numbers: list[int]
     actor: AccountId = NO_ACCOUNT

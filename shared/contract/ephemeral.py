@@ -1,17 +1,21 @@
-"""Signals: from an edge to every edge. They are neither stored nor repeated, and no client may depend on one."""
+"""Ephemeral events: from an edge to every edge. Ephemeral events are not stored or repeated, so a client must also work
+without them."""
 
 import msgspec
 
+from shared.contract.drafts import DraftPreview
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import JoinPolicy
+from shared.contract.metadata import MetadataValue
+from shared.contract.model import JoinPolicy, ProfileSummary
+from shared.contract.own_settings import OwnSettings
 
 
 class Ephemeral(msgspec.Struct, frozen=True):
-    """Clients see it at once or never; the older protocols have nothing for it."""
+    """An event that clients see at once or never. The older protocols have no frame for it."""
 
 
 class Typing(Ephemeral, tag="typing", frozen=True):
-    """A member writes a message, to be shown for so long; 0: not any more."""
+    """A member is writing a message. Show it for this number of milliseconds; 0: the member has stopped."""
 
     chat: ChatId
     account: AccountId
@@ -19,9 +23,9 @@ class Typing(Ephemeral, tag="typing", frozen=True):
 
 
 class PresenceChanged(Ephemeral, frozen=True):
-    """The presence of a watched account: active, away, busy, offline; hidden, which the account alone sees; unknown, of
-    one that may not be watched, or while presence is not known. `since`: Unix milliseconds; 0: the account has given no
-    state. `text`: what it has given beside it."""
+    """The presence of a watched account: `active`, `away`, `busy` or `offline`. Only the account itself sees `hidden`.
+    `unknown` means that the account may not be watched, or that presence is unavailable. `since`: Unix milliseconds; 0:
+    the account has set no state. `text`: the text that it has set with the state."""
 
     account: AccountId
     state: str
@@ -30,23 +34,25 @@ class PresenceChanged(Ephemeral, frozen=True):
 
 
 class ChatRead(Ephemeral, frozen=True):
-    """The account has read a chat up to this index, on another connection. `unread`, `mentions`: as in ReadIndex."""
+    """On another connection, the account has read a chat up to this index, or has marked it as unread. `unread`,
+    `mentions`, `unread_from`: as in ReadIndex."""
 
     chat: ChatId
     index: int
     unread: int = 0
     mentions: int = 0
+    unread_from: int = 0
 
 
 class ReceiptsShown(Ephemeral, frozen=True):
-    """Up to which index other members have read a chat."""
+    """The indexes up to which other members have read a chat."""
 
     chat: ChatId
     upto: tuple[tuple[AccountId, int], ...]
 
 
 class ChatSettingsChanged(Ephemeral, frozen=True):
-    """A group has these settings from now on; see Chat."""
+    """A group now has these settings; see Chat."""
 
     chat: ChatId
     by: AccountId
@@ -58,10 +64,17 @@ class ChatSettingsChanged(Ephemeral, frozen=True):
     edit_seconds: int | None = None
     recall_seconds: int | None = None
     history_for_new: bool | None = None
+    handle: str = ""
+    faces: dict[AccountId, ProfileSummary] = {}
+    """Of `by`."""
+    reason: str = ""
+    """Of the new handle."""
+    topic_time: int = 0
+    """Of a new topic, Unix ms."""
 
 
 class ChatMuted(Ephemeral, tag="muted", frozen=True):
-    """The account has muted a chat, as in Mute, on this connection (node and number)."""
+    """The account has muted a chat on this connection (node and number). The values are as in MemberSettings."""
 
     chat: ChatId
     account: AccountId
@@ -70,8 +83,48 @@ class ChatMuted(Ephemeral, tag="muted", frozen=True):
     origin: tuple[NodeId, int]
 
 
+class ChatPlaced(Ephemeral, tag="placed", frozen=True):
+    """The account has pinned or archived a chat on this connection (node and number). The values are as in
+    MemberSettings."""
+
+    chat: ChatId
+    account: AccountId
+    pinned: bool
+    archived: bool
+    origin: tuple[NodeId, int]
+
+
+class DraftChanged(Ephemeral, tag="draft", frozen=True):
+    """The account has changed its draft in the chat on this connection (node and number). If the text is empty, the
+    draft was sent or removed."""
+
+    chat: ChatId
+    account: AccountId
+    draft: DraftPreview
+    origin: tuple[NodeId, int]
+
+
+class OwnSettingsChanged(Ephemeral, tag="own_settings", frozen=True):
+    """The account has changed its settings on this connection (node and number)."""
+
+    account: AccountId
+    settings: OwnSettings
+    origin: tuple[NodeId, int]
+
+
+class ReadTimeMoved(Ephemeral, tag="read_time", frozen=True):
+    """On IRC, the account has said on this connection (node and number) that it has read the chat until a time (Unix
+    ms)."""
+
+    chat: ChatId
+    account: AccountId
+    time: int
+    origin: tuple[NodeId, int]
+
+
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
-    """Up to where an account has read a chat, by the connection of this number; 0: not known."""
+    """An account has read a chat up to this index, on the connection with this number (0: unknown). Index 0: it has
+    marked the chat as unread."""
 
     account: AccountId
     chat: ChatId
@@ -80,22 +133,91 @@ class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ReadsAnnounced(msgspec.Struct, tag="reads", frozen=True):
-    """What accounts have read on connections of this node."""
+    """The reads of accounts on connections of this node."""
 
     node: NodeId
     places: list[ReadPlace]
 
 
 class ReadsWanted(msgspec.Struct, tag="reads_wanted", frozen=True):
-    """This node has connections that show what is read; published every two seconds."""
+    """This node announces that it has connections that show read receipts. Published every two seconds."""
 
     node: NodeId
 
 
 class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
-    """Another account blocks this one from now on, or does not any more."""
+    """Another account blocks this account from now on, or has stopped blocking it."""
 
     account: AccountId
 
 
-Signal = Typing | ChatMuted | BlocksChanged | ReadsAnnounced | ReadsWanted
+class TagsRelayed(Ephemeral, tag="tags", frozen=True):
+    """The tags of a TAGMSG of a member, whose face it is, on a connection of this node. `text`: it is no TAGMSG, but a
+    message of a client to other clients (CTCP); `unanswered`: a NOTICE."""
+
+    chat: ChatId
+    account: AccountId
+    tags: dict[str, str]
+    face: ProfileSummary
+    node: NodeId
+    text: str = ""
+    unanswered: bool = False
+
+
+class AwayChanged(Ephemeral, tag="away", frozen=True):
+    """An account is away with this text; without one, it is back. `chats`: those that it is in."""
+
+    account: AccountId
+    face: ProfileSummary
+    text: str
+    chats: list[ChatId]
+    node: NodeId
+
+
+class MetadataChanged(Ephemeral, tag="metadata", frozen=True):
+    """An account has changed one of its own texts, or a text of a group. `chats`: those whose members see it."""
+
+    account: AccountId
+    face: ProfileSummary
+    value: MetadataValue
+    chats: list[ChatId]
+    node: NodeId
+
+
+class NickSeen(Ephemeral, tag="nick", frozen=True):
+    """A guest has come (`online`) or left, for those that monitor its nick. `described`: only its real name is new."""
+
+    account: AccountId
+    face: ProfileSummary
+    online: bool
+    node: NodeId
+    described: bool = False
+
+
+class OperatorActed(Ephemeral, tag="operator", frozen=True):
+    """An operator of IRC, whose face it is, has ended the connections of the account `killed`, or (0) has said
+    something to all who want to hear it."""
+
+    account: AccountId
+    face: ProfileSummary
+    text: str
+    killed: AccountId
+    node: NodeId
+
+
+EphemeralEvent = (
+    Typing
+    | ChatMuted
+    | ChatPlaced
+    | DraftChanged
+    | OwnSettingsChanged
+    | ReadTimeMoved
+    | BlocksChanged
+    | ReadsAnnounced
+    | ReadsWanted
+    | TagsRelayed
+    | AwayChanged
+    | MetadataChanged
+    | NickSeen
+    | OperatorActed
+)

@@ -1,4 +1,4 @@
-"""The error codes. Each dialect maps them to its own error replies by a total table."""
+"""The error codes. The codes of errors. Each dialect has a table that maps every code to one of its error replies."""
 
 from enum import StrEnum
 
@@ -9,9 +9,9 @@ class ErrorCode(StrEnum):
     INVALID = "invalid"
     """A field of the request is missing or invalid."""
     UNAUTHENTICATED = "unauthenticated"
-    """No login, a wrong secret, or an invalid or revoked token."""
+    """The client is not logged in, or its secret or token is wrong or revoked."""
     FORBIDDEN = "forbidden"
-    """Not allowed: not a member, not the owner, another user's account."""
+    """The account has no permission, for example because it is not a member or not the owner."""
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
     """Already exists: an e-mail address, a uuid, a membership."""
@@ -21,32 +21,77 @@ class ErrorCode(StrEnum):
     """A frame, text or file is over its size limit."""
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
-    """A service, the broker or a database did not answer in time; the result may be unknown."""
+    """A service, NATS or a database did not answer in time, so the result may be unknown."""
     INTERNAL = "internal"
     """A bug; the details are in the log under the trace id, never in the reply."""
 
 
+class Reason(StrEnum):
+    """The reason of an error, for codes with several reasons. The list only grows."""
+
+    MISSING = "missing"
+    TYPE = "type"
+    RANGE = "range"
+    LENGTH = "length"
+    FORM = "form"
+    CHOICE = "choice"
+    """The field is missing, or its type, range, length, form or value is wrong."""
+    NOT_MEMBER = "not_member"
+    NOT_ADMIN = "not_admin"
+    NOT_OWNER = "not_owner"
+    NOT_SENDER = "not_sender"
+    BLOCKED = "blocked"
+    BANNED = "banned"
+    SILENCED = "silenced"
+    CLOSED = "closed"
+    """The group accepts no requests to join."""
+    TOO_OLD = "too_old"
+    """The message is too old to be edited or recalled."""
+    GONE = "gone"
+    """The message was recalled or has expired, or the account is deleted."""
+    TAKEN = "taken"
+    """The name belongs to another account."""
+    WRONG_KEY = "wrong_key"
+    MEMBER_ALREADY = "member_already"
+    FRIENDS_ALREADY = "friends_already"
+    CHANGED = "changed"
+    """Another device made a change first."""
+    NONCE_USED = "nonce_used"
+    SWITCHED_OFF = "switched_off"
+    """On this server."""
+
+
 class Failure(msgspec.Struct, tag="failure", frozen=True):
-    """An error reply on the bus. `text` is safe to show to the client; `field` names the invalid field, if any.
-    `retry_ms`: the request succeeds after so long, unless others come first; 0: not known."""
+    """An error reply of a service. `text` is safe to show to the client; `field` names the invalid field, if any.
+    `retry_ms`: repeat the request after this time; 0: unknown. `reason`: one of Reason, or empty. `request`: the trace
+    id in the log; if it is empty, the edge adds one."""
 
     code: ErrorCode
     text: str
     field: str = ""
     retry_ms: int = 0
+    reason: str = ""
+    request: str = ""
+
+    @property
+    def words(self) -> str:
+        """The text, or the code if there is no text."""
+        return self.text or self.code.value
 
 
 INTERNAL_ERROR = Failure(ErrorCode.INTERNAL, "internal error")
-"""Of a request that met a bug."""
+"""The error reply to a request that failed by a bug."""
 
 
 class RequestError(Exception):
     """A rejected request. The bus turns it into an error reply, the edge's dialect into a frame."""
 
-    def __init__(self, code: ErrorCode, text: str, field: str = "", retry_ms: int = 0) -> None:
+    def __init__(self, code: ErrorCode, text: str, field: str = "", retry_ms: int = 0, reason: str = "") -> None:
         super().__init__(f"{code}: {text}")
-        self.failure = Failure(code, text, field, retry_ms)
+        self.failure = Failure(code, text, field, retry_ms, reason)
 
     @classmethod
     def from_failure(cls, failure: Failure) -> "RequestError":
-        return cls(failure.code, failure.text, failure.field, failure.retry_ms)
+        error = cls(failure.code, failure.text)
+        error.failure = failure
+        return error

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.session import EnsureProfile
 
 
@@ -15,25 +15,28 @@ class AccountDeleted(msgspec.Struct, frozen=True):
 
 
 class HealthProbe(msgspec.Struct, frozen=True):
-    """Stored to prove that the stream stores events; removed when it is delivered."""
+    """A probe that proves that the stream stores events. It is removed when it is delivered."""
 
 
 class MailRequested(msgspec.Struct, frozen=True):
-    """One e-mail; retried until the mail server accepts it."""
+    """One e-mail, which is retried until the mail server accepts it. `account`: it goes to this account's verified
+    address instead of `to`. `unsubscribe`: the link that ends such mails with one click (RFC 8058), or empty."""
 
     to: str
     subject: str
     text: str
     expires: int
-    """Unix milliseconds; the mail is dropped after it."""
+    """Unix milliseconds; after this time, the mail is dropped."""
+    account: AccountId = NO_ACCOUNT
+    unsubscribe: str = ""
 
     def __repr__(self) -> str:
         return f"MailRequested(expires={self.expires}, ***)"
 
 
-class OutgoingHooksDue(msgspec.Struct, frozen=True):
-    """A chat that has outgoing hooks has messages up to `index`. `hook`: this one alone, which has stopped; an operator
-    who retries the event lets it go on."""
+class OutgoingWebhooksDue(msgspec.Struct, frozen=True):
+    """A chat with outgoing webhooks has messages up to `index`. `hook`: the event is only for this webhook, which has
+    stopped; it continues if an operator retries the event."""
 
     chat: ChatId
     index: int

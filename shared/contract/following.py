@@ -1,4 +1,5 @@
-"""How search follows the messages: what the message service announces, and requests to it."""
+"""The announcements of the message service, and the requests to it, by which search and notifications follow the
+messages."""
 
 import msgspec
 
@@ -7,14 +8,16 @@ from shared.contract.model import Message
 from shared.contract.routes import Routed
 
 MAX_FOLLOWED = 1_000
-"""Chats of one request."""
+"""The most chats of one request."""
+MAX_FOLLOWED_MESSAGES = 1_000
+"""The most messages of one reply."""
 ANNOUNCE_SECONDS = 0.4
 """Between two announcements."""
 
 
 class MovedChats(msgspec.Struct, frozen=True):
-    """Announced by each `replica` of message: chats with new or changed messages since its last announcement. `number`
-    counts its announcements since its start at `epoch` (Unix ms): a gap tells that one was lost."""
+    """Each `replica` of message announces its chats with messages that are new or changed since the last announcement.
+    `number` counts the replica's announcements since the start at `epoch` (Unix ms), so a gap shows a loss."""
 
     replica: str
     epoch: int
@@ -23,7 +26,7 @@ class MovedChats(msgspec.Struct, frozen=True):
 
 
 class HeadPosition(msgspec.Struct, array_like=True, frozen=True):
-    """How far a chat has come: the index of its last message, and the number of its last change."""
+    """The position of a chat: the index of the chat's last message, and the number of its last change."""
 
     chat: ChatId
     index: int = 0
@@ -31,7 +34,7 @@ class HeadPosition(msgspec.Struct, array_like=True, frozen=True):
 
 
 class PositionPage(msgspec.Struct, frozen=True):
-    """`more`: continue after the last chat. `epoch`: of the database; another one after a restore."""
+    """`more`: continue after the last chat. `epoch`: the epoch of the database, which a restore changes."""
 
     positions: list[HeadPosition]
     epoch: str
@@ -39,16 +42,15 @@ class PositionPage(msgspec.Struct, frozen=True):
 
 
 class ListPositions(msgspec.Struct):
-    """Requests the positions of all chats, in order of id, a page after `after`."""
+    """A request for the positions of all chats, in order of id, a page after `after`."""
 
     route = Routed("message.positions", PositionPage, reads=True)
-
     after: ChatId = ChatId(0)
 
 
 class ChatNews(msgspec.Struct, array_like=True, frozen=True):
-    """`messages`: those after the given position up to `position`, as they are now. `changed`: earlier ones whose text
-    has changed since. `more`: `position` is not the chat's head."""
+    """`messages`: the messages after the requested position up to `position`, in their present state. `changed`:
+    earlier messages whose text has changed since then. `more`: the chat has messages after `position`."""
 
     position: HeadPosition
     messages: list[Message]
@@ -57,32 +59,31 @@ class ChatNews(msgspec.Struct, array_like=True, frozen=True):
 
 
 class News(msgspec.Struct, frozen=True):
-    """As much as fits into a reply. A chat that is left out has no news, unless it is after the last one of the reply
-    and `more` is set."""
+    """The new messages that fit into a reply. A chat that is left out has no news, unless `more` is set and the chat
+    comes after the reply's last one."""
 
     chats: list[ChatNews]
     more: bool = False
 
 
 class FollowChats(msgspec.Struct):
-    """Requests what is new in these chats, in ascending order, since these positions."""
+    """A request for the news of these chats, in ascending order, since these positions: at most `limit` messages."""
 
     route = Routed("message.follow", News, reads=True)
-
     positions: list[HeadPosition]
+    limit: int = MAX_FOLLOWED_MESSAGES
 
 
 class Visible(msgspec.Struct, frozen=True):
-    """Those of the messages that the account may read, as they are now. `more`: later ones did not fit."""
+    """Messages that the account may read, in their present state. `more`: later messages did not fit."""
 
     messages: list[Message]
     more: bool = False
 
 
 class ReadVisible(msgspec.Struct):
-    """Requests ranges of messages (chat, first and last index) on behalf of an account that looks for them."""
+    """A request for ranges of messages (chat, first and last index) for an account that searches."""
 
     route = Routed("message.visible", Visible, reads=True)
-
     account: AccountId
     ranges: list[tuple[ChatId, int, int]]

@@ -1,4 +1,5 @@
-"""Identifiers of the canonical model: integers on the bus (a NodeId is text); each dialect has its own form."""
+"""Identifiers of the canonical model. Identifiers are integers between services (a NodeId is text); each dialect has
+its own form."""
 
 from typing import NewType
 
@@ -11,17 +12,17 @@ MessageId = NewType("MessageId", int)
 """Globally unique, below 2^53."""
 
 Nonce = NewType("Nonce", int)
-"""Identifies one message before its commit, unique within chat and sender; 63 bits. A retry has the same nonce."""
+"""Identifies one message before the commit, unique within chat and sender; 63 bits. A retry has the same nonce."""
 
 NodeId = NewType("NodeId", str)
-"""One process of an edge: the edge's name and a random suffix, so that a restarted edge is a new node."""
+"""One process of an edge: the edge's name and a random suffix, because a restarted edge is a new node."""
 
 NO_ACCOUNT = AccountId(0)
-"""The actor of a connection that is not logged in."""
+"""The actor of a connection without a login."""
 
 SYSTEM_ACCOUNT = AccountId(2**31 - 1)
-"""The sender of the operator's notices: the highest number that every client can read. Session has its profile; auth,
-which counts from 1, has no such account, so it cannot log in."""
+"""The sender of the operator's announcements: the highest number that every client can read. Session has the profile of
+this account; auth, which counts from 1, has no such account, so nobody can log in to it."""
 
 SYSTEM_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
-"""The same in every installation; it cannot be registered."""
+"""The uuid of this account, the same in every installation. It cannot be registered."""

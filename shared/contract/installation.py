@@ -1,4 +1,4 @@
-"""Requests between the services: do their databases belong together?"""
+"""The requests between the services that find out whether their databases belong together."""
 
 import msgspec
 
@@ -6,13 +6,13 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 
 
 class DescribeDatabase(msgspec.Struct):
-    """Asks a service for the state of its database."""
+    """A request for the state of a service's database."""
 
 
 class DatabaseState(msgspec.Struct, frozen=True):
-    """`installation`: the identity that the databases of one installation share; empty: none yet. `agreed`: all of them
-    have it. `account`, `chat`: the highest number that the service has given, or knows of; `account_time`,
-    `chat_time`: no earlier than when it was given, in Unix milliseconds; 0: not known."""
+    """`installation`: the id that all databases of an installation share; empty if there is none yet. `agreed`: all
+    databases have this id. `account`, `chat`: the highest numbers that the service has given, or knows of.
+    `account_time`, `chat_time`: an upper limit of when they were given, in Unix milliseconds; 0: unknown."""
 
     installation: str = ""
     agreed: bool = False

@@ -1,4 +1,5 @@
-"""Requests to session and auth: what an account has made, which acts without a login, and its own data in auth."""
+"""The requests to session and auth about an account's data, and the account's webhooks, links and bots, which act
+without a login."""
 
 import msgspec
 
@@ -8,12 +9,12 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.routes import Ack, Routed
 
 MADE_LISTED = 1_000
-"""Webhooks, and links, in one reply."""
+"""The most webhooks, and the most links, in one reply."""
 
 
-class MadeHook(msgspec.Struct, frozen=True):
-    """A webhook of a group. `origin`: of the endpoint of an outgoing one; empty: it is an incoming one. `created`: Unix
-    milliseconds."""
+class MadeWebhook(msgspec.Struct, frozen=True):
+    """A webhook of a group. `origin`: scheme, host and port of an outgoing webhook's endpoint; empty for an incoming
+    one. `created`: Unix milliseconds."""
 
     hook: str
     chat: ChatId
@@ -37,57 +38,52 @@ class MadeLink(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """The newest of each kind first, at most MADE_LISTED."""
+    """Each list begins with the newest, and has at most MADE_LISTED entries."""
 
-    hooks: list[MadeHook]
+    hooks: list[MadeWebhook]
     links: list[MadeLink]
 
 
 class ListMade(msgspec.Struct):
-    """Requests the webhooks and links that an account has made."""
+    """A request for the webhooks and links that an account has made."""
 
     route = Routed("session.made", Made, reads=True)
-
     actor: AccountId = NO_ACCOUNT
 
 
 class EndMade(msgspec.Struct):
-    """To session: deletes the webhooks and links that an account has made. To auth: revokes the tokens of its bots.
-    Idempotent."""
+    """Session deletes the webhooks and links that an account has made; auth revokes its bots' tokens. Idempotent."""
 
     route = Routed("session.end_made", Ack)
-
     actor: AccountId = NO_ACCOUNT
 
 
-class HookPage(msgspec.Struct, frozen=True):
-    """By their identifiers. With `more`, continue after the last one."""
+class WebhookPage(msgspec.Struct, frozen=True):
+    """Webhooks in order of their identifiers. While `more` is set, continue after the last webhook."""
 
-    hooks: list[MadeHook]
+    hooks: list[MadeWebhook]
     more: bool = False
 
 
-class ListAllHooks(msgspec.Struct):
-    """An operator's request for the webhooks of a group, of an account, or of all (0), above `after`."""
+class ListAllWebhooks(msgspec.Struct):
+    """An operator's request for the webhooks of a group, an account, or all (0), after the webhook `after`."""
 
-    route = Routed("session.admin.hooks", HookPage)
-
+    route = Routed("session.admin.hooks", WebhookPage)
     chat: ChatId = ChatId(0)
     by: AccountId = NO_ACCOUNT
     after: str = ""
 
 
-class DeleteAnyHook(msgspec.Struct):
-    """An operator deletes a webhook; `not_found` if there is none."""
+class DeleteAnyWebhook(msgspec.Struct):
+    """An operator deletes a webhook; `not_found` if it does not exist."""
 
     route = Routed("session.admin.delete_hook", Ack)
-
     hook: str
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`created`: Unix milliseconds. `question_id`: of the security question, 0 without one. `logins`: newest first.
-    `bots`: those that the account owns. `email_verified`: a mail to the address has reached the user."""
+    """`created`: Unix milliseconds. `question_id`: the security question, or 0. `logins`: newest first. `bots`: the
+    bots that the account owns. `email_verified`: a mail to the address has reached the user."""
 
     email: str
     username: str
@@ -102,10 +98,9 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportLogins(msgspec.Struct):
-    """Requests what auth stores of an account, without its secrets. Each is recorded in the audit trail; `rate_limited`
-    beyond `limits.exports_per_account`."""
+    """A request for the data that auth stores of an account, without the account's secrets. The audit trail records
+    each request; `rate_limited` beyond `limits.exports_per_account`."""
 
     route = Routed("auth.export_logins", AccountRecord)
-
     actor: AccountId = NO_ACCOUNT
     origin: Origin = Origin()

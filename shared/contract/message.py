@@ -1,4 +1,4 @@
-"""Requests to the message service: post, change, sync, history, read state."""
+"""The requests to the message service: post, change, sync, history, read state."""
 
 from enum import StrEnum
 
@@ -11,8 +11,8 @@ from shared.contract.routes import Routed
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One message before its commit. It must not be committed after `deadline` (milliseconds by the requester's steady
-    clock: see shared.clock)."""
+    """One message before its commit. A draft must not be committed after `deadline` (milliseconds by the requester's
+    steady clock: see shared.clock)."""
 
     sender: AccountId
     chat: ChatId
@@ -22,9 +22,13 @@ class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
     face: ProfileSummary | None = None
     """The sender's profile summary, forwarded to the recipients' edges; not stored."""
     quote: Quote | None = None
-    """Of the message that it replies to; forwarded and not stored, as well."""
+    """A line of the message to which this message replies. It is also forwarded and not stored."""
     by: AccountId = NO_ACCOUNT
-    """The member whose rights admit the message of a sender that is no member; NO_ACCOUNT: the sender."""
+    """If the sender is not a member, the member whose permissions admit the message; NO_ACCOUNT: the sender's own
+    permissions count."""
+    saved: int = 0
+    """The `rev` of the sender's SavedDraft that becomes this message; 0: there is none. The commit removes that
+    draft."""
 
 
 class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True, gc=False):
@@ -36,8 +40,8 @@ class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True, gc=Fals
 
 
 class PostResults(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One result for each draft, in order. `failures` maps positions to failures; `posted` is None there. `again`: the
-    positions of messages that an earlier request has posted."""
+    """One result for each draft, in the order of the drafts. `failures` maps positions to failures; `posted` is None at
+    these. `again`: the positions of messages that an earlier request has posted."""
 
     posted: list[Posted | None]
     failures: dict[int, Failure] = {}
@@ -45,10 +49,10 @@ class PostResults(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PostMessages(msgspec.Struct):
-    """Messages that clients of one edge sent in one tick of the event loop, or while its in-flight window was full."""
+    """Messages that clients of one edge sent in one event-loop iteration, or while the edge's in-flight window was
+    full."""
 
     route = Routed("message.post", PostResults)
-
     node: NodeId
     drafts: list[Draft]
 
@@ -57,8 +61,8 @@ class PostMessages(msgspec.Struct):
 
 
 class EditText(msgspec.Struct, tag="edit", frozen=True):
-    """Replace the body of a message, which keeps its index and its time. `nonce`: an edit of the message with a nonce
-    that is stored already is not repeated. `if_rev`: only if the text has not changed after this `rev`."""
+    """Replace the body of a message, whose index and time do not change. If the `nonce` of an edit is stored already,
+    the edit is not made again. `if_rev`: edit only if the text has not changed after this `rev`."""
 
     body: bytes
     nonce: Nonce
@@ -66,7 +70,9 @@ class EditText(msgspec.Struct, tag="edit", frozen=True):
 
 
 class RecallText(msgspec.Struct, tag="recall", frozen=True):
-    """Replace the body by RECALLED_BODY for ever."""
+    """Replace the body permanently by RECALLED_BODY. `reason`: members that see the recall get it."""
+
+    reason: str = ""
 
 
 class React(msgspec.Struct, tag="react", frozen=True):
@@ -94,7 +100,6 @@ class ChangeMessage(msgspec.Struct):
     number of the connection, to which the change is not pushed."""
 
     route = Routed("message.change", Changed)
-
     chat: ChatId
     index: int
     change: EditText | RecallText | React | PinMessage
@@ -110,10 +115,10 @@ class ChangeKind(StrEnum):
 
 
 class MessageChange(msgspec.Struct, array_like=True, frozen=True):
-    """The last change of its kind of a message; an edit and a recall are of one kind. `by`: who made it. `body`: of an
-    edited message. `reactions`: the number of accounts by emoji; `mine`: the emoji of the requester, None if it is
-    pushed; `emoji`: pushed, the one that `by` has added (`on`) or removed, empty if it is pushed again. `on` of a pin:
-    the message is pinned."""
+    """The last change of one kind of a message, where an edit and a recall are one kind. `by`: the account that made
+    it. `body`: the edited message's. `reactions`: the number of accounts by emoji. `mine`: the emoji of the requester,
+    None in a push. `emoji`: in a push, the emoji that `by` has added (`on`) or removed; empty in a repeated push. `on`
+    of a pin: the message is pinned. `reason`: in a push, of a recall."""
 
     chat: ChatId
     rev: int
@@ -126,10 +131,11 @@ class MessageChange(msgspec.Struct, array_like=True, frozen=True):
     mine: list[str] | None = None
     emoji: str = ""
     on: bool = True
+    reason: str = ""
 
 
 class ChangePage(msgspec.Struct, frozen=True):
-    """`rev`: the chat's last one. `more`: continue after the last change."""
+    """`rev`: the chat's last change. `more`: continue after the last one listed."""
 
     changes: list[MessageChange]
     rev: int
@@ -137,18 +143,17 @@ class ChangePage(msgspec.Struct, frozen=True):
 
 
 class GetChanges(msgspec.Struct):
-    """The changes of a chat's messages after `after`, in the order of `rev`, for members. Of several changes of one
-    kind of a message, only the last is there."""
+    """A request of a member for the changes of a chat's messages after `after`, in the order of `rev`. If a message has
+    changed several times in one way, only the last of these changes is listed."""
 
     route = Routed("message.changes", ChangePage, reads=True)
-
     chat: ChatId
     after: int
     actor: AccountId = NO_ACCOUNT
 
 
 class Reactions(msgspec.Struct, array_like=True, frozen=True):
-    """To one message: the number of accounts by emoji, and the emoji of the requester."""
+    """The reactions to one message: the number of accounts by emoji, and the requester's emoji."""
 
     counts: dict[str, int]
     mine: list[str]
@@ -156,11 +161,11 @@ class Reactions(msgspec.Struct, array_like=True, frozen=True):
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
     """`messages`: the undelivered messages from `missed_from` to `upto`. If `upto` is below `head`, continue with
-    SyncChat after it, without the account's own messages and without the indexes in `delivered` (inclusive ranges above
-    `delivered_index` that are delivered). `left_out`: the messages of others between `delivered_index` and
-    `missed_from`, which are too many to be pushed; 0 also if messages are not requested. `last_time`: of the head, Unix
-    milliseconds; 0: not known. `first_index`: the first that the account may see, 0: not known; `rev`: of the chat's
-    last change."""
+    SyncChat after `upto`; skip the account's own messages and messages in `delivered` (inclusive ranges above
+    `delivered_index`). `left_out`: the number of messages of others between `delivered_index` and `missed_from`, which
+    are too many to be pushed; also 0 if the request asked for no messages. `last_time`: the last message's time, Unix
+    milliseconds; 0: unknown. `first_index`: the first that the account may see; 0: unknown. `rev`: the `rev` of the
+    chat's last change."""
 
     chat: ChatId
     head: int
@@ -177,8 +182,8 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """With `more`, request the page after `last_chat`. `also`: as many of the further accounts as fit into the reply.
-    `away`: not sent any more."""
+    """While `more` is set, request the page after `last_chat`. `also`: the missed messages of further accounts, as many
+    as fit into the reply. `away`: not sent any more."""
 
     chats: list[ChatSync]
     more: bool = False
@@ -192,31 +197,32 @@ class Synced(msgspec.Struct, frozen=True):
 
 
 class Sync(msgspec.Struct):
-    """The backlog of an account: its chats in order of id, one page after `after`, from one snapshot.
+    """A request for an account's missed messages: the account's chats in order of id, one page after `after`, from one
+    snapshot.
 
-    The reply holds the head of every chat of the page and, except for the chats in `known`, the undelivered messages,
-    oldest first: at most the newest 10,000 of each chat (setting), within the size limit of a reply. An account's own
-    messages are never among them.
+    The reply holds the last index of every chat of the page. Except for the chats in `known`, it also holds the
+    undelivered messages of others, oldest first: at most the newest 10,000 of each chat (a setting), within the size of
+    a reply.
     """
 
     route = Routed("message.sync", Synced)
-
     account: AccountId
     after: ChatId = ChatId(0)
     known: list[ChatId] = []
     also: list[AccountId] = []
     """Further accounts, whose first pages the reply includes."""
     bare: bool = False
-    """Omit the messages; only the counts are needed."""
+    """Leave out the messages: only the counts are needed."""
     newest: int = 0
-    """At most so many messages of each chat; 0: as set."""
+    """The most messages of each chat; 0: the setting."""
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
-    """One snapshot: `messages` up to `upto` without a gap, `head` the last index. `first_index` has an entry for every
-    requested account that is a member: the first index it may see; `unread_from`: the first that is not delivered to it
-    (`missed_from` of ChatSync). `changed`: the accounts whose membership has changed after version `since`, with the
-    first index that each may see, or 0 for an account that has left; None if that is not known."""
+    """One snapshot: `messages` up to `upto` without a gap; `head`: the last index. `first_index` has an entry for every
+    requested account that is a member: the first index that the account may see; `unread_from`: the first index that is
+    not delivered to the account (`missed_from` of ChatSync). `changed`: the accounts whose membership has changed after
+    version `since`, each with the first index that it may see, or 0 after it has left; None if the changes are not
+    known."""
 
     chat: ChatId
     head: int
@@ -230,11 +236,11 @@ class ChatSynced(msgspec.Struct, frozen=True):
 
 
 class SyncChat(msgspec.Struct):
-    """One page of a chat's messages after index `after`, and the range that each of these accounts may see. `since`:
-    the membership version that the caller knows; 0: none. `limit`: the most messages; 0: as many as a reply holds."""
+    """A request for a page of a chat's messages after index `after`, and for the range that each of these accounts may
+    see. `since`: the membership version that the caller knows; 0: none. `limit`: the highest number of messages; 0: as
+    many as fit."""
 
     route = Routed("message.sync_chat", ChatSynced)
-
     chat: ChatId
     accounts: list[AccountId]
     after: int
@@ -243,9 +249,9 @@ class SyncChat(msgspec.Struct):
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`more`: the reply was full. `rev`, `reactions` (by index), `unread` (and those with mentions), and `read`, the
-    index up to which all is read then: if requested. `upto`: of `own` messages, those up to this index are in the
-    reply."""
+    """`more`: the reply was full. Only if requested: `rev`, `reactions` (by index), `unread` (and `mentions`), and
+    `read`, the index up to which all is read. `upto`: `own` messages up to this index are in the reply. `older`,
+    `newer`: there are more messages before, or after, a page `around` an index."""
 
     messages: list[Message]
     head: int
@@ -255,17 +261,19 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
     unread: tuple[int, int] | None = None
     upto: int = 0
     read: int = 0
+    older: bool = False
+    newer: bool = False
 
 
 class GetHistory(msgspec.Struct):
-    """A page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th newest; `older`:
-    newest first. A start before the first message gives an empty page. `all`: an operator reads, who need not be a
-    member; edges never set it. `read_to`: with what is unread once the actor has read everything up to this index, or
-    more, if it has. `own`: the actor's own messages alone, from `start` on, also those of a former membership. `left`:
-    the edge has checked that the actor was in the chat, and need not be."""
+    """A request for a page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th
+    newest; `older`: newest first. A start before the first message gives an empty page. `all`: an operator reads, who
+    need not be a member; edges never set `all`. `read_to`: also count the messages that are unread once the actor has
+    read everything up to this index. `own`: only the actor's own messages, also in a chat that it has left. `left`: the
+    actor need not be a member: the edge has checked that the actor was one. `around` in place of `start`: the messages
+    on both sides of this index, ascending; `at`: those around the first message at or after this time (Unix ms)."""
 
     route = Routed("message.history", History, reads=True)
-
     chat: ChatId
     start: int
     count: int
@@ -276,19 +284,21 @@ class GetHistory(msgspec.Struct):
     read_to: int | None = None
     own: bool = False
     left: bool = False
+    around: int = 0
+    at: int = 0
 
 
 class Quoted(msgspec.Struct, frozen=True):
-    """As many of them as fit into the reply."""
+    """The quoted messages that fit into the reply."""
 
     messages: list[Message]
 
 
 class GetQuoted(msgspec.Struct):
-    """Messages of a chat, for the edges alone: they show a line of each to the recipients of replies to it."""
+    """A request for messages of a chat by their indexes. Only edges send this request, because beside each reply they
+    show a line of the quoted message."""
 
     route = Routed("message.quoted", Quoted)
-
     chat: ChatId
     indexes: list[int]
 
@@ -297,9 +307,9 @@ UNSPECIFIED = -1
 
 
 class ReadRange(msgspec.Struct, array_like=True, frozen=True):
-    """Indexes `low` to `high`, inclusive, have arrived at this account. `read`: it has also read everything up to this
-    index; 0: it has read nothing more; UNSPECIFIED: by an edge of the version before, for which a range from 1 on may
-    have been read."""
+    """The messages `low` to `high`, inclusive, have arrived at this account. `read`: the account has also read
+    everything up to this index (0: nothing more). UNSPECIFIED comes from an edge of the previous version: a range from
+    1 on may have been read."""
 
     account: AccountId
     chat: ChatId
@@ -315,34 +325,48 @@ class Marked(msgspec.Struct, frozen=True):
 
 
 class MarkRead(msgspec.Struct):
-    """What has arrived at one node's accounts, and what they have read, collected for up to 400 ms."""
+    """The messages that one node's accounts have received and read, collected for up to 400 ms."""
 
     route = Routed("message.read", Marked)
-
     ranges: list[ReadRange]
 
 
+class UnreadMarked(msgspec.Struct, frozen=True):
+    """The number of messages that count as unread then, and how many of them mention the account."""
+
+    unread: int
+    mentions: int
+
+
+class MarkUnread(msgspec.Struct):
+    """A mark that a chat is unread for the actor from this message on, until the actor reads in the chat. For other
+    members, the messages stay read. The edge has committed earlier reads before."""
+
+    route = Routed("message.mark_unread", UnreadMarked)
+    chat: ChatId
+    index: int
+    actor: AccountId = NO_ACCOUNT
+
+
 class Heads(msgspec.Struct, frozen=True):
-    """`revs`: the number of the last change of each chat. It lacks all of them if an older version of message has
-    replied."""
+    """`revs`: the number of the last change of each chat; empty from an older version of message."""
 
     heads: dict[ChatId, int]
     revs: dict[ChatId, int] = {}
 
 
 class GetHeads(msgspec.Struct):
-    """Requests the last index of each chat (0: no message yet)."""
+    """A request for the last index of each chat (0: no message yet)."""
 
     route = Routed("message.heads", Heads)
-
     chats: list[ChatId]
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """`total`: before this reply. `pairs`: the members of the private chats among the messages' chats. `chats`, if
-    requested: of each chat with unread messages their number, and the number of those that mention the account.
-    `left_out`: of each chat with more undelivered messages than the limit, the index up to which they are left out, and
-    the number of those of others."""
+    """`total`: the number before this reply. `pairs`: the members of the private chats among these. `chats`, if
+    requested: for each chat with unread messages the number of these messages, and how many of these mention the
+    account. `left_out`: for each chat with more undelivered messages than the limit, the last index that is left out,
+    and the number of messages of others that are left out."""
 
     total: int
     messages: list[Message]
@@ -352,12 +376,10 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 class GetUnread(msgspec.Struct):
-    """The undelivered messages of an account over all its chats, oldest first by time, at most `count` (0: only the
-    total). The limit for each chat is that of a sync. `by_chat`: the numbers of messages that are not read, and no
-    messages."""
+    """A request for the undelivered messages of an account in all chats, oldest first by time, at most `count` (0: only
+    the total). The limit for each chat is the same as in a sync. `by_chat`: only the numbers of unread messages."""
 
     route = Routed("message.unread", Unread)
-
     account: AccountId
     count: int
     by_chat: bool = False

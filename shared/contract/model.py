@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 
 # Segments
 
@@ -23,7 +23,7 @@ class Emoji(msgspec.Struct, tag="e", array_like=True, frozen=True):
 
 class Media(msgspec.Struct, array_like=True, frozen=True):
     """A stored file. `id`: the last part of its address (128 random bits, hex). `size`: bytes. `packages`: the number
-    of binary frames of its upload, 0 for another kind of upload."""
+    of binary frames of its upload; 0 for another kind of upload. `width`, `height`: pixels of a picture; 0: unknown."""
 
     id: str
     name: str
@@ -31,6 +31,8 @@ class Media(msgspec.Struct, array_like=True, frozen=True):
     sha256: str
     mime: str
     packages: int = 0
+    width: int = 0
+    height: int = 0
 
 
 class Image(msgspec.Struct, tag="i", array_like=True, frozen=True):
@@ -42,7 +44,7 @@ class File(msgspec.Struct, tag="f", array_like=True, frozen=True):
 
 
 class Recalled(msgspec.Struct, tag="r", array_like=True, frozen=True, gc=False):
-    """The only segment of a recalled message. Never packed as such: see RECALLED_BODY."""
+    """The only segment of a recalled message. The packed form of a recalled message is RECALLED_BODY."""
 
 
 class Mention(msgspec.Struct, tag="m", array_like=True, frozen=True):
@@ -55,18 +57,18 @@ class Mention(msgspec.Struct, tag="m", array_like=True, frozen=True):
 PackedSegment = Text | Emoji | Image | File
 Segment = PackedSegment | Recalled
 RichSegment = Segment | Mention
-"""What a client of a dialect with mentions gets and sends."""
+"""The segments that clients of a dialect with mentions get and send."""
 
 
 class DialectTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
-    """Follows the segments of a message whose dialect must be known later, or that was edited or recalled."""
+    """Follows the segments of a message that was edited or recalled, or whose dialect must be known later."""
 
     dialect: str
 
 
 class MarkedTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
-    """A DialectTag of a message that replies to another one or mentions users: versions that do not know the marks see
-    a DialectTag. `mentions`: the position of each such text, and its mark."""
+    """The DialectTag of a message that replies to another message or mentions users. Older versions see a DialectTag.
+    `mentions`: the position of each mentioning text, and its mark."""
 
     dialect: str
     reply: bytes = b""
@@ -74,16 +76,16 @@ class MarkedTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
 
 
 class Quote(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One line for dialects without replies: the sender's name and the beginning of the message that is replied to, as
-    it was when this line was made. Never stored."""
+    """One line for dialects without replies: the name of the sender and the beginning of the original message, as it
+    was when the line was made. Never stored."""
 
     name: str
     text: str
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
-    """An unpacked message body; `dialect` is empty for a body without a tag. `segments` have each mention as its text;
-    `rich`: with mentions, None without one. `reply_to`: the index of the message that it replies to, or 0."""
+    """An unpacked message body; `dialect` is empty for a body without a tag. `segments` have a text for each mention;
+    `rich` has the mentions, or is None without one. `reply_to`: the index of the message that it replies to, or 0."""
 
     segments: tuple[Segment, ...]
     dialect: str
@@ -93,8 +95,8 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One committed message. `index` counts 1, 2, 3 … within the chat; `time` is the server's, Unix milliseconds,
-    strictly increasing within the chat; `body` comes from `shared.contract.body`."""
+    """One committed message. `index` counts 1, 2, 3 … within the chat. `time` is the server's time in Unix
+    milliseconds, which strictly increases within the chat. `shared.contract.body` makes the `body`."""
 
     chat: ChatId
     index: int
@@ -106,7 +108,8 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 def requested_message(found: Sequence[Message], index: int, field: str = "index") -> Message:
-    """The one message of a page that was requested by its index. Raises RequestError about the `field` without it."""
+    """The message of a page that was requested by one index. If the message is not there, raises RequestError about the
+    `field`."""
     if [one.index for one in found] != [index]:
         raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", field)
     return found[0]
@@ -116,7 +119,7 @@ def requested_message(found: Sequence[Message], index: int, field: str = "index"
 
 
 class Scheme(StrEnum):
-    """The client's hashing of the password before it sent it."""
+    """The hash that the client applied to the password before sending it."""
 
     PLAIN = "plain"
     MD5 = "md5"
@@ -152,17 +155,34 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     public_updated: int = 0
     """Changes with the profile."""
     private_updated: int = 0
-    """Changes with chats and friends."""
+    """A number that changes whenever the chats or friends of the account do."""
     deleted: bool = False
     bot: bool = False
-    """The account is a program's, made by a user or an operator."""
+    """The account belongs to a program, and was made by a user or an operator."""
+    nick: str = ""
+    """The name on IRC, unique in the installation; empty: it is made of the nickname and the number."""
+    guest: str = ""
+    """The name of a guest's user on IRC; empty: the account is no guest."""
 
 
 class ProfileSummary(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The part of a sender's profile that dialects show with a message."""
+    """The part of a sender's profile that dialects show with a message. `version`: `public_updated` of the profile; 0:
+    not known. `nick`, `guest`, `signature`: as in Profile; only a guest's signature is here, which is its real name on
+    IRC."""
 
     nickname: str
     uuid: str
+    version: int = 0
+    nick: str = ""
+    guest: str = ""
+    signature: str = ""
+
+
+def summary_of(profile: Profile) -> ProfileSummary:
+    real_name = profile.signature if profile.guest else ""
+    return ProfileSummary(
+        profile.nickname, profile.uuid, profile.public_updated, profile.nick, profile.guest, real_name
+    )
 
 
 # Chats
@@ -182,7 +202,7 @@ class JoinPolicy(StrEnum):
 
 class Role(IntEnum):
     LEFT = 0
-    """A former member: a tombstone in the membership's history."""
+    """The account was a member. The entry of a past member stays in the history of the membership."""
     MEMBER = 1
     ADMIN = 2
     OWNER = 3
@@ -193,7 +213,7 @@ MemberPair = tuple[AccountId, AccountId]
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """One chat without its members. Times are Unix milliseconds. An empty `avatar` means the generated one.
+    """One chat, but not the chat's members. Times are Unix milliseconds. An empty `avatar` means the generated one.
     `version` increases with every change of the membership."""
 
     id: ChatId
@@ -207,11 +227,25 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     updated: int = 0
     version: int = 1
     receipts: bool = True
-    """Members see what the others have read."""
+    """Members see which messages others have read."""
     topic: str = ""
+    topic_by: AccountId = NO_ACCOUNT
+    topic_time: int = 0
+    """The account that has set the topic, and the time."""
     edit_seconds: int | None = None
     recall_seconds: int | None = None
-    """For how long after a message its sender may edit or recall it, but never longer than the operator allows; None:
-    as long as the operator allows."""
+    """The time for which a sender may edit or recall a message, but never longer than the operator allows; None: as
+    long as the operator allows."""
     history_for_new: bool | None = None
-    """Those who join from now on see the messages from before; None: in an open group alone."""
+    """Accounts that join from now on see earlier messages; None: only if the group is open."""
+    handle: str = ""
+    """The group's name in addresses and on IRC, unique in the installation; empty: it has none."""
+    modes: str = "nt"
+    """Letters: `n` only members post, `t` only the owner and the admins set the topic, `s` the group is in no list, `C`
+    no CTCP."""
+    join_key: str = ""
+    """The key that a joining account must know; empty: there is none."""
+    most_members: int = 0
+    """The most members of the group; 0: as many as the operator allows."""
+    ownerless: bool = False
+    """A guest has made the group, so it has no owner, and its admins have the permissions of an owner."""

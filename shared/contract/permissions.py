@@ -1,10 +1,17 @@
-"""Permissions on the bus: each service's NATS user may use exactly these subjects."""
+"""The permissions in NATS: each service's user may use exactly these subjects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.contract import subjects as on
-from shared.contract.admin import CloseReport, ListAccounts, ListOwnReports, ListReports, OpenNotices
+from shared.contract.admin import (
+    CloseReport,
+    ListAccounts,
+    ListOwnReports,
+    ListReports,
+    OpenAnnouncements,
+    SetMaintenance,
+)
 from shared.contract.audit import FindMessage, LocateMessage, TraceMessages
 from shared.contract.auth import (
     ChangePassword,
@@ -23,21 +30,21 @@ from shared.contract.auth import (
     Refresh,
     Register,
     SendVerification,
-    SetMaintenance,
 )
-from shared.contract.bots import CreateBot, CreateBotToken, CreateHookAccount, DeleteBot, DeleteBotToken, ListBots
+from shared.contract.bots import CreateBot, CreateBotToken, CreateWebhookAccount, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.contacts import (
-    DropPendingNotices,
+    DropPendingEvents,
     FindBlockedMembers,
     FindWatchable,
-    ListPendingNotices,
+    ListPendingEvents,
     ListRequests,
     LookUpAccounts,
 )
+from shared.contract.drafts import GetDraft
 from shared.contract.following import FollowChats, ListPositions, ReadVisible
-from shared.contract.hooks import FindHook
+from shared.contract.guests import KeepGuests, RegisterGuest, RenameGuest
 from shared.contract.ids import NodeId
-from shared.contract.made import DeleteAnyHook, EndMade, ExportLogins, ListAllHooks, ListMade
+from shared.contract.made import DeleteAnyWebhook, EndMade, ExportLogins, ListAllWebhooks, ListMade
 from shared.contract.message import (
     ChangeMessage,
     GetChanges,
@@ -46,10 +53,15 @@ from shared.contract.message import (
     GetQuoted,
     GetUnread,
     MarkRead,
+    MarkUnread,
     PostMessages,
     Sync,
     SyncChat,
 )
+from shared.contract.metadata import ListMetadata
+from shared.contract.own_lists import GetOwnLists
+from shared.contract.own_settings import GetOwnSettings
+from shared.contract.push import FindEndedLogins, ListSubscriptions, StopMails, Unsubscribe
 from shared.contract.receipts import FindReactors, FindReaders, FindReadIndexes, FindReceiptChats
 from shared.contract.records import ListRecordings, StartRecording, StopRecording
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery
@@ -65,14 +77,16 @@ from shared.contract.session import (
     GetMembership,
     GetProfileSummaries,
     ListChats,
+    SetProfile,
 )
 from shared.contract.subjects import Topic
+from shared.contract.webhooks import FindIncomingWebhook
 
 
 @dataclass(frozen=True)
 class BusUser:
-    """One NATS user: the routes it serves and requests, the subjects it publishes and subscribes, the durable events it
-    publishes and consumes."""
+    """One NATS user: the routes that this user serves and requests, the subjects that it publishes and subscribes, the
+    durable events that it publishes and consumes."""
 
     serves: tuple[Route, ...] = ()  # type: ignore[type-arg]
     requests: tuple[Route, ...] = ()  # type: ignore[type-arg]
@@ -81,13 +95,13 @@ class BusUser:
     events: tuple[Topic, ...] = ()  # type: ignore[type-arg]
     consumes: tuple[Topic, ...] = ()  # type: ignore[type-arg]
     settles_dead_letters: bool = False
-    """Reads and removes dead letters, and may publish them again."""
+    """Whether the user may list, remove and publish dead letters again."""
     counts_dead_letters: bool = False
 
 
 NODE_USER = "node"
-"""The user of one process of an edge, with the subjects of its own node alone: auth grants them (auth callout). The
-user `edge` may use those of every node."""
+"""The user of one process of an edge, with the subjects of the process's own node alone: auth grants these subjects
+(auth callout). The user `edge` may use the subjects of every node."""
 
 AUTH_CALLOUT = "$SYS.REQ.USER.AUTH"
 """nats-server's requests to grant a connection its subjects."""
@@ -96,12 +110,12 @@ _CALLOUT_REPLIES = "$SYS._INBOX.>"
 _NODE = "edge.*"
 
 _OPERATOR_REQUESTS = (SetMaintenance.route, *(one for one in on.ROUTES if one.subject.startswith("auth.admin.")))
-"""Requests to auth that only an operator may send."""
+"""The requests to auth that only an operator may send."""
 
 _RECORDS = (
     StartRecording.route, StopRecording.route, ListRecordings.route, Route(f"{_NODE}.recording", object, object),
 )  # fmt: skip
-"""Requests to edges that only an operator may send: records of frames."""
+"""The requests to edges that only an operator may send: records of frames."""
 
 
 def _all_of(service: str) -> tuple[Route, ...]:  # type: ignore[type-arg]
@@ -118,17 +132,19 @@ BUS_USERS: dict[str, BusUser] = {
         publishes=(on.NOTIFY_ALL, on.AUTH_STATE, f"{_NODE}.notify", _CALLOUT_REPLIES),
         subscribes=(AUTH_CALLOUT,),
         events=(on.ACCOUNT_REGISTERED, on.BOT_REGISTERED, on.ACCOUNT_DELETED, on.MAIL_REQUESTED),
-        consumes=(on.MAIL_REQUESTED,),
+        consumes=(on.MAIL_REQUESTED, on.MAIL_DIGEST),
     ),
     "session": BusUser(
         serves=_all_of("session"),
         requests=(
-            GetHeads.route, GetHistory.route, ListDeletedAccounts.route, FindInactive.route, CreateHookAccount.route,
+            GetHeads.route, GetHistory.route, ListDeletedAccounts.route, FindInactive.route, CreateWebhookAccount.route,
+            FindEndedLogins.route, FindReadIndexes.route, FollowChats.route,
             on.DESCRIBE_AUTH_DATABASE, on.DESCRIBE_MESSAGE_DATABASE,
         ),
         publishes=(on.NOTIFY_ALL, f"{_NODE}.notify", on.NEW_VERSIONS),
         subscribes=(on.PRESENCE_INCOMPLETE,),
-        consumes=(on.ACCOUNT_REGISTERED, on.BOT_REGISTERED, on.ACCOUNT_DELETED, on.OUTGOING_HOOKS_DUE),
+        events=(on.MAIL_DIGEST,),
+        consumes=(on.ACCOUNT_REGISTERED, on.BOT_REGISTERED, on.ACCOUNT_DELETED, on.OUTGOING_WEBHOOKS_DUE, on.PUSH_DUE),
     ),
     "message": BusUser(
         serves=(*_all_of("message"), on.post("*"), on.change("*")),
@@ -138,7 +154,7 @@ BUS_USERS: dict[str, BusUser] = {
         ),
         publishes=(on.BROADCAST, on.HEARTBEAT, on.MOVED_CHATS, f"{_NODE}.deliver"),
         subscribes=(on.HEARTBEAT, on.NEW_VERSIONS, on.PRESENCE_INCOMPLETE),
-        events=(on.OUTGOING_HOOKS_DUE,),
+        events=(on.OUTGOING_WEBHOOKS_DUE, on.PUSH_DUE),
         consumes=(on.ACCOUNT_DELETED,),
     ),
     "search": BusUser(
@@ -154,23 +170,24 @@ BUS_USERS: dict[str, BusUser] = {
         requests=(
             *on.FORWARDED,
             Register.route, Login.route, Logout.route, Recover.route, RequestRecovery.route, RecoverByTicket.route,
+            RegisterGuest.route, RenameGuest.route, KeepGuests.route, SetProfile.route,
             SendVerification.route, OpenVerification.route, DescribeVerification.route, ChangePassword.route,
             Refresh.route, ListLogins.route, EndLogin.route, RecordTokenLogins.route, ExportLogins.route,
             DeleteAccount.route, ListRevocations.route, GetKeys.route, LookUpAccounts.route,
             CreateBot.route, ListBots.route, DeleteBot.route, CreateBotToken.route, DeleteBotToken.route,
             on.END_BOT_TOKENS,
             EnsureProfile.route, GetProfileSummaries.route, FindAccounts.route, GetChats.route,
-            ListPendingNotices.route, DropPendingNotices.route, FindBlockedMembers.route, FindWatchable.route,
-            FindReceiptChats.route, FindHook.route, ListOwnReports.route, ListMade.route, EndMade.route,
-            OpenNotices.route,
+            ListPendingEvents.route, DropPendingEvents.route, FindBlockedMembers.route, FindWatchable.route,
+            FindReceiptChats.route, FindIncomingWebhook.route, StopMails.route, ListOwnReports.route, ListMade.route,
+            EndMade.route, OpenAnnouncements.route, GetOwnLists.route,
             PostMessages.route, on.post("*"), Sync.route, Resume.route, SyncChat.route, GetHistory.route,
             GetQuoted.route, ChangeMessage.route, on.change("*"), GetChanges.route, FindReactors.route, GetUnread.route,
-            SearchMessages.route, MarkRead.route, FindReadIndexes.route, FindReaders.route,
-            Route(f"{_NODE}.flush", object, object),
+            SearchMessages.route, on.SEARCH_INCOMPLETE, MarkRead.route, MarkUnread.route, FindReadIndexes.route,
+            FindReaders.route, Route(f"{_NODE}.flush", object, object),
         ),
-        publishes=(on.PRESENCE_INCOMPLETE, on.SIGNAL),
+        publishes=(on.PRESENCE_INCOMPLETE, on.EPHEMERAL_EVENT),
         subscribes=(
-            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.AUTH_STATE, on.PRESENCE_INCOMPLETE, on.SIGNAL,
+            on.BROADCAST, on.HEARTBEAT, on.NOTIFY_ALL, on.AUTH_STATE, on.PRESENCE_INCOMPLETE, on.EPHEMERAL_EVENT,
             f"{_NODE}.deliver", f"{_NODE}.notify",
         ),
     ),
@@ -178,10 +195,11 @@ BUS_USERS: dict[str, BusUser] = {
         requests=(
             *_OPERATOR_REQUESTS, GetAccount.route, GetChat.route, ListChats.route, ListRequests.route,
             GetMembership.route, GetProfileSummaries.route,
-            GetHeads.route, GetHistory.route, ListRevocations.route, ListAccounts.route, OpenNotices.route,
+            GetHeads.route, GetHistory.route, ListRevocations.route, ListAccounts.route, OpenAnnouncements.route,
             PostMessages.route, ListReports.route, CloseReport.route, ListOwnReports.route, ListMade.route,
-            EndMade.route, ListBots.route, on.END_BOT_TOKENS, ListAllHooks.route, DeleteAnyHook.route,
-            FindMessage.route, LocateMessage.route, TraceMessages.route, *_RECORDS,
+            GetOwnSettings.route, GetDraft.route, EndMade.route, ListBots.route, on.END_BOT_TOKENS,
+            ListAllWebhooks.route, DeleteAnyWebhook.route, ListSubscriptions.route, Unsubscribe.route,
+            ListMetadata.route, FindMessage.route, LocateMessage.route, TraceMessages.route, *_RECORDS,
         ),
         events=on.TOPICS,
         settles_dead_letters=True, counts_dead_letters=True,
@@ -193,9 +211,9 @@ BUS_USERS: dict[str, BusUser] = {
 
 
 def needed_consumers(service: str) -> list[tuple[str, Topic]]:  # type: ignore[type-arg]
-    """The consumers (service, topic) that must exist while a service works: its own, that of its probe, and all of the
-    events that it publishes, because an event without a consumer is not stored. None for users that consume no
-    events."""
+    """The consumers (service, topic) that must exist while a service works: the service's own, the consumer of its
+    probe, and all consumers of published events, because an event without a consumer is not stored. None for users that
+    consume no events."""
     user = BUS_USERS[service]
     if not user.consumes:
         return []
@@ -230,7 +248,7 @@ def publishes(service: str) -> list[str]:
 
 
 def _creation_grants(service: str) -> Iterator[str]:
-    """To find and create what is missing; neither to change nor to remove what exists."""
+    """Grants to find and create streams and consumers, not to change or remove them."""
     consumers = needed_consumers(service)
     for stream in on.STREAMS if consumers else ():
         yield from (f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.CREATE.{stream}")
@@ -249,12 +267,12 @@ def subscribes(service: str) -> list[str]:
 
 
 def node_publishes() -> list[str]:
-    """NATS publish grants of a node. It replies to the requests that it receives, and to no other inbox."""
+    """NATS publish grants of a node. A node replies to the requests that it receives, and to no other inbox."""
     return [subject for subject in publishes("edge") if not subject.startswith("inbox.")]
 
 
 def node_subscribes(node: NodeId) -> list[str]:
-    """NATS subscribe grants of one node: those of the user `edge`, less the subjects of other nodes."""
+    """NATS subscribe grants of one node: the subjects of the user `edge`, without those of other nodes."""
     own = {subject.replace(f"{_NODE}.", f"edge.{node}.") for subject in subscribes("edge")}
     return sorted(own - {"inbox.edge.>"} | {f"{node_inbox(node)}.>"})
 

@@ -1,4 +1,4 @@
-"""Requests about what accounts have read, and who has reacted to a message."""
+"""The requests about read receipts and reactions."""
 
 import msgspec
 
@@ -10,14 +10,15 @@ MAX_READ_INDEXES = 500
 
 
 class ReadIndex(msgspec.Struct, array_like=True, frozen=True):
-    """The account has read everything up to `index`. `unread`: messages of others after it, at most the limit of a
-    chat; `mentions`: those of them that mention the account."""
+    """The account has read everything up to `index`. `unread`: the number of later messages of other users, at most the
+    limit of a chat; `mentions`: how many of these mention the account. `unread_from`: see MarkUnread; 0: not set."""
 
     account: AccountId
     chat: ChatId
     index: int
     unread: int = 0
     mentions: int = 0
+    unread_from: int = 0
 
 
 class ReadIndexes(msgspec.Struct, frozen=True):
@@ -25,33 +26,31 @@ class ReadIndexes(msgspec.Struct, frozen=True):
 
 
 class FindReadIndexes(msgspec.Struct):
-    """Requests up to where these accounts have read these chats, at most 500; the reply omits those that are no
-    members, and chats whose database does not answer now. `counts`: with what is unread. Requested by edges, for no
-    user."""
+    """A request for the index up to which each of these accounts has read each of these chats, at most 500; the reply
+    omits accounts that are not members. `counts`: also count unread messages. Edges and session send it for
+    themselves."""
 
     route = Routed("message.read_indexes", ReadIndexes)
-
     members: list[tuple[AccountId, ChatId]]
     counts: bool = False
 
 
 class ReceiptChats(msgspec.Struct, frozen=True):
-    """The number of members of each."""
+    """The number of members of each chat."""
 
     members: dict[ChatId, int]
 
 
 class FindReceiptChats(msgspec.Struct):
-    """Requests those of these chats, at most 500, in which members see what the others have read: private chats, unless
-    one member blocks the other, and groups whose setting allows it. Requested by edges, for no user."""
+    """A request for the chats among these, at most 500, that show members read receipts: private chats, unless one
+    member blocks the other, and groups whose setting allows receipts. Edges send this request on their own behalf."""
 
     route = Routed("session.receipt_chats", ReceiptChats)
-
     chats: list[ChatId]
 
 
 class Readers(msgspec.Struct, frozen=True):
-    """`count`: of all. `accounts`: at most 100, ascending. `more`: request the next page."""
+    """`count`: all readers. `accounts`: at most 100 readers, ascending. `more`: request the next page."""
 
     count: int
     accounts: list[AccountId]
@@ -59,11 +58,10 @@ class Readers(msgspec.Struct, frozen=True):
 
 
 class FindReaders(msgspec.Struct):
-    """Requests the members that have read a message, without its sender, one page after the account `after`. Only
-    members that may see the message may; more than 500 members: `limit`."""
+    """A request for the members that have read a message, without the message's sender, one page after the account
+    `after`. Only members that may see the message may send this request; for more than 500 members: `limit`."""
 
     route = Routed("message.readers", Readers, reads=True)
-
     chat: ChatId
     index: int
     after: AccountId = NO_ACCOUNT
@@ -75,25 +73,25 @@ MAX_REACTORS = 100
 
 
 class Reactor(msgspec.Struct, array_like=True, frozen=True):
-    """`emojis`: those that were requested, ascending. The account may have left the chat, or be deleted."""
+    """`emojis`: the emoji of the account among the requested ones, ascending. The account may have left the chat, or be
+    deleted."""
 
     account: AccountId
     emojis: list[str]
 
 
 class Reactors(msgspec.Struct, frozen=True):
-    """Ascending by account. `more`: request the next page."""
+    """The accounts, ascending. `more`: request the next page."""
 
     reactors: list[Reactor]
     more: bool = False
 
 
 class FindReactors(msgspec.Struct):
-    """Requests the accounts that have reacted to a message, with `emoji` (empty: with any), at most `count` after the
-    account `after`. Only members that may see the message may."""
+    """A request for the accounts that have reacted to a message, with `emoji` (empty: with any), at most `count` after
+    the account `after`. Only members that may see the message may request its reactors."""
 
     route = Routed("message.reactors", Reactors, reads=True)
-
     chat: ChatId
     index: int
     emoji: str = ""

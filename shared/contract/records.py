@@ -1,4 +1,4 @@
-"""Records of frames: an operator's requests to edges, and the events of a record. Times are Unix milliseconds."""
+"""Recordings of frames: an operator's requests to edges, and the events of a recording. Times are Unix milliseconds."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ class RecordingState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EdgeRecording(msgspec.Struct, frozen=True):
-    """The recording of an edge: the one that runs, or the last one; None if there is none."""
+    """The running or the last recording of an edge; None if there is none."""
 
     node: NodeId
     recording: RecordingState | None = None
@@ -35,20 +35,18 @@ class ListRecordings(msgspec.Struct):
 
 
 class StopRecording(msgspec.Struct):
-    """To every edge: ends the recording, and with `drop` forgets it."""
+    """A request to every edge to end the recording, and with `drop` to delete it."""
 
     route = Routed("edge.all.stop_recording", EdgeRecording)
-
     id: str
     drop: bool = False
 
 
 class StartRecording(msgspec.Struct, kw_only=True):
-    """To every edge: records the frames of one account, or (account 0) of one dialect, until so many seconds or bytes
-    are recorded. `conflict` while another recording runs; an ended one is dropped. Idempotent by `id`."""
+    """A request to every edge to record the frames of one account, or (account 0) of one dialect, up to this number of
+    seconds or bytes. `conflict` while another recording runs; one that has ended is deleted. Idempotent by `id`."""
 
     route = Routed("edge.all.record", EdgeRecording)
-
     id: str
     account: AccountId = NO_ACCOUNT
     dialect: str = ""
@@ -57,7 +55,7 @@ class StartRecording(msgspec.Struct, kw_only=True):
 
 
 class ReadRecording(msgspec.Struct):
-    """To one edge: the events after the first `after` ones."""
+    """A request to one edge for the events after the first `after` ones."""
 
     id: str
     after: int = 0
@@ -70,11 +68,11 @@ class RecordingPage(msgspec.Struct, frozen=True):
     more: bool
 
 
-# Events of a record, of the connections with these numbers
+# The events below make up a record. `connection` is the number of a connection.
 
 
 class RecordedOpening(msgspec.Struct, frozen=True, tag="open", tag_field="event", kw_only=True):
-    """The first event of a connection: at its first frame, or when the recording began."""
+    """The first event of a connection: its first frame, or the beginning of the recording."""
 
     at: int
     connection: int
@@ -86,7 +84,8 @@ class RecordedOpening(msgspec.Struct, frozen=True, tag="open", tag_field="event"
 
 
 class RecordedFrame(msgspec.Struct, frozen=True, tag="frame", tag_field="event", kw_only=True):
-    """`text`: of a text frame, None if it is masked as a whole, or too large. `size`: bytes of the frame."""
+    """`text`: the text of a text frame; None if the text is too large, or masked completely. `size`: the bytes of the
+    frame."""
 
     at: int
     connection: int
@@ -97,7 +96,7 @@ class RecordedFrame(msgspec.Struct, frozen=True, tag="frame", tag_field="event",
 
 
 class RecordedLogin(msgspec.Struct, frozen=True, tag="login", tag_field="event"):
-    """The connection has this account from here on; 0: none."""
+    """From here on, the connection is logged in as this account; 0: it is logged out."""
 
     at: int
     connection: int
@@ -105,7 +104,7 @@ class RecordedLogin(msgspec.Struct, frozen=True, tag="login", tag_field="event")
 
 
 class RecordedClose(msgspec.Struct, frozen=True, tag="close", tag_field="event"):
-    """The server closes the connection, or (code 0) the client does, or the network."""
+    """The connection is closed by the server, or (code 0) by the client or the network."""
 
     at: int
     connection: int

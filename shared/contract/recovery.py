@@ -1,4 +1,4 @@
-"""Requests to auth: a new password by the security question, or by a ticket that is mailed to the account."""
+"""The requests to auth for a new password, by the security question, or by a ticket that is mailed to the account."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class Recovered(Ack, frozen=True):
-    """`account`: the one that has a new secret; NO_ACCOUNT from a version that does not say it."""
+    """`account`: the account that has the new secret; NO_ACCOUNT from older versions."""
 
     account: AccountId = NO_ACCOUNT
 
@@ -19,7 +19,6 @@ class RequestRecovery(msgspec.Struct):
     any identifier, after one commit. `forbidden` if this server mails no tickets at all; `rate_limited`."""
 
     route = Routed("auth.request_recovery", Ack)
-
     identifier: str
     """A username, an e-mail address or an OC number (IdentifierKind.ANY)."""
     origin: Origin = Origin()
@@ -34,7 +33,6 @@ class RecoverByTicket(msgspec.Struct):
     that is unknown, spent or expired, or was mailed to another address than the account's present one."""
 
     route = Routed("auth.recover_by_ticket", Recovered)
-
     ticket: str
     secret: Secret
     origin: Origin = Origin()
@@ -49,9 +47,8 @@ class Recover(msgspec.Struct, kw_only=True):
     the account's tokens and closes its connections."""
 
     route = Routed("auth.recover", Recovered)
-
     username: str
-    """Or an e-mail address, or an OC number (IdentifierKind.ANY)."""
+    """A username, an e-mail address or an OC number (IdentifierKind.ANY)."""
     question_id: int
     answer: str
     secret: Secret
@@ -65,7 +62,6 @@ class SetSecurity(Forwarded):
     """Replaces the security question and its answer; an empty answer switches recovery off."""
 
     route = Routed("auth.set_security", Ack)
-
     question_id: int
     answer: str
     actor: AccountId = NO_ACCOUNT

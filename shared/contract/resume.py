@@ -1,27 +1,32 @@
-"""Requests to the message service: what a client lacks that comes back."""
+"""The requests to the message service for the data that a reconnecting client lacks."""
 
 from hashlib import blake2b
 
 import msgspec
 
+from shared.contract.drafts import DraftPreview
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import MessageChange, Reactions
 from shared.contract.model import MemberPair, Message
 from shared.contract.routes import Routed
 
 _BITS = 53
-"""Clients read numbers as 64-bit floats."""
+"""The largest integer of clients that read numbers as 64-bit floats."""
+
+
+KNOWN_STATES = 2**32
+"""A client may shorten a state to its remainder by this number."""
 
 
 def fingerprint(*values: object) -> int:
-    """A number that every version makes of these values, and of no others that are likely; never 0."""
+    """A hash of these values, the same in every version; never 0."""
     digest = blake2b(msgspec.msgpack.encode(values), digest_size=8).digest()
     return int.from_bytes(digest) >> 64 - _BITS or 1
 
 
 class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`changes`: of messages that the client has, after its `rev`. `sent_up_to`: those after this one are left out;
-    None: none is. `pins`: indexes. `reactions`: to the messages that are sent with it, by index."""
+    """`changes`: the changes after the client's `rev`, of messages that the client has. `sent_up_to`: later changes are
+    left out; None: no changes are left out. `pins`: indexes. `reactions`: to the messages in this reply, by index."""
 
     rev: int
     changes: list[MessageChange] = []
@@ -30,9 +35,19 @@ class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
     reactions: dict[int, Reactions] = {}
 
 
+class LastMessage(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a chat's last message, if the account may see it. `kind`: `text`, `emoji`, `image` or `file`; or
+    `recalled` or `expired`, which have no text."""
+
+    index: int
+    sender: AccountId
+    text: str
+    kind: str
+
+
 class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
-    """`time`: of the last message, 0 without one. `lacks_from`: the first index that the client lacks; `messages`: the
-    newest of those, in order, up to `head`. `unread`: messages of others, at most the limit of a chat."""
+    """`time`: the time of the last message, or 0. `lacks_from`: the first index that the client lacks; `messages`: the
+    newest missing messages, in order, up to `head`. `unread`: their number, at most the limit of a chat."""
 
     chat: ChatId
     head: int
@@ -45,15 +60,19 @@ class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
     pair: MemberPair | None = None
     revision: ChatRevision | None = None
     mentions: int = 0
-    """The unread messages that mention the account."""
+    """How many unread messages mention the account."""
     state: int = 0
-    """Of everything that the account is shown of the chat beside its messages and their changes: another number when
-    some of it has changed. 0: not known, an older version of session or message has replied."""
+    """A number that changes with everything in the chat that the account sees, except messages and their changes."""
+    unread_from: int = 0
+    """See MarkUnread; 0: not marked."""
+    draft: DraftPreview | None = None
+    """The account's."""
+    last: LastMessage | None = None
 
 
 class Resumed(msgspec.Struct, frozen=True):
     """`epoch` changes when the database is restored from a backup. `rewound`: the client has messages that the database
-    does not have. `gone`: chats in `have` that the account is not in. `away`: always empty."""
+    lacks. `gone`: chats in `have` of which the account is no member. `away`: always empty."""
 
     epoch: str
     chats: list[ResumedChat]
@@ -64,18 +83,21 @@ class Resumed(msgspec.Struct, frozen=True):
 
 
 class Resume(msgspec.Struct):
-    """The chats of an account of which a client lacks something, the last active first. `have`: the last index of each
-    chat that the client has; its other chats are new to it. A page has `window` chats, with their newest `timeline`
-    messages each, as far as they fit into the reply; `before`: time and id of the last chat of the page before."""
+    """A request for the chats of which a client lacks something, the most recently active first. `have`: the last index
+    of each chat that the client has; all other chats are new to the client. A page has `window` chats, with the newest
+    `timeline` messages of each, as far as these fit into the reply; `before`: time and id of the last chat of the
+    previous page."""
 
     route = Routed("message.resume", Resumed)
-
     account: AccountId
     have: dict[ChatId, int]
     window: int
     timeline: int
     before: tuple[int, int] | None = None
     revs: dict[ChatId, int] = {}
-    """The last `rev` of each chat in `have` of which the client has the changes up to there."""
+    """For each chat in `have`, the last `rev` up to which the client has all changes."""
     states: dict[ChatId, int] = {}
-    """The last `state` of each chat in `have` that the client knows; without it, only messages and changes count."""
+    """For each chat in `have`, the last `state` that the client knows. If `states` lacks a chat, only the chat's
+    messages and changes are compared."""
+    among: tuple[int, int] | None = None
+    """The first and last id of the chats that are compared; None: all chats."""

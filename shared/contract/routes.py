@@ -1,4 +1,4 @@
-"""How a request is sent: its route stands in the request's type, next to its fields."""
+"""Routes of requests. The type of a request declares the request's route in addition to its fields."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +14,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Route(Generic[Q, R]):
-    """A request/reply subject, which begins with the service. `reply` may be a union; a Failure is always possible as
-    well. `reads`: the request has no lasting effect."""
+    """The subject of a request, which begins with the service's name, and the type of its reply, which may be a union;
+    any reply may be a Failure instead. `reads`: the request has no lasting effect."""
 
     subject: str
     request: type[Q]
@@ -26,7 +26,7 @@ class Route(Generic[Q, R]):
 
     @cached_property
     def label(self) -> str:
-        """A label of low cardinality, for metrics."""
+        """The name in metrics, of low cardinality."""
         return self.template or self.subject
 
 
@@ -46,7 +46,7 @@ class Routed(Generic[R]):
         setattr(owner, name, route)
 
     def __get__(self, instance: object, owner: type[Q]) -> Route[Q, R]:
-        """For type checkers: the attribute is the route itself."""
+        """Tells type checkers that the attribute is the route itself."""
         raise NotImplementedError
 
 
@@ -58,27 +58,22 @@ class HasRoute(Protocol[R]):
 
 
 class Forwarded(msgspec.Struct):
-    """A user's request that an edge passes on as it is: only the `actor` is added. It has that field and a `route`, and
-    a `nonce` if the client may name the request, to repeat it."""
+    """A user's request that an edge passes on and adds only the `actor` to. Such a request has a `route`, and a `nonce`
+    if the client may repeat the request."""
 
     route: ClassVar[Route[Any, Any]]
-
-    @property
-    def route_now(self) -> Route[Any, Any]:
-        """The route of this request, if the type has several."""
-        return self.route
 
     def set_actor(self, actor: AccountId) -> None:
         self.actor = actor
 
 
 class SendRequest(Protocol):
-    """Sends requests to other services, as Bus.request does. Raises RequestError."""
+    """Sends requests to other services, as Bus.send does. Raises RequestError."""
 
     async def __call__(
-        self, route: Route[Q, R], request: Q, *, seconds: float = ..., retry: bool = ..., nonce: str = ...
+        self, request: HasRoute[R], *, seconds: float = ..., retry: bool = ..., nonce: str = ...
     ) -> R: ...
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The request is fulfilled, now or by an earlier request."""
+    """The command has succeeded, by this request or an earlier one."""

@@ -13,11 +13,11 @@ MAX_HITS = 50
 MAX_QUERY = 200
 """Characters."""
 MAX_CONTEXT = 3
-"""Messages before and after each hit."""
+"""The most messages before, and after, each hit."""
 
 
 class ContentKind(StrEnum):
-    """What a message holds beside words."""
+    """The kinds of content besides words."""
 
     IMAGE = "image"
     FILE = "file"
@@ -25,8 +25,8 @@ class ContentKind(StrEnum):
 
 
 class SearchHit(msgspec.Struct, array_like=True, frozen=True):
-    """A message as it is now. `snippet`: part of its text; `marks`: position and length of what was found in it, in
-    characters (code points)."""
+    """A message in its present state. `snippet`: part of the message's text; `marks`: position and length of each match
+    in the snippet, in code points."""
 
     chat: ChatId
     index: int
@@ -38,9 +38,9 @@ class SearchHit(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SearchPage(msgspec.Struct, frozen=True):
-    """`next`: the `place` of the next page, None after the last one; a page may have few hits, or none, and a next one.
-    `indexed_to`: messages sent until then (Unix ms) are in the index. `around`: the messages around the hits, as the
-    actor's history shows them but without reactions, by chat and index, each once; the hits are not among them."""
+    """`next`: the `place` of the next page; None after the last one. A page before the last may have few hits, or none.
+    `indexed_to`: messages sent until then (Unix ms) are in the index. `around`: the messages around the hits, by chat
+    and index, without the hits and without reactions."""
 
     hits: list[SearchHit]
     indexed_to: int
@@ -49,13 +49,13 @@ class SearchPage(msgspec.Struct, frozen=True):
 
 
 class SearchMessages(msgspec.Struct):
-    """The messages that match `query` (docs/search.md) in the chats of which `actor` is a member, newest first. `chat`
-    and `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. These narrow down what the query's own
-    filters say. `place`: time and chat of the last message of the page before, or as that page said. `context`: so many
-    messages before and after each hit. `zone`: minutes east of UTC, of dates in the query that name none."""
+    """The messages that match `query` (docs/reference/search.md) in the chats of which `actor` is a member, newest
+    first. `chat` and `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. The members apply beside
+    the query's own filters. `place`: the `next` of the previous page, or time and chat of its last message. `context`:
+    how many messages before and after each hit. `zone`: minutes east of UTC, for dates in the query that name no
+    zone."""
 
     route = Routed("search.messages", SearchPage, reads=True)
-
     query: str
     chat: ChatId = ChatId(0)
     sender: AccountId = NO_ACCOUNT

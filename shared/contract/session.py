@@ -1,4 +1,4 @@
-"""Requests to session: profiles, friends, chats and their members."""
+"""The requests to session about profiles, friends, chats and their members."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -8,31 +8,41 @@ from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Profil
 from shared.contract.routes import Ack, Forwarded, Routed
 
 
-class Mute(msgspec.Struct, array_like=True, frozen=True):
-    """What a member wants to be alerted of: of no message before this time (Unix ms), or of those alone that mention
-    the member."""
+class MemberSettings(msgspec.Struct, array_like=True, frozen=True):
+    """A member's own settings of a chat. Clients alert of no message before `until` (Unix ms), or with `mentions_only`
+    only of mentions. Clients list `pinned` chats before the others, and `archived` chats apart."""
 
     until: int = 0
     mentions_only: bool = False
+    pinned: bool = False
+    archived: bool = False
 
 
 class MuteChat(Forwarded):
-    """The actor's own setting of a chat, as in Mute, until the membership ends: clients follow it, services do not.
-    Only members may (`forbidden`)."""
+    """Sets the actor's own settings of a chat, as in MemberSettings, until the membership ends. Clients follow them,
+    and notifications. Only for members (`forbidden`)."""
 
     route = Routed("session.mute", Ack)
-
     chat: ChatId
     until: int = 0
     mentions_only: bool = False
     actor: AccountId = NO_ACCOUNT
 
 
+class PlaceChat(Forwarded):
+    """Sets the actor's own settings of a chat, as MuteChat does. UNSET fields do not change."""
+
+    route = Routed("session.place", MemberSettings)
+    chat: ChatId
+    pinned: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+    actor: AccountId = NO_ACCOUNT
+
+
 class EnsureProfile(msgspec.Struct, kw_only=True):
-    """Creates a missing profile, and marks that of a bot (idempotent; sent at registration and at every login)."""
+    """Creates a missing profile, and marks a bot's. Idempotent. Sent at registration and at every login."""
 
     route = Routed("session.ensure_profile", Ack)
-
     account: AccountId
     uuid: str
     nickname: str
@@ -42,6 +52,9 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
     created: int = 0
     lobby: bool = False
     bot: bool = False
+    nick: str = ""
+    guest: str = ""
+    """Both as in Profile. A nick that another account has is left out."""
 
 
 class AccountView(msgspec.Struct, frozen=True):
@@ -54,10 +67,10 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class GetAccount(Forwarded):
-    """Requests a profile; for the account itself, `lists` adds its chats and friends, `left` its former chats."""
+    """A request for a profile; for the account itself, `lists` adds its chats and friends, `left` the chats that the
+    account has left."""
 
     route = Routed("session.get_account", AccountView, reads=True)
-
     account: AccountId
     lists: bool = False
     actor: AccountId = NO_ACCOUNT
@@ -68,7 +81,6 @@ class SetProfile(Forwarded):
     """Changes the actor's own profile and notifies the actor and its friends. Error: `forbidden` for another one."""
 
     route = Routed("session.set_profile", Ack)
-
     account: AccountId
     nickname: str | UnsetType = UNSET
     avatar: str | UnsetType = UNSET
@@ -77,33 +89,53 @@ class SetProfile(Forwarded):
     actor: AccountId = NO_ACCOUNT
     icon_id: int | UnsetType = UNSET
     signature: str | UnsetType = UNSET
+    nick: str | UnsetType = UNSET
+    """Of a guest alone. Error: `conflict` for a nick that another account has."""
+
+
+class ReadTime(msgspec.Struct, frozen=True):
+    time: int
+
+
+class MarkReadTime(Forwarded):
+    """The actor says on IRC that it has read a chat until a time (Unix ms), which only grows; 0: only tells it. Only
+    members may (`forbidden`)."""
+
+    route = Routed("session.mark_read_time", ReadTime)
+    chat: ChatId
+    time: int = 0
+    actor: AccountId = NO_ACCOUNT
 
 
 class ChatView(msgspec.Struct, frozen=True):
-    """Members in order of joining, owner first, up to the limit on listed members. `mute`: the actor's."""
+    """A chat and its members in order of joining, the owner first, up to the limit on listed members. `mute`: the
+    actor's."""
 
     chat: Chat
     members: list[AccountId]
-    mute: Mute | None = None
+    mute: MemberSettings | None = None
 
 
 class GetChat(Forwarded):
-    """Requests a chat and its first `members` (0: all up to the limit). Only members may, and, `all`, operators."""
+    """A request for a chat and its first `members` (0: all up to the limit). For members and, with `all`, for
+    operators."""
 
     route = Routed("session.get_chat", ChatView, reads=True)
-
     chat: ChatId
     actor: AccountId = NO_ACCOUNT
     all: bool = False
     members: int = 0
 
 
+class HandleFound(msgspec.Struct, frozen=True):
+    chat: ChatId
+
+
 class CreateChat(Forwarded):
     """Creates a group of the actor, who is added if missing. Errors: `not_found` for an unknown member, `limit`. An
-    empty name becomes up to three nicknames joined by 、. `nonce` as in CreateLink."""
+    empty name becomes up to three nicknames joined by 、. `nonce`: see CreateLink."""
 
     route = Routed("session.create_chat", ChatView)
-
     members: list[AccountId]
     name: str = ""
     avatar: str = ""
@@ -112,12 +144,22 @@ class CreateChat(Forwarded):
     join_policy: JoinPolicy = JoinPolicy.CLOSED
     actor: AccountId = NO_ACCOUNT
     nonce: str = ""
+    handle: str = ""
+    """As in Chat. `conflict`, if another group has it."""
+
+
+class FindHandle(Forwarded):
+    """Requests the group with this handle; `not_found` without one."""
+
+    route = Routed("session.find_handle", HandleFound, reads=True)
+    handle: str
+    actor: AccountId = NO_ACCOUNT
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
-    """`first_index`: the first message the account may see; `unread_from`: the first that can be unread. `state`, if
-    requested: another number when the chat's name, settings or members have changed, or the account's `mute`, or the
-    face of the other member of a private chat."""
+    """`first_index`: the first message that the account may see; `unread_from`: the first that can be unread. `state`,
+    if requested: a number that changes with the chat's name, settings and members, the account's `mute`, and the
+    profile of the other member of a private chat."""
 
     chat: ChatId
     first_index: int
@@ -127,7 +169,7 @@ class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChatList(msgspec.Struct, frozen=True):
-    """`also`: as many of the further accounts as fit into the reply."""
+    """`also`: the chats of further accounts, as many as fit into the reply."""
 
     entries: list[ChatEntry]
     more: bool = False
@@ -135,10 +177,9 @@ class ChatList(msgspec.Struct, frozen=True):
 
 
 class ListChats(msgspec.Struct):
-    """Requests the chats of an account in order of id, one page after `after`."""
+    """A request for the chats of an account in order of id, one page after `after`."""
 
     route = Routed("session.list_chats", ChatList)
-
     account: AccountId
     after: ChatId = ChatId(0)
     also: list[AccountId] = []
@@ -148,26 +189,25 @@ class ListChats(msgspec.Struct):
 
 
 class ChatsFound(msgspec.Struct, frozen=True):
-    """`mutes`, `roles`: those of the actor."""
+    """`mutes`, `roles`: the actor's own."""
 
     chats: list[Chat]
-    mutes: dict[ChatId, Mute] = {}
+    mutes: dict[ChatId, MemberSettings] = {}
     roles: dict[ChatId, Role] = {}
 
 
 class GetChats(msgspec.Struct):
-    """Requests several chats, at most 500; the reply omits those that the actor is not in."""
+    """A request for several chats, at most 500; the reply omits chats of which the actor is not a member."""
 
     route = Routed("session.get_chats", ChatsFound)
-
     chats: list[ChatId]
     actor: AccountId = NO_ACCOUNT
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
     """`role` LEFT: no longer a member. `version`: the chat's version of the change. `first_index` and `unread_from` as
-    in ChatEntry. Completing a join is a change with a version of its own; until then `unread_from` is 0 and
-    `first_index` is approximate."""
+    in ChatEntry. Before a join is complete (which is a change with its own version), `unread_from` is 0 and
+    `first_index` approximate."""
 
     account: AccountId
     role: Role
@@ -177,14 +217,15 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChangeTimes(msgspec.Struct, array_like=True, frozen=True):
-    """For how many seconds senders may edit and recall in a chat; None: as long as the operator allows."""
+    """The seconds for which senders may edit and recall messages of a chat; None: as long as the operator allows."""
 
     edit: int | None = None
     recall: int | None = None
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """`version`: the chat's. `members`: those that changed after `since`. `outgoing_hooks`: it has some."""
+    """`version`: the chat's. `members`: the members that changed after `since`. `outgoing_hooks`: the chat has outgoing
+    webhooks."""
 
     chat: ChatId
     version: int
@@ -194,27 +235,33 @@ class Membership(msgspec.Struct, frozen=True):
     speaker: AccountId = NO_ACCOUNT
     """The only account that may post; NO_ACCOUNT: every member may."""
     muted: dict[AccountId, int] = {}
-    """Accounts, at most 1,000, silenced or blocked before this time (Unix ms). NO_ACCOUNT: all but owner and admins."""
+    """The accounts, at most 1,000, that may not post before this time (Unix ms). NO_ACCOUNT: all but owner and admins.
+    """
     outgoing_hooks: bool = False
     change_times: ChangeTimes | None = None
-    """None: not known, an older version of session has replied."""
+    """None: unknown, from an older version of session."""
+    speakers: list[AccountId] = []
+    """Members that post although all but owner and admins are silenced."""
+    strangers_post: bool = False
+    """Accounts that are no members may post, too."""
 
 
 class GetMembership(msgspec.Struct):
-    """Requests the members changed after version `since` (0: all), by (version, account), a page after `after`."""
+    """A request for the members changed after version `since` (0: all), by (version, account), a page after `after`."""
 
     route = Routed("session.membership", Membership)
-
     chat: ChatId
     since: int = 0
     after: tuple[int, int] = (0, 0)
     unnamed: bool = False
-    """Redis lacks the chat's version, or names an older one; session publishes it again."""
+    """Redis lacks the chat's version, or has an older one, so session publishes the version again."""
 
 
 class MembershipVersions(msgspec.Struct, frozen=True):
-    """The new versions of chats whose membership has changed. As a heartbeat, each second, without versions and with
-    the name of the `process` of session. `leaving`: its last one, after which it changes nothing."""
+    """The new versions of chats whose membership has changed. Each second, session publishes an event without versions
+    as a heartbeat, with the name of the `process`. `leaving`: its last heartbeat, after which the process changes
+    nothing.
+    """
 
     versions: dict[ChatId, int]
     process: str = ""
@@ -222,15 +269,19 @@ class MembershipVersions(msgspec.Struct, frozen=True):
 
 
 class EraseAccount(msgspec.Struct):
-    """Erases a deleted account: anonymises its profile, ends memberships and friendships, transfers ownership."""
+    """Erases a deleted account: anonymises its profile, ends memberships and friendships, transfers ownership.
+    `reason`: its groups' members see it."""
 
     account: AccountId
+    reason: str = ""
 
 
 class ChatVersion(Ack, frozen=True):
-    """An Ack of a request that concerns a chat. `version`: the chat's; 0: an older replica sent an Ack."""
+    """Acknowledges a request that concerns a chat. `version`: the chat's; 0 from older versions. `time`: of the
+    happening, Unix ms; 0: none."""
 
     version: int = 0
+    time: int = 0
 
 
 # Accounts and friends
@@ -242,11 +293,10 @@ class ProfileSummaries(msgspec.Struct, frozen=True):
 
 
 class GetProfileSummaries(msgspec.Struct):
-    """Requests nicknames and uuids of at most 1,000 accounts, deleted ones included; the reply omits unknown accounts.
+    """A request for nicknames and uuids of at most 1,000 accounts, even deleted ones; the reply omits unknown accounts.
     `profiles`: whole profiles instead, of at most 100."""
 
     route = Routed("session.faces", ProfileSummaries)
-
     accounts: list[AccountId]
     profiles: bool = False
 
@@ -256,10 +306,9 @@ class FoundAccounts(msgspec.Struct, frozen=True):
 
 
 class FindAccounts(msgspec.Struct):
-    """Requests the accounts with these uuids, at most 5,000; the reply omits unknown and deleted ones."""
+    """A request for the accounts with these uuids, at most 5,000; the reply omits unknown and deleted ones."""
 
     route = Routed("session.find_accounts", FoundAccounts)
-
     uuids: list[str]
 
 
@@ -272,20 +321,20 @@ class ChatOpened(msgspec.Struct, frozen=True):
 
 
 class OpenPrivateChat(Forwarded):
-    """Finds or creates the private chat of the actor and `account`; it has no owner. The actor itself: `invalid`; a
-    deleted or unknown account: `not_found`; a new chat with an account that blocks the actor: `forbidden`."""
+    """Finds or creates the private chat of the actor and `account`, which has no owner. The actor itself: `invalid`,
+    except with `alone`; a deleted or unknown account: `not_found`; a new chat with an account that blocks the actor:
+    `forbidden`. `alone`: the chat may be of the actor with itself, as on IRC."""
 
     route = Routed("session.open_private_chat", ChatOpened)
-
     account: AccountId
     actor: AccountId = NO_ACCOUNT
+    alone: bool = False
 
 
 class RenameChat(Forwarded):
     """The owner or an admin renames a group."""
 
     route = Routed("session.rename_chat", ChatVersion)
-
     chat: ChatId
     name: str
     actor: AccountId = NO_ACCOUNT
@@ -302,13 +351,12 @@ class ChatViews(msgspec.Struct, frozen=True):
 
 
 class ListChatViews(Forwarded):
-    """Every chat of the account with its members' profile summaries (the owner first, up to the limit on listed members
-    and the size of a reply), one page after `after`."""
+    """A request for every chat of the account with its members' profile summaries (the owner first, up to the limit on
+    listed members and the size of a reply), one page after `after`."""
 
     route = Routed("session.list_chat_views", ChatViews, reads=True)
-
     after: ChatId = ChatId(0)
     actor: AccountId = NO_ACCOUNT
 
 
-# Pending notices: stored until the account's dialect has shown them (v1: 10 and 11)
+# Pending events are stored until the account's dialect has shown them. (OurChat v1 shows them as frames 10 and 11.)

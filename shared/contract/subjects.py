@@ -1,5 +1,5 @@
-"""Every subject on the bus. No other one is published or subscribed. The route of a request stands in its type, as
-`ListBans.route`; here are those that a type has besides, and those of types with several."""
+"""All NATS subjects; no others are used. The type of a request declares its subject, such as `ListBans.route`. This
+module has the subjects of everything else, and of request types that have several subjects."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,20 +11,28 @@ from shared.contract import (
     auth,
     bots,
     contacts,
+    directory,
+    drafts,
     edge,
     events,
     following,
-    hooks,
+    guests,
+    happenings,
     installation,
     made,
     members,
     message,
+    metadata,
+    own_lists,
+    own_settings,
+    push,
     receipts,
     records,
     recovery,
     resume,
     search,
     session,
+    webhooks,
 )
 from shared.contract.ids import NodeId
 from shared.contract.routes import DECLARED, Ack, Forwarded, Route
@@ -53,33 +61,39 @@ CREATE_OPERATOR_BOT = Route("auth.admin.create_bot", bots.CreateBot, bots.Create
 LIST_ALL_BOTS = Route("auth.admin.bots", bots.ListBots, bots.BotList)
 CREATE_ANY_BOT_TOKEN = Route("auth.admin.create_bot_token", bots.CreateBotToken, bots.CreatedBotToken)
 DELETE_ANY_BOT_TOKEN = Route("auth.admin.delete_bot_token", bots.DeleteBotToken, Ack)
+SEARCH_INCOMPLETE = Route("search.incomplete", search.SearchMessages, search.SearchPage, reads=True)
+"""Any process of search answers this request, even if its index is incomplete. It is used while no process with a
+complete index answers."""
 
 _DECLARING = (
-    admin, audit, auth, bots, contacts, following, hooks, made, members, message, receipts, records, recovery, resume,
-    search, session,
+    admin, audit, auth, bots, contacts, directory, drafts, following, guests, happenings, made, members, message,
+    metadata, own_lists, own_settings, push, receipts, records, recovery, resume, search, session, webhooks,
 )  # fmt: skip
 """The modules whose requests are in DECLARED."""
 ROUTES: tuple[Route[Any, Any], ...] = (
     *sorted(DECLARED, key=lambda route: route.subject),
     DESCRIBE_AUTH_DATABASE, DESCRIBE_SESSION_DATABASE, DESCRIBE_MESSAGE_DATABASE, ERASE_PROFILE, ERASE_READ_STATE,
     END_BOT_TOKENS, LIST_USER_LOGINS, END_USER_LOGIN, DELETE_USER, CREATE_OPERATOR_BOT, LIST_ALL_BOTS,
-    CREATE_ANY_BOT_TOKEN, DELETE_ANY_BOT_TOKEN,
+    CREATE_ANY_BOT_TOKEN, DELETE_ANY_BOT_TOKEN, SEARCH_INCOMPLETE,
 )  # fmt: skip
-"""All but those to one process; see the functions below."""
+"""All subjects except those of single processes, which the functions below return."""
 FORWARDED = tuple(route for route in ROUTES if issubclass(route.request, Forwarded))
-"""Of requests to auth and session that edges pass on for users."""
+"""Subjects of requests that edges pass on for users."""
 
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
 BOT_REGISTERED = Topic("events.auth.bot_registered", events.AccountRegistered)
-"""Of its own: a version of session without bots would not mark the profile."""
+"""Bots have their own subject, because a version of session that knows no bots would not mark the profile."""
 ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
 MAIL_REQUESTED = Topic("events.auth.mail_requested", events.MailRequested)
-OUTGOING_HOOKS_DUE = Topic("events.message.outgoing_hooks_due", events.OutgoingHooksDue)
+MAIL_DIGEST = Topic("events.session.mail_digest", events.MailRequested)
+"""Many of these mails do not delay those for which users wait."""
+OUTGOING_WEBHOOKS_DUE = Topic("events.message.outgoing_hooks_due", events.OutgoingWebhooksDue)
+PUSH_DUE = Topic("events.message.push_due", push.PushDue)
 
 STREAM = "EVENTS"
 STREAM_SUBJECTS = "events.>"
 TOPICS: tuple[Topic, ...] = (  # type: ignore[type-arg]
-    ACCOUNT_REGISTERED, BOT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED, OUTGOING_HOOKS_DUE,
+    ACCOUNT_REGISTERED, BOT_REGISTERED, ACCOUNT_DELETED, MAIL_REQUESTED, MAIL_DIGEST, OUTGOING_WEBHOOKS_DUE, PUSH_DUE,
 )  # fmt: skip
 DEAD_LETTERS = "DEAD"
 DEAD_LETTER_SUBJECTS = "dead.>"
@@ -91,8 +105,8 @@ NOTIFY_ALL = "edge.all.notify"
 AUTH_STATE = "edge.all.auth"
 """Announces auth's Revocations, without the list, to every edge each second."""
 
-SIGNAL = "edge.all.signal"
-"""Carries a Signal from one edge to every edge."""
+EPHEMERAL_EVENT = "edge.all.signal"
+"""Carries an EphemeralEvent from one edge to every edge."""
 
 NEW_VERSIONS = "message.all.versions"
 """Announces MembershipVersions to every replica of message."""
@@ -105,7 +119,7 @@ PRESENCE_INCOMPLETE = "edge.all.presence"
 
 
 def deliver(node: NodeId) -> str:
-    """Envelopes for one edge node."""
+    """Delivery batches for one edge node."""
     return f"edge.{node}.deliver"
 
 
@@ -123,7 +137,7 @@ def recording(node: NodeId) -> Route[records.ReadRecording, records.RecordingPag
 
 @lru_cache(maxsize=256)
 def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
-    """POST_MESSAGES to one replica of message, for chats of the partitions that it owns."""
+    """POST_MESSAGES to one replica of message, for chats of the partitions that this replica leads."""
     return Route(f"message.{replica}.post", message.PostMessages, message.PostResults, "message.*.post")
 
 
@@ -134,7 +148,7 @@ def change(replica: str) -> Route[message.ChangeMessage, message.Changed]:
 
 
 def health(service: str) -> Topic[events.HealthProbe]:
-    """Each service's probe of the stream. A stream of its own would prove nothing: after a full disk, one stream may
+    """Each service's probe of the stream. The probe uses the stream itself, because after a full disk one stream may
     store messages while another does not."""
     return Topic(f"events.{service}.health", events.HealthProbe)
 

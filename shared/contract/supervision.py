@@ -1,4 +1,5 @@
-"""Requests of edges to the supervisor of `dragoman up`, for the first page: a line of JSON each way, over loopback."""
+"""The requests of edges to the supervisor of `dragoman up`, for the first page: a line of JSON each way, over
+loopback."""
 
 from typing import Literal
 
@@ -8,8 +9,8 @@ LINE_BYTES = 64 * 1024
 
 
 class SystemRequest(msgspec.Struct, omit_defaults=True):
-    """Describes the processes. With `kill`, kills that process first; with `chat`, finds the way of the chat's last
-    message. `token` permits both."""
+    """Describes the processes. With `kill`, first kills that process; with `chat`, finds the message path of the chat's
+    last message. Both need `token`."""
 
     kill: str = ""
     token: str = ""
@@ -20,8 +21,8 @@ class SystemRequest(msgspec.Struct, omit_defaults=True):
 
 
 class MessageTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """The way of one message by the clocks of its processes, Unix milliseconds; 0: not known. `arrivals`: edges that
-    got it, and when. `confirmed`: recipients at which it is known to have arrived, of `recipients`."""
+    """The times on one message's path, by the clocks of the processes, in Unix milliseconds; 0: unknown. `arrivals`:
+    the edges that got it, and when. `confirmed`: how many of the `recipients` have got it for certain."""
 
     index: int
     trace: str
@@ -35,8 +36,8 @@ class MessageTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemProcess(msgspec.Struct, frozen=True):
-    """A supervised process. `starts`: how often it was started. `port`: for clients by WebSocket; `tcp_port`: by plain
-    TCP; `ops`: its operations page. 0 if it serves none."""
+    """A supervised process. `starts`: how often it was started. `port`: the clients' port for WebSocket. `tcp_port`:
+    the port for plain TCP. `ops`: the port of the status page. 0: there is no such port."""
 
     name: str
     ready: bool
@@ -48,7 +49,7 @@ class SystemProcess(msgspec.Struct, frozen=True):
 
 class SystemState(msgspec.Struct, frozen=True):
     """`error`: why nothing was killed or found. `ready_seconds`: from the start until all processes were ready, 0
-    before. `dashboard`: port of the dashboard on loopback, 0 if there is none."""
+    before. `dashboard`: the port of the dashboard on loopback, or 0."""
 
     processes: list[SystemProcess]
     ready_seconds: float = 0.0

@@ -1,2 +1,2 @@
-"""Dashboards of processes: each service declares panels, which are sampled every two seconds and shown on its
-operations page, by `dragoman top` and on its Grafana dashboard."""
+"""Dashboards of processes: each service declares panels, which are sampled every two seconds and shown on the service's
+status page, by `dragoman top` and on the service's Grafana dashboard."""

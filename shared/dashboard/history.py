@@ -17,7 +17,7 @@ Moment = dict[Panel, dict[str, float | None]]
 
 
 class PanelData(msgspec.Struct, frozen=True):
-    """`series`: numbers by label (empty without one), one for each moment, the latest last."""
+    """`series`: numbers by label (empty without a label), one number for each moment, the latest last."""
 
     title: str
     kind: str
@@ -46,7 +46,7 @@ class DashboardData(msgspec.Struct, frozen=True):
 
 
 class Sample(NamedTuple):
-    """One sample of a registry, with the help texts of its metrics."""
+    """One sample of a registry, with the help texts of the metrics."""
 
     unix_seconds: float
     monotonic_seconds: float
@@ -71,7 +71,7 @@ class PanelHistory:
         self._moments: deque[tuple[float, Moment]] = deque(maxlen=_KEPT)
 
     def add(self, now: Sample) -> None:
-        """Adds a sample; rates are measured since the sample before."""
+        """Adds a sample. Rates are measured since the previous sample."""
         if self._last is not None:
             seconds = now.monotonic_seconds - self._last.monotonic_seconds
             past = self._last.readings

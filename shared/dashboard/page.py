@@ -1,4 +1,4 @@
-"""The page of a process: one file, which may run and fetch nothing but its own parts."""
+"""The status page of a process: one HTML file, whose policy permits only its own scripts and styles."""
 
 import base64
 import hashlib

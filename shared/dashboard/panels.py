@@ -1,4 +1,4 @@
-"""How a service declares its panels: names of metrics and how to read them, nothing else."""
+"""Types with which a service declares its panels: the name of a metric, and the way to show it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,13 +28,13 @@ class Unit(StrEnum):
     BYTES = "B"
     BYTES_PER_SECOND = "B/s"
     SHARE = "%"
-    """From 0 to 1."""
+    """A share from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One row, of one metric by the name its family has in a scrape, without `_total`. `by`: the label whose values are
-    shown apart, without the value `but`. `bad`: anything but zero is worth a look."""
+    """One row, of one metric by the name of the metric's family in a scrape, without `_total`. `by`: the label whose
+    values are shown separately, except the value `but`. `bad`: anything but zero is worth a look."""
 
     title: str
     metric: str
@@ -54,7 +54,8 @@ class PanelGroup:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """Of one process; `name` tells it from others of the same service, if it has one."""
+    """The dashboard of one process. `name`, if it is given, distinguishes the process from others of the same
+    service."""
 
     service: str
     groups: tuple[PanelGroup, ...] = ()
@@ -63,6 +64,14 @@ class Dashboard:
     @property
     def panels(self) -> tuple[Panel, ...]:
         return tuple(row for group in self.groups for row in group.panels)
+
+
+def dashboard(service: str, *groups: PanelGroup) -> Dashboard:
+    return Dashboard(service, groups)
+
+
+def group(title: str, *panels: Panel) -> PanelGroup:
+    return PanelGroup(title, panels)
 
 
 def gauge(title: str, metric: str, unit: Unit = Unit.NUMBER, *, by: str = "", bad: bool = False) -> Panel:
@@ -91,58 +100,46 @@ def share(title: str, metric: str, of: str) -> Panel:
     return Panel(title, metric, PanelKind.SHARE, Unit.SHARE, of=of)
 
 
-REQUESTS = PanelGroup(
+REQUESTS = group(
     "Requests served",
-    (
-        count("Requests", "dragoman_bus_request_seconds", by="subject"),
-        count("Not answered well", "dragoman_bus_request_seconds", by="outcome", but="ok", bad=True),
-        percentiles("Time to answer", "dragoman_bus_request_seconds"),
-    ),
+    count("Requests", "dragoman_bus_request_seconds", by="subject"),
+    count("Not answered well", "dragoman_bus_request_seconds", by="outcome", but="ok", bad=True),
+    percentiles("Time to answer", "dragoman_bus_request_seconds"),
 )
-REQUESTS_SENT = PanelGroup(
+REQUESTS_SENT = group(
     "Requests to other services",
-    (
-        count("Requests asked", "dragoman_bus_ask_seconds", by="subject"),
-        count("Refused or without answer", "dragoman_bus_ask_seconds", by="outcome", but="ok", bad=True),
-        percentiles("Time until answered", "dragoman_bus_ask_seconds"),
-        rate("Errors of the broker", "dragoman_bus_errors", by="kind", bad=True),
-        gauge("Waiting to be sent to NATS", "dragoman_bus_unsent_bytes", Unit.BYTES),
-        gauge("Services that answer", "dragoman_service_available", by="service"),
-    ),
+    count("Requests asked", "dragoman_bus_ask_seconds", by="subject"),
+    count("Refused or without answer", "dragoman_bus_ask_seconds", by="outcome", but="ok", bad=True),
+    percentiles("Time until answered", "dragoman_bus_ask_seconds"),
+    rate("Errors of the broker", "dragoman_bus_errors", by="kind", bad=True),
+    gauge("Waiting to be sent to NATS", "dragoman_bus_unsent_bytes", Unit.BYTES),
+    gauge("Services that answer", "dragoman_service_available", by="service"),
 )
-EVENTS = PanelGroup(
+EVENTS = group(
     "Durable events",
-    (
-        rate("Events handled", "dragoman_bus_events", by="outcome"),
-        rate("Dead letters", "dragoman_bus_dead_letters", by="subject", bad=True),
-    ),
+    rate("Events handled", "dragoman_bus_events", by="outcome"),
+    rate("Dead letters", "dragoman_bus_dead_letters", by="subject", bad=True),
 )
-DATABASE = PanelGroup(
+DATABASE = group(
     "Database",
-    (
-        count("Transactions", "dragoman_database_seconds", by="kind"),
-        percentiles("Time of a transaction", "dragoman_database_seconds"),
-        gauge("Waiting or under way", "dragoman_database_transactions", by="kind"),
-        rate("Database did not answer", "dragoman_database_failures", bad=True),
-    ),
+    count("Transactions", "dragoman_database_seconds", by="kind"),
+    percentiles("Time of a transaction", "dragoman_database_seconds"),
+    gauge("Waiting or under way", "dragoman_database_transactions", by="kind"),
+    rate("Database did not answer", "dragoman_database_failures", bad=True),
 )
-PRESENCE = PanelGroup(
+PRESENCE = group(
     "Presence in Redis",
-    (
-        count("Calls", "dragoman_presence_seconds", by="call"),
-        percentiles("Time of a call", "dragoman_presence_seconds"),
-        rate("Redis did not answer", "dragoman_presence_failures", by="call", bad=True),
-    ),
+    count("Calls", "dragoman_presence_seconds", by="call"),
+    percentiles("Time of a call", "dragoman_presence_seconds"),
+    rate("Redis did not answer", "dragoman_presence_failures", by="call", bad=True),
 )
-PROCESS = PanelGroup(
+PROCESS = group(
     "Process",
-    (
-        rate("Processor", "process_cpu_seconds", Unit.SHARE),
-        gauge("Memory", "process_resident_memory_bytes", Unit.BYTES),
-        percentiles("Lag of the event loop", "dragoman_loop_lag_seconds"),
-        gauge("Tasks", "dragoman_loop_tasks"),
-        gauge("Open files", "process_open_fds"),
-        gauge("Dependencies that work", "dragoman_ready", by="dependency"),
-        Panel("Up for", "process_start_time_seconds", PanelKind.AGE, Unit.SECONDS),
-    ),
+    rate("CPU time", "process_cpu_seconds", Unit.SHARE),
+    gauge("Memory", "process_resident_memory_bytes", Unit.BYTES),
+    percentiles("Delay of the event loop", "dragoman_loop_lag_seconds"),
+    gauge("Tasks", "dragoman_loop_tasks"),
+    gauge("Open files", "process_open_fds"),
+    gauge("Dependencies that work", "dragoman_ready", by="dependency"),
+    Panel("Up for", "process_start_time_seconds", PanelKind.AGE, Unit.SECONDS),
 )

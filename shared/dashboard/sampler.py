@@ -1,4 +1,4 @@
-"""Computes a panel's numbers from two samples of a registry, pure; measures the event loop."""
+"""Computes a panel's numbers from two samples of a registry (pure), and measures the event loop."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from prometheus_client.samples import Sample
 from shared.dashboard.panels import Panel, PanelKind
 
 Reading = Mapping[str, float]
-"""One sample of a panel's metric: by label, by upper bound of a bucket, or `part` and `whole`."""
+"""One sample of a panel's metric by label, by upper bound of a bucket, or by `part` and `whole`."""
 
 
 def read(row: Panel, families: Mapping[str, Metric]) -> Reading:
@@ -83,9 +83,9 @@ def _total(samples: Iterable[Sample], name: str) -> float:
     return sum(sample.value for sample in samples if sample.name == name)
 
 
-_EVERY_SECONDS = 0.1
-_COUNT_EVERY = 10
-"""Tasks are counted each second: that takes time in proportion to their number."""
+_BUSY_SAMPLES = 10
+_BUSY_SECONDS = 0.03
+"""A process that used more CPU time in the last second is busy."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -94,14 +94,21 @@ class EventLoopMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
-            "dragoman_loop_lag_seconds", "How late the event loop was", buckets=_SECONDS, registry=registry
+            "dragoman_loop_lag_seconds",
+            "Delay with which the event loop ran its timer",
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._tasks = Gauge("dragoman_loop_tasks", "Unfinished tasks of the event loop", registry=registry)
 
     async def watch(self) -> None:
+        """Sample the lag once a second; ten times while the process is busy, because each sample wakes the process."""
+        samples = _BUSY_SAMPLES
         while True:
             self._tasks.set(len(asyncio.all_tasks()))
-            for _ in range(_COUNT_EVERY):
-                due = time.monotonic() + _EVERY_SECONDS
-                await asyncio.sleep(_EVERY_SECONDS)
+            used = time.process_time()
+            for _ in range(samples):
+                due = time.monotonic() + 1 / samples
+                await asyncio.sleep(1 / samples)
                 self._seconds.observe(max(0.0, time.monotonic() - due))
+            samples = _BUSY_SAMPLES if time.process_time() - used > _BUSY_SECONDS else 1

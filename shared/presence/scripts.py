@@ -1,8 +1,8 @@
 """Scripts of presence in Redis, and the marks that they keep.
 
-The mark of a node in a shard is `<token>:<count>:<sum>`: the number of its accounts there and the sum of their digests,
-kept by the scripts that add and remove them. So a node compares a shard with its own accounts by reading one field. The
-token is new whenever the node adds an account: a sweep of a node whose token has changed does nothing.
+The mark of a node in a shard is `<token>:<count>:<sum>`: the number of the node's accounts there and the sum of their
+digests, kept by the scripts that add and remove accounts. So a node compares a shard with the node's own accounts by
+one field. The token is new whenever the node adds an account: a sweep of a node whose token has changed does nothing.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,14 +14,14 @@ Command = tuple[str | int, ...]
 """A command of Redis."""
 
 SHARDS = 16
-"""Each shard is one command in every lookup: as many as a big cluster needs to spread them, no more."""
+"""A lookup sends one command per shard, so there are only as many shards as a big cluster needs."""
 SHARD_KEYS = [f"presence:{{{shard}}}" for shard in range(SHARDS)]
 
 _DIGITS = 10**15
 _PRIME = 94_906_249
-"""Below the root of 2**53: numbers of Redis's scripts are exact up to there."""
+"""Below the root of 2**53, because numbers in Redis's scripts are exact only up to 2**53."""
 
-# KEYS[1] a presence shard; ARGV[1] a node.
+# KEYS[1] is a shard of presence, and ARGV[1] is a node.
 _ENTRIES = f"""
 local field = '@' .. ARGV[1]
 local before = redis.call('HGET', KEYS[1], field) or ''
@@ -82,7 +82,7 @@ end
 return held - count
 """
 """ARGV: node, the token in its mark, then account ids; without any, the mark is deleted. The token stays, because the
-next accounts are swept by it. Does nothing if the token has changed. Returns how many were removed."""
+sweep of the next accounts needs it. Does nothing if the token has changed. Returns how many were removed."""
 
 ELECT = """
 local holder = redis.call('GET', KEYS[1])
@@ -102,8 +102,8 @@ count, sum = tonumber(ARGV[4]), tonumber(ARGV[5])
 write_mark(ARGV[3])
 return 1
 """
-"""ARGV: node, the mark it had, token, count and sum afterwards, the number of accounts to add, those, and the accounts
-to remove. Does nothing if the mark has changed. Returns whether it was done."""
+"""ARGV: node, the node's previous mark, token, count and sum afterwards, the number of accounts to add, these accounts,
+and the accounts to remove. Does nothing if the mark has changed. Returns whether it was done."""
 
 REFRESH = """
 local generation = redis.call('GET', KEYS[1]) or ARGV[1]
@@ -120,13 +120,13 @@ for i = 1, #ARGV, 2 do
 end
 return redis.status_reply('OK')
 """
-"""KEYS[1] a shard of versions; ARGV: chat, version, chat, version … A version never goes back: two changes may be
-published in the wrong order."""
+"""KEYS[1] is a shard of versions, and ARGV has chat, version, chat, version … A version never goes back: two changes
+may be published in the wrong order."""
 
 
 @lru_cache(4096)
 def nodes_of(names: str) -> tuple[NodeId, ...]:
-    """The nodes in an entry. Cached: many accounts share the same nodes."""
+    """The nodes in an entry. Cached, because many accounts share the same nodes."""
     return tuple([NodeId(name) for name in names.split(",")])
 
 
@@ -142,13 +142,13 @@ def checksum(accounts: Iterable[AccountId]) -> tuple[int, int]:
 
 
 def marked_checksum(mark: str | None) -> tuple[int, int]:
-    """Count and sum of a mark; (0, 0) without a mark or of one without them."""
+    """Count and sum in a mark; (0, 0) without a mark, or if it has neither."""
     parts = (mark or "").split(":")
     return (int(parts[1]), int(parts[2])) if len(parts) == 3 else (0, 0)
 
 
 def mark_token(mark: str | None) -> str:
-    """Empty without a mark."""
+    """The token in a node's mark; empty if there is no mark."""
     return (mark or "").partition(":")[0]
 
 
@@ -176,12 +176,12 @@ class RegisteredAccounts:
         self._checksums = [(0, 0)] * SHARDS
 
     def replace(self, shard: int, accounts: Collection[AccountId]) -> None:
-        """All of one shard."""
+        """Replaces all accounts of one shard by these."""
         self.remove([account for account in self._accounts if account % SHARDS == shard])
         self.add(accounts)
 
     def differing(self, marks: Iterable[str | None]) -> list[int]:
-        """The shards whose marks, in their order, show other accounts."""
+        """The shards whose marks differ from these accounts. `marks` are in the order of shards."""
         return [shard for shard, mark in enumerate(marks) if marked_checksum(mark) != self._checksums[shard]]
 
     def _change(self, account: AccountId, sign: int) -> None:

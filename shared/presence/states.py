@@ -1,10 +1,10 @@
-"""The states that accounts give themselves, in Redis beside presence.
+"""The states that accounts set for themselves, in Redis beside presence.
 
 `presence:state:{k}`  hash: account id → `<state> <since> <node>`; k = id mod 16
-                      `t<account id>` → `<since> <node> <text>`, if the state has a text: a field of its own, because
-                      the version before takes all that follows `<since>` for the node
-A state counts while the account is on that node, a text beside the state of the same time and node. What a dead node
-has left behind counts no more; the account's next state replaces it.
+                      `t<account id>` → `<since> <node> <text>`, if the state has a text
+
+A state is valid while the account is on that node. A text is valid beside a state of the same time and node. States on
+a dead node no longer count; the account's next state replaces them.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,22 +19,23 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 if ARGV[3] then redis.call('HSET', KEYS[1], text, ARGV[3]) else redis.call('HDEL', KEYS[1], text) end
 return 0
 """
-"""KEYS[1] a shard of states; ARGV: an account, its state, its text if there is one."""
+"""KEYS[1] a shard of states; ARGV: an account, the account's state, and the state's text if there is one."""
 
 _WITHDRAW = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1], 't' .. ARGV[1]) end
 return 0
 """
-"""KEYS[1] a shard of states; ARGV: an account, its state. Removes the state unless a later one has replaced it."""
+"""KEYS[1] a shard of states; ARGV: an account, its state. The script removes the state unless a later state has
+replaced it."""
 
 _RESTORE = f"""
 if redis.call('HGET', KEYS[1], ARGV[1]) then return 0 end
 {_SET}"""
-"""KEYS[1], ARGV: as of _SET. Sets the state unless there is one."""
+"""KEYS[1], ARGV: as for _SET. The script sets the state unless the account has one."""
 
 
 class GivenState(NamedTuple):
-    """`since`: Unix milliseconds; 0: of an account that has given none."""
+    """`since`: Unix milliseconds; 0 if the account has set no state."""
 
     state: str
     since: int
@@ -42,7 +43,7 @@ class GivenState(NamedTuple):
 
 
 ACTIVE = GivenState("active", 0)
-"""Of an account that is online and has given no state."""
+"""The state of an account that is online and has set none."""
 OFFLINE = GivenState("offline", 0)
 
 
@@ -63,12 +64,12 @@ def restore(node: NodeId, account: AccountId, given: GivenState) -> Command:
 
 
 def read(shard: int, accounts: Collection[AccountId]) -> Command:
-    """Its reply is for `stored`."""
+    """The command for which `stored` decodes the reply."""
     return ("HMGET", key(shard), *accounts, *[f"t{account}" for account in accounts])
 
 
 class StoredState(NamedTuple):
-    """The values of two fields, as they are in Redis."""
+    """The values of the account's two fields in Redis."""
 
     value: str | None = None
     text: str | None = None

@@ -7,43 +7,245 @@ Keys (each command touches one key):
 `version:{k}`   hash: chat id → version of its membership; k = id mod 16
 `node:<id>`     lease of a node, expires by itself
 `sweeper`       the node that removes the entries of dead nodes; a lease, too
-`generation`    random. While it is missing or new, presence is incomplete and readers must reach all nodes. It expires
-                like a lease, so that readers of a former primary, which no edge refreshes, do not trust it for long
+`generation` random. While it is missing or new, presence is incomplete and readers must reach all nodes. It expires
+like a lease, so that readers of a previous primary, which no edge refreshes, do not trust it for long
 
-Losing Redis degrades the service and heals: lookups return unknown, edges register again. A node that has lost it alone
-announces its accounts over NATS, and lookups count it among their nodes until presence is complete again. While
-replicas of message cannot read presence, all nodes announce their accounts for them: see shared/presence/incomplete.py.
+Losing Redis degrades the service until it is back: lookups return unknown, edges register again. A node that alone has
+lost Redis announces its accounts over NATS, and lookups count the node among the accounts' nodes until presence is
+complete again. While replicas of message cannot read presence, all nodes announce their accounts for these replicas:
+see IncompleteNodes.
 """
 
+import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from hiredis import pack_command
+from prometheus_client import CollectorRegistry, Counter
+from redis import asyncio as aioredis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import scripts, states
-from shared.presence.incomplete import IncompleteNodes
-from shared.presence.redis_pipelines import RedisPipelines
 from shared.presence.scripts import SHARD_KEYS, SHARDS, Command, nodes_of
 from shared.presence.states import OFFLINE, GivenState, StoredState
 from shared.presence.sweep import read_pages, sweep_shard
+from shared.redis_server import LOST_CONNECTION
 from shared.settings import RedisSettings
-from shared.telemetry import log
+from shared.telemetry import PlainHistogram, log
+from shared.tls import redis_options
+
+_MAX_NAMED = 100_000
+"""A node that names more counts as a node of every account."""
+
+
+class IncompleteNodes:
+    """The nodes that announce their accounts over NATS, because they or the message service cannot reach Redis. Times
+    are monotonic seconds. An announcement adds accounts to those of earlier announcements; each account has its own
+    time of validity. An account takes about 70 bytes.
+
+    A later announcement removes no account, so an account may seem to be on a node that it has left. A node is *known*
+    if all its accounts are named: a complete list has arrived, no later number is missing, and the list is not old. If
+    the announcement of a later login is lost, the node itself detects this: it compares its own numbers with those that
+    replicas repeat (services.edge.delivery.broadcast_pause)."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[NodeId, _IncompleteNode] = {}
+        """Usually empty."""
+
+    def receive(self, state: PresenceIncomplete, now: float) -> None:
+        if state.milliseconds <= 0 and not state.number:
+            self.nodes.pop(state.node, None)
+        else:
+            self.nodes.setdefault(state.node, _IncompleteNode()).receive(state, now)
+
+    def any(self, now: float) -> bool:
+        """Whether presence may lack accounts of some node."""
+        self._drop_expired(now)
+        return any(node.lacking_until > now for node in self.nodes.values())
+
+    def any_unnamed(self, now: float) -> bool:
+        """Whether some node counts as a node of every account."""
+        self._drop_expired(now)
+        return any(node.unnamed_until > now for node in self.nodes.values())
+
+    def known(self, now: float) -> dict[NodeId, tuple[int, int]]:
+        """The nodes whose accounts are all known, with two numbers of each: of the complete list of accounts, and of
+        the last announcement."""
+        numbers = {name: node.numbers for name, node in self.nodes.items() if node.until > now}
+        return {name: (one.known_since, one.last) for name, one in numbers.items() if one.are_complete(now)}
+
+    def accounts_at(self, name: NodeId, accounts: Collection[AccountId], now: float) -> list[AccountId]:
+        """The given accounts that the node may have."""
+        node = self.nodes.get(name)
+        return [] if node is None else list(node.may_have(accounts, now))
+
+    def add_to(self, nodes: dict[AccountId, tuple[NodeId, ...]], accounts: Collection[AccountId], now: float) -> None:
+        """Adds, in `nodes`, each node to the accounts that are possibly on it."""
+        self._drop_expired(now)
+        for name, node in self.nodes.items():
+            for account in node.may_have(accounts, now):
+                known = nodes.get(account, ())
+                if name not in known:
+                    nodes[account] = (*known, name)
+
+    def _drop_expired(self, now: float) -> None:
+        if self.nodes:
+            self.nodes = {name: node for name, node in self.nodes.items() if node.until > now}
+
+
+class _IncompleteNode:
+    def __init__(self) -> None:
+        self.until = 0.0
+        """When the last announcement ends."""
+        self.lacking_until = 0.0
+        """Until this time, presence may lack accounts of this node."""
+        self.unnamed_until = 0.0
+        """Until this time, any account may be on this node."""
+        self.numbers = _Numbers()
+        self._named: dict[AccountId, float] = {}
+        """For each account, the time until which it may be on this node."""
+
+    def receive(self, state: PresenceIncomplete, now: float) -> None:
+        self.numbers.receive(state, now)
+        seconds = state.milliseconds / 1000
+        if not state.registered:
+            self.lacking_until = now + seconds
+        if seconds > 0:
+            self._announce(state.accounts, now, now + seconds)
+
+    def _announce(self, accounts: Collection[AccountId] | None, now: float, until: float) -> None:
+        self.until = max(self.until, until)
+        if accounts is None:
+            self.unnamed_until = until
+            return
+        # removing expired entries now costs no more than adding the new list
+        if 2 * len(accounts) >= len(self._named):
+            self._named = {account: end for account, end in self._named.items() if end > now}
+        self._named.update(dict.fromkeys(accounts, until))
+        if len(self._named) > _MAX_NAMED:
+            self._named.clear()
+            self.unnamed_until = until
+
+    def may_have(self, accounts: Iterable[AccountId], now: float) -> Iterable[AccountId]:
+        if self.unnamed_until > now:
+            return accounts
+        return [account for account in accounts if self._named.get(account, 0.0) > now]
+
+
+class _Numbers:
+    """Checks by the numbers of a node's announcements whether all since a complete list have arrived. A list counts for
+    half as long as the list's accounts are valid, so the accounts outlast the list."""
+
+    def __init__(self) -> None:
+        self.known_since = 0
+        """The number of the complete list after which no announcement is missing; 0 if there is no such list."""
+        self.last = 0
+        self._list = 0
+        """The first number of the list that is arriving; 0: none is."""
+        self._list_began = 0.0
+        self._until = 0.0
+
+    def receive(self, state: PresenceIncomplete, now: float) -> None:
+        if not state.number or state.number != self.last + 1:
+            self.known_since = self._list = 0
+        self.last = state.number
+        if state.starts and state.number:
+            self._list, self._list_began = state.number, now
+        if state.ends and self._list:
+            if not self.are_complete(now):
+                self.known_since = self._list
+            self._until = self._list_began + state.milliseconds / 2000
+            self._list = 0
+
+    def are_complete(self, now: float) -> bool:
+        return self.known_since > 0 and now < self._until
+
+
+_NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
+"""With maintenance notifications enabled, the library does not detect a closed connection: after a restart of Redis,
+the next call on each connection would fail."""
+_MOST_CONNECTIONS = 100
+
+
+class RedisPipelines:
+    """Executes many commands in one round trip, in order. RedisPipelines avoids the cost of the library's pipeline and
+    pool for each command: a timer, hooks, packing in Python, metrics."""
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._seconds = settings.timeout_seconds
+        self._is_closed = False
+        self._pool = aioredis.ConnectionPool.from_url(
+            settings.url.get_secret_value(),
+            socket_timeout=None,  # one time limit covers all commands
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=_NO_NOTIFICATIONS,
+            decode_responses=True,
+            **redis_options(settings),
+        )
+        """The pool only makes connections; it never holds one."""
+        self._connections: list[AbstractConnection] = []
+        self._idle: list[AbstractConnection] = []
+
+    async def close(self) -> None:
+        self._is_closed = True
+        await asyncio.gather(*[connection.disconnect() for connection in self._connections])
+
+    async def execute(self, commands: Iterable[Command]) -> list[Any]:
+        """Returns the reply to each command. The first call connects. Raises RedisError, also after `close`."""
+        if self._is_closed:
+            raise RedisConnectionError("the client is closed")
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # it takes any length
+        if not packed:
+            return []  # with empty data, asyncio of Python 3.12 and later would try to write for ever
+        connection = self._idle.pop() if self._idle else self._make_connection()
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._exchange(connection, packed)
+        except TimeoutError as error:
+            raise RedisTimeoutError("no reply in time") from error
+        except LOST_CONNECTION as error:
+            raise RedisConnectionError("the connection is lost") from error
+        finally:
+            self._idle.append(connection)
+
+    async def _exchange(self, connection: AbstractConnection, packed: Sequence[bytes]) -> list[Any]:
+        try:
+            if not connection.is_connected or await connection.can_read():  # it has ended
+                await self._pool.ensure_connection(connection)
+            await connection.send_packed_command(b"".join(packed))
+            return [await connection.read_response() for _ in packed]
+        except BaseException:
+            await connection.disconnect(nowait=True)  # a late reply must not answer another command
+            raise
+
+    def _make_connection(self) -> AbstractConnection:
+        if len(self._connections) >= _MOST_CONNECTIONS:
+            raise RedisConnectionError("too many calls at once")
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        self._connections.append(connection)
+        return connection
+
 
 N = TypeVar("N", bound=int)
 _log = log(__name__)
 _decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
 _READ_GENERATION: Command = ("GET", "generation")
 _TRUST_SECONDS = 6.0
-"""A younger generation may still lack nodes. Two beats of a lease later, each edge has registered its accounts, or
-announced that it cannot. A later one re-syncs them when it registers them."""
+"""A newer generation may still lack nodes. After two heartbeats of a lease, each edge has registered its accounts or
+announced that it cannot register. An edge that registers later re-syncs its accounts."""
 _BROKEN_SECONDS = 1.0
 """Pause after a failure of Redis, so that not every batch waits for its time-out."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
@@ -51,7 +253,7 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 class PresenceSnapshot(NamedTuple):
     """`nodes`: the nodes of each online account; None when they are unknown and every node must be notified.
-    `versions`: of the requested chats; session knows a missing one."""
+    `versions`: the versions of the requested chats; session knows those that are missing."""
 
     nodes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
@@ -59,7 +261,7 @@ class PresenceSnapshot(NamedTuple):
 
 class LeaseState(NamedTuple):
     held: bool
-    """False when the lease had expired: other nodes considered this node dead."""
+    """False if the lease had expired, so that other nodes considered this node dead."""
     generation: str
 
 
@@ -70,13 +272,13 @@ class Presence:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
         self._round_trips = RedisPipelines(settings)
         self.losses = 0
-        """Times that lookups found the generation lost: the nodes named before may have been wrong."""
+        """The number of lookups that found the generation lost. Nodes that were returned before may have been wrong."""
         self._generation = ""
         self._generation_since = 0.0
         self._broken_until = 0.0
         self._beaten = ""
         self._met = ""
-        """The generation seen by the last call; empty when a call failed."""
+        """The generation that the last call found; empty if a call failed."""
         self._whole_from = 0.0
         self._incomplete = IncompleteNodes()
 
@@ -117,7 +319,8 @@ class Presence:
 
     @property
     def has_lost_state(self) -> bool:
-        """Redis lost its data, or another node lost Redis: `join` may miss nodes, because not all are registered."""
+        """Whether registrations can be missing: Redis lost its data, or a node cannot reach Redis. `join` then possibly
+        returns too few nodes."""
         if self._incomplete.any(time.monotonic()):
             return True
         return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
@@ -147,8 +350,8 @@ class Presence:
             return await self._round_trips.execute([("HGET", SHARD_KEYS[shard], f"@{node}") for shard in range(SHARDS)])
 
     async def repair(self, node: NodeId, shard: int, accounts: Collection[AccountId]) -> list[AccountId]:
-        """Makes these the node's accounts in the shard; returns those that it lacked. Does nothing if a sweep changes
-        the shard meanwhile: the node compares again."""
+        """Makes these the node's accounts in the shard; returns the accounts that the shard lacked. Does nothing if a
+        sweep changes the shard meanwhile: the node compares again."""
         with self._numbers.call("repair"):
             [mark] = await self._round_trips.execute([("HGET", SHARD_KEYS[shard], f"@{node}")])
             held = {
@@ -170,7 +373,7 @@ class Presence:
             await self._round_trips.execute(commands)
 
     async def states(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
-        """The state of each account, by what presence knows of it."""
+        """The state of each account that presence knows."""
         shards = _by_shard(accounts)
         commands = [_hmget(SHARD_KEYS[shard], own) for shard, own in shards.items()]
         commands += [states.read(shard, own) for shard, own in shards.items()]
@@ -194,7 +397,7 @@ class Presence:
         return bool(found)
 
     async def elect_sweeper(self, node: NodeId, seconds: float) -> bool:
-        """Whether the node is the one that sweeps, for so long from now on."""
+        """Try to elect this node as the sweeper for the next `seconds`. Returns whether it was elected."""
         with self._numbers.call("elect"):
             elect: Command = ("EVAL", scripts.ELECT, 1, "sweeper", node, int(seconds * 1000))
             [elected] = await self._round_trips.execute([elect])
@@ -220,7 +423,7 @@ class Presence:
             await self._round_trips.execute(commands)
 
     async def lookup(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
-        """One round trip for a whole batch."""
+        """A whole batch takes one round trip."""
         now = time.monotonic()
         if now < self._broken_until:
             return PresenceSnapshot(None, {})
@@ -228,7 +431,7 @@ class Presence:
         questions: list[Command] = [
             *[_hmget(SHARD_KEYS[shard], members) for shard, members in account_shards.items()],
             *[_hmget(f"version:{{{shard}}}", numbers) for shard, numbers in chat_shards.items()],
-            _READ_GENERATION,  # last: a loss during the lookup makes its result unknown
+            _READ_GENERATION,  # the generation is read last, so that it shows whether Redis lost data during the lookup
         ]
         try:
             with self._numbers.call("look_up"):
@@ -250,35 +453,35 @@ class Presence:
         """The last lookup failed, a moment ago."""
         return time.monotonic() < self._broken_until
 
-    # Nodes that announce their accounts
+    # The methods below handle nodes that announce their accounts.
 
     def receive_incomplete(self, data: bytes) -> None:
-        """A node has announced PresenceIncomplete. Accounts that presence has are of no interest here."""
+        """A node has announced PresenceIncomplete. Only accounts that presence lacks matter to this method."""
         announced = _decode_incomplete(data)
         if not announced.registered:
             self._incomplete.receive(announced, time.monotonic())
 
     def receive_accounts(self, data: bytes) -> None:
-        """A node has announced its accounts, whether presence has them or not."""
+        """Receive the accounts that a node has announced, including those that are registered in presence."""
         self._incomplete.receive(_decode_incomplete(data), time.monotonic())
 
     @property
     def known_nodes(self) -> dict[NodeId, tuple[int, int]]:
-        """The nodes whose accounts are all known without Redis: see IncompleteNodes.known."""
+        """The nodes whose accounts are all known without Redis; see IncompleteNodes.known."""
         return self._incomplete.known(time.monotonic()) if self._incomplete.nodes else {}
 
     def announced_at(self, node: NodeId, accounts: Collection[AccountId]) -> list[AccountId]:
-        """Those of the accounts that a node may have, by its announcements."""
+        """The given accounts that a node may have according to its announcements."""
         return self._incomplete.accounts_at(node, accounts, time.monotonic())
 
     async def select_online(self, accounts: Collection[AccountId]) -> Collection[AccountId] | None:
-        """None: unknown."""
+        """The accounts among these that are online; None if this is unknown."""
         nodes = (await self.lookup(accounts)).nodes
         return None if nodes is None or self.has_unnamed_accounts else nodes.keys()
 
     @property
     def has_unnamed_accounts(self) -> bool:
-        """Lookups name nodes that an account may not be on."""
+        """Whether lookups may return nodes that an account is not on."""
         return self._incomplete.any_unnamed(time.monotonic())
 
     def _trusted(self, generation: str | None, now: float) -> bool:
@@ -293,24 +496,33 @@ class Presence:
 
 
 class _PresenceMetrics:
-    """Metrics of the calls of Redis: duration and failures."""
+    """Metrics of calls to Redis: duration and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
-            "dragoman_presence_seconds", "Time of a call of Redis", ["call"], buckets=_SECONDS, registry=registry
+        self.seconds = PlainHistogram(
+            "dragoman_presence_seconds", "Time of a call of Redis", _SECONDS, registry, "call"
         )
-        self._failures = Counter(
+        self.failures = Counter(
             "dragoman_presence_failures", "Calls that Redis did not answer", ["call"], registry=registry
         )
 
-    @contextmanager
-    def call(self, name: str) -> Iterator[None]:
-        try:
-            with self._seconds.labels(name).time():
-                yield
-        except RedisError:
-            self._failures.labels(name).inc()
-            raise
+    def call(self, name: str) -> "_TimedCall":
+        return _TimedCall(self, name)
+
+
+class _TimedCall:
+    def __init__(self, metrics: _PresenceMetrics, name: str) -> None:
+        self._metrics = metrics
+        self._name = name
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        self._metrics.seconds.observe(time.perf_counter() - self._started, of=self._name)
+        if isinstance(error, RedisError):
+            self._metrics.failures.labels(self._name).inc()
 
 
 def _by_shard(numbers: Iterable[N]) -> dict[int, list[N]]:
@@ -325,7 +537,7 @@ def _hmget(key: str, numbers: Iterable[int]) -> Command:
 
 
 def _present(shards: Mapping[int, list[N]], rows: Iterable[list[str | None]]) -> Iterator[tuple[N, str]]:
-    """Each number that its shard has a value for, with the value."""
+    """Yields the numbers that have a value in their shard, each with the value."""
     for numbers, row in zip(shards.values(), rows, strict=True):
         for number, value in zip(numbers, row, strict=True):
             if value:

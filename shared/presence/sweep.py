@@ -1,4 +1,4 @@
-"""Reads shards of presence in pages, and removes the accounts of dead nodes from them.
+"""Sweeps shards of presence page by page, and removes the accounts of dead nodes.
 
 A shard holds the accounts of all nodes, so reading one at once would stop the event loop, and exceed the time-out of a
 call. A page has a bounded number of entries. Each step leaves marks that agree with the entries, so a sweep may end
@@ -13,14 +13,14 @@ from shared.contract.ids import NodeId
 from shared.presence.scripts import SHARD_KEYS, SWEEP, Command, mark_token, nodes_of
 
 PAGE_ENTRIES = 500
-"""About so many entries are read, and at most so many accounts are removed, by one command."""
+"""One command returns about this number of entries, and removes at most this number of accounts."""
 
 Execute = Callable[[Iterable[Command]], Awaitable[list[Any]]]
-"""Executes commands in one round trip, in their order. Raises RedisError."""
+"""Executes commands in one round trip, in the given order. Raises RedisError."""
 
 
 async def read_pages(execute: Execute, shard: int) -> AsyncIterator[list[tuple[str, str]]]:
-    """The entries of a shard: all that it holds the whole time, some perhaps twice. Raises RedisError."""
+    """The entries of a shard. Entries that exist throughout are all returned, some perhaps twice. Raises RedisError."""
     cursor = "0"
     while True:
         [[cursor, page]] = await execute([("HSCAN", SHARD_KEYS[shard], cursor, "COUNT", PAGE_ENTRIES)])
@@ -41,7 +41,7 @@ async def sweep_shard(execute: Execute, shard: int) -> AsyncIterator[int]:
 
 
 def _by_node(entries: Iterable[tuple[str, str]]) -> dict[NodeId, list[str]]:
-    """The accounts of each node that is named."""
+    """The accounts of each node that the entries name."""
     accounts: dict[NodeId, list[str]] = defaultdict(list)
     for name, value in entries:
         if name.startswith("@"):
@@ -53,8 +53,8 @@ def _by_node(entries: Iterable[tuple[str, str]]) -> dict[NodeId, list[str]]:
 
 
 async def _tokens_of_dead(execute: Execute, key: str, nodes: list[NodeId]) -> dict[NodeId, str | None]:
-    """The token in the mark of each node, None if the node is alive. Marks are read first: a node that returns after
-    that adds its accounts with a new token."""
+    """The token in the mark of each node, None if the node is alive. The marks are fetched first: a node that returns
+    later adds its accounts with a new token."""
     if not nodes:
         return {}
     marks = [("HGET", key, f"@{node}") for node in nodes]
@@ -69,7 +69,7 @@ async def _tokens_of_dead(execute: Execute, key: str, nodes: list[NodeId]) -> di
 async def _sweep(
     execute: Execute, key: str, tokens: Mapping[NodeId, str | None], accounts: Mapping[NodeId, list[str]]
 ) -> list[int]:
-    """Removes these accounts of each dead node; without accounts its mark."""
+    """Removes these accounts of each dead node, or its mark if there are no accounts."""
     commands: list[Command] = [
         ("EVAL", SWEEP, 1, key, node, token, *accounts[node])
         for node in accounts

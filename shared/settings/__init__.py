@@ -2,14 +2,25 @@
 
 from pathlib import Path
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.setting_types import Language
-from shared.settings.accounts import AuthSettings, CalloutSettings, MailSettings, NoticesSettings, VerificationSettings
-from shared.settings.edge import EdgeSettings
+from shared.settings.accounts import (
+    AnnouncementSettings,
+    AuthSettings,
+    CalloutSettings,
+    MailSettings,
+    VerificationSettings,
+)
+from shared.settings.edge import EdgeSettings, IrcSettings
 from shared.settings.limits import LimitsSettings
-from shared.settings.messages import MediaSettings, MessageSettings, OutgoingHookSettings, SearchSettings
+from shared.settings.messages import (
+    MediaSettings,
+    MessageSettings,
+    OutgoingWebhookSettings,
+    PushSettings,
+    SearchSettings,
+)
 from shared.settings.servers import (
     DatabaseSettings,
     LogSettings,
@@ -22,25 +33,19 @@ from shared.settings.servers import (
 )
 
 __all__ = [
-    "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "LimitsSettings", "LogSettings",
-    "MailSettings", "MediaSettings", "MessageSettings", "NatsSettings", "NoticesSettings",
-    "OpsSettings", "OutgoingHookSettings", "RedisSettings", "SearchSettings", "Settings", "TracingSettings",
-    "VerificationSettings",
+    "AnnouncementSettings", "AuthSettings", "CalloutSettings", "DatabaseSettings", "EdgeSettings", "IrcSettings",
+    "LimitsSettings", "LogSettings", "MailSettings", "MediaSettings", "MessageSettings", "NatsSettings",
+    "OpsSettings", "OutgoingWebhookSettings", "PushSettings", "RedisSettings", "SearchSettings", "Settings",
+    "TracingSettings", "VerificationSettings", "with_tls",
 ]  # fmt: skip
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="DRAGOMAN_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Path = Field(Path(".dragoman"), description="directory of the embedded servers, keys and outbox")
+    data: Path = Field(Path(".dragoman"), description="data directory: embedded servers, keys and outbox")
     language: Language = Field(
-        "zh", description="of the server's texts for users, such as [图片], mails and pages: zh or en"
+        "zh", description="language of the server's texts for users, such as [图片], mails and pages: zh or en"
     )
     nats: NatsSettings = NatsSettings()
     redis: RedisSettings = RedisSettings()
@@ -53,24 +58,14 @@ class Settings(BaseSettings):
     mail: MailSettings = MailSettings()
     auth: AuthSettings = AuthSettings()
     callout: CalloutSettings = CalloutSettings()
-    notices: NoticesSettings = NoticesSettings()
+    announcements: AnnouncementSettings = AnnouncementSettings()
     message: MessageSettings = MessageSettings()
     search: SearchSettings = SearchSettings()
     edge: EdgeSettings = EdgeSettings()
+    irc: IrcSettings = IrcSettings()
     media: MediaSettings = MediaSettings()
-    outgoing_hooks: OutgoingHookSettings = OutgoingHookSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only `load` reads the environment and files."""
-        return (init_settings,)
+    outgoing_webhooks: OutgoingWebhookSettings = OutgoingWebhookSettings()
+    push: PushSettings = PushSettings()
 
     def database_url(self, service: str) -> str:
         """The SQLAlchemy URL of a service's own database."""

@@ -1,58 +1,123 @@
-"""The edge's ports, connections and clients."""
+"""Settings of the edge: its ports, connections and clients."""
 
-from pydantic import Field
+import re
 
-from shared.setting_types import Host, HttpUrl, Network, Origin, SettingsSection
+from pydantic import Field, SecretStr, field_validator
+
+from shared.setting_types import Host, HttpUrl, Network, Origin, SettingsSection, WebOrigin
 
 
 class EdgeSettings(SettingsSection):
-    name: str = Field("edge-1", pattern="^[A-Za-z0-9_-]{1,64}$", description="unique name of this edge")
-    host: Host = Field("127.0.0.1", description="address or name that clients connect to; 0.0.0.0: all addresses")
-    port: int = Field(8080, ge=0, le=65535, description="port clients connect to")
-    tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
-    dialects: list[str] = Field([], description="that clients may speak, as ourchat-v2; empty: all of them")
-    tls_certificate: str = Field("", description="file of the certificate of both ports; empty: no TLS")
-    tls_key: str = Field("", description="file of its key; empty: it is in the same file")
-    redirect_to_tls: bool = Field(
-        False, description="pages by http:// lead to https://; never WebSockets, files and avatars"
+    name: str = Field(
+        "edge-1",
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="name of this edge, different from those of all other edges",
     )
-    hsts_seconds: int = Field(0, ge=0, description="browsers then use https:// alone for this host; 0: not demanded")
-    tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="between two messages to a TCP client")
+    host: Host = Field("127.0.0.1", description="address or name that clients connect to; 0.0.0.0: all addresses")
+    port: int = Field(8080, ge=0, le=65535, description="port that clients connect to")
+    tcp_port: int = Field(0, ge=0, le=65535, description="port for plain TCP clients; 0: none")
+    dialects: list[str] = Field(
+        [], description="protocols that clients may use, such as ourchat-v2; empty: all of them"
+    )
+    tls_certificate: str = Field("", description="file with the certificate for both ports; empty: no TLS")
+    tls_key: str = Field("", description="file with the certificate's key; empty: it is in the same file")
+    redirect_to_tls: bool = Field(
+        False, description="pages requested by http:// redirect to https://; WebSockets, files and avatars never do"
+    )
+    hsts_seconds: int = Field(
+        0, ge=0, description="how long browsers must use only https:// for this host; 0: no such demand"
+    )
+    tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="pause between two messages to a TCP client")
     public_url: HttpUrl = Field(
-        "", description="http(s)://host[:port] of links and pages, needed with SMTP; empty: the Host of each client"
+        "", description="http(s)://host[:port][/path] in links, needed with SMTP; empty: each client's Host header"
     )
     trusted_proxies: list[Network] = Field(
-        [], description="networks whose X-Forwarded-For and PROXY headers are believed"
+        [], description="networks of proxies whose X-Forwarded-For and PROXY headers are trusted"
     )
     allowed_origins: list[Origin] = Field(
-        [], description="web pages that may connect, beside those of the edge: https://chat.example; *: all"
+        [], description="origins of web pages that may connect, besides the edge's own: https://chat.example; *: all"
     )
-    ping_interval_seconds: float = Field(25.0, gt=0, description="between pings of a connection")
-    pong_timeout_seconds: float = Field(10.0, gt=0, description="a connection that does not answer in time is closed")
-    confirm_interval_seconds: float = Field(3.0, ge=0, description="between pings that confirm pushes")
+    chat: bool = Field(True, description="serve the web client at /chat")
+    chat_embedders: list[WebOrigin] = Field(
+        [], description="origins of web pages that may show the web client in a frame: https://intranet.example"
+    )
+    ping_interval_seconds: float = Field(25.0, gt=0, description="time between pings of a connection")
+    pong_timeout_seconds: float = Field(
+        10.0, gt=0, description="a connection that does not answer a ping within this time is closed"
+    )
+    confirm_interval_seconds: float = Field(
+        3.0, ge=0, description="time between pings, whose answers confirm pushed messages"
+    )
     handling_seconds: float = Field(
-        1.0, ge=0, description="what reached a web page's machine so shortly before its close frame stays unread"
+        1.0, ge=0, description="messages that a browser received within this time before its close frame stay unread"
     )
-    first_frame_seconds: float = Field(30.0, gt=0, description="a connection without a valid frame by then is closed")
-    unauthenticated_seconds: float = Field(900.0, gt=0, description="a connection without a login by then is closed")
-    request_seconds: float = Field(8.0, gt=0, description="after that a request is answered `unavailable`")
+    first_frame_seconds: float = Field(
+        30.0, gt=0, description="time until a connection without a valid frame is closed"
+    )
+    unauthenticated_seconds: float = Field(900.0, gt=0, description="time until a connection without a login is closed")
+    request_seconds: float = Field(
+        8.0, gt=0, description="a request is answered with `unavailable` if it has no result within this time"
+    )
     outgoing_bytes: int = Field(
-        1024 * 1024, ge=1, description="unsent bytes of one connection before it is closed (1013)"
+        1024 * 1024, ge=1, description="unsent bytes of one connection; with more it is closed (1013)"
     )
     incoming_frames: int = Field(
-        256, ge=1, description="waiting frames of one connection; more stay unread for 1.5 s, and are rejected then"
+        256, ge=1, description="waiting frames of one connection; more stay unread for 1.5 s and are then rejected"
     )
     incoming_bytes: int = Field(
-        1024 * 1024, ge=1, description="bytes of waiting frames beyond which the socket is not read"
+        1024 * 1024, ge=1, description="bytes of waiting frames of one connection; with more its socket is not read"
     )
-    transfers_at_once: int = Field(200, ge=1, description="images and files being sent in packages; others wait")
-    upload_idle_seconds: float = Field(60.0, gt=0, description="after which an incomplete image or file is given up")
-    max_connections: int = Field(20_000, ge=1, description="more are closed (1013)")
-    demo: str = Field("auto", pattern="^(auto|on|off)$", description="the first page; auto: under `up`, on loopback")
-    supervisor_port: int = Field(0, ge=0, le=65535, description="of `dragoman up`, which sets it for the first page")
-    drain_seconds: float = Field(10.0, ge=0, description="over which connections are closed (1012) when the edge stops")
+    transfers_at_once: int = Field(
+        200, ge=1, description="images and files sent in packages at the same time; others wait"
+    )
+    upload_idle_seconds: float = Field(
+        60.0, gt=0, description="an incomplete image or file is dropped after this time without new data"
+    )
+    max_connections: int = Field(20_000, ge=1, description="connections of this edge; more are closed (1013)")
+    demo: str = Field(
+        "auto",
+        pattern="^(auto|on|off)$",
+        description="serve the first page; auto: if started by `dragoman up`, on loopback",
+    )
+    supervisor_port: int = Field(
+        0, ge=0, le=65535, description="port of the supervisor; `dragoman up` sets it for the first page"
+    )
+    drain_seconds: float = Field(
+        10.0, ge=0, description="a stopping edge closes its connections (1012) spread over this time"
+    )
     audited_accounts_per_second: float = Field(
-        2.0, ge=0, description="whose messages are compared with message's read state, to count lost ones; 0: none"
+        2.0, ge=0, description="accounts checked for lost messages per second; 0: none"
     )
-    audit_interval_seconds: float = Field(300.0, ge=1, description="an account is not audited more often")
-    lease_seconds: float = Field(10.0, gt=1, description="an edge that is silent for so long counts as dead")
+    audit_interval_seconds: float = Field(
+        300.0, ge=1, description="shortest time between two checks of one account for lost messages"
+    )
+    lease_seconds: float = Field(10.0, gt=1, description="an edge counts as dead after this time without a heartbeat")
+
+    @property
+    def has_https(self) -> bool:
+        """Whether links to this installation are https, without which browsers cannot subscribe to notifications."""
+        return self.public_url.startswith("https://")
+
+
+class IrcSettings(SettingsSection):
+    """Settings of the dialect `irc`."""
+
+    name: str = Field(
+        "irc.dragoman.local", pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$", max_length=40,
+        description="name of the server that IRC clients see; users' host names end with it",
+    )  # fmt: skip
+    description: str = Field("Dragoman", max_length=100, description="text about the server in LINKS and WHOIS")
+    guests: bool = Field(False, description="a user without an account may visit as a guest, until the connection ends")
+    guest_password: SecretStr = Field(SecretStr(""), description="password that guests give to the server")
+    past_guests: int = Field(100, ge=0, le=10_000, description="guests that WHOWAS remembers")
+    operators: list[str] = Field(
+        [], description="usernames of operators of IRC: OPER with their password permits KILL and WALLOPS"
+    )
+
+    @field_validator("guest_password")
+    @classmethod
+    def _check_guest_password(cls, value: SecretStr) -> SecretStr:
+        """PASS with a colon names an account."""
+        if not re.fullmatch(r"[^:\0\r\n]{0,200}", value.get_secret_value()):
+            raise ValueError("irc.guest_password must be one line of at most 200 characters without a colon")
+        return value

@@ -1,4 +1,4 @@
-"""The servers that processes connect to, and a process's own log, traces and operations port."""
+"""Settings of the servers that processes connect to, and a process's own log, traces and operations port."""
 
 from urllib.parse import urlencode, urlsplit
 
@@ -19,12 +19,16 @@ from shared.setting_types import (
 
 
 class NatsSettings(SettingsSection):
-    """The broker. `user` and `password` are this service's own."""
+    """NATS. `user` and `password` are this service's own."""
 
-    url: BrokerUrl = Field("nats://127.0.0.1:4222", description="one address, or several joined by commas")
-    user: str = Field("", description="empty: the user in the address")
-    password: SecretStr = Field(SecretStr(""), description="of `user`")
-    connect_timeout_seconds: float = Field(5.0, gt=0, description="for one attempt; attempts are repeated")
+    url: BrokerUrl = Field(
+        "nats://127.0.0.1:4222", description="address of NATS, or several addresses joined by commas"
+    )
+    user: str = Field("", description="user for NATS; empty: the user in the address")
+    password: SecretStr = Field(SecretStr(""), description="password of `user`")
+    connect_timeout_seconds: float = Field(
+        5.0, gt=0, description="time limit for one attempt to connect; attempts are repeated"
+    )
     replicas: int = Field(1, ge=1, le=5, description="JetStream replicas of the event stream (3 on a cluster)")
     tls_name: str = Field("", description="name in the server's certificate; empty: the host in `url`")
     tls_ca: TlsCa = ""
@@ -36,7 +40,7 @@ class RedisSettings(SettingsSection):
     """Presence and limits. The URL may hold the service's own user and password."""
 
     url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
-    timeout_seconds: float = Field(0.5, gt=0, description="then presence counts as unknown")
+    timeout_seconds: float = Field(0.5, gt=0, description="time limit of a call; after it presence counts as unknown")
     tls_ca: TlsCa = ""
     tls_certificate: TlsCertificate = ""
     tls_key: TlsKey = ""
@@ -46,19 +50,19 @@ class RedisSettings(SettingsSection):
     def _check_tls(cls, value: str, info: ValidationInfo) -> str:
         url: SecretStr | None = info.data.get("url")
         if value and url is not None and not url.get_secret_value().startswith("rediss://"):
-            raise ValueError("redis.url should begin with rediss://, since redis.tls_ca is set")
+            raise ValueError("redis.url must begin with rediss://, since redis.tls_ca is set")
         return value
 
 
 class DatabaseSettings(SettingsSection):
-    """One URL for all services: {service} in it is replaced by the service's name. Without the placeholder, each
-    service uses a PostgreSQL schema of its name."""
+    """One URL for all services, in which the service's name replaces {service}. Without the placeholder, each service
+    uses a PostgreSQL schema of its name."""
 
     url: DatabaseUrl = Field(
         SecretStr("sqlite:///.dragoman/{service}.db"),
         description="sqlite:///path or postgresql://user:password@host/name",
     )
-    pool_size: int = Field(8, ge=1, description="connections of one process (PostgreSQL)")
+    pool_size: int = Field(8, ge=1, description="connections of one process to PostgreSQL")
     tls_ca: TlsCa = ""
     tls_certificate: TlsCertificate = ""
     tls_key: TlsKey = ""
@@ -68,26 +72,31 @@ class OpsSettings(SettingsSection):
     """The operations port of a service (health, metrics); never the clients' port."""
 
     host: Host = Field("127.0.0.1", description="address of the operations port")
-    port: int = Field(0, ge=0, le=65535, description="0: any free port")
+    port: int = Field(0, ge=0, le=65535, description="the operations port; 0: any free port")
     allowed_hosts: list[str] = Field(
-        [], description="names by which it may be called, beside addresses, names without a dot and those of a cluster"
+        [], description="host names that requests may use, besides addresses, names without a dot and cluster names"
     )
 
 
 class LogSettings(SettingsSection):
-    level: str = Field("info", pattern="^(debug|info|warning|error|critical)$", description="from debug to critical")
-    json_lines: bool = Field(True, description="one JSON object a line; false: for reading on a terminal")
+    level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error|critical)$",
+        description="lowest level that is logged: debug, info, warning, error or critical",
+    )
+    json_lines: bool = Field(True, description="one JSON object per line; false: text for a terminal")
 
 
 class TracingSettings(SettingsSection):
-    """Spans for a collector of OpenTelemetry's (OTLP by HTTP); off without an `endpoint`."""
+    """Traces for an OpenTelemetry collector (OTLP over HTTP); off without an `endpoint`."""
 
     endpoint: CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
-    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of ticks and requests that is traced")
+    sample_ratio: float = Field(1.0, ge=0, le=1, description="share of requests and batches that is traced")
 
 
 def sqlalchemy_url(url: str, service: str) -> str:
-    """Of a service's own database. In PostgreSQL each service has a schema of its name, unless the URL names it."""
+    """The URL of a service's own database. In PostgreSQL each service has a schema with the service's name, unless the
+    URL names a schema."""
     for scheme in ("postgres://", "postgresql://"):
         if url.startswith(scheme):
             url = "postgresql+psycopg://" + url.removeprefix(scheme)
@@ -97,8 +106,7 @@ def sqlalchemy_url(url: str, service: str) -> str:
 
 
 def with_tls(url: str, tls: TlsFiles) -> str:
-    """A SQLAlchemy URL by which PostgreSQL's driver demands TLS and verifies the host's name, unless the URL has an
-    `sslmode` of its own."""
+    """Adds TLS with a check of the host's name to a PostgreSQL URL, unless the URL has an `sslmode` of its own."""
     if not (tls.tls_ca or tls.tls_certificate) or not url.startswith("postgresql") or "sslmode=" in urlsplit(url).query:
         return url
     files = {"sslrootcert": tls.tls_ca or "system"}

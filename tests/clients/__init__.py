@@ -1,1 +1,1 @@
-"""One independent client for each dialect, written from its document."""
+"""Independent clients, one for each dialect, written from the dialect's document."""

@@ -1,7 +1,7 @@
-"""The common interface of the independent clients, for tests that drive several dialects alike.
+"""The common interface of the tests' clients, with which one test can drive several dialects.
 
-A client sends frames of its dialect, and reads frames as `Sight`s: what its user sees. A frame that the dialect's
-document does not describe is Malformed.
+A client sends frames of its dialect, and reads frames as `Sight`s, which hold the data that its user would see. A frame
+that the dialect's document does not describe is Malformed.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ Segment = str | int
 
 
 class Malformed(AssertionError):
-    """The document does not describe such a frame."""
+    """The server has sent a frame that the dialect's document does not describe."""
 
 
 class RequestRejected(Exception):
-    """The reply to a request is an error of the dialect; holds its text."""
+    """The reply to a request is an error of the dialect, whose text it holds."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Account:
     uuid: str = ""
     secret: str = ""
     salt: str = "open"
-    """Part of the password; another salt makes a wrong password."""
+    """Part of the password: another salt makes a wrong password."""
 
     @property
     def email(self) -> str:
@@ -71,15 +71,15 @@ class Client:
 
     dialect: ClassVar[str]
     sees_own: ClassVar[bool]
-    """The echo of an own message is its acknowledgement; otherwise there is a reply."""
+    """Whether the echo of an own message is its acknowledgement; otherwise, there is a reply."""
 
     def __init__(self, edge: str, *, bare: bool = False) -> None:
-        """`bare`: the path does not name the dialect, the first frame shows it."""
+        """`bare`: connect to `/`, whose dialect the first frame decides."""
         self.line = Line(f"{edge}/" if bare else f"{edge}/ws/{self.dialect}")
         self.account = Account("nobody")
         self.pending: deque[str] = deque()
 
-    # Sent in the dialect's frames
+    # The methods below send messages in the dialect's frames.
 
     def register(self, account: Account, name: str) -> None:
         """Sets the account's id, and its token if the dialect shows it."""
@@ -136,7 +136,7 @@ def parsed(frame: str) -> dict[str, Any]:
 
 
 def shaped(value: Any, **types: type) -> dict[str, Any]:
-    """An object that has these members of these types; others are left out. Raises Malformed."""
+    """Checks that an object has exactly these members, of these types. Raises Malformed."""
     if not isinstance(value, dict) or any(type(value.get(name)) is not kind for name, kind in types.items()):
         raise Malformed(f"{value} has not {types}")
     return {name: value[name] for name in types}

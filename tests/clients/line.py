@@ -1,4 +1,4 @@
-"""A WebSocket for tests from outside: synchronous, every wait bounded, pings answered by a thread of its own."""
+"""A synchronous WebSocket connection for tests. Every wait has a limit; a thread answers pings."""
 
 import json
 import socket

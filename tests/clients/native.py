@@ -1,5 +1,5 @@
-"""A client of native, written from its document. It requests what it missed: nothing is pushed after a login but what
-is new, and requests of others."""
+"""A client of native, written from its document. The client requests messages that it missed: after a login, only new
+messages and requests of others are pushed."""
 
 import secrets
 import time
@@ -12,7 +12,7 @@ from tests.clients.line import SECONDS
 
 _FAR_FUTURE_MS = 4_000_000_000_000
 _GATHERED = ("read", "receipts", "typing", "presence", "mute", "settings", "synced")
-"""Events that are no sights, of most of which only the last one counts; see `read_by`."""
+"""Events that are not sights; for most of them, only the last one counts: see `read_by`."""
 
 
 class Native(Client):
@@ -25,7 +25,7 @@ class Native(Client):
         self.read_by: dict[tuple[int, int], int] = {}
         """The last message that another member is known to have read, by chat and account."""
         self._members: dict[int, tuple[int, dict[int, str]]] = {}
-        """By chat: the version of which the roles of the members are known, and these."""
+        """For each chat, the members' roles and the version for which they are known."""
 
     def register(self, account: Account, name: str) -> None:
         """Sends the plain password, so that every dialect may use it."""
@@ -93,8 +93,8 @@ class Native(Client):
         return int(shaped(self._result(), rev=int)["rev"])
 
     def missed(self, chat: int, index: int, rev: int, timeline: int) -> tuple[list[Sight], list[dict[str, Any]]]:
-        """What a sync gives of a chat to a client that has its messages and changes up to these: the newest messages,
-        at most `timeline`, and the changes of those that it has."""
+        """The part of a sync about one chat, for a client that has its messages and changes up to these: the newest
+        messages, at most `timeline`, and the changes of messages that it has."""
         self.call("sync", have={str(chat): [index, rev]}, window=100, timeline=timeline)
         messages, changes = list[Sight](), list[dict[str, Any]]()
         while (event := parsed(self.pending.popleft() if self.pending else self.line.read()))["ev"] != "synced":
@@ -136,7 +136,7 @@ class Native(Client):
         return set(self.call("readers", chat=chat, index=index)["accounts"])
 
     def reactors(self, chat: int, index: int) -> dict[int, set[str]]:
-        """Of a message, in pages of two."""
+        """The accounts that have reacted to a message, by emoji, read in pages of two."""
         found: list[dict[str, Any]] = []
         more = True
         while more:
@@ -171,7 +171,7 @@ class Native(Client):
         self.call("set_chat", chat=group, name=name)
 
     def invite(self, group: int, accounts: list[int]) -> set[int]:
-        """Returns those that are members now."""
+        """Returns the accounts that are members now."""
         return {*self.call("invite", chat=group, accounts=accounts)["added"]}
 
     def set_rules(self, group: int, edit_s: int | None, recall_s: int | None, *, history_for_new: bool | None) -> None:
@@ -227,11 +227,11 @@ class Native(Client):
         return set(self.call("blocks")["accounts"])
 
     def chats(self) -> dict[int, dict[str, Any]]:
-        """By number, as in `sync`."""
+        """The chats by number, as in `sync`."""
         return {head["chat"]: _bare_head(head) for head in self._heads({})["chats"]}
 
     def roles(self, chat: int) -> dict[int, str]:
-        """The members' roles: those known before, and what has changed since."""
+        """The members' roles: those known before, and those that have changed since."""
         version, known = self._members.get(chat, (0, {}))
         page = self.call("members", chat=chat, since=version)
         assert not page["more"], page
@@ -301,7 +301,7 @@ def _secret(account: Account) -> dict[str, str]:
 
 
 def _bare_head(head: dict[str, Any]) -> dict[str, Any]:
-    """Without what depends on the request."""
+    """A chat of a sync without the members that depend on the request."""
     return {name: value for name, value in head.items() if name not in ("gap", "changes_after")}
 
 
@@ -310,7 +310,7 @@ def _segments(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
 
 
 def _message(read: dict[str, Any]) -> Sight:
-    """`to`: of a private chat. What is left out is false, or empty."""
+    """`to`: the other member of a private chat. Missing members are false or empty."""
     shaped(read, index=int, id=int, time=int, segments=list)
     values = {
         **shaped(read, chat=int, sender=int),
@@ -327,7 +327,7 @@ def _message(read: dict[str, Any]) -> Sight:
 
 
 def _change(read: dict[str, Any]) -> Sight:
-    """A sight of the kind of the change, with what belongs to it."""
+    """A sight of a change's kind, with the values of the change."""
     kind = shaped(read, kind=str, time=int)["kind"]
     values = shaped(read, chat=int, rev=int, index=int, by=int, **_CHANGES[kind])
     if "segments" in values:

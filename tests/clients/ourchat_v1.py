@@ -42,7 +42,7 @@ class V1(Client):
     def acknowledged(self) -> int:
         raise RequestRejected(shaped(parsed(self.reply())["data"], details=str))
 
-    # Groups and friends: pushes show the result
+    # The methods below change groups and friends; pushes show the results.
 
     def create_group(self, name: str) -> int:
         """Creates a group, and returns its number."""
@@ -64,7 +64,7 @@ class V1(Client):
         self._order(9, group_id=group, ocid=self.account.id)
 
     def answer_applicant(self, group: int, name: str, applicant: int, *, accept: bool) -> None:
-        """Accepting a friend who has not applied admits them too."""
+        """Accepts or rejects an applicant. Accepting a friend who has not applied adds the friend to the group."""
         self._order(10 if accept else 11, group_id=group, group_name=name, ocid=applicant)
 
     def rename_group(self, group: int, name: str) -> None:

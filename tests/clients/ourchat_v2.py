@@ -37,14 +37,14 @@ class V2(Client):
     def acknowledged(self) -> int:
         raise RequestRejected(shaped(parsed(self.reply()), code=int, details=str))
 
-    # Sessions and the own profile
+    # The methods below change sessions and the own profile.
 
     def create(self, members: list[int], name: str) -> int:
         """Creates a session, and returns its number. Raises RequestRejected."""
         self.line.send({"code": 8, "members": [f"{member:010d}" for member in members], "name": name})
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "appeared":
             if sight is None:
-                if parsed(frame).get("status") == 1:  # a second frame says why
+                if parsed(frame).get("status") == 1:  # the next frame gives the reason
                     shaped(parsed(self.reply()), code=int, details=str)
                 raise RequestRejected(frame)
             self.pending.append(frame)
@@ -92,8 +92,8 @@ def _message(read: dict[str, Any]) -> Sight:
 
 
 class Pc(V2):
-    """The client of 2024, which the server detects by the values that it requests of its own profile. It gets lists as
-    strings, and messages only of sessions that it has requested."""
+    """The client of 2024. The server detects it by the values that it requests of its own profile. The PC client gets
+    lists as strings, and messages only of sessions that it has requested."""
 
     def __init__(self, edge: str, *, bare: bool = True) -> None:
         super().__init__(edge, bare=True)

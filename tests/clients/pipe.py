@@ -10,7 +10,7 @@ class Pipe(Client):
     sees_own = False
 
     unread = 0
-    """As in the last login's reply."""
+    """The number of unread messages in the last login's reply."""
 
     def register(self, account: Account, name: str) -> None:
         """Registering does not log in."""
@@ -19,7 +19,7 @@ class Pipe(Client):
         self._login(account, account.tag)
 
     def login(self, account: Account) -> None:
-        """By number; an account of service logs in by its token."""
+        """Logs in by number; an account of service logs in by its token."""
         if account.secret:
             self.account = account
             self.friends()
@@ -58,7 +58,7 @@ class Pipe(Client):
         return 0
 
     def take_unread(self, count: int | None) -> None:
-        """Requests the oldest ones, or all. They arrive like pushes, without another reply."""
+        """Request the oldest unread messages, or all. The messages arrive like pushes, without another reply."""
         self.line.send(f"get_unread_message|{'' if count is None else count}")
 
     # Friends and groups. All raise RequestRejected.
@@ -102,7 +102,7 @@ class Pipe(Client):
         return set(self._listed(self._call("get_user_group", self.account.id), "groupinfo", 1))
 
     def group(self, number: int) -> tuple[str, list[int]]:
-        """Its name, and its members, the owner first."""
+        """The name of a group, and the group's members, the owner first."""
         reply = self._call("get_group_info", self.account.id, number)
         fields = reply.split("|")
         if fields[:2] != ["groupinfo", str(number)]:
@@ -110,7 +110,7 @@ class Pipe(Client):
         return fields[2], self._listed(reply, "groupinfo", 3)
 
     def _listed(self, reply: str, head: str, at: int) -> list[int]:
-        """The numbers after their count, which is the field at this position."""
+        """Reads a list of ids from a reply. The field `at` is their count; the ids follow."""
         fields = reply.split("|")
         if fields[0] != head:
             raise RequestRejected(reply)

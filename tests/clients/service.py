@@ -1,4 +1,4 @@
-"""A client of service, written from its document. It gets pushes if it requests them at login."""
+"""A client of service, written from its document. The client gets pushes if it requests pushes at login."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ class Service(Client):
         self._enter(2, account, account.secret)
 
     def login(self, account: Account) -> None:
-        """By its own secret, or by a token from a login in another dialect."""
+        """Logs in by its own secret, or by a token from a login in another dialect."""
         self._enter(1, account, account.secret or account.token)
 
     def _enter(self, code: int, account: Account, secret: str) -> None:
@@ -61,12 +61,12 @@ class Service(Client):
         self.call(6, chat=chat)
 
     def chats(self) -> dict[int, dict[str, Any]]:
-        """By number: name, type and the members' uuids."""
+        """The chats by number: name, type and the members' uuids."""
         rows = [shaped(one, id=int, name=str, type=str, is_group=bool, usrs=list) for one in self.call(4)["values"]]
         return {row["id"]: {**row, "usrs": [user["id"] for user in row["usrs"]]} for row in rows}
 
     def read_history(self, code: int, chat: int, index: int, count: int) -> list[Sight]:
-        """Messages of the history (3: towards older ones, 9: towards newer ones)."""
+        """Messages of the history: 3 reads towards older messages, 9 towards newer ones."""
         values = self.call(code, chat=chat, index=index, count=count)["values"]
         return [_value(chat, one, named=code == 9) for one in values]
 

@@ -1,6 +1,6 @@
-"""Whether clients that try to come back wait for random and growing times; pure.
+"""Checks whether clients that reconnect wait for random and growing times. Pure.
 
-The limits are wide: clients whose delays are random, and double up to half a minute, hardly ever fail by chance
+The limits are wide, so that clients with random delays that double up to half a minute hardly ever fail by chance
 (test_backoff.py).
 """
 
@@ -8,11 +8,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 _FEW_ATTEMPTS = 5
-"""Of each client: those of a client whose first delays are long are too few for a comparison."""
+"""The fewest attempts of a client. If the first delays are long, there are too few attempts to compare."""
 _GROWTH = 0.75
 _FEW_DELAYS = 3
 _SAME_SECONDS, _SAME_SHARE = 0.015, 0.01
-"""What the machine adds to delays, at least."""
+"""The least delay that the machine itself adds."""
 
 
 def backoff_faults(start: float, seconds: float, attempts: Sequence[Sequence[float]]) -> Iterator[str]:
@@ -34,6 +34,7 @@ def _delays(start: float, attempts: Sequence[float]) -> list[float]:
 
 
 def _are_same(delays: Sequence[float]) -> bool:
-    """By the median of the distances from the median: one late client changes it little."""
+    """Whether the clients' delays are too similar. The measure is the median distance from the median, on which one
+    late client has little effect."""
     middle = statistics.median(delays)
     return statistics.median(abs(delay - middle) for delay in delays) <= max(_SAME_SECONDS, _SAME_SHARE * middle)

@@ -1,11 +1,11 @@
-"""Waits until a condition holds, which is checked whenever something has happened."""
+"""Waits until a condition holds. The condition is checked whenever the server or a driver has done something."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Bell:
-    """One for each trial: its server and its drivers ring it."""
+    """Wakes the waiter of a run when the run's server or drivers have done something."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -15,7 +15,7 @@ class Bell:
         self._event = asyncio.Event()
 
     async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Whether it holds in time."""
+        """Returns whether the condition holds in time."""
         try:
             async with asyncio.timeout(seconds):
                 while not holds():

@@ -1,4 +1,4 @@
-"""One case against one server: what its script sends and expects."""
+"""Runs one case against a scripted server. The steps of the case send frames, and expect lines of the driver."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,22 +15,22 @@ from tests.conformance.server import TOKEN, Peer, ScriptedServer
 
 GROUP, OTHER_GROUP = ChatId(5), ChatId(9)
 RETRY_SECONDS = 0.98
-"""The `retry_ms` of 1000, less what timers are early."""
+"""The `retry_ms` of 1000, minus the time by which timers go off early."""
 _SETTLE_SECONDS = 0.3
 """Time in which something would come that must not."""
 _NEVER_SECONDS = 4.0
-"""The same for another connection."""
+"""Time in which another connection would come, if the driver opened one against the rules."""
 
 L = TypeVar("L", bound=DriverLine)
 C = TypeVar("C", bound=Command)
 
 
 class CaseFailed(Exception):
-    """The client does not do what the case expects."""
+    """The client has not behaved as the case expects."""
 
 
 class CaseRun:
-    """`seconds`: that something expected may take."""
+    """One run of a case, with its server and drivers. `seconds`: the time limit for each expected event."""
 
     def __init__(self, command: Sequence[str], seconds: float) -> None:
         self.bell = Bell()
@@ -92,7 +92,8 @@ class CaseRun:
     # Expectations
 
     async def until(self, holds: Callable[[], bool], expected: str, seconds: float | None = None) -> None:
-        """Raises CaseFailed if it does not hold in time, or at any fault."""
+        """Waits until the condition holds. Raises CaseFailed if it does not hold in time, or if the client has made a
+        fault."""
         limit = self._seconds if seconds is None else seconds
         came = await self.bell.until(lambda: holds() or bool(self.faults), limit)
         self._check(self.faults)
@@ -128,7 +129,7 @@ class CaseRun:
         return result
 
     async def ended(self, when: str) -> None:
-        """The client says after its first connection that it does not connect again, and does not."""
+        """Expects that the client reports its end, and makes no second connection."""
 
         def has_ended() -> bool:
             return any(isinstance(line, ClientEnded) for line in self.driver.lines)
@@ -185,7 +186,7 @@ Script = Callable[[CaseRun], Awaitable[None]]
 
 
 class ClientCase(NamedTuple):
-    """`text`: what the client does."""
+    """One case of the kit. `text`: a sentence about the behaviour that a client must have."""
 
     name: str
     text: str

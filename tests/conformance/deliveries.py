@@ -1,4 +1,4 @@
-"""What a client has given to its user, checked against what the server has; pure."""
+"""Compares the messages that a client has given to its user with the server's messages. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,12 +29,12 @@ class ChatDeliveries:
 
     @property
     def holes(self) -> list[int]:
-        """Between the first message that was given and the last one."""
+        """The indexes that are missing between the first and the last given message."""
         return [index for index in range(min(self.covered, default=0), self.last) if index not in self.covered]
 
 
 class Deliveries:
-    """Of one driver."""
+    """The messages and changes that one driver has reported as given to its user."""
 
     def __init__(self, served: ServedChats) -> None:
         self._served = served
@@ -44,7 +44,7 @@ class Deliveries:
         return self._chats.setdefault(chat, ChatDeliveries())
 
     def faults_of(self, line: DriverLine) -> Iterator[str]:
-        """Takes note of the line."""
+        """Records the line. Yields the faults that the line shows."""
         match line:
             case GivenMessage(chat, index, text):
                 yield from self._message(chat, index, text)

@@ -18,11 +18,11 @@ _LINE_BYTES = 1 << 20
 
 
 class DriverFault(Exception):
-    """The driver cannot be started, has ended, or has written a line that is none of the contract."""
+    """The driver cannot be started, has ended, or has written a line that the contract does not have."""
 
 
 class DriverProcess:
-    """`lines`: in order. `faults`: what is wrong with them."""
+    """The process of a driver. `lines`: its lines, in order. `faults`: errors in its lines."""
 
     def __init__(self, bell: Bell, deliveries: Deliveries) -> None:
         self.lines: list[DriverLine] = []
@@ -52,12 +52,12 @@ class DriverProcess:
     async def send(self, step: Step) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        with suppress(ConnectionError):  # `faults` has its end
+        with suppress(ConnectionError):  # the reading task reports a driver that has ended
             self._process.stdin.write(encode_step(step) + b"\n")
             await self._process.stdin.drain()
 
     async def close(self) -> None:
-        """It may end by itself, and is killed after that."""
+        """Give the driver time to end, then kill it."""
         process = self._process
         if process is None:
             return

@@ -1,14 +1,14 @@
 """The lines between the kit and a driver, the program around a client: JSON objects, one a line.
 
-A driver is started for each case, for some cases several times at once. It reads steps from its standard input, writes
-lines to its standard output as things happen, ignores unknown members, and ends with `close` or with its input.
+A driver is started for each case, for some cases several times at once. A driver reads steps from its standard input,
+writes a line to its standard output for each event, ignores unknown members, and ends with `close` or with its input.
 """
 
 from typing import Any
 
 import msgspec
 
-# Steps, from the kit to the driver
+# Steps go from the test kit to the driver.
 
 
 class ConnectStep(msgspec.Struct, tag_field="do", tag="connect"):
@@ -40,7 +40,7 @@ class CloseStep(msgspec.Struct, tag_field="do", tag="close"):
 
 Step = ConnectStep | SendTextStep | CallStep | CloseStep
 
-# Lines, from the driver to the kit: what the client gives to its user
+# Lines go from the driver to the test kit: they show what the client gives to its user.
 
 
 class GivenMessage(msgspec.Struct, tag_field="on", tag="message"):
@@ -56,7 +56,7 @@ class GivenChange(msgspec.Struct, tag_field="on", tag="changed"):
 
 
 class NamedGap(msgspec.Struct, tag_field="on", tag="gap", rename={"low": "from", "high": "to"}):
-    """These messages are not given by themselves."""
+    """The client has reported a gap: it will not give the messages of this range unasked."""
 
     chat: int
     low: int
@@ -64,7 +64,7 @@ class NamedGap(msgspec.Struct, tag_field="on", tag="gap", rename={"low": "from",
 
 
 class CacheDropped(msgspec.Struct, tag_field="on", tag="reset"):
-    """All messages that were given before are to be forgotten."""
+    """The client has told its program to forget all messages given so far."""
 
 
 class SendDone(msgspec.Struct, tag_field="on", tag="sent"):
@@ -87,7 +87,7 @@ class StepFailed(msgspec.Struct, tag_field="on", tag="failed"):
 
 
 class ClientEnded(msgspec.Struct, tag_field="on", tag="ended"):
-    """The client does not connect again by itself."""
+    """The client has ended, and does not connect again automatically."""
 
 
 DriverLine = GivenMessage | GivenChange | NamedGap | CacheDropped | SendDone | CallDone | StepFailed | ClientEnded

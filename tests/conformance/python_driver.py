@@ -1,12 +1,12 @@
-"""The driver of `clients.resuming`: steps come in and lines go out, JSON objects (driver_lines.py)."""
+"""The driver of `dragoman_client.client`: steps come in and lines go out, JSON objects (driver_lines.py)."""
 
 import asyncio
 import json
 import sys
 from typing import Any
 
-from clients.errors import ClientError
-from clients.resuming import CommandRejected, ResumingClient
+from dragoman_client.client import CommandRejected, Dragoman
+from dragoman_client.errors import ClientError
 
 Line = dict[str, Any]
 _GIVEN = {"message": ("chat", "index"), "changed": ("chat", "rev", "index"), "gap": ("chat", "from", "to"), "reset": ()}
@@ -18,9 +18,7 @@ def write(**line: object) -> None:
 
 def give(event: Line) -> None:
     kind = event["ev"]
-    if kind == "state" and event["state"] == "ended":
-        write(on="ended")
-    elif kind in _GIVEN:
+    if kind in _GIVEN:
         line = {name: event[name] for name in _GIVEN[kind]}
         if kind == "message":
             line["text"] = "".join(segment.get("text", "") for segment in event["segments"])
@@ -29,11 +27,11 @@ def give(event: Line) -> None:
 
 class Driver:
     def __init__(self) -> None:
-        self._client: ResumingClient | None = None
+        self._client: Dragoman | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until `close`, or the end of the input."""
+        """Runs until `close`, or the end of the input."""
         loop = asyncio.get_running_loop()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             step = json.loads(line)
@@ -48,11 +46,13 @@ class Driver:
 
     async def _take(self, step: Line) -> None:
         if step["do"] == "connect":
-            self._client = ResumingClient(step["url"], step["token"], give)
-            try:
-                await self._client.run()
-            except CommandRejected:
-                return  # `ended` says so
+            async with Dragoman(step["url"], token=step["token"], call_seconds=300) as self._client:
+                try:
+                    async for event in self._client:
+                        give(dict(event))
+                except CommandRejected:
+                    write(on="ended")
+            return
         assert self._client is not None
         key = step["key"]
         try:

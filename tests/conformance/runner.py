@@ -19,7 +19,7 @@ class CaseResult(NamedTuple):
 async def run_cases(
     cases: Sequence[ClientCase], command: Sequence[str], seconds: float, at_once: int
 ) -> AsyncIterator[CaseResult]:
-    """The results, as they come. `seconds`: that something expected may take."""
+    """Runs the cases, and yields their results as they come. `seconds`: the time limit for each expected event."""
     places = asyncio.Semaphore(at_once)
     tasks = [asyncio.create_task(_run(case, command, seconds, places)) for case in cases]
     try:

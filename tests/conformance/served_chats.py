@@ -1,4 +1,4 @@
-"""The chats that the scripted server has, and its replies to what a client requests of them; no I/O."""
+"""The chats of the scripted server, and its replies to requests about them. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, ProfileSu
 from shared.contract.resume import ChatRevision, ResumedChat
 
 ACCOUNT = AccountId(12)
-"""That of the client."""
+"""The account of the client."""
 OTHER = AccountId(34)
 _SENDERS = {ACCOUNT: ProfileSummary("Ann", "u12"), OTHER: ProfileSummary("Bob", "u34")}
 _START_MS = 1795262400000
@@ -31,7 +31,8 @@ _NO_CHAT = Failure(ErrorCode.FORBIDDEN, "you are in no such chat", "chat")
 
 @dataclass
 class ServedChat:
-    """`kept_from`: the first message that has not expired. `nonces`: of the client's messages, with their indexes."""
+    """`kept_from`: the first message that has not expired. `nonces`: the nonces of the client's messages, with their
+    indexes."""
 
     id: ChatId
     kept_from: int = 1
@@ -103,12 +104,12 @@ class ServedChats:
         return [served.add((Text(f"{word} {served.head + 1}"),)) for _ in range(count)]
 
     def restore(self, epoch: str) -> None:
-        """Nothing of before is there any more."""
+        """Replaces the database, which keeps nothing."""
         self.epoch = epoch
         self._chats.clear()
 
     def text(self, chat: int, index: int) -> str | None:
-        """None if there is no such message."""
+        """The text of a message; None without such a message."""
         served = self._chats.get(ChatId(chat))
         if served is None or not 1 <= index <= served.head:
             return None

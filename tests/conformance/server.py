@@ -1,4 +1,4 @@
-"""A server of the dialect native whose replies and faults a case decides. It decodes and encodes as the edge does."""
+"""A native server, whose replies and faults a case decides. The server decodes and encodes as the edge does."""
 
 import asyncio
 import time
@@ -45,18 +45,18 @@ _WRONG_TOKEN = Failure(ErrorCode.UNAUTHENTICATED, "the token is not valid")
 
 C = TypeVar("C", bound=Command)
 Handler = Callable[["Peer", C], Reply | Failure | None]
-"""The reply to a command of one connection; None: there is none."""
+"""The reply to a command of one connection; None: no reply."""
 
 
 class ConnectionAttempt(NamedTuple):
-    """A connection is requested. `query`: of its address. `at`: of the monotonic clock."""
+    """A connection is requested. `query`: of its address. `at`: a time of the monotonic clock."""
 
     query: str
     at: float
 
 
 class ScriptedServer:
-    """`rejects`: connections are rejected before they are open. `faults`: what clients must not send."""
+    """`rejects`: connections are rejected before they are open. `faults`: frames that clients must not send."""
 
     def __init__(self, chats: ServedChats, bell: Bell) -> None:
         self.peers: list[Peer] = []
@@ -80,7 +80,7 @@ class ScriptedServer:
         self._handlers[kind] = handler
 
     def hold(self, kind: type[Command]) -> asyncio.Event:
-        """Commands of this kind, and those after them, get no reply until the event is set."""
+        """Commands of this kind, and the commands behind them, get no reply until the event is set."""
         return self._gates.setdefault(kind, asyncio.Event())
 
     async def reply(self, peer: "Peer", command: Command) -> Reply | Failure | None:
@@ -137,7 +137,7 @@ def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
 
 
 class Peer:
-    """One connection of a client. `commands`: those that it has sent."""
+    """One connection of a client. `commands`: the commands that the client has sent."""
 
     def __init__(self, server: ScriptedServer, connection: ServerConnection) -> None:
         entry = next(entry for entry in DIALECTS if entry.name == "native")
@@ -176,7 +176,7 @@ class Peer:
                     await self._write(push.frames)
 
     async def push_joined(self, served: ServedChat, first: int) -> None:
-        """The account is in the chat from now on, and sees its messages from `first` on."""
+        """Push an event: the account is now a member of the chat, and sees the chat's messages from `first` on."""
         joined = ChatJoined(served.id, served.head, first, served.rev)
         for push in self._dialect.encode_event(joined, time.monotonic()):
             for request in push.requests:
@@ -188,7 +188,7 @@ class Peer:
         await self._write((frame,))
 
     async def close(self, code: int, reason: str = "") -> None:
-        """As an edge closes a connection: with `bye`, where there is one."""
+        """Closes a connection as an edge does: with `bye`, if it has a reason."""
         frames, code, reason = self._dialect.encode_close(code, reason)
         await self._write(frames)
         await self._connection.close(code, reason)

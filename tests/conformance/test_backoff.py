@@ -13,7 +13,7 @@ Delay = Callable[[random.Random, int], float]
 
 
 def faults(delay: Delay, seed: int) -> list[str]:
-    """Of clients whose n-th attempt comes after `delay(random, n)`."""
+    """The faults of clients whose n-th attempt comes after `delay(random, n)`."""
     source = random.Random(seed)
     attempts = []
     for _ in range(CLIENTS):

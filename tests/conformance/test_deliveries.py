@@ -1,4 +1,4 @@
-"""What a client has given, against what the server has."""
+"""Compares the messages that a client has given with those that the server has."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""The kit fails wrong clients: the Python client, each time with one change of its source. Of delays see
-test_backoff.py: a busy machine cannot tell them apart."""
+"""The kit fails wrong clients: the Python client, each time with one change of its source. test_backoff.py tests
+delays, because a busy machine cannot tell them apart."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from tests.conformance.cases import CASES
 from tests.conformance.runner import run_cases
 
 ROOT = Path(__file__).parents[2]
-CLIENT = ROOT / "clients/resuming"
+CLIENT = ROOT / "dragoman_client/client"
 DRIVER = Path(__file__).parent / "python_driver.py"
 
 
@@ -20,7 +20,7 @@ _SECONDS = 10.0
 
 
 class ClientMutant(NamedTuple):
-    """`file` of the client has `new` instead of `old`. The `case` fails with this `text`."""
+    """A broken client: in `file`, `old` is replaced by `new`. The case `case` must then fail with `text`."""
 
     file: str
     old: str
@@ -29,14 +29,15 @@ class ClientMutant(NamedTuple):
     text: str
 
 
-CLIENT_PY, ORDERING, CONNECTION = "client.py", "ordering.py", "connection.py"
-NONCE = '{**draft, "nonce": str(time.monotonic())}'
-EXACT = "(lambda account, re, sid, expires, time: account)(**reply)"
+MAIN, TOKENS = "client.py", "tokens.py"
+ORDERING, CONNECTION = "ordering.py", "connection.py"
+NONCE = '{**entry.draft, "nonce": str(id(asyncio.current_task()))}'
+EXACT = "(lambda account, sid, expires, time: account)(**reply)"
 NO_HOLE, NOT_THERE = "was neither given nor named", "which the server does not have"
 MUTANTS = (
-    ClientMutant(CLIENT_PY, 'end.code != "internal"', "False", "wrong-token", "connected again"),
-    ClientMutant(CLIENT_PY, "await self._sync(connection, order)\n        wh", "wh", "first-sync", "connection 1"),
-    ClientMutant(CLIENT_PY, 'bind(reply["account"])', f"bind({EXACT})", "unknown-members", "connection 1"),
+    ClientMutant(MAIN, 'end.code != "internal"', "False", "wrong-token", "connected again"),
+    ClientMutant(MAIN, "await self._sync(order)\n        wh", "wh", "first-sync", "connection 1"),
+    ClientMutant(TOKENS, 'account = reply.get("account", 0)', f"account = {EXACT}", "unknown-members", "connection 1"),
     ClientMutant(ORDERING, "while place.index < index:", "while False:", "hole", NO_HOLE),
     ClientMutant(ORDERING, "while place.index < index:", "while False:", "out-of-order", NO_HOLE),
     ClientMutant(ORDERING, 'event["index"] <= place.index', "False", "duplicate", "was given twice"),
@@ -45,16 +46,16 @@ MUTANTS = (
     ClientMutant(ORDERING, 'event["rev"] <= place.rev', "False", "changes", "was given after change"),
     ClientMutant(ORDERING, 'chat, event["index"], event["rev"]', 'chat, 0, event["rev"]', "change-first", "before its"),
     ClientMutant(ORDERING, 'elif kind == "changed":', 'elif "rev" in event:', "unknown-events", NOT_THERE),
-    ClientMutant(ORDERING, "[one.index, one.rev]", "[one.index + 1, one.rev]", "resume", "`have` of the sync"),
-    ClientMutant(ORDERING, "[one.index, one.rev]", "[one.index, 0]", "resume-rev", "`have` of the sync"),
-    ClientMutant(CLIENT_PY, 'if page["reset"]:', "if False:", "epoch", "a line `reset`"),
-    ClientMutant(CLIENT_PY, '"send", draft,', f'"send", {NONCE},', "lost-reply", "another nonce"),
-    ClientMutant(CLIENT_PY, "if retry_ms is None:", "if True:", "unknown", "has given up"),
-    ClientMutant(CLIENT_PY, "retry_ms / 1000 * random", "0 * random", "again", "`retry_ms` was 1000"),
-    ClientMutant(CONNECTION, 'error.get("field", "")', '""', "call", "the error is"),
-    ClientMutant(CONNECTION, 'error.get("text", "")', '"no"', "rejected", "the error is"),
-    ClientMutant(CLIENT_PY, "(end.retry_ms or 0) / 1000 +", "", "restart", "`retry_ms` was 1000"),
-    ClientMutant(CLIENT_PY, "if end.retry_ms is None", "if False", "revoked", "after 4003"),
+    ClientMutant(ORDERING, "before, one.index, one", "before, one.index + 1, one", "resume", "`have` of the sync"),
+    ClientMutant(ORDERING, "one.index, one.rev, one.s", "one.index, 0, one.s", "resume-rev", "`have` of the sync"),
+    ClientMutant(MAIN, 'if page["reset"]:', "if False:", "epoch", "a line `reset`"),
+    ClientMutant(MAIN, "repeat(entry.op, entry.draft,", f"repeat(entry.op, {NONCE},", "lost-reply", "another nonce"),
+    ClientMutant(CONNECTION, "if retry_ms is None:", "if True:", "unknown", "has given up"),
+    ClientMutant(CONNECTION, "spread(retry_ms / 1000)", "0", "again", "`retry_ms` was 1000"),
+    ClientMutant(CONNECTION, 'text or code, field', 'text or code, ""', "call", "the error is"),
+    ClientMutant(CONNECTION, 'text or code, field', '"no", field', "rejected", "the error is"),
+    ClientMutant(MAIN, "(end.retry_ms or 0) / 1000 +", "", "restart", "`retry_ms` was 1000"),
+    ClientMutant(MAIN, "if end.retry_ms is None", "if False", "revoked", "after 4003"),
     ClientMutant(CONNECTION, "_FAULT_MS = 10_000", "_FAULT_MS = 0", "client-fault", "within ten seconds"),
 )  # fmt: skip
 
@@ -72,10 +73,11 @@ async def test_a_wrong_client_fails(mutant: ClientMutant, tmp_path: Path, monkey
 def _write_mutated(mutant: ClientMutant, directory: Path) -> None:
     package = directory / "mutated"
     package.mkdir()
+    assert (CLIENT / mutant.file).is_file()
     for path in CLIENT.glob("*.py"):
         source = path.read_text()
         if path.name == mutant.file:
             assert mutant.old in source
             source = source.replace(mutant.old, mutant.new)
-        (package / path.name).write_text(source.replace("clients.resuming", "mutated"))
-    (directory / "driver.py").write_text(DRIVER.read_text().replace("clients.resuming", "mutated"))
+        (package / path.name).write_text(source.replace("dragoman_client.client", "mutated"))
+    (directory / "driver.py").write_text(DRIVER.read_text().replace("dragoman_client.client", "mutated"))

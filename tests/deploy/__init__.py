@@ -1,1 +1,1 @@
-"""Manifests, dashboards, alerts and releases. Those that need a cluster are programs: `cluster_trial.py`."""
+"""Manifests, dashboards, alerts and releases. Tests that need a cluster are programs: `cluster_drill.py`."""

@@ -1,4 +1,4 @@
-"""The alerts that a Prometheus with the deployed rules raises during a trial: which, and after how long."""
+"""The alerts that a Prometheus with the deployed rules raises during a drill: which, and after how long."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 ALWAYS = "DragomanWatchdog"
-"""It fires as long as Prometheus works."""
+"""The alert fires as long as Prometheus works."""
 LONG = frozenset({"DragomanPresenceLost", "DragomanSendsFailFast", "DragomanSendsFailSlow"})
-"""Alerts that look back for half an hour or more, over many steps of a trial."""
+"""Alerts that look back for half an hour or more, over many steps of a drill."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -28,7 +28,7 @@ class Alarm(NamedTuple):
 
 
 class AlarmLog:
-    """When each alert began to fire."""
+    """Records when each alert began to fire."""
 
     def __init__(self) -> None:
         self.alarms: list[Alarm] = []
@@ -44,14 +44,14 @@ class AlarmLog:
 
 
 def named_alarms(disks: str = "") -> "Alarms | None":
-    """Those of the Prometheus whose address is in DRAGOMAN_PROMETHEUS, if any is. `disks`: see Alarms."""
+    """The alarms of the Prometheus at DRAGOMAN_PROMETHEUS, if that is set. `disks`: see Alarms."""
     url = os.environ.get("DRAGOMAN_PROMETHEUS")
     return Alarms(url, disks) if url else None
 
 
 class Alarms:
-    """Follows the alerts of the Prometheus at this address. Of those about disks, it leaves out all but those whose
-    mount point begins with `disks`: the trial neither causes nor ends them."""
+    """Follows the alerts of the Prometheus at this address. The log has an alert about a disk only if its mount point
+    begins with `disks`, because the drill cannot cause or end the others."""
 
     def __init__(self, url: str, disks: str = "") -> None:
         self.log = AlarmLog()
@@ -60,7 +60,7 @@ class Alarms:
         self._news = asyncio.Condition()
 
     async def follow(self) -> None:
-        """Until it is cancelled. Raises NoPrometheus."""
+        """Follows the alerts until it is cancelled. Raises NoPrometheus."""
         while True:
             firing = await asyncio.to_thread(self._firing)
             async with self._news:
@@ -69,8 +69,8 @@ class Alarms:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def raised(self, since: float, seconds: float, alert: str = "") -> bool:
-        """Whether this alert (empty: any but those of LONG) begins to fire after this time, and at most so many seconds
-        from now."""
+        """Waits until this alert (empty: any alert but those of LONG) has begun to fire after the time `since`. Returns
+        False if it has not within `seconds`."""
 
         def began() -> bool:
             found = {one.alert for one in self.log.between(since, float("inf"))}
@@ -79,7 +79,7 @@ class Alarms:
         return await self._until(began, seconds)
 
     async def quiet(self, seconds: float) -> bool:
-        """Whether no alert but those of LONG fires any more, at most so many seconds from now."""
+        """Waits until no alert but those of LONG fires. Returns False if some still fire after `seconds`."""
         return await self._until(lambda: self.log.firing <= LONG, seconds)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -96,7 +96,7 @@ class Alarms:
                 alerts = json.load(reply)["data"]["alerts"]
         except OSError as error:
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # it holds the connection
+                error.close()  # an HTTPError keeps its connection open until it is closed
             raise NoPrometheus(f"no Prometheus answers at {self._url}: {error}") from error
         labels = [one["labels"] for one in alerts if one["state"] == "firing"]
         names = {one["alertname"] for one in labels if one.get("mountpoint", self._disks).startswith(self._disks)}

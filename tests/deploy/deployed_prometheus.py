@@ -1,4 +1,4 @@
-"""Prometheus with the deployed configuration and rules, whose alerts go to an Alertmanager of a test."""
+"""Prometheus with the deployed configuration and rules, which sends its alerts to a test's Alertmanager."""
 
 import shutil
 from collections.abc import Callable
@@ -22,8 +22,8 @@ def prometheus_command(
     resend: str,
     in_time: Callable[[str], str],
 ) -> list[str]:
-    """`in_time` shortens the times of both files. What was raised before Prometheus knew its Alertmanager is sent
-    again after `resend`, a minute by default."""
+    """`in_time` shortens the times of both files. Alerts from before Prometheus knew its Alertmanager are sent again
+    after `resend`, which is one minute by default."""
     assert PROMETHEUS is not None
     (directory / "rules.yml").write_text(in_time(RULES.read_text()))
     config = yaml.safe_load(in_time((_DEPLOYED / "prometheus.yml").read_text()))

@@ -1,5 +1,5 @@
-"""The objects of the two installations that docs/operations.md describes, as Helm and Kustomize render them: `dev` has
-servers of its own, and `prod` is beside servers that are operated elsewhere."""
+"""The objects of the two installations that docs/operate/kubernetes.md describes, as Helm and Kustomize render them:
+`dev` has servers of its own, and `prod` is beside servers that are operated elsewhere."""
 
 import functools
 import shutil
@@ -27,7 +27,7 @@ TRUSTED = """settings.DRAGOMAN_EDGE__TRUSTED_PROXIES=["10.244.3.0/24"]"""
 PROD = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true",
         "dashboard.enabled=true", "backup.enabled=true")  # fmt: skip
 EVERYTHING = (*PROD, "gateway.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
-              "network.outgoingHooks=true", "network.tracing=true")  # fmt: skip
+              "network.outgoingWebhooks=true", "network.tracing=true")  # fmt: skip
 BY_KEDA = (*EVERYTHING, "autoscaling.kind=keda")
 
 Object = dict[str, Any]
@@ -35,7 +35,7 @@ Object = dict[str, Any]
 
 @functools.cache
 def rendered(installation: str, *assignments: str) -> tuple[Object, ...]:
-    """With these values beside those of the installation."""
+    """The objects of an installation with these further values."""
     namespace = yaml.safe_load((K8S / "namespace.yaml").read_text())
     if installation == "dev":
         return namespace, *kustomized(K8S / "servers"), *template(*assignments, file=K8S / "dev.yaml")
@@ -52,7 +52,7 @@ def kustomized(directory: Path) -> tuple[Object, ...]:
 
 @functools.cache
 def template(*assignments: str, namespace: str = "dragoman", file: Path | None = None) -> tuple[Object, ...]:
-    """The chart with these values, after those of a file."""
+    """Renders the chart with these values, which override the values in `file`."""
     assert HELM is not None
     options = [] if file is None else [f"--values={file}"]
     for one in assignments:
@@ -68,7 +68,7 @@ def of_kind(installation: str, *kinds: str) -> list[Object]:
 
 
 def settings(objects: Iterable[Object]) -> dict[str, str]:
-    """By variable."""
+    """The settings in the ConfigMap: values by the names of their variables."""
     (found,) = [one for one in objects if one["metadata"]["name"] == "dragoman-settings"]
     data: dict[str, str] = found["data"]
     return data

@@ -1,5 +1,5 @@
 """Conformance by TLS. As a pytest plugin, this module marks tests of plain http addresses as expected failures; as a
-test file, it tests the https addresses instead. Needs --edge."""
+test file, it tests their https counterparts. Needs --edge."""
 
 import base64
 import re

@@ -1,13 +1,13 @@
-"""Alerts of a Prometheus during a trial: when they began, and how the table of the steps shows them."""
+"""Alerts of a Prometheus during a drill: when they began, and how the table of the steps shows them."""
 
 import asyncio
 
 import pytest
 
 from tests.deploy.alarms import Alarm, AlarmLog, Alarms, NoPrometheus
-from tests.deploy.disturbed_trial import TrialStep, alerts_of, by_step, following
-from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.sample_trials import SampleTrial
+from tests.deploy.disturbed_drill import DisturbedStep, alerts_of, by_step, following
+from tests.drills.record_index import RecordIndex
+from tests.drills.sample_records import SampleRecords
 
 
 def test_an_alert_counts_from_when_it_begins_to_fire_each_time() -> None:
@@ -21,15 +21,15 @@ def test_an_alert_counts_from_when_it_begins_to_fire_each_time() -> None:
 def test_the_table_names_the_alerts_of_each_step() -> None:
     alarms = Alarms("http://unused")
     alarms.log.note(105.0, frozenset({"DragomanProcessDown"}))
-    first, second = TrialStep("freeze auth", 100.0, 110.0, ""), TrialStep("kill auth", 110.0, 120.0, "")
+    first, second = DisturbedStep("freeze auth", 100.0, 110.0, ""), DisturbedStep("kill auth", 110.0, 120.0, "")
     assert [alerts_of(step, alarms) for step in (first, second)] == ["DragomanProcessDown 5 s", "none"]
-    head, rule, line, _ = by_step([first, second], IndexedTrial(SampleTrial({}, {}).trial), alarms).splitlines()
+    head, rule, line, _ = by_step([first, second], RecordIndex(SampleRecords({}, {}).recorded), alarms).splitlines()
     assert head.endswith("| alerts, after |")
     assert rule.count("|") == head.count("|") == line.count("|")
     assert line.endswith("| DragomanProcessDown 5 s |")
 
 
-async def test_without_prometheus_the_trial_ends() -> None:
+async def test_without_prometheus_the_drill_ends() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         async with following(Alarms("http://127.0.0.1:1")):
             await asyncio.Event().wait()

@@ -14,7 +14,7 @@ import yaml
 
 from local.ports import free_port
 from tests.deploy.deployed_prometheus import ALERTMANAGER, PROMETHEUS, prometheus_command
-from tests.support.hook_receiver import HookReceiver
+from tests.support.webhook_receiver import WebhookReceiver
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
 AMTOOL = shutil.which("amtool")
@@ -38,7 +38,7 @@ def started(directory: Path, program: str, variables: dict[str, str], *options: 
 
 
 def configured(directory: Path, variables: dict[str, str]) -> tuple[dict[str, Any], str]:
-    """The configuration for these variables, and what the script prints."""
+    """The configuration for these variables, and the script's output."""
     printed, _ = started(directory, "/bin/true", variables).communicate(timeout=SECONDS)
     config: dict[str, Any] = yaml.safe_load((directory / "alertmanager.yml").read_text())
     return config, printed
@@ -99,7 +99,7 @@ def at_once(text: str) -> str:
 
 
 def prometheus(directory: Path, alertmanager: int) -> "subprocess.Popen[bytes]":
-    """It has nothing to scrape."""
+    """The Prometheus of this test has nothing to scrape."""
     command = prometheus_command(directory, free_port(), alertmanager, [], "1s", at_once)
     environment = {"no_proxy": "127.0.0.1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -110,7 +110,7 @@ def test_an_alert_and_the_dead_man_s_switch_arrive_each_at_its_receiver(tmp_path
     assert ALERTMANAGER is not None
     service = yaml.safe_load((COMPOSE.parents[1] / "docker-compose.yml").read_text())["services"]["alertmanager"]
     port = free_port()
-    with HookReceiver() as receiver:
+    with WebhookReceiver() as receiver:
         places = {"ALERT_WEBHOOK": "/operators", "ALERT_WATCHDOG": "/switch"}
         variables = {name: receiver.url(path=path) for name, path in places.items()} | {"no_proxy": "127.0.0.1"}
         options = [one.replace("/alertmanager", f"{tmp_path}/data") for one in service["command"]]

@@ -14,9 +14,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = manifests.RULES.read_text()
 TEST_FILES = ("rules_test.yml", "rules_long_test.yml")
 TESTS = "".join((PROMETHEUS / name).read_text() for name in TEST_FILES)
-RUNBOOKS = dict(
-    section.split("\n", 1) for section in re.split(r"^## ", (ROOT / "docs" / "runbooks.md").read_text(), flags=re.M)[1:]
-)
+RUNBOOKS = {page.stem: page.read_text() for page in (ROOT / "docs" / "runbooks").glob("Dragoman*.md")}
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 SERVICES = {"auth", "edge", "message", "search", "session"}
 NEEDED = SERVICES - {"search"}
@@ -35,7 +33,7 @@ def promtool(*arguments: str) -> None:
 
 @needs_promtool
 def test_rules_and_configuration_are_valid(tmp_path: Path) -> None:
-    """As Compose mounts them beside each other."""
+    """The rules are where Compose mounts them, beside each other."""
     for file in (PROMETHEUS / "prometheus.yml", manifests.RULES):
         (tmp_path / file.name).symlink_to(file)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
@@ -56,7 +54,7 @@ def test_alert_has_severity_summary_runbook_and_tests(alert: str) -> None:
     rule = re.split(r"- alert: ", RULES)[1:][ALERTS.index(alert)]
     assert re.search(r"labels: \{severity: (critical|warning|info)\}", rule)
     assert "summary: " in rule
-    assert f"runbook_url: docs/runbooks.md#{alert.lower()}\n" in rule
+    assert f"runbook_url: docs/runbooks/{alert}.md\n" in rule
     parts = re.findall(r"^- \*\*(\w+)\.\*\* \S", RUNBOOKS[alert], re.MULTILINE)
     assert parts == ["Symptom", "Impact", "Diagnose", "Mitigate", "Verify"]
     assert f"name: {alert} fires" in TESTS

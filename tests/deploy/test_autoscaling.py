@@ -1,4 +1,4 @@
-"""Both autoscalers scale alike, by metrics that the services have and that the adapter serves."""
+"""Both autoscalers have the same rules. Their metrics are exported by the services and served by the adapter."""
 
 import re
 from typing import Any
@@ -39,7 +39,7 @@ def by_autoscaler(one: Object) -> tuple[Any, ...]:
 
 
 def by_scaled_object(one: Object) -> tuple[Any, ...]:
-    """As `by_autoscaler`."""
+    """The scaling rules of a ScaledObject, in the form of `by_autoscaler`."""
     spec = one["spec"]
     aims = {}
     for trigger in spec["triggers"]:

@@ -46,7 +46,7 @@ class BackupPod:
             key.chmod(0o644)
 
     def run(self, keep: int = 14, restore: str = "", media: str | Path = "") -> "subprocess.CompletedProcess[str]":
-        """As the user of the server: PostgreSQL refuses to run as root."""
+        """Runs the script as the user of the server, because PostgreSQL rejects root."""
         path = f"{self._server.tools}:{os.environ['PATH']}"
         return subprocess.run(
             ["/bin/sh", "-c", self._script], cwd="/",
@@ -134,7 +134,8 @@ def test_it_restores_into_an_empty_database_in_which_the_services_have_their_rig
             epoch = connection.execute("SELECT value FROM message.epochs").fetchall()
         pod.use(prepared(postgres_server, second, tmp_path))
         assert "there is no" in pod.run(restore="2020").stdout
-        (backup / "media" / "records").mkdir(parents=True)  # of one with files; here is no volume of them
+        # the next backup contains files, but no volume for files exists
+        (backup / "media" / "records").mkdir(parents=True)
         done = pod.run(restore=backup.name)
         assert done.returncode == 0, done.stderr
         dragoman("migrate", "--config", pod.settings, *SERVICES)

@@ -1,4 +1,4 @@
-"""What the chart needs of its namespace: a missing thing is one sentence, before Helm changes anything."""
+"""The chart checks the namespace before Helm changes anything. If an object is missing, the error is one sentence."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret",
 
 
 class FakeCluster:
-    """An API server that has a namespace with a few objects in it, by resource and name, and no other kinds."""
+    """An API server with a namespace that has a few objects, by resource and name, and no objects of other kinds."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -92,7 +92,8 @@ def cluster() -> Iterator[FakeCluster]:
 def render(
     cluster: FakeCluster, directory: Path, *values: str, validate: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """As `helm install` does it, with what the cluster has; of its kinds, templates know only with `validate`."""
+    """Renders as `helm install` does, with the objects of the cluster. Templates know the cluster's kinds only with
+    `validate`."""
     config = {
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
@@ -183,7 +184,7 @@ def test_a_proxy_that_no_edge_trusts_is_one_sentence(value: str) -> None:
 
 
 def test_without_a_cluster_its_extensions_are_not_looked_for() -> None:
-    """As in `helm template`."""
+    """The chart is rendered as by `helm template`, which sees no cluster."""
     for value, _ in APIS:
         assert template(values=[value]).returncode == 0
 
@@ -223,8 +224,8 @@ def test_only_the_autoscaler_sets_a_number_that_helm_has_never_stated(
     values: tuple[str, ...],
     numbers: dict[str, int | None],
 ) -> None:
-    """A stated number is that of the time at which Helm rendered it: an upgrade or a rollback would put it back. One
-    that is no longer stated would become 1. There is an edge of seven pods, and no message yet."""
+    """A stated number is from the time at which Helm rendered it, so an upgrade or a rollback would restore it. A
+    number that is no longer stated would become 1. The installation has an edge of seven pods, and no message yet."""
     metadata = {"name": "edge", "annotations": annotations}
     cluster.deployments["edge"] = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
                                    "spec": {"replicas": 7}}  # fmt: skip
@@ -238,7 +239,7 @@ def test_only_the_autoscaler_sets_a_number_that_helm_has_never_stated(
 
 
 def secret_hashes(rendered: str) -> dict[str, str]:
-    """By Deployment."""
+    """The hash of the secrets in each Deployment's annotations, by the Deployment's name."""
     return {
         one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]["dragoman/secrets"]
         for one in yaml.safe_load_all(rendered)

@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The builds that were made; each makes an empty directory."""
+    """The builds that were made; each build makes an empty directory."""
     made: list[Path] = []
 
     def build(source: Path) -> Path:
@@ -74,7 +74,8 @@ def test_the_oldest_builds_are_removed(builds: list[Path], monkeypatch: pytest.M
 
 
 def test_every_heir_of_a_compiled_class_is_compiled() -> None:
-    """mypyc's classes permit no heirs that are plain Python, unless they say so: making one raises TypeError."""
+    """A plain Python subclass of a class compiled by mypyc cannot be instantiated (TypeError), unless the class permits
+    such subclasses."""
     heirs = {
         f"{module}.{heir.__name__}"
         for module, heir in classes()
@@ -88,8 +89,8 @@ def permits(base: type) -> bool:
 
 
 def classes() -> Iterator[tuple[str, type]]:
-    """Of all packages of the product, with the modules that define them."""
-    for package in ("dragoman", "bench", "services", "local", "shared", "clients"):
+    """The classes of all packages of the product, with the modules that define them."""
+    for package in ("dragoman", "bench", "services", "local", "shared", "dragoman_client"):
         for found in walk_packages([str(ROOT / package)], f"{package}."):
             if "migrations" in found.name or found.name.endswith("__main__"):
                 continue

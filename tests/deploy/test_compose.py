@@ -62,8 +62,7 @@ def test_every_container_is_unprivileged_and_bounded() -> None:
 
 
 def test_every_container_has_a_limit_of_processor_time_on_hosts_of_any_size() -> None:
-    """Docker compares `cpus` with the host's cores, and starts no container that may use more. Variables in place of
-    these numbers are microseconds to Compose v2, and durations to 1.29."""
+    """Docker compares `cpus` with the host's cores, and starts no container that may use more."""
     for name, service in SERVICES.items():
         assert 0.5 <= service["cpu_quota"] / service["cpu_period"] <= 4, name
         assert "cpus" not in service, name
@@ -124,7 +123,8 @@ def test_the_host_is_only_read_and_not_by_the_user_of_dragoman() -> None:
 
 @pytest.fixture
 def night(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
-    """Runs nightly.sh until it sleeps. Returns the backups that it made, and for how long it slept."""
+    """A function that runs nightly.sh until it sleeps. Returns the number of backups that it made, and the durations of
+    its sleep."""
     (tmp_path / "backups").mkdir()
     (tmp_path / "metrics").mkdir()
     (tmp_path / "sleep").write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/slept\n[ "$1" = 600 ]\n')
@@ -148,7 +148,7 @@ def test_a_backup_is_made_at_once_and_then_each_night(night: Callable[..., tuple
     made, (slept,) = night("mkdir 2026-01-01")
     assert made == 1
     assert 0 < int(slept) <= 86400
-    assert night("mkdir 2026-01-02")[0] == 1  # of the last day
+    assert night("mkdir 2026-01-02")[0] == 1  # the previous day's backup has expired
     assert night("true", at="at night") == (1, [])
 
 
@@ -160,7 +160,7 @@ def test_a_failed_backup_is_made_again_soon(night: Callable[..., tuple[int, list
 def test_the_start_of_the_schedule_is_noted_once_and_is_not_needed(
     night: Callable[..., tuple[int, list[str]]], tmp_path: Path
 ) -> None:
-    """Else no alert comes when no backup is ever made."""
+    """The time of the first start is stored, so that an alert fires even if no backup was made yet."""
     night("mkdir 2026")
     noted = tmp_path / "metrics" / "schedule.prom"
     assert re.fullmatch(r"dragoman_backup_schedule_start_seconds \d{10}\n", noted.read_text())
@@ -175,7 +175,7 @@ def test_the_start_of_the_schedule_is_noted_once_and_is_not_needed(
 
 @pytest.fixture
 def check_of_nats(tmp_path: Path) -> Callable[[bool], tuple[int, str]]:
-    """Runs nats_health.sh, on the disk `disk`. Returns its status and what it printed: "ended" in place of an end."""
+    """Runs nats_health.sh, on the disk `disk`. Returns its status and its output, with "ended" in place of an end."""
     script = (ROOT / "deploy" / "compose" / "nats_health.sh").read_text()
     for path, own in (("/dev/shm/red", "red"), ("/data/", "disk/")):  # noqa: S108
         script = script.replace(path, str(tmp_path / own) + "/" * own.endswith("/"))

@@ -1,61 +1,58 @@
-"""deploy/compose/upgrade.sh: its order, what it waits for, and how it goes back."""
+"""Tests deploy/compose/upgrade.sh with a fake docker that records its calls: the order of the calls, and the rollback.
+The drill of Compose runs it with containers."""
 
-import marshal
 import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "compose" / "upgrade.sh"
-ORDER = ["message-1", "message-2", "session", "auth", "edge-1", "edge-2"]
-KEPT = "dragoman:before-shop"
+FORTH = ["message-1", "message-2", "session", "auth", "edge-1", "edge-2", "search"]
+BACK = ["edge-1", "edge-2", "auth", "session", "message-1", "message-2", "search"]
+DOCKER = """\
+#!/bin/sh
+case "$*" in
+    "image inspect dragoman:0.3.0" | pull*) exit 1 ;;
+    *"config --services") printf '%s\\n' search edge-2 edge-1 auth session message-2 message-1 messages balancer ;;
+    *" ps "*) [ -e "$FAKE/none" ] || echo dragoman:0.1.0 ;;
+    *" up "* | *" run "* | *" restart "*)
+        for service; do :; done
+        echo "$DRAGOMAN_VERSION ${*#compose --progress quiet }" >> "$FAKE/commands"
+        ! grep -qx "$DRAGOMAN_VERSION $service" "$FAKE/failing" ;;
+    *cksum*) cat "$FAKE/access"; echo other > "$FAKE/access" ;;
+esac
+"""
+UP = "up --detach --no-deps --wait --wait-timeout 120"
+SECOND = {one: f"{UP} --no-recreate --scale {one}=2 {one}" for one in ("session", "auth")}
 
 
 class FakeHost:
-    """A host where 0.1.0 runs, and has the images of 0.1.0 and 0.2.0."""
+    """A host where 0.1.0 runs, which has no image of 0.3.0."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        docker = directory / "docker"
-        docker.write_text(f"#!{sys.executable} -IS\n{Path(__file__).with_name('fake_docker.py').read_text()}")
-        docker.chmod(0o755)
-        self.set(
-            images={"dragoman:0.1.0": "old", "dragoman:0.2.0": "new"}, named="0.1.0", access="a", unseen=[], ill=[],
-            containers=dict.fromkeys([*ORDER, "balancer", "valkey"], "old"), failing=[],
-            services=["balancer", *reversed(ORDER), "messages", "valkey"],
-        )  # fmt: skip
-        self.set(**{"next access": "a"})
+        self.directory = directory
+        for name, text in {"docker": DOCKER, "sleep": "#!/bin/sh\n", "failing": "", "access": "other\n"}.items():
+            (directory / name).write_text(text)
+            (directory / name).chmod(0o755)
 
-    def set(self, **values: Any) -> None:
-        file = self._directory / "state"
-        state = marshal.loads(file.read_bytes()) if file.exists() else {}  # noqa: S302
-        file.write_bytes(marshal.dumps(state | values))
-
-    def state(self, name: str) -> Any:
-        return marshal.loads((self._directory / "state").read_bytes())[name]  # noqa: S302
-
-    def upgrade(self, *arguments: str, version: str = "") -> "subprocess.CompletedProcess[str]":
-        (self._directory / "commands").write_text("")
-        environment = {
-            "PATH": f"{self._directory}:{os.environ['PATH']}", "FAKE": str(self._directory),
-            "DRAGOMAN_VERSION": version, "DRAGOMAN_STEP_SECONDS": "1",
-        }  # fmt: skip
-        return subprocess.run(
-            [SCRIPT, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=100
+    def upgrade(self, *arguments: str, failing: str = "") -> tuple[int, str, list[str]]:
+        """Status, errors, and the recorded calls with their versions."""
+        (self.directory / "failing").write_text(failing + "\n")
+        (self.directory / "commands").write_text("")
+        environment = {"PATH": f"{self.directory}:{os.environ['PATH']}", "FAKE": str(self.directory)}
+        done = subprocess.run(
+            [SCRIPT, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
         )
+        return done.returncode, done.stderr, (self.directory / "commands").read_text().splitlines()
 
-    def commands(self) -> list[str]:
-        return (self._directory / "commands").read_text().splitlines()
 
-    def replaced(self) -> list[str]:
-        """Services and what they were replaced with, in turn."""
-        return [one.removeprefix("compose up ") for one in self.commands() if one.startswith("compose up")]
+def replacement(version: str, *services: str) -> list[str]:
+    commands = [[*([SECOND[one]] if one in SECOND else []), f"{UP} {one}"] for one in services]
+    return [f"{version} {command}" for some in commands for command in some]
 
-    def running(self) -> list[str]:
-        return [self.state("containers")[one] for one in ORDER]
+
+BEGIN = ["0.2.0 run --rm --no-deps -T secrets", "0.2.0 run --rm --no-deps -T migrate"]
 
 
 @pytest.fixture
@@ -63,132 +60,56 @@ def host(tmp_path: Path) -> FakeHost:
     return FakeHost(tmp_path)
 
 
-def replacement(service: str) -> list[str]:
-    """By 0.2.0. Of session and auth, of which there is one, another serves meanwhile."""
-    commands = [f"stop 40 {service}", f"compose up {service} with dragoman:0.2.0"]
-    if service not in ("session", "auth"):
-        return commands
-    standby = f"shop-standby-{service}"
-    return [f"compose run {standby} {service} with dragoman:0.2.0", *commands, f"stop 40 {standby}"]
+def test_databases_first_edges_after_what_they_request_and_search_last(host: FakeHost) -> None:
+    assert host.upgrade("0.2.0") == (0, "", BEGIN + replacement("0.2.0", *FORTH))
 
 
-def test_databases_first_edges_last_each_anew(host: FakeHost) -> None:
-    done = host.upgrade("0.2.0")
-    assert done.returncode == 0, done.stderr
-    assert host.commands() == [
-        f"tag old {KEPT}",
-        "compose run secrets with dragoman:0.2.0",
-        "compose kill HUP nats",
-        "compose run migrate with dragoman:0.2.0",
-        *(command for one in ORDER for command in replacement(one)),
-    ]
-    assert done.stdout.endswith(
-        "set DRAGOMAN_VERSION=0.2.0 in .env, or the next `docker compose up` starts dragoman:0.1.0\n"
-    )
+def test_back_is_the_opposite_order(host: FakeHost) -> None:
+    assert host.upgrade("--back", "0.1.0") == (0, "", replacement("0.1.0", *BACK))
 
 
-def test_back_is_the_opposite_order_and_the_tag_of_before(host: FakeHost) -> None:
-    host.upgrade(version="0.2.0")
-    done = host.upgrade("--back", version="0.2.0")
-    assert done.returncode == 0, done.stderr
-    assert host.replaced() == [
-        f"{one} with dragoman:0.1.0" for one in ("edge-1", "edge-2", "auth", "session", "message-1", "message-2")
-    ]
-    assert "went back to dragoman:0.1.0\n" in done.stdout
-    assert "set DRAGOMAN_VERSION=0.1.0 in .env" in done.stdout
-    assert (host.upgrade("--back").returncode, host.replaced()) == (0, [])
+@pytest.mark.parametrize(
+    ("ill", "replaced", "back"),
+    [("message-1", [], []), ("edge-1", FORTH[:4], ["auth", "session", "message-2", "message-1"])],
+)
+def test_what_is_not_healthy_takes_all_back(host: FakeHost, ill: str, replaced: list[str], back: list[str]) -> None:
+    status, errors, done = host.upgrade("0.2.0", failing=f"0.2.0 {ill}")
+    assert (status, errors) == (1, f"upgrade.sh: {ill} was not healthy: went back to dragoman:0.1.0\n")
+    went_back = [f"0.1.0 {UP} {ill}", *replacement("0.1.0", *back)]
+    assert done == BEGIN + replacement("0.2.0", *replaced, ill) + went_back
 
 
-def test_a_tag_that_has_become_another_image_goes_back_too(host: FakeHost) -> None:
-    host.set(images={"dragoman:0.1.0": "new"})
-    done = host.upgrade()
-    assert (done.returncode, host.running()) == (0, ["new"] * 6)
-    assert "set DRAGOMAN_VERSION" not in done.stdout
-    assert host.upgrade("--back").returncode == 0
-    assert host.replaced()[0] == f"edge-1 with {KEPT}"
-    assert host.running() == ["old"] * 6
+def test_search_takes_nothing_back(host: FakeHost) -> None:
+    status, _, done = host.upgrade("0.2.0", failing="0.2.0 search")
+    assert (status, done[-1]) == (0, f"0.2.0 {UP} search")
 
 
-def test_what_is_not_healthy_goes_back(host: FakeHost) -> None:
-    host.set(ill=["new"])
-    done = host.upgrade("0.2.0")
-    assert (done.returncode, host.running()) == (1, ["old"] * 6)
-    assert host.replaced() == ["message-1 with dragoman:0.2.0", "message-1 with dragoman:0.1.0"]
-    assert done.stderr.endswith("message-1 was not healthy within 1 s: went back to what ran before\n")
-
-
-def test_the_only_one_serves_until_another_is_healthy(host: FakeHost) -> None:
-    host.set(ill=["new"], containers=host.state("containers") | {"message-1": "new", "message-2": "new"})
-    done = host.upgrade("0.2.0")
-    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "log of shop-standby-session")
-    assert "log of session" not in done.stderr
-    assert "stop 40 session" not in host.commands()
-    assert host.running() == ["old"] * 6
-    assert "shop-standby-session" not in host.state("containers")
-
-
-def test_an_edge_stays_until_the_balancer_has_the_one_before(host: FakeHost) -> None:
-    host.set(unseen=["edge-1"])
-    done = host.upgrade("0.2.0")
-    assert done.returncode == 1
-    assert "edge-2" not in " ".join(host.commands())
-    assert "edge-1 is not healthy after going back: docker compose logs edge-1" in done.stderr
-
-
-def test_an_interrupted_upgrade_goes_on_and_back_to_what_ran_before(host: FakeHost) -> None:
-    host.set(containers=host.state("containers") | {"message-1": "new", "session": "new"})
-    assert host.upgrade("0.2.0").returncode == 0
-    assert [one.split()[0] for one in host.replaced()] == ["message-2", "auth", "edge-1", "edge-2"]
-    assert host.upgrade("--back").returncode == 0
-    assert host.running() == ["old"] * 6
-    assert host.upgrade("0.2.0").returncode == 0
-    assert (host.upgrade("0.2.0").returncode, host.replaced()) == (0, [])
-    assert host.state("images")[KEPT] == "old"
-
-
-def test_valkey_starts_anew_only_for_other_rights(host: FakeHost) -> None:
-    host.set(**{"next access": "b"})
-    assert host.upgrade("0.2.0").returncode == 0
-    assert host.commands()[3] == "compose restart valkey"
-
-
-def test_search_comes_last_and_takes_nothing_back(host: FakeHost) -> None:
-    host.set(services=[*host.state("services"), "search"], failing=["compose up search"])
-    host.set(containers=host.state("containers") | {"search": "old"})
-    done = host.upgrade("0.2.0")
-    assert done.returncode == 0, done.stderr
-    assert (host.running(), host.commands()[-1]) == (["new"] * 6, "compose up search with dragoman:0.2.0")
-    assert "search is not healthy: docker compose logs search\n" in done.stdout
-    host.set(failing=[])
-    assert (host.upgrade("0.2.0").returncode, host.replaced()) == (0, ["search with dragoman:0.2.0"])
-    assert host.upgrade("--back").returncode == 0
-    assert host.replaced()[-1] == "search with dragoman:0.1.0"
+def test_the_servers_start_again_for_other_permissions_alone(host: FakeHost) -> None:
+    (host.directory / "access").write_text("before\n")
+    status, _, done = host.upgrade("0.2.0")
+    restarts = [f"0.2.0 {step} {server}" for server in ("nats", "valkey") for step in ("restart", UP)]
+    assert (status, done[1:5]) == (0, restarts)
 
 
 @pytest.mark.parametrize(
     ("failing", "sentence"),
     [
-        ("compose run secrets", "they are not issued anew; no service was replaced"),
-        ("compose run migrate", "the migration has not succeeded; no service was replaced"),
+        ("secrets", "they are not issued again; no service was replaced"),
+        ("migrate", "the migration has not succeeded; no service was replaced"),
     ],
 )
 def test_a_failure_before_the_services_replaces_none(host: FakeHost, failing: str, sentence: str) -> None:
-    host.set(failing=[failing])
-    done = host.upgrade("0.2.0")
-    assert (done.returncode, host.replaced()) == (1, [])
-    assert done.stderr == f"{failing} fails\nupgrade.sh: {sentence}\n"
+    status, errors, done = host.upgrade("0.2.0", failing=f"0.2.0 {failing}")
+    assert (status, errors) == (1, f"upgrade.sh: {sentence}\n")
+    assert not [one for one in done if " up " in one]
 
 
 def test_what_cannot_be_is_one_sentence_and_changes_nothing(host: FakeHost) -> None:
-    assert host.upgrade("--back").stderr == "upgrade.sh: nothing to go back to: no upgrade was made\n"
-    assert host.upgrade("0.3.0").stderr.endswith(
-        "upgrade.sh: there is no image dragoman:0.3.0: docker build --tag dragoman:0.3.0 .\n"
+    status, errors, done = host.upgrade("0.3.0")
+    assert (status, errors) == (
+        1,
+        "upgrade.sh: there is no image dragoman:0.3.0: docker build --tag dragoman:0.3.0 .\n",
     )
-    assert "Usage: upgrade.sh [TAG]" in host.upgrade("--forward").stdout
-    host.set(containers={})
-    assert "nothing runs: `docker compose up -d` starts an installation" in host.upgrade("0.2.0").stderr
-    host.set(containers={"valkey": "old"})
-    assert "edge-2 does not run: `docker compose up -d` starts it" in host.upgrade("0.2.0").stderr
-    host.set(failing=["info"])
-    assert host.upgrade("0.2.0").stderr == "upgrade.sh: no Docker daemon answers\n"
-    assert host.commands() == []
+    (host.directory / "none").touch()
+    assert "no edge runs: `docker compose up -d` starts an installation" in host.upgrade("0.2.0")[1]
+    assert (host.upgrade()[0], done, host.upgrade("--forward")[2]) == (2, [], [])

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.grafana.alerts import LIMITS, RELATED
-from deploy.grafana.generate import DIRECTORY, files
+from deploy.grafana.generate import DIRECTORY, LIMITS, RELATED, files
 from deploy.grafana.panels import Scope, of_process
 from shared.dashboard.panels import Panel, PanelKind, Unit, count, gauge, mean, percentiles, rate, share
 from tests.deploy import manifests
@@ -50,7 +49,7 @@ def limit(expression: str) -> str:
 
 
 def drawn_limits(one: dict[str, Any]) -> dict[str, str]:
-    """Their colours. A green step above another colour marks what is well."""
+    """The limits that a panel draws, with their colours. If values are green only from 1 on, the limit is zero."""
     assert one["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"] == {"mode": "dashed"}
     lowest, *above = one["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert lowest["value"] is None
@@ -140,7 +139,7 @@ def test_panels_of_errors_and_of_alerts_have_descriptions_and_instructions(name:
 
 @pytest.mark.parametrize("title", LIMITS)
 def test_panel_draws_the_limits_of_its_alerts(title: str) -> None:
-    """In the colour of the most severe alert of each limit, on panels of the same metrics."""
+    """Limits have the colour of their most severe alert, on all panels of the same metrics."""
     by_severity = sorted(LIMITS[title], key=lambda alert: list(COLOURS).index(RULES[alert]["labels"]["severity"]))
     limits = {limit(RULES[alert]["expr"]): COLOURS[RULES[alert]["labels"]["severity"]] for alert in by_severity}
     found = [one for dashboard in DASHBOARDS.values() for one in panels(dashboard) if one["title"] == title]
@@ -152,7 +151,7 @@ def test_panel_draws_the_limits_of_its_alerts(title: str) -> None:
 
 
 def test_each_alert_of_processes_is_on_a_panel() -> None:
-    """Those of other servers need not have one."""
+    """Alerts of other servers need no panel."""
     ours = re.compile(r"\b(?:dragoman(?!_backup)|process)_")
     on_panels = {alert for dashboard in DASHBOARDS.values() for one in panels(dashboard) for alert in alerts_of(one)}
     assert {alert for alert, rule in RULES.items() if ours.search(rule["expr"])} - on_panels == set()
@@ -160,8 +159,9 @@ def test_each_alert_of_processes_is_on_a_panel() -> None:
 
 def test_links_to_runbooks_lead_to_them() -> None:
     pages = {one["id"]: one for one in DASHBOARDS["runbooks.json"]["panels"]}
-    text = "\n\n".join(f"## {one['title']}\n\n{one['options']['content']}" for one in pages.values())
-    assert (ROOT / "docs" / "runbooks.md").read_text().endswith(f"\n\n{text}\n")
+    for one in pages.values():
+        runbook = ROOT / "docs" / "runbooks" / f"{one['title']}.md"
+        assert runbook.read_text().endswith(f"\n\n{one['options']['content']}\n")
     for dashboard in DASHBOARDS.values():
         for one in panels(dashboard):
             for link, alert in zip(one["links"], alerts_of(one), strict=True):

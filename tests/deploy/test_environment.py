@@ -1,4 +1,5 @@
-"""`./dev` in a small checkout: it makes its environment, goes on after a kill, and serves users beside the owner."""
+"""Tests `./dev` in a small checkout: it makes the environment, continues after it was killed, and works for users other
+than the owner."""
 
 import hashlib
 import os
@@ -67,7 +68,7 @@ def write_wheel(directory: Path, name: str, code: str) -> str:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Others may look into it."""
+    """A temporary directory that other users can read."""
     directory = Path(tempfile.mkdtemp(prefix="dragoman-dev-"))
     directory.chmod(0o755)
     yield directory
@@ -76,12 +77,20 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def checkout(place: Path) -> Path:
-    """With two packages in its lock, `alpha` and `beta`, whose wheels are in `wheels`."""
+    """A checkout whose lock has two packages, `alpha` and `beta`, with wheels in `wheels`; its `node` and `npm` do
+    nothing."""
     made, wheels = place / "checkout", place / "wheels"
     (made / "deploy").mkdir(parents=True)
     wheels.mkdir()
-    for name in ("dev", "deploy/compiled.py", "deploy/environment.py", "deploy/pip_wheel.py"):
+    for name in ("dev", "deploy/compiled.py", "deploy/environment.py", "deploy/web_client.py"):
         shutil.copy(ROOT / name, made / name)
+    programs = place / "programs"
+    programs.mkdir()
+    for name in ("node", "npm"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    (made / "node_modules").mkdir()
+    (made / "package-lock.json").write_text("{}")
     (made / "pyproject.toml").write_text(PROJECT)
     (made / "backend.py").write_text(BACKEND)
     lock = [write_wheel(wheels, name, SCRIPT) for name in ("alpha", "beta")]
@@ -89,21 +98,22 @@ def checkout(place: Path) -> Path:
     return made
 
 
-def variables(links: str, **more: str) -> dict[str, str]:
+def variables(checkout: Path, links: str, **more: str) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "VIRTUAL"))}
-    return own | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": links, "PIP_CONFIG_FILE": os.devnull, **more}
+    path = f"{checkout.parent / 'programs'}{os.pathsep}{os.environ['PATH']}"
+    return own | {"PATH": path, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": links, "PIP_CONFIG_FILE": os.devnull, **more}
 
 
 def dev(checkout: Path, *arguments: str) -> str:
     links = str(checkout.parent / "wheels")
     command = [PYTHON, str(checkout / "dev"), *arguments]
-    done = subprocess.run(command, env=variables(links), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=variables(checkout, links), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 class StallingIndex(SimpleHTTPRequestHandler):
-    """Never sends the wheel of beta."""
+    """A package index that stalls when the wheel of `beta` is requested."""
 
     stalled = threading.Event()
     over = threading.Event()
@@ -125,7 +135,7 @@ def test_a_killed_setup_is_resumed(checkout: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         links = f"http://127.0.0.1:{server.server_port}/"
         command = [PYTHON, str(checkout / "dev"), "setup"]
-        with subprocess.Popen(command, env=variables(links), start_new_session=True) as killed:
+        with subprocess.Popen(command, env=variables(checkout, links), start_new_session=True) as killed:
             assert StallingIndex.stalled.wait(180)
             os.killpg(killed.pid, signal.SIGKILL)
         StallingIndex.over.set()
@@ -135,7 +145,7 @@ def test_a_killed_setup_is_resumed(checkout: Path) -> None:
     half.mkdir()
     (half / "METADATA").write_text("Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\n")
     made = (checkout / ".venv" / "pyvenv.cfg").stat().st_mtime_ns
-    assert f"going on with {checkout}/.venv" in dev(checkout, "setup")
+    assert f"continuing to build the unfinished {checkout}/.venv" in dev(checkout, "setup")
     assert (checkout / ".venv" / "pyvenv.cfg").stat().st_mtime_ns == made
     assert dev(checkout, "config") == f"runs in {checkout}/.venv\n"
     assert not (checkout / ".venv" / "unfinished").exists()
@@ -149,14 +159,37 @@ def test_half_an_environment_is_made_anew(checkout: Path) -> None:
     assert dev(checkout, "config") == f"runs in {checkout}/.venv\n"
     (checkout / ".venv" / "bin" / "dragoman").unlink()
     assert f"making {checkout}/.venv" in dev(checkout, "setup")
+    check_commands(checkout)
 
 
-def test_its_commands_are_those_of_dragoman(checkout: Path) -> None:
-    dev(checkout, "setup")
+def check_commands(checkout: Path) -> None:
+    """Its commands are those of dragoman."""
     runs = f"runs in {checkout}/.venv"
     assert dev(checkout, "up", "--help") == f"{runs} up --help\n"
     assert dev(checkout, "admin", "user", "find", "ann") == f"{runs} admin user find ann\n"
-    assert dev(checkout, "load", "pairs") == f"{runs} bench pairs\n"
+    assert dev(checkout, "bench", "pairs") == f"{runs} bench pairs\n"
+
+
+OWN = ("test", "lint", "docs", "screens", "setup")
+
+
+@pytest.mark.parametrize("command", [*OWN, "up", "wheels", "drill"])
+def test_help_only_helps(checkout: Path, command: str) -> None:
+    """Without `--help`, the command would check, write pages, start a browser, or download packages."""
+    shown = dev(checkout, command, "--help")
+    assert shown.startswith(f"usage: ./dev {command}")
+    assert ("Example: ./dev " in shown) is (command in OWN)
+    assert not (checkout / ".venv").exists()
+    assert command in dev(checkout, "--help")
+
+
+@pytest.mark.parametrize("words", [["fly"], ["lint", "all"], ["screens", "now"], ["setup", "--fast"]])
+def test_a_wrong_use_is_status_2_and_does_nothing(checkout: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [PYTHON, checkout / "dev", *words], env=variables(checkout, ""), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert not (checkout / ".venv").exists()
 
 
 def has_ensurepip(python: str) -> bool:
@@ -170,7 +203,7 @@ def test_another_user_works_with_the_environment_or_gets_one_of_its_own(checkout
     home = checkout.parent / "home"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    own = variables(str(checkout.parent / "wheels"), HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
+    own = variables(checkout, str(checkout.parent / "wheels"), HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
 
     def run(name: str, user: int) -> str:
         command = [SYSTEM_PYTHON, str(checkout / "dev"), name]

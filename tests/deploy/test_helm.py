@@ -125,7 +125,7 @@ def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
 
 @needs_helm
 def test_values_of_an_older_release_are_enough() -> None:
-    """`helm upgrade --reuse-values` has none of the new ones."""
+    """`helm upgrade --reuse-values` lacks the new values."""
     absent = (
         *("optionalSecrets=null", "gateway=null", "autoscaling.kind=null", "autoscaling.prometheus=null"),
         *("autoscaling.connections=null", "autoscaling.messages=null"),
@@ -137,7 +137,7 @@ def test_values_of_an_older_release_are_enough() -> None:
 @needs_helm
 @pytest.mark.parametrize("absent", [("search.enabled=false",), ("search=null", "secrets.search=null")])
 def test_without_search_nothing_names_it(absent: tuple[str, ...]) -> None:
-    """Values of an older release have none."""
+    """Values of an older release do not have search."""
     wanted, objects = template(*EVERYTHING), template(*EVERYTHING, *absent)
     assert len({name for kind, name in by_name(wanted) if (kind, name) not in by_name(objects)}) == 1
     settings = by_name(objects)["ConfigMap", "dragoman-settings"]["data"]

@@ -1,4 +1,4 @@
-"""Both installations: references resolve, permissions are minimal, settings and metrics exist."""
+"""In both installations, references resolve, permissions are minimal, and the named settings and metrics exist."""
 
 import re
 from ipaddress import ip_network
@@ -71,7 +71,8 @@ def test_named_ports_exist(installation: str) -> None:
 
 
 def test_a_frozen_process_is_soon_replaced(installation: str) -> None:
-    """It does not end when it should: without a period of their own, edges would stay for two minutes more."""
+    """A frozen edge does not end when it should: without a period of their own, edges would stay for two minutes
+    more."""
     for one in workloads(installation):
         for container in containers(one):
             if probe := container.get("livenessProbe"):
@@ -87,7 +88,7 @@ def test_disruption_leaves_a_replica(installation: str) -> None:
     }
     for one in of_kind(installation, "Deployment"):
         name = one["metadata"]["name"]
-        if name == "dashboard":  # a client waits for none
+        if name == "dashboard":  # the dashboard is a client and serves no requests
             continue
         assert budgets[name] < one["spec"].get("replicas", scaled.get(name, 0)), name
 
@@ -207,8 +208,8 @@ def test_a_switch_opens_exactly_its_connections(
 
 
 def test_session_alone_reaches_public_addresses(installation: str) -> None:
-    objects = rendered(installation, "network.outgoingHooks=true")
-    (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-hooks"]
+    objects = rendered(installation, "network.outgoingWebhooks=true")
+    (policy,) = [one["spec"] for one in objects if one["metadata"]["name"] == "to-webhooks"]
     reached = {
         one["metadata"]["name"]
         for one in workloads(installation)

@@ -1,4 +1,4 @@
-"""Three real servers with the deployed configuration: they become one cluster by their certificate."""
+"""Three real servers with the deployed configuration form one cluster, by their common certificate."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ def test_half_a_certificate_is_made_anew(tmp_path: Path, missing: str) -> None:
 
 
 def is_alive(directory: Path, *well: str, pod: str = "nats-0") -> bool:
-    """What alive.sh says of a server whose data is on the disk `disk`, and for which these health checks succeed."""
+    """Whether alive.sh counts a server as alive if only these health checks succeed. The server's data is in `disk`."""
     script = (CONFIG.parent / "alive.sh").read_text()
     for path, own in (("/data/", f"{directory / 'disk'}/"), ("/tmp/roomy", str(directory / pod))):  # noqa: S108
         script = script.replace(path, own)

@@ -1,4 +1,4 @@
-"""What OpenShift's SCC `restricted-v2` demands of pods, and what its network needs."""
+"""The pods satisfy OpenShift's SCC `restricted-v2`, and their network policies work there."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ def pods() -> Iterator[Object]:
 
 @needs_helm
 def test_the_cluster_chooses_users_and_groups() -> None:
-    """And all that a pod writes is on a volume of its group."""
+    """The pods name no user and no group, so that the cluster can choose them. Pods write only to volumes of the chosen
+    group."""
     assert len(list(pods())) >= 6
     for one in pods():
         pod = pod_template(one)["spec"]
@@ -49,7 +50,7 @@ def test_names_are_resolved_by_the_pods_of_openshift() -> None:
 
 
 def test_the_image_s_own_directories_are_writable_for_group_0() -> None:
-    """Where no volume covers them: users that a cluster has chosen are in that group."""
+    """Directories that no volume covers: users that a cluster has chosen are in group 0."""
     (found,) = re.findall(r"install -d -o 10001 -g 0 -m 0775 ([^\\]*)", DOCKERFILE)
     assert {"/data", "/data/keys", "/data/media", "/data/outbox", "/data/search", "/backups", "/metrics"} == set(
         found.split()

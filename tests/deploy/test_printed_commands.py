@@ -1,4 +1,4 @@
-"""Blocks of docs/operations.md, run as they are printed, on a real API server without nodes."""
+"""Blocks of docs/operate, run as they are printed, on a real API server without nodes."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,7 @@ NAMESPACE = "dragoman"
 
 
 class Reader:
-    """Types what the page prints, in a directory of its own."""
+    """Types the commands that the page prints, in its own directory."""
 
     def __init__(self, api_server: ApiServer, directory: Path) -> None:
         self.directory = directory
@@ -25,7 +25,7 @@ class Reader:
         (directory / "docs").symlink_to(ROOT / "docs")
 
     def type(self, section: str, number: int, *replaced: tuple[str, str]) -> str:
-        """A block. Its parts that stand for an installation's own are replaced."""
+        """A block. The parts that are an installation's own are replaced."""
         script: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", section, str(number)]
         block = subprocess.run(script, capture_output=True, text=True, check=True).stdout
         for printed, own in replaced:
@@ -60,9 +60,13 @@ def reader(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> R
 
 @pytest.fixture(scope="module")
 def installed(reader: Reader) -> Reader:
-    """With servers of its own, upgraded, and taken back."""
+    """An installation with its own servers, upgraded and taken back."""
     reader.type("With Kubernetes", 1)
     return reader
+
+
+def pages() -> str:
+    return " ".join(" ".join(page.read_text() for page in (ROOT / "docs" / "operate").glob("*.md")).split())
 
 
 def images(reader: Reader) -> set[str]:
@@ -76,7 +80,7 @@ def test_it_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
 
 
 def test_a_pod_is_described(installed: Reader) -> None:
-    """`logs --previous` needs a node: deploy/k8s/page_trial.sh runs it."""
+    """`logs --previous` needs a node: deploy/k8s/page_commands.sh runs it."""
     script: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "A pod of a server does not start", "1"]
     lines = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
     listed, described = (installed.run("sh", "-euc", line) for line in lines[:2])
@@ -86,7 +90,7 @@ def test_a_pod_is_described(installed: Reader) -> None:
 
 def test_what_is_applied_beside_the_chart_is_accepted(installed: Reader, api_server: ApiServer) -> None:
     api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "monitoring"}})
-    page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
+    page = pages()
     for command in (
         "kubectl apply --server-side -n monitoring -k deploy/grafana",
         "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/exporters.yaml",
@@ -98,7 +102,7 @@ def test_what_is_applied_beside_the_chart_is_accepted(installed: Reader, api_ser
 
 def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer) -> None:
     command = "kubectl apply --server-side -n dragoman -f deploy/k8s/external-secrets.yaml"
-    page = " ".join((ROOT / "docs" / "operations.md").read_text().split())
+    page = pages()
     assert f"`{command}`" in page
     status, output = installed.attempt("sh", "-euc", command)
     assert (status, "no matches for kind" in output) == (1, True), output
@@ -108,7 +112,7 @@ def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer)
 
 
 def test_the_chart_is_installed_and_tested(api_server: ApiServer, tmp_path: Path) -> None:
-    """Beside servers that are operated elsewhere."""
+    """The chart runs beside servers that are operated elsewhere."""
     Installation(api_server, "chat", tmp_path)
     reader = Reader(api_server, tmp_path)
     (tmp_path / "mine.yaml").write_text("dashboard: {enabled: true}\n")

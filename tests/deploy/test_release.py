@@ -1,5 +1,5 @@
 """Releases of the chart on a real API server with its controllers, without nodes: an upgrade in order and back. The
-commands are those of docs/operations.md."""
+commands are those of docs/operate/kubernetes.md."""
 
 import itertools
 
@@ -38,8 +38,8 @@ def release(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def starts(api_server: ApiServer, since: int) -> list[str]:
-    """Processes whose pods have started since then, without repetitions in a row, and without search, which has no
-    place in the order."""
+    """The processes whose pods have started since then, without consecutive repetitions, and without search, which has
+    no place in the order."""
     ordered = (process for process, _ in api_server.started[since:] if process != "search")
     return [process for process, _ in itertools.groupby(ordered)]
 
@@ -88,7 +88,7 @@ def test_a_certificate_of_one_s_own_is_found(release: Installation) -> None:
 
 
 def test_helm_goes_back_by_itself_too(release: Installation) -> None:
-    """With all Deployments at once."""
+    """Helm rolls back all Deployments at once."""
     before = release.images()
     release.helm("upgrade", CHART, "--values", release.values, "--set", "image.tag=0.4.0", "--wait")
     assert set(release.images().values()) == {"dragoman:0.4.0"}

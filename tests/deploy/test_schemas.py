@@ -62,7 +62,7 @@ def test_every_object_of_the_chart_matches_its_schema(values: tuple[str, ...]) -
 
 
 def test_every_object_that_is_applied_beside_them_matches_its_schema() -> None:
-    files = [K8S / f"{name}.yaml" for name in ("external-secrets", "trial-ports", "servers/exporters")]
+    files = [K8S / f"{name}.yaml" for name in ("external-secrets", "test-ports", "servers/exporters")]
     objects = [one for file in files for one in yaml.safe_load_all(file.read_text())]
     assert len(objects) > 12
     for one in (*objects, *kustomized(DEPLOY / "grafana")):

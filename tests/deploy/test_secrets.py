@@ -1,4 +1,4 @@
-"""The Secrets that docs/operations.md lists: `dragoman secrets` writes them, and pods use them."""
+"""The Secrets that docs/operate/kubernetes.md lists: `dragoman secrets` writes these Secrets, and pods use them."""
 
 import os
 import re
@@ -13,11 +13,10 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from local.options import variable
+from local.options import load, variable
 from local.settings_table import leaves
 from services.cli.secrets import Addresses, issue
 from shared.settings import Settings
-from shared.settings_loader import load
 from tests.deploy.manifests import (
     K8S,
     Object,
@@ -29,14 +28,14 @@ from tests.deploy.manifests import (
 )
 from tests.support.commands import ROOT
 
-SECTION = (ROOT / "docs" / "operations.md").read_text().split("\n### Secrets of your own\n")[1].split("\n### ")[0]
+SECTION = (ROOT / "docs/operate/kubernetes.md").read_text().split("\n## Secrets of your own\n")[1].split("\n## ")[0]
 OF_TLS = {"ca.crt", "server.crt", "server.key"}
 
 
 class Listed(NamedTuple):
     keys: set[str]
     users: set[str]
-    """Pods, by the name in their labels; empty: none of ours."""
+    """Pods, by the name in their labels; empty: pods that are not ours."""
     note: str
 
 
@@ -148,24 +147,9 @@ def test_the_printed_command_issues_those_of_servers_elsewhere(tmp_path: Path) -
     assert "@valkey.example:6379/" in settings.redis.url.get_secret_value()
 
 
-def test_edges_change_their_user_by_secrets_sh(tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "kubectl").write_text("#!/bin/sh\n")
-    (programs / "kubectl").chmod(0o755)
-    environment = {"PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    users = tmp_path / "secrets" / "nats" / "users.conf"
-    written = list[str]()
-    for options in ([], ["--edges", "either"], ["--edges", "shared"]):
-        command: list[str | Path] = [K8S / "secrets.sh", "chat", tmp_path / "secrets", *options]
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        written.append(users.read_text())
-    assert ["auth_callout" in text for text in written] == [True, True, False]
-    assert len(set(written)) == 3
-
-
 def test_no_annotation_holds_a_copy(tmp_path: Path) -> None:
-    """What a client applies, it copies into an annotation: the server applies Secrets, and older copies are removed."""
+    """A client copies applied objects into an annotation. So the server applies Secrets, and older copies are
+    removed."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, script in {

@@ -25,8 +25,7 @@ from local import nats
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from services.cli.secrets import Addresses, issue
-from shared.settings import DatabaseSettings
-from shared.settings.servers import with_tls
+from shared.settings import DatabaseSettings, with_tls
 from tests.deploy.manifests import Object, needs_renderer, of_kind
 from tests.support.commands import ROOT
 from tests.support.servers import PostgresServer
@@ -176,7 +175,7 @@ class HAProxy(NamedTuple):
 
 @contextmanager
 def balanced(directory: Path, edges: list[str] | None = None) -> Iterator[HAProxy]:
-    """With the configuration of Compose, on free ports. `edges`: their addresses, which are not checked."""
+    """HAProxy with the configuration of Compose, on free ports. `edges`: their addresses, which are not checked."""
     if HAPROXY is None:
         pytest.skip("needs haproxy")
     text = (ROOT / "deploy" / "compose" / "haproxy.cfg").read_text()
@@ -227,7 +226,7 @@ class Answering(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the tests look at what comes back."""
+        """Logs nothing, because the tests look at the responses."""
 
 
 def test_an_edge_that_is_just_replaced_keeps_no_client(tmp_path: Path) -> None:
@@ -269,7 +268,7 @@ def postgres_arguments(source: str) -> list[str]:
 
 
 class DeployedPostgres(TlsPostgresServer):
-    """With the options of the deployment, at paths of this machine."""
+    """PostgreSQL with the options of the deployment, at paths of this machine."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, secrets: Path, source: str) -> None:
         self._secrets = secrets

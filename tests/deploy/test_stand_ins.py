@@ -1,4 +1,4 @@
-"""stand-ins.sh writes into the tree that it makes, and nowhere else."""
+"""The script stand-ins.sh writes only into the directory that it creates."""
 
 import os
 import subprocess

@@ -32,7 +32,7 @@ def supply(calls: Path, *arguments: str) -> int:
 
 
 def test_the_sbom_lists_each_locked_package_with_its_hashes(tmp_path: Path) -> None:
-    """Its generator comes from an index of packages."""
+    """The generator of the SBOM comes from an index of packages."""
     sbom = tmp_path / "sbom.json"
     command: list[str | Path] = [ROOT / "deploy" / "release" / "supply.sh", "sbom", sbom]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -56,6 +56,25 @@ def test_an_image_is_signed_and_its_sbom_attested(calls: Path) -> None:
         f"sign --yes {IMAGE}",
         f"attest --yes --type cyclonedx --predicate sbom.json {IMAGE}",
     ]
+
+
+def test_an_image_is_built_pushed_signed_and_verified(calls: Path) -> None:
+    docker = calls.parent / "bin" / "docker"
+    digest = IMAGE.partition("@")[2]
+    metadata = f'{{\n  "containerimage.digest": "{digest}"\n}}'
+    docker.write_text(f"#!/bin/sh\necho \"docker $*\" >> {calls}\nshift 5\necho '{metadata}' > $1\n")
+    docker.chmod(0o755)
+    assert supply(calls, "image", "Registry.example/dragoman:0.1.0", "sbom.json", "ci", "https://issuer.example") == 0
+    built, *signed = calls.read_text().splitlines()
+    assert built.startswith("docker buildx build --provenance=mode=max --push --metadata-file ")
+    assert built.endswith("--tag registry.example/dragoman:0.1.0 .")
+    assert [line.split()[0] for line in signed] == ["sign", "attest", "verify", "verify-attestation"]
+    assert all(IMAGE in line for line in signed)
+    assert "--certificate-identity ci --certificate-oidc-issuer https://issuer.example" in signed[2]
+
+
+def test_a_tag_is_that_of_the_version_of_all_packages(calls: Path) -> None:
+    assert [supply(calls, "version", tag) for tag in ("v0.1.0", "0.1.0", "v0.2.0")] == [0, 1, 1]
 
 
 def test_a_signature_is_verified_for_a_signer(calls: Path) -> None:

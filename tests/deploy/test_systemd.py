@@ -1,4 +1,5 @@
-"""deploy/systemd: units that systemd reads, commands and settings that exist. `deploy/systemd/trial.sh` runs them."""
+"""deploy/systemd: units that systemd reads, commands and settings that exist. `deploy/systemd/end_to_end.sh` runs
+them."""
 
 import re
 import shlex
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from dragoman.main import main
-from shared.settings_loader import load
+from local.options import load
 from tests.support.commands import subcommands
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"

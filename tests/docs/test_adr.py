@@ -21,6 +21,7 @@ def test_a_record_is_one_page_of_four_parts_or_a_short_one_of_a_removal(path: Pa
     parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert parts == ["Context", "Decision", "Evidence", "Consequence"] or (not parts and "removed" in text)
     assert text.count("\n") <= (60 if parts else 20)
+    assert re.search(r"^Date: 20\d\d-\d\d-\d\d\.", text, re.MULTILINE)
     heading = re.match(r"# (\d{4}) (.+)\n", text)
     assert heading is not None
     assert f"- [{heading[1]}]({path.name}) {heading[2]}\n" in INDEX

@@ -32,6 +32,6 @@ def test_every_reference_leads_somewhere() -> None:
             found = found[part]
 
 
-@pytest.mark.skipif(not ASYNC_API.exists(), reason="the schema is not installed: npm ci --prefix tests/system/web")
+@pytest.mark.skipif(not ASYNC_API.exists(), reason="the schema is not installed: ./dev setup")
 def test_it_follows_the_schema_of_async_api() -> None:
     jsonschema.Draft7Validator(json.loads(ASYNC_API.read_text())).validate(DOCUMENT)

@@ -14,7 +14,7 @@ _CHANGED = ("deploy", "docs")
 _READ = ("services", "local", "shared", "pyproject.toml")
 WRITTEN = {
     "deploy.grafana.generate": "deploy/grafana/dashboards/edge.json",
-    "local.settings_table": "docs/operations.md",
+    "local.settings_table": "docs/reference/settings.md",
 }
 """A file of each."""
 

@@ -1,10 +1,10 @@
-"""The tables agree with the dialects, also for a registry with one more dialect."""
+"""The generated tables agree with the dialects. They also agree when the registry has one dialect more."""
 
 import pytest
 
+from docs.events import EVENTS
 from docs.interop import (
     AS_TEXT,
-    EVENTS,
     NOTHING,
     SEGMENTS,
     TABLES,
@@ -51,14 +51,14 @@ def test_the_tables_leave_nothing_out() -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_each_table_has_a_cell_for_each_dialect(name: str, dialects: Dialects) -> None:
     made = TABLES[name](dialects)
-    assert len({line.count(" | ") for line in made.splitlines()}) == 1
+    assert len({line.count(" | ") for line in made.splitlines() if line.startswith("|")}) == 1
     if not name.startswith("model"):
         assert all(entry.name in made for entry in dialects)
 
 
 @pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 def test_each_dialect_has_a_table_of_its_lacks(entry: Entry) -> None:
-    assert "Possible only in other dialects: " in lacking(entry)
+    assert "\nNot shown: " in lacking(entry)
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,8 @@ def test_how_messages_arrive() -> None:
 def test_a_lack_is_shown_with_its_form() -> None:
     page = lacking(V1.entry)
     assert "| an emoji | as text: `[emoji:3]` |\n" in page
-    assert "| the account is in a new chat | not pushed |\n" in page
+    assert page.splitlines()[-1].startswith("Not shown: the account is in a new chat; ")
     assert "a user has joined" not in page
-    assert f"{phrase('ListRequests')}, " in page.splitlines()[-1]
-    assert phrase("RenameChat") not in page.splitlines()[-1]
 
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:

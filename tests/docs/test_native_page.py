@@ -1,4 +1,4 @@
-"""The page at /api: it has every operation and every shape, and its links lead somewhere."""
+"""The page at /api describes every operation and every shape, and none of its links is broken."""
 
 import re
 from html.parser import HTMLParser
@@ -63,7 +63,7 @@ def _row(name: str, kind: str, default: str, value: str) -> str:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_the_examples_of_an_operation_are_parameters_of_it(operation: AnyOperation) -> None:
-    """Each member of its command has one: the page cannot be made otherwise."""
+    """Each member of an operation's command has an example. Without one, generating the page fails."""
     _, shapes = msgspec.json.schema_components([operation.parameters], ref_template="{name}")
     members = shapes[operation.parameters.__name__]["properties"]
     given = {name: example(member, shapes) for name, member in members.items()}

@@ -1,5 +1,5 @@
-"""Runbooks name what exists: panels, settings, metrics, lines of the log, values of labels, and commands that a trial
-runs."""
+"""Runbooks name only things that exist: panels, settings, metrics, log lines, label values, and commands that an
+end-to-end test runs."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from deploy.grafana.definitions import DASHBOARDS
+from deploy.grafana.generate import DASHBOARDS
 from local.settings_table import leaves
 from shared.settings import Settings
 from tests.docs.executed_code import shell_commands
@@ -18,19 +18,19 @@ from tests.docs.test_operators_commands import PAGES, commands, run_as_printed
 from tests.support.servers import PostgresServer
 
 ROOT = Path(__file__).parents[2]
-RUNBOOKS = " ".join((ROOT / "docs" / "runbooks.md").read_text().split())
+RUNBOOKS = " ".join(" ".join(page.read_text() for page in sorted((ROOT / "docs/runbooks").glob("*.md"))).split())
 QUOTED = sorted(set(re.findall(r"`([^`]+)`", RUNBOOKS)))
-CLUSTER, COMPOSE = ROOT / "deploy" / "k8s" / "page_trial.sh", ROOT / "deploy" / "compose" / "page_trial.sh"
+CLUSTER, COMPOSE = ROOT / "deploy" / "k8s" / "page_commands.sh", ROOT / "deploy" / "compose" / "page_commands.sh"
 BY_HAND = {
     "kubectl describe certificate": "it needs cert-manager",
     "docker image prune": "it removes images of the host",
     "docker system df -v": "it only shows",
 }
-"""Commands that no trial runs, and why."""
+"""Commands that no end-to-end test runs, and why."""
 DRAGOMANS = re.compile(r"(?:dragoman|\./dev)(?: |$)|--[a-z]+(?: DIR)?$")
 """tests/docs/test_commands.py looks for these."""
 OF_A_SYSTEM = {
-    "cat", "chronyc", "curl", "df", "dmesg", "du", "fuser", "grep", "journalctl", "nats-server", "openssl", "promtool",
+    "cat", "chronyc", "curl", "df", "dmesg", "du", "fuser", "grep", "journalctl", "openssl", "promtool",
     "ps", "ss", "systemctl", "ulimit",
 }  # fmt: skip
 FOREIGN = {
@@ -54,7 +54,7 @@ FOREIGN = {
     "some avg60": "Linux",
     "unreachable": "prometheus-nats-exporter",
 }
-"""Words of other programs, and whose they are."""
+"""Words of other programs, with their programs."""
 
 
 def panel_titles() -> Iterator[tuple[str, bool]]:
@@ -72,7 +72,7 @@ def literals() -> str:
 
 @cache
 def expressions() -> str:
-    """Of rules and dashboards."""
+    """The expressions of rules and dashboards."""
     queries = (path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
     rules = (ROOT / "deploy" / "helm" / "dragoman" / "files" / "rules.yml").read_text()
     return "\n".join((rules, *queries))
@@ -134,34 +134,33 @@ def test_wrong_names_are_noticed() -> None:
 def test_panels_of_grafana_alone_are_listed() -> None:
     """`dragoman up` has no Grafana."""
     own = {title for title, is_own in panel_titles() if is_own}
-    (listed,) = re.findall(r"On Grafana's dashboards alone are (.*?)\. ", RUNBOOKS)
+    (listed,) = re.findall(r"Only Grafana's dashboards have (.*?)\. ", RUNBOOKS)
     named = {name for name in QUOTED if name in {title for title, _ in panel_titles()}}
     assert len(named) > 30
     assert set(re.findall(r"`([^`]+)`", listed)) == named - own
 
 
 def test_each_panel_of_a_definition_is_on_a_dashboard() -> None:
-    """What `panel_titles` has is what an operator can see."""
+    """An operator can see the panels that `panel_titles` has."""
     shown = "\n".join(path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
     assert [title for title, _ in panel_titles() if f'"title": {json.dumps(title)}' not in shown] == []
 
 
 def in_the_cluster(command: str) -> list[str]:
-    """As page_trial.sh has it: with its pod and its job in place of NAME; servers have their names."""
+    """The command as page_commands.sh has it, with its pod and its job in place of NAME; servers have their names."""
     return [command.replace("pod/NAME", '"$pod"').replace("job/NAME", "job/backup-now")]
 
 
 def in_compose(command: str) -> list[str]:
-    """As page_trial.sh has them, without a terminal."""
-    parts = (one.replace("docker compose", "$compose") for one in command.split(" && "))
-    return [re.sub(r"(?<=\$compose )(run --rm|exec)", r"\1 -T", one) for one in parts]
+    """The command as page_commands.sh has it, without a terminal."""
+    return [re.sub(r"(?<=docker compose )(run --rm|exec)", r"\1 -T", one) for one in command.split(" && ")]
 
 
 def run_in(script: Path) -> str:
-    """The commands of a trial and of the blocks that it reads from the page."""
+    """The commands of an end-to-end test and of the blocks that it reads from the page."""
     text = shell_commands(script.read_text())
     blocks = run_as_printed()
-    read = (part for one in commands(PAGES[0]) for part in in_compose(one.text)
+    read = (part for page in PAGES for one in commands(page) for part in in_compose(one.text)
             if (one.section, one.block) in blocks and f'printed "{one.section}" {one.block}' in text)  # fmt: skip
     return "\n".join((text, *read))
 
@@ -170,7 +169,9 @@ def run_in(script: Path) -> str:
     ("program", "script", "as_run", "least"),
     [("kubectl", CLUSTER, in_the_cluster, 12), ("docker", COMPOSE, in_compose, 15)],
 )
-def test_a_trial_runs_each_command(program: str, script: Path, as_run: Callable[[str], list[str]], least: int) -> None:
+def test_an_end_to_end_test_runs_each_command(
+    program: str, script: Path, as_run: Callable[[str], list[str]], least: int
+) -> None:
     printed = {name for name in QUOTED if name.startswith(f"{program} ")}
     assert len(printed) >= least
     run = run_in(script)

@@ -1,4 +1,4 @@
-"""Each control of the threat model has its tests, and they exist."""
+"""Each control in the threat model names its tests, and these tests exist."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/threat-model.md").read_text()
+PAGE = (ROOT / "docs/understand/threat-model.md").read_text()
 CONTROLS = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGE, re.MULTILINE))
 
 

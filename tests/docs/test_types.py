@@ -1,4 +1,4 @@
-"""tsc checks the types: native's for the frames of its vectors, and those in the comments of JavaScript."""
+"""tsc checks the types: native's types with the frames of its vectors, and the types in comments of JavaScript."""
 
 import json
 import subprocess
@@ -9,17 +9,16 @@ import pytest
 from tests.docs.test_native_documents import VECTORS, frames
 
 ROOT = Path(__file__).parents[2]
-TSC = ROOT / "tests" / "system" / "web" / "node_modules" / ".bin" / "tsc"
+TSC = ROOT / "node_modules" / ".bin" / "tsc"
 CHECKED = ("--allowJs", "--checkJs", "--lib", "esnext,dom,dom.iterable")
 STRICT = ("--noEmit", "--strict", "--target", "esnext", "--module", "esnext", "--moduleResolution", "bundler")
 MODULES = (
-    "clients/javascript/dragoman.js",
     "services/edge/http/web/first_page.js",
     "services/cli/overview/web/dashboard.js",
 )
 
 pytestmark = [
-    pytest.mark.skipif(not TSC.exists(), reason="tsc is not installed: npm ci --prefix tests/system/web"),
+    pytest.mark.skipif(not TSC.exists(), reason="tsc is not installed: ./dev setup"),
 ]
 
 
@@ -52,8 +51,8 @@ def test_the_types_in_comments_are_sound(module: str) -> None:
 def test_the_client_gives_its_callers_types(tmp_path: Path) -> None:
     file = tmp_path / "caller.ts"
     lines = [
-        f'import {{ Dragoman }} from "{ROOT}/clients/javascript/dragoman.js";',
-        'const client = new Dragoman("wss://chat.example", { storage: localStorage });',
+        f'import {{ Dragoman, webStore }} from "{ROOT}/clients/javascript/dragoman.js";',
+        'const client = new Dragoman("wss://chat.example", { store: webStore(), cursor: true });',
         'client.on("message", ({ chat, index }) => { client.read(chat, index); });',
         'const { account } = await client.call("profile", { account: 5 });',
         "account satisfies number;",

@@ -1,4 +1,4 @@
-"""The command behind `./dev drill …`. Exit status 0: proven, 1: violated, 2: inconclusive."""
+"""The command behind `./dev drill …`. Exit status 0: passed, 1: failed, 2: inconclusive."""
 
 import asyncio
 import shutil
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from dragoman_client.codec import CODECS
 from tests.drills import absence, every_drill, faults, fuzz, members, outage_drill, outages, rolling, soak, storm
 from tests.drills import audit as auditing
 from tests.drills import scale as scaling
@@ -47,7 +48,9 @@ _drill = partial(drill_command, drills)
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 @click.option("--database", default="", help="`postgresql`, or as for `dragoman up`, instead of SQLite.")
 @click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
-@click.option("--clock", metavar="SERVICE=SECONDS", help="The wall clock of a service is so many seconds ahead.")
+@click.option(
+    "--clock", metavar="SERVICES=SECONDS[@DELAY]", help="Services' wall clocks are ahead, or set so after a delay."
+)
 def kill(
     run: DrillRun, seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
     bound: float, clock: str | None,
@@ -56,9 +59,9 @@ def kill(
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     with run.system(database, clock) as cluster:
-        trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
+        recorded = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound)}
-    run.report(trial, check(trial, required_evidence(planned, rate), rules))
+    run.report(recorded, check(recorded, required_evidence(planned, rate), rules))
 
 
 @_drill("audit")
@@ -66,15 +69,15 @@ def kill(
 @click.option("--rate", default=60.0, show_default=True, help="Messages per second of all users.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 def audit(run: DrillRun, seconds: float, rate: float, patience: float) -> None:
-    """Services and edges are killed; then `dragoman admin message find` must agree with the clients' records, and no
+    """Services and edges are killed. Then `dragoman admin message find` must agree with the clients' records, and no
     message may count as lost."""
     planned = faults.phases(SERVICES, seconds, 3.0)[:1]
     with run.system(more=auditing.SETTINGS) as cluster:
-        trial = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
-        differences = asyncio.run(auditing.question(cluster, trial))
+        recorded = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
+        differences = asyncio.run(auditing.question(cluster, recorded))
         lost = [f"{count:g} messages are lost at {stage}" for stage, count in auditing.lost_messages(cluster).items()]
     rules: dict[str, Invariant] = {"A1 answers": lambda _: differences, "A2 lost": lambda _: lost}
-    run.report(trial, check(trial, required_evidence(planned, rate), rules))
+    run.report(recorded, check(recorded, required_evidence(planned, rate), rules))
 
 
 @drills.command()
@@ -120,13 +123,15 @@ def scale(
     before = _earlier(revision, run.directory / "before") if revision else after
     records: list[Record] = []
     with fleet(run.directory, database, records.append) as running:
-        trial = asyncio.run(scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo))
+        recorded = asyncio.run(
+            scaling.scale(running, records, steps, seconds, rate, crowds, (before, after), click.echo)
+        )
     rules: dict[str, Invariant] = {
         "S1 service": partial(rolling.served, bound=bound), "S2 drain": rolling.drained,
         "S8 chats": partial(rolling.chats_served, bound=bound),
     }  # fmt: skip
-    result = check(trial, scaling.required_evidence(steps, seconds, rate), rules)
-    run.report(trial, result, rolling.phase_figures)
+    result = check(recorded, scaling.required_evidence(steps, seconds, rate), rules)
+    run.report(recorded, result, rolling.phase_figures)
 
 
 def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_seconds: float) -> None:
@@ -141,9 +146,9 @@ def _add_outage_drill(name: str, plan: Callable[[float], list[Outage]], default_
         planned = [outage for outage in plan(seconds) if not phases or outage.phase in phases]
         records: list[Record] = []
         with _links(name) as links, fleet(run.directory, database, records.append, links) as running:
-            trial = asyncio.run(outage_drill.endure(running, records, planned, rate, run.broken(), click.echo))
-        result = check(trial, outage_drill.required_evidence(planned, rate), outage_drill.invariants(bound))
-        run.report(trial, result)
+            recorded = asyncio.run(outage_drill.endure(running, records, planned, rate, run.broken(), click.echo))
+        result = check(recorded, outage_drill.required_evidence(planned, rate), outage_drill.invariants(bound))
+        run.report(recorded, result)
 
     endure.help = plan.__doc__
 
@@ -176,14 +181,14 @@ for _name, _plan, _seconds in (
 @click.option("--shrink", is_flag=True, help="Shorten the steps of a failure. Takes minutes.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
 def machine(run: DrillRun, seconds: float, steps: int, shrink: bool, database: str) -> None:
-    """Random users of all dialects act at random, and each must see what a model predicts."""
+    """Random users of all dialects act at random, and must see the same as a model."""
     with run.system(database) as cluster:
         number, ends = run.seed, time.monotonic() + seconds
         while time.monotonic() < ends:
             click.echo(f"seed {number}")
             play(cluster.edges, histories=_HISTORIES, steps=steps, number=number, shrink=shrink)
             number += 1
-    shutil.rmtree(run.directory)  # a mismatch raises, and leaves the log
+    shutil.rmtree(run.directory)  # a mismatch raises before this line, so its log stays
 
 
 @_drill("soak", seed="Of the order of the faults.")
@@ -194,9 +199,9 @@ def run_soak(run: DrillRun, minutes: float, rate: float, bound: float) -> None:
     """Random faults for a long time: no process may use more and more memory, files, threads or tasks."""
     planned = soak.phases(60 * minutes, run.seed)
     with run.system() as cluster:
-        trial = asyncio.run(kill_in_turn(cluster, planned, rate, 30.0, click.echo, soak.watch))
+        recorded = asyncio.run(kill_in_turn(cluster, planned, rate, 30.0, click.echo, soak.watch))
     rules: dict[str, Invariant] = {"S1 service": partial(rolling.served, bound=bound), "G1 growth": soak.flat}
-    run.report(trial, check(trial, required_evidence(planned, rate), rules))
+    run.report(recorded, check(recorded, required_evidence(planned, rate), rules))
 
 
 @_drill("members")
@@ -205,12 +210,12 @@ def run_soak(run: DrillRun, minutes: float, rate: float, bound: float) -> None:
 @click.option("--rate", default=60.0, show_default=True, help="Messages per second of all users.")
 @click.option("--bound", default=10.0, show_default=True, help="Longest time without service, in seconds.")
 def run_members(run: DrillRun, every: float, targets: str, rate: float, bound: float) -> None:
-    """Accounts join, leave, are removed and deleted while processes are killed: each gets the messages of its
-    membership, and no others."""
+    """Accounts join, leave, are removed and deleted while processes are killed. Each must get exactly the messages of
+    its membership."""
     planned = faults.phases(tuple(targets.split(",")), (members.NEWCOMERS + 2) * every, every)[:1]
     act = partial(members.change_members, every=every)
     with run.system() as cluster:
-        trial = asyncio.run(
+        recorded = asyncio.run(
             kill_in_turn(cluster, planned, rate, 30.0, click.echo, act=act, newcomers=members.NEWCOMERS)
         )
     rules: dict[str, Invariant] = {
@@ -218,7 +223,7 @@ def run_members(run: DrillRun, every: float, targets: str, rate: float, bound: f
         "S5 membership": members.only_while_member,
         "S6 deletion": members.carried_out,
     }
-    run.report(trial, check(trial, required_evidence(planned, rate), rules))
+    run.report(recorded, check(recorded, required_evidence(planned, rate), rules))
 
 
 @_drill("fuzz", seed="Of the mutations.")
@@ -227,20 +232,30 @@ def run_members(run: DrillRun, every: float, targets: str, rate: float, bound: f
 @click.option("--total", default=0, help="So many mutated frames, however long they take, instead of --seconds.")
 @click.option("--rate", default=60.0, show_default=True, help="Messages per second of the ordinary users.")
 @click.option("--latency", default=0.1, show_default=True, help="Bound of their acknowledgements, p99 in seconds.")
-def run_fuzz(run: DrillRun, seconds: float, frames: float, total: int, rate: float, latency: float) -> None:
-    """Mutated frames of every dialect, over WebSocket and TCP, logged in and not, beside ordinary users."""
-    act = partial(fuzz.send_garbage, seconds=seconds, rate=frames, seed=run.seed, frames=total)
+@click.option(
+    "--dialect",
+    "dialects",
+    type=click.Choice([*CODECS]),
+    multiple=True,
+    default=[*CODECS],
+    help="Of the frames (default: all); repeatable.",
+)
+def run_fuzz(
+    run: DrillRun, seconds: float, frames: float, total: int, rate: float, latency: float, dialects: tuple[str, ...]
+) -> None:  # fmt: skip
+    """Sends mutated frames, over WebSocket and TCP, before and after a login, while ordinary users chat."""
+    act = partial(fuzz.send_garbage, seconds=seconds, rate=frames, seed=run.seed, frames=total, dialects=dialects)
     with run.system(tcp=True) as cluster:
-        trial = asyncio.run(kill_in_turn(cluster, [], rate, 30.0, click.echo, soak.watch, act))
+        recorded = asyncio.run(kill_in_turn(cluster, [], rate, 30.0, click.echo, soak.watch, act))
     rules: dict[str, Invariant] = {
         "S1 service": partial(rolling.served, bound=5.0),
         "S7 latency": partial(fuzz.prompt, bound=latency),
         "F1 robustness": fuzz.robust,
         "G1 growth": soak.flat,
     }
-    trial = fuzz.without_foreign_chats(trial)
+    recorded = fuzz.without_foreign_chats(recorded)
     least = RequiredEvidence.of((total / frames if total else seconds) * rate, {})
-    run.report(trial, check(trial, least, rules), fuzz.figures)
+    run.report(recorded, check(recorded, least, rules), fuzz.figures)
 
 
 @_drill("storm", keep=False)
@@ -248,7 +263,8 @@ def run_fuzz(run: DrillRun, seconds: float, frames: float, total: int, rate: flo
 @click.option("--all-edges", is_flag=True, help="All edges die at once.")
 @click.option("--bound", default=60.0, show_default=True, help="Seconds within which all must be back.")
 def run_storm(run: DrillRun, clients: int, all_edges: bool, bound: float) -> None:
-    """One of three edges, or all, die under thousands of clients, which must be back in time, with what they missed."""
+    """Kills one of three edges, or all of them. Their thousands of clients must reconnect in time and get the missed
+    messages."""
     with run.system(edges=storm.EDGES) as cluster:
         figures = storm.storm(cluster, clients, bound, all_edges=all_edges)
     run.end(figures)
@@ -258,14 +274,15 @@ def run_storm(run: DrillRun, clients: int, all_edges: bool, bound: float) -> Non
 @click.option("--messages", default=10_000, show_default=True, help="Written meanwhile.")
 @click.option("--chats", default=200, show_default=True, help="Of the user who is away.")
 def run_absence(run: DrillRun, messages: int, chats: int) -> None:
-    """A native user is away for three days, while others write, edit and recall and processes are killed: a sync and
-    the gaps that it names must give all of it, once, in order."""
+    """A native user is away for three days, while others write, edit and recall, and processes are killed. A sync and
+    the gaps that it names must give everything once, in order."""
     with run.system() as cluster:
-        trial = asyncio.run(absence.leave_and_write(cluster, chats, messages, run.seed))
-    clock = None if run.mutant else f"{absence.SERVICES}={absence.SECONDS}"  # a process is started through one of them
+        recorded = asyncio.run(absence.leave_and_write(cluster, chats, messages, run.seed))
+    # only one wrapper may be around each process: it sets the clock or the mutant
+    clock = None if run.mutant else f"{absence.SERVICES}={absence.SECONDS}"
     with run.system(clock=clock) as later:
-        asyncio.run(trial.absentee.come_back(later.edges[0]))
-    run.end(absence.figures(trial, [*absence.violations(trial)], messages))
+        asyncio.run(recorded.absentee.come_back(later.edges[0]))
+    run.end(absence.figures(recorded, [*absence.violations(recorded)], messages))
 
 
 @drills.command("all")

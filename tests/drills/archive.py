@@ -70,7 +70,7 @@ async def _read(bus: Bus, chat: int) -> list[Entry]:
     while True:
         start = entries[-1].index + 1 if entries else 1
         request = GetHistory(ChatId(chat), start, _PAGE, older=False, all=True)
-        page = await bus.request(GetHistory.route, request, seconds=_SECONDS, retry=True)
+        page = await bus.send(request, seconds=_SECONDS, retry=True)
         entries += map(_entry, page.messages)
         if not page.messages or entries[-1].index >= page.head:
             return entries

@@ -14,23 +14,23 @@ from services.cli.admin.bus_client import AdminClient
 from services.cli.admin.messages import MessageReport, RecipientReport, find
 from shared.bus.client import Bus
 from tests.drills.archive import broker
-from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import Entry, Trial
+from tests.drills.record_index import RecordIndex
+from tests.drills.records import DrillRecords, Entry
 from tests.support.cluster import Cluster
 
 SETTINGS = ("--set", "edge.audited_accounts_per_second=20", "--set", "edge.audit_interval_seconds=1")
 _SAMPLE = 240
 _AT_ONCE = 12
 _CLOCK_SECONDS = 0.3
-"""Between the wall clock and the monotonic one, and for a frame on its way."""
+"""The tolerance between the wall clock and the monotonic one, and for a frame on its way."""
 _COUNTER = "dragoman_edge_messages_lost"
 
 
-async def question(cluster: Cluster, trial: Trial) -> list[str]:
+async def question(cluster: Cluster, recorded: DrillRecords) -> list[str]:
     """Compares the auditor's answers about a sample of the messages with the clients' records; returns the
     differences."""
-    index, wall = IndexedTrial(trial), time.time() - time.monotonic()
-    places = [(chat, entry) for chat, entries in index.trial.history.items() for entry in entries]
+    index, wall = RecordIndex(recorded), time.time() - time.monotonic()
+    places = [(chat, entry) for chat, entries in index.recorded.history.items() for entry in entries]
     sample = random.sample(places, min(_SAMPLE, len(places)))
     bus, limit = Bus(broker(cluster.data, "admin"), "admin", CollectorRegistry()), asyncio.Semaphore(_AT_ONCE)
     await bus.start()
@@ -46,16 +46,16 @@ async def question(cluster: Cluster, trial: Trial) -> list[str]:
         await bus.stop()
 
 
-def differences(index: IndexedTrial, report: MessageReport, chat: int, entry: Entry, wall: float) -> Iterator[str]:
+def differences(index: RecordIndex, report: MessageReport, chat: int, entry: Entry, wall: float) -> Iterator[str]:
     """`wall`: the wall clock's lead over the records' clock, seconds."""
     stored = report.message
     if (stored.id, stored.sender, stored.time) != (entry.msg_id, entry.sender, entry.time):
         yield f"is {stored.id} of {stored.sender} at {stored.time}, not {entry}"
-    expected = index.trial.members[chat] - {entry.sender}
+    expected = index.recorded.members[chat] - {entry.sender}
     if (named := {one.account for one in report.recipients}) != expected:
         yield f"has recipients {sorted(named)}, not {sorted(expected)}"
     for one in report.recipients:
-        if one.account not in index.trial.sleepers | index.trial.followers:
+        if one.account not in index.recorded.sleepers | index.recorded.followers:
             yield from _of_recipient(index, one, entry)
     sent, accepted = index.sent.get(entry.text), report.accepted
     if accepted is not None and sent is not None:
@@ -67,7 +67,7 @@ def differences(index: IndexedTrial, report: MessageReport, chat: int, entry: En
             yield f"was accepted by {report.accepted_by}"
 
 
-def _of_recipient(index: IndexedTrial, one: RecipientReport, entry: Entry) -> Iterator[str]:
+def _of_recipient(index: RecordIndex, one: RecipientReport, entry: Entry) -> Iterator[str]:
     received = entry.msg_id in index.received_by_account[one.account]
     if received != (one.state == "confirmed"):
         arrived = "has arrived" if received else "never arrived"

@@ -1,5 +1,5 @@
-"""Each build that is broken on purpose, in the shortest run of its drill that must find it violated; and each service
-with a wrong clock, which must not show."""
+"""Runs each deliberately broken build in the shortest drill that must find it failed, and each service with a wrong
+clock, which must make no difference."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ _CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", 
 
 
 def check_all(report: Callable[[str], None]) -> list[str]:
-    """Returns the names of those that were not as expected."""
+    """Returns the names of the builds with an unexpected result."""
     failed = [name for name in sorted(MUTANTS) if not _is_found(name, report)]
     for clock in _CLOCKS:
         status = _run("kill", *SHORTEST["kill"], "--bound", "10", "--clock", clock)
@@ -48,15 +48,15 @@ def check_all(report: Callable[[str], None]) -> list[str]:
 
 
 def _is_found(name: str, report: Callable[[str], None]) -> bool:
-    """Whether the drill finds the mutant's invariant violated; the state machine names none."""
+    """Whether the drill finds that the mutant's invariant failed; the state machine names no invariant."""
     mutant = MUTANTS[name]
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "figures.json")
         more = ("--json", str(file)) if mutant.invariant else ()
         status = _run(*mutant.drill.split(), *SHORTEST[mutant.drill], "--break", name, *more)
         found = msgspec.json.decode(file.read_bytes())["invariants"] if file.exists() else {}
-    violated = ", ".join(invariant for invariant, count in found.items() if count)
-    report(f"{name:<28}exit status {status}  {violated}")
+    failed = ", ".join(invariant for invariant, count in found.items() if count)
+    report(f"{name:<28}exit status {status}  {failed}")
     return bool(found.get(mutant.invariant)) if mutant.invariant else status == 1
 
 

@@ -1,4 +1,4 @@
-"""Databases that acknowledge what they have not committed."""
+"""Databases that acknowledge data that they have not committed."""
 
 import threading
 from collections.abc import Callable

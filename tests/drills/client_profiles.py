@@ -1,12 +1,13 @@
-"""Behaviours of OurChat v2 clients: plain ones, written from the document, and the PC client's family of 2024."""
+"""Behaviours of OurChat v2 clients: plain ones, written from the document, and those of the PC client's family of
+2024."""
 
 import hashlib
 import json
 import time
 
-from clients.codec.base import ClientAccount, ClientRequest, Destination
-from clients.codec.events import ReplyKind
-from clients.codec.ourchat_v2 import OurChatV2Codec
+from dragoman_client.codec.base import ClientAccount, ClientRequest, Destination
+from dragoman_client.codec.events import ReplyKind
+from dragoman_client.codec.ourchat_v2 import OurChatV2Codec
 from tests.drills.recorded_connection import RecordedConnection
 
 V2 = OurChatV2Codec()
@@ -22,16 +23,17 @@ class PlainProfile:
 
     path = V2.path
     silent_seconds = 0.1
-    """It posts nothing for so long after it has listed its sessions: messages held back until then are on their way."""
+    """The client posts nothing for this time after it has listed its sessions, because messages held back until then
+    are on their way."""
 
     async def before_login(self, connection: RecordedConnection) -> None:
-        """Its requests before the login."""
+        """The requests of the client before the login."""
 
     def login(self, account: ClientAccount) -> ClientRequest:
         return V2.login(account)
 
     async def after_login(self, connection: RecordedConnection, ocid: int) -> None:
-        """Its requests after the login."""
+        """The requests of the client after the login."""
         reply = await connection.request_until_accepted(V2.describe_account(ocid, ["sessions"]))
         for chat in reply.chats:
             await self.list_session(connection, chat.number)
@@ -44,8 +46,8 @@ class PlainProfile:
 
 
 class PcClientProfile(PlainProfile):
-    """Dials `/`, requests the status first, logs in by e-mail, requests every value and writes float times. It posts
-    only when its window is no longer busy, so that its echoes do not overtake messages that are held back for it."""
+    """Dials `/`, requests the status first, logs in by e-mail, requests every value and writes float times. The client
+    posts only when its window is no longer busy, because its echoes must not overtake messages held back for it."""
 
     path = "/"
     silent_seconds = 1.2

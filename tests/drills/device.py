@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clients.codec.base import ClientAccount
-from clients.errors import ClientError, RequestRejected
+from dragoman_client.codec.base import ClientAccount
+from dragoman_client.errors import ClientError, RequestRejected
 from tests.drills.client_profiles import PlainProfile
 from tests.drills.recorded_connection import Journal, RecordedConnection, dial
 from tests.drills.records import ConnectAttempted
@@ -29,7 +29,8 @@ class DrillUser:
 
 
 class DrillClient:
-    """It dials the edge at position `home`, and the next one after each failure; `edges` may change meanwhile."""
+    """The client dials the edge at position `home`, and the next edge after each failure; `edges` may change
+    meanwhile."""
 
     def __init__(
         self, name: str, user: DrillUser, edges: Sequence[Edge], home: int, profile: PlainProfile, journal: Journal
@@ -41,7 +42,7 @@ class DrillClient:
         self.stopped = False
         """Ends `post_repeatedly`, which is never cancelled while it sends."""
         self.retired = False
-        """It neither leaves nor reconnects any more."""
+        """A retired client neither leaves nor reconnects any more."""
         self._edges = edges
         self._at = home
         self._profile = profile
@@ -64,8 +65,8 @@ class DrillClient:
             await asyncio.sleep(random.uniform(0, pause))
 
     async def leave(self, seconds: float) -> None:
-        """Closes in order, and reconnects to the next edge after this time. A device that is still reconnecting goes
-        on: it would come back to an edge that has just failed."""
+        """Closes in order, and reconnects to the next edge after this time. A device that is still reconnecting
+        continues, because otherwise it would come back to an edge that has just failed."""
         if self.connection is None or self.retired:
             return
         self._away.clear()

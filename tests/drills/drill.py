@@ -16,10 +16,11 @@ from redis.exceptions import RedisError
 from shared.contract.errors import RequestError
 from tests.drills.checker import delivered, registered
 from tests.drills.device import DrillClient, Edge
-from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.population import STAYERS, Population, gather
+from tests.drills.record_index import RecordIndex
 from tests.drills.records import (
     Closed,
+    DrillRecords,
     DrillStalled,
     Entry,
     Fault,
@@ -28,7 +29,6 @@ from tests.drills.records import (
     MessageSent,
     PhaseBegan,
     Record,
-    Trial,
 )
 
 _WARM_SECONDS = 2.0
@@ -46,12 +46,12 @@ S = TypeVar("S", bound=DrillStep)
 
 @dataclass
 class Drill:
-    """One run. `edges`: where users connect; the list may change meanwhile. `history`: reads all stored messages of
-    these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: seconds at the
-    end for all devices to reconnect, and as many again for all deliveries. `report` gets a progress line each second.
-    `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of users that share no chat.
-    `presence`: reads the edges of each account, raises RedisError. `proxied`: see Trial. `newcomers`: of each crowd,
-    see Population."""
+    """One run. `edges`: the edges to which users connect; the list may change meanwhile. `history`: reads all stored
+    messages of these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: the
+    seconds at the end in which all devices must reconnect, and as many again for all deliveries. `report` gets a
+    progress line each second. `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of
+    users that share no chat. `presence`: reads the edges of each account, raises RedisError. `proxied`: see
+    DrillRecords. `newcomers`: the newcomers of each crowd; see Population."""
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -67,7 +67,7 @@ class Drill:
     population: Population = field(default_factory=lambda: Population({}, [], []))
     phase: str = "warm-up"
 
-    async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> Trial:
+    async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> DrillRecords:
         """`disturb` acts on the system, and names its phases."""
         population = self.population
         for _ in range(self.crowds):
@@ -78,16 +78,16 @@ class Drill:
             living += [group.create_task(follower.live()) for follower in population.followers]
             watching = group.create_task(self._watch())
             await self._disturbed(population.devices, disturb)
-            trial = await self._quiesce(population)
+            recorded = await self._quiesce(population)
             for task in (*living, watching):
                 task.cancel()
         for device in population.devices:
             await device.end()
-        return trial
+        return recorded
 
     async def take(self, steps: Iterable[S], seconds: float, act: Callable[[S], Awaitable[None]]) -> None:
-        """One step after the other, each for `seconds` at least; then some calm. Records the phases; the last one lasts
-        until the end."""
+        """Take the steps one after another, each for at least `seconds`; then wait for a calm time. Records the phases;
+        the last phase lasts until the end."""
         for step in steps:
             self._enter(step.phase)
             began = time.monotonic()
@@ -111,7 +111,7 @@ class Drill:
             for device in devices:
                 device.stopped = True
 
-    async def _quiesce(self, population: Population) -> Trial:
+    async def _quiesce(self, population: Population) -> DrillRecords:
         """All devices reconnect and send a last message to each chat; then everything must be delivered."""
         self.phase = "last words"
         with suppress(TimeoutError):
@@ -120,15 +120,16 @@ class Drill:
                 last = [follower.finish() for follower in population.followers]
                 await asyncio.gather(*map(_send_last_messages, staying), *last)
         self.phase = "delivery"
-        trial = await self._trial(population)
+        recorded = await self._records_of(population)
         deadline = time.monotonic() + self.patience
-        while not _complete(trial) and time.monotonic() < deadline:
+        while not _complete(recorded) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
-            trial = await self._trial(population)
-        return trial
+            recorded = await self._records_of(population)
+        return recorded
 
-    async def _trial(self, population: Population) -> Trial:
-        """Copies the records before it reads the history: the history must contain all of them."""
+    async def _records_of(self, population: Population) -> DrillRecords:
+        """Copies the records, then reads the history. In this order, the history must contain every acknowledged
+        message of the records."""
         records = list(self.records)
         try:
             history = await self.history(list(population.members))
@@ -140,7 +141,7 @@ class Drill:
             presence = {}
         sleepers = frozenset(sleeper.number for sleeper in population.sleepers)
         followers = frozenset(follower.account.number for follower in population.followers)
-        return Trial(population.members, records, history, presence, sleepers, followers, self.proxied)
+        return DrillRecords(population.members, records, history, presence, sleepers, followers, self.proxied)
 
     async def _watch(self) -> None:
         began = time.monotonic()
@@ -156,11 +157,11 @@ class Drill:
             )
 
 
-def _complete(trial: Trial) -> bool:
+def _complete(recorded: DrillRecords) -> bool:
     """Whether the history is known and delivered to all members, and presence names all connections."""
-    trial_index = IndexedTrial(trial)
-    missing = chain(delivered(trial_index), registered(trial_index))
-    return not trial_index.unread and next(missing, None) is None
+    record_index = RecordIndex(recorded)
+    missing = chain(delivered(record_index), registered(record_index))
+    return not record_index.unread and next(missing, None) is None
 
 
 async def _wander(devices: list[DrillClient]) -> None:

@@ -1,4 +1,4 @@
-"""What all drills of `./dev drill` share: their common options, the system under test, the report."""
+"""The parts that all drills of `./dev drill` share: common options, the system under test, the report."""
 
 import random
 import secrets
@@ -21,16 +21,16 @@ from shared.telemetry import configure_logging
 from tests.drills import rolling
 from tests.drills.checker import CheckResult
 from tests.drills.fleet import Builds, postgresql_databases
-from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.mutants import MUTANTS
-from tests.drills.records import Trial
+from tests.drills.record_index import RecordIndex
+from tests.drills.records import DrillRecords
 from tests.drills.report import RESULTS, summary, table
 from tests.support.cluster import UP, Cluster
 from tests.support.stack import PRESENT, Build
 
 _BREAK = click.Option(
     ["--break", "mutants"], type=click.Choice(sorted(MUTANTS)), multiple=True,
-    help="Break the build so: must be violated; repeatable.",
+    help="Break the build so: must be failed; repeatable.",
 )  # fmt: skip
 _JSON = click.Option(["--json", "report_file"], type=click.Path(path_type=Path), help="Write the figures to this file.")
 _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the directory, with records and logs, also after a proof.")
@@ -38,7 +38,7 @@ _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the directory, with re
 
 @dataclass(frozen=True)
 class DrillRun:
-    """One run of a drill. `mutant`: names of mutants, joined by +; empty for the present build."""
+    """One run of a drill. `mutant`: names of mutants, joined by +; empty for the build itself."""
 
     directory: Path
     seed: int
@@ -60,7 +60,8 @@ class DrillRun:
         self, database: str = "", clock: str | None = None, edges: int = 2, *, tcp: bool = False,
         more: Sequence[str] = (),
     ) -> Iterator[Cluster]:  # fmt: skip
-        """`database`: as the option. `clock`: SERVICES=SECONDS that their wall clocks are ahead."""
+        """`database`: as the option. `clock`: SERVICES=SECONDS that their wall clocks are ahead, @ the second
+        at which they are set so."""
         program: tuple[str, ...] = UP
         if self.mutant:
             program = (sys.executable, "-m", "tests.drills.mutants", self.mutant, "up")
@@ -75,12 +76,15 @@ class DrillRun:
                 yield cluster
 
     def report(
-        self, trial: Trial, result: CheckResult, more: Callable[[IndexedTrial], dict[str, float]] = lambda _: {}
+        self,
+        recorded: DrillRecords,
+        result: CheckResult,
+        more: Callable[[RecordIndex], dict[str, float]] = lambda _: {},
     ) -> NoReturn:
-        trial_index = IndexedTrial(trial)
-        figures = summary(trial_index, result) | rolling.figures(trial_index) | more(trial_index)
+        record_index = RecordIndex(recorded)
+        figures = summary(record_index, result) | rolling.figures(record_index) | more(record_index)
         if self.keep or result.exit_status:
-            (self.directory / "trial.json").write_bytes(msgspec.json.encode(trial))
+            (self.directory / "recorded.json").write_bytes(msgspec.json.encode(recorded))
             self._write(figures)
             click.echo(f"records and logs: {self.directory}")
             sys.exit(result.exit_status)
@@ -101,8 +105,8 @@ class DrillRun:
 def drill_command(
     group: click.Group, name: str, *, seed: str = "", json: bool = True, keep: bool = True
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Makes a function a command of the group; it gets the run before its own options. `seed`: what depends on the
-    seed, if anything. `json`, `keep`: whether it has these options."""
+    """Makes a function a command of the group. The function gets the run before its own options. `seed`: the part of
+    the drill that depends on the seed, if any. `json`, `keep`: whether it has these options."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @wraps(function)

@@ -1,16 +1,16 @@
-"""Decides whether a trial saw enough to prove anything."""
+"""Decides whether a run saw enough to prove anything."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 
 
 @dataclass(frozen=True)
 class RequiredEvidence:
-    """The least that must have happened. `faults`: by target; `kinds`: by kind of fault. `ending`: every device must
-    have had an acknowledgement after the last fault."""
+    """The least that must have happened. `faults`: the number by target; `kinds`: the number by kind of fault.
+    `ending`: every device must have had an acknowledgement after the last fault."""
 
     acked: int = 1
     received: int = 1
@@ -25,44 +25,44 @@ class RequiredEvidence:
         return cls(acked=least, received=2 * least, faults=faults, kinds=kinds or {})
 
 
-def doubts(trial_index: IndexedTrial, required_evidence: RequiredEvidence) -> list[str]:
-    """Reasons why nothing is proven; empty if the evidence suffices."""
+def doubts(record_index: RecordIndex, required_evidence: RequiredEvidence) -> list[str]:
+    """Reasons why the drill cannot pass; empty if the evidence suffices."""
     found = []
-    if (acked := len(trial_index.acked)) < required_evidence.acked:
+    if (acked := len(record_index.acked)) < required_evidence.acked:
         found.append(f"only {acked} messages were acknowledged, {required_evidence.acked} are needed")
-    if (received := len(trial_index.received)) < required_evidence.received:
+    if (received := len(record_index.received)) < required_evidence.received:
         found.append(f"only {received} messages were delivered, {required_evidence.received} are needed")
-    seen = Counter(fault.target for fault in trial_index.faults)
+    seen = Counter(fault.target for fault in record_index.faults)
     for target, least in required_evidence.faults.items():
         if seen[target] < least:
             found.append(f"{target} was disturbed {seen[target]} times, {least} are needed")
-    seen_kinds = Counter(fault.kind for fault in trial_index.faults)
+    seen_kinds = Counter(fault.kind for fault in record_index.faults)
     for kind, least in required_evidence.kinds.items():
         if seen_kinds[kind] < least:
             found.append(f"only {seen_kinds[kind]} faults were of the kind {kind}, {least} are needed")
-    if trial_index.trial.sleepers and not any(shown.count for shown in trial_index.unread_shown):
+    if record_index.recorded.sleepers and not any(shown.count for shown in record_index.unread_shown):
         found.append("no login showed any unread message")
-    if trial_index.trial.followers and not trial_index.changes_acked:
+    if record_index.recorded.followers and not record_index.changes_acked:
         found.append("no change of a message was acknowledged")
-    if trial_index.unread:
-        found.append(f"the history of {len(trial_index.unread)} chats was not read")
-    return found + ([*_silent(trial_index), *_not_looked_at(trial_index)] if required_evidence.ending else [])
+    if record_index.unread:
+        found.append(f"the history of {len(record_index.unread)} chats was not read")
+    return found + ([*_silent(record_index), *_not_looked_at(record_index)] if required_evidence.ending else [])
 
 
-def _silent(trial_index: IndexedTrial) -> list[str]:
-    last = max((fault.at for fault in trial_index.faults), default=0.0)
+def _silent(record_index: RecordIndex) -> list[str]:
+    last = max((fault.at for fault in record_index.faults), default=0.0)
     alive = {
-        trial_index.connections[ack.connection].device
-        for acks in trial_index.acked.values()
+        record_index.connections[ack.connection].device
+        for acks in record_index.acked.values()
         for ack in acks
         if ack.at > last
     }
-    staying = [one for one in trial_index.connections.values() if one.account not in trial_index.deleted]
+    staying = [one for one in record_index.connections.values() if one.account not in record_index.deleted]
     silent = {opened.device for opened in staying} - alive
     return [f"{device} was acknowledged nothing after the last fault" for device in sorted(silent)]
 
 
-def _not_looked_at(trial_index: IndexedTrial) -> list[str]:
-    looked = {account for account, _, _ in trial_index.last_states}
-    blind = trial_index.trial.followers - looked
+def _not_looked_at(record_index: RecordIndex) -> list[str]:
+    looked = {account for account, _, _ in record_index.last_states}
+    blind = record_index.recorded.followers - looked
     return [f"account {account} never read the last states of its messages" for account in sorted(blind)]

@@ -11,13 +11,13 @@ from tests.drills.records import Fault
 from tests.support.cluster import Cluster
 
 _CALM_SECONDS = 6.0
-"""Between two phases, so that each is judged alone."""
+"""The pause between two phases, so that each is judged alone."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Faults of the targets in turn, one about every `every` seconds; `freeze_seconds`: stop the process for so long
-    instead of killing it."""
+    """Faults of the targets in turn, one about every `every` seconds; `freeze_seconds`: freeze the process for this
+    time instead of killing it."""
 
     name: str
     targets: tuple[str, ...]
@@ -31,7 +31,8 @@ class Phase:
 
 
 def phases(services: tuple[str, ...], seconds: float, every: float) -> list[Phase]:
-    """Kills of services for so many seconds, then of the servers below them, then a frozen message service."""
+    """The phases of the kill drill: services are killed for `seconds`, then NATS and Valkey are, and then a message
+    service is frozen."""
     return [
         Phase("services", services, seconds, every),
         Phase("servers", ("nats", "valkey"), seconds / 2, every),

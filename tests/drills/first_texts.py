@@ -1,26 +1,26 @@
-"""Gives changed messages the text that they were sent with, which names them in the whole trial; pure."""
+"""Gives changed messages the text with which they were sent, which identifies them in all records. Pure."""
 
 from collections import defaultdict
 
 from msgspec.structs import replace
 
 from services.edge.dialects.text_fallback import RECALLED
-from tests.drills.records import ChangeRequested, MessageAcknowledged, MessageReceived, Record, Trial
+from tests.drills.records import ChangeRequested, DrillRecords, MessageAcknowledged, MessageReceived, Record
 
 _RECALLED = {"", *RECALLED.values()}
 """Texts of a recalled message, in the history and in the dialects."""
 
 
-def with_first_texts(trial: Trial) -> Trial:
-    """Another text than those that were requested stays: it violates an invariant."""
+def with_first_texts(recorded: DrillRecords) -> DrillRecords:
+    """A text that nobody requested stays: it violates an invariant."""
     later: defaultdict[int, set[str]] = defaultdict(set)
-    for record in trial.records:
+    for record in recorded.records:
         if isinstance(record, ChangeRequested) and record.kind in ("edit", "recall"):
             later[record.msg_id] |= {record.value} if record.kind == "edit" else _RECALLED
     if not later:
-        return trial
+        return recorded
     first = {
-        ack.msg_id: ack.text for ack in trial.records if isinstance(ack, MessageAcknowledged) and ack.msg_id in later
+        ack.msg_id: ack.text for ack in recorded.records if isinstance(ack, MessageAcknowledged) and ack.msg_id in later
     }
 
     def text_of(msg_id: int, shown: str) -> str:
@@ -36,6 +36,6 @@ def with_first_texts(trial: Trial) -> Trial:
             replace(entry, text=text_of(entry.msg_id, entry.text)) if entry.msg_id in later else entry
             for entry in entries
         ]
-        for chat, entries in trial.history.items()
+        for chat, entries in recorded.history.items()
     }
-    return replace(trial, records=list(map(restored, trial.records)), history=history)
+    return replace(recorded, records=list(map(restored, recorded.records)), history=history)

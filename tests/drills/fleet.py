@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
 from shared.settings import NatsSettings, RedisSettings
 from tests.drills.archive import read_history, read_presence
@@ -20,7 +19,7 @@ from tests.drills.recorded_connection import Journal
 from tests.drills.records import Ended, Entry, Fault
 from tests.drills.rolling import GRACE_SECONDS
 from tests.support.citus import CitusCluster
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, CommandServer
 from tests.support.servers import NatsServer, PostgresServer, Server, ValkeyServer
 from tests.support.stack import Build, ChangeSettings, ServiceProcess, Stack
 
@@ -36,9 +35,9 @@ _STORING_SECONDS = 30.0
 
 
 class Fleet:
-    """`edges` are those in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as behind a
-    load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its servers
-    by proxies. A `kind` of processes is the name of a service."""
+    """`edges` are the edges in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as
+    behind a load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its
+    servers through proxies. A `kind` of processes is the name of a service."""
 
     def __init__(
         self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, postgres: PostgresServer | None, journal: Journal,
@@ -90,7 +89,7 @@ class Fleet:
         return await self.links.connect(name, {server: one.port for server, one in self.servers.items()})
 
     async def end(self, kind: str) -> None:
-        """Ends the oldest process of a kind in order; returns when it is gone."""
+        """Ends the oldest process of a kind in order; returns when the process has ended."""
         name = self._names(kind)[0]
         process = self.running.pop(name).process
         self.edges[:] = [edge for edge in self.edges if edge[0] != name]
@@ -112,7 +111,7 @@ class Fleet:
         await asyncio.to_thread(process.wait)
 
     async def freeze_owner(self, kind: str, seconds: float) -> None:
-        """As `kill_owner`; the process goes on after this time."""
+        """Freezes the process that `kill_owner` would kill, for this time."""
         name = await self._owner(kind)
         process = self.running[name].process
         self._journal(Fault(time.monotonic(), name, "stop"))
@@ -139,11 +138,11 @@ class Fleet:
         return {name: self.running[name].metric(_STORED) for name in self._names(kind)}
 
     def _names(self, kind: str) -> list[str]:
-        """Of the running processes, the oldest first."""
+        """The names of the running processes, the oldest first."""
         return [name for name in self.running if name.startswith(f"{kind}-")]
 
     async def restart(self, server: str) -> None:
-        """Restarts a server: there is one of each, so it is away for a moment."""
+        """Restarts a server: there is one of each, so it is unavailable for a moment."""
         self._journal(Fault(time.monotonic(), server, "restart"))
         await asyncio.to_thread(self.servers[server].stop)
         await asyncio.to_thread(self.servers[server].start)
@@ -157,7 +156,7 @@ class Fleet:
 @contextmanager
 def fleet(directory: Path, database: str, journal: Journal, links: Links | None = None) -> Iterator[Fleet]:
     """NATS, Valkey and an empty database, without any service. The directory must be readable by all users: PostgreSQL
-    may run as another one."""
+    may run as another user."""
     with ExitStack() as stack:
         process_group = stack.enter_context(ProcessGroup())
         nats = NatsServer(directory / "nats", process_group)
@@ -170,7 +169,7 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
         if database != "sqlite":
             postgres = stack.enter_context(_postgresql(directory, process_group, database))
             url = stack.enter_context(postgres.databases())
-        fork_server = ForkServer(process_group)
+        fork_server = CommandServer(process_group)
         stack.callback(fork_server.close)
         services = Stack(directory, nats, valkey, url, process_group, fork_server=fork_server)
         running = Fleet(services, nats, valkey, postgres, journal, links)
@@ -207,4 +206,4 @@ def checkout(revision: str, directory: Path) -> Build:
     archive.unlink()
     if (directory / "dragoman").is_dir():
         return Build(directory)
-    return Build(directory, ("services.cli.main",))  # the command line's place before it stood above the load generator
+    return Build(directory, ("services.cli.main",))  # in earlier versions, this module has the command line

@@ -1,5 +1,6 @@
 """The attacker of the flood bench: `python -m tests.drills.flood_source PORT FLOOD`, from an address of its own, until
-it is ended. It runs at the lowest priority, in a session of its own, since it stands for another machine."""
+the process is ended. The attacker has the lowest priority, in a separate session, because it plays the part of another
+machine."""
 
 import asyncio
 import contextlib
@@ -12,7 +13,7 @@ from pathlib import Path
 _HOST, _ATTACKER = "127.0.0.1", "127.0.0.2"
 _CONNECTIONS = 50
 _BYTES_PER_SECOND = 7_000_000
-"""Of all connections together."""
+"""The rate of all connections together."""
 _DIALS_PER_SECOND = 200
 _HOLD_SECONDS = 5.0
 _LOWEST_PRIORITY = 19
@@ -83,7 +84,7 @@ FLOODS: dict[str, Attack] = {
 
 
 async def attack_for_ever(port: int, attack: Attack, sent: Pace, dialled: Pace) -> None:
-    """One connection after the other."""
+    """Attack by one connection after another."""
     while True:
         await dialled.wait()
         with contextlib.suppress(OSError):

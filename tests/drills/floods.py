@@ -1,11 +1,12 @@
 """Floods beside ordinary clients: `python -m tests.drills.floods`, on an otherwise idle machine.
 
-Starts a system with its default limits, connects ordinary users in pairs, and measures their deliveries: quietly,
-then, after a pause each, beside each flood, which comes from another address and process, then quietly again, and so on
-for --turns. A disturbed machine only adds to the times: the lowest p99 of the turns counts. A flood is `ok` if it stays
-within twice the quiet one (or --least), and new logins succeed in each turn; otherwise `BEYOND`, exit status 1. If then
-the machine was full and the edge was not, the figure is the machine's, and the result `UNCLEAR`, exit status 2. The run
-is `INVALID`, exit status 2, too, if no other quiet time is within this factor of the lowest.
+Starts a system with its default limits, connects ordinary users in pairs, and measures their deliveries. Each turn
+measures first without a flood, then beside each flood, after pauses, and at the end without a flood. A flood comes from
+another address and process. A disturbed machine only adds to the times: the lowest p99 of the turns counts. A flood is
+`ok` if the p99 stays within twice the quiet one (or --least), and new logins succeed in each turn; otherwise it is
+`BEYOND`, exit status 1. If then the machine was full and the edge was not, the figure is the machine's, and the result
+`UNCLEAR`, exit status 2. The run is also `INVALID`, exit status 2, if no other quiet time is within this factor of the
+lowest.
 """
 
 import asyncio
@@ -27,14 +28,14 @@ import click
 from bench.load.dialects import registering
 from bench.system.accounts import Registrar
 from bench.system.processes import busy_seconds, cpu_seconds
-from clients.aio import AsyncConnection, NullListener, connect
-from clients.codec.base import ClientAccount, Destination
-from clients.codec.events import ReceivedMessage, ServerReply
-from clients.errors import ClientError
+from dragoman_client.aio import AsyncConnection, NullListener, connect
+from dragoman_client.codec.base import ClientAccount, Destination
+from dragoman_client.codec.events import ReceivedMessage, ServerReply
+from dragoman_client.errors import ClientError
 from tests.drills.flood_source import FLOODS
 from tests.support.cluster import Cluster
 
-_DIALECT = "v2"
+_DIALECT = "ourchat-v2"
 _ALLOWED = 2.0
 _PAUSE_SECONDS = 3.0
 _LOGINS_PER_SECOND = 2.0
@@ -59,7 +60,7 @@ class Window:
 
     @property
     def p99(self) -> float:
-        """Milliseconds; infinite without deliveries, or with a message lost."""
+        """Milliseconds; infinite without deliveries, or if a message was lost."""
         ordered = sorted(self.delays)
         return 1000 * ordered[int(0.99 * len(ordered))] if ordered and not self.lost else math.inf
 
@@ -78,7 +79,7 @@ class Window:
 
 
 class Receiver:
-    """Listens to one ordinary user's connection (clients.aio.Listener)."""
+    """Listens to one ordinary user's connection (dragoman_client.aio.Listener)."""
 
     def __init__(self, pending: dict[str, float], window: Window) -> None:
         self.pending = pending
@@ -178,7 +179,7 @@ class FloodBench:
         return edge.pid if edge is not None else 0
 
     async def measure(self) -> Window:
-        """After a pause, in which former floods end. Raises click.ClickException if the edge has ended."""
+        """Measures after a pause, in which previous floods end. Raises click.ClickException if the edge has ended."""
         await asyncio.sleep(_PAUSE_SECONDS)
         began, edge, machine = time.monotonic(), cpu_seconds(self._edge) or 0.0, busy_seconds() or 0.0
         window = await self._users.measure(self._rate, self._seconds)
@@ -207,14 +208,14 @@ class FloodBench:
 
 
 def best_turn(windows: list[Window]) -> Window:
-    """That of the lowest p99, with the losses and failures of all."""
+    """The measurement with the lowest p99, with the losses and failures of all."""
     best = min(windows, key=lambda window: window.p99)
     lost, failed = (sum(losses) for losses in zip(*((one.lost, one.failed_logins) for one in windows), strict=True))
     return replace(best, lost=lost, failed_logins=failed)
 
 
 def is_steady(quiet: list[Window], least: float) -> bool:
-    """Whether the lowest p99 is that of an undisturbed machine: there is another one near it."""
+    """Whether the lowest p99 comes from an undisturbed machine: then another value is near it."""
     lowest, second = sorted(window.p99 for window in quiet)[:2]
     return second <= max(_ALLOWED * lowest, least) and not any(window.lost for window in quiet)
 

@@ -1,5 +1,5 @@
-"""A user of the dialect native who comes and goes, gets what it lacks by `sync`, posts and changes messages, and
-repeats what has no reply under its nonce."""
+"""A native user who comes and goes, fetches missed messages by `sync`, posts and changes messages, and repeats commands
+without a reply under their nonces."""
 
 import asyncio
 import random
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from clients.aio import AsyncConnection, connect
-from clients.codec import CODECS
-from clients.codec.base import ClientRequest, encode
-from clients.codec.events import ClientEvent, ReplyKind, ServerReply
-from clients.errors import ClientError, RequestRejected
+from dragoman_client.aio import AsyncConnection, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientRequest, encode
+from dragoman_client.codec.events import ClientEvent, ReplyKind, ServerReply
+from dragoman_client.errors import ClientError, RequestRejected
 from tests.drills.device import DrillUser, Edge
 from tests.drills.native_messages import MessageState, NativeMessages, Place, state_of, text_of
 from tests.drills.recorded_connection import Journal, numbers
@@ -49,7 +49,7 @@ _EMOJI = ("👍", "🎉")
 
 
 class _PendingChange(NamedTuple):
-    """It has no reply yet."""
+    """The pending change has no reply yet."""
 
     name: str
     place: Place
@@ -58,7 +58,7 @@ class _PendingChange(NamedTuple):
 
     @property
     def members(self) -> dict[str, Any]:
-        """Of the command."""
+        """The members of the command that requests this change."""
         chat, index = self.place
         match self.change.kind:
             case "edit":
@@ -71,8 +71,9 @@ class _PendingChange(NamedTuple):
 
 
 class Follower:
-    """It listens to its connection (clients.aio.Listener). It posts to its chats and changes messages, one after the
-    other. Of its changes it has what the server shows it: no reply changes what it has."""
+    """A follower listens to its connection (dragoman_client.aio.Listener). A follower posts to its chats and changes
+    messages, one by one. A follower knows its changes from the server's events and pages: no reply changes this
+    knowledge."""
 
     def __init__(self, user: DrillUser, edges: Sequence[Edge], journal: Journal) -> None:
         self.account = user.account
@@ -83,10 +84,10 @@ class Follower:
         self._messages = NativeMessages(self.account.number)
         self._ids: dict[Place, int] = {}
         self._own: list[Place] = []
-        """Its messages that were acknowledged."""
+        """The acknowledged messages of the follower itself."""
         self._edge = ""
         self._number = 0
-        """Of the connection, once it is logged in."""
+        """The number of the connection, once it is logged in."""
         self._reply: dict[str, Any] = {}
         self._synced = asyncio.Event()
         self._posts = 0
@@ -112,8 +113,7 @@ class Follower:
             await self._stay(connection)
 
     async def finish(self) -> None:
-        """Ends its posts and changes with ones that are acknowledged; then it records the last states of what it has
-        changed."""
+        """Ends with posts and changes that are acknowledged, then records the last states of the changed messages."""
         self._stopped = True
         await self._finished.wait()
 
@@ -141,7 +141,8 @@ class Follower:
         reply = await self._call(connection, "sync", epoch=self._epoch, have=have, timeline=5)
         self._epoch = reply["epoch"]
         if reply["reset"]:
-            self._messages = NativeMessages(self.account.number)  # what comes again violates an invariant
+            # no earlier message counts after a reset; a repeated message within an epoch breaks an invariant
+            self._messages = NativeMessages(self.account.number)
             self._ids.clear()
             self._own.clear()
         async with asyncio.timeout(_REPLY_SECONDS):
@@ -227,7 +228,8 @@ class Follower:
     def _choose(self) -> _PendingChange | None:
         """A change that has an effect."""
         states, emoji = {at: self._messages.states[at] for at in self._ids}, random.choice(_EMOJI)
-        own = [at for at in self._own if at in states and states[at].text is not None]  # an earlier one may be missing
+        # an earlier message may be missing here
+        own = [at for at in self._own if at in states and states[at].text is not None]
         places = {
             "edit": own,
             "recall": own,
@@ -245,12 +247,12 @@ class Follower:
         return _PendingChange(name, place, self._ids[place], RequestedChange(kind, value))
 
     async def _record_last_states(self, connection: AsyncConnection) -> None:
-        """Those that it has, and those that a history shows. Raises ClientError."""
+        """Records the last states that the connection has, and those that a history shows. Raises ClientError."""
         for chat in self._places:
             indexes = sorted(index for number, index in self._changed if number == chat)
             states = self._messages.states
             has = {index: states[chat, index] for index in indexes if (chat, index) in states}
-            self._record(chat, self._messages.rev[chat], has, anew=False)
+            self._record(chat, self._messages.rev[chat], has, again=False)
             rev, read = 0, dict[int, MessageState]()
             for index in indexes:
                 if index not in read:
@@ -259,18 +261,19 @@ class Follower:
                     read |= {message["index"]: state_of(message) for message in reply["messages"]}
                     rev = reply["rev"]
             if indexes:
-                self._record(chat, rev, {index: read[index] for index in indexes if index in read}, anew=True)
+                self._record(chat, rev, {index: read[index] for index in indexes if index in read}, again=True)
 
-    def _record(self, chat: int, rev: int, states: Mapping[int, MessageState], *, anew: bool) -> None:
+    def _record(self, chat: int, rev: int, states: Mapping[int, MessageState], *, again: bool) -> None:
         shown = [ShownState(index, state.text, sorted(state.mine)) for index, state in states.items()]
-        self._journal(LastStatesSeen(time.monotonic(), self._number, chat, rev, shown, anew))
+        self._journal(LastStatesSeen(time.monotonic(), self._number, chat, rev, shown, again))
 
     async def _call(
         self, connection: AsyncConnection, op: str, sent: Callable[[], None] | None = None,
         seconds: float = _REPLY_SECONDS, **members: object,
     ) -> dict[str, Any]:  # fmt: skip
-        """One call at a time: the last reply is its reply. Retries what may succeed later. `sent`: called before each
-        attempt. Raises ClientError."""
+        """Only one call runs at a time: the last reply is the reply to this call. Repeats an attempt that may succeed
+        later.
+        `sent`: called before each attempt. Raises ClientError."""
         request = ClientRequest(encode({"op": op, "id": op, **members}), ReplyKind.ANY)
         while True:
             if sent:

@@ -1,25 +1,25 @@
-"""The fuzz drill: clients of every dialect send mutated frames, over WebSocket and TCP, logged in and not; ordinary
+"""The fuzz drill: clients of every dialect send mutated frames, over WebSocket and TCP, logged in or not. Ordinary
 users must not notice."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, product
 
 import msgspec
 
 from bench.system.accounts import Registrar
-from clients.aio import AsyncConnection, AsyncWebSocket, NullListener, connect
-from clients.codec import CODECS
-from clients.codec.base import ClientAccount, Codec
-from clients.codec.events import ClientEvent, OtherFrame
+from dragoman_client.aio import AsyncConnection, AsyncWebSocket, NullListener, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount, Codec
+from dragoman_client.codec.events import ClientEvent, OtherFrame
 from services.edge.canonical.frames import Binary, Frame
 from tests.drills.drill import Drill
 from tests.drills.fuzzed_frames import FrameMutator
-from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import ChatAnnounced, FuzzEnded, MessageReceived, TracebackLogged, Trial
+from tests.drills.record_index import RecordIndex
+from tests.drills.records import ChatAnnounced, DrillRecords, FuzzEnded, MessageReceived, TracebackLogged
 from tests.support.cluster import Cluster
 
 _BURST_SECONDS = 0.1
@@ -33,7 +33,7 @@ _TRACEBACK = "Traceback (most recent call last)"
 
 @dataclass
 class Goal:
-    """The end of the drill: after `seconds`, or after so many `frames` (0: any number)."""
+    """The end of the drill: after `seconds`, or after this number of `frames` (0: any number)."""
 
     seconds: float
     frames: int = 0
@@ -45,11 +45,19 @@ class Goal:
         return self.sent >= self.frames if self.frames else time.monotonic() >= self.began + self.seconds
 
 
-async def send_garbage(cluster: Cluster, drill: Drill, seconds: float, rate: float, seed: int, frames: int = 0) -> None:
-    """`rate`: frames per second of all clients together. Each connects anew after some thousand frames."""
+async def send_garbage(
+    cluster: Cluster,
+    drill: Drill,
+    seconds: float,
+    rate: float,
+    seed: int,
+    frames: int = 0,
+    dialects: Collection[str] = CODECS,
+) -> None:
+    """`rate`: frames per second of all clients together. Each connects again after some thousand frames."""
     drill.phase = "fuzz"
     seeds, goal = count(seed), Goal(seconds, frames)
-    plans = list(product(CODECS.values(), [*cluster.edges, *cluster.tcp], (False, True)))
+    plans = list(product([CODECS[one] for one in dialects], [*cluster.edges, *cluster.tcp], (False, True)))
     accounts = Registrar(cluster.edges, lambda *_: None)
     async with asyncio.TaskGroup() as group:
         for codec, address, logs_in in plans:
@@ -61,7 +69,8 @@ async def send_garbage(cluster: Cluster, drill: Drill, seconds: float, rate: flo
 
 
 class FuzzClient:
-    """Logs in if there are `accounts`; otherwise it dials `/`, where the dialect is detected, and may be another."""
+    """A client that sends mutated frames. With `accounts`, it logs in. Without, it connects to `/`, where a mutated
+    frame can select another dialect."""
 
     def __init__(self, drill: Drill, codec: Codec, address: str, accounts: Registrar | None) -> None:
         self._drill = drill
@@ -126,55 +135,57 @@ def _send_one(connection: AsyncConnection, frame: Frame) -> None:
         connection.send_binary(frame.data)
 
 
-def without_foreign_chats(trial: Trial) -> Trial:
-    """Mutated frames create groups, and any account may become a member: what happens there concerns nobody."""
+def without_foreign_chats(recorded: DrillRecords) -> DrillRecords:
+    """Mutated frames create groups, and any account may become a member: messages there concern nobody."""
     foreign = MessageReceived | ChatAnnounced
-    records = [record for record in trial.records if not isinstance(record, foreign) or record.chat in trial.members]
-    return msgspec.structs.replace(trial, records=records)
+    records = [
+        record for record in recorded.records if not isinstance(record, foreign) or record.chat in recorded.members
+    ]
+    return msgspec.structs.replace(recorded, records=records)
 
 
-def robust(trial_index: IndexedTrial) -> Iterator[str]:
+def robust(record_index: RecordIndex) -> Iterator[str]:
     """No frame raises an error in the server, and each frame of the server can be decoded."""
-    for line in trial_index.tracebacks:
+    for line in record_index.tracebacks:
         yield f"a process logged: {line}"
-    for ended in trial_index.fuzzed:
+    for ended in record_index.fuzzed:
         if ended.code == _INTERNAL_ERROR:
             yield f"{ended.client} was closed with {ended.code} after {ended.frames}"
         for frame in ended.undecodable:
             yield f"{ended.client} received {frame}"
 
 
-def prompt(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
+def prompt(record_index: RecordIndex, bound: float) -> Iterator[str]:
     """99 of 100 messages of the ordinary users are acknowledged within `bound` seconds."""
-    if (p99 := acknowledgement_p99(trial_index)) > bound:
+    if (p99 := acknowledgement_p99(record_index)) > bound:
         yield f"one message in a hundred was acknowledged after {1000 * p99:.0f} ms or more"
 
 
-def acknowledgement_p99(trial_index: IndexedTrial) -> float:
+def acknowledgement_p99(record_index: RecordIndex) -> float:
     """Seconds; 0 if no message was acknowledged."""
-    times = sorted(acks[0].at - trial_index.sent[text].at for text, acks in trial_index.acked.items())
+    times = sorted(acks[0].at - record_index.sent[text].at for text, acks in record_index.acked.items())
     return times[int(0.99 * len(times))] if times else 0.0
 
 
-def memory_at_quarters(trial_index: IndexedTrial) -> dict[str, float]:
-    """MiB that each process has in memory at the beginning, after each quarter and at the end of the trial."""
-    every = [seen.at for samples in trial_index.resources.values() for seen in samples]
+def memory_at_quarters(record_index: RecordIndex) -> dict[str, float]:
+    """MiB that each process has in memory at the beginning, after each quarter and at the end of the run."""
+    every = [seen.at for samples in record_index.resources.values() for seen in samples]
     if not every:
         return {}
     first, whole = min(every), max(every) - min(every)
     return {
         f"{name} MiB at {25 * quarter} %": round(closest.used["memory_bytes"] / 2**20, 1)
-        for (name, _), samples in trial_index.resources.items()
+        for (name, _), samples in record_index.resources.items()
         for quarter in range(5)
         for closest in [min(samples, key=lambda seen: abs(seen.at - first - quarter / 4 * whole))]
     }
 
 
-def figures(trial_index: IndexedTrial) -> dict[str, float]:
+def figures(record_index: RecordIndex) -> dict[str, float]:
     return {
-        "fuzzed_frames": sum(ended.sent for ended in trial_index.fuzzed),
-        "fuzzing_connections": len(trial_index.fuzzed),
-        "acknowledged_p99_ms": round(1000 * acknowledgement_p99(trial_index), 1),
-        **memory_at_quarters(trial_index),
-        **{f"closed_{code}": times for code, times in Counter(one.code for one in trial_index.fuzzed).items()},
+        "fuzzed_frames": sum(ended.sent for ended in record_index.fuzzed),
+        "fuzzing_connections": len(record_index.fuzzed),
+        "acknowledged_p99_ms": round(1000 * acknowledgement_p99(record_index), 1),
+        **memory_at_quarters(record_index),
+        **{f"closed_{code}": times for code, times in Counter(one.code for one in record_index.fuzzed).items()},
     }

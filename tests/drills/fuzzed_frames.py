@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from clients.codec.base import ClientAccount
+from dragoman_client.codec.base import ClientAccount
 from services.edge.canonical.frames import Binary, Frame
 from tests import vectors
 
@@ -21,7 +21,7 @@ _PIECES = (
 )  # fmt: skip
 _VALUES = (b"null", b"true", b"[]", b"{}", b'""', b"[[]]", b"0", b"-1", b"2.5", b"1e999", b'"\\u0000"', b"9" * 40)
 _COUNTS = (0, 1, 1, 1, 2, 3, 8)
-"""Mutations of a frame; one in seven frames stays as it is."""
+"""The number of mutations of a frame; one frame in seven is not mutated."""
 _INVALID_TEXTS = 0.002
 """Share of frames that may be no UTF-8: they end the connection."""
 _LONGEST = 60_000
@@ -41,7 +41,7 @@ class FrameMutator:
         self._frames = _own(_frames(dialect), account)
 
     def first(self) -> Frame:
-        """By it the dialect is detected: a frame as in the vectors."""
+        """The first frame, by which the dialect is detected. The first frame is as in the vectors."""
         return self._random.choice(self._frames)
 
     def next(self) -> Frame:

@@ -1,36 +1,36 @@
-"""The invariants of changes of messages: none that was acknowledged is lost, and `rev` counts them; pure."""
+"""The invariants of message changes: no acknowledged change is lost, and `rev` counts them. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.drills.indexed_trial import IndexedTrial
 from tests.drills.native_messages import MessageState
+from tests.drills.record_index import RecordIndex
 from tests.drills.records import ChangeRequested, LastStatesSeen
 from tests.drills.requested_changes import LastStates, RequestedChange
 
 _MOST_EVENTS = 2
 
 
-def kept(trial_index: IndexedTrial) -> Iterator[str]:
-    """After its last sync, a native user has the last acknowledged state of each message, and reads it anew. A change
+def kept(record_index: RecordIndex) -> Iterator[str]:
+    """After its last sync, a native user has the last acknowledged state of each message, and reads it again. A change
     without a reply may have been made or not."""
-    for rejected in trial_index.changes_rejected.values():
+    for rejected in record_index.changes_rejected.values():
         yield f"{rejected.name} was rejected: {rejected.details}"
-    for (account, chat, anew), seen in trial_index.last_states.items():
+    for (account, chat, again), seen in record_index.last_states.items():
         shown = {(chat, one.index): MessageState(one.text, frozenset(one.mine)) for one in seen.messages}
-        way = "reads" if anew else "has"
-        for text in _last_states(trial_index, account, seen).differences(shown):
+        way = "reads" if again else "has"
+        for text in _last_states(record_index, account, seen).differences(shown):
             yield f"account {account} {way}: {text}"
 
 
-def _last_states(trial_index: IndexedTrial, account: int, seen: LastStatesSeen) -> LastStates:
-    """Of the messages that the account has changed or has."""
+def _last_states(record_index: RecordIndex, account: int, seen: LastStatesSeen) -> LastStates:
+    """The last states of the messages that the account has changed or has."""
     chat, known = seen.chat, LastStates()
-    requests = [request for request in _requests(trial_index) if request.chat == chat]
-    own = [request for request in requests if _account(trial_index, request) == account]
+    requests = [request for request in _requests(record_index) if request.chat == chat]
+    own = [request for request in requests if _account(record_index, request) == account]
     wanted = {request.index for request in own} | {one.index for one in seen.messages}
-    for entry in trial_index.trial.history.get(chat, ()):
+    for entry in record_index.recorded.history.get(chat, ()):
         if entry.index in wanted:
             known.written((chat, entry.index), entry.text)
     for request in own:
@@ -38,49 +38,49 @@ def _last_states(trial_index: IndexedTrial, account: int, seen: LastStatesSeen) 
         if place not in known.acknowledged:
             continue
         known.requested(place, change)
-        if request.name in trial_index.changes_acked:
+        if request.name in record_index.changes_acked:
             known.made(place, change)
-        elif request.name in trial_index.changes_rejected:
+        elif request.name in record_index.changes_rejected:
             known.rejected(place, change)
     return known
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What a `rev` stands for. The emoji of a reaction is not shown in pages of changes."""
+    """The change that a `rev` counts. Pages of changes do not show the emoji of a reaction."""
 
     index: int
     kind: str
     text: str
 
 
-def numbered(trial_index: IndexedTrial) -> Iterator[str]:
+def numbered(record_index: RecordIndex) -> Iterator[str]:
     """The changes of a chat have `rev` 1, 2, 3 …, each its own, in the order in which they were acknowledged and seen.
     None has two: it would have been made twice."""
-    chats = {request.chat for request in _requests(trial_index)} | {one.chat for one in trial_index.changes_seen}
+    chats = {request.chat for request in _requests(record_index)} | {one.chat for one in record_index.changes_seen}
     for chat in sorted(chats):
-        yield from _ChatChanges(trial_index, chat).violations()
-    yield from _seen_in_order(trial_index)
+        yield from _ChatChanges(record_index, chat).violations()
+    yield from _seen_in_order(record_index)
 
 
 class _ChatChanges:
-    def __init__(self, trial_index: IndexedTrial, chat: int) -> None:
+    def __init__(self, record_index: RecordIndex, chat: int) -> None:
         self._chat = chat
         self._acked: list[tuple[int, int, ChangeRequested]] = []
         """Account and `rev`, in the order of the acknowledgements."""
         self._undecided: list[ChangeRequested] = []
-        for request in _requests(trial_index):
+        for request in _requests(record_index):
             if request.chat != chat:
                 continue
-            acks = trial_index.changes_acked.get(request.name, ())
-            self._acked += [(_account(trial_index, request), ack.rev, request) for ack in acks]
-            if not acks and request.name not in trial_index.changes_rejected:
+            acks = record_index.changes_acked.get(request.name, ())
+            self._acked += [(_account(record_index, request), ack.rev, request) for ack in acks]
+            if not acks and request.name not in record_index.changes_rejected:
                 self._undecided.append(request)
         self._seen: defaultdict[int, set[_Content]] = defaultdict(set)
-        for one in trial_index.changes_seen:
+        for one in record_index.changes_seen:
             if one.chat == chat:
                 self._seen[one.rev].add(_Content(one.index, one.kind, one.text))
-        self._shown = [seen.rev for (_, number, _), seen in trial_index.last_states.items() if number == chat]
+        self._shown = [seen.rev for (_, number, _), seen in record_index.last_states.items() if number == chat]
 
     def violations(self) -> Iterator[str]:
         yield from self._each_has_its_own()
@@ -106,7 +106,7 @@ class _ChatChanges:
                     yield f"{self._chat}/rev {rev} is seen as {content}, and acknowledged as {acked.get(rev)}"
 
     def _dense(self) -> Iterator[str]:
-        """Changes without a reply may fill so many holes."""
+        """The `rev` numbers of the changes are consecutive. A change without a reply can explain one missing number."""
         known = {rev for _, rev, _ in self._acked} | self._seen.keys()
         last, lowest = max([*known, *self._shown], default=0), min(self._shown, default=None)
         holes = set(range(1, last + 1)) - known
@@ -126,12 +126,12 @@ class _ChatChanges:
             before[account] = rev, request.name
 
 
-def _seen_in_order(trial_index: IndexedTrial) -> Iterator[str]:
-    """On a connection, pages show the changes of a chat once and in order. As an event a change comes twice at most:
+def _seen_in_order(record_index: RecordIndex) -> Iterator[str]:
+    """On a connection, pages show the changes of a chat once and in order. As an event, a change comes at most twice:
     live and by a sync. Events keep no order while the chat gets another owner."""
     paged: dict[tuple[int, int], int] = defaultdict(int)
     events: Counter[tuple[int, int, int]] = Counter()
-    for one in trial_index.changes_seen:
+    for one in record_index.changes_seen:
         on = one.connection, one.chat
         if not one.paged:
             events[*on, one.rev] += 1
@@ -144,16 +144,16 @@ def _seen_in_order(trial_index: IndexedTrial) -> Iterator[str]:
             yield f"connection {connection} got {chat}/rev {rev} {times} times"
 
 
-def _requests(trial_index: IndexedTrial) -> list[ChangeRequested]:
+def _requests(record_index: RecordIndex) -> list[ChangeRequested]:
     """Each once, in order of time."""
-    return [attempts[0] for attempts in trial_index.changes_requested.values()]
+    return [attempts[0] for attempts in record_index.changes_requested.values()]
 
 
-def _account(trial_index: IndexedTrial, request: ChangeRequested) -> int:
-    return trial_index.connections[request.connection].account
+def _account(record_index: RecordIndex, request: ChangeRequested) -> int:
+    return record_index.connections[request.connection].account
 
 
 def _content(request: ChangeRequested) -> _Content:
-    """As others see it."""
+    """The change in the form in which other users see it."""
     kind = "reaction" if request.kind in ("react", "unreact") else request.kind
     return _Content(request.index, kind, request.value if kind == "edit" else "")

@@ -10,7 +10,7 @@ from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.faults import Phase, inject
 from tests.drills.recorded_connection import Journal
-from tests.drills.records import Entry, Trial
+from tests.drills.records import DrillRecords, Entry
 from tests.support.cluster import Cluster
 
 SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", "--bound", "6")
@@ -21,7 +21,7 @@ async def kill_in_turn(
     cluster: Cluster, phases: Sequence[Phase], rate: float, patience: float, report: Callable[[str], None],
     watch: Callable[[Cluster, Journal], Coroutine[Any, Any, None]] | None = None,
     act: Callable[[Cluster, Drill], Coroutine[Any, Any, None]] | None = None, newcomers: int = 0,
-) -> Trial:  # fmt: skip
+) -> DrillRecords:  # fmt: skip
     """See Drill for `rate`, `patience`, `report` and `newcomers`. `watch` runs meanwhile, and records; `act` runs to
     its end."""
 

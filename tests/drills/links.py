@@ -15,8 +15,8 @@ CLIENTS = "clients"
 
 
 class Links:
-    """Proxies by the name of a process and of its server, as in ("edge-1", "nats"). ("edge-1", CLIENTS) is the way of
-    the clients to an edge."""
+    """Proxies by the name of a process and of its server, as in ("edge-1", "nats"). ("edge-1", CLIENTS) is the proxy
+    between clients and an edge."""
 
     proxied = True
     """Whether edges trust the proxies of clients."""
@@ -25,7 +25,7 @@ class Links:
         self._proxies: dict[tuple[str, str], TcpProxy] = {}
 
     async def connect(self, process: str, servers: Mapping[str, int]) -> ChangeSettings:
-        """Opens the links of a process to its servers, whose ports these are."""
+        """Opens the links of a process to its servers on these ports."""
         return partial(_reroute, ports={port: await self._open(process, name, port) for name, port in servers.items()})
 
     async def admit(self, edge: str, port: int) -> int:
@@ -38,7 +38,7 @@ class Links:
         return proxy.port
 
     def select(self, process: str, other: str) -> Iterator[TcpProxy]:
-        """`process` is its name, or that of its service."""
+        """`process` is its name, or its service's name."""
         for (name, server), proxy in self._proxies.items():
             if server == other and process in (name, name.rpartition("-")[0]):
                 yield proxy

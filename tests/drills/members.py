@@ -1,6 +1,6 @@
-"""The members drill: accounts join a group that others post to; some delete their accounts, some leave, and some are
-removed by the owner, while processes are killed. Their requests go over the bus, with the rights of an edge, and are
-repeated until they are carried out."""
+"""The members drill: accounts join a group in which others post. Some delete their accounts, some leave, and the owner
+removes some, while processes are killed. Requests of the members go over the bus, with the permissions of an edge, and
+are repeated until they are carried out."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from clients.errors import ClientError
+from dragoman_client.errors import ClientError
 from shared.bus.client import Bus
 from shared.contract.auth import DeleteAccount
 from shared.contract.contacts import AnswerFriendship, RequestFriendship
@@ -22,7 +22,7 @@ from tests.drills.archive import broker
 from tests.drills.client_profiles import V2
 from tests.drills.device import DrillClient
 from tests.drills.drill import Drill
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 from tests.drills.recorded_connection import dial
 from tests.drills.records import Deleted, Departed, Joined
 from tests.support.cluster import Cluster
@@ -31,15 +31,15 @@ DELETED, LEAVING, REMOVED = 4, 2, 2
 NEWCOMERS = DELETED + LEAVING + REMOVED + 2
 _STAY_SECONDS = 4.0
 _SLACK_SECONDS = 1.0
-"""After a deletion or a departure, messages sent before may still arrive."""
+"""The time after a deletion or a departure in which earlier messages may still arrive."""
 _CLOSING_SECONDS = 5.0
 _PAUSE_SECONDS = 0.3
 _TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.INTERNAL)
 
 
 async def change_members(cluster: Cluster, drill: Drill, every: float) -> None:
-    """Every newcomer joins the largest group; the first ones then delete their accounts, the next ones leave it, and
-    further ones are removed from it."""
+    """Every newcomer joins the largest group. The first ones then delete their accounts, the next ones leave the group,
+    and further ones are removed."""
     bus = Bus(broker(cluster.data, "edge"), "edge", CollectorRegistry())
     await bus.start()
     population = drill.population
@@ -64,7 +64,7 @@ class _Visits:
         self._owner = AccountId(owner)
 
     async def visit(self, device: DrillClient, number: int) -> None:
-        """Of the newcomer with this number."""
+        """The visit of the newcomer with this number."""
         account = AccountId(device.user.account.number)
         await self._join(device, account)
         await asyncio.sleep(_STAY_SECONDS)
@@ -101,7 +101,7 @@ class _Visits:
 
 
 async def _carry_out(bus: Bus, route: Route[Any, Any], request: Any) -> None:
-    """Until it is accepted, or rejected since it was carried out before."""
+    """Repeats the request until it is accepted, or rejected because it was carried out before."""
     while True:
         try:
             await bus.request(route, request)
@@ -122,30 +122,30 @@ async def _try_login(drill: Drill, device: DrillClient) -> None:
             await connection.close()
 
 
-def carried_out(trial_index: IndexedTrial) -> Iterator[str]:
-    """All newcomers have joined, some have departed, some are deleted; a deleted account is disconnected and cannot log
+def carried_out(record_index: RecordIndex) -> Iterator[str]:
+    """All newcomers have joined, some have departed, some are deleted. A deleted account is disconnected and cannot log
     in."""
-    counts = len(trial_index.joined), len(trial_index.departed), len(trial_index.deleted)
+    counts = len(record_index.joined), len(record_index.departed), len(record_index.deleted)
     if counts != (NEWCOMERS, LEAVING + REMOVED, DELETED):
         yield "only {} joins, {} departures and {} deletions were carried out".format(*counts)
-    for number, opened in trial_index.connections.items():
-        if (deleted := trial_index.deleted.get(opened.account)) is None:
+    for number, opened in record_index.connections.items():
+        if (deleted := record_index.deleted.get(opened.account)) is None:
             continue
         if opened.at > deleted.at + _SLACK_SECONDS:
             yield f"{opened.device} was deleted at {deleted.at:.2f}, and logged in at {opened.at:.2f}"
-        elif trial_index.end_of(number) > deleted.at + _CLOSING_SECONDS:
+        elif record_index.end_of(number) > deleted.at + _CLOSING_SECONDS:
             yield f"{opened.device} was deleted at {deleted.at:.2f}, and stayed connected to {opened.edge}"
 
 
-def only_while_member(trial_index: IndexedTrial) -> Iterator[str]:
+def only_while_member(record_index: RecordIndex) -> Iterator[str]:
     """No account gets a message that was acknowledged before its join was requested, or sent after its departure or
     deletion."""
-    for one in trial_index.received:
-        account, sent = trial_index.connections[one.connection].account, trial_index.sent.get(one.text)
-        acks = trial_index.acked.get(one.text)
-        joined = trial_index.joined.get((account, one.chat))
+    for one in record_index.received:
+        account, sent = record_index.connections[one.connection].account, record_index.sent.get(one.text)
+        acks = record_index.acked.get(one.text)
+        joined = record_index.joined.get((account, one.chat))
         if joined and acks and acks[0].at < joined.began:
             yield f"account {account} joined {one.chat} at {joined.began:.2f}, and got {one.text} from {acks[0].at:.2f}"
-        gone = trial_index.deleted.get(account) or trial_index.departed.get((account, one.chat))
+        gone = record_index.deleted.get(account) or record_index.departed.get((account, one.chat))
         if gone and sent and sent.at > gone.at + _SLACK_SECONDS:
             yield f"account {account} was gone from {one.chat} at {gone.at:.2f}, and got {one.text} from {sent.at:.2f}"

@@ -29,14 +29,13 @@ _SLOW_START_SECONDS = 9.0
 _EVERY = 20
 _HOARDED_BYTES = 4096
 _LOGIN_SECONDS = 0.03
-_LEFT_OUT_SECONDS = 0.25
 _OVERTAKEN_SECONDS = 0.05
 _TRUSTING_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`apply` breaks the service in the calling process. `drill`, with its options, must find `invariant` violated; the
+    """`apply` breaks the service in the calling process. `drill`, with its options, must find `invariant` failed. The
     state machine (tests/model) names no invariant."""
 
     service: str
@@ -52,14 +51,14 @@ def _require(owner: object, *names: str) -> None:
 
 
 def _reply_early() -> None:
-    from services.message import app
+    from services.message import store
 
     _require(Database, "inline_is_quicker", "_write", "_unavailable_on_error")
-    _replace(app, "Database", EarlyReplyDatabase)
+    _replace(store, "Database", EarlyReplyDatabase)
 
 
 def _always_ready() -> None:
-    """Whether NATS answers is checked until it does for the first time."""
+    """The readiness check no longer checks NATS after the first success."""
     from shared.bus.client import Bus
 
     sound, answered = Bus.check, list[Bus]()
@@ -74,8 +73,8 @@ def _always_ready() -> None:
 
 def _assume_arrived() -> None:
     """All that was pushed to a connection counts as delivered at its end."""
-    from services.edge.receipts.confirmation import UnconfirmedPushes
-    from services.edge.receipts.read_state import Ranges
+    from services.edge.confirmations.confirmation import UnconfirmedPushes
+    from services.edge.confirmations.read_state import Ranges
 
     ended = UnconfirmedPushes.ended
 
@@ -103,16 +102,16 @@ def _skip_gaps() -> None:
 
 def _patient_with_silence() -> None:
     """A client without any answer stays connected."""
+    from services.edge.confirmations.confirmation import DeliveryConfirmation
     from services.edge.gateway import socket_options
-    from services.edge.receipts.confirmation import DeliveryConfirmation
 
-    tick = DeliveryConfirmation.tick
+    on_timer = DeliveryConfirmation.on_timer
 
     def patient(confirmation: DeliveryConfirmation, *arguments: Any, **options: Any) -> bool:
-        tick(confirmation, *arguments, **options)
+        on_timer(confirmation, *arguments, **options)
         return False
 
-    _replace(DeliveryConfirmation, "tick", patient)
+    _replace(DeliveryConfirmation, "on_timer", patient)
     _replace(socket_options, "_UNACKNOWLEDGED_MILLISECONDS", 600_000)
 
 
@@ -178,19 +177,19 @@ def _keep_deleted() -> None:
 
 def _keep_departed() -> None:
     """A member that has left, or was removed, stays one for the message service."""
-    from services.message.service.roster import Roster
+    from services.message.service.member_list import ChatMembers
 
-    apply = Roster._apply
+    apply = ChatMembers._apply
 
-    def kept(roster: Roster, change: Member) -> None:
+    def kept(member_list: ChatMembers, change: Member) -> None:
         if change.role is not Role.LEFT:
-            apply(roster, change)
+            apply(member_list, change)
 
-    _replace(Roster, "_apply", kept)
+    _replace(ChatMembers, "_apply", kept)
 
 
 def _slow_login() -> None:
-    """Every login takes processor time, as if it needed a hash of the password."""
+    """Every login takes CPU time, as if it needed a hash of the password."""
     from services.edge.login.login import LoginFlow
 
     log_in = LoginFlow.log_in
@@ -203,10 +202,10 @@ def _slow_login() -> None:
 
 
 def _ack_before_commit() -> None:
-    from services.message import app
+    from services.message import store
 
     _require(Database, "inline_is_quicker", "_write")
-    _replace(app, "Database", LateCommitDatabase)
+    _replace(store, "Database", LateCommitDatabase)
 
 
 def _skip_recipient() -> None:
@@ -231,7 +230,7 @@ def _double_delivery() -> None:
 
     def twice(client: Client, messages: Sequence[EncodedMessage]) -> None:
         deliver(client, messages)
-        if client.session.catch_up.backlog is None:
+        if client.session.catch_up.missed is None:
             deliver(client, [encoded for encoded in messages if is_bad()])
 
     _replace(Client, "deliver", twice)
@@ -264,7 +263,7 @@ def _keep_recalled() -> None:
 
 
 def _swap_changes() -> None:
-    """Of two changes of a chat at once, the second one is announced first. The reply waits for neither."""
+    """Two changes of a chat at once are announced in the wrong order. The reply waits for neither."""
     from services.message.adapters.fanout import Fanout
 
     announce, waiting, tasks = Fanout.announce, dict[int, asyncio.Event](), set[asyncio.Task[None]]()
@@ -291,7 +290,7 @@ def _forget_changes() -> None:
     """A client that comes back gets no changes of the messages that it has."""
     from services.message.store.snapshot import Snapshot
 
-    _replace(Snapshot, "changes", lambda *_: [])
+    _replace(Snapshot, "changes_among", lambda *_: {})
 
 
 def _lose_edits() -> None:
@@ -364,7 +363,7 @@ def _abrupt_end() -> None:
 def _forgetful_end() -> None:
     """Read state that is confirmed while the edge drains is not committed."""
     from services.edge.app import Edge
-    from services.edge.receipts.read_state import ReadStateFlusher
+    from services.edge.confirmations.read_state import ReadStateFlusher
 
     _require(ReadStateFlusher, "mark_delivered")
     drain = Edge.drain
@@ -397,8 +396,8 @@ def _forget_join() -> None:
 
 
 def _trust_presence() -> None:
-    """An edge that has lost Redis does not say so over NATS, and misses what services then do not send it. Edges sweep
-    so often that a short outage meets a sweep."""
+    """An edge that has lost Redis does not announce this over NATS, and so misses messages. Edges sweep so often that a
+    short outage meets a sweep."""
     from services.edge.presence import lease
     from services.edge.presence.announcer import PresenceAnnouncer
 
@@ -437,15 +436,16 @@ def _slow_start() -> None:
 
 
 def _trust_owners() -> None:
-    """An edge sends messages to the owner of their chat alone, until its heartbeats have long been missing."""
-    from services.edge.upstream.owners import Owners
+    """An edge sends messages only to the leader of their chat, and tries no other replica until the leader's heartbeats
+    have been missing for long."""
+    from services.edge.upstream.attempt import Leaders
     from shared import partitions
 
-    def same(_owners: Owners, _chat: int, receiver: str, _now: float) -> str:
+    def same(_owners: Leaders, _chat: int, receiver: str, _now: float) -> str:
         return receiver
 
-    _replace(Owners, "after", same)
-    _replace(Owners, "gone", lambda *_: None)
+    _replace(Leaders, "after", same)
+    _replace(Leaders, "gone", lambda *_: None)
     _replace(partitions, "LEASE_SECONDS", _TRUSTING_SECONDS)
 
 

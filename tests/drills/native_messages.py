@@ -1,5 +1,4 @@
-"""What a client of the dialect native has: the last state of each message, by events, histories and pages of
-changes."""
+"""The messages that a native client has: the last state of each, by events, histories and pages of changes."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,14 +16,14 @@ class MessageState(NamedTuple):
 
 
 class NativeMessages:
-    """Of the chats of an account, as frames show them, in whatever order they arrive."""
+    """The messages of an account's chats, as frames show them, in any order of arrival."""
 
     def __init__(self, account: int) -> None:
         self.states: dict[Place, MessageState] = {}
         self.last: defaultdict[int, int] = defaultdict(int)
-        """By chat: it has all messages up to this index."""
+        """For each chat, the index up to which it has all messages."""
         self.rev: defaultdict[int, int] = defaultdict(int)
-        """By chat: it has all changes up to this one."""
+        """For each chat, the number up to which it has all changes."""
         self._account = account
         self._early: dict[Place, Mapping[str, Any]] = {}
         self._kept: defaultdict[Place, list[Mapping[str, Any]]] = defaultdict(list)
@@ -34,11 +33,11 @@ class NativeMessages:
 
     @property
     def positions(self) -> dict[str, tuple[int, int]]:
-        """As `sync` takes them."""
+        """The positions, as `sync` takes them."""
         return {str(chat): (last, self.rev[chat]) for chat, last in self.last.items()}
 
     def add(self, message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Those of its chat that are in index order now; a message that it has already is ignored."""
+        """The chat's messages that are in index order now. A message that it has already is ignored."""
         chat, _ = place = message["chat"], message["index"]
         if place not in self.states:
             self.states[place] = state_of(message)
@@ -61,7 +60,8 @@ class NativeMessages:
             self._kept[place].append(change)
 
     def has_changes_up_to(self, chat: int, rev: int) -> None:
-        """All of them have come: of several of one kind of a message, only the last."""
+        """Note that all changes of the chat up to `rev` have arrived. Of several changes of one kind of a message, only
+        the last one was sent."""
         self.rev[chat] = max(self.rev[chat], rev)
 
     def _apply(self, place: Place, change: Mapping[str, Any]) -> None:
@@ -91,5 +91,5 @@ def state_of(message: Mapping[str, Any]) -> MessageState:
 
 
 def text_of(shown: Mapping[str, Any]) -> str:
-    """Of a message or an edit."""
+    """The text of a message or an edit."""
     return "".join(segment["text"] for segment in shown["segments"])

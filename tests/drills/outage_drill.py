@@ -1,4 +1,4 @@
-"""The drills of outages: users post while servers, or the ways to them, fail for a while and heal."""
+"""The drills of outages: users post while servers, or the ways to them, fail for a while and recover."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
 from tests.drills.outages import ALL_EDGES, Outage
-from tests.drills.records import Fault, Healed, PresenceSeen, ReadinessChanged, Record, Trial
+from tests.drills.records import DrillRecords, Fault, Healed, PresenceSeen, ReadinessChanged, Record
 
 _CALM_SECONDS = 4.0
 _SERVICES = ("auth", "session", "message", "message", "edge", "edge")
@@ -26,13 +26,13 @@ _NOTICING_SECONDS = 15.0
 SILENCE_SECONDS = 40.0
 """A silent client is offline after this time: a ping every 25 s, a pong within 10 s, and the time to see it."""
 _DEPENDENTS = {"nats": ("auth", "session", "message", "edge"), "postgresql": ("auth", "session", "message")}
-"""By server: the services that cannot work without it."""
+"""For each server, the services that cannot work without it."""
 
 
 async def endure(
     fleet: Fleet, records: list[Record], outages: Sequence[Outage], rate: float, builds: Builds,
     report: Callable[[str], None],
-) -> Trial:  # fmt: skip
+) -> DrillRecords:  # fmt: skip
     """Two edges and two replicas of message go through the outages, one after the other."""
 
     async def disturb(drill: Drill) -> None:
@@ -49,7 +49,8 @@ async def endure(
             over.set()
 
     threads = len(_SERVICES) + 8
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))  # readiness may take seconds each
+    # each check of readiness may block a thread for seconds
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
     await fleet.migrate(builds("message"))
     await asyncio.gather(*(fleet.start(service, builds) for service in _SERVICES))
     proxied = fleet.links is not None and fleet.links.proxied
@@ -97,7 +98,7 @@ async def _watch_presence(
 
 
 def invariants(bound: float) -> dict[str, Invariant]:
-    """Those besides the contract."""
+    """The invariants of the outage drills, in addition to the delivery contract."""
     ready = partial(rolling.readiness_shown, required=_DEPENDENTS, noticing=_NOTICING_SECONDS, bound=bound)
     noticed = partial(rolling.silence_noticed, within=SILENCE_SECONDS)
     return {"S1 service": partial(rolling.served, bound=bound), "S3 readiness": ready, "S4 silence": noticed}

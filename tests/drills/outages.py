@@ -19,8 +19,8 @@ Harm = Callable[[Fleet], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Outage:
-    """`harm` lasts `seconds`, inside its context. Meanwhile the clients of the edges `unserved` have to be without
-    service."""
+    """`harm` lasts `seconds`, inside its context. During the outage, the clients of the edges `unserved` must be
+    without service."""
 
     phase: str
     target: str
@@ -58,7 +58,8 @@ def citus(seconds: float) -> list[Outage]:
 
 
 def partition(seconds: float) -> list[Outage]:
-    """One process after the other is cut off from one server, in both directions and in either."""
+    """Outages in which one process after another is cut off from a server: in both directions, then in each direction
+    alone."""
     outages = []
     for process, server in ((FIRST_EDGE, "nats"), ("message-1", "postgresql"), (FIRST_EDGE, "valkey")):
         unserved = [process] if server == "nats" else []
@@ -73,8 +74,8 @@ def partition(seconds: float) -> list[Outage]:
 
 
 def network(seconds: float) -> list[Outage]:
-    """The connections of clients and of one edge to NATS are reset; those of clients are slow, sliced, narrow and
-    limited, then those between the processes."""
+    """The connections of clients and of one edge to NATS are reset; clients' connections become slow, sliced, narrow
+    and limited, and then those between the processes."""
     ways = {
         CLIENTS: (slow(0.2, 0.1), _sliced(1), _narrow(10_000), _limited(20_000)),
         "nats": (slow(0.05, 0.05), _sliced(7)),

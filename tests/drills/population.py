@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from clients.codec.base import ClientAccount
+from dragoman_client.codec.base import ClientAccount
 from tests.drills.client_profiles import V2, PcClientProfile, PlainProfile, secret
 from tests.drills.device import DrillClient, DrillUser, Edge
 from tests.drills.follower import Follower
@@ -19,12 +19,12 @@ _SLEEPER, _FOLLOWER = 10, 11
 _NAMED = 12
 _ALL = (*range(_USERS), _FOLLOWER)
 _GROUPS = (_ALL, (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7, _SLEEPER), (1, 4, _FOLLOWER), _OUTSIDERS)
-"""All, three, pairs on one edge and across edges. The outsiders share a chat of their own and are in no other."""
+"""All, three, pairs on one edge and across edges. The outsiders share a chat of their own, and are in no other one."""
 _PC_CLIENTS = (2, 3)
 """Users with the PC client."""
 _TWO_DEVICES = (0, 5)
 STAYERS = (1, 4)
-"""Users that dial the same edge until it answers; the others try the next."""
+"""Users that dial the same edge until it answers; the other users try the next one."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Population:
     sleepers: list[Sleeper]
     followers: list[Follower] = field(default_factory=list)
     newcomers: list[DrillClient] = field(default_factory=list)
-    """Those of the devices whose users are not yet in any group of several users."""
+    """Devices whose users are not yet in a group of several users."""
 
     def join(self, other: "Population") -> None:
         self.members |= other.members
@@ -46,7 +46,7 @@ class Population:
 
 
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int], newcomers: int = 0) -> Population:
-    """All users but the stayers follow changes of `edges`. `newcomers`: users beside the others, in pairs. Raises any
+    """All users but the stayers follow changes of `edges`. `newcomers`: users besides the others, in pairs. Raises any
     error: before the first fault there must be none."""
     first = _NAMED
     groups = [*_GROUPS, *((number, number + 1) for number in range(first, first + newcomers, 2))]

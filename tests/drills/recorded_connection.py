@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from clients.aio import AsyncConnection, connect
-from clients.codec import CODECS
-from clients.codec.base import ClientRequest
-from clients.codec.events import (
+from dragoman_client.aio import AsyncConnection, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientRequest
+from dragoman_client.codec.events import (
     ClientEvent,
     NotificationKind,
     ReceivedMessage,
@@ -16,7 +16,7 @@ from clients.codec.events import (
     ReplyKind,
     ServerReply,
 )
-from clients.errors import RequestRejected
+from dragoman_client.errors import RequestRejected
 from tests.drills.records import (
     ChatAnnounced,
     Closed,
@@ -42,7 +42,7 @@ Journal = Callable[[Record], None]
 
 
 class RecordedConnection:
-    """Made by `dial`; it listens to its connection (clients.aio.Listener)."""
+    """Made by `dial`; it listens to its connection (dragoman_client.aio.Listener)."""
 
     def __init__(self, journal: Journal, device: str, edge: str) -> None:
         self.number = next(numbers)
@@ -73,7 +73,7 @@ class RecordedConnection:
     # Sending
 
     def post(self, request: ClientRequest, chat: int) -> None:
-        """Sends a message; its acknowledgement or rejection is recorded."""
+        """Sends a message. Its acknowledgement or rejection is recorded."""
         text = request.echo
         self._unacknowledged.add(text)
         self._journal(MessageSent(time.monotonic(), self.number, chat, text))
@@ -110,7 +110,7 @@ class RecordedConnection:
     # Receiving
 
     def _decode(self, frame: bytes) -> ClientEvent:
-        """A login is recorded before the frames that follow it."""
+        """Notes the account of a login before the frames that follow the login are decoded."""
         event = _V2.decode(frame)
         if isinstance(event, ServerReply) and event.to in (ReplyKind.REGISTRATION, ReplyKind.LOGIN) and not event.error:
             self.ocid = event.number

@@ -1,5 +1,5 @@
 """Records of a drill's clients and its fault injector. Times are seconds of one monotonic clock unless named otherwise.
-Connections are numbered; each text is sent once in the whole trial."""
+Connections are numbered; each text is sent once in the whole run."""
 
 import msgspec
 
@@ -72,7 +72,7 @@ class MessageReceived(msgspec.Struct, tag="received", frozen=True):
 
 class ChangeRequested(msgspec.Struct, tag="changing", frozen=True):
     """A change of a message was written to the socket, of the `kind` and `value` of RequestedChange. `name`: unique in
-    the whole trial; a change that is repeated keeps it."""
+    all records; a repeated change keeps its name."""
 
     at: float
     connection: int
@@ -103,8 +103,8 @@ class ChangeRejected(msgspec.Struct, tag="unchanged", frozen=True):
 
 
 class ChangeSeen(msgspec.Struct, tag="change", frozen=True):
-    """A change arrived. `kind`: edit, recall or reaction; `text`: of an edit; `paged`: in a page of changes, not as an
-    event."""
+    """A change arrived. `kind`: edit, recall or reaction. `text`: the text of an edit. `paged`: the change was seen in
+    a page of changes, not as an event."""
 
     at: float
     connection: int
@@ -127,14 +127,14 @@ class ShownState(msgspec.Struct, array_like=True, frozen=True):
 
 class LastStatesSeen(msgspec.Struct, tag="states", frozen=True):
     """Messages of a chat that a native user has changed, and the chat's last `rev`: as the user has them after its last
-    sync, or reads them `anew`."""
+    sync, or reads them `again`."""
 
     at: float
     connection: int
     chat: int
     rev: int
     messages: list[ShownState]
-    anew: bool
+    again: bool
 
 
 class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
@@ -146,8 +146,8 @@ class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
 
 
 class Fault(msgspec.Struct, tag="fault", frozen=True):
-    """A fault of a process (`kind`): `kill` and `stop` (for a while) without warning; `restart`; `end` by
-    SIGTERM. An outage (see Healed) has kinds of its own."""
+    """A fault of a process (`kind`): The kinds of faults: `kill` and `stop` (for a while) come without warning,
+    `restart`, and `end` by SIGTERM. An outage (see Healed) has kinds of its own."""
 
     at: float
     target: str
@@ -155,7 +155,7 @@ class Fault(msgspec.Struct, tag="fault", frozen=True):
 
 
 class PhaseBegan(msgspec.Struct, tag="phase", frozen=True):
-    """Of the drill's course; it lasts until the next one."""
+    """A phase of the drill began, which lasts until the next one."""
 
     at: float
     phase: str
@@ -222,7 +222,7 @@ class PresenceSeen(msgspec.Struct, tag="presence", frozen=True):
 
 
 class ResourcesSeen(msgspec.Struct, tag="resources", frozen=True):
-    """What a process uses: `memory_bytes`, `files`, `threads` and `tasks` of asyncio."""
+    """The resources that a process uses: `memory_bytes`, `files`, `threads` and `tasks` of asyncio."""
 
     at: float
     process: str
@@ -240,7 +240,7 @@ class UnreadShown(msgspec.Struct, tag="unread", frozen=True):
 
 
 class UnreadFetched(msgspec.Struct, tag="fetched", frozen=True):
-    """A sleeper (see Trial) got a message, by request or live."""
+    """A sleeper (see DrillRecords) got a message, by request or live."""
 
     at: float
     account: int
@@ -255,8 +255,8 @@ class SleeperCutOff(msgspec.Struct, tag="sleeper", frozen=True):
 
 
 class FuzzEnded(msgspec.Struct, tag="fuzzed", frozen=True):
-    """A client has sent so many mutated frames, and its connection is over. `frames`: the last ones, if the server had
-    an internal error; `undecodable`: frames that no server sends."""
+    """A client has sent this number of mutated frames, and its connection is over. `frames`: the last frames, if the
+    server had an internal error; `undecodable`: frames that no server sends."""
 
     at: float
     client: str
@@ -274,7 +274,7 @@ class TracebackLogged(msgspec.Struct, tag="traceback", frozen=True):
 
 
 class DrillStalled(msgspec.Struct, tag="stalled", frozen=True):
-    """The drill itself was stalled for so many seconds, by the load of the machine."""
+    """The drill itself stalled for this number of seconds, because the machine was busy."""
 
     at: float
     seconds: float
@@ -323,11 +323,11 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     time: int
 
 
-class Trial(msgspec.Struct, frozen=True):
-    """The evidence of one drill: members by chat (deleted ones, too), records in order of time, history by chat, and
+class DrillRecords(msgspec.Struct, frozen=True):
+    """The evidence of one drill: members by chat (even deleted ones), records in order of time, history by chat, and
     the edges of each account in presence at the end (None: not read). `sleepers`: members that are away most of the
-    time, and need not get everything; `followers`: those with clients of the dialect native. `proxied`: all clients are
-    behind a proxy, where pongs alone confirm messages."""
+    time and need not get everything; `followers`: members with native clients. `proxied`: all clients are behind a
+    proxy, where pongs alone confirm messages."""
 
     members: dict[int, frozenset[int]]
     records: list[Record]

@@ -1,53 +1,53 @@
-"""The result of a trial, as text and as JSON."""
+"""The result of a run, as text and as JSON."""
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Any
 
 from tests.drills.checker import CheckResult
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 from tests.drills.records import Fault
 
 _SHOWN = 5
 _LENGTH = 240
-RESULTS = ("PROVEN", "VIOLATED", "INCONCLUSIVE")
+RESULTS = ("PASSED", "FAILED", "INCONCLUSIVE")
 
 
-def summary(trial_index: IndexedTrial, result: CheckResult) -> dict[str, Any]:
+def summary(record_index: RecordIndex, result: CheckResult) -> dict[str, Any]:
     """All figures; durations in seconds."""
-    states = Counter(trial_index.state(text) for text in trial_index.sent)
+    states = Counter(record_index.state(text) for text in record_index.sent)
     broken = Counter(violation.invariant for violation in result.violations)
     return {
         "result": RESULTS[result.exit_status].lower(),
-        "sent": len(trial_index.sent),
+        "sent": len(record_index.sent),
         "acknowledged": states["acknowledged"],
         "unknown": states["unknown"],
         "rejected": states["rejected"],
-        "delivered": len(trial_index.received),
-        "changed": len(trial_index.changes_acked),
-        "stored": sum(map(len, trial_index.trial.history.values())),
+        "delivered": len(record_index.received),
+        "changed": len(record_index.changes_acked),
+        "stored": sum(map(len, record_index.recorded.history.values())),
         "twice_excused": result.excused,
-        "held_up_max_seconds": round(max((held.seconds for held in trial_index.held), default=0.0), 2),
-        "logins": len(trial_index.connections),
-        "cut_off": sum(1 for closed in trial_index.closed.values() if closed.code != 1000),
-        "faults": dict(Counter(f"{fault.kind} {fault.target}" for fault in trial_index.faults)),
-        "worst_outage_seconds": outages(trial_index),
+        "held_up_max_seconds": round(max((held.seconds for held in record_index.held), default=0.0), 2),
+        "logins": len(record_index.connections),
+        "cut_off": sum(1 for closed in record_index.closed.values() if closed.code != 1000),
+        "faults": dict(Counter(f"{fault.kind} {fault.target}" for fault in record_index.faults)),
+        "worst_outage_seconds": outages(record_index),
         "invariants": {name: broken[name] for name in result.invariants},
         "violations": [_line(f"{violation.invariant}: {violation.text}") for violation in result.violations],
         "doubts": result.doubts,
     }
 
 
-def outages(trial_index: IndexedTrial) -> dict[str, float]:
-    """By kind of fault: the longest time until every device had an acknowledgement of a message sent after it."""
+def outages(record_index: RecordIndex) -> dict[str, float]:
+    """For each kind of fault, the longest time until every device had an acknowledgement of a message sent after it."""
     acked: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for text, acks in trial_index.acked.items():
-        sent = trial_index.sent[text]
-        acked[trial_index.connections[sent.connection].device].append((sent.at, acks[0].at))
+    for text, acks in record_index.acked.items():
+        sent = record_index.sent[text]
+        acked[record_index.connections[sent.connection].device].append((sent.at, acks[0].at))
     for pairs in acked.values():
         pairs.sort()
     worst: dict[str, float] = {}
-    for fault in trial_index.faults:
+    for fault in record_index.faults:
         name = f"{fault.kind} {fault.target}"
         worst[name] = max(worst.get(name, 0.0), *(_back(fault, pairs) for pairs in acked.values()))
     return {name: round(seconds, 2) for name, seconds in worst.items()}

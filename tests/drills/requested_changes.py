@@ -1,4 +1,4 @@
-"""What a native user has requested of messages, and the states that the replies allow."""
+"""The changes of messages that a native user has requested, and the states that the replies allow."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ class LastStates:
         self._undecided[place].append(change)
 
     def made(self, place: Place, change: RequestedChange) -> None:
-        """It was acknowledged."""
+        """Notes that the change was acknowledged."""
         self._undecided[place].remove(change)
         self.acknowledged[place] = change.applied_to(self.acknowledged[place])
 
@@ -50,7 +50,7 @@ class LastStates:
         self._undecided[place].remove(change)
 
     def differences(self, shown: Mapping[Place, MessageState]) -> Iterator[str]:
-        """From what a native client has in the end."""
+        """The differences from the messages that a native client has in the end."""
         for place, state in self.acknowledged.items():
             allowed = [state]
             for change in self._undecided.get(place, ()):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 from tests.drills.records import MessageSent, ReadinessChanged
 
 K = TypeVar("K")
@@ -21,8 +21,8 @@ _NOTICING_SECONDS = 1.0
 
 
 class Attempt(NamedTuple):
-    """An attempt to log in or to send a message. `answered`: time of the reply, None if it failed. `edge`: where the
-    message was sent."""
+    """An attempt to log in or to send a message. `answered`: time of the reply, None if it failed. `edge`: the edge to
+    which the message was sent."""
 
     at: float
     answered: float | None
@@ -36,31 +36,31 @@ class Wait(NamedTuple):
     at: float
 
 
-def served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
+def served(record_index: RecordIndex, bound: float) -> Iterator[str]:
     """No device is without service for longer than `bound` seconds, besides outages of its edge."""
-    for device, wait in longest_waits(trial_index).items():
+    for device, wait in longest_waits(record_index).items():
         if wait.seconds > bound:
             yield f"{device} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
-def chats_served(trial_index: IndexedTrial, bound: float) -> Iterator[str]:
+def chats_served(record_index: RecordIndex, bound: float) -> Iterator[str]:
     """No chat is without service for longer than `bound` seconds, besides outages of its senders' edges."""
-    for chat, waits in _chat_waits(trial_index).items():
+    for chat, waits in _chat_waits(record_index).items():
         if (wait := max(waits)).seconds > bound:
             yield f"chat {chat} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
-def drained(trial_index: IndexedTrial) -> Iterator[str]:
+def drained(record_index: RecordIndex) -> Iterator[str]:
     """A process that gets SIGTERM ends in time and with status 0, and closes its connections in order."""
-    for target, ended_at in _end_requests(trial_index).items():
-        ended = trial_index.ended.get(target)
+    for target, ended_at in _end_requests(record_index).items():
+        ended = record_index.ended.get(target)
         if ended is None or ended.status or ended.at - ended_at > GRACE_SECONDS:
             how = "not at all" if ended is None else f"with status {ended.status} after {ended.at - ended_at:.1f} s"
             yield f"{target} got SIGTERM, and ended {how}"
-        for connection, opened in trial_index.connections.items():
-            if opened.edge != target or trial_index.end_of(connection) < ended_at:
+        for connection, opened in record_index.connections.items():
+            if opened.edge != target or record_index.end_of(connection) < ended_at:
                 continue
-            closed = trial_index.closed.get(connection)
+            closed = record_index.closed.get(connection)
             if closed is None or (ended and closed.at > ended.at + _NOTICING_SECONDS):
                 yield f"connection {connection} outlived {target}, where it was"
             elif closed.code not in _ORDERLY:
@@ -68,26 +68,27 @@ def drained(trial_index: IndexedTrial) -> Iterator[str]:
 
 
 def readiness_shown(
-    trial_index: IndexedTrial, required: Mapping[str, Collection[str]], noticing: float, bound: float
+    record_index: RecordIndex, required: Mapping[str, Collection[str]], noticing: float, bound: float
 ) -> Iterator[str]:
-    """`required`: by the target of an outage, services that cannot work meanwhile. Each of their processes is unready
-    `noticing` seconds after the beginning, and ready within `bound` seconds after the end, or until the next outage."""
-    for healed in trial_index.healed:
-        until = min([healed.at + bound, *(one.began for one in trial_index.healed if one.began > healed.at)])
-        for process, changes in trial_index.readiness.items():
+    """`required`: for each target of an outage, the services that cannot work meanwhile. Each of their processes is
+    unready `noticing` seconds after the beginning, and ready within `bound` seconds after the end, or until the next
+    outage."""
+    for healed in record_index.healed:
+        until = min([healed.at + bound, *(one.began for one in record_index.healed if one.began > healed.at)])
+        for process, changes in record_index.readiness.items():
             if process.rpartition("-")[0] not in required.get(healed.target, ()):
                 continue
             if healed.at - healed.began > noticing and _was_ready(changes, healed.began + noticing):
                 yield f"{process} was ready {noticing:g} s after the outage of {healed.target} began"
-            if until == healed.at + bound < trial_index.end and not _was_ready(changes, until):
+            if until == healed.at + bound < record_index.end and not _was_ready(changes, until):
                 yield f"{process} was not ready {bound:g} s after the outage of {healed.target}"
 
 
-def silence_noticed(trial_index: IndexedTrial, within: float) -> Iterator[str]:
+def silence_noticed(record_index: RecordIndex, within: float) -> Iterator[str]:
     """While all packets of an edge's clients are lost, presence names none of them there after `within` seconds."""
-    for healed in trial_index.healed:
+    for healed in record_index.healed:
         for edge in healed.unserved if healed.target.endswith("~clients") else ():
-            seen = [one for one in trial_index.presence_seen[edge] if one.at <= healed.at]
+            seen = [one for one in record_index.presence_seen[edge] if one.at <= healed.at]
             if healed.at - healed.began < within or not seen:
                 yield f"nobody looked for the silent clients of {edge} after {within:g} s"
                 continue
@@ -96,36 +97,36 @@ def silence_noticed(trial_index: IndexedTrial, within: float) -> Iterator[str]:
                     yield f"presence named {sorted(one.accounts)} on {edge} for {until - healed.began:.1f} s"
 
 
-def longest_waits(trial_index: IndexedTrial) -> dict[str, Wait]:
-    """By device: the longest time from an attempt until it, or a later one, was served. The time of outages does not
-    count for attempts on edges that had to be without service, and for logins if all had to."""
-    return {device: max(waits) for device, waits in _device_waits(trial_index).items()}
+def longest_waits(record_index: RecordIndex) -> dict[str, Wait]:
+    """For each device, the longest time from an attempt until it, or a later one, succeeded. The time of outages does
+    not count for attempts on edges that had to be without service, and for logins if all had to."""
+    return {device: max(waits) for device, waits in _device_waits(record_index).items()}
 
 
-def longest_wait(trial_index: IndexedTrial, began: float, ended: float) -> float:
+def longest_wait(record_index: RecordIndex, began: float, ended: float) -> float:
     """Seconds of the longest wait of any device that began in this time."""
-    return _longest(_device_waits(trial_index), began, ended)
+    return _longest(_device_waits(record_index), began, ended)
 
 
-def phase_figures(trial_index: IndexedTrial) -> dict[str, float]:
+def phase_figures(record_index: RecordIndex) -> dict[str, float]:
     """The longest waits of any chat and of any device that began in each phase."""
-    devices, chats, found = _device_waits(trial_index), _chat_waits(trial_index), dict[str, float]()
-    ends = [one.at for one in trial_index.phases[1:]] + [trial_index.end]
-    for began, ended in zip(trial_index.phases, ends, strict=True):
+    devices, chats, found = _device_waits(record_index), _chat_waits(record_index), dict[str, float]()
+    ends = [one.at for one in record_index.phases[1:]] + [record_index.end]
+    for began, ended in zip(record_index.phases, ends, strict=True):
         found[f"{began.phase}_chat_wait_seconds"] = round(_longest(chats, began.at, ended), 2)
         found[f"{began.phase}_device_wait_seconds"] = round(_longest(devices, began.at, ended), 2)
     return found
 
 
-def figures(trial_index: IndexedTrial) -> dict[str, Any]:
-    waits = [wait.seconds for wait in longest_waits(trial_index).values()]
+def figures(record_index: RecordIndex) -> dict[str, Any]:
+    waits = [wait.seconds for wait in longest_waits(record_index).values()]
     ends = [
-        trial_index.ended[target].at - at
-        for target, at in _end_requests(trial_index).items()
-        if target in trial_index.ended
+        record_index.ended[target].at - at
+        for target, at in _end_requests(record_index).items()
+        if target in record_index.ended
     ]
     return {
-        "sent_elsewhere": sum(1 for closed in trial_index.closed.values() if closed.code == 1012),
+        "sent_elsewhere": sum(1 for closed in record_index.closed.values() if closed.code == 1012),
         "longest_wait_p50_seconds": round(median(waits), 2) if waits else 0.0,
         "longest_wait_max_seconds": round(max(waits, default=0.0), 2),
         "longest_end_seconds": round(max(ends, default=0.0), 2),
@@ -137,8 +138,8 @@ def _was_ready(changes: list[ReadinessChanged], at: float) -> bool:
     return bool(before) and before[-1]
 
 
-def _end_requests(trial_index: IndexedTrial) -> dict[str, float]:
-    return {fault.target: fault.at for fault in trial_index.faults if fault.kind == "end"}
+def _end_requests(record_index: RecordIndex) -> dict[str, float]:
+    return {fault.target: fault.at for fault in record_index.faults if fault.kind == "end"}
 
 
 def _longest(waits: Mapping[Any, list[Wait]], began: float, ended: float) -> float:
@@ -146,77 +147,77 @@ def _longest(waits: Mapping[Any, list[Wait]], began: float, ended: float) -> flo
     return max((wait.seconds for own in waits.values() for wait in own if began <= wait.at < ended), default=0.0)
 
 
-def _device_waits(trial_index: IndexedTrial) -> dict[str, list[Wait]]:
-    return _waits_of(_attempts(trial_index), trial_index)
+def _device_waits(record_index: RecordIndex) -> dict[str, list[Wait]]:
+    return _waits_of(_attempts(record_index), record_index)
 
 
-def _chat_waits(trial_index: IndexedTrial) -> dict[int, list[Wait]]:
-    """By chat: the time from each message until it, or a later one of any member, was acknowledged. Time without
-    messages counts after one that failed."""
+def _chat_waits(record_index: RecordIndex) -> dict[int, list[Wait]]:
+    """For each chat, the time from each message until it, or a later message of any member, was acknowledged. Time
+    without messages counts after one that failed."""
     attempts: dict[int, list[Attempt]] = defaultdict(list)
-    for sent, attempt in _messages(trial_index):
-        if trial_index.connections[sent.connection].account not in trial_index.deleted:
+    for sent, attempt in _messages(record_index):
+        if record_index.connections[sent.connection].account not in record_index.deleted:
             attempts[sent.chat].append(attempt)
-    return _waits_of(attempts, trial_index)
+    return _waits_of(attempts, record_index)
 
 
-def _waits_of(attempts: Mapping[K, list[Attempt]], trial_index: IndexedTrial) -> dict[K, list[Wait]]:
-    edges = {opened.edge for opened in trial_index.connections.values()}
-    return {key: list(_waits(own, trial_index, edges)) for key, own in attempts.items()}
+def _waits_of(attempts: Mapping[K, list[Attempt]], record_index: RecordIndex) -> dict[K, list[Wait]]:
+    edges = {opened.edge for opened in record_index.connections.values()}
+    return {key: list(_waits(own, record_index, edges)) for key, own in attempts.items()}
 
 
-def _waits(attempts: list[Attempt], trial_index: IndexedTrial, edges: set[str]) -> Iterator[Wait]:
-    served_at = trial_index.end
+def _waits(attempts: list[Attempt], record_index: RecordIndex, edges: set[str]) -> Iterator[Wait]:
+    served_at = record_index.end
     for attempt in sorted(attempts, key=lambda attempt: attempt.at, reverse=True):
         until = served_at if attempt.answered is None else attempt.answered
         excused = sum(
             max(0.0, min(until, healed.at) - max(attempt.at, healed.began))
-            for healed in trial_index.healed
+            for healed in record_index.healed
             if attempt.edge in healed.unserved or edges <= healed.unserved
         )
         yield Wait(until - attempt.at - excused, attempt.at)
         served_at = min(served_at, until)
 
 
-def _attempts(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
-    """By device. Those of deleted accounts do not count."""
+def _attempts(record_index: RecordIndex) -> dict[str, list[Attempt]]:
+    """The attempts by device, without the devices of deleted accounts."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
-    for sent, attempt in _messages(trial_index):
-        attempts[trial_index.connections[sent.connection].device].append(attempt)
-    for device, logins in _logins(trial_index).items():
+    for sent, attempt in _messages(record_index):
+        attempts[record_index.connections[sent.connection].device].append(attempt)
+    for device, logins in _logins(record_index).items():
         attempts[device] += logins
-    for opened in trial_index.connections.values():
-        if opened.account in trial_index.deleted:
+    for opened in record_index.connections.values():
+        if opened.account in record_index.deleted:
             attempts.pop(opened.device, None)
     return attempts
 
 
-def _messages(trial_index: IndexedTrial) -> Iterator[tuple[MessageSent, Attempt]]:
-    """All but those that are unanswered because the device itself closed the connection."""
-    for text, sent in trial_index.sent.items():
-        edge = trial_index.connections[sent.connection].edge
-        if text in trial_index.acked:
-            yield sent, Attempt(sent.at, trial_index.acked[text][0].at, edge)
-        elif text in trial_index.rejected or not _left(trial_index, sent.connection):
+def _messages(record_index: RecordIndex) -> Iterator[tuple[MessageSent, Attempt]]:
+    """All messages except those without a reply because the device itself closed the connection."""
+    for text, sent in record_index.sent.items():
+        edge = record_index.connections[sent.connection].edge
+        if text in record_index.acked:
+            yield sent, Attempt(sent.at, record_index.acked[text][0].at, edge)
+        elif text in record_index.rejected or not _left(record_index, sent.connection):
             yield sent, Attempt(sent.at, None, edge)
 
 
-def _left(trial_index: IndexedTrial, connection: int) -> bool:
-    closed = trial_index.closed.get(connection)
+def _left(record_index: RecordIndex, connection: int) -> bool:
+    closed = record_index.closed.get(connection)
     return closed is None or closed.code == 1000
 
 
-def _logins(trial_index: IndexedTrial) -> dict[str, list[Attempt]]:
+def _logins(record_index: RecordIndex) -> dict[str, list[Attempt]]:
     opened: dict[str, list[float]] = defaultdict(list)
-    for one in trial_index.connections.values():
+    for one in record_index.connections.values():
         opened[one.device].append(one.at)
     tried: dict[str, list[float]] = defaultdict(list)
-    for attempt in trial_index.tried:
+    for attempt in record_index.tried:
         tried[attempt.device].append(attempt.at)
     return {
         device: [
             Attempt(at, next((login for login in opened[device] if at <= login <= until), None))
-            for at, until in pairwise([*times, trial_index.end])
+            for at, until in pairwise([*times, record_index.end])
         ]
         for device, times in tried.items()
     }

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, assert_never
 from tests.drills.drill import Drill
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.fleet import Builds, Fleet
-from tests.drills.records import Record, Trial
+from tests.drills.records import DrillRecords, Record
 
 FIRST = ("auth", "session", "message", "edge")
 """The kinds of processes at the beginning, one of each."""
@@ -25,8 +25,8 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Step(NamedTuple):
-    """`what`: a kind of processes (see Fleet), or a server. `replace`: a new process is ready before the oldest one
-    gets SIGTERM. `kill`, `freeze`: of an owner of chats; one that is killed is started again."""
+    """`what`: a kind of process (see Fleet), or a server. `replace`: a new process is ready before the oldest one gets
+    SIGTERM. `kill`, `freeze`: a fault of an owner of chats; a killed owner is started again."""
 
     phase: str
     act: Literal["start", "end", "replace", "kill", "freeze", "restart", "migrate"]
@@ -34,8 +34,8 @@ class Step(NamedTuple):
 
 
 def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -> list[Step]:
-    """From one edge and one replica of message to so many, replacement of each process, faults of owners,
-    restarts of the servers, and back to one of each. With `upgrade`, the databases are migrated before the
+    """Grows from one edge and one replica of message to these numbers, replaces each process, lets owners fail,
+    restarts the servers, and goes back to one of each. With `upgrade`, the databases are migrated before the
     replacements."""
     kinds = ["auth", "session", *["message"] * replicas, *["edge"] * edges]
     owners = [*[Step("owners", "kill", "message")] * 2, *[Step("owners", "freeze", "message")] * freezes]
@@ -57,9 +57,9 @@ def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -
 async def scale(
     fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float, crowds: int,
     builds: tuple[Builds, Builds], report: Callable[[str], None],
-) -> Trial:  # fmt: skip
-    """`records`: the list that the fleet writes to. `builds`: those started before the replacements, and from then on.
-    For the others, see Drill."""
+) -> DrillRecords:  # fmt: skip
+    """`records`: the list that the fleet writes to. `builds`: the builds before the replacements, and from then on. For
+    the other parameters, see Drill."""
     before, after = builds
 
     async def act(step: Step) -> None:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from clients.aio import AsyncConnection, connect
-from clients.codec import CODECS
-from clients.codec.base import ClientAccount
-from clients.codec.events import ReceivedMessage, ServerReply
-from clients.errors import ClientError
+from dragoman_client.aio import AsyncConnection, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount
+from dragoman_client.codec.events import ReceivedMessage, ServerReply
+from dragoman_client.errors import ClientError
 from tests.drills.device import Edge
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import SleeperCutOff, UnreadFetched, UnreadShown
@@ -23,8 +23,8 @@ _ORDERLY = (1000, 1012)
 
 
 class Sleeper:
-    """It listens to its connection (clients.aio.Listener). The account is one of OurChat v2; `password` is not
-    hashed."""
+    """A sleeper listens to its connection (dragoman_client.aio.Listener). The account is one of OurChat v2; `password`
+    is not hashed."""
 
     def __init__(self, number: int, password: str, edges: Sequence[Edge], journal: Journal) -> None:
         self.number = number

@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from local.data import RunningProcess, read_run
 from tests.drills.faults import Phase
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 from tests.drills.recorded_connection import Journal
 from tests.drills.records import ResourcesSeen
 from tests.support.cluster import Cluster
@@ -25,16 +25,17 @@ _LEAST_SHARE = 0.4
 """A process that lived for a shorter share of the time is not judged."""
 _LEAST_SAMPLES = 8
 _ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8, "tasks": 24}
-"""Growth that is none: fragments of the heap, connections that are being replaced, idle threads of pools, requests in
-flight."""
+"""Growth that does not count: fragments of the heap, connections that are being replaced, idle threads of pools,
+requests in flight."""
 _PAGES_BYTES = 1_000_000
-"""For each further file of a service: SQLite keeps up to 2 MB of pages for each connection, which has two files."""
+"""The memory for each further file of a service: SQLite keeps up to 2 MB of pages for each connection, which has two
+files."""
 _open = build_opener(ProxyHandler({})).open
 
 
 def phases(seconds: float, seed: int) -> list[Phase]:
-    """In each half some services survive, so that each process lives long enough to be judged at least once. edge-1
-    always does."""
+    """The phases of a soak. In each half, some services survive, so that each process can be judged at least once.
+    edge-1 always survives."""
     halves = [("auth", "session", "edge-2", "nats", "valkey"), ("message", "edge-2", "nats", "valkey")]
     chance = random.Random(seed)
     planned = []
@@ -48,7 +49,7 @@ def phases(seconds: float, seed: int) -> list[Phase]:
 
 
 async def watch(cluster: Cluster, journal: Journal) -> None:
-    """Records what each process uses, until cancelled."""
+    """Records the resources of each process, until cancelled."""
     while True:
         run = await asyncio.to_thread(read_run, cluster.data)
         for process in run.processes if run else ():
@@ -59,7 +60,7 @@ async def watch(cluster: Cluster, journal: Journal) -> None:
 
 
 def _look(process: RunningProcess) -> ResourcesSeen | None:
-    """None while it does not answer."""
+    """Reads how many resources a process uses; None if the process does not answer."""
     try:
         with _open(f"http://127.0.0.1:{process.ops}/metrics", timeout=2) as response:
             lines = response.read().decode().splitlines()
@@ -82,9 +83,9 @@ _GAUGES = {
 }
 
 
-def flat(trial_index: IndexedTrial) -> Iterator[str]:
-    """No process that lived for long uses more at its end than after it was warm."""
-    series = trial_index.resources
+def flat(record_index: RecordIndex) -> Iterator[str]:
+    """A process that lived for long must not use more resources at its end than after it had warmed up."""
+    series = record_index.resources
     times = [seen.at for samples in series.values() for seen in samples]
     if not times:
         yield "nobody looked at the processes"

@@ -2,14 +2,15 @@
 
 import pytest
 
-from clients.codec import CODECS
-from clients.codec.base import ClientAccount
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount
 from services.edge.canonical.frames import Binary, Frame
 from tests.drills import fuzz
 from tests.drills.fuzzed_frames import FrameMutator
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 from tests.drills.records import (
     ChatAnnounced,
+    DrillRecords,
     FuzzEnded,
     MessageAcknowledged,
     MessageReceived,
@@ -17,7 +18,6 @@ from tests.drills.records import (
     Opened,
     Record,
     TracebackLogged,
-    Trial,
 )
 
 FRAMES = 2000
@@ -28,8 +28,8 @@ def frames(dialect: str, seed: int = 1) -> list[Frame]:
     return [mutator.next() for _ in range(FRAMES)]
 
 
-def indexed(*records: Record) -> IndexedTrial:
-    return IndexedTrial(Trial({}, list(records), {}))
+def indexed(*records: Record) -> RecordIndex:
+    return RecordIndex(DrillRecords({}, list(records), {}))
 
 
 @pytest.mark.parametrize("dialect", CODECS)
@@ -74,8 +74,8 @@ def test_an_error_is_a_violation(record: Record) -> None:
 def test_messages_of_chats_that_mutated_frames_have_created_do_not_count() -> None:
     received = [MessageReceived(1.0, 1, chat, 9, chat, "x", 1) for chat in (5, 61)]
     records: list[Record] = [Opened(0.0, 1, "1/a", 1, "edge-1"), *received, ChatAnnounced(1.0, 1, 61)]
-    trial = fuzz.without_foreign_chats(Trial({5: frozenset({1})}, records, {}))
-    assert trial.records == records[:2]
+    recorded = fuzz.without_foreign_chats(DrillRecords({5: frozenset({1})}, records, {}))
+    assert recorded.records == records[:2]
 
 
 def test_late_acknowledgements_are_a_violation() -> None:

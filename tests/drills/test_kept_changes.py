@@ -12,25 +12,25 @@ from tests.drills.records import (
     ChangeRejected,
     ChangeRequested,
     ChangeSeen,
+    DrillRecords,
     LastStatesSeen,
     MessageAcknowledged,
     Record,
     ShownState,
-    Trial,
 )
-from tests.drills.sample_trials import SampleTrial
+from tests.drills.sample_records import SampleRecords
 
 CHAT = 7
 DEVICE = "1/native"
 ENOUGH = RequiredEvidence(ending=False)
 
 
-class ChangingTrial:
+class ChangingRecords:
     """Account 1 changes the first two of its three messages, and the third, of account 2. Each step may be left out or
     altered."""
 
     def __init__(self) -> None:
-        self.sample = SampleTrial({CHAT: frozenset({1, 2})}, {DEVICE: "edge-1", "2/a": "edge-2"})
+        self.sample = SampleRecords({CHAT: frozenset({1, 2})}, {DEVICE: "edge-1", "2/a": "edge-2"})
         for device in (DEVICE, DEVICE, "2/a"):
             self.sample.send(device, CHAT)
         self.changes = 0
@@ -58,34 +58,34 @@ class ChangingTrial:
 
     def end(self, first: str | None = "new", second: str | None = None, mine: str = "+", rev: int = 3) -> None:
         shown = [ShownState(1, first, []), ShownState(2, second, []), ShownState(3, "text-3", list(mine))]
-        for anew in (False, True):
-            self.record(LastStatesSeen(0, 0, CHAT, rev, shown, anew))
+        for again in (False, True):
+            self.record(LastStatesSeen(0, 0, CHAT, rev, shown, again))
 
     def record(self, record: Record) -> None:
         number = self.sample.connection(DEVICE)
-        self.sample.records.append(replace(record, at=self.sample.tick(), connection=number))
+        self.sample.records.append(replace(record, at=self.sample.advance(), connection=number))
 
     @property
-    def trial(self) -> Trial:
-        return replace(self.sample.trial, followers=frozenset({1}))
+    def recorded(self) -> DrillRecords:
+        return replace(self.sample.recorded, followers=frozenset({1}))
 
-    def violated(self) -> set[str]:
-        return violated_by(self.trial)
+    def failed(self) -> set[str]:
+        return failures_of(self.recorded)
 
 
-def violated_by(trial: Trial) -> set[str]:
-    return {violation.invariant for violation in check(trial, ENOUGH).violations}
+def failures_of(recorded: DrillRecords) -> set[str]:
+    return {violation.invariant for violation in check(recorded, ENOUGH).violations}
 
 
 @pytest.fixture
-def changing() -> ChangingTrial:
-    return ChangingTrial()
+def changing() -> ChangingRecords:
+    return ChangingRecords()
 
 
-def test_changes_that_are_kept_are_no_violation(changing: ChangingTrial) -> None:
+def test_changes_that_are_kept_are_no_violation(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.end()
-    result = check(changing.trial, ENOUGH)
+    result = check(changing.recorded, ENOUGH)
     assert (result.violations, result.doubts) == ([], [])
 
 
@@ -98,48 +98,48 @@ def test_changes_that_are_kept_are_no_violation(changing: ChangingTrial) -> None
         lambda changing: changing.end(mine="+!"),
     ],
 )
-def test_a_lost_change_is_flagged(changing: ChangingTrial, lose: Callable[[ChangingTrial], None]) -> None:
-    """An edit, a recall, a reaction; and a reaction that nobody requested."""
+def test_a_lost_change_is_flagged(changing: ChangingRecords, lose: Callable[[ChangingRecords], None]) -> None:
+    """An edit, a recall and a reaction; and a reaction that nobody requested."""
     changing.make_all()
     lose(changing)
-    assert changing.violated() == {"I10 changes"}
+    assert changing.failed() == {"I10 changes"}
 
 
-def test_a_message_that_is_gone_is_flagged(changing: ChangingTrial) -> None:
+def test_a_message_that_is_gone_is_flagged(changing: ChangingRecords) -> None:
     changing.make_all()
-    for anew in (False, True):
-        changing.record(LastStatesSeen(0, 0, CHAT, 3, [], anew))
-    assert changing.violated() == {"I10 changes"}
+    for again in (False, True):
+        changing.record(LastStatesSeen(0, 0, CHAT, 3, [], again))
+    assert changing.failed() == {"I10 changes"}
 
 
-def test_the_last_acknowledged_edit_counts(changing: ChangingTrial) -> None:
+def test_the_last_acknowledged_edit_counts(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.acknowledge(changing.request(1, "edit", "newest"), 4)
     changing.end(first="newest", rev=4)
-    assert changing.violated() == set()
+    assert changing.failed() == set()
     changing.end(rev=4)
-    assert changing.violated() == {"I10 changes"}
+    assert changing.failed() == {"I10 changes"}
 
 
-def test_a_rejected_change_is_flagged(changing: ChangingTrial) -> None:
+def test_a_rejected_change_is_flagged(changing: ChangingRecords) -> None:
     """Every requested change is one that is allowed and has an effect."""
     changing.make_all()
     changing.record(ChangeRejected(0, 0, changing.request(1, "edit", "newest"), "there is no such message"))
     changing.end()
-    assert changing.violated() == {"I10 changes"}
+    assert changing.failed() == {"I10 changes"}
 
 
 @pytest.mark.parametrize(("first", "rev"), [("new", 3), ("newest", 4)])
-def test_a_change_without_a_reply_may_have_been_made_or_not(changing: ChangingTrial, first: str, rev: int) -> None:
+def test_a_change_without_a_reply_may_have_been_made_or_not(changing: ChangingRecords, first: str, rev: int) -> None:
     changing.make_all()
     changing.request(1, "edit", "newest")
     changing.end(first=first, rev=rev)
-    assert changing.violated() == set()
+    assert changing.failed() == set()
     changing.end(first="another", rev=rev)
-    assert changing.violated() == {"I10 changes"}
+    assert changing.failed() == {"I10 changes"}
 
 
-def test_a_repeated_change_has_one_reply(changing: ChangingTrial) -> None:
+def test_a_repeated_change_has_one_reply(changing: ChangingRecords) -> None:
     """Each attempt is recorded."""
     changing.make_all()
     name = changing.request(1, "edit", "newest")
@@ -148,64 +148,65 @@ def test_a_repeated_change_has_one_reply(changing: ChangingTrial) -> None:
     changing.acknowledge(name, 4)
     changing.see(4, 1, "edit", "newest")
     changing.end(first="newest", rev=4)
-    assert changing.violated() == set()
+    assert changing.failed() == set()
 
 
 # I10 rev
 
 
-def test_a_gap_in_rev_is_flagged(changing: ChangingTrial) -> None:
+def test_a_gap_in_rev_is_flagged(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.acknowledge(changing.request(1, "edit", "newest"), 5)
     changing.end(first="newest", rev=5)
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
-def test_an_edit_that_was_made_twice_is_flagged(changing: ChangingTrial) -> None:
-    """Once without a reply, and again: nobody has requested the other `rev`, whether it was seen or not."""
+def test_an_edit_that_was_made_twice_is_flagged(changing: ChangingRecords) -> None:
+    """The edit was made without a reply, and again with the next `rev`. Nobody has requested two edits, so one `rev`
+    too many exists."""
     changing.make_all()
     name = changing.request(1, "edit", "newest")
     changing.see(4, 1, "edit", "newest")
     changing.acknowledge(name, 5)
     changing.end(first="newest", rev=5)
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
-def test_a_change_after_the_last_one_is_flagged(changing: ChangingTrial) -> None:
-    """A repetition after the reply was a change of its own."""
+def test_a_change_after_the_last_one_is_flagged(changing: ChangingRecords) -> None:
+    """The server has made a repeated change a second time."""
     changing.make_all()
     changing.end(rev=4)
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
-def test_two_replies_with_two_revs_are_flagged(changing: ChangingTrial) -> None:
+def test_two_replies_with_two_revs_are_flagged(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.acknowledge("change-3", 4)
     changing.end(rev=4)
-    assert "change-3 was made twice" in check(changing.trial, ENOUGH).violations[0].text
+    assert "change-3 was made twice" in check(changing.recorded, ENOUGH).violations[0].text
 
 
-def test_one_rev_for_two_changes_is_flagged(changing: ChangingTrial) -> None:
+def test_one_rev_for_two_changes_is_flagged(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.acknowledge(changing.request(3, "react", "!"), 3)
     changing.end(mine="+!")
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
-def test_revs_out_of_turn_are_flagged(changing: ChangingTrial) -> None:
+def test_revs_out_of_turn_are_flagged(changing: ChangingRecords) -> None:
     changing.acknowledge(changing.request(1, "edit", "new"), 3)
     changing.acknowledge(changing.request(2, "recall"), 2)
     changing.acknowledge(changing.request(3, "react", "+"), 1)
     changing.end()
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
-def test_another_content_is_flagged(changing: ChangingTrial) -> None:
+def test_another_content_is_flagged(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.acknowledge(changing.request(1, "edit", "newest"), 4)
     changing.see(4, 1, "edit", "another")
     changing.end(first="newest", rev=4)
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
 @pytest.mark.parametrize(
@@ -218,57 +219,58 @@ def test_another_content_is_flagged(changing: ChangingTrial) -> None:
     ],
 )
 def test_changes_come_in_order_and_not_too_often(
-    changing: ChangingTrial, revs: tuple[int, ...], paged: bool, expected: set[str]
+    changing: ChangingRecords, revs: tuple[int, ...], paged: bool, expected: set[str]
 ) -> None:
-    """Live and by a sync, a change may come as an event twice."""
+    """A change can come as an event twice: pushed live, and by a sync."""
     changing.make_all()
     for rev in (4, 5):
         changing.acknowledge(changing.request(3, "unreact" if rev == 4 else "react", "+"), rev)
     for rev in revs:
         changing.see(rev, 3, "reaction", paged=paged)
     changing.end(rev=5)
-    assert changing.violated() == expected
+    assert changing.failed() == expected
 
 
-def test_a_rev_that_falls_is_flagged(changing: ChangingTrial) -> None:
+def test_a_rev_that_falls_is_flagged(changing: ChangingRecords) -> None:
     changing.make_all()
     changing.end(rev=2)
-    assert changing.violated() == {"I10 rev"}
+    assert changing.failed() == {"I10 rev"}
 
 
 # Texts
 
 
-def in_history(changing: ChangingTrial, index: int, text: str) -> Trial:
-    """The trial, whose history shows the message so."""
-    trial = changing.trial
-    entries = [replace(one, text=text) if one.index == index else one for one in trial.history[CHAT]]
-    return replace(trial, history={CHAT: entries})
+def in_history(changing: ChangingRecords, index: int, text: str) -> DrillRecords:
+    """The records, with a history that shows the message in this way."""
+    recorded = changing.recorded
+    entries = [replace(one, text=text) if one.index == index else one for one in recorded.history[CHAT]]
+    return replace(recorded, history={CHAT: entries})
 
 
 @pytest.mark.parametrize(("index", "text"), [(1, "new"), (2, ""), (2, "[撤回]")])
-def test_a_changed_message_stays_the_same_one(changing: ChangingTrial, index: int, text: str) -> None:
-    """Invariants of its delivery hold: it is stored, and who comes later gets it in its last state."""
+def test_a_changed_message_stays_the_same_one(changing: ChangingRecords, index: int, text: str) -> None:
+    """The delivery invariants hold for a changed message: it is stored, and a client that connects later gets its last
+    state."""
     changing.make_all()
     changing.end()
-    trial = in_history(changing, index, text)
-    assert violated_by(trial) == set()
-    acks = [one for one in trial.records if isinstance(one, MessageAcknowledged)]
+    recorded = in_history(changing, index, text)
+    assert failures_of(recorded) == set()
+    acks = [one for one in recorded.records if isinstance(one, MessageAcknowledged)]
     assert acks[index - 1].text == f"text-{index}"
 
 
 @pytest.mark.parametrize(("index", "text"), [(1, ""), (2, "new"), (3, "new")])
-def test_a_text_that_nobody_requested_is_flagged(changing: ChangingTrial, index: int, text: str) -> None:
+def test_a_text_that_nobody_requested_is_flagged(changing: ChangingRecords, index: int, text: str) -> None:
     changing.make_all()
     changing.end()
-    assert "I6 phantoms" in violated_by(in_history(changing, index, text))
+    assert "I6 phantoms" in failures_of(in_history(changing, index, text))
 
 
 # Evidence
 
 
-def test_a_follower_without_changes_or_last_states_proves_nothing(changing: ChangingTrial) -> None:
-    assert check(changing.trial, ENOUGH).doubts == ["no change of a message was acknowledged"]
+def test_a_follower_without_changes_or_last_states_proves_nothing(changing: ChangingRecords) -> None:
+    assert check(changing.recorded, ENOUGH).doubts == ["no change of a message was acknowledged"]
     changing.make_all()
-    doubts = check(changing.trial, RequiredEvidence()).doubts
+    doubts = check(changing.recorded, RequiredEvidence()).doubts
     assert doubts == ["account 1 never read the last states of its messages"]

@@ -1,4 +1,4 @@
-"""What a native client has after frames in any order."""
+"""The messages that a native client has after frames in any order."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""The scale drill, short: it proves on a real system that processes may be added and removed, that owners may fail;
-and flags an edge that ends badly."""
+"""A short scale drill on a real system: processes may be added and removed, and owners may fail; an edge that ends
+badly is flagged."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,17 +14,17 @@ pytestmark = pytest.mark.xdist_group("scale")
 
 
 def test_no_message_is_lost_while_processes_are_replaced(tmp_path: Path) -> None:
-    patient = ("--bound", "20")  # tests may share the machine with others
+    patient = ("--bound", "20")  # other tests may load the machine
     few = ("--edges", "2", "--replicas", "2")
     status, figures = drill("scale", tmp_path, *few, "--seconds", "10", "--rate", "60", *patient)
-    assert (status, figures["result"], figures["violations"], figures["doubts"]) == (0, "proven", [], [])
+    assert (status, figures["result"], figures["violations"], figures["doubts"]) == (0, "passed", [], [])
     assert figures["sent_elsewhere"] > 0
 
 
 def test_an_edge_that_ends_badly_is_flagged(tmp_path: Path) -> None:
     broken = ("--phase", "grow", "--phase", "shrink", "--break", "forgetful-end")
     status, figures = drill("scale", tmp_path, "--edges", "2", "--seconds", "4", *broken)
-    assert (status, figures["result"]) == (1, "violated")
+    assert (status, figures["result"]) == (1, "failed")
     assert figures["invariants"][MUTANTS["forgetful-end"].invariant]
 
 

@@ -1,18 +1,18 @@
-"""Growth of processes is found, noise is not; the plan lets each process live for long enough."""
+"""Growth of processes is found, and noise is not. The plan lets each process live long enough."""
 
 import pytest
 
-from tests.drills.indexed_trial import IndexedTrial
-from tests.drills.records import ResourcesSeen, Trial
+from tests.drills.record_index import RecordIndex
+from tests.drills.records import DrillRecords, ResourcesSeen
 from tests.drills.soak import LOOK_SECONDS, flat, phases
 
 SAMPLES = 60
 MEMORY, FILES, THREADS, TASKS = 100e6, 50.0, 8.0, 40.0
 
 
-def trial(
+def recorded(
     process: str = "edge-1", *, memory_per_look: float = 0.0, files_per_look: float = 0.0, tasks_per_look: float = 0.0
-) -> IndexedTrial:
+) -> RecordIndex:
     """Every third sample is a peak, and memory doubles at the beginning."""
     records = [
         ResourcesSeen(
@@ -26,11 +26,11 @@ def trial(
         )
         for number in range(SAMPLES)
     ]  # fmt: skip
-    return IndexedTrial(Trial({}, list(records), {}))
+    return RecordIndex(DrillRecords({}, list(records), {}))
 
 
 def test_peaks_and_a_warm_up_are_no_growth() -> None:
-    assert list(flat(trial())) == []
+    assert list(flat(recorded())) == []
 
 
 @pytest.mark.parametrize(
@@ -38,23 +38,23 @@ def test_peaks_and_a_warm_up_are_no_growth() -> None:
     [(1e6, 0.0, 0.0, "memory_bytes"), (0.0, 1.0, 0.0, "files"), (0.0, 0.0, 1.0, "tasks")],
 )
 def test_growth_is_found(memory: float, files: float, tasks: float, what: str) -> None:
-    (violation,) = flat(trial(memory_per_look=memory, files_per_look=files, tasks_per_look=tasks))
+    (violation,) = flat(recorded(memory_per_look=memory, files_per_look=files, tasks_per_look=tasks))
     assert violation.startswith(f"{what} of edge-1 grew from ")
 
 
 @pytest.mark.parametrize(("process", "found"), [("message", 0), ("edge-1", 1)])
 def test_pages_that_sqlite_caches_for_new_connections_are_no_growth(process: str, found: int) -> None:
-    assert len(list(flat(trial(process, memory_per_look=0.5e6, files_per_look=0.5)))) == found
+    assert len(list(flat(recorded(process, memory_per_look=0.5e6, files_per_look=0.5)))) == found
 
 
 def test_a_process_that_was_replaced_is_not_judged() -> None:
-    short, whole = trial("edge-2", memory_per_look=1e6), trial("edge-1")
-    records = [*short.trial.records[: SAMPLES // 4], *whole.trial.records]
-    assert list(flat(IndexedTrial(Trial({}, records, {})))) == []
+    short, whole = recorded("edge-2", memory_per_look=1e6), recorded("edge-1")
+    records = [*short.recorded.records[: SAMPLES // 4], *whole.recorded.records]
+    assert list(flat(RecordIndex(DrillRecords({}, records, {})))) == []
 
 
 def test_nothing_seen_is_a_violation() -> None:
-    assert list(flat(IndexedTrial(Trial({}, [], {})))) == ["nobody looked at the processes"]
+    assert list(flat(RecordIndex(DrillRecords({}, [], {})))) == ["nobody looked at the processes"]
 
 
 def test_each_service_survives_one_half() -> None:

@@ -1,8 +1,8 @@
-"""The invariant of unread counts: a login shows those messages that the account has not received; pure."""
+"""The invariant of unread counts: a login shows the number of messages that the account has not received. Pure."""
 
 from collections.abc import Iterator
 
-from tests.drills.indexed_trial import IndexedTrial
+from tests.drills.record_index import RecordIndex
 from tests.drills.records import Entry, UnreadShown
 
 SETTLED_SECONDS = 15.0
@@ -12,20 +12,21 @@ _MOST_PER_CHAT = 10_000
 """`message.pushed_per_chat`"""
 
 
-def counted(trial_index: IndexedTrial) -> Iterator[str]:
-    """A sleeper's count is at least the number of messages that were acknowledged before its login and that it has
-    never received, at most the number of those that were sent before the reply and not received long ago. Nothing can
-    be counted during a fault: the login then shows 0. Nor can what was received just before be stored as read."""
-    for shown in trial_index.unread_shown:
-        if not shown.count and _disturbed(trial_index, shown):
+def counted(record_index: RecordIndex) -> Iterator[str]:
+    """A sleeper's count has two bounds. It is at least the number of messages that were acknowledged before the login
+    and that the sleeper never received. It is at most the number of messages that were sent before the reply and not
+    received long ago. Nothing can be counted during a fault: the login then shows 0. Messages that were received just
+    before a fault may be missing from the read state, too."""
+    for shown in record_index.unread_shown:
+        if not shown.count and _disturbed(record_index, shown):
             continue
-        cut_off = max((at for at in trial_index.sleepers_cut_off[shown.account] if at < shown.at), default=0.0)
+        cut_off = max((at for at in record_index.sleepers_cut_off[shown.account] if at < shown.at), default=0.0)
         least = most = 0
-        for entries in _chats_of(trial_index, shown.account):
+        for entries in _chats_of(record_index, shown.account):
             others = [entry for entry in entries if entry.sender != shown.account]
-            due = sum(_must_count(trial_index, shown, entry, cut_off) for entry in others)
+            due = sum(_must_count(record_index, shown, entry, cut_off) for entry in others)
             least += min(due, _MOST_PER_CHAT)
-            most += sum(_may_count(trial_index, shown, entry) for entry in others)
+            most += sum(_may_count(record_index, shown, entry) for entry in others)
         if not least <= shown.count <= most:
             yield (
                 f"account {shown.account} was told of {shown.count} unread messages at {shown.at:.2f}, "
@@ -33,35 +34,35 @@ def counted(trial_index: IndexedTrial) -> Iterator[str]:
             )
 
 
-def _chats_of(trial_index: IndexedTrial, account: int) -> Iterator[list[Entry]]:
-    for chat, entries in trial_index.trial.history.items():
-        if account in trial_index.trial.members[chat]:
+def _chats_of(record_index: RecordIndex, account: int) -> Iterator[list[Entry]]:
+    for chat, entries in record_index.recorded.history.items():
+        if account in record_index.recorded.members[chat]:
             yield entries
 
 
-def _must_count(trial_index: IndexedTrial, shown: UnreadShown, entry: Entry, cut_off: float) -> bool:
+def _must_count(record_index: RecordIndex, shown: UnreadShown, entry: Entry, cut_off: float) -> bool:
     """Messages that were sent before a connection broke may have been received without a trace."""
-    acks = trial_index.acked.get(entry.text)
-    if not acks or acks[0].at > shown.began or trial_index.sent[entry.text].at <= cut_off:
+    acks = record_index.acked.get(entry.text)
+    if not acks or acks[0].at > shown.began or record_index.sent[entry.text].at <= cut_off:
         return False
-    return (shown.account, entry.text) not in trial_index.fetched
+    return (shown.account, entry.text) not in record_index.fetched
 
 
-def _may_count(trial_index: IndexedTrial, shown: UnreadShown, entry: Entry) -> bool:
-    sent = trial_index.sent.get(entry.text)
+def _may_count(record_index: RecordIndex, shown: UnreadShown, entry: Entry) -> bool:
+    sent = record_index.sent.get(entry.text)
     if sent is None or sent.at > shown.at:
         return False
-    fetched = trial_index.fetched.get((shown.account, entry.text))
+    fetched = record_index.fetched.get((shown.account, entry.text))
     if fetched is None or fetched > shown.began - SETTLED_SECONDS:
         return True
     return any(
         healed.began - SETTLED_SECONDS < fetched < healed.at and shown.began < healed.at + SETTLED_SECONDS
-        for healed in trial_index.healed
+        for healed in record_index.healed
     )
 
 
-def _disturbed(trial_index: IndexedTrial, shown: UnreadShown) -> bool:
+def _disturbed(record_index: RecordIndex, shown: UnreadShown) -> bool:
     """Whether a fault lasts, or has ended so lately that the services need not have recovered."""
     since = shown.began - _RECOVERY_SECONDS
-    outages = any(healed.at >= since and healed.began <= shown.at for healed in trial_index.healed)
-    return outages or any(since <= fault.at <= shown.at for fault in trial_index.faults)
+    outages = any(healed.at >= since and healed.began <= shown.at for healed in record_index.healed)
+    return outages or any(since <= fault.at <= shown.at for fault in record_index.faults)

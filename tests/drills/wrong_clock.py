@@ -1,29 +1,33 @@
-"""Services whose wall clock is wrong; their steady clock runs as ever.
+"""Starts services with a wrong wall clock and a right steady clock.
 
-`python -m tests.drills.wrong_clock SERVICE[,SERVICE …] SECONDS up …` is `dragoman up`, but the processes of these
-services start through this module, which moves their wall clock before it imports the product.
+`python -m tests.drills.wrong_clock SERVICE[,SERVICE …] SECONDS[@DELAY] up …` is `dragoman up`, but the wall clock of
+these services' processes is SECONDS ahead. Without DELAY, it is ahead from the start of each process; with DELAY, it is
+set so many seconds after the start of the system.
 """
 
 import sys
 import time
 
 
-def move_wall_clock(seconds: float) -> None:
-    """For this process. To be called before a module of the product is imported."""
+def move_wall_clock(seconds: float, since: float = 0.0) -> None:
+    """Moves the wall clock of this process, from a moment of the monotonic clock on, which is one for all processes.
+    Call it before a module of the product is imported."""
     read, read_ns = time.time, time.time_ns
-    time.time = lambda: read() + seconds
-    time.time_ns = lambda: read_ns() + int(seconds * 1_000_000_000)
+    time.time = lambda: read() + (seconds if time.monotonic() >= since else 0.0)
+    time.time_ns = lambda: read_ns() + (int(seconds * 1_000_000_000) if time.monotonic() >= since else 0)
 
 
 if __name__ == "__main__":
-    services, seconds = sys.argv.pop(1), sys.argv.pop(1)
+    services, clock = sys.argv.pop(1), sys.argv.pop(1)
+    seconds, _, moment = clock.partition("@")
     if sys.argv[1] != "up":
-        move_wall_clock(float(seconds))
+        move_wall_clock(float(seconds), float(moment or 0))
     from dragoman.main import main
 
     if sys.argv[1] == "up":
         from tests.drills.mutants import start_through
 
+        since = time.monotonic() + float(moment) if moment else 0.0
         for service in services.split(","):
-            start_through("tests.drills.wrong_clock", services, seconds, service=service)
+            start_through("tests.drills.wrong_clock", services, f"{seconds}@{since}", service=service)
     main()

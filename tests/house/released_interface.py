@@ -35,7 +35,7 @@ _SERVICE_METRICS = {"auth": AuthMetrics, "edge": EdgeMetrics, "message": Message
 
 
 def current() -> dict[str, dict[str, Any]]:
-    """Each list by its name; entries by theirs."""
+    """The present interface: each list by its name, with its entries by their names."""
     return {
         "settings": {name: [type(value).__name__, show(value)] for name, value, _ in leaves(Settings())},
         "metrics": dict(_metrics()),
@@ -84,7 +84,8 @@ def _commands(command: click.Command, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _vector_files() -> Iterator[Path]:
-    """Of the dialects in the registry; the sample dialect of the documentation is not part of the interface."""
+    """The vectors of the dialects in the registry. The sample dialect of the documentation is not part of the
+    interface."""
     return (path_of(entry.name) for entry in DIALECTS)
 
 

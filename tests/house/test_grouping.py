@@ -1,4 +1,4 @@
-"""Tests of one group run on one worker."""
+"""Tests the scheduler: all tests of one group run on the same worker."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The house keeps its own rules."""
+"""The repository follows its own rules: sizes of files, functions and constructors, names, and more."""
 
 import ast
 import re
@@ -15,8 +15,9 @@ from tests.support.commands import subcommands
 
 ROOT = Path(__file__).parents[2]
 _VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base_utils"}
-_LONGEST_FILE, _LONGEST_TEST, _LONGEST_FUNCTION = 400, 600, 60
+_LONGEST_FILE, _LONGEST_FUNCTION = 600, 60
 _MOST_PARAMETERS = 7
+_GENERATED = ROOT / "dragoman_client" / "native.py"
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -40,7 +41,7 @@ def test_files_and_functions_fit_in_the_head() -> None:
     long = []
     for path in SOURCES:
         text = path.read_text()
-        if text.count("\n") > (_LONGEST_TEST if "tests" in path.parts else _LONGEST_FILE):
+        if path != _GENERATED and text.count("\n") > _LONGEST_FILE:
             long.append(str(path))
         long += [
             f"{path}:{node.name}"
@@ -98,43 +99,37 @@ def dependencies() -> list[str]:
 @pytest.mark.parametrize("name", dependencies())
 def test_a_dependency_is_locked_and_has_its_reason(name: str) -> None:
     assert name in locked_versions()
-    assert f"\n| {name} | " in (ROOT / "docs" / "dependencies.md").read_text()
+    assert f"\n| {name} | " in (ROOT / "docs/develop/dependencies.md").read_text()
 
 
 def test_no_reason_is_given_for_what_is_no_dependency() -> None:
-    reasons = re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE)
+    reasons = re.findall(r"^\| ([a-z0-9-]+) \|", (ROOT / "docs/develop/dependencies.md").read_text(), re.MULTILINE)
     assert sorted(set(reasons) - {"package"}) == sorted(dependencies())
 
 
-def test_the_operations_page_has_every_setting() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+def test_the_page_of_settings_has_all() -> None:
+    text = (ROOT / "docs/reference/settings.md").read_text()
     assert page(text) == text, "run `./dev docs`"
 
 
-def test_the_operations_page_names_every_command_and_option() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
-    options = {name for one in subcommands(main)["up"].params for name in one.opts if name.startswith("--")}
-    assert sorted(one for one in [*subcommands(main), *options] if one not in text) == []
-
-
-@pytest.mark.parametrize("path", [path for path in tracked("*.md")], ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_between_pages_lead_somewhere(path: Path) -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", path.read_text())
-    assert [target for target in targets if not (path.parent / target).exists()] == []
-
-
-def test_the_dev_script_explains_every_command() -> None:
-    text = (ROOT / "dev").read_text()
-    commands = re.findall(r'"(\w+)": \w+', text.partition("COMMANDS: dict")[2].partition("}")[0])
-    usage = text.partition('USAGE = """')[2].partition('"""')[0]
-    assert commands
-    assert [name for name in commands if not re.search(rf"^  {name}( |$)", usage, re.MULTILINE)] == []
-
-
 def test_the_dev_script_passes_every_command_of_dragoman_on() -> None:
-    passed = dict(re.findall(r'"(\w+)": passed_on\("(\w+)"\)', (ROOT / "dev").read_text()))
-    assert passed == {"load" if name == "bench" else name: name for name in subcommands(main)}
+    usage = subprocess.run([ROOT / "dev"], capture_output=True, text=True, check=True).stdout
+    explained = set(re.findall(r"^  (\w+) +\w", usage, re.MULTILINE))
+    own = {"test", "lint", "stages", "drill", "wheels", "docs", "screens", "web", "setup"}
+    assert explained == {*subcommands(main), *own}
 
 
 def test_the_dev_script_is_parsed_by_an_older_python() -> None:
     ast.parse((ROOT / "dev").read_text(), feature_version=(3, 7))
+
+
+def test_an_operators_error_has_a_remedy() -> None:
+    """CommandFailed, OperatorError and StartupError have a remedy by their types. UsageError shows the usage."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in tracked("*.py")
+        if path.relative_to(ROOT).parts[0] in ("services", "local", "bench", "dragoman")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Raise) and node.exc is not None and "ClickException(" in ast.unparse(node.exc)
+    ]
+    assert found == []

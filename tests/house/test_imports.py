@@ -1,4 +1,4 @@
-"""What no service imports: what decodes pictures, and any client by which the address of a user could be requested."""
+"""No service imports a decoder of pictures, or another HTTP client that could request a user's address."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""What a forwarded operation touches: the request with its route, the use case, its store, and native's frame of it."""
+"""The files that a forwarded operation touches: the request with its route, the use case, its store, and its native
+frame."""
 
 import ast
 from collections.abc import Iterator
@@ -9,17 +10,30 @@ from tests.house.test_house import ROOT, tracked
 from tests.house.vocabulary import parsed
 
 _MOST_FILES = 4
-_BESIDE = ("services/edge/dialects/ourchat_", "services/edge/dialects/pipe/", "services/edge/dialects/service_code/")
-"""Dialects of others, which an operation need not be in."""
+_BESIDE = (
+    "services/edge/dialects/ourchat_",
+    "services/edge/dialects/pipe/",
+    "services/edge/dialects/service_code/",
+    "services/edge/dialects/irc/",
+)
+"""Dialects of other protocols, which need not have the operation."""
 _EXCEPTIONS = {
     "CreateChat": "the edge keeps the picture",
     "SetChat": "the edge keeps the picture; some settings have a route of their own",
     "SetProfile": "the edge keeps the picture, and caches the name; some dialects change it with the question",
     "GetAccount": "edges ask for many profiles at once, cache them, and export them",
+    "ListSubscriptions": "edges and operators export them",
+    "GetOwnSettings": "edges and operators export them",
+    "ListMetadata": "edges and operators export them",
     "GetChat": "edges look up the other member of a private chat, and show a new chat",
     "OpenPrivateChat": "edges find the chat of a message to an account",
     "ListRequests": "edges show the requests after a login, and export them",
     "MuteChat": "the edge tells the account's other connections",
+    "PlaceChat": "the edge tells the account's other connections",
+    "MarkReadTime": "the edge tells the account's other connections",
+    "SaveDraft": "the edge tells the account's other connections; messages end drafts",
+    "GetDraft": "edges and operators export them",
+    "SetOwnSettings": "the edge tells the account's other connections",
     "SetBlocked": "the edge knows who is blocked, for typing and presence",
     "SetSecurity": "it needs a login by a secret; some dialects change it with the profile",
     "BanMember": "bans and silences have a table of their own beside members",

@@ -1,6 +1,6 @@
 """The operator's and the wire's interface is a superset of the released one: nothing is renamed, retyped or removed.
 
-`released_interface.json` holds the lists of the release; `python -m tests.house.released_interface` writes it anew.
+`released_interface.json` holds the lists of the release; `python -m tests.house.released_interface` writes it again.
 """
 
 import json
@@ -12,7 +12,8 @@ from tests.house.released_interface import RELEASED, current
 
 
 def keeps(now: Any, released: Any) -> bool:
-    """A list, such as a command's options, may have more entries."""
+    """Whether the present value keeps the released one. A list, such as a command's options, can have got more
+    entries."""
     if isinstance(released, list) and isinstance(now, list):
         return all(entry in now for entry in released)
     return bool(now == released)

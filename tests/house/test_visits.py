@@ -1,7 +1,8 @@
-"""How many files of ours one message passes: from a native client to one of OurChat v2, through a real edge, NATS, a
-real message service and its database, once everything is warm."""
+"""Counts the functions and files of ours that one message passes. The message goes from a native client to a client of
+OurChat v2, through a real edge, NATS, a real message service and its database, once everything is warm."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count, groupby
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,7 +26,6 @@ from shared.contract.model import ProfileSummary
 from shared.contract.routes import Ack
 from shared.contract.session import EnsureProfile, GetProfileSummaries, ProfileSummaries
 from shared.settings import LimitsSettings, Settings
-from tests.house.test_message_path import FakeTransport
 from tests.support.databases import create_tables
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import until
@@ -41,19 +42,31 @@ from tests.unit.services.message.environment import (
 
 ROOT = Path(__file__).parents[2]
 OURS = tuple(f"{ROOT / name}/" for name in ("services", "shared"))
-BESIDE = tuple(f"{ROOT / 'shared' / name}" for name in ("bus/", "dashboard/", "ops.py"))
-"""Every request passes the bus in the same way; the others measure the process meanwhile."""
-MOST_VISITS, MOST_FILES = 152, 49
+BESIDE = tuple(f"{ROOT / 'shared' / name}" for name in ("bus/", "dashboard/", "ops.py", "telemetry.py"))
+"""Every request passes the bus in the same way; the others measure."""
+PAGE = (ROOT / "docs" / "understand" / "architecture.md").read_text()
+PARTS = {
+    "In: from a frame to the message service": "edge",
+    "Between: from a request to its delivery batches and its reply": "message",
+    "Out: from a delivery batch to the socket": "edge",
+}
+"""The lists of the page, and the service in which each is."""
+OF_A_DIALECT = {"decode": "Dialect", "encode_message": "Dialect", "must_hold": "PushGate"}
+"""The page lists these functions under their base classes."""
+MOST_VISITS, MOST_FILES = 152, 39
 MESSAGES = 60
 QUIET_SECONDS = 0.05
-"""Nothing of a message's path is still to come."""
+"""After this time, no step of a message's path is still to come."""
 
 
 class Visits:
-    """The files of the functions that are called, in their order. The resumption of a coroutine is no call."""
+    """Records the called functions and their files, in order. The resumption of a coroutine does not count as a
+    call."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
+        self.calls: list[str] = []
+        """As module:Class.function."""
         self._seen: set[FrameType] = set()
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
@@ -62,6 +75,11 @@ class Visits:
         if event == "call" and is_ours and frame not in self._seen:
             self._seen.add(frame)
             self.files.append(file.removeprefix(f"{ROOT}/"))
+            module = str(frame.f_globals["__name__"])
+            if (base := OF_A_DIALECT.get(name)) and module.startswith("services.edge.dialects."):
+                self.calls.append(f"services.edge.dialects.base:{base}.{name}")
+            else:
+                self.calls.append(f"{module}:{frame.f_code.co_qualname}")
 
     @property
     def count(self) -> int:
@@ -69,8 +87,26 @@ class Visits:
         return len(list(groupby(self.files)))
 
 
+class FakeTransport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return True
+
+
 class LocalPeer:
-    """One without TCP."""
+    """A client whose WebSocket is connected to the edge in memory, without TCP."""
 
     def __init__(self, edge: Edge, path: str) -> None:
         loop, self.transport = asyncio.get_running_loop(), FakeTransport()
@@ -94,7 +130,8 @@ class System:
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     async def send(self, visits: Visits | None = None) -> None:
-        """Sends one message, and waits for both clients and until nothing of it goes on."""
+        """Sends one message, and waits until both clients have their frames and no step of the message's path is
+        left."""
         number = next(self._numbers)
         text = f"message {number}."
         self.v2.transport.written = b""
@@ -150,9 +187,22 @@ async def system(
 async def test_one_message_visits_few_files(system: System) -> None:
     for _ in range(3):
         await system.send()
-    for _ in range(MESSAGES):  # a heartbeat, or a busy machine, adds visits to most of them at worst
+    for _ in range(MESSAGES):  # a heartbeat or a busy machine adds visits to most messages, and never removes any
         visits = Visits()
         await system.send(visits)
         if visits.count <= MOST_VISITS and len(set(visits.files)) <= MOST_FILES:
             return
     pytest.fail(f"{visits.count} visits of {len(set(visits.files))} files: {visits.files}")
+
+
+async def test_a_message_passes_the_functions_of_the_page_in_their_order(system: System) -> None:
+    for _ in range(3):
+        await system.send()
+    visits = Visits()
+    await system.send(visits)
+    for heading, service in PARTS.items():
+        calls = iter(visits.calls)
+        lines = PAGE.split(f"### {heading}\n")[1].split("\n#")[0]
+        listed = re.findall(r"^\d+\. `([\w.]+:[\w.]+)`", lines, re.MULTILINE)
+        assert listed
+        assert [one for one in listed if f"services.{service}.{one}" not in calls] == [], heading

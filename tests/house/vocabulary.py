@@ -1,20 +1,25 @@
-"""Checks the names in the code: the glossary's words, and each class name for one thing only.
+"""Checks names, comments and docstrings: the glossary's words, and each class name for one thing only.
 
 `python -m tests.house.vocabulary [PATH ...]` prints each violation as `file:line: message` and exits 1 if there is one.
-Only identifiers are read, by AST: prose may use a word in its ordinary sense.
+Names are read by AST. In prose, only old words without an ordinary meaning count; `tests/docs/test_pages.py` reads the
+pages.
 """
 
 import ast
 import gc
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("dragoman", "bench", "services", "local", "shared", "clients", "docs", "deploy", "dev")
+_GENERATED = Path("dragoman_client/native.py")
+"""The classes of the generated file are the classes of the table of operations."""
+PRODUCT = ("dragoman", "dragoman_client", "bench", "services", "local", "shared", "docs", "deploy", "dev")
 TESTS = ("tests",)
 
 REPLACED = {
@@ -29,20 +34,74 @@ REPLACED = {
     "withhold": "hold pending verification", "withheld": "pending verification",
     "board": "dashboard", "boards": "dashboards", "herald": "system account", "letter": "mail", "letters": "mails",
     "people": "users", "somebody": "a user", "anybody": "any user", "everybody": "all members", "whoever": "the caller",
+    "hook": "webhook", "hooks": "webhooks",
+    "notice": "event or announcement", "notices": "events or announcements",
     "town": "cluster", "world": "backend or model",
     "who": "the sender, recipient, caller or peer", "whom": "the recipient", "whose": "the owner",
 }  # fmt: skip
 """A word of the old vocabulary, and the glossary's."""
 
+PROSE = {
+    "trials?": "end-to-end test, or drill",
+    "former": "previous, or past",
+    "anew": "again",
+    "event-loop ticks?|ticks? of the event loop": "event-loop iteration",
+    "rights": "permissions",
+    "spares?": "standby",
+    "rosters?": "member list",
+    "envelopes?": "delivery batch",
+    "backlogs?": "unread messages",
+    "look-ups?": "lookup",
+    "processor time": "CPU time",
+    "prototype": "baseline",
+    "operations page": "status page",
+    "way of a message": "message path",
+    "the version before": "the previous version",
+    "heals?|mends?": "recover, or fix",
+    "(?:incoming|outgoing) hooks?": "webhook",
+    "doubled": "duplicated",
+    "violated": "failed",
+    "proven": "passed",
+}
+"""Old words without an ordinary sense here, as regular expressions, and the glossary's."""
+
 INTERFACE = {
+    **dict.fromkeys(
+        (
+            "hook",
+            "hooks",
+            "outgoing_hooks",
+            "list_hooks",
+            "delete_hook",
+            "CreateHookParameters",
+            "CreateHookResult",
+            "CreateOutgoingHookParameters",
+            "CreateOutgoingHookResult",
+            "DeleteHookParameters",
+            "HookInfo",
+            "HooksResult",
+            "MadeHookInfo",
+            "OutgoingHookInfo",
+            "OutgoingHooksResult",
+            "ReplayOutgoingHookParameters",
+            "ReplayOutgoingHookResult",
+        ),
+        "operations and members of native, fields on the bus, and tables",
+    ),
     "face": "field on the bus (Draft, Delivery)",
     "faces": "field on the bus (ProfileSummaries)",
     "outcome": "field on the bus (Opened)",
     "refuse_common_passwords": "setting of auth",
+    "NoticeEvent": "type of an event of native",
+    "notice": "column of a table",
     "people": "option --people of dragoman bench",
     "refusals": "field of the result of dragoman bench (--json)",
 }
 """Identifiers that other versions, operators or protocols depend on, and the reason."""
+
+
+_OLD = re.compile(rf"\b(?:{'|'.join(PROSE)})\b", re.IGNORECASE)
+_QUOTED = re.compile(r"`[^`]*`|\"(?!\"\")[^\"]*\"")
 
 
 class NameViolation(NamedTuple):
@@ -90,12 +149,24 @@ def old_words(file: Path, tree: ast.AST) -> Iterator[NameViolation]:
                 yield NameViolation(file, identifier.line, f"{identifier.name}: {word} is {REPLACED[word]}")
 
 
+def old_prose(file: Path, text: str) -> Iterator[NameViolation]:
+    """Old words in comments and docstrings, except in quotations."""
+    if not _OLD.search(text):
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        is_docstring = token.type == tokenize.STRING and token.line.lstrip("r").lstrip().startswith('"""')
+        if is_docstring or token.type == tokenize.COMMENT:
+            for found in _OLD.finditer(_QUOTED.sub("", token.string)):
+                word = next(new for old, new in PROSE.items() if re.fullmatch(old, found[0], re.IGNORECASE))
+                yield NameViolation(file, token.start[0], f"{found[0]} is {word}")
+
+
 def repeated_classes(trees: dict[Path, ast.AST]) -> Iterator[NameViolation]:
     """Module-level classes only: a nested class bears its owner's name."""
     seen: dict[str, Path] = {}
     for file, tree in trees.items():
         for node in ast.iter_child_nodes(tree):
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.ClassDef) and file != _GENERATED:
                 if node.name in seen:
                     yield NameViolation(file, node.lineno, f"class {node.name} is also in {seen[node.name]}")
                 seen.setdefault(node.name, file)
@@ -118,11 +189,12 @@ def violations() -> Iterator[NameViolation]:
         trees = read(roots)
         for file, tree in trees.items():
             yield from old_words(file, tree)
+            yield from old_prose(file, (ROOT / file).read_text(encoding="utf-8"))
         yield from repeated_classes(trees)
 
 
 def main(arguments: list[str]) -> int:
-    gc.disable()  # all trees are kept
+    gc.disable()  # all trees stay in memory, so collecting garbage is useless
     found = [one for one in violations() if not arguments or any(str(one.file).startswith(path) for path in arguments)]
     for file, line, text in found:
         print(f"{file}:{line}: {text}")  # noqa: T201

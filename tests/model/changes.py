@@ -14,7 +14,8 @@ CHANGE_KINDS: Mapping[str, ChangeKind] = {"edit": "edit", "recall": "recall", "r
 
 @dataclass(frozen=True)
 class ChangeCommand:
-    """`segments`: of an edit; `emoji`: of a reaction; `on`: a reaction or pin is added, or removed."""
+    """`segments`: the new text of an edit. `emoji`: the emoji of a reaction. `on`: whether a reaction or pin is added
+    or removed."""
 
     kind: ChangeKind
     by: int
@@ -28,8 +29,8 @@ class ChangeCommand:
 
 
 def change(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notifications:
-    """All members that may see the message are notified; nobody of a change that was made before. Raises Forbidden if
-    the system must reject it."""
+    """All members that may see the message are notified, but nobody of a change that was made before. Raises Forbidden
+    if the system must reject it."""
     if is_forbidden(chat, message, command):
         raise Forbidden
     if is_made(chat, message, command):
@@ -43,7 +44,8 @@ def change(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notifica
 
 
 def is_made(chat: Chat, message: SentMessage, command: ChangeCommand) -> bool:
-    """Whether there is nothing to do. Each edit has a nonce of its own."""
+    """Whether the change has been made before, so that it has no effect. Each edit has a nonce of its own, so it is
+    always new."""
     match command.kind:
         case "edit":
             return False
@@ -73,7 +75,7 @@ def is_forbidden(chat: Chat, message: SentMessage, command: ChangeCommand) -> bo
 
 
 def apply(message: SentMessage, command: ChangeCommand) -> None:
-    """Changes what the message itself shows: all but the pin."""
+    """Changes everything that the message itself shows, which is all but the pin."""
     match command.kind:
         case "edit":
             message.segments, message.is_edited, message.dialect = command.segments, True, ""
@@ -89,7 +91,7 @@ def apply(message: SentMessage, command: ChangeCommand) -> None:
 
 
 def after(message: SentMessage, command: ChangeCommand) -> SentMessage:
-    """The message as it is after a change, which leaves this one as it is."""
+    """The message after a change; this object does not change."""
     changed = copied(message)
     apply(changed, command)
     return changed

@@ -19,7 +19,8 @@ Step = SendStep | ChangeStep
 
 
 class Meanwhile(NamedTuple):
-    """What happens meanwhile. The user of a client that leaves or takes unread messages has no other client."""
+    """Steps that run at the same time. The user of a client that leaves or takes unread messages has no other
+    client."""
 
     arrives: Callable[[], Client] | None
     """Logs in a user without a client that gets messages."""
@@ -74,7 +75,7 @@ class ConcurrentSend:
         harness.check()
 
     def join(self, steps: Sequence[SendStep], newcomer: ModelDevice, last: str) -> None:
-        """A user joins an open group while others send, and receives all messages from some moment on, up to `last`."""
+        """A user joins an open group while others send, and receives all messages after some moment, up to `last`."""
         harness, chat, number = self._harness, self._chat, newcomer.user.number
         harness.note(f"in {chat.number} at once: {steps}; {newcomer} joins, {self._witness} says {last}")
         assert isinstance(newcomer.client, V1 | Pipe)
@@ -88,17 +89,27 @@ class ConcurrentSend:
         meanwhile = chat.messages[before:]
         self._request_all([SendStep(self._witness, (last,))])
         self._resolve()
-        seen = newcomer.early_sights()
-        wanted = [
-            sight
-            for message in meanwhile
-            for sight in EXPECTED_FRAMES[newcomer.client.dialect](MessagePosted(message), harness.model)
-        ]
-        expect_same(newcomer, seen, wanted[len(wanted) - len(seen) :])
+        self._match_since_joining(newcomer, meanwhile, newcomer.early_sights())
         harness.check()
 
+    def _match_since_joining(self, newcomer: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]) -> None:
+        """The client has received the messages that were sent after it had joined: the last messages of the chat, each
+        one whole. The received messages are unread; without the history, they are the first ones that the client
+        sees."""
+        model, chat, number = self._harness.model, self._chat, newcomer.user.number
+        for message in reversed(messages):
+            if not seen:
+                break
+            wanted = EXPECTED_FRAMES[newcomer.client.dialect](MessagePosted(message), model)
+            expect_same(newcomer, seen[-len(wanted) :], wanted)
+            del seen[-len(wanted) :]
+            message.audience.add(number)
+        expect_same(newcomer, seen, [])
+        if chat.first[number] > 1:
+            chat.first[number] = next(one.index for one in chat.messages if number in one.audience)
+
     def _request_all(self, steps: Sequence[Step]) -> None:
-        """Nothing is waited for but the index of a message that is changed."""
+        """Request all steps at once. The caller waits only for the index of a message that is changed."""
         for step in steps:
             if isinstance(step, ChangeStep):
                 self._changes.request(step)
@@ -150,7 +161,7 @@ class ConcurrentSend:
         waiting = [queue[0] for queue in self._queues.values()]
         raise ModelMismatch(f"{self._witness} sees {sight} as {index}, which nobody was to say next: {waiting}")
 
-    # Clients that leave or take unread messages
+    # The methods below let clients leave or take their unread messages.
 
     def _disconnect(self, device: ModelDevice) -> list[Sight]:
         self._harness.devices.remove(device)
@@ -159,7 +170,7 @@ class ConcurrentSend:
     def _match_read_before_leaving(
         self, device: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]
     ) -> None:
-        """The client has received the messages from the first on; the rest is undelivered."""
+        """The client has received the messages from the first one on. The others are undelivered."""
         for one in messages:
             if not seen:
                 return
@@ -173,7 +184,7 @@ class ConcurrentSend:
     def _expect_unread_taken(self, device: ModelDevice) -> None:
         """Expects all unread messages, in any order with the messages sent meanwhile, which are pushed."""
         assert isinstance(device.client, Pipe)
-        device.client.friends()  # an answer that comes after all of it
+        device.client.friends()  # the server answers this request after all the messages
         undelivered, device.user.undelivered = device.user.undelivered, []
         for message in undelivered:
             device.expect(MessagePosted(message), anywhere=True)

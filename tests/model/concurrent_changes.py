@@ -1,6 +1,6 @@
-"""Changes of messages that native users make at once, beside all that is sent. A scribe, a native client that makes
-none of them, sees all and determines their order; the replies must be those of this order, and all other clients must
-see the same one."""
+"""Changes of messages that native users make at once, beside all that is sent. A scribe, a native client that makes no
+changes, sees all and determines their order. The replies must fit this order, and all other clients must see the same
+one."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ _PAGE = 200
 
 @dataclass(repr=False, eq=False)
 class SendStep(Named):
-    """`index`: of the message, once a native client has read the reply."""
+    """`index`: the index of the message, once a native client has read the reply."""
 
     device: ModelDevice
     segments: tuple[Segment, ...]
@@ -34,8 +34,8 @@ class SendStep(Named):
 
 @dataclass(repr=False, eq=False)
 class ChangeStep(Named):
-    """`target`: an earlier message, or one that a native client sends at the same time. `rev`: as in the reply, None if
-    that is an error."""
+    """`target`: an earlier message, or one that a native client sends at the same time. `rev`: the `rev` of the reply,
+    or None if it is an error."""
 
     device: ModelDevice
     target: SentMessage | SendStep
@@ -49,7 +49,7 @@ class ChangeStep(Named):
 
 @dataclass(frozen=True)
 class SeenChange:
-    """A change as the scribe sees it."""
+    """A change in the form in which the scribe sees it."""
 
     rev: int
     index: int
@@ -67,12 +67,12 @@ class ConcurrentChanges:
         self._scribe = scribe
         self._before = chat.head, chat.rev
         self._unanswered: dict[ModelDevice, deque[SendStep | ChangeStep]] = {}
-        """By native client, in the order of the requests."""
+        """The unanswered requests of each native client, in order."""
         self._sent: list[SendStep] = []
         self._steps: list[ChangeStep] = []
         self._made: list[SeenChange] = []
         self._set_aside: list[Sight] = []
-        """What the scribe has seen, and the model does not expect yet."""
+        """Events that the scribe has seen and the model does not expect yet."""
 
     # Requests and replies
 
@@ -101,10 +101,10 @@ class ConcurrentChanges:
             with suppress(RequestRejected):
                 step.rev = _native(device).changed_rev()
 
-    # The order of the changes
+    # The methods below check the order of the changes.
 
     def collect(self) -> None:
-        """Reads all replies, and what the scribe sees of the changes: now the versions of messages are known."""
+        """Reads all replies, and the scribe's view of the changes: now the versions of messages are known."""
         for device, unanswered in self._unanswered.items():
             while unanswered:
                 self._read_reply(device)
@@ -123,7 +123,7 @@ class ConcurrentChanges:
             versions.append(changes.after(versions[-1], one.command))
 
     def _see_changes(self, last: int) -> list[SeenChange]:
-        """Those of this chat, up to the last rev."""
+        """The changes of this chat, up to the last rev."""
         assert self._scribe is not None
         seen: list[SeenChange] = []
         while not seen or seen[-1].rev < last:
@@ -146,8 +146,8 @@ class ConcurrentChanges:
     # In the model
 
     def replay(self) -> None:
-        """Makes the changes in the model, in the order of their revs, and matches what the scribe has seen already. The
-        requests of a client are carried out in order."""
+        """Makes the changes in the model, in the order of their revs, and matches frames that the scribe has seen
+        already. The requests of a client are carried out in order."""
         waiting: dict[ModelDevice, deque[ChangeStep]] = {}
         for step in self._steps:
             waiting.setdefault(step.device, deque()).append(step)
@@ -175,7 +175,7 @@ class ConcurrentChanges:
         self._harness.expect_notifications(notifications, by=step.device)
 
     def _skip_without_effect(self, waiting: Iterable[deque[ChangeStep]]) -> None:
-        """Skips requests whose reply is that at this moment: rejected, or made before."""
+        """Skips steps that have no effect at this moment and whose reply says so: rejected, or made before."""
         for queue in waiting:
             while queue and self._has_no_effect(queue[0]):
                 queue.popleft()
@@ -211,7 +211,7 @@ class ConcurrentChanges:
         self._check_absentee()
 
     def _check_absentee(self) -> None:
-        """Another connection of the scribe's user, which has events stored for no other one."""
+        """Checks the missed events of a new connection of the scribe's user, which has stored no events."""
         assert self._scribe is not None
         user, client = self._scribe.user, Native(self._harness.edges[0])
         client.login_by_token(self._harness.accounts[user.number])

@@ -26,9 +26,10 @@ from tests.model.model import (
 T = TypeVar("T")
 
 _HOLD_SECONDS = 1.5
-"""For this time after a login, and after an announced session, v2 may hold messages back, but not an own echo."""
+"""For this time after a login, and after an announced session, a v2 connection may hold messages back, but not the echo
+of its own messages."""
 _REPEAT_SECONDS = 3.0
-"""For this time after a login, an event may be shown twice: as a stored one, and as a live one."""
+"""For this time after a login, an event may come twice: as a stored event, and as a live one."""
 
 
 class ModelMismatch(AssertionError):
@@ -37,7 +38,7 @@ class ModelMismatch(AssertionError):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SleepingClient(Named):
-    """Of native. `heads`: of the chats as it knows them."""
+    """A sleeping client of native. `heads`: its last indexes of the chats."""
 
     user: ModelUser
     heads: dict[int, dict[str, Any]]
@@ -48,7 +49,8 @@ class SleepingClient(Named):
 
 @dataclass(eq=False)
 class ExpectedEvent:
-    """`ways`: the frames that are still to come, in one of these ways. No two begin alike."""
+    """An event that the client must still see. `ways`: the alternative sequences of frames that show it; each begins
+    with a different frame."""
 
     event: Event
     ways: list[list[Sight]]
@@ -57,7 +59,7 @@ class ExpectedEvent:
         return any(way[0] == sight for way in self.ways)
 
     def advance(self, sight: Sight) -> bool:
-        """Whether it has been seen now."""
+        """Whether the device has seen it now."""
         self.ways = [way[1:] for way in self.ways if way[0] == sight]
         return not self.ways[0]
 
@@ -68,7 +70,7 @@ class ModelDevice(Named):
     user: ModelUser
     model: Model
     pushes: bool
-    """Whether messages are pushed to it."""
+    """Whether messages are pushed to the device."""
     since: float = field(default_factory=time.monotonic)
     held_until: float = field(default_factory=lambda: time.monotonic() + _HOLD_SECONDS)
     known: set[int] = field(default_factory=set)
@@ -100,7 +102,7 @@ class ModelDevice(Named):
             time.sleep(self.held_until - time.monotonic())
 
     def settle(self) -> None:
-        """Sees all expected frames, and no other."""
+        """Reads until all expected frames have come. Raises ModelMismatch for a missing or an unexpected frame."""
         deadline = time.monotonic() + SECONDS
         while True:
             try:
@@ -115,7 +117,7 @@ class ModelDevice(Named):
         return any(waiting[0].begins_with(sight) for waiting in self.due.values())
 
     def early_sights(self) -> list[Sight]:
-        """Frames that it need not see, until it has seen all expected ones."""
+        """Frames that the device may see, but need not, until it has seen all expected ones."""
         early: list[Sight] = []
         while self.due:
             sight = self.client.see()
@@ -162,7 +164,7 @@ class ModelDevice(Named):
         return {chat: len(self.model.unread(number, one)) for chat, one in self.model.chats_of(number).items()}
 
     def settle_on(self, request: Callable[[], T], wanted: T) -> None:
-        """Requests until the result is the wanted one: what a user has read by writing is stored within seconds."""
+        """Repeats the request until it has the wanted result: reads by writing are stored only within seconds."""
         deadline = time.monotonic() + SECONDS
         while (seen := request()) != wanted:
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The frames by which each dialect shows an event, as documented; none if it has no frame for it."""
+"""The frames by which each dialect shows an event, as documented; empty if it has no frame for it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -168,7 +168,7 @@ def native_change(change: Change) -> Sight:
 
 
 def native_message(message: SentMessage, model: Model, reader: int = 0) -> Sight:
-    """`reader`: of a page of the history, which shows the own reactions."""
+    """`reader`: the reader of a page of history, which shows the own reactions."""
     chat = model.chats[message.chat]
     to = None if chat.pair is None else chat.other(message.sender)
     name = model.users[message.sender].name
@@ -194,6 +194,14 @@ def _field(text: str) -> str:
     return text.replace("|", "｜")
 
 
+def irc(event: Event, model: Model) -> list[Sight]:
+    """A message with tags: a reply has no quote."""
+    if not isinstance(event, MessagePosted):
+        return []
+    message = event.message
+    return [Sight("message", {"chat": message.chat, "sender": message.sender, "text": text(message.segments)})]
+
+
 EXPECTED_FRAMES: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
     "ourchat-v0": v0,
     "ourchat-v1": v1,
@@ -201,11 +209,13 @@ EXPECTED_FRAMES: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
     "service": service,
     "pipe": pipe,
     "native": native,
+    "irc": irc,
 }
 
 
 def possible_frames(dialect: str, event: Event, model: Model) -> list[list[Sight]]:
-    """One way to show the event, or several if it is a message that is changed at this moment, or a reply to one."""
+    """The alternative sequences of frames that can show the event: several if it is a message that is being changed, or
+    a reply to such a message."""
     show = EXPECTED_FRAMES[dialect]
     if not isinstance(event, MessagePosted):
         return [show(event, model)]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from tests.clients.client import Account, Client, RequestRejected, Segment, Sight
+from tests.clients.irc import Irc, IrcWithHistory
 from tests.clients.line import SECONDS
 from tests.clients.native import Native
 from tests.clients.ourchat_v0 import V0
@@ -31,7 +32,7 @@ from tests.model.model import (
 )
 from tests.model.queries import check_account, check_history, check_native_history, check_resumed
 
-CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe, Native)
+CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe, Native, Irc, IrcWithHistory)
 HOST = V2
 """The client of the first user, which creates the session of all."""
 
@@ -51,7 +52,7 @@ class ModelHarness:
     # Logins
 
     def register_users(self, kinds: Sequence[type[Client]]) -> None:
-        """Registers a user with each of these clients; the first one creates a session of all."""
+        """Registers a user with each of these clients; the first user creates a session of all."""
         for number, kind in enumerate(kinds):
             self.devices.append(self._register(kind, self.edges[number % len(self.edges)]))
         self._create_session_of_all(self.devices[0], [device.user.number for device in self.devices[1:]])
@@ -110,7 +111,7 @@ class ModelHarness:
         self.devices.append(device)
         if isinstance(client, Pipe) and not client.account.secret:
             expect_same(device, client.unread, len(user.undelivered))
-        if isinstance(client, V0 | V1 | V2):
+        if isinstance(client, V0 | V1 | V2 | Irc):
             undelivered, user.undelivered = user.undelivered, []
             for message in undelivered:
                 device.expect(MessagePosted(message))
@@ -181,7 +182,7 @@ class ModelHarness:
         for device in self.devices:
             device.client.line.close()
 
-    # Actions on the system and on the model
+    # The methods below act on the system and on the model.
 
     def do(
         self, act: Callable[[], object], becomes: Callable[[], Notifications], by: ModelDevice | None = None
@@ -253,12 +254,12 @@ class ModelHarness:
 
     @staticmethod
     def address(device: ModelDevice, chat: Chat) -> int:
-        """The number of the other member, by which v1 and pipe address a private chat; else 0."""
-        by_person = isinstance(device.client, V1 | Pipe) and chat.pair is not None
+        """The number of the other member, by which v1, pipe and IRC address a private chat; otherwise 0."""
+        by_person = isinstance(device.client, V1 | Pipe | Irc) and chat.pair is not None
         return chat.other(device.user.number) if by_person and device.user.number in chat.first else 0
 
     def send_private(self, device: ModelDevice, other: ModelUser, words: str) -> None:
-        """Sends a private message; the first one creates the chat."""
+        """Sends a private message. The first one creates the chat."""
         self.note(f"{device} says {words} to {other.number}")
         if chat := self.model.private(device.user.number, other.number):
             return self.send(device, chat, (words,))
@@ -274,7 +275,7 @@ class ModelHarness:
         self.check()
 
     def _fail_to_send_private(self, device: ModelDevice, other: ModelUser, words: str) -> None:
-        """To a user that blocks the sender."""
+        """Sends a private message to a user who blocks the sender, and expects its rejection."""
         with suppress(RequestRejected):
             if isinstance(device.client, Service):
                 device.client.create("", [other.uuid], private=True)
@@ -297,7 +298,7 @@ class ModelHarness:
         return self.model.chats[number]
 
     def _private_number(self, user: ModelUser, other: ModelUser) -> int:
-        """Neither v1 nor pipe shows the number: service does, once the chat exists."""
+        """The number of a private chat, which neither v1 nor pipe shows. Service does, once the chat exists."""
         reader, deadline = self.token_client(user.number), time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             for number, chat in reader.chats().items():
@@ -348,7 +349,7 @@ class ModelHarness:
         self.do(lambda: client.apply(chat.number, text), lambda: self.model.apply(chat, number, text))
 
     def _join(self, device: ModelDevice, client: Service, chat: Chat) -> None:
-        """Service answers an application with an error, although it is one."""
+        """Joins a group. In the dialect service, a valid application for membership is answered with an error."""
         number, waits = device.user.number, chat.policy == "approval"
         if waits and number not in chat.first.keys() | chat.banned:
             with suppress(RequestRejected):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.clients.client import Client, Segment
+from tests.clients.irc import Irc, IrcWithHistory
 from tests.clients.native import Native
 from tests.clients.ourchat_v0 import V0
 from tests.clients.ourchat_v1 import V1
@@ -21,7 +22,7 @@ from tests.model.concurrent_changes import SendStep
 from tests.model.device import ModelDevice
 from tests.model.harness import CLIENTS, HOST, ModelHarness
 from tests.model.model import LOBBY, Chat, Forbidden, ModelUser
-from tests.model.queries import check_account, check_history, take_unread
+from tests.model.queries import check_account, check_history, check_history_of_irc, take_unread
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ names = st.sampled_from(_NAMES)
 
 
 class Machine(RuleBasedStateMachine):
-    """One run is one history of a model."""
+    """Draws random actions of users. Each run starts with a new model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class Machine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def report(self, log: Sequence[str]) -> None:
-        """Reports the steps up to a mismatch, because it may not be repeatable."""
+        """Reports the steps up to a mismatch, because the mismatch is possibly not repeatable."""
         raise NotImplementedError
 
     @initialize(kinds=st.lists(st.sampled_from(CLIENTS), min_size=2, max_size=3))
@@ -89,15 +90,15 @@ class Machine(RuleBasedStateMachine):
         return choice.draw(st.sampled_from(among), label=what)
 
     def prefer(self, choice: st.DataObject, what: str, sound: Sequence[T], among: Sequence[T]) -> T:
-        """Chooses mostly among actions that are allowed, if there are any. How many those are may depend on the order
-        of concurrent messages; what is drawn does not."""
+        """Chooses mostly among actions that are allowed, if there are any. Their number may depend on the order of
+        concurrent messages, but the drawn value does not."""
         sensible = choice.draw(st.integers(0, 4)) > 0
         number = choice.draw(st.integers(0, len(among) - 1), label=what)
         chosen = sound if sound and sensible else among
         return chosen[number % len(chosen)]
 
     def pairs(self, *kinds: type[Client]) -> list[tuple[ModelDevice, ModelUser]]:
-        """Clients of these kinds, each with each other user."""
+        """All pairs of a client of these kinds and a user other than the client's own."""
         devices = self.devices(*kinds)
         return [(device, one) for device in devices for one in self.users if one is not device.user]
 
@@ -105,7 +106,7 @@ class Machine(RuleBasedStateMachine):
         return list(self.harness.model.chats_of(device.user.number).values())
 
     def places(self, *kinds: type[Client]) -> list[tuple[ModelDevice, Chat]]:
-        """Clients of these kinds, each with each chat of its user."""
+        """All pairs of a client of these kinds and a chat of the client's user."""
         return [(device, chat) for device in self.devices(*kinds) for chat in self.chats_of(device)]
 
     def words(self, filler: str) -> str:
@@ -139,10 +140,10 @@ class Machine(RuleBasedStateMachine):
         if others:
             self.harness.send(device, self.pick(choice, "where", others), (self.words(""),))
 
-    @precondition(lambda self: self.devices(V1, Pipe, Service, Native))
+    @precondition(lambda self: self.devices(V1, Pipe, Service, Native, Irc))
     @rule(choice=data, filler=fillers)
     def send_private(self, choice: st.DataObject, filler: str) -> None:
-        device = self.pick(choice, "who", self.devices(V1, Pipe, Service, Native))
+        device = self.pick(choice, "who", self.devices(V1, Pipe, Service, Native, Irc))
         other = self.pick(choice, "to whom", [one for one in self.users if one is not device.user])
         self.harness.send_private(device, other, self.words(filler))
 
@@ -280,7 +281,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.devices(V1, Pipe, Native))
     @rule(choice=data, accept=flags)
     def answer_applicant(self, choice: st.DataObject, accept: bool) -> None:
-        """In v1, a friend need not have applied."""
+        """Accepts or rejects an applicant. In v1, a client can also add a friend who has not applied."""
         groups = [chat for chat in self.groups if chat.number != LOBBY]
         possible = [(device, chat, one) for device, one in self.pairs(V1, Pipe, Native) for chat in groups]
         sound = [
@@ -349,6 +350,17 @@ class Machine(RuleBasedStateMachine):
     def place(chat: Chat, number: int) -> int:
         """An index, counted from the first message of this model."""
         return chat.before + max(number, 1) if chat.before else number
+
+    @precondition(lambda self: self.groups_of(IrcWithHistory))
+    @rule(choice=data, count=st.integers(1, 30))
+    def check_history_of_irc(self, choice: st.DataObject, count: int) -> None:
+        device, chat = self.pick(choice, "who and where", self.groups_of(IrcWithHistory))
+        self.harness.note(f"{device} reads {count} of {chat.number}")
+        check_history_of_irc(self.harness.model, device, chat, count)
+
+    def groups_of(self, kind: type[Client]) -> list[tuple[ModelDevice, Chat]]:
+        """Those of which a client of this kind is a member, and whose messages the model knows."""
+        return [(device, chat) for device, chat in self.places(kind) if chat.pair is None and not chat.before]
 
     @precondition(lambda self: self.devices(Pipe))
     @rule(choice=data, count=st.integers(1, 4))

@@ -1,5 +1,5 @@
-"""A model of a chat system: users, chats, undelivered and unread messages, pending requests. It knows no dialect and no
-connection. Each action returns the notifications that it causes, by account."""
+"""A model of a chat system: users, chats, undelivered and unread messages, pending requests. The model knows no dialect
+and no connection. Each action returns the notifications that it causes, by account."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class ModelUser(Named):
     """Text of each pending friend request, by applicant."""
     undelivered: list["SentMessage"] = field(default_factory=list)
     read: dict[int, int] = field(default_factory=dict)
-    """By chat: everything up to this index is read."""
+    """For each chat, the index up to which everything is read."""
     stored_events: list["Event"] = field(default_factory=list)
     """Events that wait for a login in a dialect that shows them."""
 
@@ -82,7 +82,8 @@ class Change:
 
 
 class Rules(NamedTuple):
-    """Of a group: senders may edit and recall; `history`: new members see earlier messages, None: if it is open."""
+    """The rules of a group. Senders may edit and recall. `history`: new members see earlier messages (None: if the
+    group is open)."""
 
     edits: bool = True
     recalls: bool = True
@@ -91,8 +92,8 @@ class Rules(NamedTuple):
 
 @dataclass(repr=False, eq=False)
 class Chat(Named):
-    """`first`: the first visible index by member, in order of joining, the owner first. `before`: number of messages
-    that are older than the model; `rev`: number of changes, of those, too."""
+    """`first`: the first visible index by member, in order of joining, the owner first. `before`: the number of
+    messages that are older than the model; `rev`: the number of changes, including theirs."""
 
     number: int
     name: str
@@ -108,8 +109,9 @@ class Chat(Named):
     changes: list[Change] = field(default_factory=list)
     pinned: set[int] = field(default_factory=set)
     muted: set[int] = field(default_factory=set)
-    """Members that neither send nor change anything: in a private chat, those that the other one blocks; in a group,
-    silenced ones, also after they have left, but these may recall. 0: all but the leaders."""
+    """Members that may not send or change anything. In a private chat, these are the members that the other one blocks;
+    in a group, the silenced members, even after they have left, although these may recall. 0: all except the
+    leaders."""
     banned: set[int] = field(default_factory=set)
     unalerted: set[int] = field(default_factory=set)
     """Members that want to be alerted of no message."""
@@ -128,7 +130,7 @@ class Chat(Named):
         return {self.owner, *self.admins} & self.first.keys()
 
     def role(self, number: int) -> Role:
-        """Of a member."""
+        """The role of a member."""
         return "owner" if number == self.owner else "admin" if number in self.admins else "member"
 
     def is_muted(self, number: int) -> bool:
@@ -150,7 +152,7 @@ class Chat(Named):
         return self.messages[index - self.before - 1]
 
     def visible_to(self, number: int) -> list[SentMessage]:
-        """Also of an account that is no member."""
+        """The messages that an account can see; none for an account that is no member."""
         return self.visible(number) if number in self.first else []
 
 
@@ -260,11 +262,11 @@ class Model:
         self.users: dict[int, ModelUser] = {}
         self.chats = {LOBBY: Chat(LOBBY, "Lobby", 0, "open", before=lobby_head, rev=lobby_rev)}
         self.versions: dict[tuple[int, int], list[SentMessage]] = {}
-        """Of the messages that are changed at this moment, by chat and index: each as it was from the beginning on. A
-        push on its way shows any of them."""
+        """The versions of each message that is being changed, by chat and index, beginning with the first version. A
+        push in flight may show any of them."""
 
     def possible(self, message: SentMessage) -> list[SentMessage]:
-        """The message as a push may show it: each version, and a reply with each version of what it quotes."""
+        """The versions of the message that a push may show; for a reply, with each version of the quoted message."""
         possible: list[SentMessage] = []
         for version in self.versions.get((message.chat, message.index), [message]):
             if version.reply_to:
@@ -298,7 +300,7 @@ class Model:
         self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...], reply_to: int = 0
     ) -> Notifications:
         """The message is undelivered to all other members until one of their clients sees it, and unread until one
-        marks it. Its sender has read everything before."""
+        marks it. The sender of the message has read everything before."""
         if sender not in chat.first or chat.is_muted(sender) or 0 < reply_to < chat.first[sender]:
             raise Forbidden
         message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments, reply_to=reply_to)
@@ -310,7 +312,8 @@ class Model:
         return [(member, MessagePosted(message)) for member in chat.first]
 
     def mark_read(self, chat: Chat, account: int, index: int) -> Notifications:
-        """Everything up to an index is read. Receipts are gathered, and checked by requests."""
+        """Marks all messages up to an index as read. The model causes no receipts; the tests check receipts by
+        requests."""
         if account not in chat.first:
             raise Forbidden
         user = self.users[account]
@@ -319,12 +322,12 @@ class Model:
         return []
 
     def unread(self, account: int, chat: Chat) -> list[SentMessage]:
-        """Messages of others since the account has joined, as long as it is a member."""
+        """Messages of others since the account joined, as long as it is a member."""
         read = self.users[account].read.get(chat.number, 0)
         return [one for one in chat.messages if account in one.audience and one.index > read]
 
     def readers(self, message: SentMessage) -> set[int]:
-        """Of those that were members when it was sent."""
+        """The readers among the accounts that were members when the message was sent."""
         read = {account: self.users[account].read.get(message.chat, 0) for account in message.audience}
         return {account for account, index in read.items() if index >= message.index}
 
@@ -335,7 +338,7 @@ class Model:
         return [(member, GroupRenamed(chat.number, name, by)) for member in chat.first]
 
     def set_rules(self, chat: Chat, by: int, rules: Rules) -> Notifications:
-        """Native clients are notified, and others not."""
+        """Native clients are notified, others are not."""
         if by not in chat.leaders:
             raise Forbidden
         chat.rules = rules
@@ -368,7 +371,7 @@ class Model:
         return self._end_membership(chat, by, account)
 
     def ban(self, chat: Chat, by: int, account: int, *, on: bool) -> Notifications:
-        """Also of an account that is no member. Nobody is notified of a ban itself."""
+        """Bans an account, also one that is no member. Nobody is notified of a ban itself."""
         if by not in chat.leaders or (on and account in chat.first and not chat.outranks(by, account)):
             raise Forbidden
         if not on:
@@ -387,7 +390,7 @@ class Model:
         return []
 
     def mute(self, chat: Chat, account: int, *, on: bool) -> Notifications:
-        """Until the membership ends. Other clients of the account are told at once or never."""
+        """Mutes a chat until the membership ends. Other clients of the account get an ephemeral event."""
         if account not in chat.first:
             raise Forbidden
         chat.unalerted = chat.unalerted | {account} if on else chat.unalerted - {account}
@@ -397,6 +400,8 @@ class Model:
         del chat.first[account]
         chat.unalerted.discard(account)
         chat.admins.discard(account)
+        if not chat.first:
+            chat.applied.clear()
         user = self.users[account]
         user.undelivered = [message for message in user.undelivered if message.chat != chat.number]
         for message in chat.messages:
@@ -416,6 +421,8 @@ class Model:
             raise Forbidden
         if chat.policy == "open":
             return self._admit(chat, account)
+        if not chat.first:
+            raise Forbidden
         chat.applied[account] = text
         return [(leader, JoinRequested(chat.number, account, text)) for leader in chat.leaders]
 
@@ -429,10 +436,10 @@ class Model:
         if accept:
             return self._admit(chat, applicant)
         del chat.applied[applicant]
-        return [(applicant, JoinRequestAnswered(chat.number, chat.name, applicant, accepted=False))]
+        return [(applicant, JoinRequestAnswered(chat.number, "", applicant, accepted=False))]
 
     def invite(self, chat: Chat, by: int, accounts: list[int]) -> Notifications:
-        """Of those who may be added; the others, and members, stay what they are."""
+        """Adds the accounts that may be added. The others, and members, do not change."""
         if by not in chat.leaders:
             raise Forbidden
         added = [one for one in dict.fromkeys(accounts) if one not in chat.first and self._may_add(chat, by, one)]
@@ -490,7 +497,7 @@ class Model:
     # Blocks
 
     def is_blocked(self, account: int, others: Iterable[int]) -> bool:
-        """Whether one of the others blocks the account."""
+        """Whether another member of the chat blocks the account."""
         return any(account in self.users[other].blocked for other in others)
 
     def block(self, user: ModelUser, other: ModelUser, *, on: bool) -> Notifications:

@@ -1,4 +1,4 @@
-"""What only native users can do, on the system and in the model."""
+"""The actions of native users, on the system and in the model."""
 
 from contextlib import suppress
 
@@ -63,13 +63,13 @@ def mute(harness: ModelHarness, device: ModelDevice, chat: Chat, *, on: bool) ->
 
 
 def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage) -> None:
-    """No receipt is shown of a message that is not read, and those who have read it are listed: not in a private chat
-    of which a member blocks the other."""
+    """An unread message shows no receipt. The readers of a message are listed, except in a private chat in which one
+    member blocks the other."""
     harness.note(f"{device} looks who has read {message.index} of {chat.number}")
     client, model = _client(device), harness.model
     for (number, account), index in client.read_by.items():
         if account not in model.users:
-            continue  # of an earlier history, in the lobby
+            continue  # the account is of an earlier example, in the lobby
         unread = [one.index for one in model.unread(account, model.chats[number])]
         expect_same(device, [one for one in unread if one <= index], [])
     if chat.pair and chat.muted:
@@ -90,7 +90,7 @@ def check_reactors(device: ModelDevice, chat: Chat, message: SentMessage) -> Non
 
 
 def invite(harness: ModelHarness, device: ModelDevice, chat: Chat, accounts: list[int]) -> None:
-    """Members stay, and those who may not be added do not keep the others out."""
+    """Members stay members, and accounts that may not be added do not keep the others out."""
     harness.note(f"{device} invites {accounts} to {chat.number}")
     client, by, added = _client(device), device.user.number, list[set[int]]()
     harness.do(

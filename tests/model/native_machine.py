@@ -1,5 +1,5 @@
-"""The state machine with what only native users can do: users of the older protocols must see what the table of
-docs/protocols says."""
+"""The state machine for actions of native users: users of the older protocols must see the frames in the table of
+docs/protocols."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -27,10 +27,11 @@ Choice = tuple[ModelDevice, Chat, SentMessage]
 
 
 class NativeMachine(Machine):
-    # Replies, and changes of messages
+    # The rules below make replies and changes of messages.
 
     def choose_message(self, choice: st.DataObject, *, own: bool = False) -> Choice:
-        """One of the newest messages of a chat, mostly of the client's user (`own`), or one that it may see."""
+        """Chooses a native client and one of the newest messages: mostly a message of the client's user (with `own`),
+        or one that the user can see."""
         possible = [
             (device, chat, message)
             for device in self.devices(Native) for chat in self.chats for message in chat.messages[-_NEWEST:]
@@ -81,7 +82,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.places(V0, V1, V2))
     @rule(choice=data)
     def rush(self, choice: st.DataObject) -> None:
-        """Several clients send at once, and native ones change messages; meanwhile an absent user may log in and a
+        """Several clients send at once, and native clients change messages. Meanwhile, an absent user may log in and a
         client may leave."""
         self._act_at_once(choice, choice.draw(st.integers(2, 8)), choice.draw(st.integers(0, 4)))
 
@@ -105,7 +106,7 @@ class NativeMachine(Machine):
         ConcurrentSend(self.harness, chat, witness, scribe).run(steps, meanwhile)
 
     def _choose_scribe(self, choice: st.DataObject, chat: Chat) -> ModelDevice | None:
-        """A native client that sees all changes and makes none; None if there is no other one to make them."""
+        """A native client that sees all changes and makes none; None if no other client can make them."""
         there = [one for one in self.devices(Native) if one.user.number in chat.first]
         if not there:
             return None
@@ -125,8 +126,8 @@ class NativeMachine(Machine):
     def _choose_changes(
         self, choice: st.DataObject, chat: Chat, scribe: ModelDevice, sends: list[SendStep], number: int
     ) -> list[ChangeStep]:
-        """Of so few messages that they meet. No change is made twice by a user, whose clients' replies would not show
-        which one has made it."""
+        """Changes of few messages, so that they meet. No user makes a change twice, because the replies would not show
+        which is which."""
         there = [one for one in self.devices(Native) if one.user.number in chat.first and one is not scribe]
         visible = chat.visible(scribe.user.number)
         targets: list[SentMessage | SendStep] = [*visible[-_NEWEST:]]
@@ -182,7 +183,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.own_groups())
     @rule(choice=data)
     def leave_group(self, choice: st.DataObject) -> None:
-        """Mostly a group that one may join again."""
+        """Mostly a group that the user can join again."""
         groups = self.own_groups()
         joinable = [(device, chat) for device, chat in groups if chat.policy != "closed"]
         device, chat = self.prefer(choice, "who and what", joinable, groups)
@@ -205,7 +206,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.own_groups())
     @rule(choice=data, on=flags)
     def ban(self, choice: st.DataObject, on: bool) -> None:
-        """Also users that are no members."""
+        """Bans users, also some that are no members."""
         groups = self.own_groups()
         led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
         device, chat = self.prefer(choice, "who and where", led, groups)
@@ -216,7 +217,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.own_groups())
     @rule(choice=data)
     def invite(self, choice: st.DataObject) -> None:
-        """Mostly friends, by an owner or admin; some may be members."""
+        """Mostly friends, invited by an owner or admin; some may be members already."""
         groups = self.own_groups()
         led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
         device, chat = self.prefer(choice, "who and where", led, groups)
@@ -247,7 +248,7 @@ class NativeMachine(Machine):
         if message in chat.visible_to(device.user.number):
             native_actions.check_readers(self.harness, device, chat, message)
 
-    # Absences, and what is shown to the account alone
+    # The rules below cover absences, and settings that only the account sees.
 
     @precondition(lambda self: len(self.devices(Native)) > 1 and len(self.harness.sleeping) < _FEW)
     @rule(choice=data)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from tests.clients.client import RequestRejected
+from tests.clients.irc import IrcWithHistory
 from tests.clients.line import SECONDS
 from tests.clients.native import Native
 from tests.clients.ourchat_v2 import V2
@@ -18,7 +19,7 @@ from tests.model.model import LOBBY, Chat, MessagePosted, Model, SentMessage
 _PAGE = 200
 _GROUP = ("name", "owner", "role")
 _TIMELINE = 10
-"""So few messages of each chat fit into one sync."""
+"""The small number of messages of each chat that one sync brings."""
 
 
 def check_account(model: Model, device: ModelDevice) -> None:
@@ -70,7 +71,7 @@ def check_listed_changes(device: ModelDevice, client: Native, chat: Chat) -> Non
 
 
 def check_missed(model: Model, device: ModelDevice, client: Native, chat: Chat, position: tuple[int, int]) -> None:
-    """Checks what a sync gives to a client that has the messages and changes up to this index and rev."""
+    """Checks the sync for a client that has the messages and changes up to this index and rev."""
     (index, rev), number = position, device.user.number
     missing = [message for message in chat.visible(number) if message.index > index]
     messages, changes = client.missed(chat.number, index, rev, _TIMELINE)
@@ -80,8 +81,8 @@ def check_missed(model: Model, device: ModelDevice, client: Native, chat: Chat, 
 
 
 def check_resumed(model: Model, device: ModelDevice, known: dict[int, dict[str, Any]]) -> None:
-    """Checks the heads of a client that has known these before its absence: as the model has them, and as those of a
-    client that has known none. Read positions move until the receipt of what older protocols show is known."""
+    """Checks the heads for a client that knew these before its absence: they equal the model's, and those for a client
+    that knew none. Read positions move until the receipt of messages that older protocols show is known."""
     client, number = device.client, device.user.number
     assert isinstance(client, Native)
     device.settle_on(lambda: {one: head["unread"] for one, head in client.chats().items()}, device.unread)
@@ -102,7 +103,7 @@ def check_resumed(model: Model, device: ModelDevice, known: dict[int, dict[str, 
 
 
 def check_native_history(model: Model, device: ModelDevice, chat: Chat) -> None:
-    """Checks the newest messages, with their reactions. Nothing is read by this."""
+    """Checks the newest messages and their reactions. The check marks no message as read."""
     assert isinstance(device.client, Native)
     number = device.user.number
     wanted = chat.visible(number)[::-1][:_PAGE]
@@ -124,7 +125,7 @@ def _check_account_by_service(model: Model, device: ModelDevice, client: Service
 
 
 def check_history(model: Model, device: ModelDevice, chat: Chat, code: int, index: int, count: int) -> None:
-    """Checks the history, in service's two ways; shown messages are delivered."""
+    """Checks the history in the two ways of the dialect service. Shown messages are delivered."""
     assert isinstance(device.client, Service)
     if device.user.number not in chat.first:
         with suppress(RequestRejected):
@@ -142,7 +143,8 @@ def check_history(model: Model, device: ModelDevice, chat: Chat, code: int, inde
 
 
 def expected_history(chat: Chat, number: int, code: int, index: int, count: int) -> list[SentMessage]:
-    """The page from `index` (negative: counted from the newest): code 3 towards older messages, 9 to newer ones."""
+    """The page from `index` (negative: counted from the newest): code 3 reads towards older messages, 9 towards newer
+    ones."""
     visible = chat.visible(number)
     newest_first = visible[::-1]
     if index < 0:
@@ -153,13 +155,23 @@ def expected_history(chat: Chat, number: int, code: int, index: int, count: int)
     return [message for message in visible if message.index >= index][:count]
 
 
+def check_history_of_irc(model: Model, device: ModelDevice, chat: Chat, count: int) -> None:
+    assert isinstance(device.client, IrcWithHistory)
+    newest = chat.visible(device.user.number)[-count:]
+    wanted = [sight for message in newest for sight in EXPECTED_FRAMES["irc"](MessagePosted(message), model)]
+    seen = device.client.history(chat.number, count)
+    expect_same(device, seen, wanted)
+    for message, sight in zip(newest, seen, strict=True):
+        learn_facts(message, sight, str(device))
+
+
 def take_unread(model: Model, device: ModelDevice, count: int) -> None:
     """Takes the oldest undelivered messages, which are delivered then."""
     assert isinstance(device.client, Pipe)
     wanted = device.user.undelivered[:count]
     device.client.take_unread(count)
     seen = [device.client.see() for _ in wanted]
-    device.client.friends()  # an answer that comes after all of it
+    device.client.friends()  # the server answers this request after all the messages
     for message, sight in zip(wanted, seen, strict=True):
         expect_same(device, [sight], EXPECTED_FRAMES["pipe"](MessagePosted(message), model))
         learn_facts(message, sight, str(device))

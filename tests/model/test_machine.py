@@ -1,4 +1,4 @@
-"""Each user sees the model's prediction in the frames of its dialect; a broken system does not pass."""
+"""Each user must see the model's prediction in the frames of its dialect. A broken system does not pass."""
 
 import secrets
 import sys

@@ -1,1 +1,1 @@
-"""What each stage of a message takes: `./dev bench`. Begin with `stages.py`."""
+"""Measures the time of each stage of a message: `./dev stages`. Begin with `stages.py`."""

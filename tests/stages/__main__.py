@@ -1,4 +1,4 @@
-"""`./dev bench`: measures each stage of a message and compares with the results stored in the repository."""
+"""`./dev stages`: measures each stage of a message and compares with the results stored in the repository."""
 
 import argparse
 import asyncio
@@ -36,7 +36,7 @@ async def measure(seconds: float, only: str) -> Results:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev stages", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each stage (default 2)")
     parser.add_argument("--only", default="", metavar="WORD", help="stages with this word in their name")
     parser.add_argument("--store", action="store_true", help="store these results for later comparisons")

@@ -1,9 +1,10 @@
-"""`python -m tests.stages.comparing OTHER pairs --people 40`: what a message costs this checkout and another one.
+"""`python -m tests.stages.comparing OTHER pairs --people 40`: the cost of a message in this checkout and in another
+one.
 
-The speed of a shared machine changes by more than two builds differ. So both builds are measured at the same time:
-each moment is the same for both, and the ratios of their processor time by message differ little between rounds. OTHER
-is a checkout after `./dev setup`, or `.`, to compare options by `--here` and `--there`. A checkout whose edge is
-compiled (`python -m deploy.compiled`) is measured so: compile both or neither.
+The speed of a shared machine changes by more than two builds differ. So both builds are measured at the same time,
+under the same conditions, and the ratio of their CPU times for a message differs little between rounds. OTHER is a
+checkout after `./dev setup`, or `.`, to compare options by `--here` and `--there`. A checkout with a compiled edge
+(`python -m deploy.compiled`) is measured with it, so compile both or neither.
 """
 
 import argparse
@@ -22,11 +23,11 @@ from bench.report.result import Result
 
 _CORES = "cores of "
 Costs = Mapping[str, float]
-"""Microseconds of processor time for each delivered message, by kind of process."""
+"""Microseconds of CPU time for each delivered message, by kind of process."""
 
 
 def costs(result: Result) -> Costs:
-    """Replicas count together; with `all`, the sum."""
+    """Replicas count together; `all` is the sum."""
     found: defaultdict[str, float] = defaultdict(float)
     for name, cores in result.figures.items():
         if name.startswith(_CORES):
@@ -37,7 +38,8 @@ def costs(result: Result) -> Costs:
 
 
 def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
-    """Each kind's costs in both (medians), and the ratio of the other to this one: median, and of each round."""
+    """The median costs of each kind in both checkouts, and the ratio of the other checkout to this one: the median of
+    all rounds, and the ratio of each round."""
     lines = [f"{'microseconds a message':<24}{'here':>8}{'there':>8}{'ratio':>8}  of each round"]
     for kind in rounds[0][0]:
         here, there = (median(one[kind] for one in side) for side in zip(*rounds, strict=True))
@@ -53,7 +55,7 @@ def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
         files = [Path(place) / f"{number}.json" for number in range(len(commands))]
         running = [
             subprocess.Popen(
-                [checkout / "dev", "load", *options, "--json", str(file)],
+                [checkout / "dev", "bench", *options, "--json", str(file)],
                 cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             for (checkout, options), file in zip(commands, files, strict=True)
@@ -75,7 +77,7 @@ def main() -> None:
     commands = [(checkout, [*measurement, *shlex.split(options)]) for checkout, options in both]
     rounds: list[tuple[Costs, Costs]] = []
     for number in range(arguments.rounds):
-        turn = -1 if number % 2 else 1  # the first one to start has a moment for itself
+        turn = -1 if number % 2 else 1  # the first system to start has the machine to itself, so the order alternates
         here, there = measure(commands[::turn])[::turn]
         rounds.append((here, there))
         sys.stdout.write(f"round {number + 1}: {there['all'] / here['all']:.3f}\n")

@@ -1,7 +1,7 @@
 """`python -m tests.stages.joining`: how long messages of a big group take while accounts join it.
 
 All connected members are on one edge. The group is broadcast, so the edge must know its members at each message's
-version. Times are those from sending to each receipt, on the machine of the server: without joins, then with them.
+version. Times are from sending to each arrival, on the server's machine: first without joins, then with them.
 """
 
 import argparse
@@ -15,15 +15,16 @@ from typing import NamedTuple
 import uvloop
 
 from bench.load import message_tag
-from bench.load.dialects import BY_NAME, NATIVE, TaggedMessage, decoder
+from bench.load.dialects import NATIVE, TaggedMessage, decoder
 from bench.load.recorder import SECOND, until
 from bench.load.run import gather_all
 from bench.measurements.measured import machine
 from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem, SystemSize, own_system
-from clients.aio import AsyncConnection, Listener, NullListener, connect
-from clients.codec.base import ClientAccount, Codec
-from clients.codec.events import ServerReply
+from dragoman_client.aio import AsyncConnection, Listener, NullListener, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount, Codec
+from dragoman_client.codec.events import ServerReply
 from tests.stages.timing import percentiles
 
 _AT_ONCE = 32
@@ -80,7 +81,7 @@ async def measure(target: MeasuredSystem, plan: JoinPlan) -> list[str]:
     await seeder.publish(made)
     owner, *listening = seeder.users(members[: plan.connected])
     observed = Observed()
-    await _log_in(edge, BY_NAME["pipe"], listening, Audience(observed))
+    await _log_in(edge, CODECS["pipe"], listening, Audience(observed))
     gc.freeze()
     newcomers = list(zip(others, await _log_in(edge, NATIVE, others, NullListener()), strict=True))
     [sender] = await _log_in(edge, NATIVE, [owner], Audience(observed))
@@ -108,7 +109,7 @@ async def _log_in(
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def log_in(account: ClientAccount) -> AsyncConnection:
-        account.secret = ""  # the token is quicker
+        account.secret = ""  # a login by token is quicker than one by password
         async with slots:
             connection = await connect(edge, codec, listener, decoder(codec))
             await connection.request(codec.login(account))
@@ -153,7 +154,8 @@ def _described(times: Sequence[float]) -> str:
 
 async def _main(plan: JoinPlan, settings: Sequence[str]) -> None:
     async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
-        lines = await asyncio.to_thread(lambda: uvloop.run(measure(target, plan)))  # it cannot start processes so
+        # a thread of its own, because uvloop's loop here cannot start processes
+        lines = await asyncio.to_thread(lambda: uvloop.run(measure(target, plan)))
     sys.stdout.write("\n".join([machine(), f"{plan.members:,} members, {plan.connected:,} connected", *lines]) + "\n")
 
 

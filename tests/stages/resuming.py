@@ -1,8 +1,8 @@
 """`python -m tests.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
 
-A user of native has been away while each of its many chats got messages: groups of two, or private chats. Its client
-requests the last active chats, with their newest messages; another one has missed nothing. The times are those of the
-client, on the machine of the server.
+A user of native has been away while each of its many chats got messages: groups of two, or private chats. The user's
+client requests the last active chats, with the newest messages of each. Another client has missed nothing. The times
+are those of the client, on the machine of the server.
 """
 
 import argparse
@@ -16,51 +16,54 @@ from typing import Any
 from bench.measurements.measured import machine
 from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem, SystemSize, own_system
-from clients.aio import AsyncConnection, connect
-from clients.codec.native import NativeCodec
+from dragoman_client.aio import AsyncConnection, connect
+from dragoman_client.codec.native import NativeCodec
+from services.edge.canonical.positions import Place, pack
+from shared.contract.ids import ChatId
+from shared.contract.resume import KNOWN_STATES
 from tests.stages.timing import percentiles
 
 _WINDOW, _TIMELINE = 30, 20
 _MEMBERS = 2
 _FIRST = 10
-_PAGE = 100
-_NAMED = 1_000
-"""Chats that a client names at most in one command."""
+_PAGE = 500
 
 
 class Returning:
-    """Counts what follows a `sync`, up to its last event. Listens to its connection."""
+    """Counts the events after a `sync`, up to its last event. Listens to its connection."""
 
     def __init__(self) -> None:
         self.codec = NativeCodec(str)
         self.synced = asyncio.Event()
-        self.frame_bytes = self.messages = 0
+        self.frame_bytes = self.messages = self.sent_bytes = 0
 
     async def sync(self, connection: AsyncConnection, known: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a client that names what it knows. Raises ClientError."""
+        """The reply to a client that names its positions. Raises ClientError."""
         self.synced.clear()
         self.frame_bytes = self.messages = 0
         members = {"window": _WINDOW, "timeline": _TIMELINE, **known}
+        self.sent_bytes = len(json.dumps(members, separators=(",", ":")))
         reply = await connection.request(self.codec.call("sync", members))
         await self.synced.wait()
         return dict(reply.values)
 
     async def known(self, connection: AsyncConnection) -> dict[str, Any]:
-        """What a client names that has everything of as many chats as it may name. Raises ClientError."""
-        heads, before = list[dict[str, Any]](), None
-        while len(heads) < _NAMED:
+        """The position of a client that has everything. Raises ClientError."""
+        places, before = dict[ChatId, Place](), None
+        while True:
             page = await self.sync(connection, {"window": _PAGE, "timeline": 0, "before": before})
-            heads += page["chats"]
+            places |= {
+                ChatId(head["chat"]): Place(head["head"], head["rev"], head["state"] % KNOWN_STATES)
+                for head in page["chats"]
+            }
             if (before := page.get("before")) is None:
-                break
-        have = {str(head["chat"]): [head["head"], head["rev"]] for head in heads}
-        return {"have": have, "states": {str(head["chat"]): head["state"] for head in heads}}
+                return {"have": pack(page["epoch"], places)}
 
     def read(self, frame: bytes) -> Any:
         self.frame_bytes += len(frame)
         return json.loads(frame)["ev"] if frame.startswith(b'{"ev"') else self.codec.decode(frame)
 
-    # clients.aio.Listener
+    # dragoman_client.aio.Listener
 
     def received(self, event: str, now: int) -> None:
         self.messages += event == "message"
@@ -87,10 +90,16 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int,
     await asyncio.to_thread(seeder.analyze)
     await seeder.publish(made)
     [account] = seeder.users([accounts[0]])
-    account.secret = ""  # the token is quicker
-    have = {str(chat): [_FIRST, 0] for chat in made[-_NAMED:]}
+    account.secret = ""  # a login by token is quicker than one by password
+    have = pack("", {ChatId(chat): Place(_FIRST, 0) for chat in made})
     lines = []
-    for name, named in (("knows the first messages", {"have": have}), ("knows nothing", {}), ("knows all", None)):
+    ways: dict[str, dict[str, Any] | None] = {
+        "knows the first messages": {"have": have},
+        "knows nothing": {},
+        "knows nothing and takes the heads": {"window": _PAGE, "timeline": 0},
+        "knows all": None,
+    }
+    for name, named in ways.items():
         returning, times, found = Returning(), list[float](), 0
         connection = await connect(target.edges[0], returning.codec, returning, returning.read)
         await connection.request(returning.codec.login(account))
@@ -102,7 +111,7 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int,
         await connection.close()
         lines.append(
             f"a client that {name}: {percentiles(times)}; {found} chats, {returning.messages} messages, "
-            f"{returning.frame_bytes / 1024:.0f} KiB"
+            f"{returning.sent_bytes / 1024:.1f} KiB sent, {returning.frame_bytes / 1024:.1f} KiB received"
         )
     return lines
 

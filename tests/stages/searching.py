@@ -1,17 +1,19 @@
-"""`python -m tests.stages.searching`: what indexing takes, how large the index is, and how long searches take.
+"""`python -m tests.stages.searching`: the cost of indexing, the size of the index, and the time of searches.
 
-Messages are made as they are requested, so there is no database: what is measured is the service of search alone. They
-have 3 to 20 words with the frequencies of a language, in chats of which few hold most of them. In a tenth of its chats
-the account sees the later half.
+Messages are made as they are requested, so there is no database: the test measures the service search alone. The
+messages have 3 to 20 words with the frequencies of a language, in chats of which few hold most messages. In some of its
+chats, the account sees only the later half.
 """
 
 import argparse
 import asyncio
+import itertools
+import math
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ from prometheus_client import CollectorRegistry
 from bench.measurements.measured import machine
 from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
+from services.search.service import following
 from services.search.service.answering import TextSearch
-from services.search.service.following import Follower
 from services.search.service.names import NameResolver
 from shared.contract.body import pack_segments
 from shared.contract.following import (
@@ -47,10 +49,12 @@ _PAGE = 5_000
 _START = 1_700_000_000_000
 _MEMORY = 64 * 2**20
 _NUMBERS = (50, 1_000, 10_000)
+_HIDDEN = "hidden"
+"""A word that is only in messages before the middle of their chat."""
 
 
 class MadeMessages:
-    """Answers for message and session; the same at each run."""
+    """Stands for the message and session services. Its messages and chats are the same in each run."""
 
     def __init__(self, messages: int) -> None:
         chance = random.Random(7)
@@ -83,21 +87,28 @@ class MadeMessages:
     async def visible(self, request: ReadVisible) -> Visible:
         return Visible([self._message(chat, at) for chat, low, high in request.ranges for at in range(low, high + 1)])
 
-    async def request(self, route: object, request: object, **_: object) -> Any:
-        """Of names, which no query has."""
+    async def request(self, request: object, **_: object) -> Any:
+        """Answers requests for names, which no query has."""
         raise NotImplementedError(request)
+
+    async def answer(self, _answers: bool) -> None:
+        """Does nothing: there is no other replica of search."""
 
     async def of(self, _account: AccountId) -> dict[ChatId, int]:
         return self._own
 
-    def own(self, number: int, chance: random.Random) -> None:
-        """The account is a member of so many chats."""
+    def own(self, number: int, late: float, chance: random.Random) -> None:
+        """Make the account a member of `number` chats. In the share `late` of these, it sees only the second half of
+        the messages."""
         chats = chance.sample(range(1, len(self.sizes)), min(number, len(self.sizes) - 1))
-        self._own = {ChatId(chat): self.sizes[chat] // 2 + 1 if at % 10 == 0 else 1 for at, chat in enumerate(chats)}
+        since = {chat: self.sizes[chat] // 2 + 1 for chat in chats[: round(late * number)]}
+        self._own = {ChatId(chat): since.get(chat, 1) for chat in chats}
 
     def _message(self, chat: ChatId, index: int) -> Message:
         place = (chat * 7_919 + index * 104_729) % (len(self._stream) - 20)
         text = " ".join(self._stream[place : place + 3 + place % 18])
+        if index % 10 == 1 and 2 * index <= self.sizes[chat]:
+            text += f" {_HIDDEN}"
         when = _START + index * 60_000 + chat % 60_000
         return Message(
             chat, index, MessageId(0), AccountId(chat % 1_000 + 1), when, pack_segments((Text(text),)), Nonce(0)
@@ -113,13 +124,18 @@ class MadeMessages:
             "a rare word": f"{rare} ",
             "two words": f"{frequent} {middling} ", "a phrase": f'"{frequent} {middling}"',
             "the beginning of a word": rare[:3], "a word and not another": f"{middling} -{frequent} ",
+            "no word": "qqqqqqqqqq ", "a word only where late members are none": f"{_HIDDEN} ",
         }.items()  # fmt: skip
 
 
-async def measure(messages: int, searches: int, directory: Path) -> list[str]:
+async def measure(messages: int, searches: int, shares: Sequence[float], directory: Path) -> list[str]:
+    """An index that is in the directory is read, and not made."""
     made, registry = MadeMessages(messages), CollectorRegistry()
     indexes, metrics = IndexDirectory(directory, _MEMORY), SearchMetrics(registry)
-    follower = Follower(made, indexes, metrics)
+    following._BUSY = math.inf  # let the benchmark use this thread without pauses
+    following._PAUSE_RATIO = 0
+    following._lower_priority = lambda: None
+    follower = following.Follower(made, indexes, metrics, made.answer)
     began, cpu = time.monotonic(), time.process_time()
     await follower.catch_up()
     cpu, took = time.process_time() - cpu, time.monotonic() - began
@@ -127,36 +143,44 @@ async def measure(messages: int, searches: int, directory: Path) -> list[str]:
     size = indexes.read.bytes
     lines = [
         f"{machine()}; {messages} messages in {len(made.sizes) - 1} chats",
-        f"indexed in {cpu:.1f} s of processor time ({took:.0f} s), {size / messages:.0f} bytes a message",
+        f"{int(metrics.indexed._value.get())} indexed in {cpu:.1f} s of CPU time ({took:.0f} s), "
+        f"{size / messages:.0f} bytes a message",
     ]
     search = TextSearch(indexes, follower.indexed_to, made, made.visible, NameResolver(made.request, 1.0), metrics)
-    chance = random.Random(11)
     tune_garbage_collection()
-    for number in _NUMBERS:
+    for number, late in itertools.product(_NUMBERS, shares):
         times: dict[str, list[float]] = {}
-        made.own(number, chance)
+        chance = random.Random(11)
+        made.own(number, late, chance)
         for _ in range(searches):
             for kind, query in made.queries(chance):
                 start = time.monotonic()
                 await search.find(SearchMessages(query, actor=ANN))
                 times.setdefault(kind, []).append(1000 * (time.monotonic() - start))
-        everything = sorted(one for some in times.values() for one in some)
-        lines.append(f"{number} chats: p50 {_part(everything, 0.5):.0f} ms, p99 {_part(everything, 0.99):.0f} ms")
-        lines += [f"  {kind}: {_part(some, 0.5):.0f}, {_part(some, 0.99):.0f}" for kind, some in times.items()]
+        everything = [one for some in times.values() for one in some]
+        kinds = "; ".join(f"{kind} {_times(some)}" for kind, some in times.items())
+        lines.append(f"{number} chats, {late:.0%} of them joined late: {_times(everything)} ({kinds})")
     await follower.close()
     await search.close()
     return lines
 
 
-def _part(times: list[float], part: float) -> float:
-    return sorted(times)[min(len(times) - 1, int(len(times) * part))]
+def _times(times: list[float]) -> str:
+    """p50 and p99 in milliseconds."""
+    p50, p99 = (sorted(times)[min(len(times) - 1, int(len(times) * part))] for part in (0.5, 0.99))
+    return f"{p50:.0f}, {p99:.0f}"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.stages.searching", description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--searches", type=int, default=50, help="of each kind")
+    parser.add_argument(
+        "--late", type=float, nargs="+", default=[0.1, 1.0], help="shares of chats that are joined late"
+    )
+    parser.add_argument("--index", type=Path, help="a directory in which the index is kept for the next run")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        lines = asyncio.run(measure(chosen.messages, chosen.searches, Path(folder)))
+        place = chosen.index or Path(folder)
+        lines = asyncio.run(measure(chosen.messages, chosen.searches, chosen.late, place))
     sys.stdout.write("\n".join(lines) + "\n")

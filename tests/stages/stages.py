@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 from prometheus_client import CollectorRegistry
 
-from clients.codec import CODECS
-from clients.codec.base import ClientAccount
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstream.owners import Owners
+from services.edge.upstream.attempt import Leaders
 from services.edge.upstream.publisher import MessagePublisher
 from services.message.store import MessageStore
 from shared.bus.client import Bus
@@ -129,7 +129,7 @@ async def _hop(server: NatsServer) -> AsyncIterator[Work]:
         return Revocations(request.since, [], maintenance=False)
 
     async def work() -> int:
-        await edge.request(ListRevocations.route, ListRevocations(since=1))
+        await edge.send(ListRevocations(since=1))
         return 1
 
     auth.serve(ListRevocations.route, watched, queue="auth")
@@ -138,7 +138,7 @@ async def _hop(server: NatsServer) -> AsyncIterator[Work]:
 
 
 class _BatchSubmitter:
-    """The submitter of all messages of a tick: waits until all are confirmed."""
+    """The submitter of all messages of an iteration: waits until all are confirmed."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -160,9 +160,9 @@ class _BatchSubmitter:
 
 @asynccontextmanager
 async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
-    """From submitting a tick's messages to their confirmations, by a stub of the message service."""
+    """Times the submission of an iteration's messages until their confirmations, by a stub of the message service."""
     edge, message = _bus(server, "edge"), _bus(server, "message")
-    upstream = MessagePublisher(edge, _NODE, 8.0, Owners(256), EdgeMetrics(CollectorRegistry()), MessageJournal())
+    upstream = MessagePublisher(edge, _NODE, 8.0, Leaders(256), EdgeMetrics(CollectorRegistry()), MessageJournal())
 
     async def accept(request: PostMessages) -> PostResults:
         return PostResults([Posted(MessageId(1), 1, 1)] * len(request.drafts))

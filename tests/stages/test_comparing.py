@@ -1,4 +1,4 @@
-"""What is computed of runs at the same time."""
+"""Tests the figures of runs at the same time."""
 
 import pytest
 

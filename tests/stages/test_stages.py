@@ -9,7 +9,7 @@ from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 
 
 async def test_every_stage_does_its_work(tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
-    """Also with one more dialect, which has no client codec."""
+    """Every stage works, also with one more dialect, which has no client codec."""
     found = stages(tmp_path, nats_server, valkey_server, ALL_DIALECTS)
     assert len(found) == 5 + 2 * len(ALL_DIALECTS)
     for name, stage in found.items():

@@ -1,4 +1,4 @@
-"""Times a piece of work as the best of several rounds, which reduces disturbance by other processes; and describes
+"""Times a piece of work as the best of several rounds, which reduces disturbance by other processes. Also describes
 single times."""
 
 import time

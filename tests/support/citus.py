@@ -1,6 +1,6 @@
 """Citus: a coordinator and two workers, where this machine's PostgreSQL has the extension.
 
-With DRAGOMAN_TEST_CITUS=1 it takes the place of PostgreSQL in the tests: databases of message are distributed.
+With DRAGOMAN_TEST_CITUS=1, it takes the place of PostgreSQL in the tests: databases of message are distributed.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from local import postgresql
+from bench.system import postgresql
 from local.process_group import ProcessGroup
 from shared.migrate import upgrade
 from tests.support.servers import PostgresServer
@@ -45,7 +45,7 @@ class _Node(PlainNode):
 
 
 class CitusCluster(_Node):
-    """The coordinator; `workers` may be stopped and started."""
+    """A Citus cluster: this is the coordinator. A test can stop and start its `workers`."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, **options: str) -> None:
         super().__init__(directory, process_group, **options)

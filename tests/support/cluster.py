@@ -26,7 +26,7 @@ _CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
 UP = (*commands.DRAGOMAN, "up")
-"""The command that starts a system; a drill may replace it by one with the same arguments."""
+"""The command that starts a system. A drill may replace it by a command with the same arguments."""
 
 _CHEAP_PASSWORDS = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")
 """Thousands of users register here, and a hash with the default costs takes a core for 50 ms."""
@@ -35,7 +35,7 @@ RELAXED = (
     "--no-limits", "--set", "edge.request_seconds=30", "--set", "redis.timeout_seconds=10",
     "--set", "message.queue_seconds=20",
 )  # fmt: skip
-"""No rate limits, and time-outs for a slow machine: for tests that are not about them."""
+"""Settings without rate limits and with time-outs for a slow machine, for tests that are not about them."""
 
 
 class Cluster:
@@ -87,7 +87,7 @@ class Cluster:
     # Processes
 
     def process(self, name: str) -> RunningProcess | None:
-        """None while it does not run."""
+        """The process of this name; None while it does not run."""
         run = read_run(self.data)
         found = [one for one in run.processes if one.name == name and one.pid] if run else []
         return found[0] if found else None
@@ -98,12 +98,19 @@ class Cluster:
 
     def signal(self, name: str, number: signal.Signals) -> int:
         """Sends a signal and returns the pid that it went to. Waits for a process that is just being restarted."""
-        running = self.wait_for(lambda: self.process(name), _START_SECONDS)
-        os.kill(running.pid, number)
-        return running.pid
+
+        def signalled() -> int | None:
+            running = self.process(name)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                if running is not None:
+                    os.kill(running.pid, number)
+                    return running.pid
+            return None
+
+        return self.wait_for(signalled, _START_SECONDS)
 
     def kill(self, name: str) -> None:
-        """Sends SIGKILL; returns when that process is gone (its successor may be there already)."""
+        """Sends SIGKILL; returns when that process has ended (its successor may already run)."""
         pid = self.signal(name, signal.SIGKILL)
         self.wait_for(lambda: (running := self.process(name)) is None or running.pid != pid, _STOP_SECONDS)
 
@@ -130,7 +137,7 @@ class Cluster:
         return found
 
     def wait_for_edges(self, seconds: float) -> None:
-        """Until every edge accepts connections. Raises as `wait_for`."""
+        """Waits until every edge accepts connections. Raises like `wait_for`."""
         self.wait_for(lambda: all(map(_accepts, self.edges)), seconds)
 
     def tail(self, characters: int = 4000) -> str:

@@ -37,7 +37,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.raw = b""
-        """All bodies that were ever received."""
+        """All bodies that the collector has received."""
         self.answers = Event()
         self.answers.set()
         self._spans: list[Seen] = []
@@ -58,7 +58,7 @@ class Collector:
         self._thread.join()
 
     def spans(self, enough: Callable[[Sequence[Seen]], bool] = bool) -> list[Seen]:
-        """All spans, as soon as they are enough."""
+        """Waits until `enough` accepts the received spans, and returns all of them."""
         deadline = time.monotonic() + WAIT_SECONDS
         with self._news:
             while not enough(self._spans):

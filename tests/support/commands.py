@@ -1,5 +1,5 @@
 """`dragoman` commands, and drills, as processes that are forked from one which has imported everything: importing takes
-longer than most commands. Fork servers of these processes are forked from them, too, and fork broken builds.
+longer than most commands. Their fork servers are forked from them, too, and can fork broken builds.
 
 Run as a module, this is that process.
 """
@@ -12,18 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from dragoman.forked import MODULES
-from local import fork_server
-from local.fork_server import COMMAND, ForkServer, adopt, serve, serve_standard_input
+from local.fork_server import COMMAND, ForkServer, become_server, end_with, serve_standard_input
 from local.process_group import ProcessGroup
 from tests.support.forked import ForkedService
 
@@ -33,7 +30,7 @@ DRAGOMAN = (*PYTHON_MODULE, "dragoman.main")
 FORKING = "TESTS_FORK_COMMANDS"
 """An environment variable that is set while the tests run, which see none of the product's."""
 _MORE_MODULES = (
-    "services.cli.up", "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
+    "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
     "services.cli.admin.users", "bench.cli", "tests.drills.__main__", "tests.drills.mutants",
 )  # fmt: skip
 _PROGRAMS = (
@@ -43,14 +40,14 @@ _PROGRAMS = (
 
 
 def subcommands(group: click.Group) -> dict[str, click.Command]:
-    """By the words for them. Groups import them on use."""
+    """The subcommands by name. Groups import them on use."""
     context = click.Context(group)
     found = {name: group.get_command(context, name) for name in group.list_commands(context)}
     return {name: command for name, command in found.items() if command is not None}
 
 
 class CommandServer(ForkServer):
-    """One for each process of the test run."""
+    """The test run has a command server for each of its processes."""
 
     module = "tests.support.commands"
 
@@ -66,7 +63,7 @@ def command_server() -> CommandServer:
 
 def start(command: Sequence[str], output: int, directory: Path = ROOT) -> ForkedService | subprocess.Popen[bytes]:
     """A process that runs the command in the directory. `output`: its standard output and error, a file descriptor.
-    Forked if the command is one of the product's or of the programs, and the tests run: drills that are started by hand
+    While the tests run, commands of the product and of the programs are forked. Drills that somebody starts by hand
     start everything as a user does."""
     forked = forkable(command)
     if FORKING in os.environ and directory == ROOT and forked is not command and ForkServer.is_supported():
@@ -96,7 +93,7 @@ def run_dragoman(arguments: Sequence[str | Path], log: Path, seconds: float) -> 
 
 
 def forkable(command: Sequence[str]) -> Sequence[str]:
-    """The same command as a fork server takes it, if it can be forked."""
+    """The command in the form that a fork server takes; unchanged if it cannot be forked."""
     if tuple(command[: len(DRAGOMAN)]) == DRAGOMAN:
         return [*COMMAND, *command[len(DRAGOMAN) :]]
     if tuple(command[:2]) == PYTHON_MODULE and command[2] in _PROGRAMS:
@@ -104,76 +101,37 @@ def forkable(command: Sequence[str]) -> Sequence[str]:
     return command
 
 
-def _fork_the_server(server: ForkServer) -> None:
-    """Replaces the start of another Python that imports everything."""
-    server._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    server._socket.settimeout(fork_server._START_SECONDS)
-    server._ready = False
-    kept = {theirs.fileno(), *server._group.spawn_options["pass_fds"]}
+def _fork_again(server: ForkServer, requests: socket.socket) -> "subprocess.Popen[bytes]":
+    """Replaces the start of another Python that imports everything. Unlike the product's fork, this one already has an
+    event loop."""
+    kept = server._group.spawn_options["pass_fds"]
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        _become_server(theirs, kept)
-    theirs.close()
-    server._process = ForkedService(pid)  # type: ignore[assignment]
-
-
-def _become_server(requests: socket.socket, kept: set[int]) -> NoReturn:
-    """In the new process: nothing of the one that forked it may be used or closed in order, its event loop least."""
+    if pid := os.fork():
+        return ForkedService(pid)  # type: ignore[return-value]
     gc.freeze()
-    os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
-        if descriptor > 2 and descriptor not in kept:
-            _close(descriptor)
-    request = serve(requests)
-    if request is None:
-        os._exit(0)
-    adopt(request)
-    _run()
+    become_server(requests, kept, _run)
 
 
-def _close(descriptor: int) -> None:
-    try:
-        os.close(descriptor)
-    except OSError:  # that of the listing
-        return
+def _run() -> None:
+    """The command, or the program."""
+    if sys.argv[1] == "-m":
+        _, _, program, *arguments = sys.argv
+        sys.argv = [program, *arguments]
+        warnings.filterwarnings("ignore", module="runpy")  # runpy warns because the program has been imported already
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        from dragoman.main import main  # imported here, because the tests themselves do not need it
 
-
-def _run() -> NoReturn:
-    """The command, or the program. It ends without the interpreter's clean-up, which takes a tenth of a second here."""
-    status = 1
-    try:
-        if sys.argv[1] == "-m":
-            _, _, program, *arguments = sys.argv
-            sys.argv = [program, *arguments]
-            warnings.filterwarnings("ignore", module="runpy")  # the program is imported already
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        else:
-            from dragoman.main import main  # the tests themselves do without it
-
-            main()
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(bool(end.code))
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        main()
 
 
 if __name__ == "__main__":
     fork = ForkServer.fork
     ForkServer.fork = lambda self, name, command, *more: fork(self, name, forkable(command), *more)  # type: ignore[method-assign]
-    ForkServer._start = _fork_the_server  # type: ignore[method-assign, assignment]
+    ForkServer._spawn = ForkServer._fork = _fork_again  # type: ignore[method-assign, assignment]
     if serve_standard_input((*MODULES, *_MORE_MODULES)):
-        _run()
+        end_with(_run)

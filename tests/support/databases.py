@@ -18,8 +18,8 @@ _SQLITE = "sqlite:///"
 
 
 def create_tables(service: str, url: str) -> str:
-    """In an empty database: SQLite gets a copy of a file, PostgreSQL the migrations; on Citus the tables of message are
-    distributed. Returns the URL."""
+    """Creates a service's tables: in SQLite by copying a prepared file, in PostgreSQL by the migrations. On Citus,
+    distributes the tables of message. Returns the URL."""
     file = Path(url.removeprefix(_SQLITE))
     if url.startswith(_SQLITE) and not file.exists():
         shutil.copy(_template(service), file)
@@ -51,7 +51,7 @@ def empty(url: str, tables: Iterable[str], *statements: str) -> None:
 
 @contextmanager
 def forgotten_transaction(url: str, statement: str) -> Iterator[None]:
-    """Of a program that is not one of ours, called `a report`."""
+    """A transaction of another program, called `a report`."""
     engine = sa.create_engine(url, connect_args={"application_name": "a report"})
     with engine.connect() as connection:
         connection.execute(sa.text(statement))

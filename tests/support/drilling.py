@@ -1,4 +1,4 @@
-"""Runs a drill as a command."""
+"""Runs a drill as the command that an operator types."""
 
 from pathlib import Path
 from typing import Any

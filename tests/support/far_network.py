@@ -1,4 +1,4 @@
-"""A network of its own whose packets can be lost for real: a namespace for the clients behind a namespace that routes.
+"""A separate network whose packets can really be lost: a namespace for the clients behind a namespace that routes.
 
 When the router stops to forward, packets vanish in both directions, and neither end gets any error.
 """
@@ -30,8 +30,8 @@ class FarNetwork:
 
     @contextmanager
     def proxy(self, port: int) -> Iterator[int]:
-        """Yields the local port of a far proxy to a port of this machine: a connection there goes on from the far
-        network."""
+        """Yields the local port of a far proxy, which leads to a port of this machine: a connection to it arrives from
+        the far network."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             arguments = str(listener.fileno()), self.address, str(port)
             process = subprocess.Popen(
@@ -47,7 +47,7 @@ class FarNetwork:
 
 
 def missing() -> str:
-    """Why there can be no far network here; empty if there can."""
+    """The reason why no far network is possible here; empty if it is possible."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0 or shutil.which("ip") is None:
         return _MISSING
     probe = f"probe-{secrets.token_hex(3)}"

@@ -1,6 +1,6 @@
 """`python -m tests.support.far_proxy DESCRIPTOR HOST PORT`: forwards the connections of an inherited listening socket.
-Its own connections come from the network in which it runs, which may be another one than that of the listener, and end
-when the server is silent."""
+The proxy's own connections come from the network of its process, which may differ from the listener's, and end when the
+server is silent."""
 
 import asyncio
 import socket

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect, sync_playwright
 
 from tests.support.browser import CHROMIUM
 
-AXE = Path(__file__).parents[1] / "system" / "web" / "node_modules" / "axe-core" / "axe.min.js"
-"""Checks accessibility; there after `npm ci --prefix tests/system/web`."""
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+"""The accessibility checker, which `./dev setup` installs."""
 
 _MILLISECONDS = 45_000
-_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-_SUMMARY = "(axe) => axe.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target}`))"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+SUMMARY = "(axe) => axe.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.target}`))"
 
 
 class FirstPage:
@@ -39,7 +39,7 @@ class FirstPage:
         return self.page.locator(".counters").inner_text()
 
     def until_counted(self, lost: int = 0) -> None:
-        """Until the counters show that all was received, perhaps twice, and how much was lost."""
+        """Waits until the counters show that all was received, perhaps twice, and how much was lost."""
         try:
             self._wait_for_counters(lost)
         except TimeoutError as error:
@@ -72,10 +72,10 @@ class FirstPage:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
     def violations(self) -> Sequence[str]:
-        """Of the Web Content Accessibility Guidelines 2.2, AA, as far as axe finds them."""
+        """The violations of the Web Content Accessibility Guidelines 2.2, AA, that axe finds."""
         self.page.evaluate(AXE.read_text())
-        options = {"runOnly": {"type": "tag", "values": _TAGS}}
-        found: list[str] = self.page.evaluate(f"async (options) => ({_SUMMARY})(await axe.run(options))", options)
+        options = {"runOnly": {"type": "tag", "values": TAGS}}
+        found: list[str] = self.page.evaluate(f"async (options) => ({SUMMARY})(await axe.run(options))", options)
         return found
 
 
@@ -107,6 +107,7 @@ class PageUser:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=_MILLISECONDS)  # five seconds by default
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
         yield browser

@@ -1,4 +1,4 @@
-"""A service that the fork server of the test run has forked: importing it anew would take most of a test's time."""
+"""A service that the fork server of the test run has forked: importing it again would take most of a test's time."""
 
 import os
 import select

@@ -1,5 +1,5 @@
-"""Sends the tests of one `xdist_group` to one worker. pytest-xdist 3.8 does so by renaming tests, which pytest 9.2 does
-not allow: each worker would start every system anew.
+"""Sends the tests of one `xdist_group` to one worker. pytest-xdist 3.8 does this by renaming tests, which pytest 9.2
+does not allow: each worker would start every system again.
 
 The tests of a module without a group stay together, too: xdist's work for each unit grows with the number of units. The
 units keep the order of the collection, in which the longest groups come first, and the many short modules last.
@@ -23,7 +23,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "GroupSchedu
 
 
 class ModuleGroups(NamedTuple):
-    """`whole`: the group of all tests of a module, empty if it has none; `functions`: those of single tests."""
+    """`whole`: the group of all tests of a module, or empty; `functions`: the groups of single tests."""
 
     whole: str
     functions: dict[str, str]

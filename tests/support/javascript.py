@@ -9,7 +9,7 @@ import pytest
 
 NODE = shutil.which("node") or ""
 WEBSOCKETS = ("--no-warnings", "--experimental-websocket")
-"""Arguments for a WebSocket in node: from 22 on it is there by itself."""
+"""Arguments that give node a WebSocket, which node has without arguments from version 22 on."""
 needs_node = pytest.mark.skipif(not NODE, reason="there is no node to run JavaScript with")
 
 

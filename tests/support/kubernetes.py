@@ -1,5 +1,5 @@
 """The API server and the controllers of Kubernetes, without nodes, where a machine has these programs: etcd,
-kube-apiserver, kube-controller-manager, kubectl and helm. A thread stands for all kubelets."""
+kube-apiserver, kube-controller-manager, kubectl and helm. One thread plays the part of all kubelets."""
 
 import contextlib
 import http.client
@@ -39,7 +39,8 @@ Object = dict[str, Any]
 
 
 class ApiServer:
-    """Every pod is ready at once, and one that ends by itself has succeeded."""
+    """A Kubernetes API server with its controllers. Every pod counts as ready at once; a pod that ends by itself counts
+    as succeeded."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         authority = ensure_authority(directory)
@@ -100,7 +101,7 @@ class ApiServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of commands that reach it, `dragoman` among them."""
+        """The environment of commands that reach it, `dragoman` among them."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig)}
 
@@ -134,12 +135,13 @@ class ApiServer:
         server.start()
 
     def _serves(self, path: str) -> bool:
-        with contextlib.suppress(json.JSONDecodeError):  # "404 page not found"
+        # until the API is ready, the proxy answers "404 page not found", which is not JSON
+        with contextlib.suppress(json.JSONDecodeError):
             return "items" in self.request("GET", path)
         return False
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError):  # it closes connections until it has its certificates
+        with contextlib.suppress(OSError):  # until the proxy has its certificates, it closes connections
             return bool(self.request("GET", "/api/v1/namespaces/kube-system")["kind"] == "Namespace")
         return False
 

@@ -1,4 +1,4 @@
-"""nats-server for edges that log in as nodes: auth decides on them."""
+"""nats-server for edges that log in as nodes, for which auth decides the permissions."""
 
 import hashlib
 import json
@@ -19,24 +19,19 @@ _KEY = "5e" * 32
 
 
 class NodesNatsServer(NatsServer):
-    """Users and permissions as `dragoman secrets --edges` writes them, and the user that empties the server."""
+    """Users and permissions as `dragoman secrets` writes them, and the user that empties the server."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         super().__init__(directory, process_group)
-        self.configure(nats.Edges.NODES)
-
-    def configure(self, edges: nats.Edges) -> None:
-        """For the next start."""
         settings = json.loads(self.config.read_bytes())
         keeper = settings["authorization"]["users"][-1]
-        access = json.loads(nats.access(self.passwords, edges, public_nkey(_KEY)))["authorization"]
+        access = json.loads(nats.access(self.passwords, public_nkey(_KEY)))["authorization"]
         access["users"].append(keeper)
-        if "auth_callout" in access:
-            access["auth_callout"]["auth_users"].append(keeper["user"])
+        access["auth_callout"]["auth_users"].append(keeper["user"])
         self.config.write_text(json.dumps(settings | {"authorization": access}))
 
     def settings(self, service: str) -> NatsSettings:
-        """Those of the edge are the same for each node, as in one Secret."""
+        """The settings of a service. All edges have the same, as in one Secret."""
         settings = super().settings(service)
         return settings.model_copy(update={"user": NODE_USER}) if service == "edge" else settings
 

@@ -16,11 +16,11 @@ def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
-        return Path("/proc/self").exists()  # elsewhere there is no /proc, and only the signal shows it
+        return Path("/proc/self").exists()  # systems without /proc show a dead process only by a signal
 
 
 def children(pid: int) -> list[int]:
-    """The processes that this one has started, by /proc."""
+    """The child processes of this process, by /proc."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

@@ -1,5 +1,6 @@
-"""A TCP proxy that harms the connections through it, in the words of toxiproxy: latency, bandwidth, slicer, limit_data,
-timeout, reset_peer. A partition delays data and loses none, as TCP does: data that were cut off arrive afterwards."""
+"""A TCP proxy that harms the connections through it. The faults have the names of toxiproxy: latency, bandwidth,
+slicer, limit_data, timeout, reset_peer. A partition delays data and loses none, as TCP does: data that were cut off
+arrive afterwards."""
 
 import asyncio
 import math
@@ -14,14 +15,14 @@ from tests.support.sockets import reset_on_close
 _CHUNK_BYTES = 16 * 1024
 _QUEUED_PIECES = 256
 _SLICES = 64
-"""Of data that are read at once; the rest of them stays whole, so that slices of a byte do not need all the processor's
+"""The number of slices of data that are read at once; the rest stays whole, so that slices of a byte need less CPU
 time."""
 
 
 @dataclass
 class Toxics:
-    """Of one direction. `limit_bytes`: a connection ends after so many. `slice_bytes`: the size of the pieces in which
-    data begin."""
+    """The faults of one direction. `limit_bytes`: the connection ends after this number of bytes. `slice_bytes`: the
+    size of the first pieces."""
 
     latency_seconds: float = 0.0
     jitter_seconds: float = 0.0
@@ -34,7 +35,7 @@ class Toxics:
         self._open.set()
 
     def time_out(self) -> None:
-        """Nothing gets through until `clear`: no data, no end of a connection."""
+        """Until `clear`, the proxy forwards no data and no end of a connection."""
         self._open.clear()
 
     def clear(self) -> None:
@@ -63,7 +64,7 @@ class TcpProxy:
 
     def __init__(self, target: int, host: str = "127.0.0.1", silence_seconds: float = 60.0) -> None:
         self.up = Toxics()
-        """From the client to the server."""
+        """The faults from the client to the server."""
         self.down = Toxics()
         self.port = 0
         self._target = host, target
@@ -100,7 +101,7 @@ class TcpProxy:
         self.reset_peer()
 
     def reset_peer(self) -> int:
-        """Sends RST to both ends of every connection, wherever it is in a frame. Returns their number."""
+        """Sends RST to both ends of every connection, even in the middle of a frame. Returns their number."""
         links = list(self._links)
         for link in links:
             link.reset()
@@ -126,7 +127,7 @@ _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Link:
-    """A connection of a client, and the one to the server that belongs to it."""
+    """A client's connection, and the connection to the server that belongs to it."""
 
     def __init__(self, client: _Stream, server: _Stream) -> None:
         self._client = client
@@ -162,7 +163,7 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
 
 
 async def _read(reader: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float, bytes]], toxics: Toxics) -> None:
-    """Queues data with the time at which they are due; an empty piece is the end."""
+    """Queues data with the time at which they are due. An empty piece means the end."""
     now = asyncio.get_running_loop().time
     due, forwarded = now(), 0
     data = b"begin"
@@ -170,7 +171,7 @@ async def _read(reader: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float,
         try:
             data = await reader.read(_CHUNK_BYTES)
         except OSError:
-            data = b""  # a reset is forwarded as an end, in its place after the data
+            data = b""  # a reset is forwarded as an end of the data, after all data before it
         data = data[: max(0, toxics.limit_bytes - forwarded)]
         due = max(due, now() + toxics.delay)
         for piece in toxics.pieces(data):

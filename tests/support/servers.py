@@ -22,7 +22,8 @@ import psycopg
 from pydantic import SecretStr
 from redis import Redis as SyncRedis
 
-from local import nats, postgresql, valkey
+from bench.system import postgresql
+from local import nats, valkey
 from local.credentials import generate
 from local.ports import free_port
 from local.process_group import ProcessGroup
@@ -33,7 +34,7 @@ from tests.support.processes import children
 
 _START_SECONDS = 60.0
 _KEEPER = "keeper"
-"""A user of NATS and of Valkey for tests alone; it may empty the server."""
+"""A user of NATS and of Valkey only for tests, which may empty the server."""
 _VALKEY_SECONDS = 10.0
 """More than the default: on a busy machine no presence counts as unknown that a test expects to be known. Drills have
 the default."""
@@ -131,7 +132,7 @@ class NatsServer(Server):
         super().start()
 
     async def make_fresh(self) -> None:
-        """Running, with empty streams, in whatever state the previous test left it."""
+        """Starts the server if necessary, and empties its streams."""
         if self.running and self._running_config == self.config.read_bytes():
             self.resume()
             await self._delete_streams()
@@ -159,7 +160,7 @@ class NatsServer(Server):
 
     @contextlib.contextmanager
     def configured(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """Restarted with a changed configuration, for a while."""
+        """Restarts the server with a changed configuration until the context ends."""
         before = self.config.read_bytes()
         settings = json.loads(before)
         change(settings)
@@ -173,7 +174,7 @@ class NatsServer(Server):
 
 
 class ValkeyServer(Server):
-    """No persistence; every service's user with its own keys and commands."""
+    """A Valkey server without persistence. Each service has a user with its own keys and commands."""
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class ValkeyServer(Server):
         passwords: dict[str, str] | None = None,
     ) -> None:
         """`options`: further lines of the configuration. `primary`: a server to replicate, with the same passwords.
-        `seconds`: the time-out of its clients. `passwords`: of another server, by user."""
+        `seconds`: the time-out of its clients. `passwords`: the passwords of another server, by user."""
         self._seconds = seconds
         directory.mkdir()
         self.passwords: dict[str, str] = passwords or (generate().valkey if primary is None else primary.passwords)
@@ -209,11 +210,11 @@ class ValkeyServer(Server):
 
     @property
     def keeper(self) -> tuple[str, str]:
-        """The user that may do everything, and its password."""
+        """The name and password of the user with all permissions."""
         return _KEEPER, self._keeper_password
 
     def flush(self) -> None:
-        """Removes all data; connections stay open."""
+        """Removes all data. Connections stay open."""
         with SyncRedis.from_url(self.keeper_url) as client:
             client.flushall()
 
@@ -283,7 +284,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def exhausted(self) -> Iterator[None]:
-        """All connections are taken for a while; those of others are ended."""
+        """During the block, the test holds all connections of the server; all other connections are ended."""
         with contextlib.ExitStack() as held:
             own = [held.enter_context(psycopg.connect(self.url("postgres"), autocommit=True))]
             deadline = time.monotonic() + _START_SECONDS
@@ -329,7 +330,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def rejecting_connections(self, url: str) -> Iterator[None]:
-        """That database ends all its connections and rejects new ones for a while."""
+        """During the block, the database accepts no connections. Its present connections are ended."""
         name = url.rpartition("/")[2]
         self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
@@ -340,7 +341,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def read_only(self, url: str) -> Iterator[None]:
-        """That database accepts no writes for a while; its connections are made anew."""
+        """The database accepts no writes for a while. Its connections are made again."""
         name = url.rpartition("/")[2]
         self._administer(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
@@ -352,7 +353,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def read_only_everywhere(self) -> Iterator[None]:
-        """As `read_only`, all databases but the administrator's own."""
+        """Make all databases but the administrator's own read-only, as `read_only` does one."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             names = connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall()
         with contextlib.ExitStack() as stack:
@@ -367,7 +368,7 @@ class PostgresServer(Server):
 
 
 class S3Server(Server):
-    """Holds objects in memory; accepts any key."""
+    """Holds objects in memory, and accepts any key."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()

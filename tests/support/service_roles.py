@@ -12,7 +12,7 @@ from tests.support.servers import PostgresServer
 
 
 def drop_roles(server: PostgresServer) -> None:
-    """They belong to the whole server."""
+    """The roles belong to the whole server."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         for role in ("exporter", "migrate", *SERVICES):
             connection.execute(f"DROP ROLE {role}".encode())

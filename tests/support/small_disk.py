@@ -18,7 +18,7 @@ class SmallDisk:
         self._ballast = path / "ballast"
 
     def fill(self) -> None:
-        """Leave no byte free, also of those that were freed since it was filled before."""
+        """Leave no byte free, not even those that were freed since the last time."""
         with self._ballast.open("ab", buffering=0) as ballast:
             for size in (_BLOCK_BYTES, 1):
                 with contextlib.suppress(OSError):
@@ -31,7 +31,7 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """In memory. Skips the test where mounting is not permitted."""
+    """A small disk in memory. Skips the test where mounting is not permitted."""
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
     try:

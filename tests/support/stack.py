@@ -42,7 +42,7 @@ _open = build_opener(ProxyHandler({})).open
 
 @dataclass(frozen=True)
 class Build:
-    """The code to start: the checkout at `root`, its services by this module and its arguments."""
+    """The code to start: a checkout at `root`, whose services are started by `module` with its arguments."""
 
     root: Path = ROOT
     module: tuple[str, ...] = ("dragoman.main",)
@@ -57,7 +57,7 @@ ChangeSettings = Callable[[Settings], Settings]
 
 @dataclass
 class ServiceProcess:
-    """A running process; clients connect to an edge at `port`."""
+    """A running process. Clients connect to an edge at `port`."""
 
     process: Spawned
     ops: int
@@ -81,7 +81,8 @@ class ServiceProcess:
 
 class Stack:
     """Starts services that share NATS, Valkey and databases (`database_url` holds {service}), and send spans to the
-    address of a `collector`, if there is one. The fork server, if there is one, starts those of the present build."""
+    address of a `collector`, if there is one. If there is a fork server, it starts the processes of the present
+    build."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Stack:
         assert process.wait() == 0, (self._directory / "setup.log").read_text()
 
     def operate(self, name: str, build: Build, *arguments: str) -> Spawned:
-        """Start a command of the operator; `name`: of its log."""
+        """Start a command of the operator; `name`: the name of its log."""
         return self._spawn(build, name, self._environment("setup", 0, 0), *arguments)
 
     def start(
@@ -120,7 +121,7 @@ class Stack:
     def running(
         self, *services: str, change: ChangeSettings = lambda settings: settings
     ) -> Iterator[list[ServiceProcess]]:
-        """These services, in this order, on migrated databases; ready, and killed at the end."""
+        """The services, in this order, on migrated databases. They are ready, and are killed at the end."""
         self.migrate()
         started = [self.start(service, change=change) for service in services]
         try:

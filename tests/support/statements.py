@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shared import database
 
 Look = Callable[[Any, str, Any, bool], None]
-"""Called with the driver's connection, the statement, its parameters, and whether these are several sets."""
+"""Receives the driver's connection, the statement, its parameters, and whether these are several sets."""
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def watched(look: Look) -> Iterator[None]:
 
 @contextmanager
 def executed() -> Iterator[list[str]]:
-    """The statements that are executed inside, except those that begin transactions and probe connections."""
+    """The statements executed inside, except those that begin transactions and probe connections."""
     statements: list[str] = []
 
     def note(_connection: Any, statement: str, _parameters: Any, _several: bool) -> None:

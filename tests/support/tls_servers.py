@@ -4,6 +4,7 @@ PostgreSQL of the system, because those of the Python packages have no TLS."""
 import json
 import os
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -12,8 +13,7 @@ from pydantic import SecretStr
 
 from local.process_group import ProcessGroup
 from services.cli.certificates import CLIENT, ensure_authority
-from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings
-from shared.settings.servers import with_tls
+from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings, with_tls
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 
 _POSTGRESQL = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
@@ -37,13 +37,14 @@ needs_postgresql = pytest.mark.skipif(_POSTGRESQL is None, reason="there is no P
 
 
 def adapt_access(file: Path) -> None:
-    """To Debian's Redis, which does not know one command."""
+    """Removes a command that Debian's Redis does not know."""
     if str(VALKEY).endswith("redis-server"):
         file.write_text(file.read_text().replace("+client|setinfo ", ""))
 
 
 class Certificates:
-    """Of a server and a client for this machine, and in the folder `other` those of another authority."""
+    """The certificates of a server and a client for this machine; those in the folder `other` are from another
+    authority."""
 
     def __init__(self, directory: Path, *hosts: str) -> None:
         self._directory = directory
@@ -53,15 +54,20 @@ class Certificates:
             assert authority is not None
             authority.ensure(folder, hosts)
             authority.ensure(folder, hosts, CLIENT)
-        for file in directory.rglob("*"):  # PostgreSQL runs as a user of its own
+        for file in directory.rglob("*"):  # PostgreSQL runs as its own user
             file.chmod(0o755 if file.is_dir() else 0o600 if file.name == "client.key" else 0o644)
 
     def __getitem__(self, name: str) -> str:
         return str(self._directory / name)
 
+    def server_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self["server.crt"], self["server.key"])
+        return context
+
     @property
     def of_a_client(self) -> dict[str, str]:
-        """The settings of a client that trusts the authority, and has a certificate of it."""
+        """The settings of a client that trusts the authority and has its certificate."""
         return {"tls_ca": self["ca.crt"], "tls_certificate": self["client.crt"], "tls_key": self["client.key"]}
 
 

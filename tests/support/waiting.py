@@ -1,4 +1,4 @@
-"""Waiting for an event that must come."""
+"""Waits for conditions that must become true."""
 
 import asyncio
 import time

@@ -1,15 +1,14 @@
-"""Wrong frames by dialect, and the texts of their error replies: rows of a table. `$name` stands for a value that
-`tests.system.test_bad_input.BadInputFixture` knows by that name: numbers of accounts and chats, tokens, texts at the
-limits."""
+"""Wrong frames by dialect, and the texts of their error replies: rows of a table. `$name` stands for a value with that
+name in `tests.system.test_bad_input.BadInputFixture`: numbers of accounts and chats, tokens, texts at the limits."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """`answers`: a part of each frame that comes back; … is any text. `fresh`: on a connection that is not logged
-    in. What a dialect alone rejects is in tests/vectors, and test_error_replies.py has every error of every command:
-    here is one row for each way in which a frame is wrong, and all kinds of wrong tokens."""
+    """`answers`: a part of each frame that comes back; … is any text. `fresh`: on a connection that is not logged in.
+    tests/vectors has frames that a dialect alone rejects, and test_error_replies.py every error of every command. Here
+    is one row for each way in which a frame is wrong, and all kinds of wrong tokens."""
 
     dialect: str
     wrong: str
@@ -155,17 +154,19 @@ def _service() -> Iterator[Row]:
             yield _service_row(wrong, code, f'{content}, "token": "${token}"', 401)
 
 
-def _native(wrong: str, command: str, code: str, field: str, *, fresh: bool = False) -> Row:
-    at_fault = f',"field":"{field}"' if field else ""
-    answer = f'{{"re":"x","error":{{"code":"{code}","text":"…"{at_fault}}}}}'
+def _native(wrong: str, command: str, code: str, field: str, reason: str = "", *, fresh: bool = False) -> Row:
+    more = "".join(f',"{name}":"{value}"' for name, value in (("field", field), ("reason", reason)) if value)
+    answer = f'{{"re":"x","error":{{"code":"{code}","text":"…"{more},"request":"…"}}}}'
     return Row("native", wrong, f'{{"id": "x", {command}}}', (answer,), fresh)
 
 
 _NATIVE = [
-    _native("a foreign chat", '"op": "send", "chat": $closed, "nonce": "n", "text": "x"', "forbidden", "chat"),
+    _native("a foreign chat", '"op": "send", "chat": $closed, "nonce": "n", "text": "x"', "forbidden", "chat",
+            "not_member"),
     _native("no chat", '"op": "send", "chat": $missing, "nonce": "n", "text": "x"', "not_found", "chat"),
     _native("oneself to send to", '"op": "send", "to": $me, "nonce": "n", "text": "x"', "invalid", "to"),
-    _native("a kick by a member", '"op": "kick", "chat": $common, "account": $other', "forbidden", "chat"),
+    _native("a kick by a member", '"op": "kick", "chat": $common, "account": $other', "forbidden", "chat",
+            "not_admin"),
     _native("a wrong old password", '"op": "password", "old": {"scheme": "plain", "value": "x"}, '
             '"new": {"scheme": "plain", "value": "y"}', "unauthenticated", "old"),
     _native("a token of somebody else", '"op": "token", "token": "$foreign"', "unauthenticated", "token"),
@@ -173,7 +174,7 @@ _NATIVE = [
     _native("a tampered token", '"op": "token", "token": "$tampered"', "unauthenticated", "token", fresh=True),
     _native("a message before the login", '"op": "send", "chat": 1, "nonce": "n", "text": "x"',
             "unauthenticated", "", fresh=True),
-    Row("native", "an id that is a list", '{"op": "ping", "id": []}', ('"field":"id"}}',)),
+    Row("native", "an id that is a list", '{"op": "ping", "id": []}', ('"field":"id","request":"…"}}',)),
     Row("native", "a binary frame", b"\x00", ('{"re":null,"error":{"code":"invalid","text":"',)),
 ]  # fmt: skip
 

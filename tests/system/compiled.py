@@ -18,7 +18,7 @@ MODULES: tuple[str, ...] = tuple(
 """The modules that are compiled, as they are imported."""
 
 WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
-"""It needs gcc, Python's headers, and minutes."""
+"""The compilation needs gcc, Python's headers, and minutes."""
 
 
 def compiled(directory: Path) -> Path:
@@ -30,5 +30,5 @@ def compiled(directory: Path) -> Path:
 
 
 def from_(packages: Path) -> tuple[str, ...]:
-    """Starts the product of this directory, and of no other."""
+    """Starts the product of exactly this directory."""
     return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "dragoman.main", "up")

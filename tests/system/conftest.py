@@ -11,6 +11,7 @@ from local.ports import free_ports
 from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
 from tests.system.compiled import WANTED, compiled
+from tests.system.mail import Postbox
 from tests.system.users import DialectUser, NativeUser, V2User
 
 Dial = Callable[..., V2User]
@@ -33,6 +34,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the product: the checkout, or a compiled copy."""
     return compiled(tmp_path_factory.mktemp("compiled")) if WANTED else ROOT
+
+
+@pytest.fixture(scope="module")
+def postbox() -> Iterator[Postbox]:
+    with Postbox() as postbox:
+        yield postbox
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def registered(connect: Enter) -> NativeUser:
 
 @pytest.fixture
 def bob(connect: Enter, ann: NativeUser) -> NativeUser:
-    """At the other edge."""
+    """A native user at the other edge."""
     return registered(connect)
 
 

@@ -1,6 +1,6 @@
-"""`python -m tests.system.held_commands DIRECTORY SERVICE`: a service that holds the commands of clients before their
-commit, behind it or before their reply, while the file `SERVICE.PHASE` is in the directory. It notes each in the file
-`held`."""
+"""`python -m tests.system.held_commands DIRECTORY SERVICE`: a service that holds the commands of clients before the
+commit, after the commit or before the reply, while the file `SERVICE.PHASE` is in the directory. The service notes each
+held command in the file `held`."""
 
 import asyncio
 import hashlib
@@ -13,7 +13,8 @@ PHASES = ("before", "committed", "answered")
 
 
 class Gates:
-    """`wait` holds a command while the gate of the phase is closed. Attempts at one command have one name."""
+    """Files that hold commands at a phase. `wait` holds a command while the gate of this phase is closed. All attempts
+    at one command have the same name."""
 
     def __init__(self, directory: Path, service: str) -> None:
         self._directory = directory
@@ -86,11 +87,11 @@ def _hold_posts(gates: Gates) -> None:
 
 
 def _name(service: str, subject: str, payload: bytes, nonce: str) -> str:
-    """Of a client's command; empty for any other request. Posts and reads come together in batches."""
+    """The name of a client's command; empty for any other request. Posts and reads come together in batches."""
     if service != "message":
         return nonce
     kind = subject.rpartition(".")[2]
-    if kind == "change":
+    if kind in ("change", "mark_unread", "save_draft"):
         return hashlib.sha256(payload).hexdigest()
     return kind if kind in ("post", "read") else ""
 

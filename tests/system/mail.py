@@ -3,6 +3,7 @@
 import re
 import time
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from types import TracebackType
 from typing import Any
 from urllib.error import HTTPError
@@ -25,6 +26,8 @@ class Postbox:
         self.port = free_port()
         self.mails: list[tuple[str, str]] = []
         """Address and text, in order of arrival."""
+        self.messages: list[EmailMessage] = []
+        """The same mails."""
         self._controller: Controller | None = None
 
     def __enter__(self) -> "Postbox":
@@ -35,6 +38,14 @@ class Postbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def flags(self, *settings: str) -> list[str]:
+        """Flags of a system that mails to here, and whose users register by a mailed link."""
+        mail = (
+            "verification.registration=true", "mail.smtp_host=127.0.0.1", f"mail.smtp_port={self.port}",
+            "mail.smtp_security=none",
+        )  # fmt: skip
+        return [word for setting in (*mail, *settings) for word in ("--set", setting)]
 
     def open(self) -> None:
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
@@ -48,8 +59,9 @@ class Postbox:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Called by aiosmtpd."""
         content: Any = envelope.content
-        body = message_from_bytes(content, policy=policy.default).get_content()
-        self.mails += [(address, body) for address in envelope.rcpt_tos]
+        message = message_from_bytes(content, EmailMessage, policy=policy.default)
+        self.messages += [message for _ in envelope.rcpt_tos]
+        self.mails += [(address, message.get_content()) for address in envelope.rcpt_tos]
         return "250 kept"
 
     def link(self, address: str, after: int = 0) -> str:
@@ -64,6 +76,11 @@ class Postbox:
         assert match is not None
         return match[0]
 
+    def message(self, address: str, after: int = 0) -> EmailMessage:
+        """The newest mail to this address, as above."""
+        self._newest(address, after)
+        return [one for one in self.messages[after:] if one["To"] == address][-1]
+
     def _newest(self, address: str, after: int) -> str:
         deadline = time.monotonic() + WAIT_SECONDS
         while not (found := [text for to, text in self.mails[after:] if to == address]):
@@ -74,11 +91,11 @@ class Postbox:
 
 def visit(link: str) -> int:
     """Opens a link as a user does, and presses the button of its page; returns the last HTTP status."""
-    status, page = _fetch(link)
-    return _fetch(link, b"")[0] if b'<form method="post">' in page else status
+    status, page = fetch(link)
+    return fetch(link, b"")[0] if b'<form method="post">' in page else status
 
 
-def _fetch(link: str, form: bytes | None = None) -> tuple[int, bytes]:
+def fetch(link: str, form: bytes | None = None) -> tuple[int, bytes]:
     try:
         with build_opener(ProxyHandler({})).open(link, form, timeout=WAIT_SECONDS) as response:
             return response.status, response.read()

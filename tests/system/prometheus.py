@@ -90,7 +90,7 @@ class Prometheus(Server):
         return firing - {("DragomanWatchdog", "")}
 
     def await_alerts(self, *expected: tuple[str, str]) -> None:
-        """Waits until these alerts fire, whatever others do."""
+        """Waits until these alerts fire, whatever other alerts do."""
         deadline = time.monotonic() + _SECONDS
         while missing := set(expected) - self.alerts():
             assert time.monotonic() < deadline, missing
@@ -110,7 +110,7 @@ class Prometheus(Server):
             time.sleep(0.1)
 
     def _is_ready(self) -> bool:
-        """It listens before it can answer."""
+        """Prometheus listens before it can answer."""
         try:
             with _open(f"http://127.0.0.1:{self.port}/-/ready", timeout=10):
                 return True

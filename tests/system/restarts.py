@@ -2,4 +2,4 @@
 
 RESTARTED = ("edge-1", "message", "session", "auth", "edge-2", "edge-1")
 AT_EACH = 60
-"""Messages that are sent around each of them."""
+"""The number of messages that are sent around each restart."""

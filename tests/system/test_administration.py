@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from clients.codec.base import ClientAccount
+from dragoman_client.codec.base import ClientAccount
 from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
 from tests.system.conftest import Dial
@@ -17,7 +17,8 @@ from tests.system.users import V2User, new_account
 
 pytestmark = pytest.mark.xdist_group("system")
 
-REVOKED_SECONDS = 1.0
+REVOKED_SECONDS = 20.0
+"""An edge that gets no event asks for revocations once a minute; the rest is for a busy machine."""
 
 
 def login_status(client: V2User, account: ClientAccount, password: str) -> int:
@@ -26,11 +27,11 @@ def login_status(client: V2User, account: ClientAccount, password: str) -> int:
     return int(client.request(login, 7)["status"])
 
 
-def test_a_disabled_account_is_disconnected_everywhere_within_a_second(system: Cluster, dial: Dial) -> None:
+def test_a_disabled_account_is_disconnected_everywhere_at_once(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     account = here.account
     there.login(account)
-    output = admin(system, "user", "disable", account.email)
+    output = admin(system, "user", "disable", account.email, "--yes")
     since = time.monotonic()
     assert output == f"account {account.number} is disabled\n"
     assert (here.closed(), there.closed()) == (1008, 1008)
@@ -44,7 +45,7 @@ def test_a_disabled_account_is_disconnected_everywhere_within_a_second(system: C
 def test_a_kicked_account_may_log_in_again(system: Cluster, dial: Dial) -> None:
     here, there = dial(system.edges[0]).register(), dial(system.edges[1])
     there.login(here.account)
-    admin(system, "kick", here.account.email)
+    admin(system, "user", "kick", here.account.email, "--yes")
     assert (here.closed(), there.closed()) == (1008, 1008)
     assert dial(system.edges[0]).login(here.account)["status"] == 0
 
@@ -68,7 +69,7 @@ def test_an_export_holds_the_messages_of_the_account_and_of_no_other(
     one, two, session = couple
     one.post(session, "mine")
     two.post(session, "theirs")
-    text = admin(system, "export", one.account.email)
+    text = admin(system, "user", "export", one.account.email, "--yes")
     found = json.loads(text)
     assert found["account"]["email"] == one.account.email
     assert found["profile"]["nickname"] == one.account.name

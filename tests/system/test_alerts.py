@@ -1,4 +1,4 @@
-"""A fault of a running system raises its alert, and no alert fires in a healthy one."""
+"""A fault of a running system raises the alert for this fault. In a healthy system, no alert fires."""
 
 import signal
 import sys
@@ -29,34 +29,38 @@ def test_an_alert_fires_for_a_killed_process(
     one, other, session = couple
     run = read_run(system.data)
     assert run is not None
-    prometheus = Prometheus(
-        tmp_path, [process for process in run.processes if process.ops], process_group, impatient=True
-    )
+    processes = [process for process in run.processes if process.ops]
+    prometheus = Prometheus(tmp_path, processes, process_group, impatient=True)
+    all_up = f"count(up == 1) == {len(processes)}"
     prometheus.start()
     try:
         one.post(session, "all is well")
         other.receive_text("all is well")
-        prometheus.await_samples("count(up == 1) == 5")
+        prometheus.await_samples(all_up)
         prometheus.rules()
         prometheus.await_quiet()
         with system.unsupervised():
             system.signal("message", signal.SIGKILL)
             system.signal("valkey", signal.SIGKILL)
             prometheus.await_alerts(
-                ("DragomanProcessDown", "message"), ("DragomanServiceMissing", "message"), ("DragomanRedisAway", "edge")
+                ("DragomanProcessDown", "message"),
+                ("DragomanServiceMissing", "message"),
+                ("DragomanRedisUnavailable", "edge"),
             )
-        prometheus.await_samples("count(up == 1) == 5")
+        prometheus.await_samples(all_up)
     finally:
         prometheus.stop()
 
 
 _FORGETFUL = (sys.executable, "-m", "tests.drills.mutants", "drop-delivery", "up")
 _PAUSE_SECONDS = 0.1
-"""Between two messages: the build drops one in 20, and the auditor watches connections half of the time."""
+"""The pause between two messages. The build drops one in 20, and the auditor watches a connection for half of the
+time."""
 
 
 def test_an_alert_fires_for_a_build_that_loses_messages(process_group: ProcessGroup, tmp_path: Path) -> None:
-    """Whichever dialect the recipient speaks: a client of v2 reads by receiving, one of native when it wants."""
+    """The alert fires for recipients of any dialect. In v2, a message counts as read when it is received; in native,
+    when the client says so."""
     with Cluster(tmp_path / "data", *RELAXED, *SETTINGS, edges=1, program=_FORGETFUL) as cluster:
         [edge], run = cluster.edges, read_run(cluster.data)
         assert run is not None

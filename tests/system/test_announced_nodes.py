@@ -20,7 +20,7 @@ from local.fork_server import ForkServer
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from shared.contract import subjects
-from shared.contract.edge import Envelope
+from shared.contract.edge import DeliveryBatch
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.stack import ServiceProcess, Stack
 from tests.support.waiting import WAIT_SECONDS, block_until
@@ -53,7 +53,7 @@ def services(
 
 
 def broadcast_receivers(monitoring: int) -> list[str]:
-    """The nodes that receive broadcasts, by what the broker knows."""
+    """The nodes that receive broadcasts, according to NATS."""
     with _open(f"http://127.0.0.1:{monitoring}/connz?subs=true", timeout=5) as response:
         connections: list[dict[str, Any]] = json.load(response)["connections"]
     return [one["name"] for one in connections if subjects.BROADCAST in one.get("subscriptions_list", ())]
@@ -61,9 +61,9 @@ def broadcast_receivers(monitoring: int) -> list[str]:
 
 @contextmanager
 def counted_messages(nats_server: NatsServer) -> Iterator[Counter[str]]:
-    """How many messages are sent to each node on its own subject, and to all."""
+    """Counts the messages that are sent to each node on its own subject, and to all nodes."""
     counts: Counter[str] = Counter()
-    decode = msgspec.msgpack.Decoder(Envelope).decode
+    decode = msgspec.msgpack.Decoder(DeliveryBatch).decode
     loop, ended, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
 
     async def count() -> None:
@@ -97,7 +97,7 @@ def entered(dial: Dial, edge: ServiceProcess) -> V2User:
 
 
 def received(user: V2User, upto: str) -> list[str]:
-    """The texts up to this one, in order."""
+    """The texts up to and including this one, in order."""
     texts: list[str] = []
     while upto not in texts:
         texts.append(user.receive_code(0)["msg"][0]["text"])
@@ -142,7 +142,7 @@ def test_edges_without_a_recipient_get_nothing(
 def test_logins_logouts_and_moves_lose_and_double_nothing(
     services: list[ServiceProcess], valkey_server: ValkeyServer, monitoring: int, dial: Dial
 ) -> None:
-    """Bob moves from edge to edge while Ann writes; Cem stays. The outage ends in the midst of it."""
+    """Bob moves from edge to edge while Ann writes; Cem stays. The outage ends in the middle of it."""
     edges = services[3:]
     ann, cem, bob = (entered(dial, edge) for edge in edges)
     session, account = ann.session(cem, bob), bob.account

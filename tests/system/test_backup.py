@@ -5,13 +5,9 @@ import http.client
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import run_dragoman
 from tests.system.users import NativeUser, V2User, new_account
-
-pytestmark = pytest.mark.xdist_group("system")
 
 _SECONDS = 60.0
 
@@ -25,7 +21,7 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
 
 
 def positions(synced: dict[str, Any]) -> dict[str, object]:
-    """What a client of native has after this reply to a sync."""
+    """The positions that a native client has after this reply to a sync."""
     have = {str(chat["chat"]): [chat["head"], chat["rev"]] for chat in synced["chats"]}
     return {"epoch": synced["epoch"], "have": have}
 

@@ -101,7 +101,7 @@ class BadInputFixture:
         else."""
         user, chat = self.users[dialect], self.commons[dialect]
         _send(user, chat, secrets.token_hex(6))
-        text = secrets.token_hex(6)  # another one: the bystander waits for its own echo
+        text = secrets.token_hex(6)  # the bystander needs a text of its own, to recognise the echo
         sender = {"session_id": str(chat)}
         self.bystander.request({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
         if dialect == "service":

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clients.errors import ConnectionEnded
+from dragoman_client.errors import ConnectionEnded
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter

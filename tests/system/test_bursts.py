@@ -10,7 +10,7 @@ from tests.system.users import V2, NativeUser, V2User
 SESSIONS = 1_000
 MESSAGES = 500
 RATES = ("--set", "limits.requests_per_second=250", "--set", "limits.requests_burst=50")
-"""So much quicker than the defaults as the tests need."""
+"""Rates so much higher than the defaults as the tests need."""
 VALUES = ["session_id", "name", "avatar", "avatar_hash", "time", "update_time", "members", "owner"]
 
 
@@ -22,7 +22,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_client_of_v2_requests_each_of_its_thousand_sessions_after_the_login(edge: str) -> None:
-    """As the client for PCs does: its account with the sessions, then each session, without waiting."""
+    """The PC client requests its account with the sessions, then each session, without waiting."""
     with V2User(edge) as user:
         user.register()
         for number in range(SESSIONS):

@@ -1,5 +1,5 @@
-"""The compiled modules of the image, with DRAGOMAN_TEST_COMPILED=1: that they run, plain TCP, and traces. For all else
-see test_conformance.py."""
+"""The compiled modules of the image, with DRAGOMAN_TEST_COMPILED=1: that they run, plain TCP, and traces.
+test_conformance.py tests everything else."""
 
 import subprocess
 import sys

@@ -1,5 +1,6 @@
-"""The conformance suite beside the checkout, against whole systems: all of it on SQLite, and on PostgreSQL the tests of
-which databases decide; with DRAGOMAN_TEST_COMPILED=1 all of it there, too, with compiled modules as in the image."""
+"""Runs the conformance suite, which lies beside the checkout, against whole systems: all tests on SQLite, and on
+PostgreSQL only those that depend on the database. With DRAGOMAN_TEST_COMPILED=1, all of it runs there, too, with
+compiled modules as in the image."""
 
 import os
 import secrets

@@ -27,7 +27,7 @@ LEGENDS = {
     for panel in json.loads(path.read_text())["panels"]
     for target in panel.get("targets", ())
 }
-"""By expression: the legend of each line in Grafana, with labels in {{braces}}."""
+"""For each expression, the legend of its lines in Grafana, with labels in {{braces}}."""
 SELECTOR = r"\b(?:dragoman|process|python)_\w+(?:\{[^}]*\})?"
 SAMPLES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 NOT_EXPORTED = {"up"}
@@ -105,14 +105,15 @@ def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: t
     for expression, legend in LEGENDS.items():
         if named(expression) and all(map(prometheus.request, re.findall(SELECTOR, expression))):
             prometheus.await_samples(expression)
-        lines = prometheus.request(expression)  # may be empty: no such event has happened
+        lines = prometheus.request(expression)  # an empty result is right if no such event has happened
         wanted = set(re.findall(r"{{(\w+)}}", legend))
         assert [line["metric"] for line in lines if not wanted <= set(line["metric"])] == [], (expression, legend)
     assert [rule["name"] for rule in prometheus.rules() if rule["health"] != "ok"] == []
 
 
 def shown(title: str) -> str:
-    """The number under a title of an operations page, as a JavaScript expression; undefined until it is shown."""
+    """A JavaScript expression for the number below this title on a status page. It is undefined until the page shows
+    the number."""
     tile = f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
     return f"{tile}?.querySelector('.value').textContent"
 

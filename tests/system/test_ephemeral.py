@@ -1,4 +1,5 @@
-"""What is shown at once or never, between native users on two edges, beside users of older protocols."""
+"""Tests typing, presence and reads between native users on two edges, with users of older protocols in the same
+chats."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""The servers' exporters export every metric that dashboards and alerts query: of NATS with the arguments of Compose,
-of Valkey as a read-only user, of PostgreSQL with the rights of a monitor, of the host."""
+"""The servers' exporters export every metric that dashboards and alerts query: NATS's with the arguments of Compose,
+Valkey's as a read-only user, PostgreSQL's with the permissions of a monitor, and the host's."""
 
 import re
 import secrets
@@ -18,6 +18,7 @@ from deploy.grafana.generate import DIRECTORY
 from local import nats
 from local.ports import free_port
 from local.process_group import ProcessGroup
+from services.auth.adapters.auth_callout import public_nkey
 from services.cli.streams import provision
 from shared.settings import NatsSettings
 from tests.support.commands import ROOT
@@ -48,7 +49,7 @@ def exported(port: int) -> dict[str, str]:
 
 @pytest.fixture
 def role(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
-    """A name and a password, with the rights that `dragoman secrets` gives."""
+    """A name and a password, with the permissions that `dragoman secrets` gives."""
     name, password = f"exporter_{secrets.token_hex(4)}", secrets.token_hex(8)
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'".encode())
@@ -77,15 +78,14 @@ def run(process_group: ProcessGroup, tmp_path: Path) -> Run:
 
 
 def like_compose(directory: Path) -> tuple[list[str], NatsSettings, int]:
-    """The start command of nats-server with the file of Compose; the user that creates its streams; its monitoring
-    port."""
+    """Returns three values: the start command of nats-server with Compose's file, the user that creates its streams,
+    and its monitoring port."""
     config, port, numbers = directory / "dragoman.conf", free_port(), free_port()
     certificates = Certificates(directory / "secrets", "127.0.0.1")
     text = (ROOT / "deploy" / "compose" / "nats.conf").read_text()
     config.write_text(text.replace("/data", str(directory / "data")).replace("/etc/nats", str(directory)))
-    (directory / "secrets" / "users.conf").write_bytes(
-        nats.access(dict.fromkeys(nats.USERS, "known"), nats.Edges.SHARED, "")
-    )
+    issuer = public_nkey("5e" * 32)
+    (directory / "secrets" / "users.conf").write_bytes(nats.access(dict.fromkeys(nats.USERS, "known"), issuer))
     command = [*nats.command(config), "--addr", "127.0.0.1", "--port", str(port), "--http_port", str(numbers)]
     url, password, authority = f"nats://127.0.0.1:{port}", SecretStr("known"), certificates["ca.crt"]
     maker = NatsSettings(url=url, user=nats.SETUP, password=password, tls_ca=authority)

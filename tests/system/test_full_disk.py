@@ -1,4 +1,4 @@
-"""A full data directory stops writes, and nothing else; with room again, everything works within seconds."""
+"""A full data directory stops writes but nothing else. With room again, everything works within seconds."""
 
 import asyncio
 import itertools
@@ -23,10 +23,8 @@ from tests.support.waiting import block_until
 from tests.system.conftest import Dial
 from tests.system.users import V2User
 
-pytestmark = pytest.mark.xdist_group("system")
-
 PATIENCE_SECONDS = 15.0
-"""Three times what a quiet machine needs."""
+"""Three times the time that a quiet machine needs."""
 MEGABYTES = 48
 
 
@@ -38,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def cluster(disk: SmallDisk) -> Iterator[Cluster]:
-    """Its log is on the same disk."""
+    """The log of the cluster is on the same disk."""
     with Cluster(disk.path / "data", "--no-limits", edges=1) as cluster:
         yield cluster
 
@@ -79,7 +77,7 @@ def test_a_full_disk_and_deaths_at_the_same_time_are_survived(
         os.kill(process.pid, signal.SIGKILL)
     seconds_until(lambda: not events_are_stored(cluster))
     assert "events" in not_ready(cluster, "auth")
-    time.sleep(3)  # longer than the pauses before restarts
+    time.sleep(3)  # this is longer than the supervisor's pause before a restart
     disk.free()
     numbers = itertools.count()
     assert seconds_until(lambda: is_acknowledged(one, session, f"after {next(numbers)}")) < PATIENCE_SECONDS
@@ -89,7 +87,7 @@ def test_a_full_disk_and_deaths_at_the_same_time_are_survived(
 
 
 def not_ready(cluster: Cluster, name: str) -> str:
-    """Waits until a service is not ready; returns its reasons."""
+    """Waits until a service is not ready, and returns its reasons."""
     process = next(one for one in read_processes(cluster) if one.name == name)
     body = ""
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("system")
 
 @pytest.fixture
 def ann(connect: Enter) -> NativeUser:
-    registered(connect)  # takes the first edge
+    registered(connect)  # this account takes the first edge, so that Ann is at the second
     return registered(connect)
 
 
@@ -33,8 +33,8 @@ def new_friends(ann: NativeUser, connect: Enter, count: int) -> list[NativeUser]
 
 
 def test_several_are_invited_and_get_every_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """On both edges, also a client of v1, which hears of each; a banned, a blocking and an unknown account are not
-    added, and keep nobody out."""
+    """Members are on both edges. A client of v1 is notified of each added member. A banned, a blocking and an unknown
+    account are not added, and keep nobody out."""
     bob, cem, dan, eve, fay = new_friends(ann, connect, 5)
     chat = ann.call("create", name="Fruit", members=[])["chat"]
     ann.call("send", chat=chat, text="before", nonce="1")
@@ -71,7 +71,7 @@ def test_several_are_invited_and_get_every_later_message(ann: NativeUser, connec
 
 
 def test_the_same_accounts_are_invited_at_once_by_all_admins(ann: NativeUser, connect: Enter) -> None:
-    """Each joins once, whatever the order."""
+    """Each account joins once, in any order."""
     bob, *others = new_friends(ann, connect, 5)
     for one in others:
         befriend(bob, one)

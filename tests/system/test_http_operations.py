@@ -66,7 +66,7 @@ def test_an_unknown_operation_is_an_error_in_json(system: Cluster, name: str) ->
 
 
 def test_a_program_refreshes_its_token(system: Cluster) -> None:
-    """Also while it names a token that is not valid any more."""
+    """A program refreshes its token even if it names an invalid one."""
     one, other = system.edges[:2]
     secret = {"scheme": "plain", "value": secrets.token_hex(8)}
     login = post(one, "register", nickname="Bot", secret=secret, refreshable=True).body
@@ -107,7 +107,7 @@ def test_events_come_as_a_stream(system: Cluster) -> None:
 
 
 class EventStream:
-    """Of the account of a token. `have`: the id of an event of an earlier one."""
+    """A stream of events of a token's account. `have`: the id of an event of an earlier stream."""
 
     def __init__(self, edge: str, token: str, have: str = "") -> None:
         self._connection = http.client.HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)
@@ -118,7 +118,7 @@ class EventStream:
         self.id = ""
 
     def next(self, *names: str) -> dict[str, Any]:
-        """The next event with one of these names. Without names: the position of the stream alone."""
+        """The next event with one of these names. Without names, only the position of the stream."""
         for line in self._response:
             if line.startswith(b"id: "):
                 self.id = line.removeprefix(b"id: ").strip().decode()

@@ -1,6 +1,7 @@
 """dragoman.js in node: in one chat with a client of an older protocol, while its edge is killed; the page's example."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.restarts import AT_EACH, RESTARTED
+from tests.system.test_http_operations import register
 from tests.system.typed_client import TypedClient
 from tests.system.users import DialectUser
 
@@ -24,14 +26,18 @@ PROGRAM = (NODE, *WEBSOCKETS, str(Path(__file__).with_name("javascript_user.mjs"
 TURNS = 30
 LONG, TIMELINE = 45, 20
 BROWSER = """
-globalThis.localStorage = { getItem: () => null, setItem: () => {} };
+globalThis.localStorage = { length: 0, getItem: () => null, setItem: () => {} };
 const { log } = console;
 const shown = new Promise((resolve) => { console.log = (line) => { log(line); resolve(); }; });
 """
 
 
+def examples(page: str) -> list[str]:
+    return re.findall(r"```js\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
 class JavaScriptUser(TypedClient):
-    """At the first edge."""
+    """A program with dragoman.js, connected to the first edge."""
 
     def __init__(self, system: Cluster) -> None:
         super().__init__(system.edges[0], command=PROGRAM)
@@ -39,7 +45,7 @@ class JavaScriptUser(TypedClient):
         self.number = int(self.expect("account ").split()[1])
 
     def report(self, index: int) -> dict[str, Any]:
-        """What it was given, once it has the message with this index."""
+        """The messages that the client has given, once the one with this index is among them."""
         self.type(f"until {index}")
         found: dict[str, Any] = json.loads(self.expect("report ").partition(" ")[2])
         return found
@@ -53,7 +59,7 @@ def ann(system: Cluster) -> Iterator[JavaScriptUser]:
 
 @pytest.fixture
 def pat(system: Cluster) -> Iterator[DialectUser]:
-    """At the second edge."""
+    """A user of pipe at the second edge."""
     with DialectUser(system.edges[1], "pipe") as user:
         yield user.register()
 
@@ -127,7 +133,7 @@ def test_a_long_absence_has_a_named_gap(ann: JavaScriptUser, pat: DialectUser) -
 
 
 def test_the_example_of_the_page_runs(system: Cluster, tmp_path: Path) -> None:
-    (example,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "javascript.md").read_text(), re.DOTALL)
+    (example,) = examples("build/javascript.md")
     module = (ROOT / "clients" / "javascript" / "dragoman.js").as_uri()
     text = example.replace("/api/dragoman.js", module).replace("wss://chat.example", system.edges[0])
     file = tmp_path / "example.mjs"
@@ -137,3 +143,27 @@ def test_the_example_of_the_page_runs(system: Cluster, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"chat \d+, message 1 of \d+: Hello!\n", done.stdout), done.stdout
+
+
+def test_the_bot_of_the_page_answers_each_message_once_while_its_edge_is_killed(
+    system: Cluster, ann: JavaScriptUser, tmp_path: Path
+) -> None:
+    bot = examples("start/build-an-app.md")[-1]
+    account = register(system.edges[0])
+    module = (ROOT / "clients" / "javascript" / "dragoman.js").as_uri()
+    file = tmp_path / "bot.mjs"
+    file.write_text(bot.replace("./dragoman.js", module))
+    environment = {**os.environ, "SERVER": system.edges[1], "BOT_TOKEN": account["token"]}
+    with subprocess.Popen([NODE, *WEBSOCKETS, file], env=environment) as process:
+        try:
+            ann.type(f"open {account['account']}")
+            chat = int(ann.expect("chat ").split()[1])
+            for turn in range(TURNS // 3):
+                ann.type(f"send {chat} ping")
+                if turn == 2:
+                    system.kill("edge-2")
+            seen = ann.report(2 * (TURNS // 3))
+        finally:
+            process.kill()
+    texts = [text for _, _, text in seen["given"]]
+    assert (texts.count("ping"), texts.count("pong")) == (TURNS // 3, TURNS // 3)

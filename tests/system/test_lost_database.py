@@ -1,4 +1,4 @@
-"""An attack: without one of its three databases an installation gives nobody another one's history."""
+"""If an installation has lost one of its three databases, no user must get the history of another account."""
 
 import shutil
 from pathlib import Path
@@ -10,13 +10,11 @@ from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import run_dragoman
 from tests.system.users import V2User, new_account
 
-pytestmark = pytest.mark.xdist_group("system")
-
 _SECONDS = 60.0
 
 
 def start_in_vain(cluster: Cluster) -> str:
-    """What is printed by a system that does not start."""
+    """The output of a system that does not start."""
     with pytest.raises(RuntimeError), cluster:
         pass
     assert read_run(cluster.data) is None
@@ -43,7 +41,7 @@ def test_nobody_registers_beside_a_lost_database(tmp_path: Path) -> None:
     assert "the database of auth is new, and that of message is not: auth's was lost or replaced" in printed
     assert not (data / "auth.db").exists()
 
-    shutil.copy(early / "auth.db", data / "auth.db")  # as without its log
+    shutil.copy(early / "auth.db", data / "auth.db")  # the database is now as if its latest log had been lost
     printed = start_in_vain(Cluster(data, *RELAXED, edges=1))
     assert f"it ends with account {ann.number}, but session knows account {bob.number}" in printed
 

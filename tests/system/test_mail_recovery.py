@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clients.errors import ConnectionEnded
+from dragoman_client.errors import ConnectionEnded
 from tests.support.cluster import RELAXED, Cluster
 from tests.system.mail import Postbox, visit
 from tests.system.operating import admin
@@ -15,19 +15,8 @@ pytestmark = pytest.mark.xdist_group("mail_recovery")
 
 
 @pytest.fixture(scope="module")
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
-
-
-@pytest.fixture(scope="module")
 def mailing(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Iterator[Cluster]:
-    settings = [
-        "verification.registration=true", "mail.smtp_host=127.0.0.1", f"mail.smtp_port={postbox.port}",
-        "mail.smtp_security=none",
-    ]  # fmt: skip
-    flags = [word for setting in settings for word in ("--set", setting)]
-    with Cluster(tmp_path_factory.mktemp("mailing") / "data", *RELAXED, *flags) as cluster:
+    with Cluster(tmp_path_factory.mktemp("mailing") / "data", *RELAXED, *postbox.flags()) as cluster:
         yield cluster
 
 

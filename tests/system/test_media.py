@@ -58,7 +58,7 @@ def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 def test_the_page_s_command_stores_a_file(system: Cluster, dial: Dial, tmp_path: Path) -> None:
-    found = re.search(r"^curl .*$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+    found = re.search(r"^curl .*$", (ROOT / "docs/operate/files.md").read_text(), re.MULTILINE)
     assert found is not None
     edge = system.edges[0]
     (tmp_path / "cat.png").write_bytes(PNG)

@@ -47,7 +47,7 @@ def test_changes_reach_every_other_connection(ann: NativeUser, bob: NativeUser, 
 
 
 def test_older_protocols_show_the_text_as_it_is_now(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """Read in a history, as an unread message, and pushed after a login: never the former words."""
+    """Read in a history, as an unread message, and pushed after a login: never the previous words."""
     with (
         DialectUser(system.edges[0], "service") as sue,
         DialectUser(system.edges[1], "pipe") as pat,

@@ -11,8 +11,6 @@ from tests.system.users import V2User
 
 pytestmark = pytest.mark.xdist_group("system")
 
-REVOKED_SECONDS = 1.0
-
 
 def test_maintenance_is_pushed_to_all_clients_and_shown_in_the_server_status(system: Cluster, dial: Dial) -> None:
     known, stranger = dial(system.edges[0]).register(), dial(system.edges[1])

@@ -1,4 +1,4 @@
-"""Plain TCP clients, each in its own dialect, beside WebSocket clients."""
+"""Plain TCP clients of several dialects chat with WebSocket clients."""
 
 import hashlib
 import secrets

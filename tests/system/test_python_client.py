@@ -1,21 +1,35 @@
-"""clients.resuming in one chat with a client of an older protocol, while its edge is killed; the page's example."""
+"""The Python client on a real system: with a client of an older protocol while processes are killed, its login, its
+uploads, the types of its events and replies, and the bot on its page."""
 
 import asyncio
-import re
+import json
+import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import subprocess
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from clients.resuming import CommandRejected, FileStorage, ResumingClient
+from dragoman_client.client import (
+    CommandRejected,
+    Dragoman,
+    FileStore,
+    KeptMessage,
+    MemoryStore,
+    apply_change,
+    text_of,
+)
+from tests.sdk.typed_replies import EVENTS, event_faults, reply_faults
 from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
+from tests.support.proxy import TcpProxy
 from tests.support.waiting import WAIT_SECONDS, until
 from tests.system.conftest import Enter
 from tests.system.restarts import AT_EACH, RESTARTED
+from tests.system.shown_blocks import blocks
 from tests.system.users import DialectUser, NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -25,104 +39,220 @@ TURNS = 30
 
 @pytest.fixture
 def token(connect: Enter) -> str:
-    """Of a new account."""
+    """The token of a new account."""
     user = connect()
     user.register()
     return user.token
 
 
-@asynccontextmanager
-async def running(client: ResumingClient) -> AsyncIterator[None]:
-    task = asyncio.create_task(client.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+class EventReader:
+    """Takes a client's events until the test ends."""
+
+    def __init__(self, client: Dragoman) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._task = asyncio.create_task(self._take(client))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["ev"] == kind]
+
+    def messages(self) -> list[tuple[int, str]]:
+        return [(one["index"], one["segments"][0]["text"]) for one in self.of("message")]
+
+    async def synced(self) -> None:
+        await until(lambda: bool(self.of("synced")))
+
+    async def _take(self, client: Dragoman) -> None:
+        async for event in client:
+            self.events.append(dict(event))
 
 
 async def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(system: Cluster, token: str, tmp_path: Path) -> None:
-    events: list[dict[str, Any]] = []
-
-    def given() -> list[tuple[int, str]]:
-        return [(one["index"], one["segments"][0]["text"]) for one in events if one["ev"] == "message"]
-
-    storage = FileStorage(tmp_path / "outbox.json")
-    client = ResumingClient(system.edges[0], token, events.append, storage, timeline=2 * TURNS)
+    store = FileStore(tmp_path / "client.db")
     with DialectUser(system.edges[1], "pipe") as pat:
         await asyncio.to_thread(pat.register)
-        async with running(client):
-            await until(lambda: any(one["ev"] == "synced" for one in events))
+        async with Dragoman(system.edges[0], store, token=token, timeline=2 * TURNS) as client:
+            reader = EventReader(client)
             chat = (await client.call("open", account=pat.number))["chat"]
             sent = []
             for turn in range(TURNS):
-                sent.append(asyncio.create_task(client.send(chat=chat, text=f"from Ann {turn}")))
+                sent.append(client.send(chat=chat, text=f"from Ann {turn}"))
                 frame = f"send_message|0|{pat.number}|{client.account}|0|from Pat {turn}|{pat.token}"
                 await asyncio.to_thread(pat.request, frame, "send_message_succ|")
                 if turn == TURNS // 3:
                     await asyncio.to_thread(system.kill, "edge-1")
             replies = await asyncio.wait_for(asyncio.gather(*sent), WAIT_SECONDS)
-            await until(lambda: given() and given()[-1][0] == 2 * TURNS)
-    assert [one for one in events if one["ev"] == "gap"] == []
-    assert [index for index, _ in given()] == [*range(1, 2 * TURNS + 1)]
+            await until(lambda: reader.messages() and reader.messages()[-1][0] == 2 * TURNS)
+    assert reader.of("gap") == []
+    assert [index for index, _ in reader.messages()] == [*range(1, 2 * TURNS + 1)]
     for name in ("Ann", "Pat"):
-        assert [text for _, text in given() if name in text] == [f"from {name} {turn}" for turn in range(TURNS)]
-    assert [reply["index"] for reply in replies] == [index for index, text in given() if "Ann" in text]
+        texts = [text for _, text in reader.messages() if name in text]
+        assert texts == [f"from {name} {turn}" for turn in range(TURNS)]
+    assert [reply["index"] for reply in replies] == [index for index, text in reader.messages() if "Ann" in text]
 
 
 async def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(system: Cluster, token: str) -> None:
     """Messages are under way when a process is told to stop."""
-    events: list[dict[str, Any]] = []
-    texts, sent = list[str](), list[asyncio.Task[dict[str, Any]]]()
-    client = ResumingClient(system.edges[0], token, events.append)
-    async with running(client):
-        await until(lambda: any(one["ev"] == "synced" for one in events))
+    texts, sent = list[str](), list[asyncio.Future[Any]]()
+    async with Dragoman(system.edges[0], token=token) as client:
+        reader = EventReader(client)
         chat = (await client.call("create", name="Fruit"))["chat"]
         for name in RESTARTED:
             for number in range(AT_EACH):
                 texts.append(f"{name} {number}")
-                sent.append(asyncio.create_task(client.send(chat=chat, text=texts[-1])))
+                sent.append(client.send(chat=chat, text=texts[-1]))
                 if number == AT_EACH // 2:
                     await asyncio.to_thread(system.signal, name, signal.SIGTERM)
             replies = await asyncio.wait_for(asyncio.gather(*sent), WAIT_SECONDS)
-        await until(lambda: sum(one["ev"] == "message" for one in events) >= len(texts))
-    given = [one for one in events if one["ev"] == "message"]
-    assert [one["segments"][0]["text"] for one in given] == texts
-    assert [one["index"] for one in given] == [reply["index"] for reply in replies] == [*range(1, len(texts) + 1)]
-    assert [one for one in events if one["ev"] == "gap"] == []
+        await until(lambda: len(reader.of("message")) >= len(texts))
+    assert [text for _, text in reader.messages()] == texts
+    assert [reply["index"] for reply in replies] == [*range(1, len(texts) + 1)]
+    assert [index for index, _ in reader.messages()] == [*range(1, len(texts) + 1)]
+    assert reader.of("gap") == []
 
 
-async def test_an_outbox_is_of_one_account(system: Cluster, token: str, ann: NativeUser, tmp_path: Path) -> None:
-    storage = FileStorage(tmp_path / "outbox.json")
-    events: list[dict[str, Any]] = []
-    async with running(ResumingClient(system.edges[0], token, events.append, storage)):
-        await until(lambda: any(one["ev"] == "synced" for one in events))
-    with pytest.raises(CommandRejected) as rejected:
-        await ResumingClient(system.edges[0], ann.token, events.append, storage).run()
+async def test_a_store_is_of_one_account(system: Cluster, token: str, ann: NativeUser, tmp_path: Path) -> None:
+    async with Dragoman(system.edges[0], FileStore(tmp_path / "client.db"), token=token) as client:
+        await client.call("unread")
+    async with Dragoman(system.edges[0], FileStore(tmp_path / "client.db"), token=ann.token) as client:
+        with pytest.raises(CommandRejected) as rejected:
+            await client.call("unread")
     assert rejected.value.code == "conflict"
 
 
-async def test_the_example_of_the_page_runs(
-    system: Cluster,
-    ann: NativeUser,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+async def test_a_login_is_kept_and_refreshed(system: Cluster, tmp_path: Path) -> None:
+    async with Dragoman(system.edges[0]) as client:
+        with pytest.raises(CommandRejected) as rejected:
+            await client.login("nobody", "orange juice")
+        assert rejected.value.code == "unauthenticated"
+    store = FileStore(tmp_path / "client.db")
+    async with Dragoman(system.edges[0], store) as client:
+        account = (await client.register("Ann", "orange juice", device="laptop"))["account"]
+        await client.call("unread")
+        copy = MemoryStore()
+        copy.write(store.load())
+        await client.refresh()
+        after = store.load()["login"]
+    assert after != copy.load()["login"]
+    # this client has the state as if the reply to the refresh had been lost
+    async with Dragoman(system.edges[0], copy) as client:
+        await client.refresh()
+        assert client.account == account
+        assert json.loads(copy.load()["login"])["refresh"] == json.loads(after)["refresh"]
+    async with Dragoman(system.edges[0], FileStore(tmp_path / "client.db")) as client:
+        assert [one["device"] for one in (await client.call("sessions"))["sessions"]] == ["laptop"]
+        await client.call("logout")
+    async with Dragoman(system.edges[0], FileStore(tmp_path / "client.db")) as client:
+        with pytest.raises(CommandRejected):
+            await client.login("nobody", "orange juice")
+
+
+async def test_an_upload_goes_on_after_each_break(system: Cluster, token: str, tmp_path: Path) -> None:
+    file, sent = tmp_path / "holiday.bin", list[tuple[int, int]]()
+    size = 7_000_000
+    file.write_bytes(os.urandom(size))
+    proxy = TcpProxy(int(system.edges[0].rpartition(":")[2]))
+    async with AsyncExitStack() as stack:
+        await proxy.start()
+        stack.push_async_callback(proxy.close)
+        proxy.up.limit_bytes = 3_000_000
+        client = await stack.enter_async_context(Dragoman(f"ws://127.0.0.1:{proxy.port}", token=token))
+        media = await client.upload(file, nonce="holiday", progress=lambda *at: sent.append(at))
+        assert (media["name"], media["size"]) == ("holiday.bin", size)
+        assert sent[-1] == (size, size)
+        assert len(sent) < 2 * size / 65536, "little is sent twice"
+        assert (await client.upload(file, nonce="holiday"))["id"] == media["id"]
+        chat = (await client.call("create", name="Fruit"))["chat"]
+        await client.send(chat=chat, segments=[{"t": "file", "media": media["id"]}])
+
+
+async def test_replies_and_events_have_their_types(system: Cluster, token: str, ann: NativeUser) -> None:
+    """A page of history with the changes given afterwards equals the page that is fetched then."""
+
+    async def call(op: str, **members: Any) -> dict[str, Any]:
+        reply: dict[str, Any] = await client._call(op, members)
+        assert reply_faults(op, reply) == []
+        return reply
+
+    async with Dragoman(system.edges[0], token=token) as client:
+        reader = EventReader(client)
+        await reader.synced()
+        chat = (await call("create", name="Fruit", members=[ann.number]))["chat"]
+        await call("link", chat=chat)
+        for text in ("apple", "pear", "plum"):
+            assert reply_faults("send", dict(await client.send(chat=chat, text=text))) == []
+        page = await call("history", chat=chat)
+        kept = [cast(KeptMessage, {**one, "rev": page["rev"]}) for one in page["messages"]]
+        client.edit(chat=chat, index=1, text="apples")
+        client.read(chat, 3)
+        ann.do("react", chat=chat, index=2, emoji="👍")
+        await call("react", chat=chat, index=2, emoji="🍐")
+        await call("recall", chat=chat, index=3)
+        await call("pin", chat=chat, index=1)
+        ann.call("send", chat=chat, text="cherry", nonce="c")
+        for op in (
+            "hello",
+            "ping",
+            "sessions",
+            "made",
+            "settings",
+            "unread",
+            "friends",
+            "requests",
+            "blocks",
+            "export",
+        ):
+            await call(op)
+        for op in ("chat", "members", "history", "changes", "draft", "links", "hooks", "outgoing_hooks", "bans"):
+            await call(op, chat=chat)
+        for op in ("reactors", "readers"):
+            await call(op, chat=chat, index=2)
+        await call("profile", account=ann.number)
+        await call("profiles", accounts=[ann.number])
+        await call("find", query=str(ann.number))
+        await call("set_settings", language="de")
+        await call("set_draft", chat=chat, text="wa")
+        await until(lambda: len(reader.of("changed")) >= 5 and len(reader.of("message")) == 4)
+        for change in reader.of("changed"):
+            kept = [apply_change(one, change, client.account) for one in kept]  # type: ignore[arg-type]
+        fresh = (await call("history", chat=chat))["messages"]
+        assert [{**one, "rev": 0} for one in kept] == [{**one, "rev": 0} for one in fresh if one["index"] < 4]
+    faults = {fault for event in reader.events if event["ev"] in EVENTS for fault in event_faults(event)}
+    assert faults <= {"message.rev is unknown"}, "the client adds it"
+
+
+def test_the_bot_of_the_page_answers_each_message_once_though_it_is_killed(
+    system: Cluster, ann: NativeUser, tmp_path: Path
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    (_, program), *_ = blocks("docs/build/python.md", "python")
+    (tmp_path / "bot.py").write_text(program)
     chat = ann.call("create", name="Fruit")["chat"]
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(example.replace("ws://127.0.0.1:8080", system.edges[0]).replace("chat=7", f"chat={chat}"), names)  # noqa: S102
-    task = asyncio.create_task(names["main"](ann.token))
-    shown = ""
-
-    def is_shown() -> bool:
-        nonlocal shown
-        shown += capsys.readouterr().out
-        return bool(shown)
-
-    await until(is_shown)
-    task.cancel()
-    assert shown == f"{chat} 1 {ann.number} [{{'t': 'text', 'text': 'Hello!'}}]\n"
+    bot = ann.call("create_bot", nickname="Echo", nonce="b")["account"]
+    scopes = ["send", "read", "manage"]
+    token = ann.call("create_bot_token", account=bot, name="laptop", scopes=scopes, nonce="t")["token"]
+    link = ann.call("link", chat=chat, nonce="l")["link"]
+    environment = {"BOT_TOKEN": token, "SERVER": system.edges[0], "PYTHONPATH": str(ROOT), "no_proxy": "*"}
+    with NativeUser(system.edges[1]) as echo:
+        echo.do("token", token=token)
+        echo.do("join_link", link=link)
+    pings, answers = 0, 0
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "bot.py"], cwd=tmp_path, env=environment) as running:
+            try:
+                for _ in range(4):
+                    pings += 1
+                    ann.call("send", chat=chat, text="ping", nonce=f"{pings}")
+                    while answers < pings - 1:  # the last ping of a bot may stay unanswered when the bot is killed
+                        answers += ann.event("message")["segments"][0]["text"] == "pong"
+            finally:
+                running.kill()
+    for _ in range(25):  # these are more messages than one sync gives
+        pings += 1
+        ann.call("send", chat=chat, text="ping", nonce=f"{pings}")
+    with subprocess.Popen([sys.executable, "bot.py"], cwd=tmp_path, env=environment) as running:
+        try:
+            while answers < pings:
+                answers += ann.event("message")["segments"][0]["text"] == "pong"
+        finally:
+            running.kill()
+    messages = ann.call("history", chat=chat, count=100)["messages"]
+    assert [text_of(one) for one in messages].count("pong") == pings

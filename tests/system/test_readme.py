@@ -1,68 +1,49 @@
-"""The README's chat between two terminals, typed as it is printed, by an installation of the wheel."""
+"""Executes the README: its commands as printed and in their order, after the first page in a real browser."""
 
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import ProxyHandler, build_opener
 
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import CHROMIUM
 from tests.support.cluster import Cluster
-from tests.support.commands import ROOT
-from tests.support.installed import install
-from tests.system.typed_client import TypedClient
+from tests.support.first_page import FirstPage, chromium, visitor
+from tests.system.shown_blocks import ReaderShell, blocks
 
-PRINTED = "ws://127.0.0.1:808"
-
-
-def blocks() -> Sequence[Sequence[str]]:
-    """The lines of each terminal in turn, Ann's first."""
-    found = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return [block.splitlines() for block in found]
-
-
-def is_typed(line: str, following: str) -> bool:
-    """A command, or a message, which is acknowledged by the next line."""
-    return line.startswith("/") or following == "sent"
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with")
+SHOWN = {
+    "printf": r"you are user ann\n",
+    "curl": r'^\{"account":\d+,.*"nickname":"Dan"',
+    "./dev": r"(?s)auth.*backed up to .*backup-1",
+}
+"""The output of each block, by the block's first word."""
 
 
-def play(client: TypedClient, lines: Sequence[str]) -> None:
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if is_typed(line, following):
-            client.type(line)
-        else:
-            assert client.expect(line) == line
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
 
 
-def greet(client: TypedClient, lines: Sequence[str], edge: str, number: int) -> Sequence[str]:
-    """What follows the command and the greeting, which name the edge as the README does."""
-    command, greeting, *rest = lines
-    assert command == f"$ ./dev client {PRINTED}{number}"
-    assert client.expect("connected") == greeting.replace(f"{PRINTED}{number}", edge)
-    return rest
+def test_what_it_shows_is_what_happens(tmp_path: Path, browser: Browser) -> None:
+    up, *others = blocks("README.md", "sh", "js")
+    assert up.text == "./dev up --edges 2\n"
+    with Cluster(tmp_path / ".dragoman", directory=tmp_path) as system, visitor(browser) as page:
+        reader = ReaderShell(tmp_path, system.edges)
+        page.open(reader.own("http://127.0.0.1:8080/")).user("Bob").until_received("Hello, Bob!")
+        for block in others:
+            if block.language == "js":
+                paste(page, block.text)
+            else:
+                shown = reader.run(block.text)
+                assert re.search(SHOWN[block.text.split()[0]], shown), shown
+    assert {block.language for block in others} == {"sh", "js"}
 
 
-def fetch_page(edge: str) -> str:
-    """The first page; its script and the client in JavaScript are there, too."""
-    read = build_opener(ProxyHandler({})).open
-    with (
-        read(f"http{edge.removeprefix('ws')}/", timeout=10) as page,
-        read(f"http{edge.removeprefix('ws')}/web/first_page.js", timeout=10) as script,
-        read(f"http{edge.removeprefix('ws')}/api/dragoman.js", timeout=10) as client,
-    ):
-        assert script.status == client.status == 200
-        return str(page.read().decode())
-
-
-def test_what_it_shows_is_what_happens(tmp_path: Path) -> None:
-    program = install(tmp_path) / "dragoman"
-    installed = Cluster(tmp_path / "data", program=[str(program), "up"], directory=tmp_path)
-    with installed as cluster, ExitStack() as stack:
-        assert "One conversation" in fetch_page(cluster.edges[0])
-        command = [str(program), "client"]
-        terminals = [stack.enter_context(TypedClient(edge, command=command)) for edge in cluster.edges]
-        played = blocks()
-        assert len(played) == 4
-        for number, lines in enumerate(played):
-            terminal, edge = terminals[number % 2], cluster.edges[number % 2]
-            play(terminal, greet(terminal, lines, edge, number) if number < 2 else lines)
-        terminals[0].expect("[chat 2] user 2: Hello, Ann!")
+def paste(shown: FirstPage, program: str) -> None:
+    """Into the console of the page."""
+    with shown.page.expect_console_message(lambda line: "Hello from JavaScript" in line.text) as printed:
+        shown.page.evaluate(f"async () => {{ {program} }}")
+    assert re.fullmatch(r"chat \d+: Hello from JavaScript", printed.value.text)

@@ -35,7 +35,7 @@ def v1(code: int, **data: object) -> dict[str, Any]:
 
 
 def is_notified(vic: DialectUser, code: int, **data: object) -> None:
-    """Receives this frame, with exactly these data."""
+    """Checks that the user receives a frame with this code and exactly these data."""
     frame = json.loads(vic.receive(f'"code":{code},'))
     assert (frame["data"], type(frame["time"])) == (data, int)
 
@@ -63,7 +63,7 @@ def named(name: str) -> dict[str, str]:
 
 
 def befriend(vic: DialectUser, pat: DialectUser) -> None:
-    """Requested in v1, accepted in pipe."""
+    """A friendship is requested in OurChat v1 and accepted in pipe."""
     vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
     pat.receive(f"friend_request|1|{vic.number}||")
     pat.request(f"hand_friend_request|{pat.number}|{vic.number}|1|{pat.token}", "hand_friend_request_succ|同意请求！")
@@ -118,7 +118,7 @@ def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: DialectUse
 
 
 def test_a_new_member_of_a_service_group_is_notified(vic: DialectUser, enter: Enter) -> None:
-    """Their uuids are known from a group with both users."""
+    """The members' uuids are known from a group with both users."""
     sue = enter("service")
     first = group_of_service(sue)
     vic.send(v1(9, group_id=first, ocid=vic.number))
@@ -166,7 +166,7 @@ def v2_sends(wil: DialectUser, session: int, text: str) -> None:
 
 
 def test_senders_are_shown_by_their_present_names(enter: Enter, system: Cluster) -> None:
-    """Renamed at another edge than the one they post at; a deleted account has no name."""
+    """Users are renamed at another edge than the one where they post. A deleted account has no name."""
     wil, pat, sue = enter("ourchat-v2"), enter("pipe"), enter("service")
     members = [str(pat.number), str(sue.number)]
     made = wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')

@@ -21,7 +21,7 @@ WORDS = 120
 FROZEN_SECONDS = 4.0
 """Longer than its lease."""
 LONGEST_SECONDS = 3.0
-"""No chat is without service for longer."""
+"""No chat is without service for longer. On a loaded machine, ten times the longest wait before the fault is added."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def owner_of_the_session(replicas: list[ServiceProcess]) -> ServiceProcess:
 
 
 def check_received(couple: tuple[V2User, V2User, int]) -> None:
-    """Both have received all messages, once, in order."""
+    """Check that both users have received all messages, once, in order."""
     _, listener, _ = couple
     assert [listener.receive_code(0)["msg"][0]["text"] for _ in range(WORDS)] == list(map(str, range(WORDS)))
     listener.receive_nothing()
@@ -69,16 +69,16 @@ def check_received(couple: tuple[V2User, V2User, int]) -> None:
 def test_the_owner_of_a_chat_may_be_killed(
     replicas: tuple[list[ServiceProcess], list[ServiceProcess]], couple: tuple[V2User, V2User, int]
 ) -> None:
-    talk(couple, 0, WORDS // 2)
+    usual = talk(couple, 0, WORDS // 2)
     owner_of_the_session(replicas[0]).process.kill()
-    assert talk(couple, WORDS // 2, WORDS) < LONGEST_SECONDS
+    assert talk(couple, WORDS // 2, WORDS) < LONGEST_SECONDS + 10 * usual
     check_received(couple)
 
 
 def test_a_frozen_owner_is_bypassed_and_publishes_nothing_late(
     replicas: tuple[list[ServiceProcess], list[ServiceProcess]], couple: tuple[V2User, V2User, int]
 ) -> None:
-    talk(couple, 0, WORDS // 2)
+    usual = talk(couple, 0, WORDS // 2)
     owner = owner_of_the_session(replicas[0])
     os.kill(owner.pid, signal.SIGSTOP)
     thawed = time.monotonic() + FROZEN_SECONDS
@@ -86,5 +86,5 @@ def test_a_frozen_owner_is_bypassed_and_publishes_nothing_late(
     time.sleep(max(0.0, thawed - time.monotonic()))
     longest = max(longest, talk(couple, WORDS - 40, WORDS - 10))
     os.kill(owner.pid, signal.SIGCONT)
-    assert max(longest, talk(couple, WORDS - 10, WORDS)) < LONGEST_SECONDS
+    assert max(longest, talk(couple, WORDS - 10, WORDS)) < LONGEST_SECONDS + 10 * usual
     check_received(couple)

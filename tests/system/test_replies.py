@@ -1,4 +1,4 @@
-"""Replies and mentions of native clients, on two edges, and what clients of older protocols see of them."""
+"""Replies and mentions of native clients on two edges, and how clients of older protocols see them."""
 
 import pytest
 

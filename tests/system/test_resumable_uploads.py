@@ -128,7 +128,8 @@ def test_an_upload_that_breaks_off_goes_on_at_the_other_edge(cluster: Cluster) -
     path = uploader.create(here)
     with uploader.begin(here, path, CONTENT[:12_000_000]):
         pass
-    offset = uploader.await_offset(there, path, 11_500_000)  # the edge may not have read the last bytes
+    # the edge may not have read the last bytes that the uploader sent
+    offset = uploader.await_offset(there, path, 11_500_000)
     assert offset <= 12_000_000
     last = uploader.patch(there, path, offset, CONTENT[offset:])
     require_file(uploader, cluster.edges, last)

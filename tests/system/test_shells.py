@@ -1,4 +1,4 @@
-"""Shells complete commands and options after what docs/operations.md tells to write into their start files."""
+"""Shells complete commands and options with the lines for their start files in docs/operate/choose.md."""
 
 import os
 import pty
@@ -15,14 +15,14 @@ import pytest
 from tests.support.commands import ROOT
 from tests.system.typed_client import ScreenReader
 
-PAGE = (ROOT / "docs" / "operations.md").read_text()
+PAGE = (ROOT / "docs/operate/choose.md").read_text()
 LINES = {row[0]: row[1:] for row in re.findall(r"^\| (\w+) \| `(~/\S+)` \| `(.*)` \|$", PAGE, re.MULTILINE)}
 """File and line of each shell."""
 
 
 @contextmanager
 def terminal(shell: str, home: Path) -> Iterator[int]:
-    """A shell that a user of this home directory works in. Its terminal, which shows no colours."""
+    """A shell that a user of this home directory works in. A terminal for the shell, without colours."""
     ours, theirs = pty.openpty()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"HOME": str(home), "PATH": path, "TERM": "dumb", "LANG": "C.UTF-8"}

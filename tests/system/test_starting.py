@@ -1,5 +1,5 @@
-"""Each service as a process that starts before its dependencies: it waits, reports the missing one, and serves in the
-end."""
+"""Each service, as a process, can start before its dependencies: it waits, reports the missing dependency, and serves
+in the end."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from clients.codec import CODECS
+from dragoman_client.codec import CODECS
 from local.ports import free_port
 from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
@@ -36,13 +36,13 @@ def a_name(dialect: str) -> str:
 
 
 def register(client: TypedClient, dialect: str) -> str:
-    """The text by which others name the new user."""
+    """Returns the text by which others name the new user."""
     client.type(f"/register {a_name(dialect)} orange")
     return client.expect("you are user ").removeprefix("you are user ")
 
 
 def choose_chat(one: TypedClient, other: TypedClient, names: tuple[str, str]) -> tuple[str, str]:
-    """Open a private chat; the names that both give it."""
+    """Opens a private chat; returns the names that both give it."""
     one.type(f"/open {names[1]}")
     place = one.expect("messages go to ").removeprefix("messages go to ").removesuffix(" now")
     is_numbered = place.startswith("chat")
@@ -65,6 +65,9 @@ def test_two_users_chat(system: Cluster, clients: ExitStack, dialect: str) -> No
     one.expect(texts[1].removeprefix("/"))
     for client, place, sender in ((one, places[0], 0), (other, places[1], 1)):
         client.type("/chats")
+        if dialect == "irc":
+            client.expect("irc cannot list the chats of an account")
+            continue
         assert client.expect(place).startswith(place)
         client.type("/history 2")
         shown = [client.expect(text.removeprefix("/")) for text in texts]

@@ -1,4 +1,5 @@
-"""A whole system's spans at a collector: the way of a message and of a login, through every process."""
+"""Checks the spans that a whole system sends to a collector: the paths of a message and of a login through all
+processes."""
 
 import http.client
 import signal
@@ -31,7 +32,7 @@ LOGIN = {
     ("message", "session.list_chats", "client", "message.sync"),
     ("message", "database read", "client", "message.sync"),
 }
-"""Some spans of a message: service, name, kind, and parent."""
+"""Some spans of a message: service, name, kind and parent."""
 VERIFICATION = {
     ("edge", "POST /verify", "server", ""),
     ("edge", "auth.open_verification", "client", "POST /verify"),
@@ -48,7 +49,7 @@ def services(
     fork_server: ForkServer,
     collector: Collector,
 ) -> Iterator[list[ServiceProcess]]:
-    """One of each, and a second edge, which is the last."""
+    """The traced services, one of each, and a second edge, which is the last."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint, fork_server)
     with stack.running("auth", "session", "message", "edge", "edge") as services:
@@ -62,7 +63,7 @@ def couple(services: list[ServiceProcess], dial: Dial) -> tuple[V2User, V2User, 
 
 
 def trace_of(spans: Sequence[Seen], root: str) -> list[Seen]:
-    """The spans of the trace with this root; none while the root is missing."""
+    """The spans of the trace with this root; empty while the root is missing."""
     traces = {span.trace for span in spans if span.name == root and not span.parent}
     assert len(traces) < 2
     return [span for span in spans if span.trace in traces]
@@ -73,7 +74,8 @@ def has(root: str, number: int) -> Callable[[Sequence[Seen]], bool]:
 
 
 def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
-    """Each span's service, name and kind, and the name of its parent, as far as it is known yet."""
+    """Counts the spans of a trace by service, name, kind and the parent's name. Spans whose parent has not arrived yet
+    are left out."""
     by_id = {span.id: span for span in trace}
     return Counter(
         (span.service.removeprefix("dragoman-"), span.name, span.kind, by_id[span.parent].name if span.parent else "")
@@ -101,7 +103,7 @@ def test_messages_logins_and_requests_by_http_are_one_trace_each_through_all_pro
 
 
 def check_requests_by_http(collector: Collector, services: list[ServiceProcess]) -> None:
-    """They begin traces, which hold no secret."""
+    """Requests by HTTP begin traces, which hold no secret."""
     ticket, code, address = "opened", "with-this", "0123456789abcdef" * 2
     page = http.client.HTTPConnection("127.0.0.1", services[-1].port, timeout=10)
     answers = []

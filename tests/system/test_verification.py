@@ -16,18 +16,8 @@ LIMIT_SECONDS = 6
 
 
 @pytest.fixture(scope="module")
-def postbox() -> Iterator[Postbox]:
-    with Postbox() as postbox:
-        yield postbox
-
-
-@pytest.fixture(scope="module")
 def verifying(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Iterator[Cluster]:
-    settings = [
-        "verification.registration=true", f"verification.time_limit_seconds={LIMIT_SECONDS}",
-        "mail.smtp_host=127.0.0.1", f"mail.smtp_port={postbox.port}", "mail.smtp_security=none",
-    ]  # fmt: skip
-    flags = [word for setting in settings for word in ("--set", setting)]
+    flags = postbox.flags(f"verification.time_limit_seconds={LIMIT_SECONDS}")
     with Cluster(tmp_path_factory.mktemp("verifying") / "data", *RELAXED, *flags) as cluster:
         yield cluster
 

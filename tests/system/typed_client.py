@@ -1,4 +1,4 @@
-"""A client, `dragoman client` or another one, as a child process that a test types into."""
+"""A client (`dragoman client` or another) as a child process, into which a test types."""
 
 import os
 import subprocess
@@ -15,7 +15,8 @@ CLIENT = (*DRAGOMAN, "client")
 
 
 class TypedClient:
-    """Lines go in by a pipe. `expect` reads on from the line that the last call has found."""
+    """A client that gets its input by a pipe. Each call of `expect` reads on after the line that the previous call has
+    found."""
 
     def __init__(self, server: str, *options: str, command: Sequence[str] = CLIENT) -> None:
         self._process = subprocess.Popen(
@@ -69,14 +70,14 @@ class TypedClient:
 
 
 class ScreenReader:
-    """What a program writes to a terminal, read from the other end."""
+    """Reads at the other end the text that a program writes to a terminal."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._text = ""
 
     def expect(self, text: str) -> None:
-        """Read until the text has appeared; it and all before it is dropped."""
+        """Read until this text has appeared. Drop the output up to and including this text."""
         deadline = time.monotonic() + WAIT_SECONDS
         while text not in self._text:
             assert time.monotonic() < deadline, (text, self._text)

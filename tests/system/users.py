@@ -12,23 +12,23 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
-from clients.blocking import BlockingTcp, BlockingWebSocket, connect
-from clients.codec import CODECS
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
-from clients.codec.events import ServerReply
-from clients.codec.ourchat_v2 import OurChatV2Codec
-from clients.codec.service import ServiceCodec
-from clients.errors import ConnectionEnded
+from dragoman_client.blocking import BlockingTcp, BlockingWebSocket, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination
+from dragoman_client.codec.events import ServerReply
+from dragoman_client.codec.ourchat_v2 import OurChatV2Codec
+from dragoman_client.codec.service import ServiceCodec
+from dragoman_client.errors import ConnectionEnded
 from tests.support.waiting import WAIT_SECONDS
 
 Frame = dict[str, Any]
 V2 = OurChatV2Codec()
 _CODECS: dict[str, Codec] = CODECS | {"service": ServiceCodec(push=False)}
-"""As in the documents: service has no pushes."""
+"""The codecs as the documents describe the protocols: service has no pushes."""
 
 
 def account_of(tag: str, number: int = 0) -> ClientAccount:
-    """An account of v2: its names and its password are made of the tag."""
+    """The data of a v2 account, whose names and password are made from `tag`."""
     secret = hashlib.sha256(tag.encode()).hexdigest()
     return ClientAccount(f"名{tag}", secret, number, email=f"u{tag}@dragoman.test")
 
@@ -82,7 +82,7 @@ class V2User(_WebSocketUser):
         return frame
 
     def receive_where(self, wanted: Callable[[Frame], bool], seconds: float = WAIT_SECONDS) -> Frame:
-        """The first frame that is wanted; the others stay pending."""
+        """The first wanted frame; the others stay pending."""
         for frame in self.pending:
             if wanted(frame):
                 self.pending.remove(frame)
@@ -125,7 +125,7 @@ class V2User(_WebSocketUser):
         return self.request(V2.login(account), 7, 13)
 
     def session(self, *others: "V2User", name: str = "") -> int:
-        """Creates a session of these users; all of them list it, so that no message is held back."""
+        """Creates a session of these users. All of them list it, so that no message is held back."""
         made = self.request(V2.create_group(self.account, name, [other.account for other in others]), 9)
         session = int(made["session_id"])
         for other in others:
@@ -159,8 +159,8 @@ class V2User(_WebSocketUser):
 
 
 class DialectUser(_WebSocketUser):
-    """A user of any dialect. Frames that no call waited for stay `pending`, in order. `number` is the OC number of the
-    account; its names are made of `tag`, which is its password, too."""
+    """A user of any dialect. Frames that no call waited for stay `pending`, in order. `number` is the account's OC
+    number. Its names are made from `tag`, which is also its password."""
 
     def __init__(self, edge: str, dialect: str) -> None:
         super().__init__(edge, dialect)
@@ -197,7 +197,7 @@ class DialectUser(_WebSocketUser):
         return self.read_text(seconds)
 
     def receive(self, *parts: str, seconds: float = WAIT_SECONDS) -> str:
-        """The first frame that holds all these parts; the others stay pending."""
+        """The first frame that contains all these parts; the others stay pending."""
         for frame in self.pending:
             if all(part in frame for part in parts):
                 self.pending.remove(frame)
@@ -224,13 +224,14 @@ class DialectUser(_WebSocketUser):
         return self
 
     def login_v1(self, number: int, password: str) -> None:
-        """Also as an account that was registered in another dialect."""
+        """Logs in to v1, also as an account that was registered in another dialect."""
         self.account.number = number
         self._request(CODECS["ourchat-v1"].login(ClientAccount(number=number, secret=password)))
 
     def _request(self, request: ClientRequest) -> None:
         """The reply's number and token become the account's."""
-        self.connection.send(request.frame.decode())
+        for sent in (*request.before, request.frame):
+            self.connection.send(sent.decode())
         deadline = time.monotonic() + WAIT_SECONDS
         while (reply := self._match(request, frame := self.read(deadline - time.monotonic()))) is None:
             self.pending.append(frame)
@@ -255,7 +256,7 @@ class NativeUser(DialectUser):
         return reply
 
     def do(self, op: str, **members: object) -> None:
-        """A command that succeeds, and whose reply is of no interest."""
+        """A command that must succeed, and whose reply does not matter."""
         reply = self.call(op, **members)
         assert "error" not in reply, reply
 
@@ -291,7 +292,7 @@ class TcpUser:
         self.connection.close()
 
     def send(self, *frames: Frame | str | bytes) -> None:
-        """Sends all in one piece: text or bytes as they are, an object as JSON."""
+        """Sends all frames with one call: text and bytes unchanged, objects as JSON."""
         self.connection.socket.sendall(b"".join(map(_bytes, frames)))
 
     def receive_line(self) -> str:
@@ -308,7 +309,7 @@ class TcpUser:
         return frame
 
     def receive_where(self, wanted: Callable[[Frame], bool]) -> Frame:
-        """The first frame that is wanted; those before it are dropped."""
+        """The first wanted frame; earlier frames are dropped."""
         while not wanted(frame := self.receive()):
             pass
         return frame
@@ -321,8 +322,36 @@ class TcpUser:
         return self.receive_code(code)
 
     def end_sending(self) -> None:
-        """Ends sending; frames are still received."""
+        """Ends sending. Frames are still received."""
         self.connection.end()
+
+
+class IrcUser(TcpUser):
+    """A client of IRC over plain TCP, logged in with an account of another dialect. Lines that no call waited for stay
+    `pending`, in order."""
+
+    def __init__(self, address: str, account: ClientAccount, capabilities: str = "message-tags echo-message") -> None:
+        super().__init__(address)
+        self.pending: list[str] = []
+        secret = account.secret
+        self.write(f"CAP REQ :{capabilities}", f"PASS {account.number}:{secret}", "NICK n", "USER n 0 * :n", "CAP END")
+        self.nick = self.await_line(" 001 ").split()[2]
+        self.await_line(" 422 ")
+
+    def write(self, *lines: str) -> None:
+        self.send("".join(f"{line}\r\n" for line in lines))
+
+    def await_line(self, *parts: str) -> str:
+        """The first line that contains all these parts."""
+        for line in self.pending:
+            if all(part in line for part in parts):
+                self.pending.remove(line)
+                return line
+        while line := self.receive_line():
+            if all(part in line for part in parts):
+                return line
+            self.pending.append(line)
+        raise AssertionError(f"{parts} not received, but {self.pending[-20:]}")
 
 
 def _bytes(frame: Frame | str | bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The operations of native that write, each with a user for whom it succeeds."""
+"""The operations of native that write. Each comes with a user who can carry it out."""
 
 import secrets
 from collections.abc import Callable
@@ -14,13 +14,17 @@ _LATER = 2**42
 _WRITES_NOTHING = (RateClass.READ, RateClass.LOCAL, RateClass.EPHEMERAL)
 _READS = {
     "token", "export", "export_messages", "sync", "search", "reactors", "readers", "unread", "watch", "find",
+    "profiles",
 }  # fmt: skip
-_NOT_REPEATED = {"login"}
-"""A client logs in again: a login whose reply is lost is in the list of logins, and nobody has its token."""
+_NOT_REPEATED = {"login", "test_push"}
+"""A client logs in again: a login whose reply is lost stays in the list of logins, but nobody has its token. A test of
+a notification changes no row."""
+_P256DH = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
+"""The public key of the receiver in RFC 8291, Appendix A."""
 
 
 def names() -> set[str]:
-    """Of the operations that write, and are carried out once."""
+    """The names of the operations that write and are carried out once."""
     writing = {operation.name for operation in OPERATIONS if operation.rate not in _WRITES_NOTHING}
     return writing - _READS - _NOT_REPEATED
 
@@ -54,7 +58,7 @@ class PreparedUser:
         return {"chat": self.do("create", name="g", members=list(members), **more)["chat"]}
 
     def member(self) -> Members:
-        """Of a group of the caller."""
+        """The parameters that name a member of one of the caller's groups."""
         return {**self.group(self.other["account"]), "account": self.other["account"]}
 
     def others_group(self, join_policy: str) -> Members:
@@ -78,14 +82,14 @@ class PreparedUser:
         return {**chat, "index": self.do("send", **chat, text="hello", nonce=_nonce())["index"]}
 
     def received(self) -> Members:
-        """A message of the other one."""
+        """A message of the other member."""
         chat = self.group(self.other["account"])
         return {**chat, "index": self.as_other("send", **chat, text="hello", nonce=_nonce())["index"]}
 
 
 class WritingOperation(NamedTuple):
     """`held_by`: the services that carry it out once, or the kind of the message service's request. `ends`: the
-    login ends with it, or there is none."""
+    operation ends the login, or has none."""
 
     name: str
     held_by: str
@@ -94,7 +98,7 @@ class WritingOperation(NamedTuple):
 
     @property
     def is_named(self) -> bool:
-        """By a nonce of the client."""
+        """Whether the client names the command by a nonce."""
         parameters = next(one for one in OPERATIONS if one.name == self.name).parameters
         return "nonce" in parameters.__struct_fields__
 
@@ -175,7 +179,7 @@ def _others_link(caller: PreparedUser) -> Members:
     return {"link": caller.as_other("link", **caller.others_group("closed"), uses=1)["link"]}
 
 
-def _hook(caller: PreparedUser) -> Members:
+def _webhook(caller: PreparedUser) -> Members:
     chat = caller.group()
     return {**chat, "hook": caller.do("create_hook", **chat, name="Grafana")["hook"]}
 
@@ -184,9 +188,18 @@ def _outgoing(caller: PreparedUser) -> Members:
     return {**caller.group(), "name": "Grafana", "endpoint": "https://a.example/"}
 
 
-def _outgoing_hook(caller: PreparedUser) -> Members:
+def _outgoing_webhook(caller: PreparedUser) -> Members:
     made = _outgoing(caller)
     return {"chat": made["chat"], "hook": caller.do("create_outgoing_hook", **made)["hook"]}
+
+
+def _device(_caller: PreparedUser) -> Members:
+    endpoint = f"https://push.example/{_nonce()}"
+    return {"endpoint": endpoint, "p256dh": _P256DH, "auth": "BTBZMqHH6r4Tts7J_aSIgg", "kind": "unifiedpush"}
+
+
+def _subscribed(caller: PreparedUser) -> Members:
+    return {"subscription": caller.do("subscribe", **_device(caller))["subscription"]}
 
 
 def _banned(caller: PreparedUser) -> Members:
@@ -237,7 +250,11 @@ WRITING_OPERATIONS = (
     _ONE("unpin", "change", _pinned),
     _ONE("report", "session", lambda caller: {**caller.received(), "reason": "insults"}),
     _ONE("read", "read", PreparedUser.received),
+    _ONE("set_draft", "change", lambda caller: {**caller.group(), "text": "hel"}),
+    _ONE("mark_unread", "change", PreparedUser.received),
     _ONE("set_profile", "session", lambda _: {"nickname": "Ann", "signature": "hi"}),
+    _ONE("set_settings", "session", lambda _: {"if_rev": 0, "level": "none"}),
+    _ONE("unsubscribe", "session", lambda _: {"subscription": 1}),
     _ONE("befriend", "session", lambda caller: {"account": caller.other["account"], "text": "hi"}),
     _ONE("answer_friend", "session", _befriending),
     _ONE("unfriend", "session", PreparedUser.friend),
@@ -247,6 +264,7 @@ WRITING_OPERATIONS = (
     _ONE("create", "session", lambda caller: {"name": "g", "members": [caller.other["account"]]}),
     _ONE("set_chat", "session", lambda caller: {**caller.group(), "name": "Apples", "topic": "red"}),
     _ONE("mute", "session", lambda caller: {**caller.group(), "until": _LATER}),
+    _ONE("set_place", "session", lambda caller: {**caller.group(), "pinned": True}),
     _ONE("join", "session", lambda caller: caller.others_group("open")),
     _ONE("answer_join", "session", _applicant),
     _ONE("invite", "session", _invited),
@@ -254,10 +272,12 @@ WRITING_OPERATIONS = (
     _ONE("unlink", "session", _link),
     _ONE("join_link", "session", _others_link),
     _ONE("create_hook", "session auth", lambda caller: {**caller.group(), "name": "Grafana"}),
-    _ONE("delete_hook", "session", _hook),
+    _ONE("delete_hook", "session", _webhook),
     _ONE("create_outgoing_hook", "session", _outgoing),
-    _ONE("delete_outgoing_hook", "session", _outgoing_hook),
-    _ONE("replay_outgoing_hook", "session", lambda caller: {**_outgoing_hook(caller), "index": 1}),
+    _ONE("delete_outgoing_hook", "session", _outgoing_webhook),
+    _ONE("replay_outgoing_hook", "session", lambda caller: {**_outgoing_webhook(caller), "index": 1}),
+    _ONE("subscribe", "session", _device),
+    _ONE("unsubscribe", "session", _subscribed),
     _ONE("leave", "session", _leaving),
     _ONE("kick", "session", PreparedUser.member),
     _ONE("ban", "session", PreparedUser.member),

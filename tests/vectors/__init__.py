@@ -2,10 +2,10 @@
 
 A vector is one of
 - a request: the frame `in`, the `command` that it means, its `token` and the `account` of that token, and `replies`:
-  to an `answer` or a `failure`, the frames `out`;
+  to an `answer` or a `failure`, the frames `out`, and the actions that the dialect `then` follows them up with;
 - any other frame: `in` and its `actions`, in order: a `request` as above, a `reply` (frames of the dialect itself), a
-  `disconnect` (close code and reason). A frame that is only remembered has none;
-- a frame that cannot be decoded: `in`, the code of the `error`, and, where it matters, the frames `out`;
+  `disconnect` (close code and reason). A frame that is only remembered has no reply; - a frame that cannot be decoded:
+  `in`, the code of the `error`, and, where it matters, the frames `out`;
 - an `event`, or the `chats` loaded at a login: the frames `out`, and the dialect's own `requests`;
 - a `message` of any user, and the frames `out`;
 - a `close` by the edge (code and reason), the frames `out` before it, and the `closed` code and reason on the wire;
@@ -16,10 +16,11 @@ is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or
 connection's account, and frames received. Vectors with `shown` are printed in docs/protocols. `lacks` names the
 commands, answers and events that the dialect does not have.
 
-A file of text frames says how a client reads them: it splits frames at the `separator`, and a frame that begins with a
-word of `splits` only so many times, the rest being a text. Instead of both, `fields` is a regular expression whose
-groups are the fields of a frame in either direction. `head` is one whose first group tells frames apart in tables; by
-default it is the first field, or in JSON the member whose name ends in `code`, else the first member.
+A file of text frames says how a client reads them: it splits frames at the `separator`. A frame that begins with a word
+of `splits` is split only this number of times, and the rest is a text. Instead of both, `fields` may be a regular
+expression whose groups are the fields of a frame in either direction. `head` may be an expression whose first group
+tells frames apart in tables. By default, it is the first field, or in JSON the member whose name ends in `code`,
+otherwise the first member. `lines`: each line of a text is a frame of its own.
 """
 
 import json
@@ -90,6 +91,11 @@ class VectorReply(msgspec.Struct, forbid_unknown_fields=True):
     out: list[Any]
     answer: dict[str, Any] | None = None
     failure: Failure | None = None
+    then: "list[VectorAction]" = []
+
+    @property
+    def follow_ups(self) -> "list[VectorRequest]":
+        return [action.request for action in self.then if action.request]
 
 
 class VectorRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,7 +106,7 @@ class VectorRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class VectorAction(msgspec.Struct, forbid_unknown_fields=True):
-    """One of these. `disconnect`: close code and reason."""
+    """An action of a dialect: exactly one member is set. `disconnect`: close code and reason."""
 
     request: VectorRequest | None = None
     reply: list[Any] | None = None
@@ -158,13 +164,14 @@ class Vectors(msgspec.Struct, forbid_unknown_fields=True):
     splits: dict[str, int] = {}
     fields: str = ""
     head: str = ""
+    lines: bool = False
 
     @property
     def is_json(self) -> bool:
         return not (self.separator or self.fields)
 
     def spans(self, frame: str) -> list[tuple[int, int]]:
-        """Where the fields of a text frame stand."""
+        """The places of the fields in a text frame."""
         if self.fields:
             match = re.fullmatch(self.fields, frame)
             groups = range(1, match.re.groups + 1) if match else ()

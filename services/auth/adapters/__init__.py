@@ -1,1 +1,1 @@
-"""What auth's use cases need from outside: mail, keys, password hashes, NATS. Begin with `service/ports.py`."""
+"""The adapters of auth: mail, keys, password hashes, NATS. The ports are in `../service/ports.py`."""

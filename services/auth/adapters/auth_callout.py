@@ -2,12 +2,12 @@
 
 nats-server requests the grants of every connection whose user is not in its configuration. Requests and replies are
 JWTs with the algorithm `ed25519-nkey`; keys in them are nkeys: base32 of a type byte, the key and a CRC-16. Only
-nats-server can publish requests: it denies their subject to every connection.
+nats-server can publish requests: nats-server denies the requests' subject to every connection.
 """
 
 import binascii
 import hashlib
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode
 from hmac import compare_digest
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared import base64url
 from shared.bus.node_identity import owns, split_password
 from shared.contract.ids import NodeId
 from shared.contract.permissions import NODE_USER, node_publishes, node_subscribes
@@ -24,14 +25,14 @@ from shared.telemetry import log
 _log = log(__name__)
 _HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
 _ACCOUNT_TYPE = b"\0"
-"""Type byte of an account's nkey, which begins with A."""
+"""The type byte of an account's nkey, which begins with A."""
 _NATS_ACCOUNT = "$G"
 """The account of users in a configuration without accounts."""
 _REPLY = {"max": 1, "ttl": 60_000_000_000}
-"""One reply to each request that the node has received, within so many nanoseconds."""
+"""For each received request, the node may send one reply within this number of nanoseconds."""
 _UNLIMITED = {"subs": -1, "data": -1, "payload": -1}
 _SHOWN = 100
-"""Characters of a rejected name in the log."""
+"""How many characters of a rejected name the log shows."""
 
 
 class _Options(msgspec.Struct):
@@ -55,7 +56,7 @@ class _Claims(msgspec.Struct):
 
 
 class AuthCallout:
-    """Grants by the password that all edges share, and by the secret of the node's name."""
+    """Grants subjects by the password that all edges share, and by the secret in the node's name."""
 
     def __init__(self, settings: CalloutSettings) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(settings.key.get_secret_value()))
@@ -63,12 +64,12 @@ class AuthCallout:
         self._shared_sha256 = settings.edge_password_sha256
 
     def reply(self, request: bytes) -> bytes:
-        """The signed reply to one request. Raises ValueError for one of another form."""
-        wanted = msgspec.json.decode(_decoded(request.split(b".")[1]), type=_Claims).nats
+        """The signed reply to one request. Raises ValueError for a malformed request."""
+        wanted = msgspec.json.decode(base64url.decode(request.split(b".")[1].decode()), type=_Claims).nats
         if self._is_granted(wanted.connect_opts):
             result = {"jwt": self._user(wanted.user_nkey, NodeId(wanted.connect_opts.name))}
         else:
-            _log.warning("connection to the bus rejected", name=wanted.connect_opts.name[:_SHOWN])
+            _log.warning("connection to NATS rejected", name=wanted.connect_opts.name[:_SHOWN])
             result = {"error": "not granted"}
         response = {"type": "authorization_response", "version": 2, **result}
         return self._signed({"aud": wanted.server_id.id, "sub": wanted.user_nkey, "nats": response}).encode()
@@ -86,7 +87,7 @@ class AuthCallout:
 
     def _signed(self, claims: dict[str, Any]) -> str:
         text = f"{_encoded(_HEADER)}.{_encoded({'iss': self._issuer, **claims})}"
-        return f"{text}.{urlsafe_b64encode(self._key.sign(text.encode())).rstrip(b'=').decode()}"
+        return f"{text}.{base64url.encode(self._key.sign(text.encode()))}"
 
 
 def public_nkey(key: str) -> str:
@@ -97,8 +98,4 @@ def public_nkey(key: str) -> str:
 
 
 def _encoded(value: dict[str, Any]) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(value)).rstrip(b"=").decode()
-
-
-def _decoded(text: bytes) -> bytes:
-    return urlsafe_b64decode(text + b"=" * (-len(text) % 4))
+    return base64url.encode(msgspec.json.encode(value))

@@ -1,21 +1,13 @@
-"""Once a minute: stores counted failures, deletes expired data, gives keys to usernames without one, and reloads the
-signing keys."""
+"""Once a minute: stores counted failures, deletes expired data and abandoned guests, and reloads the signing keys."""
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from services.auth.adapters.signing_keys import SigningKeys
+from services.auth.service.guests import ABANDONED_SECONDS
 from services.auth.service.login_trail import LoginTrail
-from services.auth.store import (
-    bot_tokens,
-    logins,
-    recoveries,
-    requests,
-    revocations,
-    trail,
-    usernames,
-    verifications,
-)
+from services.auth.store import bot_tokens, logins, recoveries, requests, revocations, trail, verifications
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.settings import AuthSettings
@@ -23,31 +15,39 @@ from shared.telemetry import log
 from shared.tokens import LEEWAY_SECONDS
 from shared.transactions import Transactions
 
+EndAbandoned = Callable[[], Awaitable[None]]
+"""Ends abandoned guests."""
+
 _log = log(__name__)
 _INTERVAL_SECONDS = 60.0
 _DAY_SECONDS = 86_400
 
 
-async def run(database: Transactions, keys: SigningKeys, settings: AuthSettings, failures: LoginTrail) -> None:
-    """Runs until it is cancelled."""
+async def run(
+    database: Transactions, keys: SigningKeys, settings: AuthSettings, failures: LoginTrail, end_abandoned: EndAbandoned
+) -> None:
+    """Runs until it is cancelled. A guest is deleted only after edges have had minutes to name the guest as
+    connected."""
+    reachable_since = time.monotonic()
     while True:
         try:
             await failures.flush()
             await purge_expired(database, settings)
-            while await database.write(usernames.key_missing) == usernames.BATCH:
-                pass
+            if time.monotonic() - reachable_since >= ABANDONED_SECONDS:
+                await end_abandoned()
         except RequestError as error:
+            reachable_since = time.monotonic()
             _log.warning("housekeeping postponed", error=str(error))
         await asyncio.to_thread(keys.reload)
         await asyncio.sleep(_INTERVAL_SECONDS)
 
 
 async def finish(failures: LoginTrail) -> None:
-    """Stores what was counted last. Never raises."""
+    """Store the last counts. Never raises."""
     try:
         await failures.flush()
     except RequestError as error:
-        _log.warning("failed logins are missing in the audit trail", error=str(error))
+        _log.warning("a batch of failed logins was not written to the audit trail", error=str(error))
 
 
 async def purge_expired(database: Transactions, settings: AuthSettings) -> None:

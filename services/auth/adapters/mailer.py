@@ -1,5 +1,5 @@
-"""Texts of mails: with `language` zh in English and Chinese, with en in English alone. Delivers mails to an SMTP
-server, or writes them as files into a directory, or rejects all. Never logs addresses or texts."""
+"""Texts of mails: with `language` zh in English and Chinese, with en in English only. Delivers mails to an SMTP server,
+writes them as files into a directory, or rejects all. Never logs addresses or texts."""
 
 import asyncio
 import hashlib
@@ -8,12 +8,15 @@ import smtplib
 import socket
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
+from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from services.auth.domain import VerificationPurpose as Purpose
 from services.auth.metrics import AuthMetrics
@@ -21,41 +24,52 @@ from services.auth.store.verifications import VerificationMail
 from shared.clock import now_ms
 from shared.contract.auth import Requester
 from shared.contract.events import MailRequested
+from shared.contract.ids import AccountId
 from shared.setting_types import Language
 from shared.settings import MailSettings
 from shared.telemetry import log
 
 _log = log(__name__)
 _PERMANENT = 500
+_UNFOLDED = policy.default.clone(max_line_length=998)
+"""A link in a header stays whole."""
 
 Transport = Callable[[MailRequested], None]
 """Blocks until the mail is delivered. Raises OSError or MailDeferred when a retry may succeed, else MailRejected."""
 
 
+FindAddresses = Callable[[Collection[AccountId]], Awaitable[Mapping[AccountId, str]]]
+"""The verified addresses of those accounts that have one. Raises RequestError."""
+
+
 class MailDeferred(Exception):
-    """The server does not accept the mail now."""
+    """The mail server does not accept the mail now; a later attempt can succeed."""
 
 
 class MailRejected(Exception):
-    """The server never accepts this mail."""
+    """The server will never accept this mail."""
 
 
 class Mailer:
     """Consumes MailRequested. A mail that is delivered twice has the same Message-ID both times."""
 
-    def __init__(self, settings: MailSettings, metrics: AuthMetrics) -> None:
+    def __init__(self, settings: MailSettings, metrics: AuthMetrics, find_addresses: FindAddresses) -> None:
         self._transport = _transport(settings)
+        self._find_addresses = find_addresses
         self._metrics = metrics
 
     async def deliver(self, mail: MailRequested) -> None:
         self._metrics.mails.labels(await self._try_delivery(mail)).inc()
 
     async def _try_delivery(self, mail: MailRequested) -> str:
-        """The metric's label. Raises for a retry."""
+        """Returns the label for the metric. Raises for another attempt."""
         if mail.expires <= now_ms():
             return "expired"
         try:
-            await asyncio.to_thread(self._transport, mail)
+            if mail.account:
+                address = (await self._find_addresses([mail.account])).get(mail.account, "")
+                mail = msgspec.structs.replace(mail, to=address)
+            await asyncio.to_thread(self._transport if mail.to else _reject, mail)
         except MailRejected as error:
             _log.warning("mail rejected", error=str(error))
             return "refused"
@@ -72,7 +86,7 @@ def _transport(settings: MailSettings) -> Transport:
 
 
 def message_name(mail: MailRequested) -> str:
-    """Identical for every attempt; sorts by expiry."""
+    """The name of the mail, the same for every attempt. Names sort by the time at which their mails expire."""
     digest = hashlib.sha256(f"{mail.to}\0{mail.text}".encode()).hexdigest()
     return f"{mail.expires}-{digest[:16]}"
 
@@ -85,14 +99,19 @@ def _message(settings: MailSettings, mail: MailRequested, encoding: str) -> Emai
     message["Date"] = formatdate(usegmt=True)
     message["Message-ID"] = f"<{message_name(mail)}@{parseaddr(settings.sender)[1].rpartition('@')[2] or 'localhost'}>"
     message["Auto-Submitted"] = "auto-generated"
+    if mail.unsubscribe:
+        message["List-Unsubscribe"] = f"<{mail.unsubscribe}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(mail.text, cte=encoding)
+    message.policy = _UNFOLDED
     return message
 
 
 def _write_file(settings: MailSettings, mail: MailRequested) -> None:
-    """Writes the file beside the directory and moves it in, so that readers see complete mails only."""
+    """Write the mail to a temporary file and rename it, so that readers of *.eml only see complete files. The temporary
+    file and the mail are in the same directory, which may be a volume."""
     settings.outbox.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, new = tempfile.mkstemp(prefix=f".{settings.outbox.name}-", dir=settings.outbox.parent)
+    handle, new = tempfile.mkstemp(prefix=".", dir=settings.outbox)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(_message(settings, mail, "8bit").as_bytes())
@@ -103,8 +122,8 @@ def _write_file(settings: MailSettings, mail: MailRequested) -> None:
 
 
 def _reject(mail: MailRequested) -> None:
-    """One from before mails were switched off."""
-    raise MailRejected("mails are switched off")
+    """Reject a mail from before mails were switched off, or to an account without an address."""
+    raise MailRejected("this server sends no mails, or the account has no verified address")
 
 
 def _send(settings: MailSettings, mail: MailRequested) -> None:
@@ -122,7 +141,7 @@ def _send(settings: MailSettings, mail: MailRequested) -> None:
 
 
 def check(settings: MailSettings) -> None:
-    """Connects and logs in; sends nothing. Raises OSError, smtplib.SMTPException."""
+    """Connect and log in without sending anything. Raises OSError, smtplib.SMTPException."""
     with _connect_and_log_in(settings) as server:
         server.noop()
 
@@ -139,7 +158,7 @@ def _connect_and_log_in(settings: MailSettings) -> smtplib.SMTP:
 
 
 def _connect(settings: MailSettings) -> smtplib.SMTP:
-    """Verifies certificates against the system's authorities."""
+    """Connect, and verify certificates against the system's authorities."""
     host, port, own_name = settings.smtp_host, settings.smtp_port, socket.gethostname()
     if settings.smtp_security == "tls":
         context = ssl.create_default_context()
@@ -155,18 +174,9 @@ def _connect(settings: MailSettings) -> smtplib.SMTP:
 
 
 _SUBJECT: Mapping[Purpose, Mapping[Language, str]] = {
-    Purpose.REGISTER: {
-        "en": "Confirm your e-mail address",
-        "zh": "Confirm your e-mail address / 确认您的邮箱",
-    },
-    Purpose.LOGIN: {
-        "en": "Confirm your login",
-        "zh": "Confirm your login / 确认登录",
-    },
-    Purpose.ADDRESS: {
-        "en": "Confirm your e-mail address",
-        "zh": "Confirm your e-mail address / 确认您的邮箱",
-    },
+    Purpose.REGISTER: {"en": "Confirm your e-mail address", "zh": "Confirm your e-mail address / 确认您的邮箱"},
+    Purpose.LOGIN: {"en": "Confirm your login", "zh": "Confirm your login / 确认登录"},
+    Purpose.ADDRESS: {"en": "Confirm your e-mail address", "zh": "Confirm your e-mail address / 确认您的邮箱"},
 }
 _REASON = {
     Purpose.REGISTER: ("An account is being registered with this e-mail address.", "有人正在用此邮箱注册账号。"),
@@ -177,20 +187,17 @@ _REASON = {
         "有人登录了使用此邮箱的账号。确认邮箱后，忘记密码时可通过邮件重置。",
     ),
 }
-_REQUESTER = (
-    "From {address}, with {client}, at {time}.",
-    "地址 {address}，客户端 {client}，时间 {time}。",
-)
+_REQUESTER = ("From {address}, with {client}, at {time}.", "地址 {address}，客户端 {client}，时间 {time}。")
 _REQUEST = ("If it is you, open this link:", "如是您本人操作，请打开此链接：")
 _OTHERWISE = ("If it is not you, ignore this mail.", "如非本人操作，请忽略此邮件。")
 _RECOVERY_SUBJECT: Mapping[Language, str] = {"en": "A new password", "zh": "A new password / 重置密码"}
 _RECOVERY_REASON = ("Somebody requests a new password for your account.", "有人请求重置您的账号密码。")
 _RECOVERY_REQUEST = ("If it is you, give your chat program this ticket:", "如是您本人操作，请在聊天程序中输入此凭证：")
-"""English and Chinese, as those above."""
+"""The texts in English and Chinese, as above."""
 
 
 def verification_mail(mail: VerificationMail, link: str, language: Language = "zh") -> MailRequested:
-    """Puts the link alone on a line, as the first address in the text."""
+    """The mail with the link alone on a line, as the first address in the text."""
     english, chinese = (
         f"{reason}\n{_requester(mail.requester, form)}".rstrip()
         for reason, form in zip(_REASON[mail.purpose], _REQUESTER, strict=True)
@@ -200,7 +207,7 @@ def verification_mail(mail: VerificationMail, link: str, language: Language = "z
 
 
 def _requester(requester: Requester, form: str) -> str:
-    """Empty if the version before has taken the request."""
+    """The requester's data; empty if a replica of the previous version has accepted the request."""
     if not requester.time:
         return ""
     time = datetime.fromtimestamp(requester.time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -208,7 +215,7 @@ def _requester(requester: Requester, form: str) -> str:
 
 
 def recovery_mail(email: str, ticket: str, expires: int, language: Language = "zh") -> MailRequested:
-    """Puts the ticket alone on a line."""
+    """The mail has the ticket alone on a line."""
     text = _text(_RECOVERY_REASON, _RECOVERY_REQUEST, ticket, language)
     return MailRequested(email, _RECOVERY_SUBJECT[language], text, expires)
 

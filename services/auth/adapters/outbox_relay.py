@@ -1,4 +1,4 @@
-"""Publishes the outbox's events, in order, until the broker has confirmed them."""
+"""Publishes the events in auth's outbox in order, until NATS has confirmed them."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from services.auth.store import outbox
 from services.auth.store.outbox import OutboxEntry
 from shared.bus.client import Bus
 from shared.contract.errors import RequestError
+from shared.tasks import is_set_within
 from shared.telemetry import log, trace
 from shared.transactions import Transactions
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _BATCH = 64
 _POLL_SECONDS = 2.0
-"""Finds events that a stopped replica has left in the outbox, and those that nobody announces."""
+"""The pause between two reads of the outbox. The events may be from a stopped replica, or nobody may have announced
+them."""
 
 
 class OutboxRelay:
-    """Several replicas may publish one outbox: the broker drops repeated events by their key."""
+    """Publishes the events in auth's outbox. Several replicas can publish the same outbox at once: NATS drops a
+    repeated event by its key."""
 
     def __init__(self, database: Transactions, bus: Bus, metrics: AuthMetrics, tracer: "Tracer | None" = None) -> None:
         self._database = database
@@ -38,12 +41,13 @@ class OutboxRelay:
         self._woken.set()
 
     def finish(self) -> None:
-        """Ends `run` after one more attempt at the events committed so far. Unpublished ones stay in the outbox."""
+        """End `run` after one more attempt to publish the events committed so far. Unpublished events stay in the
+        outbox."""
         self._finishing = True
         self._woken.set()
 
     async def run(self) -> None:
-        """Runs until `finish`. Must not be cancelled: a wait inside the broker's client may miss it."""
+        """Run until `finish`. Do not cancel the task: the NATS client can swallow a cancellation while it waits."""
         finishing = False
         while not finishing:
             finishing = self._finishing
@@ -51,21 +55,17 @@ class OutboxRelay:
                 await self._wait()
 
     async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(_POLL_SECONDS):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        self._woken.clear()
+        if await is_set_within(self._woken, _POLL_SECONDS):
+            self._woken.clear()
 
     async def _relay_batch(self) -> bool:
-        """True: a whole batch was published, and there may be more."""
+        """Returns True if a whole batch was published: more events can be waiting."""
         try:
-            entries = await self._database.read(outbox.oldest, _BATCH)
+            entries = await self._database.read(outbox.oldest, _BATCH, brief=True)
             await self._publish(entries)
         except (nats.errors.Error, RequestError, TimeoutError) as error:
             self._metrics.relay_failures.inc()
-            _log.warning("events not published, will be retried", error=repr(error))
+            _log.warning("events were not published: will be retried", error=repr(error))
             return False
         return bool(entries)
 

@@ -16,7 +16,7 @@ from shared.settings import AuthSettings
 T = TypeVar("T")
 
 _MAX_WAIT_SECONDS = 6.0
-"""Callers time out soon after; a later hash would be useless."""
+"""The longest wait for a hash. Callers give up soon after, so a later hash would be useless."""
 
 
 class Argon2Hasher:
@@ -34,11 +34,12 @@ class Argon2Hasher:
         self._metrics = metrics
 
     async def hash(self, texts: Sequence[str]) -> list[str]:
-        """A verifier for each text."""
+        """Compute a verifier for each text."""
         return await self._run(lambda: [self._hasher.hash(text) for text in texts])
 
     async def verify(self, verifier: str | None, text: str) -> bool:
-        """Whether the text matches. Without a verifier it never does, but takes the same time."""
+        """Returns whether the text matches. Without a verifier, the result is False, and the call takes the same
+        time."""
         matches = await self._run(lambda: self._matches(verifier or self._dummy_verifier, text))
         return matches and verifier is not None
 
@@ -49,7 +50,7 @@ class Argon2Hasher:
 
     @property
     def is_busy(self) -> bool:
-        """Whether requests are queued, so that optional hashes should not be made."""
+        """Whether requests wait in the queue: optional hashes are then left out."""
         return self._waiting > 0
 
     async def close(self) -> None:
@@ -85,7 +86,7 @@ class Argon2Hasher:
 
 
 def common_passwords() -> Collection[str]:
-    """The 30,000 most common ones, in lower case, from zxcvbn's list."""
+    """The 30,000 most common passwords, in lower case, from zxcvbn's list."""
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
     return frozenset(FREQUENCY_LISTS["passwords"])

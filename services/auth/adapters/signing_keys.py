@@ -1,6 +1,7 @@
-"""The keys that sign tokens: Ed25519, `<kid>.pem` in one directory. The last by name signs, all of them verify.
+"""The keys that sign tokens: Ed25519, `<kid>.pem` in one directory. The key with the last name signs tokens; all keys
+verify them.
 
-`rotate` adds a key with a later name; `delete` removes an old one once its last token has expired. Running replicas
+`rotate` adds a key with a later name. `delete` removes an old key once its last token has expired. Running replicas
 load both changes within a minute.
 """
 
@@ -39,7 +40,7 @@ _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TIME_FORMAT = "%Y%m%d%H%M%S"
 _DAY_SECONDS = 86_400
 _ROLLOUT_SECONDS = 120.0
-"""After this time every replica signs with a new key."""
+"""After this time, every replica signs with the new key."""
 
 
 class SigningKeys:
@@ -50,10 +51,13 @@ class SigningKeys:
         try:
             self._keys = ensure_keys(settings.keys)
         except (OSError, ValueError) as error:
-            raise StartupError(f"the keys of tokens (auth.keys) cannot be used: {error}") from error
+            raise StartupError(
+                f"the keys of tokens cannot be used: {error}",
+                f"Let this user read and write {settings.keys} (auth.keys), or restore it from a backup",
+            ) from error
 
     def reload(self) -> None:
-        """Loads added and deleted keys; keeps the present ones if the directory cannot be used."""
+        """Load added and deleted keys. If the directory cannot be used, the present keys stay."""
         try:
             keys = _read(self._settings.keys) or self._keys
         except (OSError, ValueError) as error:
@@ -65,16 +69,17 @@ class SigningKeys:
 
     @property
     def key_ids(self) -> list[str]:
-        """Of all keys that verify tokens."""
+        """The ids of all keys that verify tokens."""
         return sorted(self._keys)
 
     def issue(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """A token of a new login session, or of the session `sid`, issued at `now` (Unix seconds). `revision`: see
-        shared.tokens.Claims. The same values make the same token."""
+        """A token of a new login, or of the login `sid`, issued at `now` (Unix seconds). `revision`: see
+        shared.tokens.Claims. Calls with the same values return the same token."""
         return self._issue(account, now, revision, sid, self._settings.legacy_token_days * _DAY_SECONDS)
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """As `issue`, a token that is refreshed. Revocations are kept as long as the longest token lives."""
+        """Like `issue`, but for a token that can be refreshed. Revocations are kept as long as the longest token is
+        valid."""
         longest = self._settings.legacy_token_days * _DAY_SECONDS
         seconds = min(self._settings.access_token_minutes * 60, longest)
         return self._issue(account, now, revision, sid, seconds)
@@ -82,13 +87,13 @@ class SigningKeys:
     def issue_to_bot(
         self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float, sid: str = ""
     ) -> IssuedToken:
-        """As `issue`, a token of a bot, which permits these scopes."""
+        """Like `issue`, but for a bot's token with these scopes."""
         return self._issue(account, now, revision, sid, days * _DAY_SECONDS, scopes)
 
     def _issue(
         self, account: AccountId, now: float, revision: int, sid: str, seconds: float, scopes: Sequence[str] = ()
     ) -> IssuedToken:
-        """`scopes`: of a bot's token, at least one."""
+        """`scopes`: the scopes of a bot's token, at least one."""
         kid = max(self._keys)
         token = IssuedToken("", sid or token_hex(16), int(now + seconds))
         claims = {
@@ -113,14 +118,14 @@ class SigningKeys:
 
 
 def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
-    """The keys by kid; creates the first one in an empty directory. Raises OSError, ValueError."""
+    """The keys by kid. If the directory is empty, this creates the first key. Raises OSError, ValueError."""
     return _read(directory) or _create_first(directory)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """`made`: Unix seconds. `needed_until`: when the last token that the key may have signed expires (Unix seconds);
-    None for the key that signs now."""
+    """`made`: Unix seconds. `needed_until`: when the last token that may have this key's signature expires (Unix
+    seconds); None for the key that signs now."""
 
     kid: str
     made: float
@@ -128,7 +133,7 @@ class KeyFile:
 
 
 def list_keys(directory: Path, token_days: float) -> list[KeyFile]:
-    """Oldest first; the last one signs. Raises OSError, ValueError."""
+    """The keys, oldest first; the last one signs. Raises OSError, ValueError."""
     made = {kid: _created_at(directory / f"{kid}.pem") for kid in sorted(_read(directory))}
     successors = [*made.values()][1:]
     ends = [moment + _ROLLOUT_SECONDS + token_days * _DAY_SECONDS for moment in successors]
@@ -136,7 +141,7 @@ def list_keys(directory: Path, token_days: float) -> list[KeyFile]:
 
 
 def rotate(directory: Path) -> str:
-    """Creates the key that signs from now on and returns its kid. Raises OSError, ValueError."""
+    """Create the key that signs from now on. Returns its kid. Raises OSError, ValueError."""
     with _locked(directory / ".lock"):
         last, kid = max(_read(directory), default=""), _new_name()
         if kid <= last:
@@ -146,7 +151,7 @@ def rotate(directory: Path) -> str:
 
 
 def delete(directory: Path, kid: str) -> None:
-    """Deletes a key that does not sign any more, which voids its tokens. Raises OSError, ValueError."""
+    """Deletes a key that no longer signs. The tokens that it signed become void. Raises OSError, ValueError."""
     with _locked(directory / ".lock"):
         keys = _read(directory)
         if kid not in keys:
@@ -157,7 +162,8 @@ def delete(directory: Path, kid: str) -> None:
 
 
 def _created_at(path: Path) -> float:
-    """From the name, which survives copying; else the file's modification time (Unix seconds)."""
+    """The time in the file's name, which survives copying. If the name has no time, the file's modification time (Unix
+    seconds)."""
     try:
         return datetime.strptime(path.stem[:14] + "+0000", _TIME_FORMAT + "%z").timestamp()
     except ValueError:
@@ -176,9 +182,9 @@ def _key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no unencrypted private key in PEM") from error
+        raise ValueError(f"{path} is not an unencrypted private key in PEM format") from error
     if not isinstance(key, Ed25519PrivateKey) or not _KID.fullmatch(path.stem):
-        raise ValueError(f"{path}: keys are Ed25519, their names letters, digits, - and _")
+        raise ValueError(f"{path}: a key must be Ed25519, and its name must have only letters, digits, - and _")
     return key
 
 
@@ -200,7 +206,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, key: Ed25519PrivateKey) -> None:
-    """Writes the file atomically: no reader sees half a key."""
+    """Write the file atomically, so that no reader sees half a key."""
     new = path.with_suffix(".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -1,7 +1,9 @@
-"""Counts events in sliding windows: for all replicas together in Redis, in each process alone while Redis is away.
+"""Counts events in sliding windows: for all replicas together in Redis, in each process alone while Redis is
+unavailable.
 
-Keys: `limit:<kind>:…`, a JSON list of times (Unix milliseconds): those of the newest events, at most as many as the
-limit, and the negative ones of running attempts. A process that is killed leaves its attempts running for a minute.
+The key `limit:<kind>:…` holds a JSON list of times (Unix milliseconds): the times of the newest events, at most as many
+as the limit, and the negative times of running attempts. A process that is killed leaves its attempts running for a
+minute.
 """
 
 import json
@@ -17,13 +19,14 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _FALLBACK_SECONDS = 1.0
-"""Redis is not used for this long after a failure, so that not every login waits for its timeout."""
+"""After a failure, Redis is not used for this time, so that not every login waits for its time limit."""
 _LOCAL_KEYS = 100_000
 _RUNNING_SECONDS = 60
-"""An attempt takes no longer."""
+"""An attempt takes at most this time."""
 
-# KEYS[1] the list; ARGV: window in milliseconds, limit, change, milliseconds of an attempt. Returns the events and the
-# running attempts before the change, the time, and the list after it.
+# KEYS[1] is the Redis key of the list. ARGV has the window in milliseconds, the limit, the change, and the longest time
+# of an attempt in milliseconds. The script returns four values: the numbers of events and of running attempts before
+# the change, the time, and the new list.
 _CHANGE = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -48,14 +51,14 @@ return {before[1], before[2], now, list}
 
 
 class Counts(NamedTuple):
-    """Before a change."""
+    """The counts before a change."""
 
     events: int
     running: int
 
 
 class SlidingWindow:
-    """Never fails: without Redis, this process counts alone, from the counts that Redis has last returned to it on."""
+    """Never fails: without Redis, this process counts alone, from the last counts that Redis returned to it."""
 
     def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
         self._redis = redis_client(settings)
@@ -68,11 +71,11 @@ class SlidingWindow:
         await self._redis.aclose()
 
     async def check(self) -> None:
-        """A round trip to Redis. Raises RedisError, OSError."""
+        """Make a round trip to Redis. Raises RedisError, OSError."""
         await self._redis.ping()
 
     async def add(self, key: str, seconds: float, limit: int) -> int:
-        """Counts one more event if the last `seconds` have fewer than `limit`. Returns the former number."""
+        """Count one more event if the last `seconds` have fewer than `limit`. Returns the previous number."""
         return (await self._change(key, seconds, limit, "add")).events
 
     async def count(self, key: str, seconds: float) -> int:
@@ -80,14 +83,14 @@ class SlidingWindow:
         return (await self._change(key, seconds, 0, "peek")).events
 
     async def begin(self, key: str, seconds: float, limit: int) -> Admission:
-        """Counts a running attempt if it is admitted: events and running attempts are fewer than `limit`."""
+        """Count a running attempt if it is admitted: events and running attempts together are fewer than `limit`."""
         counts = await self._change(key, seconds, limit, "begin")
         if counts.events >= limit:
             return Admission.FULL
         return Admission.BUSY if counts.events + counts.running >= limit else Admission.ADMITTED
 
     async def end(self, key: str, seconds: float, limit: int, *, failed: bool) -> None:
-        """Ends a running attempt; a failed one is an event."""
+        """End a running attempt. A failed attempt counts as an event."""
         await self._change(key, seconds, limit, "fail" if failed else "succeed")
 
     async def clear(self, key: str) -> None:
@@ -114,26 +117,26 @@ class SlidingWindow:
 
     def _start_fallback(self, error: Exception) -> None:
         self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
-        _log.warning("Redis is away, limits are counted by this process alone", error=repr(error))
+        _log.warning("Redis is unavailable: this process counts its limits alone", error=repr(error))
 
 
 def _running_more(counts: Counts, limit: int, change: WindowChange) -> int:
-    """By how many attempts of this process the change has increased the running ones."""
+    """The number by which the change has increased the running attempts of this process."""
     if change == "begin":
         return 1 if sum(counts) < limit else 0
     return -1 if change in ("fail", "succeed") else 0
 
 
 class _Moments(NamedTuple):
-    """Of one key, in seconds of a monotonic clock."""
+    """The times of one key, in seconds of a monotonic clock."""
 
     events: list[float]
     running: list[float]
-    """Attempts of this process."""
+    """The running attempts of this process."""
 
 
 class LocalSlidingWindow:
-    """The same without Redis, with at most `keys` keys: the least recently used are forgotten first."""
+    """A sliding window without Redis, for at most `keys` keys; it forgets the least recently used key first."""
 
     def __init__(self, keys: int = _LOCAL_KEYS) -> None:
         self._keys = keys
@@ -150,7 +153,8 @@ class LocalSlidingWindow:
         return counts
 
     def mirror(self, key: str, ages: list[float], running_more: int, now: float) -> None:
-        """After a change in Redis. `ages`: of all events, in seconds; `running_more`: attempts of this process."""
+        """Copies a change in Redis to this process's own counts. `ages`: the ages of all events in seconds.
+        `running_more`: further attempts of this process."""
         running = self._pop(key, now).running
         self._store(key, _Moments([now - age for age in ages], _with_more(running, running_more, now)))
 

@@ -1,1 +1,1 @@
-"""Auth's use cases; `ports.py` says what they need from outside. Begin with `login.py`."""
+"""The use cases of auth. `ports.py` names the parts that use cases need from outside. Begin with `login.py`."""

@@ -1,5 +1,5 @@
-"""An operator's acts on accounts. Each is logged and recorded in the audit trail with its account, never with a
-secret."""
+"""An operator's acts on accounts. Each act is logged, and recorded in the audit trail with its account, but never with
+a secret."""
 
 import time
 from dataclasses import dataclass
@@ -23,10 +23,11 @@ from shared.contract.admin import (
     ResetPassword,
     SearchTrail,
     SetDisabled,
+    SetMaintenance,
     Trail,
     UserView,
 )
-from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, Logins, SetMaintenance
+from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, Logins
 from shared.contract.edge import Kicked, MaintenanceSet
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -92,8 +93,8 @@ class Administration:
         return Ack()
 
     async def reset_password(self, request: ResetPassword) -> Ack:
-        """Also removes the security question, and forgets the failed logins, so that they neither delay the next login
-        nor require a verification."""
+        """The reset also removes the security question, and forgets the failed logins, so that these neither delay the
+        next login nor require a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
         if await self.database.read(bots.is_bot, account.id):
@@ -147,7 +148,7 @@ class Administration:
         return await self.database.read(trail.search, request)
 
     async def record_act(self, request: RecordAct) -> Ack:
-        """Of the operator, carried out elsewhere."""
+        """Record an act of the operator that another service performs."""
         await self._record(request.act, request.account, request.detail)
         return Ack()
 

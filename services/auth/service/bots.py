@@ -1,4 +1,4 @@
-"""Bots: accounts of programs. Their owners, and operators, make and delete them and their tokens."""
+"""Bots: accounts of programs. A bot's owner, and operators, make and delete the bot and its tokens."""
 
 import time
 import uuid
@@ -14,7 +14,7 @@ from services.auth.service.login_limits import LoginLimiter
 from services.auth.service.ports import BotTokenIssuer, EventOutbox
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, bots, trail
-from services.auth.store.bots import NewBot, NewBotToken, NewHookAccount
+from services.auth.store.bots import NewBot, NewBotToken, NewWebhookAccount
 from services.auth.store.requests import REVOKED, once, stored
 from shared.clock import now_ms
 from shared.contract.admin import Act
@@ -26,7 +26,7 @@ from shared.contract.bots import (
     CreateBotToken,
     CreatedBot,
     CreatedBotToken,
-    CreateHookAccount,
+    CreateWebhookAccount,
     DeleteBot,
     DeleteBotToken,
     ListBots,
@@ -40,7 +40,7 @@ from shared.transactions import Transactions
 
 
 class _Token(NamedTuple):
-    """What a token is signed from, also for a repetition. `issued`: Unix seconds."""
+    """The values from which a token is signed, also for a repetition. `issued`: Unix seconds."""
 
     sid: str
     issued: float
@@ -50,8 +50,8 @@ class _Token(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Bots:
-    """`by_operator`: a request is the operator's, for bots of any owner; otherwise its actor's. All raise RequestError
-    (`unauthenticated`, `invalid`, `unavailable`)."""
+    """`by_operator`: the request comes from an operator and concerns bots of any owner; otherwise it concerns bots of
+    its actor. Every method may raise RequestError (`unauthenticated`, `invalid`, `unavailable`)."""
 
     settings: Settings
     database: Transactions
@@ -67,7 +67,7 @@ class Bots:
         owner = self._owner(request.actor)
         domain.check_bot(request, self.settings.limits.nickname_characters)
         if owner is not None:
-            domain.check_no_imitation(request.nickname, self.settings.notices.name)
+            domain.check_no_imitation(request.nickname, self.settings.announcements.name)
         created = await stored_or(self.database, stored(CreatedBot), partial(self._create, request, owner))
         self.outbox.wake()
         return created
@@ -85,19 +85,19 @@ class Bots:
         )
         return await self.database.write(once(bots.create, CreatedBot), new)
 
-    async def create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
+    async def create_webhook_account(self, request: CreateWebhookAccount) -> CreatedBot:
         """Raises RequestError: `invalid`, `rate_limited`."""
         domain.check_actor(request.maker)
         domain.check_bot(CreateBot(request.name), self.settings.limits.nickname_characters)
-        domain.check_no_imitation(request.name, self.settings.notices.name)
-        created = await stored_or(self.database, stored(CreatedBot), partial(self._create_hook_account, request))
+        domain.check_no_imitation(request.name, self.settings.announcements.name)
+        created = await stored_or(self.database, stored(CreatedBot), partial(self._create_webhook_account, request))
         self.outbox.wake()
         return created
 
-    async def _create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
-        await self.limits.hook(request.maker)
-        new = NewHookAccount(str(uuid.uuid4()), request.name, request.signature, now_ms(), request.maker)
-        return await self.database.write(once(bots.create_hook_account, CreatedBot), new)
+    async def _create_webhook_account(self, request: CreateWebhookAccount) -> CreatedBot:
+        await self.limits.webhook(request.maker)
+        new = NewWebhookAccount(str(uuid.uuid4()), request.name, request.signature, now_ms(), request.maker)
+        return await self.database.write(once(bots.create_webhook_account, CreatedBot), new)
 
     async def list(self, request: ListBots) -> BotList:
         domain.check_number(request.after, "after")
@@ -180,7 +180,7 @@ class Bots:
         return "admin" if self.by_operator else "user"
 
     def _owner(self, actor: AccountId) -> AccountId | None:
-        """Whose bots a request is about; None: those of all. Raises RequestError."""
+        """The owner of the bots in a request; None: the bots of all owners. Raises RequestError."""
         if self.by_operator:
             return None
         domain.check_actor(actor)

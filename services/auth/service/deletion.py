@@ -9,16 +9,15 @@ from typing import Any
 from services.auth import domain
 from services.auth.metrics import AuthMetrics
 from services.auth.service.passwords import OwnSecret, wrong
-from services.auth.service.ports import EventOutbox
+from services.auth.service.ports import EventOutbox, RequestErasure
 from services.auth.service.revocations import TokenRevocations
 from services.auth.store import accounts, trail
 from services.auth.store.requests import REVOKED, once, stored
 from shared.contract.admin import Act
 from shared.contract.auth import DeleteAccount, DeletedAccounts, ListDeletedAccounts, Revocation
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId
 from shared.contract.model import Scheme
-from shared.contract.routes import Ack, Route, SendRequest
+from shared.contract.routes import Ack, Route
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import ERASE_PROFILE, ERASE_READ_STATE
 from shared.request_nonce import stored_or
@@ -27,8 +26,9 @@ from shared.transactions import Transactions
 
 _log = log(__name__)
 _PAGE = 1_000
+_REASON_CHARACTERS = 300
 _ERASE_SECONDS = 1.5
-"""Below the 2 s after which the deletion request itself is repeated."""
+"""The limit is below the 2 s after which the deletion request itself is repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,56 +36,62 @@ class AccountDeletion:
     database: Transactions
     outbox: EventOutbox
     revocations: TokenRevocations
-    send: SendRequest
+    request: RequestErasure
     own_secret: OwnSecret
     metrics: AuthMetrics
 
     async def delete(self, request: DeleteAccount, by: str = "user") -> Ack:
-        """Commits here first, then requests the erasure in the other services; a durable event repeats that request.
-        Idempotent: a repetition does not wait for a service that is down. Raises RequestError: `unauthenticated`, also
-        for a wrong secret, `rate_limited`, `invalid`, `unavailable`."""
+        """First commits here, then requests the erasure from the other services. A durable event repeats that request.
+        A repetition has no further effect, and does not wait for a service that is down. Raises RequestError:
+        `unauthenticated`, also for a wrong secret, `rate_limited`, `invalid`, `unavailable`."""
         domain.check_deletion(request)
         await stored_or(self.database, stored(*REVOKED), partial(self.carry_out, request, by))
         return Ack()
 
     async def carry_out(self, request: DeleteAccount, by: str) -> Revocation | None:
-        """As `delete`, whether it is a repetition or not. None: the account is deleted already."""
+        """Like `delete`, for the first request and for a repetition. None: the account is deleted already."""
         held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
         revocation = await self.database.write(
-            once(trail.recorded(_erase, Act("delete", request.actor, by)), *REVOKED), request.actor, held, seconds
+            once(trail.recorded(_erase, Act("delete", request.actor, by)), *REVOKED), request, held, seconds
         )
         if revocation is None:
             return None
         self.outbox.wake()
         self.metrics.deletions.inc()
         await self.revocations.publish(revocation)
-        await self._erase_elsewhere(request.actor)
+        await self._erase_elsewhere(EraseAccount(request.actor, request.reason[:_REASON_CHARACTERS]))
         return revocation
 
     async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:
-        """None: the request has no secret, or the account is deleted already."""
+        """The checked scheme and verifier. None: the request has no secret, or the account is deleted already."""
         if request.secret is None or (account := await self.own_secret.find(request.actor)) is None:
             return None
         return await self.own_secret.check(account, request.secret, request.origin.address, "failed deletion", "secret")
 
-    async def _erase_elsewhere(self, account: AccountId) -> None:
+    async def _erase_elsewhere(self, erasure: EraseAccount) -> None:
         """A service that does not reply in time erases the data later, when it receives the durable event."""
-        await asyncio.gather(*(self._request_erasure(route, account) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
+        await asyncio.gather(*(self._request_erasure(route, erasure) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
 
-    async def _request_erasure(self, route: Route[EraseAccount, Ack], account: AccountId) -> None:
+    async def _request_erasure(self, route: Route[EraseAccount, Ack], erasure: EraseAccount) -> None:
         try:
-            await self.send(route, EraseAccount(account), seconds=_ERASE_SECONDS, retry=True)
+            await self.request(route, erasure, seconds=_ERASE_SECONDS, retry=True)
         except RequestError as error:
-            _log.warning("erasure left to the durable event", route=route.subject, error=str(error))
+            _log.warning(
+                "data of a deleted account was not erased at once: the durable event will erase it",
+                route=route.subject,
+                error=str(error),
+            )
 
     async def list_deleted(self, request: ListDeletedAccounts) -> DeletedAccounts:
         domain.check_number(request.after, "after")
         return DeletedAccounts(await self.database.read(accounts.list_deleted, request.after, _PAGE))
 
 
-def _erase(connection: Any, account: AccountId, held: tuple[Scheme, str] | None, seconds: int) -> Revocation | None:
-    """As `accounts.erase`, if the account still has the verifier."""
-    if held is not None and not accounts.lock_verifier(connection, account, held):
+def _erase(connection: Any, request: DeleteAccount, held: tuple[Scheme, str] | None, seconds: int) -> Revocation | None:
+    """Like `accounts.erase`, but only if the account still has the verifier, or is still a guest's."""
+    if held is not None and not accounts.lock_verifier(connection, request.actor, held):
         raise wrong("secret")
-    return accounts.erase(connection, account, seconds)
+    if request.of_guest and not accounts.lock_guest(connection, request.actor):
+        return None
+    return accounts.erase(connection, request.actor, seconds)

@@ -1,4 +1,5 @@
-"""What is read of accounts: found by their exact names by other users, whether they may act, an account's own data."""
+"""Lookups of accounts: other users find them by exact names, services ask whether they may act, and an account gets its
+own data."""
 
 import time
 from dataclasses import dataclass

@@ -50,7 +50,7 @@ class PasswordLogin:
         return reply
 
     async def _authenticate(self, account: Account | None, secret: Secret) -> Account | None:
-        """The account, if the secret is right."""
+        """The account; None if the secret is wrong."""
         held = await find_verifier(self.passwords, account, secret)
         if account is None or held is None:
             return None
@@ -65,7 +65,7 @@ class PasswordLogin:
     async def _required_verification(
         self, account: Account, failing: LoginSubject, request: Login
     ) -> VerificationNeeded | None:
-        """None: the login needs no verification, or has consumed one."""
+        """The needed verification. None: the login needs none, or has consumed one."""
         allowed = self.verification.after_failed_logins
         if not allowed or not account.email or await self.limits.failures(failing) < allowed:
             return None
@@ -79,7 +79,7 @@ class PasswordLogin:
 
 
 class FoundVerifier(NamedTuple):
-    """`text`: what the verifier is the hash of."""
+    """`text`: the text of which the verifier is the hash."""
 
     scheme: Scheme
     verifier: str
@@ -87,8 +87,8 @@ class FoundVerifier(NamedTuple):
 
 
 async def find_verifier(passwords: PasswordHashing, account: Account | None, secret: Secret) -> FoundVerifier | None:
-    """The verifier of the account that the secret matches. Computes as many hashes in any case, so that the time does
-    not show whether the account or the secret was wrong."""
+    """The account's verifier that the secret matches. The number of computed hashes is always the same, so that the
+    time does not show whether the account or the secret was wrong."""
     held = account.verifiers if account else {}
     for scheme, text in verifiers.texts_to_verify(secret, held):
         verifier = held.get(scheme)

@@ -19,18 +19,20 @@ MINUTE = 60.0
 TEN_MINUTES = 600.0
 DAY = 86_400.0
 _COUNTED_FAILURES = 100
-"""Of one identifier over all addresses. More failures do not increase the delay."""
+"""The most counted failures of one identifier, over all addresses. More failures do not increase the delay."""
 _WAITING_LOGINS = 1_000
-"""Delayed or waiting for a place at once; more are rejected, which bounds the memory that they take."""
+"""The most logins that are delayed or wait for a place at once. Further logins are rejected, which bounds the
+memory."""
 _PLACE_SECONDS = 4.0
-"""An attempt waits no longer for the end of another one. Then at most a limit's number of attempts of its address is
-before it in the queue for a hash."""
+"""An attempt waits no longer than this for the end of another attempt. So an attempt in the queue for a hash waits for
+few other attempts from its own address: at most as many as one limit permits."""
 _BETWEEN_TRIES_SECONDS = 0.1
-"""While the attempts at other replicas have all places."""
+"""The pause between tries while attempts at other replicas have all places."""
 
 
 class LoginAttempt:
-    """One login whose secret is being checked. `is_blocked`: it must not be judged, and the reply must not show it."""
+    """One login whose secret is under check. `is_blocked`: the secret must not be checked, and the reply must not show
+    it."""
 
     def __init__(self) -> None:
         self.failed = False
@@ -38,7 +40,7 @@ class LoginAttempt:
 
 
 class _Bound(NamedTuple):
-    """At most `limit` failed and running attempts within `seconds`."""
+    """The limit of failed and running attempts together, within `seconds`."""
 
     key: str
     seconds: float
@@ -46,11 +48,11 @@ class _Bound(NamedTuple):
 
 
 class LoginLimiter:
-    """With `limits.rates` off nothing is rejected or delayed. `count_failures` still counts failed logins, for
-    verification.
+    """If `limits.rates` is off, the limiter rejects and delays nothing. `count_failures` still counts failed logins,
+    for verification.
 
-    What a caller notices depends on the identifier alone, not on its account: otherwise a limit that one identifier has
-    reached would show which others are the same account's."""
+    A caller only sees effects of the identifier, not of its account. Without this rule, a limit reached by one
+    identifier would show which other identifiers belong to the same account."""
 
     def __init__(self, limits: AccountLimits, window: EventWindow, *, count_failures: bool) -> None:
         self._limits = limits
@@ -58,7 +60,7 @@ class LoginLimiter:
         self._counts_failures = count_failures
         self._waiting = 0
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        """By the key of a bound: the attempts of this process get their places in the order of their arrival."""
+        """The places by the key of a limit. The attempts of this process get places in the order of arrival."""
 
     async def registration(self, address: str) -> None:
         """Counts a registration. Raises RequestError (`rate_limited`)."""
@@ -66,37 +68,39 @@ class LoginLimiter:
         await self._count(f"register:{network(address)}", MINUTE, limit, "registrations")
 
     async def mail(self, address: str) -> None:
-        """Counts a mail that this address requested, also for nobody. Raises RequestError (`rate_limited`)."""
+        """Count a mail that this address requested, even if it goes to nobody. Raises RequestError (`rate_limited`)."""
         await self._count(f"mail:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     async def offer(self, address: str) -> None:
-        """Counts a mail that a login from this address sends by itself: apart from the requested ones, which it does
-        not displace. Raises RequestError (`rate_limited`)."""
+        """Count a mail that a login from this address causes. Such mails are counted separately, so that they use up no
+        requested mails. Raises RequestError (`rate_limited`)."""
         await self._count(f"offer:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     async def search(self, account: AccountId) -> None:
-        """Counts a search for another account. Raises RequestError (`rate_limited`)."""
+        """Count a search for another account. Raises RequestError (`rate_limited`)."""
         await self._count(f"search:{account}", TEN_MINUTES, self._limits.searches_per_account, "searches")
 
     async def export(self, account: AccountId) -> None:
-        """Counts an export of the account's data. Raises RequestError (`rate_limited`)."""
+        """Count an export of the account's data. Raises RequestError (`rate_limited`)."""
         await self._count(f"export:{account}", DAY, self._limits.exports_per_account, "exports")
 
-    async def hook(self, account: AccountId) -> None:
-        """Counts a webhook that the account makes. Raises RequestError (`rate_limited`)."""
-        await self._count(f"hook:{account}", DAY, self._limits.hooks_per_account, "hooks")
+    async def webhook(self, account: AccountId) -> None:
+        """Count a webhook that the account makes. Raises RequestError (`rate_limited`)."""
+        await self._count(f"hook:{account}", DAY, self._limits.incoming_webhooks_per_account, "incoming webhooks")
 
     def login(self, subject: LoginSubject, address: str) -> AbstractAsyncContextManager[LoginAttempt]:
         """Surrounds the check of a secret; set `failed` on the yielded attempt if the secret was wrong. Raises
         RequestError (`rate_limited`).
 
-        A running attempt counts as failed until it ends. One beyond the limit waits for the running ones."""
+        A running attempt counts as failed until it ends. An attempt beyond the limit waits until a running attempt
+        ends."""
         return self._attempt(subject, self._login_bounds(subject, address))
 
     @asynccontextmanager
     async def recovery(self, subject: LoginSubject, address: str) -> AsyncIterator[LoginAttempt]:
-        """As `login`, around the check of an answer. Wrong answers are also limited over all addresses, which affects
-        no login: for each identifier, and for the account, whose attempts are then blocked."""
+        """Surrounds the check of an answer, as `login` surrounds the check of a secret. Wrong answers are also limited
+        over all addresses, without an effect on logins: for each identifier, and for the account, whose attempts are
+        then blocked."""
         limit = self._limits.failed_recoveries_per_account
         bounds = [*self._login_bounds(subject, address), _Bound(f"recovering:{subject.identifier}", DAY, limit)]
         async with (
@@ -110,7 +114,7 @@ class LoginLimiter:
         return await self._window.count(f"account:{subject.account}", TEN_MINUTES)
 
     async def reset(self, account: Account) -> None:
-        """Forgets the failed logins: the account's owner was verified."""
+        """Forget the failed logins, because the account's owner was verified."""
         await self._window.clear(f"account:{account.id}")
         for key in domain.identifier_keys(account):
             await self._window.clear(f"failed:{key}")
@@ -148,7 +152,8 @@ class LoginLimiter:
 
     @asynccontextmanager
     async def _block(self, bound: _Bound, attempt: LoginAttempt) -> AsyncIterator[None]:
-        """Blocks the attempt beyond a bound that the caller must not notice: it does not wait for a place either."""
+        """Block an attempt beyond a limit that the caller must not notice. A blocked attempt does not wait for a place,
+        either."""
         attempt.is_blocked = self._limits.rates and await self._window.begin(*bound) is not Admission.ADMITTED
         try:
             yield
@@ -206,5 +211,6 @@ class LoginLimiter:
 
 
 def _too_many(kind: str, seconds: float = 0.0) -> RequestError:
-    """`seconds`: after which the first of them counts no more, at the latest."""
+    """The error for too many events of a kind. `seconds`: the time after which, at the latest, the oldest of the events
+    no longer counts."""
     return RequestError(ErrorCode.RATE_LIMITED, f"too many {kind}, please wait", retry_ms=round(seconds * 1000))

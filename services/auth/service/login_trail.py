@@ -1,11 +1,12 @@
-"""Entries of the audit trail that anybody can cause at will: gathered, so that no flood of them fills the table."""
+"""Writes the audit trail of logins, which any client can cause at will. Failed logins are counted and written together,
+so that a flood of them does not fill the table."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from services.auth import domain
 from services.auth.domain import Account
-from services.auth.store import trail
+from services.auth.store import logins, trail
 from shared.addresses import network
 from shared.clock import now_ms
 from shared.contract.admin import Act
@@ -15,9 +16,10 @@ from shared.contract.routes import Ack
 from shared.transactions import Transactions
 
 _COUNTED = 10_000
-"""Kinds, accounts and networks that are told apart between two flushes, which bounds the memory."""
+"""The number of combinations of kind, account and network that are counted separately between two flushes. This bounds
+the memory."""
 _ENTRIES = 50
-"""Of one flush; the remaining failures share a further entry."""
+"""The most entries of one flush. The remaining failures share one more entry."""
 _DAY_MS = 86_400_000
 
 
@@ -29,7 +31,8 @@ class LoginTrail:
     _failures: Counter[Act] = field(default_factory=Counter, init=False)
 
     def note_failure(self, act: str, account: Account | None, address: str) -> None:
-        """A wrong secret. An identifier without an account is not stored: a user may have typed a secret there."""
+        """Note a wrong secret. An identifier without an account is not stored, because a user may have typed a secret
+        there."""
         number = NO_ACCOUNT if account is None else account.id
         failure = Act(act, number, "user", network(address) if address else "")
         if failure not in self._failures and len(self._failures) >= _COUNTED:
@@ -37,7 +40,8 @@ class LoginTrail:
         self._failures[failure] += 1
 
     async def flush(self) -> None:
-        """Writes the most frequent failures since the last time. Raises RequestError, and keeps them."""
+        """Write the most frequent failures since the last flush. If `flush` raises RequestError, the failures are
+        kept."""
         failures = Counter(self._failures)
         if failures:
             await self.database.write(trail.add_all, domain.failure_entries(failures, _ENTRIES))
@@ -50,4 +54,5 @@ class LoginTrail:
         domain.check_token_logins(request)
         since = now_ms() - _DAY_MS
         await self.database.write(trail.add_token_logins, request.logins, since)
+        await self.database.write(logins.mark_used, request.logins)
         return Ack()

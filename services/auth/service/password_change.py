@@ -1,4 +1,4 @@
-"""Change of a password by a user who is logged in and knows the old one."""
+"""Changes the password of a user who is logged in and knows the old password."""
 
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from shared.transactions import Transactions
 
 
 class _Changed(NamedTuple):
-    """`device`: of the caller's former login."""
+    """`device`: the device of the caller's previous login."""
 
     revocation: Revocation
     device: str
@@ -57,7 +57,7 @@ class PasswordChange:
         address = request.origin.address
         held = await self.own_secret.check(account, request.old, address, "failed password change", "old")
         if (request.new.scheme is Scheme.SERVICE) is not (Scheme.SERVICE in account.verifiers):
-            raise RequestError(ErrorCode.INVALID, "this kind of secret does not fit the account", "new")
+            raise RequestError(ErrorCode.INVALID, "the account does not use this kind of secret", "new")
         verifiers = await self.new_passwords.verifiers(request.new)
         seconds = domain.void_before(time.time())
         change = partial(accounts.change_secrets, account=account.id, held=held, verifiers=verifiers, seconds=seconds)

@@ -1,4 +1,4 @@
-"""Passwords that users choose, and the secret that a user who is logged in gives once more."""
+"""Passwords that users choose, and the secret that a logged-in user must enter again."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class NewPasswords:
-    """Hashes new passwords; existing ones stay valid. The rules concern plain passwords only: nothing is known of one
-    that the client has hashed, and a service client's secret is not chosen by a user."""
+    """Hashes new passwords. Passwords that exist already stay valid. The rules only concern plain passwords: nothing is
+    known of a password that the client has hashed, and users do not choose the secrets of service clients."""
 
     hasher: PasswordHashing
     min_characters: int
     common: Collection[str] = field(repr=False)
-    """Rejected in any case of letters."""
+    """These common passwords are rejected in any case of letters."""
 
     def check(self, secret: Secret) -> None:
         """Raises RequestError (`invalid`)."""
@@ -41,7 +41,7 @@ class NewPasswords:
         return await self.hasher.hash(texts)
 
     async def verifiers(self, secret: Secret) -> dict[Scheme, str]:
-        """Of a new password, by scheme. See PasswordHashing."""
+        """The verifiers of a new password, by scheme. See PasswordHashing."""
         texts = verifiers.verifier_texts(secret)
         return dict(zip(texts, await self.hash(list(texts.values())), strict=True))
 
@@ -58,7 +58,7 @@ class OwnSecret:
     trail: LoginTrail
 
     async def find(self, number: AccountId) -> Account | None:
-        """None: it is deleted."""
+        """Returns the account, or None if it is deleted."""
         return (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account
 
     async def check(self, account: Account, secret: Secret, address: str, act: str, field: str) -> tuple[Scheme, str]:

@@ -1,4 +1,4 @@
-"""The ports of the use cases. Adapters implement them, `app` wires them."""
+"""The ports of the use cases. Adapters implement the ports, `app` connects both."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -7,22 +7,24 @@ from typing import Literal, Protocol
 from services.auth.domain import IssuedToken
 from services.auth.store.verifications import VerificationMail
 from shared.contract.auth import Keys
-from shared.contract.edge import Notice
+from shared.contract.edge import EdgeEvent
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId, NodeId
+from shared.contract.routes import Ack, Route
+from shared.contract.session import EraseAccount
 
 WindowChange = Literal["add", "peek", "begin", "fail", "succeed"]
-"""`begin` counts a running attempt; `fail` and `succeed` end one, and `fail` counts an event in its place."""
+"""`begin` counts a running attempt. `fail` and `succeed` end one; `fail` also counts an event."""
 
 
 class Admission(IntEnum):
-    """Whether an attempt may run."""
+    """The limiter's decision whether an attempt may run."""
 
     ADMITTED = 0
     BUSY = 1
-    """Running attempts have all places. They are free again if the attempts succeed."""
+    """Running attempts have all places. The places become free if the attempts succeed."""
     FULL = 2
-    """There are as many events as the limit allows."""
+    """The events have reached the limit."""
 
 
 class PasswordHashing(Protocol):
@@ -32,30 +34,30 @@ class PasswordHashing(Protocol):
         """A verifier for each text."""
 
     async def verify(self, verifier: str | None, text: str) -> bool:
-        """Whether the text matches. Without a verifier it never does, but takes the same time."""
+        """Whether the text matches. Without a verifier, the text never matches, but the check takes the same time."""
 
     def is_outdated(self, verifier: str) -> bool:
         """Whether the verifier was made with cheaper parameters than today's."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether requests are queued for a hash, so that optional hashes should not be made."""
+        """Whether requests wait for a hash. If so, callers should not compute hashes that can be left out."""
 
 
 class TokenIssuer(Protocol):
     def issue(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
         """A token of a new login session, or of the session `sid`, issued at `now` (Unix seconds). `revision`: see
-        shared.tokens.Claims. The same values make the same token."""
+        shared.tokens.Claims. Calls with the same values return the same token."""
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """As `issue`, a token that is refreshed."""
+        """Like `issue`, for a token that can be refreshed."""
 
 
 class BotTokenIssuer(Protocol):
     def issue_to_bot(
         self, account: AccountId, now: float, revision: int, scopes: Sequence[str], days: float, sid: str = ""
     ) -> IssuedToken:
-        """As TokenIssuer.issue, a token of a bot."""
+        """Like TokenIssuer.issue, for a bot's token."""
 
 
 class PublicKeySource(Protocol):
@@ -67,23 +69,23 @@ class PublicKeySource(Protocol):
     def public_keys(self) -> Keys: ...
 
     def reload(self) -> None:
-        """Reads added and deleted keys from disk; blocks."""
+        """Load added and deleted keys from disk. The call blocks."""
 
 
 class EventWindow(Protocol):
-    """Counts events by key in sliding windows. Never fails."""
+    """Counters of events by key in sliding windows. Never fails."""
 
     async def add(self, key: str, seconds: float, limit: int) -> int:
-        """Counts one more event if the last `seconds` have fewer than `limit`. Returns the former number."""
+        """Count one more event if the last `seconds` have fewer than `limit`. Returns the previous number."""
 
     async def count(self, key: str, seconds: float) -> int:
         """The number of events within the last `seconds`."""
 
     async def begin(self, key: str, seconds: float, limit: int) -> Admission:
-        """Counts a running attempt if it is admitted: events and running attempts are fewer than `limit`."""
+        """Count a running attempt if the limit admits it: events and running attempts are fewer than `limit`."""
 
     async def end(self, key: str, seconds: float, limit: int, *, failed: bool) -> None:
-        """Ends a running attempt; a failed one is an event."""
+        """Ends a running attempt. A failed attempt counts as an event."""
 
     async def clear(self, key: str) -> None: ...
 
@@ -91,9 +93,17 @@ class EventWindow(Protocol):
 class EdgeNotifications(Protocol):
     """Notifications to edges, delivered at most once."""
 
-    async def notify_all(self, notice: Notice) -> None: ...
+    async def notify_all(self, event: EdgeEvent) -> None: ...
 
-    async def notify_node(self, node: NodeId, notice: Notice) -> None: ...
+    async def notify_node(self, node: NodeId, event: EdgeEvent) -> None: ...
+
+
+class RequestErasure(Protocol):
+    """Requests the erasure of an account from one of the services that have data of accounts. Raises RequestError."""
+
+    async def __call__(
+        self, route: Route[EraseAccount, Ack], request: EraseAccount, *, seconds: float, retry: bool
+    ) -> Ack: ...
 
 
 class EventOutbox(Protocol):

@@ -1,4 +1,4 @@
-"""Recovery of an account by its security question, or by a ticket that is mailed to it."""
+"""Recovery of an account by its security question, or by a ticket that is mailed to the account."""
 
 import time
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class PasswordRecovery:
     revocations: TokenRevocations
     trail: LoginTrail
     enabled: bool
-    """Otherwise no answer is right."""
+    """If False, every answer is wrong."""
 
     async def recover(self, request: Recover) -> Recovered:
         """Raises RequestError: `unauthenticated` for an unknown account, a wrong question and a wrong answer alike,
@@ -99,7 +99,7 @@ class MailRecoveryPolicy:
     """Of a ticket."""
     enabled: bool
     any_address: bool
-    """Also for addresses that no mailed link or ticket has verified."""
+    """Whether tickets are also mailed to unverified addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +113,8 @@ class MailRecovery:
     policy: MailRecoveryPolicy
 
     async def request(self, request: RequestRecovery) -> Ack:
-        """Takes the same steps for any identifier. The mail leaves when the outbox is read next: sent at once, it would
-        delay the next reply, which would show it. Raises RequestError: `forbidden`, `rate_limited`, `invalid`,
+        """Takes the same steps for any identifier. The outbox sends the mail later: an immediate mail would delay the
+        next reply, which would reveal it. Raises RequestError: `forbidden`, `rate_limited`, `invalid`,
         `unavailable`."""
         domain.check_identifier(request.identifier)
         domain.check_origin(request.origin)
@@ -129,7 +129,7 @@ class MailRecovery:
         return await self.database.write(once(recoveries.request_mail, bool), self._new_ticket(account), now_ms())
 
     def _new_ticket(self, account: Account | None) -> NewTicket:
-        """For nobody if the account may not be recovered by mail."""
+        """Stores a decoy if the account may not be recovered by mail."""
         ticket, expires = token_hex(16), now_ms() + int(self.policy.life_seconds * 1000)
         if account is None or not domain.is_mail_recoverable(account, any_address=self.policy.any_address):
             return NewTicket(domain.digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
@@ -178,8 +178,8 @@ class MailRecovery:
 
     def _check_enabled(self) -> None:
         if not self.policy.enabled:
-            raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
+            raise RequestError(ErrorCode.FORBIDDEN, "this server does not mail tickets for a new password")
 
 
 def _rejected() -> RequestError:
-    return RequestError(ErrorCode.UNAUTHENTICATED, "the ticket is not valid, or no longer", "ticket")
+    return RequestError(ErrorCode.UNAUTHENTICATED, "the ticket is not valid, or has expired", "ticket")

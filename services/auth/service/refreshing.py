@@ -1,4 +1,4 @@
-"""Refresh of a login: a new token, and a new refresh token in place of the one that is spent."""
+"""Refreshes a login: issues a new token and a new refresh token for a refresh token, which is then spent."""
 
 import time
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class LoginRefresh:
-    """`life_seconds`: of a refresh token; `grace_seconds`: see Refresh."""
+    """`life_seconds`: how long a refresh token is valid; `grace_seconds`: see Refresh."""
 
     database: Transactions
     tokens: TokenIssuer
@@ -40,8 +40,8 @@ class LoginRefresh:
             await self.revocations.publish(login)
             raise _rejected("the refresh token was used before: its login is ended")
         token = self.tokens.issue_brief(login.account, login.issued / 1000, login.revision, login.sid)
-        successor = spent.successor(login.salt)
-        return Refreshed(login.account, login.sid, token.text, token.expires, successor.text, login.expires)
+        valid = spent.successor(login.salt) if login.salt else spent
+        return Refreshed(login.account, login.sid, token.text, token.expires, valid.text, login.expires)
 
     def _rotation(self, spent: RefreshToken, now: float, address: str) -> Rotation:
         return Rotation(

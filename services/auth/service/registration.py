@@ -14,18 +14,18 @@ from services.auth.service.ports import EventOutbox
 from services.auth.service.sessions import LoginSessions
 from services.auth.service.verification import EmailVerification
 from services.auth.store import accounts
-from services.auth.store.accounts import IdentifierTaken, NewAccount, NotVerified
+from services.auth.store.accounts import IdentifierTaken, NewAccount, NoGuest, NotVerified
 from services.auth.store.requests import once, stored
 from shared.clock import now_ms
 from shared.contract.auth import IdentifierKind, LoginReply, Register, VerificationNeeded
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.request_nonce import stored_or
 from shared.settings import Settings
 from shared.transactions import Transactions
 
 
-class _Registered(NamedTuple):
+class Registered(NamedTuple):
     """`revision`: as of AccountSnapshot."""
 
     account: AccountId
@@ -43,29 +43,30 @@ class Registration:
     outbox: EventOutbox
 
     async def register(self, request: Register) -> LoginReply:
-        """Raises RequestError: `conflict` with the taken field, `rate_limited`, `invalid`, `unavailable`."""
+        """Raises RequestError: `conflict` with the taken field, `rate_limited`, `invalid`, `forbidden` for a guest that
+        is none any more, `unavailable`."""
         domain.check_registration(request, self.settings.limits.nickname_characters)
-        domain.check_no_imitation(request.nickname, self.settings.notices.name)
+        domain.check_no_imitation(request.nickname, self.settings.announcements.name)
         self.passwords.check(request.secret)
         began = time.time()
-        registered = await stored_or(self.database, stored(_Registered), partial(self._register, request))
+        registered = await stored_or(self.database, stored(Registered), partial(self._register, request))
         if isinstance(registered, VerificationNeeded):
             return registered
         self.outbox.wake()
         if (
             account := (await self.database.read(accounts.find, IdentifierKind.ID, str(registered.account))).account
         ) is None:
-            raise RequestError(ErrorCode.UNAUTHENTICATED, "the account was deleted meanwhile")
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "the account has been deleted in the meantime")
         return await self.sessions.start(
             account, registered.revision, began, request.origin, request.device, refreshable=request.refreshable
         )
 
-    async def _register(self, request: Register) -> _Registered | VerificationNeeded:
+    async def _register(self, request: Register) -> Registered | VerificationNeeded:
         subject = self._required_verification(request)
         if subject is None or not await self.verification.has_passed(subject, request.ticket):
             await self.limits.registration(request.origin.address)
         if field := await self.database.read(accounts.find_conflict, request):
-            raise _conflict(field)
+            raise conflict(field)
         if subject is not None:
             if not (ticket := await self.verification.find_passed(subject, request)):
                 return await self.verification.create_ticket(subject, request)
@@ -73,7 +74,7 @@ class Registration:
         return await self._create(await self._new_account(request, subject))
 
     def _required_verification(self, request: Register) -> VerificationSubject | None:
-        """None: registrations need no verification."""
+        """The subject of the verification that this registration needs; None if registrations need none."""
         if not self.settings.verification.registration:
             return None
         if not request.email:
@@ -94,20 +95,24 @@ class Registration:
             subject=subject,
         )
 
-    async def _create(self, new: NewAccount) -> _Registered | VerificationNeeded:
-        def register(connection: Any) -> _Registered:
-            registered = accounts.register(connection, new)
-            assert registered.account is not None
-            return _Registered(registered.account.id, registered.revision)
-
+    async def _create(self, new: NewAccount) -> Registered | VerificationNeeded:
         try:
-            return await self.database.write(once(register, _Registered))
+            return await self.database.write(once(register, Registered), new)
         except IdentifierTaken as error:
-            raise _conflict(error.field) from error
+            raise conflict(error.field) from error
+        except NoGuest as error:
+            raise RequestError(ErrorCode.FORBIDDEN, "the guest has left, or is registered already") from error
         except NotVerified:
             assert new.subject is not None
             return await self.verification.create_ticket(new.subject, new.request)
 
 
-def _conflict(field: str) -> RequestError:
-    return RequestError(ErrorCode.CONFLICT, f"this {field} is taken", field)
+def register(connection: Any, new: NewAccount) -> Registered:
+    """Raises IdentifierTaken, NotVerified."""
+    registered = accounts.register(connection, new)
+    assert registered.account is not None
+    return Registered(registered.account.id, registered.revision)
+
+
+def conflict(field: str) -> RequestError:
+    return RequestError(ErrorCode.CONFLICT, f"this {field} is taken", field, 0, Reason.TAKEN)

@@ -13,7 +13,7 @@ from services.auth.store import revocations, trail
 from services.auth.store.requests import once
 from shared.clock import now_ms
 from shared.contract.admin import Act
-from shared.contract.auth import GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
+from shared.contract.auth import Entrance, GetKeys, Keys, ListRevocations, Logout, Revocation, Revocations
 from shared.contract.edge import Revoked
 from shared.contract.routes import Ack
 from shared.transactions import Transactions
@@ -25,6 +25,7 @@ class TokenRevocations:
     keys: PublicKeySource
     notifier: EdgeNotifications
     metrics: AuthMetrics
+    entrance: Entrance
 
     async def logout(self, request: Logout) -> Ack:
         """Idempotent. Raises RequestError: `unauthenticated`, `invalid`, `unavailable`."""
@@ -49,8 +50,8 @@ class TokenRevocations:
 
     async def list_revocations(self, request: ListRevocations) -> Revocations:
         domain.check_number(request.since, "since")
-        listed = await self.database.read(revocations.list_revocations, request.since)
-        return msgspec.structs.replace(listed, keys=self.keys.key_ids, now=now_ms())
+        listed = await self.database.read(revocations.list_revocations, request.since, brief=True)
+        return msgspec.structs.replace(listed, keys=self.keys.key_ids, now=now_ms(), entrance=self.entrance)
 
     async def get_keys(self, _request: GetKeys) -> Keys:
         await asyncio.to_thread(self.keys.reload)

@@ -12,12 +12,13 @@ from services.auth import domain
 from services.auth.domain import Account, IssuedToken, RefreshToken
 from services.auth.service.ports import TokenIssuer
 from services.auth.service.revocations import TokenRevocations
-from services.auth.store import logins, trail
+from services.auth.store import accounts, logins, trail
 from services.auth.store.logins import NewLogin
 from services.auth.store.requests import REVOKED, once
 from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, EndLogin, ListLogins, Logins, LoginView, Origin, Revocation
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.push import MAX_LOGINS, EndedLogins, FindEndedLogins, mail_login
 from shared.contract.routes import Ack
 from shared.request_nonce import derived
 from shared.transactions import Transactions
@@ -26,8 +27,8 @@ _SALT_BYTES = 32
 
 
 class _Started(NamedTuple):
-    """What a repetition gets the same reply from. `issued`, `ends`: of its token, and of the login (Unix seconds).
-    `salt`: of its refresh token. `displaced`: what has ended other logins."""
+    """The stored result of a login, for repetitions of the request. `issued`: when the token was issued, `ends`: when
+    the login ends (Unix seconds). `salt`: the salt of the refresh token. `displaced`: revocations of other logins."""
 
     sid: str
     issued: float
@@ -45,16 +46,17 @@ class LoginSessions:
     tokens: TokenIssuer
     revocations: TokenRevocations
     most: int
-    """Logins of an account; a further one ends the oldest. 0: any number."""
+    """The highest number of logins of an account; a further login ends the oldest. 0: no limit."""
     refresh_seconds: float
-    """Life of a refresh token."""
+    """How long a refresh token is valid."""
 
     async def start(
         self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False
     ) -> Authenticated:
-        """The secret was right in the snapshot of `revision`, which was read at `began`: later revocations of all
-        logins void the token, and this one if they are committed already. Edges of the version before compare times:
-        for them the token is dated after all former revocations. Raises RequestError: `unauthenticated`."""
+        """The secret was right in the snapshot of `revision`, which was taken at `began`: later revocations of all
+        logins void the token, and also this login if the revocations are committed already. Edges of the previous
+        version compare times: for such edges the token is dated after all previous revocations. Raises RequestError:
+        `unauthenticated`."""
         new = _Started(token_hex(16), max(began, account.tokens_from), revision, 0, token_bytes(_SALT_BYTES), [])
         ends = int(new.issued + self.refresh_seconds) if refreshable else self._token(account, new, refreshable).expires
         view = LoginView(new.sid, int(new.issued * 1000), ends, origin.address, origin.client, device)
@@ -67,14 +69,14 @@ class LoginSessions:
 
         started = await self.database.write(once(start, _Started, type(None), part="login"))
         if started is None:
-            raise RequestError(ErrorCode.UNAUTHENTICATED, "all logins of this account were ended meanwhile")
+            raise RequestError(ErrorCode.UNAUTHENTICATED, "all logins of this account have ended in the meantime")
         for ended in started.displaced:
             await self.revocations.publish(ended)
         return self._reply(account, started, refreshable)
 
     def _reply(self, account: Account, started: _Started, refreshable: bool) -> Authenticated:
         profile = msgspec.structs.asdict(account.profile)
-        del profile["bot"]  # a bot has no secret to log in by
+        del profile["bot"]  # a bot has no secret to log in with
         token = self._token(account, started, refreshable)
         answer = Authenticated(
             **profile, sid=token.sid, token=token.text, expires=token.expires, revision=started.revision
@@ -109,7 +111,18 @@ class LoginSessions:
         await self.revocations.publish(revocation)
         return Ack()
 
+    async def find_ended(self, request: FindEndedLogins) -> EndedLogins:
+        """Raises RequestError: `limit`."""
+        if len(request.logins) > MAX_LOGINS:
+            raise RequestError(ErrorCode.LIMIT, f"at most {MAX_LOGINS} at once", "logins")
+        sids = [sid for _, sid in request.logins]
+        valid = await self.database.read(logins.valid_among, sids, int(time.time()))
+        if mailed := [account for account, sid in request.logins if sid == mail_login(account)]:
+            addresses = await self.database.read(accounts.verified_addresses, mailed)
+            valid |= {(account, mail_login(account)) for account in addresses}
+        return EndedLogins([sid for account, sid in request.logins if (account, sid) not in valid])
+
 
 def _refresh_token(salt: bytes) -> RefreshToken:
-    """The same one for the same salt and request."""
+    """Derives a refresh token. A repeated request with the same salt gets the same token."""
     return RefreshToken(derived(salt, b"family ")[:16].hex(), derived(salt, b"part ").hex())

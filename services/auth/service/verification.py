@@ -52,20 +52,20 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class EmailVerification:
-    """A passed ticket can be consumed once until it expires: by the connection whose request it holds, which names it,
-    or by an attempt that has the same secret. So nobody uses a link that was opened for somebody else's request."""
+    """A passed ticket can be consumed once until it expires: by the connection that names the ticket, or by an attempt
+    with the same secret. So nobody can use a link that another user opened for another request."""
 
     database: Transactions
     passwords: PasswordHashing
     life_seconds: float
     """Of a ticket."""
     after_failed_logins: int
-    """From so many on (0: never), the login of an account with an e-mail address needs a verification, too."""
+    """Failed logins after which the login of an account with an e-mail address needs a verification, too; 0: never."""
     metrics: AuthMetrics
 
     async def create_ticket(self, subject: VerificationSubject, request: Register | Login) -> VerificationNeeded:
-        """A ticket for a request that must be verified; the named one if it is still pending. Raises RequestError
-        (`unavailable`)."""
+        """A ticket for a request that must be verified: the named ticket if it is still pending, otherwise a new one.
+        Raises RequestError (`unavailable`)."""
         [secret] = await self.passwords.hash([verifiers.secret_text(request.secret)])
         now = now_ms()
         ticket = await self.database.write(
@@ -84,8 +84,8 @@ class EmailVerification:
         return any(passed.ticket == ticket for passed in await self._list_passed(subject))
 
     async def find_passed(self, subject: VerificationSubject, request: Register | Login) -> str:
-        """The ticket that this request may consume; empty: none. Costs up to one hash for each passed ticket, so limit
-        the rate of requests that name none. Raises RequestError (`unavailable`)."""
+        """The ticket that this request may consume; empty if there is none. Costs up to one hash for each passed
+        ticket, so limit the rate of requests that name none. Raises RequestError (`unavailable`)."""
         found = await self._list_passed(subject)
         if any(passed.ticket == request.ticket for passed in found):
             return request.ticket
@@ -96,7 +96,7 @@ class EmailVerification:
         return ""
 
     async def consume(self, subject: VerificationSubject, ticket: str) -> bool:
-        """False: it is consumed or has expired."""
+        """False: the ticket is consumed or has expired."""
         return await self.database.write(verifications.consume, subject, ticket, now_ms()) is not None
 
     async def _list_passed(self, subject: VerificationSubject) -> list[PassedTicket]:
@@ -104,7 +104,8 @@ class EmailVerification:
 
 
 def _may_match(passed: PassedTicket, request: Register | Login) -> bool:
-    """A login also needs the device that the user has confirmed: somebody else may know the account's secret."""
+    """Whether the ticket can belong to this request. A login must also come from the device that the user has
+    confirmed, because another person may know the account's secret."""
     if not passed.secret:
         return False
     if passed.requester.purpose == "register":
@@ -117,12 +118,12 @@ def _may_match(passed: PassedTicket, request: Register | Login) -> bool:
 
 _log = log(__name__)
 _WEEK_MS = 7 * 86_400_000
-"""Life of a link that nobody has requested: its user may not look for it at once."""
-_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}")
+"""How long a link without a user's request is valid: the user may not look for it at once."""
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}(/[\w.~-]+){0,20}")
 
 
 class MailedLinks:
-    """Links start with edge.public_url or, where that is empty, with the address that the client connected to."""
+    """Links start with edge.public_url or, where that is empty, with the address of the client's connection."""
 
     def __init__(
         self,
@@ -150,7 +151,7 @@ class MailedLinks:
         check_opaque(request.ticket, "ticket")
         check_origin(request.origin)
         if not _BASE_URL.fullmatch(request.base_url):
-            raise RequestError(ErrorCode.INVALID, "base_url is not acceptable", "base_url")
+            raise RequestError(ErrorCode.INVALID, "base_url must be an http address without a path", "base_url")
         if not self._sends_mails:
             raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
         if not await stored_or(self._database, stored(bool), partial(self._send, request)):
@@ -174,11 +175,13 @@ class MailedLinks:
                 now_ms(),
             )
         except TooManyMails as error:
-            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent, please look for them") from error
+            raise RequestError(
+                ErrorCode.RATE_LIMITED, "several mails have been sent to you already, please look for them"
+            ) from error
 
     async def offer_once(self, account: Account, request: Login) -> None:
-        """After a login: mails the link that verifies an address which nothing has verified yet, once, whether it is
-        opened or not. What prevents that is logged, and the next login tries again."""
+        """After a login: mails, once, the link that verifies an address, unless the address is verified already. A
+        failure is logged, and the next login tries again."""
         base_url = self._public_url or request.base_url
         if (
             not self._offers
@@ -197,7 +200,7 @@ class MailedLinks:
                 verifications.offer_once, account, request.origin, digest(code), write_mail, now, now + _WEEK_MS
             )
         except (RequestError, TooManyMails) as error:
-            _log.info("no link that verifies the address is mailed now", account=account.id, reason=repr(error))
+            _log.info("the link that verifies the address was not mailed", account=account.id, reason=repr(error))
             return
         if is_offered:
             self._outbox.wake()
@@ -225,6 +228,6 @@ class MailedLinks:
         self._metrics.verifications.labels(opened.result.value).inc()
         if opened.origin is not None and opened.origin.node:
             passed = opened.result is LinkResult.PASSED
-            notice = VerificationOpened(request.ticket, opened.origin.connection, passed)
-            await self._notifier.notify_node(opened.origin.node, notice)
+            event = VerificationOpened(request.ticket, opened.origin.connection, passed)
+            await self._notifier.notify_node(opened.origin.node, event)
         return Opened(opened.result.value)

@@ -1,6 +1,6 @@
 """Stored accounts and secrets. Every function is one step of a transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.domain import Account, VerificationSubject
-from services.auth.identifiers import email_key, email_keys, uuid_spellings
+from services.auth.identifiers import email_key, uuid_spellings
 from services.auth.store import bot_tokens, recoveries, usernames, verifications
 from services.auth.store.naming import name_accounts
 from services.auth.store.outbox import add_event
@@ -20,12 +20,55 @@ from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme
 from shared.contract.session import EnsureProfile
 from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
-from shared.names import name_key, name_look
+from shared.irc_names import is_nick
+from shared.names import fold, name_key, name_look
+
+# The functions below store guests. A guest is an account without a secret, which ends with its connection.
+
+_ABANDONED = 1_000
+_KEPT = 5_000
+"""Guests in one statement."""
+
+
+def rename_guest(connection: sa.Connection, account: AccountId, nick: str, nickname: str) -> bool:
+    """False: the account is no guest. Raises IdentifierTaken."""
+    own = sa.and_(accounts.c.id == account, accounts.c.guest_seen.is_not(None))
+    present = connection.execute(sa.select(accounts.c.username).where(own)).scalar_one_or_none()
+    if present is None:
+        return False
+    if fold(present) != fold(nick) and usernames.is_taken(connection, nick, but=account):
+        raise IdentifierTaken("username")
+    named = {"username": nick, "username_key": name_key(nick), "username_look": name_look(nick), "nickname": nickname}
+    try:
+        with connection.begin_nested():
+            connection.execute(accounts.update().where(own).values(named))
+    except IntegrityError as error:
+        raise IdentifierTaken("username") from error
+    return True
+
+
+def lock_guest(connection: sa.Connection, account: AccountId) -> bool:
+    """Whether the account is a guest's, until the end of this transaction."""
+    own = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.guest_seen.is_not(None))
+    return connection.execute(own.with_for_update()).first() is not None
+
+
+def keep_guests(connection: sa.Connection, guests: Sequence[AccountId], now: int) -> None:
+    for start in range(0, len(guests), _KEPT):
+        named = sa.and_(accounts.c.id.in_(guests[start : start + _KEPT]), accounts.c.guest_seen.is_not(None))
+        connection.execute(accounts.update().where(named).values(guest_seen=now))
+
+
+def list_abandoned_guests(connection: sa.Connection, before: int) -> list[AccountId]:
+    """Guests that no edge has named since then."""
+    found = sa.select(accounts.c.id).where(accounts.c.guest_seen < before).order_by(accounts.c.guest_seen)
+    return [AccountId(number) for number in connection.scalars(found.limit(_ABANDONED))]
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """A registration whose secrets are hashed. With `subject`, it consumes that subject's ticket."""
+    """A registration whose secrets have been hashed. If `subject` is given, the registration consumes that subject's
+    ticket."""
 
     request: Register
     uuid: str
@@ -34,6 +77,7 @@ class NewAccount:
     verifiers: Mapping[Scheme, str]
     answer: str | None
     subject: VerificationSubject | None
+    guest: str = ""
 
 
 class IdentifierTaken(Exception):
@@ -42,6 +86,10 @@ class IdentifierTaken(Exception):
     def __init__(self, field: str) -> None:
         super().__init__(field)
         self.field = field
+
+
+class NoGuest(Exception):
+    """The guest that registers has left, or is registered already."""
 
 
 class NotVerified(Exception):
@@ -61,44 +109,55 @@ def find_conflict(connection: sa.Connection, request: Register) -> str | None:
     if request.uuid.lower() == SYSTEM_UUID:
         return "uuid"
     wanted = (
-        ("email", accounts.c.email_key, email_keys(request.email)),
+        ("email", accounts.c.email_key, [email_key(request.email)]),
         ("username", accounts.c.username, [request.username]),
         ("uuid", accounts.c.uuid, uuid_spellings(request.uuid)),
     )
     for field, column, spellings in wanted:
-        if (
-            getattr(request, field)
-            and connection.execute(sa.select(accounts.c.id).where(column.in_(spellings))).first()
-        ):
+        others = sa.select(accounts.c.id).where(column.in_(spellings), accounts.c.id != request.guest)
+        if getattr(request, field) and connection.execute(others).first():
             return field
-    return "username" if request.username and usernames.is_taken(connection, request.username) else None
+    taken = bool(request.username) and usernames.is_taken(connection, request.username, but=request.guest)
+    return "username" if taken else None
 
 
 def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
-    """Raises IdentifierTaken, NotVerified."""
+    """Raises IdentifierTaken, NoGuest, NotVerified."""
     if new.subject is not None:
         new.request.email = _verified_address(connection, new.subject, new)
-    if new.request.username:
-        usernames.key_missing(connection)
-        if field := find_conflict(connection, new.request):
-            raise IdentifierTaken(field)
+    if new.request.username and (field := find_conflict(connection, new.request)):
+        raise IdentifierTaken(field)
     try:
         with connection.begin_nested():
-            account = connection.execute(accounts.insert().values(_row(new)).returning(accounts.c.id)).scalar_one()
+            account = connection.execute(_stored(new).returning(accounts.c.id)).scalar_one_or_none()
     except IntegrityError as error:
         field = find_conflict(connection, new.request)
         if field is None:
             raise
         raise IdentifierTaken(field) from error
-    _insert_verifiers(connection, account, new.verifiers)
+    if account is None:
+        raise NoGuest
+    if new.verifiers:
+        _insert_verifiers(connection, account, new.verifiers)
     registered = find(connection, IdentifierKind.ID, str(account))
     assert registered.account is not None
     add_event(connection, ACCOUNT_REGISTERED, AccountRegistered(registered.account.profile))
     return registered
 
 
+def _stored(new: NewAccount) -> sa.Insert | sa.Update:
+    """Of a guest, the number and the uuid stay."""
+    row = _row(new)
+    if not new.request.guest:
+        return accounts.insert().values(row)
+    kept = {name: value for name, value in row.items() if name not in ("uuid", "created")}
+    own = sa.and_(accounts.c.id == new.request.guest, accounts.c.guest_seen.is_not(None))
+    return accounts.update().where(own).values(kept)
+
+
 def _verified_address(connection: sa.Connection, subject: VerificationSubject, new: NewAccount) -> str:
-    """The spelling that the mail was sent to: another one may be another person's. Raises NotVerified."""
+    """The spelling of the address to which the mail was sent: another spelling may be another person's address. Raises
+    NotVerified."""
     email = verifications.consume(connection, subject, new.request.ticket, new.created)
     if email is None:
         raise NotVerified
@@ -123,11 +182,14 @@ def _row(new: NewAccount) -> dict[str, Any]:
         "signature": request.signature,
         "vip": request.vip,
         "lobby": new.lobby,
+        "guest": new.guest,
+        "guest_seen": new.created if new.guest else None,
     }
 
 
 def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> AccountSnapshot:
-    """The account with this identifier. Runs the same number of statements whether the account exists or not."""
+    """Returns the account with this identifier. The lookup executes the same number of statements whether the account
+    exists or not."""
     named = name_accounts(connection, kind, identifier)
     best = (
         sa.select(accounts)
@@ -152,7 +214,7 @@ def look_up(connection: sa.Connection, identifier: str) -> list[AccountId]:
 
 
 def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
-    """From one row per secret."""
+    """Builds an account from one row per secret."""
     if not rows:
         return None
     row = rows[0]
@@ -165,6 +227,8 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
         vip=row.vip,
         created=row.created,
         lobby=row.lobby,
+        nick=row.username if is_nick(row.username or "") else "",
+        guest=row.guest,
     )
     return Account(
         profile=profile,
@@ -187,8 +251,8 @@ def holds_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme
 
 
 def lock_verifier(connection: sa.Connection, account: AccountId, held: tuple[Scheme, str]) -> bool:
-    """As `holds_verifier`, also until the end of this transaction: locks the account's row, as every change of its
-    secrets does."""
+    """Like `holds_verifier`, but the result holds until the end of this transaction: the account's row is locked, as
+    for every change of its secrets."""
     lock_accounts(connection, [account])
     return holds_verifier(connection, account, *held)
 
@@ -221,15 +285,10 @@ def recover(
 
 
 def recover_by_ticket(
-    connection: sa.Connection,
-    account: AccountId,
-    digest: str,
-    verifiers: Mapping[Scheme, str],
-    seconds: int,
-    now: int,
+    connection: sa.Connection, account: AccountId, digest: str, verifiers: Mapping[Scheme, str], seconds: int, now: int
 ) -> Revocation | None:
-    """As `reset_secrets`, by a mailed ticket, which has verified the address. None: the ticket is not valid any more,
-    the account has another address now, or is disabled."""
+    """Like `reset_secrets`, but by a mailed ticket, which also verifies the address. None: the ticket is not valid any
+    more, the account has another address now, or is disabled."""
     connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
     if (key := recoveries.spend(connection, digest, now)) is None:
         return None
@@ -244,8 +303,8 @@ def recover_by_ticket(
 def reset_secrets(
     connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
-    """As `recover`, without an answer. Also removes the security question, whose answer another person may have set.
-    None: the account does not exist."""
+    """Like `recover`, but without an answer. The reset also removes the security question, whose answer another person
+    may have set. None: the account does not exist."""
     set_security(connection, account, 0, None)
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
@@ -257,7 +316,8 @@ def change_secrets(
     verifiers: Mapping[Scheme, str],
     seconds: int,
 ) -> Revocation | None:
-    """As `recover`, for the account that has the verifier `held`. None: it has it no more, or is disabled."""
+    """Like `recover`, but for the account with the verifier `held`. None: the account no longer has this verifier, or
+    is disabled."""
     if not lock_verifier(connection, account, held):
         return None
     return _replace_secrets(connection, account, sa.true(), verifiers, seconds)
@@ -270,7 +330,8 @@ def _replace_secrets(
     verifiers: Mapping[Scheme, str],
     seconds: int,
 ) -> Revocation | None:
-    """Locks the account's row, so that two of these run one after the other. Voids the tickets for a new password."""
+    """Locks the account's row, so that two replacements run one after the other. Voids the tickets for a new
+    password."""
     existing = sa.select(accounts.c.id).where(accounts.c.id == account, allowed).with_for_update()
     if connection.execute(existing).first() is None:
         return None
@@ -281,14 +342,14 @@ def _replace_secrets(
 
 
 def confirm_email(connection: sa.Connection, account: AccountId) -> None:
-    """A mail to the address has reached the user."""
+    """Note that a mail to the address has reached the user."""
     has_address = sa.and_(accounts.c.id == account, accounts.c.email_key.is_not(None))
     connection.execute(accounts.update().where(has_address).values(email_verified=True))
 
 
 def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
-    """Voids the account's tokens issued before `seconds` (Unix), and those of its bots, and disables its secrets. None:
-    the account does not exist."""
+    """Disables the account's secrets, and voids the tokens of the account and its bots that were issued before
+    `seconds` (Unix). None: the account does not exist."""
     if not _set_disabled(connection, account, True):
         return None
     for one in (account, *_lock_bots(connection, account)):
@@ -307,7 +368,7 @@ def _set_disabled(connection: sa.Connection, account: AccountId, disabled: bool)
 
 
 def active_among(connection: sa.Connection, wanted: Sequence[AccountId]) -> set[AccountId]:
-    """Those of the accounts that are neither disabled nor erased, nor bots of such an owner."""
+    """Returns the active accounts. An account is inactive if it, or the owner of this bot, is disabled or erased."""
     owner = accounts.alias("owner")
     owned = bots.join(owner, owner.c.id == bots.c.owner)
     is_held = (
@@ -319,6 +380,13 @@ def active_among(connection: sa.Connection, wanted: Sequence[AccountId]) -> set[
     return {AccountId(number) for number in connection.scalars(found.where(~is_held))}
 
 
+def verified_addresses(connection: sa.Connection, wanted: Collection[AccountId]) -> dict[AccountId, str]:
+    """The verified e-mail addresses of those accounts that have one, and are neither disabled nor deleted."""
+    active = accounts.c.uuid.is_not(None), ~accounts.c.disabled, accounts.c.email_verified
+    found = sa.select(accounts.c.id, accounts.c.email).where(accounts.c.id.in_(wanted), *active)
+    return {AccountId(number): email for number, email in connection.execute(found) if email}
+
+
 def set_security(connection: sa.Connection, account: AccountId, question_id: int, answer: str | None) -> bool:
     """False: the account does not exist."""
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
@@ -327,8 +395,8 @@ def set_security(connection: sa.Connection, account: AccountId, question_id: int
 
 
 def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
-    """Erases all of an account but its id, and its bots, and voids its tokens issued before `seconds` (Unix). None: it
-    was erased before."""
+    """Erases all data of an account except the id, erases the account's bots, and voids the account's tokens issued
+    before `seconds` (Unix). None: the account was erased before."""
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
     if connection.execute(accounts.update().where(existing).values(_TOMBSTONE)).rowcount == 0:
         return None
@@ -345,7 +413,7 @@ def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revoca
 
 
 def _lock_bots(connection: sa.Connection, owner: AccountId) -> list[AccountId]:
-    """The owner's bots. Its row is locked, so that it gets no further one."""
+    """The owner's bots. The owner's row is locked, so that it gets no further bot."""
     owned = [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
     lock_accounts(connection, owned)
     return owned
@@ -376,4 +444,6 @@ _TOMBSTONE: dict[str, Any] = {
     "vip": 0,
     "lobby": False,
     "disabled": False,
+    "guest": "",
+    "guest_seen": None,
 }

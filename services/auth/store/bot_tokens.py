@@ -1,5 +1,5 @@
-"""Tokens of bots: a row for each that may be valid; of the token itself nothing is stored. Every function is one step
-of a transaction."""
+"""Tokens of bots: a row for each token that may be valid; the token itself is not stored. Every function is one step of
+a transaction."""
 
 import sqlalchemy as sa
 
@@ -16,14 +16,14 @@ def add(connection: sa.Connection, account: AccountId, token: BotTokenView) -> N
 
 
 def list_valid(connection: sa.Connection, account: AccountId, seconds: int) -> list[BotTokenView]:
-    """At `seconds` (Unix), oldest first."""
+    """The tokens that are valid at `seconds` (Unix), oldest first."""
     valid = sa.select(bot_tokens).where(bot_tokens.c.account == account, bot_tokens.c.expires >= seconds)
     rows = connection.execute(valid.order_by(bot_tokens.c.created, bot_tokens.c.sid))
     return [BotTokenView(row.sid, row.name, row.scopes.split(" "), row.created, row.expires) for row in rows]
 
 
 def revoke_one(connection: sa.Connection, account: AccountId, sid: str) -> Revocation | None:
-    """None: the account has no such token."""
+    """Revokes one token of a bot; None if the bot has no such token."""
     revoked = _revoke(connection, account, bot_tokens.c.sid == sid)
     return revoked[0] if revoked else None
 
@@ -37,8 +37,8 @@ def purge_expired(connection: sa.Connection, seconds: int) -> None:
 
 
 def _revoke(connection: sa.Connection, account: AccountId, which: sa.ColumnElement[bool]) -> list[Revocation]:
-    """A revocation bears the time at which its token expires: revocations are purged by their time, also by the version
-    before, and a token of a bot lives longer than others. (For one token, the time has no other meaning.)"""
+    """The revocation gets the time at which the token expires, because revocations are purged by time, and tokens of
+    bots are valid longer than other tokens."""
     ended = bot_tokens.delete().where(bot_tokens.c.account == account, which)
     rows = connection.execute(ended.returning(bot_tokens.c.sid, bot_tokens.c.expires)).all()
     return [revoke(connection, account, row.sid, row.expires) for row in rows]

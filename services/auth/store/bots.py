@@ -23,8 +23,8 @@ LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class NewBot:
-    """`owner`: NO_ACCOUNT if an operator makes it. `created`: Unix milliseconds. `most`: bots of one owner. `act`: for
-    the audit trail, without the account."""
+    """`owner`: NO_ACCOUNT if an operator makes it. `created`: Unix milliseconds. `most`: bots of one owner. `act`: the
+    entry for the audit trail, still without the account."""
 
     owner: AccountId
     uuid: str
@@ -35,7 +35,7 @@ class NewBot:
 
 
 @dataclass(frozen=True, slots=True)
-class NewHookAccount:
+class NewWebhookAccount:
     """`created`: Unix milliseconds."""
 
     uuid: str
@@ -67,10 +67,10 @@ def create(connection: sa.Connection, new: NewBot) -> CreatedBot:
     return CreatedBot(seed.account, new.uuid, new.nickname, new.created)
 
 
-def create_hook_account(connection: sa.Connection, new: NewHookAccount) -> CreatedBot:
-    """The account is no bot of an owner: it is in no list of these, and gets no token."""
+def create_webhook_account(connection: sa.Connection, new: NewWebhookAccount) -> CreatedBot:
+    """The account does not belong to an owner, so no list of an owner shows it, and it gets no token."""
     seed = _insert(connection, new.uuid, new.nickname, new.created, new.signature)
-    trail.add(connection, Act("create hook", seed.account, "user", detail=f"maker {new.maker}"))
+    trail.add(connection, Act("create webhook", seed.account, "user", detail=f"maker {new.maker}"))
     return CreatedBot(seed.account, new.uuid, new.nickname, new.created)
 
 
@@ -96,7 +96,7 @@ def _check_new_owner(connection: sa.Connection, new: NewBot) -> None:
     if connection.execute(active.with_for_update()).first() is None:
         raise RequestError(ErrorCode.UNAUTHENTICATED, "the account does not exist")
     if is_bot(connection, new.owner):
-        raise RequestError(ErrorCode.FORBIDDEN, "a bot has no bots")
+        raise RequestError(ErrorCode.FORBIDDEN, "a bot cannot own bots")
     count = connection.execute(sa.select(sa.func.count()).where(bots.c.owner == new.owner)).scalar_one()
     if count >= new.most:
         raise RequestError(ErrorCode.LIMIT, f"an account has at most {new.most} bots")
@@ -107,7 +107,7 @@ def is_bot(connection: sa.Connection, account: AccountId) -> bool:
 
 
 def list_bots(connection: sa.Connection, owner: AccountId | None, after: AccountId, seconds: int) -> BotList:
-    """One page; with the tokens that are valid at `seconds` (Unix). `owner` None: all bots."""
+    """One page of bots, each with its tokens that are valid at `seconds` (Unix). `owner` None: all bots."""
     found = sa.select(bots, accounts.c.nickname).join(accounts, accounts.c.id == bots.c.account)
     found = found.where(bots.c.account > after, accounts.c.uuid.is_not(None))
     if owner is not None:
@@ -143,7 +143,7 @@ def add_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None
 
 
 def _check_active(connection: sa.Connection, bot: AccountId, revision: int) -> None:
-    """Locks the rows of the owner, if there is one, and of the bot: the owner's first, as its deletion does."""
+    """Locks the rows of the owner, if there is one, and of the bot: the owner's first, as the owner's deletion does."""
     owner = connection.execute(sa.select(bots.c.owner).where(bots.c.account == bot)).scalar()
     needed = {bot, owner or NO_ACCOUNT} - {NO_ACCOUNT}
     active = sa.select(accounts.c.id).where(
@@ -155,7 +155,7 @@ def _check_active(connection: sa.Connection, bot: AccountId, revision: int) -> N
 
 
 def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, sid: str) -> Revocation:
-    """Raises RequestError: as `check_owner`, `not_found` for a token that it does not have."""
+    """Raises RequestError: the errors of `check_owner`, and `not_found` if the bot does not have this token."""
     check_owner(connection, bot, owner)
     lock_accounts(connection, [bot])
     revocation = bot_tokens.revoke_one(connection, bot, sid)
@@ -165,7 +165,7 @@ def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | N
 
 
 def revoke_tokens(connection: sa.Connection, owner: AccountId) -> list[Revocation]:
-    """Of all bots of the owner."""
+    """Revokes the tokens of all bots of the owner."""
     owned = [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
     lock_accounts(connection, owned)
     return [one for bot in owned for one in bot_tokens.revoke_all(connection, bot)]

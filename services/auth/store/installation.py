@@ -1,4 +1,5 @@
-"""The numbers of accounts that auth has given, and what it shares with the other databases of its installation."""
+"""Stores the highest account number that auth has assigned, and the identity that auth's database shares with the other
+databases of the installation."""
 
 import sqlalchemy as sa
 
@@ -22,7 +23,7 @@ _SKIP = {
 
 
 def database_state(connection: sa.Connection) -> DatabaseState:
-    """Also of a database of a version before."""
+    """The state of the database, which may have an earlier version."""
     identity = read_identity(connection)
     given = connection.scalar(_GIVEN[connection.dialect.name]) or 0
     used = connection.scalar(sa.select(sa.func.max(accounts.c.id))) or 0
@@ -30,6 +31,7 @@ def database_state(connection: sa.Connection) -> DatabaseState:
 
 
 def skip_accounts(connection: sa.Connection, number: AccountId) -> None:
-    """The next account gets a number above this one, which is at least the highest that was given."""
+    """The next account gets a higher number than `number`. `number` must be at least the highest number that an account
+    has."""
     for statement in _SKIP[connection.dialect.name]:
         connection.execute(statement, {"number": number} if ":number" in statement.text else {})

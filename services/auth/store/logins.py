@@ -1,16 +1,17 @@
 """Logins: each has a token of its own, and ends when the token expires or is revoked. Every function is one step of a
 transaction. Logins at a replica that keeps no list are missing."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
 from services.auth.domain import RefreshToken
 from services.auth.store import trail
 from services.auth.store.revocations import is_revoked_since, last_number, lock_active, revoke
-from services.auth.tables import logins, revocations
+from services.auth.tables import accounts, logins, revocations
 from shared.contract.admin import Act
-from shared.contract.auth import LoginView, Revocation
+from shared.contract.auth import LoginView, Revocation, TokenLogin
 from shared.contract.ids import AccountId
 
 LISTED = 200
@@ -28,13 +29,13 @@ IS_REVOKED = sa.exists().where(
         ),
     ),
 )
-"""A replica that keeps no list revokes logins and leaves them here. One of the version before adds them without a
-revision."""
+"""A replica that keeps no list revokes logins and leaves them here. A replica of the previous version adds revocations
+without a revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewLogin:
-    """`revision`: of its token, when the secret was read that it has matched."""
+    """`revision`: the revision of the token, as of the time when the matched secret was read."""
 
     login: LoginView
     revision: int
@@ -44,8 +45,8 @@ class NewLogin:
 def add(
     connection: sa.Connection, account: AccountId, new: NewLogin, most: int, seconds: int
 ) -> list[Revocation] | None:
-    """Adds a login. If the account has more than `most` (0: any number), ends the oldest ones at `seconds` (Unix).
-    None: all logins of the account were ended after the secret was read, or it is disabled or deleted."""
+    """Adds a login. If the account has more than `most` logins (0: any number), the oldest logins end at `seconds`
+    (Unix). None: all logins of the account were ended after the secret was read, or it is disabled or deleted."""
     if not lock_active(connection, account) or is_revoked_since(connection, account, new.revision):
         return None
     login, refresh = new.login, new.refresh
@@ -70,15 +71,23 @@ def list_valid(connection: sa.Connection, account: AccountId, seconds: int) -> l
 
 
 def device(connection: sa.Connection, account: AccountId, sid: str) -> str:
-    """The name of a login's device; empty without such a login."""
+    """The name of the login's device; empty if there is no such login."""
     named = sa.select(logins.c.device).where(logins.c.sid == sid, logins.c.account == account)
     return connection.execute(named).scalar() or ""
 
 
 def end(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation | None:
-    """None: the account has no such valid login."""
+    """Ends a login of the account by a revocation; None if the account has no such valid login."""
     found = connection.execute(_valid(account, seconds).where(logins.c.sid == sid)).first()
     return None if found is None else revoke(connection, account, sid, seconds)
+
+
+def valid_among(connection: sa.Connection, sids: Sequence[str], seconds: int) -> set[tuple[AccountId, str]]:
+    """The valid logins among these at `seconds` (Unix), of accounts that are neither disabled nor deleted."""
+    owners = accounts.c.id == logins.c.account, accounts.c.uuid.is_not(None), ~accounts.c.disabled
+    valid = sa.select(logins.c.account, logins.c.sid).where(logins.c.sid.in_(sids), logins.c.expires >= seconds)
+    rows = connection.execute(valid.where(~IS_REVOKED, *owners))
+    return {(AccountId(row.account), row.sid) for row in rows}
 
 
 def purge_expired(connection: sa.Connection, seconds: int) -> None:
@@ -99,8 +108,8 @@ def _valid(account: AccountId, seconds: int) -> sa.Select:  # type: ignore[type-
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A request for the successor of `spent`, at `now` (Unix milliseconds). `salt` is random. `expires`: of the
-    successor (Unix seconds). `address`: the client's."""
+    """A request for the successor of `spent`, at `now` (Unix milliseconds). `salt` is random. `expires`: when the
+    successor expires (Unix seconds). `address`: the client's."""
 
     spent: RefreshToken
     salt: str = field(repr=False)
@@ -112,8 +121,8 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class RotatedLogin:
-    """`issued`: of its token (Unix milliseconds); `salt`, `expires`: of its refresh token (Unix seconds). `revision`:
-    of its tokens."""
+    """`issued`: when the token was issued (Unix milliseconds). `salt` and `expires` (Unix seconds) belong to its
+    refresh token. `salt` is empty if the refresh token stays. `revision`: of its tokens."""
 
     account: AccountId
     sid: str
@@ -125,33 +134,51 @@ class RotatedLogin:
 
 def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revocation | None:
     """A Revocation: the token was spent before, and its login is ended now. None: there is no such login, or its
-    account is disabled or deleted."""
+    account is disabled or deleted.
+
+    A new token stays for the grace period, so that all requests of a client, even late ones, have either this token or
+    its predecessor."""
     family = logins.c.refresh_family == rotation.spent.family_hash
     account = connection.execute(sa.select(logins.c.account).where(family)).scalar()
     if account is None or not lock_active(connection, AccountId(account)):
         return None
     is_valid = sa.and_(family, logins.c.expires >= rotation.now // 1000, ~IS_REVOKED)
-    successor = rotation.spent.successor(rotation.salt)
-    change = logins.update().where(is_valid, logins.c.refresh_part == rotation.spent.part_hash).values(
-        refresh_part=successor.part_hash, refresh_spent=rotation.spent.part_hash, refresh_salt=rotation.salt,
-        refreshed=rotation.now, expires=rotation.expires,
-    )  # fmt: skip
-    is_rotated = connection.execute(change).rowcount == 1
     login = connection.execute(sa.select(logins).where(is_valid)).first()
     if login is None:
         return None
-    if not is_rotated and not _is_repeated(login, rotation):
-        return _end(connection, login, rotation)
     revision = last_number(connection) if login.revision is None else login.revision
-    return RotatedLogin(
-        AccountId(account), login.sid, max(login.refreshed, login.created), login.refresh_salt, login.expires, revision
-    )
+    # a token issued before the last refresh may have expired already
+    issued = max(rotation.now, login.refreshed or 0, login.created)
+    rotated = RotatedLogin(AccountId(account), login.sid, issued, "", login.expires, revision)
+    is_new = login.refreshed is not None and rotation.now - login.refreshed < rotation.grace_ms
+    if login.refresh_part == rotation.spent.part_hash:
+        change = {"refresh_used": True} if is_new else _successor(rotation)
+        connection.execute(logins.update().where(family).values(change))
+        return rotated if is_new else replace(rotated, salt=rotation.salt, expires=rotation.expires)
+    if login.refresh_spent == rotation.spent.part_hash and (is_new or not login.refresh_used):
+        return replace(rotated, salt=login.refresh_salt)
+    return _end(connection, login, rotation)
 
 
-def _is_repeated(login: "sa.Row[tuple[object, ...]]", rotation: Rotation) -> bool:
-    """Whether the reply to the same request was perhaps lost: its successor was not used."""
-    is_last: bool = login.refresh_spent == rotation.spent.part_hash
-    return is_last and rotation.now - login.refreshed <= rotation.grace_ms
+def _successor(rotation: Rotation) -> dict[str, object]:
+    return {
+        "refresh_part": rotation.spent.successor(rotation.salt).part_hash,
+        "refresh_spent": rotation.spent.part_hash,
+        "refresh_salt": rotation.salt,
+        "refreshed": rotation.now,
+        "expires": rotation.expires,
+        "refresh_used": False,
+    }
+
+
+def mark_used(connection: sa.Connection, used: Sequence[TokenLogin]) -> None:
+    """Note that the tokens that came with a refresh token are used."""
+    tokens = [{"of": one.sid, "issued": one.issued} for one in used if one.sid]
+    if not tokens:
+        return
+    came_with = sa.and_(logins.c.sid == sa.bindparam("of"), logins.c.refreshed // 1000 <= sa.bindparam("issued"))
+    change = logins.update().where(came_with, logins.c.refresh_used.is_(False)).values(refresh_used=True)
+    connection.execute(change, tokens)
 
 
 def _end(connection: sa.Connection, login: "sa.Row[tuple[object, ...]]", rotation: Rotation) -> Revocation:

@@ -1,11 +1,11 @@
-"""Tickets for a new password, which are mailed and stored as hashes only. Every function is one step of a
-transaction."""
+"""Stores tickets with which a user sets a new password. A ticket is mailed to the user; only its hash is stored. Every
+function is one step of a transaction."""
 
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from services.auth.identifiers import email_keys
+from services.auth.identifiers import email_key
 from services.auth.store.outbox import add_event
 from services.auth.tables import accounts, recoveries
 from shared.contract.events import MailRequested
@@ -13,12 +13,13 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import MAIL_REQUESTED
 
 TICKETS_PER_ACCOUNT = 3
-"""Valid at once. Later requests neither fill a mailbox nor void the tickets that are in it."""
+"""Tickets of an account that are valid at the same time. Further requests neither fill the account's mailbox nor void
+the tickets in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewTicket:
-    """A ticket, by its hash, and the mail that brings it to the account."""
+    """The hash of a ticket, and the mail that brings the ticket to the account."""
 
     digest: str
     account: AccountId
@@ -26,10 +27,10 @@ class NewTicket:
 
 
 def request_mail(connection: sa.Connection, ticket: NewTicket, now: int) -> bool:
-    """Stores the ticket and requests its mail. False: the account has enough tickets, or has this address no more. Then
-    it stores a decoy, which has expired, so that the time does not show it: that of an account that does not exist."""
-    keys = email_keys(ticket.mail.to)
-    address = sa.select(accounts.c.email_key).where(accounts.c.id == ticket.account, accounts.c.email_key.in_(keys))
+    """Stores the ticket and requests its mail. Returns False if the account has enough tickets already, or has another
+    address now. An expired decoy ticket is stored in that case, so that the time taken does not reveal the result."""
+    same = accounts.c.email_key == email_key(ticket.mail.to)
+    address = sa.select(accounts.c.email_key).where(accounts.c.id == ticket.account, same)
     key = connection.execute(address.with_for_update()).scalar()
     valid = sa.select(sa.func.count()).where(recoveries.c.account == ticket.account, recoveries.c.expires > now)
     is_sent = connection.execute(valid).scalar_one() < TICKETS_PER_ACCOUNT and key is not None
@@ -53,7 +54,7 @@ def find(connection: sa.Connection, digest: str, now: int) -> AccountId | None:
 
 
 def spend(connection: sa.Connection, digest: str, now: int) -> str | None:
-    """Deletes a valid ticket; the key of the address that it was mailed to. The account's row is locked."""
+    """Deletes a valid ticket. Returns the key of the address that it was mailed to. The account's row is locked."""
     spent = recoveries.delete().where(*_valid(digest, now)).returning(recoveries.c.email_key)
     return connection.execute(spent).scalar()
 

@@ -23,7 +23,7 @@ def once(step: Callable[[sa.Connection, *Ts], T], *kinds: Any, part: str = "") -
 
 
 def stored(*kinds: Any) -> Callable[[sa.Connection], Any]:
-    """Reads what the request that is handled now has stored before; None: nothing."""
+    """The result that an earlier attempt at the current request has stored; None if there is no such result."""
     return run_once.stored(requests, kinds)
 
 

@@ -9,13 +9,13 @@ from shared.contract.auth import Revocation, Revocations
 from shared.contract.ids import AccountId
 
 REVOCATIONS_PER_PAGE = 1000
-"""In one reply to ListRevocations: some 70 KiB."""
+"""Most revocations in one reply to ListRevocations: some 70 KiB."""
 
 
 def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation:
-    """Voids the tokens of one login session or, without `sid`, all tokens of the account: those with a lower revision,
-    and without one those issued before `seconds` (Unix seconds). To void all, the caller has locked the account's
-    row."""
+    """Voids the tokens of one login session or, without `sid`, all tokens of the account. A token with a revision is
+    void if its revision is lower, a token without one if it was issued before `seconds` (Unix seconds). Before it voids
+    all tokens, the caller must lock the account's row."""
     count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
     revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
     connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
@@ -25,15 +25,16 @@ def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int
 
 
 def lock_accounts(connection: sa.Connection, numbers: Collection[AccountId]) -> None:
-    """Locks the rows of these accounts, in order. A transaction that revokes tokens of several accounts does so before
-    the first revocation, which locks the counter until the end: two of them would wait for each other."""
+    """Locks the rows of these accounts, in order. A transaction that revokes tokens of several accounts does this
+    before its first revocation, which locks the counter until the end. Otherwise, two such transactions could wait for
+    each other."""
     rows = sa.select(accounts.c.id).where(accounts.c.id.in_(numbers)).order_by(accounts.c.id)
     connection.execute(rows.with_for_update())
 
 
 def lock_active(connection: sa.Connection, account: AccountId) -> bool:
-    """Whether the account is neither disabled nor deleted. Locks its row: all its tokens are revoked before, or after
-    this transaction."""
+    """Whether the account is neither disabled nor deleted. The row stays locked: all the account's tokens are revoked
+    before, or after this transaction."""
     active = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.uuid.is_not(None))
     return connection.execute(active.where(~accounts.c.disabled).with_for_update()).first() is not None
 
@@ -50,7 +51,7 @@ def is_revoked(connection: sa.Connection, account: AccountId, sid: str) -> bool:
 
 
 def list_revocations(connection: sa.Connection, since: int) -> Revocations:
-    """One page of the revocations after number `since`, in order."""
+    """One page of the revocations with numbers above `since`, in the order of numbers."""
     facts = {row.name: row.value for row in connection.execute(sa.select(state))}
     last, page = facts["revocations"], list[Revocation]()
     if last > since:

@@ -1,5 +1,5 @@
 """The audit trail: logins, changed secrets, deletions, and the acts of operators. Every function is one step of a
-transaction. It holds no secret, no name and no content."""
+transaction. The audit trail holds no secret, no name and no content."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
@@ -34,8 +34,8 @@ def add_all(connection: sa.Connection, acts: Iterable[Act]) -> None:
 
 
 def add_token_logins(connection: sa.Connection, logins: Sequence[TokenLogin], since: int) -> None:
-    """One entry for each account and network, and at most `_TOKEN_LOGINS` for each account, since `since` (Unix
-    milliseconds)."""
+    """Since `since` (Unix milliseconds), one entry for each account and network, and at most `_TOKEN_LOGINS` for each
+    account."""
     accounts = {login.account for login in logins}
     recent = sa.select(trail.c.account, trail.c.address).where(
         trail.c.account.in_(accounts), trail.c.act == BY_TOKEN, trail.c.time >= since
@@ -51,7 +51,7 @@ def add_token_logins(connection: sa.Connection, logins: Sequence[TokenLogin], si
 
 
 def recorded(step: Callable[[Any, *Ts], T], act: Act) -> Callable[[Any, *Ts], T]:
-    """The step, which records the act in its own transaction if its result is not None or False."""
+    """The step, which also stores the act in the trail, in its own transaction, if the result is not None or False."""
 
     def run(connection: sa.Connection, *args: *Ts) -> T:
         if result := step(connection, *args):

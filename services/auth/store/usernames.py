@@ -1,8 +1,8 @@
-"""Keys and looks of usernames: accounts that have one of them in common have names that look alike.
+"""Keys and looks of usernames: accounts with a common key or look have names that look alike.
 
-A new account gets both at registration. Accounts from before they existed, or registered by a replica that does not
-know them, get theirs here. Of accounts that look alike one has twin 0, and the others have their own number there: all
-keep their names, and no further account gets such a name.
+A new account gets both at registration. All accounts get new ones here when the data for keys have changed. Among
+accounts that look alike, one has twin 0, and each other account has its own number as twin. So all keep their names,
+and no further account gets such a name.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,14 +12,14 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from services.auth.tables import IS_TWIN, LACKS_KEY, LACKS_LOOK, accounts, state
+from services.auth.tables import IS_TWIN, accounts, state
 from shared.database import make_engine
 from shared.names import fold, keys_version, name_key, name_look
 from shared.telemetry import log
 
 R = TypeVar("R")
 
-BATCH = 500
+_BATCH = 500
 _REPORTED = 100
 _TRIES = 3
 _VERSION = state.c.name == "username_keys"
@@ -33,15 +33,15 @@ _SET_KEY = (
 _log = log(__name__)
 
 
-def is_taken(connection: sa.Connection, username: str) -> bool:
-    """Whether an account has a name that looks like this one, twin or not."""
-    alike = _looks_like(username), accounts.c.username.is_not(None)
+def is_taken(connection: sa.Connection, username: str, but: int = 0) -> bool:
+    """Whether an account other than `but` has a username that looks like this one. The twin number does not matter."""
+    alike = _looks_like(username), accounts.c.username.is_not(None), accounts.c.id != but
     return connection.execute(sa.select(accounts.c.id).where(*alike).limit(1)).first() is not None
 
 
 def resolve(connection: sa.Connection, identifier: str) -> str:
-    """The username that the identifier names: itself, or the only one that differs in case and Unicode's form alone.
-    The identifier, if there is none."""
+    """The username that the identifier names: the identifier itself, or the only username that differs just in case and
+    Unicode's form. If there is no such username, the identifier itself."""
     same_key = sa.select(accounts.c.username).where(accounts.c.username_key == name_key(identifier.strip()))
     names = list(connection.scalars(same_key.where(accounts.c.username.is_not(None))))
     folded = fold(identifier.strip())
@@ -49,36 +49,18 @@ def resolve(connection: sa.Connection, identifier: str) -> str:
     return equal[0] if len(equal) == 1 and identifier not in names else identifier
 
 
-def key_missing(connection: sa.Connection, limit: int = BATCH) -> int:
-    """A step of a transaction: gives keys and looks to accounts that lack one, and removes those of deleted accounts,
-    which a replica that does not know them has left. Returns the number of accounts; fewer than `limit`: no more lack
-    one."""
-    rows: dict[int, str | None] = {}
-    for lacks in (LACKS_KEY, LACKS_LOOK):
-        lacking = _NAMED.where(lacks).order_by(accounts.c.username.is_not(None), accounts.c.id).limit(limit - len(rows))
-        rows |= {row.id: row.username for row in connection.execute(lacking)}
-    if deleted := [account for account, username in rows.items() if username is None]:
-        cleared = accounts.update().where(accounts.c.id.in_(deleted), accounts.c.username.is_(None))
-        connection.execute(cleared.values(username_key=None, username_look=None, username_twin=0))
-    _give_keys(connection, rows)
-    return len(rows)
-
-
 def _looks_like(username: str) -> sa.ColumnElement[bool]:
     return sa.or_(accounts.c.username_key == name_key(username), accounts.c.username_look == name_look(username))
 
 
 def key_all(url: str) -> list[str]:
-    """Brings the keys of all accounts up to date, in short transactions beside working replicas: those that are
-    missing, and all if the data of keys have changed. Returns a line for each name that several accounts share, up to
-    100. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Gives all accounts new keys if the data for keys have changed, in short transactions, while replicas work.
+    Returns a line for each name that several accounts share, up to 100. Raises sqlalchemy.exc.SQLAlchemyError."""
     engine = make_engine(url)
     try:
         with engine.connect() as opened:
             connection = opened.execution_options(begin="BEGIN IMMEDIATE")
             _key_stale(connection)
-            while _repeated(connection, key_missing) == BATCH:
-                pass
             with connection.begin():
                 return list(_describe(connection))
     finally:
@@ -100,14 +82,14 @@ def _key_stale(connection: sa.Connection) -> None:
 
 def _key_next(connection: sa.Connection, after: int) -> int | None:
     """Gives new keys to the next accounts that have one. Returns the last account, or None at the end."""
-    keyed = _NAMED.where(accounts.c.id > after, accounts.c.username.is_not(None)).order_by(accounts.c.id).limit(BATCH)
+    keyed = _NAMED.where(accounts.c.id > after, accounts.c.username.is_not(None)).order_by(accounts.c.id).limit(_BATCH)
     rows = {row.id: row.username for row in connection.execute(keyed)}
     _give_keys(connection, rows)
     return max(rows, default=None)
 
 
-def _give_keys(connection: sa.Connection, usernames: Mapping[int, str | None]) -> None:
-    keys = {account: (name_key(name), name_look(name)) for account, name in usernames.items() if name is not None}
+def _give_keys(connection: sa.Connection, usernames: Mapping[int, str]) -> None:
+    keys = {account: (name_key(name), name_look(name)) for account, name in usernames.items()}
     if not keys:
         return
     holders = [
@@ -127,13 +109,13 @@ def _give_keys(connection: sa.Connection, usernames: Mapping[int, str | None]) -
 
 
 def _holders(connection: sa.Connection, column: sa.Column[str], texts: set[str]) -> dict[str, int]:
-    """The accounts with twin 0 that have these keys, or these looks."""
+    """Maps each of these keys (or looks) to the account that has it with twin 0."""
     held = sa.select(column.label("text"), accounts.c.id).where(column.in_(texts), accounts.c.username_twin == 0)
     return {row.text: row.id for row in connection.execute(held)}
 
 
 def _repeated(connection: sa.Connection, step: Callable[[sa.Connection], R]) -> R:
-    """One transaction, repeated when a registration has got one of its keys meanwhile."""
+    """Runs the step in a transaction. Repeats the step if a registration has taken one of its keys at the same time."""
     for _ in range(_TRIES - 1):
         try:
             with connection.begin():

@@ -20,13 +20,13 @@ from shared.contract.subjects import MAIL_REQUESTED
 
 MAILS_PER_TICKET = 3
 MAILS_PER_ADDRESS = 10
-"""Over all unexpired tickets, so that verifications cannot flood a mailbox."""
+"""The limit counts mails of all unexpired tickets, so that verifications cannot flood a mailbox."""
 WRONG_CODES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class PassedTicket:
-    """A ticket whose link was opened. `secret`: the hash of the one that its request had."""
+    """A ticket whose link has been opened. `secret`: the hash of the secret in the ticket's request."""
 
     ticket: str
     secret: str
@@ -74,7 +74,7 @@ def create(
     now: int,
     expires: int,
 ) -> Ticket:
-    """A ticket of this subject: the named one if it is still pending, else a new one. `secret` is hashed."""
+    """A ticket of this subject: the named ticket if it is still pending, else a new one. `secret` is hashed."""
     found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_of_subject(subject, now))
     if (until := connection.execute(found).scalar()) is not None:
         return Ticket(named, until)
@@ -125,8 +125,8 @@ def request_mail(
     now: int,
 ) -> bool:
     """Gives a ticket a new code and requests the mail; `origin` is notified of the result from now on. Locks the
-    tickets of the address, so that its mails are counted one after the other. False: there is no such ticket. Raises
-    TooManyMails."""
+    tickets of the address, so that the address's mails are counted one after the other. False: there is no such ticket.
+    Raises TooManyMails."""
     address = sa.select(tickets.c.email_key).where(*_unexpired(ticket, now)).scalar_subquery()
     of_address = sa.select(tickets).where(tickets.c.email_key == address, tickets.c.expires > now)
     rows = connection.execute(of_address.order_by(tickets.c.ticket).with_for_update()).all()
@@ -154,8 +154,8 @@ def offer_once(
     now: int,
     expires: int,
 ) -> bool:
-    """Requests a mail whose link, of the ticket that `template` gets, verifies the account's address. False: it was
-    requested before, or the address is verified. Raises TooManyMails."""
+    """Request a mail whose link verifies the account's address. `template` makes the link from the ticket. False: it
+    was requested before, or the address is verified. Raises TooManyMails."""
     unoffered = accounts.c.id == account.id, ~accounts.c.email_verified, ~accounts.c.verification_offered
     if connection.execute(accounts.update().where(*unoffered).values(verification_offered=True)).rowcount == 0:
         return False
@@ -170,14 +170,14 @@ class TooManyMails(Exception):
 
 
 def find_requester(connection: sa.Connection, ticket: str, code: str, now: int) -> Requester | None:
-    """Of the link with this code; None: it is unknown, wrong or has expired. Changes nothing."""
+    """The description of the link with this code; None: the code is unknown, wrong or expired. Changes nothing."""
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now))).first()
     return _requester(row) if row is not None and _is_right(row, code) else None
 
 
 def open_link(connection: sa.Connection, ticket: str, code: str, now: int) -> OpenedLink:
-    """Checks a code. The right one stays valid until WRONG_CODES wrong ones were tried. Locks the account, if the
-    ticket has one, before the ticket, as its erasure does."""
+    """Checks a code. The right code stays valid until WRONG_CODES wrong codes have been entered. Locks the account, if
+    the ticket has one, before the ticket, as the account's erasure does."""
     owner = sa.select(tickets.c.account).where(*_unexpired(ticket, now)).scalar_subquery()
     connection.execute(sa.select(accounts.c.id).where(accounts.c.id == owner).with_for_update())
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now)).with_for_update()).first()
@@ -206,7 +206,7 @@ def _is_right(row: sa.Row[Any], code: str) -> bool:
 
 
 def _requester(row: sa.Row[Any]) -> Requester:
-    """An account that may verify an address has logged in."""
+    """The purpose ADDRESS follows a login."""
     return Requester(
         "login" if row.purpose == VerificationPurpose.ADDRESS else row.purpose, row.address, row.client, row.requested
     )

@@ -1,14 +1,13 @@
-"""`dragoman admin chat`: one chat, and its members."""
+"""`dragoman admin chat`: one chat, and the chat's members."""
 
 from collections.abc import Sequence
 
 import click
 import msgspec
 
-from local.installation import Installation
 from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.command import json_option, number_argument, on_installation, with_client
+from services.cli.admin.command import json_option, number_argument, prints
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads
@@ -36,84 +35,13 @@ class ChatMember(msgspec.Struct, frozen=True):
     first_index: int
 
 
-async def show(client: AdminClient, number: ChatId) -> ChatState:
-    """Raises RequestError."""
-    await client.record("show chat", detail=str(number))
-    chat = await _get_chat(client, number)
-    present = await _current_members(client, number)
-    heads = (await client.request(GetHeads.route, GetHeads([number]))).heads
-    return ChatState(chat, len(present), heads[number])
-
-
-async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
-    """The current members, by account number. Raises RequestError."""
-    await client.record("list members", detail=str(number))
-    await _get_chat(client, number)  # rejects an unknown chat, and leaves an audit record
-    present = await _current_members(client, number)
-    nicknames: dict[AccountId, str] = {}
-    for start in range(0, len(present), _SUMMARIES_PER_REQUEST):
-        some = [one.account for one in present[start : start + _SUMMARIES_PER_REQUEST]]
-        summaries = (await client.request(GetProfileSummaries.route, GetProfileSummaries(some))).faces
-        nicknames |= {account: summary.nickname for account, summary in summaries.items()}
-    return [
-        ChatMember(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index)
-        for one in present
-    ]
-
-
-async def _get_chat(client: AdminClient, number: ChatId) -> Chat:
-    """Session words its error for users, who may not learn which chats exist."""
-    try:
-        return (await client.request(GetChat.route, GetChat(number, all=True))).chat
-    except RequestError as error:
-        if error.failure.code is ErrorCode.NOT_FOUND:
-            raise RequestError(ErrorCode.NOT_FOUND, f"there is no chat {number}", "chat") from error
-        raise
-
-
-async def _current_members(client: AdminClient, number: ChatId) -> list[Membership]:
-    """All pages. A member that changes meanwhile is on two pages; the later one counts."""
-    found: dict[AccountId, Membership] = {}
-    cursor, more = (0, 0), True
-    while more:
-        page = await client.request(GetMembership.route, GetMembership(number, after=cursor))
-        found |= {member.account: member for member in page.members}
-        more = page.more
-        cursor = (page.members[-1].version, page.members[-1].account) if page.members else cursor
-    return sorted((one for one in found.values() if one.role is not Role.LEFT), key=lambda one: one.account)
-
-
-@click.group()
-def chat() -> None:
-    """Chats: show, members."""
-
-
-@chat.command("show")
-@on_installation
-@number_argument
-@json_option
-def chat_show(installation: Installation, number: int, as_json: bool) -> None:
-    """Show a chat by its number."""
-    found = with_client(installation, lambda client: show(client, ChatId(number)))
-    format.show(found, _chat_text, as_json=as_json)
-
-
-@chat.command("members")
-@on_installation
-@number_argument
-@json_option
-def chat_members(installation: Installation, number: int, as_json: bool) -> None:
-    """List the members of a chat."""
-    found = with_client(installation, lambda client: members(client, ChatId(number)))
-    format.show(found, _members_text, as_json=as_json)
-
-
 def _chat_text(found: ChatState) -> str:
     one = found.chat
     return format.record(
         [
             ("chat", one.id),
             ("name", one.name),
+            ("handle", f"#{one.handle}" if one.handle else "-"),
             ("kind", one.kind.value),
             ("joining", one.join_policy.value),
             ("owner", one.owner or "-"),
@@ -128,3 +56,73 @@ def _chat_text(found: ChatState) -> str:
 def _members_text(found: Sequence[ChatMember]) -> str:
     heads = ["ACCOUNT", "NICKNAME", "ROLE", "SEES FROM"]
     return format.table(heads, [(f"{one.account:010d}", one.nickname, one.role, one.first_index) for one in found])
+
+
+async def show(client: AdminClient, number: ChatId) -> ChatState:
+    """Raises RequestError."""
+    await client.record("show chat", detail=str(number))
+    chat = await _get_chat(client, number)
+    present = await _current_members(client, number)
+    heads = (await client.send(GetHeads([number]))).heads
+    return ChatState(chat, len(present), heads[number])
+
+
+async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
+    """The current members, by account number. Raises RequestError."""
+    await client.record("list members", detail=str(number))
+    await _get_chat(client, number)  # the request rejects an unknown chat and leaves an audit record
+    present = await _current_members(client, number)
+    nicknames: dict[AccountId, str] = {}
+    for start in range(0, len(present), _SUMMARIES_PER_REQUEST):
+        some = [one.account for one in present[start : start + _SUMMARIES_PER_REQUEST]]
+        summaries = (await client.send(GetProfileSummaries(some))).faces
+        nicknames |= {account: summary.nickname for account, summary in summaries.items()}
+    return [
+        ChatMember(one.account, nicknames.get(one.account, ""), one.role.name.lower(), one.first_index)
+        for one in present
+    ]
+
+
+async def _get_chat(client: AdminClient, number: ChatId) -> Chat:
+    """Session's own error text is for users, who must not learn which chats exist."""
+    try:
+        return (await client.send(GetChat(number, all=True))).chat
+    except RequestError as error:
+        if error.failure.code is ErrorCode.NOT_FOUND:
+            raise RequestError(ErrorCode.NOT_FOUND, f"there is no chat {number}", "chat") from error
+        raise
+
+
+async def _current_members(client: AdminClient, number: ChatId) -> list[Membership]:
+    """Reads all pages. A member that changes meanwhile may be on two pages; the later entry counts."""
+    found: dict[AccountId, Membership] = {}
+    cursor, more = (0, 0), True
+    while more:
+        page = await client.send(GetMembership(number, after=cursor))
+        found |= {member.account: member for member in page.members}
+        more = page.more
+        cursor = (page.members[-1].version, page.members[-1].account) if page.members else cursor
+    return sorted((one for one in found.values() if one.role is not Role.LEFT), key=lambda one: one.account)
+
+
+@click.group()
+def chat() -> None:
+    """Chats: show, members."""
+
+
+@chat.command("show")
+@prints(_chat_text)
+@number_argument
+@json_option
+async def chat_show(client: AdminClient, number: int) -> ChatState:
+    """Show a chat by its number."""
+    return await show(client, ChatId(number))
+
+
+@chat.command("members")
+@prints(_members_text)
+@number_argument
+@json_option
+async def chat_members(client: AdminClient, number: int) -> list[ChatMember]:
+    """List the members of a chat."""
+    return await members(client, ChatId(number))

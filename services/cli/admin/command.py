@@ -1,4 +1,4 @@
-"""`dragoman admin`: the operator's commands, and what each of them begins with."""
+"""`dragoman admin`: the operator's commands, and the options and connection that they share."""
 
 import asyncio
 import sys
@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import click
 
 from local.data import read_run
-from local.installation import Installation, find
-from local.options import data_option, flags_of, settings_options
+from local.installation import Installation, find_existing
+from local.options import data_option, settings_options
+from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient, connected_client
-from services.cli.console import LazyGroup, configure_plain_logs
-from shared.contract.admin import RecordAct
-from shared.contract.auth import SetMaintenance
+from services.cli.console import LazyGroup, configure_plain_logs, confirm
+from shared.contract.admin import RecordAct, SetMaintenance
 from shared.contract.errors import RequestError
 
 A = TypeVar("A")
@@ -28,29 +28,34 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @click.group(
     cls=LazyGroup,
-    places={
-        "audit": "services.cli.admin.trail:audit",
-        "bot": "services.cli.admin.bots:bot",
-        "chat": "services.cli.admin.chats:chat",
-        "dead-letters": "services.cli.admin.dead_letters:dead_letters",
-        "delete": "services.cli.admin.users:delete_user",
-        "export": "services.cli.admin.export:export_account",
-        "hook": "services.cli.admin.hooks:hook",
-        "keys": "services.cli.admin.keys:keys",
-        "kick": "services.cli.admin.users:kick_user",
-        "media": "services.cli.admin.media:media",
-        "message": "services.cli.admin.messages:message",
-        "notice": "services.cli.admin.notice:notice",
-        "record": "services.cli.admin.record:record",
-        "report": "services.cli.admin.reports:report",
-        "user": "services.cli.admin.users:user",
+    sections={
+        "Accounts": {
+            "user": "services.cli.admin.users:user",
+            "bot": "services.cli.admin.bots:bot",
+            "audit": "services.cli.admin.trail:audit",
+            "announce": "services.cli.admin.announce:announce",
+        },
+        "What they have made": {
+            "chat": "services.cli.admin.chats:chat",
+            "message": "services.cli.admin.messages:message",
+            "report": "services.cli.admin.reports:report",
+            "media": "services.cli.admin.media:media",
+            "webhook": "services.cli.admin.webhooks:webhook",
+            "push": "services.cli.admin.push:push",
+        },
+        "The system": {
+            "maintenance": "services.cli.admin.command:maintenance",
+            "dead-letters": "services.cli.admin.dead_letters:dead_letters",
+            "keys": "services.cli.admin.keys:keys",
+            "record": "services.cli.admin.record:record",
+        },
     },
 )
 def admin() -> None:
-    """Administer a running system.
+    """Look after accounts, chats, dead letters and keys.
 
     The option --data of a command finds a `dragoman up` on this machine; other systems need the settings of the NATS
-    user `admin`. The exit status is 1 after a failure, 2 after a wrong use.
+    user `admin`. A command that ends or discloses something asks first, unless --yes is given.
     """
 
 
@@ -59,7 +64,7 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
-        installation = find(file, assignments, flags_of(data=data))
+        installation = find_existing(file, assignments, data)
         configure_plain_logs()
         command(installation, **arguments)
 
@@ -67,7 +72,7 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_client(installation: Installation, work: Callable[[AdminClient], Awaitable[A]]) -> A:
-    """Run `work` with a bus connection of its own; returns its result. Raises click.ClickException."""
+    """Run `work` with a new connection to the bus, and return the result of `work`. Raises click.ClickException."""
 
     async def run() -> A:
         async with connected_client(installation) as client:
@@ -76,26 +81,69 @@ def with_client(installation: Installation, work: Callable[[AdminClient], Awaita
     return asyncio.run(run())
 
 
+def on_system(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """The command works on a running system: adds the options that select it. The first argument of the command is a
+    client."""
+
+    @on_installation
+    @wraps(command)
+    def run(installation: Installation, **arguments: Any) -> None:
+        with_client(installation, lambda client: command(client, **arguments))
+
+    return run
+
+
+def on_confirmed(question: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """Like `on_system`, after the operator has confirmed the question. The question's fields are the command's
+    arguments."""
+
+    def decorate(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+        @on_installation
+        @yes_option
+        @wraps(command)
+        def run(installation: Installation, *, yes: bool, **arguments: Any) -> None:
+            confirm(question.format(**arguments), yes=yes)
+            with_client(installation, lambda client: command(client, **arguments))
+
+        return run
+
+    return decorate
+
+
+def prints(text: Callable[[A], str]) -> Callable[[Callable[..., Awaitable[A]]], Callable[..., None]]:
+    """Like `on_system`; prints the command's result as text, or as JSON (see `json_option`)."""
+
+    def decorate(command: Callable[..., Awaitable[A]]) -> Callable[..., None]:
+        @on_system
+        @wraps(command)
+        async def run(client: AdminClient, *, as_json: bool, **arguments: Any) -> None:
+            format.show(await command(client, **arguments), text, as_json=as_json)
+
+        return run
+
+    return decorate
+
+
 def record(installation: Installation, act: str, detail: str = "") -> None:
-    """Record in the audit trail an act that auth does not carry out itself. Without a running system it only stands on
-    this terminal."""
+    """Record in the audit trail an act that auth does not carry out itself. Without a running system, this only prints
+    a warning."""
 
     async def send() -> None:
         async with connected_client(installation) as client:
-            await client.request(RecordAct.route, RecordAct(act, detail=detail))
+            await client.send(RecordAct(act, detail=detail))
 
     if "nats.url" not in installation.sources and read_run(installation.settings.data) is None:
         return
     try:
         asyncio.run(send())
     except (click.ClickException, RequestError) as error:
-        click.echo(f"this act is not in the audit trail: {error}", file=sys.stderr)
+        click.echo(f"this command is missing in the audit trail: {error}", file=sys.stderr)
 
 
-@admin.command()
-@on_installation
+@click.command(epilog="Example: dragoman admin maintenance on")
+@on_system
 @click.argument("state", type=click.Choice(["on", "off"]))
-def maintenance(installation: Installation, state: str) -> None:
+async def maintenance(client: AdminClient, state: str) -> None:
     """Notify all clients that maintenance begins or ends."""
-    with_client(installation, lambda client: client.request(SetMaintenance.route, SetMaintenance(state == "on")))
+    await client.send(SetMaintenance(state == "on"))
     click.echo(f"maintenance is {state}")

@@ -1,5 +1,5 @@
-"""`dragoman admin dead-letters`: durable events that a service gave up. An operator lists them, and retries them
-after a repair, or discards those that nothing can repair."""
+"""`dragoman admin dead-letters`: durable events that a service gave up. An operator lists dead letters, and retries
+them after a repair, or discards the events that nothing can repair."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,9 +14,11 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from local.installation import Installation
+from local.options import CommandFailed
 from services.cli.admin import format
-from services.cli.admin.bus_client import USER
+from services.cli.admin.bus_client import DOCTOR, USER, no_answer
 from services.cli.admin.command import json_option, number_argument, on_installation, record, yes_option
+from services.cli.console import confirm
 from services.cli.streams import connect
 from shared.bus.durable import RETRIED_BY
 from shared.contract.subjects import DEAD_LETTER_SUBJECTS, DEAD_LETTERS, STREAM, TOPICS
@@ -43,31 +45,29 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_dead_letters(installation: Installation) -> AsyncIterator["DeadLetters"]:
-    """Raises click.ClickException."""
+    """Raises CommandFailed, OperatorError."""
     async with open_stream(installation.broker(USER)) as dead_letters:
         yield dead_letters
 
 
 @asynccontextmanager
 async def open_stream(broker: NatsSettings) -> AsyncIterator["DeadLetters"]:
-    """`broker`: the settings of a user that may read dead letters, or count them. Raises click.ClickException."""
+    """`broker`: the NATS settings of a user that may read or count dead letters. Raises CommandFailed."""
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             client = await connect(broker)
     except (TimeoutError, nats.errors.Error) as error:
-        raise click.ClickException(
-            "the broker does not answer, or rejects the connection: is the system running?"
-        ) from error
+        raise no_answer(broker, str(error)) from error
     try:
         yield DeadLetters(client.jetstream(timeout=_ANSWER_SECONDS))
     except nats.errors.Error as error:
-        raise click.ClickException(f"the broker fails: {error!r}") from error
+        raise CommandFailed(f"NATS fails: {error!r}", DOCTOR) from error
     finally:
         await client.close()
 
 
 class DeadLetters:
-    """The stream of dead letters. Each method raises nats.errors.Error."""
+    """The stream of dead letters, which operators list and change. Each method raises nats.errors.Error."""
 
     def __init__(self, stream: JetStreamContext) -> None:
         self._stream = stream
@@ -83,7 +83,7 @@ class DeadLetters:
         return _dead_letter(await self._get(number))
 
     async def retry(self, number: int) -> DeadLetter:
-        """Publish the event to all its consumers again. Those that had processed it already ignore it."""
+        """Publish the event to all its consumers again. Consumers that had already processed the event ignore it."""
         message = await self._get(number)
         dead_letter = _dead_letter(message)
         headers = {RETRIED_BY: USER, "Nats-Msg-Id": f"dead-{number}-{dead_letter.given_up}"}
@@ -99,7 +99,9 @@ class DeadLetters:
         try:
             return await self._stream.get_msg(DEAD_LETTERS, number)
         except NotFoundError as error:
-            raise click.ClickException(f"there is no dead letter {number}") from error
+            raise CommandFailed(
+                f"there is no dead letter {number}", "`dragoman admin dead-letters list` shows the numbers"
+            ) from error
 
     async def _all(self) -> AsyncIterator[RawStreamMsg]:
         number = 0
@@ -131,7 +133,7 @@ def _event(subject: str, data: bytes) -> str:
     """The repr of the event, which omits secrets."""
     topic = _TOPICS.get(subject)
     if topic is None:
-        return "(of a type unknown to this version)"
+        return "(this version does not know its type)"
     try:
         return repr(msgspec.msgpack.decode(data, type=topic.event))
     except msgspec.MsgspecError as error:
@@ -178,11 +180,14 @@ def dead_letters_show(installation: Installation, number: int, as_json: bool) ->
     format.show(found, _text, as_json=as_json)
 
 
-@dead_letters.command("retry")
+@dead_letters.command("retry", epilog="Example: dragoman admin dead-letters retry 17 18")
 @on_installation
 @_numbers
 def dead_letters_retry(installation: Installation, numbers: tuple[int, ...]) -> None:
-    """Publish events to their consumers again, and remove them from the list."""
+    """Publish events to their consumers again.
+
+    Published events are removed from the list.
+    """
 
     async def work(stream: DeadLetters) -> None:
         for number in numbers:
@@ -193,15 +198,17 @@ def dead_letters_retry(installation: Installation, numbers: tuple[int, ...]) -> 
     record(installation, "retry events", " ".join(map(str, numbers)))
 
 
-@dead_letters.command("discard")
+@dead_letters.command("discard", epilog="Example: dragoman admin dead-letters discard 17")
 @on_installation
 @_numbers
 @yes_option
 def dead_letters_discard(installation: Installation, numbers: tuple[int, ...], yes: bool) -> None:
-    """Remove events that nothing can repair. Their work is never done. This cannot be undone."""
+    """Remove events that nothing can repair.
+
+    The work of discarded events is never done. This cannot be undone.
+    """
     named = " ".join(map(str, numbers))
-    if not yes:
-        click.confirm(f"Discard {named}?", abort=True)
+    confirm(f"Discard {named}?", yes=yes)
 
     async def work(stream: DeadLetters) -> None:
         for number in numbers:

@@ -1,4 +1,5 @@
-"""`dragoman admin export`: all stored data of one account except its secrets, for a user's request for their data."""
+"""`dragoman admin user export`: all stored data of one account except its secrets, for a user who requests this
+data."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,20 +9,23 @@ import click
 import msgspec
 
 from local.credentials import write_private
-from local.installation import Installation
+from local.options import unwritable
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.command import account_argument, on_installation, with_client
 from shared.clock import now_ms
 from shared.contract.admin import Act, ListOwnReports, OwnReport, SearchTrail, UserView
 from shared.contract.auth import ListLogins, LoginView
 from shared.contract.body import unpack_segments
 from shared.contract.bots import BotView
 from shared.contract.contacts import ListRequests, Requests
+from shared.contract.drafts import GetDraft, SavedDraft
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.made import MadeHook, MadeLink
+from shared.contract.made import MadeLink, MadeWebhook
 from shared.contract.message import GetHistory
+from shared.contract.metadata import ListMetadata, MetadataValue
 from shared.contract.model import Chat, Emoji, File, Image, Message, Profile, Recalled, Segment, Text
+from shared.contract.own_settings import GetOwnSettings, OwnSettings
+from shared.contract.push import ListSubscriptions, SubscriptionView
 from shared.contract.session import GetAccount, GetChat, ListChats
 from shared.contract.subjects import LIST_USER_LOGINS
 
@@ -37,13 +41,17 @@ class SentMessage(msgspec.Struct, frozen=True):
 
 
 class ChatExport(msgspec.Struct, frozen=True):
+    """`draft`: a text that the account has written but not sent. If `rev` is 0, there is no draft."""
+
     chat: Chat
+    draft: SavedDraft
     sent: list[SentMessage] = msgspec.field(name="said")
 
 
 class Export(msgspec.Struct, frozen=True):
-    """`exported`: Unix milliseconds; `requests`: those that the account has not answered; `reports`: its open ones, of
-    messages; `hooks`, `links`, `bots`: those that it has made."""
+    """`exported`: Unix milliseconds. `requests`: requests that the account has not answered. `reports`: the account's
+    open reports of messages. `hooks`, `links`, `bots`: made by the account. `settings`: the account's own settings.
+    `subscriptions`: the account's notified devices. `metadata`: the account's texts on IRC."""
 
     exported: int
     account: UserView
@@ -54,32 +62,39 @@ class Export(msgspec.Struct, frozen=True):
     logins: list[LoginView]
     trail: list[Act]
     reports: list[OwnReport]
-    hooks: list[MadeHook]
+    hooks: list[MadeWebhook]
     links: list[MadeLink]
     bots: list[BotView]
+    settings: OwnSettings
+    subscriptions: list[SubscriptionView]
+    metadata: list[MetadataValue]
 
 
 async def export(client: AdminClient, user: UserView) -> Export:
     """Raises RequestError."""
     account = user.account
     await client.record("export", account)
-    view = await client.request(GetAccount.route, GetAccount(account, lists=True, actor=account, left=True))
-    requests = await client.request(ListRequests.route, ListRequests(account))
+    view = await client.send(GetAccount(account, lists=True, actor=account, left=True))
+    requests = await client.send(ListRequests(account))
     numbers = [*await _chats(client, account), *(view.left or ())]
     chats = [await _chat(client, number, account) for number in numbers]
     logins = (await client.request(LIST_USER_LOGINS, ListLogins(account))).logins
     acts = [act async for act in search_trail(client, SearchTrail(account))]
-    reports = (await client.request(ListOwnReports.route, ListOwnReports(account))).reports
+    reports = (await client.send(ListOwnReports(account))).reports
     made = await users.made(client, user)
+    settings = await client.request(GetOwnSettings.route, GetOwnSettings(account))
+    subscriptions = (await client.send(ListSubscriptions(account))).subscriptions
+    metadata = (await client.send(ListMetadata(account, actor=account))).values
     place = now_ms(), user, view.profile, view.friends or [], requests, chats
-    return Export(*place, logins, acts, reports, made.hooks, made.links, made.bots)
+    of_account = made.hooks, made.links, made.bots, settings, subscriptions, metadata
+    return Export(*place, logins, acts, reports, *of_account)
 
 
 async def search_trail(client: AdminClient, wanted: SearchTrail) -> AsyncIterator[Act]:
-    """All pages, newest first. Raises RequestError."""
+    """Fetch all pages of the trail, newest first. Raises RequestError."""
     more = True
     while more:
-        page = await client.request(SearchTrail.route, wanted)
+        page = await client.send(wanted)
         for act in page.acts:
             yield act
             wanted.before = act.number
@@ -90,24 +105,24 @@ async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:
     numbers: list[ChatId] = []
     more = True
     while more:
-        page = await client.request(ListChats.route, ListChats(account, numbers[-1] if numbers else ChatId(0)))
+        page = await client.send(ListChats(account, numbers[-1] if numbers else ChatId(0)))
         numbers += [entry.chat for entry in page.entries]
         more = page.more
     return numbers
 
 
 async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> ChatExport:
-    """The chat with the account's own messages; messages of other members are their data."""
-    chat = (await client.request(GetChat.route, GetChat(number, all=True))).chat
+    """A chat with the account's own messages only: messages of other members are their data."""
+    chat = (await client.send(GetChat(number, all=True))).chat
     sent: list[SentMessage] = []
     start, head = 1, 1
     while start <= head:
         request = GetHistory(number, start, _PAGE, older=False, all=True)
-        page = await client.request(GetHistory.route, request)
+        page = await client.send(request)
         sent += [_sent_message(message) for message in page.messages if message.sender == account]
         head = page.head
         start = page.messages[-1].index + 1 if page.messages else head + 1
-    return ChatExport(chat, sent)
+    return ChatExport(chat, await client.request(GetDraft.route, GetDraft(number, account)), sent)
 
 
 def _sent_message(message: Message) -> SentMessage:
@@ -115,7 +130,8 @@ def _sent_message(message: Message) -> SentMessage:
 
 
 def content_of(body: bytes) -> list[dict[str, Any]]:
-    """Of a message, as the operator's commands print it. Of each segment, one member: its kind, and what it holds."""
+    """A message's segments in the form of the operator's commands: each segment is an object of one member, the kind
+    with the content."""
     return [_part(segment) for segment in unpack_segments(body)]
 
 
@@ -132,21 +148,19 @@ def _part(segment: Segment) -> dict[str, Any]:
             return {"recalled": True}
 
 
-@click.command("export")
-@on_installation
-@account_argument
+@click.command("export", epilog="Example: dragoman admin user export ann@example.org --output ann.json")
+@users.on_confirmed_account("Disclose all data of")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not the terminal.")
-def export_account(installation: Installation, account: str, output: Path | None) -> None:
-    """Print all stored data of an account except its secrets, as JSON."""
+async def export_account(client: AdminClient, found: UserView, output: Path | None) -> None:
+    """Print all stored data of an account, as JSON.
 
-    async def work(client: AdminClient) -> Export:
-        return await export(client, await users.find(client, account))
-
-    text = format.json(with_client(installation, work))
+    The account's secrets are not among them.
+    """
+    text = format.json(await export(client, found))
     if output is None:
         return click.echo(text)
     try:
         write_private(output, f"{text}\n".encode())
     except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+        raise unwritable(output, error) from error
     click.echo(f"written to {output}")

@@ -28,7 +28,7 @@ def record(fields: Iterable[tuple[str, object]]) -> str:
 
 
 def show(found: T, text: Callable[[T], str], *, as_json: bool) -> None:
-    """Prints a result, as JSON or as this text of it."""
+    """Prints a result, as JSON or as text."""
     click.echo(json(found) if as_json else text(found))
 
 

@@ -11,10 +11,11 @@ import click
 import msgspec
 
 from local.installation import Installation
-from local.options import OperatorError
+from local.options import CommandFailed, OperatorError
 from services.cli.admin import format
 from services.cli.admin.command import json_option, on_installation, record, yes_option
 from services.cli.admin.trail import day_ms
+from services.cli.console import confirm
 from services.edge.media.disk import Disk
 from services.edge.media.opening import open_store
 from services.edge.media.store import MediaRecord, MediaStore, load_record
@@ -25,7 +26,7 @@ _ID = re.compile(r"(?:.*/media/)?([0-9a-f]{32})")
 
 
 class MediaFilter(NamedTuple):
-    """Empty fields do not restrict."""
+    """Selects files; empty fields select all."""
 
     id: str = ""
     account: AccountId = NO_ACCOUNT
@@ -43,7 +44,7 @@ class MediaFilter(NamedTuple):
 
 
 class FoundMedia(msgspec.Struct):
-    """One address. `account`: 0 if it is not known. `created`: Unix milliseconds."""
+    """A stored file by its address. `account`: 0 if unknown. `created`: Unix milliseconds."""
 
     id: str
     account: AccountId
@@ -56,7 +57,7 @@ class FoundMedia(msgspec.Struct):
 
 
 class RemovedMedia(NamedTuple):
-    """`contents`: those that no other address has."""
+    """Counts of a removal. `contents`: how many stored contents were removed, because no other address used them."""
 
     addresses: int
     contents: int
@@ -66,7 +67,7 @@ class RemovedMedia(NamedTuple):
 def media() -> None:
     """Pictures and files: find, remove.
 
-    Works on the store itself (media.directory, or the bucket), with the settings of an edge.
+    The commands work on the store itself (media.directory, or the bucket), with the settings of an edge.
     """
 
 
@@ -97,20 +98,23 @@ def _selected(command: Callable[..., None]) -> Callable[..., None]:
 @_selected
 @json_option
 def media_find(installation: Installation, wanted: MediaFilter, as_json: bool) -> None:
-    """List files by ADDRESS (or the last part of it), account, content or age."""
+    """List pictures and files.
+
+    Files are named by ADDRESS (or the last part of it), account, content or age.
+    """
     found = asyncio.run(_find(installation.settings, wanted))
     format.show(found, _text, as_json=as_json)
 
 
-@media.command("remove")
+@media.command("remove", epilog="Example: dragoman admin media remove --account 7 --before 2026-01-31")
 @on_installation
 @_selected
 @yes_option
 def media_remove(installation: Installation, wanted: MediaFilter, yes: bool) -> None:
-    """Remove files: their addresses lead nowhere from then on. This cannot be undone.
+    """Remove files; afterwards, their addresses lead nowhere.
 
-    Edges that have read an address lately forget it within five minutes; content that no other address has is gone at
-    once.
+    This cannot be undone. Edges that have used an address recently forget it within five minutes. Content without
+    another address is removed at once.
     """
     if not any(wanted):
         raise click.UsageError("name an ADDRESS, --account, --hash or --before")
@@ -119,16 +123,18 @@ def media_remove(installation: Installation, wanted: MediaFilter, yes: bool) -> 
         return click.echo("there are no such files")
     if not yes:
         click.echo(_text(found))
-        click.confirm(f"Remove these {len(found)}?", abort=True)
+    confirm(f"Remove these {len(found)}?", yes=yes)
     removed = asyncio.run(_remove(installation.settings, found))
     record(installation, "remove media", " ".join(one.id for one in found))
     click.echo(f"removed: {removed.addresses} addresses, {removed.contents} contents")
 
 
 def _media_id(address: str) -> str:
-    """Of an address or an id. Raises OperatorError."""
+    """The id in an address, or the id itself. Raises OperatorError."""
     if (found := _ID.fullmatch(address)) is None:
-        raise OperatorError(f"{address} is no address of a picture or file: it ends with 32 hexadecimal digits")
+        raise OperatorError(
+            f"{address} is not the address of a picture or file", "Give one that ends with 32 hexadecimal digits"
+        )
     return found[1]
 
 
@@ -142,7 +148,7 @@ async def _find(settings: Settings, wanted: MediaFilter) -> list[FoundMedia]:
 
 
 async def _remove(settings: Settings, found: Sequence[FoundMedia]) -> RemovedMedia:
-    """Remove these addresses, and the content that no other address has. Raises OperatorError."""
+    """Remove these addresses, and content that has no other address. Raises OperatorError."""
     async with _opened(settings) as store:
         addresses = sum([await store.delete(f"records/{one.id}") for one in found])
         referenced = {record.sha256 async for record, _ in _records(store)}
@@ -157,13 +163,16 @@ async def _opened(settings: Settings) -> AsyncIterator[MediaStore]:
     try:
         yield open_store(settings.media, disk)
     except OSError as error:
-        raise OperatorError(f"the files cannot be read or removed: {error}") from error
+        raise CommandFailed(
+            f"the files cannot be read or removed: {error}",
+            "Correct media.directory or the bucket, and its permissions",
+        ) from error
     finally:
         await disk.close()
 
 
 async def _records(store: MediaStore) -> AsyncIterator[tuple[MediaRecord, int]]:
-    """With the times (Unix milliseconds) at which they were written."""
+    """The contents, with the times (Unix milliseconds) at which they were written."""
     async for batch in store.list("records"):
         for stored in batch:
             if (record := await load_record(store, stored.key)) is not None:

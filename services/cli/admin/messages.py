@@ -1,4 +1,5 @@
-"""`dragoman admin message`: where is a message? Combines what message has stored with what the edges know of it."""
+"""`dragoman admin message`: where is a message? Combines the data that message has stored with the data that edges have
+about a message."""
 
 import asyncio
 import re
@@ -7,10 +8,9 @@ from collections.abc import Mapping, Sequence
 import click
 import msgspec
 
-from local.installation import Installation
 from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.command import json_option, on_installation, with_client
+from services.cli.admin.command import json_option, prints
 from shared.contract.audit import (
     Acceptance,
     Confirmation,
@@ -28,21 +28,21 @@ _TRACE = re.compile(r"[0-9a-f]{32}")
 _PLACE = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _ID = re.compile(r"[0-9]{1,18}")
 _AGAIN_SECONDS = 3.0
-"""A message that is on its way for a moment is not lost: look twice."""
+"""Pause before a second look: a message that seems lost may only be on its way."""
 
 _STAGES = {
     DeliveryStage.CONFIRMED: ("confirmed", "has just arrived"),
-    DeliveryStage.PUSHED: ("waiting", "is pushed, and its client has not confirmed it yet"),
-    DeliveryStage.HELD: ("waiting", "the dialect holds it until its client can handle it"),
-    DeliveryStage.QUEUED: ("waiting", "waits behind an image or file"),
-    DeliveryStage.BACKLOG: ("waiting", "the client is just reading what it has missed"),
-    DeliveryStage.PULLED: ("waiting", "the client has to request it: its dialect pushes none from before the login"),
-    DeliveryStage.UNMARKED: ("waiting", "its client marks what is read, and has not marked it"),
-    DeliveryStage.CLOSING: ("waiting", "the connection is closing; the next login gets it"),
-    DeliveryStage.FETCHING: ("waiting", "the edge lacks it, and fetches it"),
-    DeliveryStage.NO_ENVELOPE: ("lost", "the edge never got it, and does not know so"),
-    DeliveryStage.NO_DELIVERY: ("lost", "the edge has got it, and gave it to no connection"),
-    DeliveryStage.NO_RECEIPT: ("lost", "it arrived, and the confirmation was not stored"),
+    DeliveryStage.PUSHED: ("waiting", "was pushed; its client has not confirmed it yet"),
+    DeliveryStage.HELD: ("waiting", "the edge holds the message back until the client is ready"),
+    DeliveryStage.QUEUED: ("waiting", "the message waits for an image or file that is sent before it"),
+    DeliveryStage.BACKLOG: ("waiting", "the client is reading the messages that it missed"),
+    DeliveryStage.PULLED: ("waiting", "the client has to request the message: its protocol pushes only new messages"),
+    DeliveryStage.UNMARKED: ("waiting", "the account's client has not marked the message as read"),
+    DeliveryStage.CLOSING: ("waiting", "the connection is closing; the next login gets the message"),
+    DeliveryStage.FETCHING: ("waiting", "the edge missed the message, and is fetching it"),
+    DeliveryStage.NO_BATCH: ("lost", "the edge never got the message, and has not noticed the loss"),
+    DeliveryStage.NO_DELIVERY: ("lost", "the edge got the message, but gave it to no connection"),
+    DeliveryStage.NO_CONFIRMATION: ("lost", "the message arrived, but its confirmation was not stored"),
 }
 
 
@@ -50,8 +50,9 @@ _FORGOT = "no edge remembers"
 
 
 class RecipientReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`state`: confirmed, waiting, offline, expired, unknown or lost; `reason`: in words. `dialects` and `edge`: of the
-    connections that confirmed it, or that wait. `at`: of the confirmation, Unix milliseconds, 0 if it is not known."""
+    """`state`: confirmed, waiting, offline, expired, unknown or lost; `reason`: in words. `dialects` and `edge` are
+    those of the connections that confirmed the message, or that wait for it. `at`: the time of the confirmation in Unix
+    milliseconds, or 0 if it is unknown."""
 
     account: AccountId
     state: str
@@ -62,7 +63,7 @@ class RecipientReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArrivalReport(msgspec.Struct, frozen=True):
-    """How an edge got the message; an empty `replica`: it fetched the message itself."""
+    """How an edge got the message. If `replica` is empty, the edge fetched the message itself."""
 
     edge: NodeId
     at: int
@@ -71,14 +72,14 @@ class ArrivalReport(msgspec.Struct, frozen=True):
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`accepted_by`: the edge that remembers the acknowledgement. `remembered_from`: the edges know nothing of what was
-    before; 0 without edges."""
+    """`accepted_by`: the edge that remembers the acknowledgement. `remembered_from`: the edges remember nothing from
+    before this time; 0 without edges."""
 
     message: StoredMessage
     accepted_by: str
     accepted: Acceptance | None
     traces: list[str]
-    envelopes: list[ArrivalReport]
+    batches: list[ArrivalReport]
     recipients: list[RecipientReport]
     remembered_from: int
 
@@ -116,12 +117,12 @@ async def _report(client: AdminClient, request: FindMessage) -> MessageReport:
 
 
 async def _look(client: AdminClient, request: FindMessage) -> MessageReport:
-    """What is stored after the edges' replies counts: a message may be confirmed meanwhile."""
-    before = await client.request(FindMessage.route, request)
+    """Finds the stored facts after the edges have replied, because a message may be confirmed in the meantime."""
+    before = await client.send(request)
     accounts = [before.sender, *before.read]
     locate = LocateMessage(before.chat, before.index, before.time, before.nonce, accounts)
     edges = await client.request_all(LocateMessage.route, locate)
-    return combine(await client.request(FindMessage.route, FindMessage(before.chat, before.index)), edges)
+    return combine(await client.send(FindMessage(before.chat, before.index)), edges)
 
 
 def combine(stored: StoredMessage, edges: Sequence[MessageAtEdge]) -> MessageReport:
@@ -134,7 +135,7 @@ def combine(stored: StoredMessage, edges: Sequence[MessageAtEdge]) -> MessageRep
         accepted_by=accepting[0].node if accepting else "",
         accepted=accepting[0].acceptance if accepting else None,
         traces=[trace for edge in edges for trace in edge.traces],
-        envelopes=sorted(arrivals, key=lambda envelope: envelope.at),
+        batches=sorted(arrivals, key=lambda batch: batch.at),
         recipients=[_recipient(stored, account, edges, confirmations) for account in stored.read],
         remembered_from=max((edge.remembers_from for edge in edges), default=0),
     )
@@ -157,13 +158,15 @@ def _recipient(
         )
     if account in stored.expired:
         return RecipientReport(
-            account=account, state="expired", reason="is unread and too old to be pushed: see the history"
+            account=account,
+            state="expired",
+            reason="the message is unread and too old to be pushed: the history has it",
         )
     return _connected(account, edges) or _away(stored, account, edges)
 
 
 def _connected(account: AccountId, edges: Sequence[MessageAtEdge]) -> RecipientReport | None:
-    """At the edge that has got furthest with it; None if the account is at none."""
+    """The report of the edge where the message has got furthest; None if the account is at no edge."""
     order = list(DeliveryStage)
     found = [(local, edge) for edge in edges for local in edge.accounts if local.account == account]
     if not found:
@@ -175,29 +178,19 @@ def _connected(account: AccountId, edges: Sequence[MessageAtEdge]) -> RecipientR
 
 def _away(stored: StoredMessage, account: AccountId, edges: Sequence[MessageAtEdge]) -> RecipientReport:
     if stored.nodes is None:
-        return RecipientReport(account=account, state="unknown", reason="presence does not know its edges now")
+        return RecipientReport(
+            account=account, state="unknown", reason="presence is unavailable, so the account's edges are unknown"
+        )
     silent = sorted(set(stored.nodes.get(account, ())) - {edge.node for edge in edges})
     if silent:
-        return RecipientReport(account=account, state="unknown", reason="its edge does not answer", edge=silent[0])
-    return RecipientReport(account=account, state="offline", reason="gets it at the next login")
+        return RecipientReport(
+            account=account, state="unknown", reason="the account's edge does not answer", edge=silent[0]
+        )
+    return RecipientReport(account=account, state="offline", reason="the account gets the message at the next login")
 
 
-@click.group()
-def message() -> None:
-    """Messages: find."""
-
-
-@message.command("find")
-@on_installation
-@click.argument("query", metavar="MESSAGE")
-@json_option
-def message_find(installation: Installation, query: str, as_json: bool) -> None:
-    """Show where a message is: accepted, committed, in which envelopes, and delivered to whom, or waiting for whom.
-
-    MESSAGE is CHAT/INDEX (0: the last one), the number of a message, or the trace id of a log line.
-    """
-    found = with_client(installation, lambda client: find(client, query))
-    format.show(found, lambda found: "\n\n".join(map(text_of, found)), as_json=as_json)
+def _texts_of(found: Sequence[MessageReport]) -> str:
+    return "\n\n".join(map(text_of, found))
 
 
 def text_of(found: MessageReport) -> str:
@@ -219,15 +212,33 @@ def text_of(found: MessageReport) -> str:
             ),
         ]
     )
-    sources = [
-        (one.edge, format.exact(one.at), one.replica or "fetched", one.counter or "-") for one in found.envelopes
-    ]
+    sources = [(one.edge, format.exact(one.at), one.replica or "fetched", one.counter or "-") for one in found.batches]
     rows = [
         (f"{one.account:010d}", one.state, one.edge, one.dialects, format.exact(one.at) if one.at else "-", one.reason)
         for one in found.recipients
     ]
     parts = [summary]
-    parts += [format.table(["EDGE", "GOT IT", "FROM", "ENVELOPE"], sources)] if sources else []
+    parts += [format.table(["EDGE", "GOT IT", "FROM", "BATCH"], sources)] if sources else []
     parts += [format.table(["RECIPIENT", "STATE", "EDGE", "DIALECT", "CONFIRMED", "REASON"], rows)] if rows else []
     parts += [f"and {one.more} more recipients"] if one.more else []
     return "\n\n".join(parts)
+
+
+@click.group()
+def message() -> None:
+    """Messages: find."""
+
+
+@message.command("find")
+@prints(_texts_of)
+@click.argument("query", metavar="MESSAGE")
+@json_option
+async def message_find(client: AdminClient, query: str) -> list[MessageReport]:
+    """Show where a message is, and which accounts have it.
+
+    The report says when the message was accepted and committed, which edges got it, which accounts received it, and for
+    which accounts it waits.
+
+    MESSAGE is CHAT/INDEX (0: the last one), the number of a message, or the trace id of a log line.
+    """
+    return await find(client, query)

@@ -2,48 +2,71 @@
 
 import secrets
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
 from local.credentials import write_private
-from local.installation import Installation
+from local.options import CommandFailed, unwritable
 from services.cli import record_file
 from services.cli.admin import format, users
-from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.command import json_option, on_installation, with_client
+from services.cli.admin.bus_client import DOCTOR, AdminClient
+from services.cli.admin.command import json_option, on_system, prints
 from services.edge.dialects.registry import DIALECTS
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, NodeId
 from shared.contract.records import EdgeRecording, ListRecordings, ReadRecording, StartRecording, StopRecording
 from shared.contract.subjects import recording
+from shared.version import VERSION
 
 _MEGABYTE = 1024 * 1024
 
 
+def _text(found: Sequence[EdgeRecording]) -> str:
+    heads = ["ID", "EDGE", "ACCOUNT", "DIALECT", "STARTED", "STATE", "EVENTS", "BYTES"]
+    rows = [
+        (
+            one.id, node, f"{one.account:010d}" if one.account else "-", one.dialect or "-", format.moment(one.started),
+            f"ended: {one.ended}" if one.ended else f"until {format.moment(one.until)}", one.events, one.bytes,
+        )
+        for node, one in ((edge.node, edge.recording) for edge in found)
+        if one is not None
+    ]  # fmt: skip
+    return format.table(heads, rows) if rows else "there are no recordings"
+
+
 @click.group()
 def record() -> None:
-    """Record frames of clients, with their secrets masked, for `dragoman replay`."""
+    """Record the frames of clients: start, list, stop.
+
+    `dragoman replay` plays them. Their secrets are masked.
+    """
 
 
-@record.command("start")
-@on_installation
+@record.command("start", epilog="Example: dragoman admin record start --account ann@example.org")
+@on_system
 @click.option("--account", help="Record this account: an OC number, a uuid, a username or an e-mail address.")
 @click.option("--dialect", help="Record all connections of this dialect.")
-@click.option("--seconds", default=600, show_default=True, type=click.IntRange(1, 86_400), help="For so long at most.")
-@click.option("--megabytes", default=4, show_default=True, type=click.IntRange(1, 64), help="So much of each edge.")
-def record_start(
-    installation: Installation, account: str | None, dialect: str | None, seconds: int, megabytes: int
+@click.option("--seconds", default=600, show_default=True, type=click.IntRange(1, 86_400), help="End after so long.")
+@click.option(
+    "--megabytes",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="End the record of an edge when it has this size.",
+)
+async def record_start(
+    client: AdminClient, account: str | None, dialect: str | None, seconds: int, megabytes: int
 ) -> None:
-    """Start a recording on every edge. It holds the messages of users: say so to them, and delete it after use."""
+    """Start a recording on every edge.
+
+    A recording holds the messages of users: say so to the users, and delete the recording after use.
+    """
     if (account is None) is (dialect is None):
         raise click.UsageError("either --account or --dialect is needed")
     if dialect is not None:
         _check_dialect(dialect)
-    id, edges = with_client(
-        installation, lambda client: _start(client, account, dialect or "", seconds, megabytes * _MEGABYTE)
-    )
+    id, edges = await _start(client, account, dialect or "", seconds, megabytes * _MEGABYTE)
     click.echo(f"{id} records on {edges} edges for {seconds} s: `dragoman admin record stop {id}` writes the record")
 
 
@@ -56,9 +79,9 @@ def _check_dialect(name: str) -> None:
 async def _start(client: AdminClient, account: str | None, dialect: str, seconds: int, size: int) -> tuple[str, int]:
     for running in await _list(client):
         if running.recording is not None and not running.recording.ended:
-            raise click.ClickException(
-                f"{running.node} is recording {running.recording.id}: stop it first (`dragoman admin record stop"
-                f" {running.recording.id}`)"
+            raise CommandFailed(
+                f"{running.node} is recording {running.recording.id}",
+                f"Stop it first: `dragoman admin record stop {running.recording.id}`",
             )
     number = NO_ACCOUNT if account is None else (await users.find(client, account)).account
     id = secrets.token_hex(4)
@@ -66,7 +89,7 @@ async def _start(client: AdminClient, account: str | None, dialect: str, seconds
     request = StartRecording(id=id, account=number, dialect=dialect, seconds=seconds, bytes=size)
     started = await client.request_all(StartRecording.route, request)
     if not started:
-        raise click.ClickException("no edge answers: is the system running?")
+        raise CommandFailed("no edge answers", DOCTOR)
     return id, len(started)
 
 
@@ -75,37 +98,31 @@ async def _list(client: AdminClient) -> list[EdgeRecording]:
 
 
 @record.command("list")
-@on_installation
+@prints(_text)
 @json_option
-def record_list(installation: Installation, as_json: bool) -> None:
-    """List recordings: those that run, and those that have ended within the last hour."""
-    found = [one for one in with_client(installation, _list) if one.recording is not None]
-    format.show(found, _text, as_json=as_json)
+async def record_list(client: AdminClient) -> list[EdgeRecording]:
+    """List recordings that run, or have ended within an hour."""
+    return [one for one in await _list(client) if one.recording is not None]
 
 
-@record.command("stop")
-@on_installation
+@record.command("stop", epilog="Example: dragoman admin record stop 5f3a91c2 --output ann.record")
+@on_system
 @click.argument("id")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: ID.record).")
-def record_stop(installation: Installation, id: str, output: Path | None) -> None:
-    """End a recording and write its record; the edges forget it then."""
+async def record_stop(client: AdminClient, id: str, output: Path | None) -> None:
+    """End a recording and write its record. The edges then forget it."""
     path = output or Path(f"{id}.record")
-
-    async def work(client: AdminClient) -> int:
-        content, events = await fetch(client, id)
-        try:
-            write_private(path, content)
-        except OSError as error:
-            raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
-        await drop(client, id)
-        return events
-
-    events = with_client(installation, work)
+    content, events = await fetch(client, id)
+    try:
+        write_private(path, content)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    await drop(client, id)
     click.echo(f"{events} events written to {path}: `dragoman replay {path}` plays them")
 
 
 async def fetch(client: AdminClient, id: str) -> tuple[bytes, int]:
-    """Ends the recording; returns the file, and its events. Raises RequestError."""
+    """Ends the recording; returns the file and the events of the record. Raises RequestError."""
     ended = await client.request_all(StopRecording.route, StopRecording(id))
     states = {one.node: one.recording for one in ended if one.recording is not None}
     if not states:
@@ -115,7 +132,7 @@ async def fetch(client: AdminClient, id: str) -> tuple[bytes, int]:
     lines = {node: await _lines(client, node, id) for node in states}
     header = record_file.RecordHeader(
         version=record_file.VERSION,
-        dragoman=version("dragoman"),
+        dragoman=VERSION,
         id=id,
         account=account,
         dialect=next(iter(states.values())).dialect,
@@ -136,16 +153,3 @@ async def _lines(client: AdminClient, node: NodeId, id: str) -> list[str]:
 
 async def drop(client: AdminClient, id: str) -> None:
     await client.request_all(StopRecording.route, StopRecording(id, drop=True))
-
-
-def _text(found: Sequence[EdgeRecording]) -> str:
-    heads = ["ID", "EDGE", "ACCOUNT", "DIALECT", "STARTED", "STATE", "EVENTS", "BYTES"]
-    rows = [
-        (
-            one.id, node, f"{one.account:010d}" if one.account else "-", one.dialect or "-", format.moment(one.started),
-            f"ended: {one.ended}" if one.ended else f"until {format.moment(one.until)}", one.events, one.bytes,
-        )
-        for node, one in ((edge.node, edge.recording) for edge in found)
-        if one is not None
-    ]  # fmt: skip
-    return format.table(heads, rows) if rows else "there are no recordings"

@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 
 import click
 
-from local.installation import Installation
 from local.options import OperatorError
 from services.cli.admin import format, users
 from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.command import json_option, on_installation, with_client
+from services.cli.admin.command import json_option, prints
 from services.cli.admin.export import search_trail
 from shared.contract.admin import Act, SearchTrail
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -17,43 +16,12 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 _MOST = 100_000
 
 
-@click.command("audit")
-@on_installation
-@click.argument("account", required=False)
-@click.option("--act", default="", help="Acts of this name alone, as in the list.")
-@click.option("--since", metavar="DAY", help="Acts since this day (UTC), as 2026-01-31.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, _MOST), help="Acts, at most.")
-@json_option
-def audit(
-    installation: Installation, account: str | None, act: str, since: str | None, limit: int, as_json: bool
-) -> None:
-    """List logins, changed secrets, deletions and operators' acts, newest first.
-
-    ACCOUNT is an OC number, also of a deleted account, a uuid, a username or an e-mail address.
-    """
-    since_ms = day_ms(since) if since else 0
-    found = with_client(installation, lambda client: _search(client, account, act, since_ms, limit))
-    format.show(found, _text, as_json=as_json)
-
-
-async def _search(client: AdminClient, account: str | None, act: str, since: int, limit: int) -> list[Act]:
-    number = NO_ACCOUNT
-    if account is not None:
-        number = AccountId(int(account)) if account.isdecimal() else (await users.find(client, account)).account
-    found: list[Act] = []
-    async for one in search_trail(client, SearchTrail(number, act, since)):
-        found.append(one)
-        if len(found) == limit:
-            break
-    return found
-
-
 def day_ms(day: str) -> int:
     """The beginning of a day (UTC), as in 2026-01-31. Raises OperatorError."""
     try:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError as error:
-        raise OperatorError(f"{day} is no day: write it as 2026-01-31") from error
+        raise OperatorError(f"{day} is not a date", "Write it as 2026-01-31") from error
 
 
 def _text(found: Sequence[Act]) -> str:
@@ -70,3 +38,28 @@ def _text(found: Sequence[Act]) -> str:
         for one in found
     ]
     return format.table(heads, rows) if found else "there are no such acts"
+
+
+@click.command("audit")
+@prints(_text)
+@click.argument("account", required=False)
+@click.option("--act", default="", help="Only acts with this name, spelled as in the list.")
+@click.option("--since", metavar="DAY", help="Only acts since this day (UTC), as 2026-01-31.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, _MOST), help="Acts, at most.")
+@json_option
+async def audit(client: AdminClient, account: str | None, act: str, since: str | None, limit: int) -> list[Act]:
+    """List logins, changes of accounts, and operators' acts.
+
+    They come newest first.
+
+    ACCOUNT is an OC number, also of a deleted account, a uuid, a username or an e-mail address.
+    """
+    number = NO_ACCOUNT
+    if account is not None:
+        number = AccountId(int(account)) if account.isdecimal() else (await users.find(client, account)).account
+    found: list[Act] = []
+    async for one in search_trail(client, SearchTrail(number, act, day_ms(since) if since else 0)):
+        found.append(one)
+        if len(found) == limit:
+            break
+    return found

@@ -1,9 +1,10 @@
-"""Accounts: `dragoman admin user`, `kick` and `delete`. ACCOUNT is always a username, an e-mail address, an OC
-number or a uuid."""
+"""Accounts: `dragoman admin user`. ACCOUNT is always a username, an e-mail address, an OC number or a uuid."""
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
+from typing import Any
 
 import click
 import msgspec
@@ -11,12 +12,21 @@ import msgspec
 from local.installation import Installation
 from services.cli.admin import format
 from services.cli.admin.bus_client import AdminClient
-from services.cli.admin.command import account_argument, json_option, on_installation, with_client, yes_option
+from services.cli.admin.command import (
+    account_argument,
+    json_option,
+    on_installation,
+    on_system,
+    prints,
+    with_client,
+    yes_option,
+)
+from services.cli.console import LazyGroup, confirm
 from shared.contract.admin import Duplicates, FindUser, Kick, ListDuplicates, ResetPassword, SetDisabled, UserView
 from shared.contract.auth import DeleteAccount, EndLogin, IdentifierKind, ListLogins, LoginView
 from shared.contract.bots import BotView, ListBots
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.made import EndMade, ListMade, MadeHook, MadeLink
+from shared.contract.made import EndMade, ListMade, MadeLink, MadeWebhook
 from shared.contract.subjects import DELETE_USER, END_BOT_TOKENS, END_USER_LOGIN, LIST_USER_LOGINS
 
 _PASSWORD_BYTES = 12
@@ -29,200 +39,12 @@ _SECRETS = {
 """The schemes of an account's secrets."""
 
 
-async def find(client: AdminClient, identifier: str) -> UserView:
-    """Find an account by OC number, uuid, username or e-mail address.
-
-    The number is looked up first: a username equal to another account's number must not shadow that account.
-    """
-    if _is_uuid(identifier):
-        return await client.request(FindUser.route, FindUser(IdentifierKind.UUID, identifier))
-    try:
-        return await client.request(FindUser.route, FindUser(IdentifierKind.ID, identifier))
-    except RequestError as error:
-        if error.failure.code is not ErrorCode.NOT_FOUND:
-            raise
-    return await client.request(FindUser.route, FindUser(IdentifierKind.ANY, identifier))
-
-
-async def set_disabled(client: AdminClient, identifier: str, disabled: bool) -> UserView:
-    user = await find(client, identifier)
-    await client.request(SetDisabled.route, SetDisabled(user.account, disabled))
-    return user
-
-
-async def reset(client: AdminClient, identifier: str) -> tuple[UserView, str]:
-    """Returns the account and its new password, which is stored nowhere in the clear."""
-    user, password = await find(client, identifier), secrets.token_urlsafe(_PASSWORD_BYTES)
-    await client.request(ResetPassword.route, ResetPassword(user.account, password))
-    return user, password
-
-
 class MadeThings(msgspec.Struct, frozen=True):
-    """What an account has made that acts without a login."""
+    """The account's webhooks, links and bots' tokens, which act without a login."""
 
-    hooks: list[MadeHook]
+    hooks: list[MadeWebhook]
     links: list[MadeLink]
     bots: list[BotView]
-
-
-async def made(client: AdminClient, user: UserView) -> MadeThings:
-    """Raises RequestError."""
-    found = await client.request(ListMade.route, ListMade(user.account))
-    return MadeThings(found.hooks, found.links, (await client.request(ListBots.route, ListBots(user.account))).bots)
-
-
-async def end_made(client: AdminClient, user: UserView) -> None:
-    """Raises RequestError."""
-    await client.record("end made", user.account)
-    await client.request(EndMade.route, EndMade(user.account))
-    await client.request(END_BOT_TOKENS, EndMade(user.account))
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
-
-
-@click.group()
-def user() -> None:
-    """Accounts: find, duplicates, disable, enable, reset, made, sessions."""
-
-
-@user.command("find")
-@on_installation
-@account_argument
-@json_option
-def user_find(installation: Installation, account: str, as_json: bool) -> None:
-    """Show an account, named by username, e-mail address, OC number or uuid."""
-    found = with_client(installation, lambda client: find(client, account))
-    format.show(found, _user_text, as_json=as_json)
-
-
-@user.command("duplicates")
-@on_installation
-@json_option
-def user_duplicates(installation: Installation, as_json: bool) -> None:
-    """List accounts whose usernames look alike, or whose e-mail addresses are one.
-
-    They were registered before such names were rejected. All of them work, each by its identifier as it was registered.
-    """
-    found = with_client(installation, lambda client: client.request(ListDuplicates.route, ListDuplicates()))
-    format.show(found, _duplicates_text, as_json=as_json)
-
-
-@user.command("disable")
-@on_installation
-@account_argument
-def user_disable(installation: Installation, account: str) -> None:
-    """End an account's connections, void its tokens, and reject its logins."""
-    found = with_client(installation, lambda client: set_disabled(client, account, True))
-    click.echo(f"account {found.account} is disabled")
-
-
-@user.command("enable")
-@on_installation
-@account_argument
-def user_enable(installation: Installation, account: str) -> None:
-    """Accept logins to a disabled account again."""
-    found = with_client(installation, lambda client: set_disabled(client, account, False))
-    click.echo(f"account {found.account} is enabled")
-
-
-@user.command("reset")
-@on_installation
-@account_argument
-def user_reset(installation: Installation, account: str) -> None:
-    """Give an account a new password, which is printed once; void the old one and all tokens.
-
-    Webhooks, links and tokens of bots that the account has made go on: they are counted, and `dragoman admin user made`
-    ends them.
-    """
-
-    async def work(client: AdminClient) -> tuple[UserView, str, MadeThings]:
-        found, password = await reset(client, account)
-        return found, password, await made(client, found)
-
-    found, password, things = with_client(installation, work)
-    click.echo(f"the new password of account {found.account}: {password}")
-    if text := _made_text(things):
-        click.echo(f"what it has made still acts ({text}); to end it: dragoman admin user made {found.account} --end")
-
-
-@user.command("made")
-@on_installation
-@account_argument
-@click.option("--end", is_flag=True, help="Delete the webhooks and links, and revoke the tokens of bots.")
-@json_option
-def user_made(installation: Installation, account: str, end: bool, as_json: bool) -> None:
-    """Show what an account has made that acts without a login: webhooks, links, tokens of bots."""
-
-    async def work(client: AdminClient) -> MadeThings:
-        found = await find(client, account)
-        await client.record("list made", found.account)
-        things = await made(client, found)
-        if end:
-            await end_made(client, found)
-        return things
-
-    things = with_client(installation, work)
-    format.show(things, lambda found: _made_text(found) or "it has made nothing", as_json=as_json)
-    if end:
-        click.echo("all of it is ended")
-
-
-@user.command("sessions")
-@on_installation
-@account_argument
-@click.option("--end", "sid", metavar="ID", help="End this login: its connections close, its token is void.")
-@json_option
-def user_sessions(installation: Installation, account: str, sid: str | None, as_json: bool) -> None:
-    """List an account's logins, newest first, or end one."""
-    if sid is not None:
-        ended = with_client(installation, lambda client: _end_session(client, account, sid))
-        return click.echo(f"the login {sid} of account {ended.account} is ended")
-    found = with_client(installation, lambda client: _sessions(client, account))
-    format.show(found, _logins_text, as_json=as_json)
-
-
-async def _end_session(client: AdminClient, identifier: str, sid: str) -> UserView:
-    user = await find(client, identifier)
-    await client.request(END_USER_LOGIN, EndLogin(sid, user.account))
-    return user
-
-
-async def _sessions(client: AdminClient, identifier: str) -> list[LoginView]:
-    user = await find(client, identifier)
-    return (await client.request(LIST_USER_LOGINS, ListLogins(user.account))).logins
-
-
-@click.command("kick")
-@on_installation
-@account_argument
-def kick_user(installation: Installation, account: str) -> None:
-    """End an account's connections; its clients may reconnect at once."""
-
-    async def work(client: AdminClient) -> UserView:
-        found = await find(client, account)
-        await client.request(Kick.route, Kick(found.account))
-        return found
-
-    found = with_client(installation, work)
-    click.echo(f"account {found.account} is disconnected")
-
-
-@click.command("delete")
-@on_installation
-@account_argument
-@yes_option
-def delete_user(installation: Installation, account: str, yes: bool) -> None:
-    """Delete an account everywhere, as its user could; its messages stay. This cannot be undone."""
-    found = with_client(installation, lambda client: find(client, account))
-    if not yes:
-        click.confirm(f"Delete account {found.account} ({found.nickname!r})?", abort=True)
-    with_client(installation, lambda client: client.request(DELETE_USER, DeleteAccount(found.account)))
-    click.echo(f"account {found.account} is deleted")
 
 
 def _user_text(found: UserView) -> str:
@@ -243,13 +65,16 @@ def _user_text(found: UserView) -> str:
 
 
 def _duplicates_text(found: Duplicates) -> str:
-    rows = [("usernames that look alike", group) for group in found.usernames]
-    rows += [("one e-mail address", group) for group in found.emails]
-    return format.table(("duplicates", "accounts"), ((kind, ", ".join(map(str, group))) for kind, group in rows))
+    rows = [("usernames that look alike", ", ".join(map(str, group))) for group in found.usernames]
+    return format.table(("duplicates", "accounts"), rows)
 
 
 def _made_text(found: MadeThings) -> str:
-    """One line, which names only what there is."""
+    return _counts_text(found) or "this account has made no webhooks, links or tokens"
+
+
+def _counts_text(found: MadeThings) -> str:
+    """The counts in one line, without zeros."""
     outgoing = sum(bool(one.origin) for one in found.hooks)
     tokens = sum(len(bot.tokens) for bot in found.bots)
     counts = {
@@ -273,3 +98,176 @@ def _logins_text(found: Sequence[LoginView]) -> str:
         for one in found
     ]
     return format.table(heads, rows) if found else "there are no logins"
+
+
+async def find(client: AdminClient, identifier: str) -> UserView:
+    """Find an account by OC number, uuid, username or e-mail address.
+
+    The number is looked up first: a username equal to another account's number must not shadow that account.
+    """
+    if _is_uuid(identifier):
+        return await client.send(FindUser(IdentifierKind.UUID, identifier))
+    try:
+        return await client.send(FindUser(IdentifierKind.ID, identifier))
+    except RequestError as error:
+        if error.failure.code is not ErrorCode.NOT_FOUND:
+            raise
+    return await client.send(FindUser(IdentifierKind.ANY, identifier))
+
+
+async def made(client: AdminClient, user: UserView) -> MadeThings:
+    """Raises RequestError."""
+    found = await client.send(ListMade(user.account))
+    return MadeThings(found.hooks, found.links, (await client.send(ListBots(user.account))).bots)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def on_confirmed_account(question: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """The command works on a running system and an account, after the operator has confirmed it. The first arguments of
+    the command are a client and the account."""
+
+    def decorate(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+        @on_installation
+        @account_argument
+        @yes_option
+        @wraps(command)
+        def run(installation: Installation, *, account: str, yes: bool, **arguments: Any) -> None:
+            found = with_client(installation, lambda client: find(client, account))
+            confirm(f"{question} account {found.account} ({found.nickname!r})?", yes=yes)
+            with_client(installation, lambda client: command(client, found, **arguments))
+
+        return run
+
+    return decorate
+
+
+@click.group(cls=LazyGroup, sections={"Commands": {"export": "services.cli.admin.export:export_account"}})
+def user() -> None:
+    """Accounts: find, disable, reset-password, delete and others."""
+
+
+@user.command("find")
+@prints(_user_text)
+@account_argument
+@json_option
+async def user_find(client: AdminClient, account: str) -> UserView:
+    """Show an account.
+
+    ACCOUNT is a username, an e-mail address, an OC number or a uuid.
+    """
+    return await find(client, account)
+
+
+@user.command("duplicates")
+@prints(_duplicates_text)
+@json_option
+async def user_duplicates(client: AdminClient) -> Duplicates:
+    """List accounts whose usernames look alike.
+
+    Such accounts were registered before their names counted as alike. All listed accounts work, each by its username as
+    it was registered.
+    """
+    return await client.send(ListDuplicates())
+
+
+@user.command("disable", epilog="Example: dragoman admin user disable ann@example.org")
+@on_confirmed_account("Disable")
+async def user_disable(client: AdminClient, found: UserView) -> None:
+    """Disconnect an account, and reject its logins."""
+    await client.send(SetDisabled(found.account, True))
+    click.echo(f"account {found.account} is disabled")
+
+
+@user.command("enable", epilog="Example: dragoman admin user enable ann@example.org")
+@on_system
+@account_argument
+async def user_enable(client: AdminClient, account: str) -> None:
+    """Accept logins to a disabled account again."""
+    found = await find(client, account)
+    await client.send(SetDisabled(found.account, False))
+    click.echo(f"account {found.account} is enabled")
+
+
+@user.command("reset-password", epilog="Example: dragoman admin user reset-password ann@example.org")
+@on_confirmed_account("Reset the password of")
+async def user_reset_password(client: AdminClient, found: UserView) -> None:
+    """Give an account a new password, and void its tokens.
+
+    The password is printed once. Webhooks, links and bots' tokens that the account has made go on: the command counts
+    them, and `dragoman admin user end-made` ends them.
+    """
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    await client.send(ResetPassword(found.account, password))
+    # the password is stored nowhere in clear text
+    click.echo(f"the new password of account {found.account}: {password}")
+    if text := _counts_text(await made(client, found)):
+        click.echo(f"its {text} still work; to end them: dragoman admin user end-made {found.account}")
+
+
+@user.command("made")
+@prints(_made_text)
+@account_argument
+@json_option
+async def user_made(client: AdminClient, account: str) -> MadeThings:
+    """Show everything that acts for an account without a login.
+
+    Webhooks, links, and tokens of bots can act so.
+    """
+    found = await find(client, account)
+    await client.record("list made", found.account)
+    return await made(client, found)
+
+
+@user.command("end-made", epilog="Example: dragoman admin user end-made ann@example.org")
+@on_confirmed_account("End all webhooks, links and bots of")
+async def user_end_made(client: AdminClient, found: UserView) -> None:
+    """End all webhooks, links and tokens of an account."""
+    text = _counts_text(await made(client, found))
+    await client.record("end made", found.account)
+    await client.send(EndMade(found.account))
+    await client.request(END_BOT_TOKENS, EndMade(found.account))
+    click.echo(f"ended: {text}" if text else "this account has made no webhooks, links or tokens")
+
+
+@user.command("sessions")
+@prints(_logins_text)
+@account_argument
+@json_option
+async def user_sessions(client: AdminClient, account: str) -> list[LoginView]:
+    """List an account's logins, newest first."""
+    found = await find(client, account)
+    return (await client.request(LIST_USER_LOGINS, ListLogins(found.account))).logins
+
+
+@user.command("end-session", epilog="Example: dragoman admin user end-session ann@example.org 0f1e2d3c")
+@on_confirmed_account("End a login of")
+@click.argument("sid", metavar="ID")
+async def user_end_session(client: AdminClient, found: UserView, sid: str) -> None:
+    """End one login, named by its ID in the list of sessions."""
+    await client.request(END_USER_LOGIN, EndLogin(sid, found.account))
+    click.echo(f"the login {sid} of account {found.account} is ended")
+
+
+@user.command("kick", epilog="Example: dragoman admin user kick ann@example.org")
+@on_confirmed_account("Disconnect")
+async def user_kick(client: AdminClient, found: UserView) -> None:
+    """End an account's connections. Its clients may connect again."""
+    await client.send(Kick(found.account))
+    click.echo(f"account {found.account} is disconnected")
+
+
+@user.command("delete", epilog="Example: dragoman admin user delete ann@example.org")
+@on_confirmed_account("Delete")
+async def user_delete(client: AdminClient, found: UserView) -> None:
+    """Delete an account irrevocably. Its messages stay.
+
+    The account is deleted everywhere, as its user could do. This cannot be undone.
+    """
+    await client.request(DELETE_USER, DeleteAccount(found.account))
+    click.echo(f"account {found.account} is deleted")

@@ -1,1 +1,1 @@
-"""`dragoman backup` and `restore`. Begin with `archive.py`, which says what a backup is."""
+"""`dragoman backup` and `restore`. Begin with `archive.py`, which describes a backup."""

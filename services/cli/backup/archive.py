@@ -1,8 +1,9 @@
-"""Writes and restores backups: the databases, signing keys and media in one directory.
+"""Backups: how the databases, signing keys and media are copied into one directory, and restored.
 
 DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot
 DIR/*.dump                           PostgreSQL databases by pg_dump, named after those stores in them
 DIR/keys/ DIR/media/                 copies; media in a bucket are not copied
+DIR/push.key                         the private key of notifications; push.previous.key: the one before
 DIR/backup.json                      the manifest, written last: a backup without it is incomplete
 """
 
@@ -20,22 +21,23 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from local.credentials import write_private
 from local.data import locked, prepare
 from local.options import OperatorError
-from services.cli.backup import postgresql, sqlite
+from services.cli.backup import postgresql, push_key, sqlite
 from services.cli.databases import database_urls, skip_numbers
 from services.edge.media.directory import DIRECTORIES
 from services.message.store.installation import renew_epoch
 from shared.clock import now_ms
 from shared.settings import Settings
 
+_ANOTHER = "Restore another backup"
 _MANIFEST = "backup.json"
 _KEYS = "keys"
 _MEDIA = "media"
 _LOST = {
     "auth": "accounts, new passwords, disabled accounts, logouts and bots",
-    "session": "profiles, friends, groups, their members, bans and hooks",
-    "message": "messages, edits, reactions and what was read",
+    "session": "profiles, friends, groups, members, bans and webhooks",
+    "message": "messages, edits, reactions and read positions",
 }
-"""With one database, since its backup."""
+"""The data that is lost if only this database is restored."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 @contextmanager
 def _owner_only() -> Iterator[None]:
-    """Makes new files and directories accessible to their owner only."""
+    """Makes new files and directories private to their owner."""
     before = os.umask(0o077)
     try:
         yield
@@ -62,14 +64,19 @@ def _owner_only() -> Iterator[None]:
 
 @_owner_only()
 def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
-    """Back up an installation, which may be running. References are copied before their targets, so that no target is
-    missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
-    _require_empty(directory)
+    """Back up an installation, which may be running; a failure leaves nothing. References are copied before their
+    targets, so that no target is missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
+    with _new(directory):
+        return _fill(settings, directory, version)
+
+
+def _fill(settings: Settings, directory: Path, version: str) -> Manifest:
     urls, kind = database_urls(settings), _kind(settings)
     (sqlite.back_up if kind == "sqlite" else postgresql.back_up)(urls, directory)
     (directory / _KEYS).mkdir()
     for key in settings.auth.keys.glob("*.pem"):
         write_private(directory / _KEYS / key.name, key.read_bytes())
+    push_key.keep(settings, directory)
     if with_media := not settings.media.bucket_url:
         _copy_media(settings.media.directory, directory / _MEDIA)
     manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls), _digests_of(directory, _KEYS))
@@ -80,22 +87,22 @@ def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
 def write_metric(manifest: Manifest, file: Path) -> None:
     """Write the backup's time for Prometheus: atomically, readable by all users. Raises OSError."""
     registry = CollectorRegistry()
-    Gauge("dragoman_backup_time_seconds", "When the last backup was made, Unix time", registry=registry).set(
+    Gauge("dragoman_backup_time_seconds", "Unix time at which the last backup was made", registry=registry).set(
         manifest.made / 1000
     )
     write_to_textfile(str(file), registry)
 
 
 @_owner_only()
-def restore(settings: Settings, directory: Path) -> Manifest:
-    """Restore into an installation that is stopped and empty; a failure leaves it empty. Raises the errors of
-    `back_up`."""
+def restore(settings: Settings, directory: Path) -> str:
+    """Restore into an installation that is stopped and empty; a failure leaves it empty. Returns what is not as before,
+    or an empty text. Raises the errors of `back_up`."""
     manifest, urls = _manifest(directory), database_urls(settings)
-    if manifest.databases != _kind(settings):
-        raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
+    _require_kind(manifest, settings)
     if set(manifest.stores) != urls.keys():
         raise OperatorError(
-            f"the backup is of the databases {', '.join(manifest.stores)}, the settings are of {', '.join(urls)}"
+            f"the backup is of the databases {', '.join(manifest.stores)}, the settings are of {', '.join(urls)}",
+            "Give the settings with which the backup was made",
         )
     _verify(directory, manifest.digests, [_KEYS, *(f"{_MEDIA}/{room}" for room in DIRECTORIES if manifest.media)])
     prepare(settings.data)
@@ -110,17 +117,17 @@ def restore(settings: Settings, directory: Path) -> Manifest:
             write_private(settings.auth.keys / key.name, key.read_bytes())
         if manifest.media:
             _copy_media(directory / _MEDIA, settings.media.directory)
+        missing = push_key.give_back(settings, directory)
         undo.pop_all()
-    return manifest
+    return missing
 
 
 @_owner_only()
 def restore_only(settings: Settings, directory: Path, name: str) -> str:
-    """Restore one database, which does not exist, beside the others of an installation that is stopped. Returns what is
-    lost. Raises the errors of `back_up`."""
+    """Restore one missing database of a stopped installation, beside its other databases. Returns what is lost. Raises
+    the errors of `back_up`."""
     manifest, urls = _manifest(directory), database_urls(settings)
-    if manifest.databases != _kind(settings):
-        raise OperatorError(f"the backup is of {manifest.databases}, database.url of {_kind(settings)}")
+    _require_kind(manifest, settings)
     _verify(directory, manifest.digests, ())
     prepare(settings.data)
     with locked(settings.data), ExitStack() as undo:
@@ -132,13 +139,21 @@ def restore_only(settings: Settings, directory: Path, name: str) -> str:
             renew_epoch(urls[name])
         undo.pop_all()
     made = datetime.fromtimestamp(manifest.made / 1000, UTC)
-    return f"{name} is as it was on {made:%Y-%m-%d %H:%M:%S} UTC: {_LOST[name]} since then are lost"
+    return f"the database {name} has its state of {made:%Y-%m-%d %H:%M:%S} UTC: {_LOST[name]} since then are lost"
+
+
+def _require_kind(manifest: Manifest, settings: Settings) -> None:
+    if manifest.databases != _kind(settings):
+        raise OperatorError(
+            f"the backup holds {manifest.databases} databases, and database.url names {_kind(settings)}",
+            "Give the database.url with which the backup was made",
+        )
 
 
 def _kind(settings: Settings) -> str:
     kinds = {"sqlite" if url.startswith("sqlite") else "postgresql" for url in database_urls(settings).values()}
     if len(kinds) > 1:
-        raise OperatorError("some databases are SQLite, others PostgreSQL: back them up by their own tools")
+        raise OperatorError("some databases are of SQLite, others of PostgreSQL", "Back them up with their own tools")
     return kinds.pop()
 
 
@@ -146,7 +161,25 @@ def _manifest(directory: Path) -> Manifest:
     try:
         return msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
-        raise OperatorError(f"{directory} is not a complete backup: {_MANIFEST} cannot be read") from error
+        raise OperatorError(f"{directory} is not a complete backup: {_MANIFEST} cannot be read", _ANOTHER) from error
+
+
+@contextmanager
+def _new(directory: Path) -> Iterator[None]:
+    """A new or empty directory, which is emptied or removed again if the block fails. Raises OperatorError."""
+    existed = directory.exists()
+    _require_empty(directory)
+    try:
+        yield
+    except BaseException:
+        for path in directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if not existed:
+            directory.rmdir()
+        raise
 
 
 def _require_empty(directory: Path) -> None:
@@ -154,21 +187,24 @@ def _require_empty(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         filled = any(directory.iterdir())
     except OSError as error:
-        raise OperatorError(f"the directory {directory} cannot be created: {error.strerror}") from error
+        raise OperatorError(
+            f"the directory {directory} cannot be created: {error.strerror}",
+            "Let this user write there, or name another",
+        ) from error
     if filled:
-        raise OperatorError(f"the directory {directory} is not empty: each backup needs a new directory")
+        raise OperatorError(f"the directory {directory} is not empty", "Name a new directory for each backup")
 
 
 def _require_nothing(settings: Settings) -> None:
-    """Keys and media are never overwritten. Raises OperatorError."""
+    """Checks that no keys or media would be overwritten. Raises OperatorError."""
     media = [settings.media.directory / room for room in DIRECTORIES]
     filled = [place for place in (settings.auth.keys, *media) if place.is_dir() and any(place.glob("[!.]*"))]
     if filled:
-        raise OperatorError(f"{filled[0]} is not empty: nothing is overwritten, restore into a new installation")
+        raise OperatorError(f"{filled[0]} is not empty, and nothing is overwritten", "Restore into a new installation")
 
 
 def _empty(settings: Settings) -> None:
-    """Of what a restore that failed has copied into places that were empty."""
+    """Removes the files that a failed restore has copied into empty places."""
     for place in (settings.auth.keys, *(settings.media.directory / room for room in DIRECTORIES)):
         for file in place.glob("[!.]*"):
             file.unlink()
@@ -179,28 +215,30 @@ def _copy_media(source: Path, target: Path) -> None:
     for room in DIRECTORIES:
         (target / room).mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in (source / room).glob("*"):
-            with suppress(FileNotFoundError):  # it has expired just now
+            with suppress(FileNotFoundError):  # the file may have expired just now
                 shutil.copyfile(file, target / room / file.name)
 
 
 def _digests_of(directory: Path, keys: str) -> dict[str, str]:
-    """By name, of each database and of each key in `keys`. Raises OSError."""
+    """The digest of each database and of each key in `keys`, by name. Raises OSError."""
     files = [path for path in (*directory.iterdir(), *(directory / keys).glob("*.pem")) if path.is_file()]
     return {str(path.relative_to(directory)): _digest(path) for path in files}
 
 
 def _verify(directory: Path, digests: Mapping[str, str], required: Iterable[str]) -> None:
-    """`required`: names of directories and files that there must be. Raises OperatorError."""
+    """`required`: names of directories and files that must exist. Raises OperatorError."""
     for name in (*digests, *required):
         if not (directory / name).exists():
-            raise OperatorError(f"{directory / name} is missing: the backup is not complete")
+            raise OperatorError(f"{directory / name} is missing, so the backup is incomplete", _ANOTHER)
     for name, digest in digests.items():
         try:
             found = _digest(directory / name)
         except OSError as error:
-            raise OperatorError(f"{directory / name} cannot be read: {error.strerror}") from error
+            raise OperatorError(
+                f"{directory / name} cannot be read: {error.strerror}", "Let this user read the backup"
+            ) from error
         if found != digest:
-            raise OperatorError(f"{directory / name} is not what was backed up: it is damaged, or of another backup")
+            raise OperatorError(f"{directory / name} is damaged, or belongs to another backup", _ANOTHER)
 
 
 def _digest(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from local.options import OperatorError
+from local.options import CommandFailed, OperatorError
 from shared.database import make_engine
 
 _TABLES = """
@@ -18,17 +18,17 @@ _TABLES = """
 
 
 def back_up(urls: Mapping[str, str], directory: Path) -> None:
-    """`urls`: by name, in the order of copying. Each database is a consistent snapshot. Raises OperatorError,
-    ToolFailed."""
+    """`urls`: the databases by name, in the order of copying. Each database is a consistent snapshot. Raises
+    OperatorError, CommandFailed."""
     for url, schemas in _databases(urls).items():
         chosen = [f"--schema={schema}" for schema in schemas.values() if schema]
         _run("pg_dump", url, "--format=custom", *chosen, f"--file={directory / _dump(schemas)}")
 
 
 def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack, only: str = "") -> None:
-    """Restore into databases whose schemas have no tables; the user needs the right to recreate these schemas. `undo`
-    gets what removes the restored tables. `only`: the name of the only one to restore. Raises OperatorError,
-    ToolFailed, sqlalchemy.exc.SQLAlchemyError."""
+    """Restore into databases whose schemas have no tables; the user needs the permission to recreate these schemas.
+    `undo` gets callbacks that remove the restored tables. `only`: the name of the only one to restore. Raises
+    OperatorError, CommandFailed, sqlalchemy.exc.SQLAlchemyError."""
     for name, place in urls.items():
         if only in ("", name):
             _require_no_tables(name, place)
@@ -37,20 +37,20 @@ def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack, only: str
         if only and only not in schemas:
             continue
         if not (dump := directory / _dump(schemas)).is_file():
-            raise OperatorError(f"{dump} does not exist: the backup divides the services among databases differently")
+            raise OperatorError(
+                f"{dump} does not exist: the backup divides the services among databases differently",
+                "Give the settings with which the backup was made",
+            )
         chosen = []
         if only and schemas[only]:
-            _create_schema(urls[only], schemas[only])  # pg_restore does not, when it restores its content alone
+            # pg_restore with --schema does not create the schema
+            _create_schema(urls[only], schemas[only])
             chosen = [f"--schema={schemas[only]}"]
         _run("pg_restore", url, "--clean", "--if-exists", "--single-transaction", *chosen, str(dump))
 
 
-class ToolFailed(Exception):
-    """pg_dump or pg_restore failed; the message is its first line of output."""
-
-
 def _databases(urls: Mapping[str, str]) -> dict[sa.URL, dict[str, str]]:
-    """The schema of each name, by database. An empty schema: it has the whole database."""
+    """The schema of each name, by database. An empty schema means the whole database."""
     found: dict[sa.URL, dict[str, str]] = {}
     for name, text in urls.items():
         url = sa.make_url(text)
@@ -73,7 +73,9 @@ def _require_no_tables(name: str, url: str) -> None:
     finally:
         engine.dispose()
     if count:
-        raise OperatorError(f"the database of {name} has tables: nothing is overwritten, restore into a new one")
+        raise OperatorError(
+            f"the database of {name} has tables, and nothing is overwritten", "Restore into a new database"
+        )
 
 
 def _drop_tables(urls: Iterable[str]) -> None:
@@ -100,9 +102,12 @@ def _run(tool: str, url: sa.URL, *arguments: str) -> None:
     """The password is passed by the environment: other users can see the command line."""
     found = shutil.which(tool)
     if found is None:
-        raise OperatorError(f"{tool} is not on the PATH: it comes with PostgreSQL's client programs")
+        raise OperatorError(
+            f"{tool} is not on the PATH", "Install PostgreSQL's client programs, no older than the server"
+        )
     command = [found, "--dbname", url._replace(password=None).render_as_string(), *arguments]
     environment = os.environ | ({"PGPASSWORD": str(url.password)} if url.password else {})
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
-        raise ToolFailed(f"{tool} failed: {done.stderr.strip().partition(chr(10))[0]}")
+        reason = done.stderr.strip().partition("\n")[0]
+        raise CommandFailed(f"{tool} failed: {reason}", "Correct database.url, or the permissions of its user")

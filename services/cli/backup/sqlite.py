@@ -8,25 +8,27 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from local.options import OperatorError
+from local.options import CommandFailed, OperatorError
 
 
 def back_up(urls: Mapping[str, str], directory: Path) -> None:
-    """`urls`: by name, in the order of copying. Raises OperatorError, sqlite3.Error."""
+    """`urls`: the databases by name, in the order of copying. Raises OperatorError, sqlite3.Error."""
     for name, url in urls.items():
         source = _file(url)
         if not source.is_file():
-            raise OperatorError(f"the database {source} does not exist")
+            raise OperatorError(
+                f"the database {source} does not exist", "Name the installation by --data or --config (database.url)"
+            )
         _copy(source, directory / f"{name}.db")
 
 
 def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack) -> None:
-    """`undo` gets what removes the restored files. Raises OperatorError, sqlite3.Error, OSError."""
+    """`undo` gets callbacks that remove the restored files. Raises OperatorError, sqlite3.Error, OSError."""
     targets = {name: _file(url) for name, url in urls.items()}
     for target in targets.values():
         for file in (target, target.with_name(f"{target.name}-wal")):
             if file.exists():
-                raise OperatorError(f"{file} exists: nothing is overwritten, restore into a new installation")
+                raise OperatorError(f"{file} exists, and nothing is overwritten", "Restore into a new installation")
     drafts = {name: target.with_name(f".{target.name}.new") for name, target in targets.items()}
     undo.callback(_remove, [*drafts.values(), *targets.values()])
     for name, draft in drafts.items():
@@ -46,11 +48,13 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a database, check the copy's integrity, and flush it to disk. Raises sqlite3.DatabaseError."""
     target.unlink(missing_ok=True)
     if not source.is_file():
-        raise OperatorError(f"{source} is missing: the backup is not complete")
+        raise OperatorError(f"{source} is missing, so the backup is incomplete", "Restore another backup")
     try:
         _copy_checked(source, target)
     except sqlite3.Error as error:
-        raise OperatorError(f"{source} cannot be copied: {error}") from error
+        raise CommandFailed(
+            f"{source} cannot be copied: {error}", "Make room if the disk is full, or restore a backup if it is damaged"
+        ) from error
     descriptor = os.open(target, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,21 +3,111 @@
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 
-from clients.blocking import Received, Trace
-from clients.codec.base import ClientAccount, ClientRequest, Codec, Destination
-from clients.codec.events import (
+import msgspec
+
+from dragoman_client.blocking import SECONDS, BlockingClient, Received, Trace, connect
+from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination
+from dragoman_client.codec.events import (
     NotificationKind,
     ReceivedMessage,
     ReceivedNotification,
     ReplyKind,
     ServerReply,
 )
-from clients.errors import ClientError, ConnectionEnded, RequestRejected
+from dragoman_client.errors import ClientError, ConnectionEnded, RequestRejected
+from dragoman_client.pending import check, no_reply
 from services.cli.client import wording
-from services.cli.client.connection import ChatConnection
 from services.cli.client.terminal import Terminal
+
+Process = Callable[[ServerReply], None]
+
+_END_SECONDS = 2.0
+
+
+def _ignore(_: ServerReply) -> None: ...
+
+
+class ChatConnection:
+    """The first request opens the connection. A later request opens it again if it ended before a login, because
+    servers close silent connections. `receive` is called with every frame, `ended` when a connection ends that was not
+    closed here."""
+
+    def __init__(
+        self,
+        server: str,
+        codec: Codec,
+        receive: Callable[[Received], None],
+        ended: Callable[[ConnectionEnded], None],
+        trace: Trace | None = None,
+    ) -> None:
+        self._server = server
+        self._codec = codec
+        self._receive = receive
+        self._ended = ended
+        self._trace = trace
+        self._client: BlockingClient | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def open(self) -> BlockingClient:
+        """Raises Unreachable, InvalidAddress."""
+        if self._client is None:
+            self._client = client = BlockingClient(connect(self._server, self._codec, self._trace), self._codec)
+            self._thread = threading.Thread(target=self._run, args=[client], name="receive", daemon=True)
+            self._thread.start()
+        return self._client
+
+    def start(self, request: ClientRequest) -> None:
+        """Send without waiting for the reply. Raises ClientError."""
+        self.open().start(request)
+
+    def request(self, request: ClientRequest, process: Process = _ignore) -> ServerReply:
+        """The reply. `process` gets it on the receiving thread, before the next frame. Raises ClientError."""
+        processed: Future[ServerReply] = Future()
+
+        def complete(future: Future[ServerReply]) -> None:
+            try:
+                reply = check(request, future.result())
+                process(reply)
+            except ClientError as error:
+                processed.set_exception(error)
+            else:
+                processed.set_result(reply)
+
+        future: Future[ServerReply] = Future()
+        future.add_done_callback(complete)
+        self.open().start(request, future)
+        try:
+            return processed.result(SECONDS)
+        except FutureTimeout:
+            raise no_reply(request, SECONDS) from None
+
+    def close(self) -> None:
+        """Closes in order: earlier frames of the server are still received."""
+        self._closing = True
+        client = self._client
+        if client is not None and self._thread is not None:
+            client.connection.end()
+            self._thread.join(_END_SECONDS)
+            client.connection.close()
+
+    def _run(self, client: BlockingClient) -> None:
+        while True:
+            try:
+                self._receive(client.receive(None))
+            except ConnectionEnded as ended:
+                self._client = None
+                client.connection.close()
+                if not self._closing:
+                    self._ended(ended)
+                return
+            except (ValueError, msgspec.MsgspecError):
+                continue  # servers send no invalid frames, and `--frames` would show one
+
 
 _REJECTION_SECONDS = 0.5
 _MOST_LINES = 1000
@@ -27,8 +117,8 @@ _JOINED = (NotificationKind.CHAT_ADDED, NotificationKind.MEMBERSHIP_GRANTED)
 
 
 class Transcript:
-    """For protocols that can list neither messages nor chats: the latest lines, and every chat that was opened, joined,
-    written in or written to."""
+    """The transcript is for protocols that can list neither messages nor chats: the latest lines, and every chat that
+    was opened, joined, written in or written to."""
 
     def __init__(self) -> None:
         self._lines: deque[tuple[Destination, str]] = deque(maxlen=_MOST_LINES)
@@ -39,7 +129,7 @@ class Transcript:
         return [*self._chats]
 
     def clear(self) -> None:
-        """Another account logs in."""
+        """The client logs in as another account."""
         self._lines.clear()
         self._chats.clear()
 
@@ -51,12 +141,12 @@ class Transcript:
         self._lines.append((chat, line))
 
     def lines(self, chat: Destination, count: int) -> Sequence[str]:
-        """The last of a chat, oldest first."""
+        """The last lines of a chat, oldest first."""
         return [line for place, line in self._lines if place == chat][-count:] if count else []
 
 
 class CommandError(ClientError):
-    """The line is no command, its arguments are wrong, or it needs another command first."""
+    """The line is no command, has wrong arguments, or needs another command first."""
 
 
 class Conversation:
@@ -73,13 +163,13 @@ class Conversation:
         self._connection = ChatConnection(server, codec, self.receive, self._ended, trace)
         self._closed = threading.Event()
         self._account: ClientAccount | None = None
-        """None until the login."""
+        """The account that is logged in; None before the login."""
         self._entering = ClientAccount()
         self._current = _NO_CHAT
         self.last: dict[Destination, int] = {}
-        """The position of the last message of others, by chat."""
+        """For each chat, the position of the last message of another user."""
         self._rejections: queue.Queue[str] | None = None
-        """Set while a request is pending that only a rejection answers."""
+        """Set while a request is pending to which the server replies only by a rejection."""
 
     def connect(self) -> None:
         """Raises ClientError."""
@@ -114,7 +204,8 @@ class Conversation:
         return self._connection.request(request)
 
     def complete(self, request: ClientRequest) -> None:
-        """Where only a rejection is answered, one that comes within a moment is raised; a later one is shown."""
+        """Ends a request that the server answers only by a rejection. An early rejection is raised, and a later one is
+        shown."""
         if request.reply is not None:
             self.request(request)
             return
@@ -140,7 +231,7 @@ class Conversation:
             if mail is None:
                 raise
             self._connection.start(mail)
-            self._terminal.show("open the link in the mail to your address: you are logged in then")
+            self._terminal.show("open the link in the mail to your address; then you are logged in")
 
     def _logged_in(self, reply: ServerReply) -> None:
         account = self._entering
@@ -158,7 +249,7 @@ class Conversation:
     # Events
 
     def receive(self, received: Received) -> None:
-        """A frame of the server; replies to pending requests are not shown here."""
+        """A frame of the server. Replies to pending requests are not shown here."""
         event = received.event
         if received.is_answer:
             return
@@ -183,7 +274,8 @@ class Conversation:
             self._terminal.show(text)
 
     def _late_reply(self, reply: ServerReply) -> None:
-        """To a login whose e-mail address had to be verified, or to a request that only a rejection answers."""
+        """A late reply: either to a login whose e-mail address had to be verified, or the rejection of a request that
+        has no other reply."""
         rejections = self._rejections
         if reply.error and rejections is not None:
             rejections.put(reply.error)

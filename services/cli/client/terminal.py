@@ -1,4 +1,4 @@
-"""Lines in and out: of a user at a terminal, who edits a line while messages arrive above it, or of a script."""
+"""Reads and writes lines: of a user at a terminal, who edits a line while messages arrive above it, or of a script."""
 
 import getpass
 import os
@@ -18,30 +18,31 @@ _WIDE = ("W", "F")
 readline: ModuleType | None
 try:
     import readline
-except ImportError:  # a Python built without it: lines are read as the terminal sends them
+except ImportError:  # without readline, the program reads lines as the terminal sends them
     readline = None
 
 
 class Terminal:
-    """One thread reads lines, any thread shows text."""
+    """One thread reads lines; any thread may show text."""
 
     def __init__(self) -> None:
         self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.is_unread = False
-        """The reader of the output is gone."""
+        """The program that reads the output has closed it."""
         self._lock = threading.Lock()
         self._reading = False
         self._prompt: str | None = None
-        """While a line is typed: the text before it."""
+        """The prompt, while a line is typed."""
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         if self.is_interactive and readline is not None:
-            readline.parse_and_bind("set enable-bracketed-paste off")  # each pasted line is a line
+            # each pasted line counts as a line that the user has typed
+            readline.parse_and_bind("set enable-bracketed-paste off")
             readline.parse_and_bind("tab: self-insert")
             readline.set_startup_hook(self._line_begins)
 
     def show(self, text: str) -> None:
-        """Lines of their own, above the line that is being typed. Control characters are shown, not obeyed."""
+        """Print lines above the line that is being typed. Control characters are made visible."""
         shown = printable(text)
         with self._lock:
             if self._prompt is None:
@@ -67,7 +68,7 @@ class Terminal:
             self._reading, self._prompt = False, None
 
     def read_password(self) -> str:
-        """Nothing of it is shown. Raises EOFError."""
+        """Let the user type a line without showing it. Raises EOFError."""
         with self._lock:
             self._prompt = _SECRET_PROMPT
         try:
@@ -76,13 +77,13 @@ class Terminal:
             self._prompt = None
 
     def forget_line(self) -> None:
-        """The last line, which holds a password, cannot be called up again."""
+        """Removes the last line from the history, because it holds a password."""
         if self.is_interactive and readline is not None and (count := readline.get_current_history_length()):
             readline.remove_history_item(count - 1)
 
     def interrupt(self, finished: Callable[[float], bool]) -> None:
-        """From another thread: `read_line` raises KeyboardInterrupt, now or when it is called, until `finished` (after
-        so many seconds)."""
+        """Makes `read_line`, which runs in another thread, raise KeyboardInterrupt until `finished` returns True or the
+        time is over."""
         reader = threading.main_thread().ident
         while not finished(0.05):
             if self._reading and reader is not None:
@@ -96,11 +97,12 @@ class Terminal:
             print(text, end="", flush=True)
         except BrokenPipeError:
             self.is_unread = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it at its end
+            # at its end, the interpreter flushes standard output, which would fail because nobody reads it any more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def printable(text: str) -> str:
-    """Without characters that a terminal obeys or that reorder what is shown; line breaks stay."""
+    """Removes characters that control a terminal or reorder text; line breaks stay."""
     return "".join(
         one if one.isprintable() or one in ("\n", _JOINER) else one.encode("unicode_escape", "replace").decode()
         for one in text

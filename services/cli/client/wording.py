@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from clients.codec.base import ClientAccount, Destination
-from clients.codec.events import (
+from dragoman_client.codec.base import ClientAccount, Destination
+from dragoman_client.codec.events import (
     ListedChat,
     MaintenanceStatus,
     NotificationKind,
@@ -31,7 +31,7 @@ _K = NotificationKind
 _NOTIFICATIONS: Mapping[NotificationKind, Callable[[ReceivedNotification], str]] = {
     _K.CHAT_ADDED: lambda news: f"you are in chat {news.chat} now",
     _K.CHAT_SETTINGS_CHANGED: lambda news: f"chat {news.chat} has new settings; its topic: {news.text or 'none'}",
-    _K.CHAT_MUTED: lambda news: f"you have muted chat {news.chat}, or not any more, on another connection",
+    _K.CHAT_MUTED: lambda news: f"you have muted or unmuted chat {news.chat} on another connection",
     _K.CHAT_RENAMED: lambda news: f"chat {news.chat} is called {news.name} now",
     _K.CHAT_LEFT: lambda news: f"you are not in chat {news.chat} any more",
     _K.ROLE_CHANGED: lambda news: f"user {news.user} of chat {news.chat}: {news.text}",
@@ -48,15 +48,23 @@ _NOTIFICATIONS: Mapping[NotificationKind, Callable[[ReceivedNotification], str]]
     _K.TYPING_ENDED: lambda news: f"user {news.user} has stopped writing in chat {news.chat}",
     _K.PRESENCE_CHANGED: lambda news: f"user {news.user} is {news.text}",
     _K.CHAT_READ: lambda news: f"you have read chat {news.chat} on another connection",
+    _K.CHAT_MARKED_UNREAD: lambda news: f"you have marked chat {news.chat} as unread on another connection",
+    _K.CHAT_MOVED: lambda news: f"chat {news.chat} is {news.text or 'neither pinned nor archived'} now",
+    _K.DRAFT_CHANGED: lambda news: (
+        f"your draft in chat {news.chat} is now: {news.text}"
+        if news.text
+        else f"your draft in chat {news.chat} is sent or removed"
+    ),
+    _K.OWN_SETTINGS_CHANGED: lambda news: "you have changed your settings on another connection",
     _K.READ_BY_OTHERS: lambda news: f"chat {news.chat} is read by {news.text}",
     _K.VERIFICATION_PASSED: lambda news: "your e-mail address is verified",
     _K.VERIFICATION_FAILED: lambda news: "the link was opened with a wrong code; the mailed one still works",
-    _K.VERIFICATION_EXPIRED: lambda news: "the link was not opened in time: register or log in again",
+    _K.VERIFICATION_EXPIRED: lambda news: "nobody opened the mailed link in time: register or log in again",
 }
 
 
 def news(received: News) -> str:
-    """Empty if there is nothing new in the event."""
+    """The text of an event; empty if the event has no news."""
     match received:
         case ReceivedMedia():
             return _media(received)
@@ -67,13 +75,13 @@ def news(received: News) -> str:
         case PendingRequests(requests):
             return "\n".join(_NOTIFICATIONS[request.kind](request) for request in requests)
         case MaintenanceStatus(active):
-            return "the server is in maintenance" if active else "the maintenance of the server is over"
+            return "the server is in maintenance" if active else "the server's maintenance has ended"
         case _:
             return ""
 
 
 def message(received: ReceivedMessage, account: ClientAccount, names: Mapping[str, str], chat: int = 0) -> str:
-    """`names`: of users by UUID. `chat`: of a page of the history, whose messages do not name it."""
+    """`names`: names of users by UUID. `chat`: the chat of a page of history, whose messages do not name it."""
     where = place(received, account, chat)
     if _is_own(received, account):
         return own_message(where, received.text)
@@ -107,7 +115,7 @@ def _is_own(received: ReceivedMessage, account: ClientAccount) -> bool:
 
 
 def _sender(received: ReceivedMessage, names: Mapping[str, str]) -> str:
-    """Empty where the text names the sender, as in groups of pipe, or the place, as in private chats."""
+    """The sender's name and a colon; empty if the text or the place already names the sender."""
     if received.sender_uuid:
         return f"{names.get(received.sender_uuid) or received.sender_name or received.sender_uuid}: "
     return f"user {received.sender}: " if received.sender and received.chat else ""
@@ -120,7 +128,7 @@ def _media(received: ReceivedMedia) -> str:
 
 
 def _change(received: ReceivedChange) -> str:
-    """Empty for a kind that a later version has."""
+    """Describes a change of a message; empty for a kind of change that this version does not know."""
     message, user = f"message {received.position}", f"user {received.user}"
     match received:
         case ReceivedChange(kind="edit", text=text):

@@ -1,4 +1,5 @@
-"""Checks NATS: it answers, accepts each user, and grants each exactly its own subjects; streams exist."""
+"""Checks NATS: the server answers, accepts each user, and grants each user exactly the user's own subjects; streams
+exist."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,16 +23,16 @@ from shared.settings import NatsSettings
 
 _SECONDS = 6.0
 _CONNECT_SECONDS = 5
-"""Longer than nats-server waits for auth."""
+"""Longer than the time that nats-server waits for auth."""
 _PROBE_SECONDS = 2.0
 _UNGRANTED = "doctor.subject.of.nobody"
 _EXPIRED = {"Deadline": "0"}
 """A request past its deadline is dropped unread, so this probes the publish permission without side effects."""
-_RENEW_GRANTS = "rewrite its users with `dragoman secrets`, and reload nats-server"
+_RENEW_GRANTS = "rewrite the users of NATS with `dragoman secrets`, and reload nats-server"
 
 
 async def check(settings: NatsSettings, server: Server) -> list[Finding]:
-    """Check the broker as one user. `server`: who runs it."""
+    """Log in to NATS as one user, and check what this user may do. `server`: who runs the NATS server."""
     what = f"nats {settings.user}".strip()
     errors: list[str] = []
     try:
@@ -43,13 +44,12 @@ async def check(settings: NatsSettings, server: Server) -> list[Finding]:
                 found.append(await _streams(client, server))
             return found
     except UnfitServer as error:
-        wrong, _, remedy = str(error).partition(": ")
-        return [failed(what, wrong, remedy)]
+        return [failed(what, error.problem, error.remedy)]
     except TimeoutError:
         return [failed(what, f"{without_password(settings.url)} does not answer", remedies.start(server, "nats.url"))]
     except (OSError, nats.errors.Error) as error:
         if settings.user == NODE_USER:
-            advice = "start auth, which decides on nodes (callout.key), or set nats.url and nats.password"
+            advice = "start auth, which admits edges (callout.key), or set nats.url and nats.password"
             return [failed(what, f"{without_password(settings.url)} rejects the node ({errors or error})", advice)]
         advice = remedies.start(server, "nats.url, nats.user and nats.password")
         return [failed(what, f"{without_password(settings.url)} rejects the connection ({errors or error})", advice)]
@@ -80,7 +80,7 @@ async def _try_rights(client: Client, user: str) -> None:
     for route in peer.requests if peer else ():
         await client.publish(route.subject.replace("*", "doctor"), b"", headers=_EXPIRED)
     await client.publish(_UNGRANTED, b"")
-    for _ in range(2):  # the first ping overtakes buffered messages
+    for _ in range(2):  # the reply to the first ping overtakes buffered messages, so a second ping follows
         await client.flush()
 
 
@@ -89,10 +89,10 @@ def _rights(what: str, settings: NatsSettings, errors: list[str], server: Server
     where = without_password(settings.url)
     rejected = [error.split('"')[1] for error in errors if "permissions violation" in error.lower()]
     if missing := [subject for subject in rejected if subject != _UNGRANTED]:
-        return failed(what, f"may not publish {', '.join(missing)} at {where}", renew)
+        return failed(what, f"this user may not publish {', '.join(missing)} at {where}", renew)
     if not rejected:
-        return failed(what, f"may publish anything at {where}", f"restrict it: {renew}")
-    return ok(what, f"{where}, with exactly its own rights")
+        return failed(what, f"this user may publish anything at {where}", f"restrict it: {renew}")
+    return ok(what, f"{where}: this user has exactly its own permissions")
 
 
 async def _streams(client: Client, server: Server) -> Finding:
@@ -108,10 +108,9 @@ async def _streams(client: Client, server: Server) -> Finding:
         return failed("streams", "some are missing", "run `dragoman migrate`")
     except (nats.errors.TimeoutError, APIError):
         if lacks_jetstream(client):
-            wrong, _, remedy = NO_JETSTREAM.partition(": ")
-            return failed("streams", wrong, remedy)
+            return failed("streams", *NO_JETSTREAM)
         return failed("streams", "no event is stored", remedies.make_room(server))
-    return ok("streams", "all exist, and store events")
+    return ok("streams", "all streams exist and store events")
 
 
 def unknown_streams() -> Finding:

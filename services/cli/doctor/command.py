@@ -10,21 +10,22 @@ from typing import Any
 
 import click
 
-from local.installation import Installation, find
+from local.installation import Installation, Server, find_existing, not_running
 from local.nats import SETUP
-from local.options import OperatorError, data_option, flags_of, require_public_url, settings_options
+from local.options import OperatorError, data_option, require_public_url, settings_options
 from local.up_plan import SERVICES
 from services.cli.admin import format
 from services.cli.certificates import describe_expiry
 from services.cli.console import configure_plain_logs
-from services.cli.doctor import broker, machine, stores
+from services.cli.doctor import broker, machine, push, stores
 from services.cli.doctor.finding import Finding, failed, ok
 from shared.settings import EdgeSettings
 
 _PROCESSES = ("auth", "session", "message", "search", "edge")
+_WITHOUT_VALKEY = {"search"}
 _SIGN = {True: "✓", False: "✗", None: "-"}
 _PLAIN_SIGN = {True: "+", False: "x", None: "-"}
-"""Where the encoding of the output lacks the others."""
+"""The signs for outputs whose encoding lacks the usual signs."""
 
 
 @click.command()
@@ -35,12 +36,12 @@ _PLAIN_SIGN = {True: "+", False: "x", None: "-"}
 def doctor(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, as_json: bool, services: tuple[str, ...]
 ) -> None:
-    """Check an installation: settings, servers and rights, databases, clocks, disks, secrets.
+    """Check an installation, and name a remedy for each fault.
 
-    SERVICE limits the checks to what these processes need. Each failed check names a remedy; the exit status is then 1.
-    Nothing is changed.
+    The checks cover settings, servers and permissions, databases, clocks, disks and secrets. SERVICE limits the checks
+    to the needs of these processes. Each failed check names a remedy; the exit status is then 1. Nothing is changed.
     """
-    installation = find(file, assignments, flags_of(data=data))
+    installation = find_existing(file, assignments, data)
     configure_plain_logs()
     found = asyncio.run(_check_installation(installation, services or _PROCESSES))
     click.echo(format.json(found) if as_json else _page(found))
@@ -66,7 +67,8 @@ async def _check_installation(installation: Installation, processes: Sequence[st
     settings = installation.settings
     brokers = installation.brokers()
     checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one, installation.nats_server) for one in brokers]
-    checks += [stores.valkey(user, one, installation.valkey_server) for user, one in installation.valkeys().items()]
+    if set(processes) - _WITHOUT_VALKEY:
+        checks += [stores.valkey(user, one, installation.valkey_server) for user, one in installation.valkeys().items()]
     checks += [asyncio.to_thread(stores.database, one, settings) for one in processes if one in SERVICES]
     if set(processes) >= set(SERVICES):
         checks.append(asyncio.to_thread(stores.together, settings))
@@ -75,7 +77,13 @@ async def _check_installation(installation: Installation, processes: Sequence[st
     if settings.media.bucket_url and "edge" in processes:
         checks.append(stores.bucket(settings.media))
     checks.append(asyncio.to_thread(machine.check, settings, processes))
-    found = [_settings(installation), *(finding for group in await asyncio.gather(*checks) for finding in group)]
+    if "session" in processes:
+        checks.append(push.check(settings, makes_key=installation.nats_server is not Server.ELSEWHERE))
+    found = [
+        _settings(installation),
+        *_system(installation, processes),
+        *(finding for group in await asyncio.gather(*checks) for finding in group),
+    ]
     if "edge" in processes:
         found.append(trusted_proxies(settings.edge))
         if settings.edge.tls_certificate:
@@ -93,27 +101,44 @@ def _settings(installation: Installation) -> Finding:
     return ok("settings", f"{changed}, the others are defaults; `dragoman config` lists them")
 
 
+def _system(installation: Installation, processes: Sequence[str]) -> list[Finding]:
+    """If no setting names the server, the server is that of the `dragoman up` in the data directory."""
+    servers = {"nats.url": installation.nats_server}
+    if set(processes) - _WITHOUT_VALKEY:
+        servers["redis.url"] = installation.valkey_server
+    missing = " and ".join(name for name, server in servers.items() if server is Server.NOWHERE)
+    if not missing:
+        return []
+    error = not_running(installation.settings.data, f"servers by {missing}")
+    return [failed("system", error.problem, error.remedy)]
+
+
 def certificate(file: Path, now: datetime) -> Finding:
-    """That clients see; whether its key fits is checked with the settings."""
+    """Checks the certificate that clients see. Whether its key fits is checked with the settings."""
     try:
         wrong = describe_expiry(file, now)
     except (OSError, ValueError) as error:
         return failed("certificate", f"{file} cannot be read ({error})", "set edge.tls_certificate")
     if wrong:
         return failed("certificate", f"{file} {wrong}", "renew it: edges read it within five seconds")
-    return ok("certificate", f"{file} is valid for two weeks at least")
+    return ok("certificate", f"{file} is valid for at least two weeks")
 
 
 def trusted_proxies(edge: EdgeSettings) -> Finding:
-    """Whether the networks can be right; which proxies there are, only the edge's log tells."""
+    """Checks whether the networks are plausible. Only the edge's log tells which proxies exist."""
     if everyone := _everyone(edge.trusted_proxies):
-        wrong = f"edge.trusted_proxies covers all addresses ({everyone}), so that each client can forge its own"
-        return failed("proxies", wrong, "name the networks of your proxies alone")
-    if not edge.trusted_proxies and edge.public_url.startswith("https:") and not edge.tls_certificate:
-        wrong = "edge.public_url is https, but the edge has no TLS, and trusts no proxy that could have it"
-        return failed("proxies", wrong, "name the proxy in edge.trusted_proxies, or all its clients are one address")
+        wrong = f"edge.trusted_proxies covers all addresses ({everyone}), so any client can forge its address"
+        return failed("proxies", wrong, "name only the networks of your proxies")
+    if not edge.trusted_proxies and edge.has_https and not edge.tls_certificate:
+        wrong = "edge.public_url is https, but the edge has no TLS and trusts no proxy that could provide it"
+        return failed(
+            "proxies", wrong, "name the proxy in edge.trusted_proxies, otherwise all its clients count as one"
+        )
     trusted = ", ".join(edge.trusted_proxies)
-    return ok("proxies", f"{trusted} may name clients" if trusted else "none is trusted: clients connect by themselves")
+    return ok(
+        "proxies",
+        f"{trusted} may set clients' addresses" if trusted else "no proxy is trusted: clients connect directly",
+    )
 
 
 def _everyone(names: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """`what` names the subject; `good` is None if this machine cannot check it; `text` describes the result and the
-    remedy."""
+    """The result of one check. `what`: the checked part; `good`: None if this machine cannot check it; `text`: the
+    result, and the remedy."""
 
     what: str
     good: bool | None
@@ -17,7 +17,7 @@ def ok(what: str, text: str) -> Finding:
 
 
 def failed(what: str, wrong: str, advice: str) -> Finding:
-    return Finding(what, False, f"{wrong}: {advice}")
+    return Finding(what, False, f"{wrong}: {advice[:1].lower()}{advice[1:]}")
 
 
 def unknown(what: str, why: str) -> Finding:

@@ -14,18 +14,20 @@ from local.up_plan import SERVICES
 from services.cli.doctor.finding import Finding, failed, ok, unknown
 from shared.settings import EdgeSettings, Settings
 
-_LEAST_FREE_BYTES = 1024**3
+_LEAST_FREE_BYTES, _LEAST_FREE_SHARE = 1024**3, 0.1
+"""Free space that a disk needs: the smaller of the two, because a small volume never has the first."""
 _SPARE_DESCRIPTORS = 256
-"""Descriptors of an edge beside its clients' connections."""
+"""File descriptors that an edge needs besides its clients' connections."""
 _LEAST_CONNECTIONS = 1_000
-"""An edge with room for fewer is of little use."""
+"""An edge with descriptors for fewer connections is of little use."""
 _SOUND = {(3, 12): 9, (3, 13): 2}
-"""By version of Python: the first patch release whose asyncio bounds what waits for a slow peer (CVE-2024-12254)."""
+"""For each version of Python, the first patch release whose asyncio bounds the buffer for a slow peer
+(CVE-2024-12254)."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
-    """Check what these processes need of this machine."""
+    """Check this machine for everything that these processes need."""
     secret = [settings.data / "credentials.json", settings.auth.keys, *sorted(settings.auth.keys.glob("*.pem"))]
     findings = [*_disks(settings), *python(*sys.version_info[:3])]
     if "edge" in processes:
@@ -40,7 +42,7 @@ def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
 
 
 def python(major: int, minor: int, patch: int) -> list[Finding]:
-    """A finding only for an unsound version of Python."""
+    """Warn only of a version of Python with a known fault."""
     sound = _SOUND.get((major, minor), 0)
     if patch >= sound:
         return []
@@ -49,8 +51,8 @@ def python(major: int, minor: int, patch: int) -> list[Finding]:
 
 
 def _descriptors(settings: Settings) -> Finding:
-    """Each process raises its own limit to the hard one. Fewer than the default number of connections needs suffice,
-    unless another number is set."""
+    """Each process raises its soft limit of descriptors to the hard limit. If edge.max_connections is the default, a
+    lower limit passes, too."""
     _, have = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.edge.max_connections
     need, room = wanted + _SPARE_DESCRIPTORS, have - _SPARE_DESCRIPTORS
@@ -59,11 +61,11 @@ def _descriptors(settings: Settings) -> Finding:
     remedy = f"ulimit -Hn {need}, or LimitNOFILE={need} of the unit"
     if wanted != EdgeSettings().max_connections or room < _LEAST_CONNECTIONS:
         return failed("descriptors", f"{have} descriptors are too few for edge.max_connections = {wanted}", remedy)
-    return ok("descriptors", f"{have} at most: enough for {room} connections at each edge; for {wanted}: {remedy}")
+    return ok("descriptors", f"{have} descriptors: enough for {room} connections at each edge; for {wanted}: {remedy}")
 
 
 def _disks(settings: Settings) -> list[Finding]:
-    """One finding for each file system that holds data, and is not mounted read-only."""
+    """One finding for each writable file system with data of the system."""
     places: dict[int, Path] = {}
     for path in (
         settings.data,
@@ -79,12 +81,12 @@ def _disks(settings: Settings) -> list[Finding]:
 
 
 def _disk(path: Path) -> Finding:
-    free = shutil.disk_usage(path).free
-    if free < _LEAST_FREE_BYTES:
+    total, _, free = shutil.disk_usage(path)
+    if free < min(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * total):
         return failed(
             "disk", f"{free // 2**20} MiB are free on the disk of {path}", "free some space: a full disk stops writes"
         )
-    return ok("disk", f"{free // 2**30} GiB free on the disk of {path}")
+    return ok("disk", f"{free / 2**30:.1f} GiB free on the disk of {path}")
 
 
 def _database_files(settings: Settings) -> list[Path]:
@@ -110,8 +112,8 @@ def _writable(what: str, directory: Path, setting: str) -> Finding:
 
 
 def _forbidden(path: Path) -> int:
-    """Mode bits that a secret must not have. A container runtime mounts secrets read-only and readable by the group, as
-    files of another user; their directory is open to all users of the container."""
+    """Mode bits that a secret must not have. A container runtime mounts secrets read-only, readable by the group, as
+    files of another user. Their directory is open to all users of the container."""
     if not _is_read_only(path):
         return _OTHERS
     if path.is_dir():

@@ -20,28 +20,28 @@ from services.cli.doctor.finding import Finding, failed, ok
 from services.edge.media.bucket import BucketStore
 from services.message import store as message_store
 from services.session import store as session_store
-from shared.database import make_engine
-from shared.database_proof import find_lock_holders, prove_writable
+from shared.database import find_lock_holders, make_engine, prove_writable
 from shared.errors import StartupError
 from shared.installation import DatabasesApart
-from shared.migrate import require_current
 from shared.redis_server import SINGLE, describe_kind, redis_client, server_kind
+from shared.schema import require_current
 from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
-"""Messages carry the times of the clocks that stored them."""
+"""Clocks may differ by so much: messages carry the time of the machine that stored them."""
 _CHECKED_TABLES = {
     "auth": auth_store.CHECKED_TABLES,
     "session": session_store.CHECKED_TABLES,
     "message": message_store.CHECKED_TABLES,
 }
-_LOAD_USERS = "load the users that `dragoman secrets` writes (aclfile)"
+_LOAD_USERS = "let the server load the users that `dragoman secrets` writes (aclfile)"
 _HEALTH_SLOT = 0
 
 
 async def valkey(user: str, settings: RedisSettings, server: Server) -> list[Finding]:
-    """Check Valkey as one user; only auth's may read the clock. `server`: who runs it."""
+    """Log in to Valkey as one user, and check what this user may do. Only auth's user has the permission to read the
+    clock. `server`: who runs the Valkey server."""
     what, where = f"valkey {user}".strip(), show(settings.url)
     try:
         client = redis_client(settings.model_copy(update={"timeout_seconds": _SECONDS}), decode_responses=True)
@@ -50,7 +50,13 @@ async def valkey(user: str, settings: RedisSettings, server: Server) -> list[Fin
     try:
         await client.ping()
         if (kind := await server_kind(client)) != SINGLE:
-            return [failed(what, f"{where} is of the kind {kind}", describe_kind(kind))]
+            return [
+                failed(
+                    what,
+                    f"{where} leads to a server of the kind {kind}, which is not supported",
+                    ". ".join(describe_kind(kind)),
+                )
+            ]
         findings = [await _restricted(client, what, where, server)]
         return findings + ([await _valkey_clock(client)] if user == "auth" else [])
     except (RedisError, OSError) as error:
@@ -64,8 +70,8 @@ async def _restricted(client: "aioredis.Redis", what: str, where: str, server: S
     try:
         await client.echo("anything")
     except NoPermissionError:
-        return ok(what, f"{where}, with exactly its own rights")
-    return failed(what, f"may do anything at {where}", remedies.renew_users(server, _LOAD_USERS))
+        return ok(what, f"{where}: this user has exactly its own permissions")
+    return failed(what, f"this user may do anything at {where}", remedies.renew_users(server, _LOAD_USERS))
 
 
 async def _valkey_clock(client: "aioredis.Redis") -> Finding:
@@ -75,12 +81,12 @@ async def _valkey_clock(client: "aioredis.Redis") -> Finding:
 
 
 def together(settings: Settings) -> list[Finding]:
-    """Check that the databases that can be read belong together."""
+    """Check that all readable databases belong together."""
     try:
         check_together(settings)
     except DatabasesApart as error:
         return [Finding("databases", False, str(error))]
-    return [ok("databases", "belong together, as far as they can be read")]
+    return [ok("databases", "all readable databases belong together")]
 
 
 def database(service: str, settings: Settings) -> list[Finding]:
@@ -143,5 +149,7 @@ async def bucket(settings: MediaSettings) -> list[Finding]:
     try:
         await BucketStore(settings).load("records/doctor")
     except OSError as error:
-        return [failed("bucket", f"{settings.bucket_url} cannot be read ({error})", "see media.… and the key's rights")]
+        return [
+            failed("bucket", f"{settings.bucket_url} cannot be read ({error})", "see media.… and the key's permissions")
+        ]
     return [ok("bucket", f"{settings.bucket_url} can be read")]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from local.data import read_run
-from local.installation import find
+from local.installation import find, not_running
 from local.options import OperatorError, data_option, flags_of, settings_options
 from local.probes import reachable
 from services.cli.overview.server import USER, DashboardServer
@@ -20,26 +20,26 @@ from shared.listening import listen
 from shared.setting_types import check_host
 
 
-@click.command()
+@click.command(epilog="Example: dragoman dashboard http://edge:9000 http://message:9000 --config admin.toml")
 @settings_options
 @data_option
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; anyone who reaches it sees all."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; whoever connects sees everything."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port (0: any).")
 @click.argument("what", nargs=-1, metavar="[ADDRESS]...")
 def dashboard(
     file: Path | None, assignments: tuple[str, ...], data: Path | None, host: str, port: int, what: tuple[str, ...]
 ) -> None:
-    """Serve a page that shows the whole system.
+    """Show the dashboard of the whole system in a browser.
 
-    ADDRESS is an operations port, as http://edge:9000: each address that the name has is a process. Without any, the
-    processes are those of the `dragoman up` in the data directory, which serves this page itself.
+    ADDRESS is an operations port, as http://edge:9000: each address that the name has is a process. Without an address,
+    the processes are those of the `dragoman up` in the data directory, which serves this page itself.
     """
     installation = find(file, assignments, flags_of(data=data))
     settings = installation.settings
     if not what and read_run(settings.data) is None:
-        raise OperatorError(f"no `dragoman up` runs with the data directory {settings.data}: give --data, or addresses")
+        raise not_running(settings.data, "addresses of operations ports")
 
     def targets() -> Sequence[Target]:
         if what:
@@ -50,9 +50,11 @@ def dashboard(
     try:
         listeners = listen(check_host(host), port)
     except ValueError as error:
-        raise OperatorError(f"--host {error}") from error
+        raise OperatorError(f"--host {error}", "Give an address of this machine, such as 127.0.0.1") from error
     except OSError as error:
-        raise OperatorError(f"{host}:{port} cannot be opened (--host, --port): {error.strerror or error}") from error
+        raise OperatorError(
+            f"{host}:{port} cannot be opened: {error.strerror or error}", "Give another by --host or --port (0: any)"
+        ) from error
 
     async def serve() -> None:
         await DashboardServer(targets, installation.broker(USER), settings.ops.allowed_hosts).run(*listeners)

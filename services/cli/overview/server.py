@@ -17,20 +17,19 @@ from starlette.types import Receive, Scope, Send
 from services.cli.admin.bus_client import connected_to
 from services.cli.admin.dead_letters import open_stream
 from services.cli.admin.messages import MessageReport, find
-from services.cli.overview.capacity import read_costs
 from services.cli.overview.system_view import Target, summarize
 from services.cli.top.poller import OpsAddress, poll
 from services.edge.http.web_files import WebFiles
 from shared.contract.supervision import MessageTimes
-from shared.ops import is_own_host, page_server
+from shared.ops import PageServer, is_own_host
 from shared.settings import NatsSettings
 
 _FRESH_SECONDS = 1.0
-"""Several pages share one poll."""
+"""Pages that ask within this time share one poll of the processes."""
 _DEAD_LETTERS_SECONDS = 30.0
 _WEB = Path(__file__).with_name("web")
 USER = "dashboard"
-"""Of NATS: it may locate messages and count dead letters."""
+"""The NATS user that may locate messages and count dead letters."""
 
 
 class DashboardServer:
@@ -44,22 +43,21 @@ class DashboardServer:
         self._broker = broker
         self._allowed_hosts = frozenset(name.lower() for name in allowed_hosts)
         self._files = WebFiles(_WEB)
-        self._costs = read_costs()
         self._polled, self._view = float("-inf"), b""
         self._polling = asyncio.Lock()
         self._counted = float("-inf")
         self._dead_letters: int | None = None
-        self._server = page_server(self._app)
+        self._server = PageServer(self._app)
 
     async def run(self, *listeners: socket) -> None:
-        """Until cancelled or stopped."""
+        """Serves until it is cancelled or stopped."""
         with ExitStack() as listening:
             for listener in listeners:
                 listening.enter_context(listener)
             await self._server.serve(sockets=list(listeners))
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self._server.stop()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._respond(Request(scope))
@@ -68,7 +66,7 @@ class DashboardServer:
 
     async def _respond(self, request: Request) -> Response:
         if not is_own_host(request.headers.get("host", ""), self._allowed_hosts):
-            return PlainTextResponse("not the name of this port: see ops.allowed_hosts\n", 421)
+            return PlainTextResponse("this host name is not allowed: see ops.allowed_hosts\n", 421)
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("only GET\n", 405, {"Allow": "GET, HEAD"})
         match request.scope["path"]:
@@ -89,7 +87,7 @@ class DashboardServer:
                 targets = self._targets()
                 addresses = [OpsAddress(target.name, target.address) for target in targets if target.address]
                 states = {state.name: state for state in await asyncio.to_thread(poll, addresses)}
-                self._view = msgspec.json.encode(summarize(targets, states, self._costs, self._dead_letters))
+                self._view = msgspec.json.encode(summarize(targets, states, self._dead_letters))
                 self._polled = time.monotonic()
             return self._view
 
@@ -104,7 +102,7 @@ class DashboardServer:
             pass  # shown as unknown
 
     async def last_message_of(self, chat: int) -> MessageTimes | None:
-        """The way of the chat's last message; None if it cannot be found now."""
+        """The path of the chat's last message; None if it cannot be found now."""
         try:
             async with connected_to(self._broker, self._broker.user or USER) as client:
                 (found,) = await find(client, f"{chat}/0", patient=False)
@@ -118,7 +116,7 @@ class DashboardServer:
             accepted=accepted.at if accepted else 0,
             committed=found.message.time,
             acknowledged=accepted.acknowledged if accepted else 0,
-            arrivals=[(one.edge, one.at) for one in found.envelopes],
+            arrivals=[(one.edge, one.at) for one in found.batches],
             confirmed=states.count("confirmed"),
             recipients=len(states),
         )
@@ -128,7 +126,7 @@ class DashboardServer:
             async with connected_to(self._broker, self._broker.user or USER) as client:
                 reports: list[MessageReport] = await find(client, query)
         except (click.ClickException, nats.errors.Error) as error:
-            text = error.message if isinstance(error, click.ClickException) else "the broker does not answer"
+            text = error.message if isinstance(error, click.ClickException) else "NATS does not answer"
             return _json(404, msgspec.json.encode({"error": text}))
         return _json(200, msgspec.json.encode({"reports": reports}))
 

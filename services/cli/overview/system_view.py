@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.cli.overview.capacity import CostsOfMessages, KindCapacity, capacity_left
 from services.cli.top.poller import ProcessState
 from shared.dashboard.history import PERIOD_SECONDS, DashboardData, PanelData
 
@@ -14,8 +13,8 @@ Numbers = list[float | None]
 
 
 class Target(NamedTuple):
-    """A process to show. `address`: of its operations port, empty if it has none; `restarts` and `ready`: as its
-    supervisor knows, None without one; `version`: of a server without an operations port."""
+    """A process to show. `address`: the address of the operations port, or empty. `restarts` and `ready`: from the
+    supervisor; None without a supervisor. `version`: the version of a server without an operations port."""
 
     name: str
     address: str = ""
@@ -39,8 +38,8 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hop(msgspec.Struct, frozen=True):
-    """A stage of the way of a message: `rate` a second, `waiting` (None: it has no queue), `p99` in seconds with the
-    threshold of its alert."""
+    """A stage of the message path: `rate` a second, `waiting` (None: the stage has no queue), `p99` in seconds with the
+    threshold of the alert."""
 
     title: str
     text: str
@@ -58,7 +57,7 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """`count`: in the last three minutes."""
+    """`count`: rejections in the last three minutes."""
 
     process: str
     reason: str
@@ -66,8 +65,8 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class DashboardView(msgspec.Struct, frozen=True, kw_only=True):
-    """`seconds`: between two numbers of a chart. `lost`: messages of the last three minutes, by stage; `dead_letters`:
-    None if they cannot be counted."""
+    """`seconds`: the time between two numbers of a chart. `lost`: messages of the last three minutes, by stage;
+    `dead_letters`: None if they cannot be counted."""
 
     processes: list[ProcessView]
     hops: list[Hop]
@@ -75,20 +74,13 @@ class DashboardView(msgspec.Struct, frozen=True, kw_only=True):
     connections: dict[str, float]
     rejections: list[Rejection]
     lost: dict[str, float]
-    capacity: list[KindCapacity]
-    measured_on: str
     dead_letters: int | None = None
     seconds: float = PERIOD_SECONDS
 
 
-def summarize(
-    targets: Sequence[Target], states: Mapping[str, ProcessState], costs: CostsOfMessages, dead_letters: int | None
-) -> DashboardView:
-    """`states` by name of the target."""
+def summarize(targets: Sequence[Target], states: Mapping[str, ProcessState], dead_letters: int | None) -> DashboardView:
+    """Sums up `states`, which are by target."""
     panels = _Panels([state.dashboard for state in states.values() if state.dashboard is not None])
-    messages = _last(panels.summed("message", "Acknowledged"))
-    deliveries = _last(panels.summed("edge", "Deliveries"))
-    recipients = deliveries / messages if messages and deliveries else None
     return DashboardView(
         processes=[_process(target, states.get(target.name)) for target in targets],
         hops=list(_hops(panels)),
@@ -96,8 +88,6 @@ def summarize(
         connections={label: _last(numbers) or 0.0 for label, numbers in panels.labelled("edge", "Connections").items()},
         rejections=sorted(_rejections(states), key=lambda one: -one.count),
         lost=_counts(panels.labelled("edge", "Messages lost")),
-        capacity=capacity_left(costs, panels.processes, panels.used_cores(), recipients),
-        measured_on=costs.machine,
         dead_letters=dead_letters,
     )
 
@@ -105,11 +95,10 @@ def summarize(
 class _Panels:
     """The panels of all processes, by service and title."""
 
-    def __init__(self, dashboards: Iterable[DashboardData]) -> None:
-        self.processes: dict[str, int] = defaultdict(int)
+    def __init__(self, dashboards: Sequence[DashboardData]) -> None:
+        self.services = list(dict.fromkeys(dashboard.service for dashboard in dashboards))
         self._panels: dict[tuple[str, str], list[PanelData]] = defaultdict(list)
         for dashboard in dashboards:
-            self.processes[dashboard.service] += 1
             for group in dashboard.groups:
                 for panel in group.rows:
                     self._panels[dashboard.service, panel.title].append(panel)
@@ -127,15 +116,12 @@ class _Panels:
         return _combined(self.labelled(service, title).values(), sum)
 
     def worst(self, service: str, title: str, label: str = "p99") -> Numbers:
-        """The highest of all processes."""
+        """The highest value of all processes."""
         return _combined([panel.series.get(label, []) for panel in self._panels[service, title]], max)
-
-    def used_cores(self) -> dict[str, float]:
-        return {service: _last(self.summed(service, "Processor")) or 0.0 for service in self.processes}
 
 
 def _combined(several: Iterable[Numbers], how: Callable[[list[float]], float]) -> Numbers:
-    """Series that end at the same time, as long as the longest."""
+    """Extends series that end at the same time to the length of the longest."""
     rows = [row for row in several if row]
     length = max(map(len, rows), default=0)
     padded: list[Numbers] = [[*[None] * (length - len(row)), *row] for row in rows]
@@ -163,12 +149,14 @@ def _hops(panels: _Panels) -> Iterator[Hop]:
         panels.summed(edge, "Requests asked"), unsent, panels.worst(edge, "Time until answered"), None,
     )  # fmt: skip
     yield hop(
-        "Message commits", "messages a second; in flight; a transaction", panels.summed(message, "Acknowledged"),
-        panels.summed(message, "Messages in flight"), panels.worst(message, "Time to commit"), 0.5,
+        "The message service commits", "messages a second; in flight; a transaction",
+        panels.summed(message, "Acknowledged"), panels.summed(message, "Messages in flight"),
+        panels.worst(message, "Time to commit"), 0.5,
     )  # fmt: skip
     yield hop(
-        "Message fans out", "envelopes a second; bytes wait; a batch", panels.summed(message, "Envelopes"),
-        panels.summed(message, "Waiting to be sent to NATS"), panels.worst(message, "Time to fan out"), None,
+        "It sends to edges", "delivery batches a second; bytes wait; a batch", panels.summed(message,
+        "Delivery batches"), panels.summed(message, "Waiting to be sent to NATS"), panels.worst(message,
+        "Time to fan out"), None,
     )  # fmt: skip
     yield hop(
         "Edges deliver", "deliveries a second; from the commit to the socket", panels.summed(edge, "Deliveries"), None,
@@ -185,7 +173,7 @@ def _charts(panels: _Panels) -> Iterator[Chart]:
     commit = {label: panels.worst("message", "Time to commit", label) for label in ("p99", "p50")}
     yield Chart("Commit, slowest replica", "s", commit, 0.5)
     yield Chart("Connections by dialect", "", panels.labelled("edge", "Connections"))
-    yield Chart("Processor, cores", "", {kind: panels.summed(kind, "Processor") for kind in panels.processes})
+    yield Chart("CPU time, cores", "", {kind: panels.summed(kind, "CPU time") for kind in panels.services})
 
 
 def _rejections(states: Mapping[str, ProcessState]) -> Iterator[Rejection]:
@@ -197,13 +185,13 @@ def _rejections(states: Mapping[str, ProcessState]) -> Iterator[Rejection]:
 
 
 def _counts(series: Mapping[str, Numbers]) -> dict[str, float]:
-    """Events in the time of the series, by label, without zeros; from rates a second."""
+    """The counts of events by label, without zeros, from a series of rates per second."""
     counts = {label: sum(one or 0.0 for one in numbers) * PERIOD_SECONDS for label, numbers in series.items()}
     return {label: round(count) for label, count in counts.items() if round(count)}
 
 
 def _process(target: Target, state: ProcessState | None) -> ProcessView:
-    if state is None:  # a server without an operations page
+    if state is None:  # the server has no status page
         ready = "running" if target.ready else "no answer"
         return ProcessView(name=target.name, state=ready, version=target.version, restarts=target.restarts)
     if state.dashboard is None:
@@ -225,6 +213,6 @@ def _process(target: Target, state: ProcessState | None) -> ProcessView:
         address=target.address,
         restarts=target.restarts,
         up_seconds=last("Up for"),
-        processor=last("Processor"),
+        processor=last("CPU time"),
         memory=last("Memory"),
     )

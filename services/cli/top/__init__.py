@@ -1,1 +1,1 @@
-"""`dragoman top`: the operations pages in a terminal. Begin with `poller.py`."""
+"""`dragoman top`: the status pages in a terminal. Begin with `poller.py`."""

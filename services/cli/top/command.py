@@ -1,20 +1,150 @@
 """`dragoman top`: shows the dashboards of all processes in a terminal."""
 
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from local.data import read_run
+from local.installation import not_running
 from local.options import OperatorError, read_settings, settings_options
 from local.probes import reachable
 from services.cli.top.poller import OpsAddress, ProcessState, addresses_of, poll
-from services.cli.top.render import render, use_colours
+from shared.dashboard.history import DashboardData, PanelData
+from shared.dashboard.panels import PanelKind, Unit
 from shared.settings import Settings
+
+_TITLE, _VALUE, _SPARKLINE = 26, 20, 24
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_BOLD, _FAINT, _GOOD, _BAD, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+_PERIODS = ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (120, 60, "min"))
+
+Numbers = Sequence[float | None]
+
+
+def render(
+    states: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool, apart: bool = True
+) -> list[str]:
+    """A block for each process, of `room` lines at most, and an empty line if `apart`. `width` is in characters; longer
+    lines are cut off."""
+    gap = [""] if apart else []
+    lines = [line for state in states for line in [*_block(state, width)[:room], *gap]]
+    return lines if colours else [_bare(line) for line in lines]
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """A number and its unit."""
+    match unit:
+        case _ if value is None:
+            return "–"
+        case Unit.SHARE:
+            return f"{_round(value * 100)} %"
+        case Unit.SECONDS:
+            return _time(value)
+        case _:
+            return _scaled(value, unit)
+
+
+def sparkline(numbers: Numbers, width: int) -> str:
+    """The last numbers as blocks, scaled from zero to their maximum. A missing number is a space."""
+    last = numbers[-width:] if width > 0 else ()
+    top = max((number for number in last if number), default=0.0)
+    steps = (math.ceil(number / top * 8) if top and number else 0 for number in last)
+    return "".join(_BLOCKS[min(8, max(0, step))] for step in steps).rjust(width)
+
+
+def _block(state: ProcessState, width: int) -> list[str]:
+    if state.dashboard is None:
+        return [f"{_BOLD}{state.name}{_PLAIN}  {_BAD}no answer: {state.error}{_PLAIN}"]
+    wrong, degraded = (_reasons(errors) for errors in (state.dashboard.wrong, state.dashboard.degraded))
+    ready = f"{_GOOD}ready{_PLAIN}{f', degraded – {degraded}' if degraded else ''}"
+    readiness = f"{_BAD}not ready – {wrong}{_PLAIN}" if wrong else ready
+    return [f"{_BOLD}{state.name}{_PLAIN}  {readiness}", *_panel_lines(state.dashboard, width)]
+
+
+def _reasons(errors: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {error}" for name, error in errors.items())
+
+
+def _panel_lines(dashboard: DashboardData, width: int) -> list[str]:
+    if not dashboard.moments:
+        return ["  no numbers yet"]
+    panels = [panel for group in dashboard.groups for panel in group.rows]
+    return [
+        _panel_line(panel, width)
+        for panel in panels
+        if any(any(numbers[-_SPARKLINE:]) for numbers in panel.series.values())
+    ]
+
+
+def _panel_line(panel: PanelData, width: int) -> str:
+    numbers = panel.series.get("p99") or _total(panel.series.values())
+    value = format_value(numbers[-1], panel.unit)
+    if panel.kind == PanelKind.PERCENTILES:
+        value = f"{value} · {format_value(panel.series['p50'][-1], panel.unit)}"
+    plain = f"  {panel.title:<{_TITLE}.{_TITLE}} {value:>{_VALUE}}  "
+    plain += sparkline(numbers, min(_SPARKLINE, width - len(plain)))
+    detail = f"  {_detail(panel)}"[: max(0, width - len(plain))].rstrip()
+    colour = _BAD if panel.bad and numbers[-1] else ""
+    return f"{colour}{plain[:width]}{_PLAIN if colour else ''}{_FAINT}{detail}{_PLAIN}"
+
+
+def _detail(panel: PanelData) -> str:
+    if panel.kind == PanelKind.PERCENTILES:
+        return "p99 · p50"
+    latest = {label: numbers[-1] for label, numbers in panel.series.items() if label and numbers[-1]}
+    biggest = sorted(latest, key=lambda label: -(latest[label] or 0))
+    return "  ".join(f"{label} {format_value(latest[label], panel.unit)}" for label in biggest)
+
+
+def _total(series: Iterable[Numbers]) -> Numbers:
+    return [
+        sum(known) if (known := [one for one in at if one is not None]) else None for at in zip(*series, strict=True)
+    ]
+
+
+def _round(value: float) -> str:
+    if value == 0:
+        return "0"
+    if abs(value) < 0.01:
+        return "<0.01"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if digits else text
+
+
+def _time(seconds: float) -> str:
+    for least, size, word in _PERIODS:
+        if seconds >= least:
+            return f"{seconds // size:.0f} {word}"
+    if seconds >= 1 or seconds == 0:
+        return f"{_round(seconds)} s"
+    return f"{_round(seconds * 1e3)} ms" if seconds >= 1e-3 else f"{_round(seconds * 1e6)} µs"
+
+
+def _scaled(value: float, unit: str) -> str:
+    step, names = (1024, ("", "Ki", "Mi", "Gi")) if unit.startswith("B") else (1000, ("", "k", "M", "G"))
+    power = 0
+    while abs(value) >= (10_000 if step == 1000 and not power else step) and power < 3:
+        value, power = value / step, power + 1
+    return f"{_round(value)} {names[power]}{unit}".rstrip()
+
+
+def _bare(line: str) -> str:
+    for colour in (_BOLD, _FAINT, _GOOD, _BAD, _PLAIN):
+        line = line.replace(colour, "")
+    return line.rstrip()
+
+
+def use_colours(environment: Mapping[str, str], *, terminal: bool) -> bool:
+    """Whether to colour: only on a terminal, and not if NO_COLOR is set."""
+    return terminal and not environment.get("NO_COLOR")
+
 
 _EVERY_SECONDS = 2.0
 _LEAST_LINES = 4
@@ -28,7 +158,7 @@ _HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 @click.option("--once", is_flag=True, help="Print everything once and exit.")
 @click.argument("what", nargs=-1)
 def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once: bool, what: tuple[str, ...]) -> None:
-    """Watch processes: throughput, latency, errors.
+    """Watch throughput, latency and errors in a terminal.
 
     WHAT is names of processes of `dragoman up` (edge-1, message), or addresses of operations ports (http://host:9000).
     """
@@ -46,14 +176,16 @@ def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once
 
 
 def _addresses(settings: Settings, what: tuple[str, ...]) -> list[OpsAddress]:
-    """Read on each poll: a restarted process has another port. Raises OperatorError."""
+    """The processes, read again on each poll because a restarted process has another port. Raises OperatorError."""
     run = read_run(settings.data)
     if run is None and not any("://" in one for one in what):
-        raise OperatorError(f"no `dragoman up` runs with the data directory {settings.data}: give --data, or addresses")
+        raise not_running(settings.data, "addresses of operations ports")
     try:
         return addresses_of(run, reachable(settings.ops.host), what)
     except KeyError as error:
-        raise OperatorError(f"there is no process {error.args[0]} in the running `dragoman up`") from error
+        raise OperatorError(
+            f"there is no process {error.args[0]} in the running `dragoman up`", "`dragoman top --once` names them"
+        ) from error
 
 
 def _watch(states: Callable[[], list[ProcessState]], colours: bool) -> None:
@@ -72,7 +204,8 @@ def _watch(states: Callable[[], list[ProcessState]], colours: bool) -> None:
 
 
 def _screen(states: list[ProcessState], colours: bool) -> str:
-    """One screen, which gives each process an equal number of lines. Many have no empty lines between them."""
+    """The screen, with an equal number of lines for each process. With many processes, there are no empty lines between
+    them."""
     size = shutil.get_terminal_size()
     each = (size.lines - 1) // max(1, len(states))
     room, apart = (each - 1, True) if each > _LEAST_LINES else (max(1, each), False)

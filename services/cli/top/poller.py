@@ -1,4 +1,4 @@
-"""Polls processes for their dashboards."""
+"""Requests the dashboards of all processes at intervals."""
 
 import http.client
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from shared.dashboard.history import DashboardData
 
 _REPLY_SECONDS = 3.0
 _decode = msgspec.json.Decoder(DashboardData).decode
-"""Made before threads use it: msgspec 0.22 crashes if two threads decode a type for the first time."""
+"""The decoder is made before threads use it: msgspec 0.22 crashes if two threads decode a type for the first time."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ProcessState:
 
 
 def addresses_of(run: Run | None, host: str, wanted: Sequence[str]) -> list[OpsAddress]:
-    """The wanted processes, each given by address or by name in the run; all of the run if none is given. Raises
-    KeyError for an unknown name."""
+    """The wanted processes, each given by its address or by its name in the run; all processes of the run if none is
+    given. Raises KeyError for an unknown name."""
     known = {one.name: f"http://{authority(host, one.ops)}" for one in run.processes if one.ops} if run else {}
     return [OpsAddress(one, one if "://" in one else known[one]) for one in wanted or known]
 

@@ -1,6 +1,6 @@
-"""Commands: the closed union that a dialect decodes a client's frames into.
+"""The commands: the closed union into which a dialect decodes a client's frames.
 
-Most are structs of the contract; those defined here never leave the edge in this form.
+Most are structs of the contract. The commands defined here never leave the edge in this form.
 """
 
 from collections.abc import Mapping
@@ -9,12 +9,22 @@ from typing import Literal
 
 import msgspec
 
+from services.edge.canonical.irc_commands import (
+    ActAsOperator,
+    BecomeOperator,
+    MonitorNicks,
+    ReadStates,
+    RelayTags,
+    ShowAway,
+    ShowModes,
+)
 from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, ListLogins, Login, Logout, Refresh, Register
 from shared.contract.bots import CreateBot, CreateBotToken, DeleteBot, DeleteBotToken, ListBots
 from shared.contract.errors import Failure
+from shared.contract.guests import RegisterGuest, RenameGuest
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.made import EndMade, ListMade
-from shared.contract.message import ChangeMessage, GetChanges, GetHistory
+from shared.contract.message import ChangeMessage, GetChanges, GetHistory, MarkUnread
 from shared.contract.model import Quote, RichSegment
 from shared.contract.receipts import FindReactors, FindReaders
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
@@ -24,12 +34,15 @@ from shared.contract.session import SetProfile
 
 
 class PostMessage(msgspec.Struct, frozen=True, gc=False):
-    """Post a message to a chat, or (`to`, with chat 0) to the private chat with an account. The reply is the committed
-    message, given when the chat's order reaches it. `references_media`: its pictures and files have only an `id`, and
-    perhaps a new name; the rest is looked up before it is posted. `stored`: id of the file that was stored for this
-    message, and is removed if the message is rejected. `nonce`: the client's own name of the message; a message with a
-    nonce that its sender has used in the chat before is not posted again. `reply_to`: the index of the message that it
-    replies to, or 0; `quote` is made of it before it is posted."""
+    """Post a message to a chat or, with `to` and chat 0, to the private chat with an account. The reply is the
+    committed message, sent when the chat's order reaches it.
+
+    `references_media`: pictures and files have only an `id` and perhaps a new name. The edge looks up the rest before
+    it posts the message. `stored`: the id of the file that was stored for this message; a rejection of the message
+    removes the file. `nonce`: the client's own name of the message; the server posts no second message with a nonce
+    that its sender has used in the chat. `reply_to`: the index of the message that this message replies to, or 0; the
+    edge makes `quote` from it before posting. `draft`: the `rev` of the sender's draft that became this message, or
+    0. `mark`: data that only the sender's dialect reads, stored with the message (see DisplayMessage.dialect)."""
 
     chat: ChatId
     segments: tuple[RichSegment, ...]
@@ -39,12 +52,14 @@ class PostMessage(msgspec.Struct, frozen=True, gc=False):
     nonce: str = ""
     reply_to: int = 0
     quote: Quote | None = None
+    draft: int = 0
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EditMessage:
-    """Replace the content of an own message. `references_media`, `nonce` as in PostMessage. `if_rev`: only if the text
-    has not changed after this `rev` of the chat."""
+    """Replace the content of a message of the sender's own. `references_media` and `nonce` are as in PostMessage.
+    `if_rev`: edit only if the text has not changed after this `rev` of the chat."""
 
     chat: ChatId
     index: int
@@ -56,7 +71,8 @@ class EditMessage:
 
 @dataclass(frozen=True, slots=True)
 class ForwardMessage:
-    """Post the content of a message to other chats. `nonce`: names the command, as that of PostMessage a message."""
+    """Post the content of a message to other chats. `nonce` names this command, as the nonce of PostMessage names a
+    message."""
 
     chat: ChatId
     index: int
@@ -66,8 +82,8 @@ class ForwardMessage:
 
 @dataclass(frozen=True, slots=True)
 class StartUpload:
-    """Announce a file that comes in parts, for a chat or an account as in PostMessage. Errors that can be detected now
-    are returned now. `number` is chosen by the dialect. `data`: the first part, if the announcing frame has it.
+    """Announce a file that comes in parts, for a chat or an account as in PostMessage. The reply reports errors that
+    can be detected now. The dialect chooses `number`. `data`: the first part, if the announcing frame has it.
     `replaces`: the number of an unfinished upload that the client has given up for this one."""
 
     number: int
@@ -79,7 +95,7 @@ class StartUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadPart:
-    """A part of the file before the last."""
+    """A part of an announced file; not its last part, which is PostUpload."""
 
     number: int
     data: bytes = field(repr=False)
@@ -87,8 +103,8 @@ class UploadPart:
 
 @dataclass(frozen=True, slots=True)
 class PostUpload:
-    """The last part of a file, or (`number` None) all of it: the file is stored, then posted. The reply is that of
-    PostMessage. An empty `name` is replaced by a new one. `packages`: see Media."""
+    """The last part of a file or, with `number` None, the whole file: the file is stored, then posted. The reply is
+    that of PostMessage. A new name replaces an empty `name`. `packages`: see Media."""
 
     number: int | None
     data: bytes = field(repr=False)
@@ -101,23 +117,23 @@ class PostUpload:
 
 @dataclass(frozen=True, slots=True)
 class DropUpload:
-    """The client deviated from its announcement: its parts are discarded, and the reply is this failure."""
+    """The client deviated from its announcement: the parts are discarded, and the reply is this failure."""
 
     number: int
     failure: Failure
 
 
 MessageCommand = PostMessage | PostUpload
-"""Commands that post a message."""
+"""The commands that post a message."""
 
 UploadCommand = StartUpload | UploadPart | PostUpload | DropUpload
-"""An error reply to one of these ends its upload, in the dialect and behind it."""
+"""An error reply to an upload command ends the upload, in the dialect and in the edge."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateChatByUuid:
-    """Create a group of the accounts with these uuids that anyone may join, or (`private`) find or create the private
-    chat with the only one."""
+    """Create a group of the accounts with these uuids, which anyone may join. With `private`, find or create the
+    private chat with the only member."""
 
     uuids: tuple[str, ...]
     name: str
@@ -126,38 +142,48 @@ class CreateChatByUuid:
 
 @dataclass(frozen=True, slots=True)
 class FindUsers:
-    """The profiles of the accounts whose OC number, username or e-mail address is exactly `query`."""
+    """Return the profiles of the accounts whose OC number, username or e-mail address is exactly `query`."""
 
     query: str
 
 
 @dataclass(frozen=True, slots=True)
+class ShowProfiles:
+    """Return the profiles of these accounts. Accounts that do not exist are left out of the reply."""
+
+    accounts: tuple[AccountId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FetchUnread:
-    """Fetch the undelivered messages of all chats, oldest first, `count` at most (None: all), which delivers them."""
+    """Fetch the undelivered messages of all chats, oldest first, at most `count` (None: all). Fetched messages then
+    count as delivered."""
 
     count: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class CountUnread:
-    """The number of unread messages of each chat, and of those that mention the account."""
+    """Return the number of unread messages of each chat, and how many of these messages mention the account."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadHistory:
-    """A page of messages as in GetHistory, with the reactions to them. They stay unread, and the reply holds the chat's
-    last index."""
+    """A page of messages as in GetHistory, with the reactions to them. The messages stay unread. The reply holds the
+    chat's last index."""
 
     chat: ChatId
     start: int
     count: int
     older: bool
+    around: int = 0
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeChats:
-    """The chats of which the client lacks something, as in shared.contract.resume.Resume. `epoch`: the one under which
-    the client has its messages; if it has changed, the client has none."""
+    """The chats of which the client lacks something, as in shared.contract.resume.Resume. `epoch`: the epoch under
+    which the client stored its messages. If it has changed, the stored messages do not count."""
 
     epoch: str
     have: dict[ChatId, int]
@@ -166,12 +192,15 @@ class ResumeChats:
     before: tuple[int, int] | None = None
     revs: dict[ChatId, int] = field(default_factory=dict)
     states: dict[ChatId, int] = field(default_factory=dict)
+    among: tuple[int, int] | None = None
+    lists: dict[str, int] = field(default_factory=dict)
+    """The known states of the lists that are wanted, as in shared.contract.own_lists.GetOwnLists."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkChatRead:
-    """Mark the messages of a chat up to this index as read, at most the committed ones. `counts`: whether the client
-    wants the number of those that are left."""
+    """Mark the committed messages of a chat up to this index as read. `counts`: whether the client wants the number of
+    messages that remain unread."""
 
     chat: ChatId
     index: int
@@ -180,7 +209,7 @@ class MarkChatRead:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceTyping:
-    """Show the other members of a chat that the account writes a message (`on`), or has stopped."""
+    """Show the other members of a chat that the account is writing a message (`on`) or has stopped."""
 
     chat: ChatId
     on: bool
@@ -188,14 +217,14 @@ class AnnounceTyping:
 
 @dataclass(frozen=True, slots=True)
 class WatchAccounts:
-    """Show the connection the presence of these accounts from now on, and of no others."""
+    """From now on, show the connection the presence of exactly these accounts."""
 
     accounts: tuple[AccountId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class GiveState:
-    """The account's state while the connection lasts: active, away, busy or hidden; perhaps a text beside it."""
+    """Set the account's state while the connection lasts: active, away, busy or hidden, and an optional text."""
 
     state: str
     text: str = ""
@@ -203,7 +232,7 @@ class GiveState:
 
 @dataclass(frozen=True, slots=True)
 class UpdateAccount:
-    """Change the account's profile, then its security question, which some dialects combine in one frame."""
+    """Change the account's profile, then its security question. Some dialects change both in one frame."""
 
     profile: SetProfile
     security: SetSecurity
@@ -211,17 +240,18 @@ class UpdateAccount:
 
 @dataclass(frozen=True, slots=True)
 class GetServerStatus:
-    """Query maintenance mode. Needs no login."""
+    """Query whether the server is in maintenance. Needs no login."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenewToken:
-    """The token of this request is verified: it logs in, or replaces the token of the connection's login."""
+    """The edge has verified the token of this request. The request logs in, or replaces the token of the connection's
+    login."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportAccount:
-    """All that is stored of the account, but for messages."""
+    """Return all stored data of the account, except messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +270,8 @@ class RequestVerification:
 AuthCommand = (
     Register
     | Login
+    | RegisterGuest
+    | RenameGuest
     | RequestVerification
     | GetServerStatus
     | RenewToken
@@ -260,63 +292,87 @@ AuthCommand = (
     | ListMade
     | EndMade
 )
-"""About the logins of an account, and about what it has made."""
-
-ReadingCommand = (
-    GetHistory
-    | FetchUnread
-    | ReadHistory
-    | ResumeChats
-    | CountUnread
-    | MarkChatRead
-    | GetChanges
-    | SearchMessages
-    | FindReaders
-    | FindReactors
-)
-"""About messages that there are."""
+"""Commands about the logins of an account, and about its webhooks, links and bot tokens."""
 
 EdgeCommand = (
     AuthCommand
     | PostMessage
     | UploadCommand
-    | ReadingCommand
+    | GetHistory
+    | FetchUnread
+    | ReadHistory
+    | ResumeChats
+    | CountUnread
+    | MarkChatRead
+    | MarkUnread
+    | GetChanges
+    | SearchMessages
+    | FindReaders
+    | FindReactors
     | EditMessage
     | ChangeMessage
     | ForwardMessage
     | CreateChatByUuid
     | FindUsers
+    | ShowProfiles
     | UpdateAccount
     | AnnounceTyping
     | WatchAccounts
     | GiveState
+    | ReadStates
+    | RelayTags
+    | MonitorNicks
+    | ShowAway
+    | ShowModes
+    | BecomeOperator
+    | ActAsOperator
     | ExportAccount
     | ExportMessages
 )
-"""Of these the edge has a handler."""
+"""The edge has handlers for these commands."""
 Command = EdgeCommand | Forwarded
 
 _READING = (
-    GetServerStatus, FindUsers, FetchUnread, ReadHistory, ResumeChats, CountUnread, ExportAccount, ExportMessages,
-    AnnounceTyping, WatchAccounts, GiveState, RenewToken, RequestVerification,
+    GetServerStatus, FindUsers, ShowProfiles, FetchUnread, ReadHistory, ResumeChats, CountUnread, ExportAccount,
+    ExportMessages,    AnnounceTyping, WatchAccounts, GiveState, ReadStates, RelayTags,
+    MonitorNicks, ShowModes, RenewToken, RequestVerification,
 )  # fmt: skip
 
 
 def has_effect(command: Command) -> bool:
-    """Whether it has a lasting effect: it is unknown whether it had, if it is not answered in time."""
+    """Whether the command has a lasting effect. If such a command is not answered in time, nobody knows whether it took
+    effect."""
     route = getattr(command, "route", None)
     return not isinstance(command, _READING) if route is None else not route.reads
+
+
+_EPHEMERAL = AnnounceTyping | WatchAccounts | GiveState
+_MESSAGE_READS = ReadHistory | GetHistory | GetChanges | SearchMessages
+
+
+def may_be_overtaken(command: Command) -> bool:
+    """Whether the command only reads, so that later commands may be answered before it."""
+    return not (has_effect(command) or isinstance(command, AuthCommand | _EPHEMERAL))
+
+
+def holds_back(read: Command, command: Command) -> bool:
+    """Whether a command that is not a message waits until an earlier read is answered. If the command did not wait, the
+    reply to the read could contradict the reply to the command. Messages and their changes need not wait: `index` and
+    `rev` tell their order. A search need not either: its index is a moment behind anyway. A command of the login waits
+    for all."""
+    return not isinstance(read, _MESSAGE_READS) or isinstance(command, AuthCommand)
 
 
 _RELEASED_LABELS: Mapping[type, str] = {CreateChatByUuid: "CreateChatOf", FetchUnread: "TakeUnread"}
 
 
 BEFORE_LOGIN = (
-    Register, Login, Refresh, Recover, RequestRecovery, RecoverByTicket, RequestVerification, GetServerStatus,
+    Register, RegisterGuest, Login, Refresh, Recover, RequestRecovery, RecoverByTicket, RequestVerification,
+    GetServerStatus,
 )  # fmt: skip
-"""All other commands are rejected on a connection without a login."""
+"""A connection without a login may send only these commands."""
 
 
 def metric_label(command: Command) -> str:
-    """The label value of a command in metrics: its class name at the first release."""
+    """The label value of a command in metrics: the command's class name at its first release."""
     return _RELEASED_LABELS.get(type(command)) or type(command).__name__

@@ -1,27 +1,46 @@
 """Events: the closed union of changes that a dialect may push to a connection."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.edge.canonical.replies import DisplayChange
 from shared.contract.edge import (
+    ChatModesChanged,
     ChatRenamed,
     FriendshipAnswered,
     FriendshipRequested,
+    Invited,
     MembershipAnswered,
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import Role
+from shared.contract.ephemeral import (
+    AwayChanged,
+    ChatMuted,
+    ChatPlaced,
+    ChatRead,
+    ChatSettingsChanged,
+    DraftChanged,
+    MetadataChanged,
+    NickSeen,
+    OperatorActed,
+    OwnSettingsChanged,
+    PresenceChanged,
+    ReadTimeMoved,
+    ReceiptsShown,
+    TagsRelayed,
+    Typing,
+)
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import ProfileSummary, Role
 
 
 @dataclass(frozen=True, slots=True)
 class ChatJoined:
-    """The account is in a chat that this connection does not know. When it joined, or was found to have joined, the
-    chat's last message was `head`, and its last change `rev`; `first`: the first index that it may see. None: an older
-    version of session or message has not told."""
+    """The account is in a chat that this connection does not know. When the account joined, or was found to have
+    joined, the chat's last index was `head` and the chat's last change was `rev`. `first`: the first index that it may
+    see. None: an older version of session or message did not send the value."""
 
     chat: ChatId
     head: int | None = None
@@ -34,27 +53,36 @@ class Departure(StrEnum):
     KICKED = "kicked"
     DISBANDED = "disbanded"
     UNKNOWN = "unknown"
-    """The notice was lost."""
+    """The event was lost, so the reason is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatLeft:
-    """The account is no member of the chat any more."""
+    """The account is no member of the chat any more. `by` and what follows it: as in MembershipChanged."""
 
     chat: ChatId
     departure: Departure
+    by: AccountId = NO_ACCOUNT
+    faces: Mapping[AccountId, ProfileSummary] = field(default_factory=dict)
+    reason: str = ""
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RoleChanged:
-    """Another member has a new role, or this account has; LEFT: another member has left the group, or was removed.
-    `by`: the account that changed it. `version`: the chat's."""
+    """Another member or this account has a new role. LEFT: another member has left the group or was removed. `by`: the
+    account that changed the role. `version`: the chat's version. The others: as in MembershipChanged."""
 
     chat: ChatId
     account: AccountId
     role: Role
     by: AccountId
     version: int = 0
+    faces: Mapping[AccountId, ProfileSummary] = field(default_factory=dict)
+    reason: str = ""
+    gone: bool = False
+    by_modes: bool = False
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +123,16 @@ Event = (
     | PresenceChanged
     | ChatRead
     | ChatMuted
+    | ChatPlaced
+    | DraftChanged
+    | OwnSettingsChanged
+    | ReadTimeMoved
     | ReceiptsShown
+    | ChatModesChanged
+    | Invited
+    | TagsRelayed
+    | AwayChanged
+    | MetadataChanged
+    | NickSeen
+    | OperatorActed
 )

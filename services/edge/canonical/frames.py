@@ -20,8 +20,8 @@ Frame = bytes | Binary
 
 @dataclass(frozen=True, slots=True)
 class MediaPayload:
-    """A picture or file in the dialect's own form: a text frame that announces it, then its bytes in `packages` binary
-    frames of nearly equal size. If the bytes cannot be read, `fallback` is sent instead."""
+    """A picture or file in the dialect's own form: a text frame announces it, and `packages` binary frames of nearly
+    equal size follow. If the bytes cannot be read, `fallback` is sent instead."""
 
     announcement: bytes
     media: Media
@@ -29,9 +29,9 @@ class MediaPayload:
     fallback: bytes
 
     def __len__(self) -> int:
-        """Bytes held in memory while it waits."""
+        """The bytes that the frames take in memory while they wait."""
         return len(self.announcement) + len(self.fallback)
 
 
 Outgoing = Frame | MediaPayload
-"""Output of a dialect."""
+"""The output of a dialect."""

@@ -1,4 +1,4 @@
-"""Replies: the results that a dialect encodes as the answer to a command."""
+"""The replies: results that a dialect encodes as the answer to a command."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,21 @@ from shared.contract.admin import OwnReports
 from shared.contract.auth import Authenticated, VerificationNeeded
 from shared.contract.bots import BotView
 from shared.contract.contacts import BlockedAccounts, Requests
+from shared.contract.drafts import SavedDraft
 from shared.contract.ephemeral import PresenceChanged
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import AccountRecord, Made
 from shared.contract.message import MessageChange, Posted, Reactions, Unread
+from shared.contract.metadata import MetadataList
 from shared.contract.model import Chat, Message, Profile, ProfileSummary, RichSegment, Role, Segment
+from shared.contract.own_lists import OwnLists
+from shared.contract.own_settings import OwnSettings
+from shared.contract.push import SubscriptionList
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
 from shared.contract.search import SearchPage
-from shared.contract.session import AccountView, ChatView, ChatViews, Mute
+from shared.contract.session import AccountView, ChatView, ChatViews, MemberSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +38,17 @@ class NoPendingVerification:
 
 @dataclass(frozen=True, slots=True)
 class VerificationMailed:
-    """The link was mailed; a VerificationEnded event reports the result."""
+    """The link was mailed. A VerificationEnded event will report the result."""
 
 
 class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A message to encode. `summary`: of its sender, for dialects that name senders. `to`: the other member of a
-    private chat (NO_ACCOUNT once deleted), None in a group. `dialect`: the sender's, if that dialect tags its
-    messages. `edited`: the segments are not those that were sent. `reactions`: to it, if they were requested.
+    """A message to encode. `summary`: the sender's profile summary, for dialects that name senders. `to`: the other
+    member of a private chat (NO_ACCOUNT once deleted); None in a group. `dialect`: the sender's dialect, if that
+    dialect tags its messages. `edited`: the segments are no longer those that were sent. `reactions`: the reactions to
+    the message, if the client requested them.
+
     `segments` are for dialects that know neither replies nor mentions: they begin with a quote, and have mentions as
-    texts. `rich`: those of a message with either; `reply_to`: the index of the message that it replies to, or 0."""
+    texts. `rich`: the segments of a message with either. `reply_to`: the index of the message that it answers, or 0."""
 
     message: Message
     segments: tuple[Segment, ...]
@@ -55,7 +62,7 @@ class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class DisplayChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A change of a message. `segments`: of an edited one."""
+    """A change of a message. `segments`: the new content, if the message was edited."""
 
     change: MessageChange
     segments: tuple[RichSegment, ...] = ()
@@ -70,18 +77,21 @@ class MessagePage:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """The reply to ReadHistory. `head`: the chat's last index. `more`: there are messages after the last one, in the
-    direction of the page. `rev`: the messages are as they were after this change."""
+    """The reply to ReadHistory. `head`: the chat's last index. `more`: messages follow the last one, in the direction
+    of the page. `rev`: the number of the last change that the messages include. `sides`: for a page around an index,
+    whether there are more messages before and after the page. `older`: the direction of any other page."""
 
     messages: tuple[DisplayMessage, ...]
     head: int
     more: bool
     rev: int = 0
+    sides: tuple[bool, bool] | None = None
+    older: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class MessagesFound:
-    """The reply to SearchMessages. `around`: as they are shown."""
+    """The reply to SearchMessages. `around`: the neighbours of the found messages, as they are shown."""
 
     page: SearchPage
     around: tuple[DisplayMessage, ...] = ()
@@ -89,9 +99,9 @@ class MessagesFound:
 
 @dataclass(frozen=True, slots=True)
 class ChatMarkedRead:
-    """The reply to MarkChatRead, of the state that it leaves: another connection may have read more. `unread`: the
-    messages of others that are left, and those of them that mention the account; None if message was not requested.
-    `index`: everything up to it is read; None likewise."""
+    """The reply to MarkChatRead, with the resulting state: another connection may have read more. `unread`: how many
+    messages of other users remain unread, and how many of these mention the account. `index`: the account has read all
+    messages up to this index. `unread` and `mentions` are None if the message service was not queried."""
 
     unread: tuple[int, int] | None
     index: int | None = None
@@ -108,22 +118,25 @@ class ChangesPage:
 
 @dataclass(frozen=True, slots=True)
 class ChatToResume:
-    """A chat, its place in the message service, and the messages and changes that the client lacks. `mute`, `role`: the
-    account's. `other`: the other member of a chat that is no group, if it is known."""
+    """A chat, its place in the message service, and the messages and changes that the client lacks. `mute` and `role`
+    are the account's. `other`: the other member of a private chat, if it is known."""
 
     chat: Chat
     state: ResumedChat
     messages: tuple[DisplayMessage, ...]
     changes: tuple[DisplayChange, ...] = ()
-    mute: Mute | None = None
+    mute: MemberSettings | None = None
     other: ProfileSummary | None = None
     role: Role | None = None
+
+
+_NO_LISTS = OwnLists()
 
 
 @dataclass(frozen=True, slots=True)
 class ChatsResumed:
     """The reply to ResumeChats. `reset`: the client's messages do not count any more. `gone`, `away` as in Resumed;
-    `before`: where the next page begins, None after the last one."""
+    `before`: where the next page begins, None after the last one. `lists`: the lists that have changed."""
 
     epoch: str
     reset: bool
@@ -131,6 +144,7 @@ class ChatsResumed:
     gone: tuple[ChatId, ...]
     away: tuple[ChatId, ...]
     before: tuple[int, int] | None
+    lists: OwnLists = _NO_LISTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,7 @@ class UsersFound:
 
 @dataclass(frozen=True, slots=True)
 class ForwardedMessage:
-    """The result of one chat: where the message is, or why it is not there."""
+    """The result for one chat: where the forwarded message is, or why the chat does not have it."""
 
     chat: ChatId
     posted: Posted | None = None
@@ -155,7 +169,7 @@ class MessagesForwarded:
 
 @dataclass(frozen=True, slots=True)
 class PresenceShown:
-    """The reply to WatchAccounts, for each account."""
+    """The reply to WatchAccounts: the presence of each account."""
 
     presence: tuple[PresenceChanged, ...]
 
@@ -171,7 +185,7 @@ class TokenRenewed:
 
 @dataclass(frozen=True, slots=True)
 class AccountExported:
-    """`exported`: Unix milliseconds."""
+    """`exported`: the time of the export in Unix milliseconds."""
 
     exported: int
     record: AccountRecord
@@ -180,11 +194,14 @@ class AccountExported:
     blocked: BlockedAccounts
     reports: OwnReports
     made: Made
+    settings: OwnSettings
+    subscriptions: SubscriptionList
+    metadata: MetadataList
 
 
 @dataclass(frozen=True, slots=True)
 class AccountMade:
-    """The reply to ListMade. `bots`: with their valid tokens."""
+    """The reply to ListMade. `bots`: the bots, with their valid tokens."""
 
     bots: tuple[BotView, ...]
     made: Made
@@ -192,7 +209,8 @@ class AccountMade:
 
 @dataclass(frozen=True, slots=True)
 class MadeCounts:
-    """What an account has made, and what acts without a login."""
+    """The numbers of webhooks, links and bots' tokens that an account has made. They work without a login of the
+    account."""
 
     hooks: int
     outgoing_hooks: int
@@ -202,7 +220,7 @@ class MadeCounts:
 
 @dataclass(frozen=True, slots=True)
 class PasswordChanged:
-    """`made`: None if it is not known."""
+    """`made`: counts of the account's webhooks, links and bots; None if they are unknown."""
 
     login: Authenticated
     made: MadeCounts | None
@@ -216,16 +234,18 @@ class AccountRecovered(Ack, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class MessagesExported:
-    """`after`: the last index that this page has considered, for the next one. `more`: there is one."""
+    """`after`: the last index that this page has considered; the next page begins there. `more`: whether a next page
+    exists. `draft`: part of the first page."""
 
     messages: tuple[DisplayMessage, ...]
     after: int
     more: bool
+    draft: SavedDraft | None = None
 
 
 class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
-    variant, if its dialect echoes messages; else empty. `again`: its nonce was known: an earlier request has posted
+    variant, if the dialect echoes messages; otherwise empty. `again`: an earlier request with the same nonce has posted
     it."""
 
     message: Message
@@ -262,4 +282,4 @@ Reply = (
     | Ack
     | msgspec.Struct
 )
-"""Made by the edge, or a service's reply, as it is in the request's route."""
+"""A reply that the edge makes, or the reply of a service as the request's route names it."""

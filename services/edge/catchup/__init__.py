@@ -1,1 +1,1 @@
-"""What an account missed, read at its login. Begin with backlog.py."""
+"""Reads the messages that an account missed, at the account's login. Begin with missed.py."""

@@ -1,15 +1,15 @@
-"""Missed messages that are too many to be pushed: the system account tells their recipient of them, then they count as
-delivered. They are in the history, and are not read."""
+"""Handles missed messages that are too many to be pushed. The system account tells the recipient how many there are,
+and then these messages count as delivered. The messages stay in the history, unread."""
 
 import hashlib
 from collections.abc import Callable, Mapping
 
+from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.dialects.encoded_message import other_member
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state import ReadStateFlusher
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher, post_one
 from shared.bus.client import Bus
-from shared.contract.admin import OpenNotices
+from shared.contract.admin import OpenAnnouncements
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId, Nonce
@@ -30,7 +30,8 @@ _Skipped = tuple[AccountId, ChatId, int]
 
 
 class LeftOutMessages:
-    """What nobody could be notified of stays undelivered. Nobody is notified of it twice."""
+    """If the account could not be notified, the messages stay undelivered. No account is notified twice of the same
+    messages."""
 
     def __init__(
         self,
@@ -50,8 +51,8 @@ class LeftOutMessages:
         self._notifying: set[_Skipped] = set()
 
     def skip(self, account: AccountId, chat: ChatId, upto: int, messages: int, pair: MemberPair | None) -> None:
-        """The account is not pushed what it has missed of the chat up to this index: so many messages of others.
-        `pair`: of a private chat."""
+        """Do not push the account the missed messages of the chat up to this index. `messages`: how many they are.
+        `pair`: the members, if the chat is private."""
         if not messages:
             self._read_state.mark_delivered(account, {chat: [(1, upto)]})
         elif (skipped := (account, chat, upto)) not in self._notifying:
@@ -65,7 +66,12 @@ class LeftOutMessages:
             await self._post(skipped, _TEXTS[self._language].format(chat=name, messages=messages))
             self._read_state.mark_delivered(account, {chat: [(1, upto)]})
         except RequestError as error:
-            _log.warning("no notice of messages that are not pushed", account=account, chat=chat, error=str(error))
+            _log.warning(
+                "a user was not notified that older messages are not pushed",
+                account=account,
+                chat=chat,
+                error=str(error),
+            )
         finally:
             self._notifying.discard(skipped)
 
@@ -74,13 +80,13 @@ class LeftOutMessages:
             other = other_member(pair, account)
             found = (await fetch_summaries(self._bus, [other], _SECONDS)).get(other)
             return found.nickname if found is not None else str(chat)
-        reply = await self._bus.request(GetChats.route, GetChats([chat], account), seconds=_SECONDS, retry=True)
+        reply = await self._bus.send(GetChats([chat], account), seconds=_SECONDS, retry=True)
         return next((one.name for one in reply.chats), "") or str(chat)
 
     async def _post(self, skipped: _Skipped, text: str) -> None:
-        """Returns once it is committed. Raises RequestError."""
+        """Returns once the message is committed. Raises RequestError."""
         account, _, _ = skipped
-        opened = await self._bus.request(OpenNotices.route, OpenNotices([account]), seconds=_SECONDS, retry=True)
+        opened = await self._bus.send(OpenAnnouncements([account]), seconds=_SECONDS, retry=True)
         if account not in opened.chats:
             return  # it is deleted
         digest = hashlib.blake2b(repr(skipped).encode(), digest_size=8).digest()
@@ -90,5 +96,6 @@ class LeftOutMessages:
         try:
             await post_one(self._publisher, draft, self._clock())
         except RequestError as error:
-            if error.failure.code is not ErrorCode.CONFLICT:  # the chat had another name at the first notice
+            # a conflict means that an earlier announcement named the chat differently
+            if error.failure.code is not ErrorCode.CONFLICT:
                 raise

@@ -1,4 +1,4 @@
-"""Requests what accounts missed: pages of their chats, the profile summaries of the senders, and quotes."""
+"""Requests missed messages: pages of the accounts' chats, the profile summaries of the senders, and quotes."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from functools import partial
 from typing import NamedTuple
 
 from services.edge.catchup.left_out import LeftOutMessages
+from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.delivery.ordering import AFTER_LAST
 from services.edge.delivery.quotes import QuoteReader, Quotes
 from services.edge.dialects.base import Dialect
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state import ReadStateFlusher
 from services.edge.rpc.coalescer import RequestCoalescer
 from services.edge.rpc.retrying import request_until_answered, retry_until_answered
 from shared.bus.client import Bus
@@ -23,15 +23,15 @@ from shared.telemetry import log
 
 _ACCOUNTS_PER_REQUEST = 256
 _NOT_ANSWERED = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
-"""Failures that do not depend on the accounts of the request."""
+"""The failures that do not depend on the accounts of the request."""
 _log = log(__name__)
 _SUMMARIES_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class ChatCursor:
-    """Shows messages after index `after` (None: from the first undelivered one), except ranges in `read`. Indexes
-    from `fresh` on arrived after the login and are always shown."""
+    """Selects the messages after index `after` (None: from the first undelivered one), except the ranges in `read`.
+    Indexes from `fresh` on arrived after the login and are always shown."""
 
     chat: ChatId
     account: AccountId
@@ -39,12 +39,13 @@ class ChatCursor:
     fresh: int
     read: list[tuple[int, int]] = field(default_factory=list)
     since: float = 0.0
-    """The client requests messages from before this time by itself. Unix milliseconds by the clock of messages."""
+    """The client itself requests messages from before this time (Unix milliseconds on the clock of messages)."""
     at_head: bool = False
-    """The connection has everything, and changes over to live messages."""
+    """The connection has every message, and changes to live messages."""
 
     def shows(self, message: Message, awaits_reply: Callable[[Message], bool]) -> bool:
-        """Whether the connection is shown this message. `awaits_reply`: to this message of its own."""
+        """Whether the connection is shown this message. `awaits_reply` tells whether the message is the connection's
+        own and its reply is awaited."""
         is_recent = message.time >= self.since
         if message.index >= self.fresh and is_recent:
             return True
@@ -54,7 +55,8 @@ class ChatCursor:
 
 
 class SyncRequests:
-    """See shared.contract.message.Sync. An account that reads no messages at its login requests `bare` pages."""
+    """See shared.contract.message.Sync. For an account that reads no messages at its login, `bare` pages are
+    requested."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -62,7 +64,7 @@ class SyncRequests:
         self._bare = RequestCoalescer("bare syncs", partial(self._request, bare=True), _ACCOUNTS_PER_REQUEST)
 
     async def first_page(self, account: AccountId, *, bare: bool) -> Synced:
-        """However long it takes. Raises RequestError when a retry would not help."""
+        """Return the first page, however long it takes. Raises RequestError when another attempt would not help."""
         requests = self._bare if bare else self._whole
         return await retry_until_answered(lambda: requests.get(account), f"sync of account {account}")
 
@@ -71,10 +73,10 @@ class SyncRequests:
         await self._bare.close()
 
     async def _request(self, accounts: Sequence[AccountId], *, bare: bool) -> dict[AccountId, Synced | RequestError]:
-        """A request that fails is divided: an account that cannot be synced does not keep the others waiting."""
+        """Divide a request that fails, so that one account that cannot be synced does not delay the others."""
         first, *others = accounts
         try:
-            page = await self._bus.request(Sync.route, Sync(first, also=others, bare=bare), retry=True)
+            page = await self._bus.send(Sync(first, also=others, bare=bare), retry=True)
         except RequestError as error:
             if not others or error.failure.code in _NOT_ANSWERED:
                 return dict.fromkeys(accounts, error)
@@ -85,7 +87,7 @@ class SyncRequests:
 
 
 class MessageContext(NamedTuple):
-    """What messages are shown with, as far as it is known."""
+    """The quotes and profile summaries with which messages are shown, as far as these are known."""
 
     summaries: Mapping[AccountId, ProfileSummary]
     quotes: Quotes
@@ -95,8 +97,8 @@ class MessageContext(NamedTuple):
         return EncodedMessage(message, pair, self.summaries.get(message.sender), quote)
 
 
-class BacklogReader:
-    """Shared by the connections of a node."""
+class MissedReader:
+    """Reads missed messages; all connections of a node share this reader."""
 
     def __init__(
         self,
@@ -113,43 +115,45 @@ class BacklogReader:
         self._read_state = read_state
 
     async def first_page(self, account: AccountId, other_nodes: Collection[NodeId], *, bare: bool) -> Synced | None:
-        """The account's chats, after the deliveries to its other connections are committed. `bare`: without
-        messages. None when the account cannot be synced."""
+        """The account's chats, after the deliveries to its other connections are committed. `bare`: without messages.
+        None if the account cannot be synced."""
         await self._read_state.flush_account(account, other_nodes)
         return await _page(account, self._syncs.first_page(account, bare=bare))
 
     async def next_page(self, account: AccountId, page: Synced) -> Synced | None:
         request = Sync(account, page.last_chat)
-        return await _page(account, request_until_answered(self._bus, Sync.route, request))
+        return await _page(account, request_until_answered(self._bus, request))
 
     async def chat_page(self, cursor: ChatCursor) -> ChatSynced:
-        """Messages of one chat after the cursor, and what the account may see of it. Raises RequestError."""
+        """Messages of one chat after the cursor, and which of these messages the account may see. Raises
+        RequestError."""
         after = AFTER_LAST if cursor.after is None else cursor.after
         request = SyncChat(cursor.chat, [cursor.account], after)
-        return await request_until_answered(self._bus, SyncChat.route, request)
+        return await request_until_answered(self._bus, request)
 
     def first_undelivered(self, cursor: ChatCursor, stored: int) -> int:
-        """See ReadStateFlusher.first_undelivered: of the messages that are not `fresh`."""
+        """See ReadStateFlusher.first_undelivered; only messages that are not `fresh` count."""
         return self._read_state.first_undelivered(cursor.account, cursor.chat, stored, cursor.fresh)
 
     def skip_left_out(self, account: AccountId, entry: ChatSync) -> None:
-        """The missed messages before those that a sync returns are not pushed."""
+        """If the chat has more missed messages than the sync returned, do not push the older ones."""
         if entry.missed_from > entry.delivered_index + 1:
             self._left_out.skip(account, entry.chat, entry.missed_from - 1, entry.left_out, entry.pair)
 
     async def context(self, messages: Collection[Message], dialect: Dialect) -> MessageContext:
-        """Of these messages, as far as the dialect shows it."""
+        """The quotes and profile summaries of these messages, if the dialect shows such data."""
         summaries = await self._summaries(messages) if dialect.names_senders else {}
         return MessageContext(summaries, {} if dialect.shows_replies else await self._quotes.of(messages))
 
     async def _summaries(self, messages: Collection[Message]) -> Mapping[AccountId, ProfileSummary]:
-        """Of the senders, as far as they can be had: no message is left out for want of them."""
+        """The profile summaries of the senders, as far as the services return them. A missing summary holds back no
+        message."""
         if not messages:
             return {}
         try:
             return await fetch_summaries(self._bus, {message.sender for message in messages}, _SUMMARIES_SECONDS)
         except RequestError as error:
-            _log.warning("summaries of senders not fetched", error=str(error))
+            _log.warning("names and pictures of senders were not fetched", error=str(error))
             return {}
 
 

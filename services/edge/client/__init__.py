@@ -1,1 +1,1 @@
-"""One connection: its socket, inbox, posts and outbox, and what is known of its login. Begin with client.py."""
+"""One connection: socket, inbox, posts, outbox and login. Begin with client.py."""

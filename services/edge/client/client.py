@@ -1,5 +1,5 @@
-"""One client: its socket, and all that belongs to it. A message passes its inbox and its posts on the way in, and its
-outbox on the way out."""
+"""One client: its socket, inbox, posts, outbox and login. A message comes in through the inbox and the posts, and goes
+out through the outbox."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -8,19 +8,19 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event, VerificationEnded
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Socket
-from services.edge.catchup.backlog import ChatsLoaded, ShowMessages, Steps
+from services.edge.catchup.missed import ChatsLoaded, ShowMessages, Steps
 from services.edge.client.connection import CloseConnection, Connection
 from services.edge.client.inbox import TOO_FAST, WAITED, ClientInbox, PostBatch, RejectedFrame, Work
 from services.edge.client.outbox import ClientOutbox
 from services.edge.client.posts import Iteration, Posts
 from services.edge.client.requests import RequestHandler, RequestRunner
 from services.edge.client.session import LocalServices, LoginSession
+from services.edge.confirmations.confirmation import DeliveryConfirmation
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Dialect, LocalReply, Request
+from services.edge.dialects.base import LOGGED_OUT, TOO_MANY_REQUESTS, Action, Dialect, LocalReply, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.local_accounts import Recipient
-from services.edge.receipts.confirmation import DeliveryConfirmation
 from services.edge.recording import Tap
 from shared.clock import now_ms
 from shared.contract.audit import DeliveryStage
@@ -34,7 +34,7 @@ _INPUT_ENDED = 1000, "all is answered"
 
 
 class Client(Recipient):
-    """See also services.edge.canonical.transport.ClientHandler, services.edge.client.posts.Processable and
+    """Implements services.edge.canonical.transport.ClientHandler, services.edge.client.posts.Processable and
     services.edge.client.requests.RequestOwner. `ended` is called when the socket has ended."""
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Client(Recipient):
         self.inbox = ClientInbox(connection, socket, edge, now)
         self.confirmation = DeliveryConfirmation(socket, context.clock, edge.handling_seconds)
         self._out = ClientOutbox(
-            context, socket, connection, self.confirmation, services.transfers, close, self._add_requests
+            context, socket, connection, self.confirmation, services.transfers, close, self._add_actions
         )
         self.session = LoginSession(context, services, self, connection, self._out)
         self._posts = Posts(context, iteration, self.session, self._out, self)
@@ -77,12 +77,12 @@ class Client(Recipient):
 
     @property
     def is_closing(self) -> bool:
-        """Nothing more is sent or received; only the socket is still to end."""
+        """Whether nothing more is sent or received, although the socket has not ended."""
         return self._out.is_closed
 
     @property
     def tap(self) -> Tap | None:
-        """While the frames are recorded."""
+        """The tap, while the frames are recorded."""
         return self._out.tap
 
     @tap.setter
@@ -91,7 +91,7 @@ class Client(Recipient):
 
     @property
     def record(self) -> DeliveryRecord | None:
-        """While the login is audited."""
+        """The record, while the login is audited."""
         return self._out.record
 
     def keep_record(self, record: DeliveryRecord | None) -> None:
@@ -142,14 +142,14 @@ class Client(Recipient):
         self._disconnect()
         self._ended(self)
 
-    # What the client wants
+    # Requests of the client
 
     def wake(self) -> None:
         self._iteration.add(self)
 
     def process(self) -> None:
-        """Processes what is in the inbox, as far as possible now: one request at a time, messages to one chat in
-        batches, replies in request order."""
+        """Process the inbox as far as possible now: one request at a time, messages to one chat in batches, replies in
+        the order of requests. If a dialect's replies have ids, later replies may overtake reads."""
         posts, requests, inbox = self._posts, self._requests, self.inbox
         if posts.in_flight is not None:
             posts.reply_due()
@@ -162,6 +162,9 @@ class Client(Recipient):
             if isinstance(work, PostBatch):
                 self._post_or_resolve(work)
             elif isinstance(work, Request):
+                if requests.must_wait(work):
+                    inbox.requeue(work)
+                    break
                 requests.perform(work)
             elif isinstance(work, RejectedFrame):
                 requests.reject(work.request, work.failure, work.context)
@@ -171,7 +174,7 @@ class Client(Recipient):
                 inbox.close()
                 self._close_when_idle = work
         if self._close_when_idle is not None and not (
-            requests.is_performing or posts.in_flight is not None or self._out.transfers
+            posts.in_flight is not None or self._out.transfers or not requests.all_answered
         ):
             self._close_in_order(*self._close_when_idle)
         if inbox.paused and inbox.resume_reading():
@@ -191,48 +194,50 @@ class Client(Recipient):
             self.post(batch)
 
     def _needs_lookup(self, request: Request, message: PostMessage) -> bool:
-        """Of the sender, the chat or the content."""
+        """Whether the sender, the chat or the content must be looked up."""
         if message.to or message.references_media or message.reply_to:
             return True
         return bool(request.token) and not self.connection.has_verified_token(request, now_ms() // 1000)
 
-    def post(self, batch: PostBatch) -> None:
-        for request in reversed(self._posts.submit(batch, self._context.clock(), self.inbox.waited)):
+    def post(self, batch: PostBatch, lookup_seconds: float = 0.0) -> None:
+        waited = self.inbox.waited + lookup_seconds
+        for request in reversed(self._posts.submit(batch, self._context.clock(), waited)):
             self.inbox.requeue(request)
 
     def requeue(self, request: Request) -> None:
-        """A request that was held goes before everything that waits."""
+        """Put a held request in front of all waiting requests."""
         if not self._out.is_closed:
             self.inbox.requeue(request)
             self.wake()
 
     def _reject_waiting(self, failure: Failure) -> None:
-        """Every request that waits, in their order."""
+        """Reject every request that waits, in order."""
         for rejected in self.inbox.reject_all(failure):
             self._requests.reject(rejected.request, rejected.failure, rejected.context)
 
-    def _add_requests(self, requests: Sequence[Request]) -> None:
-        """Requests of the dialect's own; none at the end of media transfers."""
-        self.inbox.add_requests(requests)
+    def _add_actions(self, actions: Sequence[Action]) -> None:
+        """Add actions of the dialect itself. The list is empty at the end of media transfers."""
+        self.inbox.add_actions(actions)
         self.wake()
 
     def fail(self) -> None:
         self.close(1011, "internal error")
 
-    # What the client gets
+    # Output to the client
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
-        """Live messages of one chat. The client's own ones, too, come after the missed ones before them."""
+        """Deliver live messages of one chat. Missed messages come before these messages, even before the client's
+        own."""
         catch_up = self.session.catch_up
-        if catch_up.backlog is None and self._posts.in_flight is None:
+        if catch_up.missed is None and self._posts.in_flight is None:
             self._out.push(messages)
             return
         for encoded in messages:
-            if catch_up.backlog is None or not catch_up.contains(encoded.message):
+            if catch_up.missed is None or not catch_up.contains(encoded.message):
                 self._deliver_one(encoded)
 
     def _deliver_one(self, encoded: EncodedMessage) -> None:
-        """A live or a missed message. One of the batch in flight is its own reply."""
+        """Deliver a live or a missed message. A message of the batch in flight becomes its own reply."""
         if self._posts.in_flight is not None:
             if self._posts.accept(encoded):
                 return
@@ -275,10 +280,10 @@ class Client(Recipient):
                     else:
                         await self._out.until_room()
         except Exception:
-            _log.exception("backlog not read")
+            _log.exception("missed messages not read")
             self.fail()
 
-    # For the account that is logged in
+    # The methods below work for the account that is logged in.
 
     @property
     def number(self) -> int:
@@ -312,7 +317,7 @@ class Client(Recipient):
             return stage
         if session.catch_up.awaits(chat):
             return DeliveryStage.BACKLOG
-        if not dialect.receives_pushes or (not dialect.pushes_backlog and time < session.pushes_since):
+        if not dialect.receives_pushes or (not dialect.pushes_missed and time < session.pushes_since):
             return DeliveryStage.PULLED
         return None if dialect.confirms_pushes else DeliveryStage.UNMARKED
 
@@ -323,19 +328,19 @@ class Client(Recipient):
     async def confirm_all(self) -> None:
         await self.confirmation.confirm_all()
 
-    # Time and the end
+    # Timer and end
 
-    def tick(self, now: float, *, may_confirm: bool) -> bool:
-        """Called about every second: pings, and closes the connection after its time limits. `may_confirm`: see
-        DeliveryConfirmation.tick. Returns whether a ping was sent."""
+    def on_timer(self, now: float, *, may_confirm: bool) -> bool:
+        """Called about every second. Pings, and closes the connection after its time limits. `may_confirm`: see
+        DeliveryConfirmation.on_timer. Returns whether a ping was sent."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
-        self.inbox.tick(now)
+        self.inbox.on_timer(now)
         if self.inbox.paced:
             self.wake()
         excused = self.inbox.paused or (self.confirmation.waiting_since is not None and socket.delays_pongs())
         if reason := connection.timed_out(now, edge.first_frame_seconds, edge.unauthenticated_seconds):
             self.close(1008, reason)
-        elif self.confirmation.tick(now, self._last_heard, edge, excused=excused, may_confirm=may_confirm):
+        elif self.confirmation.on_timer(now, self._last_heard, edge, excused=excused, may_confirm=may_confirm):
             socket.abort()
         self._posts.expire(now)
         if not (self._requests.is_performing or self._posts.in_flight is not None or self.inbox.paused):
@@ -346,21 +351,22 @@ class Client(Recipient):
         return self.confirmation.last_ping == now
 
     def close_gracefully(self, code: int, reason: str) -> None:
-        """Reads no new frames, answers those that were received, then closes."""
+        """Read no new frames, answer the frames that were received, then close."""
         self._close_when_idle = code, reason
         self.inbox.stop_reading()
         self.wake()
 
     def _close_in_order(self, code: int, reason: str) -> None:
-        """All is answered but what is paced. That is awaited if only the client has ended its input."""
+        """Close once everything except paced frames is answered. If only the client has ended its input, wait for the
+        paced frames, too."""
         if self.inbox.paced and self.inbox.stopped:
             self._reject_waiting(WAITED)
         if not self.inbox.paced:
             self.close(code, reason)
 
     def close(self, code: int, reason: str) -> None:
-        """Closes from this side. The account stays until the socket ends: only then is it known which messages were
-        delivered."""
+        """Close from this side. The account stays until the socket ends, because only then is it known which messages
+        were delivered."""
         if self._out.is_closed:
             return
         if reason == TOO_MANY_REQUESTS:
@@ -384,4 +390,5 @@ class Client(Recipient):
         self._posts.flush()
         self._out.stop_sending()
         self.session.catch_up.cancel()
+        self._requests.cancel_reads()
         self.inbox.close()

@@ -1,11 +1,11 @@
-"""Who one client is: its dialect, its login, and what it is allowed to do. Sans-IO."""
+"""The identity of one client: its dialect, its login, and its permissions. Sans-IO."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from services.edge.dialects.base import NO_LOGIN, NO_VALID_FRAME, ConnectionInfo, Dialect, Request
 from services.edge.dialects.registry import Dialects
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import AccountRequests
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.bots import TokenScope
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -29,7 +29,8 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingVerification:
-    """A registration or login that waits for its e-mail to be verified; `expires` on the caller's clock."""
+    """A registration or login that waits until its e-mail address is verified. `expires` is a time of the caller's
+    clock."""
 
     request: Request
     ticket: str
@@ -37,7 +38,7 @@ class PendingVerification:
 
 
 class Connection:
-    """`number` is unique on this node, `address` is the client's. Times are seconds of one monotonic clock. The dialect
+    """`number` is unique on this node; `address` is the client's. Times are seconds of one monotonic clock. The dialect
     is None until the first frame selects one of `dialects`."""
 
     __slots__ = (
@@ -46,13 +47,7 @@ class Connection:
     )  # fmt: skip
 
     def __init__(
-        self,
-        number: int,
-        address: str,
-        dialect: Dialect | None,
-        dialects: Dialects,
-        info: ConnectionInfo,
-        now: float,
+        self, number: int, address: str, dialect: Dialect | None, dialects: Dialects, info: ConnectionInfo, now: float
     ) -> None:
         self.number = number
         self.address = address
@@ -66,20 +61,20 @@ class Connection:
         self.account: AccountId = NO_ACCOUNT
         self.sid = ""
         self.token = ""
-        """The last one that was verified for this login."""
+        """The last token that was verified for this login."""
         self.token_expires = 0
         """Unix seconds."""
         self.revision = 0
         self.claims: Claims | None = None
-        """Of the token that logged in; None: the login was by a secret."""
+        """The claims of the token that logged in; None if the login was by a secret."""
         self.scopes: frozenset[TokenScope] | None = None
-        """Of the bot's token that logged in; None: of no bot."""
+        """The scopes of the bot's token that logged in; None if the account is no bot."""
         self.pending_verification: PendingVerification | None = None
-        self.account_requests: TokenBucket | None = None
+        self.account_requests: AccountRequests | None = None
         """Limits the requests of all connections of the account together."""
 
-    def logged_in(self, answer: Authenticated, account_requests: TokenBucket, claims: Claims | None = None) -> None:
-        """`claims`: of the login's token; None: the login was by a secret."""
+    def logged_in(self, answer: Authenticated, account_requests: AccountRequests, claims: Claims | None = None) -> None:
+        """`claims`: the claims of the login's token; None if the login was by a secret."""
         self.phase = Phase.AUTHENTICATED
         self.account, self.sid, self.revision = answer.account, answer.sid, answer.revision
         self.claims, self.scopes = claims, claims.scopes if claims is not None else None
@@ -87,32 +82,34 @@ class Connection:
         self.pending_verification = None
 
     def login_replaced(self, answer: Authenticated) -> None:
-        """The account has this login instead: its former ones are revoked."""
+        """The account has this login now; its previous logins are revoked."""
         self.sid, self.revision = answer.sid, answer.revision
         self.claims, self.token = None, ""
 
     def token_shown(self, token: str, claims: Claims, revision: int) -> None:
-        """The account's token, which no revocation up to `revision` voids. If it is of another login, the connection is
-        of that one from now on."""
+        """The client has shown a token that no revocation up to `revision` voids. If the token belongs to another login
+        of the account, the connection has that login from now on."""
         if claims.sid != self.sid:
             self.sid, self.claims, self.revision = claims.sid, claims, revision
         self.token, self.token_expires = token, claims.expires
 
     def logged_out(self) -> None:
-        """The connection is as it was when it was opened."""
+        """Return the connection to the state in which it was opened."""
         self.token = ""
         self.phase = Phase.OPENED
         self.account, self.sid = NO_ACCOUNT, ""
         self.account_requests = self.scopes = None
 
     def may_replace_token(self, claims: Claims) -> bool:
-        """Whether the token may follow the login's. A bot's may not: its scopes end with its revocation."""
+        """Whether the token may replace the login's token. A bot's token may not, because the bot's scopes end with its
+        revocation."""
         if self.account == NO_ACCOUNT or claims.sid == self.sid:
             return True
         return self.scopes is None and claims.scopes is None
 
     def has_verified_token(self, request: Request, unix_seconds: int) -> bool:
-        """Whether the request bears the token that was verified before, for the account it names, and in time."""
+        """Whether the request has the token that was verified earlier for the same account, and the token is still
+        valid."""
         same = request.token == self.token and request.account in (NO_ACCOUNT, self.account)
         return same and unix_seconds <= self.token_expires
 
@@ -125,7 +122,7 @@ class Connection:
         return revocation.sid in ("", self.sid)
 
     def timed_out(self, now: float, first_frame_seconds: float, unauthenticated_seconds: float) -> str:
-        """The reason for which a connection without a login is closed by now; empty while it may stay."""
+        """The reason to close a connection that has no login yet; empty if it may stay."""
         if self.phase is not Phase.OPENED:
             return ""
         if self.first_valid is None:

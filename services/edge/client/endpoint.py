@@ -1,9 +1,10 @@
-"""The registry of connections: accepts them, ticks them, and drains them at the end."""
+"""Accepts connections, runs the timers of all connections twice a second, and closes all connections at shutdown."""
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from math import ceil
 
@@ -14,34 +15,36 @@ from services.edge.client.connection import Connection
 from services.edge.client.posts import Iteration
 from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LocalServices
+from services.edge.confirmations.confirmation import confirms_per_tick
 from services.edge.context import EdgeContext
 from services.edge.dialects import registry
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.gateway.handshake import WebOrigins, is_own_page
 from services.edge.rate_limit import TokenBucket, log_rate
-from services.edge.receipts.confirmation import confirms_per_tick
 from services.edge.recording import FrameRecorder
 from services.edge.upstream.publisher import MessagePublisher
 from shared.telemetry import log
 
 _log = log(__name__)
 _TICK_SECONDS = 0.5
+_EMPTY_SECONDS = 5.0
+"""The pause between two updates of the gauges while there is no connection."""
 _PART_CONNECTIONS = 400
-"""Connections ticked at once, at most. The parts are spread over the time of a tick: one after the other, the ticks and
-pings of very many connections would hold up their messages."""
+"""The most connections that are called without a pause. The parts are spread over half a second, because the pings of
+very many connections at once would delay messages."""
 _SLICE_SECONDS = 0.1
 _ONE_SLICE_CONNECTIONS = 20
-"""So few connections are closed all at once."""
+"""At most this number of connections are closed at the same moment."""
 _REPLY_SECONDS = 3.0
 _CLOSE_SECONDS = 3.5
 _ORIGIN_CHARACTERS = 200
 _PROXY_LOG_SECONDS = 300.0
-"""A proxy that is not trusted forwards many clients."""
+"""A pause between log lines, because a proxy that is not trusted forwards many clients."""
 _RESTARTING = 1012, "restarting, please reconnect"
 
 
 class ConnectionCounts:
-    """Of one tick of all connections."""
+    """Counts of connections, collected while all connections are called once."""
 
     def __init__(self) -> None:
         self.by_dialect = Counter[str]()
@@ -56,7 +59,7 @@ class ConnectionCounts:
 
 
 class ConnectionRegistry:
-    """See services.edge.canonical.transport.Endpoint; `dialects`: the enabled ones."""
+    """Implements services.edge.canonical.transport.Endpoint. `dialects`: the enabled ones."""
 
     def __init__(
         self,
@@ -72,13 +75,14 @@ class ConnectionRegistry:
         self._handler = handler
         self._dialects = dialects
         edge = context.settings.edge
-        self._origins = WebOrigins(edge.allowed_origins, edge.public_url)
+        self._origins = WebOrigins([*edge.allowed_origins, *edge.chat_embedders], edge.public_url)
         self._origin_log = log_rate(context.clock())
         self._proxy_log = TokenBucket(1 / _PROXY_LOG_SECONDS, 1, context.clock())
         self._numbers = count(1)
         self.clients: dict[int, Client] = {}
         self.recorder = FrameRecorder(self.clients)
         self._empty = asyncio.Event()
+        self._occupied = asyncio.Event()
 
     def accept(self, hello: Handshake) -> Accept | Reject:
         if hello.untrusted_proxy:
@@ -86,20 +90,21 @@ class ConnectionRegistry:
         by_path = registry.by_path(hello.path, self._dialects)
         if by_path is None and hello.path not in registry.UNDECIDED_PATHS:
             known = ", ".join(entry.path for entry in self._dialects)
-            return Reject(404, f"no such path: connect to / or to one of {known}")
+            return Reject(404, f"there is no such path: connect to / or to one of {known}")
         if not self._origins.permits(hello):
             self._log_rejected_origin(hello)
             return Reject(403, "pages of this origin may not connect: see edge.public_url and edge.allowed_origins")
-        entry = registry.by_subprotocol(hello.subprotocols, self._dialects)
-        if entry is None or by_path not in (None, entry):
+        found = registry.by_subprotocol(hello.subprotocols, self._dialects)
+        if found is None or by_path not in (None, found[0]):
             return Accept()
-        return Accept(entry.subprotocol)
+        entry, subprotocol = found
+        return Accept(subprotocol, binary=subprotocol == entry.binary)
 
     def _count_untrusted_proxy(self, hello: Handshake) -> None:
         self._context.metrics.untrusted_proxies.inc()
         if self._proxy_log.take(self._context.clock()):
             _log.warning(
-                "X-Forwarded-For was ignored: if this address is your proxy's, its clients are taken for one: trust it",
+                "X-Forwarded-For was ignored: if your proxy has this address, add it to edge.trusted_proxies",
                 address=hello.address, setting="edge.trusted_proxies",
             )  # fmt: skip
 
@@ -107,7 +112,7 @@ class ConnectionRegistry:
         if self._origin_log.take(self._context.clock()):
             own = is_own_page(hello)
             _log.warning(
-                "a web page may not connect: if its host is a name of this system, set it as public URL"
+                "a web page may not connect. If the page's host is a name of this system, set edge.public_url"
                 if own
                 else "a web page may not connect",
                 origin=hello.origin[:_ORIGIN_CHARACTERS],
@@ -120,7 +125,10 @@ class ConnectionRegistry:
         settings, now = self._context.settings, self._context.clock()
         base_url = hello.base_url(settings.edge.public_url)
         ping_seconds = settings.edge.ping_interval_seconds
-        info = ConnectionInfo(settings.limits, base_url, hello.query, hello.binary, settings.language, ping_seconds)
+        info = ConnectionInfo(
+            settings.limits, base_url, hello.query, hello.binary, settings.language, ping_seconds,
+            server=self._context.server,
+        )  # fmt: skip
         entry = self._requested(hello)
         dialect = entry(info) if entry else None
         connection = Connection(next(self._numbers), hello.address, dialect, self._dialects, info, now)
@@ -128,11 +136,13 @@ class ConnectionRegistry:
         self.clients[connection.number] = client
         self.recorder.connected(client)
         self._empty.clear()
+        self._occupied.set()
         return client
 
     def _requested(self, hello: Handshake) -> registry.Entry | None:
         by_path = registry.by_path(hello.path, self._dialects)
-        return by_path or registry.by_subprotocol(hello.subprotocols, self._dialects)
+        found = registry.by_subprotocol(hello.subprotocols, self._dialects)
+        return by_path or (found[0] if found else None)
 
     def notify_all(self, event: Event) -> None:
         for client in list(self.clients.values()):
@@ -142,9 +152,10 @@ class ConnectionRegistry:
         self.clients.pop(client.connection.number, None)
         if not self.clients:
             self._empty.set()
+            self._occupied.clear()
 
     async def run(self) -> None:
-        """Ticks all connections twice a second, and updates the gauges."""
+        """Call all connections twice a second, and update the gauges."""
         while True:
             clients, counts = list(self.clients.values()), ConnectionCounts()
             parts = max(1, ceil(len(clients) / _PART_CONNECTIONS))
@@ -156,12 +167,17 @@ class ConnectionRegistry:
                 self._tick(clients[start : start + size], pings, counts)
             self._update_gauges(counts)
             await asyncio.sleep(_TICK_SECONDS / parts)
+            if not clients:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_EMPTY_SECONDS):
+                        await self._occupied.wait()
 
     def _tick(self, clients: Sequence[Client], pings: int, counts: ConnectionCounts) -> None:
-        """`pings`: the number of them that may be pinged for their pushes."""
+        """Run the timers of these connections. `pings`: the most connections to ping now for a delivery
+        confirmation."""
         now = self._context.clock()
         for client in clients:
-            pings -= client.tick(now, may_confirm=pings > 0)
+            pings -= client.on_timer(now, may_confirm=pings > 0)
             counts.add(client.connection)
 
     def _update_gauges(self, counts: ConnectionCounts) -> None:
@@ -174,7 +190,8 @@ class ConnectionRegistry:
         metrics.chats.set(len(self._services.chats))
 
     async def drain(self, seconds: float) -> None:
-        """Close the connections over `seconds`, after their requests are answered; clients reconnect elsewhere."""
+        """Close the connections over `seconds`, each after its requests are answered. Clients reconnect to another
+        node."""
         clients = list(self.clients.values())
         random.shuffle(clients)
         slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _ONE_SLICE_CONNECTIONS else 1

@@ -1,13 +1,15 @@
-"""The input of one client that is not processed yet: frames, and the requests decoded from them. Rates are limited
-here, sizes in the dialects. Sans-IO.
+"""The unprocessed input of one client: frames, and the requests decoded from them. Limits the rates; the dialects limit
+the sizes. Sans-IO.
 
-Frames over the rate are paced: they wait in their place until the rate admits them, and count as arrived then. Only a
-client that goes on after `limits.requests_waiting` of them is closed; before a login, after as many as a burst.
+Frames over the rate are paced: a frame waits in its place until the rate admits it, and counts as arrived at that time.
+A client is closed only if it sends more after `limits.requests_waiting` paced frames; before a login, after a burst of
+frames.
 
-Backpressure: a full queue stops the reading of its socket, but not for long, since pongs and the requests that wait
-behind its unread frames are seen only by reading. Then a full queue stores a rejection in the place of each frame.
+Backpressure: a full queue stops the reading of its socket. A full queue stops the reading only for a short time,
+because pongs, and requests behind unread frames, are seen only by reading. After that, a full queue stores a rejection
+in the place of each frame.
 
-Frames are decoded just before they are processed: their meaning depends on the account that is logged in by then.
+A frame is decoded just before it is processed, because its meaning depends on the account that is then logged in.
 """
 
 import math
@@ -19,15 +21,7 @@ from services.edge.canonical.commands import BEFORE_LOGIN, PostMessage, UploadCo
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import Socket
 from services.edge.client.connection import CloseConnection, Connection, Phase
-from services.edge.dialects.base import (
-    TOO_MANY_REQUESTS,
-    Action,
-    DecodeError,
-    Dialect,
-    Disconnect,
-    LocalReply,
-    Request,
-)
+from services.edge.dialects.base import TOO_MANY_REQUESTS, Action, DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import UnknownDialect, detect
 from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode, Failure
@@ -35,27 +29,30 @@ from shared.settings import EdgeSettings
 
 TOO_FAST = Failure(ErrorCode.RATE_LIMITED, "too many requests, slow down", retry_ms=10_000)
 NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
-WAITED = Failure(ErrorCode.UNAVAILABLE, "too much is waiting, please try again")
+WAITED = Failure(ErrorCode.UNAVAILABLE, "too many requests are waiting, please try again")
 
 _BATCH_MESSAGES: Final = 64
-"""Messages of one connection in one request, at most."""
+"""The highest number of messages of one connection in one request."""
 _QUEUE_DELAY_LIMIT_SECONDS: Final = 0.7
-"""A queue whose frames wait longer each time does not get shorter; after a stall they wait so long once."""
+"""If frames wait longer than this twice in a row, the queue does not get shorter. After a stall, frames wait this long
+in one batch only."""
 _REJECTIONS_PER_SECOND = 10
 _REJECTIONS_BURST = 200
 _FIRST_REJECTIONS = 20
-"""So many at once on a new connection: a flood of them costs the event loop milliseconds each time."""
+"""How many rejections a new connection may cause at once. A flood of them costs the event loop milliseconds each
+time."""
 _BEHIND_SECONDS = 1.5
-"""Frames stay unread for no longer, except packages of an upload, which cannot be rejected one by one."""
+"""The longest time that frames stay unread, except packages of an upload, which cannot be rejected one by one."""
 _EXCESS = 8
-"""Frames and rejections that wait, as a multiple of the limit of frames."""
+"""The most frames and rejections that wait, as a multiple of the limit of frames."""
 _UNSENT_BYTES = 128 * 1024
-"""While more replies are unsent, no further frames are rejected: the client does not read so fast."""
+"""While more replies than this are unsent, no further frames are rejected: the client reads too slowly."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedFrame:
-    """A frame that could not be decoded, or a request in excess, waiting for its error reply in its place."""
+    """A frame that could not be decoded, or a request beyond the limits. It waits in the queue like other frames, so
+    that its error reply is written in order."""
 
     failure: Failure
     request: Request | None = None
@@ -63,7 +60,7 @@ class RejectedFrame:
 
 
 class PostBatch(NamedTuple):
-    """Messages to one chat, and the request of each."""
+    """Messages to one chat, with the request of each message."""
 
     requests: list[Request]
     messages: list[PostMessage]
@@ -96,44 +93,44 @@ class ClientInbox:
         self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
         self._rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
         self._rejections.spend(_REJECTIONS_BURST - _FIRST_REJECTIONS)
-        # Lists, since most connections have nothing that waits, and few have much.
+        # The queues are lists, because most connections have nothing waiting and few have much.
         self.frames: list[tuple[Frame | RejectedFrame, float]] = []
-        """Each with the time of its arrival. One in excess is rejected and not stored."""
+        """Each entry has the time of its arrival. An excess frame is rejected and not stored."""
         self.paced = 0
-        """So many of the last frames are over the rate, or wait behind those."""
+        """How many of the last frames are over the rate, or wait behind such frames."""
         self.decoded: list[QueueItem] = []
-        """These come before the frames."""
+        """Decoded items, which come before the frames."""
         self.queued_bytes = 0
-        """Of the frames that wait."""
+        """The bytes of the frames that wait."""
         self.paused = False
-        """The socket is not read, since too much waits."""
+        """Whether the socket is not read because too much waits."""
         self._behind_since: float | None = None
         """Since when frames may have been unread."""
         self._rejects_excess = False
-        """A full queue rejects frames instead of leaving them unread."""
+        """Whether a full queue rejects frames instead of leaving them unread."""
         self._paced_since_tick = 0
-        """Beyond the limit of frames, no more are read before the next tick."""
+        """Beyond the limit of frames, no more are read before the next call of `on_timer`."""
         self.stopped = False
         """The socket is not read any more."""
         self._batch_started: float | None = None
         """When the last piece of work was taken, if it was a batch of messages."""
         self._overloaded_batches = 0
-        """Batches in succession during which frames waited too long."""
+        """The number of batches in succession during which frames waited too long."""
         self._patience = math.inf
         self._arrived = 0.0
         """When the last decoded frame arrived."""
         self._held: tuple[QueueItem, float] | None = None
-        """The first item that did not belong to the last batch, and its arrival."""
+        """The first item that did not belong to the last batch, and the time of its arrival."""
         self.waited = 0.0
-        """Seconds that the first frame of the last piece of work was in the queue."""
+        """The seconds that the first frame of the last piece of work spent in the queue."""
 
     @property
     def queued(self) -> int:
         return len(self.frames) + len(self.decoded)
 
     def receive(self, frame: Frame, now: float) -> None:
-        """Queues one frame. A binary frame belongs to an announced upload; any other is rejected when it is decoded.
-        Raises CloseConnection when the connection cannot go on."""
+        """Queue one frame. A binary frame belongs to an announced upload. Any other binary frame is rejected when it is
+        decoded. Raises CloseConnection when the connection cannot continue."""
         connection = self._connection
         if connection.phase is Phase.CLOSING:
             return
@@ -149,25 +146,29 @@ class ClientInbox:
             self._pace(frame, connection.dialect, now)
 
     def admit(self, now: float) -> bool:
-        """All frames that wait are paced: whether the rate admits the first one by now."""
-        frame = self.frames[0][0]
-        if not isinstance(frame, Binary) and self._has_rates and not self._within_rates(now):
-            return False
+        """Whether the rate admits the first paced frame by now. While other connections of the account also wait for
+        their turns, this connection uses up its own rate sooner."""
+        frame, account = self.frames[0][0], self._connection.account_requests
+        if not isinstance(frame, Binary) and self._has_rates:
+            others = 0 if account is None else account.others_paced(self._connection.number, now)
+            if not self._within_rates(now):
+                return False
+            self._requests.spend(others)
         self.frames[0] = frame, now
         self.paced -= 1
         return True
 
     def requeue(self, request: Request) -> None:
-        """A request that was held or did not fit goes before everything that waits."""
+        """Put a request that was held, or did not fit, in front of all waiting requests."""
         self.decoded.insert(0, request)
 
-    def add_requests(self, requests: Sequence[Request]) -> None:
-        """Queues requests of the dialect's own, before the frames that wait."""
+    def add_actions(self, actions: Sequence[Action]) -> None:
+        """Queue actions of the dialect itself, before the frames that wait."""
         if self._connection.phase is not Phase.CLOSING:
-            self.decoded += requests
+            self.decoded += actions
 
     def resume_reading(self) -> bool:
-        """Reads the socket again if half of the limit is free; whether it was paused until now."""
+        """Read the socket again if half of the limit is free. Returns whether reading was paused until now."""
         if not self.paused or self.stopped or self._paced_since_tick >= self._max_frames or self._exceeds(0.5):
             return False
         self.paused = False
@@ -175,12 +176,13 @@ class ClientInbox:
         return True
 
     def stop_reading(self) -> None:
-        """For good."""
+        """Read nothing more from this client."""
         self.stopped = True
         self._socket.pause_reading()
 
-    def tick(self, now: float) -> None:
-        """Called about every second: reads the socket again if its frames have been unread for too long."""
+    def on_timer(self, now: float) -> None:
+        """Reads the socket again if its frames have been unread for too long. The timer calls this about every
+        second."""
         self._paced_since_tick = 0
         if not (self.queued - self.paced or self.paused):
             self._behind_since, self._rejects_excess = None, False
@@ -189,7 +191,7 @@ class ClientInbox:
         self.resume_reading()
 
     def close(self) -> None:
-        """Drops everything, and all that still comes."""
+        """Drop all waiting frames, and all frames that still arrive."""
         self._connection.phase = Phase.CLOSING
         self.clear()
 
@@ -247,10 +249,10 @@ class ClientInbox:
     # Work
 
     def next_work(self, now: float, patience: float = math.inf) -> Work | None:
-        """The next piece of work, while something waits: messages to one chat, one other request, or a reply to write;
-        None if the frames are paced, or only remembered. Frames that waited for more than `patience` seconds are
-        rejected: their replies would come too late, and delay those after them. Raises CloseConnection when the
-        connection cannot go on."""
+        """The next piece of work, while something waits: messages to one chat, another request, or a reply to write.
+        None if all frames are paced or only stored. Frames that waited for more than `patience` seconds are rejected:
+        their replies would be too late, and would delay later replies. Raises CloseConnection when the connection
+        cannot continue."""
         connection = self._connection
         if self._batch_started is not None:
             self._update_admission(now, self._batch_started)
@@ -273,7 +275,8 @@ class ClientInbox:
         return self._take_batch(item, command, now, patience)
 
     def _take_batch(self, first: Request, posted: PostMessage, now: float, patience: float) -> PostBatch:
-        """The message, and those that follow it to the same chat, unless it is looked up first."""
+        """Take the message, and the next messages if they go to the same chat. A message that must be looked up first
+        stays alone."""
         requests, messages = [first], [posted]
         if self._connection.phase is not Phase.AUTHENTICATED:
             return PostBatch(requests, messages)
@@ -307,7 +310,7 @@ class ClientInbox:
         return rejected
 
     def _waiting(self, now: float) -> float:
-        """How long the next item has waited; 0 for one that was requeued, or is the dialect's own."""
+        """The time that the next item has waited; 0 for a requeued item, and for an item of the dialect itself."""
         decoded, held = self.decoded, self._held
         if not decoded:
             return 0.0 if self.paced == len(self.frames) else now - self.frames[0][1]
@@ -317,8 +320,8 @@ class ClientInbox:
         return self._held is not None and item is self._held[0]
 
     def _update_admission(self, now: float, batch_started: float) -> None:
-        """Overload control after a batch of messages. If queued frames waited more than 0.7 s twice in a row, frames
-        older than 0.7²/waited seconds are rejected. One slow batch (a stall) rejects nothing."""
+        """Control overload after a batch of messages. If queued frames waited more than 0.7 s twice in a row, frames
+        older than 0.7²/waited seconds are rejected. One slow batch (a stall) causes no rejection."""
         frames, paced = self.frames, self.paced
         waited = now - max(frames[0][1], batch_started) if paced < len(frames) else 0.0
         self._overloaded_batches = self._overloaded_batches + 1 if waited > _QUEUE_DELAY_LIMIT_SECONDS else 0
@@ -372,8 +375,7 @@ def _detect(frame: Frame, connection: Connection) -> Dialect:
 
 
 def _continuation(item: QueueItem, first: Request, posted: PostMessage) -> PostMessage | None:
-    """The message of the item, if it goes to the same chat and needs no lookup. (Messages of a batch to one chat cannot
-    be answered out of order.) `posted`: the message of the first one."""
+    """The message of the item, if this message goes to the same chat as `posted` and needs no lookup."""
     if not isinstance(item, Request) or not isinstance(command := item.command, PostMessage):
         return None
     continues = (

@@ -1,4 +1,5 @@
-"""Images and files on their way to one client in its own form; all other output waits behind them, in order."""
+"""Sends images and files to one client in the form of the client's dialect. All other output waits behind the images
+and files, in order."""
 
 import asyncio
 from collections import deque
@@ -17,15 +18,15 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _LOW_WATER_BYTES = 256 * 1024
-"""Unsent bytes of a socket above which no further package is read."""
+"""No further package is read while a socket has more unsent bytes than this."""
 _POLL_SECONDS = 0.01
 _SLOT_SECONDS = 30.0
-"""A client waits so long for a slot; then it receives a text with the address instead."""
+"""A client waits this long for a slot. After this time, it receives a text with the address instead."""
 
 
 class MediaTransfers:
-    """Images and files of all clients of this node. At most `concurrent` transfers to clients run at once: each holds a
-    package in memory, which may be large."""
+    """The transfers of images and files to all clients of this node. At most `concurrent` run at once, because each
+    holds a package in memory, which may be large."""
 
     def __init__(self, media: MediaService, tasks: Tasks, concurrent: int, clock: Callable[[], float]) -> None:
         self.media = media
@@ -35,39 +36,39 @@ class MediaTransfers:
         self._log_rate = log_rate(clock())
 
     def warn(self, problem: str, media: Media, **details: str) -> None:
-        """Logs it, unless something was logged within the last second: a client can repeat its cause."""
+        """Log the problem, unless something was logged within the last second: a client can repeat its cause."""
         if self._log_rate.take(self._clock()):
             _log.warning(problem, media=media.sha256, **details)
 
 
 class _Item(NamedTuple):
-    """Frames that belong together, and the message they push, if any."""
+    """Frames that are written without other output between them, and the message that they push, if any."""
 
     frames: tuple[Outgoing, ...]
     message: Message | None
 
 
 class FrameWriter(Protocol):
-    """Writes to the client's socket."""
+    """The function that writes frames to the client's socket."""
 
     def write_now(self, frames: tuple[Frame, ...], message: Message | None = None) -> None:
-        """Writes before everything that waits. `message`: these frames complete it."""
+        """Write these frames now, before all waiting output. `message`: the message that these frames complete."""
 
     def unsent(self) -> int:
-        """Bytes that the kernel has not accepted."""
+        """The bytes that the kernel has not accepted."""
 
     def progressed(self) -> None:
         """The client receives frames, however slowly."""
 
     def transfers_ended(self) -> None:
-        """Everything is written."""
+        """Every transfer has ended and is written."""
 
     def transfer_failed(self) -> None:
         """A transfer ended half way, and cannot be repaired."""
 
 
 class MediaSender:
-    """The first call of `enqueue` brings a MediaPayload. Until the transfers end, all output must be enqueued here."""
+    """The first call of `enqueue` brings a MediaPayload. Until the transfers end, all output must be queued here."""
 
     __slots__ = ("_queue", "_task", "_transfers", "_writer", "waiting_bytes")
 
@@ -77,7 +78,7 @@ class MediaSender:
         self._queue: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         self.waiting_bytes = 0
-        """Of everything enqueued, without the bytes of images and files."""
+        """The size of everything enqueued, without the bytes of images and files."""
 
     def enqueue(self, frames: tuple[Outgoing, ...], message: Message | None) -> None:
         self._queue.append(_Item(frames, message))
@@ -91,7 +92,8 @@ class MediaSender:
         return any((message.chat, message.index) == (chat, index) for message in messages)
 
     def forget_pushes(self) -> None:
-        """The account has logged out: its messages stay undelivered, and the item being written confirms none."""
+        """Note that the account has logged out: its waiting messages stay undelivered. The item that is being written
+        confirms no message."""
         remaining = [item._replace(message=None) if at == 0 else item for at, item in enumerate(self._queue)]
         self._queue.clear()
         self._queue.extend(item for item in remaining if item.message is None)
@@ -124,7 +126,7 @@ class MediaSender:
                 self._writer.write_now((frame,))
 
     async def _transfer(self, payload: MediaPayload) -> None:
-        """Waits for a slot. Raises RequestError, half way."""
+        """Wait for a slot, then send. Raises RequestError, perhaps half way."""
         slots = self._transfers.slots
         try:
             async with asyncio.timeout(_SLOT_SECONDS):
@@ -139,7 +141,7 @@ class MediaSender:
             slots.release()
 
     async def _stream(self, payload: MediaPayload) -> None:
-        """Announced only once the first bytes are there. Raises RequestError, half way."""
+        """Announce the file only once its first bytes are here. Raises RequestError, perhaps half way."""
         chunks = self._transfers.media.read(payload.media)
         async with aclosing(chunks), aclosing(split_packages(chunks, payload.media.size, payload.packages)) as parts:
             try:
@@ -164,14 +166,15 @@ class MediaSender:
 
 
 async def split_packages(chunks: AsyncGenerator[bytes], size: int, count: int) -> AsyncGenerator[bytes]:
-    """`size` bytes in `count` parts, which differ by one byte at most. Raises RequestError when there are fewer."""
+    """Split `size` bytes into `count` parts whose sizes differ by at most one byte. Raises RequestError if there are
+    fewer bytes."""
     rest = bytearray()
     for number in range(count):
         length = size * (number + 1) // count - size * number // count
         while len(rest) < length:
             chunk = await anext(chunks, None)
             if chunk is None:
-                raise RequestError(ErrorCode.UNAVAILABLE, "the content is not whole")
+                raise RequestError(ErrorCode.UNAVAILABLE, "the content is incomplete")
             rest += chunk
         yield bytes(rest[:length])
         del rest[:length]

@@ -1,9 +1,11 @@
-"""Output to one client: replies at once, pushes when its dialect lets them, all of it bounded."""
+"""The output to one client: replies are written at once, and pushes when the dialect permits. All output is bounded."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TypeGuard
+
+from msgspec.structs import replace
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
@@ -11,33 +13,34 @@ from services.edge.canonical.replies import Reply
 from services.edge.canonical.transport import Socket
 from services.edge.client.connection import Connection
 from services.edge.client.media_sender import MediaSender, MediaTransfers
+from services.edge.confirmations.confirmation import DeliveryConfirmation
+from services.edge.confirmations.read_state import Ranges
 from services.edge.context import EdgeContext
-from services.edge.dialects.base import Dialect, LoadedChat, Push, Request
+from services.edge.dialects.base import Action, Dialect, LoadedChat, Push, Request
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.metrics import Traffic
-from services.edge.receipts.confirmation import DeliveryConfirmation
-from services.edge.receipts.read_state import Ranges
 from services.edge.recording import Tap
 from shared.contract.audit import DeliveryStage
 from shared.contract.errors import Failure
 from shared.contract.ids import ChatId
 from shared.contract.model import Message
-from shared.telemetry import log
+from shared.telemetry import log, new_trace
 
 _log = log(__name__)
 _PACE_BYTES = 256 * 1024
 _PACE_SECONDS = 0.05
 _TICK_BYTES = 4 * 1024
-"""The output of one tick is unsent until its end. If more is, the client does not keep up."""
+"""The output of one event-loop iteration stays unsent until the iteration ends. If more than this is unsent, the client
+does not keep up."""
 _CHECKS = 16
-"""Of the socket's buffer, while as much is sent as may wait there."""
+"""The number of checks of the socket's buffer in the time that it needs to send all that may wait in it."""
 
 
 class ClientOutbox:
-    """`close` is called when the client does not keep up, or its dialect or a transfer fails; `on_requests` with the
-    dialect's own requests, and with none at the end of transfers. Times are the event loop's. See also
-    services.edge.client.media_sender.FrameWriter."""
+    """`close` is called when the client does not keep up, or when its dialect or a transfer fails. `on_requests` is
+    called with the dialect's own requests, and with none at the end of transfers. Times are the event loop's.
+    Implements services.edge.client.media_sender.FrameWriter."""
 
     __slots__ = (
         "_check_at", "_close", "_connection", "_context", "_on_requests", "_sender", "_socket", "_timer", "_transfers",
@@ -52,7 +55,7 @@ class ClientOutbox:
         confirmation: DeliveryConfirmation,
         transfers: MediaTransfers,
         close: Callable[[int, str], None],
-        on_requests: Callable[[Sequence[Request]], None],
+        on_requests: Callable[[Sequence[Action]], None],
     ) -> None:
         self._context = context
         self._socket = socket
@@ -62,19 +65,19 @@ class ClientOutbox:
         self._on_requests = on_requests
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
-        """When the timer goes off; not every event loop's timers tell."""
+        """The time at which the timer goes off; some event loops' timers do not know it."""
         self._check_at = 0
-        """When so many bytes have been sent, the socket's buffer is checked, too."""
+        """The socket's buffer is checked each time that this number of bytes has been sent."""
         self._sender: MediaSender | None = None
-        """While there are transfers: all output waits behind them."""
+        """The sender of the transfers, while there are any. All other output waits behind them."""
         self.confirmation = confirmation
         self.traffic: Traffic | None = None
         self.tap: Tap | None = None
-        """While the connection's frames are recorded."""
+        """The tap, while the connection's frames are recorded."""
         self.record: DeliveryRecord | None = None
-        """While the connection is audited."""
+        """The record, while the connection is audited."""
         self.is_closed = False
-        """Nothing more is written; only the socket is still to end."""
+        """Nothing more is written, although the socket has not ended."""
 
     @property
     def dialect(self) -> Dialect:
@@ -87,17 +90,28 @@ class ClientOutbox:
             dialect, now = self.dialect, self._context.clock()
             encoded = [dialect.encode_reply(request, reply, now) for request, reply in replies]
             self.write(encoded[0] if len(encoded) == 1 else tuple(chain.from_iterable(encoded)))
+            self._follow_up(dialect)
             self.reschedule_wake()
 
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
-        """`context`: the dialect's own, of a frame that could not be decoded."""
+        """`context`: the dialect's own context of a frame that could not be decoded."""
         if not self.is_closed:
+            if self.dialect.names_errors:
+                failure = replace(failure, request=failure.request or new_trace())
+                _log.debug("command rejected", code=failure.code.value, field=failure.field, request=failure.request)
             self._context.metrics.rejected.labels(self.dialect.name, failure.code.value).inc()
             self.write(self.dialect.encode_error(request, failure, context))
+            self._follow_up(self.dialect)
             self.reschedule_wake()
 
+    def _follow_up(self, dialect: Dialect) -> None:
+        if dialect.follow_ups:
+            actions = [*dialect.follow_ups]
+            dialect.follow_ups.clear()
+            self._on_requests(actions)
+
     def write(self, frames: tuple[Outgoing, ...], message: Message | None = None) -> None:
-        """`message`: the one that these frames push, if any."""
+        """`message`: the message that these frames push, or None."""
         if self.is_closed:
             return
         if self._sender is None and _has_no_media(frames):
@@ -126,25 +140,26 @@ class ClientOutbox:
         self.reschedule_wake()
 
     def push(self, messages: Sequence[EncodedMessage]) -> None:
-        """Write messages of one chat now, or let the dialect hold them, unless its client requests messages itself."""
+        """Write messages of one chat now, or let the dialect hold these messages. A client that requests messages
+        itself gets none."""
         dialect = self._connection.dialect
         if self.is_closed or dialect is None or not dialect.receives_pushes:
             return
-        record = self.record
+        record, gate = self.record, dialect.gate
         for encoded in messages:
             message, frames = encoded.message, encoded.frames(dialect)
             if record is not None:
                 record.add(message.chat, message.index)
-            if dialect.must_hold(message.chat):
-                self._push_all(dialect.hold(message, frames, _now()))
-                self._enforce_limit(dialect.held_bytes)
+            if gate is not None and gate.must_hold(message.chat):
+                self._push_all(gate.hold(message, frames, _now()))
+                self._enforce_limit(gate.held_bytes)
             else:
                 self.write(frames, message if dialect.confirms_pushes else None)
 
     def release(self, chat: ChatId) -> None:
-        """Writes the held messages of this chat: a reply to a message of the chat comes next."""
-        if self.dialect.held_bytes:
-            self._push_all(self.dialect.release(chat, _now()))
+        """Write the held messages of this chat, because a reply to a message of the chat follows."""
+        if (gate := self.dialect.gate) is not None and gate.held_bytes:
+            self._push_all(gate.release(chat, _now()))
 
     def notify(self, event: Event) -> None:
         if not self.is_closed and self._connection.dialect is not None:
@@ -152,7 +167,7 @@ class ClientOutbox:
 
     @property
     def takes_ephemeral(self) -> bool:
-        """Whether an event that is shown at once or never can be written now."""
+        """Whether an ephemeral event can be written now."""
         dialect = self._connection.dialect
         if self.is_closed or dialect is None or not dialect.shows_ephemeral or self._sender is not None:
             return False
@@ -171,12 +186,13 @@ class ClientOutbox:
         self.reschedule_wake()
 
     def waiting_bytes(self) -> int:
-        """Of everything that is unsent or held."""
+        """The bytes of everything that is unsent or held."""
         behind = 0 if self._sender is None else self._sender.waiting_bytes
-        return self._socket.unsent() + behind + self.dialect.held_bytes
+        gate = self.dialect.gate
+        return self._socket.unsent() + behind + (0 if gate is None else gate.held_bytes)
 
     async def until_room(self) -> None:
-        """Waits while more than 256 KiB of the output is unsent or held."""
+        """Wait while more than 256 KiB of the output is unsent or held."""
         while self.waiting_bytes() > _PACE_BYTES:  # noqa: ASYNC110 (the kernel sets no event)
             await asyncio.sleep(_PACE_SECONDS)
 
@@ -187,21 +203,23 @@ class ClientOutbox:
     def _enforce_limit(self, waiting_bytes: int) -> None:
         if waiting_bytes > self._context.settings.edge.outgoing_bytes:
             self._context.metrics.slow_closes.inc()
-            self._close(1013, "too slow, reconnect to catch up")
+            self._close(1013, "the connection is too slow: reconnect to catch up")
 
     def delivery_stage(self, chat: ChatId, index: int) -> DeliveryStage | None:
-        """Where this message is on its way to the client, if it is here."""
+        """The stage that this message has reached on its way to the client; None if this connection does not have
+        it."""
         if self.confirmation.unconfirmed.contains(chat, index):
             return DeliveryStage.PUSHED
         if self._sender is not None and self._sender.holds(chat, index):
             return DeliveryStage.QUEUED
-        return DeliveryStage.HELD if self.dialect.holds(chat, index) else None
+        gate = self.dialect.gate
+        return DeliveryStage.HELD if gate is not None and gate.holds(chat, index) else None
 
     # Images and files
 
     @property
     def transfers(self) -> bool:
-        """Whether a transfer runs, which takes its time."""
+        """Whether a transfer is running, because transfers take time."""
         return self._sender is not None
 
     def unsent(self) -> int:
@@ -215,20 +233,21 @@ class ClientOutbox:
         self._on_requests(())
 
     def transfer_failed(self) -> None:
-        self._close(1011, "a transfer failed, reconnect to get it")
+        self._close(1011, "the transfer of a file failed: reconnect to get the file")
 
     def end_pushes(self) -> Ranges:
-        """The account leaves the connection: pushes that are still queued stay undelivered. Returns those that were
-        delivered."""
+        """The account leaves the connection: pushes that are still queued stay undelivered. Returns the pushes that
+        were delivered."""
         if self._sender is not None:
             self._sender.forget_pushes()
         return self.confirmation.ended()
 
-    # Messages that the dialect holds
+    # The methods below handle messages that the dialect holds back.
 
     def reschedule_wake(self) -> None:
-        """After every call of the dialect: set the timer to its next wake-up."""
-        wake_at = None if self.is_closed else self.dialect.next_wakeup
+        """Sets the timer to the dialect's next wake-up. The outbox calls this after every call of the dialect."""
+        gate = None if self.is_closed else self.dialect.gate
+        wake_at = None if gate is None else gate.wake_at
         if wake_at == self._wake_at:
             return
         if self._timer is not None:
@@ -238,8 +257,10 @@ class ClientOutbox:
 
     def _wake(self) -> None:
         self._timer = self._wake_at = None
+        gate = self.dialect.gate
+        assert gate is not None
         try:
-            self._push_all(self.dialect.wake(_now()))
+            self._push_all(gate.wake(_now()))
         except Exception:
             _log.exception("dialect failed", connection=self._connection.number)
             self._close(1011, "internal error")

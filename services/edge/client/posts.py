@@ -1,5 +1,5 @@
-"""The messages that one client posts: one batch in flight at a time. A message is accepted when its place in the chat
-comes; its reply is due when those before it have a result, too."""
+"""The messages that one client posts, in batches, of which one is in flight at a time. A message is accepted when its
+place in the chat comes. The reply to a message is due when all messages before it have a result, too."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,7 @@ from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.upstream.attempt import UNCONFIRMED
 from services.edge.upstream.publisher import NONCE_BITS, MessagePublisher
 from shared.contract.body import pack_segments
-from shared.contract.errors import INTERNAL_ERROR, Failure
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, Posted
 from shared.contract.model import Message, ProfileSummary
@@ -29,9 +29,9 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _BATCH_BYTES: Final = 192 * 1024
-"""Messages of one connection in one request, about."""
+"""The approximate size of one connection's messages in one request."""
 _PLACE_SECONDS = 2.0
-"""How much longer than for any reply a committed message waits for its place in the chat."""
+"""A committed message waits so much longer for its place in the chat than other requests wait for their reply."""
 
 _UUID_7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 _TIME_BITS, _CHECKSUM_BITS = 2**31 - 1, 32
@@ -44,19 +44,19 @@ class Processable(Protocol):
     def process(self) -> None: ...
 
     def fail(self) -> None:
-        """`process` raised, which has been logged."""
+        """Handles an exception that `process` raised. The exception has been logged."""
 
 
 class Iteration:
-    """The clients with something to do in this iteration of the event loop are processed together at its end, so that
-    their messages share a request."""
+    """The clients with work in this iteration of the event loop. At the end of the iteration, these clients are
+    processed together, so that their messages share a request."""
 
     def __init__(self, publisher: MessagePublisher) -> None:
         self.publisher = publisher
         self._waiting: dict[Processable, None] = {}
 
     def add(self, client: Processable) -> None:
-        """Process it at the end of this iteration, in the order of the first calls."""
+        """Process the client at the end of this iteration, in the order of the first calls."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._end)
         self._waiting[client] = None
@@ -73,9 +73,9 @@ class Iteration:
 
 
 class InFlight:
-    """One batch, answered in the order of its requests. `since` is when it was posted, `waited` the seconds from its
-    arrival until then. `bodies`: of messages that their client names, by which each is told from another one with its
-    nonce."""
+    """One batch of messages, answered in the order of the client's requests. `since`: when it was posted. `waited`: the
+    seconds from its arrival until then. `bodies`: the bodies of messages whose nonce the client chose. They show
+    whether another message with the same nonce is the same."""
 
     __slots__ = ("_bodies", "_requests", "_results", "chat", "parked", "since", "waited")
 
@@ -89,33 +89,33 @@ class InFlight:
     ) -> None:
         self.chat = chat
         self._requests = requests
-        """Those without a reply."""
+        """The requests without a reply."""
         self._results: dict[Nonce, Result | None] = dict.fromkeys([nonce for _, nonce in requests])
         self._bodies = bodies
         self.since = since
         self.waited = waited
         self.parked: tuple[EncodedMessage, ...] = ()
-        """Committed messages that the backlog will show in their place, or that are accepted when that takes too
-        long."""
+        """Committed messages that are shown in their place among the missed messages. If that takes too long, they are
+        accepted."""
 
     def __bool__(self) -> bool:
         """Whether any request has no reply."""
         return bool(self._requests)
 
     def awaits(self, message: Message) -> bool:
-        """Whether this message is one of the batch, and has no result yet. Another connection of the account may have
-        posted another message with its nonce; and the message may have changed since: then the reply of the message
+        """Whether this message is one of the batch and has no result yet. Another connection of the account may have
+        posted another message with its nonce. The message may also have changed since; then the reply of the message
         service tells its result."""
         nonce = message.nonce
         return self._results.get(nonce, self) is None and self._bodies.get(nonce, message.body) == message.body
 
     def set_result(self, nonce: Nonce, result: Result) -> None:
-        """The result of one message."""
+        """Stores the result of one message of the batch."""
         if self._results.get(nonce, self) is None:
             self._results[nonce] = result
 
     def take_due(self) -> list[tuple[Request, Result]]:
-        """The replies that can be written now, each once."""
+        """The replies that can be written now, each one once."""
         requests = self._requests
         due: list[tuple[Request, Result]] = []
         while requests and (first := self._results[requests[0][1]]) is not None:
@@ -123,26 +123,21 @@ class InFlight:
         return due
 
     def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:
-        """All replies; requests without a result fail."""
+        """All replies. Requests without a result get the failure."""
         due = [(request, self._results[nonce] or failure) for request, nonce in self._requests]
         self._requests.clear()
         return due
 
 
 class Posts:
-    """Replies to messages that arrive in one iteration of the event loop are written together, at its end or before
-    anything else is written. See also services.edge.upstream.attempt.Submitter and
-    services.edge.catchup.backlog.OwnMessages."""
+    """The replies to messages that arrive in one iteration of the event loop are written together: at its end, or
+    before any other output. Implements services.edge.upstream.attempt.Submitter and
+    services.edge.catchup.missed.OwnMessages."""
 
     __slots__ = ("_client", "_context", "_iteration", "_out", "_publisher", "_session", "in_flight")
 
     def __init__(
-        self,
-        context: EdgeContext,
-        iteration: Iteration,
-        session: LoginSession,
-        out: ClientOutbox,
-        client: Processable,
+        self, context: EdgeContext, iteration: Iteration, session: LoginSession, out: ClientOutbox, client: Processable
     ) -> None:
         self._context = context
         self._publisher = iteration.publisher
@@ -152,11 +147,11 @@ class Posts:
         self._client = client
         self.in_flight: InFlight | None = None
 
-    # What the client posts
+    # Messages of the client
 
     def submit(self, batch: PostBatch, now: float, waited: float) -> list[Request]:
-        """Queue as many of these messages as fit one request; returns the requests of the others. `waited`: seconds
-        since the first of them arrived, which count for their deadline."""
+        """Queue as many of these messages as fit into one request. Returns the requests of the remaining messages.
+        `waited`: the seconds since the first of the messages arrived, which count for the deadline."""
         publisher, dialect = self._publisher, self._session.connection.dialect
         assert dialect is not None
         bodies = _pack_bodies(batch.messages, dialect)
@@ -175,7 +170,7 @@ class Posts:
         for message, body in zip(messages, bodies, strict=False):
             name, chat = message.nonce, message.chat
             nonce = nonce_of(sender, chat, name) if name else new_nonce()
-            drafts.append(Draft(sender, chat, nonce, deadline, body, face, message.quote))
+            drafts.append(Draft(sender, chat, nonce, deadline, body, face, message.quote, saved=message.draft))
         return drafts
 
     # Results
@@ -187,13 +182,13 @@ class Posts:
         return self.in_flight is not None and self.in_flight.chat == chat
 
     def accept(self, encoded: EncodedMessage, *, again: bool = False) -> bool:
-        """Whether the message is one of the batch without a result. Then it is its result, and its reply, which may be
-        due, is written at the end of the iteration. `again`: see MessageAccepted.
+        """Returns whether the message is one of the batch without a result. A message of the batch becomes its own
+        result. When the reply is due, it is written at the end of the iteration. `again`: see MessageAccepted.
 
-        A sender is answered by the delivery of its own message, as the others receive theirs, and not by the reply of
-        the message service: so the answer has its place among the chat's other messages. The reply comes after the
-        delivery and brings nothing new: `done` makes the publisher throw it away. Only if the delivery was lost, or has
-        gone to another node, the reply leads here, by `confirmed`."""
+        The delivery of a message answers its sender, and not the reply of the message service. So the reply keeps its
+        place among the chat's other messages. The reply comes after the delivery and brings nothing new: `done` makes
+        the publisher drop it. The reply is handled, by `confirmed`, only if the delivery was lost or has gone to
+        another node."""
         message, batch = encoded.message, self.in_flight
         if batch is None or not batch.awaits(message):
             return False
@@ -211,7 +206,8 @@ class Posts:
             self.flush()
 
     def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
-        """Committed, but not delivered here yet: it is answered when its place in the chat has come."""
+        """The message is committed, but not delivered here yet. The message is answered when its place in the chat has
+        come."""
         message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
         self._session.expect(message, partial(self._not_delivered, message, draft.face, again=again))
 
@@ -219,8 +215,9 @@ class Posts:
         self._client.fail()
 
     def _not_delivered(self, message: Message, summary: ProfileSummary | None, *, again: bool) -> None:
-        """The message's place has come, and it was not delivered: the sender has left the chat, or its backlog of the
-        chat is being read; or a message that the client named was posted long ago."""
+        """The turn of this message has come in the order of its chat, but the message was not delivered to this client.
+        Either the sender has left the chat, or its missed messages of the chat are being read, or a message with a
+        nonce of the client was posted long ago."""
         encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
         repeated = again and self._out.dialect.names_messages
         if not repeated and self._session.catch_up.contains(message):
@@ -232,20 +229,20 @@ class Posts:
     # Replies
 
     def flush(self) -> None:
-        """Writes the replies that are due, before anything else is written."""
+        """Write the replies that are due, before anything else is written."""
         if self.in_flight is not None:
             self.reply_due()
             self._wake_if_answered()
 
     def reply_due(self) -> None:
-        """Writes the replies that are due. The caller goes on with the client itself."""
+        """Write the replies that are due. The caller continues with the client itself."""
         batch = self.in_flight
         if batch is not None and (due := batch.take_due()):
             self._reply(batch, due)
 
     def expire(self, now: float) -> None:
-        """Called about every second: answers a batch that has waited too long. A committed message is not reported as
-        failed lightly, but the connection cannot wait for its place forever either."""
+        """Answers a batch that has waited too long. The timer calls this about every second. A committed message should
+        not be reported as failed, but the connection cannot wait for its place forever."""
         batch = self.in_flight
         if batch is None:
             return
@@ -256,7 +253,9 @@ class Posts:
             self.accept(encoded)
         due = batch.take_due()
         if batch and now - batch.since > longest + _PLACE_SECONDS:
-            _log.warning("committed messages did not get their place", connection=self._session.connection.number)
+            _log.warning(
+                "some committed messages have not got their indexes yet", connection=self._session.connection.number
+            )
             due += batch.fail_rest(UNCONFIRMED)
         if due:
             self._reply(batch, due)
@@ -267,7 +266,7 @@ class Posts:
             self._iteration.add(self._client)
 
     def _reply(self, batch: InFlight, due: DueReplies) -> None:
-        """Replies to accepted messages are written together, errors in their place."""
+        """Write replies to accepted messages together, with errors in their place."""
         if not batch:
             self.in_flight = None
         accepted: list[tuple[Request, MessageAccepted]] = []
@@ -276,7 +275,7 @@ class Posts:
                 self._acknowledge(batch, accepted)
                 accepted = []
                 self._out.reply_error(request, result)
-                if result not in (UNCONFIRMED, INTERNAL_ERROR):
+                if result.code is not ErrorCode.INTERNAL and result != UNCONFIRMED:
                     self._session.discard_files([request])
             else:
                 accepted.append((request, result))
@@ -289,14 +288,17 @@ class Posts:
         seconds = context.clock() - batch.since
         indexes = [own.message.index for _, own in accepted]
         self._session.mark_posted(sender, batch.chat, indexes, seconds + batch.waited)
-        context.metrics.post_seconds.count(seconds, len(accepted))
+        for request, _ in accepted:
+            if isinstance(request.command, PostMessage) and request.command.draft:
+                self._session.draft_sent(sender, batch.chat, request.command.draft)
+        context.metrics.post_seconds.observe(seconds, len(accepted))
         self._out.release(batch.chat)
         self._out.reply(accepted)
 
 
 def _pack_bodies(messages: list[PostMessage], dialect: Dialect) -> list[bytes]:
-    """The bodies of the first messages that fit one request, at least of one; of two with one nonce, only the
-    first."""
+    """The bodies of as many first messages as fit into one request, at least one. If two messages have the same nonce,
+    only the first is included."""
     tag = dialect.name if dialect.tags_dialect else ""
     bodies: list[bytes] = []
     size = 0
@@ -304,7 +306,7 @@ def _pack_bodies(messages: list[PostMessage], dialect: Dialect) -> list[bytes]:
     for message in messages:
         if size >= _BATCH_BYTES or message.nonce in nonces:
             break
-        bodies.append(body := pack_segments(message.segments, tag, message.reply_to))
+        bodies.append(body := pack_segments(message.segments, message.mark or tag, message.reply_to))
         size += len(body)
         if message.nonce:
             nonces.add(message.nonce)
@@ -312,14 +314,14 @@ def _pack_bodies(messages: list[PostMessage], dialect: Dialect) -> list[bytes]:
 
 
 def _without_content(batch: PostBatch, count: int) -> list[Request]:
-    """What the replies to the first `count` messages need. The content is freed at once, while the processor's cache
-    has it: the next message uses its memory."""
+    """The parts of the first `count` messages that their replies need. The content is freed now, while the CPU's cache
+    holds it, so that the next message uses the same memory."""
     first = batch.messages[0]
     command = PostMessage(first.chat, (), first.to)
     plain = Request(command)
     answerable: list[Request] = []
     for request, message in zip(batch.requests[:count], batch.messages, strict=False):
-        if message.stored:
+        if message.stored or message.draft:
             answerable.append(request)
         elif request.context is None:
             answerable.append(plain)
@@ -329,9 +331,9 @@ def _without_content(batch: PostBatch, count: int) -> list[Request]:
 
 
 def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:
-    """The nonce of the client's own name of a message, or of an edit. That of a UUID of version 7 begins with its time,
-    in milliseconds of 25 days: nonces of one time are neighbours in the database. Its random bits make a checksum of 32
-    bits as good as a hash."""
+    """The nonce for the client's own name of a message or an edit. The nonce for a UUID of version 7 begins with the
+    UUID's time, in milliseconds of 25 days, so nonces of one time are neighbours in the database. The random bits of a
+    UUID make a checksum of 32 bits as good as a hash."""
     whole = f"{sender}/{chat}/{name}".encode()
     if _UUID_7(name) is not None:
         return Nonce((int(name[:8] + name[9:13], 16) & _TIME_BITS) << _CHECKSUM_BITS | zlib.crc32(whole))

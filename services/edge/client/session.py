@@ -1,42 +1,115 @@
-"""The login of one client: its account on this node, what it missed, its uploads, and what has arrived at it."""
+"""The login of one client: the account on this node, with its missed messages, uploads and delivered messages."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
-from services.edge.catchup.backlog import Steps
-from services.edge.catchup.catch_up import CatchUp
-from services.edge.catchup.reader import BacklogReader
+from services.edge.catchup.missed import MissedMessages, OwnMessages, Steps
+from services.edge.catchup.reader import MissedReader
 from services.edge.client.connection import Connection
 from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.outbox import ClientOutbox
 from services.edge.client.uploads import UploadSlots
+from services.edge.confirmations.read_state import Ranges, ReadStateFlusher
 from services.edge.context import EdgeContext
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.dialects.base import Dialect, Request
+from services.edge.ephemeral.events import OwnEvents
 from services.edge.journal import MessageJournal
 from services.edge.media import MediaService
+from services.edge.presence.guests import LocalGuests
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
-from services.edge.receipts.read_state import Ranges, ReadStateFlusher
 from shared.contract.auth import Authenticated, Revocation
+from shared.contract.drafts import SavedDraft
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.tokens import Claims
 
+# Reads the missed messages of one client in a background task, which starts before the login is answered and ends when
+# all are read.
+
+
+class CatchUp:
+    """`start_reading` and `chat_discovered` return steps if there is something to read. The client performs the steps
+    in a task, which it keeps in `reading`."""
+
+    __slots__ = ("_chats", "_reader", "missed", "own", "reading")
+
+    def __init__(self, reader: MissedReader, chats: LocalChats) -> None:
+        self._reader = reader
+        self._chats = chats
+        self.own: OwnMessages
+        """The client sets it before `begin`."""
+        self.missed: MissedMessages | None = None
+        """The reading in progress. It is kept until the chats' last indexes have passed those of the reading. If it is
+        empty, every message is live."""
+        self.reading: asyncio.Task[None] | None = None
+
+    async def begin(self, account: LocalAccount, dialect: Dialect, other_nodes: Collection[NodeId]) -> None:
+        """Begin to read, before a login is answered."""
+        self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.own)
+        await self.missed.begin(other_nodes)
+
+    def start_reading(self) -> Steps | None:
+        """Read the missed messages, after a login is answered."""
+        if self.missed is None or self.reading is not None:
+            return None
+        return self.missed.read_all()
+
+    def chat_discovered(self, account: LocalAccount, dialect: Dialect, chat: ChatId, fresh: int) -> Steps | None:
+        """See services.edge.presence.local_accounts.Recipient.catch_up."""
+        if self.missed is None:
+            self.missed = MissedMessages(self._reader, self._chats, account, dialect, self.own, complete=True)
+        self.missed.chat_discovered(chat, fresh)
+        if self.missed.complete and (self.reading is None or self.reading.done()):
+            return self.missed.read_discovered()
+        return None
+
+    def contains(self, message: Message) -> bool:
+        """Whether the message is shown, or has been shown, as a missed message."""
+        if self.missed is None:
+            return False
+        contained = self.missed.contains(message)
+        if self.missed.is_finished:
+            self.missed = None
+        return contained
+
+    def awaits(self, chat: ChatId) -> bool:
+        """Whether messages of this chat remain to be read."""
+        return self.missed is not None and self.missed.awaits(chat)
+
+    def unpushed_to(self, chats: Iterable[ChatId]) -> dict[ChatId, int]:
+        """For each chat, the index up to which no messages are pushed, because the client requests them."""
+        return self.missed.unpushed_to(chats) if self.missed is not None else {}
+
+    def mark_sent(self, chat: ChatId, index: int) -> None:
+        """Note that the client has received this message as a reply."""
+        if self.missed is not None:
+            self.missed.mark_sent(chat, index)
+
+    def cancel(self) -> None:
+        self.missed = None
+        if self.reading is not None:
+            self.reading.cancel()
+            self.reading = None
+
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The parts of the node that a logged-in client uses."""
+    """The parts of the node that a client with a login uses."""
 
     accounts: LocalAccounts
     chats: LocalChats
     read_state: ReadStateFlusher
-    backlogs: BacklogReader
+    missed_reader: MissedReader
     transfers: MediaTransfers
     journal: MessageJournal
+    own: OwnEvents
+    guests: LocalGuests
 
 
 class LoginSession:
@@ -62,16 +135,17 @@ class LoginSession:
         self._account: LocalAccount | None = None
         self._uploads: UploadSlots | None = None
         self.connection = connection
-        self.catch_up = CatchUp(services.backlogs, services.chats)
+        self.catch_up = CatchUp(services.missed_reader, services.chats)
         self.deferred: list[ChatJoined] | None = None
-        """During a request: chats that appear are pushed after its reply, which may be about them."""
+        """Chats that appear during a request. These chats are pushed after the reply, because the reply may be about
+        them."""
         self.replies_first = False
-        """The request being handled may void the login, and is answered before the login ends."""
+        """True if the request may void the login. The request is answered before the login ends."""
         self.is_void = False
-        """The login was voided meanwhile."""
+        """True if the login was voided meanwhile."""
         self.pushes_since = 0.0
-        """The client requests messages from before this time by itself, unless its dialect pushes them. Unix
-        milliseconds by the clock of messages."""
+        """The client itself requests messages from before this time, unless the dialect pushes missed messages. Unix
+        milliseconds on the clock of messages."""
 
     @property
     def dialect(self) -> Dialect:
@@ -79,8 +153,12 @@ class LoginSession:
 
     @property
     def is_closing(self) -> bool:
-        """Nothing more is sent or received; only the socket is still to end."""
+        """Whether nothing more is sent or received, although the socket has not ended."""
         return self._out.is_closed
+
+    @property
+    def recipient(self) -> Recipient:
+        return self._recipient
 
     def notify(self, event: Event) -> None:
         self._recipient.notify(event)
@@ -92,11 +170,11 @@ class LoginSession:
         return self._uploads
 
     def abandoned_uploads(self, now: float, seconds: float) -> list[Request]:
-        """StartUpload requests whose upload has been idle longer than `seconds`."""
+        """The StartUpload requests whose uploads have been idle for more than `seconds`."""
         return self._uploads.abandoned(now, seconds) if self._uploads is not None else []
 
     def discard_files(self, rejected: Iterable[Request]) -> None:
-        """Remove the files that were stored for these messages, which are never committed."""
+        """Remove the files that were stored for these messages, which will never be committed."""
         for request in rejected:
             if isinstance(request.command, PostMessage) and request.command.stored:
                 media = self._services.transfers.media
@@ -111,13 +189,15 @@ class LoginSession:
         summary: ProfileSummary | None,
         claims: Claims | None = None,
     ) -> None:
-        """Logs out of the former account first. From here on the new one's messages are delivered to this client; the
-        backlog is begun, and read once the login is answered. `other_nodes` are those that the account is on. `claims`:
-        see Connection.logged_in."""
+        """Log out of the previous account first. From this call on, the client receives the messages of the new
+        account. The account's missed messages are requested now, and read once the login is answered. `other_nodes`:
+        the other nodes that the account is on. `claims`: see Connection.logged_in."""
         self.log_out()
         now = self._context.clock()
         self._account = account = self._services.accounts.attach(answer.account, self._recipient, now)
         account.summary = summary or account.summary
+        if answer.guest:
+            self._services.guests.began(answer.account, account.summary)
         self.pushes_since = self._services.chats.message_clock.latest() * 1000
         self.connection.logged_in(answer, account.requests, claims)
         dialect = self.dialect
@@ -127,8 +207,17 @@ class LoginSession:
         if dialect.receives_pushes:
             await self.catch_up.begin(account, dialect, other_nodes)
 
+    @property
+    def is_guest(self) -> bool:
+        return self.connection.account in self._services.guests
+
+    def guest_registered(self, answer: Authenticated) -> None:
+        """The guest has become a user. The connection and its chats stay."""
+        self._services.guests.registered(answer.account)
+        self.connection.login_replaced(answer)
+
     def log_out(self) -> None:
-        """Leaves the account; the connection stays."""
+        """Leave the account; the connection stays open."""
         if self._account is not None:
             self.leave()
             if self.deferred is not None:
@@ -139,7 +228,7 @@ class LoginSession:
             self._out.reschedule_wake()
 
     def leave(self) -> None:
-        """The account's messages are not delivered to this client any more."""
+        """From now on, the account's messages are not delivered to this client."""
         account = self._account
         if account is None:
             return
@@ -149,11 +238,12 @@ class LoginSession:
         self.mark_delivered(self._out.end_pushes())
         self._account = None
         self._out.record = None
+        self._services.guests.left(account.account, self._recipient.number)
         if self._services.accounts.detach(account, self._recipient):
             self._services.chats.account_detached(account)
 
     def revoked(self, revocation: Revocation) -> bool:
-        """Whether the connection is to be closed now. A token is verified again in any case."""
+        """Whether the connection must be closed now. A token is verified again in any case."""
         self.connection.token = ""
         if not self.connection.is_ended_by(revocation):
             return False
@@ -163,12 +253,12 @@ class LoginSession:
     # Messages
 
     def summary(self) -> ProfileSummary | None:
-        """The account's, to be sent with its messages. It is refreshed soon."""
+        """The account's profile summary, which is sent with its messages. It is refreshed soon."""
         self._services.accounts.stale_profiles.add(self.connection.account)
         return self._account.summary if self._account is not None else None
 
     def discover(self, chat: ChatId, fresh: int) -> Steps | None:
-        """Messages of this chat were not delivered: the steps that read them. See Recipient.catch_up."""
+        """Messages of this chat were not delivered. Returns the steps that read them; see Recipient.catch_up."""
         if self._account is None or self.is_closing or not self.dialect.receives_pushes:
             return None
         return self.catch_up.chat_discovered(self._account, self.dialect, chat, fresh)
@@ -179,8 +269,8 @@ class LoginSession:
             self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
 
     def mark_posted(self, sender: AccountId, chat: ChatId, indexes: list[int], seconds: float) -> None:
-        """The client gets these messages of its own as replies. They count as read, and what is before them, also when
-        the account has left. `seconds`: since the first of their frames arrived."""
+        """The client gets these messages of its own as replies. These messages and all earlier ones count as read, even
+        after the account has left. `seconds`: the time since the first of their frames arrived."""
         if (dialect := self.connection.dialect) is not None:
             self._services.journal.acknowledged(sender, dialect.name, chat, indexes, seconds)
         self._services.read_state.mark_posted(sender, chat, indexes, self.connection.number)
@@ -189,17 +279,23 @@ class LoginSession:
             if self._out.record is not None:
                 self._out.record.add(chat, index)
 
+    def draft_sent(self, sender: AccountId, chat: ChatId, rev: int) -> None:
+        """The draft was sent and its message is committed. Notify the account's other connections that the draft is
+        gone."""
+        own, number = self._services.own, self.connection.number
+        self._context.tasks.start(own.draft_changed(sender, chat, SavedDraft(rev), number), "draft sent")
+
     def expect(self, message: Message, callback: Callable[[], None]) -> None:
-        """Call back when the message's place in the chat has come here."""
+        """Call back when the message's place in the chat has come on this node."""
         self._services.chats.expect(message.sender, message.chat, message.index, callback)
 
     def pair(self, chat: ChatId) -> MemberPair | None:
-        """The members of a private chat, as far as they are known."""
+        """The members of a private chat; None for a group, or if this node does not know them."""
         sequencer = self._services.chats.sequencer(chat)
         return sequencer.pair if sequencer else None
 
 
 async def _discard(media: MediaService, id: str) -> None:
-    """A file that the store does not remove now has an address that nobody knows."""
+    """Remove a file that no message shows. If the store fails, the file stays, but nobody knows its address."""
     with suppress(RequestError):
         await media.discard(id)

@@ -1,4 +1,4 @@
-"""The uploads of one client whose parts still arrive: at most four, each in a temporary file."""
+"""The unfinished uploads of one client: at most four, each in a temporary file."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from shared.contract.model import Media
 
 _CONCURRENT_UPLOADS = 4
 
-GONE = Failure(ErrorCode.CONFLICT, "the file was given up")
-ABANDONED = Failure(ErrorCode.INVALID, "nothing more of the file has come, it is given up")
+GONE = Failure(ErrorCode.CONFLICT, "the upload was cancelled")
+ABANDONED = Failure(ErrorCode.INVALID, "the upload was cancelled, because no more data came")
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class _PartialUpload:
 
 
 class UploadSlots:
-    """Requests are handled one at a time, but `drop_all` may be called during one. The caller that rejects a request
-    drops its upload. `now`: on the caller's clock."""
+    """Requests are handled one at a time, but `drop_all` may be called while a request is handled. The caller that
+    rejects a request drops its upload. `now` is a time of the caller's clock."""
 
     __slots__ = ("_media", "_open")
 
@@ -40,7 +40,7 @@ class UploadSlots:
         assert isinstance(command, StartUpload)
         self.drop(command.replaces)
         if len(self._open) >= _CONCURRENT_UPLOADS:
-            raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are on their way already")
+            raise RequestError(ErrorCode.LIMIT, f"{_CONCURRENT_UPLOADS} files are being sent already")
         self._open[command.number] = _PartialUpload(self._media.start_upload(account), request, now)
         await self._media.check_quota(account)
         await self.add(UploadPart(command.number, command.data), now)
@@ -54,7 +54,7 @@ class UploadSlots:
         await opened.upload.write(command.data)
 
     async def store(self, command: PostUpload, account: AccountId) -> Media:
-        """Store the account's whole file under an address. The upload ends, also when this raises RequestError."""
+        """Store the account's whole file under an address. The upload ends, even if this raises RequestError."""
         upload = self._media.start_upload(account) if command.number is None else self._pop(command.number)
         try:
             await upload.write(command.data)
@@ -73,7 +73,7 @@ class UploadSlots:
             self.drop(number)
 
     def abandoned(self, now: float, seconds: float) -> list[Request]:
-        """StartUpload requests whose upload has been idle longer than `seconds`."""
+        """The StartUpload requests whose uploads have been idle for more than `seconds`."""
         return [opened.started_by for opened in self._open.values() if now - opened.touched > seconds]
 
     def _pop(self, number: int) -> Upload:

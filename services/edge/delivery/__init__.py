@@ -1,1 +1,1 @@
-"""Delivery batches to local members, in order; gaps, losses, re-sync. Begin with receiver.py."""
+"""Delivers batches to local members in order, and handles gaps, losses and re-syncs. Begin with receiver.py."""

@@ -1,12 +1,15 @@
-"""Receives no broadcasts while every live replica of message knows the accounts here by their announcements.
+"""Stops receiving broadcasts while every live replica of the message service knows the accounts here by their
+announcements.
 
-While some replica cannot read presence, it broadcasts what it would send to single nodes. Invariant: this node receives
-broadcasts unless each replica has named it in its heartbeats, without interruption. Such a replica sends on the node's
-own subject all that concerns the accounts of announcements up to the number that it names. What it may not send is
-therefore at most what concerns accounts with a later announcement: they are synced when all replicas have named its
-number. Where the invariant is broken (a replica is new, was silent, or lacks an announcement), the node receives
-broadcasts again, and syncs all accounts. In order, it first receives broadcasts and then withdraws its announcements,
-so that nothing is missed.
+A replica that cannot read presence broadcasts the delivery batches that are otherwise for single nodes. Invariant: this
+node receives broadcasts unless all replicas have named this node in their heartbeats, without interruption. A replica
+that names the node and a number sends, on the node's own subject, everything for accounts that were announced up to
+this number. The replica may miss only events for accounts with a later announcement; the node syncs these accounts when
+all replicas have named its number.
+
+The invariant breaks when a replica is new, was silent, or lacks an announcement. When the invariant breaks, the node
+receives broadcasts again, and syncs all accounts. The node first receives broadcasts and only then withdraws its
+announcements, so that no event is missed.
 """
 
 import asyncio
@@ -15,40 +18,45 @@ from collections.abc import Awaitable, Callable, Collection
 
 import nats.errors
 
-from services.edge.delivery.loss_detector import SILENCE_SECONDS
+from services.edge.delivery.ordering import SILENCE_SECONDS
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.lease import BEATS_PER_LEASE
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import Heartbeat
 from shared.contract.ids import AccountId, NodeId
+from shared.tasks import is_set_within
 from shared.telemetry import log
 
 _log = log(__name__)
 _TICK_SECONDS = 0.25
 _WANTED_SECONDS = 3.0
-"""After the last heartbeat that wants announcements: presence that is known for a moment changes nothing."""
+"""The time for which a heartbeat that asks for announcements is valid. Presence that becomes known for a moment changes
+nothing."""
 _OVERTAKING_SECONDS = 1.0
-"""A heartbeat may be handled so long before an envelope that was published before it."""
+"""A heartbeat may be handled this much earlier than a delivery batch that was published before it."""
 _UNCONFIRMED_SECONDS = 6.0
-"""While broadcasts are received, a login is synced after this time even if some replica does not name announcements."""
+"""While broadcasts are received, a login is synced after this time, even if some replica does not name its
+announcement."""
 
 ReceiveBroadcasts = Callable[[bool], Awaitable[None]]
-"""Whether the broker sends broadcasts to this process; returns when it does so. Raises nats.errors.Error."""
+"""Switches broadcasts to this process on or off, and returns when NATS does so. Raises nats.errors.Error."""
 MarkStale = Callable[[str, Collection[AccountId] | None], None]
 """See services.edge.delivery.resync.Resync.mark_stale."""
 
 
 class KnowingReplicas:
-    """What the live replicas know of this node, by their heartbeats. Pure; times are of one monotonic clock."""
+    """The accounts and broadcasts of this node that the live replicas know, by their heartbeats. Pure. All times come
+    from one monotonic clock."""
 
     def __init__(self, node: NodeId) -> None:
         self._node = node
         self._known: dict[tuple[str, int], tuple[float, tuple[int, int]]] = {}
-        """By replica and epoch: the time of the last heartbeat, and its numbers for this node."""
+        """For each replica and epoch: the time of the last heartbeat, and its numbers for this node."""
         self._wanted_until = float("-inf")
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
-        """Returns whether the replica may have broadcast something alone that concerns this node."""
+        """Returns whether the replica may have broadcast something for this node that it did not send on the node's own
+        subject."""
         self._drop_silent(now)
         key = heartbeat.replica, heartbeat.epoch
         if heartbeat.leaving:
@@ -65,7 +73,7 @@ class KnowingReplicas:
         return now < self._wanted_until
 
     def confirmed(self, first: int, now: float) -> int:
-        """All replicas know all announcements from number `first`, or an earlier one, up to this one. 0: some replica
+        """The number up to which all replicas know all announcements from number `first` or earlier. 0 if some replica
         does not, or none is live."""
         self._drop_silent(now)
         known = [numbers for _, numbers in self._known.values()]
@@ -93,9 +101,9 @@ class BroadcastPause:
         self._beat_seconds = lease_seconds / BEATS_PER_LEASE
         self.paused = False
         self._broken = False
-        """While paused, something may have been broadcast for this node."""
+        """True if, during the pause, something may have been broadcast for this node."""
         self._confirmed: deque[tuple[float, int]] = deque()
-        """Numbers that all replicas have named, and when."""
+        """The numbers that all replicas have named, and the times when they did."""
         self._changed = asyncio.Event()
 
     def receive(self, heartbeat: Heartbeat, now: float) -> None:
@@ -104,19 +112,18 @@ class BroadcastPause:
             self._changed.set()
 
     async def run(self) -> None:
+        """Runs until cancelled. Only a heartbeat can start a pause or its end. Work that has started is checked four
+        times a second."""
         while True:
-            try:
-                async with asyncio.timeout(_TICK_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+            has_begun = self.paused or self._announcer.wanted or self._announcer.unconfirmed
+            await is_set_within(self._changed, _TICK_SECONDS if has_begun else None)
             self._changed.clear()
             try:
-                await self.tick()
+                await self.on_timer()
             except nats.errors.Error as error:
-                _log.warning("broadcasts not paused or resumed", error=repr(error))
+                _log.warning("the subscription to broadcasts was not changed", error=repr(error))
 
-    async def tick(self) -> None:
+    async def on_timer(self) -> None:
         """Raises nats.errors.Error; the next call tries again."""
         now, announcer = _now(), self._announcer
         wanted = self._replicas.want_accounts(now)
@@ -136,7 +143,7 @@ class BroadcastPause:
         self._confirm(confirmed, now)
 
     async def _pause(self) -> None:
-        _log.info("broadcasts are not received: replicas of message know the accounts here")
+        _log.info("no longer subscribed to broadcasts, because replicas of message know the accounts of this node")
         self.paused, self._broken = True, False
         await self._receive_broadcasts(False)
 
@@ -147,10 +154,10 @@ class BroadcastPause:
         self.paused = False
         if self._broken:
             self._broken = False
-            self._mark_stale("messages may not have been sent here", None)
+            self._mark_stale("messages for this node may have been lost", None)
 
     def _confirm(self, confirmed: int, now: float) -> None:
-        """Syncs the logins that all replicas know: what was not sent to them was committed before."""
+        """Sync the logins that all replicas know: messages that were not sent to them were committed before."""
         if not self._announcer.unconfirmed:
             self._confirmed.clear()
             return
@@ -161,7 +168,7 @@ class BroadcastPause:
             _, number = self._confirmed.popleft()
         before = float("-inf") if self.paused else now - _UNCONFIRMED_SECONDS
         if accounts := self._announcer.confirm(number, before):
-            self._mark_stale("replicas may have learnt late of a login", accounts)
+            self._mark_stale("a login may have been announced to replicas too late", accounts)
 
 
 def _now() -> float:

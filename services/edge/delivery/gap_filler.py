@@ -1,8 +1,8 @@
 """Fills gaps in the chats of this node: fetches missing messages from the message service for the accounts that may
 read them.
 
-A missing message, or the membership version that a broadcast needs, usually arrives by itself and is fetched only after
-0.1 s, or 0.03 s. An unknown head is fetched at once.
+A missing message, or the membership version that a broadcast needs, usually arrives by itself. The node fetches a
+missing message only after 0.1 s, and a missing version only after 0.03 s. An unknown last index is fetched at once.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ _log = log(__name__)
 _GAP_SECONDS = 0.1
 _MEMBERSHIP_SECONDS = 0.03
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.03, 0.5
-"""Between requests that bring nothing; doubled each time. While many accounts join, a reply is often too old by a
-moment."""
+"""The pause after a request that brought nothing; it doubles each time. While many accounts join, a reply is often too
+old by a moment."""
 _SUMMARY_SECONDS = 2.0
 _ACCOUNTS_PER_REQUEST = 4_000
-"""The reply names each account twice."""
+"""The most accounts in a request. The reply names each account twice."""
 
 FirstUndelivered = Callable[[AccountId, ChatId, int, int], int]
 """See ReadStateFlusher.first_undelivered."""
@@ -116,7 +116,7 @@ class GapFiller:
 
     async def _fill_page(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> bool:
         """Fetch one page. Returns whether the next one can be requested without a pause. Raises RequestError."""
-        after = AFTER_LAST if sequencer.head is None else sequencer.head  # AFTER_LAST requests the head alone
+        after = AFTER_LAST if sequencer.head is None else sequencer.head  # AFTER_LAST requests only the last index
         page = await self._request_changes(chat, sequencer, after)
         if page is None:
             page = await self._request_page(chat, sequencer, after, for_all=sequencer.waits_for_membership)
@@ -126,12 +126,13 @@ class GapFiller:
         summaries = await self._sender_summaries(sequencer, reply.messages)
         quotes = await self._quotes.of(reply.messages)
         if page.requested is not None and not sequencer.members.keys() <= page.requested:
-            return True  # an account joined meanwhile: the reply does not say which messages it may read
+            # an account has joined since the request, and the reply does not say which messages it may read
+            return True
         before = sequencer.head
         chats.apply_membership(chat, page.concerned, page.first_index, reply.version, for_all=page.for_all)
         if chats.sequencer(chat) is not sequencer:
-            return True  # no local members are left
-        if reply.version < sequencer.latest_version:  # some of its messages may be of a later version
+            return True  # the chat no longer has local members
+        if reply.version < sequencer.latest_version:  # some messages of the reply may belong to a later version
             chats.release(chat, sequencer, sequencer.drain())
             return sequencer.head != before
         sequencer.known_head = max(sequencer.known_head, reply.head)
@@ -149,23 +150,23 @@ class GapFiller:
     async def _sender_summaries(
         self, sequencer: ChatSequencer, messages: Collection[Message]
     ) -> Mapping[AccountId, ProfileSummary]:
-        """The senders' profile summaries, if a local member's client shows them. Without them the gap is filled all the
-        same."""
+        """The senders' profile summaries, if a local member's client shows them. A gap is filled even if the summaries
+        cannot be fetched."""
         if not messages or not any(self._accounts.names_senders(account) for account in sequencer.members):
             return {}
         try:
             return await fetch_summaries(self._bus, {message.sender for message in messages}, _SUMMARY_SECONDS)
         except RequestError as error:
-            _log.warning("senders' profile summaries not available", error=str(error))
+            _log.warning("senders' profile summaries unavailable", error=str(error))
             return {}
 
     async def _request_changes(self, chat: ChatId, sequencer: ChatSequencer, after: int) -> "_Page | None":
-        """One page of messages, with the changes of the membership since the version that is known here. None if they
-        are not known any more."""
+        """Request one page of messages, with the membership changes since the version that this node knows. None if the
+        message service no longer has these changes."""
         since = sequencer.version
         if not since or after == AFTER_LAST:
             return None
-        reply = await request_until_answered(self._bus, SyncChat.route, SyncChat(chat, [], after, since))
+        reply = await request_until_answered(self._bus, SyncChat(chat, [], after, since))
         if reply.changed is None or sequencer.version < since:
             return None
         first_index = {account: first for account, first in reply.changed.items() if first}
@@ -174,14 +175,14 @@ class GapFiller:
     async def _request_page(
         self, chat: ChatId, sequencer: ChatSequencer, after: int, *, for_all: bool
     ) -> "_Page | None":
-        """One page of messages, with the membership of the members here or of all local accounts, and of those that
-        join meanwhile. None if the membership has changed between the requests, and the changes are not known."""
+        """One page of messages, with the membership of the local members, or of all local accounts, and of accounts
+        that join meanwhile. None if the membership changed between the requests, and the changes are not known."""
         wanted = set(self._accounts.by_account if for_all else sequencer.members)
         reply, requested = None, set[AccountId]()
         while reply is None or not wanted <= requested:
             some = list(islice(wanted - requested, _ACCOUNTS_PER_REQUEST))
             request = SyncChat(chat, some, AFTER_LAST if reply else after, reply.version if reply else 0)
-            page = await request_until_answered(self._bus, SyncChat.route, request)
+            page = await request_until_answered(self._bus, request)
             requested.update(some)
             wanted.update(sequencer.members)
             if reply is None:
@@ -199,9 +200,9 @@ class GapFiller:
 
 
 class _Page(NamedTuple):
-    """`requested`: the accounts that were requested; None: only changes were. `concerned`: the accounts whose
-    membership the page tells; `first_index`: of those that are members. `for_all`: no other local account's membership
-    has changed since it was last known."""
+    """`requested`: the requested accounts; None if only changes were requested. `concerned`: the accounts whose
+    membership the page gives. `first_index`: the first visible index of each account that is a member. `for_all`: no
+    other local account's membership has changed since it was last known."""
 
     reply: ChatSynced
     requested: set[AccountId] | None

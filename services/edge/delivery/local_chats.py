@@ -1,4 +1,4 @@
-"""Chats with members on this node: their sequencers, their local members, and delivery to connections."""
+"""Chats with members on this node: the order of their messages, their local members, and delivery to connections."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,14 +20,14 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _HEARD_CHATS = 10_000
-"""Broadcast chats without members here whose last index is remembered."""
+"""The number of broadcast chats without members on this node that keep their last index."""
 
 
 class GapWatcher(Protocol):
     """Fetches the messages that a chat is missing. See services.edge.delivery.gap_filler.GapFiller."""
 
     def watch(self, chats: "LocalChats", chat: ChatId, sequencer: ChatSequencer) -> None:
-        """The sequencer is behind: fetches the messages that do not arrive by themselves."""
+        """The sequencer is behind: fetch the messages that do not arrive by themselves."""
 
     def forget(self, chat: ChatId) -> None:
         """The chat was dropped: stop fetching."""
@@ -40,10 +40,10 @@ class LocalChats:
         self._metrics = metrics
         self._sequencers: dict[ChatId, ChatSequencer] = {}
         self._heard: dict[ChatId, int] = {}
-        """Of chats without a sequencer: the last index that was broadcast. The snapshot by which an account joins the
-        chat may be older."""
+        """The last broadcast index of each chat without a sequencer. The snapshot by which an account joins the chat
+        may be older."""
         self.message_clock = RemoteClock()
-        """The clocks of the message service, which messages carry times of."""
+        """The clocks of the message service, which stamp the messages."""
 
     def __len__(self) -> int:
         return len(self._sequencers)
@@ -52,16 +52,16 @@ class LocalChats:
         return self._sequencers.get(chat)
 
     def pair(self, chat: ChatId) -> MemberPair | None:
-        """The members of a private chat, if it is known here."""
+        """The two members of a private chat; None for a group, or for a chat that this node does not know."""
         sequencer = self._sequencers.get(chat)
         return sequencer.pair if sequencer else None
 
     # Members
 
     def joined(self, local: LocalAccount, chat: ChatId, head: int | None, first: int = 0) -> ChatSequencer | None:
-        """Add the account to the chat's local members. Returns None when it has left the chat or the node since. `head`
-        comes from a snapshot; it starts a sequencer that has no head yet. `first`: the first index that the account may
-        see; 0: not known, or known before."""
+        """Add the account to the chat's local members. Returns None if it has left the chat or the node since. `head`:
+        the last index in a snapshot; it starts a sequencer without a last index. `first`: the first index that the
+        account may see; 0 if unknown, or known before."""
         if chat in local.left or self._accounts.get(local.account) is not local:
             return None
         sequencer = self._sequencers.get(chat)
@@ -98,10 +98,10 @@ class LocalChats:
         *,
         for_all: bool,
     ) -> None:
-        """Apply a membership reply: by this version, `first_index` has an entry for each member among the requested
-        accounts, with the first index that it may see. What is known of an account by a later version stays. `for_all`:
-        the reply tells the membership of every local account. Otherwise, notices up to its version still count for the
-        others."""
+        """Apply a membership reply of this version. `first_index` has an entry for each member among the requested
+        accounts: the first index that it may see. A later version known for an account stays. `for_all`: the reply
+        gives the membership of every local account. If False, events up to the reply's version still count for the
+        other accounts."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None or version < max(sequencer.version, sequencer.forgotten_version):
             return
@@ -119,7 +119,7 @@ class LocalChats:
                 sequencer.members.pop(account, None)
                 if local is not None and chat in local.chats:
                     local.chats.discard(chat)
-                    if for_all:  # its notice, if it is still to come, brings nothing new
+                    if for_all:  # the event of this departure may still come, and changes nothing then
                         local.notify(ChatLeft(chat, Departure.UNKNOWN))
             if not for_all:
                 sequencer.know_ahead(account, version)
@@ -127,42 +127,43 @@ class LocalChats:
             sequencer.advance_membership(version)
         self._drop_if_idle(chat, sequencer)
 
-    def on_chat_created(self, notice: ChatCreated) -> None:
-        """A new chat has no messages, so its head is 0."""
-        head = None if notice.chat in self._sequencers else 0
-        for account in notice.members:
+    def on_chat_created(self, event: ChatCreated) -> None:
+        """A new chat has no messages, so its last index is 0."""
+        head = None if event.chat in self._sequencers else 0
+        for account in event.members:
             if local := self._accounts.get(account):
-                self._join_after_sync(local, notice.chat, head, 1)
-                local.notify(ChatJoined(notice.chat, head=0, first=1, rev=0))
-        if head == 0 and (sequencer := self._sequencers.get(notice.chat)):
-            sequencer.version = sequencer.latest_version = notice.version
+                self._join_after_sync(local, event.chat, head, 1)
+                local.notify(ChatJoined(event.chat, head=0, first=1, rev=0))
+        if head == 0 and (sequencer := self._sequencers.get(event.chat)):
+            sequencer.version = sequencer.latest_version = event.version
 
-    def on_membership_changed(self, notice: MembershipChanged) -> None:
-        """An account joined or left a chat, or has a new role there. The chat may have no other members here."""
-        self._apply_recent_joins(notice.chat, notice.recent, notice.version - 1)
-        local, sequencer = self._accounts.get(notice.account), self._sequencers.get(notice.chat)
-        has_new_role = notice.by != NO_ACCOUNT and local is not None and notice.chat in local.chats
-        member = notice.role is not Role.LEFT
-        first = notice.first_index if member and local is not None else None
-        since = notice.since or notice.version - 1
-        is_new = sequencer is None or sequencer.change_member(notice.account, since, notice.version, first)
+    def on_membership_changed(self, event: MembershipChanged) -> None:
+        """An account joined or left a chat, or has a new role. The chat may have no other members here."""
+        self._apply_recent_joins(event.chat, event.recent, event.version - 1)
+        local, sequencer = self._accounts.get(event.account), self._sequencers.get(event.chat)
+        has_new_role = event.by != NO_ACCOUNT and local is not None and event.chat in local.chats
+        member = event.role is not Role.LEFT
+        first = event.first_index if member and local is not None else None
+        since = event.since or event.version - 1
+        is_new = sequencer is None or sequencer.change_member(event.account, since, event.version, first)
         if local is not None and member:
             if is_new:
-                local.left.pop(notice.chat, None)
-                if joined := self._join_after_sync(local, notice.chat, None, notice.first_index):
-                    joined.know_ahead(notice.account, notice.version)
-            if notice.chat in local.chats and not has_new_role:
-                local.notify(_joined(notice))
+                local.left.pop(event.chat, None)
+                if joined := self._join_after_sync(local, event.chat, None, event.first_index):
+                    joined.know_ahead(event.account, event.version)
+            if event.chat in local.chats and not has_new_role:
+                local.notify(_joined(event))
         elif local is not None and is_new:
-            local.left[notice.chat] = notice.version
-            self.left(local, notice.chat)
-            local.notify(ChatLeft(notice.chat, _departure(notice)))
+            local.left[event.chat] = event.version
+            self.left(local, event.chat)
+            local.notify(ChatLeft(event.chat, _departure(event), event.by, event.faces, event.reason, event.time))
         if sequencer is not None:
-            self._drop_if_idle(notice.chat, sequencer)
-            self.release(notice.chat, sequencer, sequencer.drain())
+            self._drop_if_idle(event.chat, sequencer)
+            self.release(event.chat, sequencer, sequencer.drain())
 
     def _apply_recent_joins(self, chat: ChatId, recent: RecentJoins | None, version: int) -> None:
-        """Nothing else has changed up to this version. The notices of these joins are still to come."""
+        """Apply recent joins. Nothing else in the chat has changed up to this version, but the events of these joins
+        are still to come."""
         sequencer = self._sequencers.get(chat)
         if recent is not None and sequencer is not None and recent.since <= sequencer.version < version:
             self.apply_membership(chat, recent.joined, recent.joined, version, for_all=True)
@@ -173,18 +174,18 @@ class LocalChats:
         return self.joined(local, chat, head, first)
 
     def _catch_up_if_late(self, local: LocalAccount, chat: ChatId, first: int) -> None:
-        """The account is about to be a local member: it catches up if the sequencer has already passed its first
-        index."""
+        """The account is about to become a local member. If the sequencer has already passed its first index, the
+        account catches up."""
         sequencer = self._sequencers.get(chat)
         if sequencer is not None and sequencer.delivered(first) and chat not in local.chats:
             local.catch_up(chat, AFTER_LAST)
 
     def recheck_left(self, local: LocalAccount, chat: ChatId) -> None:
-        """A reply names a chat that the account has left: either the reply is old, or the account is back and the
-        notice was lost."""
+        """A reply names a chat that the account has left. Either the reply is old, or the account is back and the event
+        was lost."""
         sequencer = self._sequencers.get(chat)
         if sequencer is not None:
-            sequencer.version = 0  # the next broadcast requests the members
+            sequencer.version = 0  # version 0 makes the edge request the members at the next broadcast
         else:
             version = local.left.pop(chat)
             if sequencer := self.joined(local, chat, None):
@@ -192,7 +193,8 @@ class LocalChats:
 
     @contextmanager
     def reading(self, chat: ChatId, sequencer: ChatSequencer) -> Iterator[None]:
-        """While a connection reads the chat's backlog, the sequencer keeps recent messages for the change-over."""
+        """While a connection reads the chat's missed messages, the sequencer keeps recent messages for the
+        change-over."""
         sequencer.begin_reading()
         try:
             yield
@@ -205,7 +207,7 @@ class LocalChats:
             self.drop(chat)
 
     def drop(self, chat: ChatId) -> None:
-        """Forget the chat on this node. Calls the callbacks of all messages that are still expected."""
+        """Forget the chat on this node, and call the callbacks of all messages that are still expected."""
         sequencer = self._sequencers.pop(chat, None)
         if sequencer is None:
             return
@@ -221,7 +223,8 @@ class LocalChats:
     # Messages
 
     def receive(self, run: Sequence[Delivery]) -> None:
-        """Committed messages of one chat (see `group_runs`), for the named recipients or (None) all local members."""
+        """Handle committed messages of one chat (see `group_runs`), for the named recipients or, with None, for all
+        local members."""
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
         if first.recent is not None:
@@ -233,7 +236,7 @@ class LocalChats:
             if recipients is None:
                 self._hear(chat, run[-1].message.index)
             return
-        if recipients is not None and self._accounts.has_unconfirmed and self._lacks_unconfirmed(sequencer, recipients):
+        if recipients is not None and self._lacks_unconfirmed(sequencer, recipients):
             run, recipients = [msgspec.structs.replace(one, recipients=None) for one in run], None
         if first.pair is not None:
             sequencer.pair = first.pair
@@ -244,19 +247,22 @@ class LocalChats:
             self._put_in_order(run, chat, sequencer)
 
     def _lacks_unconfirmed(self, sequencer: ChatSequencer, named: Collection[AccountId]) -> bool:
-        """Whether an account here that has just logged in may be a member, and is not named: the replica may not know
-        yet that it is here. The membership of this version then says who gets the message, as for a broadcast."""
+        """Whether an account that has just logged in here may be an unnamed member: the replica may not know yet that
+        the account is on this node. If so, the membership of this version decides which accounts get the message, as
+        for a broadcast."""
+        if not self._accounts.has_unconfirmed:
+            return False
         lacking = sequencer.members.keys() - named
         return any(self._accounts.is_unconfirmed(account) for account in lacking)
 
     def _hear(self, chat: ChatId, index: int) -> None:
-        """The chats that were heard of last are remembered."""
+        """Note the last index of the chat. The latest `_HEARD_CHATS` chats are kept."""
         self._heard[chat] = max(index, self._heard.pop(chat, 0))
         if len(self._heard) > _HEARD_CHATS:
             del self._heard[next(iter(self._heard))]
 
     def _put_in_order(self, run: Sequence[Delivery], chat: ChatId, sequencer: ChatSequencer) -> None:
-        """Delivers the messages that are next in the chat; the others wait for the missing ones."""
+        """Deliver the messages that are next in the chat. Later messages wait for the missing ones."""
         leading = 0
         for delivery in run:
             if not sequencer.deliver_if_next(delivery):
@@ -274,8 +280,9 @@ class LocalChats:
     def _join_unannounced(
         self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int
     ) -> ChatSequencer | None:
-        """Add recipients that were not known to be in the chat. Their membership notice is late, or was lost together
-        with earlier messages. Which of these they may see is asked for before the next broadcast."""
+        """Add recipients that were not known to be in the chat. The membership event of these recipients is late, or
+        was lost together with earlier messages. Before the next broadcast, the node requests which messages they may
+        see."""
         sequencer = self._sequencers.get(chat)
         for account in recipients:
             if (local := self._accounts.get(account)) and chat not in local.chats:
@@ -291,11 +298,14 @@ class LocalChats:
 
     def notify_changed(self, delivery: ChangeDelivery, origin: int | None) -> None:
         """Push a change of a message to the connections of its recipients. `origin`: the number of the connection that
-        has made it, and gets the reply alone."""
-        change = delivery.change
-        audience: Iterable[AccountId] = delivery.recipients or ()
-        if delivery.recipients is None and (sequencer := self._sequencers.get(change.chat)):
-            audience = sequencer.visible_to(change.index)
+        made the change; it gets only the reply."""
+        change, recipients = delivery.change, delivery.recipients
+        audience: Iterable[AccountId] = recipients or ()
+        if sequencer := self._sequencers.get(change.chat):
+            if recipients is None:
+                audience = sequencer.visible_to(change.index)
+            if recipients is None or not self._lacks_unconfirmed(sequencer, recipients):
+                sequencer.rev = max(sequencer.rev or 0, change.rev)
         event = MessageChanged(to_display_change(change))
         for local in filter(None, map(self._accounts.get, audience)):
             for recipient in local.recipients:
@@ -303,8 +313,8 @@ class LocalChats:
                     recipient.notify(event)
 
     def expect(self, account: AccountId, chat: ChatId, index: int, callback: Callable[[], None]) -> None:
-        """Call `callback` once the chat has released the account's own committed message, which is fetched if it does
-        not arrive."""
+        """Call `callback` once the chat has released the account's own committed message. The message is fetched if it
+        does not arrive."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None and (local := self._accounts.get(account)):
             sequencer = self.joined(local, chat, None)
@@ -315,13 +325,13 @@ class LocalChats:
         self.raise_head(chat, sequencer, index)
 
     def raise_head(self, chat: ChatId, sequencer: ChatSequencer, index: int) -> None:
-        """The chat has a message with this index: fetches the missing ones up to it."""
+        """The chat has a message with this index: fetch the missing messages up to it."""
         sequencer.known_head = max(sequencer.known_head, index)
         if sequencer.behind:
             self._gaps.watch(self, chat, sequencer)
 
     def release(self, chat: ChatId, sequencer: ChatSequencer, deliveries: Iterable[Delivery]) -> None:
-        """Delivers the messages that a sequencer has released; fetches those that it lacks."""
+        """Deliver the messages that a sequencer has released, and fetch the messages that the sequencer lacks."""
         for run in group_runs(deliveries):
             self._deliver(run, sequencer)
         self._after_release(chat, sequencer)
@@ -334,8 +344,8 @@ class LocalChats:
             self._gaps.watch(self, chat, sequencer)
 
     def _deliver(self, run: Sequence[Delivery], sequencer: ChatSequencer) -> None:
-        """Deliver to every recipient; a failing one does not affect the others. The run counts with the commit time of
-        its first message."""
+        """Deliver to every recipient; a failing recipient does not affect the others. The run counts with the commit
+        time of its first message."""
         first, by_account, count = run[0], self._accounts.by_account, 0
         if first.recipients is None and len(run) > 1 and not sequencer.same_for_all(first.message.index):
             for delivery in run:
@@ -358,30 +368,30 @@ class LocalChats:
         metrics.delivered += count
         for one in messages:
             metrics.encoded += len(one.encoded)
-        metrics.delivery_seconds.count(max(0, now_ms() - first.message.time) / 1000, count)
+        metrics.delivery_seconds.observe(max(0, now_ms() - first.message.time) / 1000, count)
 
 
-def _joined(notice: MembershipChanged) -> ChatJoined:
-    if (known := notice.joined_at) is None:
-        return ChatJoined(notice.chat)
-    return ChatJoined(notice.chat, known.head, notice.first_index, known.rev)
+def _joined(event: MembershipChanged) -> ChatJoined:
+    if (known := event.joined_at) is None:
+        return ChatJoined(event.chat)
+    return ChatJoined(event.chat, known.head, event.first_index, known.rev)
 
 
-def _departure(notice: MembershipChanged) -> Departure:
-    if notice.disbanded:
+def _departure(event: MembershipChanged) -> Departure:
+    if event.disbanded:
         return Departure.DISBANDED
-    return Departure.LEFT if notice.by in (NO_ACCOUNT, notice.account) else Departure.KICKED
+    return Departure.LEFT if event.by in (NO_ACCOUNT, event.account) else Departure.KICKED
 
 
 def _add_later_members(delivery: Delivery, sequencer: ChatSequencer) -> Delivery:
-    """The membership by which the recipients were named is older than the one known here: members that have joined
-    since may see the message, too."""
+    """Add members to the recipients: the sender of the batch knew an older membership than this node. Members who
+    joined later can see the message, too."""
     named = delivery.recipients or []
     later = set(sequencer.visible_to(delivery.message.index)).difference(named)
     return msgspec.structs.replace(delivery, recipients=[*named, *later]) if later else delivery
 
 
 def _close_failed(recipient: Recipient, message: Message) -> None:
-    """The client reads the message after its next login."""
+    """Close the connection; the client reads the message after its next login."""
     _log.exception("message not delivered", chat=message.chat, index=message.index)
     recipient.close(1011, "internal error")

@@ -1,7 +1,7 @@
-"""Lines that stand for replies in dialects without replies: `> Ann: see you`.
+"""Lines that show replies in dialects without replies: `> Ann: see you`.
 
-Each is made of the message that is replied to, as it is at that moment, and is stored nowhere: no reply shows a text
-again that was recalled or has expired."""
+Each line is made from the present state of the message that is replied to, and is stored nowhere. So no reply shows a
+text that was recalled or has expired."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -22,18 +22,19 @@ _SECONDS = 2.0
 _PER_REQUEST = 200
 
 Quotes = Mapping[tuple[ChatId, int], Quote]
-"""By chat and index of the reply."""
+"""The quotes by chat and index of the reply."""
 
 
 class QuoteReader:
-    """`language`: of `[图片]` and `[文件]`."""
+    """`language`: the language of `[图片]` and `[文件]`."""
 
     def __init__(self, bus: Bus, language: Language) -> None:
         self._bus = bus
         self._language = language
 
     async def of(self, messages: Iterable[Message]) -> Quotes:
-        """Of the replies among these messages, as far as they can be had: no message is left out for want of them."""
+        """The quotes of the replies among these messages, as far as the services return them. A missing quote holds
+        back no message."""
         replies = {(one.chat, one.index): target for one in messages if (target := reply_target(one.body))}
         if not replies:
             return {}
@@ -45,14 +46,15 @@ class QuoteReader:
         found = {place: quoted.get((place[0], target)) for place, target in replies.items()}
         return {place: quote for place, quote in found.items() if quote is not None}
 
-    async def find(self, chat: ChatId, index: int, actor: AccountId, seconds: float) -> Quote | None:
-        """Of a message that the actor may see; None if the actor is no member. Raises RequestError."""
+    async def find(self, chat: ChatId, index: int, actor: AccountId) -> Quote | None:
+        """The quote of a message that the actor may see; None if the actor is no member. Raises RequestError."""
         request = GetHistory(chat, index, 1, actor=actor)
         try:
-            page = await self._bus.request(GetHistory.route, request, seconds=seconds, retry=True)
+            page = await self._bus.send(request, retry=True)
         except RequestError as error:
             if error.failure.code is ErrorCode.FORBIDDEN:
-                return None  # the message itself is rejected, unless an earlier request has posted it
+                # no quote is needed: the message itself is rejected later, unless an earlier attempt has posted it
+                return None
             raise
         message = requested_message(page.messages, index, "reply_to")
         return (await self._quotes([message]))[chat, index]
@@ -70,8 +72,7 @@ class QuoteReader:
         return await self._quotes([message for one in replies for message in one])
 
     async def _request(self, request: GetQuoted) -> list[Message]:
-        route = GetQuoted.route
-        return (await self._bus.request(route, request, seconds=_SECONDS, wait_for_service=False)).messages
+        return (await self._bus.send(request, seconds=_SECONDS, wait_for_service=False)).messages
 
     async def _quotes(self, messages: list[Message]) -> Quotes:
         summaries = await fetch_summaries(self._bus, {one.sender for one in messages}, _SECONDS)

@@ -1,4 +1,5 @@
-"""Receives envelopes and heartbeats from the message service: messages go to their chats, losses trigger a re-sync."""
+"""Receives delivery batches and heartbeats from the message service. Messages go to their chats; losses cause a
+re-sync."""
 
 import asyncio
 from typing import Final
@@ -7,74 +8,75 @@ import msgspec
 
 from services.edge.delivery.broadcast_pause import BroadcastPause
 from services.edge.delivery.local_chats import LocalChats
-from services.edge.delivery.loss_detector import BROADCAST, LossDetector
-from services.edge.delivery.ordering import group_runs
+from services.edge.delivery.ordering import BROADCAST, LossDetector, group_runs
 from services.edge.delivery.resync import Resync
 from services.edge.journal import MessageJournal
-from services.edge.upstream.owners import Owners
+from services.edge.upstream.attempt import Leaders
 from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract import subjects
-from shared.contract.edge import ChangeDelivery, Envelope, Heartbeat
+from shared.contract.edge import ChangeDelivery, DeliveryBatch, Heartbeat
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.telemetry import log
 
 _log = log(__name__)
-_TICK_SECONDS = 0.5
+_TICK_SECONDS = 1.0
 _HEARTBEAT_MS = 1000.0
-"""A heartbeat is not on its way for longer: the next one is sent by then."""
+"""A heartbeat takes no longer than this to arrive, because the next one is sent by then."""
 
 _REMEMBERED_CHANGES = 4_096
 
-_decode_envelope: Final = msgspec.msgpack.Decoder(Envelope).decode
+_decode_batch: Final = msgspec.msgpack.Decoder(DeliveryBatch).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
-class EnvelopeReceiver:
+class DeliveryReceiver:
     def __init__(
         self,
         node: NodeId,
         chats: LocalChats,
         resync: Resync,
-        owners: Owners,
+        leaders: Leaders,
         journal: MessageJournal,
         pause: BroadcastPause,
     ) -> None:
         self._node = node
-        self._owners = owners
+        self._leaders = leaders
         self._chats = chats
         self._resync = resync
         self._journal = journal
         self._pause = pause
         self._changes: dict[tuple[ChatId, int], set[AccountId | None]] = {}
-        """The recipients of the last changes, by chat and rev: a broadcast and an envelope may bring the same one."""
+        """The recipients of the last changes, by chat and `rev`. A broadcast and a delivery batch may bring the same
+        change."""
         self._losses = LossDetector(node, _now())
 
     def subscribe(self, bus: Bus) -> None:
-        """To be called before the bus starts."""
-        bus.subscribe(subjects.deliver(self._node), lambda data: self.receive_envelope(data, self._node))
-        bus.subscribe(subjects.BROADCAST, lambda data: self.receive_envelope(data, BROADCAST))
+        """Must be called before the bus client starts."""
+        bus.subscribe(subjects.deliver(self._node), lambda data: self.receive_batch(data, self._node))
+        bus.subscribe(subjects.BROADCAST, lambda data: self.receive_batch(data, BROADCAST))
         bus.subscribe(subjects.HEARTBEAT, self.receive_heartbeat)
         bus.notify_connection_lost(self._resync.mark_stale)
 
-    def receive_envelope(self, data: bytes, subject: str) -> None:
-        envelope = _decode_envelope(data)
-        if self._losses.envelope(envelope.replica, envelope.epoch, subject, envelope.counter, _now()):
-            self._resync.mark_stale("an envelope was lost")
-        for run in group_runs(envelope.deliveries):
+    def receive_batch(self, data: bytes, subject: str) -> None:
+        batch = _decode_batch(data)
+        if self._losses.batch(batch.replica, batch.epoch, subject, batch.counter, _now()):
+            self._resync.mark_stale("a delivery batch was lost")
+        for run in group_runs(batch.deliveries):
             first, last = run[0].message, run[-1].message
-            self._journal.arrived(envelope.replica, envelope.counter, first.chat, first.index, last.index)
+            self._journal.arrived(batch.replica, batch.counter, first.chat, first.index, last.index)
             try:
                 self._chats.receive(run)
             except Exception:
                 _log.exception("messages not delivered", chat=first.chat, index=first.index, messages=len(run))
                 self._resync.mark_stale("a delivery failed")
 
-        for change in envelope.changes:
+        for change in batch.changes:
             self._notify_changed(change)
 
     def _notify_changed(self, delivery: ChangeDelivery) -> None:
-        """A client that misses it learns of it when it syncs."""
+        """Push the change. A client that misses this event gets the change with the chat's next one, or at its next
+        sync."""
         node, number = delivery.origin or ("", 0)
         if (delivery := self._without_notified(delivery)).recipients == []:
             return
@@ -84,7 +86,7 @@ class EnvelopeReceiver:
             _log.exception("change not delivered", chat=delivery.change.chat, rev=delivery.change.rev)
 
     def _without_notified(self, delivery: ChangeDelivery) -> ChangeDelivery:
-        """Without the recipients that another copy of it has reached."""
+        """The delivery of a change, without the recipients that an earlier copy of this delivery has reached."""
         key = delivery.change.chat, delivery.change.rev
         notified = self._changes.setdefault(key, set())
         if len(self._changes) > _REMEMBERED_CHANGES:
@@ -98,21 +100,22 @@ class EnvelopeReceiver:
 
     def receive_heartbeat(self, data: bytes) -> None:
         heartbeat = _decode_heartbeat(data)
-        self._losses.heartbeat(heartbeat, _now())
-        self._owners.heartbeat(heartbeat, _now())
+        if self._losses.heartbeat(heartbeat, _now()):
+            self._resync.mark_stale("a delivery batch was lost")
+        self._leaders.heartbeat(heartbeat, _now())
         self._pause.receive(heartbeat, _now())
         now = steady_ms()
         self._chats.message_clock.observe(heartbeat.now, now - _HEARTBEAT_MS, now)
 
     async def run(self) -> None:
-        """Detects losses that no envelope shows."""
+        """Detect losses that no delivery batch shows."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            self.tick(_now())
+            self.on_timer(_now())
 
-    def tick(self, now: float) -> None:
-        """Called about twice a second."""
-        for loss in self._losses.tick(now):
+    def on_timer(self, now: float) -> None:
+        """Called once a second."""
+        for loss in self._losses.on_timer(now):
             self._resync.mark_stale(loss)
 
 

@@ -1,20 +1,21 @@
-"""Compares the chats of local accounts with the message service after a loss, a few accounts at a time."""
+"""After a loss, compares the chats of local accounts with the message service, a few accounts at a time."""
 
 import asyncio
 import random
 from collections.abc import Collection
 
-from services.edge.canonical.events import ChatJoined, ChatLeft, Departure
+from services.edge.canonical.events import ChatJoined, ChatLeft, Departure, MessageChanged
 from services.edge.delivery.gap_filler import FirstUndelivered
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.ordering import AFTER_LAST
+from services.edge.dialects.encoded_message import to_display_change
 from services.edge.metrics import EdgeMetrics
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from services.edge.rpc.retrying import request_until_answered
 from shared.bus.client import Bus
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ChatSync, Sync
+from shared.contract.message import ChatSync, GetChanges, Sync
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -41,7 +42,7 @@ class Resync:
         self._has_stale = asyncio.Event()
 
     def mark_stale(self, reason: str, accounts: Collection[AccountId] | None = None) -> None:
-        """Compare these accounts, or (None) all local ones, soon."""
+        """Compare these accounts soon; with None, all local accounts."""
         stale = self._accounts.by_account if accounts is None else accounts
         if stale and not self._stale:
             _log.info("re-sync", reason=reason, accounts=len(stale))
@@ -50,7 +51,7 @@ class Resync:
             self._has_stale.set()
 
     def compares(self, account: AccountId) -> bool:
-        """Whether the account is being compared, or will be."""
+        """Whether the account is being compared or will be."""
         return account in self._stale or account in self._working
 
     async def run(self) -> None:
@@ -84,19 +85,23 @@ class Resync:
             return
         self._accounts.stale_profiles.add(account)
         after, unlisted, more = ChatId(0), set(local.chats), True
+        lost: list[GetChanges] = []
         while more:
             known = [chat for chat in local.chats if chat > after]
-            reply = await request_until_answered(self._bus, Sync.route, Sync(account, after, known))
+            reply = await request_until_answered(self._bus, Sync(account, after, known))
             if self._accounts.get(account) is not local:
                 return
             for entry in reply.chats:
                 unlisted.discard(entry.chat)
                 self.reconcile(local, entry)
+                lost += self._lost_changes(local, entry)
             more = reply.more
             after = max(after, reply.last_chat)
         for chat in unlisted & local.chats:
             self._chats.left(local, chat)
             local.notify(ChatLeft(chat, Departure.UNKNOWN))
+        for request in lost:  # last, because what was synced is outdated afterwards
+            await self._notify_changes(local, request)
 
     def reconcile(self, local: LocalAccount, entry: ChatSync) -> None:
         if entry.chat in local.left:
@@ -107,12 +112,34 @@ class Resync:
         if sequencer is not None:
             self._chats.raise_head(entry.chat, sequencer, entry.head)
 
+    def _lost_changes(self, local: LocalAccount, entry: ChatSync) -> list[GetChanges]:
+        """The request for changes whose announcement was lost, if there are any. No later change may come that would
+        show the loss."""
+        sequencer = self._chats.sequencer(entry.chat)
+        if sequencer is None or sequencer.rev is None or entry.rev <= sequencer.rev:
+            return []
+        return [GetChanges(entry.chat, sequencer.rev, local.account)]
+
+    async def _notify_changes(self, local: LocalAccount, request: GetChanges) -> None:
+        """Each account gets its own reactions with the changes."""
+        more = True
+        while more and self._accounts.get(local.account) is local:
+            try:
+                page = await request_until_answered(self._bus, request)
+            except RequestError as error:
+                _log.warning("changes cannot be read", account=local.account, chat=request.chat, error=str(error))
+                return
+            for change in page.changes:
+                request.after = change.rev
+                local.notify(MessageChanged(to_display_change(change)))
+            more = page.more and bool(page.changes)
+
     def _join_discovered(self, local: LocalAccount, entry: ChatSync) -> None:
-        """The account is in a chat that this node did not know of. Its missed messages come from the sequencer, or from
-        a catch-up if the sequencer has passed them."""
+        """Handle a chat that the sync has found: the account is a member, and this node did not know it. The chat's
+        missed messages come from the sequencer or, if the sequencer has passed them, from a catch-up."""
         if entry.first_index:
             local.notify(ChatJoined(entry.chat, entry.head, entry.first_index, entry.rev))
-        else:  # an older version of message replies
+        else:  # an older version of the message service gives no first index
             local.notify(ChatJoined(entry.chat))
         end = entry.head + 1
         missed = self._first_undelivered(local.account, entry.chat, entry.missed_from, end) - 1

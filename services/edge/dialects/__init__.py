@@ -1,1 +1,2 @@
-"""One package for each protocol. Begin with `base.py`, what a dialect does; `registry.py` lists them."""
+"""The dialects: one package for each protocol. Begin with `base.py`, which defines a dialect; `registry.py` lists
+them."""

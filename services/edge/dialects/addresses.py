@@ -1,4 +1,5 @@
-"""Addresses in frames. Of an address of this server only the path counts: clients see it under several origins."""
+"""Addresses in frames. For an address of this server, only the path counts, because clients see the server under
+several origins."""
 
 import re
 from typing import NamedTuple
@@ -9,20 +10,22 @@ from shared.contract.errors import ErrorCode
 from shared.settings.limits import FrameLimits
 
 _ADDRESS = re.compile(r"https?://[^/?#\s\x00-\x20\x7f]+(?P<path>[^\s\x00-\x20\x7f]*)", re.IGNORECASE)
-_MEDIA_PATH = re.compile(r"/media/(?P<id>[0-9a-f]{32})")
-_OWN_PATH = re.compile(r"/avatar/(?:account|chat)/[1-9][0-9]{0,18}\.png|/media/[0-9a-f]{32}")
+_BELOW = r"(?:/[\w.~-]+)*"
+"""A proxy may serve the server below a path; see edge.public_url."""
+_MEDIA_PATH = re.compile(_BELOW + "/media/(?P<id>[0-9a-f]{32})")
+_OWN_PATH = re.compile(_BELOW + r"(?P<own>/avatar/(?:account|chat)/[1-9][0-9]{0,18}\.png|/media/[0-9a-f]{32})")
 
 
 class DisplayedAvatar(NamedTuple):
-    """An avatar's address and the sha256 of the picture there, in hex."""
+    """The address of an avatar, and the sha256 of its picture in hex."""
 
     avatar: str
     avatar_hash: str
 
 
 def stored_address(address: str, limits: FrameLimits) -> str:
-    """The avatar address to store when a client sets one: the path alone for an address of this server. Empty is the
-    generated avatar. Raises DecodeError."""
+    """The avatar address to store when a client sets one. For an address of this server, it is only the path. Empty
+    means the generated avatar. Raises DecodeError."""
     if not address:
         return ""
     if len(address.encode()) > limits.address_url_bytes:
@@ -31,7 +34,8 @@ def stored_address(address: str, limits: FrameLimits) -> str:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise DecodeError("`avatar` must be an http or https address", field="avatar")
-    return match["path"] if _OWN_PATH.fullmatch(match["path"]) else address
+    own = _OWN_PATH.fullmatch(match["path"])
+    return own["own"] if own else address
 
 
 def media_id(address: str, limits: FrameLimits) -> str:
@@ -39,15 +43,15 @@ def media_id(address: str, limits: FrameLimits) -> str:
     match = _ADDRESS.fullmatch(address) if len(address.encode()) <= limits.address_url_bytes else None
     own = match and _MEDIA_PATH.fullmatch(match["path"])
     if not own:
-        raise DecodeError("`url` is no address of a picture or file on this server", ErrorCode.NOT_FOUND)
+        raise DecodeError("`url` must be the address of a picture or file on this server", ErrorCode.NOT_FOUND)
     return own["id"]
 
 
 def displayed_avatar(
     kind: Kind, number: int, stored: DisplayedAvatar, base_url: str, own_only: bool
 ) -> DisplayedAvatar:
-    """The avatar of an account or chat: the stored one, else the generated picture and its hash. With `own_only`, the
-    generated one also replaces any address that is not this server's."""
+    """The avatar of an account or chat: the stored avatar, or else the generated picture and its hash. With `own_only`,
+    the generated avatar also replaces any address outside this server."""
     own = stored.avatar.startswith("/")
     if stored.avatar and (own or not own_only):
         return DisplayedAvatar(base_url + stored.avatar if own else stored.avatar, stored.avatar_hash)

@@ -1,10 +1,11 @@
-"""The interface of a dialect: one connection's translator, pure (no I/O, randomness, logging; no clock but the
-one in its ConnectionInfo).
+"""The interface of a dialect: one connection's translator. A dialect is pure: it does no I/O and no logging, uses no
+randomness, and reads only the clock in its ConnectionInfo.
 
-The edge calls a dialect in this order. `decode` is called for each frame that arrives, after every registration and
-login before it is answered, because the meaning of a frame depends on the account. `encode_reply` or `encode_error` is
-called once for each request, in request order. `encode_event`, `hold` and `wake` serve pushes. Times are seconds of a
-monotonic clock, passed in. `decode` raises nothing but DecodeError, whatever the bytes.
+The edge calls a dialect in this order. `decode` is called for each frame that arrives, but only after earlier
+registrations and logins are answered, because the meaning of a frame depends on the account. `encode_reply` or
+`encode_error` is called once for each request, in request order while `orders_replies`. `encode_event` and the `gate`
+serve pushes. Times are seconds of a monotonic clock, passed in. `decode` raises only DecodeError, whatever bytes it
+gets.
 """
 
 from abc import ABC, abstractmethod
@@ -27,6 +28,7 @@ from services.edge.dialects.actions import (
     LocalReply,
     Push,
     Request,
+    ServerInfo,
 )
 from shared.contract.bots import TokenScope
 from shared.contract.errors import Failure
@@ -34,73 +36,113 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
 
 Mask = Callable[[str], str]
-"""Replaces a secret: by the same text for the same secret, of the secret's own form (a hash in hex, a token)."""
+"""Replaces a secret by a text of the same form (a hash in hex, a token). Equal secrets always get equal masks."""
 
 LOGGED_OUT = "logged out"
-"""The reason of a close (1008): the login was revoked."""
+"""The reason of a close with code 1008 after the login was revoked."""
 
 TOO_MANY_REQUESTS = "too many requests"
-"""The reason of a close (1008): the client ignores the errors that limit its rate."""
+"""The reason of a close with code 1008 when the client ignores the errors that limit its rate."""
 
-NO_VALID_FRAME = "no valid frame in time"
-NO_LOGIN = "not logged in for too long"
+NO_VALID_FRAME = "no valid frame came in time"
+NO_LOGIN = "no login came in time"
 DISCONNECTED = "disconnected by the operator"
-"""Further reasons of a close (1008)."""
+"""Further reasons of a close with code 1008."""
 
 ERROR_CACHE_SIZE = 64
-"""Encoded errors that a dialect caches: under overload most errors have the same text."""
+"""How many encoded errors a dialect caches. Under overload, most errors have the same text."""
 
 
 def never_requested(dialect: str) -> TypeError:
-    """For the end of a `match` over replies."""
-    return TypeError(f"no {dialect} frame requests this")
+    """The error for the end of a `match` over replies."""
+    return TypeError(f"no {dialect} frame can request this")
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class PushGate(ABC):
+    """The gate holds messages that arrive before the client is ready for messages."""
+
+    __slots__ = ()
+
+    held_bytes: int
+    """The size of all held data, which the edge limits."""
+    wake_at: float | None
+    """When to call `wake`. The edge reads it after every call of the dialect."""
+
+    @abstractmethod
+    def must_hold(self, chat: ChatId) -> bool:
+        """Whether a message of this chat must be passed to `hold` instead of being written at once."""
+
+    @abstractmethod
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
+        """Hold a message. Returns the frames that may be written at once."""
+
+    @abstractmethod
+    def holds(self, chat: ChatId, index: int) -> bool:
+        """Whether the gate holds this message."""
+
+    @abstractmethod
+    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        """A reply to a message that the client has posted to this chat is about to be written. Returns the held
+        messages of the chat, which come before it."""
+
+    @abstractmethod
+    def wake(self, now: float) -> tuple[Push, ...]:
+        """The held frames that are now due."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Dialect(ABC):
-    """See the module. The defaults are those of a dialect that holds no messages. An attribute that may differ between
-    connections is set in `__init__`: this class is compiled, and does not see the value of a subclass."""
+    """See the module. An attribute that may differ between connections is set in `__init__`, because this class is
+    compiled and does not see the value of a subclass."""
 
     name: ClassVar[str]
     public_query: ClassVar[frozenset[str]] = frozenset()
-    """Parameters of the dialled address that the dialect reads; none of them is a secret."""
+    """The parameters of the dialled address that the dialect reads. None of them is a secret."""
     receives_pushes: bool
-    """Whether messages are pushed to this connection. Otherwise the client requests them; those that it does not
-    receive stay undelivered."""
+    """Whether messages are pushed to this connection. If False, the client requests messages, and messages that it does
+    not request stay undelivered."""
     registration_logs_in: ClassVar[bool] = True
     """Whether a registration is a login, too."""
     waits_for_verification: ClassVar[bool] = False
-    """Whether the client requests the verification mail and waits for the pending reply. Otherwise the mail is on its
-    way when the dialect encodes a VerificationNeeded, and the client has to try again after it."""
-    pushes_backlog: ClassVar[bool] = True
-    """Whether missed messages are pushed after the login. Otherwise the client requests them."""
+    """Whether the client requests the verification mail and waits for the pending reply. If False, the mail is already
+    on its way when the dialect encodes a VerificationNeeded, and the client must try again later."""
+    pushes_missed: ClassVar[bool] = True
+    """Whether missed messages are pushed after the login. If False, the client requests missed messages."""
     login_shows_unread: ClassVar[bool] = False
     """Whether the reply to a login holds the number of undelivered messages."""
     names_senders: ClassVar[bool] = False
-    """Whether a message cannot be shown without its sender's profile summary."""
+    """Whether a message needs its sender's profile summary to be shown."""
     shows_replies: ClassVar[bool] = False
-    """Whether clients know replies. Otherwise a reply begins with a quote of the other message."""
+    """Whether clients know replies. If False, a reply begins with a quote of the other message."""
     confirms_pushes: ClassVar[bool] = True
-    """Whether a message counts as delivered once its push has arrived. Otherwise the client knows what it has, and
-    marks what is read (MarkChatRead)."""
+    """Whether a message counts as delivered once its push has arrived. If False, the client knows its own messages, and
+    marks read messages by MarkChatRead."""
     echoes_messages: ClassVar[bool] = False
     """Whether the reply to a message is the message itself, as the other members receive it."""
     names_messages: ClassVar[bool] = False
-    """Whether clients name their messages (PostMessage.nonce)."""
+    """Whether clients name their messages by a nonce (PostMessage.nonce)."""
+    orders_replies: bool
+    """Whether replies keep the order of the requests. A client may permit otherwise if its replies have ids."""
+    names_errors: ClassVar[bool] = False
+    """Whether an error reply shows the id under which it is logged and traced."""
     tags_dialect: ClassVar[bool] = False
     """Whether messages sent here are tagged with the dialect's name (DisplayMessage.dialect)."""
     shows_others_joins: ClassVar[bool] = True
-    """Whether clients are shown who else joins a chat that is broadcast. The new member itself is always notified."""
+    """Whether clients see other accounts join a chat that is broadcast. The new member itself is always notified."""
     shows_ephemeral: ClassVar[bool] = False
-    """Whether events that are shown at once or never, such as typing, are pushed."""
+    """Whether ephemeral events, such as typing, are pushed."""
     pushes_pending_requests: bool
-    """Whether pending requests and stored notifications of the account are pushed after the login."""
+    """Whether the account's pending requests and stored notifications are pushed after the login."""
     limits_scopes: ClassVar[bool] = False
-    """Whether `decode` rejects what the `scopes` of a bot's token do not permit. Otherwise bots cannot log in."""
+    """Whether `decode` rejects requests that the `scopes` of a bot's token do not permit. If False, bots cannot log
+    in."""
     scopes: frozenset[TokenScope] | None
-    """Of the bot's token that logged in, set before each `logged_in`; None: everything is permitted."""
+    """The scopes of the bot's token that logged in, set before each `logged_in`. None: everything is permitted."""
+    gate: PushGate | None
+    """The gate of a dialect that holds messages."""
     line_ending: ClassVar[bytes] = b"\n"
-    """Ends each frame on plain TCP."""
+    """The bytes that end each frame on plain TCP."""
 
     def __init__(self, info: ConnectionInfo) -> None:
         self.limits = info.limits
@@ -108,21 +150,26 @@ class Dialect(ABC):
         self.language = info.language
         self.unix_ms = info.unix_ms
         self.receives_pushes, self.pushes_pending_requests = True, False
-        self.scopes = None
+        self.orders_replies = True
+        self.scopes, self.gate = None, None
+        self.follow_ups: list[Action] = []
+        """The actions that the last reply causes, such as a second request that needs the result of the first: the edge
+        takes them after each reply, and performs them before the next frame."""
         self.variant = intern(f"{self.name} {self.base_url}")
-        """Connections of one variant get the same bytes of a message: it is encoded once for all of them.
-        It is looked up for each delivery: an interned text is found by its identity."""
+        """Connections of one variant get the same bytes of a message, so a message is encoded once for each variant.
+        The variant's name is interned, because each delivery looks it up and an interned text is found by its
+        identity."""
 
     # Frames in
 
     @abstractmethod
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:
-        """The actions of one frame, in order: usually one request; none for a frame that is only remembered. Raises
-        DecodeError."""
+        """The actions of one frame, in order: usually one request, and none for a frame that the dialect only keeps.
+        Raises DecodeError."""
 
     def identify(self, frame: Frame) -> object:
-        """The `context` by which `encode_error` rejects a frame without decoding it: whatever of the frame tells the
-        client which of its requests is answered."""
+        """The `context` with which `encode_error` rejects a frame without decoding it. `context` has the part of the
+        frame that tells the client which request is answered."""
         return None
 
     # Frames out
@@ -136,7 +183,7 @@ class Dialect(ABC):
         """The reply to a request that failed; `request` is None when the frame could not be decoded."""
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
-        """An event; nothing if the dialect has no frame for it, or while pushes are held."""
+        """Encode an event. Returns nothing if the dialect has no frame for it, or while pushes are held."""
         return ()
 
     @abstractmethod
@@ -144,61 +191,32 @@ class Dialect(ABC):
         """A message as every connection of this variant shows it."""
 
     def encode_close(self, code: int, reason: str) -> tuple[tuple[Frame, ...], int, str]:
-        """The edge closes the connection: the last frames, then the close code and the reason (under 124 bytes)."""
+        """The edge closes the connection. Returns the last frames, the close code and the reason (under 124 bytes)."""
         return (), code, reason
 
     # Records
 
     @abstractmethod
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
-        """A text frame of either direction, with each password, token and security answer masked, for a record. None if
-        the secrets in it cannot be located, for example because it cannot be decoded."""
+        """A text frame of either direction, for a record, with each password, token and security answer masked. None if
+        the secrets cannot be located, for example because the frame cannot be decoded."""
 
-    # Login and held messages
+    # Login
 
     def logged_in(self, account: AccountId, now: float) -> None:
-        """The connection is logged in from here on (also again, also to another account; with NO_ACCOUNT: logged out).
-        Called just before `encode_reply` of the login. Messages held for the former account are dropped unpushed."""
+        """From here on, the connection is logged in as `account`; with NO_ACCOUNT it is logged out. The account may be
+        the same as before, or another. The edge calls this just before `encode_reply` of the login. Messages held for
+        the previous account are dropped unpushed."""
 
     def unread_loaded(self, unread: int) -> None:
-        """The number of undelivered messages: called just before `encode_reply` of a login if `login_shows_unread`."""
+        """The number of undelivered messages. If `login_shows_unread`, the edge calls this just before `encode_reply`
+        of a login."""
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
-        """The chats of the account at the login; called for each page of its first sync. No message is written or
-        passed to `hold` before the first call. A dialect that needs more, such as the chats' names, requests it by a
-        Push."""
+        """The chats of the account at the login. The edge calls this for each page of the connection's first sync. No
+        message is written or held before the first call. A dialect that needs more, such as the chats' names, requests
+        it by a Push."""
         return ()
-
-    def must_hold(self, chat: ChatId) -> bool:
-        """Whether a message of this chat must go to `hold` instead of being written at once."""
-        return False
-
-    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        """Keep a message of a chat that `must_hold`; returns what may be written at once."""
-        return (Push(frames, message),)
-
-    def holds(self, chat: ChatId, index: int) -> bool:
-        """Whether it holds this message."""
-        return False
-
-    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
-        """The reply to a message that the client has posted to this chat is written next. Returns the held messages of
-        the chat, which come before it."""
-        return ()
-
-    @property
-    def next_wakeup(self) -> float | None:
-        """When to call `wake`; read after every other call."""
-        return None
-
-    def wake(self, now: float) -> tuple[Push, ...]:
-        """The held frames that are due."""
-        return ()
-
-    @property
-    def held_bytes(self) -> int:
-        """The size of all that is held; the edge limits it."""
-        return 0
 
 
 __all__ = [
@@ -217,5 +235,7 @@ __all__ = [
     "MediaPayload",
     "Outgoing",
     "Push",
+    "PushGate",
     "Request",
+    "ServerInfo",
 ]  # fmt: skip

@@ -13,12 +13,12 @@ _HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile
 
 
 VERIFY_BY_MAIL = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
-"""For clients whose protocol has no verification."""
+"""The error for clients whose protocol has no verification."""
 
 
 def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
-    """A password as clients send it. As many hex digits as the dialect's hash has are that hash; all else is plain.
-    Raises DecodeError."""
+    """The secret that a client has sent as a password. A text with exactly as many hex digits as the dialect's hash
+    counts as that hash; any other text is a plain password. Raises DecodeError."""
     _check_length(text)
     return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
 

@@ -1,4 +1,5 @@
-"""A message to deliver: its segments are unpacked once, its frames encoded once for each variant of a dialect."""
+"""A message to deliver. A message for encoding: its segments are unpacked once, and its frames are encoded once for
+each variant of a dialect."""
 
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayChange, DisplayMessage
@@ -12,7 +13,8 @@ from shared.setting_types import Language
 
 
 class EncodedMessage:
-    """`pair`: both members of a private chat. `summary`: the sender's, if known. `quote`: of a reply, if known."""
+    """`pair`: both members of a private chat. `summary`: the sender's, if known. `quote`: the quote of a reply, if
+    known."""
 
     __slots__ = ("_pair", "_quote", "_shown", "_summary", "encoded", "message")
 
@@ -29,7 +31,7 @@ class EncodedMessage:
         self._quote = quote
         self._shown: DisplayMessage | None = None
         self.encoded: dict[str, tuple[Outgoing, ...]] = {}
-        """By the variant of the dialect."""
+        """The encoded frames for each variant of a dialect."""
 
     def frames(self, dialect: Dialect) -> tuple[Outgoing, ...]:
         frames = self.encoded.get(variant := dialect.variant)
@@ -59,13 +61,13 @@ def to_display(
 
 
 def other_member(pair: MemberPair, account: AccountId) -> AccountId:
-    """`account`: one of both."""
+    """`account`: one of the two members."""
     first, second = pair
     return second if first == account else first
 
 
 def make_quote(message: Message, name: str, language: Language) -> Quote:
-    """`name`: of its sender."""
+    """`name`: the name of the quoted message's sender."""
     return Quote(name, quote_text(unpack_segments(message.body), language))
 
 

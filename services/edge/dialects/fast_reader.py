@@ -1,4 +1,4 @@
-"""Reads the most frequent frame of a JSON dialect."""
+"""A fast reader for the most frequent frame of a JSON dialect."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -12,18 +12,19 @@ Shape = TypeVar("Shape")
 
 
 class FastReader(Generic[Shape]):
-    """Reads a dialect's most frequent frame, a short text message to a chat, in one step. Any unusual or invalid frame
-    takes the slow path, which is the reference: `json_frames.read_object`, then the reader of its code.
+    """Decodes a dialect's most frequent frame, a short text message to a chat, in one step. Any unusual or invalid
+    frame takes the slow path, which is the reference: `json_frames.read_object`, then the reader of its code.
 
     `quotes` returns the number of quotation marks in a frame that holds exactly this struct. A frame with more also
-    holds other members, or one of them twice, which msgspec accepts."""
+    holds other members, or a member twice, which msgspec accepts."""
 
     def __init__(self, shape: type[Shape], quotes: Callable[[Shape], int]) -> None:
         self._decode = msgspec.json.Decoder(shape).decode
         self._quotes = quotes
 
     def read(self, frame: Frame, limits: FrameLimits) -> Shape | None:
-        """None: take the slow path. The frame is no larger than a text may be, so its text is not, either."""
+        """Returns None if the frame must take the slow path. The frame is no larger than a text may be, so its text is
+        not, either."""
         if isinstance(frame, Binary) or len(frame) > limits.message_text_bytes or len(frame) > limits.text_frame_bytes:
             return None
         quotes = frame.count(b'"')

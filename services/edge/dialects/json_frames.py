@@ -1,7 +1,8 @@
-"""Reads the frames of JSON dialects: one valid object, then typed structs of it; every error is a DecodeError.
+"""Parses the frames of JSON dialects: one valid JSON object, and then typed structs of this object. Every error is a
+DecodeError.
 
-msgspec parses the JSON and rejects malformed JSON, NaN and infinities, lone surrogates, bad UTF-8. This module also
-rejects what msgspec accepts and a chat must not: deep nesting, duplicate keys, U+0000.
+msgspec parses the JSON and rejects malformed JSON, NaN and infinities, lone surrogates and bad UTF-8. This module also
+rejects JSON that msgspec accepts and a chat must not: deep nesting, duplicate keys, U+0000.
 """
 
 import re
@@ -19,23 +20,24 @@ from shared.settings.limits import FrameLimits
 Shape = TypeVar("Shape")
 
 _ERROR_CHARACTERS = 200
-"""Characters of a decoder's error that are shown: it may quote the frame."""
+"""How many characters of a decoder's error are shown. The error may quote the frame."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A string from its quote on, also an unterminated one, so that each byte is scanned once whatever the input."""
+"""A JSON string from its opening quote on, also an unterminated string. So each byte of any input is scanned only
+once."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _SCALAR = re.compile(rb'\s*+:\s*+("(?:[^"\\]++|\\.)*+"|[0-9]++)(?=[\s,}])')
 _SCANNED_STRINGS = 10_000
-"""This many take some milliseconds."""
+"""Scanning this number of strings takes some milliseconds."""
 _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class WireId:
-    """An id in a struct of a frame: an integer or a decimal string (padded or not), 1 to 2^63 - 1. It is not an `int`,
-    because msgspec calls the decoding hook only for types that it does not know."""
+    """An id in a struct of a frame: an integer or a decimal string (padded or not), from 1 to 2^63 - 1. WireId is not
+    an `int`, because msgspec calls the decoding hook only for types that it does not know."""
 
     __slots__ = ("number",)
 
@@ -44,7 +46,7 @@ class WireId:
 
 
 def read_object(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
-    """The JSON object that is this frame. Raises DecodeError."""
+    """The JSON object in this frame. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     if len(frame) > limits.text_frame_bytes:
@@ -63,15 +65,15 @@ def _parse_object(frame: bytes, limits: FrameLimits) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DecodeError("a JSON object is expected")
     if skeleton.count(b":") != _pairs(value):
-        raise DecodeError("a key comes twice in one object")
+        raise DecodeError("an object has the same key twice")
     if b"\\u0000" in frame and _NUL.search(frame):
         raise DecodeError("a string holds U+0000")
     return value
 
 
 def scan_member(frame: bytes, name: bytes) -> object:
-    """The text or natural number that is this member of the outermost object, in a frame that may be invalid anywhere
-    else. None: there is no such member, or it was not found."""
+    """The text or natural number of this member of the outermost object, in a frame that may be invalid anywhere else.
+    None if there is no such member, or it was not found."""
     depth = end = 0
     for string in islice(_STRINGS.finditer(frame), _SCANNED_STRINGS):
         between = frame[end : string.start()]
@@ -86,10 +88,10 @@ def scan_member(frame: bytes, name: bytes) -> object:
 
 
 class MemberMask:
-    """Masks the members of a dialect's frames, in objects at any depth, but those that are known to hold no secret: a
-    member of a client's own invention is masked. `public`: names of members without secrets, separated by spaces.
-    `objects`: those members of a frame whose value is an object; one of another kind is masked. `counts`: members whose
-    value is an object of integers, under names of users' choice."""
+    """Masks the members of a dialect's frames, in objects at any depth, except members that never hold a secret. A
+    member that a client has invented is masked. `public`: names of members without secrets, separated by spaces.
+    `objects`: the members of a frame whose value must be an object; another value is masked. `counts`: members whose
+    value is an object of integers, under names that users choose."""
 
     def __init__(self, public: str, objects: str = "", counts: str = "") -> None:
         self._public = frozenset(public.split())
@@ -122,14 +124,14 @@ class MemberMask:
 
 
 def _mask_value(value: object, mask: Mask) -> object:
-    """What holds nothing stays."""
+    """An empty value stays as it is."""
     if value is None or value == "" or isinstance(value, bool):
         return value
     return mask(_encode(value).decode() if isinstance(value, dict | list) else str(value))
 
 
 def count_quotes(value: object) -> int:
-    """The quotation marks of a member's value that is no object or list."""
+    """The number of quotation marks in a member's value that is no object or list."""
     return 2 if type(value) is str else 0
 
 
@@ -142,7 +144,8 @@ def integer(members: dict[str, Any], name: str) -> int:
 
 
 def decode_as(members: dict[str, Any], shape: type[Shape]) -> Shape:
-    """The object as a msgspec struct; unknown members are ignored. Raises a DecodeError that names the member."""
+    """Convert the object into a msgspec struct, and ignore unknown members. Raises a DecodeError that names the wrong
+    member."""
     try:
         return msgspec.convert(members, shape, dec_hook=_convert_id)
     except msgspec.ValidationError as error:
@@ -158,7 +161,8 @@ def _convert_id(kind: type, value: object) -> WireId:
 
 
 def _is_deeper(skeleton: bytes, depth: int) -> bool:
-    """Whether brackets are nested deeper than `depth` or do not match, by removing the innermost pairs."""
+    """Whether brackets are nested deeper than `depth` or do not match. The function removes the innermost pairs
+    repeatedly."""
     brackets = skeleton.translate(_SAME_BRACKETS, _NO_BRACKETS)
     for _ in range(depth):
         if not brackets:

@@ -15,20 +15,22 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings.limits import FrameLimits
 
 _ACCOUNT_CHARACTERS = 256
-"""More than an e-mail address has: a longer name matches no account, cut or not."""
+"""The longest account name that is read. The limit is longer than any e-mail address, so a longer name matches no
+account, cut or not."""
 
 Members = dict[str, Any]
 
 
 class EnvelopedFrame(NamedTuple):
-    """A frame of v0 or v1: `{"code", "data"}`; other members are ignored."""
+    """A frame of v0 or v1: `{"code", "data"}`. Other members are ignored."""
 
     code: int
     data: Members
 
 
 class ErrorReply(NamedTuple):
-    """The reply code of a request, and its status for each error; None: the reply has none, and an 18 is sent."""
+    """The reply code of a request, and its status for each error. None: the reply has no status for the error, so an 18
+    is sent."""
 
     reply: IntEnum
     statuses: Mapping[ErrorCode, int | None]
@@ -49,7 +51,7 @@ def ocid(account: AccountId) -> str:
 
 
 def check_own_account(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
-    """A frame may name no other sender than the connection's account. Raises DecodeError."""
+    """A frame must not name another sender than the connection's account. Raises DecodeError."""
     if account == NO_ACCOUNT:
         raise DecodeError("log in first", ErrorCode.UNAUTHENTICATED, context)
     if AccountId(claimed.number) != account:
@@ -57,7 +59,7 @@ def check_own_account(claimed: WireId, name: str, account: AccountId, context: o
 
 
 def login_command(kind: IdentifierKind, account: str | int, password: str) -> Login:
-    """A login by OC number or e-mail address. An OC number that is no number fails like a wrong one."""
+    """A login by OC number or e-mail address. A text that is no OC number fails like a wrong number."""
     number = kind is IdentifierKind.ID
     identifier = str(parse_id(account) or 0) if number else str(account)[:_ACCOUNT_CHARACTERS]
     return Login(kind=kind, identifier=identifier, secret=credentials.password(password))

@@ -1,4 +1,4 @@
-"""The table of all dialects. A new dialect is a module, a line here, its vectors and its page.
+"""The table of all dialects. A new dialect is a module, a line in this table, a file of vectors and a page.
 
 The table is a value: each lookup names the table that it reads.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import ConnectionInfo, Dialect, FirstFrame
+from services.edge.dialects.irc import Irc, detects
 from services.edge.dialects.native import Native
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.ourchat_v0 import OurChatV0
@@ -22,9 +23,11 @@ from shared.errors import StartupError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One dialect; a call makes the translator of one connection.
+    """One dialect. A call makes the translator of one connection. `binary`: a subprotocol with the same texts in binary
+    messages.
 
-    `detects` is the detection rule of a dialect that the fixed rules (dialect_of) do not name; it comes after them.
+    `detects` is the detection rule of a dialect that the fixed rules (dialect_of) do not name; it is applied after the
+    fixed rules.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Entry:
     subprotocol: str
     factory: Callable[[ConnectionInfo], Dialect]
     detects: Callable[[FirstFrame], bool] | None = None
+    binary: str = ""
 
     def __call__(self, info: ConnectionInfo) -> Dialect:
         return self.factory(info)
@@ -46,26 +50,29 @@ DIALECTS: Dialects = (
     Entry("service", "/ws/service", "service", Service),
     Entry("pipe", "/ws/pipe", "pipe", Pipe),
     Entry("native", "/ws/native", "dragoman", Native),
+    Entry("irc", "/ws/irc", "text.ircv3.net", Irc, detects, "binary.ircv3.net"),
 )  # fmt: skip
 
 HTTP_OPERATIONS: Collection[str] = BY_NAME.keys()
-"""Those of native, which programs request without a WebSocket."""
+"""The operations of native, which programs request without a WebSocket."""
 
 UNDECIDED_PATHS = ("/", "/ws")
-"""Here the subprotocol decides the dialect, else the first frame."""
+"""At these paths, the subprotocol decides the dialect; without one, the first frame does."""
 
 
 class UnknownDialect(Exception):
-    """The first frame is in no dialect of this edge; the text says so (a close reason, under 124 bytes)."""
+    """The first frame belongs to no dialect of this edge, and the text says so (a close reason, under 124 bytes)."""
 
 
 def enabled(names: Collection[str]) -> Dialects:
-    """Those of the setting `edge.dialects`; all, if it names none. Raises StartupError for a name that is not in the
-    table."""
+    """The dialects of the setting `edge.dialects`; all dialects if the setting names none. Raises StartupError for an
+    unknown name."""
     known = [entry.name for entry in DIALECTS]
     for name in names:
         if name not in known:
-            raise StartupError(f"edge.dialects: there is no dialect {name}, but {', '.join(known)}")
+            raise StartupError(
+                f"edge.dialects names {name}, which is not a dialect", f"The dialects are {', '.join(known)}"
+            )
     return tuple(entry for entry in DIALECTS if not names or entry.name in names)
 
 
@@ -73,10 +80,10 @@ def by_path(path: str, dialects: Dialects) -> Entry | None:
     return next((entry for entry in dialects if entry.path == path), None)
 
 
-def by_subprotocol(offered: Iterable[str], dialects: Dialects) -> Entry | None:
-    """The dialect of the first offered subprotocol that is in the table."""
-    ours = {entry.subprotocol: entry for entry in dialects}
-    return next((ours[name] for name in offered if name in ours), None)
+def by_subprotocol(offered: Iterable[str], dialects: Dialects) -> tuple[Entry, str] | None:
+    """The first offered subprotocol that is in the table, and its dialect."""
+    ours = {name: entry for entry in dialects for name in (entry.subprotocol, entry.binary)}
+    return next(((ours[name], name) for name in offered if name and name in ours), None)
 
 
 def detect(frame: Frame, dialects: Dialects) -> Entry:
@@ -88,15 +95,15 @@ def detect(frame: Frame, dialects: Dialects) -> Entry:
     for entry in dialects:
         if entry.name == name or (name is None and entry.detects is not None and entry.detects(first)):
             return entry
-    raise UnknownDialect(f"{name} is not spoken here" if name else "no dialect begins with such a frame")
+    raise UnknownDialect(f"{name} is not spoken here" if name else "no protocol here begins with such a frame")
 
 
-# The dialect of a connection's first text frame, by fixed rules in a fixed order. Real clients dial without a path or a
-# subprotocol. The rules also name dialects that this edge has not enabled, so that another dialect never gets their
-# frames. JSON is read leniently here: the dialect itself reports what is wrong.
+# The functions below find the dialect of a connection's first text frame, by fixed rules in a fixed order. Real clients
+# connect without a path or a subprotocol. The rules also cover dialects that are disabled here, so that their frames
+# never reach another dialect. JSON is read leniently, because the dialect reports its errors.
 
 _LOGIN_CODES = (4, 6)
-"""Registration and login in every OurChat dialect."""
+"""Every OurChat dialect has these codes for registration and login."""
 _V0_KEYS = frozenset({"mail", "nick", "ocId"})
 _V1_KEYS = frozenset({"email", "account"})
 
@@ -111,7 +118,7 @@ def read_first_frame(frame: bytes) -> FirstFrame:
 
 
 def dialect_of(first: FirstFrame) -> str | None:
-    """The name of the dialect by the fixed rules, if one matches."""
+    """The name of the dialect by the fixed rules, if one of these rules matches."""
     members = first.members
     if members is None:
         command, bar, _ = first.text.partition("|")

@@ -1,5 +1,5 @@
-"""Emoji, pictures, files, replies and recalled messages as readable text, for dialects that have no form of their own
-for them."""
+"""Renders emoji, pictures, files, replies and recalled messages as readable text, for dialects whose frames cannot
+represent such content."""
 
 from collections.abc import Mapping
 from typing import assert_never
@@ -15,12 +15,12 @@ _QUOTE_CHARACTERS = 80
 
 
 def only_text(segments: tuple[Segment, ...]) -> str | None:
-    """The text of a message that is one text segment, as most are."""
+    """The text of a message that is one text segment, as most messages are."""
     return segments[0].text if len(segments) == 1 and type(segments[0]) is Text else None
 
 
 def render_message(segments: tuple[Segment, ...], base_url: str, language: Language = "zh") -> str:
-    """A message as one text, its segments joined by a space."""
+    """A message as one text: the segments of the message, joined by a space."""
     text = only_text(segments)
     return " ".join([render_segment(segment, base_url, language) for segment in segments]) if text is None else text
 
@@ -42,7 +42,7 @@ def render_segment(segment: Segment, base_url: str, language: Language = "zh") -
 
 
 def with_quote(quote: Quote, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """A reply: one line with the beginning of the other message, then its own segments."""
+    """A reply: one line with the beginning of the other message, then the reply's own segments."""
     line = _one_line(f"> {_one_line(quote.name)}: {quote.text}")
     first = segments[0] if segments else None
     if isinstance(first, Text):
@@ -66,7 +66,7 @@ def _named(segment: Segment, language: Language) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Without line breaks, and cut."""
+    """The text without line breaks, and cut."""
     line = " ".join(text.split())
     return line if len(line) <= _QUOTE_CHARACTERS else f"{line[: _QUOTE_CHARACTERS - 1]}…"
 

@@ -1,9 +1,14 @@
-"""Limits of texts in frames, for every dialect: an empty or too long one is a DecodeError."""
+"""Limits of texts in frames, for every dialect. An empty or too long text raises DecodeError."""
 
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
 from shared.contract.model import Mention, RichSegment, Text
+from shared.emoji import is_one_cluster
 from shared.settings.limits import FrameLimits
+
+EMOJI_BYTES = 32
+_JOINER = "\u200d"
+_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
 
 
 def nickname(text: str, limits: FrameLimits) -> str:
@@ -30,7 +35,7 @@ def _name(text: str, what: str, characters: int) -> str:
 
 
 def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: str = "") -> tuple[RichSegment, ...]:
-    """The segments, if they are a message that may be sent. Raises DecodeError."""
+    """Checks the segments of a message to send, and returns them. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
         most = f"a message has at most {limits.segments_per_message} segments"
         raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)
@@ -41,3 +46,19 @@ def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: 
         most = f"a message has at most {limits.message_text_bytes} bytes of text"
         raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)
     return segments
+
+
+def reaction(emoji: str) -> str:
+    """The text of a reaction, unchanged. Raises DecodeError."""
+    if len(emoji.encode()) > EMOJI_BYTES and not is_one_cluster(emoji):
+        text = f"a reaction is one emoji, or has at most {EMOJI_BYTES} bytes"
+        raise DecodeError(text, ErrorCode.TOO_LARGE, field="emoji")
+    if not all(map(_is_shown, emoji)):
+        raise DecodeError("an emoji has no white space and no control characters", field="emoji")
+    return emoji
+
+
+def _is_shown(character: str) -> bool:
+    """Whether a character is shown: printable ones, and unprintable ones that join emoji or tag the flags of
+    regions."""
+    return (character.isprintable() and character != " ") or character == _JOINER or character in _TAGS

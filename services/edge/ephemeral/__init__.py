@@ -1,1 +1,1 @@
-"""What is shown at once or never: typing, watched presence, reads. Begin with hub.py."""
+"""Ephemeral events: typing, watched presence, reads. Begin with hub.py."""

@@ -1,26 +1,250 @@
-"""Wires what is shown at once or never, and receives the signals of all edges."""
+"""Connects the parts for ephemeral events, and receives the events of all edges."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 import nats.errors
 
+from services.edge.canonical.commands import AnnounceTyping
+from services.edge.canonical.irc_commands import RelayTags
 from services.edge.delivery.local_chats import LocalChats
-from services.edge.ephemeral import signals
+from services.edge.ephemeral import events
+from services.edge.ephemeral.events import OwnEvents, Publish
+from services.edge.ephemeral.nicks import NickEvents
 from services.edge.ephemeral.own_states import OwnStates
 from services.edge.ephemeral.presence_watch import PresenceWatch
-from services.edge.ephemeral.read_notices import ReadDisplay, ReadNotices
-from services.edge.ephemeral.receipt_display import KnownReceipts, ReceiptDisplay
-from services.edge.ephemeral.signals import MuteNotices
-from services.edge.ephemeral.typing_notices import KnownBlocks, TypingNotices
-from services.edge.presence.local_accounts import LocalAccounts
+from services.edge.ephemeral.read_events import DueReads, ReadDisplay, ReadEvents, ReadKey
+from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
+from services.edge.rate_limit import TokenBuckets
+from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
 from shared.clock import now_ms
-from shared.contract.ephemeral import BlocksChanged, ChatMuted, ReadsAnnounced, ReadsWanted, Signal, Typing
-from shared.contract.ids import AccountId, NodeId
+from shared.contract.contacts import FindBlockedMembers
+from shared.contract.ephemeral import (
+    AwayChanged,
+    BlocksChanged,
+    ChatMuted,
+    ChatPlaced,
+    DraftChanged,
+    EphemeralEvent,
+    MetadataChanged,
+    NickSeen,
+    OperatorActed,
+    OwnSettingsChanged,
+    ReadsAnnounced,
+    ReadsWanted,
+    ReadTimeMoved,
+    ReceiptsShown,
+    TagsRelayed,
+    Typing,
+)
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.model import ProfileSummary
+from shared.contract.receipts import FindReaders, FindReadIndexes, FindReceiptChats, Readers, ReadIndex
 from shared.presence.store import Presence
 from shared.tasks import Tasks
 from shared.telemetry import log
+
+_TYPING_KNOWN_SECONDS = 60.0
+"""Blocks are remembered for this time; afterwards, a lost event about a block does no more harm."""
+_MEMBERS_PER_REQUEST = 100
+_KNOWN_PLACES = 100_000
+
+_Place = tuple[AccountId, ChatId]
+_TTL_MS = 6_000
+_EVERY_SECONDS = 3.0
+
+
+class KnownBlocks:
+    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._known: OrderedDict[_Place, tuple[bool, float]] = OrderedDict()
+        """Whether one of the two members blocks the other, and until when the reply counts."""
+        self._forgotten = 0
+        """The number of times that everything was forgotten. The reply to an earlier request is used only once."""
+        self._requests = RequestCoalescer("blocked members", self._fetch, _MEMBERS_PER_REQUEST)
+
+    async def close(self) -> None:
+        await self._requests.close()
+
+    async def is_blocked(self, account: AccountId, chat: ChatId) -> bool:
+        """Whether one member of a private chat blocks the other; False in a group. Raises RequestError."""
+        blocked, until = self._known.get((account, chat), (False, 0.0))
+        if self._clock() < until:
+            return blocked
+        forgotten = self._forgotten
+        blocked = await self._requests.get((account, chat), _REQUEST_SECONDS)
+        if forgotten == self._forgotten:
+            self._known[account, chat] = blocked, self._clock() + _TYPING_KNOWN_SECONDS
+            while len(self._known) > _KNOWN_PLACES:
+                self._known.popitem(last=False)
+        return blocked
+
+    def forget(self) -> None:
+        """Forget all cached replies, because an account has blocked or unblocked another account."""
+        self._forgotten += 1
+        self._known.clear()
+
+    async def _fetch(self, members: Sequence[_Place]) -> Mapping[_Place, bool]:
+        request = FindBlockedMembers(list(members))
+        reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
+        return dict.fromkeys(members, False) | dict.fromkeys(reply.members, True)
+
+
+class TypingEvents:
+    """Sends typing events from a connection to the members of its chat that are online and whose dialect has typing. In
+    a private chat, nobody sees typing if one member blocks the other. `clock` is the clock of the connections. No
+    caller waits for an event, because a task publishes it."""
+
+    def __init__(
+        self,
+        publish: Publish,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        blocked: KnownBlocks,
+        tasks: Tasks,
+        clock: Callable[[], float],
+    ) -> None:
+        self._publish = publish
+        self._accounts = accounts
+        self._chats = chats
+        self._blocked = blocked
+        self._tasks = tasks
+        self._clock = clock
+        self._rates = TokenBuckets(1 / _EVERY_SECONDS, 1)
+
+    def announce(self, command: AnnounceTyping, actor: AccountId) -> None:
+        """Publish one beginning and one end for each member, chat and 3 seconds, and drop the other events. Raises
+        RequestError."""
+        local = self._accounts.get(actor)
+        if local is None or command.chat not in local.chats:
+            raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+        if self._rates.take((actor, command.chat, command.on), self._clock()):
+            typing = Typing(command.chat, actor, _TTL_MS if command.on else 0)
+            self._tasks.start(self._announce(typing), "typing")
+
+    async def _announce(self, typing: Typing) -> None:
+        try:
+            if not await self._blocked.is_blocked(typing.account, typing.chat):
+                await self._publish(typing)
+        except (RequestError, nats.errors.Error) as error:
+            _log.info("typing not announced", chat=typing.chat, error=repr(error))
+
+    def show(self, typing: Typing) -> None:
+        """Pushes the event to the other members here."""
+        sequencer = self._chats.sequencer(typing.chat)
+        if sequencer is None or len(sequencer.members) > _MEMBERS:
+            return
+        for local in filter(None, map(self._accounts.get, sequencer.members)):
+            if local.account != typing.account:
+                local.notify_ephemeral(typing)
+
+
+_KNOWN_SECONDS = 10.0
+"""A group's setting is remembered for this time; then a new setting applies on all edges."""
+_KNOWN_CHATS = 20_000
+_MEMBERS = 100
+"""The most members of a chat with receipts, and on one node with typing. If there are more, nothing is shown."""
+_REQUEST_SECONDS = 2.0
+
+
+class KnownReceipts:
+    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._known: OrderedDict[ChatId, tuple[int, float]] = OrderedDict()
+        """The number of members of each chat (0: receipts are not shown), and until when the number counts."""
+        self._forgotten = 0
+
+    async def members(self, chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
+        """The number of members of each chat in which receipts are shown. Raises RequestError."""
+        now, wanted = self._clock(), list(chats)
+        found = {chat: known[0] for chat in wanted if (known := self._known.get(chat)) is not None and now < known[1]}
+        if missing := [chat for chat in wanted if chat not in found]:
+            found |= await self._request(missing)
+        return {chat: members for chat, members in found.items() if members}
+
+    def forget(self) -> None:
+        """Forget all cached replies, because an account has blocked or unblocked another account."""
+        self._forgotten += 1
+        self._known.clear()
+
+    async def _request(self, chats: list[ChatId]) -> dict[ChatId, int]:
+        forgotten, until = self._forgotten, self._clock() + _KNOWN_SECONDS
+        request = FindReceiptChats(chats)
+        reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
+        found = {chat: reply.members.get(chat, 0) for chat in chats}
+        if forgotten == self._forgotten:
+            self._known.update((chat, (members, until)) for chat, members in found.items())
+            while len(self._known) > _KNOWN_CHATS:
+                self._known.popitem(last=False)
+        return found
+
+
+class ReceiptDisplay:
+    """Sends read receipts: they show the members of small chats which messages others have read, several reads
+    together, at once or never. The session service decides which chats show receipts, and its reply is kept for a
+    while."""
+
+    def __init__(
+        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks, known_receipts: KnownReceipts
+    ) -> None:
+        self._bus = bus
+        self._accounts = accounts
+        self._chats = chats
+        self._known_receipts = known_receipts
+        self._due = DueReads(self._show, tasks, "receipts")
+
+    async def readers(self, command: FindReaders, actor: AccountId) -> Readers:
+        """Raises RequestError."""
+        command.actor = actor
+        reply = await self._bus.send(command, seconds=_REQUEST_SECONDS, retry=True)
+        if command.chat not in await self._known_receipts.members([command.chat]):
+            raise RequestError(ErrorCode.FORBIDDEN, "this chat does not show what is read", "chat")
+        return reply
+
+    def receive(self, announced: ReadsAnnounced) -> None:
+        if not self._accounts.ephemeral_connections:
+            return
+        viewers: dict[ChatId, list[AccountId]] = {}
+        for place in announced.places:
+            if not place.index:  # index 0 only marks the chat as unread, which others do not see
+                continue
+            if place.chat not in viewers:
+                viewers[place.chat] = [one.account for one in self._viewers(place.chat)]
+            if viewers[place.chat] not in ([], [place.account]):
+                self._due.add((place.account, place.chat))
+
+    def _viewers(self, chat: ChatId) -> Iterable[LocalAccount]:
+        """The members here with a connection that shows receipts."""
+        sequencer = self._chats.sequencer(chat)
+        if sequencer is None or len(sequencer.members) > _MEMBERS:
+            return []
+        local = filter(None, map(self._accounts.get, sequencer.members))
+        return [one for one in local if any(recipient.shows_ephemeral for recipient in one.recipients)]
+
+    async def _show(self, batch: Mapping[ReadKey, int]) -> None:
+        sizes = await self._known_receipts.members({chat for _, chat in batch})
+        shown = [(account, chat) for account, chat in batch if 0 < sizes.get(chat, 0) <= _MEMBERS]
+        if not shown:
+            return
+        request = FindReadIndexes(shown)
+        reply = await self._bus.send(request, seconds=_REQUEST_SECONDS)
+        by_chat: dict[ChatId, list[ReadIndex]] = {}
+        for found in reply.found:
+            by_chat.setdefault(found.chat, []).append(found)
+        for chat, places in by_chat.items():
+            self._push(chat, places)
+
+    def _push(self, chat: ChatId, places: list[ReadIndex]) -> None:
+        for viewer in self._viewers(chat):
+            upto = tuple((one.account, one.index) for one in places if one.account != viewer.account)
+            if upto:
+                viewer.notify_ephemeral(ReceiptsShown(chat, upto))
+
 
 _log = log(__name__)
 
@@ -36,42 +260,51 @@ class EphemeralHub:
         clock: Callable[[], float],
         node: NodeId,
     ) -> None:
-        self._publish = signals.publisher(bus)
+        self._publish = events.publisher(bus)
         self._blocked = KnownBlocks(bus, clock)
-        self.typing = TypingNotices(self._publish, accounts, chats, self._blocked, tasks, clock)
-        self.mutes = MuteNotices(self._publish, node, accounts)
-        self.reads = ReadNotices(self._publish, node, accounts, tasks, clock)
+        self.typing = TypingEvents(self._publish, accounts, chats, self._blocked, tasks, clock)
+        self.own = OwnEvents(self._publish, node, accounts)
+        self.reads = ReadEvents(self._publish, node, accounts, tasks, clock)
         self._read_display = ReadDisplay(bus, node, accounts, tasks)
         self._known_receipts = KnownReceipts(bus, clock)
         self.receipts = ReceiptDisplay(bus, accounts, chats, tasks, self._known_receipts)
         self.states = OwnStates(presence, node, accounts, now_ms)
         self.watching = PresenceWatch(bus, presence, accounts, self.states, clock)
-        signals.subscribe(bus, self._receive)
+        self.nicks = NickEvents(self._publish, node, accounts, chats, tasks)
+        events.subscribe(bus, self._receive)
 
     async def close(self) -> None:
         await self._blocked.close()
 
+    async def relay_tags(self, command: RelayTags, actor: AccountId, face: ProfileSummary | None) -> None:
+        """Raises RequestError, also if one member of a private chat blocks the other."""
+        if await self._blocked.is_blocked(actor, command.chat):
+            raise RequestError(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
+        self.nicks.relay(command, actor, face)
+
     async def blocks_changed(self, account: AccountId) -> None:
-        """An account here blocks this one from now on, or does not any more."""
+        """Announce to all edges that `account` is now blocked by another account, or no longer blocked."""
         try:
             await self._publish(BlocksChanged(account))
         except nats.errors.Error as error:
-            _log.warning("block not announced, edges notice it later", error=repr(error))
+            _log.warning("edges were not notified of a block now: they will learn of it later", error=repr(error))
 
-    def _receive(self, signal: Signal) -> None:
-        match signal:
+    def _receive(self, event: EphemeralEvent) -> None:
+        match event:
             case Typing():
-                self.typing.show(signal)
-            case ChatMuted():
-                self.mutes.show(signal)
+                self.typing.show(event)
+            case ChatMuted() | ChatPlaced() | DraftChanged() | OwnSettingsChanged() | ReadTimeMoved():
+                self.own.receive(event)
             case ReadsAnnounced():
-                self._read_display.receive(signal)
-                self.receipts.receive(signal)
+                self._read_display.receive(event)
+                self.receipts.receive(event)
             case ReadsWanted():
-                self.reads.wanted(signal)
+                self.reads.wanted(event)
+            case TagsRelayed() | AwayChanged() | MetadataChanged() | NickSeen() | OperatorActed():
+                self.nicks.receive(event)
             case BlocksChanged(account):
                 self._blocked.forget()
                 self._known_receipts.forget()
                 self.watching.check_again(account)
             case _:
-                assert_never(signal)
+                assert_never(event)

@@ -1,4 +1,5 @@
-"""The states that accounts here have given themselves: each counts while the connection lasts that it came from."""
+"""The states (such as away) that accounts have set over connections of this node. A state ends with the connection that
+set it."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -41,8 +42,8 @@ class OwnStates:
         self._given[account] = _Given(connection, given)
 
     async def end_departed(self) -> None:
-        """Removes the states of connections that have ended. The state of an account that leaves presence is removed
-        after it has left: a hidden one is not shown for a moment. Raises RedisError."""
+        """Remove the states of connections that have ended. The state of an account that leaves presence is removed
+        only after the account has left, so that a hidden account is not shown for a moment. Raises RedisError."""
         departed = [
             account
             for account, given in self._given.items()
@@ -54,7 +55,7 @@ class OwnStates:
             self._given.pop(account, None)
 
     async def restore(self) -> None:
-        """Presence was lost: writes all states again, unless there are later ones. Raises RedisError."""
+        """Write all states again after presence was lost, except states that have a later one. Raises RedisError."""
         states = iter([(account, given.state) for account, given in self._given.items()])
         while batch := list(islice(states, _BATCH)):
             await self._presence.change_states(

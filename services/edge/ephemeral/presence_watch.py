@@ -1,7 +1,8 @@
-"""The presence of watched accounts: one task of the edge reads it for all connections that watch, in small batches.
+"""The presence of watched accounts. One task of the edge reads presence in small batches for all connections that watch
+accounts.
 
-It is read rather than pushed: a push would cost each login and logout, also of accounts that nobody watches. The cost
-is bounded by `_ACCOUNTS_PER_SECOND`, and nothing is read while nobody watches.
+Presence is read and not pushed, because a push would cost something at each login and logout, also of accounts that
+nobody watches. `_ACCOUNTS_PER_SECOND` bounds the cost, and nothing is read while nobody watches.
 """
 
 import asyncio
@@ -26,13 +27,13 @@ _PERIOD_SECONDS = 3.0
 _BATCH_ACCOUNTS = 500
 _ACCOUNTS_PER_SECOND = 2_000
 _CHECKED_SECONDS = 600.0
-"""Then session is requested again what a connection may see: a friendship may have ended."""
+"""After this time, session is asked again which accounts a connection may see, because a friendship may have ended."""
 _REQUEST_SECONDS = 2.0
 
 
 class Watcher:
-    """One connection of `account`. `allowed`: those of the `wanted` accounts that it may see, since `checked` (None: to
-    be checked again). `behind`: accounts of which it may lack the present state."""
+    """One connection of `account`. `allowed`: the `wanted` accounts that it may see, as of `checked` (None: to be
+    checked again). `behind`: the accounts whose present state the watcher may lack."""
 
     __slots__ = ("account", "allowed", "behind", "blocks", "checked", "recipient", "wanted")
 
@@ -51,16 +52,16 @@ class Watcher:
         self.checked: float | None = checked
         self.behind: set[AccountId] = set()
         self.blocks = 0
-        """Changes of blocks that concern it."""
+        """The number of changed blocks that concern this connection."""
 
 
 class WatchLists:
     def __init__(self) -> None:
         self.watchers: dict[int, Watcher] = {}
-        """By the number of the connection."""
+        """The watchers by the number of their connection."""
         self._by_account: dict[AccountId, dict[int, Watcher]] = {}
         self._states: dict[AccountId, GivenState] = {}
-        """Of the watched accounts, as far as they are known."""
+        """The states of the watched accounts, as far as they are known."""
 
     def put(self, number: int, watcher: Watcher) -> None:
         self.remove(number)
@@ -73,7 +74,8 @@ class WatchLists:
             self._discard(number, watcher.allowed)
 
     def allow(self, number: int, allowed: frozenset[AccountId], now: float) -> None:
-        """What the connection may see from now on. It is behind with what is new, and with what it may see no more."""
+        """Set the accounts whose presence the connection may see from now on. The connection is behind with new
+        accounts, and with accounts that the connection may not see any more."""
         watcher = self.watchers[number]
         self._add(number, watcher, allowed - watcher.allowed)
         self._discard(number, watcher.allowed - allowed)
@@ -96,11 +98,11 @@ class WatchLists:
         return list(self._by_account)
 
     def watchers_of(self, account: AccountId) -> Collection[Watcher]:
-        """The connections of this account that watch others."""
+        """The connections of this account that watch other accounts."""
         return [watcher for watcher in self.watchers.values() if watcher.account == account]
 
     def observe(self, states: dict[AccountId, GivenState]) -> None:
-        """Present states. Watchers who see a difference are behind."""
+        """Note the present states. Watchers for whom a state differs are behind."""
         for account, state in states.items():
             watchers = self._by_account.get(account)
             if watchers is None:
@@ -113,7 +115,7 @@ class WatchLists:
                     watcher.behind.add(account)
 
     def due(self) -> Iterator[tuple[Watcher, PresenceChanged]]:
-        """What each watcher lacks."""
+        """The changes that each watcher lacks."""
         for watcher in self.watchers.values():
             if watcher.behind and watcher.checked is not None:
                 for account in list(watcher.behind):
@@ -129,7 +131,7 @@ def _visible(state: GivenState, account: AccountId, watcher: Watcher) -> GivenSt
 
 
 class PresenceWatch:
-    """`clock` is that of the connections."""
+    """`clock` is the clock of the connections."""
 
     def __init__(
         self, bus: Bus, presence: Presence, accounts: LocalAccounts, own: OwnStates, clock: Callable[[], float]
@@ -145,7 +147,7 @@ class PresenceWatch:
     async def watch(
         self, account: AccountId, connection: int, wanted: Collection[AccountId]
     ) -> tuple[PresenceChanged, ...]:
-        """The present states; later ones are pushed. Raises RequestError."""
+        """The present states. Later states are pushed. Raises RequestError."""
         allowed, now = await self._find_allowed(account, wanted), self._clock()
         states = await self._read(allowed)
         recipient = self._recipient(account, connection)
@@ -157,9 +159,18 @@ class PresenceWatch:
         watcher.behind.clear()
         return tuple([self._lists.shown(watcher, one) for one in wanted])
 
+    async def read_now(self, account: AccountId, wanted: Collection[AccountId]) -> tuple[PresenceChanged, ...]:
+        """Without pushing later states; also of guests, and of members of small common groups. Raises RequestError."""
+        if not wanted:
+            return ()
+        request = FindWatchable(list(wanted), account, near=True)
+        allowed = (await self._bus.send(request, seconds=_REQUEST_SECONDS, retry=True)).accounts
+        states = await self._read(allowed)
+        return tuple([PresenceChanged(one, *states[one]) for one in allowed if one in states])
+
     def check_again(self, account: AccountId) -> None:
-        """Another account blocks this one from now on, or does not any more: until it is checked, its connections are
-        shown nothing new."""
+        """Check again which presence this account may see, because another account has blocked or unblocked it. Until
+        that check, its connections are shown no changes."""
         for watcher in self._lists.watchers_of(account):
             watcher.checked = None
             watcher.blocks += 1
@@ -191,13 +202,14 @@ class PresenceWatch:
         self._push()
 
     def _push(self) -> None:
-        """What a busy connection does not take is due again."""
+        """Push the changes that are due. If a connection is busy, its change stays due."""
         for watcher, changed in self._lists.due():
             if watcher.recipient.notify_ephemeral(changed):
                 watcher.behind.discard(changed.account)
 
     async def _check_watchers(self) -> None:
-        """Forgets connections that have ended, and checks what the others may see if that is due."""
+        """Forget connections that have ended, and check which accounts the other connections may watch, if a check is
+        due."""
         due: list[tuple[int, Watcher]] = []
         for number, watcher in list(self._lists.watchers.items()):
             if self._recipient(watcher.account, number) is not watcher.recipient:
@@ -211,7 +223,7 @@ class PresenceWatch:
             _log.info("watched accounts not checked", watchers=len(due), error=str(error))
 
     async def _check(self, number: int, watcher: Watcher) -> None:
-        """Raises RequestError; the watcher is checked later then."""
+        """Raises RequestError; then the watcher is checked later."""
         blocks = watcher.blocks
         allowed = await self._find_allowed(watcher.account, watcher.wanted)
         if self._lists.watchers.get(number) is watcher and watcher.blocks == blocks:
@@ -221,11 +233,11 @@ class PresenceWatch:
         if not wanted:
             return frozenset()
         request = FindWatchable(list(wanted), account)
-        reply = await self._bus.request(FindWatchable.route, request, seconds=_REQUEST_SECONDS, retry=True)
+        reply = await self._bus.send(request, seconds=_REQUEST_SECONDS, retry=True)
         return frozenset(reply.accounts).intersection(wanted)
 
     async def _read(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
-        """Empty while presence is not known."""
+        """The states of these accounts; empty while presence is unknown."""
         if not accounts or self._presence.has_lost_state:
             return {}
         try:

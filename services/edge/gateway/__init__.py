@@ -1,5 +1,5 @@
 """The only code that touches clients' sockets: WebSockets and plain TCP behind `services.edge.canonical.transport`, and
-HTTP on the WebSockets' port."""
+HTTP on the port of the WebSockets."""
 
 from services.edge.gateway.server import Gateway
 

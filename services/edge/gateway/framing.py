@@ -1,5 +1,5 @@
-"""WebSocket frames as bytes (RFC 6455, section 5): builds the server's frames, parses the most frequent ones, and
-assembles frames into whole messages: joins fragments, checks sizes and text encoding."""
+"""WebSocket frames as bytes (RFC 6455, section 5). Builds the server's frames, parses the most frequent ones, and
+assembles frames into whole messages: joins fragments, and checks sizes and text encoding."""
 
 import codecs
 import logging
@@ -23,12 +23,12 @@ _pack_head: Final = struct.Struct("!BBH").pack
 _pack_large_head: Final = struct.Struct("!BBQ").pack
 _SENDABLE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 SILENT_LOGGER = logging.getLogger(f"{__name__}.silent")
-"""Of the parsers' libraries: they log what peers send."""
+"""The logger of the parsers' libraries, which log data that peers send."""
 SILENT_LOGGER.disabled = True
 _MASKED = 0x80
 _LENGTH = 0x7F
 _EXTENDED = {126: 2, 127: 8}
-"""Bytes of the length that follow, by the length in the second byte."""
+"""How many bytes of the length follow, for each length in the second byte."""
 
 
 class ProtocolViolation(Exception):
@@ -41,7 +41,7 @@ class ProtocolViolation(Exception):
 
 
 class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
-    """One unmasked frame with a valid header. `final`: the last frame of its message."""
+    """One frame of a client with a valid header, unmasked. `final`: the frame is the last frame of its message."""
 
     opcode: int
     final: bool
@@ -49,7 +49,8 @@ class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 def frame_bytes(opcode: int, payload: bytes) -> bytes:
-    """A whole message or control frame of a server: unmasked, so all clients receive the same bytes."""
+    """A whole message or control frame of a server. Servers' frames are unmasked, so all clients receive the same
+    bytes."""
     size = len(payload)
     if size < 126:
         return bytes((0x80 | opcode, size)) + payload
@@ -59,8 +60,8 @@ def frame_bytes(opcode: int, payload: bytes) -> bytes:
 
 
 def parse_text(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
-    """Fast path for most reads: the text and the end of the masked frame at `start` if it is a whole ASCII text message
-    within the limit. Otherwise an end of 0: the parser must read it."""
+    """The fast path for most reads. Returns the text and the end of the masked frame at `start`, if it is a whole ASCII
+    text message within the limit. If `end` is 0, the frame is of another kind, and the parser must read it."""
     body, received = start + 6, len(data)
     if received < body or data[start] != 0x80 | TEXT:
         return b"", 0
@@ -82,8 +83,8 @@ def parse_text(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
 
 
 def parse_single_close(data: bytes) -> bytes | None:
-    """The payload of `data` if it is exactly one masked close frame, with a valid code (or none) and an ASCII reason.
-    Otherwise None: the parser must read it."""
+    """The payload of `data`, if `data` is exactly one masked close frame with an ASCII reason and a valid code or none.
+    If the result is None, the parser must read the frame."""
     size = len(data) - 6
     if size < 0 or size == 1 or size > 125 or data[0] != 0x80 | CLOSE or data[1] != 0x80 | size:
         return None
@@ -119,14 +120,14 @@ def _is_sendable(code: int) -> bool:
 
 
 class FragmentAssembler:
-    """Takes the data frames of one connection in order; the caller handles control frames between fragments."""
+    """Takes the data frames of one connection in order. The caller handles control frames between fragments."""
 
     __slots__ = ("_fragments", "_opcode", "_size", "kept", "limit")
 
     def __init__(self, limit: int, kept: int | None = None) -> None:
         self.limit = limit
         self.kept = kept
-        """Of a longer message only so many bytes remain; None: all."""
+        """How many bytes of a longer message remain; None: all."""
         self._size = 0
         self._opcode = CONTINUATION
         self._fragments: bytearray | None = None
@@ -138,7 +139,7 @@ class FragmentAssembler:
 
     @property
     def buffered(self) -> int:
-        """Bytes of the incomplete message."""
+        """The bytes of the incomplete message."""
         return 0 if self._fragments is None else len(self._fragments)
 
     def add(self, frame: ParsedFrame) -> Frame | None:
@@ -152,7 +153,7 @@ class FragmentAssembler:
             self._opcode, self._fragments, self._size = opcode, bytearray(payload), len(payload)
             return None
         if opcode != CONTINUATION:
-            raise ProtocolViolation(PROTOCOL_ERROR, "new message within a fragmented one")
+            raise ProtocolViolation(PROTOCOL_ERROR, "a new message began within a fragmented one")
         return self._continue(frame.final, payload)
 
     def _continue(self, final: bool, payload: bytes) -> Frame | None:
@@ -179,9 +180,9 @@ class FragmentAssembler:
 
 
 class FrameTruncator:
-    """Rewrites a WebSocket stream: of a data frame with more than `kept` bytes the first `kept` remain. A frame by
-    which its message exceeds `limit` is announced with the size of the message. Everything else passes, also what
-    breaks the protocol."""
+    """Rewrites a WebSocket stream so that data frames keep only their first `kept` bytes. A frame by which its message
+    exceeds `limit` is announced with the size of the message. Everything else passes, also frames that break the
+    protocol."""
 
     __slots__ = ("_dropping", "_head", "_kept", "_limit", "_message_bytes", "_passing")
 
@@ -189,11 +190,11 @@ class FrameTruncator:
         self._kept = kept
         self._limit = limit
         self._head = bytearray()
-        """Of a frame, until it is complete."""
+        """The head of a frame, until it is complete."""
         self._message_bytes = 0
-        """Of the frames of the current message."""
+        """The bytes of the frames of the current message."""
         self._passing = self._dropping = 0
-        """Bytes of the current frame that pass, and those after them that do not."""
+        """The number of the current frame's bytes that pass, and the number of bytes after these that are dropped."""
 
     @property
     def is_idle(self) -> bool:
@@ -217,7 +218,7 @@ class FrameTruncator:
         return b"".join(out)
 
     def _read_head(self, data: bytes, at: int, out: list[bytes]) -> int:
-        """Reads as much of a frame's head as there is. Returns the position after it."""
+        """Parse a frame's head as far as its bytes have arrived. Returns the position after the parsed part."""
         head = self._head
         while at < len(data):
             head.append(data[at])
@@ -246,7 +247,7 @@ class FrameTruncator:
 
 
 def _resized(head: bytes, size: int) -> bytes:
-    """The same head with another size, in its shortest form."""
+    """The frame head with its size replaced by `size`, encoded as briefly as possible."""
     extended = _EXTENDED.get(head[1] & _LENGTH, 0)
     short = size if size < 126 else 126 if size < 65_536 else 127
     length = size.to_bytes(_EXTENDED[short], "big") if short in _EXTENDED else b""

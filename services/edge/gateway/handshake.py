@@ -18,7 +18,7 @@ from shared.addresses import canonical, host_name, is_address
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HINTS = {405: b"Allow: GET\r\n", 426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
 Headers = Sequence[tuple[bytes, bytes]]
-"""Names in lower case."""
+"""Header names in lower case, with their values."""
 Networks = tuple[IPv4Network | IPv6Network, ...]
 ANY = "*"
 
@@ -48,9 +48,9 @@ def parse_networks(names: Iterable[str]) -> Networks:
 
 
 def check_request(request: HandshakeRequest) -> Reject | None:
-    """The rejection of an invalid WebSocket upgrade request; None if it is valid."""
+    """The reason to reject an invalid WebSocket upgrade request; None if it is valid."""
     if request.method != "GET":
-        return Reject(405, "a WebSocket is opened by GET")
+        return Reject(405, "a WebSocket must be opened by GET")
     if request.version != "1.1":
         return Reject(505, "a WebSocket needs HTTP/1.1")
     if _values(request.headers, b"sec-websocket-version") != [b"13"]:
@@ -62,7 +62,7 @@ def check_request(request: HandshakeRequest) -> Reject | None:
 
 
 def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: bool = False) -> Handshake:
-    """`encrypted`: the edge's own port is."""
+    """`encrypted`: whether the edge's own port is encrypted."""
     headers = request.headers
     path, _, query = _origin_form(request.target).decode("latin-1").partition("?")
     is_trusted = in_networks(request.peer, trusted)
@@ -81,8 +81,8 @@ def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: 
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
-    """The right-most address that is not a trusted proxy's. Every proxy appends its caller's address; entries to the
-    left of an untrusted address, or of an invalid entry, cannot be trusted."""
+    """The right-most address that is not a trusted proxy's. Every proxy appends its caller's address, so entries to the
+    left of an untrusted or invalid entry cannot be trusted."""
     address = canonical(peer)
     for entry in reversed(forwarded):
         if not in_networks(address, trusted):
@@ -121,7 +121,7 @@ def authority(address: str, port: int) -> str:
 
 
 def _origin_form(target: bytes) -> bytes:
-    """`/path` of `http://host/path`, which proxies may send."""
+    """The path of a request target. Proxies can send `http://host/path` instead of `/path`."""
     scheme, separator, rest = target.partition(b"://")
     if not separator or b"/" in scheme:
         return target
@@ -150,7 +150,7 @@ def _is_key(value: bytes) -> bool:
 
 
 def _without_port(entry: str) -> str:
-    """Removes the port and brackets: `1.2.3.4:5`, `[::1]:5`, `[::1]`."""
+    """The entry without port and brackets: `1.2.3.4:5`, `[::1]:5`, `[::1]`."""
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
@@ -162,7 +162,7 @@ def in_networks(address: str, trusted: Networks) -> bool:
 
 class WebOrigins:
     """`allowed`: origins as browsers write them (`https://chat.example`), or ANY. Pages of the edge itself are always
-    allowed: their origin is the public URL, or the Host that they connect to, if that is an own one."""
+    permitted. A page's origin is the public URL or, if that is the edge's own, the Host that the page connects to."""
 
     def __init__(self, allowed: Collection[str], public_url: str) -> None:
         self._any = ANY in allowed
@@ -183,7 +183,7 @@ class WebOrigins:
 
 
 def is_own_page(handshake: Handshake) -> bool:
-    """Whether a page connects to the place from which its browser has loaded it, whatever its name."""
+    """Whether a page connects to the server from which it was loaded, under any name of the server."""
     return bool(handshake.host) and handshake.origin.lower().partition("://")[2] == handshake.host.lower()
 
 

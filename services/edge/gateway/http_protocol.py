@@ -1,5 +1,6 @@
-"""uvicorn's HTTP protocol with limits on what a client sends: the head of a request, and whatever is no body after it,
-have a size; a head has a time, and all bytes have a rate. WebSocket upgrades are forwarded to `upgrade`."""
+"""uvicorn's HTTP protocol, with limits for the input of clients. The head of a request, and all bytes outside a body,
+have a maximum size; a head has a time limit, and all bytes have a rate. WebSocket upgrades are forwarded to
+`upgrade`."""
 
 import asyncio
 import sys
@@ -17,21 +18,24 @@ from services.edge.gateway.handshake import HandshakeRequest, http_date
 from shared.settings.limits import ConnectionLimits
 
 _HEAD_BYTES = 16 * 1024
-"""Also of the sizes and extensions of chunks, and of trailers, between two bytes of a body."""
+"""The limit of a head, and of the bytes between two bytes of a body: the sizes and extensions of chunks, and
+trailers."""
 _FRAMING_PER_BYTE = 8
-"""So many of those bytes may come for each of the body. A chunk of one byte needs five."""
+"""How many bytes of chunked framing may come for each byte of the body. A chunk of one byte needs five."""
 _PIECE_BYTES = 4096
-"""Parsed at a time."""
+"""The most bytes that are parsed at a time."""
 _TURN_BYTES = 8192
-"""After so many bytes that are no body, the event loop serves others: they may be 1,600 chunks."""
+"""After this number of bytes outside a body, the event loop serves other connections. 8,192 bytes may be 1,600
+chunks."""
 _FRAMING_COST = 24
-"""A byte beside a body counts as so many more against the rate, so that a chunk counts as a small fragment does."""
+"""A byte outside a body counts as this number of bytes against the rate. Thus a chunk counts as much as a small
+fragment does."""
 _PIPELINED = 8
-"""Requests that wait for the responses to those before them; clients send none."""
+"""The most requests that wait for the responses to earlier requests. Clients send none."""
 _NOTHING = memoryview(b"")
 
 Upgrade = Callable[[HandshakeRequest, asyncio.Transport, bytes], None]
-"""With the bytes that arrived with the end of the request's head."""
+"""Receives the bytes that arrived after the head of the request."""
 
 
 class Turns:
@@ -39,7 +43,7 @@ class Turns:
         self._waiting = deque[Callable[[], None]]()
 
     def wait(self, work: Callable[[], None]) -> None:
-        """Does it after the work that waits."""
+        """Do the work after the work that already waits."""
         self._waiting.append(work)
         if len(self._waiting) == 1:
             self._go_on()
@@ -55,8 +59,8 @@ class Turns:
 
 
 class RequestLimits(NamedTuple):
-    """`head_seconds`: for receiving one whole request head, and for waiting for the next. `turns`: shared by all
-    connections that send much beside bodies."""
+    """`head_seconds`: the time limit for receiving one whole request head, and for waiting for the next one. `turns`:
+    shared by all connections that send many bytes outside bodies."""
 
     head_seconds: float
     rates: ConnectionLimits
@@ -64,8 +68,8 @@ class RequestLimits(NamedTuple):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """`admit`: whether a client of this address may connect; `ended` is called with its upgrade or end. `address`: the
-    client's; empty: the peer's."""
+    """`admit`: whether a client of this address may connect. `ended` is called when the connection is upgraded or ends.
+    `address`: the client's address; empty means the peer's."""
 
     def __init__(
         self,
@@ -87,24 +91,24 @@ class HttpProtocol(HttpToolsProtocol):
         self._ended = ended
         self._address = address
         self._deadline: asyncio.TimerHandle | None = None
-        """Set while no request is served."""
+        """The time limit that runs while no request is served."""
         self._is_head = self._is_upgraded = False
         self._allowance = _HEAD_BYTES
-        """Bytes that may come before the next one of a body, or the end of a message."""
+        """The bytes that may come before the next byte of a body, or the end of a message."""
         self._unparsed = _NOTHING
         self._received = 0
-        """Bytes that have not been counted against the rate."""
+        """The received bytes that have not been counted against the rate."""
         self._piece = _NOTHING
-        """That is being parsed."""
+        """The piece that is being parsed."""
         self._body_bytes = 0
-        """In the piece."""
+        """The bytes of the piece that belong to a body."""
         self._completes = False
         """Whether a head or a message has ended in this turn."""
         self._pause: asyncio.TimerHandle | None = None
         self._rests = False
-        """Nothing is read or parsed until the next turn."""
+        """True if nothing is read or parsed until the next turn."""
         self._cycles = deque[RequestResponseCycle]()
-        """Without a complete response, the oldest first."""
+        """The requests without a complete response, oldest first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -120,7 +124,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._pause.cancel()
         self._unparsed = _NOTHING
         self._ended(self)
-        for cycle in self._cycles:  # the base class tells the last one alone
+        for cycle in self._cycles:  # the base class notifies only the last request cycle
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
@@ -132,11 +136,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._received += len(data)
         if not self._rests:
             self._parse()
-        else:  # the base class has resumed reading
+        else:  # the base class has resumed reading too early
             self.transport.pause_reading()
 
     def _parse(self) -> None:
-        """As much as fits into one turn of the event loop."""
+        """Parse as much as fits into one turn of the event loop."""
         framing, self._completes = 0, False
         while self._unparsed and framing < _TURN_BYTES and not self.transport.is_closing():
             framing += self._parse_piece()
@@ -146,7 +150,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._rest(received if self._completes else max(received, PART_BYTES) + framing * _FRAMING_COST)
 
     def _parse_piece(self) -> int:
-        """How many bytes of it are no body."""
+        """Returns how many bytes of the piece are outside a body."""
         self._piece, self._unparsed = self._unparsed[:_PIECE_BYTES], self._unparsed[_PIECE_BYTES:]
         size, self._body_bytes = len(self._piece), 0
         self._allowance -= size
@@ -157,7 +161,7 @@ class HttpProtocol(HttpToolsProtocol):
         return size - self._body_bytes
 
     def _rest(self, counted: int) -> None:
-        """Until the next turn, or as long as the rate demands for so many bytes."""
+        """Rest until the next turn, or as long as the rate demands for this number of bytes."""
         seconds = self._flood.pause_seconds(counted, self.loop.time())
         if self._unparsed or seconds:
             self._rests = True
@@ -181,13 +185,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Never within another response."""
+        """Send the response, but never within another response."""
         if any(cycle.response_started for cycle in self._cycles):
             self.transport.abort()
             return
         self.server_state.default_headers = [(b"date", http_date().encode())]
         super().send_400_response(msg)
-        self.server_state.default_headers = []  # of all connections; responses of the application have their own
+        # Only this response needs the header: the application sets the headers of its own responses.
+        self.server_state.default_headers = []
 
     # Callbacks of the parser
 
@@ -196,14 +201,14 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A trailer is no header (RFC 9110, section 6.5.1): nothing that a proxy or this edge checks in heads is in
-        one."""
+        """A trailer is no header (RFC 9110, section 6.5.1). Proxies and this edge check only heads, so a trailer must
+        not count as one."""
         if self._is_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError for a head that is too large, or without exactly one Host (RFC 9112, section 3.2), for a
-        tunnel, and for one request too many, which ends the parsing of what was received, with status 400."""
+        """Raises ValueError, which ends the parsing with status 400, in these cases: a head that is too large or has
+        not exactly one Host (RFC 9112, section 3.2), a tunnel, and one request too many."""
         self._is_head = False
         self._completes = True
         self._allowance = _HEAD_BYTES
@@ -255,8 +260,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._upgrade(request, self.transport, received)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Other upgrades are ignored (RFC 9110, section 7.8): the request is parsed again without that header. The
-        parser would take its body for the next request, whose headers no proxy has checked."""
+        """Other upgrades are ignored (RFC 9110, section 7.8): the request is parsed again without that header. If the
+        header stayed, the parser would take the request's body for the next request, whose headers no proxy has
+        checked."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b:%b" % header for header in self.headers if header[0] != b"upgrade"]
@@ -264,18 +270,18 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = memoryview(head + self._after_head() + bytes(self._unparsed))
 
     def _after_head(self) -> bytes:
-        """The base class handles the parser's exception, which has the number of bytes parsed."""
+        """The base class handles the parser's exception, which has the number of parsed bytes."""
         error = sys.exc_info()[1]
         return bytes(self._piece[error.args[0] :]) if isinstance(error, HttpParserUpgrade) else b""
 
-    # The time of a head
+    # The methods below limit the time for the head of a request.
 
     def _await_head(self) -> None:
         self._cancel_deadline()
         self._deadline = self.loop.call_later(self._head_seconds, self._head_timed_out)
 
     def _head_timed_out(self) -> None:
-        if self.transport.get_write_buffer_size():  # the client still reads the last response
+        if self.transport.get_write_buffer_size():  # the client is still reading the previous response
             self._await_head()
         else:
             self.transport.abort()

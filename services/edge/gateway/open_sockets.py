@@ -1,4 +1,4 @@
-"""The connections of one kind that an edge has, and whether one more is admitted."""
+"""Counts the open connections of one kind on an edge, and decides whether to admit a new one."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _FLOOD_COST = 100
-"""A connection that was closed for a flood counts as so many new ones of its address: budgets of a connection alone
-would be new with each connection."""
+"""A connection that was closed for a flood counts as this number of new connections of its address. Without this cost,
+each new connection of a flooding client would begin with a full budget."""
 
 
 class _Connection(Protocol):
     @property
     def is_flood(self) -> bool:
-        """Whether it was closed for a flood."""
+        """Whether the connection was closed for a flood."""
 
 
 class ClientSocket(_Connection, Protocol):
@@ -33,7 +33,7 @@ C = TypeVar("C", bound=_Connection)
 
 
 class AddressLimits(NamedTuple):
-    """Of one address: connections that are open, and new ones."""
+    """The limits of one address: for open connections and for new connections."""
 
     open: int
     per_second: float
@@ -41,8 +41,8 @@ class AddressLimits(NamedTuple):
 
 
 class OpenSockets(Generic[C]):
-    """At most `limit`. Times are the event loop's. An IPv6 /64 counts as one address. Without `of_address`, and for
-    addresses in `exempt`, only the sum is limited."""
+    """Admits at most `limit` connections. Times are the event loop's. An IPv6 /64 counts as one address. Without
+    `of_address`, and for addresses in `exempt`, only the sum is limited."""
 
     def __init__(self, limit: int, of_address: AddressLimits | None, exempt: Networks = ()) -> None:
         self._limit = limit
@@ -59,7 +59,7 @@ class OpenSockets(Generic[C]):
         return iter(list(self._networks))
 
     def reason_to_reject(self, address: str, now: float) -> str:
-        """Counts one more connection of an address. Empty: it is admitted, and `add` follows."""
+        """Count one more connection of an address. An empty text admits it, and `add` follows."""
         reason = self._reason(address, now)
         if reason and self._log_rate.take(now):
             _log.warning("connection rejected", reason=reason, address=address)
@@ -90,7 +90,7 @@ class OpenSockets(Generic[C]):
 
 
 def client_sockets(settings: EdgeSettings, limits: ConnectionLimits) -> OpenSockets[ClientSocket]:
-    """Those of all clients of an edge, however they are connected."""
+    """The connections of all clients of an edge, over any transport."""
     rate, burst = limits.new_connections_per_second, limits.new_connections_burst
     of_address = AddressLimits(limits.connections_per_address, rate, burst) if limits.rates else None
     return OpenSockets(settings.max_connections, of_address)

@@ -1,13 +1,15 @@
-"""The port for parsers of a connection, and the parser of WebSocket frames: picows, which unmasks and splits them in C.
+"""The port for parsers of a connection, and the parser of WebSocket frames. The library picows unmasks and splits them
+in C.
 
-A picows protocol drives its transport itself (handshake, close on errors, a log line for each connection), and its
-handshake rejects browsers that send `Connection: keep-alive, Upgrade`. So it gets a null transport and a constant
-handshake. It does not check reserved bits and some close codes; this module and `framing` do. `framing` also builds the
-server's frames.
+A picows protocol drives its transport itself (handshake, close on errors, a log line for each connection), and the
+handshake of picows rejects browsers that send `Connection: keep-alive, Upgrade`. So it gets a null transport and a
+constant handshake. picows does not check reserved bits and some close codes; this module and `framing` do. `framing`
+also builds the server's frames.
 
-Between two frames a picows protocol has no state of its connection. So a connection borrows one only within a frame,
-and idle connections cost nothing. A protocol is not reused after a close frame, which it remembers (most close frames
-bypass it, see `framing.parse_single_close`), nor after a large frame, since its buffer never shrinks.
+Between two frames, a picows protocol has no state of its connection. So a connection borrows a protocol only within a
+frame, and idle connections need none. Two kinds of picows protocols are not reused: after a close frame, because the
+protocol remembers the frame, and after a large frame, because the protocol's buffer never shrinks. Most close frames
+bypass the protocol (see `framing.parse_single_close`).
 """
 
 import logging
@@ -31,22 +33,22 @@ _MAX_SPARE = 64
 
 
 class Parser(Protocol[Item_co]):
-    """The parser of one connection. It rejects malformed frames and single frames over the size limit."""
+    """The parser of one connection. The parser rejects malformed frames and single frames over the size limit."""
 
     violation: ProtocolViolation | None
-    """Set once the peer has broken the protocol; `feed` has returned the frames before that. Nothing is fed after
+    """Set once the peer has broken the protocol; `feed` has returned the frames before that. No more data is fed after
     it."""
 
     @property
     def buffered(self) -> int:
-        """Bytes of the incomplete item."""
+        """The bytes of the incomplete item."""
 
     def feed(self, data: memoryview) -> Sequence[Item_co]:
         """The items that these bytes complete, in order."""
 
 
 class _Protocol(Protocol):
-    """The used part of picows' protocol, which its stubs do not declare."""
+    """The part of picows' protocol that this module uses; picows' stubs do not declare it."""
 
     @property
     def transport(self) -> WSTransport: ...
@@ -59,13 +61,13 @@ class _Protocol(Protocol):
 
 
 class _NullTransport:
-    """A transport and its socket that accept every call and do nothing."""
+    """Stands for a transport and for the transport's socket: accepts every call and does nothing."""
 
     def get_extra_info(self, name: str) -> object:
         return self if name == "socket" else None
 
     def get_write_buffer_size(self) -> int:
-        """Never 0, or picows would write to the socket itself."""
+        """Never 0, because picows would then write to the socket itself."""
         return 1
 
     def fileno(self) -> int:
@@ -84,7 +86,7 @@ _NULL_TRANSPORT: Final = _NullTransport()
 
 
 class _FrameListener(WSListener):
-    """One picows protocol, and the frames that it has parsed."""
+    """One picows protocol, and the frames that this protocol has parsed."""
 
     __slots__ = ("_protocol", "buffered", "frames", "is_idle", "reusable", "violation")
 
@@ -92,9 +94,9 @@ class _FrameListener(WSListener):
         self.frames: list[ParsedFrame] = []
         self.violation: ProtocolViolation | None = None
         self.is_idle = True
-        """Whether no frame is incomplete."""
+        """Whether every frame so far is complete."""
         self.buffered = 0
-        """Bytes of an incomplete frame."""
+        """The bytes of an incomplete frame."""
         self.reusable = True
         self._protocol: _Protocol = _picows.WSProtocol(  # type: ignore[attr-defined]
             None, None, False, lambda _: self, logging.LoggerAdapter(SILENT_LOGGER), True, None, False, 0, 0,
@@ -153,7 +155,8 @@ class FrameParserPool:
 
 
 class FrameParser:
-    """Parses one connection's frames. `is_idle`: it holds no partial frame, so the next frame may bypass it."""
+    """Parses one connection's frames. `is_idle`: the parser holds no partial frame, so the next frame may bypass the
+    parser."""
 
     __slots__ = ("_listener", "_pool", "is_idle", "violation")
 

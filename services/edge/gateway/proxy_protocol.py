@@ -1,6 +1,7 @@
-"""The PROXY protocol: a trusted proxy names the client for which it opened a TCP connection.
+"""By the PROXY protocol, a trusted proxy names the client for which it opened a TCP connection.
 
-Versions 1 (text) and 2 (binary) of https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, sections 2.1 and 2.2.
+The specification of versions 1 (text) and 2 (binary) is https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt,
+sections 2.1 and 2.2.
 """
 
 import asyncio
@@ -21,19 +22,19 @@ _FIXED_BYTES = 16
 _LOCAL, _PROXY = 0x20, 0x21
 _UNSPECIFIED, _TCP4, _TCP6, _UNIX = 0x00, 0x11, 0x21, 0x31
 _ADDRESSES = {_TCP4: (4, 12), _TCP6: (16, 36)}
-"""Bytes of the source's address, and of both addresses with their ports."""
+"""The bytes of the source's address, and of both addresses with their ports."""
 
 ClientReady = Callable[[asyncio.Transport, str, bytes], None]
-"""Called with the client's address and the bytes that it has already sent."""
+"""Receives the client's address, and the bytes that the client has already sent."""
 
 
 class MalformedProxyHeader(Exception):
-    """The data do not begin with a valid header."""
+    """The connection does not begin with a valid header of the PROXY protocol."""
 
 
 class ProxyHeader(NamedTuple):
-    """`source` is the client's address, empty if the proxy names none (for its own health checks). The client's data
-    begin after `bytes` bytes."""
+    """`source` is the client's address, and is empty if the proxy names none (for the proxy's own health checks). The
+    client's data begins after `bytes` bytes."""
 
     source: str
     bytes: int
@@ -44,8 +45,8 @@ _NO_HEADER = ProxyHeader("", 0)
 
 class ProxyProtocolReader(asyncio.Protocol):
     """The protocol of a connection until its client's address is known, for at most `seconds`. Untrusted peers are
-    clients themselves. With `required`, a trusted proxy must send a header: without it, its clients could forge one.
-    `pending` holds the reader while it waits."""
+    clients themselves. With `required`, a trusted proxy must send a header; without `required`, the proxy's clients
+    could forge one. `pending` holds the reader while it waits."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The clients' ports: serves HTTP by uvicorn's protocol, WebSockets and plain TCP by our own."""
+"""The clients' ports: HTTP by uvicorn's protocol, WebSockets and plain TCP by our own."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,18 +32,20 @@ from services.edge.gateway.tcp_stream import TcpConnection
 from services.edge.gateway.tls import ServerTls, TlsTransport
 from services.edge.gateway.websocket import WebSocket, WriteBatch
 from shared.settings import EdgeSettings, LimitsSettings
+from shared.telemetry import log
+
+_log = log(__name__)
 
 C = TypeVar("C", ClientSocket, HttpProtocol, TlsTransport)
-
 _SHARE = 4
-"""Of all connections that the edge may have by HTTP, or in a TLS handshake, one address has at most one in so many."""
+"""One address may use 1/`_SHARE` of the connections that the edge may have by HTTP or in a TLS handshake."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
 
 
 class Gateway:
-    """`http` is an ASGI application that serves all requests but WebSocket upgrades, and may add to `sockets`. Handles
-    no signals, and closes no open socket before `close`.
+    """`http` is an ASGI application that serves all requests except WebSocket upgrades, and may add to `sockets`. The
+    gateway handles no signals, and closes no open socket before `close`.
 
     Raises ValueError for a trusted proxy that is not a network."""
 
@@ -73,7 +75,7 @@ class Gateway:
         most, unopened = settings.max_connections, _unopened_limits(settings, limits)
         self._sockets = sockets
         self._http = OpenSockets[HttpProtocol](most, unopened, self._trusted)
-        """Connections that are no WebSocket (yet)."""
+        """The connections that are no WebSocket (yet)."""
         self._tls_handshakes = OpenSockets[TlsTransport](most, unopened, self._trusted)
         self._budget = ReceiveBudget(limits.receiving_bytes)
         self._proxy_readers: set[ProxyProtocolReader] = set()
@@ -128,7 +130,7 @@ class Gateway:
                 for task in list(self._requests.tasks):
                     task.cancel()
                 await self._requests_finished(_ABORTED_SECONDS)
-        await asyncio.sleep(0)  # reports the aborted sockets as closed
+        await asyncio.sleep(0)  # in this pause, the event loop closes the aborted sockets
 
     async def _requests_finished(self, seconds: float) -> bool:
         """Wait for the HTTP requests in flight. Returns whether all have finished."""
@@ -169,7 +171,7 @@ class Gateway:
         assert self._write_batch is not None
         transport.write(accept_response(request, decision))
         if reason := self._reason_to_reject(self._sockets, handshake.address):
-            # As a close code: browsers show their scripts no HTTP status.
+            # The rejection is a close code, because browsers do not show an HTTP status to their scripts.
             transport.write(close_frame(TRY_LATER, reason))
             transport.close()
             return
@@ -178,6 +180,7 @@ class Gateway:
             transport, self._new_parser(), self._limits, self._budget, self._write_batch, self._sockets.discard,
             behind_proxy=peer is not None and in_networks(peer[0], self._trusted),
         )  # fmt: skip
+        socket.binary_texts = decision.binary
         socket.open(self._endpoint, handshake)
         self._sockets.add(socket, handshake.address)
         if received:
@@ -231,10 +234,10 @@ class Gateway:
         return sockets.reason_to_reject(address, self._write_batch.loop.time())
 
     def _shutdown_rejection(self) -> Reject | None:
-        return None if self._servers else Reject(503, "going down, connect again elsewhere")
+        return None if self._servers else Reject(503, "shutting down, please reconnect")
 
 
 def _unopened_limits(settings: EdgeSettings, limits: LimitsSettings) -> AddressLimits | None:
-    """Twice as many new connections as there may be requests: a request over its rate gets a response."""
+    """Twice as many new connections as requests are allowed, because a request over its rate gets a response."""
     rate, burst = 2 * limits.page_requests_per_second, 2 * limits.page_requests_burst
     return AddressLimits(-(-settings.max_connections // _SHARE), rate, burst) if limits.rates else None

@@ -20,9 +20,9 @@ REPORTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """One for each address of the host. Accepted sockets inherit the options: a small send buffer, so that a peer that
-    does not read is detected soon, and a time-out for peers that acknowledge nothing. Raises OSError, as when the port
-    is taken."""
+    """Listen with one socket for each address of the host. Accepted sockets inherit two options: a small send buffer,
+    which soon reveals a peer that does not read, and a time limit for peers that acknowledge nothing. Raises OSError,
+    for example when the port is taken."""
     listeners = listening.listen(host, port, BACKLOG)
     for listener in listeners:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def keep_alive(listener: socket.socket) -> None:
-    """Accepted sockets inherit it: the kernel probes silent peers."""
+    """Make the kernel probe silent peers. Accepted sockets inherit this option."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE_SECONDS)
@@ -42,7 +42,8 @@ def keep_alive(listener: socket.socket) -> None:
 
 
 def descriptor(transport: asyncio.Transport) -> int:
-    """The socket's, to write to it past the transport; -1 if that is encrypted, or has no socket."""
+    """The descriptor of the socket, for writing to it past the transport; -1 if the transport is encrypted or has no
+    socket."""
     connection = transport.get_extra_info("socket")
     if connection is None or transport.get_extra_info("ssl_object") is not None:
         return -1
@@ -51,8 +52,8 @@ def descriptor(transport: asyncio.Transport) -> int:
 
 
 def unacknowledged(transport: asyncio.Transport) -> int | None:
-    """Bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ). None on other systems, and after the
-    connection is reset."""
+    """The bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ). None on other systems, and after
+    the connection is reset."""
     if sys.platform != "linux":
         return None
     connection = transport.get_extra_info("socket")

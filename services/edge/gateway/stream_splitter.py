@@ -1,8 +1,8 @@
-"""Splits a plain TCP stream into frames, pure: JSON values if the first byte opens one, otherwise lines.
+"""Splits a plain TCP stream into frames, pure: into JSON values if the first byte opens one, otherwise into lines.
 
-Only brackets and quotes determine the end of a JSON value, and no byte is scanned twice. An error inside a value is
-left to its dialect. If the start of the next value cannot be determined, the stream is broken: the malformed data
-become the last frame, which no dialect can decode.
+Only brackets and quotes determine the end of a JSON value, and the splitter scans no byte twice. An error inside a
+value is left to its dialect. If the start of the next value cannot be determined, the stream is broken: the malformed
+data becomes the last frame, which no dialect can decode.
 """
 
 import re
@@ -23,10 +23,10 @@ _BREAKS = re.compile(rb"\n|\v|\f|\r|\x1c|\x1d|\x1e|\xc2\x85|\xe2\x80\xa8|\xe2\x8
 
 
 class _Format(Protocol):
-    """The kind of frames in a stream."""
+    """How the frames of a stream end: by lines, or by JSON values."""
 
     scanned: int
-    """Bytes of the current frame that have been scanned."""
+    """The bytes of the current frame that have been scanned."""
 
     def end(self, buffer: bytearray, start: int) -> int:
         """The end of the frame that begins at `start`; 0 if it is incomplete. Raises ProtocolViolation."""
@@ -35,23 +35,24 @@ class _Format(Protocol):
 
 
 class StreamSplitter:
-    """Both directions of one stream. A frame has at most `limit` bytes. See services.edge.gateway.parser.Parser."""
+    """Splits the received bytes of one stream into frames of at most `limit` bytes, and frames the sent messages. See
+    services.edge.gateway.parser.Parser."""
 
     __slots__ = ("_buffer", "_dropped", "_format", "_limit", "kept", "violation")
 
     def __init__(self, limit: int, kept: int | None = None) -> None:
         self._limit = limit
         self.kept = kept
-        """Of a longer frame about so many bytes remain if it arrives in parts; None: all."""
+        """About how many bytes of a longer frame remain if it arrives in parts; None: all."""
         self._dropped = 0
-        """Bytes of the current frame that do not remain."""
+        """The bytes of the current frame that do not remain."""
         self._buffer = bytearray()
         self._format: _Format | None = None
         self.violation: ProtocolViolation | None = None
 
     @property
     def buffered(self) -> int:
-        """Bytes of the incomplete frame."""
+        """The bytes of the incomplete frame."""
         return len(self._buffer)
 
     def feed(self, data: memoryview) -> list[bytes]:
@@ -75,13 +76,13 @@ class StreamSplitter:
         return frames
 
     def remainder(self) -> list[bytes]:
-        """At the end of the stream: the incomplete frame, if any."""
+        """The incomplete frame at the end of the stream, if there is one."""
         remainder, self._buffer = bytes(self._buffer), bytearray()
         return [remainder] if remainder else []
 
     def to_wire(self, frame: Frame, line_ending: bytes) -> bytes:
-        """The frame as one line, whatever line breaks users have written."""
-        assert not isinstance(frame, Binary), "dialects send no binary frames on TCP"
+        """Returns the frame as one line, without the line breaks that users have written."""
+        assert not isinstance(frame, Binary), "no protocol has binary frames on TCP"
         assert self._format is not None, "the client sends first"
         return self._format.one_line(frame) + line_ending
 
@@ -103,7 +104,7 @@ class _Values:
     def __init__(self) -> None:
         self.scanned = 0
         self._closings = bytearray()
-        """The closing brackets that are expected, the innermost last."""
+        """The closing brackets that are expected, the innermost one last."""
         self._quoted = False
 
     def end(self, buffer: bytearray, start: int) -> int:
@@ -111,7 +112,7 @@ class _Values:
         while (at := self._skip(buffer, at)) < len(buffer):
             is_word = not self._quoted and not self._closings and at > start
             if not is_word:
-                if self._quoted and buffer[at] == _BACKSLASH:  # the escaped byte has not arrived
+                if self._quoted and buffer[at] == _BACKSLASH:  # the byte after the backslash has not arrived yet
                     break
                 self._accept(buffer[at])
                 at += 1
@@ -122,7 +123,7 @@ class _Values:
         return 0
 
     def one_line(self, frame: bytes) -> bytes:
-        """Non-ASCII breaks occur only inside strings, ASCII ones only between tokens."""
+        """Non-ASCII line breaks occur only inside strings, ASCII ones only between tokens."""
         return _BREAKS.sub(lambda found: b" " if len(found[0]) == 1 else b"\\u%04x" % ord(found[0].decode()), frame)
 
     def _skip(self, buffer: bytearray, at: int) -> int:

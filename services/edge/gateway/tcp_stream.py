@@ -1,7 +1,7 @@
-"""One open plain TCP connection: each message is a line or a JSON value; kernel acknowledgements replace pongs.
+"""One open plain TCP connection. Each message is a line or a JSON value, and kernel acknowledgements replace pongs.
 
-TCP has no close frame. When the client ends its side, it only sends nothing more, and its requests are still answered.
-Before we end our side, everything sent has a moment to arrive, and the handler reads the number of unacknowledged
+TCP has no close frame. A client that only ends its own side sends nothing more, and its requests are still answered.
+Before we end our side, everything sent gets a moment to arrive, and the handler reads the number of unacknowledged
 bytes, which is unknown afterwards."""
 
 import asyncio
@@ -20,7 +20,8 @@ _MAX_CHECK_SECONDS = 1.0
 
 
 class TcpConnection(BaseTransport[bytes]):
-    """Messages are written one by one, `pacing_seconds` apart; if that is 0, each in its own tick of the event loop."""
+    """Messages are written singly, `pacing_seconds` apart. With 0, each message is written in an event-loop iteration
+    of its own."""
 
     __slots__ = (
         "_closing_reported",
@@ -47,7 +48,7 @@ class TcpConnection(BaseTransport[bytes]):
         self._pacing_seconds = pacing_seconds
         self._waiting: list[bytes] = []
         self._pause: asyncio.TimerHandle | None = None
-        """Set for the pacing interval after each message."""
+        """The pause after each message, while it runs."""
         self._peer_ended = self._own_side_ended = self._closing_reported = False
 
     # services.edge.canonical.transport.Socket
@@ -112,8 +113,8 @@ class TcpConnection(BaseTransport[bytes]):
             self._write(line)
 
     def _check_arrival(self, position: int, seconds: float) -> None:
-        """Report the pong to a ping sent at this position once the peer's kernel has all bytes up to it. Checks less
-        often each time."""
+        """Report the pong to a ping sent at this position once the peer's kernel has all bytes up to it. Each check
+        comes later than the previous one."""
         if not self._sending:
             return
         if self._has_arrived(position):
@@ -138,7 +139,7 @@ class TcpConnection(BaseTransport[bytes]):
         self._client.frame_received(item)
 
     def _fail(self, code: int, reason: str) -> None:
-        """The frames before the error, and the malformed data as the last frame, are still answered."""
+        """Close after the frames before the error, and the malformed data as the last frame, are answered."""
         self._stop_receiving()
         self._client.input_ended()
 

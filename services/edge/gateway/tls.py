@@ -1,6 +1,7 @@
-"""TLS of the clients' ports: the certificate, read again when its files change, and one encrypted connection.
+"""TLS of the clients' ports: the certificate, which is read again when the files change, and one encrypted connection.
 
-The event loop's own TLS hides how many bytes wait in the connection below it, which confirmed delivery must know."""
+The event loop's own TLS hides how many bytes wait in the connection below it. Delivery confirmation needs this
+number."""
 
 import asyncio
 import os
@@ -25,8 +26,8 @@ Version = tuple[tuple[int, int, int], ...]
 
 
 class ServerTls:
-    """`context` serves new connections with the present certificate; open ones keep theirs. The constructor raises
-    StartupError for files that cannot be used."""
+    """`context` serves new connections with the present certificate; open connections keep theirs. The constructor
+    raises StartupError for files that cannot be used."""
 
     def __init__(self, settings: EdgeSettings, left: Gauge) -> None:
         self._settings = settings
@@ -41,8 +42,8 @@ class ServerTls:
         return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in stats)
 
     async def watch(self, seconds: float = _WATCH_SECONDS) -> None:
-        """Reads the files again when they have changed, until it is cancelled. While they cannot be used, as between
-        the replacement of one and of the other, the former certificate stays."""
+        """Read the files again when they have changed, until cancelled. While the files cannot be used, because only
+        one of the two has been replaced yet, the previous certificate stays."""
         failed = False
         while True:
             await asyncio.sleep(seconds)
@@ -62,13 +63,15 @@ class ServerTls:
 
 
 def server_tls(settings: EdgeSettings, left: Gauge) -> ServerTls | None:
-    """None without a certificate. `left`: seconds until its end, by file. Raises StartupError."""
+    """TLS of the port; None without a certificate. `left`: for each file, the seconds until its certificate expires.
+    Raises StartupError."""
     return ServerTls(settings, left) if settings.tls_certificate else None
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """A transport on another one, whose protocol it is. `ready` gets it after the handshake, sets its protocol and
-    reports the connection there; that takes at most `seconds`. `waited` is called at its end, or the connection's."""
+    """A TLS transport on top of another transport; it is that transport's protocol. `ready` gets this transport after
+    the handshake, sets its protocol and reports the connection there; the handshake takes at most `seconds`. `waited`
+    is called when the handshake, or the connection, ends."""
 
     is_flood = False
 
@@ -88,15 +91,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._waited = waited
         self._protocol: asyncio.Protocol | None = None
         self._has_ended = False
-        """The peer has ended its side."""
+        """True once the peer has ended its side."""
         self._writing_ended = False
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
         below.set_protocol(self)
 
-    # asyncio.Protocol of the transport below
+    # The methods below implement asyncio.Protocol for the transport underneath.
 
     def data_received(self, data: bytes) -> None:
-        """All that has arrived is one piece: a protocol that pauses reading gets no second one."""
+        """Pass on all arrived data as one piece, because a protocol that pauses reading gets no second piece."""
         self._received.write(data)
         try:
             if self._protocol is None:
@@ -222,11 +225,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._below.write(self._outgoing.read())
 
     def _end_writing(self) -> None:
-        """Announces the end, so that the peer can tell it from a cut."""
+        """Send TLS's closing alert, so that the peer can distinguish an orderly end from a cut connection."""
         if self._writing_ended or self._protocol is None:
             return
         self._writing_ended = True
-        with suppress(ssl.SSLError):  # the peer's own announcement is still to come
+        with suppress(ssl.SSLError):  # unwrap() raises an error until the peer has announced its own end
             self._tls.unwrap()
         self._write_outgoing()
 

@@ -17,16 +17,17 @@ Item = TypeVar("Item")
 
 _log = log(__name__)
 SLICE_BYTES = 4096
-"""Bytes parsed at a time, so that few more frames are reported after `pause_reading`."""
+"""How many bytes are parsed at a time, so that few more frames are reported after `pause_reading`."""
 _CLOSING_SECONDS = 3
 _MESSAGE_SECONDS = 120.0
-"""A message that has not come completely in this time (and up to twice as long) ends its connection."""
+"""A message that has not arrived completely after this time ends its connection. The connection may last up to twice
+this time."""
 _NOTHING = memoryview(b"")
 
 
 class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
-    """Writes only while `_sending`, reports only while `_receiving`. `_outgoing_bytes` have been sent by the handler,
-    but not yet written to the transport. `_lost_bytes` were sent after the end."""
+    """The transport writes only while `_sending`, and reports frames only while `_receiving`. `_outgoing_bytes`: bytes
+    that the handler has sent and the transport has not written yet. `_lost_bytes`: bytes sent after the end."""
 
     __slots__ = (
         "_budget",
@@ -67,20 +68,20 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         self._transport = transport
         self._descriptor = socket_options.descriptor(transport)
         self._is_backlogged = True
-        """Bytes may wait in the transport."""
+        """True while bytes may wait in the transport."""
         self._parser = parser
         self._loop = loop
         self._on_closed = on_closed
         self._flood = flood
         self._budget = budget
         self._held = 0
-        """Bytes of the budget."""
+        """The bytes of the shared budget that this connection holds."""
         self._completed = 0
-        """Messages that needed the parser."""
+        """The number of messages that needed the parser."""
         self._unfinished: asyncio.TimerHandle | None = None
-        """Set while a message may be incomplete."""
+        """The timer that runs while a message may be incomplete."""
         self._throttled: asyncio.TimerHandle | None = None
-        """Set while nothing is read, since too many bytes came."""
+        """The timer that runs while nothing is read because too many bytes came."""
         self._items: Iterator[Item] = iter(())
         self._unparsed = _NOTHING
         self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
@@ -97,7 +98,7 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         """Handle one parsed item. Raises ProtocolViolation."""
 
     def _incomplete_bytes(self) -> int:
-        """Received bytes that are held until their message is complete."""
+        """The received bytes that are held until their message is complete."""
         return self._parser.buffered + len(self._unparsed)
 
     @abstractmethod
@@ -163,15 +164,16 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     # Out
 
     def _write_out(self, data: bytes) -> None:
-        """Write past the transport, unless bytes wait there: its `write` uses many objects, which are in no cache if
-        the connection was idle, and then takes almost as long as the system call. The transport gets the bytes that the
-        kernel does not accept, and finds out why. It closes the socket only after `connection_lost`."""
+        """Write past the transport, unless bytes wait in it. The transport's `write` uses many objects. After an idle
+        time these are in no cache, and the call takes almost as long as the system call. The transport gets the bytes
+        that the kernel does not accept, and finds out why. The transport closes the socket only after
+        `connection_lost`."""
         if self._is_backlogged:
             self._is_backlogged = self._descriptor < 0 or self._transport.get_write_buffer_size() > 0
         if not self._is_backlogged:
             try:
                 written = os.write(self._descriptor, data)
-            except OSError:  # it has no room, or the connection has ended
+            except OSError:  # the kernel buffer has no room, or the connection has ended
                 written = 0
             if written == len(data):
                 return
@@ -246,14 +248,14 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     # The end
 
     def _report_closing(self) -> None:
-        """Called before the connection is aborted by time-out."""
+        """Reports the end of a connection that is aborted after its time limit."""
 
     def _abort_later(self) -> None:
         if self._timer is None:
             self._timer = self._loop.call_later(1, self._abort_if_stalled, _CLOSING_SECONDS - 1, self.unsent())
 
     def _abort_if_stalled(self, seconds_left: int, unsent_before: int) -> None:
-        """Abort after the time-out, or as soon as the peer has read none of the waiting bytes for a second."""
+        """Abort after the time limit, or as soon as the peer has read none of the waiting bytes for a second."""
         unsent = self.unsent()
         if not seconds_left or unsent >= unsent_before > 0:
             self._report_closing()

@@ -1,19 +1,19 @@
 """One open WebSocket.
 
-It can send until a close frame is sent or received, and receives until one is received or the stream ends. After a
-protocol violation it sends a close frame and keeps reading until the peer has stopped sending: closing a TCP connection
-with unread bytes resets it, and a balancer resets a client that sends to a half-closed one; the close frame would be
-lost.
+A WebSocket can send until a close frame is sent or received. A WebSocket receives until a close frame is received or
+the stream ends. After a protocol violation, it sends a close frame and keeps reading until the peer has stopped
+sending. Without this reading, the close frame would be lost: closing a TCP connection with unread bytes resets it, and
+a balancer resets a client that sends to a half-closed connection.
 
-Writes of one tick are delayed to its end: one system call per socket. A message to a very big group is written part by
-part: its first recipients need not wait until it is prepared for the last.
+All output is delayed to the end of the event-loop iteration, so that each socket needs one system call. A message to a
+very big group is written part by part: the first recipients need not wait until the message is prepared for the last.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from services.edge.canonical.frames import Frame
+from services.edge.canonical.frames import Binary, Frame
 from services.edge.canonical.transport import Endpoint, Handshake
 from services.edge.gateway.flood import COUNTED_BYTES, FloodGuard, ReceiveBudget
 from services.edge.gateway.framing import (
@@ -34,34 +34,35 @@ from services.edge.gateway.parser import FrameParser
 from services.edge.gateway.transport import SLICE_BYTES, BaseTransport
 from shared.settings import LimitsSettings
 
-_PONG_BACKLOG_BYTES = 64 * 1024
-"""Above this many unsent bytes, the peer's pings are not answered."""
+_UNSENT_PONG_BYTES = 64 * 1024
+"""While more bytes than this are unsent, the peer's pings are not answered."""
 _FLUSH_BYTES: Final = 64 * 1024
-"""Above this many bytes, write at once instead of at the end of the tick."""
+"""If more bytes than this are waiting, they are written at once and not at the end of the iteration."""
 _ARRIVAL_SECONDS = 0.25
-"""Time for the acknowledgement of bytes sent just before the peer's close frame."""
+"""The time for the acknowledgement of bytes sent just before the peer's close frame."""
 _CHECK_SECONDS = 0.01
 _FIRST_SLICE_BYTES = 1024
-"""Until the login, fewer bytes are parsed at a time."""
+"""How many bytes are parsed at a time until the login."""
 _QUIET_SECONDS = 0.3
-"""A peer that has sent nothing for so long after a protocol violation has stopped sending."""
+"""After a protocol violation, a peer that has sent nothing for this time has stopped sending."""
 _DRAIN_SECONDS = 3.0
-"""Time in which a peer must stop."""
+"""The time in which a peer must stop sending."""
 _MAX_WRITERS: Final = 512
-"""That wait for the end of the tick."""
+"""The most sockets that wait for the end of the iteration."""
 
 
 class WriteBatch:
-    """Shared by all sockets of a gateway."""
+    """Collects the sockets that have output in this event-loop iteration. All sockets of a gateway share one batch."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._writers: list[WebSocket] = []
         self.framed_cache: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
-        """Messages framed in this tick, by the identity of their tuple, which is kept so that its id is not reused."""
+        """The messages framed in this iteration, by the identity of their tuple. The tuple is kept, so that its id is
+        not reused."""
 
     def frame_messages(self, frames: tuple[Frame, ...]) -> bytes:
-        """Frame the messages, once per tick for all sockets."""
+        """Frame the messages, once per iteration for all sockets."""
         wire = message_bytes(frames[0]) if len(frames) == 1 else b"".join(map(message_bytes, frames))
         self.framed_cache[id(frames)] = frames, wire
         return wire
@@ -83,7 +84,7 @@ class WriteBatch:
 class WebSocket(BaseTransport[ParsedFrame]):
     __slots__ = (
         "_arrival_pending", "_assembler", "_batch", "_behind_proxy", "_close_code", "_close_echoed", "_closed_by_page",
-        "_discarded_at", "_frame_bytes", "_frame_parser", "_is_page", "_outgoing", "_truncator",
+        "_discarded_at", "_frame_bytes", "_frame_parser", "_is_page", "_outgoing", "_truncator", "binary_texts",
     )  # fmt: skip
 
     def __init__(
@@ -102,24 +103,27 @@ class WebSocket(BaseTransport[ParsedFrame]):
         kept = limits.text_frame_bytes + 1
         self._assembler = FragmentAssembler(limits.transport_frame_bytes, kept)
         self._truncator: FrameTruncator | None = FrameTruncator(kept, limits.transport_frame_bytes)
-        """Until the login."""
+        """The truncator, until the login."""
         self._batch = batch
         self._outgoing: list[bytes] | None = None
-        """Sent in this tick. Made anew for each, since the list of an idle socket would be in no cache."""
+        """The messages sent in this iteration. A new list is made each time, because the list of an idle socket would
+        be in no cache."""
         self._frame_bytes = 0
-        """Of an incomplete frame, when that was last asked."""
+        """The bytes of the incomplete frame, when they were last read."""
         self._arrival_pending = False
         self._discarded_at = 0.0
         """When the peer last sent something after the end."""
         self._behind_proxy = behind_proxy
+        self.binary_texts = False
+        """Whether the texts of the dialect are binary messages."""
         self._is_page = self._closed_by_page = False
         self._close_code = 0
-        """Of the close frame that we have sent."""
+        """The code of the close frame that we have sent."""
         self._close_echoed = False
-        """The peer has replied to it, and so has received all that was sent before."""
+        """True if the peer has replied to our close frame, and so has received everything sent before it."""
 
     def open(self, endpoint: Endpoint, handshake: Handshake) -> None:
-        """Browsers send the header Origin, and other clients do not."""
+        """Browsers send the header Origin; other clients do not."""
         self._is_page = bool(handshake.origin)
         super().open(endpoint, handshake)
 
@@ -138,11 +142,13 @@ class WebSocket(BaseTransport[ParsedFrame]):
         return self._closed_by_page
 
     def delays_pongs(self) -> bool:
-        """While more of a frame has come each time. No pong can be within it."""
+        """Whether more of a frame has arrived since the last call. No pong can arrive within a frame."""
         before, self._frame_bytes = self._frame_bytes, self._frame_parser.buffered
         return self._frame_bytes > before
 
     def send(self, frames: tuple[Frame, ...]) -> None:
+        if self.binary_texts:
+            frames = tuple([frame if isinstance(frame, Binary) else Binary(frame) for frame in frames])
         if self._sending:
             cached = self._batch.framed_cache.get(id(frames))
             self._write(self._batch.frame_messages(frames) if cached is None else cached[1])
@@ -172,7 +178,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """Text frames, and a close frame alone, bypass the parser, unless a frame or message is incomplete."""
+        """Text frames, and a single close frame, bypass the parser, unless a frame or message is incomplete."""
         if len(data) >= COUNTED_BYTES:
             self._throttle(len(data))
         assembler = self._assembler
@@ -202,13 +208,14 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._client_failed()
 
     def _next_slice(self, size: int = SLICE_BYTES) -> memoryview:
-        """Truncated by the slice, so that a flood costs little more than the frames before its violation."""
+        """The next bytes to parse. The input is cut slice by slice, so that a flood costs little more than the frames
+        before the flood's violation."""
         if self._truncator is None:
             return super()._next_slice(size)
         return memoryview(self._truncator.feed(bytes(super()._next_slice(_FIRST_SLICE_BYTES))))
 
     def _end_truncation(self) -> None:
-        """With the first frame after the login."""
+        """End the truncation, with the first frame after the login."""
         assert self._truncator is not None
         if self._client.is_logged_in and self._truncator.is_idle and self._assembler.is_idle:
             self._truncator = self._assembler.kept = None
@@ -235,7 +242,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         return super()._in_transit()
 
     def flush(self) -> None:
-        """Write what was sent in this tick."""
+        """Write everything that was sent in this iteration."""
         outgoing = self._outgoing
         if outgoing is not None:
             self._outgoing, self._outgoing_bytes = None, 0
@@ -262,12 +269,14 @@ class WebSocket(BaseTransport[ParsedFrame]):
             message = self._assembler.add(item)
             self._completed += message is not None
             if message is not None and self._sending:
+                if self.binary_texts and isinstance(message, Binary):
+                    message = message.data
                 self._client.frame_received(message)
         elif opcode == PONG:
             self._client.pong_received()
         elif opcode == CLOSE:
             self._handle_close(item.payload)
-        elif self._sending and self.unsent() < _PONG_BACKLOG_BYTES:
+        elif self._sending and self.unsent() < _UNSENT_PONG_BYTES:
             self._write(frame_bytes(PONG, item.payload))
 
     def _incomplete_bytes(self) -> int:
@@ -276,8 +285,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
     # The end
 
     def _handle_close(self, payload: bytes) -> None:
-        """Send nothing more. Our last messages may still be in transit: wait a moment for the peer's kernel to
-        acknowledge them, since acknowledged bytes count as delivered."""
+        """Send nothing more. Our last messages may not have arrived yet, so wait a moment for the peer's kernel to
+        acknowledge them: acknowledged bytes count as delivered."""
         echo = close_echo(payload) if self._sending else b""
         self._close_echoed = self._close_code > 0 and payload[:2] == self._close_code.to_bytes(2, "big")
         self._closed_by_page = self._is_page and not self._close_echoed

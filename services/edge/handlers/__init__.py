@@ -1,1 +1,1 @@
-"""One command and its reply. Begin with `dispatcher.py`."""
+"""The handlers: each handles one kind of command and makes the reply. Begin with `dispatcher.py`."""

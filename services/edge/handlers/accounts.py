@@ -1,30 +1,129 @@
 """Commands about profiles, which this node caches, and about chats."""
 
 import asyncio
+from collections.abc import Iterable
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.commands import CreateChatByUuid, FindUsers, UpdateAccount
-from services.edge.canonical.replies import Reply, UsersFound
+from services.edge.canonical.commands import (
+    CreateChatByUuid,
+    ExportAccount,
+    ExportMessages,
+    FindUsers,
+    ShowProfiles,
+    UpdateAccount,
+)
+from services.edge.canonical.replies import AccountExported, DisplayMessage, MessagesExported, Reply, UsersFound
 from services.edge.client.connection import Connection
+from services.edge.client.session import LoginSession
+from services.edge.dialects.encoded_message import to_display
+from services.edge.ephemeral.events import OwnChange
 from services.edge.ephemeral.hub import EphemeralHub
 from services.edge.handlers.forwarding import Forwarder
+from services.edge.handlers.table import Handlers, for_actor
+from services.edge.login.auth_requests import AuthRequests
 from services.edge.media import MediaService
 from services.edge.media.store import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
-from shared.contract.contacts import SetBlocked
+from shared.bus.client import Bus
+from shared.clock import now_ms
+from shared.contract.admin import ListOwnReports
+from shared.contract.contacts import ListBlocked, ListRequests, SetBlocked
+from shared.contract.drafts import GetDraft, SaveDraft
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.made import ExportLogins, ListMade
 from shared.contract.members import SetChat
-from shared.contract.model import JoinPolicy, Profile, ProfileSummary
-from shared.contract.session import AccountView, CreateChat, GetAccount, GetChat, MuteChat, SetProfile
+from shared.contract.message import GetHistory, History
+from shared.contract.metadata import ListMetadata
+from shared.contract.model import JoinPolicy, Message, Profile
+from shared.contract.own_settings import GetOwnSettings, SetOwnSettings
+from shared.contract.push import ListSubscriptions
+from shared.contract.recovery import SetSecurity
+from shared.contract.session import (
+    AccountView,
+    CreateChat,
+    GetAccount,
+    GetChat,
+    ListChatViews,
+    MarkReadTime,
+    MuteChat,
+    PlaceChat,
+    SetProfile,
+)
+from shared.tasks import time_left
+
+_PAGE = 200
+"""How many messages of a chat one page considers."""
+
+
+class OwnDataExporter:
+    """Exports the stored data of an account for the account itself. The export contains nothing that other requests do
+    not show. Every method may raise RequestError."""
+
+    def __init__(self, bus: Bus, requests: AuthRequests) -> None:
+        self._bus = bus
+        self._requests = requests
+
+    def handlers(self) -> Handlers:
+        return {
+            ExportAccount: lambda session, _: self.account(session.connection),
+            ExportMessages: for_actor(self.messages),
+        }
+
+    async def account(self, connection: Connection) -> AccountExported:
+        """Auth is queried first, because it limits and records the export."""
+        bus, actor = self._bus, connection.account
+        record = await self._requests.send(connection, ExportLogins())
+        profile = GetAccount(actor, lists=True, actor=actor, left=True)
+        view = await bus.send(profile, retry=True)
+        requests = await bus.send(ListRequests(actor), retry=True)
+        blocked = await bus.send(ListBlocked(actor), retry=True)
+        reports = await bus.send(ListOwnReports(actor), retry=True)
+        made = await bus.send(ListMade(actor), retry=True)
+        settings = await bus.send(GetOwnSettings(actor), retry=True)
+        subscriptions = await bus.send(ListSubscriptions(actor), retry=True)
+        metadata = await bus.send(ListMetadata(actor, actor=actor), retry=True)
+        lists = reports, made, settings, subscriptions, metadata
+        return AccountExported(now_ms(), record, view, requests, blocked, *lists)
+
+    async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
+        """The account may have left the chat, or have left and joined again."""
+        request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor, own=True)
+        try:
+            page = await self._history(request)
+        except RequestError as error:
+            if error.failure.code != ErrorCode.FORBIDDEN or not await self._has_left(command.chat, actor):
+                raise
+            page = await self._history(msgspec.structs.replace(request, left=True))
+        sent = tuple(_to_display(message) for message in page.messages if message.sender == actor)
+        after = max(command.after, page.upto or (page.messages[-1].index if page.messages else 0))
+        draft = None
+        if not command.after:
+            draft = await self._bus.send(GetDraft(command.chat, actor), retry=True)
+        return MessagesExported(sent, after, command.after < after < page.head, draft)
+
+    async def _history(self, request: GetHistory) -> History:
+        return await self._bus.send(request, retry=True)
+
+    async def _has_left(self, chat: ChatId, actor: AccountId) -> bool:
+        request = GetAccount(actor, lists=True, actor=actor, left=True)
+        view = await self._bus.send(request, retry=True)
+        return chat in (view.left or ())
+
+
+def _to_display(message: Message) -> DisplayMessage:
+    """The message without its sender, who is the account itself."""
+    return msgspec.structs.replace(to_display(message, None, None), summary=None)
+
 
 _PATH = "/media/"
 
 
 class AvatarFiles:
-    """Stored pictures that become avatars: they do not expire."""
+    """Marks stored pictures as avatars, so that they do not expire."""
 
     def __init__(self, media: MediaService) -> None:
         self._media = media
@@ -36,7 +135,7 @@ class AvatarFiles:
 
 
 class AccountHandler:
-    """All raise RequestError."""
+    """Every method may raise RequestError."""
 
     def __init__(
         self,
@@ -52,15 +151,42 @@ class AccountHandler:
         self._accounts = accounts
         self._profiles = profiles
 
+    def handlers(self) -> Handlers:
+        return {
+            GetAccount: for_actor(self.get),
+            FindUsers: for_actor(self.find),
+            ShowProfiles: lambda by, command: self.show(command.accounts),
+            SetProfile: for_actor(self.set_profile),
+            UpdateAccount: for_actor(self.update),
+            SetSecurity: self._set_security,
+            SetBlocked: for_actor(self.set_blocked),
+            CreateChat: for_actor(self.create_chat),
+            CreateChatByUuid: for_actor(self.create_chat_by_uuid),
+            SetChat: for_actor(self.set_chat),
+            MuteChat: self._change_own,
+            PlaceChat: self._change_own,
+            SaveDraft: self._change_own,
+            SetOwnSettings: self._change_own,
+            MarkReadTime: self._change_own,
+            ListChatViews: for_actor(self._forwarder.list_chats),
+        }
+
     async def get(self, command: GetAccount, actor: AccountId) -> Reply:
-        """A profile alone; many are requested together."""
-        profile = await self._profiles.get(command.account, self._forwarder.seconds)
+        """Get one profile. Several gets are requested from the service together."""
+        if command.lists:
+            return await self._forwarder.forward(command, actor)
+        profile = await self._profiles.get(command.account, time_left())
         return AccountView(profile) if profile else await self._forwarder.forward(command, actor)
 
     async def find(self, command: FindUsers, actor: AccountId) -> UsersFound:
         accounts = await self._forwarder.look_up(command.query, actor)
-        found = await asyncio.gather(*(self._profiles.get(account, self._forwarder.seconds) for account in accounts))
-        return UsersFound(tuple(profile for profile in found if profile is not None and not profile.deleted))
+        found = await self.show(accounts)
+        return UsersFound(tuple(profile for profile in found.profiles if not profile.deleted))
+
+    async def show(self, accounts: Iterable[AccountId]) -> UsersFound:
+        """The profiles of the accounts that exist."""
+        found = await asyncio.gather(*(self._profiles.get(account, time_left()) for account in accounts))
+        return UsersFound(tuple(profile for profile in found if profile is not None))
 
     async def set_profile(self, command: SetProfile, actor: AccountId) -> Reply:
         await self._avatars.keep(command.avatar)
@@ -85,10 +211,15 @@ class AccountHandler:
         await self._avatars.keep(command.avatar)
         return await self._forwarder.forward(command, actor)
 
-    async def mute_chat(self, command: MuteChat, connection: Connection) -> Reply:
-        """Shows it on the account's other connections."""
-        answer = await self._forwarder.forward(command, connection.account)
-        await self._ephemeral.mutes.announce(command, connection.number)
+    async def _set_security(self, session: LoginSession, command: SetSecurity) -> Reply:
+        if session.connection.claims is not None:
+            raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
+        return await self._forwarder.forward(command, session.connection.account)
+
+    async def _change_own(self, session: LoginSession, command: OwnChange) -> Reply:
+        """Show the change on the account's other connections."""
+        answer = await self._forwarder.forward(command, session.connection.account)
+        await self._ephemeral.own.announce(command, answer, session.connection.number)
         return answer
 
     async def create_chat_by_uuid(self, command: CreateChatByUuid, actor: AccountId) -> Reply:
@@ -104,7 +235,8 @@ class AccountHandler:
         return await self._forwarder.forward(GetChat(chat), actor)
 
     def _update_summary(self, account: AccountId, changed: SetProfile) -> None:
-        """The account's next message has its new nickname already."""
+        """Make the account's next message have the new nickname already."""
         local = self._accounts.get(account)
-        if local is not None and local.summary is not None and changed.nickname is not UNSET:
-            local.summary = ProfileSummary(changed.nickname, local.summary.uuid)
+        summary = local.summary if local is not None else None
+        if local is not None and summary is not None and changed.nickname not in (UNSET, summary.nickname):
+            local.summary = msgspec.structs.replace(summary, nickname=changed.nickname, version=0)

@@ -1,7 +1,6 @@
-"""Commands about the logins of an account, its bots, and what it has made that acts without a login."""
+"""Commands about an account's logins and bots, and about webhooks, links and tokens."""
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -27,21 +26,23 @@ from shared.contract import subjects
 from shared.contract.auth import ChangePassword, DeleteAccount, EndLogin, Login, Logout, Register
 from shared.contract.bots import CreateBot, ListBots
 from shared.contract.errors import RequestError
+from shared.contract.guests import RegisterGuest, RenameGuest
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.made import EndMade, ListMade
 from shared.contract.recovery import Recover, RecoverByTicket
 from shared.contract.routes import Ack, HasRoute
+from shared.contract.session import SetProfile
 from shared.request_nonce import new_nonce
 from shared.telemetry import log
 
 _log = log(__name__)
 _COUNT_SECONDS = 2.0
-"""The reply about a new secret waits no longer for what it shows besides."""
+"""The reply about a new secret waits at most this long for the counts that it shows."""
 R = TypeVar("R")
 
 
 class AuthHandler:
-    """All raise RequestError."""
+    """Every method may raise RequestError."""
 
     def __init__(
         self,
@@ -65,17 +66,19 @@ class AuthHandler:
     async def handle(self, session: LoginSession, request: Request, command: AuthCommand) -> Reply:
         connection = session.connection
         match command:
-            case Register() | Login():
+            case Register() | RegisterGuest() | Login():
                 return await self._login.log_in(session, request)
             case RequestVerification():
                 return await self._verification.mail(connection)
             case GetServerStatus():
                 return ServerStatus(self._state.maintenance)
-            case RenewToken():  # its token is verified already
+            case RenewToken():  # the edge has already verified the token
                 return TokenRenewed(connection.account, connection.sid, connection.token_expires)
+            case RenameGuest():
+                return await self._rename_guest(session, command)
             case Recover() | RecoverByTicket():
                 return await self._reply_first(session, self._recover(session, command))
-            case ChangePassword():  # the connection stays, with the login that replaces its own
+            case ChangePassword():  # the connection stays open, with the login that replaces its own
                 login = await self._reply_first(session, self._requests.send(connection, command))
                 connection.login_replaced(login)
                 return PasswordChanged(login, await self._count_made(login.account))
@@ -90,16 +93,21 @@ class AuthHandler:
             case EndMade():
                 return await self._end_made(connection.account)
             case CreateBot():
-                began = time.monotonic()
                 created = await self._requests.send(connection, command)
-                await self._lookup.ensure_bot_profile(created, began)
+                await self._lookup.ensure_bot_profile(created)
                 return created
             case _:
                 passed_on: HasRoute[Any] = command
                 return await self._requests.send(connection, passed_on)
 
+    async def _rename_guest(self, session: LoginSession, command: RenameGuest) -> Ack:
+        renamed = await self._requests.send(session.connection, command)
+        account = session.connection.account
+        profile = SetProfile(account, renamed.nickname, nick=command.nick, actor=account)
+        return await self._bus.send(profile, retry=True, nonce=new_nonce())
+
     async def _end(self, session: LoginSession, command: DeleteAccount | Logout) -> Ack:
-        """Ends the login of this connection."""
+        """End the login of this connection."""
         answer = await self._reply_first(session, self._requests.send(session.connection, command))
         session.log_out()
         return answer
@@ -109,8 +117,8 @@ class AuthHandler:
         return AccountRecovered(await self._count_made(recovered.account))
 
     async def _reply_first(self, session: LoginSession, request: Awaitable[R]) -> R:
-        """A request that voids the login of its own connection: it is answered first, with all that the answer shows,
-        and then the login ends."""
+        """Perform a request that voids the login of its own connection. The request is answered first, with everything
+        that the answer shows, and then the login ends."""
         session.replies_first = True
         try:
             return await request
@@ -118,29 +126,29 @@ class AuthHandler:
             session.replies_first = False
             if session.is_void:
                 session.is_void = False
-                # The revocation is listed again, and then closes the connection.
+                # A new list of revocations closes the connection.
                 self._state.require_revocations_after(session.connection.revision)
 
     async def _made(self, actor: AccountId) -> AccountMade:
-        bots = await self._bus.send(ListBots(actor), seconds=self._requests.seconds, retry=True)
-        made = await self._bus.send(ListMade(actor), seconds=self._requests.seconds, retry=True)
+        bots = await self._bus.send(ListBots(actor), retry=True)
+        made = await self._bus.send(ListMade(actor), retry=True)
         return AccountMade(tuple(bots.bots), made)
 
     async def _end_made(self, actor: AccountId) -> Ack:
-        seconds = self._requests.seconds
         for route in (EndMade.route, subjects.END_BOT_TOKENS):
-            await self._bus.request(route, EndMade(actor), seconds=seconds, retry=True, nonce=new_nonce())
+            await self._bus.request(route, EndMade(actor), retry=True, nonce=new_nonce())
         return Ack()
 
     async def _count_made(self, account: AccountId) -> MadeCounts | None:
-        """After the account has got a new secret, which must be acknowledged whatever else fails. None: unknown."""
+        """The counts for the reply after the account has got a new secret. The new secret must be acknowledged even if
+        anything else fails. None: unknown."""
         if account == NO_ACCOUNT:
             return None
         try:
             async with asyncio.timeout(_COUNT_SECONDS):
                 found = await self._made(account)
         except (RequestError, TimeoutError) as error:
-            _log.warning("what the account has made is not listed", account=account, error=repr(error))
+            _log.warning("webhooks, links and bots of an account were not listed", account=account, error=repr(error))
             return None
         outgoing = sum(bool(one.origin) for one in found.made.hooks)
         tokens = sum(len(bot.tokens) for bot in found.bots)

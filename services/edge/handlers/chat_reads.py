@@ -1,38 +1,41 @@
-"""A client marks a chat as read, and gets the number of messages that are left unread."""
+"""A client marks a chat as read or unread, and gets the number of messages that remain unread."""
 
 import msgspec
 
 from services.edge.canonical.commands import MarkChatRead
 from services.edge.canonical.replies import ChatMarkedRead
+from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.delivery.local_chats import LocalChats
+from services.edge.ephemeral.read_events import ReadEvents
+from services.edge.handlers.table import Handlers
 from services.edge.presence.local_accounts import LocalAccounts
-from services.edge.receipts.read_state import ReadStateFlusher
 from shared.bus.client import Bus
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId
-from shared.contract.message import GetHistory
+from shared.contract.message import GetHistory, MarkUnread, UnreadMarked
 
 
 class ChatReads:
-    """Most clients mark the last message that they got: then nothing is left, and message is not requested. Nor is it
-    if the client does not want the number. Otherwise the request waits for `seconds` at most."""
+    """Most clients mark the last message that they got. After the last message nothing is unread, and the message
+    service is not queried. The service is not queried either if the client does not want the number."""
 
     def __init__(
-        self,
-        bus: Bus,
-        accounts: LocalAccounts,
-        chats: LocalChats,
-        read_state: ReadStateFlusher,
-        seconds: float,
+        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, read_state: ReadStateFlusher, reads: ReadEvents
     ) -> None:
         self._bus = bus
+        self._reads = reads
         self._accounts = accounts
         self._chats = chats
         self._read_state = read_state
-        self._seconds = seconds
+
+    def handlers(self) -> Handlers:
+        return {
+            MarkChatRead: lambda by, command: self.mark(command, by.connection.account, by.connection.number),
+            MarkUnread: lambda by, command: self.mark_unread(command, by.connection.account, by.connection.number),
+        }
 
     async def mark(self, command: MarkChatRead, actor: AccountId, connection: int) -> ChatMarkedRead:
-        """`connection`: is not notified of this read. Raises RequestError."""
+        """`connection` is not notified of this read. Raises RequestError."""
         place = ReadPlace(actor, command.chat, command.index, connection)
         delivered = self._delivered(place)
         if command.index == delivered:
@@ -41,12 +44,20 @@ class ChatReads:
         if command.index < delivered and not command.counts:
             self._read_state.mark_read(place)
             return ChatMarkedRead(None)
-        if command.counts:  # what another connection has read a moment ago counts
+        if command.counts:  # reads that another connection reported just now must be counted
             await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         return await self._mark_by_request(place)
 
+    async def mark_unread(self, command: MarkUnread, actor: AccountId, connection: int) -> UnreadMarked:
+        """Earlier reads are committed first, because they would end the mark. Raises RequestError."""
+        command.actor = actor
+        await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
+        marked = await self._bus.send(command, retry=True)
+        self._reads.committed([ReadPlace(actor, command.chat, 0, connection)])
+        return marked
+
     def _delivered(self, place: ReadPlace) -> int:
-        """The last index of the chat that has come to this edge, where the account is a known member; else 0."""
+        """The last index of the chat that has reached this edge, if the account is a known member; otherwise 0."""
         sequencer = self._chats.sequencer(place.chat)
         if sequencer is None or place.account not in sequencer.members:
             return 0
@@ -54,6 +65,6 @@ class ChatReads:
 
     async def _mark_by_request(self, place: ReadPlace) -> ChatMarkedRead:
         request = GetHistory(place.chat, -1, 1, actor=place.account, read_to=place.index)
-        page = await self._bus.send(request, seconds=self._seconds, retry=True)
+        page = await self._bus.send(request, retry=True)
         self._read_state.mark_read(msgspec.structs.replace(place, index=min(place.index, page.head)))
         return ChatMarkedRead(page.unread, page.read or None)

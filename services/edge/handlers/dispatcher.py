@@ -1,120 +1,135 @@
-"""Passes each command of a client to its handler, and begins a trace for it."""
+"""Passes each command of a client to the handler of the command, and begins a trace."""
 
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
-from services.edge.canonical.commands import (
-    AnnounceTyping,
-    AuthCommand,
-    CreateChatByUuid,
-    ExportAccount,
-    ExportMessages,
-    FindUsers,
-    GiveState,
-    UpdateAccount,
-    WatchAccounts,
-)
+from services.edge.canonical.commands import AnnounceTyping, AuthCommand, GiveState, UploadCommand, WatchAccounts
+from services.edge.canonical.irc_commands import ActAsOperator, MonitorNicks, ReadStates, RelayTags, ShowAway, ShowModes
 from services.edge.canonical.replies import PresenceShown, Reply
 from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.ephemeral.hub import EphemeralHub
-from services.edge.handlers.accounts import AccountHandler
 from services.edge.handlers.auth import AuthHandler
 from services.edge.handlers.forwarding import Forwarder
-from services.edge.handlers.messages import MessageHandler, MessagesCommand
-from services.edge.handlers.own_data import OwnDataExporter
+from services.edge.handlers.message_resolver import MessageResolver
+from services.edge.handlers.table import Handlers, for_actor
 from services.edge.notifications.social import SocialNotifier
-from shared.contract.contacts import SetBlocked
-from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.members import SetChat
-from shared.contract.recovery import SetSecurity
+from shared.contract.ids import AccountId
+from shared.contract.metadata import MetadataList, SetMetadata
+from shared.contract.receipts import FindReaders
 from shared.contract.routes import Ack, Forwarded
-from shared.contract.session import CreateChat, GetAccount, ListChatViews, MuteChat, SetProfile
 from shared.telemetry import trace
 
 if TYPE_CHECKING:
     from shared.tracing import Span, Tracer
 
 
+class CommandHandler(Protocol):
+    def handlers(self) -> Handlers: ...
+
+
 class Dispatcher:
-    """See services.edge.client.requests.RequestHandler."""
+    """Implements services.edge.client.requests.RequestHandler. Commands without a handler among `parts` are
+    forwarded."""
 
     def __init__(
         self,
         auth: AuthHandler,
-        accounts: AccountHandler,
-        messages: MessageHandler,
+        resolver: MessageResolver,
         forwarder: Forwarder,
         ephemeral: EphemeralHub,
         social: SocialNotifier,
-        exporter: OwnDataExporter,
+        parts: Iterable[CommandHandler],
     ) -> None:
         self._auth = auth
-        self._accounts = accounts
-        self._messages = messages
+        self._resolver = resolver
         self._forwarder = forwarder
         self._ephemeral = ephemeral
         self._social = social
-        self._exporter = exporter
+        self.handlers: Handlers = {
+            AnnounceTyping: for_actor(self._announce_typing),
+            WatchAccounts: self._watch,
+            GiveState: self._give_state,
+            ReadStates: for_actor(self._read_states),
+            RelayTags: self._relay_tags,
+            MonitorNicks: self._monitor,
+            ShowAway: self._show_away,
+            ShowModes: self._show_modes,
+            SetMetadata: self._set_metadata,
+            ActAsOperator: self._act_as_operator,
+            FindReaders: for_actor(ephemeral.receipts.readers),
+        }
+        for part in parts:
+            self.handlers.update(part.handlers())
 
     async def handle(self, session: LoginSession, request: Request) -> Reply:
         await self._auth.authenticate(session, request)
-        command, actor = request.command, session.connection.account
-        if isinstance(command, MessagesCommand):
-            return await self._messages.handle(session, request, command)
+        command = request.command
+        if (handle := self.handlers.get(type(command))) is not None:
+            return await handle(session, command)
+        if isinstance(command, UploadCommand):
+            return await self._resolver.upload(session, request)
         if isinstance(command, AuthCommand):
             return await self._auth.handle(session, request, command)
-        match command:
-            case SetSecurity() if session.connection.claims is not None:
-                raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
-            case ExportAccount():
-                return await self._exporter.account(session.connection)
-            case ExportMessages():
-                return await self._exporter.messages(command, actor)
-            case GetAccount(lists=False):
-                return await self._accounts.get(command, actor)
-            case FindUsers():
-                return await self._accounts.find(command, actor)
-            case SetProfile():
-                return await self._accounts.set_profile(command, actor)
-            case UpdateAccount():
-                return await self._accounts.update(command, actor)
-            case CreateChatByUuid():
-                return await self._accounts.create_chat_by_uuid(command, actor)
-            case CreateChat():
-                return await self._accounts.create_chat(command, actor)
-            case SetChat():
-                return await self._accounts.set_chat(command, actor)
-            case MuteChat():
-                return await self._accounts.mute_chat(command, session.connection)
-            case SetBlocked():
-                return await self._accounts.set_blocked(command, actor)
-            case AnnounceTyping():
-                self._ephemeral.typing.announce(command, actor)
-                return Ack()
-            case WatchAccounts(accounts):
-                watching, number = self._ephemeral.watching, session.connection.number
-                return PresenceShown(await watching.watch(actor, number, accounts))
-            case GiveState(state, text):
-                await self._ephemeral.states.give(actor, session.connection.number, state, text)
-                return Ack()
-            case ListChatViews():
-                return await self._forwarder.list_chats(command, actor)
-            case Forwarded():
-                return await self._forwarder.forward(command, actor)
-            case _:
-                assert_never(command)
+        assert isinstance(command, Forwarded)  # `resolve` and `post` handle messages
+        return await self._forwarder.forward(command, session.connection.account)
+
+    async def _announce_typing(self, command: AnnounceTyping, actor: AccountId) -> Ack:
+        self._ephemeral.typing.announce(command, actor)
+        return Ack()
+
+    async def _watch(self, session: LoginSession, command: WatchAccounts) -> PresenceShown:
+        connection = session.connection
+        watching = self._ephemeral.watching.watch(connection.account, connection.number, command.accounts)
+        return PresenceShown(await watching)
+
+    async def _give_state(self, session: LoginSession, command: GiveState) -> Ack:
+        connection = session.connection
+        await self._ephemeral.states.give(connection.account, connection.number, command.state, command.text)
+        text = (command.text or command.state) if command.state in ("away", "busy") else ""
+        self._ephemeral.nicks.away(connection.account, session.summary(), text)
+        return Ack()
+
+    async def _show_away(self, session: LoginSession, command: ShowAway) -> Ack:
+        self._ephemeral.nicks.away(session.connection.account, session.summary(), command.text, [command.chat])
+        return Ack()
+
+    async def _read_states(self, command: ReadStates, actor: AccountId) -> PresenceShown:
+        return PresenceShown(await self._ephemeral.watching.read_now(actor, command.accounts))
+
+    async def _relay_tags(self, session: LoginSession, command: RelayTags) -> Ack:
+        await self._ephemeral.relay_tags(command, session.connection.account, session.summary())
+        return Ack()
+
+    async def _monitor(self, session: LoginSession, command: MonitorNicks) -> Ack:
+        self._ephemeral.nicks.monitor(session.recipient, command.nicks)
+        return Ack()
+
+    async def _show_modes(self, session: LoginSession, command: ShowModes) -> Ack:
+        self._ephemeral.nicks.show_modes(session.connection.account, command.modes)
+        return Ack()
+
+    async def _set_metadata(self, session: LoginSession, command: SetMetadata) -> MetadataList:
+        changed = await self._forwarder.forward(command, session.connection.account)
+        assert isinstance(changed, MetadataList)
+        self._ephemeral.nicks.metadata(session.connection.account, session.summary(), changed.values)
+        return changed
+
+    async def _act_as_operator(self, session: LoginSession, command: ActAsOperator) -> Ack:
+        self._ephemeral.nicks.act(command, session.connection.account, session.summary())
+        return Ack()
 
     async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
         await self._auth.authenticate(session, requests[0])
-        return await self._messages.resolve(session, requests)
+        return await self._resolver.resolve(session, requests)
 
     def after_login(self, session: LoginSession) -> None:
         self._social.after_login(session)
 
 
 class TracedHandler:
-    """Passes requests to another handler, and measures it. See services.edge.client.requests."""
+    """Passes requests to another handler, and measures them. See services.edge.client.requests."""
 
     def __init__(self, handler: RequestHandler, tracer: "Tracer") -> None:
         self._handler = handler

@@ -1,4 +1,4 @@
-"""Commands that the session or auth service answers as they are: only the actor is added."""
+"""Commands that the session or auth service answers in the same form: only the actor is added."""
 
 import msgspec
 
@@ -11,39 +11,38 @@ from shared.request_nonce import request_nonce_of
 
 
 class Forwarder:
-    """Each request waits for its reply for `seconds`, and is repeated meanwhile: what has an effect has it once, by its
-    nonce. All raise RequestError."""
+    """Repeats each request while the operation has time. The nonce ensures that a request has its effect only once.
+    Every method may raise RequestError."""
 
-    def __init__(self, bus: Bus, seconds: float) -> None:
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self.seconds = seconds
 
     async def forward(self, command: Forwarded, actor: AccountId) -> msgspec.Struct:
         """Raises RequestError."""
         command.set_actor(actor)
         nonce = request_nonce_of(actor, getattr(command, "nonce", ""))
-        request = self._bus.request(command.route_now, command, seconds=self.seconds, retry=True, nonce=nonce)
+        request = self._bus.request(command.route, command, retry=True, nonce=nonce)
         reply: msgspec.Struct = await request
         return reply
 
     async def find_accounts(self, uuids: list[str]) -> dict[str, AccountId]:
-        request = self._bus.send(FindAccounts(uuids), seconds=self.seconds, retry=True)
+        request = self._bus.send(FindAccounts(uuids), retry=True)
         return (await request).accounts
 
     async def look_up(self, identifier: str, actor: AccountId) -> list[AccountId]:
         request = LookUpAccounts(identifier, actor)
-        return (await self._bus.send(request, seconds=self.seconds)).accounts
+        return (await self._bus.send(request)).accounts
 
     async def open_private_chat(self, other: AccountId, actor: AccountId) -> ChatId:
         request = OpenPrivateChat(other, actor)
-        return (await self._bus.send(request, seconds=self.seconds, retry=True)).chat
+        return (await self._bus.send(request, retry=True)).chat
 
     async def list_chats(self, command: ListChatViews, actor: AccountId) -> ChatViews:
         """All pages."""
         command.actor = actor
         chats: list[ChatWithMembers] = []
         while True:
-            page = await self._bus.send(command, seconds=self.seconds, retry=True)
+            page = await self._bus.send(command, retry=True)
             chats += page.chats
             if not page.more or not page.chats:
                 return ChatViews(chats)

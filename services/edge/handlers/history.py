@@ -1,31 +1,115 @@
-"""Messages that a client requests, with the profile summaries of their senders. They count as delivered."""
+"""Fetches the messages that a client requests, with the senders' profile summaries. Fetched messages count as
+delivered."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from services.edge.canonical.commands import FetchUnread, ReadHistory, ResumeChats
-from services.edge.canonical.replies import ChatsResumed, HistoryPage, MessagePage
+from services.edge.canonical.commands import CountUnread, FetchUnread, ReadHistory, ResumeChats
+from services.edge.canonical.replies import ChatsResumed, ChatToResume, HistoryPage, MessagePage
 from services.edge.catchup.left_out import LeftOutMessages
+from services.edge.client.session import LoginSession
+from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
-from services.edge.dialects.encoded_message import to_display
-from services.edge.handlers.missing_messages import MissingMessages
+from services.edge.dialects.encoded_message import other_member, to_display, to_display_change
+from services.edge.handlers.table import Handlers, for_actor
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
-from services.edge.receipts.read_state import ReadStateFlusher
 from shared.bus.client import Bus
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import GetHistory, GetUnread, History, Unread
-from shared.contract.model import MemberPair, Message
+from shared.contract.model import Chat, MemberPair, Message, ProfileSummary
+from shared.contract.own_lists import GetOwnLists, OwnLists
+from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
+from shared.contract.session import ChatsFound, GetChats
+
+_CHATS = 100
+
+
+class MissingMessages:
+    """Every method may raise RequestError."""
+
+    def __init__(self, bus: Bus, accounts: LocalAccounts, read_state: ReadStateFlusher) -> None:
+        self._bus = bus
+        self._accounts = accounts
+        self._read_state = read_state
+
+    async def fetch(self, command: ResumeChats, actor: AccountId) -> ChatsResumed:
+        await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
+        (resumed, reset), lists = await asyncio.gather(self._resumed(command, actor), self._lists(command, actor))
+        listed = resumed.chats
+        others = {one.chat: other_member(one.pair, actor) for one in listed if one.pair is not None}
+        senders = {message.sender for one in listed for message in one.messages}
+        found, summaries = await asyncio.gather(
+            self._chats([one.chat for one in listed], actor), fetch_summaries(self._bus, senders.union(others.values()))
+        )
+        chats = {chat.id: chat for chat in found.chats}
+        states = [
+            _to_resume(chats[one.chat], one, summaries, found, others.get(one.chat, NO_ACCOUNT))
+            for one in listed
+            if one.chat in chats
+        ]
+        before = (listed[-1].time, listed[-1].chat) if resumed.more else None
+        epoch, gone, away = resumed.epoch or command.epoch, tuple(resumed.gone), tuple(resumed.away)
+        return ChatsResumed(epoch, reset, tuple(states), gone, away, before, lists)
+
+    async def _resumed(self, command: ResumeChats, actor: AccountId) -> tuple[Resumed, bool]:
+        """The reply, and whether it disregards the messages that the client has."""
+        window, timeline, revs, states = command.window, command.timeline, command.revs, command.states
+        resumed = await self._request(
+            Resume(actor, command.have, window, timeline, command.before, revs, states, command.among)
+        )
+        if not (is_restored(command.epoch, resumed.epoch) or resumed.rewound):
+            return resumed, False
+        return await self._request(Resume(actor, {}, window, timeline)), True
+
+    async def _request(self, request: Resume) -> Resumed:
+        return await self._bus.send(request, retry=True)
+
+    async def _lists(self, command: ResumeChats, actor: AccountId) -> OwnLists:
+        if not command.lists:
+            return OwnLists()
+        request = GetOwnLists(command.lists, actor)
+        return await self._bus.send(request, retry=True)
+
+    async def _chats(self, chats: list[ChatId], actor: AccountId) -> ChatsFound:
+        """Fetch the chats in parts whose replies fit, however long the chats' names are."""
+        slices = [chats[first : first + _CHATS] for first in range(0, len(chats), _CHATS)]
+        pages = await asyncio.gather(*(self._bus.send(GetChats(one, actor), retry=True) for one in slices))
+        found = ChatsFound([], {}, {})
+        for page in pages:
+            found.chats.extend(page.chats)
+            found.mutes.update(page.mutes)
+            found.roles.update(page.roles)
+        return found
+
+
+def _to_resume(
+    chat: Chat, state: ResumedChat, summaries: Mapping[AccountId, ProfileSummary], found: ChatsFound, other: AccountId
+) -> ChatToResume:
+    revision = state.revision or ChatRevision(0)
+    messages = tuple(
+        to_display(message, state.pair, summaries.get(message.sender), revision.reactions.get(message.index))
+        for message in state.messages
+    )
+    changes = tuple(map(to_display_change, revision.changes))
+    mute, role = found.mutes.get(chat.id), found.roles.get(chat.id)
+    return ChatToResume(chat, state, messages, changes, mute, summaries.get(other), role)
+
+
+def is_restored(known: str, current: str) -> bool:
+    """Whether the database was restored since the client's last visit: its epoch is not the one that the client knows.
+    See shared.contract.resume.Resumed."""
+    return bool(known and current) and known != current
+
 
 _ALL = 2**31
 UnpushedTo = Callable[[Iterable[ChatId]], Mapping[ChatId, int]]
 
 
 class MessageHistory:
-    """Each request waits for its reply for `seconds`."""
-
     def __init__(
         self,
         bus: Bus,
@@ -34,7 +118,6 @@ class MessageHistory:
         read_state: ReadStateFlusher,
         quotes: QuoteReader,
         left_out: LeftOutMessages,
-        seconds: float,
     ) -> None:
         self._bus = bus
         self._left_out = left_out
@@ -42,13 +125,27 @@ class MessageHistory:
         self._accounts = accounts
         self._chats = chats
         self._read_state = read_state
-        self._seconds = seconds
-        self._missing = MissingMessages(bus, accounts, read_state, seconds)
+        self._missing = MissingMessages(bus, accounts, read_state)
+
+    def handlers(self) -> Handlers:
+        return {
+            GetHistory: self._show,
+            FetchUnread: self._show,
+            ResumeChats: for_actor(self._missing.fetch),
+            ReadHistory: for_actor(self.read_page),
+            CountUnread: lambda session, _: self.count_unread(session.connection.account),
+        }
+
+    async def _show(self, session: LoginSession, command: GetHistory | FetchUnread) -> MessagePage:
+        page = await self.fetch(command, session.connection.account, session.catch_up.unpushed_to)
+        for shown in page.messages:
+            session.catch_up.mark_sent(shown.message.chat, shown.message.index)
+        return page
 
     async def fetch(
         self, command: GetHistory | FetchUnread, actor: AccountId, unpushed_to: UnpushedTo = lambda _: {}
     ) -> MessagePage:
-        """`unpushed_to`: the index up to which the messages of each chat are not pushed to this client. Raises
+        """`unpushed_to`: for each chat, the index up to which messages are not pushed to this client. Raises
         RequestError."""
         pairs: Mapping[ChatId, MemberPair] = {}
         if isinstance(command, GetHistory):
@@ -60,7 +157,7 @@ class MessageHistory:
             unpushed = unpushed_to(heads)
             heads = {chat: max(head, unpushed.get(chat, 0)) for chat, head in heads.items()}
             messages, pairs = await self._unread(actor, _ALL if command.count is None else command.count, heads)
-        summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
+        summaries = await fetch_summaries(self._bus, {message.sender for message in messages})
         quotes = await self._quotes.of(messages)
         return MessagePage(
             tuple(
@@ -70,33 +167,31 @@ class MessageHistory:
         )
 
     async def read_page(self, command: ReadHistory, actor: AccountId) -> HistoryPage:
-        """One reply's worth of messages. Raises RequestError."""
+        """Fetch a page of history: as many messages as fit into one reply. Raises RequestError."""
         request = GetHistory(command.chat, command.start, command.count, command.older, actor, with_reactions=True)
-        page = await self._bus.send(request, seconds=self._seconds, retry=True)
+        request.around, request.at = command.around, command.at
+        page = await self._bus.send(request, retry=True)
         messages = page.messages
-        summaries = await fetch_summaries(self._bus, {message.sender for message in messages}, self._seconds)
+        summaries = await fetch_summaries(self._bus, {message.sender for message in messages})
         pair = self._chats.pair(command.chat)
         shown = tuple(
             to_display(message, pair, summaries.get(message.sender), page.reactions.get(message.index))
             for message in messages
         )
-        return HistoryPage(shown, page.head, _has_more(command, page), page.rev)
-
-    async def resume(self, command: ResumeChats, actor: AccountId) -> ChatsResumed:
-        """Raises RequestError."""
-        return await self._missing.fetch(command, actor)
+        sides = (page.older, page.newer) if command.around or command.at else None
+        return HistoryPage(shown, page.head, _has_more(command, page), page.rev, sides, command.older)
 
     async def count_unread(self, actor: AccountId) -> Unread:
         """Raises RequestError."""
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         request = GetUnread(actor, 0, by_chat=True)
-        return await self._bus.send(request, seconds=self._seconds, retry=True)
+        return await self._bus.send(request, retry=True)
 
     async def _history(self, command: GetHistory) -> list[Message]:
-        """The requested number of messages, from as many replies as it takes."""
+        """The requested number of messages, from as many replies as needed."""
         messages: list[Message] = []
         while True:
-            page = await self._bus.send(command, seconds=self._seconds, retry=True)
+            page = await self._bus.send(command, retry=True)
             messages += page.messages
             left = command.count - len(page.messages)
             if not page.more or not page.messages or left < 1:
@@ -107,17 +202,17 @@ class MessageHistory:
     async def _unread(
         self, actor: AccountId, count: int, heads: Mapping[ChatId, int]
     ) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
-        """At most `count` messages, from as many replies as it takes. The messages of a reply are marked as delivered
+        """At most `count` messages, from as many replies as needed. The messages of a reply are marked as delivered
         before the next request. A message that could not be marked comes again, and ends the loop. Messages after the
-        `heads` are pushed, and left out."""
+        `heads` are pushed, so they are left out."""
         messages: dict[tuple[ChatId, int], Message] = {}
         pairs: dict[ChatId, MemberPair] = {}
         other_nodes = await self._accounts.other_nodes(actor)
         while count > 0:
-            # messages that were delivered a moment ago, on any node, are not unread
+            # messages that any node has just delivered are not unread
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
-            unread = await self._bus.send(request, seconds=self._seconds, retry=True)
+            unread = await self._bus.send(request, retry=True)
             for chat, (upto, number) in unread.left_out.items():
                 self._left_out.skip(actor, chat, upto, number, unread.pairs.get(chat))
             older = [one for one in unread.messages if one.index <= heads.get(one.chat, one.index)]
@@ -131,7 +226,7 @@ class MessageHistory:
         return list(messages.values()), pairs
 
     def _heads(self, account: AccountId) -> Mapping[ChatId, int]:
-        """The index of the last message of each chat that was delivered to the account's connections here."""
+        """For each chat, the index of the last message that was delivered to the account's connections here."""
         local = self._accounts.get(account)
         sequencers = {chat: self._chats.sequencer(chat) for chat in (local.chats if local else ())}
         return {
@@ -146,7 +241,7 @@ class MessageHistory:
 
 
 def _has_more(command: ReadHistory, page: History) -> bool:
-    """Whether the chat may have messages after the page, in its direction."""
+    """Whether the chat can have further messages beyond this page, in the requested direction."""
     if not page.messages:
         return False
     last = page.messages[-1].index

@@ -1,5 +1,5 @@
-"""Makes messages ready to be posted: finds their private chat, stores their file, and looks up media that they cite and
-the message that they reply to."""
+"""Prepares messages for posting: finds the private chat, stores the file, and looks up the cited media and the message
+that is replied to."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,29 +27,23 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, RichSegment
 from shared.contract.routes import Ack
 from shared.contract.session import GetAccount, GetChat, OpenPrivateChat
+from shared.tasks import time_left
 
 
 class MessageResolver:
-    """Each request waits for its reply for `seconds`. `clock` is that of the connections."""
+    """`clock` is the clock of the connections."""
 
     def __init__(
-        self,
-        bus: Bus,
-        accounts: LocalAccounts,
-        media: MediaService,
-        quotes: QuoteReader,
-        clock: Callable[[], float],
-        seconds: float,
+        self, bus: Bus, accounts: LocalAccounts, media: MediaService, quotes: QuoteReader, clock: Callable[[], float]
     ) -> None:
         self._bus = bus
         self._quotes = quotes
         self._accounts = accounts
         self._media = media
         self._clock = clock
-        self._seconds = seconds
 
     async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
-        """Messages to one chat, or the last part of a file, as messages that only have to be posted. Raises
+        """Return messages to one chat, or the last part of a file, as messages that only have to be posted. Raises
         RequestError."""
         resolved: list[Request] = []
         try:
@@ -72,11 +66,14 @@ class MessageResolver:
         if command.references_media:
             segments = await self.look_up_all(segments)
         if command.reply_to:
-            quote = await self._quotes.find(chat, command.reply_to, actor, self._seconds)
-        return PostMessage(chat, segments, nonce=command.nonce, reply_to=command.reply_to, quote=quote)
+            quote = await self._quotes.find(chat, command.reply_to, actor)
+        return PostMessage(
+            chat, segments, nonce=command.nonce, reply_to=command.reply_to, quote=quote, draft=command.draft,
+            mark=command.mark,
+        )  # fmt: skip
 
     async def upload(self, session: LoginSession, request: Request) -> Ack:
-        """Any part of a file but the last. Raises RequestError."""
+        """Handle any part of a file but the last one. Raises RequestError."""
         command, now = request.command, self._clock()
         match command:
             case StartUpload():
@@ -91,40 +88,42 @@ class MessageResolver:
         return Ack()
 
     async def _check_recipient(self, actor: AccountId, command: StartUpload) -> None:
-        """Rejects a file that may not be posted there, as far as that is known beforehand."""
+        """Reject an upload early if the actor cannot post to its recipient: the account is deleted, or the actor may
+        not see the chat."""
         local = self._accounts.get(actor)
         if command.to:
             if local is None or command.to not in local.private_chats:
                 request = GetAccount(command.to, actor=actor)
-                view = await self._bus.send(request, seconds=self._seconds, retry=True)
+                view = await self._bus.send(request, retry=True)
                 if view.profile.deleted:
                     raise RequestError(ErrorCode.NOT_FOUND, "this account is deleted")
         elif local is None or command.chat not in local.chats:
             request_chat = GetChat(command.chat, actor, members=1)
-            await self._bus.send(request_chat, seconds=self._seconds, retry=True)
+            await self._bus.send(request_chat, retry=True)
 
     async def _chat(self, actor: AccountId, command: MessageCommand) -> ChatId:
-        """A private chat is requested once while the account is here."""
+        """A private chat is requested only once while the account is here."""
         if not command.to:
             return command.chat
         local = self._accounts.get(actor)
         chats = local.private_chats if local else {}
         if command.to not in chats:
             request = OpenPrivateChat(command.to, actor)
-            opened = await self._bus.send(request, seconds=self._seconds, retry=True)
+            opened = await self._bus.send(request, retry=True)
             chats[command.to] = opened.chat
         return chats[command.to]
 
     async def look_up_all(self, segments: tuple[RichSegment, ...]) -> tuple[RichSegment, ...]:
-        """With the media that they cite. Raises RequestError."""
+        """The segments with the media that they cite. Raises RequestError."""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(time_left()):
                 return tuple([await self._look_up(number, segment) for number, segment in enumerate(segments)])
         except TimeoutError as error:
             raise RequestError(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
 
     async def _look_up(self, number: int, segment: RichSegment) -> RichSegment:
-        """The media at the cited address. Only its name may be the client's. `number`: the segment's in the message."""
+        """The media at the cited address. Only the name of the media may come from the client. `number`: the segment's
+        number in the message."""
         if not isinstance(segment, Image | File):
             return segment
         media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)

@@ -18,17 +18,20 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.edge.gateway.handshake import http_date
+from services.edge.http.chat_client import PATHS as CHAT_PATHS
+from services.edge.http.chat_client import ChatClient
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
-from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import body_length
-from services.edge.http.responses import error_response, not_allowed, not_found
+from services.edge.http.responses import error_response, not_allowed, not_found, unknown_path, wrong_method
 from services.edge.http.resumable_uploads import HttpResumableUploads
+from services.edge.http.unsubscription import UnsubscribeLinks
 from services.edge.http.uploads import HttpUploads
 from services.edge.http.verification import VerificationLinks
 from services.edge.http.web_files import CLIENT, WebFiles
+from services.edge.http.webhooks import HttpWebhooks
 from services.edge.identicons import avatar_png
 from shared.contract.errors import RequestError
 
@@ -42,7 +45,7 @@ _ALWAYS = {
 }
 _LINGER_SECONDS = 2.0
 _SLOWEST_BYTES = 1024
-"""A body must on the whole come by so many bytes a second."""
+"""The slowest average rate, in bytes a second, at which a body may arrive."""
 _PARAMETERS: Mapping[str, str] = {
     "media_id": "[0-9a-f]{32}",
     "secret": "[A-Za-z0-9_-]{1,64}",
@@ -51,19 +54,21 @@ _PARAMETERS: Mapping[str, str] = {
     "number": "[1-9][0-9]{0,18}",
     "operation": "(?s:.*)",
 }
-"""Of paths, by the name of their kind."""
+"""The content types of paths, by their kind."""
 _ANY: tuple[str, ...] = ()
-"""Methods that the endpoint itself tells apart."""
+"""The endpoint itself distinguishes the methods of a request."""
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
 _STALL_SECONDS = 60.0
-_KNOWN = ("", "avatar", "hooks", "media", "verify", "web")
+_OF_PROGRAMS = "/api/"
+"""Errors below this path are errors of native."""
+_KNOWN = ("", "avatar", "chat", "hooks", "media", "unsubscribe", "verify", "web")
 
 
 class Transfer:
     """`scope["extensions"]["dragoman.abort"]`, if the server has it, drops the connection. A client that transfers
-    nothing for `stall_seconds` counts as disconnected, and so does one whose body lasts longer than that and a second
-    for each KiB: ClientDisconnect is raised. `headers`: of the response, beside those that
-    every response has."""
+    nothing for `stall_seconds` counts as disconnected. A client also counts as disconnected if its body lasts longer
+    than that and a second for each KiB. ClientDisconnect is raised then. `headers`: headers of this response, besides
+    the headers of every response."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, stall_seconds: float, headers: Mapping[str, str]
@@ -83,8 +88,8 @@ class Transfer:
         return await (self._receive_body() if self._unread else self._receive())
 
     async def send(self, message: Message) -> None:
-        """Waits while the client does not read. If the request's body is unread, the connection closes after the
-        response, and not at once, when the client might miss the response. Raises ClientDisconnect."""
+        """Wait while the client does not read. If the request's body is unread, the connection closes some time after
+        the response, because the client might miss the response otherwise. Raises ClientDisconnect."""
         if message["type"] == "http.response.start":
             await self._send({**message, "headers": self._complete(message["headers"])})
             return
@@ -96,7 +101,7 @@ class Transfer:
             await self._send_body(b"", more=False)
 
     async def abort(self) -> None:
-        """Drop the connection, since the response cannot be completed."""
+        """Drop the connection, because the response cannot be completed."""
         if extension := self._scope.get("extensions", {}).get("dragoman.abort"):
             extension["abort"]()
             while (await self._receive())["type"] != "http.disconnect":
@@ -111,7 +116,7 @@ class Transfer:
                 message = await self._receive()
         except TimeoutError as error:
             raise ClientDisconnect from error
-        finally:  # also if who waits stops to wait
+        finally:  # a cancelled wait counts, too
             came = len(message.get("body", b""))
             self._patience = min(self._stall_seconds, self._patience - (clock() - began) + came / _SLOWEST_BYTES)
         if self._patience <= 0:
@@ -151,19 +156,27 @@ for _kind, _regex in _PARAMETERS.items():
 
 @dataclass(frozen=True)
 class ProgramInterface:
-    """What programs use, of `/api/v1` and `/hooks`."""
+    """The parts that serve programs: `/api/v1` and `/hooks`."""
 
     operations: HttpOperations
-    hooks: HttpHooks
+    webhooks: HttpWebhooks
 
 
 @dataclass(frozen=True)
 class MediaInterface:
-    """What serves `/media`."""
+    """The parts that serve `/media`."""
 
     downloads: Downloads
     uploads: HttpUploads
     resumable: HttpResumableUploads
+
+
+@dataclass(frozen=True)
+class MailInterface:
+    """The parts that serve the links in mails."""
+
+    verification: VerificationLinks
+    unsubscription: UnsubscribeLinks
 
 
 class HttpApp:
@@ -171,11 +184,12 @@ class HttpApp:
 
     def __init__(
         self,
-        links: VerificationLinks,
+        links: MailInterface,
         media: MediaInterface,
         programs: ProgramInterface,
         policy: HttpPolicy,
         first_page: FirstPage | None = None,
+        chat: ChatClient | None = None,
         stall_seconds: float = _STALL_SECONDS,
     ) -> None:
         self._policy = policy
@@ -184,6 +198,8 @@ class HttpApp:
         front = [Route("/", _greeting)]
         if first_page is not None:
             front = [Route(path, first_page.respond, methods=_ANY) for path in ("/", "/web/{file:path}")]
+        if chat is not None:
+            front += [Route(path, chat.respond, methods=_ANY) for path in CHAT_PATHS]
         routes = [
             Route("/media", media.uploads.respond, methods=["POST"]),
             Route("/media/uploads", media.resumable.respond, methods=_ANY),
@@ -192,19 +208,20 @@ class HttpApp:
             Route("/avatar/{kind:kind}/{number:number}.png", _avatar),
             Route("/api/v1/events", programs.operations.stream, methods=_ANY),
             Route("/api/v1/{operation:operation}", programs.operations.respond, methods=_ANY),
-            Route("/hooks/{secret:secret}", programs.hooks.respond, methods=["POST"]),
-            Route("/verify/{ticket:half}.{code:half}", links.respond, methods=_ANY),
+            Route("/hooks/{secret:secret}", programs.webhooks.respond, methods=["POST"]),
+            Route("/verify/{ticket:half}.{code:half}", links.verification.respond, methods=_ANY),
+            Route("/unsubscribe/{token:half}", links.unsubscription.respond, methods=_ANY),
             *front,
             *(Route(path, self._client_file, methods=_ANY) for path in ("/api", "/api/{file:path}")),
             *(Route(path, _no_websocket) for path in ("/ws", "/ws/{dialect:path}")),
         ]
-        for route in routes:  # Starlette's `$` matches before a line end, too
+        for route in routes:  # the `$` in Starlette's pattern would also match before a line end
             route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
         handlers = {404: _not_found, 405: _not_allowed, RequestError: _error}
         self._site = ExceptionMiddleware(Router(routes, redirect_slashes=False), handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self  # else the router itself responds to what it cannot route
+        scope["app"] = self  # without "app", the router itself would answer requests that match no route
         request = Request(scope)
         transfer = Transfer(scope, receive, send, self._stall_seconds, self._policy.headers(request))
         rejected = self._policy.decide(request, asyncio.get_running_loop().time())
@@ -214,10 +231,10 @@ class HttpApp:
             await transfer.abort()
 
     async def _client_file(self, request: Request) -> Response:
-        """Of the client in JavaScript."""
+        """A file of the JavaScript client."""
         found = self._client.find(request.scope["path"], request.headers)
         if found is None:
-            return not_found()
+            return unknown_path()
         return found if request.method in ("GET", "HEAD") else not_allowed("GET, HEAD")
 
 
@@ -239,15 +256,17 @@ async def _avatar(request: Request) -> Response:
     return Response(png, 200, caching, "image/png")
 
 
-async def _not_found(_: Request, __: Exception) -> Response:
-    return not_found()
+async def _not_found(request: Request, _: Exception) -> Response:
+    """Reply to programs with JSON, and to people with a text."""
+    return unknown_path() if request.scope["path"].startswith(_OF_PROGRAMS) else not_found()
 
 
-async def _not_allowed(_: Request, error: Exception) -> Response:
-    """Starlette names the methods in any order."""
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    """The response names the methods in a fixed order; Starlette names them in any order."""
     assert isinstance(error, HTTPException)
     assert error.headers is not None
-    return not_allowed(", ".join(sorted(error.headers["Allow"].split(", "))))
+    methods = ", ".join(sorted(error.headers["Allow"].split(", ")))
+    return wrong_method(methods) if request.scope["path"].startswith(_OF_PROGRAMS) else not_allowed(methods)
 
 
 async def _error(_: Request, error: Exception) -> Response:
@@ -280,6 +299,6 @@ class TracedHttp:
 
 
 def span_name(method: str, path: str) -> str:
-    """Method and first part of the path. The rest may be secret, such as a media id. Pure."""
+    """The method and the first part of the path. The rest may be secret, such as a media id. Pure."""
     section = path.removeprefix("/").partition("/")[0]
     return f"{method} /{section}" if section in _KNOWN else f"{method} elsewhere"

@@ -12,13 +12,14 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from services.edge.http.request import body_length
 from services.edge.http.responses import not_found
 from services.edge.media import MediaService
-from services.edge.media.mime_sniffing import PICTURES
+from services.edge.media.mime_sniffing import SHOWN
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Media
 
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
 _PLAIN_IN_NAMES = "!#$&+^`|"
-"""Characters that RFC 8187 leaves unescaped, beside letters, digits and those that `quote` never escapes."""
+"""The characters that RFC 8187 leaves unescaped, beside letters, digits and the characters that `quote` never
+escapes."""
 
 
 class RangeNotSatisfiable(Exception):
@@ -33,7 +34,7 @@ class ByteRange(NamedTuple):
 
 
 class DownloadPart(NamedTuple):
-    """A response's head, and the range of the file that is its body."""
+    """The head of a response, and the range of the file that is its body."""
 
     status: int
     headers: Mapping[str, str]
@@ -71,7 +72,8 @@ async def _content(first: bytes, chunks: AsyncGenerator[bytes]) -> AsyncIterator
             async for chunk in chunks:
                 yield chunk
         except RequestError as error:
-            raise ClientDisconnect from error  # after the head, only a broken connection can signal an error
+            # the head of the response is sent, so only a broken connection can report the error
+            raise ClientDisconnect from error
 
 
 def _unavailable() -> Response:
@@ -106,8 +108,9 @@ def download_part(media: Media, headers: Mapping[str, str], *, whole: bool) -> D
 
 
 def disposition(media: Media) -> str:
-    """Browsers display harmless pictures and save all other files (RFC 6266), under a name in any script (RFC 8187)."""
-    kind = "inline" if media.mime in PICTURES else "attachment"
+    """Browsers display harmless pictures, play videos and sounds, and save all other files (RFC 6266), under a name in
+    any script (RFC 8187)."""
+    kind = "inline" if media.mime in SHOWN else "attachment"
     return f"{kind}; filename*=UTF-8''{quote(media.name, safe=_PLAIN_IN_NAMES)}"
 
 
@@ -118,7 +121,7 @@ def _matches(if_none_match: str, tag: str) -> bool:
 
 
 def parse_range(header: str, size: int) -> ByteRange | None:
-    """The range of a Range header. None, for the whole file, if it is invalid or has several ranges. Raises
+    """The range of a Range header. None (the whole file) if the header is invalid or has several ranges. Raises
     RangeNotSatisfiable."""
     match = _RANGE.fullmatch(header.strip())
     if match is None or match[1] == match[2] == "":

@@ -1,140 +1,138 @@
-"""A client's connection without a socket, whose events are a stream of server-sent events. It begins with nothing but
-its position, or with what the reader of an earlier stream has missed."""
+"""The connection of a client without a socket: its events are a stream of server-sent events. The stream begins with
+its position alone, or with the events that the reader of an earlier stream has missed."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import AsyncGenerator, Mapping
-from itertools import accumulate, chain, pairwise
-from typing import Annotated
 from urllib.parse import parse_qs
 
 import msgspec
 
+from services.edge.canonical.positions import HEAD_CHARACTERS, Place, pack, unpack
 from services.edge.canonical.transport import Endpoint, Handshake
 from services.edge.http.operation_connection import OperationConnection, OperationReply
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import ChatId
+from shared.tasks import is_set_within
 
-MAX_CHATS = 1000
-"""As many as a `sync` may name. The stream knows those best that have changed last."""
-_BAD_CURSOR = "`have` and Last-Event-ID are an id of a stream of events"
-_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-_Text = Annotated[str, msgspec.Meta(max_length=1024)]
+MAX_CHATS = 3000
+"""The positions of this number of chats fit into a command. The stream keeps the chats that have changed last."""
+_BAD_CURSOR = "`have` and Last-Event-ID must be an id from a stream of events"
 _SILENCE_SECONDS = 15.0
-"""Proxies end a response that is silent for long."""
+"""The stream writes something after this time, because proxies end a silent response."""
 _COMMENT = b":\n\n"
-_WINDOW = 100
+_WINDOW = 500
 _TIMELINE = 100
-"""Messages of a chat; more are a `gap`."""
-_PAGES = 10
-
-
-class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """`chats`: for each, in order, the difference to the one before, the last index and the last rev."""
-
-    epoch: _Text
-    chats: Annotated[list[tuple[_Count, _Count, _Count]], msgspec.Meta(max_length=MAX_CHATS)]
+"""The most messages of a chat that are sent. A `gap` names the others."""
+_PLACE_CHARACTERS = 12
+"""About this number of characters encodes the position of a chat."""
+_SHORT_CHARACTERS = 1024
+"""A position up to this length follows each event. A longer position follows only after events of the same length."""
 
 
 class _Event(msgspec.Struct):
     ev: str
-    chat: int = 0
+    chat: ChatId = ChatId(0)
     index: int = 0
     rev: int = 0
 
 
 class _ResumedChat(msgspec.Struct):
-    chat: int
+    chat: ChatId
     head: int
     rev: int
     changes_after: int | None = None
+    state: int = 0
 
 
 class SyncReply(msgspec.Struct):
-    """What a stream needs of the reply to `sync`. `before`: there are more chats."""
+    """The members of a reply to `sync` that a stream needs. `before`: there are more chats."""
 
     epoch: str
     reset: bool
     chats: list[_ResumedChat]
-    gone: list[int]
+    gone: list[ChatId]
     before: list[int] | None = None
+    lists: msgspec.Raw | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self.reset or self.chats or self.gone)
+        return not (self.reset or self.chats or self.gone or self.lists)
 
 
 class EventPositions:
-    """A position moves with the next message or change of its chat alone: what comes beyond a hole comes again."""
+    """The reader's position in each chat. The position moves only with the next message or change of the chat, so
+    everything after a hole comes again."""
 
     def __init__(self, epoch: str = "") -> None:
         self._epoch = epoch
-        self._chats: dict[int, tuple[int, int]] = {}
-        """Index and rev by chat; the last changed one is the last."""
+        self._chats: dict[ChatId, Place] = {}
+        """The chat that changed last is the last one in this order."""
+        self._unmarked = 0
+        """Characters of events since the last position."""
 
     @classmethod
     def parse(cls, text: str) -> "EventPositions":
         """Raises RequestError."""
+        positions = cls()
         try:
-            packed = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-            cursor = msgspec.msgpack.decode(packed, type=_Cursor)
-        except (binascii.Error, ValueError) as error:
+            positions._epoch, positions._chats = unpack(text)
+        except ValueError as error:
             raise RequestError(ErrorCode.INVALID, _BAD_CURSOR, "have") from error
-        positions = cls(cursor.epoch)
-        chats = accumulate(difference for difference, _, _ in cursor.chats)
-        positions._chats = {chat: (index, rev) for chat, (_, index, rev) in zip(chats, cursor.chats, strict=True)}
         return positions
 
     def __len__(self) -> int:
         return len(self._chats)
 
     def __str__(self) -> str:
-        chats = sorted(self._chats)
-        differences = [after - before for before, after in pairwise(chain((0,), chats))]
-        cursor = _Cursor(
-            self._epoch, [(step, *self._chats[chat]) for step, chat in zip(differences, chats, strict=True)]
-        )
-        return base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).rstrip(b"=").decode()
+        return pack(self._epoch, self._chats)
 
-    def have(self) -> dict[str, object]:
-        """The parameters of a sync from here."""
-        return {"epoch": self._epoch, "have": {str(chat): place for chat, place in self._chats.items()}}
-
-    def synced(self, reply: SyncReply) -> None:
-        """After the events of this reply."""
-        self._epoch = reply.epoch or self._epoch
-        if reply.reset:
+    def synced(self, *pages: SyncReply) -> None:
+        """Move the positions after the events of these pages, which begin with the last active chats. Only the first
+        page of a sync may require a reset."""
+        first = pages[0]
+        self._epoch = pages[-1].epoch or self._epoch
+        if first.reset:
             self._chats.clear()
-        for chat in reversed(reply.chats):
-            self._move(chat.chat, chat.head, chat.rev if chat.changes_after is None else chat.changes_after)
-        for gone in reply.gone:
+        for one in reversed([one for page in pages for one in page.chats]):
+            rev = one.rev if one.changes_after is None else one.changes_after
+            self._move(one.chat, Place(one.head, rev, one.state))
+        for gone in first.gone:
             self._chats.pop(gone, None)
 
     def advance(self, encoded: bytes) -> tuple[bool, bool]:
-        """Whether the reader lacks this event of native, and whether a position has moved."""
+        """Returns whether the reader lacks this event of native, and whether a position has moved."""
         event = msgspec.json.decode(encoded, type=_Event)
         known = self._chats.get(event.chat)
-        index, rev = known or (event.index - 1, 0)
+        place = known or Place(event.index - 1, 0)
         if event.ev == "message":
-            return self._step(event.chat, event.index - index, (event.index, rev))
+            return self._step(event.chat, event.index - place.last, place._replace(last=event.index))
         if event.ev == "changed" and known:
-            return self._step(event.chat, event.rev - rev, (index, event.rev))
+            return self._step(event.chat, event.rev - place.rev, place._replace(rev=event.rev))
         return True, event.ev == "gone" and self._chats.pop(event.chat, None) is not None
 
-    def _step(self, chat: int, steps: int, place: tuple[int, int]) -> tuple[bool, bool]:
+    def is_due(self, characters: int) -> bool:
+        """Whether to send the position after an event of this number of characters. A long position is sent only after
+        correspondingly long events."""
+        self._unmarked += characters
+        if len(self._chats) * _PLACE_CHARACTERS > max(self._unmarked, _SHORT_CHARACTERS):
+            return False
+        self._unmarked = 0
+        return True
+
+    def _step(self, chat: ChatId, steps: int, place: Place) -> tuple[bool, bool]:
         if steps == 1:
-            self._move(chat, *place)
+            self._move(chat, place)
         return steps > 0, steps == 1
 
-    def _move(self, chat: int, index: int, rev: int) -> None:
+    def _move(self, chat: ChatId, place: Place) -> None:
         self._chats.pop(chat, None)
         if len(self._chats) >= MAX_CHATS:
             del self._chats[next(iter(self._chats))]
-        self._chats[chat] = index, rev
+        self._chats[chat] = place
 
 
 class EventConnection(OperationConnection):
-    """Lasts until `abort`, or until the edge closes it, as it does when the events are read too slowly."""
+    """Lasts until `abort`, or until the edge closes it because the events are read too slowly."""
 
     ends_when_idle = False
     is_flood = False
@@ -147,13 +145,10 @@ class EventConnection(OperationConnection):
         super().__init__(endpoint, handshake, lambda _: self._end_stream())
 
     async def stream(self, positions: EventPositions) -> AsyncGenerator[bytes]:
-        """Parts of the response: the events that the reader lacks until the end of the connection, and a comment after
-        each silence."""
+        """Parts of the response: the events that the reader lacks until the connection ends, and a comment after each
+        silence."""
         while self._unread or not self._is_over:
-            try:
-                async with asyncio.timeout(_SILENCE_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
+            if not await is_set_within(self._changed, _SILENCE_SECONDS):
                 yield _COMMENT
                 continue
             self._changed.clear()
@@ -175,61 +170,95 @@ class EventConnection(OperationConnection):
 
 
 def event_block(event: bytes, positions: EventPositions | None = None) -> bytes:
-    """`positions`: those after the event, from which the stream may be resumed."""
-    return b"%bdata: %b\n\n" % (b"" if positions is None else b"id: %b\n" % str(positions).encode(), event)
+    """`positions`: the positions after the event, from which the stream can be resumed."""
+    block = b"data: %b\n\n" % event
+    if positions is None:
+        return block
+    identifier, cursor = _position(positions)
+    return identifier + block + cursor
+
+
+def _position(positions: EventPositions) -> tuple[bytes, bytes]:
+    """The position as the id of a block or, if the position is too long for a header, as a block of its own."""
+    text = str(positions)
+    if len(text) <= HEAD_CHARACTERS:
+        return b"id: %b\n" % text.encode(), b""
+    return b"", event_block(msgspec.json.encode({"ev": "cursor", "have": text}))
 
 
 def _unknown(event: bytes, positions: EventPositions) -> bytes:
-    """Nothing if the reader has the event."""
+    """Returns the event, or nothing if the reader already has it."""
     is_new, has_moved = positions.advance(event)
-    return event_block(event, positions if has_moved else None) if is_new else b""
+    return event_block(event, positions if has_moved and positions.is_due(len(event)) else None) if is_new else b""
 
 
 class SyncRejected(Exception):
     def __init__(self, reply: OperationReply) -> None:
-        super().__init__(reply.error_code)
+        super().__init__(reply.frame.decode())
         self.reply = reply
 
 
 class Wait(msgspec.Struct):
-    """What of a `sync` says how long its response may wait, and for what."""
+    """The part of a `sync` that tells how long its response may wait, and for which changes."""
 
     wait_ms: int = 0
+    have: str | dict[str, object] = ""
     states: dict[str, int] = {}
+    lists: dict[str, int] = {}
+
+    @property
+    def for_states(self) -> bool:
+        """Whether the reader also wants states, and not only messages and changes."""
+        return bool(self.states or self.lists or (self.have and isinstance(self.have, str)))
 
 
-def known_positions(headers: Mapping[str, str], query: str) -> EventPositions | None:
-    """What the reader has, by `Last-Event-ID` or else by `?have=`. Raises RequestError."""
-    text = headers.get("last-event-id") or parse_qs(query).get("have", [""])[0]
+class _Start(msgspec.Struct):
+    have: str = ""
+
+
+def known_positions(headers: Mapping[str, str], query: str, body: bytes) -> EventPositions | None:
+    """The position that the reader names in its body, in `Last-Event-ID`, or else in `?have=`. Raises RequestError."""
+    try:
+        text = msgspec.json.decode(body or b"{}", type=_Start).have
+    except (ValueError, RecursionError) as error:
+        raise RequestError(ErrorCode.INVALID, _BAD_CURSOR, "have") from error
+    text = text or headers.get("last-event-id") or parse_qs(query).get("have", [""])[0]
     return EventPositions.parse(text) if text else None
 
 
 async def first_part(connection: EventConnection, start: EventPositions | None) -> tuple[bytes, EventPositions]:
     """The first part of the response, and the positions after it. Raises SyncRejected."""
-    positions, part, is_last = start or EventPositions(), b"", False
-    for _ in range(_PAGES):
-        page, is_last = await _page(connection, positions, timeline=0 if start is None else _TIMELINE)
-        part += page
-        if is_last or len(positions) >= MAX_CHATS:
+    positions, part, pages = start or EventPositions(), b"", list[SyncReply]()
+    members: dict[str, object] = {"window": _WINDOW, "timeline": 0 if start is None else _TIMELINE}
+    if start is not None:
+        members["have"] = str(start)
+    while True:
+        events, page = await _page(connection, members)
+        if page.reset:
+            pages.clear()
+            members.pop("have", None)
+        pages.append(page)
+        if page.before is None or (start is None and sum(len(one.chats) for one in pages) >= MAX_CHATS):
             break
-    return (b"id: %b\n\n" % str(positions).encode() if start is None else part), positions
+        part += b"".join(map(event_block, events))
+        members["before"] = page.before
+    positions.synced(*pages)
+    if start is not None:
+        return part + b"".join(map(event_block, events[:-1])) + event_block(events[-1], positions), positions
+    identifier, cursor = _position(positions)
+    return cursor or identifier + b"\n", positions
 
 
-async def _page(connection: EventConnection, positions: EventPositions, *, timeline: int) -> tuple[bytes, bool]:
-    """The events that the reader lacks, and whether they are the last. Moves the positions."""
-    members = {**positions.have(), "window": _WINDOW, "timeline": timeline}
+async def _page(connection: EventConnection, members: Mapping[str, object]) -> tuple[list[bytes], SyncReply]:
+    """The events that the reader lacks, and their reply."""
     reply = await connection.perform("sync", msgspec.json.encode(members))
-    if reply.error_code is not None:
+    if reply.error is not None:
         raise SyncRejected(reply)
-    result = sync_reply(reply)
-    *events, synced = resumed_events(reply)
-    positions.synced(result)
-    blocks = [*map(event_block, events), event_block(synced, positions)]
-    return b"".join(blocks), result.before is None
+    return resumed_events(reply), sync_reply(reply)
 
 
 def resumed_events(reply: OperationReply) -> list[bytes]:
-    """Those of a stream in place of the reply to a sync."""
+    """The events of a stream that replace the reply to a sync."""
     return [msgspec.json.encode({"ev": "resumed"} | reply.result), *reply.events]
 
 
@@ -238,12 +267,12 @@ def sync_reply(reply: OperationReply) -> SyncReply:
 
 
 def has_news(reply: OperationReply) -> bool:
-    """Whether the reply to a sync is worth a response: it is an error, or something is new."""
-    return reply.error_code is not None or not sync_reply(reply).is_empty
+    """Whether the reply to a sync is worth a response: it is an error, or has something new."""
+    return reply.error is not None or not sync_reply(reply).is_empty
 
 
 def wait_of(body: bytes) -> Wait:
-    """No waiting, for a body that will be rejected."""
+    """Reads from a body how long its `sync` waits. An invalid body, which will be rejected, does not wait."""
     try:
         return msgspec.json.decode(body, type=Wait)
     except (ValueError, RecursionError):

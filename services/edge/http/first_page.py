@@ -1,4 +1,4 @@
-"""The first page: two users of two dialects in a browser, for trials on the own machine (`edge.demo`)."""
+"""The first page: two users of two dialects in a browser, for tests on one's own machine (`edge.demo`)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ _decode = msgspec.json.Decoder(SystemState).decode
 
 
 class SystemView(msgspec.Struct):
-    """What the page knows of the system. Without a supervisor there are no `processes`. `dashboard`: its port, 0
-    without it. `way`: of a chat's last message, if it was requested."""
+    """The page's view of the system. Without a supervisor there are no `processes`. `dashboard`: the dashboard's port,
+    0 without it. `way`: the path of a chat's last message, if it was requested."""
 
     edge: str
     supervised: bool
@@ -55,7 +55,7 @@ class FirstPage:
         path = request.scope["path"]
         if not self._pages.is_own(request.headers.get("host", "")):
             return PlainTextResponse(
-                "This is no known name of the system: see edge.public_url and edge.allowed_origins.\n", 421
+                "The system does not know this host name: see edge.public_url and edge.allowed_origins.\n", 421
             )
         if path in ("/web/api/kill", "/web/api/way"):
             return await self._command(request) if request.method == "POST" else not_allowed("POST")
@@ -66,8 +66,8 @@ class FirstPage:
         return self._files.find(path, request.headers) or not_found()
 
     async def _command(self, request: Request) -> Response:
-        """The page's origin must be an edge of this system by its configured names: a page of another site, or a name
-        of another site that leads here, is none."""
+        """The page's origin must be an edge of this system by its configured names. A page of another site has another
+        origin, and another name that leads here is rejected, too."""
         origin = request.headers.get("origin", "").lower()
         if origin not in self._origins or origin.partition("://")[2] != request.headers.get("host", "").lower():
             return PlainTextResponse("Only the first page of this system can request this.\n", 403)
@@ -90,7 +90,7 @@ class FirstPage:
 
 
 class NoSupervisor(Exception):
-    """There is no supervisor of `dragoman up`, which listens on loopback, or it does not answer."""
+    """The supervisor of `dragoman up`, which listens on loopback, does not exist or does not answer."""
 
 
 async def request_supervisor(port: int, request: SystemRequest) -> SystemState:
@@ -105,7 +105,7 @@ async def request_supervisor(port: int, request: SystemRequest) -> SystemState:
                 return _decode(await reader.readline())
             finally:
                 writer.close()
-    except (OSError, ValueError, msgspec.MsgspecError) as error:  # TimeoutError is an OSError
+    except (OSError, ValueError, msgspec.MsgspecError) as error:  # OSError includes TimeoutError
         raise NoSupervisor from error
 
 

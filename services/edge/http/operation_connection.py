@@ -1,10 +1,11 @@
-"""A client's connection without a socket: operations of the dialect native and their replies, in order."""
+"""A client's connection without a socket: operations of the dialect native and their replies, which an id joins."""
 
 import asyncio
-from collections import deque
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 import msgspec
 
@@ -13,47 +14,53 @@ from services.edge.canonical.transport import Endpoint, Handshake, Socket
 from shared.contract.errors import ErrorCode, RequestError
 
 _REPLY = b'{"re":'
+_REPLY_ID = re.compile(rb'\{"re":(\d+)').match
 _SYNCED = tuple(b'{"ev":"%b"' % name for name in (b"message", b"changed", b"chat", b"gone"))
 _STATE_EVENTS = tuple(
-    b'{"ev":"%b"' % name for name in (b"renamed", b"settings", b"role", b"member", b"profile", b"read", b"mute")
-)
+    b'{"ev":"%b"' % name
+    for name in (
+        b"renamed", b"settings", b"role", b"member", b"profile", b"read", b"mute", b"place", b"draft", b"own_settings",
+        b"friend", b"request",
+    )
+)  # fmt: skip
 _IDLE_SECONDS = 60.0
 _WAITING_OPERATIONS = 64
 _WAITING_POLLS = 8
 
 
-class _Error(msgspec.Struct):
+class ReplyError(msgspec.Struct):
     code: str
+    retry_ms: int = 0
 
 
 class _ErrorReply(msgspec.Struct):
-    error: _Error | None = None
+    error: ReplyError | None = None
 
 
 @dataclass(frozen=True)
 class OperationReply:
-    """`frame`: the reply as native has it. `events`: those that belong to it."""
+    """`frame`: the reply in native's form. `events`: the events that belong to it."""
 
     frame: bytes
     events: list[bytes]
 
     @property
     def result(self) -> dict[str, msgspec.Raw]:
-        """The members without `re`."""
+        """The members of the reply, without `re`."""
         members = msgspec.json.decode(self.frame, type=dict[str, msgspec.Raw])
         del members["re"]
         return members
 
     @cached_property
-    def error_code(self) -> str | None:
-        """If the reply is an error. The reply to a login is asked at each later request."""
-        error = msgspec.json.decode(self.frame, type=_ErrorReply).error
-        return None if error is None else error.code
+    def error(self) -> ReplyError | None:
+        """The error in the reply; None for any other reply. The value is cached, because each later request reads it in
+        the login's reply."""
+        return msgspec.json.decode(self.frame, type=_ErrorReply).error
 
 
 class OperationConnection(Socket):
-    """Ends a minute after the last operation; then, or before, `ended` is called. Events are dropped, but for those
-    that belong to a reply."""
+    """Ends a minute after the last operation. `ended` is called then or before. Events are dropped, except those that
+    belong to a reply."""
 
     ends_when_idle = True
 
@@ -62,14 +69,16 @@ class OperationConnection(Socket):
     ) -> None:
         self.sent_bytes = 0
         self.pushes = 0
-        """Events of messages, changes and chats, which a `sync` would have."""
+        """The number of events of messages, changes and chats, which a `sync` would contain."""
         self.state_pushes = 0
-        """Events of what changes the state of a chat, which a `sync` with states would have."""
+        """Events that change the state of a chat or of a list, which a `sync` with states would report."""
         self._loop = asyncio.get_running_loop()
         self._ended = ended
-        self._waiting: deque[asyncio.Future[OperationReply]] = deque()
+        self._waiting: dict[int, asyncio.Future[OperationReply]] = {}
+        """The commands that wait for a reply, by id, oldest first."""
+        self._ids = count(1)
         self._polls: dict[asyncio.Future[None], bool] = {}
-        """Whether each of them is of a `sync` with states."""
+        """The waiting `sync` commands, and whether each has states."""
         self._idle: asyncio.TimerHandle | None = None
         self._has_ended_input = False
         self._is_closed = False
@@ -77,7 +86,8 @@ class OperationConnection(Socket):
 
     def perform(self, operation: str, members: bytes) -> asyncio.Future[OperationReply]:
         """`members`: the JSON object of the parameters. Raises RequestError."""
-        command = _command(operation, members)
+        number = next(self._ids)
+        command = _command(operation, number, members)
         if len(self._waiting) >= _WAITING_OPERATIONS:
             raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_WAITING_OPERATIONS} requests at the same time")
         if self._idle is not None:
@@ -85,7 +95,7 @@ class OperationConnection(Socket):
         if self.ends_when_idle:
             self._idle = self._loop.call_later(_IDLE_SECONDS, self.end_input)
         reply: asyncio.Future[OperationReply] = self._loop.create_future()
-        self._waiting.append(reply)
+        self._waiting[number] = reply
         if self._is_closed:
             self._loop.call_soon(self._reply_unknown, "the connection is closed")
         else:
@@ -100,11 +110,12 @@ class OperationConnection(Socket):
             self._handler.input_ended()
 
     def news(self, *, states: bool) -> int:
-        """The number of events that a `sync` would have, with states or without."""
+        """The number of events that a `sync` would contain, with or without states."""
         return self.pushes + (self.state_pushes if states else 0)
 
     async def until_pushed(self, before: int, seconds: float, *, states: bool) -> None:
-        """Until `news` is not `before` any more, or the connection closes. Raises RequestError if too many wait."""
+        """Wait until `news` differs from `before`, or the connection closes. Raises RequestError if too many requests
+        wait."""
         if self.news(states=states) != before or self._is_closed:
             return
         if len(self._polls) >= _WAITING_POLLS:
@@ -122,7 +133,7 @@ class OperationConnection(Socket):
                 waiting.set_result(None)
 
     def pushed(self, event: bytes) -> None:
-        """Called with each event that belongs to no reply. Drops it."""
+        """Receives each event that belongs to no reply, and drops it."""
         if event.startswith(_SYNCED):
             self.pushes += 1
             self.end_polls()
@@ -143,9 +154,15 @@ class OperationConnection(Socket):
             elif isinstance(frame, bytes):
                 self.pushed(frame)
         for reply in replies:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
+            waiting = self._waiting.pop(self._id_of(reply.frame), None)
+            if waiting is not None and not waiting.done():
                 waiting.set_result(reply)
+
+    def _id_of(self, reply: bytes) -> int:
+        """A reply without an id belongs to the only waiting command; if several wait, to none."""
+        found = _REPLY_ID(reply)
+        number = 0 if found is None else int(found[1])
+        return next(iter(self._waiting)) if number not in self._waiting and len(self._waiting) == 1 else number
 
     def ping(self) -> None:
         self._loop.call_soon(self._pong)
@@ -175,11 +192,10 @@ class OperationConnection(Socket):
         self._handler.closed()
 
     def _reply_unknown(self, reason: str) -> None:
-        """To all that wait."""
+        """Reply to all operations that wait."""
         text = f"{reason}; repeat the request, a message with the same nonce"
         error = {"code": ErrorCode.UNAVAILABLE, "text": text, "unknown": True}
-        frame = msgspec.json.encode({"re": None, "error": error})
-        self.send((frame,) * len(self._waiting))
+        self.send(tuple([msgspec.json.encode({"re": number, "error": error}) for number in self._waiting]))
 
     def pause_reading(self) -> None:
         """The number of waiting operations is limited."""
@@ -193,14 +209,15 @@ class OperationConnection(Socket):
         return 0
 
 
-def _command(operation: str, members: bytes) -> bytes:
-    """One frame. The dialect rejects keys that come twice, and whatever is no object. Raises RequestError."""
+def _command(operation: str, number: int, members: bytes) -> bytes:
+    """The operation as one frame. The dialect rejects repeated keys, and values that are no object. Raises
+    RequestError."""
     try:
         members.decode()
     except UnicodeDecodeError as error:
-        raise RequestError(ErrorCode.INVALID, "the body is not UTF-8") from error
+        raise RequestError(ErrorCode.INVALID, "the body must be UTF-8") from error
     opening, rest = members[:1], members[1:].lstrip()
     if opening != b"{":
-        raise RequestError(ErrorCode.INVALID, "the body is a JSON object")
+        raise RequestError(ErrorCode.INVALID, "the body must be a JSON object")
     separator = b"" if rest.startswith(b"}") else b","
-    return b'{"op":"%b","id":0%b%b' % (operation.encode(), separator, rest)
+    return b'{"op":"%b","id":%d%b%b' % (operation.encode(), number, separator, rest)

@@ -1,11 +1,12 @@
 """`POST /api/v1/OPERATION`: the operations of the dialect native, for programs without a WebSocket. The body is a
-command without `op` and `id`, the response its reply without `re`. `GET /api/v1/events`: its events, as they come, also
-after those that a client has."""
+command without `op` and `id`; the response is its reply without `re`. `GET /api/v1/events`: the events as they occur,
+and on request the events after those that a client has."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import replace
+from math import ceil
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -35,8 +36,8 @@ from services.edge.http.request import (
     read_body,
     until_disconnect,
 )
-from services.edge.http.responses import STATUS, error_response, json_response
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from services.edge.http.responses import STATUS, json_response, wrong_method
+from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
@@ -46,15 +47,16 @@ _UNKNOWN_OPERATION = json_response(
     404, {"error": {"code": _UNSUPPORTED, "text": "there is no such operation", "field": "op"}}
 )
 _BEGINNINGS = ("register", "login", "token", "refresh", "recover")
-"""Operations that need no login, or may replace a connection's; one that is shared keeps its own."""
+"""The operations that need no login, or may replace a connection's login. A shared connection keeps its own login."""
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALLOWANCE_SECONDS = 2.0
-"""The connection itself answers within the time of a request."""
+"""The extra time for the reply: the connection itself answers within the time of a request."""
 
 
 class HttpOperations:
-    """The requests with one token share a connection, which is kept for a while: the account is online meanwhile. A
-    request without a token has its own. A stream of events is one of `sockets`. `names`: of all operations.
+    """Requests with the same token share a connection, which stays open for a while; the account is online meanwhile. A
+    request without a token has a connection of its own. A stream of events is one of `sockets`. `names`: the names of
+    all operations.
 
     Raises ValueError for a trusted proxy that is not a network."""
 
@@ -74,12 +76,16 @@ class HttpOperations:
         self._body_bytes = settings.limits.text_frame_bytes
         self._trusted = parse_networks(settings.edge.trusted_proxies)
         self._limiter = RateLimiter(settings.limits)
+        limits = settings.limits
+        seconds = ceil(limits.requests_burst / limits.requests_per_second)
+        self._rates = f'"all";q={limits.requests_burst};w={seconds}' if limits.rates else ""
+        """The rates in the form of the IETF draft RateLimit: requests for each period."""
         self._logins: dict[str, tuple[OperationConnection, asyncio.Future[OperationReply]]] = {}
-        """By token: the connection, and the reply to its login."""
+        """For each token: the connection, and the reply to its login."""
         self._is_stopping = False
 
     def stop(self) -> None:
-        """No operation begins from now on, and those that wait for something new are answered."""
+        """Begins no operation any more, and answers operations that wait for something new."""
         self._is_stopping = True
         for connection, _ in self._logins.values():
             connection.end_polls()
@@ -90,18 +96,24 @@ class HttpOperations:
         if operation not in self._names:
             return _UNKNOWN_OPERATION
         if request.method != "POST":
-            return _not_allowed("POST")
+            return wrong_method("POST")
         _check_type(request)
         handshake = self._handshake(request)
         body = await read_body(request, self._body_bytes) or b"{}"
         if operation == "sync" and (wait := wait_of(body)).wait_ms:
-            return _response(await self._poll(request, handshake, body, wait))
-        return _response(await self._perform(request, handshake, operation, body))
+            return self._response(await self._poll(request, handshake, body, wait))
+        return self._response(await self._perform(request, handshake, operation, body))
+
+    def _response(self, reply: OperationReply) -> Response:
+        response = _response(reply)
+        if self._rates:
+            response.headers["RateLimit-Policy"] = self._rates
+        return response
 
     async def _poll(self, request: Request, handshake: Handshake, body: bytes, wait: Wait) -> OperationReply:
-        """The reply to a `sync` at once if there is something, or else that to the same one later. The time of waiting
-        is none of the requests before and after it."""
-        token, states = bearer_token(request), bool(wait.states)
+        """The reply to a `sync` at once if there is something new, else the reply to the same `sync` later. The time of
+        waiting does not count for the requests before and after it."""
+        token, states = bearer_token(request), wait.for_states
         before = self._logins[token][0].news(states=states) if token in self._logins else 0
         reply = await self._perform(request, handshake, "sync", body)
         if self._is_stopping or has_news(reply) or token not in self._logins:
@@ -114,15 +126,18 @@ class HttpOperations:
         return await self._perform(request, handshake, "sync", body)
 
     async def stream(self, request: Request) -> Response:
-        """Events from now on, or from what the client has, until the client or the edge ends the connection. Raises
-        RequestError."""
-        if request.method != "GET":
-            return _not_allowed("GET")
-        if body_length(request.headers) != 0:
-            raise RequestError(ErrorCode.INVALID, "a request for events has no body")
+        """The events from now on, or from the client's positions on, until the client or the edge ends the connection.
+        Raises RequestError."""
+        if request.method not in ("GET", "POST"):
+            return wrong_method("GET, POST")
+        if request.method == "POST":
+            _check_type(request)
+        elif body_length(request.headers) != 0:
+            raise RequestError(ErrorCode.INVALID, "GET has no body; a long position is the body of POST")
+        body = await read_body(request, self._body_bytes)
         handshake, token = self._handshake(request), bearer_token(request)
-        start = known_positions(request.headers, handshake_of(request, self._trusted).query)
-        await self._check_token(token, self._request_seconds)
+        start = known_positions(request.headers, handshake_of(request, self._trusted).query, body)
+        await self._check_token(token)
         return _EventStream(self._open_stream(handshake), self._sockets, token, start)
 
     def _open_stream(self, handshake: Handshake) -> EventConnection:
@@ -134,9 +149,9 @@ class HttpOperations:
         return connection
 
     def _handshake(self, request: Request) -> Handshake:
-        """That of a connection of native from there. Raises RequestError."""
+        """The handshake that a connection of native from this client would have. Raises RequestError."""
         if self._is_stopping:
-            raise RequestError(ErrorCode.UNAVAILABLE, "going down, please try again")
+            raise RequestError(ErrorCode.UNAVAILABLE, "shutting down, please try again")
         own = handshake_of(request, self._trusted)
         handshake = replace(own, path=_NATIVE_PATH, subprotocols=(), query="")
         if isinstance(rejected := self._endpoint.accept(handshake), Reject):
@@ -163,10 +178,10 @@ class HttpOperations:
             connection.end_input()
 
     async def _perform_logged_in(self, token: str, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
-        await self._check_token(token, self._request_seconds)
+        await self._check_token(token)
         connection, login = self._logins.get(token) or self._connect(token, handshake)
         answer = await asyncio.shield(login)
-        if answer.error_code is not None:
+        if answer.error is not None:
             connection.end_input()
             return answer
         return await connection.perform(operation, body)
@@ -182,22 +197,19 @@ class HttpOperations:
         return connection, login
 
 
-def _not_allowed(method: str) -> Response:
-    return error_response(Failure(ErrorCode.INVALID, f"the request needs the method {method}"), 405, {"Allow": method})
-
-
 def _check_type(request: Request) -> None:
-    """A web page of another origin needs permission for this type, which it does not get. Raises RequestError."""
+    """A web page of another origin needs permission for this type, and does not get it. Raises RequestError."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestError(ErrorCode.INVALID, "the request needs Content-Type: application/json")
 
 
 def _log_in(connection: OperationConnection, token: str) -> asyncio.Future[OperationReply]:
-    return connection.perform("token", msgspec.json.encode({"token": token}))
+    return connection.perform("token", msgspec.json.encode({"token": token, "overtaking": True}))
 
 
 class _EventStream(Response):
-    """The response of a connection's events, or the error of its login. Ends the connection."""
+    """The HTTP response with the events of a connection, or with the error of the login. The connection ends with the
+    response."""
 
     def __init__(
         self, connection: EventConnection, sockets: OpenSockets[ClientSocket], token: str, start: EventPositions | None
@@ -217,7 +229,7 @@ class _EventStream(Response):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         login = await _log_in(self._connection, self._token)
-        if login.error_code is not None:
+        if login.error is not None:
             return await _response(login)(scope, receive, send)
         try:
             first, positions = await first_part(self._connection, self._start)
@@ -236,5 +248,7 @@ def _response(reply: OperationReply) -> Response:
     members = reply.result
     if reply.events:
         members["events"] = msgspec.Raw(b"[%b]" % b",".join(reply.events))
-    code = reply.error_code
-    return json_response(200 if code is None else _STATUS[code], members)
+    error = reply.error
+    if error is None:
+        return json_response(200, members)
+    return json_response(_STATUS[error.code], members, retry_ms=error.retry_ms)

@@ -1,5 +1,5 @@
-"""Rules for every request but uploads: its rate, TLS for pages. Media, avatars and WebSockets stay reachable by `http://`
-and `ws://`, which clients of the legacy dialects speak."""
+"""Rules for every request except uploads: a rate, and TLS for pages. Media, avatars and WebSockets stay reachable by
+`http://` and `ws://`, because clients of the legacy dialects use these schemes."""
 
 import re
 from collections.abc import Mapping
@@ -16,19 +16,17 @@ from shared.addresses import network
 from shared.contract.errors import ErrorCode, Failure
 from shared.settings import Settings
 
-_LINKS = ("/verify/", "/hooks/")
-"""Paths with a secret that is looked up in a database."""
+_LINKS = ("/verify/", "/hooks/", "/unsubscribe/")
+"""The paths with a secret that is looked up in a database, or checked."""
 _OPERATIONS = "/api/v1/"
 _UPLOADS = re.compile(r"/media(/uploads(/[0-9a-f]{32})?)?")
-"""They have a rate by account."""
+"""Uploads have a rate per account instead."""
 _NO_PAGES = ("/media", "/avatar", "/ws")
 TOO_MANY = PlainTextResponse(
     "Too many requests, please wait a moment.\n", 429, {"Retry-After": "1", "Connection": "close"}
 )
-"""Closing drops the requests that the client has sent already, without waiting for replies."""
-_TOO_MANY_OPERATIONS = error_response(
-    Failure(ErrorCode.RATE_LIMITED, "too many requests from this address"), headers={"Connection": "close"}
-)
+"""Closing drops the requests that the client has already sent without waiting for replies."""
+_TOO_MANY_OPERATIONS = Failure(ErrorCode.RATE_LIMITED, "too many requests from this address")
 
 
 class HttpPolicy:
@@ -40,21 +38,24 @@ class HttpPolicy:
         self._redirects = edge.redirect_to_tls
         self._hsts = f"max-age={edge.hsts_seconds}" if edge.hsts_seconds else ""
         public = urlsplit(edge.public_url)
-        self._public_host = public.netloc if public.scheme == "https" else ""
+        self._public_place = public.netloc + public.path.rstrip("/") if public.scheme == "https" else ""
         rate, burst = limits.page_requests_per_second, limits.page_requests_burst
         self._rates = TokenBuckets(rate, burst) if limits.rates else None
         self._links = TokenBuckets(limits.links_per_second, limits.links_burst)
 
     def decide(self, request: Request, now: float) -> Response | None:
-        """The response to a request that is not served: over the rate of its address, or to be repeated by TLS."""
+        """The response to a request that is not served: its address is over the rate, or the request must be repeated
+        by TLS."""
         if _UPLOADS.fullmatch(request.scope["path"]):
             return None
         handshake = handshake_of(request, self._trusted)
         if self._rates is not None and not self._takes(self._rates, request, network(handshake.address), now):
-            return _TOO_MANY_OPERATIONS if request.scope["path"].startswith(_OPERATIONS) else TOO_MANY
+            if not request.scope["path"].startswith(_OPERATIONS):
+                return TOO_MANY
+            return error_response(_TOO_MANY_OPERATIONS, headers={"Connection": "close"})
         if self._redirects and _is_page(request) and not handshake.secure and request.method in ("GET", "HEAD"):
-            host = self._public_host or handshake.host
-            headers = {"Location": f"https://{host}{_target(request)}", "Cache-Control": "no-store"}
+            place = self._public_place or handshake.host
+            headers = {"Location": f"https://{place}{_target(request)}", "Cache-Control": "no-store"}
             return PlainTextResponse("", 308, headers)
         return None
 

@@ -1,4 +1,4 @@
-"""What the edge reads of a request beside what Starlette offers."""
+"""Parses the parts of a request that Starlette does not offer."""
 
 import asyncio
 from collections import Counter
@@ -18,8 +18,8 @@ from shared.contract.ids import AccountId
 from shared.settings.limits import ConnectionLimits
 from shared.tokens import Claims
 
-CheckToken = Callable[[str, float], Awaitable[Claims]]
-"""A token's claims, within so many seconds. Raises RequestError."""
+CheckToken = Callable[[str], Awaitable[Claims]]
+"""Returns a token's claims within this number of seconds. Raises RequestError."""
 _MAX_UPLOADS = 4
 
 
@@ -27,7 +27,7 @@ def bearer_token(request: Request) -> str:
     """The token of a login, or of a bot. Raises RequestError without one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise RequestError(ErrorCode.UNAUTHENTICATED, "the token of a login is needed: Authorization: Bearer TOKEN")
+        raise RequestError(ErrorCode.UNAUTHENTICATED, "a token is needed: Authorization: Bearer TOKEN")
     return token.strip()
 
 
@@ -43,12 +43,12 @@ def handshake_of(request: Request, trusted: Networks) -> Handshake:
 
 
 def body_length(headers: Headers) -> int | None:
-    """Bytes of the request's body; None for a chunked body."""
+    """The number of bytes in the request's body; None for a chunked body."""
     return None if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Raises ClientDisconnect, and RequestError for more than `limit` bytes."""
+    """The whole body. Raises ClientDisconnect, and RequestError if it has more than `limit` bytes."""
     body = b""
     async with aclosing(request.stream()) as pieces:
         async for data in pieces:
@@ -59,7 +59,8 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def pieces_of(request: Request, silence_seconds: float) -> AsyncIterator[bytes]:
-    """The body as it arrives, and an empty piece when nothing has come for so long. Raises ClientDisconnect."""
+    """The pieces of the body as they arrive, and an empty piece after each silence of this number of seconds. Raises
+    ClientDisconnect."""
     is_silent, more = False, True
     while more:
         try:
@@ -77,8 +78,8 @@ async def pieces_of(request: Request, silence_seconds: float) -> AsyncIterator[b
 
 
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, None]) -> bool:
-    """Run the work until it ends or the client disconnects, which cancels it and is no error. Whether it has ended.
-    Raises whatever the work raises. The request's body has been read."""
+    """Run the work until it ends or the client disconnects. A disconnection cancels the work and is not an error.
+    Returns whether it has ended. Raises the exceptions of the work. The request's body has been read."""
     working = asyncio.create_task(work, name="response")
     disconnect = asyncio.create_task(_disconnected(request), name="disconnect")
     try:
@@ -105,7 +106,8 @@ class RateLimiter:
         self._uploads: Counter[AccountId] = Counter()
 
     def admit_address(self, address: str, now: float) -> None:
-        """Count one request of an address; an IPv6 /64 is one. Raises RequestError over the limit."""
+        """Count one request of an address. All addresses of an IPv6 /64 network count as one. Raises RequestError over
+        the limit."""
         self._admit(network(address), now)
 
     def admit_account(self, account: AccountId, now: float) -> None:
@@ -118,7 +120,7 @@ class RateLimiter:
 
     @contextmanager
     def slot(self, account: AccountId) -> Iterator[None]:
-        """Held by one upload while it lasts. Raises RequestError when too many are active."""
+        """The slot that an upload holds until the upload ends. Raises RequestError when too many are active."""
         if self._uploads[account] >= _MAX_UPLOADS:
             raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_MAX_UPLOADS} uploads at the same time")
         self._uploads[account] += 1

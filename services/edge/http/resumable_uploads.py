@@ -1,4 +1,5 @@
-"""Uploads that are resumed by tus 1.0: `/media/uploads` creates one, `/media/uploads/<id>` continues it."""
+"""Uploads that are resumed by tus 1.0: `/media/uploads` creates an upload, `/media/uploads/<id>` continues the
+upload."""
 
 import binascii
 import hashlib
@@ -30,13 +31,13 @@ _NAME_KEYS = ("filename", "name")
 _CREATION = "OPTIONS, POST"
 _CONTINUATION = "OPTIONS, HEAD, PATCH, DELETE"
 _SILENCE_SECONDS = 2.0
-"""After this time without a byte, what has come is stored: the client may have lost its connection unnoticed, and then
-asks by another one how much there is."""
+"""After a silence of this number of seconds, the received bytes are stored. The client may have lost its connection
+unnoticed, and then ask on another connection how much was stored."""
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 
 
 class TusError(Exception):
-    """A rejected request whose status is one of the protocol."""
+    """A request was rejected with a status that the tus protocol defines."""
 
     def __init__(self, status: int, code: ErrorCode, text: str) -> None:
         super().__init__(f"{status}: {text}")
@@ -46,7 +47,7 @@ class TusError(Exception):
 
 
 class Metadata(NamedTuple):
-    """`header`: as the client wrote it."""
+    """The metadata of an upload. `header`: the header as the client wrote it; `name`: the file's name in it."""
 
     header: str
     name: str
@@ -58,7 +59,7 @@ class Checksum(NamedTuple):
 
 
 def abilities(file_bytes: int) -> Mapping[str, str]:
-    """What the response to OPTIONS says."""
+    """The headers of the response to OPTIONS."""
     return {
         "Tus-Version": VERSION,
         "Tus-Extension": _EXTENSIONS,
@@ -76,7 +77,7 @@ def check_version(headers: Mapping[str, str]) -> None:
 def check_type(headers: Mapping[str, str]) -> None:
     """Raises TusError."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-        raise TusError(415, ErrorCode.INVALID, f"the bytes of an upload have the Content-Type {MEDIA_TYPE}")
+        raise TusError(415, ErrorCode.INVALID, f"the bytes of an upload must have the Content-Type {MEDIA_TYPE}")
 
 
 def parse_length(headers: Mapping[str, str]) -> int:
@@ -179,10 +180,7 @@ class HttpResumableUploads:
         return _empty(_state(upload) | _description(upload), 200)
 
     async def _create(self, request: Request, uploader: Uploader, nonce: str) -> Response:
-        length, metadata = (
-            parse_length(request.headers),
-            parse_metadata(request.headers),
-        )
+        length, metadata = (parse_length(request.headers), parse_metadata(request.headers))
         self._access.check_size(length)
         has_body = body_length(request.headers) != 0
         if has_body:
@@ -198,7 +196,7 @@ class HttpResumableUploads:
     async def _continue(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> Response:
         self._check_body(request)
         if parse_offset(request.headers) != upload.offset:
-            raise RequestError(ErrorCode.CONFLICT, f"the upload goes on at the offset {upload.offset}")
+            raise RequestError(ErrorCode.CONFLICT, f"the upload continues at the offset {upload.offset}")
         with self._access.slot(uploader):
             upload = await self._receive(request, uploader, upload)
         headers = _state(upload)
@@ -211,16 +209,17 @@ class HttpResumableUploads:
         self._access.check_body(request)
 
     async def _receive_first(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
-        """After a failure the upload is removed: the client does not know its address."""
+        """After a failure, the upload is removed, because the client does not know its address."""
         try:
             return await self._receive(request, uploader, upload)
         except (ClientDisconnect, RequestError, TusError):
-            with suppress(RequestError):  # reported; the sweeper removes it
+            with suppress(RequestError):  # the error is logged, and the sweeper removes the file later
                 await self._uploads.forget(upload)
             raise
 
     async def _receive(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
-        """Store the request's body. What has arrived before a disconnect is stored, unless it has a checksum."""
+        """Store the request's body. Bytes that arrived before a disconnect are stored, unless the request has a
+        checksum."""
         checksum = parse_checksum(request.headers)
         _check_room(upload, body_length(request.headers) or 0)
         if upload.record.media is not None:
@@ -229,7 +228,7 @@ class HttpResumableUploads:
         try:
             async for data in pieces_of(request, _SILENCE_SECONDS):
                 await (reception.write(data) if data else reception.pause())
-            await self._access.check(uploader)  # it may have been revoked during the request
+            await self._access.check(uploader)  # the token may have been revoked during the request
             return await reception.end()
         except ClientDisconnect:
             await self._access.check(uploader)
@@ -241,15 +240,16 @@ class HttpResumableUploads:
     def _finished(
         self, request: Request, upload: ResumableUpload, status: int, headers: Mapping[str, str]
     ) -> Response | None:
-        """A response with the file, if the upload is finished."""
+        """A response with the file, if the upload is finished; otherwise None."""
         if (media := upload.record.media) is None:
             return None
         return json_response(status, UploadReply.of(media, self._access.url(request, media_path(media))), headers)
 
 
 class _Reception:
-    """The bytes of one request on their way into parts. Without a checksum, each part is stored when it is full, so
-    that a crash loses no more. With one, all wait on this edge until the last byte has come."""
+    """The reception of one request's bytes, which become parts. Without a checksum, each part is stored when it is
+    full, so that a crash loses no more than one part. With a checksum, all parts wait on this edge until the last byte
+    has arrived."""
 
     def __init__(self, uploads: ResumableUploads, upload: ResumableUpload, checksum: Checksum | None) -> None:
         self._uploads = uploads
@@ -269,12 +269,12 @@ class _Reception:
         await self._parts[-1].write(data)
 
     async def pause(self) -> None:
-        """Nothing comes for a while. The last part is stored with the file alone: see `end`."""
+        """Store the bytes after a silence. The last part is stored only with the file: see `end`."""
         if self._hash is None and self._parts[0].size and self._received < self._upload.record.length:
             await self._begin_part()
 
     async def end(self) -> ResumableUpload:
-        """The last part that completes an upload is not stored by itself, but with the file."""
+        """The last part of a complete upload is not stored by itself, but with the file."""
         if self._hash is not None and self._checksum is not None and self._hash.digest() != self._checksum.digest:
             raise TusError(460, ErrorCode.CONFLICT, "the bytes do not have this checksum")
         while len(self._parts) > 1:

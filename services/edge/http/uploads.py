@@ -1,5 +1,5 @@
-"""HTTP uploads of pictures and files: `POST /media?name=…&nonce=…`, with a login's token as bearer token. Who may
-upload, and how fast, is the same for resumable uploads."""
+"""HTTP uploads of pictures and files: `POST /media?name=…&nonce=…`, with a login's token as bearer token. The rules
+about who may upload, and how fast, also hold for resumable uploads."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,7 +29,7 @@ _NONCE_CHARACTERS = 64
 
 
 class UnsupportedBody(RequestError):
-    """The body is not the bytes of the file (415)."""
+    """The request's body is not the file itself (status 415)."""
 
     def __init__(self, text: str) -> None:
         super().__init__(ErrorCode.INVALID, text)
@@ -40,12 +41,11 @@ class Uploader(NamedTuple):
 
 
 class UploadAccess:
-    """Raises ValueError for a trusted proxy that is not a network. `file_bytes`: maximum size of a file."""
+    """Raises ValueError for a trusted proxy that is not a network. `file_bytes`: the maximum size of a file."""
 
     def __init__(self, check_token: CheckToken, settings: Settings) -> None:
         self.file_bytes = settings.limits.file_bytes
         self._check_token = check_token
-        self._seconds = settings.edge.request_seconds
         self._public_url = settings.edge.public_url
         self._trusted = parse_networks(settings.edge.trusted_proxies)
         self._limiter = RateLimiter(settings.limits)
@@ -64,20 +64,21 @@ class UploadAccess:
         return Uploader(account, token)
 
     async def check(self, uploader: Uploader) -> None:
-        """Raises RequestError for a token that was revoked since its request was admitted."""
+        """Raises RequestError if the token was revoked after its request was admitted."""
         await self._account(uploader.token)
 
     def slot(self, uploader: Uploader) -> AbstractContextManager[None]:
-        """Held by one upload while it lasts. Raises RequestError when too many are active."""
+        """The slot that an upload holds until the upload ends. Raises RequestError when too many are active."""
         return self._limiter.slot(uploader.account)
 
     def check_body(self, request: Request) -> None:
-        """Raises UnsupportedBody for bytes that are not those of the file: they would be stored as they are."""
+        """Raises UnsupportedBody if the body is not the bare bytes of a file, because the body would be stored as it
+        is."""
         if request.headers.get("content-type", "").strip().lower().startswith("multipart/"):
-            raise UnsupportedBody("the body is the file itself, and no form with the file as a part")
+            raise UnsupportedBody("the body must be the file itself, not a form that contains it")
         codings = {*_values(request, "content-encoding"), *_values(request, "transfer-encoding")}
         if codings - {"identity", "chunked"}:
-            raise UnsupportedBody("the body is the file itself, without Content-Encoding")
+            raise UnsupportedBody("the body must be the file itself, without Content-Encoding")
 
     def check_size(self, size: int) -> None:
         """Raises RequestError over the limit."""
@@ -89,14 +90,15 @@ class UploadAccess:
         return handshake_of(request, self._trusted).base_url(self._public_url) + path
 
     async def _account(self, token: str) -> AccountId:
-        claims = await self._check_token(token, self._seconds)
+        claims = await self._check_token(token)
         if claims.scopes is not None and TokenScope.SEND not in claims.scopes:
             raise RequestError(ErrorCode.FORBIDDEN, "the token lacks the scope send")
         return claims.account
 
 
 class UploadReply(msgspec.Struct):
-    """The response to an upload. `hash`: the content's sha256 in hex. `mime`: its type by its first bytes."""
+    """The response to an upload. `hash`: the content's sha256 in hex. `mime`: the content's type, by its first bytes.
+    `width`, `height`: as in a message."""
 
     url: str
     name: str
@@ -104,10 +106,13 @@ class UploadReply(msgspec.Struct):
     hash: str
     mime: str
     id: str
+    width: int | UnsetType = UNSET
+    height: int | UnsetType = UNSET
 
     @classmethod
     def of(cls, media: Media, url: str) -> "UploadReply":
-        return cls(url, media.name, media.size, media.sha256, media.mime, media.id)
+        shown = media.width or UNSET, media.height or UNSET
+        return cls(url, media.name, media.size, media.sha256, media.mime, media.id, *shown)
 
 
 class HttpUploads:
@@ -131,7 +136,7 @@ class HttpUploads:
         uploader = await self._access.admit(request)
         length = body_length(request.headers)
         if length == 0 and "content-length" not in request.headers:
-            raise RequestError(ErrorCode.INVALID, "the file is the body of the request")
+            raise RequestError(ErrorCode.INVALID, "the body of the request must be the file")
         self._access.check_body(request)
         self._access.check_size(length or 0)
         nonce = nonce_in(handshake.query)
@@ -143,7 +148,7 @@ class HttpUploads:
                 async for data in request.stream():
                     if data:
                         await upload.write(data)
-                await self._access.check(uploader)  # it may have been revoked during the upload
+                await self._access.check(uploader)  # the token may have been revoked during the upload
                 return await self._store(upload, handshake.query, uploader.account, nonce)
             finally:
                 upload.drop()
@@ -156,7 +161,7 @@ class HttpUploads:
 
 
 def nonce_in(query: str) -> str:
-    """By which a client repeats an upload; empty: it has none. Raises RequestError."""
+    """The nonce under which a client repeats an upload; empty if there is no nonce. Raises RequestError."""
     nonce = parse_qs(query).get("nonce", [""])[0]
     if len(nonce) > _NONCE_CHARACTERS:
         raise RequestError(ErrorCode.INVALID, f"a nonce has at most {_NONCE_CHARACTERS} characters", "nonce")
@@ -173,6 +178,6 @@ def upload_error(error: RequestError) -> Response:
 
 
 def _values(request: Request, name: str) -> Iterator[str]:
-    """Of a header that may come several times."""
+    """The values of a header that may occur several times."""
     for line in request.headers.getlist(name):
         yield from (value.strip().lower() for value in line.split(",") if value.strip())

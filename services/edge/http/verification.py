@@ -1,4 +1,4 @@
-"""Pages of mailed verification links."""
+"""The pages of mailed verification links."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -15,9 +15,10 @@ from shared.setting_types import Language
 
 VerificationResult = Literal["passed", "wrong", "expired"]
 OpenLink = Callable[[str, str], Awaitable[VerificationResult]]
-"""Redeem a verification link by its ticket and code. Raises RequestError when the service is unavailable."""
+"""Redeems a verification link by its ticket and code. Raises RequestError when the service is unavailable."""
 DescribeLink = Callable[[str, str], Awaitable[Requester]]
-"""Who has requested what the link confirms, by its ticket and code. Raises RequestError: `not_found`, `unavailable`."""
+"""Finds the device that requested the confirmation, by the link's ticket and code. Raises RequestError: `not_found`,
+`unavailable`."""
 
 _LinkResult = VerificationResult | Literal["unavailable"]
 
@@ -35,7 +36,7 @@ _TEXTS: Mapping[_LinkResult, _Text] = {
     ),
     "wrong": _Text(
         403, {"zh": "链接无效", "en": "Wrong link"},
-        "This link is not right. Please open the one from the latest mail.",
+        "This link is not valid. Please open the link in the latest mail.",
     ),
     "expired": _Text(
         410, {"zh": "链接已过期", "en": "Expired link"},
@@ -50,7 +51,7 @@ _CONFIRMATION: Mapping[Language, tuple[str, str]] = {
     "zh": ("验证邮箱", '验证 <span lang="en">Verify my e-mail address</span>'),
     "en": ("Verify your e-mail address", "Verify my e-mail address"),
 }
-"""Title and button."""
+"""The title and the button of the page."""
 _REQUESTS: Mapping[str, Mapping[Language, str]] = {
     "register": {
         "zh": "有人正在用您的邮箱注册账号：地址 {address}，客户端 {client}，时间 {time}。如非本人操作，请勿点击。",
@@ -66,10 +67,13 @@ _REQUESTS: Mapping[str, Mapping[Language, str]] = {
 }
 
 
+FORM_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+
 class VerificationLinks:
-    """With `confirm_button` a link shows a page that names the device, and the POST of its button has the effect; else
-    GET has. Mail scanners open links, and the owner of the address may not be who asked. Chinese pages are in English,
-    too."""
+    """With `confirm_button`, a link shows a page that names the device, and only the POST of its button has an effect.
+    Without `confirm_button`, GET has the effect. The button exists because mail scanners open links, and because the
+    owner of the address may not be the requester. Chinese pages are in English, too."""
 
     def __init__(
         self, open_link: OpenLink, describe: DescribeLink, confirm_button: bool = True, language: Language = "zh"
@@ -104,8 +108,8 @@ class VerificationLinks:
         return self._page(status, title[self._language], f'<p lang="en">{message}</p>', headers)
 
     async def _confirmation(self, ticket: str, code: str) -> Response:
-        """A page whose button posts to its own address, and changes nothing itself. A wrong link has the button, too:
-        its POST tells the waiting client."""
+        """A page whose button posts to the page's own address; the page itself changes nothing. A wrong link has the
+        button, too, and its POST informs the waiting client."""
         try:
             requester = self._paragraphs(await self._describe(ticket, code))
         except RequestError as error:
@@ -113,9 +117,8 @@ class VerificationLinks:
                 return self._result("unavailable")
             requester = ""
         title, button = _CONFIRMATION[self._language]
-        policy = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
         form = f'{requester}<form method="post"><button>{button}</button></form>'
-        return self._page(200, title, form, {"Content-Security-Policy": policy})
+        return self._page(200, title, form, {"Content-Security-Policy": FORM_POLICY})
 
     def _paragraphs(self, requester: Requester) -> str:
         if not requester.time:
@@ -127,9 +130,14 @@ class VerificationLinks:
         return english if self._language == "en" else f"<p>{texts['zh'].format(**names)}</p>{english}"
 
     def _page(self, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
-        html = (
-            f'<!doctype html><html lang="{self._language}"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width">'
-            f"<title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>\n"
-        )
-        return HTMLResponse(html, status, {"Cache-Control": "no-store", **headers})
+        return page(self._language, status, title, body, headers)
+
+
+def page(language: Language, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
+    """The page of a mailed link. `body`: HTML."""
+    html = (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>\n"
+    )
+    return HTMLResponse(html, status, {"Cache-Control": "no-store", **headers})

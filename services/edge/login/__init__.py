@@ -1,1 +1,1 @@
-"""Passwords, tokens, verification, revocations. Begin with login.py."""
+"""Passwords, tokens, verification and revocations. Begin with login.py."""

@@ -1,6 +1,4 @@
-"""Looks up the account of a login: its profile summary, and its number of undelivered messages."""
-
-import time
+"""Looks up the account of a login: the profile summary, and the number of undelivered messages."""
 
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
@@ -11,6 +9,7 @@ from shared.contract.ids import AccountId
 from shared.contract.message import GetUnread
 from shared.contract.model import ProfileSummary
 from shared.contract.session import EnsureProfile
+from shared.tasks import time_left
 from shared.telemetry import log
 
 _log = log(__name__)
@@ -19,47 +18,42 @@ _UNREAD_SECONDS = 4.0
 
 
 class AccountLookup:
-    """A new account waits for its profile until `seconds` have passed since its registration began."""
-
-    def __init__(self, bus: Bus, summaries: RequestCoalescer[AccountId, ProfileSummary | None], seconds: float) -> None:
+    def __init__(self, bus: Bus, summaries: RequestCoalescer[AccountId, ProfileSummary | None]) -> None:
         self._bus = bus
         self._summaries = summaries
-        self._seconds = seconds
 
-    async def summary(self, account: AccountId, seconds: float) -> ProfileSummary | None:
+    async def summary(self, account: AccountId) -> ProfileSummary | None:
         """Raises RequestError."""
-        return await self._summaries.get(account, seconds)
+        return await self._summaries.get(account, time_left())
 
-    async def ensure_profile(self, answer: Authenticated, registered_at: float | None = None) -> ProfileSummary | None:
-        """Creates a missing profile; returns the current summary. If session is unavailable, a login does not fail: an
-        event creates the profile, too, and the account keeps the name with which it was registered. `registered_at`:
-        when the registration began, by the monotonic clock; until the profile is there, session knows no such
-        account."""
-        registered = ProfileSummary(answer.nickname, answer.uuid) if answer.nickname else None
+    async def ensure_profile(self, answer: Authenticated, *, is_new: bool = False) -> ProfileSummary | None:
+        """Create a missing profile. Returns the current summary. A login does not fail if session is unavailable: an
+        event creates the profile, too, and the account keeps the name of its registration. A new account waits for its
+        profile as long as the operation may last, because until then session does not know the account."""
+        registered = None
+        if answer.nickname:
+            real_name = answer.signature if answer.guest else ""
+            registered = ProfileSummary(answer.nickname, answer.uuid, 0, answer.nick, answer.guest, real_name)
         try:
             if registered is not None:
-                await self._create_profile(answer, self._patience(registered_at))
+                await self._create_profile(answer, None if is_new else _PROFILE_SECONDS)
             return await self._summaries.get(answer.account, _PROFILE_SECONDS) or registered
         except RequestError as error:
             _log.warning("profile not ensured", account=answer.account, error=str(error))
             return registered
 
-    def _patience(self, made_at: float | None) -> float:
-        left = 0.0 if made_at is None else made_at + self._seconds - time.monotonic()
-        return max(left, _PROFILE_SECONDS)
-
-    async def ensure_bot_profile(self, created: CreatedBot, made_at: float) -> None:
-        """If session is unavailable, an event creates the profile."""
+    async def ensure_bot_profile(self, created: CreatedBot) -> None:
+        """Create the bot's profile. If session is unavailable, an event creates it."""
         request = EnsureProfile(
             account=created.account, uuid=created.uuid, nickname=created.nickname, created=created.created, bot=True
         )
         try:
-            await self._bus.send(request, seconds=self._patience(made_at), retry=True)
+            await self._bus.send(request, retry=True)
         except RequestError as error:
             _log.warning("profile not ensured", account=created.account, error=str(error))
 
     async def count_unread(self, account: AccountId) -> int:
-        """0 if it is not known."""
+        """The number of undelivered messages; 0 if it is not known."""
         request = GetUnread(account, 0)
         try:
             unread = await self._bus.send(request, seconds=_UNREAD_SECONDS, retry=True)
@@ -68,9 +62,10 @@ class AccountLookup:
             return 0
         return unread.total
 
-    async def _create_profile(self, answer: Authenticated, seconds: float) -> None:
+    async def _create_profile(self, answer: Authenticated, seconds: float | None) -> None:
         request = EnsureProfile(
             account=answer.account, uuid=answer.uuid, nickname=answer.nickname, icon_id=answer.icon_id,
             signature=answer.signature, vip=answer.vip, created=answer.created, lobby=answer.lobby,
+            nick=answer.nick, guest=answer.guest,
         )  # fmt: skip
         await self._bus.send(request, seconds=seconds, retry=True)

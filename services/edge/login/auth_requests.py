@@ -1,4 +1,4 @@
-"""Requests to the auth service on behalf of a connection, with the origin that its rate limits need."""
+"""Requests to the auth service on behalf of a connection, with the origin of the connection for auth's rate limits."""
 
 from typing import TypeVar
 
@@ -14,21 +14,21 @@ from shared.request_nonce import request_nonce_of
 R = TypeVar("R")
 
 _SENT_ONCE: tuple[object, ...] = (Login, ExportLogins)
-"""A login computes a hash each time, and makes no harm that lasts; an export is recorded each time."""
+"""Each of these requests is sent only once. A login computes a hash each time and has no lasting effect; an export is
+recorded each time."""
 
 
 class AuthRequests:
-    """Each request waits for its reply for `seconds`, or fails at once while auth is known to be down. What has an
-    effect is repeated meanwhile, and has it once, by its nonce. All raise RequestError."""
+    """Each request fails at once while auth is known to be down. A request with an effect is repeated in the time of
+    the operation; its nonce ensures that the effect happens once. Every method may raise RequestError."""
 
-    def __init__(self, bus: Bus, node: NodeId, state: AuthState, seconds: float) -> None:
+    def __init__(self, bus: Bus, node: NodeId, state: AuthState) -> None:
         self._bus = bus
         self._node = node
         self._state = state
-        self.seconds = seconds
 
     async def send(self, connection: Connection, request: HasRoute[R]) -> R:
-        """With what the request's type tells of its connection."""
+        """Send a request, with the properties of the connection that the request's type needs."""
         self._state.require_service()
         client = connection.dialect.name if connection.dialect else ""
         known = {
@@ -41,6 +41,6 @@ class AuthRequests:
             if hasattr(request, name):
                 setattr(request, name, value)
         if type(request) in _SENT_ONCE:
-            return await self._bus.send(request, seconds=self.seconds)
+            return await self._bus.send(request)
         nonce = request_nonce_of(connection.account, getattr(request, "nonce", ""))
-        return await self._bus.send(request, seconds=self.seconds, retry=True, nonce=nonce)
+        return await self._bus.send(request, retry=True, nonce=nonce)

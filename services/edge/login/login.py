@@ -1,7 +1,5 @@
 """Logs a connection in: by registration, by secret or by token."""
 
-import time
-
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.login.account_lookup import AccountLookup
@@ -11,10 +9,12 @@ from services.edge.login.token_logins import TokenLoginReports
 from services.edge.login.token_verifier import TokenVerifier
 from services.edge.login.verification import VerificationFlow
 from services.edge.presence.local_accounts import LocalAccounts
-from shared.contract.auth import Authenticated, IdentifierKind, Login, Register, VerificationNeeded
+from shared.contract.auth import Authenticated, IdentifierKind, Login, LoginReply, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.guests import RegisterGuest
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.model import ProfileSummary
+from shared.contract.routes import HasRoute
 from shared.tokens import Claims
 
 
@@ -38,15 +38,15 @@ class LoginFlow:
         self._token_logins = token_logins
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
-        """The token of a request must be of the connection's account; on a connection without an account it is a login,
-        and one of another login of the account takes the place of the connection's. Raises RequestError."""
+        """The token of a request must belong to the connection's account. On a connection without an account, this is a
+        login. A token of another login of the account replaces the connection's login. Raises RequestError."""
         connection = session.connection
         if not request.token or isinstance(request.command, Login):
             return
         if connection.has_verified_token(request, int(self._state.clock.earliest())):
             return
         check = self._verifier.check_with_scopes if session.dialect.limits_scopes else self._verifier.check
-        claims = await check(request.token, self._requests.seconds)
+        claims = await check(request.token)
         for account in (request.account, connection.account):
             if account not in (NO_ACCOUNT, claims.account):
                 raise RequestError(ErrorCode.UNAUTHENTICATED, "the token is another account's", "token")
@@ -57,40 +57,48 @@ class LoginFlow:
         if connection.account == NO_ACCOUNT:
             answer = self._session_from_claims(claims, request.token)
             await self._enter(session, answer, await self._lookup.ensure_profile(answer), claims)
+        else:
+            self._token_logins.note(claims, connection)
         connection.token_shown(request.token, claims, self._state.revision)
 
     async def log_in(self, session: LoginSession, request: Request) -> Authenticated | VerificationNeeded:
         """Register or log in. Raises RequestError."""
         command = request.command
-        assert isinstance(command, Register | Login)
+        assert isinstance(command, Register | RegisterGuest | Login)
         if isinstance(command, Login) and request.token:
             return await self._log_in_with_token(session, command, request.token)
-        began = time.monotonic() if isinstance(command, Register) else None
-        answer = await self._requests.send(session.connection, command)
+        if isinstance(command, Register) and session.is_guest:
+            command.guest = session.connection.account
+        sent: HasRoute[LoginReply] = command  # type: ignore[assignment]
+        answer = await self._requests.send(session.connection, sent)
         if isinstance(answer, VerificationNeeded):
             await self._verification.hold(session.connection, request, answer)
             return answer
         dialect = session.dialect
-        if isinstance(command, Login) or dialect.registration_logs_in:
-            await self._enter(session, answer, await self._lookup.ensure_profile(answer, began))
+        if isinstance(command, Register) and command.guest:
+            session.guest_registered(answer)
+            await self._lookup.ensure_profile(answer, is_new=True)
+        elif not isinstance(command, Register) or dialect.registration_logs_in:
+            summary = await self._lookup.ensure_profile(answer, is_new=not isinstance(command, Login))
+            await self._enter(session, answer, summary)
             if dialect.login_shows_unread:
                 dialect.unread_loaded(await self._lookup.count_unread(answer.account))
         return answer
 
     async def _log_in_with_token(self, session: LoginSession, command: Login, token: str) -> Authenticated:
-        """A login by token instead of the secret, for the account that is named."""
-        claims = await self._verifier.check(token, self._requests.seconds)
+        """Log in by token instead of the secret, for the account that is named."""
+        claims = await self._verifier.check(token)
         answer = self._session_from_claims(claims, token)
         if command.kind is not IdentifierKind.UUID:
             raise RequestError(ErrorCode.UNAUTHENTICATED, "a token opens an account by its uuid")
-        summary = await self._lookup.summary(claims.account, self._requests.seconds)
+        summary = await self._lookup.summary(claims.account)
         if summary is None or summary.uuid.lower() != command.identifier.lower():
             raise RequestError(ErrorCode.UNAUTHENTICATED, "unknown account or wrong secret")
         await self._enter(session, answer, summary, claims)
         return answer
 
     def _session_from_claims(self, claims: Claims, token: str) -> Authenticated:
-        """The token has just been verified: no revocation received so far voids it."""
+        """The token has just been verified, so no revocation received so far voids it."""
         return Authenticated(
             account=claims.account, sid=claims.sid, token=token, expires=claims.expires, uuid="", nickname="",
             revision=self._state.revision,
@@ -99,7 +107,7 @@ class LoginFlow:
     async def _enter(
         self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, claims: Claims | None = None
     ) -> None:
-        """Registers presence first, then reads the missed messages. `claims`: of the token that logs in."""
+        """Register presence first, then read the missed messages. `claims`: the claims of the token that logs in."""
         other_nodes = await self._accounts.register(answer.account)
         if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")
@@ -108,4 +116,4 @@ class LoginFlow:
         self._state.require_revocations_after(answer.revision)
         await session.log_in(answer, other_nodes, summary, claims)
         if claims is not None:
-            self._token_logins.note(answer.account, session.connection)
+            self._token_logins.note(claims, session.connection)

@@ -1,11 +1,10 @@
-"""Changes that must take effect here within a second or two: revoked logins, maintenance mode, and the keys that
-verify tokens. Auth pushes revocations and maintenance mode. Each second it also announces its state, and this node
-requests what it lacks. Without announcements it requests everything every second."""
+"""Applies changes within a second or two: revoked logins, maintenance mode, and the keys that verify tokens. Auth
+pushes revocations and maintenance mode. Auth also announces its state each second, and this node requests the changes
+that the node lacks. Without announcements, it requests everything every second."""
 
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 
@@ -17,16 +16,17 @@ from shared.bus.client import Bus
 from shared.clock import steady_ms
 from shared.contract.auth import ListRevocations, Revocation, Revocations
 from shared.contract.errors import RequestError
+from shared.tasks import is_set_within
 from shared.telemetry import log
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0
 _CHECK_SECONDS = 60.0
-"""Requests are made so often, whatever is announced."""
+"""The requests are made at least this often, with or without announcements."""
 _ATTEMPT_SECONDS = 2.0
 _ANNOUNCEMENT_MS = 1000.0
-"""An announcement is not on its way for longer: the next one is sent by then."""
+"""An announcement takes no longer than this to arrive, because the next one is sent by then."""
 
 _decode_state = msgspec.msgpack.Decoder(Revocations).decode
 
@@ -49,7 +49,7 @@ class RevocationWatcher:
         self._notify_all = notify_all
         self._loaded = False
         self._pushed = 0
-        """How often auth has pushed maintenance mode."""
+        """The number of times that auth has pushed maintenance mode."""
         self._announced_at = 0.0
         """Monotonic seconds."""
         self._outdated = asyncio.Event()
@@ -65,22 +65,20 @@ class RevocationWatcher:
                 await self._until_outdated()
 
     async def _until_outdated(self) -> None:
-        """Until auth announces another state, or nothing at all; for an interval at least, unless there is news."""
-        due = time.monotonic() + _CHECK_SECONDS
-        while not self._outdated.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_INTERVAL_SECONDS):
-                    await self._outdated.wait()
-            now = time.monotonic()
-            if now > due or now - self._announced_at > _SILENCE_SECONDS:
-                break
+        """Wait until auth announces another state, or nothing at all. Without an announcement, the wait lasts for at
+        least one interval."""
+        now = time.monotonic()
+        due, pause = now + _CHECK_SECONDS, _INTERVAL_SECONDS
+        while not self._outdated.is_set() and pause > 0:
+            await is_set_within(self._outdated, pause)
+            pause = min(due, self._announced_at + _SILENCE_SECONDS) - time.monotonic()
         self._outdated.clear()
 
     def receive_state(self, data: bytes) -> None:
         """A replica of auth has announced its state."""
         announced, state, now = _decode_state(data), self._state, steady_ms()
         self._announced_at = time.monotonic()
-        state.heard()
+        state.heard(announced.entrance)
         state.clock.observe(announced.now, now - _ANNOUNCEMENT_MS, now)
         if announced.keys:
             self._verifier.set_keys(announced.keys)
@@ -93,21 +91,21 @@ class RevocationWatcher:
         while more:
             since, pushed, sent = state.revision, self._pushed, steady_ms()
             reply = await self._bus.send(ListRevocations(since), seconds=_ATTEMPT_SECONDS, retry=True)
-            state.heard()
+            state.heard(reply.entrance)
             state.clock.observe(reply.now, sent, steady_ms())
             self.revoked(reply.revocations)
             if reply.keys:
                 self._verifier.set_keys(reply.keys)
-            if state.revision == since:  # otherwise a login came meanwhile
+            if state.revision == since:  # otherwise, a login has set a newer revision in the meantime
                 state.revision = reply.revocations[-1].number if reply.more else reply.last
-            if self._pushed == pushed:  # otherwise the push is newer than the reply
+            if self._pushed == pushed:  # otherwise, a push has brought a newer state than this reply
                 self._set_maintenance(reply.maintenance)
             more = reply.more
         self._loaded = True
         self._verifier.revocations_loaded.set()
 
     def revoked(self, revocations: list[Revocation]) -> None:
-        """Idempotent: a revocation may be received twice."""
+        """A revocation may be received twice, which changes nothing."""
         self._verifier.revoked(revocations)
         for revocation in revocations:
             local = self._accounts.get(revocation.account)

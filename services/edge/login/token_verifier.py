@@ -1,4 +1,5 @@
-"""Verifies the tokens of clients: each once, then from a cache; a revocation voids them as soon as it is received."""
+"""Verifies each token of a client once, and then answers from a cache. A revocation voids a token as soon as it is
+received."""
 
 import asyncio
 import hashlib
@@ -12,15 +13,16 @@ from shared.bus.client import Bus
 from shared.contract.auth import GetKeys, Revocation
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
+from shared.tasks import time_left
 from shared.tokens import BadToken, Claims, UnknownKey, Verifier
 
 _CACHED_TOKENS = 50_000
 _KEYS_SECONDS = 5.0
-"""Between two requests for keys: tokens with unknown keys cost auth little."""
+"""The time between two requests for keys, so that tokens with unknown keys cost auth little."""
 
 
 class TokenVerifier:
-    """`revocations_loaded` is set once all former revocations are known. Until then no token is accepted."""
+    """`revocations_loaded` is set once all previous revocations are known. Until then no token is accepted."""
 
     def __init__(self, bus: Bus, metrics: EdgeMetrics, state: AuthState) -> None:
         self._bus = bus
@@ -49,17 +51,18 @@ class TokenVerifier:
             self._verifier = None
             self._verified.clear()
 
-    async def check(self, token: str, seconds: float) -> Claims:
-        """Of a user's token, which permits everything. Raises RequestError."""
-        return await self._counted(token, seconds, bots=False)
+    async def check(self, token: str) -> Claims:
+        """The claims of a user's token, which permits everything. Raises RequestError."""
+        return await self._counted(token, bots=False)
 
-    async def check_with_scopes(self, token: str, seconds: float) -> Claims:
-        """Of a user's token, or of a bot's: the caller permits nothing beyond Claims.scopes. Raises RequestError."""
-        return await self._counted(token, seconds, bots=True)
+    async def check_with_scopes(self, token: str) -> Claims:
+        """The claims of a user's or a bot's token. The caller permits nothing beyond Claims.scopes. Raises
+        RequestError."""
+        return await self._counted(token, bots=True)
 
-    async def _counted(self, token: str, seconds: float, *, bots: bool) -> Claims:
+    async def _counted(self, token: str, *, bots: bool) -> Claims:
         try:
-            claims = await self._check(token, seconds)
+            claims = await self._check(token)
             if claims.scopes is not None and not bots:
                 raise BadToken("bot")
         except BadToken as error:
@@ -67,13 +70,13 @@ class TokenVerifier:
             raise
         return claims
 
-    async def _check(self, token: str, seconds: float) -> Claims:
+    async def _check(self, token: str) -> Claims:
         if not self.revocations_loaded.is_set():
-            await self._await_revocations(seconds)
+            await self._await_revocations()
         digest = hashlib.blake2b(token.encode(), digest_size=16).digest()
         claims = self._verified.get(digest)
         if claims is None:
-            claims = self._verified[digest] = await self._verify(token, seconds)
+            claims = self._verified[digest] = await self._verify(token)
             while len(self._verified) > _CACHED_TOKENS:
                 self._verified.popitem(last=False)
         last = self._accounts.get(claims.account)
@@ -83,26 +86,26 @@ class TokenVerifier:
             raise BadToken("expired")
         return claims
 
-    async def _await_revocations(self, seconds: float) -> None:
+    async def _await_revocations(self) -> None:
         self._state.require_service()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(time_left()):
                 await self.revocations_loaded.wait()
         except TimeoutError as error:
             raise RequestError(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again") from error
 
-    async def _verify(self, token: str, seconds: float) -> Claims:
-        verifier = self._verifier or await self._request_keys(seconds)
+    async def _verify(self, token: str) -> Claims:
+        verifier = self._verifier or await self._request_keys()
         try:
             return verifier.verify(token, self._state.clock.earliest(), self._state.clock.latest())
         except UnknownKey:
             if time.monotonic() - self._keys_requested < _KEYS_SECONDS:
                 raise
-        verifier = await self._request_keys(seconds)
+        verifier = await self._request_keys()
         return verifier.verify(token, self._state.clock.earliest(), self._state.clock.latest())
 
-    async def _request_keys(self, seconds: float) -> Verifier:
+    async def _request_keys(self) -> Verifier:
         self._state.require_service()
         self._keys_requested = time.monotonic()
-        self._verifier = Verifier(await self._bus.send(GetKeys(), seconds=seconds, retry=True))
+        self._verifier = Verifier(await self._bus.send(GetKeys(), retry=True))
         return self._verifier

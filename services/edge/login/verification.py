@@ -1,4 +1,4 @@
-"""Registrations and logins that wait for a link, mailed to their address, to be opened."""
+"""Registrations and logins that wait until a link mailed to their address is opened."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from services.edge.rpc.remote_clock import RemoteClock
 from shared.contract.auth import Login, Register, SendVerification, VerificationNeeded
 
 _APART_SECONDS = 0.05
-"""Two frames of which the second needs the first are sent this far apart (clients handle the newest first)."""
+"""Two frames are sent this far apart if the second needs the first, because clients handle the newest first."""
 
 
 class VerificationFlow:
@@ -23,8 +23,9 @@ class VerificationFlow:
         self._clock = clock
 
     async def hold(self, connection: Connection, request: Request, needed: VerificationNeeded) -> None:
-        """Holds the request pending verification if the dialect waits for it. The client then requests the mail itself.
-        Otherwise the mail is sent at once, and the reply asks to try again after it. Raises RequestError."""
+        """Hold the request pending verification, if the dialect waits for that; the client then requests the mail
+        itself. If the dialect does not wait, the mail is sent at once, and the reply asks the user to try again later.
+        Raises RequestError."""
         assert connection.dialect is not None
         if connection.dialect.waits_for_verification:
             seconds = needed.expires / 1000 - self._auth_clock.earliest()
@@ -41,7 +42,7 @@ class VerificationFlow:
         return VerificationMailed()
 
     def opened(self, client: Client, ticket: str, passed: bool) -> None:
-        """The mailed link was opened: the held request is repeated, in its place."""
+        """The mailed link was opened, so the held request is repeated in its place."""
         pending = client.connection.pending_verification
         if pending is None or pending.ticket != ticket:
             return

@@ -15,11 +15,11 @@ from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, StoredKey
 from shared.settings import MediaSettings
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta  # there are none at run time
+    from obstore import ObjectMeta  # these types exist only for type checkers
     from obstore.store import S3Config
 
 _WINDOW_BYTES = 1024 * 1024
-"""Bytes read by one request, so that a slow reader holds no request open."""
+"""The bytes that one request reads: a small number, so that a slow reader holds no request open."""
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 _LISTED_AT_ONCE = 500
@@ -29,7 +29,8 @@ _ERROR_CHARACTERS = 300
 
 
 class BucketStore:
-    """See services.edge.media.store.MediaStore. Failing calls are retried a few times before they raise OSError."""
+    """Implements services.edge.media.store.MediaStore. A failing call is retried a few times before it raises
+    OSError."""
 
     def __init__(self, settings: MediaSettings) -> None:
         limit = timedelta(seconds=settings.timeout_seconds)

@@ -13,14 +13,14 @@ from services.edge.media.disk import Disk
 from services.edge.media.store import CHUNK_BYTES, FRESH_SECONDS, UPLOAD_KINDS, StoredKey
 
 DIRECTORIES = ("records", "blobs")
-"""Directories of complete files. The blob of a record always exists."""
+"""The directories of complete files. The blob of a record always exists."""
 SPOOL = "spool"
-"""Directory of incomplete files, in the same file system."""
+"""The directory of incomplete files, in the same file system."""
 _LISTED_AT_ONCE = 500
 
 
 class DirectoryStore:
-    """See services.edge.media.store.MediaStore. Sources must be in the same file system."""
+    """Implements services.edge.media.store.MediaStore. Sources must be in the same file system."""
 
     def __init__(self, root: Path, disk: Disk) -> None:
         self._root = root
@@ -71,7 +71,7 @@ def _move(source: Path, target: Path, size: int) -> bool:
     if is_new or target.stat().st_mtime < time.time() - FRESH_SECONDS:
         os.utime(source)
         source.replace(target)
-    _sync(target.parent)  # a process that moved it before may have crashed
+    _sync(target.parent)  # always synced, because a process may have crashed between an earlier move and its sync
     return is_new
 
 
@@ -164,6 +164,6 @@ def _delete(path: Path, older_than: float | None) -> bool:
     except FileNotFoundError:
         return False
     if path.parent.name not in (*DIRECTORIES, *UPLOAD_KINDS):
-        with suppress(OSError):  # while it has other files
+        with suppress(OSError):  # a folder that has other files cannot be removed
             path.parent.rmdir()
     return True

@@ -1,4 +1,4 @@
-"""File I/O in dedicated threads, so that a hanging disk blocks nothing else."""
+"""Runs file I/O on threads of its own, so that a disk that hangs blocks nothing else."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class Disk:
         self._detached: set[Future[None]] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """A cancelled call may still be carried out."""
+        """Run the work in a thread. A cancelled call may still be performed."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def run_detached(self, work: Callable[[], None]) -> None:
@@ -29,7 +29,7 @@ class Disk:
         future.add_done_callback(self._done)
 
     async def close(self) -> None:
-        """Wait, at most 2 s, for detached work."""
+        """Wait for detached work, at most 2 s."""
         if futures := [asyncio.wrap_future(future) for future in list(self._detached)]:
             await asyncio.wait(futures, timeout=_CLOSE_SECONDS)
         self._threads.shutdown(wait=False)

@@ -17,12 +17,16 @@ _PNG = FileType("image/png", ".png")
 _JPEG = FileType("image/jpeg", ".jpg")
 _GIF = FileType("image/gif", ".gif")
 _WEBP = FileType("image/webp", ".webp")
+_WEBM = FileType("video/webm", ".webm")
+_M4A = FileType("audio/mp4", ".m4a")
 _AVIF = FileType("image/avif", ".avif")
 _HEIC = FileType("image/heic", ".heic")
 _MP4 = FileType("video/mp4", ".mp4")
 PICTURES = frozenset(one.mime for one in (_PNG, _JPEG, _GIF, _WEBP))
-"""Safe to display in a browser, since they contain no active content, and known to every client. Other photographs, as
-of phones (HEIC, AVIF), are files."""
+"""Types that every client knows and that browsers can display safely, because these types contain no active content.
+Photographs in other formats, such as those of phones (HEIC, AVIF), are files."""
+SHOWN = PICTURES | {one.mime for one in (_MP4, _WEBM, _M4A)}
+"""Types that browsers display or play, all without active content. Messages show videos and sounds as files."""
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
@@ -40,22 +44,23 @@ _BRANDS = (
     ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), _HEIC),
     ((b"mif1", b"msf1"), FileType("image/heif", ".heif")),
     ((b"crx ",), FileType("image/x-canon-cr3", ".cr3")),
-    ((b"M4A ", b"M4B ", b"M4P "), FileType("audio/mp4", ".m4a")),
+    ((b"M4A ", b"M4B ", b"M4P "), _M4A),
     ((b"qt  ",), FileType("video/quicktime", ".mov")),
     ((b"3gp", b"3gr", b"3gs"), FileType("video/3gpp", ".3gp")),
     ((b"3g2",), FileType("video/3gpp2", ".3g2")),
     ((b"mp4", b"iso", b"avc1", b"dash", b"M4V", b"MSNV", b"mmp4", b"f4v "), _MP4),
 )
-"""How brands begin. A file has the first type of this list that its major brand has, or else another of its brands."""
+"""The beginnings of the brands of each type. A file has the first type in this list that matches its major brand, else
+the first that matches another brand."""
 _GENERAL_BRANDS = (b"mif1", b"msf1")
-"""Of all pictures of this family: another brand says which."""
+"""All pictures of this family have these brands; a second brand tells the type."""
 _DOCUMENT_TYPE = b"\x42\x82"
-"""The id of the element of an EBML header that says what the document is (RFC 8794)."""
-_DOCUMENTS = {b"webm": FileType("video/webm", ".webm"), b"matroska": FileType("video/matroska", ".mkv")}
+"""The id of the element of an EBML header that names the kind of document (RFC 8794)."""
+_DOCUMENTS = {b"webm": _WEBM, b"matroska": FileType("video/matroska", ".mkv")}
 
 
 def media_kind(head: bytes) -> Literal["image", "file"]:
-    """What a file of these first bytes is for messages."""
+    """Whether messages show a file with these first bytes as an image or as a file."""
     return "image" if sniff(head).mime in PICTURES else "file"
 
 
@@ -77,14 +82,14 @@ def _of_brands(head: bytes) -> FileType:
 
 
 def _brands(head: bytes) -> Iterator[bytes]:
-    """The major one, and those with which the file is compatible."""
+    """The major brand, and the brands with which the file is compatible."""
     end = min(len(head), int.from_bytes(head[:4], "big"))
     yield head[8:12]
     yield from (head[at : at + 4] for at in range(16, end - 3, 4))
 
 
 def _types(brands: tuple[bytes, ...] | list[bytes]) -> list[FileType]:
-    """In the order of the list."""
+    """The file types of these brands, in the order of `_BRANDS`."""
     return [kind for beginnings, kind in _BRANDS if any(brand.startswith(beginnings) for brand in brands)]
 
 

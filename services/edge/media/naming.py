@@ -11,10 +11,11 @@ _EXTENSION_BYTES = 32
 
 
 def safe_name(name: str) -> str:
-    """The last component of a Unix or Windows path in Unicode's composed form (NFC), without invisible characters but
-    those that its script needs, in at most 255 bytes of UTF-8 with its extension. May be empty."""
+    """The last component of a Unix or Windows path, in Unicode's composed form (NFC). Invisible characters are removed,
+    except those that the name's script needs. The result, which may be empty, has at most 255 bytes of UTF-8 with its
+    extension."""
     before, safe = "", re.split(r"[/\\]", name)[-1]
-    while safe != before:  # a shortened name may end with a character that is needed no more
+    while safe != before:  # each removal may uncover another character to remove
         before, safe = safe, _cleaned(safe)
     return safe
 

@@ -1,12 +1,13 @@
-"""Quotas of stored bytes: of each account and day (UTC), and of all files together. They are counted for all edges
-together in Redis, and in each edge alone while Redis is unavailable.
+"""Quotas of stored bytes: for each account and day (UTC), and for all files together. Redis counts them for all edges
+together; while Redis is unavailable, each edge counts alone.
 
-Keys: `media:bytes:<day>:<account>` and `media:bytes` (of all files), and `media:sweeper`, the node that sweeps.
+Keys: Redis has four kinds of keys: `media:bytes:<day>:<account>` counts an account's bytes, `media:bytes` those of all
+files, `media:bytes:<id>` the arrivals of a file that counts only once, and `media:sweeper` names the node that sweeps.
 """
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,13 +23,13 @@ _FALLBACK_SECONDS = 1.0
 _LOCAL_KEYS = 100_000
 _SWEEPER = "media:sweeper"
 _KEY_SECONDS = 2 * 86_400
-"""Life of a counter after its last change: the day of an account, or two sweeps."""
+"""The life of a counter after its last change: a day of an account, or the time between two sweeps."""
 _TOTAL = ""
 _FULL = "this server has no room for more pictures and files"
 
 
 class MediaCounters:
-    """`add`, `get` and `set` never fail: without Redis, the edge goes on from the counts that it has last seen."""
+    """`add`, `get` and `set` never fail: without Redis, the edge continues from the counts that it saw last."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._redis = redis_client(settings)
@@ -58,7 +59,8 @@ class MediaCounters:
             self._start_fallback(error)
 
     async def elect_sweeper(self, node: NodeId, seconds: int) -> bool:
-        """Whether this node sweeps; for so long, no other node is elected. No node is while Redis is away."""
+        """Returns whether this node sweeps. For this number of seconds, no other node is elected. No node is elected
+        while Redis is unavailable."""
         try:
             return bool(await self._redis.set(_SWEEPER, node, nx=True, ex=seconds))
         except REDIS_FAILURES as error:
@@ -74,7 +76,7 @@ class MediaCounters:
 
     def _start_fallback(self, error: Exception) -> None:
         self._fallback_until = time.monotonic() + _FALLBACK_SECONDS
-        _log.warning("Redis is away, stored bytes are counted by this edge alone", error=repr(error))
+        _log.warning("Redis is unavailable: this edge counts stored bytes alone", error=repr(error))
 
 
 class ByteCounters(Protocol):
@@ -86,8 +88,9 @@ class ByteCounters(Protocol):
 
 
 class UnfinishedUploads:
-    """The bytes of this edge's uploads that are not stored yet: of an account no more than its quota of a day, of all
-    no more than that of all files, or uploads that never end would fill the disk. Pure."""
+    """The number of bytes of this edge's unfinished uploads. Unfinished uploads of an account fit into the account's
+    daily quota, and all unfinished uploads into the quota of all files: uploads that never end must not fill the disk.
+    Pure."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self._daily = settings.account_bytes_per_day
@@ -95,7 +98,7 @@ class UnfinishedUploads:
         self._sizes = Counter[AccountId]()
 
     def add(self, account: AccountId, size: int) -> None:
-        """Raises RequestError (LIMIT), and adds nothing then."""
+        """Raises RequestError (LIMIT), and then adds nothing."""
         if self._total and self._sizes.total() + size > self._total:
             raise RequestError(ErrorCode.LIMIT, _FULL)
         if self._daily and account != NO_ACCOUNT and self._sizes[account] + size > self._daily:
@@ -109,7 +112,7 @@ class UnfinishedUploads:
 
 
 class MediaQuota:
-    """`now`: Unix milliseconds."""
+    """`now` returns Unix milliseconds."""
 
     def __init__(self, counters: ByteCounters, settings: MediaSettings, now: Callable[[], int] = now_ms) -> None:
         self._counters = counters
@@ -118,33 +121,44 @@ class MediaQuota:
         self._now = now
 
     async def check(self, account: AccountId, size: int = 1) -> None:
-        """Before an upload of at least so many bytes. Raises RequestError (LIMIT)."""
+        """Checks the limits before an upload of at least this size. Raises RequestError (LIMIT)."""
         for name, limit, text in self._limits(account):
             if await self._counters.add(name, 0) + size > limit:
                 raise RequestError(ErrorCode.LIMIT, text)
 
-    async def reserve(self, account: AccountId, size: int) -> None:
-        """Before a file is stored. Raises RequestError (LIMIT)."""
+    async def reserve(self, account: AccountId, size: int, once: str = "") -> bool:
+        """Counts the bytes of a file before it is stored. `once`: a number of the file, which counts only the first
+        time, once it is within the limits. Returns whether it counts. Raises RequestError (LIMIT)."""
+        if once and await self._counters.add(f":{once}", 0) > 0:
+            return False
         taken: list[str] = []
         for name, limit, text in self._limits(account):
             taken.append(name)
             if await self._counters.add(name, size) > limit:
-                for one in taken:
-                    await self._counters.add(one, -size)
+                await self._subtract(taken, size)
                 raise RequestError(ErrorCode.LIMIT, text)
+        if once and await self._counters.add(f":{once}", 1) > 1:  # a concurrent request has already counted this upload
+            await self._subtract(taken, size)
+            return False
+        return True
 
-    async def give_back(self, account: AccountId, size: int) -> None:
-        """The file was not stored, or has been removed with the message that should show it."""
-        for name, _, _ in self._limits(account):
-            await self._counters.add(name, -size)
+    async def give_back(self, account: AccountId, size: int, once: str = "") -> None:
+        """The file was not stored, or was removed with the message that should show it. `once`: see `reserve`."""
+        if once:
+            await self._counters.set(f":{once}", 0)
+        await self._subtract([name for name, _, _ in self._limits(account)], size)
 
     async def measured(self, size: int) -> None:
-        """The files take so many bytes together."""
+        """Note how many bytes the files take together."""
         if self._total:
             await self._counters.set(_TOTAL, size)
 
+    async def _subtract(self, names: Iterable[str], size: int) -> None:
+        for name in names:
+            await self._counters.add(name, -size)
+
     def _limits(self, account: AccountId) -> list[tuple[str, int, str]]:
-        """Counter, limit, and the error's text."""
+        """The counter, the limit, and the text of the error, for each limit."""
         limits: list[tuple[str, int, str]] = []
         if self._total:
             limits.append((_TOTAL, self._total, _FULL))

@@ -1,7 +1,8 @@
-"""Uploads that are sent in several requests: their parts are in the media store, so that any edge continues them.
+"""Uploads that are sent in several requests. The parts of an upload are in the media store, so that any edge can
+continue the upload.
 
-A part's key is the offset of its first byte, and is created once. So of two requests that continue an upload at the
-same offset, on any edges, one alone succeeds, and the parts have neither gaps nor overlaps.
+A part's key is the offset of its first byte, and is created only once. If two requests, on any edges, continue an
+upload at the same offset, only one request succeeds. So the parts have neither gaps nor overlaps.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -27,7 +29,7 @@ from shared.contract.model import Media
 from shared.settings import Settings
 
 PART_BYTES = 8 * 1024 * 1024
-"""A longer request is stored in parts of this size, as it arrives."""
+"""A longer request is stored in parts of this size as it arrives."""
 _MAX_PARTS = 10_000
 _DAY_MS = 86_400_000
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -35,8 +37,8 @@ _NONCE_USED = "another upload of yours has this nonce"
 
 
 class UploadRecord(msgspec.Struct, frozen=True):
-    """As it is stored. `length`: bytes of the whole file. `metadata`: as the client wrote it. `created`: Unix
-    milliseconds. `media`: the finished file."""
+    """The record of an upload as it is stored. `length`: bytes of the whole file. `metadata`: the metadata in the form
+    in which the client wrote them. `created`: Unix milliseconds. `media`: the finished file."""
 
     account: AccountId
     length: int
@@ -47,7 +49,8 @@ class UploadRecord(msgspec.Struct, frozen=True):
 
 
 class ResumableUpload(msgspec.Struct, frozen=True):
-    """`offset`: bytes that are stored; the length once the upload is finished. `expires`: Unix milliseconds."""
+    """`offset`: the number of stored bytes; it equals the length once the upload is finished. `expires`: Unix
+    milliseconds."""
 
     id: str
     record: UploadRecord
@@ -60,7 +63,7 @@ _decode = msgspec.json.Decoder(UploadRecord).decode
 
 
 class ResumableUploads:
-    """`now`: Unix milliseconds. Every call raises RequestError."""
+    """`now` returns Unix milliseconds. Every call may raise RequestError."""
 
     def __init__(
         self,
@@ -83,9 +86,9 @@ class ResumableUploads:
     async def create(
         self, account: AccountId, length: int, name: str, metadata: str, nonce: str = ""
     ) -> ResumableUpload:
-        """With a `nonce`, a repetition gets the first one. Raises RequestError: LIMIT for too many uploads of the
-        account, or more bytes than its quota, CONFLICT for another upload under the nonce. It counts once its own
-        record is there: of uploads that are created at once, on any edges, each sees the others."""
+        """Create an upload. A repetition with the same `nonce` gets the first upload. Raises RequestError: LIMIT for
+        too many uploads of the account or more bytes than its quota, CONFLICT for another upload under the nonce. The
+        count comes after the upload's own record is stored, so uploads created at once on any edges see each other."""
         id = _id_under(account, nonce) if nonce else secrets.token_hex(16)
         record = UploadRecord(account, length, name, metadata, self._now())
         upload = self._upload(id, record)
@@ -99,53 +102,48 @@ class ResumableUploads:
         try:
             await self._check_limits(account)
         except RequestError:
-            with suppress(RequestError):  # reported; the sweeper removes it
+            with suppress(RequestError):  # the error is logged, and the sweeper removes the upload later
                 await self.remove(upload)
             raise
         return upload
 
     async def has_stored(self, account: AccountId, nonce: str) -> bool:
-        """Whether there is an upload under this nonce."""
+        """Whether an upload under this nonce exists."""
         return await self.find(account, _id_under(account, nonce)) is not None
 
     async def store_once(self, account: AccountId, nonce: str, whole: Upload, name: str) -> Media:
-        """Store a file that has arrived in one request. Raises RequestError (CONFLICT) for another file under the
-        nonce. The upload ends here."""
-        record = UploadRecord(account, whole.size, name, "", self._now())
-        upload = self._upload(_id_under(account, nonce), record)
+        """Store a file that has arrived in one request. Raises RequestError (CONFLICT) if another file has the nonce.
+        The upload ends here."""
+        upload = self._upload(_id_under(account, nonce), UploadRecord(account, whole.size, name, "", self._now()))
         try:
-            if (first := await self.find(account, upload.id)) is not None:
-                with self._failures.reported("keep"):
-                    _, sha256 = await whole.finish()
-                return _same_file(first.record, record, sha256)
-            media = await self._media.store(whole, media_kind(whole.head), name, account=account)
+            if (first := await self.find(account, upload.id)) is not None and first.record.media is None:
+                raise RequestError(ErrorCode.CONFLICT, _NONCE_USED, "nonce")
+            return await self._keep(whole, upload)
         finally:
             whole.drop()
-        claimed = await self._claim(upload, replace(record, media=media))
-        if claimed.media != media:
-            await self._media.discard(media.id)
-        return _same_file(claimed, record, media.sha256)
 
     async def find(self, account: AccountId, id: str) -> ResumableUpload | None:
-        """An upload of this account, which may have expired."""
+        """Find an upload of this account by its id; None if it does not exist. The upload can have expired."""
         if not _ID.fullmatch(id):
             return None
         with self._failures.reported("find"):
             async with asyncio.timeout(self._seconds):
                 stored = [part async for batch in self._store.list(f"parts/{id}") for part in batch]
-                # After the parts: they are removed after it.
+                # The record is read last: a finished upload first removes its parts, then its record.
                 if (record := await self._load(f"uploads/{account}/{id}")) is not None:
                     return self._upload(id, record, contiguous(stored))
                 record = await self._load(f"finished/{account}/{id}")
-        return None if record is None else replace(self._upload(id, record), offset=record.length)
+        if record is None or record.media is None or not await self._media.has(record.media.id):
+            return None  # another request has claimed the upload but may not have stored the file yet
+        return replace(self._upload(id, record), offset=record.length)
 
     def start_part(self, upload: ResumableUpload) -> Upload:
-        """The next part, to be written, then appended or dropped."""
+        """The next part. The caller writes the part, then appends or drops it."""
         return self._media.start_upload(upload.record.account)
 
     async def append(self, upload: ResumableUpload, part: Upload) -> ResumableUpload:
         """Store a part durably. Raises RequestError: CONFLICT if another request has continued or finished the upload,
-        NOT_FOUND if one has removed it."""
+        NOT_FOUND if another request has removed it."""
         key = f"parts/{upload.id}/{upload.offset:020}"
         try:
             if len(upload.parts) >= _MAX_PARTS:
@@ -160,28 +158,24 @@ class ResumableUploads:
         return replace(upload, offset=upload.offset + part.size, parts=parts)
 
     async def finish(self, upload: ResumableUpload, last: Upload) -> ResumableUpload:
-        """Store the file, of the parts and the bytes that complete it. If several requests finish an upload, all get
-        the same file."""
+        """Store the file, made of the parts and the bytes that complete it. If several requests finish an upload, all
+        get the same file."""
         record = upload.record
         try:
-            whole = await self._join(upload, last) if upload.parts else last
-            media = await self._media.store(whole, media_kind(whole.head), record.name, account=record.account)
+            media = await self._keep(await self._join(upload, last) if upload.parts else last, upload)
         except RequestError:
             if (found := await self.find(record.account, upload.id)) is None or found.record.media is None:
                 raise
             return found
         finally:
             last.drop()
-        finished = await self._claim(upload, replace(record, media=media))
-        if finished.media != media:
-            await self._media.discard(media.id)
-        with suppress(RequestError):  # reported; the sweeper removes what is left
+        with suppress(RequestError):  # the error is logged, and the sweeper removes the rest later
             await self.remove(upload)
-        return replace(upload, record=finished, offset=record.length, parts=())
+        return replace(upload, record=replace(record, media=media), offset=record.length, parts=())
 
     async def remove(self, upload: ResumableUpload) -> None:
         """Remove an unfinished upload, with the parts that other requests have stored meanwhile. A request that stores
-        one later finds no record, and removes its part itself."""
+        a part later finds no record, and removes its part itself."""
         with self._failures.reported("remove"):
             async with asyncio.timeout(self._seconds):
                 await self._store.delete(f"uploads/{upload.record.account}/{upload.id}")
@@ -190,7 +184,7 @@ class ResumableUploads:
                 await self._remove_part(part)
 
     async def forget(self, upload: ResumableUpload) -> None:
-        """Remove the address of an upload, finished or not; the file of a finished one stays."""
+        """Remove the address of an upload, finished or not. The file of a finished upload stays."""
         await self.remove(upload)
         with self._failures.reported("remove"):
             async with asyncio.timeout(self._seconds):
@@ -229,14 +223,16 @@ class ResumableUploads:
         return is_created
 
     async def _check_unfinished(self, upload: ResumableUpload, part: StoredKey) -> None:
-        """Remove the part just stored if the upload has been finished or removed, and raise RequestError. The address
-        of a finished one still exists: a client of tus goes on after a conflict, and gives up what is not found."""
+        """If the upload has been finished or removed, remove the part just stored and raise RequestError. The address
+        of a finished upload still exists: a tus client continues after a conflict, and gives up an address that is not
+        found."""
         address = f"{upload.record.account}/{upload.id}"
         with self._failures.reported("find"):
             async with asyncio.timeout(self._seconds):
                 if await self._load(f"uploads/{address}") is not None:
                     return
-                is_finished = await self._load(f"finished/{address}") is not None  # stored before the other is removed
+                # finishing an upload stores this record first, and then removes the other
+                is_finished = await self._load(f"finished/{address}") is not None
             await self._remove_part(part)
         if is_finished:
             raise RequestError(ErrorCode.CONFLICT, "another request has finished this upload")
@@ -252,17 +248,28 @@ class ResumableUploads:
         loaded = await self._store.load(key)
         return None if loaded is None else _decode(loaded)
 
-    async def _claim(self, upload: ResumableUpload, record: UploadRecord) -> UploadRecord:
-        """The record of the request that has finished the upload first."""
+    async def _keep(self, whole: Upload, upload: ResumableUpload) -> Media:
+        """Store the upload's file. Raises RequestError: CONFLICT if another file has been claimed."""
+        record = upload.record
+        claim = partial(self._claim, upload)
+        return await self._media.store(whole, media_kind(whole.head), record.name, account=record.account, claim=claim)
+
+    async def _claim(self, upload: ResumableUpload, media: Media) -> Media:
+        """Give the upload its address before the file is stored. A request that repeats the last one, after an edge has
+        died, then stores the file at the same address."""
+        record = replace(upload.record, media=media)
         key = f"finished/{record.account}/{upload.id}"
         with self._failures.reported("keep"):
             async with asyncio.timeout(self._seconds):
                 if await self._store.create(key, msgspec.json.encode(record)):
-                    return record
-                return await self._load(key) or record
+                    return media
+                claimed = await self._load(key) or record
+        if claimed.media is None or (claimed.name, claimed.media.sha256) != (record.name, media.sha256):
+            raise RequestError(ErrorCode.CONFLICT, _NONCE_USED, "nonce")
+        return claimed.media
 
     async def _join(self, upload: ResumableUpload, last: Upload) -> Upload:
-        """The quota of the account is no limit: `last` counts already."""
+        """The quota of the account does not limit this call, because `last` counts already."""
         whole = self._media.start_upload()
         try:
             for part in upload.parts:
@@ -284,8 +291,8 @@ class ResumableUploads:
 
 
 def _id_under(account: AccountId, nonce: str) -> str:
-    """Of the upload that the account has given this nonce: the same one at each edge. The file's own address cannot be
-    guessed from it."""
+    """The id of the upload that an account creates with this nonce. Every edge computes the same id. It does not reveal
+    the file's address."""
     return hashlib.sha256(f"{account} {nonce}".encode()).hexdigest()[:32]
 
 
@@ -295,14 +302,8 @@ def _same(first: ResumableUpload, record: UploadRecord) -> ResumableUpload:
     return first
 
 
-def _same_file(first: UploadRecord, record: UploadRecord, sha256: str) -> Media:
-    if first.media is None or (first.name, first.media.sha256) != (record.name, sha256):
-        raise RequestError(ErrorCode.CONFLICT, _NONCE_USED, "nonce")
-    return first.media
-
-
 def contiguous(stored: Iterable[StoredKey]) -> list[StoredKey]:
-    """The parts from the first byte up to the first gap: a listing may lack the newest ones. Pure."""
+    """The parts from the first byte up to the first gap. A listing may lack the newest parts. Pure."""
     parts, end = list[StoredKey](), 0
     for part in sorted(stored):
         if int(part.key.rpartition("/")[2]) != end:

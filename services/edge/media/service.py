@@ -1,12 +1,13 @@
-"""Stores uploads, finds media by id, and reads them. The store behind it only knows keys."""
+"""Stores uploads, finds media by id, and reads them. The store behind this service only knows keys."""
 
 import asyncio
 import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -14,8 +15,9 @@ from msgspec.structs import replace
 
 from services.edge.media.directory import SPOOL
 from services.edge.media.disk import Disk
-from services.edge.media.mime_sniffing import sniff
+from services.edge.media.mime_sniffing import PICTURES, sniff
 from services.edge.media.naming import safe_name
+from services.edge.media.picture_size import picture_size
 from services.edge.media.quota import MediaQuota, UnfinishedUploads
 from services.edge.media.store import MediaRecord, MediaStore, MediaUse, StoreFailures, load_record, retention
 from services.edge.media.upload_buffer import Upload, UploadBuffer
@@ -34,16 +36,16 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+Claim = Callable[[Media], Awaitable[Media]]
+"""Claims the address of a file before the file is stored. Returns this file, or the same file as it was stored or
+claimed before."""
+
+
 class MediaService:
     """Without a `quota`, accounts may store any number of bytes."""
 
     def __init__(
-        self,
-        store: MediaStore,
-        settings: Settings,
-        metrics: EdgeMetrics,
-        disk: Disk,
-        quota: MediaQuota | None = None,
+        self, store: MediaStore, settings: Settings, metrics: EdgeMetrics, disk: Disk, quota: MediaQuota | None = None
     ) -> None:
         self._store = store
         self._failures = StoreFailures(metrics)
@@ -58,27 +60,30 @@ class MediaService:
         self._disk = disk
         self._quota = quota
         self._cache: OrderedDict[str, tuple[MediaRecord, float]] = OrderedDict()
-        """Records, and until when (monotonic) they are believed."""
+        """The records, and until when (in monotonic seconds) they count."""
 
     async def prepare(self) -> None:
-        """To be called first. Raises StartupError."""
+        """Must be called first. Raises StartupError."""
         try:
             await self._uploads.prepare()
             await self._store.prepare()
         except OSError as error:
             path = error.filename or self._directory
-            raise StartupError(f"the directory {path} (media.directory) cannot be used: {error.strerror}") from error
+            raise StartupError(
+                f"the directory {path} (media.directory) cannot be used: {error.strerror}",
+                "Let this user write to it, or name another",
+            ) from error
 
     async def remove_stale_uploads(self) -> None:
-        """Remove what crashed processes left, older than a day. Raises OSError."""
+        """Remove files older than a day that crashed processes left. Raises OSError."""
         await self._uploads.prepare()
 
     def start_upload(self, account: AccountId = NO_ACCOUNT) -> Upload:
-        """A new file, to be written, then stored or dropped."""
+        """A new file. The caller writes the upload, then stores or drops it."""
         return self._uploads.start_upload(account)
 
     async def check_quota(self, account: AccountId) -> None:
-        """Before an upload. Raises RequestError if the account may store nothing more today."""
+        """Called before an upload. Raises RequestError if the account may store nothing more today."""
         if self._quota is not None:
             await self._quota.check(account)
 
@@ -90,20 +95,29 @@ class MediaService:
         packages: int = 0,
         account: AccountId = NO_ACCOUNT,
         use: MediaUse = MediaUse.UPLOADED,
+        claim: Claim | None = None,
     ) -> Media:
-        """Store an upload of an account durably under a new id. The upload ends here, also on failure. Raises
-        RequestError."""
+        """Store an upload of an account durably under a new id, or under the id of the file that `claim` returns. In
+        the second case, the file is stored and counted once, even if the call is repeated often and on several edges.
+        The upload ends here, also on failure. Raises RequestError."""
+        id, file_type = secrets.token_hex(16), sniff(upload.head)
         try:
-            if self._quota is not None:
-                await self._quota.reserve(account, upload.size)
-            try:
-                with self._failures.reported("keep"):
-                    async with asyncio.timeout(self._seconds):
-                        record = await self._store_upload(upload, kind, name, packages, account, use)
-            except BaseException:
-                if self._quota is not None:
-                    await self._quota.give_back(account, upload.size)
-                raise
+            with self._failures.reported("keep"):
+                async with asyncio.timeout(self._seconds):
+                    beginning = await upload.beginning() if file_type.mime in PICTURES else b""
+                    source, digest = await upload.finish()
+            shown = picture_size(file_type.mime, beginning)
+            safe = safe_name(name) or f"{kind}-{id}{file_type.extension}"
+            record = MediaRecord(
+                id, safe, upload.size, digest, file_type.mime, packages, account=account, created=now_ms(), use=use,
+                width=shown.width, height=shown.height,
+            )  # fmt: skip
+            if claim is not None:
+                claimed = await claim(record.media)
+                if await self.has(claimed.id):
+                    return claimed
+                record = replace(record, id=claimed.id, name=claimed.name)
+            await self._store_counted(source, record, once=claim is not None)
         finally:
             upload.drop()
         self._metrics.media_stored.labels(kind).inc()
@@ -111,12 +125,17 @@ class MediaService:
         return self._cache_record(record).media
 
     async def find(self, id: str) -> Media | None:
-        """The media with this id. Raises RequestError."""
+        """Returns the media with this id. Raises RequestError."""
         record = await self._find_record(id)
         return record.media if record is not None else None
 
+    async def has(self, id: str) -> bool:
+        """Whether the file exists at this moment. Raises RequestError."""
+        self._cache.pop(id, None)
+        return await self._find_record(id) is not None
+
     async def mark_used(self, id: str, use: MediaUse) -> Media | None:
-        """Record that a message, or a profile, is about to show this media; None if there is none. Raises
+        """Record that a message or a profile is about to show this media; None if it does not exist. Raises
         RequestError."""
         record = await self._find_record(id)
         if record is None:
@@ -130,7 +149,7 @@ class MediaService:
         return record.media
 
     async def discard(self, id: str) -> None:
-        """Remove an address, since the message that should show it was rejected; the sweeper removes its content.
+        """Remove an address because the message that should show it was rejected. The sweeper removes its content.
         Raises RequestError."""
         if (record := await self._find_record(id)) is None:
             return
@@ -139,7 +158,7 @@ class MediaService:
             async with asyncio.timeout(self._seconds):
                 await self._store.delete(f"records/{id}")
         if self._quota is not None:
-            await self._quota.give_back(record.account, record.size)
+            await self._quota.give_back(record.account, record.size, id)
 
     async def read(self, media: Media, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes from `start` up to `stop` (None: the end) in chunks of at most 256 KiB, each read on demand. A
@@ -154,28 +173,31 @@ class MediaService:
                 yield chunk
 
     async def close(self) -> None:
-        """To be called after all users of the service have ended."""
+        """Must be called after all users of the service have ended."""
         await self._disk.close()
 
-    async def _store_upload(
-        self, upload: Upload, kind: str, name: str, packages: int, account: AccountId, use: MediaUse
-    ) -> MediaRecord:
-        source, digest = await upload.finish()
-        if not await self._store.put(f"blobs/{digest}", source, upload.size):
-            self._metrics.media_duplicates.inc()
-        id, file_type = secrets.token_hex(16), sniff(upload.head)
-        safe = safe_name(name) or f"{kind}-{id}{file_type.extension}"
-        record = MediaRecord(
-            id, safe, upload.size, digest, file_type.mime, packages, account=account, created=now_ms(), use=use
-        )
-        await self._write_record(record)
-        return record
+    async def _store_counted(self, source: Path, record: MediaRecord, *, once: bool) -> None:
+        """With `once`, a file that is not stored stays counted, because another request may be storing the same file
+        uncounted."""
+        number = record.id if once else ""
+        counted = self._quota is not None and await self._quota.reserve(record.account, record.size, number)
+        try:
+            with self._failures.reported("keep"):
+                async with asyncio.timeout(self._seconds):
+                    if not await self._store.put(f"blobs/{record.sha256}", source, record.size):
+                        self._metrics.media_duplicates.inc()
+                    # A repeated upload may have stored this record already, and a message may use it.
+                    await self._store.create(f"records/{record.id}", msgspec.json.encode(record))
+        except BaseException:
+            if self._quota is not None and counted and not once:
+                await self._quota.give_back(record.account, record.size)
+            raise
 
     async def _write_record(self, record: MediaRecord) -> None:
         await self._store.write(f"records/{record.id}", msgspec.json.encode(record))
 
     async def _find_record(self, id: str) -> MediaRecord | None:
-        """None for an unknown or an expired one."""
+        """The record; None if it is unknown or expired."""
         record, believed = self._cache.get(id, (None, 0.0))
         if record is not None and time.monotonic() < believed:
             self._cache.move_to_end(id)

@@ -1,5 +1,5 @@
-"""The port of the media service to its store, a directory or a bucket; the record of each address in it: its file, its
-owner and its use, and the rule by which it expires; and the reports of its failures."""
+"""The port from the media service to its store, a directory or a bucket. The module also defines the record of each
+address in the store (its file, owner, use, and rule of expiry), and the reports of the store's failures."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,50 +20,58 @@ _DAY_MS = 86_400_000
 CHUNK_BYTES = 256 * 1024
 """Files are read in chunks of at most this size."""
 FRESH_SECONDS = 12 * 3600.0
-"""A blob that is older is stored again when its content arrives again: so the sweeper, which removes blobs that are a
-day old and have no record, leaves alone each that is about to get one."""
+"""An older blob is stored again when its content arrives again. The sweeper removes only blobs without a record that
+are a day old, and so keeps each blob that is about to get a record."""
 
 UPLOAD_KINDS = ("uploads", "parts", "finished")
-"""Kinds of keys of resumable uploads: `uploads/<account>/<id>`, `parts/<id>/<offset>` and `finished/<account>/<id>`."""
+"""The kinds of keys of resumable uploads: `uploads/<account>/<id>`, `parts/<id>/<offset>` and
+`finished/<account>/<id>`."""
 
 _log = log(__name__)
 
 
 class MediaUse(IntEnum):
-    """Only grows."""
+    """The state of a stored file's use. The value of a file only rises."""
 
     UPLOADED = 0
     POSTED = 1
-    """A message shows it, or is about to."""
+    """A message shows the file, or is about to."""
     AVATAR = 2
 
 
-class MediaRecord(Media, array_like=True, frozen=True):
-    """As it is stored. `created`: Unix milliseconds. The version before neither writes nor reads the last three fields:
-    its records have `created` 0."""
+class MediaRecord(msgspec.Struct, array_like=True, frozen=True):
+    """The stored record: the fields of Media in an order of its own. `created`: Unix milliseconds; 0 if not known."""
 
+    id: str
+    name: str
+    size: int
+    sha256: str
+    mime: str
+    packages: int = 0
     account: AccountId = NO_ACCOUNT
     created: int = 0
     use: MediaUse = MediaUse.UPLOADED
+    width: int = 0
+    height: int = 0
 
     @property
     def media(self) -> Media:
-        """What messages contain."""
-        return Media(self.id, self.name, self.size, self.sha256, self.mime, self.packages)
+        """The media as messages contain it."""
+        return msgspec.convert(self, Media, from_attributes=True)
 
 
 _decode_record = msgspec.json.Decoder(MediaRecord).decode
 
 
 class MediaRetention(NamedTuple):
-    """In days; 0: for ever, save for `unfinished` uploads."""
+    """Times in days; 0 means for ever, except for `unfinished` uploads."""
 
     posted: float
     unposted: float
     unfinished: float = 1.0
 
     def expired(self, record: MediaRecord, now_ms: int) -> bool:
-        """Avatars never expire, nor do records without a time, whose use is unknown."""
+        """Avatars never expire. A record without a time has an unknown use and does not expire either."""
         if not record.created or record.use is MediaUse.AVATAR:
             return False
         limits = [self.posted] if record.use is MediaUse.POSTED else [self.posted, self.unposted]
@@ -71,7 +79,7 @@ class MediaRetention(NamedTuple):
 
 
 def retention(settings: Settings) -> MediaRetention:
-    """Files expire with the messages, unless they have a time of their own."""
+    """Files expire with the messages, unless files have a time of their own."""
     return MediaRetention(
         settings.media.retention_days or settings.message.retention_days,
         settings.media.unposted_days,
@@ -88,22 +96,22 @@ class StoredKey(NamedTuple):
 
 
 class MediaStore(Protocol):
-    """Keys are `blobs/<sha256>` and `records/<id>`, and those of UPLOAD_KINDS. A blob's content never changes. Every
-    call raises OSError on failure."""
+    """Keys are `blobs/<sha256>`, `records/<id>`, and those of UPLOAD_KINDS. A blob's content never changes. Every call
+    raises OSError on failure."""
 
     async def prepare(self) -> None:
         """Called once, first."""
 
     async def put(self, key: str, source: Path, size: int) -> bool:
-        """Store the content of a file durably, unless it is stored and fresh; the store may move the file. Returns
-        whether it was not stored at all."""
+        """Store the content of a file durably, unless it is stored and fresh. The store may move the file. Returns
+        whether the content was not stored at all."""
 
     async def write(self, key: str, data: bytes) -> None:
-        """Store a few bytes durably under a key, new or not."""
+        """Store a few bytes durably under a key, whether the key exists or not."""
 
     async def create(self, key: str, source: Path | bytes) -> bool:
         """Store a file of a few MiB, or a few bytes, durably under a new key. Of several calls with the same key, also
-        on several edges, one alone succeeds. Returns whether this one has."""
+        on several edges, only one succeeds. Returns whether this call has succeeded."""
 
     async def load(self, key: str) -> bytes | None: ...
 
@@ -111,12 +119,12 @@ class MediaStore(Protocol):
         """The bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError for an unknown key."""
 
     def list(self, kind: str) -> AsyncGenerator[Sequence[StoredKey]]:
-        """All keys below `kind`, such as `blobs`, in batches, in any order. One that comes or goes meanwhile may be
-        missing."""
+        """All keys below `kind`, such as `blobs`, in batches and in any order. A key that is created or deleted
+        meanwhile may be missing."""
 
     async def delete(self, key: str, *, older_than: float | None = None) -> bool:
-        """Remove a key, if it is there and was modified before `older_than` (Unix seconds; None: whenever). Returns
-        whether it has been removed."""
+        """Remove a key if it exists and was modified before `older_than` (Unix seconds; None: at any time). Returns
+        whether it was removed."""
 
 
 async def load_record(store: MediaStore, key: str) -> MediaRecord | None:

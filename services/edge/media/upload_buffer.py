@@ -1,4 +1,4 @@
-"""Incoming files: writes them to temporary files and hashes them as they arrive."""
+"""Incoming files: each is written to a temporary file and hashed as it arrives."""
 
 import hashlib
 import os
@@ -18,12 +18,12 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 
 HEAD_BYTES = 64
-"""Bytes of the beginning that are kept to detect the type."""
+"""How many bytes of the beginning are kept to detect the type."""
 _STALE_SECONDS = 24 * 3600.0
 
 
 class UploadBuffer:
-    """The directory of temporary files. `limit`: maximum bytes of a file."""
+    """The directory of temporary files. `limit`: the maximum size of a file in bytes."""
 
     def __init__(
         self, root: Path, limit: int, disk: Disk, failures: StoreFailures, unfinished: UnfinishedUploads
@@ -39,20 +39,20 @@ class UploadBuffer:
         return Upload(path, self._limit, self._disk, self._failures, self._unfinished, account)
 
     async def prepare(self) -> None:
-        """Create the directory, and remove files of crashed processes (older than a day). Raises OSError."""
+        """Create the directory, and remove files older than a day that crashed processes left. Raises OSError."""
         await self._disk.run(self._prepare)
 
     def _prepare(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in self._root.iterdir():
-            with suppress(FileNotFoundError):  # its upload ends, or another edge removes it, just now
+            with suppress(FileNotFoundError):  # the upload may end at this moment, or another edge may remove the file
                 if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                     path.unlink()
 
 
 class Upload:
-    """One incoming file. Writes are sequential; `drop` may be called at any time, also during a write. The code that
-    started the upload always drops it in the end."""
+    """One incoming file. An upload is written sequentially; `drop` may be called at any time, also during a write. The
+    code that started the upload always drops it in the end."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Upload:
         self._file: FileIO | None = None
         self._dropped = False
         self._lock = Lock()
-        """Held by threads, so that the file is not closed during a write."""
+        """Threads hold this lock, so that the file is not closed during a write."""
 
     async def write(self, data: bytes) -> None:
         """Raises RequestError over a limit, and when the disk fails."""
@@ -89,11 +89,15 @@ class Upload:
             await self._disk.run(partial(self._append, data))
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """What was written, in chunks. Raises RequestError when the disk fails."""
+        """The written bytes, in chunks. Raises RequestError when the disk fails."""
         for start in range(0, self.size, CHUNK_BYTES):
             with self._failures.reported("read"):
                 chunk = await self._disk.run(partial(self._read, start))
             yield chunk
+
+    async def beginning(self) -> bytes:
+        """The first bytes. Raises OSError."""
+        return await self._disk.run(partial(self._read, 0))
 
     async def finish(self) -> tuple[Path, str]:
         """The path of the now durable file, and its sha256 in hex. Raises OSError."""

@@ -1,1 +1,1 @@
-"""What session and auth push to this node. Begin with receiver.py."""
+"""The events that session and auth push to this node. Begin with social.py."""

@@ -1,31 +1,41 @@
-"""Friendship, membership and profile events: pushed live to local accounts, and at login if they were stored."""
+"""Friendship, membership and profile events. Such events are pushed live to local accounts; stored ones are pushed
+after the login."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, assert_never
 
 import msgspec
 
 from services.edge.canonical.events import Event, RoleChanged
 from services.edge.client.connection import Connection
+from services.edge.client.endpoint import ConnectionRegistry
 from services.edge.delivery.local_chats import LocalChats
+from services.edge.dialects.base import DISCONNECTED
+from services.edge.login.revocations import RevocationWatcher
+from services.edge.login.verification import VerificationFlow
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
-from shared.contract.contacts import DropPendingNotices, ListPendingNotices, ListRequests
+from shared.contract import subjects
+from shared.contract.contacts import DropPendingEvents, ListPendingEvents, ListRequests
 from shared.contract.edge import (
     ChatCreated,
     ChatRenamed,
+    EdgeEvent,
     FriendshipAnswered,
     FriendshipRequested,
+    Kicked,
+    MaintenanceSet,
     MembershipAnswered,
     MembershipApplied,
     MembershipChanged,
-    Notice,
     Notify,
     ProfileChanged,
+    Revoked,
+    VerificationOpened,
 )
 from shared.contract.errors import RequestError
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.model import ProfileSummary, Role
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
+from shared.contract.model import ProfileSummary, Role, summary_of
 from shared.tasks import Tasks
 from shared.telemetry import log
 
@@ -36,7 +46,7 @@ Social = (
     ProfileChanged | FriendshipRequested | FriendshipAnswered | MembershipApplied | MembershipAnswered | ChatRenamed
 )
 
-_decode_notice: msgspec.msgpack.Decoder[Notice] = msgspec.msgpack.Decoder(Notice)
+_decode_event: msgspec.msgpack.Decoder[EdgeEvent] = msgspec.msgpack.Decoder(EdgeEvent)
 
 
 class NotifiedClient(Protocol):
@@ -52,7 +62,15 @@ class NotifiedClient(Protocol):
 
 
 class SocialNotifier:
-    def __init__(self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        tasks: Tasks,
+        guest_renamed: Callable[[AccountId, ProfileSummary], None],
+    ) -> None:
+        self._guest_renamed = guest_renamed
         self._bus = bus
         self._accounts = accounts
         self._chats = chats
@@ -61,27 +79,33 @@ class SocialNotifier:
     def notify(self, notify: Notify, event: Social) -> None:
         """Push a live event to its recipients."""
         if isinstance(event, ProfileChanged) and (changed := self._accounts.get(event.profile.id)):
-            changed.summary = ProfileSummary(event.profile.nickname, event.profile.uuid)
+            shown = event.profile
+            changed.summary = summary_of(shown)
+            if event.former_nick or shown.guest:
+                self._guest_renamed(shown.id, changed.summary)
         stored = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
         for account in self._recipients(notify, event):
-            for shown in _shown_of(event):
-                self._notify_account(account, shown, stored.get(account))
+            for one in _shown_of(event):
+                self._notify_account(account, one, stored.get(account))
 
     def notify_added(self, created: ChatCreated) -> None:
-        """Push to the accounts that were added to a new group, to each its own membership."""
+        """Push the new membership to each account that was added to a new group."""
         for account, number in created.kept.items():
             event = MembershipAnswered(created.chat, created.name, account, accepted=True, version=created.version)
             self._notify_account(account, event, number)
 
     def notify_role(self, notify: Notify, changed: MembershipChanged) -> None:
-        """Push a new role or a departure, in a big group to the account alone. A join has an event of its own; so has
-        the former member."""
+        """Push a new role or a departure; in a big group, only to the account concerned. Joins are not handled here,
+        nor is the event that tells the past member of its departure."""
         if changed.by == NO_ACCOUNT:
             return
-        event = RoleChanged(changed.chat, changed.account, changed.role, changed.by, changed.version)
+        event = RoleChanged(
+            changed.chat, changed.account, changed.role, changed.by, changed.version, changed.faces, changed.reason,
+            changed.gone, changed.by_modes, changed.time,
+        )  # fmt: skip
         for account in (changed.account,) if notify.recipients is None else notify.recipients:
-            former = account == changed.account and changed.role is Role.LEFT
-            if not former and (local := self._accounts.get(account)):
+            previous = account == changed.account and changed.role is Role.LEFT
+            if not previous and (local := self._accounts.get(account)):
                 local.notify(event)
 
     def after_login(self, client: NotifiedClient) -> None:
@@ -91,13 +115,13 @@ class SocialNotifier:
             self._tasks.start(send_pending(self._bus, client), "requests")
 
     def _notify_account(self, account: AccountId, event: Event, number: int | None) -> None:
-        """`number`: of the stored notification, which is deleted once a client has shown the event."""
+        """`number`: the number of the stored notification, which is deleted once a client has shown the event."""
         local = self._accounts.get(account)
         if local is None:
             return
         local.notify(event)
         if number is not None and any(recipient.pushes_pending_requests for recipient in local.recipients):
-            self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending notices")
+            self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
 
     def _recipients(self, notify: Notify, event: Social) -> Iterable[AccountId]:
         if notify.recipients is not None:
@@ -114,48 +138,113 @@ class SocialNotifier:
         return tuple(sequencer.members) if sequencer else ()
 
     def _shows_others_joins(self, account: AccountId) -> bool:
-        """Most dialects show a join in a broadcast chat to the new member alone: pushed to all, joins would take the
-        time of messages."""
+        """Most dialects show a join in a broadcast chat only to the new member. If joins were pushed to all members,
+        they would take time from messages."""
         local = self._accounts.get(account)
         return local is not None and any(recipient.shows_others_joins for recipient in local.recipients)
 
 
 def _shown_of(event: Social) -> Iterable[Event]:
-    """A group's new name and its new settings are seen apart."""
+    """A group's new name and its new settings are shown separately."""
     if not isinstance(event, ChatRenamed):
         yield event
         return
     if event.renamed:
         yield event
-    if event.settings is not None:
-        yield event.settings
+    for part in (event.settings, event.modes, event.invited):
+        if part is not None:
+            yield part
 
 
 async def send_pending(bus: Bus, client: NotifiedClient) -> None:
     """After a login: push the requests that the account has not answered, and its stored notifications."""
     account = client.connection.account
     try:
-        requests = await bus.request(ListRequests.route, ListRequests(account), seconds=_SECONDS, retry=True)
-        pending = await bus.request(ListPendingNotices.route, ListPendingNotices(account), seconds=_SECONDS, retry=True)
+        requests = await bus.send(ListRequests(account), seconds=_SECONDS, retry=True)
+        pending = await bus.send(ListPendingEvents(account), seconds=_SECONDS, retry=True)
     except RequestError as error:
         _log.warning("pending requests not sent", account=account, error=str(error))
         return
-    notices = pending.kept
     events: list[Event] = []
     events += [FriendshipRequested(one.applicant, account, one.text) for one in requests.friendships]
     events += [MembershipApplied(one.applicant, one.chat, one.text) for one in requests.memberships]
-    events += [notice for one in notices if isinstance(notice := _decode_notice.decode(one.notice), Social)]
+    events += [kept for one in pending.kept if isinstance(kept := _decode_event.decode(one.event), Social)]
     if client.is_closing or client.connection.account != account:
         return
     for event in events:
         client.notify(event)
-    if notices:
-        await _drop_pending(bus, account, [one.number for one in notices])
+    if pending.kept:
+        await _drop_pending(bus, account, [one.number for one in pending.kept])
 
 
 async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int]) -> None:
     """Delete stored notifications. If that fails, they are sent again at the next login."""
     try:
-        await bus.request(DropPendingNotices.route, DropPendingNotices(numbers, account), seconds=_SECONDS, retry=True)
+        await bus.send(DropPendingEvents(numbers, account), seconds=_SECONDS, retry=True)
     except RequestError as error:
-        _log.warning("pending notices not dropped", account=account, error=str(error))
+        _log.warning("pending events not dropped", account=account, error=str(error))
+
+
+# Receives notifications from the session and auth services and forwards each to the module that handles it.
+
+_decode = msgspec.msgpack.Decoder(Notify).decode
+
+
+class NotificationReceiver:
+    def __init__(
+        self,
+        accounts: LocalAccounts,
+        chats: LocalChats,
+        social: SocialNotifier,
+        connections: ConnectionRegistry,
+        verification: VerificationFlow,
+        watcher: RevocationWatcher,
+    ) -> None:
+        self._accounts = accounts
+        self._chats = chats
+        self._social = social
+        self._connections = connections
+        self._verification = verification
+        self._watcher = watcher
+
+    def subscribe(self, bus: Bus, node: NodeId) -> None:
+        """Must be called before the bus client starts."""
+        bus.subscribe(subjects.notify(node), self.receive)
+        bus.subscribe(subjects.NOTIFY_ALL, self.receive)
+        bus.subscribe(subjects.AUTH_STATE, self._watcher.receive_state)
+
+    def receive(self, data: bytes) -> None:
+        notify = _decode(data)
+        event = notify.event
+        match event:
+            case ChatCreated():
+                self._chats.on_chat_created(event)
+                self._social.notify_added(event)
+            case MembershipChanged():
+                self._chats.on_membership_changed(event)
+                self._social.notify_role(notify, event)
+            case Revoked():
+                self._watcher.revoked(event.revocations)
+            case Kicked():
+                self._disconnect(event.account)
+            case MaintenanceSet():
+                self._watcher.maintenance(event.on)
+            case VerificationOpened():
+                if client := self._connections.clients.get(event.connection):
+                    self._verification.opened(client, event.ticket, event.passed)
+            case (
+                ProfileChanged()
+                | FriendshipRequested()
+                | FriendshipAnswered()
+                | MembershipApplied()
+                | MembershipAnswered()
+                | ChatRenamed()
+            ):
+                self._social.notify(notify, event)
+            case _:
+                assert_never(event)
+
+    def _disconnect(self, account: AccountId) -> None:
+        local = self._accounts.get(account)
+        for recipient in local.recipients if local else ():
+            recipient.close(1008, DISCONNECTED)

@@ -1,1 +1,1 @@
-"""The accounts of this node, its lease, their profile summaries. Begin with local_accounts.py."""
+"""The accounts of this node, the node's lease, and profile summaries. Begin with local_accounts.py."""

@@ -1,8 +1,8 @@
-"""Announces the accounts of this node over NATS: while the node cannot reach Redis, and while replicas of message want
-it, because they cannot.
+"""Announces the accounts of this node over NATS: while the node cannot reach Redis, and while replicas of the message
+service cannot reach Redis and request announcements.
 
-For the latter, announcements are numbered. An account that logs in is unconfirmed until replicas have repeated the
-number of an announcement that names it: until then they may send it nothing.
+For the replicas, announcements are numbered. A new account on the node is unconfirmed until the replicas have repeated
+the number of an announcement with this account. Until then, the replicas may send the account nothing.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _PAGE_ACCOUNTS = 40_000
-"""They take 360 KB."""
+"""The most accounts in one announcement, which then takes 360 KB."""
 
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
 
 PresentAccounts = Callable[[], Collection[AccountId]]
-"""Returns all accounts that are here, or about to be."""
+"""Returns all accounts that are here or about to be."""
 
 
 class AnnouncedLogin(NamedTuple):
     number: int
-    """Of the announcement that names it."""
+    """The number of the announcement that names the login."""
     time: float
 
 
 class PresenceAnnouncer:
-    """An announcement is valid for a lease, and is repeated by each beat of the lease. `wanted`: by replicas of
-    message. Times are the event loop's."""
+    """An announcement is valid for a lease, and each beat of the lease repeats it. `wanted`: whether replicas of the
+    message service want announcements. Times are the event loop's."""
 
     def __init__(self, publish: PublishBytes, node: NodeId, lease_seconds: float) -> None:
         self._publish = publish
@@ -45,29 +45,29 @@ class PresenceAnnouncer:
         self._incomplete = False
         self.wanted = False
         self.first = 0
-        """The least number since the announcements are wanted."""
+        """The lowest number since announcements have been wanted."""
         self._number = 0
-        """The last one, or one that was left out."""
+        """The last number, which may have been skipped."""
         self._listing = asyncio.Lock()
         self.listed_at = float("-inf")
         """When the last list of all accounts began."""
         self._logins: set[AccountId] = set()
-        """Accounts that are announced in the next tick."""
+        """The accounts to announce at the end of this event-loop iteration."""
         self.unconfirmed: dict[AccountId, AnnouncedLogin] = {}
         """Read-only for other modules."""
 
     async def announce_login(self, account: AccountId) -> None:
-        """The account could not be registered."""
+        """Announce an account that could not be registered in presence."""
         self._incomplete = True
         await self._announce_soon(account)
 
     async def announce_registered(self, account: AccountId) -> None:
-        """The account is registered: only replicas that cannot read presence lack it."""
+        """Announce an account that is registered. Only replicas that cannot read presence lack the account."""
         if self.wanted:
             await self._announce_soon(account)
 
     async def _announce_soon(self, account: AccountId) -> None:
-        """Logins of one tick share an announcement."""
+        """The logins of one event-loop iteration share an announcement."""
         self._logins.add(account)
         await asyncio.sleep(0)
         if self._logins:
@@ -77,13 +77,13 @@ class PresenceAnnouncer:
             await self._announce(list(accounts))
 
     async def announce_incomplete(self, present: PresentAccounts) -> None:
-        """Presence may lack all accounts that are here."""
+        """Announce all accounts, because presence may lack any of them."""
         self._incomplete = True
         await self.announce_all(present)
 
     async def announce_all(self, present: PresentAccounts) -> None:
-        async with self._listing:  # the announcements of two lists do not mix
-            names = list(present())  # what logs in from here on has a later number
+        async with self._listing:  # two lists must not interleave their announcements
+            names = list(present())  # accounts that log in from here on get later numbers
             self.listed_at = _now()
             starts = range(0, len(names), _PAGE_ACCOUNTS) or (0,)
             for start in starts:
@@ -96,22 +96,22 @@ class PresenceAnnouncer:
             await self._announce([], milliseconds=0)
 
     def want(self) -> None:
-        """Announcements are numbered from now on. One number is left out: a replica that has not noticed the former end
-        must not go on with what it knew then."""
+        """Number the announcements from now on. The node skips one number: a replica that has not noticed the previous
+        end must not continue with its old knowledge."""
         self.wanted = True
         self._number += 1
         self.first = self._number + 1
 
     async def withdraw(self) -> None:
-        """Replicas want the announcements no more; they forget them."""
+        """Replicas do not want the announcements any more, and forget them."""
         self.wanted = False
         await self._announce([], milliseconds=self._milliseconds if self._incomplete else 0)
 
-    # Logins that replicas may not know yet
+    # The methods below track logins that the replicas may not know yet.
 
     def confirm(self, number: int, before: float) -> list[AccountId]:
-        """Replicas know the announcements up to this number, or do not matter to logins before this time. Returns the
-        accounts that are confirmed by that: they must be synced."""
+        """Replicas know the announcements up to `number`, or need not know logins from before the time `before`.
+        Returns the accounts that are confirmed by this; the caller must sync these accounts."""
         confirmed = [one for one, login in self.unconfirmed.items() if login.number <= number or login.time < before]
         for account in confirmed:
             del self.unconfirmed[account]
@@ -127,7 +127,7 @@ class PresenceAnnouncer:
         try:
             await self._publish(PRESENCE_INCOMPLETE, pack(announced))
         except nats.errors.Error as error:
-            _log.warning("state of presence not announced", error=repr(error))
+            _log.warning("incomplete presence not announced", error=repr(error))
 
 
 def _now() -> float:

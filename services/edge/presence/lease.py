@@ -1,7 +1,6 @@
-"""Refreshes this node's lease in presence, and compares presence with the accounts here.
-
-After a lost lease, all accounts are registered and synced again; after a difference, those that presence lacked. While
-Redis cannot be reached, each beat announces the accounts over NATS.
+"""Refreshes this node's lease in presence, and compares presence with the accounts here. After a lost lease, all
+accounts are registered and synced again; after a difference, those that presence lacked. While Redis cannot be reached,
+each beat announces the accounts over NATS.
 """
 
 import asyncio
@@ -21,11 +20,11 @@ _log = log(__name__)
 BEATS_PER_LEASE = 3.3
 
 MarkStale = Callable[[str, Collection[AccountId]], None]
-"""Re-sync these accounts, for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
+"""Re-sync these accounts for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
 _PAUSE_SECONDS = 0.05
-"""Between two pages: the sweep of a million accounts takes 2,000 pages, less than two minutes."""
+"""The pause between two pages. The sweep of a million accounts takes 2,000 pages and less than two minutes."""
 _REST_SECONDS = 30.0
-"""Between two sweeps of all shards."""
+"""The pause between two sweeps of all shards."""
 
 
 class Lease:
@@ -59,7 +58,7 @@ class Lease:
             await asyncio.sleep(self._seconds / BEATS_PER_LEASE)
 
     async def release(self) -> None:
-        """On shutdown. Without Redis, the lease expires by itself."""
+        """Release the lease on shutdown. Without Redis, the lease expires by itself."""
         try:
             await self._presence.release_lease(self._node)
         except RedisError as error:
@@ -69,17 +68,18 @@ class Lease:
         """Raises RedisError."""
         state = await self._presence.beat(self._node, self._seconds)
         if self._generation and (not state.held or state.generation != self._generation):
-            _log.warning("presence was lost, registering again", accounts=len(self._accounts))
+            _log.warning("presence lost this node: registering again", accounts=len(self._accounts))
             self._metrics.presence_lost.inc()
             self._accounts.forget()
         self._generation = state.generation
         while registered := await self._accounts.register_missing():
             self._mark_stale("presence was not registered", registered)
         if lacking := await self._accounts.compare():
-            _log.warning("presence lacked accounts, registered again", accounts=len(lacking))
+            _log.warning("presence lacked accounts, which are registered again", accounts=len(lacking))
             self._metrics.presence_lost.inc()
             self._mark_stale("presence lacked the account", lacking)
-        self._accounts.unregistered_to_sync()  # they are synced already
+        # this call removes the accounts above, which are marked for a sync already
+        self._accounts.unregistered_to_sync()
         if not self._accounts.has_unregistered:
             await self._announcer.announce_complete()
 
@@ -101,12 +101,12 @@ class Sweeper:
                 wait = self._seconds
 
     async def sweep(self) -> bool:
-        """Sweeps all shards while this edge is the elected one. Returns whether it has swept them; no edge sweeps for a
-        while then. Raises RedisError."""
+        """Sweep all shards while this edge is the elected one. Returns whether this edge has swept the shards; then no
+        edge sweeps for a while. Raises RedisError."""
         removed = 0
+        if not await self._elected(self._seconds):
+            return False
         for shard in range(SHARDS):
-            if not await self._elected(self._seconds):
-                return False
             async for number in self._presence.sweep(shard):
                 removed += number
                 await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,14 +1,15 @@
 """Accounts with connections on this node, and their registration in presence.
 
-An account joins presence before its missed messages are read, and leaves it only after its read state is committed.
-Joins share requests, and so do lookups. At most one call to Redis is in flight per account, so that none overtakes
-another, and none while presence is compared with the accounts here. Without Redis nothing waits: the node announces the
-accounts that presence lacks, services then count it among their nodes, and the lease registers the accounts later.
+An account joins presence before its missed messages are read, and leaves presence only after its read state is
+committed. Joins share requests, and so do lookups. At most one call to Redis is in flight for each account, so that no
+call overtakes another, and none while presence is compared with the accounts here. Without Redis nothing waits: the
+node announces the accounts that presence lacks, services then count this node among the accounts' nodes, and the lease
+registers the accounts later.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from redis.exceptions import RedisError
@@ -17,7 +18,7 @@ from services.edge.canonical.events import Event
 from services.edge.dialects.encoded_message import EncodedMessage
 from services.edge.journal import DeliveryRecord
 from services.edge.presence.announcer import PresenceAnnouncer
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import AccountRequests
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.contract.audit import DeliveryStage
 from shared.contract.auth import Revocation
@@ -33,24 +34,24 @@ _BATCH_ACCOUNTS = 1_000
 
 
 class Recipient(ABC):
-    """A connection of a local account, as delivery and notifications use it. A base class and no protocol: compiled
-    code calls its methods directly, once for each delivery."""
+    """A connection of a local account, as delivery and notifications use it. Recipient is a base class and no protocol,
+    because compiled code calls its methods directly, once for each delivery."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def record(self) -> DeliveryRecord | None:
-        """While the login is audited; the end of the login removes it."""
+        """The record while the login is audited. The end of the login removes it."""
 
     @abstractmethod
     def keep_record(self, record: DeliveryRecord | None) -> None:
-        """None: the audit ends."""
+        """Set the record; None ends the audit."""
 
     @property
     @abstractmethod
     def number(self) -> int:
-        """Of the connection, on this node."""
+        """The number of the connection on this node."""
 
     @property
     @abstractmethod
@@ -65,12 +66,12 @@ class Recipient(ABC):
     @property
     @abstractmethod
     def shows_ephemeral(self) -> bool:
-        """Whether its dialect shows what is shown at once or never."""
+        """Whether its dialect shows ephemeral events."""
 
     @property
     @abstractmethod
     def shows_others_joins(self) -> bool:
-        """Whether its dialect shows the joins of others in a chat that is broadcast."""
+        """Whether a dialect of the account shows when others join a broadcast chat."""
 
     @property
     @abstractmethod
@@ -78,8 +79,8 @@ class Recipient(ABC):
 
     @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
-        """Where a message that is stored as undelivered is on this connection; None if the connection should have it,
-        and does not. `time`: of its commit."""
+        """The stage that an undelivered message has reached on this connection; None if the connection should have the
+        message and does not. `time`: when the message was committed."""
 
     @abstractmethod
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
@@ -90,7 +91,8 @@ class Recipient(ABC):
 
     @abstractmethod
     def notify_ephemeral(self, event: Event) -> bool:
-        """Push the event now or never: not if output waits, or the dialect does not show it. Whether it was pushed."""
+        """Push the ephemeral event now, or drop it: it is not pushed if output waits, or if the dialect does not show
+        such events. Returns whether it was pushed."""
 
     @abstractmethod
     def catch_up(self, chat: ChatId, fresh: int) -> None:
@@ -110,13 +112,13 @@ class Recipient(ABC):
 
 
 class LocalAccount:
-    """One account with connections here. `recipients` is replaced, never mutated, so it can be iterated while
-    connections open and close. `requests` limits all of them together. `left` maps each chat that the account has left
-    to the membership version of its departure; older versions are ignored."""
+    """One account with connections on this node. `recipients` is replaced, never mutated, so that it can be iterated
+    while connections open and close. `requests` limits all connections of the account together. `left` maps each chat
+    that the account has left to the membership version of its departure; older versions are ignored."""
 
     __slots__ = ("account", "chats", "left", "private_chats", "recipients", "requests", "summary")
 
-    def __init__(self, account: AccountId, requests: TokenBucket) -> None:
+    def __init__(self, account: AccountId, requests: AccountRequests) -> None:
         self.account = account
         self.recipients: tuple[Recipient, ...] = ()
         self.chats: set[ChatId] = set()
@@ -124,7 +126,7 @@ class LocalAccount:
         self.requests = requests
         self.summary: ProfileSummary | None = None
         self.private_chats: dict[AccountId, ChatId] = {}
-        """Private chats that it has posted to from here, by the other member."""
+        """The private chats that the account has posted to from here, by the other member."""
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         for recipient in self.recipients:
@@ -148,15 +150,16 @@ class LocalAccounts:
         self._announcer = announcer
         self._limits = limits
         self.by_account: dict[AccountId, LocalAccount] = {}
-        """Read-only for other modules."""
+        """Other modules only read it."""
         self.ephemeral_connections = 0
-        """Connections here whose dialect shows what is shown at once or never."""
+        """The number of connections on this node whose dialect shows ephemeral events."""
         self.connections_with_joins = 0
-        """Connections here whose dialect shows others' joins in chats that are broadcast."""
+        """The number of connections here whose dialect shows when others join a broadcast chat."""
         self.stale_profiles: set[AccountId] = set()
-        """Accounts whose profile summary may have changed without a notice."""
+        """Accounts whose profile summary may have changed without an event."""
         self._leaving: set[AccountId] = set()
         """Accounts without a connection here that are still in presence."""
+        self._departed_callbacks: list[Callable[[], None]] = []
         self._missing: set[AccountId] = set()
         """Accounts that may be missing in presence."""
         self._registered = RegisteredAccounts()
@@ -168,6 +171,10 @@ class LocalAccounts:
         """Accounts with a call to Redis in flight; the event is set when it ends."""
         self._joins = RequestCoalescer("presence", self._join, _BATCH_ACCOUNTS)
         self._lookups = RequestCoalescer("presence lookup", self._look_up, _BATCH_ACCOUNTS)
+
+    def notify_departed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever accounts await their leave."""
+        self._departed_callbacks.append(callback)
 
     async def close(self) -> None:
         await self._joins.close()
@@ -194,7 +201,7 @@ class LocalAccounts:
         """Add a connection of the account."""
         local = self.by_account.get(account)
         if local is None:
-            requests = TokenBucket(self._limits.requests_per_second, self._limits.requests_burst, now)
+            requests = AccountRequests(self._limits.requests_per_second, self._limits.requests_burst, now)
             local = self.by_account[account] = LocalAccount(account, requests)
         self._leaving.discard(account)
         self.stale_profiles.add(account)
@@ -204,21 +211,28 @@ class LocalAccounts:
         return local
 
     def detach(self, local: LocalAccount, recipient: Recipient) -> bool:
-        """Remove a connection. Returns whether it was the account's last one; the account leaves presence later."""
+        """Remove a connection. Returns whether this was the account's last recipient; the account leaves presence
+        later."""
         local.recipients = tuple(other for other in local.recipients if other is not recipient)
         self.ephemeral_connections -= recipient.shows_ephemeral
         self.connections_with_joins -= recipient.shows_others_joins
         if local.recipients:
             return False
         del self.by_account[local.account]
-        self._leaving.add(local.account)
+        self._begin_leaving([local.account])
         return True
+
+    def _begin_leaving(self, accounts: Iterable[AccountId]) -> None:
+        self._leaving.update(accounts)
+        for callback in self._departed_callbacks:
+            callback()
 
     # Presence
 
     async def register(self, account: AccountId) -> list[NodeId]:
-        """Join presence for an account; the caller attaches it in the same tick, or it leaves presence again. Returns
-        the account's other nodes. Without Redis there are none, and the account is registered later."""
+        """Join presence for an account; the caller attaches the account in the same iteration, or the account leaves
+        presence again. Returns the account's other nodes. Without Redis, there are no other nodes, and the account is
+        registered later."""
         while (call := self._in_flight.get(account) or self._comparison) is not None:
             await call.wait()
         with self._exclusive_call([account]):
@@ -232,11 +246,11 @@ class LocalAccounts:
                 await self._announcer.announce_login(account)
                 others = []
         if account not in self.by_account:
-            self._leaving.add(account)
+            self._begin_leaving([account])
         return others
 
     def present(self) -> set[AccountId]:
-        """The accounts here, and those that are about to be here."""
+        """The accounts here, and those that are about to connect."""
         return {*self.by_account, *self._in_flight}
 
     @property
@@ -253,7 +267,7 @@ class LocalAccounts:
         return self._presence.has_lost_state
 
     async def other_nodes(self, account: AccountId) -> list[NodeId]:
-        """The account's other nodes; none without Redis."""
+        """The account's other nodes; empty without Redis."""
         return [node for node in await self._lookups.get(account) if node != self._node]
 
     async def _join(self, accounts: Collection[AccountId]) -> Mapping[AccountId, list[NodeId]]:
@@ -281,8 +295,8 @@ class LocalAccounts:
         return not (self._missing.isdisjoint(self.by_account) and self._missing.isdisjoint(self._in_flight))
 
     def unregistered_to_sync(self) -> set[AccountId]:
-        """Accounts that could not be registered before the last call: a service may have sent them nothing, because it
-        had not heard yet that presence lacks them."""
+        """Accounts that could not be registered before the last call. A service that did not know that presence lacks
+        them may have sent them nothing."""
         due, since = self._unregistered
         self._unregistered = since, set()
         return due
@@ -336,8 +350,8 @@ class LocalAccounts:
                 await self._presence.leave(self._node, gone)
                 self._registered.remove(gone)
             except BaseException:  # also a cancellation
-                self._leaving.update(account for account in gone if account not in self.by_account)
-                self._missing.update(gone)  # Redis may still execute it after they have come back
+                self._begin_leaving(account for account in gone if account not in self.by_account)
+                self._missing.update(gone)  # Redis may still execute this removal after the accounts have come back
                 raise
 
     @contextmanager

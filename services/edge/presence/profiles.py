@@ -1,6 +1,6 @@
 """Profile summaries (nickname and uuid) of senders, from the session service.
 
-A local sender's messages carry the summary of its local account. A notice of a change may be lost, or arrive just
+A local sender's messages carry the summary of its local account. An event of a change may be lost, or arrive just
 before the account does, so summaries are refreshed soon after a login, a message or a re-sync.
 """
 
@@ -23,12 +23,14 @@ _REFRESH_SECONDS = 3.0
 _REQUEST_SECONDS = 2.0
 
 
-async def fetch_summaries(bus: Bus, accounts: Collection[AccountId], seconds: float) -> dict[AccountId, ProfileSummary]:
+async def fetch_summaries(
+    bus: Bus, accounts: Collection[AccountId], seconds: float | None = None
+) -> dict[AccountId, ProfileSummary]:
     """Raises RequestError."""
     wanted, summaries = sorted(accounts), dict[AccountId, ProfileSummary]()
     for start in range(0, len(wanted), _SUMMARIES_PER_REQUEST):
         request = GetProfileSummaries(wanted[start : start + _SUMMARIES_PER_REQUEST])
-        summaries |= (await bus.request(GetProfileSummaries.route, request, seconds=seconds, retry=True)).faces
+        summaries |= (await bus.send(request, seconds=seconds, retry=True)).faces
     return summaries
 
 
@@ -46,7 +48,7 @@ def coalesced_profiles(bus: Bus, seconds: float) -> RequestCoalescer[AccountId, 
 
     async def fetch(accounts: Sequence[AccountId]) -> Mapping[AccountId, Profile | None]:
         request = GetProfileSummaries(list(accounts), profiles=True)
-        found = (await bus.request(GetProfileSummaries.route, request, seconds=seconds, retry=True)).profiles
+        found = (await bus.send(request, seconds=seconds, retry=True)).profiles
         return dict.fromkeys(accounts) | found
 
     return RequestCoalescer("profiles", fetch, _PROFILES_PER_REQUEST)
@@ -66,5 +68,6 @@ async def refresh_loop(bus: Bus, accounts: LocalAccounts) -> None:
             continue
         for account, summary in summaries.items():
             local = accounts.get(account)
-            if local is not None and local.summary is before[account]:  # otherwise a notice was newer
+            # otherwise, an event has brought a newer summary
+            if local is not None and local.summary is before[account]:
                 local.summary = summary

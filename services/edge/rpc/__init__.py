@@ -1,1 +1,1 @@
-"""Requests to services: coalesced, repeated, their failures as replies. Begin with `coalescer.py`."""
+"""Requests to services are coalesced and repeated; their failures become replies. Begin with `coalescer.py`."""

@@ -1,8 +1,8 @@
 """Coalesces lookups of one kind into batched requests (the DataLoader pattern).
 
-Lookups of one event-loop tick, or those made while two requests are in flight, share the next request. So a storm of
-logins makes few requests, answered in order. While replies take long, requests get smaller: one that takes longer than
-its time limit would never be answered.
+Lookups of one event-loop iteration, or lookups made while two requests are in flight, share the next request. So a
+storm of logins needs few requests, which are answered in order. While replies take long, requests get smaller: a
+request that takes longer than its time limit would never be answered.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _LEAST_KEYS = 16
 _QUICK_SECONDS, _SLOW_SECONDS = 0.5, 1.0
 
 FetchMany = Callable[[Sequence[K]], Awaitable[Mapping[K, V | RequestError]]]
-"""Returns the values of at least one of the keys, or the errors of those that have none."""
+"""Returns the values of at least one of the keys, or the errors of the keys that have no value."""
 
 
 class RequestCoalescer(Generic[K, V]):
@@ -38,8 +38,8 @@ class RequestCoalescer(Generic[K, V]):
         self._tasks = Tasks()
 
     async def get(self, key: K, seconds: float | None = None) -> V:
-        """The key's value, requested after this call. Raises RequestError after `seconds`, and whatever `fetch`
-        raises."""
+        """The key's value, requested after this call. Raises RequestError after `seconds`, and the exceptions of
+        `fetch`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[V] = loop.create_future()
         self._waiting.setdefault(key, []).append(future)
@@ -121,5 +121,5 @@ def _cancel(futures: "list[asyncio.Future[V]]") -> None:
 
 def _time_out(future: "asyncio.Future[V]") -> None:
     if not future.done():
-        text = "too much is asked at the moment, please try again"
+        text = "there are too many requests at the moment, please try again"
         future.set_exception(RequestError(ErrorCode.UNAVAILABLE, text))

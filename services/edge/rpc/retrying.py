@@ -1,6 +1,7 @@
-"""Requests that are retried until they are answered, such as those for missed messages."""
+"""Repeats requests until they are answered, such as requests for missed messages."""
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -8,10 +9,10 @@ from typing import TypeVar
 
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.routes import Route
+from shared.contract.routes import HasRoute
+from shared.tasks import operation
 from shared.telemetry import log
 
-Q = TypeVar("Q")
 R = TypeVar("R")
 
 _log = log(__name__)
@@ -19,18 +20,20 @@ _PAUSE_SECONDS = 0.5
 _TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED)
 
 
-async def request_until_answered(bus: Bus, route: Route[Q, R], request: Q) -> R:
-    """The reply, however long it takes. Raises RequestError when a retry would not help."""
-    return await retry_until_answered(partial(bus.request, route, request, retry=True), route.label)
+async def request_until_answered(bus: Bus, request: HasRoute[R]) -> R:
+    """Returns the reply, and waits for it without a limit. Raises RequestError when a retry would not help."""
+    return await retry_until_answered(partial(bus.send, request, retry=True), request.route.label)
 
 
 async def retry_until_answered(request: Callable[[], Awaitable[R]], name: str) -> R:
-    """The same of a request that `name` describes in the log."""
+    """Repeats a request, which `name` describes in the log, until it is answered. The request's operation does not
+    limit the time of the repetitions."""
     while True:
         try:
-            return await request()
+            with operation(math.inf):
+                return await request()
         except RequestError as error:
             if error.failure.code not in _TEMPORARY:
                 raise
-            _log.warning("no answer, will be retried", request=name, error=str(error))
+            _log.warning("no answer: will be retried", request=name, error=str(error))
         await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311

@@ -1,9 +1,9 @@
 """Publishes local connections' messages to the message service: to the replica that leads the partition of their chat,
-or to any. This is the queue: submissions of one event-loop iteration to one replica share a request; while several
-requests to it are in flight, those of 20 ms do. A congestion window for each replica bounds the messages in flight by
-how soon they are answered. While replies still arrive, a submission queued for more than 1.5 s is rejected with
-RATE_LIMITED. While a database of the service has not answered for some seconds, new submissions to it are rejected at
-once, and are not sent. For the way of a request, see services.edge.upstream.attempt.
+or to any. The publisher is the queue: submissions of one event-loop iteration to one replica share a request. While
+several requests to a replica are in flight, submissions of 20 ms share one. A congestion window for each replica bounds
+the messages in flight by how soon they are answered. While replies still arrive, a submission queued for more than 1.5
+s is rejected with RATE_LIMITED. While a database of the service has not answered for some seconds, new submissions to
+that database are rejected at once, and are not sent. services.edge.upstream.attempt describes the path of a request.
 """
 
 import asyncio
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstream.attempt import UNCONFIRMED, PendingPosts, PostAttempts, Submitter
-from services.edge.upstream.owners import Owners
+from services.edge.upstream.attempt import UNCONFIRMED, Leaders, PendingPosts, PostAttempts, Submitter
 from shared.bus.client import Bus
 from shared.clock import STARTED_MS
 from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
@@ -29,24 +28,25 @@ if TYPE_CHECKING:
     from shared.tracing import Tracer
 
 _GATHER_SECONDS = 0.02
-"""Submissions are gathered for so long meanwhile: a replica that does not reply delays others no longer."""
+"""Submissions are gathered for this time: so a replica that does not reply delays other replicas' messages by no
+more."""
 _SOON_SECONDS = 0.5
-"""A request that takes longer has waited for others."""
+"""A request that takes longer has waited for other requests."""
 _QUEUE_SECONDS = 1.5
-"""A submission is queued no longer while others are answered."""
+"""A submission is queued no longer than this while others are answered."""
 NONCE_BITS: Final = 2**63 - 1
 
 _CONCURRENT_REQUESTS: Final = 3
-"""Requests in flight that keep a replica busy: one is fanned out, one is committed, one waits."""
+"""This number of requests in flight keeps a replica busy: one is fanned out, one is committed, one waits."""
 _REQUEST_DRAFTS: Final = 512
 _REQUEST_BYTES: Final = 384 * 1024
-"""A request at these limits gets no further submission; submissions are kept whole, to keep their order."""
+"""A request at these limits gets no further submission. A submission is never divided, to keep its order."""
 _DRAFT_BYTES: Final = 64
 _MIN_MESSAGES = 1_536
-"""Far more than one connection's batch."""
+"""Many more messages than one connection's batch has."""
 _MAX_MESSAGES = 32_768
 
-OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
+OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too many messages are being sent, please try again")
 SERVICE_DOWN = Failure(ErrorCode.UNAVAILABLE, "messages cannot be stored at the moment, please try again later")
 
 
@@ -71,8 +71,8 @@ class CongestionWindow:
         self._in_flight += messages
 
     def acknowledged(self, messages: int, *, soon: bool, limited: bool) -> None:
-        """`soon`: the reply was quick; `limited`: more messages wait for room. Within the time of a reply the window is
-        doubled or halved."""
+        """`soon`: the reply was quick; `limited`: more messages wait for room. Within the time of a reply, the window
+        at most doubles or halves."""
         self._in_flight -= messages
         if not soon:
             self._size = max(_MIN_MESSAGES, self._size - messages // 2)
@@ -81,8 +81,8 @@ class CongestionWindow:
 
 
 class Lane:
-    """The messages to one replica of message, or to any: queued, then in flight. Pure. A congestion window bounds the
-    messages in flight by how soon they are answered: a slow replica delays the messages to no other."""
+    """The messages to one replica of message, or to any: queued, then in flight. Pure. A congestion window limits the
+    messages in flight by the time until replies: so a slow replica delays no other replica's messages."""
 
     __slots__ = ("_in_flight", "_window", "queue")
 
@@ -90,8 +90,8 @@ class Lane:
         self.queue: deque[tuple[float, list[Draft]]] = deque()
         """Submissions that are in no request yet, and since when."""
         self._in_flight: dict[int, list[Draft]] = {}
-        """The drafts of each unanswered request, by the identity of their list: a delivered message may be sent again
-        before the reply to its first request."""
+        """The drafts of each unanswered request, by the identity of the request's list: a delivered message may be sent
+        again before the reply to its first request."""
         self._window = CongestionWindow()
 
     @property
@@ -99,8 +99,8 @@ class Lane:
         return not self.queue and not self._in_flight
 
     def is_busy(self, awaited: PendingPosts) -> bool:
-        """Whether one more request would only wait. A request none of whose messages is `awaited` is done: its reply
-        comes after them, and delays no other."""
+        """Whether one more request to this receiver would only wait there. A request without an `awaited` message is
+        done: its reply comes after its messages, and delays no other request."""
         busy = [batch for batch in self._in_flight.values() if any(draft.nonce in awaited for draft in batch)]
         return len(busy) >= _CONCURRENT_REQUESTS
 
@@ -112,7 +112,7 @@ class Lane:
         return bool(self.queue) and self._window.has_room(len(self.queue[0][1]))
 
     def next_batch(self) -> list[Draft]:
-        """The first submission, and as many as fit into a request with it; they are in flight now."""
+        """The first submission, and as many others as fit into the same request. All are in flight now."""
         batch: list[Draft] = []
         size = 0
         while self.queue:
@@ -128,7 +128,7 @@ class Lane:
         return batch
 
     def answered(self, batch: list[Draft], *, soon: bool) -> None:
-        """Every draft of the batch, as `next_batch` returned it, has its result. `soon`: the reply was quick."""
+        """Every draft of the batch, as `next_batch` returned the batch, has its result. `soon`: the reply was quick."""
         del self._in_flight[id(batch)]
         self._window.acknowledged(len(batch), soon=soon, limited=bool(self.queue))
 
@@ -147,15 +147,15 @@ class Lane:
 
 
 class MessagePublisher:
-    """`post` during an iteration of the event loop; `flush` at its end. After `longest_seconds`, and a moment, every
-    draft has a result."""
+    """`post` during an iteration of the event loop; `flush` at its end. Every draft has a result soon after
+    `longest_seconds`."""
 
     def __init__(
         self,
         bus: Bus,
         node: NodeId,
         request_seconds: float,
-        owners: Owners,
+        leaders: Leaders,
         metrics: EdgeMetrics,
         journal: MessageJournal,
         tracer: "Tracer | None" = None,
@@ -163,9 +163,9 @@ class MessagePublisher:
         self._bus = bus
         self._tracer = tracer
         self._seconds = request_seconds
-        self._owners = owners
+        self._leaders = leaders
         self._tasks = Tasks()
-        self._attempts = PostAttempts(bus, node, owners, metrics, journal, self._tasks)
+        self._attempts = PostAttempts(bus, node, leaders, metrics, journal, self._tasks)
         self._outage = self._attempts.outage
         self.longest_seconds = request_seconds + self._attempts.slack_seconds
         self.pending = self._attempts.pending
@@ -175,28 +175,28 @@ class MessagePublisher:
         self._nonces = count(secrets.randbits(62))
 
     def deadline(self, arrived: float) -> int:
-        """Of drafts whose messages arrived then, by the event loop's clock."""
+        """The deadline of messages that arrived at this time of the event loop's clock."""
         waited = asyncio.get_running_loop().time() - arrived
         return int(STARTED_MS + (time.monotonic() - waited + self._seconds) * 1000)
 
     def new_nonce(self) -> Nonce:
-        """Of a draft that its client does not name."""
+        """A nonce for a draft to which its client has given none."""
         return Nonce(next(self._nonces) & NONCE_BITS)
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
-        """Queue a connection's messages to one chat, in this order, for the next request, unless they are being posted
-        already. `now`: by the event loop's clock."""
+        """Queue a connection's messages to one chat, in this order, for the next request, except messages that are
+        being posted already. `now`: the time of the event loop's clock."""
         if not (drafts := self.pending.add(drafts, submitter)):
             return
-        owner = self._owners.owner(drafts[0].chat, now)
-        lane = self._lanes.get(owner)
+        leader = self._leaders.leader(drafts[0].chat, now)
+        lane = self._lanes.get(leader)
         if lane is None:
             self._lanes = {replica: lane for replica, lane in self._lanes.items() if not lane.is_idle}
-            lane = self._lanes[owner] = Lane()
+            lane = self._lanes[leader] = Lane()
         lane.submit(drafts, now)
 
     async def check(self) -> None:
-        """Of readiness. Raises NotAcknowledged."""
+        """The check for readiness. Raises NotAcknowledged."""
         if seconds := self._outage.seconds(asyncio.get_running_loop().time()):
             raise NotAcknowledged(f"no message was acknowledged for {seconds:.0f} s")
 
@@ -226,12 +226,13 @@ class MessagePublisher:
             self._timer = None
 
     def _send_queued(self, lane: Lane) -> None:
-        """As many requests as the window has room for."""
+        """Sends as many queued requests as fit into the window."""
         while lane.has_room():
             self._send(lane)
 
     def _expire_queue(self, lane: Lane) -> None:
-        """Reject submissions that were queued too long while others were answered: they would wait ever longer."""
+        """Reject submissions that were queued too long while others were answered, because they would wait longer and
+        longer."""
         for draft in lane.expire(asyncio.get_running_loop().time() - _QUEUE_SECONDS):
             self.pending.fail(draft, OVERLOADED)
 
@@ -245,12 +246,15 @@ class MessagePublisher:
                 self.pending.fail(draft, SERVICE_DOWN)
 
     def _send(self, lane: Lane) -> None:
+        since = lane.queue[0][0]
         batch = lane.next_batch()
         delivering = self._deliver(lane, batch)
         if self._tracer is not None:
-            delivering = self._tracer.begin("post", {"messages": len(batch)}).around(delivering)
+            waited = int((asyncio.get_running_loop().time() - since) * 1e6)
+            delivering = self._tracer.begin("post", {"messages": len(batch), "waited_us": waited}).around(delivering)
         self._tasks.start(delivering, "post")
-        asyncio.get_running_loop().call_soon(self._bus.flush)  # right after the task's first step, which publishes
+        # the task publishes in its first step, and the flush follows right after it
+        asyncio.get_running_loop().call_soon(self._bus.flush)
 
     async def finish(self, timeout_seconds: float) -> None:
         """Send everything, whether there is room or not."""
@@ -272,7 +276,7 @@ class MessagePublisher:
 
 
 async def post_one(publisher: MessagePublisher, draft: Draft, now: float) -> None:
-    """Returns once it is committed. `now`: by the event loop's clock. Raises RequestError."""
+    """Returns once it is committed. `now`: the time of the event loop's clock. Raises RequestError."""
     submission = _SinglePost()
     publisher.post(submission, [draft], now)
     publisher.flush()

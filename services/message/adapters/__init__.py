@@ -1,1 +1,1 @@
-"""What the use cases need from outside: fan-out, member lists, leaders of partitions. Begin with fanout.py."""
+"""The adapters of the service: fan-out, member lists, leaders of partitions. Begin with fanout.py."""

@@ -1,14 +1,17 @@
-"""Fan-out: publishes committed messages as envelopes, one per edge node and batch, counted so that edges detect losses.
+"""Fan-out: publishes committed messages in delivery batches, one for each edge node and commit. The batches are
+numbered, so that edges detect losses.
 
-A heartbeat each second shows edges and the other replicas that this one is live, and repeats the counter of broadcasts.
-What else reveals the loss of a last envelope goes to its own node: see edge_nodes.
+A heartbeat each second shows edges and the other replicas that this replica is live, and repeats the counter of
+broadcasts. The loss of the last batch to one node is revealed to that node alone: see EdgeNodes.
 
-While presence is unknown, save for the first seconds of this process, heartbeats request that edges announce their
-accounts. What is broadcast then goes also, on its own subject, to each node that is known by its announcements, as far
-as it concerns the node. A known node may stop to receive broadcasts; the others, of any version and however new, get
-them all. Invariant: when a heartbeat names a node with a number, all envelopes that were routed without the
-announcements up to this number have been published. So what is not sent to an account that had been announced was
-committed before that heartbeat, and the node finds it by a sync.
+While presence is unknown, except in the first seconds of this process, heartbeats ask edges to announce their accounts.
+A broadcast then also goes to each node that has announced its accounts, on the node's own subject and with the
+deliveries for these accounts. A node with announced accounts may stop receiving broadcasts. All other nodes, of any
+version, receive them.
+
+Invariant: when a heartbeat names a node with a number, all batches that were routed without the node's announcements up
+to this number have been published. So each message that was not sent to an announced account was committed before that
+heartbeat, and the node finds the message by a sync.
 """
 
 import asyncio
@@ -21,16 +24,15 @@ from typing import Final, NamedTuple
 import msgspec
 import nats.errors
 
-from services.message.adapters.edge_nodes import ALL_NODES, BroadcastChoice, EdgeNodes
-from services.message.adapters.ownership import Ownership
-from services.message.adapters.roster_cache import RosterCache
+from services.message.adapters.leadership import Leadership
+from services.message.adapters.member_list_cache import MemberListCache
 from services.message.domain import MESSAGE_OVERHEAD_BYTES, CommittedMessage
 from services.message.metrics import MessageMetrics
+from services.message.service.member_list import ChatMembers
 from services.message.service.ports import DeliveryPlan, PresenceLookup
-from services.message.service.roster import Roster
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.edge import RECENT_JOINS, ChangeDelivery, Delivery, Envelope, Heartbeat, RecentJoins
+from shared.contract.edge import RECENT_JOINS, ChangeDelivery, Delivery, DeliveryBatch, Heartbeat, RecentJoins
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message
@@ -38,19 +40,150 @@ from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from shared.telemetry import log
 
+ALL_NODES = NodeId("all")
+"""Stands among the nodes for the subject of broadcasts."""
+
+_QUIET_SECONDS = 0.5
+_REPETITIONS = 10
+_REPORTED_SECONDS = 600.0
+_MAX_NODES = 4096
+_PRESENT_SECONDS = 60.0
+
+
+class EdgeNodes:
+    """The edge nodes, the numbers of this replica's delivery batches to each node, and the chats whose messages go to
+    all nodes. Times are monotonic seconds.
+
+    A node is one process of an edge. A node is present for a while after the node has sent a request, or after a
+    delivery batch to the node.
+
+    Batches for each node, and broadcasts, are numbered from 1, so that edges detect losses: a skipped number reveals
+    one. When a node gets nothing more for half a second, an empty batch follows, which reveals the loss of the last
+    one. The empty batch may be lost, too, so it is repeated for nine minutes, each time after twice the time.
+
+    Counters of idle nodes are kept, so that the counter of a living node never decreases. Beyond 4,096 nodes, the nodes
+    that have been idle longest are forgotten."""
+
+    def __init__(self) -> None:
+        self._counters: dict[NodeId, int] = {}
+        """The last number for each node; the node that has been idle longest comes first."""
+        self._last_sent: dict[NodeId, float] = {}
+        self._closed: dict[NodeId, int] = {}
+        """For each node, the number of empty batches since its last batch with content."""
+        self._heard: dict[NodeId, float] = {}
+        """The time of each node's last request."""
+        self.present: set[NodeId] = set()
+
+    def heard(self, node: NodeId, now: float) -> None:
+        """Note that the node has sent a request."""
+        self._heard[node] = now
+        self.present.add(node)
+
+    def update(self, now: float) -> None:
+        """Called once a second."""
+        since = now - _PRESENT_SECONDS
+        self._heard = {node: heard for node, heard in self._heard.items() if heard > since}
+        sent = [node for node, sent in self._last_sent.items() if sent > since]
+        self.present = {*self._heard, *sent} - {ALL_NODES}
+
+    def next(self, node: NodeId, now: float) -> int:
+        """The number of the next delivery batch to the node."""
+        counter = self._counters.pop(node, 0) + 1
+        self._counters[node] = counter
+        self._last_sent[node] = now
+        self._closed.pop(node, None)
+        if len(self._counters) > _MAX_NODES:
+            longest_idle = next(node for node in self._counters if node != ALL_NODES)
+            del self._counters[longest_idle], self._last_sent[longest_idle]
+            self._closed.pop(longest_idle, None)
+        return counter
+
+    def quiet(self, now: float, *, leaving: bool = False) -> list[NodeId]:
+        """The nodes that are due an empty batch. With `leaving`, all nodes whose last delivery batch had no empty batch
+        after it."""
+        return [node for node in self._last_sent if node != ALL_NODES and self._is_due(node, now, leaving=leaving)]
+
+    def _is_due(self, node: NodeId, now: float, *, leaving: bool) -> bool:
+        repetitions = self._closed.get(node, 0)
+        if leaving:
+            return not repetitions
+        return repetitions < _REPETITIONS and now - self._last_sent[node] >= _QUIET_SECONDS * 2**repetitions
+
+    def next_empty(self, node: NodeId) -> int | None:
+        """The number of the next empty batch; None if the node has been forgotten."""
+        if node not in self._counters:
+            return None
+        self._counters[node] += 1
+        self._closed[node] = self._closed.get(node, 0) + 1
+        return self._counters[node]
+
+    def reported(self, now: float) -> dict[str, int]:
+        """The counters that a heartbeat reports. The counter of broadcasts is missing if the last broadcast is long
+        ago."""
+        if now - self._last_sent.get(ALL_NODES, -_REPORTED_SECONDS) >= _REPORTED_SECONDS:
+            return {}
+        return {ALL_NODES: self._counters[ALL_NODES]}
+
+
+_MAX_NAMED_RECIPIENTS = 40_000
+"""The most recipients of one message that fit into a delivery batch."""
+_KNOWN_SECONDS = 30.0
+"""The number of edges is remembered for this time; then a message names its recipients again."""
+
+
+class _Reached(NamedTuple):
+    edges: int
+    at: float
+
+
+class BroadcastChoice:
+    """Decides which chats are broadcast to all edges. In the other chats, messages name their recipients, edge by edge.
+
+    To name recipients, the replica looks up the edges of each member. A broadcast also goes to edges without a member.
+    The choice compares these two costs: `members_per_edge` members cost as much to look up as one needless delivery
+    batch. The last message that named its recipients shows how many edges hold members. Times are monotonic seconds."""
+
+    def __init__(self, members_per_edge: int, nodes: EdgeNodes) -> None:
+        self._per_edge = members_per_edge
+        self._nodes = nodes
+        self._reached: dict[ChatId, _Reached] = {}
+        """For chats with many members: how many edges the last message with named recipients went to."""
+
+    def update(self) -> None:
+        """Called once a second."""
+        since = time.monotonic() - _KNOWN_SECONDS
+        self._reached = {chat: one for chat, one in self._reached.items() if one.at > since}
+
+    def reached(self, chat: ChatId, members: int, edges: int) -> None:
+        """Note that a message with named recipients has gone to `edges` edges, in a chat with `members` members."""
+        if members >= self._per_edge:
+            self._reached[chat] = _Reached(edges, time.monotonic())
+
+    def is_broadcast(self, chat: ChatId, members: int) -> bool:
+        """A chat of which nothing is known counts as one without a member on any edge. While no edge is present, all
+        recipients are named."""
+        if members >= _MAX_NAMED_RECIPIENTS:
+            return True
+        if members < self._per_edge or not self._nodes.present:
+            return False
+        known = self._reached.get(chat)
+        in_vain = len(self._nodes.present) - (0 if known is None else known.edges)
+        return members >= self._per_edge * max(in_vain, 1)
+
+
 _log = log(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
-_ENVELOPE_BYTES: Final = 480 * 1024
+_BATCH_BYTES: Final = 480 * 1024
 _RECIPIENT_BYTES: Final = 9
 _PAIR_BYTES: Final = 21
-"""With two bytes of a delivery without profile and quote."""
+"""The size of a private chat's member pair, with the two bytes of a delivery without profile and quote."""
 _PROFILE_OVERHEAD_BYTES: Final = 16
 _CHARACTER_BYTES: Final = 4
 _QUOTE_OVERHEAD_BYTES: Final = 7
 _RECENT_BYTES: Final = 2 * _RECIPIENT_BYTES * RECENT_JOINS + 32
 _CHANGING_SECONDS = 5.0
-"""Then the notices of all joins have arrived, or are lost."""
+"""After this time, the events of all joins have arrived or are lost."""
 
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
@@ -59,18 +192,18 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 
 
 class _ChatRoute(NamedTuple):
-    """The destinations of a chat's messages: by node (or `ALL_NODES`) the recipients there, None for all its local
-    members. `joined_later`: the first visible index of members that may not see all messages of the batch."""
+    """The destinations of a chat's messages. For each node (or `ALL_NODES`): the recipients there; None for all its
+    local members. `joined_later`: the first visible index of members that may not see all messages of the batch."""
 
     version: int
     recipients: dict[NodeId, list[AccountId] | None]
     pair: MemberPair | None = None
     joined_later: Mapping[AccountId, int] = MappingProxyType({})
     recent: RecentJoins | None = None
-    """Of a broadcast."""
+    """The recent joins, if the chat is broadcast."""
 
     def recipients_at(self, node: NodeId, index: int) -> list[AccountId] | None:
-        """The recipients on a node of the message with this index."""
+        """The recipients, on this node, of the message with this index."""
         recipients = self.recipients[node]
         if not self.joined_later or recipients is None:
             return recipients
@@ -81,71 +214,76 @@ _NO_ROUTE: Final = _ChatRoute(0, {})
 
 
 class Fanout:
-    """The fan-out of one replica: `prepare` and `deliver` one batch after the other, while `run` sends heartbeats."""
+    """The fan-out of one replica. `prepare` and `deliver` handle one batch after the other, while `run` sends
+    heartbeats."""
 
     def __init__(
         self,
         publish: PublishBytes,
         presence: Presence,
-        rosters: RosterCache,
+        member_lists: MemberListCache,
         metrics: MessageMetrics,
         settings: MessageSettings,
-        ownership: Ownership,
-        announce_to_hooks: Callable[[ChatId, int], None],
+        leadership: Leadership,
+        announce_to_webhooks: Callable[[ChatId, int], None],
     ) -> None:
-        self.replica = ownership.replica
+        self.replica = leadership.replica
         self.epoch = now_ms()
         self._publish = publish
         self._presence = presence
-        self._rosters = rosters
+        self._member_lists = member_lists
         self._metrics = metrics
-        self._ownership = ownership
-        self._announce_to_hooks = announce_to_hooks
+        self._leadership = leadership
+        self._announce_to_webhooks = announce_to_webhooks
         self._nodes = EdgeNodes()
         self.edge_seen = self._nodes.heard
         self._choice = BroadcastChoice(settings.broadcast_members_per_edge, self._nodes)
         self._presence_losses = 0
         self._presence_known = False
-        """It has been known since the start."""
+        """Whether presence has been known at any time since the start."""
         self._wants_accounts = False
         self._known_before: dict[NodeId, tuple[int, int]] | None = None
-        """The nodes that were known when the delivery in progress began."""
+        """The known nodes at the time when the current delivery began."""
 
-    # Envelopes
+    # Delivery batches
 
     def plan(self, messages: Collection[CommittedMessage]) -> DeliveryPlan:
         oldest: dict[ChatId, int] = {}
         for one in messages:
             chat, index = one.message.chat, one.message.index
             oldest[chat] = min(index, oldest.get(chat, index))
-        rosters = {chat: roster for chat in oldest if (roster := self._rosters.cached(chat)) is not None}
-        versions = {chat: roster.version for chat, roster in rosters.items()}
-        return DeliveryPlan(messages, oldest, rosters, versions, self._broadcast_of(rosters))
+        member_lists = {
+            chat: member_list for chat in oldest if (member_list := self._member_lists.cached(chat)) is not None
+        }
+        versions = {chat: member_list.version for chat, member_list in member_lists.items()}
+        return DeliveryPlan(messages, oldest, member_lists, versions, self._broadcast_of(member_lists))
 
     def needs_lookup(self, plan: DeliveryPlan) -> bool:
         """See services.message.service.ports.FanoutPort."""
         return plan.oldest.keys() != plan.broadcast
 
     async def look_up(self, plan: DeliveryPlan | None, chats: Iterable[ChatId]) -> PresenceLookup:
-        """The messages are committed already, so members that joined before are known. Edges know the members of
-        broadcast chats: nothing is looked up for those."""
+        """Look up the nodes of all members of the plan's chats, except in broadcast chats, whose members the edges
+        know. The replica looks up after the commit, so that it knows all members who joined before."""
         accounts, named = set[AccountId](), set(chats)
         if plan is not None:
-            accounts = _members_of(roster for chat, roster in plan.rosters.items() if chat not in plan.broadcast)
+            accounts = _members_of(
+                member_list for chat, member_list in plan.member_lists.items() if chat not in plan.broadcast
+            )
             named |= plan.oldest.keys() - plan.broadcast
         return await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
 
     async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
-        """Publish the messages to the edges of their recipients, in order; a loss is announced."""
+        """Publish the messages to the edges of their recipients, in order, and announce a loss."""
         self._known_before = self._presence.known_nodes
         try:
             await self._deliver(plan, found)
         finally:
             self._known_before = None
-        hooked = {chat for chat, roster in plan.rosters.items() if roster.has_hooks}
-        for one in plan.messages if hooked else ():
-            if one.message.chat in hooked:
-                self._announce_to_hooks(one.message.chat, one.message.index)
+        has_webhook = {chat for chat, member_list in plan.member_lists.items() if member_list.has_webhooks}
+        for one in plan.messages if has_webhook else ():
+            if one.message.chat in has_webhook:
+                self._announce_to_webhooks(one.message.chat, one.message.index)
 
     async def _deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
         routes = await self._routes(plan, found)
@@ -155,7 +293,8 @@ class Fanout:
         for one in plan.messages:
             message = one.message
             route = routes.get(message.chat, _NO_ROUTE)
-            recent = None if message.chat in informed else route.recent  # only in the first delivery of a broadcast
+            # only the first delivery of a broadcast has the recent joins
+            recent = None if message.chat in informed else route.recent
             informed.add(message.chat)
             content = _size(one) + (0 if recent is None else _RECENT_BYTES)
             for node in route.recipients:
@@ -164,17 +303,17 @@ class Fanout:
                     continue
                 size = content + _RECIPIENT_BYTES * len(recipients or ())
                 if size > space.get(node, 0):
-                    await self._publish_envelope(node, pages.pop(node, []))
-                    space[node] = _ENVELOPE_BYTES
+                    await self._publish_batch(node, pages.pop(node, []))
+                    space[node] = _BATCH_BYTES
                 space[node] -= size
                 delivery = Delivery(message, recipients, route.version, route.pair, one.profile, one.quote, recent)
                 pages.setdefault(node, []).append(delivery)
         for node, deliveries in pages.items():
-            await self._publish_envelope(node, deliveries)
+            await self._publish_batch(node, deliveries)
 
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
-        """See services.message.service.changes.Announcer. The envelope counts like any other: its loss makes edges
-        sync, which repeats messages, and clients see the lost change by its `rev`."""
+        """Implements services.message.service.changes.Announcer. If the delivery batch is lost, edges sync: a
+        chat's `rev` shows that they lack a change."""
         plan = self.plan([CommittedMessage(message)])
         routes = await self._routes(plan, await self.look_up(plan, ()))
         route = routes.get(message.chat, _NO_ROUTE)
@@ -182,46 +321,52 @@ class Fanout:
             recipients = route.recipients_at(node, message.index)
             if recipients != []:
                 change = msgspec.structs.replace(delivery, recipients=recipients)
-                await self._publish_envelope(node, [], [change])
+                await self._publish_batch(node, [], [change])
 
     async def _routes(self, plan: DeliveryPlan, found: PresenceLookup) -> dict[ChatId, _ChatRoute]:
-        """The route of each chat by its current members and their nodes. A chat without a roster is left out."""
-        _, oldest, rosters, roster_versions, broadcast = plan
+        """The route of each chat by the chat's current members and their nodes. A chat without a member list is left
+        out."""
+        _, oldest, member_lists, member_list_versions, broadcast = plan
         nodes, versions = found.nodes, found.versions
         outdated = [
             chat
             for chat in oldest
             if chat not in broadcast
-            and _is_outdated(rosters.get(chat), roster_versions.get(chat), self._newest(chat, versions))
+            and _is_outdated(member_lists.get(chat), member_list_versions.get(chat), self._newest(chat, versions))
         ]
         if outdated:
-            nodes = await self._reload_rosters(outdated, plan, found)
+            nodes = await self._reload_member_lists(outdated, plan, found)
         if nodes is None:
             self._metrics.presence_unknown.inc()
         routes = {
-            chat: _broadcast_route(roster, self._newest(chat, versions))
+            chat: _broadcast_route(member_list, self._newest(chat, versions))
             if chat in broadcast
-            else self._named_route(chat, roster, nodes, oldest[chat])
-            for chat, roster in rosters.items()
+            else self._named_route(chat, member_list, nodes, oldest[chat])
+            for chat, member_list in member_lists.items()
         }
         self._add_known_nodes(routes.values())
         return routes
 
-    def _broadcast_of(self, rosters: Mapping[ChatId, Roster]) -> set[ChatId]:
-        return {chat for chat, roster in rosters.items() if self._choice.is_broadcast(chat, len(roster.members))}
+    def _broadcast_of(self, member_lists: Mapping[ChatId, ChatMembers]) -> set[ChatId]:
+        return {
+            chat
+            for chat, member_list in member_lists.items()
+            if self._choice.is_broadcast(chat, len(member_list.members))
+        }
 
     def _named_route(
-        self, chat: ChatId, roster: Roster, nodes: Mapping[AccountId, tuple[NodeId, ...]] | None, oldest: int
+        self, chat: ChatId, member_list: ChatMembers, nodes: Mapping[AccountId, tuple[NodeId, ...]] | None, oldest: int
     ) -> _ChatRoute:
         if nodes is None:
-            recipients: dict[NodeId, list[AccountId] | None] = {ALL_NODES: list(roster.members)}
+            recipients: dict[NodeId, list[AccountId] | None] = {ALL_NODES: list(member_list.members)}
         else:
-            recipients = {**_by_node(roster.members, nodes)}
-            self._choice.reached(chat, len(roster.members), len(recipients))
-        return _ChatRoute(roster.version, recipients, roster.pair, roster.joined_after(oldest))
+            recipients = {**_by_node(member_list.members, nodes)}
+            self._choice.reached(chat, len(member_list.members), len(recipients))
+        return _ChatRoute(member_list.version, recipients, member_list.pair, member_list.joined_after(oldest))
 
     def _add_known_nodes(self, routes: Collection[_ChatRoute]) -> None:
-        """Those that may not receive the broadcasts get, on their own subjects, what concerns them."""
+        """Add to broadcasts the nodes that have announced their accounts, because such a node may have paused
+        broadcasts. It gets the deliveries for its accounts on its own subject."""
         broadcast = [route for route in routes if ALL_NODES in route.recipients]
         for node in self._presence.known_nodes if broadcast else ():
             for route in broadcast:
@@ -231,48 +376,48 @@ class Fanout:
                     route.recipients[node] = here
 
     def _newest(self, chat: ChatId, versions: Mapping[ChatId, int]) -> int:
-        """The newest version of the chat that Redis or session has named, else 0."""
-        return max(versions.get(chat, 0), self._rosters.announced(chat))
+        """The newest version of the chat that Redis or session has named; 0 without one."""
+        return max(versions.get(chat, 0), self._member_lists.announced(chat))
 
-    async def _reload_rosters(
+    async def _reload_member_lists(
         self, outdated: list[ChatId], plan: DeliveryPlan, found: PresenceLookup
     ) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
-        """Replace the rosters of chats whose membership has changed since the lookup. Returns the nodes of all
+        """Replace the member lists of chats whose membership has changed since the lookup. Returns the nodes of all
         members; None if presence is unknown."""
-        rosters = plan.rosters
-        for chat, roster in (await self._rosters.load(outdated, found.versions)).items():
-            if isinstance(roster, Failure):
-                rosters.pop(chat, None)
+        member_lists = plan.member_lists
+        for chat, member_list in (await self._member_lists.load(outdated, found.versions)).items():
+            if isinstance(member_list, Failure):
+                member_lists.pop(chat, None)
                 self.announce_loss()
             else:
-                rosters[chat] = roster
-        reloaded = {chat: rosters[chat] for chat in outdated if chat in rosters}
+                member_lists[chat] = member_list
+        reloaded = {chat: member_lists[chat] for chat in outdated if chat in member_lists}
         plan.broadcast.update(self._broadcast_of(reloaded))
-        named = (roster for chat, roster in reloaded.items() if chat not in plan.broadcast)
+        named = (member_list for chat, member_list in reloaded.items() if chat not in plan.broadcast)
         newer = await self._presence.lookup(_members_of(named))
         if found.nodes is None or newer.nodes is None:
             return None
         return {**found.nodes, **newer.nodes}
 
-    async def _publish_envelope(
+    async def _publish_batch(
         self, node: NodeId, deliveries: list[Delivery], changes: Sequence[ChangeDelivery] = ()
     ) -> None:
         if not deliveries and not changes:
             return
-        payload = self._pack_envelope(self._nodes.next(node, time.monotonic()), deliveries, changes)
-        self._metrics.envelope_bytes.observe(len(payload))
+        payload = self._pack_batch(self._nodes.next(node, time.monotonic()), deliveries, changes)
+        self._metrics.delivery_batch_bytes.observe(len(payload))
         try:
             await self._publish(subjects.BROADCAST if node == ALL_NODES else subjects.deliver(node), payload)
         except nats.errors.Error as error:
             self._metrics.losses.inc()
-            _log.warning("envelope lost", node=node, error=repr(error))
+            _log.warning("delivery batch lost", node=node, error=repr(error))
 
-    def _pack_envelope(self, counter: int, deliveries: list[Delivery], changes: Sequence[ChangeDelivery] = ()) -> bytes:
-        return _pack(Envelope(self.replica, self.epoch, counter, deliveries, [*changes]))
+    def _pack_batch(self, counter: int, deliveries: list[Delivery], changes: Sequence[ChangeDelivery] = ()) -> bytes:
+        return _pack(DeliveryBatch(self.replica, self.epoch, counter, deliveries, [*changes]))
 
     def announce_loss(self) -> None:
-        """Count a broadcast that is never sent: the next heartbeat makes every edge sync. The next envelope makes those
-        sync that do not receive broadcasts."""
+        """Count a broadcast that is never sent: the next heartbeat then makes every edge sync. Edges that receive no
+        broadcasts sync after their next delivery batch."""
         for node in (ALL_NODES, *self._presence.known_nodes):
             self._nodes.next(node, time.monotonic())
         self._metrics.losses.inc()
@@ -286,8 +431,8 @@ class Fanout:
             await asyncio.gather(self._check_presence(), asyncio.sleep(_HEARTBEAT_SECONDS))
 
     async def _check_presence(self) -> None:
-        """Announces a loss when presence has lost its generation: messages before may have been sent by the data of a
-        former primary, which lacks nodes."""
+        """Announces a loss when Redis has lost its data or fallen back to older data. Messages since then may have been
+        routed without some nodes."""
         unknown = (await self._presence.lookup()).nodes is None
         self._presence_known |= not unknown
         self._wants_accounts = unknown and (
@@ -298,33 +443,34 @@ class Fanout:
             self.announce_loss()
 
     async def resign(self) -> None:
-        """Edges send messages to the other replicas from now on."""
-        self._ownership.resign()
+        """Resigns as a leader: edges send messages to the other replicas from now on."""
+        self._leadership.resign()
         await self._beat()
 
     async def announce_shutdown(self) -> None:
-        """Everything is published: edges need not miss this replica."""
+        """Tell edges that everything is published, so that edges do not wait for this replica."""
         await self._beat(leaving=True)
 
     async def _beat(self, *, leaving: bool = False) -> None:
-        now, partitions = time.monotonic(), self._ownership.announced
+        now, partitions = time.monotonic(), self._leadership.announced
         self._nodes.update(now)
         self._choice.update()
         heartbeat = Heartbeat(
             self.replica, self.epoch, self._nodes.reported(now), leaving, now_ms(), partitions,
-            wants_accounts=self._wants_accounts, known_nodes=self._known_nodes(), load=self._ownership.load(),
-            spare=self._ownership.is_spare(),
+            wants_accounts=self._wants_accounts, known_nodes=self._known_nodes(), load=self._leadership.load(),
+            spare=self._leadership.is_standby(),
         )  # fmt: skip
         try:
             for node in self._nodes.quiet(now, leaving=leaving):
                 if (counter := self._nodes.next_empty(node)) is not None:
-                    await self._publish(subjects.deliver(node), self._pack_envelope(counter, []))
+                    await self._publish(subjects.deliver(node), self._pack_batch(counter, []))
             await self._publish(subjects.HEARTBEAT, _pack(heartbeat))
         except nats.errors.Error as error:
             _log.warning("heartbeat lost", error=repr(error))
 
     def _known_nodes(self) -> dict[NodeId, tuple[int, int]]:
-        """Without those, and their announcements, that the delivery in progress may not have been routed by."""
+        """The nodes that have announced their accounts, except nodes with announcements that the current delivery may
+        not know."""
         known, before = self._presence.known_nodes, self._known_before
         if before is None:
             return known
@@ -332,7 +478,7 @@ class Fanout:
 
 
 def _size(one: CommittedMessage) -> int:
-    """Bytes of its delivery on the bus, at most, without recipients."""
+    """The most bytes that the message takes in a delivery batch, without its recipients."""
     size, profile, quote = len(one.message.body) + MESSAGE_OVERHEAD_BYTES + _PAIR_BYTES, one.profile, one.quote
     if profile is not None:
         size += _PROFILE_OVERHEAD_BYTES + _CHARACTER_BYTES * (len(profile.nickname) + len(profile.uuid))
@@ -341,21 +487,22 @@ def _size(one: CommittedMessage) -> int:
     return size
 
 
-def _members_of(rosters: Iterable[Roster]) -> set[AccountId]:
-    return set(chain.from_iterable(roster.members for roster in rosters))
+def _members_of(member_lists: Iterable[ChatMembers]) -> set[AccountId]:
+    return set(chain.from_iterable(member_list.members for member_list in member_lists))
 
 
-def _is_outdated(roster: Roster | None, looked_up: int | None, version: int) -> bool:
-    """Whether the chat, which is not broadcast, may have members whose nodes were not looked up. `looked_up`: the
-    roster's version at the lookup."""
-    return roster is None or roster.version != looked_up or version > roster.confirmed_version
+def _is_outdated(member_list: ChatMembers | None, looked_up: int | None, version: int) -> bool:
+    """Whether the nodes of some members may not have been looked up. Chats that are broadcast need no lookup.
+    `looked_up`: the version of the member list at the lookup."""
+    return member_list is None or member_list.version != looked_up or version > member_list.confirmed_version
 
 
-def _broadcast_route(roster: Roster, version: int) -> _ChatRoute:
-    """The edges know the members, but for the last ones: an edge would wait for their notices."""
-    is_changing = version <= roster.version and time.monotonic() - roster.changed_at < _CHANGING_SECONDS
-    recent = roster.recent_joins() if is_changing else None
-    return _ChatRoute(max(version, roster.version), {ALL_NODES: None}, roster.pair, recent=recent)
+def _broadcast_route(member_list: ChatMembers, version: int) -> _ChatRoute:
+    """The route of a broadcast. Edges know the members except the latest ones. The route names the latest members,
+    because otherwise an edge would wait for the events of their joins."""
+    is_changing = version <= member_list.version and time.monotonic() - member_list.changed_at < _CHANGING_SECONDS
+    recent = member_list.recent_joins() if is_changing else None
+    return _ChatRoute(max(version, member_list.version), {ALL_NODES: None}, member_list.pair, recent=recent)
 
 
 def _by_node(

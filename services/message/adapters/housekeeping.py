@@ -1,5 +1,5 @@
-"""Removes the content of messages that are older than the settings allow: once a day, in small steps, by the replica
-that owns the first chat."""
+"""Removes the content of messages that are older than the settings allow. The replica that leads the first chat does so
+once a day, in small steps."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _log = log(__name__)
 _FIRST_SECONDS = 60.0
 _INTERVAL_SECONDS = 86_400.0
 _PAUSE_SECONDS = 0.2
-"""Between two transactions of a few hundred messages."""
+"""The pause between two transactions of a few hundred messages each."""
 _DAY_MS = 86_400_000
 
 
@@ -24,19 +24,19 @@ class MessageExpiry(Protocol):
 
 
 async def run(store: MessageExpiry, days: float, is_elected: Callable[[], bool], metrics: MessageMetrics) -> None:
-    """Runs until it is cancelled."""
+    """The housekeeping runs until it is cancelled."""
     await asyncio.sleep(_FIRST_SECONDS)
     while True:
         if is_elected():
             try:
                 metrics.expired.inc(await expire_all(store, now_ms() - int(days * _DAY_MS), _PAUSE_SECONDS))
             except RequestError as error:
-                _log.warning("messages do not expire now", error=str(error))
+                _log.warning("expired messages were not removed: will be retried", error=str(error))
         await asyncio.sleep(_INTERVAL_SECONDS)
 
 
 async def expire_all(store: MessageExpiry, before: int, pause: float) -> int:
-    """Looks at all messages: their ids are not in the order of their times where databases have exchanged partitions.
+    """Looks at all messages, because the ids of a database that has exchanged partitions are not in the order of time.
     Returns the number of bodies replaced."""
     after: int | None = 0
     total = 0

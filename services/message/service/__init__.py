@@ -1,1 +1,2 @@
-"""The use cases. Begin with posting.py; ports.py names what they need from outside."""
+"""The use cases of the message service. Begin with posting.py; ports.py names the parts that are needed from
+outside."""

@@ -1,17 +1,21 @@
-"""Changes of committed messages: checked, committed, then announced to the edges of the members. Also their pages."""
+"""Changes of committed messages: the service checks a change, commits it, and announces it to the edges of the members.
+The module also returns pages of changes."""
 
 import asyncio
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from services.message.domain import NO_SUCH_MESSAGE, NOT_A_MEMBER, Rights, change_size
+import msgspec
+
+from services.message.domain import NO_SUCH_MESSAGE, ChangePermissions, change_size
 from services.message.metrics import MessageMetrics
-from services.message.service.ports import LookUpVersions, RosterPort
-from services.message.service.roster import Roster
+from services.message.service.load_members import load_members, require_member
+from services.message.service.member_list import ChatMembers
+from services.message.service.ports import LookUpVersions, MemberListPort
 from services.message.store import MessageStore, Revised, Snapshot
 from shared.clock import now_ms
 from shared.contract.edge import ChangeDelivery
-from shared.contract.errors import Failure, RequestError
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import (
     Changed,
@@ -24,7 +28,6 @@ from shared.contract.message import (
 )
 from shared.contract.model import Message
 from shared.contract.receipts import MAX_REACTORS, FindReactors, Reactor, Reactors
-from shared.contract.session import ChangeTimes
 from shared.emoji import canonical_emoji
 from shared.settings import MessageSettings
 from shared.telemetry import log
@@ -33,51 +36,70 @@ _log = log(__name__)
 _NEVER = 2**63
 PAGE_CHANGES = 200
 PAGE_BYTES = 256 * 1024
+_REASON_CHARACTERS = 300
+_REMEMBERED_CHANGES = 4_096
 
 
 class Announcer(Protocol):
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
-        """Publish a change of the message to the edges of the members that may see it; the delivery has no recipients
-        yet. Does not raise: a lost announcement is made good by syncs."""
+        """Publish a change of the message to the edges of the members that may see it. The delivery has no recipients
+        yet. `announce` does not raise: syncs make up for a lost announcement."""
 
 
 class MessageChanges:
-    """Each method is one use case. Raises RequestError."""
+    """Each public method is one use case. Raises RequestError."""
 
     def __init__(
         self,
         store: MessageStore,
-        rosters: RosterPort,
+        member_lists: MemberListPort,
         versions: LookUpVersions,
         announcer: Announcer,
         metrics: MessageMetrics,
         settings: MessageSettings,
     ) -> None:
         self._store = store
-        self._rosters = rosters
+        self._member_lists = member_lists
         self._versions = versions
         self._announcer = announcer
         self._metrics = metrics
         self._locks = WeakValueDictionary[ChatId, asyncio.Lock]()
-        """By chat, while a change is under way."""
+        """The lock of each chat while a change of it is under way."""
+        self._announced: dict[tuple[ChatId, int], None] = {}
+        """The chat and `rev` of the changes that this replica announced last. This replica announces none of these
+        changes a second time."""
         self._edit_ms = int(settings.edit_seconds * 1000)
         self._recall_ms = int(settings.recall_seconds * 1000)
 
     async def change(self, request: ChangeMessage) -> Changed:
-        """The change is committed before the reply, and announced before it, each in the order of `rev`; one that a
-        replica may have committed before it died is announced again, and edges know it by its `rev`. A member of a
-        group that may not post may recall. A blocked one may not: it would take from the other member what that has
-        reported, or will."""
-        roster = await self._roster(request.chat, request.actor)
-        failure = roster.check_muted(request.actor, now_ms())
-        if failure is not None and (roster.pair is not None or not isinstance(request.change, RecallText)):
+        """Commit the change, announce it, and then reply; changes are announced in the order of `rev`.
+
+        Another replica may have committed a change and died before announcing it. A repeated announcement does no harm,
+        because edges recognise the change by its `rev`.
+
+        A member that may not post in a group may still recall messages. A blocked account may not recall, because a
+        recall would take evidence from the member who blocked the account."""
+        member_list = await self._member_list(request.chat, request.actor)
+        failure = member_list.check_muted(request.actor, now_ms())
+        if failure is not None and (member_list.pair is not None or not isinstance(request.change, RecallText)):
             raise RequestError.from_failure(failure)
         async with self._locks.setdefault(request.chat, asyncio.Lock()):
-            revised = await self._store.change(request, self._rights(roster, request.actor))
+            revised = await self._store.change(request, self._permissions(member_list, request.actor))
             if (change := revised.change or revised.again) is not None:
-                await self._announcer.announce(revised.message, ChangeDelivery(change, None, request.origin))
+                if isinstance(request.change, RecallText) and request.change.reason:
+                    change = msgspec.structs.replace(change, reason=request.change.reason[:_REASON_CHARACTERS])
+                await self._announce(revised.message, ChangeDelivery(change, None, request.origin))
         self._record(request, revised)
         return revised.reply
+
+    async def _announce(self, message: Message, delivery: ChangeDelivery) -> None:
+        key = delivery.change.chat, delivery.change.rev
+        if key in self._announced:
+            return
+        await self._announcer.announce(message, delivery)
+        self._announced[key] = None
+        if len(self._announced) > _REMEMBERED_CHANGES:
+            del self._announced[next(iter(self._announced))]
 
     def _record(self, request: ChangeMessage, revised: Revised) -> None:
         if revised.change is None:
@@ -86,34 +108,31 @@ class MessageChanges:
         if revised.change.kind is ChangeKind.RECALL and revised.message.sender != request.actor:
             _log.info("message recalled", chat=request.chat, index=request.index, by=request.actor)
 
-    def _rights(self, roster: Roster, actor: AccountId) -> Rights:
-        now, is_private = now_ms(), roster.pair is not None
-        leads = not is_private and actor in roster.leaders
-        first_index, _ = roster.members[actor]
-        times = roster.change_times or ChangeTimes()
+    def _permissions(self, member_list: ChatMembers, actor: AccountId) -> ChangePermissions:
+        now, is_private = now_ms(), member_list.pair is not None
+        leads = not is_private and actor in member_list.leaders
+        first_index, _ = member_list.members[actor]
+        times = member_list.change_times
         edit_from = _changeable_from(now, self._edit_ms, times.edit)
         recall_from = _changeable_from(now, self._recall_ms, times.recall)
-        return Rights(first_index, edit_from, recall_from, leads, pins=leads or is_private)
+        return ChangePermissions(first_index, edit_from, recall_from, leads, pins=leads or is_private)
 
     async def changes(self, request: GetChanges) -> ChangePage:
-        first_index, _ = (await self._roster(request.chat, request.actor)).members[request.actor]
+        first_index, _ = (await self._member_list(request.chat, request.actor)).members[request.actor]
         return await self._store.read(lambda snapshot: _page(snapshot, request, first_index))
 
     async def reactors(self, request: FindReactors) -> Reactors:
-        first_index, _ = (await self._roster(request.chat, request.actor)).members[request.actor]
+        first_index, _ = (await self._member_list(request.chat, request.actor)).members[request.actor]
         return await self._store.read(lambda snapshot: _find_reactors(snapshot, request, first_index))
 
-    async def _roster(self, chat: ChatId, actor: AccountId) -> Roster:
-        roster = (await self._rosters.load([chat], await self._versions([chat])))[chat]
-        if isinstance(roster, Failure):
-            raise RequestError.from_failure(roster)
-        if actor not in roster.members:
-            raise RequestError.from_failure(NOT_A_MEMBER)
-        return roster
+    async def _member_list(self, chat: ChatId, actor: AccountId) -> ChatMembers:
+        member_list = await load_members(self._member_lists, self._versions, chat)
+        require_member(member_list, actor)
+        return member_list
 
 
 def _changeable_from(now: int, longest_ms: int, seconds: int | None) -> int:
-    """Messages of this time or later may be changed. `seconds`: as the group has set."""
+    """Messages from this time on may be changed. `seconds`: the limit that the group has set."""
     ms = longest_ms if seconds is None else min(longest_ms, seconds * 1000)
     return now - ms if ms else _NEVER
 
@@ -127,7 +146,7 @@ def _page(snapshot: Snapshot, request: GetChanges, first_index: int) -> ChangePa
 
 
 def take_changes(changes: list[MessageChange], budget: int) -> list[MessageChange]:
-    """The first of these changes that fit, at least one."""
+    """The first of these changes that fit into `budget` bytes, at least one."""
     fitting: list[MessageChange] = []
     for change in changes:
         budget -= change_size(change)
@@ -138,7 +157,8 @@ def take_changes(changes: list[MessageChange], budget: int) -> list[MessageChang
 
 
 def _find_reactors(snapshot: Snapshot, request: FindReactors, first_index: int) -> Reactors:
-    """Who has reacted to a message. `first_index`: the first that the actor may see. Raises RequestError."""
+    """The accounts that have reacted to a message. `first_index`: the first message that the actor may see. Raises
+    RequestError."""
     chat, index = request.chat, request.index
     if not first_index <= index <= snapshot.heads([chat]).get(chat, 0):
         raise RequestError.from_failure(NO_SUCH_MESSAGE)

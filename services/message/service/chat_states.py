@@ -1,5 +1,5 @@
-"""The state of a chat for one account: what is delivered to it, what it has read, and what follows from both; who has
-read a message."""
+"""The state of a chat for one account: delivered and read messages, and the numbers that follow from both. The module
+also tells which members have read a message."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from services.message.domain import (
     undelivered_ranges,
     unread_range,
 )
-from services.message.service.roster import Roster
+from services.message.service.member_list import ChatMembers
 from services.message.store import Snapshot
 from services.message.store.snapshot import Activity
 from shared.contract.errors import ErrorCode, Failure, RequestError
@@ -22,7 +22,7 @@ from shared.contract.receipts import FindReaders, Readers
 from shared.contract.session import ChatEntry
 
 Span = tuple[ChatId, int, int]
-"""A chat, the first and the last of some of its indexes."""
+"""A chat, and the first and the last index of a range in it."""
 
 
 class AccountChat(NamedTuple):
@@ -36,20 +36,21 @@ class AccountChat(NamedTuple):
     def chat(self) -> ChatId:
         return self.entry.chat
 
-    def missed(self, limit: int) -> "MissedMessages":
-        """The newest `limit` undelivered messages, the account's own ones among them."""
+    def missed(self, limit: int) -> "MissedSpans":
+        """The newest `limit` undelivered messages, including the account's own."""
         ranges = undelivered_ranges(self.cursor, self.head, limit)
         first = first_undelivered(self.cursor, ranges)
         is_cut = bool(ranges) and first > self.cursor.delivered_index + 1
         too_old = undelivered_ranges(self.cursor, first - 1, first) if is_cut else []
-        return MissedMessages(first, self._spans(ranges), self._spans(too_old))
+        return MissedSpans(first, self._spans(ranges), self._spans(too_old))
 
     def _spans(self, ranges: Iterable[tuple[int, int]]) -> list[Span]:
         return [(self.chat, low, high) for low, high in ranges]
 
 
-class MissedMessages(NamedTuple):
-    """`first`: the first of `spans`, or what follows all that is delivered. `too_old`: before them, and undelivered."""
+class MissedSpans(NamedTuple):
+    """`first`: the first index of `spans`, or the index after all delivered messages. `too_old`: the range of
+    undelivered messages before `spans`."""
 
     first: int
     spans: list[Span]
@@ -57,9 +58,13 @@ class MissedMessages(NamedTuple):
 
 
 def unread_spans(states: Iterable[AccountChat], limit: int) -> list[Span]:
-    """The newest `limit` messages of each chat that are not read, the account's own ones among them."""
+    """The newest `limit` unread messages of each chat, including the account's own."""
     spans = [(one.chat, *unread_range(one.cursor, one.head, limit)) for one in states]
     return [span for span in spans if span[1] <= span[2]]
+
+
+def of_member(cursor: Cursor, entry: ChatEntry) -> Cursor:
+    return from_joining(cursor, max(entry.unread_from, entry.first_index), entry.first_index)
 
 
 def chat_states(
@@ -71,7 +76,7 @@ def chat_states(
 
     def state(account: AccountId, entry: ChatEntry) -> AccountChat:
         head, time, rev = activity.get(entry.chat, Activity())
-        cursor = from_joining(cursors.get((account, entry.chat), Cursor()), max(entry.unread_from, entry.first_index))
+        cursor = of_member(cursors.get((account, entry.chat), Cursor()), entry)
         return AccountChat(entry, head, cursor, time, rev)
 
     return {account: [state(account, entry) for entry in entries] for account, entries in lists.items()}
@@ -82,16 +87,16 @@ _PAGE = 100
 _TOO_MANY_MEMBERS = Failure(ErrorCode.LIMIT, f"this group has more than {_MEMBERS} members", "chat")
 
 
-def possible_readers(roster: Roster, request: FindReaders) -> list[AccountId]:
+def possible_readers(member_list: ChatMembers, request: FindReaders) -> list[AccountId]:
     """The members that may see the message. Raises RequestError."""
-    first, _ = roster.members.get(request.actor, (0, 0))
+    first, _ = member_list.members.get(request.actor, (0, 0))
     if not first:
         raise RequestError.from_failure(NOT_A_MEMBER)
     if request.index < first:
         raise RequestError.from_failure(NO_SUCH_MESSAGE)
-    if len(roster.members) > _MEMBERS:
+    if len(member_list.members) > _MEMBERS:
         raise RequestError.from_failure(_TOO_MANY_MEMBERS)
-    return sorted(account for account, (seen_from, _) in roster.members.items() if seen_from <= request.index)
+    return sorted(account for account, (seen_from, _) in member_list.members.items() if seen_from <= request.index)
 
 
 def find_readers(snapshot: Snapshot, request: FindReaders, members: list[AccountId]) -> Readers:

@@ -1,15 +1,20 @@
-"""What search requests: which chats have moved, what is new in them, and what an account may read of what it found."""
+"""Replies to search: which chats have new positions, which messages are new there, and which found messages an account
+may read."""
 
 import asyncio
 from functools import partial
 
-from services.message.domain import message_size
-from services.message.service.ports import LookUpVersions, RosterPort
-from services.message.service.roster import Roster
+from services.message.domain import NO_SUCH_MESSAGE, message_size
+from services.message.service.chat_states import chat_states, unread_spans
+from services.message.service.load_members import load_members, require_member
+from services.message.service.member_list import ChatMembers
+from services.message.service.ports import LookUpVersions, MemberListPort
 from services.message.store import MessageStore, Snapshot
+from shared.contract.drafts import DraftSaved, GetDraft, SavedDraft, SaveDraft
 from shared.contract.errors import RequestError
 from shared.contract.following import (
     MAX_FOLLOWED,
+    MAX_FOLLOWED_MESSAGES,
     FollowChats,
     ListPositions,
     News,
@@ -17,23 +22,65 @@ from shared.contract.following import (
     ReadVisible,
     Visible,
 )
-from shared.contract.ids import ChatId
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import MarkUnread, UnreadMarked
 from shared.contract.model import Message
+from shared.contract.session import ChatEntry
 from shared.settings import MessageSettings
 
 
-class MessageFeed:
-    """Each method is one use case. Raises RequestError."""
+class OwnChats:
+    """Stores private data of an account in a chat: its draft, and the index from which the chat counts as unread."""
 
     def __init__(
-        self, store: MessageStore, rosters: RosterPort, versions: LookUpVersions, settings: MessageSettings
+        self, store: MessageStore, member_lists: MemberListPort, versions: LookUpVersions, settings: MessageSettings
     ) -> None:
         self._store = store
-        self._rosters = rosters
+        self._member_lists = member_lists
+        self._versions = versions
+        self._counted = settings.unread_per_chat
+
+    async def mark_unread(self, request: MarkUnread) -> UnreadMarked:
+        """Raises RequestError."""
+        entry = await self._entry(request.chat, request.actor)
+
+        def count(snapshot: Snapshot) -> UnreadMarked:
+            states = chat_states(snapshot, {request.actor: [entry]})[request.actor]
+            counts = snapshot.unread(unread_spans(states, self._counted), request.actor)
+            return UnreadMarked(*counts.get(request.chat, (0, 0)))
+
+        heads = await self._store.read(lambda snapshot: snapshot.heads([request.chat]))
+        if not max(entry.first_index, 1) <= request.index <= heads.get(request.chat, 0):
+            raise RequestError.from_failure(NO_SUCH_MESSAGE)
+        await self._store.mark_unread(request.actor, request.chat, request.index)
+        return await self._store.read(count)
+
+    async def save_draft(self, request: SaveDraft) -> DraftSaved:
+        """An account may remove a draft also in a chat that it has left. Raises RequestError."""
+        if request.text:
+            await self._entry(request.chat, request.actor)
+        return await self._store.save_draft(request)
+
+    async def get_draft(self, request: GetDraft) -> SavedDraft:
+        return await self._store.find_draft(request.actor, request.chat)
+
+    async def _entry(self, chat: ChatId, account: AccountId) -> ChatEntry:
+        member_list = await load_members(self._member_lists, self._versions, chat)
+        return ChatEntry(chat, *require_member(member_list, account))
+
+
+class MessageFeed:
+    """Each public method is one use case. Raises RequestError."""
+
+    def __init__(
+        self, store: MessageStore, member_lists: MemberListPort, versions: LookUpVersions, settings: MessageSettings
+    ) -> None:
+        self._store = store
+        self._member_lists = member_lists
         self._versions = versions
         self._reply_bytes = settings.reply_bytes
         self._following = asyncio.Lock()
-        """One reply at a time is made: search may wait."""
+        """Only one reply is made at a time, because the search service can wait."""
 
     async def positions(self, request: ListPositions) -> PositionPage:
         async with self._following:
@@ -41,18 +88,19 @@ class MessageFeed:
 
     async def follow(self, request: FollowChats) -> News:
         async with self._following:
-            return await self._store.read_news(request.positions[:MAX_FOLLOWED], self._reply_bytes // 2)
+            limit = min(max(1, request.limit), MAX_FOLLOWED_MESSAGES)
+            return await self._store.read_news(request.positions[:MAX_FOLLOWED], limit, self._reply_bytes // 2)
 
     async def visible(self, request: ReadVisible) -> Visible:
-        """By the members as history knows them now."""
+        """Decide by the present members, as the history does."""
         chats = {chat for chat, _, _ in request.ranges}
-        rosters = await self._rosters.load(chats, await self._versions(chats))
+        member_lists = await self._member_lists.load(chats, await self._versions(chats))
         first: dict[ChatId, int] = {}
-        for chat, roster in rosters.items():
-            if not isinstance(roster, Roster):
-                raise RequestError.from_failure(roster)
-            if request.account in roster.members:
-                first[chat] = roster.members[request.account][0]
+        for chat, member_list in member_lists.items():
+            if not isinstance(member_list, ChatMembers):
+                raise RequestError.from_failure(member_list)
+            if request.account in member_list.members:
+                first[chat] = member_list.members[request.account][0]
         spans = sorted((chat, max(low, first[chat]), high) for chat, low, high in request.ranges if chat in first)
         return await self._store.read(partial(_read_visible, spans=spans, budget=self._reply_bytes // 2), brief=False)
 

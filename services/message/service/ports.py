@@ -1,63 +1,64 @@
-"""The ports of the use cases: adapters implement them, app.py connects them."""
+"""The ports of the use cases. Adapters implement the ports, and app.py connects both."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from services.message.domain import CommittedMessage
-from services.message.service.roster import Roster
+from services.message.service.member_list import ChatMembers
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.session import ChatList, ListChats
 
 RequestChatList = Callable[[ListChats], Awaitable[ChatList]]
-"""Requests a page of an account's chats from session. Raises RequestError."""
+"""Requests one page of an account's chats from the session service. Raises RequestError."""
 
 LookUpVersions = Callable[[Iterable[ChatId]], Awaitable[Mapping[ChatId, int]]]
-"""Looks up the membership versions of chats in presence; unknown ones are left out."""
+"""Looks up the membership versions of chats in presence, and leaves out unknown ones."""
 
 
 class PostResponder(Protocol):
-    """Replies to one request. `cause`: its traceparent, empty if it is not traced."""
+    """Replies to one request. `cause`: the traceparent of the request; empty if it is not traced."""
 
     @property
     def cause(self) -> str: ...
 
     def to_wall_clock(self, requester_ms: int) -> int:
-        """The same moment, given in steady milliseconds of the requester, on our wall clock."""
+        """Convert steady milliseconds of the requester into the same moment on our wall clock."""
 
     async def reply(self, reply: object) -> None: ...
 
     async def reply_error(self, failure: Failure) -> None: ...
 
 
-class RosterPort(Protocol):
-    """Rosters of chats. `versions`: those that presence names now."""
+class MemberListPort(Protocol):
+    """Provides the member lists of chats. `versions`: the versions that presence names now."""
 
-    def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> Roster | None:
-        """The cached roster, unless session must be queried first."""
+    def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> ChatMembers | None:
+        """The cached member list; None if session must be queried first."""
 
     async def load(
         self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
-    ) -> dict[ChatId, Roster | Failure]:
-        """The fresh roster of each chat, or the reason why there is none after `seconds`."""
+    ) -> dict[ChatId, ChatMembers | Failure]:
+        """The fresh member list of each chat, or the reason why there is none after `seconds`."""
 
 
 class DeliveryPlan(NamedTuple):
-    """What is known of committed messages before presence is looked up for their delivery."""
+    """The facts about committed messages before presence is looked up for their delivery."""
 
     messages: Collection[CommittedMessage]
     oldest: dict[ChatId, int]
-    """The lowest index of each chat."""
-    rosters: dict[ChatId, Roster]
-    """Of the chats whose roster is cached."""
-    roster_versions: dict[ChatId, int]
-    """The versions of those rosters now."""
+    """The lowest index of each chat in the plan."""
+    member_lists: dict[ChatId, ChatMembers]
+    """The member lists of the chats that have one in the cache."""
+    member_list_versions: dict[ChatId, int]
+    """The present versions of those member lists."""
     broadcast: set[ChatId]
-    """The chats that are broadcast. Of the others, a roster that is loaded after the lookup may be one."""
+    """The chats that are broadcast. A chat whose member list is loaded only after the lookup may turn out to be a
+    broadcast chat, too."""
 
 
 class PresenceLookup(Protocol):
-    """What presence names at one time. (shared.presence.PresenceSnapshot)"""
+    """Looks up presence at one moment (see shared.presence.PresenceSnapshot)."""
 
     @property
     def nodes(self) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
@@ -65,27 +66,27 @@ class PresenceLookup(Protocol):
 
     @property
     def versions(self) -> Mapping[ChatId, int]:
-        """The membership versions of the plan's chats, and of those that were requested with it."""
+        """The membership versions of the plan's chats, and of the chats requested with it."""
 
 
 class FanoutPort(Protocol):
-    """Delivers committed messages to edges: `plan`, `look_up`, `deliver`."""
+    """Delivers committed messages to edges in three steps: `plan`, `look_up`, `deliver`."""
 
     @property
     def edge_seen(self) -> Callable[[NodeId, float], None]:
-        """Called when this edge has sent a request, with monotonic seconds."""
+        """Notes the node, and the monotonic seconds, when an edge has sent a request."""
 
     def plan(self, messages: Collection[CommittedMessage]) -> DeliveryPlan: ...
 
     def needs_lookup(self, plan: DeliveryPlan) -> bool:
-        """Unless all of its messages are broadcast."""
+        """False if all messages of the plan are broadcast."""
 
     async def look_up(self, plan: DeliveryPlan | None, chats: Iterable[ChatId]) -> PresenceLookup:
-        """Look up presence for the delivery of the plan, if any, and the membership versions of `chats`, at once. Does
-        not raise."""
+        """Look up presence for the delivery of the plan, if the plan has one, and the membership versions of `chats`,
+        in one call. Does not raise."""
 
     async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
-        """Publish the messages to the edges of their recipients, in order; a loss is announced."""
+        """Publish the messages to the edges of their recipients, in order, and announce a loss."""
 
     def announce_loss(self) -> None:
         """Make every edge sync."""

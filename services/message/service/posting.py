@@ -1,11 +1,12 @@
-"""Posting: batches queued requests into transactions, fans the messages out, then replies.
+"""Posting: commits queued requests in batches, delivers their messages, and then replies.
 
-It works in cycles with at most one presence lookup: a cycle fans out and answers what the cycle before it committed,
-and commits the next batch. Batches are fanned out in the order of their commits, so NATS gets a chat's messages in the
-order of their indexes, and each request is answered after the delivery batches of all its messages. A request is never
-split: one of more than `batch_rows` messages is a batch of its own. A request with a chat whose members session must be
-queried for leaves the queue meanwhile and delays no other; after 0.3 s its other messages are committed without those
-of that chat, which the edge repeats. No sender has two requests in flight, so their messages keep their order.
+The service works in cycles with at most one presence lookup each. A cycle delivers the messages that the previous cycle
+committed, answers their requests, and commits the next batch. Batches are delivered in the order of commits, so NATS
+gets a chat's messages in the order of indexes. Each request is answered after the delivery batches of all its messages.
+A request is never split: a request with more than `batch_rows` messages is a batch of its own. If session must be asked
+for a chat's members, the request leaves the queue until the answer, and delays no other request. After 0.3 s the
+request's other messages are committed without the messages of that chat, which the edge repeats. No sender has two
+requests in flight, so the sender's messages keep their order.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ from services.message.domain import (
     check_repeated,
 )
 from services.message.metrics import MessageMetrics
-from services.message.service.ports import DeliveryPlan, FanoutPort, PostResponder, PresenceLookup, RosterPort
-from services.message.service.roster import Roster
+from services.message.service.member_list import ChatMembers
+from services.message.service.ports import DeliveryPlan, FanoutPort, MemberListPort, PostResponder, PresenceLookup
 from services.message.store import CommitUnconfirmed, DatabaseUnavailable, MessageStore, PostedBatch
 from shared.clock import now_ms
 from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure
@@ -34,7 +35,7 @@ from shared.contract.message import Draft, Posted, PostMessages, PostResults
 from shared.contract.model import Message
 from shared.settings import MessageSettings
 from shared.tasks import Tasks
-from shared.telemetry import log
+from shared.telemetry import log, new_trace
 
 if TYPE_CHECKING:
     from shared.tracing import Tracer
@@ -42,31 +43,32 @@ if TYPE_CHECKING:
 _log = log(__name__)
 
 _MAX_QUEUED_BATCHES = 64
-"""A request is rejected while the messages of this many batches are unanswered, however short the estimated delay."""
+"""While the messages of this number of batches are unanswered, further requests are rejected, even if the estimated
+delay is short."""
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.5
-_ROSTER_SECONDS = 0.3
+_MEMBER_LIST_SECONDS = 0.3
 _TOLERATED_CLOCK_MS: Final = 50
 _ESTIMATED_CYCLES = 8
 
-OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too much is being said, please try again")
-"""Passed on to the sender: a retry at another replica would only add load."""
-SHUTTING_DOWN = Failure(ErrorCode.UNAVAILABLE, "not here any more, please try again")
+OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too many messages are being sent, please try again")
+"""The sender gets this error: another attempt at another replica would only add load."""
+SHUTTING_DOWN = Failure(ErrorCode.UNAVAILABLE, "this replica no longer serves the chat, please try again")
 _DATABASE_UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
 
 PostResult = Message | Failure
 
 
 class QueueDelayEstimator:
-    """Admission control, pure: estimates the delay of a queued message from the duration of the last cycles. Only
-    cycles that left requests in the queue show the capacity; unless all of the last ones did, the queue is short and
-    the delay 0. The fastest of them counts, so that a single stall does not look like overload."""
+    """Admission control, as a pure class: estimates the delay of a queued message from the duration of the last cycles.
+    Only a cycle that left requests in the queue shows the capacity. Unless all of the last cycles left requests, the
+    queue is short and the delay is 0. The fastest cycle counts, so that a single stall does not look like overload."""
 
     def __init__(self) -> None:
         self._seconds_per_message: deque[float] = deque(maxlen=_ESTIMATED_CYCLES)
 
     def observe(self, messages: int, seconds: float, *, full: bool) -> None:
-        """Record one cycle. `full`: requests were left in the queue."""
+        """Record one cycle. `full`: the cycle left requests in the queue."""
         if full:
             self._seconds_per_message.append(seconds / messages)
         else:
@@ -80,17 +82,17 @@ class QueueDelayEstimator:
 
 
 class PostRequest:
-    """One edge's request in flight: its drafts, then their results."""
+    """One request of an edge while the request is in flight: its drafts, and later their results."""
 
-    __slots__ = ("chats", "drafts", "responder", "results", "rosters", "size")
+    __slots__ = ("chats", "drafts", "member_lists", "responder", "results", "size")
 
     def __init__(self, drafts: list[Draft], responder: PostResponder) -> None:
         self.drafts = drafts
         self.responder = responder
         self.chats = {draft.chat for draft in drafts}
         self.size = sum([len(draft.body) for draft in drafts]) + MESSAGE_OVERHEAD_BYTES * len(drafts)
-        self.rosters: Mapping[ChatId, Roster | Failure] | None = None
-        """Of its chats, once they are known."""
+        self.member_lists: Mapping[ChatId, ChatMembers | Failure] | None = None
+        """The member lists of the request's chats, once all are known."""
         self.results: list[PostResult] = []
 
     def committed_messages(self) -> list[CommittedMessage]:
@@ -117,7 +119,7 @@ class PostRequest:
 
 
 def _by_our_clock(drafts: list[Draft], responder: PostResponder) -> list[Draft]:
-    """The drafts with deadlines of our wall clock."""
+    """The drafts with their deadlines on our wall clock."""
     ahead = responder.to_wall_clock(0)
     if abs(ahead) < _TOLERATED_CLOCK_MS:
         return drafts
@@ -125,13 +127,13 @@ def _by_our_clock(drafts: list[Draft], responder: PostResponder) -> list[Draft]:
 
 
 class PostingBatcher:
-    """`submit` queues requests while `run` works; after `close`, `run` returns when all are answered. `flush` sends
-    published messages and replies at once."""
+    """`submit` queues requests while `run` works. After `close`, `run` returns when all requests are answered. `flush`
+    sends published messages and replies at once."""
 
     def __init__(
         self,
         store: MessageStore,
-        rosters: RosterPort,
+        member_lists: MemberListPort,
         fanout: FanoutPort,
         metrics: MessageMetrics,
         settings: MessageSettings,
@@ -139,13 +141,13 @@ class PostingBatcher:
         tracer: "Tracer | None" = None,
     ) -> None:
         self._store = store
-        self._rosters = rosters
+        self._member_lists = member_lists
         self._fanout = fanout
         self._metrics = metrics
         self._flush = flush
         self._tracer = tracer
         self._traced_commits = deque[str]()
-        """Traceparents of the commits not fanned out yet: a cycle fans out the commit of the cycle before."""
+        """Traceparents of the commits not delivered yet: a cycle delivers the commit of the cycle before."""
         self._batch_rows = settings.batch_rows
         self._longest_queue_seconds = settings.queue_seconds
         self._queue_delay = QueueDelayEstimator()
@@ -159,7 +161,7 @@ class PostingBatcher:
     # Queueing
 
     def submit(self, message: PostMessages, responder: PostResponder) -> None:
-        """Queue a request, or reject it if it would not be answered soon."""
+        """Queue a request, or reject a request that would not be answered soon."""
         self._fanout.edge_seen(message.node, time.monotonic())
         request = PostRequest(_by_our_clock(message.drafts, responder), responder)
         failure = SHUTTING_DOWN if self._closed else OVERLOADED if self._is_overloaded() else None
@@ -171,7 +173,7 @@ class PostingBatcher:
         self._enqueue(request)
 
     def queue_seconds(self) -> float:
-        """How long a message would wait; 0 while the queue is short."""
+        """The time that a new message would wait; 0 while the queue is short."""
         return self._queue_delay.estimate(self._rows)
 
     def _is_overloaded(self) -> bool:
@@ -206,7 +208,7 @@ class PostingBatcher:
             await self._tasks.close()
 
     async def _next_batch(self, committed: Collection[PostRequest]) -> list[PostRequest]:
-        """The queued requests, up to a batch. Empty without waiting if some are `committed`; empty after the end."""
+        """Take queued requests up to one batch. Returns none at once if some are `committed`, and after the end."""
         while not self._queue:
             if committed or (self._closed and not self._requests):
                 return []
@@ -220,9 +222,9 @@ class PostingBatcher:
         return requests
 
     async def _cycle(self, committed: list[PostRequest], requests: list[PostRequest]) -> list[PostRequest]:
-        """Fan out and answer `committed`, commit `requests`. Returns the requests whose results are known now.
-        If the commit would delay them, broadcasts do not wait for the lookup, which they do not need."""
-        chats = set[ChatId]().union(*[request.chats for request in requests if request.rosters is None])
+        """Deliver and answer `committed`, and commit `requests`. Returns the requests with known results. Broadcasts do
+        not need the lookup, so a broadcast does not wait for a lookup that the commit would delay."""
+        chats = set[ChatId]().union(*[request.chats for request in requests if request.member_lists is None])
         messages = [message for request in committed for message in request.committed_messages()]
         plan = self._fanout.plan(messages) if messages else None
         inline = bool(committed and requests) and self._store.commits_inline
@@ -230,7 +232,7 @@ class PostingBatcher:
             await self._publish_and_reply(committed, plan, await self._fanout.look_up(plan, ()))
             committed, plan = [], None
         found = await self._fanout.look_up(plan, chats)
-        ready = self._with_rosters(requests, chats, found.versions) if requests else []
+        ready = self._with_member_lists(requests, chats, found.versions) if requests else []
         if committed and ready and not inline:
             await asyncio.gather(self._commit(ready), self._publish_and_reply(committed, plan, found))
             return ready
@@ -242,28 +244,30 @@ class PostingBatcher:
 
     # Committing
 
-    def _with_rosters(
+    def _with_member_lists(
         self, requests: Iterable[PostRequest], chats: Iterable[ChatId], versions: Mapping[ChatId, int]
     ) -> list[PostRequest]:
-        """The requests whose chats have rosters; the others are queued again when theirs are loaded."""
-        fresh = {chat: roster for chat in chats if (roster := self._rosters.fresh(chat, versions)) is not None}
+        """The requests whose chats have member lists. Others are queued again once their member lists are loaded."""
+        fresh = {
+            chat: member_list for chat in chats if (member_list := self._member_lists.fresh(chat, versions)) is not None
+        }
         ready: list[PostRequest] = []
         for request in requests:
-            if request.rosters is None and request.chats <= fresh.keys():
-                request.rosters = fresh
-            if request.rosters is None:
-                self._tasks.start(self._load_rosters(request, versions), "rosters")
+            if request.member_lists is None and request.chats <= fresh.keys():
+                request.member_lists = fresh
+            if request.member_lists is None:
+                self._tasks.start(self._load_member_lists(request, versions), "member_lists")
             else:
                 ready.append(request)
         return ready
 
-    async def _load_rosters(self, request: PostRequest, versions: Mapping[ChatId, int]) -> None:
-        """Messages of a chat whose roster takes longer fail, so that the others do not wait; edges repeat them."""
-        request.rosters = await self._rosters.load(request.chats, versions, _ROSTER_SECONDS)
+    async def _load_member_lists(self, request: PostRequest, versions: Mapping[ChatId, int]) -> None:
+        """Load the lists in a limited time: messages of a chat whose list takes longer fail, and edges repeat them."""
+        request.member_lists = await self._member_lists.load(request.chats, versions, _MEMBER_LIST_SECONDS)
         self._enqueue(request)
 
     def _commit(self, requests: list[PostRequest]) -> Coroutine[Any, Any, None]:
-        """A transaction commits many requests, so its span is linked to each of theirs."""
+        """Commit the requests in one transaction. Its span is linked to the span of each request."""
         committing = self._check_and_post(requests)
         if self._tracer is None:
             return committing
@@ -278,10 +282,10 @@ class PostingBatcher:
         failures: list[Failure | None] = []
         accepted: list[Draft] = []
         for request in requests:
-            assert request.rosters is not None
+            assert request.member_lists is not None
             for draft in request.drafts:
-                roster = request.rosters[draft.chat]
-                failure = roster if isinstance(roster, Failure) else roster.check_post(draft, now)
+                member_list = request.member_lists[draft.chat]
+                failure = member_list if isinstance(member_list, Failure) else member_list.check_post(draft, now)
                 failures.append(failure)
                 if failure is None:
                     accepted.append(draft)
@@ -292,7 +296,7 @@ class PostingBatcher:
         await self._find_posted_before(requests)
 
     async def _find_posted_before(self, requests: Iterable[PostRequest]) -> None:
-        """A sender that may post no more since an earlier attempt gets the message which that attempt has posted."""
+        """Find messages that an earlier attempt has posted, for senders that may no longer post."""
         forbidden = [
             (request, position)
             for request in requests
@@ -313,7 +317,7 @@ class PostingBatcher:
                 request.results[position] = result
 
     async def _post(self, drafts: Sequence[Draft]) -> list[PostResult]:
-        """One result per draft. Drafts that the database rejects for their content are found by bisection."""
+        """One result per draft. Bisection finds the drafts that the database rejects for their content."""
         started = time.perf_counter()
         try:
             posted = await self._post_confirmed(drafts)
@@ -321,8 +325,8 @@ class PostingBatcher:
             return [_DATABASE_UNAVAILABLE] * len(drafts)
         except Exception:
             if len(drafts) == 1:
-                _log.exception("message rejected by the database")
-                return [INTERNAL_ERROR]
+                _log.exception("message rejected by the database", request=(request := new_trace()))
+                return [msgspec.structs.replace(INTERNAL_ERROR, request=request)]
             self._metrics.retries.labels("content").inc()
             return await self._bisect_post(drafts[: len(drafts) // 2], drafts[len(drafts) // 2 :])
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
@@ -333,8 +337,8 @@ class PostingBatcher:
         return [DEADLINE_PASSED if result is None else result for result in results]
 
     async def _post_confirmed(self, drafts: Sequence[Draft]) -> PostedBatch:
-        """If a commit is not confirmed, nothing else is posted until its result is known: committed messages must reach
-        their recipients. Raises DatabaseUnavailable if nothing was committed."""
+        """Post the drafts. If a commit is not confirmed, nothing else is posted until the commit's result is known,
+        because committed messages must reach their recipients. Raises DatabaseUnavailable if nothing was committed."""
         try:
             posted = await self._store.post(drafts)
             self._metrics.duplicates.inc(posted.duplicates)
@@ -349,8 +353,8 @@ class PostingBatcher:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _bisect_post(self, first: Sequence[Draft], second: Sequence[Draft]) -> list[PostResult]:
-        """Post the halves one after the other. If drafts of the first may be retried, the second is not posted, so
-        that it does not overtake them."""
+        """Posts the two halves one after the other. If drafts of the first half may be repeated, the second half is not
+        posted, so that it does not overtake these drafts."""
         results = await self._post(first)
         if any(isinstance(result, Failure) and result.code is ErrorCode.UNAVAILABLE for result in results):
             return results + [_DATABASE_UNAVAILABLE] * len(second)
@@ -367,7 +371,7 @@ class PostingBatcher:
         return self._tracer.continue_trace("fan out", "internal", self._traced_commits.popleft()).around(finishing)
 
     async def _finish(self, requests: Sequence[PostRequest], plan: DeliveryPlan | None, found: PresenceLookup) -> None:
-        """First to the recipients, then to the senders."""
+        """Deliver to the recipients first, then reply to the senders."""
         try:
             if plan is not None:
                 await self._fan_out(plan, found)

@@ -1,6 +1,7 @@
-"""The use cases beside posting: syncs, unread messages, pagination of the history, heads, read state."""
+"""The use cases that read: syncs, unread messages, pagination of the history, last indexes. The batching also covers
+commits of read state."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -9,7 +10,6 @@ import msgspec
 
 from services.message.domain import (
     MAX_HISTORY_COUNT,
-    NOT_A_MEMBER,
     UNREAD_OVERHEAD_BYTES,
     Cursor,
     chat_size,
@@ -23,14 +23,16 @@ from services.message.domain import (
     undelivered_ranges,
 )
 from services.message.service.chat_states import AccountChat, chat_states, find_readers, possible_readers, unread_spans
-from services.message.service.ports import LookUpVersions, RequestChatList, RosterPort
+from services.message.service.load_members import load_members, require_member
+from services.message.service.member_list import ChatMembers
+from services.message.service.ports import LookUpVersions, MemberListPort, RequestChatList
 from services.message.service.resuming import resume
-from services.message.service.roster import Roster
 from services.message.store import MessageStore, Snapshot
 from services.message.store.snapshot import Activity
-from shared.contract.errors import Failure, RequestError
+from shared.contract.audit import FindMessage, StoredMessage
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import (
     ChatSync,
     ChatSynced,
@@ -57,24 +59,116 @@ from shared.contract.session import ChatEntry, EraseAccount, ListChats
 from shared.settings import MessageSettings
 from shared.telemetry import log
 
-_log = log(__name__)
-_OWN_RANGE = 20_000
-"""Messages that one request for own ones reads: some hundredths of a second."""
+LISTED_MEMBERS = 2_000
+"""The most members in one reply."""
+
+LookUpNodes = Callable[[Collection[AccountId]], Awaitable[Mapping[AccountId, tuple[NodeId, ...]] | None]]
+"""Looks up the nodes of accounts in presence; None if presence is unknown."""
 
 
-class MessageQueries:
-    """Each method is one use case. Raises RequestError."""
+class MessageSearch:
+    """Finds one stored message for an operator: its chat and index, its times, and the members that have received
+    it."""
 
     def __init__(
         self,
         store: MessageStore,
-        rosters: RosterPort,
+        member_lists: MemberListPort,
+        versions: LookUpVersions,
+        nodes: LookUpNodes,
+        settings: MessageSettings,
+    ) -> None:
+        self._store = store
+        self._member_lists = member_lists
+        self._versions = versions
+        self._nodes = nodes
+        self._pushed = settings.pushed_per_chat
+
+    async def find(self, request: FindMessage) -> StoredMessage:
+        """Raises RequestError."""
+        _log.info("operator acts", act="find message", by="admin", chat=request.chat, index=request.index)
+        message = await self._store.read(lambda snapshot: _find(snapshot, request))
+        if message is None:
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", "message")
+        member_list = await load_members(self._member_lists, self._versions, message.chat)
+        entitled = _entitled(member_list, message)
+        listed = dict(list(entitled.items())[:LISTED_MEMBERS])
+        arrived, expired = await self._store.read(lambda snapshot: self._arrived(snapshot, message, listed))
+        nodes = await self._nodes([message.sender, *listed])
+        return StoredMessage(
+            chat=message.chat,
+            index=message.index,
+            id=message.id,
+            sender=message.sender,
+            time=message.time,
+            nonce=message.nonce,
+            bytes=len(message.body),
+            pair=member_list.pair,
+            read=arrived,
+            expired=expired,
+            more=len(entitled) - len(listed),
+            nodes=None if nodes is None else {account: list(names) for account, names in nodes.items()},
+        )
+
+    def _arrived(
+        self, snapshot: Snapshot, message: Message, members: Mapping[AccountId, int]
+    ) -> tuple[dict[AccountId, bool], list[AccountId]]:
+        """For each member, whether the message has arrived; and the members for whom the message is too old to be
+        pushed."""
+        chat, index = message.chat, message.index
+        head = snapshot.heads([chat]).get(chat, 0)
+        cursors = snapshot.cursors([(account, chat) for account in members])
+        arrived: dict[AccountId, bool] = {}
+        expired: list[AccountId] = []
+        for account, joined in members.items():
+            cursor = from_joining(cursors.get((account, chat), Cursor()), joined)
+            arrived[account] = cursor.covers(index)
+            missed = undelivered_ranges(cursor, head, self._pushed)
+            if not arrived[account] and index < first_undelivered(cursor, missed):
+                expired.append(account)
+        return arrived, expired
+
+
+def _find(snapshot: Snapshot, request: FindMessage) -> Message | None:
+    chat, index = request.chat, request.index
+    if not chat:
+        place = snapshot.place(request.id, request.nonce)
+        if place is None:
+            return None
+        chat, index = place
+    index = index or snapshot.heads([chat]).get(chat, 0)
+    return next(snapshot.messages([(chat, index, index)]), None)
+
+
+def _entitled(member_list: ChatMembers, message: Message) -> dict[AccountId, int]:
+    """The members that may see the message, without the sender. Each member has the first index that may be unread for
+    it."""
+    return {
+        account: unread_from
+        for account, (first, unread_from) in member_list.members.items()
+        if first <= message.index and account != message.sender
+    }
+
+
+_log = log(__name__)
+_OWN_RANGE = 20_000
+"""The most messages that one request for an account's own messages reads. Reading them takes some hundredths of a
+second."""
+
+
+class MessageQueries:
+    """Each public method is one use case. Raises RequestError."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        member_lists: MemberListPort,
         list_chats: RequestChatList,
         versions: LookUpVersions,
         settings: MessageSettings,
     ) -> None:
         self._store = store
-        self._rosters = rosters
+        self._member_lists = member_lists
         self._list_chats = list_chats
         self._versions = versions
         self._pushed, self._counted = settings.pushed_per_chat, settings.unread_per_chat
@@ -84,7 +178,7 @@ class MessageQueries:
     # Sync
 
     async def sync(self, request: Sync) -> Synced:
-        """First the chat list of session, then the state of the chats: a message posted in a chat that is joined
+        """The chat list of session is read before the state of the chats. Thus a message in a chat that is joined
         between the two arrives by fan-out."""
         page = await self._list_chats(ListChats(request.account, request.after, request.also))
         lists = {request.account: page, **page.also}
@@ -97,7 +191,7 @@ class MessageQueries:
     def _synced(
         self, snapshot: Snapshot, request: Sync, lists: Mapping[AccountId, Iterable[ChatEntry]]
     ) -> dict[AccountId, Synced]:
-        """The first account, and as many of the others as fit into the reply."""
+        """The first account, and as many of the other accounts as fit into the reply."""
         budget, synced, known = _ByteBudget(self._reply_bytes), dict[AccountId, Synced](), frozenset(request.known)
         limit = request.newest or self._pushed
         for account, states in chat_states(snapshot, lists).items():
@@ -115,7 +209,7 @@ class MessageQueries:
             synced[account] = Synced(chats, more=len(chats) < len(states))
         return synced
 
-    # What a client lacks that comes back
+    # The methods below read the data that a reconnecting client lacks.
 
     async def resume(self, request: Resume) -> Resumed:
         entries = await list_all_chats(self._list_chats, request.account, states=True)
@@ -124,7 +218,7 @@ class MessageQueries:
     # Unread messages
 
     async def unread(self, request: GetUnread) -> Unread:
-        """All chats are needed at once: the reply is in order of time over all of them."""
+        """All chats are needed at once, because the reply is in order of time over all of them."""
         entries = await list_all_chats(self._list_chats, request.account)
         return await self._store.read(lambda snapshot: self._unread(snapshot, request, entries))
 
@@ -152,10 +246,12 @@ class MessageQueries:
     # One chat
 
     async def sync_chat(self, request: SyncChat) -> ChatSynced:
-        roster = await self._roster(request.chat)
-        members = {account: roster.members[account] for account in request.accounts if account in roster.members}
-        changed = roster.changed_since(request.since) if request.since else None
-        audience = _Audience(members, roster.version, roster.pair, changed)
+        member_list = await self._member_list(request.chat)
+        members = {
+            account: member_list.members[account] for account in request.accounts if account in member_list.members
+        }
+        changed = member_list.changed_since(request.since) if request.since else None
+        audience = _Audience(members, member_list.version, member_list.pair, changed)
         return await self._store.read(lambda snapshot: self._chat_synced(snapshot, request, audience))
 
     def _chat_synced(self, snapshot: Snapshot, request: SyncChat, audience: "_Audience") -> ChatSynced:
@@ -189,10 +285,7 @@ class MessageQueries:
         if request.all:
             _log.info("operator acts", act="read history", by="admin", chat=request.chat, start=request.start)
         elif not (request.own and request.left):
-            members = (await self._roster(request.chat)).members
-            if request.actor not in members:
-                raise RequestError.from_failure(NOT_A_MEMBER)
-            place = members[request.actor]
+            place = require_member(await self._member_list(request.chat), request.actor)
         if request.own:
             return await self._store.read(lambda snapshot: self._own_history(snapshot, request), brief=False)
         return await self._store.read(
@@ -201,15 +294,22 @@ class MessageQueries:
 
     def _history(self, snapshot: Snapshot, request: GetHistory, entry: ChatEntry) -> History:
         chat, head = request.chat, snapshot.heads([request.chat]).get(request.chat, 0)
+        if request.at:
+            request = msgspec.structs.replace(request, around=snapshot.index_at(chat, request.at, head))
         span = (chat, *history_range(request, head, entry.first_index))
         messages = list(snapshot.messages([span]))
         rev = snapshot.activity([chat])[chat].rev if request.with_reactions and head else 0
         reactions = snapshot.reactions([span], request.actor) if rev else {}
-        ordered = iter(messages[::-1] if request.older else messages)
+        if request.around:
+            ordered = iter(sorted(messages, key=lambda message: abs(message.index - request.around)))
+        else:
+            ordered = iter(messages[::-1] if request.older else messages)
         page = _MessagePage(ordered, _ByteBudget(self._reply_bytes), reactions)
         sent = page.take(chat)
         shown = {one.index: found for one in sent if (found := reactions.get((chat, one.index))) is not None}
         reply = History(sent, head, page.full, rev, shown)
+        if request.around:
+            return _on_both_sides(reply, entry.first_index)
         return (
             reply
             if request.read_to is None
@@ -217,7 +317,7 @@ class MessageQueries:
         )
 
     def _own_history(self, snapshot: Snapshot, request: GetHistory) -> History:
-        """Of a range that is bounded: there may be few own messages among many."""
+        """The own messages of a bounded range, because there may be few own messages among many."""
         chat, head = request.chat, snapshot.heads([request.chat]).get(request.chat, 0)
         start = max(1, request.start)
         last = min(head, start + _OWN_RANGE - 1)
@@ -228,9 +328,11 @@ class MessageQueries:
     def _with_unread(
         self, snapshot: Snapshot, account: AccountId, entry: ChatEntry, reply: History, index: int
     ) -> History:
-        """With the unread messages, and those with mentions, once everything up to `index` is read."""
+        """The reply also counts the unread messages and the mentions that remain once everything up to `index` is
+        read."""
         (one,) = chat_states(snapshot, {account: [entry]})[account]
-        then = one._replace(cursor=read_up_to(one.cursor, min(index, one.head)))
+        read = read_up_to(one.cursor, min(index, one.head))._replace(unread_from=None)
+        then = one._replace(cursor=read)
         unread = snapshot.unread(unread_spans([then], self._counted), account).get(entry.chat, (0, 0))
         return msgspec.structs.replace(reply, unread=unread, read=then.cursor.read_index)
 
@@ -242,13 +344,10 @@ class MessageQueries:
 
         return await self._store.read(read)
 
-    async def _roster(self, chat: ChatId) -> Roster:
-        roster = (await self._rosters.load([chat], await self._versions([chat])))[chat]
-        if isinstance(roster, Failure):
-            raise RequestError.from_failure(roster)
-        return roster
+    async def _member_list(self, chat: ChatId) -> ChatMembers:
+        return await load_members(self._member_lists, self._versions, chat)
 
-    # Heads and read state
+    # The methods below read last indexes and read state.
 
     async def heads(self, request: GetHeads) -> Heads:
         found = await self._store.read(lambda snapshot: snapshot.activity(request.chats))
@@ -262,21 +361,21 @@ class MessageQueries:
         return Marked()
 
     async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
-        """Of those that are members."""
+        """The read indexes of the accounts that are members."""
         lists = await self._entries(request.members[:MAX_READ_INDEXES])
         return await self._store.read(lambda snapshot: self._read_indexes(snapshot, lists, counts=request.counts))
 
     async def readers(self, request: FindReaders) -> Readers:
-        members = possible_readers(await self._roster(request.chat), request)
+        members = possible_readers(await self._member_list(request.chat), request)
         return await self._store.read(lambda snapshot: find_readers(snapshot, request, members))
 
     async def _entries(self, members: Iterable[tuple[AccountId, ChatId]]) -> dict[AccountId, list[ChatEntry]]:
         chats = {chat for _, chat in members}
-        rosters = await self._rosters.load(chats, await self._versions(chats))
+        member_lists = await self._member_lists.load(chats, await self._versions(chats))
         lists: dict[AccountId, list[ChatEntry]] = {}
         for account, chat in sorted(set(members)):
-            roster = rosters[chat]
-            if isinstance(roster, Roster) and (place := roster.members.get(account)) is not None:
+            member_list = member_lists[chat]
+            if isinstance(member_list, ChatMembers) and (place := member_list.members.get(account)) is not None:
                 lists.setdefault(account, []).append(ChatEntry(chat, *place))
         return lists
 
@@ -288,17 +387,27 @@ class MessageQueries:
             spans = unread_spans(states, self._counted) if counts else []
             unread = snapshot.unread(spans, account)
             found += [
-                ReadIndex(account, one.chat, one.cursor.read_index, *unread.get(one.chat, (0, 0))) for one in states
+                ReadIndex(
+                    account, one.chat, one.cursor.read_index, *unread.get(one.chat, (0, 0)), one.cursor.unread_from or 0
+                )
+                for one in states
             ]
         return ReadIndexes(found)
 
     async def erase_account(self, request: EraseAccount) -> Ack:
-        """Erase the account's read state; its messages stay."""
+        """Erase the account's read state. Its messages stay."""
         await self._store.erase(request.account)
         return Ack()
 
     async def account_deleted(self, event: AccountDeleted) -> None:
         await self._store.erase(event.account)
+
+
+def _on_both_sides(reply: History, first_index: int) -> History:
+    """A page around an index. Messages closer to the index come first."""
+    messages = sorted(reply.messages, key=lambda message: message.index)
+    older, newer = (messages[0].index > first_index, messages[-1].index < reply.head) if messages else (False, False)
+    return msgspec.structs.replace(reply, messages=messages, older=older, newer=newer)
 
 
 async def list_all_chats(list_chats: RequestChatList, account: AccountId, *, states: bool = False) -> list[ChatEntry]:
@@ -323,7 +432,7 @@ def _chat_sync(state: AccountChat, first: int, page: "_MessagePage", left_out: i
 
 
 class _Audience(NamedTuple):
-    """The requested accounts that are members of the chat, by the roster of this version."""
+    """The requested accounts that are members of the chat in this version of the member list."""
 
     members: dict[AccountId, tuple[int, int]]
     version: int
@@ -333,13 +442,14 @@ class _Audience(NamedTuple):
 
 @dataclass(slots=True)
 class _ByteBudget:
-    """Bytes that are left in a reply."""
+    """The number of bytes that are left in a reply."""
 
     left: int
 
 
 class _MessagePage:
-    """Takes messages in order while the budget lasts; the first one always fits. `reactions`: sent with them."""
+    """Takes messages in order while the budget lasts. The first one always fits. `reactions`: the reactions sent with
+    the messages."""
 
     def __init__(
         self,
@@ -353,13 +463,13 @@ class _MessagePage:
         self._reactions = reactions
         self._empty = True
         self.full = False
-        """A message was left out: nothing after it is in the reply."""
+        """True once a message was left out: no later message is in the reply."""
 
     def spend(self, size: int) -> None:
         self._budget.left -= size
 
     def take(self, chat: ChatId) -> list[Message]:
-        """The messages of the next chat."""
+        """The messages of the next chat that fit."""
         messages: list[Message] = []
         while (message := self._next) is not None and message.chat == chat:
             self._budget.left -= message_size(message)
@@ -374,7 +484,8 @@ class _MessagePage:
         return messages
 
     def upto(self, messages: list[Message], head: int, before: int) -> int:
-        """The index up to which `messages`, taken last, cover their chat; `before`: the one before the first."""
+        """The index up to which `messages`, the last messages read, cover their chat. `before`: the index before the
+        first message."""
         if not self.full:
             return head
         return messages[-1].index if messages else before

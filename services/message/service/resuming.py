@@ -1,56 +1,83 @@
-"""What a client that comes back lacks: its chats by their last activity, each with its newest messages and with the
-changes of messages that the client has, or with nothing but its new state."""
+"""The messages and changes that a client lacks when it comes back: its chats, the most recently active first. Each chat
+comes with its newest messages and the changes of messages that the client has, or only with the chat's new state."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
+import msgspec
 from msgspec.structs import replace
 
 from services.message.domain import (
+    MESSAGE_OVERHEAD_BYTES,
     Cursor,
     change_size,
-    from_joining,
     message_size,
     reactions_size,
+    take_fitting,
     unread_range,
 )
+from services.message.service.chat_states import of_member
 from services.message.store import Snapshot
-from services.message.store.snapshot import Activity
-from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import MessageChange
-from shared.contract.model import Message
-from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat, fingerprint
+from services.message.store.snapshot import Activity, ChangeSpan
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, unpack
+from shared.contract.drafts import DraftPreview
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.message import MessageChange, Reactions
+from shared.contract.model import Emoji, File, Image, Message, Text
+from shared.contract.resume import (
+    KNOWN_STATES,
+    ChatRevision,
+    LastMessage,
+    Resume,
+    Resumed,
+    ResumedChat,
+    fingerprint,
+)
 from shared.contract.session import ChatEntry
 
 RESUME_BYTES = 55 * 1024
-"""Of the messages in one reply, which are less than 100 KiB of JSON. A chat that they do not reach has none: its client
-knows which ones it lacks."""
+"""The budget for the messages in one reply, which become less than 100 KiB of JSON. Chats beyond the budget come
+without messages; the client then knows that it lacks messages."""
 
 CHANGES_BYTES = 64 * 1024
-"""Of the changes in one reply; what does not fit is named, as with messages."""
-_CHANGES = 100
-"""Of a chat in one reply."""
+"""The most bytes of changes in one reply. The reply names changes that do not fit, as it names messages."""
+_CHANGES, _CHANGES_READ = 100, 3_000
+"""The most changes of a chat in one reply, and of all chats before the changes are cut to the reply's size."""
+_REVS = 1_000
+"""Up to this number of a chat's last changes are searched for changes that the client lacks."""
 _NO_MESSAGES = Activity()
+_SHOWN_CHARACTERS = 120
+_KINDS = {Emoji: "emoji", Image: "image", File: "file"}
+_WITHOUT_CONTENT = {RECALLED_BODY: "recalled", EXPIRED_BODY: "expired"}
+Drafts = Mapping[ChatId, DraftPreview]
+"""The drafts of the account."""
 
 
 def resume(snapshot: Snapshot, request: Resume, listed: Sequence[ChatEntry], max_unread: int) -> Resumed:
-    """`listed`: all chats of the account. The first page names those that the account is not in any more."""
+    """`listed`: all chats of the account. The first page names the chats of which the account is no longer a member."""
+    listed = [entry for entry in listed if _is_among(request, entry.chat)]
     entries = {entry.chat: entry for entry in listed}
     activity = snapshot.activity(entries)
     heads = {chat: activity.get(chat, _NO_MESSAGES) for chat in entries}
     rewound = any(heads[chat].last_index < index for chat, index in request.have.items() if chat in heads)
     rewound = rewound or any(heads[chat].rev < rev for chat, rev in request.revs.items() if chat in heads)
     lacking = {chat for chat, head in heads.items() if _lacks(request, chat, head)}
-    lacking |= _with_other_states(snapshot, request, [entry for entry in listed if entry.chat not in lacking])
+    drafts = snapshot.drafts(request.account)
+    lacking |= _with_other_states(snapshot, request, [entry for entry in listed if entry.chat not in lacking], drafts)
     behind = sorted(((heads[chat].last_time, chat) for chat in lacking), reverse=True)
     if (before := request.before) is not None:
         behind = [place for place in behind if place < before]
     page = [entries[chat] for _, chat in behind[: request.window]]
-    chats = _fitting(_chats(snapshot, request, page, heads, max_unread), request)
-    entitled = {entry.chat: entry for entry in page}
-    complete = [_with_revision(snapshot, request, chat, entitled[chat.chat], heads[chat.chat].rev) for chat in chats]
+    chats = _chats(snapshot, request, page, heads, drafts, max_unread)
+    complete = _with_revisions(snapshot, request, chats, heads)
     more = len(page) < len(behind)
-    gone = [] if request.before is not None else sorted(request.have.keys() - entries.keys())
+    left = sorted(chat for chat in request.have.keys() - entries.keys() if _is_among(request, chat))
+    gone = [] if request.before is not None else left
     return Resumed(snapshot.epoch(), _fitting(complete, request), more, rewound, gone)
+
+
+def _is_among(request: Resume, chat: ChatId) -> bool:
+    return request.among is None or request.among[0] <= chat <= request.among[1]
 
 
 def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
@@ -58,11 +85,18 @@ def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
     return request.have.get(chat, -1) < head.last_index or request.revs.get(chat, head.rev) < head.rev
 
 
-def _with_other_states(snapshot: Snapshot, request: Resume, entries: Sequence[ChatEntry]) -> set[ChatId]:
-    """Those of the chats whose states are other ones than the client knows."""
+def _with_other_states(
+    snapshot: Snapshot, request: Resume, entries: Sequence[ChatEntry], drafts: Drafts
+) -> set[ChatId]:
+    """The chats whose states differ from those that the client knows."""
     known = [entry for entry in entries if entry.state and entry.chat in request.states]
     cursors = _cursors(snapshot, request.account, known)
-    return {entry.chat for entry in known if _state(entry, cursors[entry.chat]) != request.states[entry.chat]}
+    states = {entry.chat: _state(entry, cursors[entry.chat], drafts.get(entry.chat)) for entry in known}
+    return {chat for chat, state in states.items() if _is_other(state, request.states[chat])}
+
+
+def _is_other(state: int, known: int) -> bool:
+    return not known or (state - known) % KNOWN_STATES != 0
 
 
 def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry]) -> dict[ChatId, Cursor]:
@@ -70,26 +104,28 @@ def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry
     return {entry.chat: found.get((account, entry.chat), Cursor()) for entry in entries}
 
 
-def _state(entry: ChatEntry, cursor: Cursor) -> int:
-    """Of an account that has received no more than it has read, the version before made the same number."""
-    return fingerprint(entry.state, (cursor.read_index, ())) if entry.state else 0
+def _state(entry: ChatEntry, cursor: Cursor, draft: DraftPreview | None) -> int:
+    """The number for an account that has read all delivered messages equals the number that the previous version
+    made."""
+    own = (*(() if cursor.unread_from is None else (cursor.unread_from,)), *(() if draft is None else ("", draft.rev)))
+    return fingerprint(entry.state, (cursor.read_index, own)) if entry.state else 0
 
 
 def _chats(
-    snapshot: Snapshot, request: Resume, page: Sequence[ChatEntry], heads: dict[ChatId, Activity], max_unread: int
+    snapshot: Snapshot,
+    request: Resume,
+    page: Sequence[ChatEntry],
+    heads: dict[ChatId, Activity],
+    drafts: Drafts,
+    max_unread: int,
 ) -> list[ResumedChat]:
     lacks = {entry.chat: max(entry.first_index, request.have.get(entry.chat, 0) + 1, 1) for entry in page}
-    ranges = [
-        (chat, max(low, heads[chat].last_index - request.timeline + 1), heads[chat].last_index)
-        for chat, low in lacks.items()
-    ]
     messages: dict[ChatId, list[Message]] = {}
-    for message in snapshot.messages(sorted(ranges)) if request.timeline else ():
+    for message in snapshot.messages(_newest_that_fit(snapshot, lacks, heads, request.timeline)):
         messages.setdefault(message.chat, []).append(message)
+    lasts = _last_messages(snapshot, page, heads, messages)
     cursors = _cursors(snapshot, request.account, page)
-    joined = {
-        entry.chat: from_joining(cursors[entry.chat], max(entry.unread_from, entry.first_index)) for entry in page
-    }
+    joined = {entry.chat: of_member(cursors[entry.chat], entry) for entry in page}
     unread = [(chat, *unread_range(cursor, heads[chat].last_index, max_unread)) for chat, cursor in joined.items()]
     spans = [span for span in unread if span[1] <= span[2]]
     counts = snapshot.unread(spans, request.account)
@@ -99,32 +135,91 @@ def _chats(
         resumed = ResumedChat(
             chat, head.last_index, head.last_time, max(entry.first_index, 1), lacks[chat], joined[chat].read_index,
             number, messages.get(chat, []), entry.pair, mentions=mentions,
-            state=_state(entry, cursors[chat]),
+            state=_state(entry, cursors[chat], drafts.get(chat)), unread_from=joined[chat].unread_from or 0,
+            draft=drafts.get(chat), last=lasts.get(chat),
         )  # fmt: skip
         chats.append(resumed)
     return chats
 
 
-def _with_revision(snapshot: Snapshot, request: Resume, chat: ResumedChat, entry: ChatEntry, rev: int) -> ResumedChat:
-    """With the reactions to its messages, and the changes of messages that the client has."""
-    if not rev:
-        return chat
-    spans = [(chat.chat, one.index, one.index) for one in chat.messages]
-    reactions = {index: found for (_, index), found in snapshot.reactions(spans, request.account).items()}
-    pins = [index for index in snapshot.pins([chat.chat]).get(chat.chat, ()) if index >= entry.first_index]
-    known = request.revs.get(chat.chat, rev)
-    changes: list[MessageChange] = []
-    if known < rev:
-        indexes = (max(entry.first_index, 1), request.have.get(chat.chat, 0))
-        changes = snapshot.changes(chat.chat, known, indexes, request.account, _CHANGES + 1)
-    revision = ChatRevision(rev, changes[:_CHANGES], None, pins, reactions)
-    if len(changes) > _CHANGES:
-        revision = replace(revision, sent_up_to=changes[_CHANGES - 1].rev)
-    return replace(chat, revision=revision)
+def _newest_that_fit(
+    snapshot: Snapshot, lacks: Mapping[ChatId, int], heads: Mapping[ChatId, Activity], timeline: int
+) -> list[tuple[ChatId, int, int]]:
+    """The ranges are chosen by their sizes, because the bodies of all chats together would fill the memory."""
+    ranges, most = list[tuple[ChatId, int, int]](), RESUME_BYTES // MESSAGE_OVERHEAD_BYTES
+    left = most
+    for chat, lacks_from in lacks.items():
+        head = heads[chat].last_index
+        low = max(lacks_from, head - min(timeline, left) + 1)
+        if low <= head:
+            ranges.append((chat, low, head))
+            left -= head - low + 1
+    places = {chat: place for place, chat in enumerate(lacks)}
+    found = snapshot.oldest(sorted(ranges), NO_ACCOUNT, most)
+    found.sort(key=lambda message: (places[message[0]], -message[1]))
+    return take_fitting(found, RESUME_BYTES, MESSAGE_OVERHEAD_BYTES)
+
+
+def _last_messages(
+    snapshot: Snapshot,
+    page: Sequence[ChatEntry],
+    heads: Mapping[ChatId, Activity],
+    read: Mapping[ChatId, list[Message]],
+) -> dict[ChatId, LastMessage | None]:
+    """`read`: messages that the reply has anyway, up to the last message of each chat."""
+    places = ((entry.chat, heads[entry.chat].last_index, entry.first_index) for entry in page if entry.chat not in read)
+    missing = sorted((chat, last, last) for chat, last, first in places if last >= max(first, 1))
+    found = chain(snapshot.messages(missing), (messages[-1] for messages in read.values()))
+    return {message.chat: last_message(message) for message in found}
+
+
+def _with_revisions(
+    snapshot: Snapshot, request: Resume, chats: Sequence[ResumedChat], heads: Mapping[ChatId, Activity]
+) -> list[ResumedChat]:
+    """Adds the reactions to the messages, and the changes of messages that the client has."""
+    changed = [chat for chat in chats if heads[chat.chat].rev]
+    spans = [(chat.chat, one.index, one.index) for chat in changed for one in chat.messages]
+    reactions: dict[ChatId, dict[int, Reactions]] = {}
+    for (number, index), found in snapshot.reactions(sorted(spans), request.account).items():
+        reactions.setdefault(number, {})[index] = found
+    pins = snapshot.pins(chat.chat for chat in changed)
+    lacking = _lacking_changes(snapshot, request, changed, heads)
+
+    def complete(chat: ResumedChat) -> ResumedChat:
+        if not (rev := heads[chat.chat].rev):
+            return chat
+        pinned = [index for index in pins.get(chat.chat, ()) if index >= chat.first_index]
+        changes, sent_up_to = lacking.get(chat.chat, ([], None))
+        return replace(chat, revision=ChatRevision(rev, changes, sent_up_to, pinned, reactions.get(chat.chat, {})))
+
+    return [complete(chat) for chat in chats]
+
+
+def _lacking_changes(
+    snapshot: Snapshot, request: Resume, chats: Sequence[ResumedChat], heads: Mapping[ChatId, Activity]
+) -> dict[ChatId, tuple[list[MessageChange], int | None]]:
+    """For each chat, the first changes that the client lacks, and the `rev` up to which they are complete."""
+    spans = [
+        ChangeSpan(
+            chat.chat, known, min(heads[chat.chat].rev, known + _REVS), chat.first_index, request.have.get(chat.chat, 0)
+        )
+        for chat in chats
+        if (known := request.revs.get(chat.chat, heads[chat.chat].rev)) < heads[chat.chat].rev
+    ]
+    most = max(1, min(_CHANGES, _CHANGES_READ // max(len(spans), 1)))
+    found = snapshot.changes_among(sorted(spans), request.account, most + 1)
+
+    def first(span: ChangeSpan) -> tuple[list[MessageChange], int | None]:
+        changes = found.get(span.chat, [])
+        if len(changes) > most:
+            return changes[:most], changes[most - 1].rev
+        return changes, span.upto if span.upto < heads[span.chat].rev else None
+
+    return {span.chat: first(span) for span in spans}
 
 
 def _fitting(chats: Iterable[ResumedChat], request: Resume) -> list[ResumedChat]:
-    """The chats with as many of their newest messages, and of their oldest changes, as fit into the reply."""
+    """The chats with as many of their newest messages and oldest changes as fit into the reply."""
     left, changes_left, fitting = RESUME_BYTES, CHANGES_BYTES, list[ResumedChat]()
     for chat in chats:
         revision, kept = chat.revision, list[Message]()
@@ -147,10 +242,25 @@ def _fitting(chats: Iterable[ResumedChat], request: Resume) -> list[ResumedChat]
 
 
 def _cut(revision: ChatRevision, messages: Sequence[Message], changes: list[MessageChange], known: int) -> ChatRevision:
-    """With these messages and changes alone. `known`: the last `rev` of the client."""
+    """Keep only these messages and changes. `known`: the last `rev` that the client has."""
     indexes = {message.index for message in messages}
     reactions = {index: found for index, found in revision.reactions.items() if index in indexes}
     if len(changes) < len(revision.changes):
         sent_up_to = changes[-1].rev if changes else known
         return replace(revision, changes=changes, sent_up_to=sent_up_to, reactions=reactions)
     return replace(revision, reactions=reactions)
+
+
+def last_message(message: Message) -> LastMessage | None:
+    """The preview of a message; None if the message has a segment that this version does not know."""
+    if (kind := _WITHOUT_CONTENT.get(message.body)) is not None:
+        return LastMessage(message.index, message.sender, "", kind)
+    try:
+        segments = unpack(message.body).segments
+    except msgspec.DecodeError:
+        return None
+    text = "".join(one.text for one in segments if isinstance(one, Text))
+    kinds = [_KINDS[type(one)] for one in segments if type(one) in _KINDS]
+    files = [one.media.name for one in segments if isinstance(one, File)]
+    shown = text or (files[0] if files else "")
+    return LastMessage(message.index, message.sender, shown[:_SHOWN_CHARACTERS], kinds[0] if kinds else "text")

@@ -1,69 +1,102 @@
-"""The database of message: posted messages and read state. Each method of MessageStore is one transaction."""
+"""The database of the message service: posted messages (posting.py), read state (read_state.py), unread counts
+(snapshot.py). Each method of MessageStore is one transaction."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
-from services.message.domain import Rights
-from services.message.store.following import list_positions, read_news
+from services.message.domain import ChangePermissions
+from services.message.store.drafts import find as find_draft
+from services.message.store.drafts import save as save_draft
 from services.message.store.posting import (
     DeadlinePassed,
     DuplicateDetected,
     PostedBatch,
     post,
 )
-from services.message.store.read_state import CursorsMoved, erase, mark_read, with_cursors
+from services.message.store.read_state import (
+    CursorsMoved,
+    erase,
+    list_positions,
+    list_recent,
+    mark_read,
+    mark_unread,
+    read_news,
+    with_cursors,
+)
 from services.message.store.retention import Expired, expire
 from services.message.store.revisions import Revised, revise
 from services.message.store.snapshot import Snapshot
 from shared.clock import now_ms
 from shared.contract.body import EXPIRED_BODY
+from shared.contract.drafts import DraftSaved, SavedDraft, SaveDraft
 from shared.contract.following import HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeMessage, Draft, ReadRange
 from shared.database import Database, DatabaseUnavailable
 
-CHECKED_TABLES = ("heads", "messages", "cursors", "revisions", "edits", "reactions")
-"""The service does its work only while it can write to all of these, as its health check proves (`Database.check`)."""
+if TYPE_CHECKING:
+    from shared.tracing import Tracer
 
-__all__ = ["CommitUnconfirmed", "DatabaseUnavailable", "MessageStore", "PostedBatch", "Revised", "Snapshot"]
+CHECKED_TABLES = ("heads", "messages", "cursors", "revisions", "edits", "reactions", "drafts")
+"""The service works only while it can write to all of these tables. The health check tests it (`Database.check`)."""
+
+__all__ = [
+    "CommitUnconfirmed",
+    "DatabaseUnavailable",
+    "MessageStore",
+    "PostedBatch",
+    "Revised",
+    "Snapshot",
+    "open_database",
+]
 
 T = TypeVar("T")
 
 _EXPIRED_ROWS = 200
 _INLINE_DRAFTS = 128
-"""Posting this many drafts takes a millisecond or two."""
+"""Posting this number of drafts takes one or two milliseconds."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
 
 
+def open_database(
+    url: str, *, pool_size: int = 8, registry: CollectorRegistry | None = None, tracer: "Tracer | None" = None
+) -> Database:
+    """The database, with the PostgreSQL plan settings that the store's statements need."""
+    return Database(url, name="message", pool_size=pool_size, registry=registry, tracer=tracer, nested_loops=True)
+
+
 class CommitUnconfirmed(DatabaseUnavailable):
-    """The commit itself got no answer: `find_results` finds out."""
+    """The database did not answer the commit itself: `find_results` finds out whether it was committed."""
 
 
 class MessageStore:
-    """All methods raise DatabaseUnavailable."""
+    """Every method may raise DatabaseUnavailable."""
 
     def __init__(self, database: Database, now: Callable[[], int] = now_ms) -> None:
         self._database = database
         self._now = now
         self._moved: set[ChatId] = set()
+        self._any_moved = asyncio.Event()
         self._check_duplicates = False
-        """Whether the last batch had duplicates: then more are likely."""
+        """Whether the last batch had duplicates, which makes more of them likely."""
 
     @property
     def commits_inline(self) -> bool:
-        """Whether a small batch would be committed on the event loop, blocking it, and not on a thread."""
+        """Whether a small batch is committed on the event loop, which blocks it, and not on a thread."""
         return self._database.commits_inline
 
     async def check(self) -> None:
         await self._database.check(CHECKED_TABLES)
 
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
-        """Commit the drafts, at least one, in this order, without those whose deadline passes meanwhile. Raises
-        CommitUnconfirmed; errors of the database about the content are not caught."""
+        """Commit the drafts, at least one, in this order. Drafts whose deadline passes before are left out. Raises
+        CommitUnconfirmed. Database errors about the content are not caught."""
         while True:
             try:
                 return await self._post(drafts, self._now, check_duplicates=self._check_duplicates)
@@ -71,8 +104,8 @@ class MessageStore:
                 self._check_duplicates = True
 
     async def find_results(self, drafts: Sequence[Draft]) -> PostedBatch:
-        """The results of an unconfirmed commit: None for drafts that are not committed and never will be. Waits for
-        a transaction that is still committing them."""
+        """The results of an unconfirmed commit. A draft that is not committed, and never will be, has None. The method
+        waits for a transaction that is still committing the drafts."""
         return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
     async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
@@ -92,31 +125,41 @@ class MessageStore:
                 raise CommitUnconfirmed from error
             raise
         self._moved |= {draft.chat for draft in drafts}
+        self._any_moved.set()
         self._check_duplicates = batch.duplicates > 0
         return batch
 
     async def read(self, work: Callable[[Snapshot], T], *, brief: bool = True) -> T:
-        """Everything that `work` reads comes from one snapshot. `brief`: see Database."""
+        """Run `work` on one snapshot of the database. `brief`: see Database."""
         return await self._database.read(lambda connection: work(Snapshot(connection)), brief=brief)
 
-    async def change(self, request: ChangeMessage, rights: Rights) -> Revised:
+    async def change(self, request: ChangeMessage, permissions: ChangePermissions) -> Revised:
         """Raises RequestError."""
-        revised = await self._database.write(lambda connection: revise(connection, request, rights, self._now()))
+        revised = await self._database.write(lambda connection: revise(connection, request, permissions, self._now()))
         self._moved.add(request.chat)
+        self._any_moved.set()
         return revised
 
     # What search follows
 
     def take_moved(self) -> set[ChatId]:
-        """Chats with messages that were committed or changed since the last call."""
+        """The chats with messages that were committed or changed since the last call."""
         moved, self._moved = self._moved, set()
+        self._any_moved.clear()
         return moved
+
+    async def wait_for_moved(self) -> None:
+        """Wait until `take_moved` has something to return."""
+        await self._any_moved.wait()
 
     async def list_positions(self, after: ChatId) -> PositionPage:
         return await self._database.read(partial(list_positions, after=after))
 
-    async def read_news(self, positions: Sequence[HeadPosition], budget: int) -> News:
-        return await self._database.read(partial(read_news, positions=positions, budget=budget))
+    async def list_recent(self, since: int) -> list[ChatId]:
+        return await self._database.read(partial(list_recent, since=since))
+
+    async def read_news(self, positions: Sequence[HeadPosition], limit: int, budget: int) -> News:
+        return await self._database.read(partial(read_news, positions=positions, limit=limit, budget=budget))
 
     async def mark_read(self, ranges: Iterable[ReadRange], limit: int) -> None:
         given = list(ranges)
@@ -126,8 +169,18 @@ class MessageStore:
                     lambda connection: mark_read(connection, given, limit), background=True
                 )
 
+    async def mark_unread(self, account: AccountId, chat: ChatId, index: int) -> None:
+        await self._database.write(partial(mark_unread, account=account, chat=chat, index=index))
+
+    async def save_draft(self, request: SaveDraft) -> DraftSaved:
+        return await self._database.write(partial(save_draft, request=request, now=self._now()))
+
+    async def find_draft(self, account: AccountId, chat: ChatId) -> SavedDraft:
+        return await self._database.read(partial(find_draft, account=account, chat=chat))
+
     async def expire(self, before: int, after: int) -> Expired:
-        """Replace the bodies of some messages after the id `after` that were sent before `before` (Unix ms)."""
+        """Replace the bodies of some messages: those with ids after `after` that were sent before `before` (Unix
+        ms)."""
         work = partial(expire, body=EXPIRED_BODY, before=before, after=after, rows=_EXPIRED_ROWS)
         return await self._database.write(work, background=True)
 
@@ -137,5 +190,5 @@ class MessageStore:
         await self._database.write(lambda connection: erase(connection, account))
 
     async def with_read_state(self, accounts: list[AccountId]) -> list[AccountId]:
-        """Those of the accounts that have read state."""
+        """The accounts among these that have read state."""
         return await self._database.read(lambda connection: with_cursors(connection, accounts))

@@ -1,5 +1,5 @@
-"""The highest account and chat that the database of message knows, and what it shares with the other databases of its
-installation; and its epoch, which a restored one does not keep."""
+"""The state of the message database as part of its installation: the highest known account and chat, the identity
+common to all databases, and the epoch, which changes after a restore."""
 
 import secrets
 
@@ -16,7 +16,7 @@ _LAST_CHAT = sa.select(heads.c.chat_id, heads.c.last_time).order_by(heads.c.chat
 
 
 def database_state(connection: sa.Connection) -> DatabaseState:
-    """Also of a database of a version before."""
+    """The state, also of a database of an earlier version."""
     identity = read_identity(connection)
     last = connection.execute(_LAST_CHAT).one_or_none() or (0, 0)
     account = AccountId(connection.scalar(_LAST_ACCOUNT) or 0)
@@ -24,7 +24,8 @@ def database_state(connection: sa.Connection) -> DatabaseState:
 
 
 def renew_epoch(url: str) -> None:
-    """Idempotent. A database of a version without epochs gets its first one when it is migrated."""
+    """Give the database a new epoch. The function is idempotent. The migration of a database without an epoch gives the
+    database its first one."""
     engine = make_engine(url)
     try:
         with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Appends messages to chats, one transaction per batch: deduplication by nonce, indexes without a hole."""
+"""Appends messages to chats, one transaction per batch: deduplication by nonce, and indexes without a hole."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from services.message.domain import Head, MessageKey, NewRow, assign_indexes
+from services.message.store.drafts import remove_sent
 from services.message.store.revisions import find_first_bodies
 from services.message.store.set_statements import SetStatement, array_text, bytea_array_text, values_text
 from shared.contract.ids import ChatId, MessageId
@@ -15,8 +16,8 @@ from shared.contract.message import Draft
 from shared.contract.model import Message
 from shared.database import IS_CITUS, insert_sqlite
 
-# Replicas lock heads in the order of their ids, which excludes deadlocks; SQLite has one writer. This locks the rows
-# where SELECT … FOR UPDATE would: Citus has that for a single shard only.
+# Replicas lock the rows of last indexes in the order of the chats' ids, which excludes deadlocks; SQLite has one
+# writer. The update locks these rows, because Citus allows SELECT … FOR UPDATE only within one shard.
 _ADVANCE_HEADS = SetStatement(
     sqlite="""
         INSERT INTO heads (chat_id, last_index, last_time)
@@ -61,7 +62,8 @@ _UPDATE_HEADS = SetStatement(
         AS moved (chat_id, last_index, last_time)
         WHERE heads.chat_id = moved.chat_id /* citus: AND heads.chat_id = ANY(CAST(:a AS bigint[])) */""",
 )
-# FAIL may keep some rows of the statement, so SQLite needs no statement journal; the transaction is rolled back anyway.
+# With OR FAIL, SQLite may leave the first rows of a failed statement, and so needs no statement journal. The whole
+# transaction is rolled back anyway.
 _INSERT_SQLITE: Final = """
     INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
 _MAX_ROWS: Final = 64
@@ -76,9 +78,9 @@ _INSERT_POSTGRESQL = sa.text("""
 
 
 class PostedBatch(NamedTuple):
-    """`results`, one per draft: its message, or None if its deadline had passed. `duplicates`: the number of drafts
-    that an earlier attempt had posted. `changed`: of the messages that have changed since, chat, index and the body
-    that they had first."""
+    """`results` has one entry per draft: the draft's message, or None if the deadline of the draft had passed.
+    `duplicates`: how many drafts an earlier attempt had posted. `changed`: the chat, index and first body of the
+    messages that have changed since."""
 
     results: list[Message | None]
     duplicates: int
@@ -86,11 +88,12 @@ class PostedBatch(NamedTuple):
 
 
 class DeadlinePassed(Exception):
-    """A deadline passed while the transaction ran; nothing is committed."""
+    """The deadline of a draft passed during the transaction, which was rolled back."""
 
 
 class DuplicateDetected(Exception):
-    """Some drafts may have been posted before, which was not checked; nothing is committed."""
+    """Some drafts were possibly posted before, and this transaction did not check it. The transaction was rolled
+    back."""
 
 
 def post(
@@ -100,8 +103,8 @@ def post(
     *,
     check_duplicates: bool,
 ) -> PostedBatch:
-    """With `check_duplicates`, earlier posts of the drafts are looked up first; without, the unique index of nonces
-    detects them. Raises DeadlinePassed; DuplicateDetected without `check_duplicates`."""
+    """If `check_duplicates`, earlier posts of the drafts are looked up first. Otherwise, the unique index of nonces
+    detects earlier posts. Raises DeadlinePassed, and without `check_duplicates` DuplicateDetected."""
     began = now()
     heads = _advance_heads(connection, drafts, began, lock_only=check_duplicates)
     earlier = _find_posted(connection, drafts) if check_duplicates else {}
@@ -111,6 +114,9 @@ def post(
     posted = _insert(connection, indexed.rows, check_duplicates=check_duplicates) if indexed.rows else []
     if indexed.rows and check_duplicates:
         _UPDATE_HEADS.run(connection, [(chat, *head) for chat, head in indexed.heads.items()])
+    new = (draft for draft, result in zip(drafts, indexed.results, strict=True) if isinstance(result, int))
+    if saved := [draft for draft in new if draft.saved]:
+        remove_sent(connection, saved)
     if indexed.deadline <= now():
         raise DeadlinePassed
     results = [posted[result] if isinstance(result, int) else result for result in indexed.results]
@@ -121,8 +127,9 @@ def post(
 def _advance_heads(
     connection: sa.Connection, drafts: Iterable[Draft], now: int, *, lock_only: bool
 ) -> dict[ChatId, Head]:
-    """Creates and locks the rows, and moves them on by the drafts' messages, as `assign_indexes` will, unless
-    `lock_only`: then some drafts may be no new messages. Returns the heads before."""
+    """Create and lock the chats' rows, and advance them by the drafts' messages, as `assign_indexes` will do. With
+    `lock_only`, the rows are only locked, because some drafts may not be new messages. Returns the last indexes and
+    times before."""
     added = dict.fromkeys((draft.chat for draft in drafts), 0)
     if not lock_only:
         for chat, _, _ in {(draft.chat, draft.sender, draft.nonce) for draft in drafts}:
@@ -152,7 +159,7 @@ def _insert(connection: sa.Connection, rows: Sequence[NewRow], *, check_duplicat
 
 
 def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterable[int]:
-    """There is one writer, so ids are consecutive."""
+    """Insert messages into SQLite. It has one writer, so the ids of the messages are consecutive."""
     last = 0
     for start in range(0, len(rows), _MAX_ROWS):
         chunk = rows[start : start + _MAX_ROWS]
@@ -163,7 +170,8 @@ def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterabl
 
 @lru_cache(_MAX_ROWS)
 def _insert_statement_sqlite(rows: int) -> str:
-    """Inserts several rows at once: each execution releases the interpreter's lock."""
+    """The statement that inserts several rows at once. Each execution releases Python's global lock, so fewer
+    executions are cheaper."""
     return _INSERT_SQLITE + ", (?, ?, ?, ?, ?, ?)" * (rows - 1)
 
 

@@ -1,17 +1,129 @@
-"""Stores what is delivered to each account, and what it has read: merges both into its cursors, in any order."""
+"""Stores which messages are delivered to each account and which the account has read. Deliveries and reads merge into
+the account's read state, in any order."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from services.message.domain import Cursor, IndexRange, merge_delivered, read_up_to
+from services.message.domain import Cursor, IndexRange, merge_delivered, message_size, read_up_to
 from services.message.store.set_statements import SetStatement
-from services.message.store.snapshot import Snapshot, decode_cursors, fetch_cursors
-from services.message.tables import cursors
+from services.message.store.snapshot import Activity, Slot, Snapshot, decode_cursors, fetch_cursors
+from services.message.tables import cursors, drafts
+from shared.contract.following import ChatNews, HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import UNSPECIFIED, ReadRange
+from shared.contract.model import Message
+
+# The functions below find the data that the search service follows: the positions of all chats, and the new messages
+# after given positions.
+
+_PAGE = 5_000
+_CHANGES = 100
+"""The highest number of changes of one chat in one reply."""
+
+_POSITIONS = sa.text("SELECT chat_id, last_index, rev FROM heads WHERE chat_id > :after ORDER BY chat_id LIMIT :limit")
+_RECENT = sa.text("SELECT chat_id FROM heads WHERE last_time >= :since")
+_CHANGED = sa.text("""
+    SELECT "index", rev FROM revisions
+    WHERE chat_id = :chat AND rev > :after AND slot = :slot AND "index" <= :last ORDER BY rev LIMIT :limit""")
+
+
+def list_positions(connection: sa.Connection, after: ChatId) -> PositionPage:
+    """A page of the chats after `after`."""
+    rows = connection.execute(_POSITIONS, {"after": after, "limit": _PAGE})
+    positions = [HeadPosition(ChatId(chat), index, rev) for chat, index, rev in rows]
+    return PositionPage(positions, Snapshot(connection).epoch(), more=len(positions) == _PAGE)
+
+
+def list_recent(connection: sa.Connection, since: int) -> list[ChatId]:
+    """The chats whose last message is not older than `since` (Unix ms)."""
+    return [ChatId(chat) for chat in connection.scalars(_RECENT, {"since": since})]
+
+
+class _Behind(NamedTuple):
+    """A chat with news. `upto`: the last index of its new messages in this reply."""
+
+    known: HeadPosition
+    head: Activity
+    upto: int
+
+
+def read_news(connection: sa.Connection, positions: Sequence[HeadPosition], limit: int, budget: int) -> News:
+    """Read the next messages after these positions: as many as fit into `budget` bytes, at least one and at most
+    `limit`."""
+    snapshot = Snapshot(connection)
+    heads = snapshot.activity(one.chat for one in positions)
+    behind, left = list[_Behind](), limit
+    for known in sorted(positions, key=lambda one: one.chat):
+        head = heads.get(known.chat, Activity())
+        if left > 0 and (head.last_index > known.index or head.rev > known.rev):
+            upto = max(known.index, min(head.last_index, known.index + left))
+            behind.append(_Behind(known, head, upto))
+            left -= 1 + upto - known.index
+    page = _NewsPage(snapshot, budget)
+    spans = [(one.known.chat, one.known.index + 1, one.upto) for one in behind if one.upto > one.known.index]
+    messages = _Lookahead(snapshot.messages(spans))
+    chats = [page.of(one, _changes(connection, one), messages) for one in behind if page.budget > 0]
+    return News(chats, more=left <= 0 or page.budget <= 0)
+
+
+def _changes(connection: sa.Connection, behind: _Behind) -> list[tuple[int, int]]:
+    """The index and `rev` of the known messages whose text has changed."""
+    known = behind.known
+    if behind.head.rev <= known.rev or not known.index:
+        return []
+    span = {"chat": known.chat, "after": known.rev, "last": known.index, "slot": Slot.TEXT, "limit": _CHANGES}
+    return [(index, rev) for index, rev in connection.execute(_CHANGED, span)]
+
+
+class _Lookahead:
+    """Iterates over messages in ascending order. The caller can put the next one back."""
+
+    def __init__(self, messages: Iterable[Message]) -> None:
+        self._messages = iter(messages)
+        self.next = next(self._messages, None)
+
+    def advance(self) -> None:
+        self.next = next(self._messages, None)
+
+
+class _NewsPage:
+    """Collects the news that fits into `budget` bytes."""
+
+    def __init__(self, snapshot: Snapshot, budget: int) -> None:
+        self._snapshot = snapshot
+        self.budget = budget
+
+    def of(self, behind: _Behind, changes: Sequence[tuple[int, int]], messages: _Lookahead) -> ChatNews:
+        known, head, _ = behind
+        changed, rev = self._changed(known.chat, changes)
+        if len(changed) == len(changes) < _CHANGES:
+            rev = head.rev
+        taken = list[Message]()
+        while self.budget > 0 and (one := messages.next) is not None and one.chat == known.chat:
+            self.budget -= message_size(one)
+            taken.append(one)
+            messages.advance()
+        index = taken[-1].index if taken else known.index
+        position = HeadPosition(known.chat, index, max(rev, known.rev))
+        return ChatNews(position, taken, changed, more=index < head.last_index or position.rev < head.rev)
+
+    def _changed(self, chat: ChatId, changes: Sequence[tuple[int, int]]) -> tuple[list[Message], int]:
+        """The messages, and the `rev` of the last one."""
+        found = {one.index: one for one in self._snapshot.messages(sorted((chat, at, at) for at, _ in changes))}
+        taken, last = list[Message](), 0
+        for index, rev in changes:
+            if self.budget <= 0:
+                break
+            self.budget -= message_size(found[index])
+            taken.append(found[index])
+            last = rev
+        return taken, last
+
 
 _CREATE_CURSORS = SetStatement(
     sqlite="""
@@ -26,21 +138,23 @@ _CREATE_CURSORS = SetStatement(
     citus="INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES {rows} ON CONFLICT DO NOTHING",
 )
 _NULL = -1
-# Replaces only what was read before, so that no range is lost: Citus cannot lock rows of several shards by SELECT.
-# The rows are locked in the order of their keys, which excludes deadlocks: they are given in it, and only nested loops
-# are allowed.
+# Citus cannot lock rows of several shards by SELECT. So a row is replaced only if it is unchanged since it was read,
+# and no range is lost. Rows are locked in the order of their keys, which excludes deadlocks. The input has this order,
+# and nested loops keep it.
 _REPLACE_CURSORS = SetStatement(
     sqlite="""
         UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3,
-            read_upto = nullif(moved.value ->> 4, -1)
+            read_upto = nullif(moved.value ->> 4, -1),
+            unread_from = CASE moved.value ->> 5 WHEN 1 THEN NULL ELSE unread_from END
         FROM json_each(:rows) AS moved WHERE account_id = moved.value ->> 0 AND chat_id = moved.value ->> 1
         RETURNING 1""",
     postgresql="""
-        UPDATE cursors SET read_index = moved.read_index, above = moved.above, read_upto = nullif(moved.read_upto, -1)
+        UPDATE cursors SET read_index = moved.read_index, above = moved.above, read_upto = nullif(moved.read_upto, -1),
+            unread_from = CASE moved.is_read WHEN 1 THEN NULL ELSE cursors.unread_from END
         FROM unnest(
             CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]), CAST(:e AS bigint[]),
-            CAST(:f AS bigint[]), CAST(:g AS text[]), CAST(:h AS bigint[]))
-        AS moved (account_id, chat_id, read_index, above, read_upto, old_index, old_above, old_upto)
+            CAST(:f AS bigint[]), CAST(:g AS bigint[]), CAST(:h AS text[]), CAST(:i AS bigint[]))
+        AS moved (account_id, chat_id, read_index, above, read_upto, is_read, old_index, old_above, old_upto)
         WHERE cursors.account_id = moved.account_id AND cursors.chat_id = moved.chat_id
             AND cursors.read_index = old_index AND cursors.above = old_above
             AND cursors.read_upto IS NOT DISTINCT FROM nullif(old_upto, -1)
@@ -55,17 +169,18 @@ _EMPTY, _NEW = Cursor(), (0, "[]", None)
 
 
 class CursorsMoved(Exception):
-    """Another process has changed a cursor since it was read; nothing is committed."""
+    """Another process has changed one of the read states since this transaction read it. The transaction was rolled
+    back."""
 
 
 def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
-    """Merge into the cursors what is delivered and what is read; `limit` as in `merge_delivered`. Indexes never posted
-    are ignored. Raises CursorsMoved: to be repeated in a new transaction, since a second attempt in this one could
-    deadlock.
+    """Merge delivered and read ranges into the read states. A read ends a mark as unread. `limit` as in
+    `merge_delivered`. Indexes that were never posted are ignored. Raises CursorsMoved: the caller must repeat the call
+    in a new transaction, because another attempt in this one could deadlock.
 
-    The version before does not tell reading from delivery. While edges of it alone write a cursor, both stay one state;
-    from the first write of this version on, a range of theirs that begins with the first message counts as read: that
-    is how they say so."""
+    The previous version does not tell reading from delivery. While only edges of the previous version write a read
+    state, delivered and read stay one. From the first write of this version on, a range from such an edge counts as
+    read if it begins with the first message, because these edges report a read in this way."""
     heads = Snapshot(connection).heads(one.chat for one in ranges)
     delivered: dict[_Key, list[IndexRange]] = defaultdict(list)
     read: dict[_Key, int] = {}
@@ -88,7 +203,7 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
         return
     keys = sorted(delivered)
     rows = fetch_cursors(connection, keys)
-    stored, columns = decode_cursors(rows), {(row[0], row[1]): row[2:] for row in rows}
+    stored, columns = decode_cursors(rows), {(row[0], row[1]): row[2:5] for row in rows}
     if missing := [(*key, *_NEW[:2]) for key in keys if key not in stored]:
         _CREATE_CURSORS.run(connection, missing)
     changed = []
@@ -97,21 +212,32 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
         if key in distinguished or before.marked is not None:
             cursor = read_up_to(cursor, read.get(key, 0))
         cursor = merge_delivered(cursor, delivered[key], limit)
+        if key in read:
+            cursor = cursor._replace(unread_from=None)
         if cursor != before:
-            changed.append((*key, *_encode(cursor), *_parameters(*columns.get(key, _NEW))))
+            changed.append((*key, *_encode(cursor), int(key in read), *_parameters(*columns.get(key, _NEW))))
     if changed and len(_REPLACE_CURSORS.fetch(connection, changed)) < len(changed):
         raise CursorsMoved
 
 
+def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, index: int) -> None:
+    """Idempotent."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    new = dialect.insert(cursors).values(account_id=account, chat_id=chat, read_index=0, above="[]", unread_from=index)
+    key = [cursors.c.account_id, cursors.c.chat_id]
+    connection.execute(new.on_conflict_do_update(index_elements=key, set_={"unread_from": index}))
+
+
 def erase(connection: sa.Connection, account: AccountId) -> None:
-    """Delete an account's read state. Idempotent."""
-    connection.execute(sa.delete(cursors).where(cursors.c.account_id == account))
+    """Delete an account's read state, and its drafts. Idempotent."""
+    for table in (cursors, drafts):
+        connection.execute(sa.delete(table).where(table.c.account_id == account))
 
 
 def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
-    """Those of the accounts that have read state."""
-    found = sa.select(cursors.c.account_id).where(cursors.c.account_id.in_(accounts)).distinct()
-    return [AccountId(number) for number in connection.scalars(found)]
+    """The accounts among these that have read state or drafts."""
+    found = (sa.select(table.c.account_id).where(table.c.account_id.in_(accounts)) for table in (cursors, drafts))
+    return [AccountId(number) for number in connection.scalars(sa.union(*found))]
 
 
 def _encode(cursor: Cursor) -> tuple[int, str, int]:

@@ -1,5 +1,5 @@
 """Replaces the bodies of messages that are too old, in short transactions, and removes their reactions. The rest of
-their rows stays."""
+each row stays."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,14 @@ _REPLACE = sa.text("""
 _REACTED = """
     DELETE FROM {table} WHERE (chat_id, "index") IN (
         SELECT chat_id, "index" FROM messages WHERE id > :after AND id <= :last AND time < :before)"""
+_DRAFTS = sa.text("DELETE FROM drafts WHERE rev < :before")
 _DELETIONS = [sa.text(_REACTED.format(table=table)) for table in ("reactions", "edits")]
-"""Hashes of former texts, too: a repeated message is recognised by its nonce alone then."""
+"""Hashes of previous texts are deleted, too. Afterwards, only the nonce identifies a repetition of the message."""
 
 
 class Expired(NamedTuple):
-    """`last`: the last id that was looked at; None after the last message. `expired`: the number of bodies replaced."""
+    """`last`: the id of the last examined message; None if no message follows. `expired`: the number of bodies
+    replaced."""
 
     last: int | None
     expired: int
@@ -26,7 +28,9 @@ class Expired(NamedTuple):
 
 def expire(connection: sa.Connection, body: bytes, before: int, after: int, rows: int) -> Expired:
     """Look at the next `rows` messages after the id `after`, and replace the bodies of those sent before `before` (Unix
-    milliseconds)."""
+    milliseconds). The first call also removes the drafts from before that time."""
+    if not after:
+        connection.execute(_DRAFTS, {"before": before})
     page = connection.execute(_PAGE, {"after": after, "rows": rows}).all()
     if not page:
         return Expired(None, 0)

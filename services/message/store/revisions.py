@@ -1,5 +1,5 @@
-"""Changes committed messages: edits, recalls, reactions, pins. Each is one transaction under the lock of the chat's
-head, and gets the chat's next `rev`; a repeated one changes nothing."""
+"""Changes of committed messages: edits, recalls, reactions, pins. Each change is one transaction under the lock of the
+chat's row, and gets the chat's next `rev`. A repeated request changes nothing."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -14,12 +14,12 @@ from services.message.domain import (
     MAX_PINS,
     NO_SUCH_MESSAGE,
     NONCE_USED,
-    Rights,
+    ChangePermissions,
     check_change,
 )
 from services.message.store.snapshot import PINNED, UNPINNED, Slot, Snapshot
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, with_reply_of
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import (
     Changed,
@@ -63,9 +63,9 @@ _UNPIN = sa.text("""
     UPDATE revisions SET kind = :unpinned WHERE chat_id = :chat AND slot = :slot AND "index" = :index""")
 
 _AGAIN_MS = 30_000
-"""Edges repeat a request for less long."""
+"""Edges repeat a request for a shorter time than `_AGAIN_MS`."""
 
-_IF_REV = Failure(ErrorCode.CONFLICT, "the message has changed since", "if_rev")
+_IF_REV = Failure(ErrorCode.CONFLICT, "the message has changed since", "if_rev", reason=Reason.CHANGED)
 _TOO_MANY_EDITS = Failure(ErrorCode.LIMIT, f"a message is edited {MAX_EDITS} times at most", "index")
 _NO_EMOJI = Failure(ErrorCode.INVALID, "a reaction needs an emoji", "emoji")
 _TOO_MANY_EMOJI = Failure(ErrorCode.LIMIT, f"a message has {MAX_EMOJI} different reactions at most", "emoji")
@@ -73,8 +73,8 @@ _TOO_MANY_PINS = Failure(ErrorCode.LIMIT, f"a chat has {MAX_PINS} pinned message
 
 
 class Revised(NamedTuple):
-    """`change`: to announce; None if an earlier request has made it. `again`: the change of an earlier request of a
-    moment ago, which may not have been announced: its replica may have died after the commit."""
+    """`change`: the change to announce; None if an earlier request made it. `again`: an earlier request made the change
+    a moment ago, and the replica of that request may have died before the announcement."""
 
     reply: Changed
     change: MessageChange | None
@@ -82,7 +82,7 @@ class Revised(NamedTuple):
     again: MessageChange | None = None
 
 
-def revise(connection: sa.Connection, request: ChangeMessage, rights: Rights, now: int) -> Revised:
+def revise(connection: sa.Connection, request: ChangeMessage, permissions: ChangePermissions, now: int) -> Revised:
     """Raises RequestError."""
     if isinstance(change := request.change, React):
         if not (emoji := canonical_emoji(change.emoji)):
@@ -91,21 +91,27 @@ def revise(connection: sa.Connection, request: ChangeMessage, rights: Rights, no
     locked = _LOCK_HEAD_POSTGRESQL if connection.dialect.name == "postgresql" else _LOCK_HEAD
     rev = connection.execute(locked, {"chat": request.chat}).scalar_one_or_none()
     message = next(Snapshot(connection).messages([(request.chat, request.index, request.index)]), None)
-    if rev is None or message is None or message.index < rights.first_index:
+    if rev is None or message is None or message.index < permissions.first_index:
         raise RequestError.from_failure(NO_SUCH_MESSAGE)
-    return _Revision(connection, request, message, rights, rev + 1, now).make()
+    return _Revision(connection, request, message, permissions, rev + 1, now).make()
 
 
 class _Revision:
-    """One request, under the lock of its chat's head. `rev`: of the change that it makes."""
+    """One request for a change, under the lock of the chat's row. `rev`: the number of the change that it makes."""
 
     def __init__(
-        self, connection: sa.Connection, request: ChangeMessage, message: Message, rights: Rights, rev: int, now: int
+        self,
+        connection: sa.Connection,
+        request: ChangeMessage,
+        message: Message,
+        permissions: ChangePermissions,
+        rev: int,
+        now: int,
     ) -> None:
         self._connection = connection
         self._request = request
         self._message = message
-        self._rights = rights
+        self._permissions = permissions
         self._rev = rev
         self._now = now
 
@@ -173,11 +179,11 @@ class _Revision:
     # Steps
 
     def _check(self) -> None:
-        if failure := check_change(self._message, self._request, self._rights):
+        if failure := check_change(self._message, self._request, self._permissions):
             raise RequestError.from_failure(failure)
 
     def _replace_body(self, body: bytes) -> None:
-        """Keeps a hash of the first one, by which a repeated message is recognised."""
+        """Replace the body, and keep a hash of the first one, which identifies a repeated message."""
         message = self._message
         self._execute(_SAVE_EDIT, nonce=message.nonce, rev=0, digest=_digest(message.body))
         self._execute(SET_BODY, body=body)
@@ -202,7 +208,7 @@ class _Revision:
         return Revised(Changed(rev, now, change.reactions.get(emoji, 0)), change, self._message)
 
     def _made_before(self, slot: Slot, rev: int) -> Revised:
-        """The reply that an earlier request got, as far as it is known: `rev` 0 if nothing was ever changed."""
+        """The reply that an earlier request got, as far as it is known. `rev` is 0 before the first change."""
         change = self._request.change
         reactions = self._reactions() if isinstance(change, React) else {}
         count = reactions.get(change.emoji, 0) if isinstance(change, React) else 0
@@ -213,7 +219,7 @@ class _Revision:
             request, message = self._request, self._message
             kind = ChangeKind.PIN if slot is Slot.PIN else ChangeKind(last.kind)
             body = message.body if kind is ChangeKind.EDIT else b""
-            on = last.kind != UNPINNED  # which emoji a last reaction has added or removed is not stored
+            on = last.kind != UNPINNED  # the database does not store which emoji the last reaction added or removed
             again = MessageChange(
                 request.chat, rev, request.index, kind, request.actor, last.time, body, reactions, on=on
             )
@@ -244,8 +250,8 @@ class _Last(NamedTuple):
 def find_first_bodies(
     connection: sa.Connection, drafts: Sequence[Draft], results: Iterable[Message | None]
 ) -> frozenset[tuple[ChatId, int, bytes]]:
-    """Chat, index and body of the drafts that were posted before and have changed since. Nothing is looked up unless
-    the text is another one now."""
+    """The chat, index and first body of drafts that were posted before and have changed since. The lookup covers only
+    messages with a changed text."""
     found: set[tuple[ChatId, int, bytes]] = set()
     for draft, message in zip(drafts, results, strict=True):
         if message is None or message.body in (draft.body, EXPIRED_BODY):

@@ -1,7 +1,7 @@
-"""Statements with a set of rows as parameter, in the SQL of both databases.
+"""Statements with a set of rows as their parameter, in the SQL of both databases.
 
-The set is JSON for SQLite (`:rows`), and for PostgreSQL one array literal per column (`:a` to `:h`), which is far
-cheaper to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
+SQLite gets the set as JSON (`:rows`). PostgreSQL gets one array literal per column (`:a` to `:i`), which is far cheaper
+to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
 """
 
 import re
@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from shared.database import IS_CITUS, fetch_sqlite
 
 StatementRows = Sequence[Sequence[int | str]] | Sequence[int]
-"""Or, of a single column, plain integers: less work for thousands of them. SQLite's `value` is then the integer."""
+"""The rows that a statement handles together. The rows of a single column may be plain integers, which is less work for
+thousands of them; SQLite's `value` is then the integer."""
 
 _FOR_CITUS = re.compile(r"/\* citus: (.*?) \*/")
 _HEX = r'"\\x%s"'
@@ -25,13 +26,13 @@ _unpack = msgspec.json.Decoder(list[Any]).decode
 class SetStatement:
     """Rows hold integers, or texts without quotes and backslashes; at least one row is needed.
 
-    `packed`: SQLite returns all selected rows as one JSON array. Fetching rows one by one would release the
-    interpreter's lock for each, and wait to get it back. `selected`: the statement with which SQLite selects what
-    `sqlite` has changed, where PostgreSQL's has RETURNING.
+    `packed`: SQLite returns all selected rows as one JSON array. Fetching rows singly would release the interpreter's
+    lock for each row, and wait to get the lock back. `selected`: the statement by which SQLite selects the rows that
+    `sqlite` has changed, where PostgreSQL's statement has RETURNING.
 
-    Citus executes the statement of PostgreSQL with what stands there in comments `/* citus: … */`, by which it finds
-    the shards; or `citus`, with {rows} in place of the rows of VALUES, which it sends to their workers, and other
-    integers as {name}. It would need 30 times as long for an INSERT … SELECT.
+    Citus executes PostgreSQL's statement with the text of comments like `/* citus: … */`, by which it finds the shards.
+    On Citus it executes `citus`. There, {rows} is replaced by the rows of VALUES, which go to their workers, and {name}
+    by other integers. Citus would need 30 times as long for an INSERT … SELECT.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class SetStatement:
             self._execute_postgresql(connection, rows, others)
 
     def fetch(self, connection: sa.Connection, rows: StatementRows, **others: object) -> Sequence[Any]:
-        """As `run`; returns the selected rows."""
+        """Execute the statement as `run` does, and return the selected rows."""
         if connection.dialect.name != "sqlite":
             return self._execute_postgresql(connection, rows, others).all()
         found = self._fetch_sqlite(connection, rows, others)
@@ -82,7 +83,7 @@ def array_texts(rows: StatementRows) -> dict[str, object]:
     if isinstance(rows[0], int):
         return {"a": array_text(cast("Sequence[int]", rows))}
     columns = zip(*cast("Sequence[Sequence[int | str]]", rows), strict=True)
-    return dict(zip("abcdefgh", map(array_text, columns), strict=False))
+    return dict(zip("abcdefghi", map(array_text, columns), strict=False))
 
 
 def values_text(rows: Iterable[Iterable[object]]) -> str:

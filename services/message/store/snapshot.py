@@ -1,6 +1,6 @@
-"""Reads heads, messages, their changes and read state, all from one snapshot."""
+"""Finds last indexes, messages, changes of messages and read state, all from one snapshot."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -8,8 +8,10 @@ import msgspec
 import sqlalchemy as sa
 
 from services.message.domain import MAX_EMOJI, Cursor, IndexRange, chunks
+from services.message.store.drafts import previews
 from services.message.store.set_statements import SetStatement, single_column
 from shared.contract.body import mention_mark
+from shared.contract.drafts import DraftPreview
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, Nonce
 from shared.contract.message import ChangeKind, MessageChange, Reactions
 from shared.contract.model import Message
@@ -23,8 +25,8 @@ _HEADS = SetStatement(
     postgresql="SELECT chat_id, last_index FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))",
     packed=True,
 )
-# The shape of the queries makes the planner read range by range through the index (chat_id, index), whatever its
-# statistics are.
+# With queries of this shape, the planner always reads a range by the index (chat_id, index), whatever the statistics
+# say.
 _MESSAGES = SetStatement(
     sqlite="""
         SELECT chat_id, "index", messages.id, sender, time, body, nonce
@@ -62,7 +64,7 @@ _UNREAD = SetStatement(
             /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender GROUP BY messages.chat_id""",
 )
-# PostgreSQL reads no more than the limit of each range, which Citus could not send to its workers.
+# PostgreSQL reads no more rows than each range's limit. Citus could not send this query to its workers.
 _OLDEST = SetStatement(
     sqlite="""
         SELECT chat_id, "index", length(body) FROM json_each(:rows) AS span CROSS JOIN messages
@@ -83,11 +85,11 @@ _OLDEST = SetStatement(
 )
 _CURSORS = SetStatement(
     sqlite="""
-        SELECT json_group_array(json_array(account_id, chat_id, read_index, above, read_upto))
+        SELECT json_group_array(json_array(account_id, chat_id, read_index, above, read_upto, unread_from))
         FROM json_each(:rows) AS key CROSS JOIN cursors
         ON account_id = key.value ->> 0 AND chat_id = key.value ->> 1""",
     postgresql="""
-        SELECT account_id, chat_id, read_index, above, read_upto
+        SELECT account_id, chat_id, read_index, above, read_upto, unread_from
         FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[])) AS key (account_id, chat_id)
         JOIN cursors USING (account_id, chat_id)
         /* citus: WHERE chat_id = ANY(CAST(:b AS bigint[])) */""",
@@ -97,11 +99,13 @@ _CURSORS = SetStatement(
 _OWN = sa.text("""
     SELECT chat_id, "index", id, sender, time, body, nonce FROM messages
     WHERE chat_id = :chat AND "index" BETWEEN :low AND :high AND sender = :sender ORDER BY "index" """)
+_TIME = sa.text('SELECT time FROM messages WHERE chat_id = :chat AND "index" = :index')
 _PLACE_BY_ID = sa.text('SELECT chat_id, "index" FROM messages WHERE id = :id')
 _PLACE_BY_NONCE = sa.text('SELECT chat_id, "index" FROM messages WHERE nonce = :nonce')
 
-CursorFields = tuple[int, int, int, str, int | None]
-"""Account, chat, delivered index, the ranges above as JSON, and up to where all is read."""
+CursorFields = tuple[int, int, int, str, int | None, int | None]
+"""The account, the chat, the delivered index, the ranges above it as JSON, the index up to which all is read, and the
+index from which nothing is."""
 
 _decode_ranges = msgspec.json.Decoder(tuple[IndexRange, ...]).decode
 
@@ -116,6 +120,26 @@ _ACTIVITY = SetStatement(
 _REVISIONS = sa.text("""
     SELECT rev, "index", kind, actor, time FROM revisions
     WHERE chat_id = :chat AND rev > :after AND "index" BETWEEN :low AND :high ORDER BY rev LIMIT :limit""")
+_REVISIONS_AMONG = SetStatement(
+    sqlite="""
+        SELECT chat_id, rev, "index", kind, actor, time FROM (
+            SELECT chat_id, rev, "index", kind, actor, time,
+                row_number() OVER (PARTITION BY chat_id ORDER BY rev) AS place
+            FROM json_each(:rows) AS span CROSS JOIN revisions
+            ON chat_id = span.value ->> 0 AND rev > span.value ->> 1 AND rev <= span.value ->> 2
+                AND "index" BETWEEN span.value ->> 3 AND span.value ->> 4)
+        WHERE place <= :limit ORDER BY chat_id, rev""",
+    postgresql="""
+        SELECT chat_id, rev, index, kind, actor, time FROM (
+            SELECT revisions.chat_id, rev, index, kind, actor, time,
+                row_number() OVER (PARTITION BY revisions.chat_id ORDER BY rev) AS place
+            FROM unnest(CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS bigint[]),
+                CAST(:e AS bigint[])) AS span (chat_id, after, upto, low, high)
+            JOIN revisions ON revisions.chat_id = span.chat_id AND rev > span.after AND rev <= span.upto
+                AND index BETWEEN span.low AND span.high
+                /* citus: AND revisions.chat_id = ANY(CAST(:a AS bigint[])) */) AS found
+        WHERE place <= :limit ORDER BY chat_id, rev""",
+)
 _REACTIONS = SetStatement(
     sqlite="""
         SELECT chat_id, "index", emoji, count(*), max(account_id = :account)
@@ -145,7 +169,7 @@ _EPOCH = sa.text("SELECT value FROM epochs WHERE id = 1")
 
 
 class Slot(IntEnum):
-    """What of a message has changed: see the table `revisions`."""
+    """The part of a message that has changed: see the table `revisions`."""
 
     TEXT = 1
     REACTIONS = 2
@@ -156,7 +180,7 @@ PINNED, UNPINNED = ChangeKind.PIN.value, "unpin"
 
 
 class Activity(NamedTuple):
-    """Index and time of a chat's last message, and the number of its last change."""
+    """The index and time of a chat's last message, and the number of its last change."""
 
     last_index: int = 0
     last_time: int = 0
@@ -164,7 +188,8 @@ class Activity(NamedTuple):
 
 
 class Snapshot:
-    """One snapshot of the database. Methods leave out messages of `except_sender`; ranges are (chat, low, high)."""
+    """One consistent snapshot of the database. The methods of a snapshot leave out messages of `except_sender`. Ranges
+    are (chat, low, high)."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -175,26 +200,43 @@ class Snapshot:
         return {ChatId(row[0]): row[1] for row in _HEADS.fetch(self._connection, rows)} if rows else {}
 
     def activity(self, chats: Iterable[ChatId]) -> dict[ChatId, Activity]:
-        """Of each chat that has a message."""
+        """The activity of each chat that has a message."""
         rows = single_column(set(chats))
         return {ChatId(chat): Activity(*rest) for chat, *rest in self._fetch(_ACTIVITY, rows)}
 
     def changes(
         self, chat: ChatId, after: int, indexes: IndexRange, account: AccountId, limit: int
     ) -> list[MessageChange]:
-        """The changes of these messages after `after`, in the order of `rev`. `account`: whose reactions are marked."""
+        """The changes of these messages after `after`, in the order of `rev`. `account`: its own reactions are
+        marked."""
         low, high = indexes
         place = {"chat": chat, "after": after, "low": low, "high": high, "limit": limit}
-        rows = [_StoredRevision(*row) for row in self._connection.execute(_REVISIONS, place)]
-        spans = sorted({(chat, row.place, row.place) for row in rows})
-        bodies = {message.index: message.body for message in self.messages(spans)}
-        reactions = self.reactions(spans, account)
-        return [_change(chat, row, bodies[row.place], reactions.get((chat, row.place))) for row in rows]
+        rows = [_StoredRevision(chat, *row) for row in self._connection.execute(_REVISIONS, place)]
+        return self._changes(rows, account)
+
+    def changes_among(
+        self, spans: Sequence["ChangeSpan"], account: AccountId, limit: int
+    ) -> dict[ChatId, list[MessageChange]]:
+        """The first changes, at most `limit`, of each of these chats."""
+        rows = [_StoredRevision(*row) for row in self._fetch(_REVISIONS_AMONG, spans, limit=limit)]
+        found: dict[ChatId, list[MessageChange]] = {}
+        for change in self._changes(rows, account):
+            found.setdefault(change.chat, []).append(change)
+        return found
+
+    def _changes(self, rows: Sequence["_StoredRevision"], account: AccountId) -> list[MessageChange]:
+        edited, reacted = (
+            sorted({(row.chat, row.place, row.place) for row in rows if row.kind == kind})
+            for kind in (ChangeKind.EDIT.value, ChangeKind.REACTION.value)
+        )
+        bodies = {(message.chat, message.index): message.body for message in self.messages(edited)}
+        reactions = self.reactions(reacted, account)
+        return [_change(row, bodies, reactions) for row in rows]
 
     def reactions(
         self, ranges: Sequence[tuple[ChatId, int, int]], account: AccountId
     ) -> dict[tuple[ChatId, int], Reactions]:
-        """To each message of these ranges that has some, by chat and index."""
+        """The reactions to each message of these ranges that has some, by chat and index."""
         found: dict[tuple[ChatId, int], Reactions] = {}
         for chat, index, emoji, count, mine in self._fetch(_REACTIONS, ranges, account=account):
             one = found.setdefault((ChatId(chat), index), Reactions({}, []))
@@ -206,8 +248,8 @@ class Snapshot:
     def reactors(
         self, place: tuple[ChatId, int], emoji: str, after: AccountId, accounts: int
     ) -> list[tuple[AccountId, list[str]]]:
-        """The first accounts after `after` that have reacted to the message, ascending, at most `accounts`, with their
-        emoji. `emoji`: those with this one alone; empty: all."""
+        """The first `accounts` accounts after `after` that have reacted to the message, in ascending order, with their
+        emoji. `emoji`: only accounts that used this emoji; empty: all."""
         chat, index = place
         statement, each = (_REACTORS_WITH, 1) if emoji else (_ALL_REACTORS, MAX_EMOJI)
         given = {"chat": chat, "index": index, "after": after, "limit": accounts * each}
@@ -227,11 +269,12 @@ class Snapshot:
         return statement.fetch(self._connection, rows, **others) if rows else ()
 
     def epoch(self) -> str:
-        """Changes when the database is restored from a backup; empty in a database without one."""
+        """The epoch changes when the database is restored from a backup. The epoch is empty if the database has
+        none."""
         return self._connection.execute(_EPOCH).scalar_one_or_none() or ""
 
     def cursors(self, keys: Collection[tuple[AccountId, ChatId]]) -> dict[tuple[AccountId, ChatId], Cursor]:
-        """The cursor of each account and chat that has one."""
+        """The read state of each account and chat that has one."""
         return decode_cursors(fetch_cursors(self._connection, keys))
 
     def messages(
@@ -242,14 +285,28 @@ class Snapshot:
             for row in _MESSAGES.fetch(self._connection, chunk, except_sender=except_sender):
                 yield Message(*row)
 
+    def drafts(self, account: AccountId) -> dict[ChatId, DraftPreview]:
+        """The draft of the account in each chat that has one."""
+        return previews(self._connection, account)
+
     def sent_by(self, sender: AccountId, span: tuple[ChatId, int, int]) -> Iterator[Message]:
         """The sender's messages of this range."""
         chat, low, high = span
         for row in self._connection.execute(_OWN, {"chat": chat, "low": low, "high": high, "sender": sender}):
             yield Message(*row)
 
+    def index_at(self, chat: ChatId, time: int, last: int) -> int:
+        """The index of the first message that is not older than `time`, or `last` if there is none. Times rise within a
+        chat."""
+        low, high = 1, last
+        while low < high:
+            middle = (low + high) // 2
+            found = self._connection.execute(_TIME, {"chat": chat, "index": middle}).scalar_one()
+            low, high = (middle + 1, high) if found < time else (low, middle)
+        return low
+
     def place(self, message: MessageId, nonce: Nonce) -> tuple[ChatId, int] | None:
-        """Chat and index of the message with this id or, without one, with this nonce."""
+        """The chat and index of the message with this id or, without an id, of the message with this nonce."""
         found = (
             self._connection.execute(_PLACE_BY_ID, {"id": message})
             if message
@@ -258,22 +315,23 @@ class Snapshot:
         return None if found is None else (ChatId(found[0]), found[1])
 
     def count(self, ranges: Sequence[tuple[ChatId, int, int]], except_sender: AccountId) -> int:
-        """The number of messages in these ranges."""
+        """The number of messages in these ranges, without those of `except_sender`."""
         if not ranges:
             return 0
         ((messages,),) = _COUNT.fetch(self._connection, ranges, except_sender=except_sender)
         return int(messages)
 
     def unread(self, ranges: Sequence[tuple[ChatId, int, int]], account: AccountId) -> dict[ChatId, tuple[int, int]]:
-        """Of each chat with messages of others in these ranges: their number, and that of those which mention the
-        account."""
+        """For each chat in these ranges, the number of unread messages of other users, and how many of these mention
+        the account."""
         rows = self._fetch(_UNREAD, ranges, except_sender=account, mark=mention_mark(account))
         return {ChatId(chat): (messages, mentions) for chat, messages, mentions in rows if messages}
 
     def oldest(
         self, ranges: Sequence[tuple[ChatId, int, int]], except_sender: AccountId, limit: int
     ) -> list[tuple[ChatId, int, int]]:
-        """Chat, index and size (bytes of the body) of the oldest `limit` messages in these ranges, in order of time."""
+        """The chat, index and size (bytes of the body) of the oldest `limit` messages in these ranges, in order of
+        time."""
         rows = _OLDEST.fetch(self._connection, ranges, except_sender=except_sender, limit=limit) if ranges else ()
         return [(ChatId(chat), index, size) for chat, index, size in rows]
 
@@ -286,14 +344,25 @@ def fetch_cursors(connection: sa.Connection, keys: Iterable[tuple[int, int]]) ->
 
 def decode_cursors(rows: Iterable[CursorFields]) -> dict[tuple[AccountId, ChatId], Cursor]:
     return {
-        (AccountId(account), ChatId(chat)): Cursor(delivered_index, _decode_ranges(above), marked)
-        for account, chat, delivered_index, above, marked in rows
+        (AccountId(account), ChatId(chat)): Cursor(delivered_index, _decode_ranges(above), marked, unread_from)
+        for account, chat, delivered_index, above, marked, unread_from in rows
     }
 
 
-class _StoredRevision(NamedTuple):
-    """`place`: the message's index."""
+class ChangeSpan(NamedTuple):
+    """The changes of a chat after `after` up to `upto`, of the messages from `low` to `high`."""
 
+    chat: ChatId
+    after: int
+    upto: int
+    low: int
+    high: int
+
+
+class _StoredRevision(NamedTuple):
+    """`place` is the message's index."""
+
+    chat: ChatId
     rev: int
     place: int
     kind: str
@@ -301,13 +370,16 @@ class _StoredRevision(NamedTuple):
     time: int
 
 
-def _change(chat: ChatId, row: _StoredRevision, body: bytes, reactions: Reactions | None) -> MessageChange:
+def _change(
+    row: _StoredRevision, bodies: Mapping[tuple[ChatId, int], bytes], reactions: Mapping[tuple[ChatId, int], Reactions]
+) -> MessageChange:
+    """`bodies`: of edited messages. `reactions`: the reactions of the messages that have some."""
     on = row.kind != UNPINNED
     kind = ChangeKind(row.kind if on else PINNED)
-    change = MessageChange(chat, row.rev, row.place, kind, AccountId(row.actor), row.time, on=on)
+    change = MessageChange(row.chat, row.rev, row.place, kind, AccountId(row.actor), row.time, on=on)
     if kind is ChangeKind.EDIT:
-        return msgspec.structs.replace(change, body=body)
+        return msgspec.structs.replace(change, body=bodies[row.chat, row.place])
     if kind is ChangeKind.REACTION:
-        shown = reactions or Reactions({}, [])
+        shown = reactions.get((row.chat, row.place), Reactions({}, []))
         return msgspec.structs.replace(change, reactions=shown.counts, mine=shown.mine)
     return change

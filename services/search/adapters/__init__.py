@@ -1,1 +1,1 @@
-"""What search's use cases need from outside."""
+"""The adapters of search: chat lists from session, and requests to message."""

@@ -1,6 +1,6 @@
-"""The chats of accounts that search, with the first index that each may see. To list ten thousand takes session longer
-than a search: a list is kept, and corrected once session announces that the members of a chat have changed. Each found
-message is checked again by message, so a list that is late shows nothing that is forbidden."""
+"""The chats of accounts that search, with the first index that the account may see in each chat. Listing ten thousand
+chats takes session longer than a search takes, so lists are cached, and corrected when session announces changed
+members. The message service checks each hit again, so an old list shows nothing forbidden."""
 
 import asyncio
 import time
@@ -12,11 +12,11 @@ from shared.contract.model import Role
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership, MembershipVersions
 
 _MAX_ENTRIES = 500_000
-"""Of all lists: tens of MiB."""
+"""The number of chats in all lists, which takes tens of MiB."""
 _MAX_CHANGED = 50
-"""Chats; after more changes, all lists are dropped."""
+"""The highest number of chats with changed members; beyond it, all lists are dropped."""
 _KEPT_SECONDS = 300.0
-"""An announcement may be lost with its sender."""
+"""The time for which a list is valid. It is limited, because an announcement may be lost with its sender."""
 
 FirstIndexes = dict[ChatId, int]
 
@@ -34,7 +34,7 @@ class ChatLists:
         self._membership = membership
         self._clock = clock
         self._lists: dict[AccountId, tuple[float, FirstIndexes]] = {}
-        """When each was read, the least recently used first."""
+        """When each list was read, the least recently used first."""
         self._entries = 0
         self._changed: set[ChatId] = set()
         self._losses = 0

@@ -1,8 +1,13 @@
-"""Requests to the other services, with their time limits."""
+"""Requests to the other services, and the time limit of each request."""
+
+import nats.errors
 
 from shared.bus.client import Bus
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.following import FollowChats, ListPositions, News, PositionPage, ReadVisible, Visible
+from shared.contract.search import SearchMessages
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership
+from shared.contract.subjects import SEARCH_INCOMPLETE
 
 _FEED_SECONDS = 10.0
 _SECONDS = 4.0
@@ -13,6 +18,14 @@ class BusRequests:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+
+    async def answer(self, is_complete: bool) -> None:
+        """Receive searches. A process without a complete index receives only requests that no other process answers."""
+        try:
+            await self._bus.receive(SearchMessages.route.subject, is_complete)
+            await self._bus.receive(SEARCH_INCOMPLETE.subject, True)
+        except nats.errors.Error as error:
+            raise RequestError(ErrorCode.UNAVAILABLE, f"the broker: {error!r}") from error
 
     async def positions(self, request: ListPositions) -> PositionPage:
         return await self._bus.send(request, seconds=_FEED_SECONDS)

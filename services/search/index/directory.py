@@ -1,7 +1,9 @@
-"""The directory of indexes: the one that is read, and, while another is built beside it, the one that is written.
+"""The directory of indexes: one index is read, while another may be built beside it; new messages go into the new
+index.
 
-The name of an index tells its format and the database that it is made from. One with another name is deleted once the
-new one is complete; until then, one of the same format is still read.
+The name of an index has the index's format and database. An index with an outdated name is deleted when the new index
+is complete; until then, the outdated index is read if Tantivy can. All hits are compared with the messages, so outdated
+rules for terms do no harm.
 """
 
 import shutil
@@ -20,7 +22,7 @@ _PROBE_BYTES = 2**20
 
 
 class IndexDirectory:
-    """One thread opens and writes."""
+    """Only one thread opens and writes the indexes."""
 
     def __init__(self, path: Path, memory_bytes: int) -> None:
         self._path = path
@@ -28,10 +30,10 @@ class IndexDirectory:
         self._format = f"{crc32(FORMAT.encode()):08x}"
         self.written: MessageIndex | None = None
         self.read: MessageIndex | None = None
-        """None: there is none yet."""
+        """The index that is read; None while there is none."""
 
     def open(self, epoch: str) -> MessageIndex:
-        """The index of the database with this epoch, which is new if there is none that can be used."""
+        """The index of the database with this epoch, or a new index if no existing one can be used."""
         path = self._path / f"{self._format}-{epoch or 'first'}"
         try:
             index = MessageIndex(path, self._memory)
@@ -46,7 +48,7 @@ class IndexDirectory:
         return index
 
     def _older(self, path: Path) -> MessageIndex | None:
-        for other in sorted(self._path.glob(f"{self._format}-*")):
+        for other in sorted(self._path.iterdir()):
             if other != path and (other / _COMPLETE).exists():
                 try:
                     return MessageIndex(other, self._memory)
@@ -54,10 +56,15 @@ class IndexDirectory:
                     _log.warning("an older index cannot be read", error=str(error))
         return None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the index that is written has had all messages once."""
+        return self.written is not None and (self.written.path / _COMPLETE).exists()
+
     def complete(self) -> None:
-        """The index that is written has all messages."""
+        """Mark the index under construction as complete: it has all messages."""
         index = self.written
-        if index is None or (self.read is index and (index.path / _COMPLETE).exists()):
+        if index is None or (self.read is index and self.is_complete):
             return
         (index.path / _COMPLETE).touch()
         self.read = index
@@ -66,7 +73,8 @@ class IndexDirectory:
                 shutil.rmtree(other, ignore_errors=True)
 
     def has_room(self) -> bool:
-        """Whether the disk takes what a commit writes: if not, a failure to write tells nothing about the index."""
+        """Whether the disk has room for a commit. Without room, a failed commit does not mean that the index is
+        damaged."""
         probe = self._path / "probe"
         try:
             probe.write_bytes(bytes(_PROBE_BYTES))

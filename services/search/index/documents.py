@@ -1,4 +1,4 @@
-"""What a message is found by. Pure."""
+"""The texts and fields by which a message is found. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _LINK = re.compile(r"https?://\w", re.IGNORECASE)
 
 
 def segments_of(body: bytes) -> tuple[Segment, ...]:
-    """None of a message that is recalled or expired."""
+    """The segments of a body; empty for a recalled or expired message."""
     if body in (RECALLED_BODY, EXPIRED_BODY):
         return ()
     try:
@@ -23,7 +23,7 @@ def segments_of(body: bytes) -> tuple[Segment, ...]:
 
 
 def text_of(segments: Iterable[Segment]) -> str:
-    """The texts, and the names of files."""
+    """The texts of a message, and the names of its files."""
     return "\n".join(filter(None, map(_shown, segments)))
 
 

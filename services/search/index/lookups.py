@@ -13,7 +13,7 @@ _SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
 def occurrences(schema: Schema, required: Iterable[Clause], forbidden: Iterable[Clause]) -> list[Occurrence]:
-    """Parts of a boolean query."""
+    """Builds the parts of a boolean query."""
     found = [(Occur.Must, _clause(schema, one)) for one in required]
     return found + [(Occur.MustNot, _clause(schema, one)) for one in forbidden]
 

@@ -1,8 +1,16 @@
-"""One index in a directory: a document for each message, and one for each chat that says how far the index has come
-with it. A commit writes both, so a killed process leaves neither a gap nor a message twice. No text is stored."""
+"""One index in a directory: a document for each message, and a document for each chat that says how far the index has
+come with the chat. A commit writes both, so a killed process leaves neither a gap nor a message twice. No text is
+stored.
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+A commit waits for the disk about ten times, and meanwhile the database's commits wait, too. So commits are rare: until
+the next one, new messages are also in an index in memory, where they are found.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from importlib.metadata import version
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +27,21 @@ from shared.contract.model import Message
 from shared.contract.search import ContentKind
 
 FORMAT = f"1 {TERMS_VERSION} {version('tantivy')}"
-"""An index of another one is not read."""
+"""The version of the format; indexes of other versions are not read."""
 _TOKENS = "terms"
 _KINDS = {ContentKind.IMAGE: 1, ContentKind.FILE: 2, ContentKind.LINK: 3}
 _TIES = 64
-"""Messages of the same millisecond that a page can tell apart."""
+"""A page is read with this number of further hits, because only its complete milliseconds are used."""
+_CANDIDATES, _FURTHER_CANDIDATES = 4_096, 65_536
 _HIGHEST = 2**63 - 1
+_MEMORY_BYTES = 16 * 2**20
+"""The least that Tantivy takes, for the index in memory."""
+_COMMIT_MESSAGES, _COMMIT_CHANGES = 50_000, 1_000
+"""If the process is killed, up to so many messages are read again."""
+_COMMIT_BYTES = 8 * 2**20
+"""Of messages; the index in memory takes about ten times as much."""
+_Hit = tuple[int, int, int]
+"""The values of a FoundPlace, as a tuple, because it would take long to make thousands of FoundPlaces."""
 
 
 def _schema() -> Schema:
@@ -44,17 +61,10 @@ def _schema() -> Schema:
 SCHEMA = _schema()
 
 
-class SearchedChat(NamedTuple):
-    """`first`: the first index that the account may see."""
-
-    chat: ChatId
-    first: int
-
-
 class Wanted(NamedTuple):
-    """Messages with all that is required and nothing that is forbidden, of this sender and with all these kinds, sent
-    after `after` and before `before` (Unix ms). `place`: time and chat of the message that they come after, the newest
-    first."""
+    """The wanted messages have every required term and no forbidden one, are of this sender and of all these kinds, and
+    were sent after `after` and before `before` (Unix ms). `place`: the time and chat of the last message of the
+    previous page, after which the search continues (newest first)."""
 
     required: Sequence[Clause]
     forbidden: Sequence[Clause] = ()
@@ -66,38 +76,93 @@ class Wanted(NamedTuple):
 
 
 class FoundPlace(NamedTuple):
-    """The newest are the greatest. `place`: its index."""
+    """The place of a hit in the order of results: newer messages are greater. `place`: the message's index."""
 
     time: int
     chat: ChatId
     place: int
 
 
+class IndexInUse(Exception):
+    """Another process writes to the index."""
+
+
+class _View(NamedTuple):
+    """The indexes that a search reads. `changed`: messages whose version on disk is outdated, so that only the one in
+    memory counts."""
+
+    disk: tantivy.Searcher
+    memory: tantivy.Searcher
+    changed: Set[tuple[int, int]] = frozenset()
+
+
+class _TantivyIndex:
+    """An index of Tantivy: on disk at `path`, or in memory without one."""
+
+    def __init__(self, memory_bytes: int, path: Path | None = None) -> None:
+        self._memory = memory_bytes
+        self._index = tantivy.Index(SCHEMA, path=None if path is None else str(path), reuse=True)
+        blanks = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
+        self._index.register_tokenizer(_TOKENS, blanks)
+        self._index.config_reader("manual")
+        self._writer: tantivy.IndexWriter | None = None
+        self._read()
+
+    def writer(self) -> tantivy.IndexWriter:
+        """The writer's threads have the priority of this thread. Raises IndexInUse."""
+        if self._writer is None:
+            try:
+                self._writer = self._index.writer(self._memory, 1)
+            except ValueError as error:
+                if "LockBusy" in str(error):
+                    raise IndexInUse from error
+                raise
+            self._writer.garbage_collect_files()  # a failed commit may have left files that fill the disk
+        return self._writer
+
+    def commit(self) -> None:
+        if self._writer is not None:
+            self._writer.commit()
+            self._read()
+
+    def give_up(self) -> None:
+        self._writer = None
+
+    def _read(self) -> None:
+        self._index.reload()
+        self.searcher = self._index.searcher()
+
+
 class MessageIndex:
-    """Reading and writing may be in different threads; one thread writes. Raises what Tantivy raises."""
+    """One thread writes; other threads may read. Raises what Tantivy raises."""
 
     def __init__(self, path: Path, memory_bytes: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._memory = memory_bytes
-        self._index = tantivy.Index(SCHEMA, path=str(path), reuse=True)
-        blanks = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
-        self._index.register_tokenizer(_TOKENS, blanks)
-        self._index.config_reader("manual")
-        self._index.reload()
-        self._searcher = self._index.searcher()
-        self._writer: tantivy.IndexWriter | None = None
+        self._disk = _TantivyIndex(memory_bytes, path)
+        self._memory = _TantivyIndex(_MEMORY_BYTES)
         self._uncommitted: dict[ChatId, HeadPosition] = {}
+        self._changed: set[tuple[int, int]] = set()
+        """The messages on disk, by chat and index, that have changed since the last commit."""
+        self._view = _View(self._disk.searcher, self._memory.searcher)
+        self._failure: Exception | None = None
         self.written = 0
-        """Messages since the last commit."""
+        """The number of messages since the last commit."""
+        self._written_bytes = 0
 
     @property
     def exists(self) -> bool:
         return (self.path / "meta.json").exists()
 
     @property
+    def is_commit_due(self) -> bool:
+        is_much = self.written >= _COMMIT_MESSAGES or self._written_bytes >= _COMMIT_BYTES
+        return is_much or len(self._changed) >= _COMMIT_CHANGES
+
+    @property
     def documents(self) -> int:
-        return int(self._searcher.num_docs)
+        """The number of documents of the index on disk."""
+        return int(self._disk.searcher.num_docs)
 
     @property
     def bytes(self) -> int:
@@ -106,74 +171,128 @@ class MessageIndex:
     # Writing
 
     def positions(self, chats: Sequence[ChatId]) -> list[HeadPosition]:
-        """How far the index has come with each chat."""
+        """The position up to which each chat is indexed."""
         if not chats:
             return []
-        query = Query.term_set_query(SCHEMA, "head", chats)
-        hits = self._searcher.search(query, len(chats), count=False).hits
-        rows = self._fast_values(hits, "head", "place", "rev")
+        query, searcher = Query.term_set_query(SCHEMA, "head", chats), self._disk.searcher
+        hits = searcher.search(query, len(chats), count=False).hits
+        rows = zip(*_columns(searcher, hits, "head", "place", "rev"), strict=True)
         known = {chat: HeadPosition(ChatId(chat), index, rev) for chat, index, rev in rows} | self._uncommitted
         return [known.get(chat) or HeadPosition(chat) for chat in chats]
 
-    def write(self, news: Iterable[ChatNews]) -> None:
-        """Visible after `commit`."""
-        writer = self._open_writer()
+    def write(self, news: Iterable[ChatNews], *, are_old: bool = False, breath: float = 0.0) -> None:
+        """Visible after `show`; messages that `are_old`, after `commit`, unless they have changed. `breath`: the
+        seconds of a pause after each message. A disk that cannot be written fails the next `commit`. Raises
+        IndexInUse."""
+        if self._failure is None:
+            try:
+                # this raises IndexInUse, if another process has the lock, before anything is in memory
+                self._disk.writer()
+            except (ValueError, OSError) as error:
+                self._failure = error
         for one in news:
-            for message in one.changed:
-                writer.delete_documents_by_query(_place_query(message))
+            documents = list[Document | None]()
             for message in (*one.changed, *one.messages):
-                if (document := _document(message)) is not None:
-                    writer.add_document(document)
-            chat, index, rev = one.position.chat, one.position.index, one.position.rev
-            writer.delete_documents_by_query(_term("head", chat))
-            head = Document()
-            for field, value in (("head", chat), ("place", index), ("rev", rev)):
-                head.add_unsigned(field, value)
-            writer.add_document(head)
-            self._uncommitted[chat] = one.position
-            self.written += len(one.changed) + len(one.messages)
+                self._written_bytes += len(message.body)
+                documents.append(_document(message))
+                if breath:
+                    time.sleep(breath)
+            self._changed.update((message.chat, message.index) for message in one.changed)
+            # memory must have each changed message, since searches ignore the version on disk
+            shown = documents[: len(one.changed)] if are_old else documents
+            _replace(self._memory.writer(), one.changed, shown)
+            if self._failure is None:
+                try:
+                    _replace(self._disk.writer(), one.changed, [*documents, _head(one.position)], one.position.chat)
+                except (ValueError, OSError) as error:
+                    self._failure = error
+            self._uncommitted[one.position.chat] = one.position
+            self.written += len(documents)
 
     def expire(self, before: int) -> None:
         """Remove messages that were sent before this time (Unix ms)."""
-        self._open_writer().delete_documents_by_query(_range("time", 0, before - 1))
+        self._disk.writer().delete_documents_by_query(_range("time", 0, before - 1))
+
+    def show(self) -> None:
+        """Make new messages visible."""
+        self._memory.commit()
+        self._view = _View(self._disk.searcher, self._memory.searcher, frozenset(self._changed))
 
     def commit(self) -> None:
-        if self._writer is not None:
-            self._writer.commit()
-            self._index.reload()
-            self._searcher = self._index.searcher()
-        self._uncommitted.clear()
-        self.written = 0
+        """Write everything to disk. If that fails, new messages stay visible."""
+        self.show()
+        if self._failure is not None:
+            raise self._failure
+        self._disk.commit()
+        self._drop_uncommitted()
+        self._view = _View(self._disk.searcher, self._memory.searcher)
 
     def give_up(self) -> None:
-        """Drop what is not committed."""
-        self._writer = None
-        self._uncommitted.clear()
-        self.written = 0
+        """Drop uncommitted changes. Those that are visible stay so until the next `show`."""
+        self._disk.give_up()
+        self._drop_uncommitted()
 
-    def _open_writer(self) -> tantivy.IndexWriter:
-        """Its threads have the priority of this one."""
-        if self._writer is None:
-            self._writer = self._index.writer(self._memory, 1)
-            self._writer.garbage_collect_files()  # what a failed commit has left on a full disk
-        return self._writer
+    def _drop_uncommitted(self) -> None:
+        self._memory = _TantivyIndex(_MEMORY_BYTES)
+        self._uncommitted.clear()
+        self._changed.clear()
+        self._failure = None
+        self.written = self._written_bytes = 0
 
     # Reading
 
-    def _fast_values(self, hits: Iterable[tuple[Any, tantivy.DocAddress]], *fields: str) -> Iterator[Any]:
-        addresses = [address for _, address in hits]
-        return zip(*(self._searcher.fast_field_values(field, addresses) for field in fields), strict=True)
+    def find(self, wanted: Wanted, chats: Mapping[ChatId, int], limit: int) -> list[FoundPlace]:
+        """Finds messages in these chats, from their first indexes on. The newest first, at most `limit`.
 
-    def find(self, wanted: Wanted, chats: Sequence[SearchedChat], limit: int) -> list[FoundPlace]:
-        """In these chats, at least one. The newest first, at most `limit`."""
-        searcher = self._searcher
-        hits = searcher.search(_query(wanted, chats), limit + _TIES, count=False, order_by_field="time").hits
-        found = sorted(map(FoundPlace._make, self._fast_values(hits, "time", "chat", "place")), reverse=True)
-        return [one for one in found if wanted.place is None or one[:2] < wanted.place][:limit]
+        If memberships begin later than their chats, candidates are compared with the first indexes. Their number is
+        always the same, so that the time does not tell how many are left out, unless these are thousands. Clauses of a
+        query would take a quarter of a millisecond each.
+        """
+        view, found, left = self._view, list[FoundPlace](), list(chats)
+        size = _CANDIDATES if any(first > 1 for first in chats.values()) else limit + _TIES
+        while True:
+            hits = _newest(view, wanted, left, size)
+            are_all = len(hits) < size
+            if not are_all and hits[0][0] == hits[-1][0]:
+                size *= 4  # all hits share the last millisecond, which may have even more messages
+                continue
+            end = 0 if are_all else hits[-1][0]
+            are_visible = [chats[ChatId(chat)] <= place for _, chat, place in hits]
+            seen = [
+                FoundPlace(time, ChatId(chat), place) for time, chat, place in compress(hits, are_visible) if time > end
+            ]
+            found += sorted((one for one in seen if wanted.place is None or one[:2] < wanted.place), reverse=True)
+            if are_all or len(found) >= limit:
+                return found[:limit]
+            # in a chat, earlier messages have lower indexes: if a message is hidden, all earlier ones are hidden, too
+            passed = {chat for _, chat, _ in compress(hits, map(not_, are_visible))}
+            left, size = [chat for chat in left if chat not in passed], _FURTHER_CANDIDATES
+            wanted = wanted._replace(place=(end, _HIGHEST))
+
+
+def _newest(view: _View, wanted: Wanted, chats: Sequence[ChatId], count: int) -> list[_Hit]:
+    """The newest first."""
+    disk, memory, changed = view
+    query = _query(wanted, chats)
+    old, new = _hits(disk, query, count + len(changed)), _hits(memory, query, count)
+    if changed:
+        old = [hit for hit in old if hit[1:] not in changed]
+    return sorted(old + new, reverse=True)[:count] if new else old[:count]
+
+
+def _hits(searcher: tantivy.Searcher, query: Query, count: int) -> list[_Hit]:
+    hits = searcher.search(query, count, count=False, order_by_field="time").hits
+    return list(zip((time for time, _ in hits), *_columns(searcher, hits, "chat", "place"), strict=True))
+
+
+def _columns(searcher: tantivy.Searcher, hits: Iterable[tuple[Any, tantivy.DocAddress]], *fields: str) -> Iterator[Any]:
+    """`hits`: from this searcher. After a commit, a new searcher has different addresses."""
+    addresses = [address for _, address in hits]
+    return (searcher.fast_field_values(field, addresses) for field in fields)
 
 
 def _document(message: Message) -> Document | None:
-    """None of a message by which nothing can be found."""
+    """The document of a message; None for a message without text or files."""
     segments = segments_of(message.body)
     if not segments:
         return None
@@ -193,6 +312,25 @@ def _document(message: Message) -> Document | None:
     return document
 
 
+def _head(position: HeadPosition) -> Document:
+    document = Document()
+    for field, value in (("head", position.chat), ("place", position.index), ("rev", position.rev)):
+        document.add_unsigned(field, value)
+    return document
+
+
+def _replace(
+    writer: tantivy.IndexWriter, changed: Iterable[Message], documents: Iterable[Document | None], chat: int = 0
+) -> None:
+    """Deletes the changed messages, and the head of this chat, and adds the documents."""
+    for message in changed:
+        writer.delete_documents_by_query(_place_query(message))
+    if chat:
+        writer.delete_documents_by_query(_term("head", chat))
+    for document in filter(None, documents):
+        writer.add_document(document)
+
+
 def _term(field: str, value: Any) -> Query:
     return Query.term_query(SCHEMA, field, value, "basic")
 
@@ -206,8 +344,8 @@ def _place_query(message: Message) -> Query:
     return Query.boolean_query([(Occur.Must, _term("chat", message.chat)), (Occur.Must, place)])
 
 
-def _query(wanted: Wanted, chats: Sequence[SearchedChat]) -> Query:
-    must = [_of_members(chats)]
+def _query(wanted: Wanted, chats: Sequence[ChatId]) -> Query:
+    must = [Query.term_set_query(SCHEMA, "chat", chats)]
     if wanted.sender != NO_ACCOUNT:
         must.append(_term("sender", wanted.sender))
     must += [_term("kind", _KINDS[kind]) for kind in wanted.kinds]
@@ -216,15 +354,3 @@ def _query(wanted: Wanted, chats: Sequence[SearchedChat]) -> Query:
         must.append(_range("time", wanted.after + 1, max(last, 0)))
     words = occurrences(SCHEMA, wanted.required, wanted.forbidden)
     return Query.boolean_query([*((Occur.Must, one) for one in must), *words])
-
-
-def _of_members(chats: Sequence[SearchedChat]) -> Query:
-    """Where a membership begins later than the chat, its first index is part of the query: what is left out afterwards
-    would show in counts."""
-    whole = [one.chat for one in chats if one.first <= 1]
-    clauses = [Query.term_set_query(SCHEMA, "chat", whole)] if whole else []
-    for chat, first in chats:
-        if first > 1:
-            visible = [(Occur.Must, _term("chat", chat)), (Occur.Must, _range("place", first, _HIGHEST))]
-            clauses.append(Query.boolean_query(visible))
-    return Query.boolean_query([(Occur.Should, one) for one in clauses])

@@ -1,5 +1,5 @@
-"""Answers searches. Each hit is compared with the message as it is now, and with the account's rights now, before it is
-shown: an index, or a list of chats, that is late shows nothing that is recalled or forbidden."""
+"""Answers searches. Each hit is compared with the present message and with the account's present permissions before it
+is shown: a late index, or a late list of chats, shows nothing that is recalled or forbidden."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from services.search.index.documents import kinds_of, segments_of, text_of
-from services.search.index.message_index import FoundPlace, MessageIndex, SearchedChat, Wanted
+from services.search.index.message_index import FoundPlace, MessageIndex, Wanted
 from services.search.metrics import SearchMetrics
 from services.search.service.names import NameResolver
 from services.search.text.lookups import forbidden, required
@@ -22,8 +22,9 @@ from shared.contract.model import Message
 from shared.contract.search import MAX_CONTEXT, MAX_HITS, MAX_QUERY, SearchHit, SearchMessages, SearchPage
 
 _THREADS = 2
-_STEP_SECONDS = 0.02
-"""Replies leave at multiples of this time, so that they do not tell by their time what others have written."""
+_STEP_SECONDS = 0.05
+"""Replies are sent at multiples of this time, so that their timing does not reveal messages of others. A search among
+10 million messages, of which thousands are forbidden, takes less."""
 
 Place = tuple[ChatId, int]
 
@@ -35,7 +36,7 @@ class IndexReading(Protocol):
 
 class ListedChats(Protocol):
     async def of(self, account: AccountId) -> Mapping[ChatId, int]:
-        """Its chats, and the first index that it may see of each. Raises RequestError."""
+        """The account's chats, with the first index that it may see in each. Raises RequestError."""
 
 
 class TextSearch:
@@ -66,7 +67,7 @@ class TextSearch:
             await asyncio.sleep(_STEP_SECONDS - (time.monotonic() - began) % _STEP_SECONDS)
 
     async def find(self, request: SearchMessages) -> SearchPage:
-        """As soon as it is found."""
+        """Finds a page of messages."""
         try:
             parsed = _parsed(request)
             chats = await self._listed(request, parsed)
@@ -86,8 +87,9 @@ class TextSearch:
         around = _around(messages, hits, request.context)
         return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
 
-    async def _listed(self, request: SearchMessages, parsed: SearchQuery) -> list[SearchedChat]:
-        """Those of the actor's chats that the query and the other fields of the request leave. Raises QueryError."""
+    async def _listed(self, request: SearchMessages, parsed: SearchQuery) -> dict[ChatId, int]:
+        """The actor's chats to search, after the filters of the query and the request, with the first index that it may
+        see in each. A copy, because lists are corrected. Raises QueryError."""
         chats, only = await self._chats.of(request.actor), set[ChatId]()
         if request.chat:
             if request.chat not in chats:
@@ -96,8 +98,8 @@ class TextSearch:
         if parsed.chat is not None:
             only.add(await self._names.chat(parsed.chat, request.actor, list(chats)))
         if not only:
-            return [SearchedChat(chat, first) for chat, first in chats.items()]
-        return [SearchedChat(chat, chats[chat]) for chat in only] if len(only) == 1 else []
+            return dict(chats)
+        return {chat: chats[chat] for chat in only} if len(only) == 1 else {}
 
     async def _sender(self, request: SearchMessages, parsed: SearchQuery) -> AccountId:
         """NO_ACCOUNT: any. Raises QueryError."""
@@ -141,7 +143,7 @@ def _parsed(request: SearchMessages) -> SearchQuery:
 
 
 def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> Wanted:
-    """What both the query and the other fields of the request demand."""
+    """The filters of both the query and the request's other fields."""
     kinds = parsed.has | {request.has} if request.has else parsed.has
     bounds = [one for one in (request.before, parsed.before) if one]
     wanted = Wanted(
@@ -157,7 +159,7 @@ def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> 
 def _hit(
     messages: Mapping[Place, Message], found: FoundPlace, parsed: SearchQuery, request: SearchMessages
 ) -> SearchHit | None:
-    """None if the message does not match any more, or may not be read."""
+    """The hit; None if the message no longer matches, or the actor may not read it."""
     chat, index = found.chat, found.place
     message = messages.get((chat, index))
     segments = segments_of(message.body) if message is not None else ()
@@ -171,7 +173,7 @@ def _hit(
 
 
 def _around(messages: Mapping[Place, Message], hits: Iterable[SearchHit], context: int) -> list[Message]:
-    """By chat and index, without the hits."""
+    """The messages around the hits, by chat and index, without the hits."""
     own = {(one.chat, one.index) for one in hits}
     near = {(chat, index + off) for chat, index in own for off in range(-context, context + 1)}
     return [messages[place] for place in sorted(near - own) if place in messages]

@@ -1,5 +1,5 @@
-"""Follows the messages: reads what is new in chats that message announces, and compares the positions of all chats at
-the start, at intervals and whenever an announcement may be lost. Message ids are no position: replicas commit them out
+"""Follows the messages: reads new messages in chats that message announces, and compares the positions of all chats at
+the start, at intervals, and whenever an announcement may be lost. Message ids are no position: replicas commit them out
 of order.
 """
 
@@ -8,19 +8,20 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from services.search.index.directory import IndexDirectory
-from services.search.index.message_index import MessageIndex
+from services.search.index.message_index import IndexInUse, MessageIndex
 from services.search.metrics import SearchMetrics
 from shared.clock import now_ms
 from shared.contract.errors import RequestError
 from shared.contract.following import (
     ANNOUNCE_SECONDS,
     MAX_FOLLOWED,
+    MAX_FOLLOWED_MESSAGES,
     FollowChats,
     HeadPosition,
     ListPositions,
@@ -29,29 +30,36 @@ from shared.contract.following import (
     PositionPage,
 )
 from shared.contract.ids import ChatId
-from shared.tasks import growing_pauses
+from shared.tasks import growing_pauses, is_set_within
 from shared.telemetry import log
 
 T = TypeVar("T")
 
 _log = log(__name__)
 _LAG_MS = int(ANNOUNCE_SECONDS * 1000) + 600
-"""Within it, a committed message is announced."""
+"""A committed message is announced within this time."""
 _DISCONNECTED_MS = 10_000
-"""Within it, a lost connection is noticed."""
-_COMPARE_SECONDS = 300.0
+"""A lost connection is noticed within this time."""
+_COMPARE_SECONDS = _COMMIT_SECONDS = 300.0
 _EXPIRE_SECONDS = 3600.0
-_COMMIT_MESSAGES, _COMMIT_SECONDS = 50_000, 5.0
+_GATHER_SECONDS, _SHOW_SECONDS = 1.0, 5.0
+"""New messages gather for this time, because many together cost less. If users send faster than messages are indexed,
+those that are indexed are shown after the second time."""
 _PAUSE_RATIO, _BUSY_PAUSE_RATIO = 1.0, 20.0
-"""After what a request to message has brought is written, for so many times the time that both took; the second while
-others want the processors."""
+"""The pause after a request to message and the write of its reply, as a multiple of the time that both took. The second
+value applies while other processes want the CPU."""
+_FEW, _BREATH_SECONDS, _BESIDE_MESSAGES = 100, 0.0002, 10.0
+"""While users send messages: how many messages a reply holds, the pause after each message, and the pause after a reply
+with old messages, as a multiple of the reply's time. Without the pause after each message, threads that wait for the
+other processor would not move to this thread's processor before the scheduler's next tick (4 ms)."""
 _BUSY = 1.3
-"""Others want them when writing takes so many times its CPU time: the thread runs only when nobody else does."""
+"""Other processes want the CPU if writing takes this many times the CPU time of the thread, because the thread runs
+only when the CPU is idle."""
 _GRACE_SECONDS = 0.002
 _LONGEST_REST_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
-"""In a row, after which the index is rebuilt."""
+"""Failures in a row after which the index is rebuilt."""
 _DAY_MS = 86_400_000
 _NEVER = 2**63
 
@@ -69,38 +77,47 @@ class IndexFailed(Exception):
 
 
 class _OtherDatabase(Exception):
-    """The index is not of this database, or is ahead of it."""
+    """The index was made from another message database, or has messages that the present database lacks."""
 
 
 class Follower:
-    """All that writes happens in one thread, at a low priority. Times are Unix milliseconds."""
+    """The follower writes in one thread, at a low priority. Times are Unix milliseconds."""
 
     def __init__(
         self,
         feed: Feed,
         directory: IndexDirectory,
         metrics: SearchMetrics,
+        answer: Callable[[bool], Awaitable[None]],
         retention_days: float = 0.0,
         clock: Callable[[], int] = now_ms,
     ) -> None:
+        """`answer` learns whether the index has ever had all messages; until then, another replica has more. It raises
+        RequestError."""
         self._feed = feed
         self._directory = directory
         self._metrics = metrics
+        self._answer = answer
         self._retention_ms = int(retention_days * _DAY_MS)
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "index", initializer=_lower_priority)
         self._wake = asyncio.Event()
         self._moved: set[ChatId] = set()
+        self._postponed: set[ChatId] = set()
+        """Chats of which the index may lack announced messages."""
         self._moved_since: int | None = None
-        """All that was committed before it is in the index, or in work."""
+        """Messages committed before this time are in the index, or are being indexed."""
         self._following_since: int | None = None
+        self._uncommitted_since: int | None = None
+        """Messages committed by users before this time are on disk; the others are lost if a commit fails."""
         self._doubt_since: int | None = 0
-        """An announcement after it may be lost; 0: nothing has been compared yet."""
+        """Announcements after this time may be lost; 0: nothing has been compared yet."""
         self._heard: dict[str, tuple[int, int, int]] = {}
-        """Of each replica: the epoch and number of the last announcement, and when it came."""
+        """The epoch and number of each replica's last announcement, and when it came."""
         self._index: MessageIndex | None = None
         self._epoch = ""
-        self._compared = self._expired = self._committed = 0.0
+        self._compared = self._expired = self._shown = 0.0
+        self._committed = time.monotonic()
 
     # What message announces
 
@@ -122,14 +139,14 @@ class Follower:
         self._wake.set()
 
     def indexed_to(self) -> int:
-        """All messages that were sent until then are in the index."""
+        """Messages sent before this time are all in the index."""
         bounds = (self._doubt_since, self._following_since, self._moved_since, self._clock() - _LAG_MS)
         return max(0, min(one for one in bounds if one is not None))
 
     # The loop
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Follows the messages until it is cancelled."""
         pauses, failures = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS), 0
         while True:
             try:
@@ -139,48 +156,54 @@ class Follower:
                 await self._wait()
                 continue
             except RequestError as error:
-                _log.warning("messages are not followed now", error=str(error))
+                _log.warning("the message service does not answer: the index is not updated", error=str(error))
             except IndexFailed as error:
                 failures = await self._recover(failures + 1)
-                _log.warning("the index is not written now", error=str(error))
+                _log.warning("the index cannot be written, will be retried", error=str(error))
                 self._metrics.failures.inc()
+            except IndexInUse:
+                _log.warning("another process writes to the index: each needs a directory of its own")
             except _OtherDatabase:
-                await self._rebuild("it is not of this database")
+                await self._rebuild("the index is not of this database")
             self.doubt(min(self._clock() - _LAG_MS, self._following_since or _NEVER))
             self._following_since = None
             self._show()
             await asyncio.sleep(next(pauses))
 
     async def catch_up(self) -> None:
-        """Bring the index up to date. Raises RequestError, IndexFailed."""
+        """Bring the index up to date. Raises RequestError, IndexFailed, IndexInUse."""
         if self._index is not None and not await self._in_thread(lambda index: index.exists, self._index):
             await self._rebuild("it was deleted")
         if self._index is None or self._doubt_since is not None or time.monotonic() > self._compared + _COMPARE_SECONDS:
             await self._compare()
-        while self._moved:
-            chats, self._moved = sorted(self._moved), set()
-            self._following_since, self._moved_since = self._moved_since, None
-            await self._follow(chats)
-            await self._commit()
-            self._following_since = None
+        await self._follow_moved()
         if self._retention_ms and time.monotonic() > self._expired + _EXPIRE_SECONDS:
             await self._in_thread(lambda index: index.expire(self._clock() - self._retention_ms))
             await self._commit()
             self._expired = time.monotonic()
 
     async def _wait(self) -> None:
-        """Nothing is done while nothing moves."""
+        """Does nothing while no chat has news."""
         if not self._moved and self._doubt_since is None:
             self._wake.clear()
-            try:
-                async with asyncio.timeout(_COMPARE_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._wake, _COMPARE_SECONDS)
+
+    async def _follow_moved(self) -> None:
+        if self._moved:
+            await self._gather()
+            chats, self._moved = sorted(self._moved), set()
+            self._following_since, self._moved_since = self._moved_since, None
+            if self._uncommitted_since is None:
+                self._uncommitted_since = self._following_since
+            await self._follow(chats)
+            await self._show_new()
+            self._following_since = None
 
     async def _compare(self) -> None:
-        """With all chats. What moves meanwhile is announced."""
+        """Compares the positions of all chats. Later changes are announced."""
         doubt, began = self._doubt_since, self._clock()
+        if self._index is None:
+            await self._answer(False)
         after: ChatId | None = ChatId(0)
         while after is not None:
             page = await self._feed.positions(ListPositions(after))
@@ -189,11 +212,17 @@ class Follower:
             known = await self._positions([one.chat for one in heads], index)
             if any(ours.index > head.index or ours.rev > head.rev for ours, head in zip(known, heads, strict=True)):
                 raise _OtherDatabase
-            await self._follow([head.chat for ours, head in zip(known, heads, strict=True) if ours != head])
+            behind = [head.chat for ours, head in zip(known, heads, strict=True) if ours != head]
+            is_new = not self._directory.is_complete
+            await self._follow(behind, are_old=is_new)
+            await (self._rest(0) if is_new else self._follow_moved())
             after = heads[-1].chat if page.more else None
             await asyncio.sleep(0)
+        postponed, self._postponed = sorted(self._postponed), set()
+        await self._follow(postponed)
         await self._commit()
         await self._in_thread(lambda _index: self._directory.complete())
+        await self._answer(True)
         self._compared = time.monotonic()
         if self._doubt_since == doubt or (self._doubt_since or 0) < began:
             self._doubt_since = None
@@ -201,47 +230,106 @@ class Follower:
     async def _open(self, epoch: str) -> MessageIndex:
         if self._index is None:
             self._index, self._epoch = await self._in_thread(lambda _: self._directory.open(epoch)), epoch
+            await self._answer(self._directory.is_complete)
         elif epoch != self._epoch:
             raise _OtherDatabase
         return self._index
 
-    async def _follow(self, chats: Sequence[ChatId]) -> None:
+    async def _follow(self, chats: Sequence[ChatId], *, are_old: bool = False) -> None:
         for start in range(0, len(chats), MAX_FOLLOWED):
             some = chats[start : start + MAX_FOLLOWED]
             behind = await self._positions(some)
             while behind:
-                began = time.monotonic()
-                news = await self._feed.news(FollowChats(behind))
-                is_busy = await self._write(news)
+                news, seconds = await self._index_news(behind, are_old=are_old)
                 behind = _left(behind, news)
-                if self._is_commit_due():
-                    await self._commit()
-                ratio = _BUSY_PAUSE_RATIO if is_busy else _PAUSE_RATIO if behind else 0
-                await asyncio.sleep(min((time.monotonic() - began) * ratio, _LONGEST_REST_SECONDS))
+                if not are_old and time.monotonic() > self._shown + _SHOW_SECONDS:
+                    await self._show_new()
+                await self._commit_if_due()
+                if not are_old:
+                    await asyncio.sleep(seconds)
+                    continue
+                await self._rest(seconds)
+                behind = await self._positions([one.chat for one in behind])
+
+    async def _index_news(self, behind: Sequence[HeadPosition], *, are_old: bool = False) -> tuple[News, float]:
+        """Returns the news, and how long to pause then."""
+        began, are_sent = time.monotonic(), self._are_messages_sent()
+        news = await self._feed.news(FollowChats([*behind], _FEW if are_sent else MAX_FOLLOWED_MESSAGES))
+        is_busy = await self._write(news, are_old=are_old, breath=_BREATH_SECONDS if are_sent else 0.0)
+        beside = _BESIDE_MESSAGES if are_old else 0.0
+        ratio = _BUSY_PAUSE_RATIO if is_busy else beside if are_sent else _PAUSE_RATIO
+        return news, min((time.monotonic() - began) * ratio, _LONGEST_REST_SECONDS)
+
+    async def _rest(self, seconds: float) -> None:
+        """Pauses the indexing of old messages. New messages are indexed at once."""
+        ends = asyncio.get_running_loop().time() + seconds
+        while True:
+            self._wake.clear()
+            if self._moved:
+                await self._follow_newest()
+            try:
+                async with asyncio.timeout_at(ends):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+
+    async def _follow_newest(self) -> None:
+        """While the first index is built. Each chat gets as much as fits into a reply, because the rest of a long
+        history would keep other chats waiting."""
+        await self._gather()
+        chats, self._moved, self._moved_since = sorted(self._moved), set(), None
+        for start in range(0, len(chats), MAX_FOLLOWED):
+            behind = await self._positions(chats[start : start + MAX_FOLLOWED])
+            while behind:
+                news, seconds = await self._index_news(behind)
+                longer = {one.position.chat for one in news.chats if one.more}
+                self._postponed |= longer
+                behind = [one for one in _left(behind, news) if one.chat not in longer]
+                await asyncio.sleep(seconds)
+        await self._show_new()
+
+    async def _gather(self) -> None:
+        await asyncio.sleep(max(0.0, self._shown + _GATHER_SECONDS - time.monotonic()))
+
+    def _are_messages_sent(self) -> bool:
+        now = self._clock()
+        return any(now - heard < _LAG_MS for _, _, heard in self._heard.values())
 
     async def _positions(self, chats: Sequence[ChatId], index: MessageIndex | None = None) -> list[HeadPosition]:
         return await self._in_thread(lambda index: index.positions(chats), index)
 
-    async def _write(self, news: News) -> bool:
-        """Returns whether others want the processors."""
+    async def _write(self, news: News, *, are_old: bool, breath: float) -> bool:
+        """Write news into the index. Returns whether other processes need the CPU. (On an idle machine, each pause
+        lasts twice as long as requested.)"""
+        count = sum(len(one.messages) + len(one.changed) for one in news.chats)
 
         def write(index: MessageIndex) -> bool:
             began, cpu = time.monotonic(), time.thread_time()
-            index.write(news.chats)
-            return time.monotonic() - began > _BUSY * (time.thread_time() - cpu) + _GRACE_SECONDS
+            index.write(news.chats, are_old=are_old, breath=breath)
+            expected = time.thread_time() - cpu + 2 * breath * count
+            return time.monotonic() - began > _BUSY * expected + _GRACE_SECONDS
 
         is_busy = await self._in_thread(write)
-        self._metrics.indexed.inc(sum(len(one.messages) + len(one.changed) for one in news.chats))
+        self._metrics.indexed.inc(count)
         return is_busy
 
-    def _is_commit_due(self) -> bool:
-        written = 0 if self._index is None else self._index.written
-        return written >= _COMMIT_MESSAGES or time.monotonic() > self._committed + _COMMIT_SECONDS
+    async def _show_new(self) -> None:
+        await self._in_thread(lambda index: index.show())
+        self._shown = time.monotonic()
+        await self._commit_if_due()
+
+    async def _commit_if_due(self) -> None:
+        # building a first index takes long beside other work
+        is_late = time.monotonic() > self._committed + _COMMIT_SECONDS
+        if self._index is not None and (self._index.is_commit_due or is_late):  # a comparison commits, too
+            await self._commit()
 
     async def _commit(self) -> None:
+        # set even if the commit fails, so that the next reply does not repeat it at once
+        self._committed = time.monotonic()
         with self._metrics.commit_seconds.time():
             await self._in_thread(lambda index: index.commit())
-        self._committed = time.monotonic()
+        self._uncommitted_since = self._following_since
         self._show()
 
     def _show(self) -> None:
@@ -252,10 +340,14 @@ class Follower:
     # Failures
 
     async def _recover(self, failures: int) -> int:
-        """Returns how many failures in a row may be due to the index. On a full disk it is kept: it still answers."""
+        """Returns how many failures in a row may be the index's fault. On a full disk, the index is kept, because it
+        can still answer."""
         if self._index is None:
             return failures
         self._index.give_up()
+        if self._uncommitted_since is not None:
+            self.doubt(self._uncommitted_since)
+            self._uncommitted_since = None
         if not await asyncio.get_running_loop().run_in_executor(self._thread, self._directory.has_room):
             return 0
         if failures >= _FAILURES:
@@ -282,18 +374,26 @@ class Follower:
             raise IndexFailed(str(error)) from error
 
     async def close(self) -> None:
+        try:
+            if self._index is not None and self._index.written:
+                await self._commit()
+        except IndexFailed as error:
+            _log.warning("the newest messages are not in the index", error=str(error))
         await asyncio.to_thread(self._thread.shutdown)
+        if self._index is not None:
+            self._index.give_up()
 
 
 def _left(behind: Sequence[HeadPosition], news: News) -> list[HeadPosition]:
-    """What is to be requested next."""
+    """The next request."""
     last = news.chats[-1].position.chat if news.chats else ChatId(0)
     further = [one.position for one in news.chats if one.more]
     return further + ([one for one in behind if one.chat > last] if news.more else [])
 
 
 def _lower_priority() -> None:
-    """Of this thread, and of those that it starts: they run when nobody else wants to."""
+    """Lowers the priority of this thread and of the threads that it starts: such threads run only when the CPU is
+    idle."""
     if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid it
+        with suppress(OSError):  # a sandbox may forbid this call
             os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))

@@ -1,8 +1,8 @@
 """The accounts and chats that a query names.
 
-`from:` takes a name that the actor's friends show, or members of the chat that is searched; else a username, as `find`
-does and as often. `in:` takes the name of a group of the actor. A chat of which the actor is no member and one that
-does not exist have the same answer.
+`from:` takes a name that the actor's friends or the members of the searched chat show; otherwise a username, with the
+rules and limits of `find`. `in:` takes the name of a group of the actor. A chat of which the actor is no member and one
+that does not exist have the same answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class NameResolver:
         self._seconds = seconds
 
     async def chat(self, named: Named, actor: AccountId, chats: Sequence[ChatId]) -> ChatId:
-        """One of these, those of the actor."""
+        """The chat among `chats` that the query names. The actor is a member of all these chats."""
         if not named.name:
             if named.number in chats:
                 return ChatId(named.number)
@@ -39,12 +39,12 @@ class NameResolver:
         wanted, found = fold(named.name), list[ChatId]()
         for start in range(0, len(chats), _CHATS):
             request = GetChats(list(chats[start : start + _CHATS]), actor)
-            views = await self._request(GetChats.route, request, seconds=self._seconds, retry=True)
+            views = await self._request(request, seconds=self._seconds, retry=True)
             found += [one.id for one in views.chats if one.kind is ChatKind.GROUP and fold(one.name) == wanted]
         return _only(found, named, "in: you are in no group of this name", "in: several groups have this name")
 
     async def sender(self, named: Named, actor: AccountId, chat: ChatId) -> AccountId:
-        """`chat`: the one that is searched, or 0."""
+        """`chat`: the chat that is searched, or 0."""
         if not named.name:
             return AccountId(named.number)
         if named.is_me:
@@ -54,24 +54,24 @@ class NameResolver:
 
     async def _known(self, wanted: str, actor: AccountId, chat: ChatId) -> list[AccountId]:
         own = GetAccount(actor, lists=True, actor=actor)
-        view = await self._request(GetAccount.route, own, seconds=self._seconds, retry=True)
+        view = await self._request(own, seconds=self._seconds, retry=True)
         known = {*(view.friends or ())}
         if chat:
             members = GetChat(chat, actor)
-            known.update((await self._request(GetChat.route, members, seconds=self._seconds, retry=True)).members)
+            known.update((await self._request(members, seconds=self._seconds, retry=True)).members)
         accounts, found = sorted(known), list[AccountId]()
         for start in range(0, len(accounts), _SUMMARIES):
             page = GetProfileSummaries(accounts[start : start + _SUMMARIES])
-            reply = await self._request(GetProfileSummaries.route, page, seconds=self._seconds, retry=True)
+            reply = await self._request(page, seconds=self._seconds, retry=True)
             found += [account for account, one in reply.faces.items() if fold(one.nickname) == wanted]
         return found
 
     async def _look_up(self, name: str, actor: AccountId) -> list[AccountId]:
         request = LookUpAccounts(name, actor)
         try:
-            reply = await self._request(LookUpAccounts.route, request, seconds=self._seconds)
+            reply = await self._request(request, seconds=self._seconds)
         except RequestError as error:
-            if error.failure.code is ErrorCode.INVALID:  # no username may be so
+            if error.failure.code is ErrorCode.INVALID:  # no username can have this form
                 return []
             raise
         return reply.accounts

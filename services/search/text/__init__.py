@@ -1,1 +1,1 @@
-"""Texts as the terms by which they are found, queries, and where a query matches a text. Pure."""
+"""Splits texts into search terms, parses queries, and finds the places in a text that a query matches. Pure."""

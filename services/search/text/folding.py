@@ -1,9 +1,8 @@
-"""Forms of words that are compared. Pure.
+"""Normalises words for comparisons. Pure.
 
-`exact` differs neither in case nor in Unicode's forms (NFKC_Casefold); Turkish İ and ı are i, digits of all scripts are
-those of ASCII. `folded` has no diacritics, either: a mark goes where its script uses it as an accent, as a point or as
-a variant of the same letter, and stays where it is a letter or a vowel (Indic, Thai, Kana).
-docs/search-languages.md holds the rules as a table of cases.
+`exact` ignores case and Unicode's forms (NFKC_Casefold); Turkish İ and ı become i, and digits of all scripts become
+ASCII digits. `folded` has no diacritics, either. A mark disappears if its script uses it as an accent, as a point or
+for a variant of the same letter. It stays if it is a letter or a vowel (Indic, Thai, Kana).
 """
 
 import unicodedata
@@ -14,7 +13,7 @@ import regex
 from shared.emoji import bare_emoji
 
 MAX_TERM = 64
-"""Characters of a term; later ones are not compared."""
+"""The highest length of a term; later characters are not compared."""
 _CACHED = 65_536
 _IGNORED = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\u0640]+")
 """Invisible characters, and the Arabic tatweel, which stretches a word."""
@@ -27,7 +26,7 @@ _VISUAL_ORDER = regex.compile("([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb])")
 
 _ACCENTS = regex.compile(
     "["
-    "\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20dc\u20e1\u20e5-\u20f0\ufe20-\ufe2f"  # on letters
+    "\u0300-\u036f\u0483-\u0487\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20dc\u20e1\u20e5-\u20f0\ufe20-\ufe2f"  # any script
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew points and accents
     "\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u08d3-\u08e1\u08e3-\u08ff"
     "\u0711\u0730-\u074a"  # Syriac points
@@ -35,20 +34,21 @@ _ACCENTS = regex.compile(
     "]"
 )
 _DECOMPOSED = regex.compile(r"[\p{Script=Latin}\p{Script=Greek}\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Deva}]")
-"""Scripts in which a letter with a mark is a form of the letter without. In Cyrillic й, ї and ў are letters."""
+"""Scripts in which a letter with a mark is a form of the letter without. In Cyrillic, й, ї and ў are letters."""
 _VARIANTS = {
-    **dict(zip("ØøŁłĐđĦħŦŧÐðƗɨƵƶɈɉɃƀǤǥ", "OoLlDdHhTtDdIiZzJjBbGg", strict=True)),  # a stroke is no mark in Unicode
+    # Unicode does not decompose letters with a stroke
+    **dict(zip("ØøŁłĐđĦħŦŧÐðƗɨƵƶɈɉɃƀǤǥ", "OoLlDdHhTtDdIiZzJjBbGg", strict=True)),
     "ı": "i", "ȷ": "j", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Þ": "TH", "þ": "th", "Ŋ": "N", "ŋ": "n",
     "Ё": "Е", "ё": "е", "Ѐ": "Е", "ѐ": "е", "Ѝ": "И", "ѝ": "и",  # Cyrillic
     "ى": "ي", "ی": "ي", "ې": "ي", "ک": "ك", "ٱ": "ا",  # Arabic
     "ة": "ه", "ہ": "ه", "ۃ": "ه", "ۂ": "ه", "ە": "ه", "ۀ": "ه",
-    **dict(zip("ךםןףץ", "כמנפצ", strict=True)),  # Hebrew: the forms at the end of a word
+    **dict(zip("ךםןףץ", "כמנפצ", strict=True)),  # these Hebrew letters have another form at the end of a word
     "ँ": "ं",  # Devanagari
 }  # fmt: skip
 
 
 class _Replacements(dict[int, str]):
-    """Of characters, for `str.translate`; each is found out once."""
+    """Replacements of characters for `str.translate`; each is computed once."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = _without_accents(chr(code))
@@ -65,7 +65,7 @@ def _without_accents(character: str) -> str:
 
 
 class _Digits(dict[int, str]):
-    """The digits of ASCII for those of all scripts; ı is i."""
+    """Maps digits of all scripts to ASCII digits, and ı to i."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = str(unicodedata.decimal(chr(code), chr(code)))
@@ -78,13 +78,13 @@ _PLAIN = _Replacements()
 
 @lru_cache(_CACHED)
 def exact_form(word: str) -> str:
-    """Of a word in NFKC."""
+    """The exact form of a word in NFKC."""
     return _cased(_visible(word))
 
 
 @lru_cache(_CACHED)
 def folded_form(word: str) -> str:
-    """Of a word in NFKC. A word that is marks alone stays as it is."""
+    """The folded form of a word in NFKC. A word of marks only stays unchanged."""
     visible = _visible(word)
     return _cased(unicodedata.normalize("NFC", visible.translate(_PLAIN))) or _cased(visible)
 
@@ -100,6 +100,6 @@ def _cased(word: str) -> str:
 
 
 def emoji_forms(emoji: str) -> tuple[str, str]:
-    """Without variation selectors, which do not make another emoji; folded, without the colour of skin, either."""
+    """An emoji without variation selectors, and the same without the colour of skin."""
     bare = bare_emoji(emoji)[:MAX_TERM]
     return bare, _SKIN.sub("", bare)

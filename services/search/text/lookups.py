@@ -1,4 +1,5 @@
-"""Lookups in the index for a query. They find every message that matches, and some that `marks` rejects. Pure."""
+"""Lookups in the index for a query. The lookups find every message that matches, and some that `marks` rejects.
+Pure."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -8,14 +9,15 @@ from services.search.text.terms import sequence
 
 
 class Field(StrEnum):
-    """Of `IndexTerms`."""
+    """The fields of `IndexTerms` in which terms are looked up."""
 
     FOLDED = "folded"
     LOOSE = "loose"
 
 
 class Lookup(NamedTuple):
-    """Neighbouring terms of a field; several only of the sequence. `is_prefix`: the last is the beginning of one."""
+    """Neighbouring terms of a field; only the field of the sequence may have several. `is_prefix`: the last term is the
+    beginning of a word."""
 
     field: Field
     terms: tuple[str, ...]
@@ -23,23 +25,23 @@ class Lookup(NamedTuple):
 
 
 Clause = tuple[Lookup, ...]
-"""At least one of these is in the message."""
+"""A message must match at least one of the lookups."""
 
 
 def required(query: SearchQuery) -> list[Clause]:
-    """All of these are in a message that the query finds."""
+    """The clauses that a message must match so that the query finds it."""
     return list(dict.fromkeys(clause for words in query.words for clause in _clauses(words)))
 
 
 def forbidden(query: SearchQuery) -> list[Clause]:
-    """None of these is in a message that the query finds."""
+    """The clauses that a message must not match so that the query finds it."""
     found = [_clauses(words) for words in query.excluded]
     return [clauses[0] for clauses in found if len(clauses) == 1]
 
 
 def _clauses(words: Words) -> list[Clause]:
-    """The last character of a run may go on in the message, where it then stands as part of a pair: beside a phrase,
-    it is looked up by itself."""
+    """The clauses for these words. The last character of a run is looked up alone. If the run continues in the message,
+    the index holds this character as part of a pair."""
     phrase = sequence(list(words.terms))
     last = words.terms[-1]
     clauses: list[Clause] = []

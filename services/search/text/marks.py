@@ -1,4 +1,4 @@
-"""Where a query matches a text, and the part of the text that shows it. Pure."""
+"""Finds where a query matches a text, and the part of the text that shows it. Pure."""
 
 import re
 from bisect import bisect_left
@@ -21,14 +21,14 @@ _ANY, _END = "[\x01\x02]", "(?=[\x01\x02])"
 
 
 class Excerpt(NamedTuple):
-    """Part of a text, and the marks that lie in it."""
+    """A part of a text, with the marks in this part."""
 
     text: str
     marks: list[Mark]
 
 
 def marks(text: str, query: SearchQuery) -> list[Mark] | None:
-    """Ascending, without overlaps. None: the text does not match."""
+    """The matches, ascending and without overlaps. None: the text does not match."""
     found = terms(text)
     searched = _Searched(found, joined(text, found))
     if any(True for one in query.excluded for _ in searched.places(one)):
@@ -51,8 +51,8 @@ def excerpt(text: str, found: Sequence[Mark]) -> Excerpt:
 
 
 class _Searched:
-    """A text as strings of terms, which expressions search: to compare one term with the other costs a second for a
-    long text of one word and a long query. A separator stands before each term; `_GOES_ON` within a run."""
+    """A text as strings of terms, which expressions search: comparing the terms one by one costs a second for a long
+    text of one word and a long query. A separator stands before each term, and `_GOES_ON` within a run."""
 
     def __init__(self, found: Sequence[Term], one_words: Sequence[Joined]) -> None:
         self._found = found
@@ -60,7 +60,7 @@ class _Searched:
         self._strings: dict[bool, tuple[str, list[int]]] = {}
 
     def places(self, words: Words) -> Iterator[tuple[int, int]]:
-        """First and last of the neighbouring terms that match."""
+        """The first and last of the neighbouring terms that match."""
         yield from self._matches(_expression(words), words.is_quoted, len(words.terms))
         whole = words.joined or (words.terms[0].folded if len(words.terms) == 1 else "")
         if words.is_quoted or not whole:
@@ -82,7 +82,7 @@ class _Searched:
 
 
 def _string(found: Sequence[Term], is_exact: bool) -> tuple[str, list[int]]:
-    """The terms, and where the separator of each stands."""
+    """The terms, and the position of each term's separator."""
     parts, offsets, end, before = [], [], 0, _ENDS
     for one in found:
         parts.append(before + (one.exact if is_exact else one.folded))
@@ -93,7 +93,7 @@ def _string(found: Sequence[Term], is_exact: bool) -> tuple[str, list[int]]:
 
 
 def _expression(words: Words) -> str:
-    """The first term may go on another run, and the last be followed by anything."""
+    """The regular expression of these words. The first term can continue a run; after a prefix, anything can follow."""
     parts, before = [], _ANY
     for one in words.terms:
         parts.append(before + re.escape(one.exact if words.is_quoted else one.folded))
@@ -102,7 +102,7 @@ def _expression(words: Words) -> str:
 
 
 def _united(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ascending ranges, those that overlap or touch as one."""
+    """Ascending ranges, of which overlapping or touching ones are joined."""
     last: tuple[int, int] | None = None
     for low, high in ranges:
         if last is not None and low <= last[1]:

@@ -1,8 +1,7 @@
-"""The query language. Pure.
-
-What stands between blanks must be in a message, in any order; what has no blank within stands together there, too. The
-last word may be the beginning of one. Quotation marks hold a phrase, whose accents count. A minus excludes. `from:`,
-`in:`, `before:`, `after:` and `has:` narrow the search down. docs/search.md explains it to users.
+"""The query language. Pure. Words between blanks must all be in a message, in any order. Parts without a blank between
+them must be neighbours there. The last word may be incomplete. Quotation marks hold a phrase, whose accents count. A
+minus excludes. `from:`, `in:`, `before:`, `after:` and `has:` narrow the search down. docs/reference/search.md explains
+it to users.
 """
 
 import re
@@ -24,7 +23,7 @@ _SHORTEST_PREFIX = 2
 _NUMBER = re.compile("[0-9]{1,16}")
 _DAY = re.compile("([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAMED = {"from": ("@", "an account's number, a name or me"), "in": ("#", "a chat's number or a name")}
+_NAMED = {"from": ("@", "an account's number or name, or `me`"), "in": ("#", "a chat's number or a name")}
 
 
 class QueryError(Exception):
@@ -35,15 +34,15 @@ class QueryError(Exception):
         self.text, self.start, self.length = text, start, length
 
     def rejection(self, query: str) -> RequestError:
-        """Of the query, with the wrong part and the number of its first character."""
+        """The error text, with the wrong part of the query and the number of its first character."""
         part = query[self.start : self.start + self.length]
         place = f"character {self.start + 1}" + (f", {part}" if part else "")
         return RequestError(ErrorCode.INVALID, f"{self.text} ({place})", "query")
 
 
 class Words(NamedTuple):
-    """Neighbouring terms. Unless they are quoted, `joined`: the same as one word, such as wifi of wi-fi, or empty; and
-    `is_prefix`: the last term is the beginning of one."""
+    """Neighbouring terms. Only unquoted words have the next forms: `joined`, the words as one word, such as wifi for
+    wi-fi, or empty; and `is_prefix`: the last term is the beginning of a word."""
 
     terms: tuple[Term, ...]
     joined: str = ""
@@ -52,7 +51,7 @@ class Words(NamedTuple):
 
 
 class Named(NamedTuple):
-    """An account or a chat: a number, or a name. It stands in the query from `start` on."""
+    """An account or a chat, by number or name. `start`: its position in the query."""
 
     number: int
     name: str
@@ -77,7 +76,7 @@ class SearchQuery(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Between blanks. `value` stands in the query from `start` on."""
+    """A part of the query between blanks. `start`: the position of `value` in the query."""
 
     is_excluded: bool
     filter: str
@@ -111,7 +110,7 @@ def _items(query: str) -> Iterator[_Part]:
 
 
 def _words(item: _Part, end: int | None) -> Words:
-    """`end`: of the query, if a word that ends there may be the beginning of one."""
+    """`end`: the query's end, if a word that ends there may be incomplete."""
     found = terms(item.value)
     if item.is_quoted or not found:
         return Words(tuple(found), is_quoted=not item.is_excluded)
@@ -122,7 +121,7 @@ def _words(item: _Part, end: int | None) -> Words:
 
 
 def _narrowed(query: SearchQuery, item: _Part, zone: int) -> SearchQuery:
-    """With one more filter. Raises QueryError."""
+    """The filters with one more. Raises QueryError."""
     if item.is_excluded:
         raise item.error(f"{item.filter}: cannot be excluded")
     present = {"from": query.sender, "in": query.chat, "before": query.before, "after": query.after}
@@ -158,7 +157,8 @@ def _named(item: _Part) -> Named:
 
 
 def _time(item: _Part, zone: int) -> int:
-    """Before the beginning of a day, a month or a year; after the end of one. A time is itself."""
+    """The time of a filter. For `before`, it is the beginning of a day, month or year, for `after` the end. A time of
+    day is exact."""
     try:
         day = _DAY.fullmatch(item.value)
         if day is None:
@@ -170,7 +170,7 @@ def _time(item: _Part, zone: int) -> int:
 
 
 def _period(year: int, month: int, day: int) -> tuple[datetime, datetime]:
-    """From its beginning to that of the next; 0: the whole year or month."""
+    """The range of a day, month (`day` 0) or year (`month` 0), up to the beginning of the next."""
     start = datetime(year, month or 1, day or 1)
     if day:
         return start, start + timedelta(days=1)

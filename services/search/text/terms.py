@@ -1,8 +1,8 @@
 """Terms of a text, the same for documents and queries. Pure.
 
-Words are letters, digits and their marks that Unicode keeps together (UAX 29), taken apart at punctuation. Scripts that
-put no spaces between words (Han, Kana, Hangul syllables, Thai, Lao, Khmer, Myanmar) have one term for each character
-with its marks. An emoji is a term.
+Words are letters, digits and their marks that Unicode keeps together (UAX 29), taken apart at punctuation. In scripts
+without spaces between words (Han, Kana, Hangul syllables, Thai, Lao, Khmer, Myanmar), each character with its marks is
+one term. An emoji is a term.
 """
 
 import re
@@ -16,12 +16,12 @@ import regex
 from services.search.text.folding import MAX_TERM, emoji_forms, exact_form, folded_form
 
 TERMS_VERSION = f"1 {unicodedata.unidata_version} {regex.__version__}"
-"""An index with terms of another version is not searched with these."""
+"""The version of these rules. An index of another version is not searched with them."""
 
 
 class Term(NamedTuple):
-    """Part of a text, at `start` for `length` code points. `is_character`: of a script without spaces; it `goes_on` if
-    the next term is its neighbour in the same run."""
+    """Part of a text, at `start` for `length` code points. `is_character`: the term is of a script without spaces;
+    `goes_on`: the next term is the term's neighbour in the same run."""
 
     exact: str
     folded: str
@@ -49,7 +49,7 @@ class Joined(NamedTuple):
     folded: str
     first: int
     last: int
-    """Positions of its first and last term."""
+    """The positions of its first and last term."""
 
 
 _MARKS = r"[\p{M}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]"
@@ -59,11 +59,11 @@ _UNSPACED = (
     r"[[\p{LB=SA}\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\u30fc\u3006\u303c\uff70]--[\p{M}\p{N}\p{Cf}]]"
 )
 _STACKED = r"(?:(?<=[\u1039\u17d2\u1a60])[\p{L}--\p{Latin}])"
-"""Myanmar, Khmer, Tai Tham: a consonant below the one before."""
+"""Myanmar, Khmer, Tai Tham: a consonant below the previous one."""
 _SARA_AM = r"(?:(?<=[\u0e4d\u0ecd][\u0e48-\u0e4b\u0ec8-\u0ecb]?)[\u0e32\u0eb2])"
 """Thai, Lao: a vowel that NFKC takes apart into a mark and a letter."""
 _SARA_E = "(?:\u0e40\u0e40|\u0ec0\u0ec0)"
-"""Looks like one character, sara ae, and is typed for it."""
+"""Two characters that look like sara ae, which users type instead of that single character."""
 _CLUSTER = rf"(?:{_SARA_E}|{_UNSPACED})(?:{_MARKS}|{_STACKED}|{_SARA_AM})*"
 _WRITTEN = rf"[[\p{{Alphabetic}}\p{{N}}]--[\p{{M}}{_APOSTROPHES}]]"
 _WORD = rf"(?:(?!{_UNSPACED}){_WRITTEN}{_MARKS}*+)+"
@@ -78,12 +78,12 @@ _PLAIN_WORDS = (
 )
 _PUNCTUATION = "\u00a1\u00ab\u00bb\u00bf\u2013\u2014\u2018-\u201f\u3001-\u3003\u3008-\u3011"
 _PLAIN = re.compile(f"[\x00-\x7f{_PLAIN_WORDS}{_PLAIN_RUNS}{_PUNCTUATION}]*")
-"""Texts that need no look at each character's properties: the index takes apart every message."""
+"""Matches texts whose characters' properties need no lookup: the index splits every message into terms."""
 _PLAIN_TERM = re.compile(f"([{_PLAIN_RUNS}]+)|[0-9A-Za-z{_PLAIN_WORDS}]+")
 _ARABIC_PART = regex.compile(r"[^\u200c]+")
 
 _JOINS = regex.compile(rf"[-'\u2010\u2011\u2018\u2019`\u00b4\u05f3\u00b7\u2027_\u200c{_APOSTROPHES}]")
-"""May stand within a word of some language."""
+"""Characters that some language has within words."""
 _FRACTION = "\u2044"
 _GERSHAYIM = frozenset('"\u05f4')
 _HEBREW = re.compile("[\u05d0-\u05ea]")
@@ -93,7 +93,7 @@ _FIRST_GROUP = 3
 
 
 def terms(text: str) -> list[Term]:
-    """In their order in the text."""
+    """The terms in the order of the text."""
     normal, places = _normal(text)
     found = list(_plain_terms(normal) if _PLAIN.fullmatch(normal) else _terms(normal))
     if places is None:
@@ -123,7 +123,8 @@ def _normal(text: str) -> tuple[str, list[tuple[int, int]] | None]:
 
 
 def _cluster_starts(text: str) -> Iterator[int]:
-    """Where what combines begins (accents, sound marks of Kana, later letters of a Korean syllable), and the end."""
+    """The starts of clusters, which end before the next character that combines with none before it, and the end of the
+    text."""
     yield 0
     yield from (at for at in range(1, len(text)) if not _COMBINES.match(text[at]))
     yield len(text)
@@ -154,19 +155,20 @@ def _terms(normal: str) -> Iterator[Term]:
 
 
 def _visible_terms(parts: Iterable[regex.Match[str]]) -> Iterator[Term]:
-    """Without those that are nothing but fillers."""
+    """The terms without pure fillers."""
     for part in parts:
         if exact := exact_form(part[0]):
             yield Term(exact, folded_form(part[0]), part.start(), part.end() - part.start())
 
 
-# What the index holds
+# The functions below make the terms of a message for the index.
 
 
 class IndexTerms(NamedTuple):
-    """Of a text; terms hold no blanks. `folded` is a sequence, so that neighbouring terms are a phrase: a character
-    that goes on stands there with its neighbour, as a pair, and the last one of its run alone. `loose` is a set: single
-    characters, words joined over apostrophes and hyphens, and exact forms that differ from the folded ones.
+    """The terms of a text; a term has no blanks. `folded` is a sequence, in which neighbouring terms form a phrase.
+    There, each character of a run forms a pair with the next character, and the last character of a run stands alone.
+    `loose` is a set: single characters, words joined over apostrophes and hyphens, and exact forms that differ from the
+    folded ones.
     """
 
     folded: list[str]
@@ -191,7 +193,7 @@ def sequence(found: list[Term]) -> list[str]:
 
 
 def joined(text: str, found: list[Term]) -> list[Joined]:
-    """Words that are also found as one, of the terms of this text."""
+    """The neighbouring terms of this text that are also found as one word."""
     if len(found) < 2:
         return []
     chains, first = [], 0
@@ -207,7 +209,7 @@ def joined(text: str, found: list[Term]) -> list[Joined]:
 
 
 def _joins(text: str, found: list[Term], first: int, at: int) -> bool:
-    """Whether a term belongs to one word with those from `first` on."""
+    """Whether a term belongs to one word with the terms from `first` on."""
     before, term = found[at - 1], found[at]
     end = before.start + before.length
     if term.start != end + 1 or term.goes_on or before.goes_on:
@@ -224,7 +226,7 @@ def _joins(text: str, found: list[Term], first: int, at: int) -> bool:
 
 
 def _is_group(text: str, found: list[Term], first: int, at: int) -> bool:
-    """Whether digits go on a number: 1,000,000, or 12,34,567 in India."""
+    """Whether digits continue a number, such as 1,000,000, or 12,34,567 in India."""
     start = found[first]
     separator = text[found[at].start - 1]
     same = at == first + 1 or text[found[at - 1].start - 1] == separator

@@ -1,1 +1,1 @@
-"""What session's use cases need from outside: auth, message, edges, presence. Begin with `edge_notifier.py`."""
+"""The adapters of session: requests to auth and message, events to edges, presence. Begin with `edge_notifier.py`."""

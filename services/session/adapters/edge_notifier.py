@@ -1,26 +1,37 @@
-"""Publishes committed changes: versions of chats to Redis and to the replicas of message, notices to the edges.
+"""Publishes committed changes: versions of chats to Redis and to the replicas of the message service, events to the
+edges.
 
-A version that Redis does not store is retried until it does; meanwhile the replicas know it from NATS. Any other loss
-heals: readers request a chat whose version is missing in Redis, durable events publish their versions again, replicas
-that were disconnected from NATS query session again, and edges sync. A process that dies between a commit and its
-announcement stops sending heartbeats: the replicas query session again, too.
+A version that Redis does not store is retried until Redis stores it; meanwhile the replicas know the version from NATS.
+Every other loss is made good: readers request a chat whose version is missing in Redis, durable events publish their
+versions again, replicas that were disconnected from NATS query session again, and edges sync. A process that dies
+between a commit and its announcement stops sending heartbeats; then the replicas query session again, too.
 """
 
 import asyncio
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import nats.errors
 from redis.exceptions import RedisError
 
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import Notification, SessionNotice
+from services.session.service.ports import Notification, SessionEvent
 from shared.bus.client import Bus, pack
-from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, Notify
+from shared.contract.edge import (
+    ChatCreated,
+    ChatModesChanged,
+    ChatRenamed,
+    FriendshipAnswered,
+    Invited,
+    MembershipAnswered,
+    MembershipChanged,
+    Notify,
+)
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
+from shared.contract.model import ProfileSummary
 from shared.contract.session import MembershipVersions
 from shared.contract.subjects import NEW_VERSIONS, NOTIFY_ALL, notify
 from shared.presence.store import Presence
@@ -28,6 +39,8 @@ from shared.tasks import Tasks, growing_pauses
 from shared.telemetry import log
 
 _log = log(__name__)
+
+ReadSummaries = Callable[[Sequence[AccountId]], Awaitable[Mapping[AccountId, ProfileSummary]]]
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 2.0
 _REPUBLISH_DELAY_SECONDS = 0.05
@@ -40,10 +53,11 @@ _RECIPIENTS_PER_MESSAGE = 12_000
 class EdgeNotifier:
     """Implements the port ChangeNotifier."""
 
-    def __init__(self, bus: Bus, presence: Presence, metrics: SessionMetrics) -> None:
+    def __init__(self, bus: Bus, presence: Presence, metrics: SessionMetrics, read_summaries: ReadSummaries) -> None:
         self._bus = bus
         self._presence = presence
         self._metrics = metrics
+        self._read_summaries = read_summaries
         self._tasks = Tasks()
         self._unpublished: dict[ChatId, int] = {}
         self._retry_task: asyncio.Task[None] | None = None
@@ -51,8 +65,8 @@ class EdgeNotifier:
         self._process = secrets.token_hex(8)
 
     async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
-        """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis at
-        most its time-out, and not at all while earlier versions are unpublished."""
+        """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis no
+        longer than its time limit, and not at all while earlier versions are unpublished."""
         await self._announce(versions)
         published = await self._publish_versions(versions)
         await self._notify(list(notifications), presence=published)
@@ -60,7 +74,7 @@ class EdgeNotifier:
 
     async def publish_or_raise(self, versions: Mapping[ChatId, int]) -> None:
         if not await self.publish(versions):
-            raise RequestError(ErrorCode.UNAVAILABLE, "the versions of chats are not published yet")
+            raise RequestError(ErrorCode.UNAVAILABLE, "versions of chats are not published yet, please try again")
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -68,13 +82,14 @@ class EdgeNotifier:
     # Heartbeats
 
     async def run(self) -> None:
-        """Send heartbeats to the replicas of message until cancelled."""
+        """Send heartbeats to the replicas of the message service until cancelled."""
         while True:
             await self._beat()
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     async def announce_shutdown(self) -> None:
-        """The replicas need not miss this process, unless it leaves versions that Redis does not have."""
+        """Announce to the replicas of message that this process ends, unless some of its versions are not stored in
+        Redis."""
         if not self._unpublished:
             await self._beat(leaving=True)
 
@@ -84,8 +99,8 @@ class EdgeNotifier:
     # Versions
 
     def republish(self, versions: Mapping[ChatId, int]) -> None:
-        """Publish versions missing in Redis, all of the next moments at once. A failure is not retried: the next
-        reader reports them again."""
+        """Publish versions that are missing in Redis. All versions of the next moments share one call. A failure is not
+        retried, because the next reader reports the versions again."""
         if not self._missing:
             self._tasks.start(self._republish(), "republish versions")
         self._missing.update(versions)
@@ -113,15 +128,15 @@ class EdgeNotifier:
             try:
                 await self._presence.publish_versions(versions)
             except RedisError as error:
-                _log.warning("versions not published, will be retried", chats=len(versions), error=repr(error))
+                _log.warning("versions were not published: will be retried", chats=len(versions), error=repr(error))
             else:
                 return True
         self._queue(versions)
         return False
 
     def _queue(self, versions: Mapping[ChatId, int]) -> None:
-        """Queue versions for the retries, the highest of each chat. At the limit, versions of further chats are
-        dropped."""
+        """Queue versions for further attempts, the highest version of each chat. At the limit, versions of further
+        chats are dropped."""
         for chat, version in versions.items():
             if chat in self._unpublished or len(self._unpublished) < _UNPUBLISHED_CHATS:
                 self._unpublished[chat] = max(version, self._unpublished.get(chat, 0))
@@ -146,29 +161,69 @@ class EdgeNotifier:
             }
             self._metrics.versions_unpublished.set(len(self._unpublished))
 
-    # Notices
+    # Events
 
     async def _notify(self, notifications: Sequence[Notification], presence: bool) -> None:
-        """Send each notice to the nodes of its recipients; to all nodes when these are unknown."""
+        """Send each event to the nodes of its recipients, or to all nodes if these are unknown."""
         accounts = {account for notification in notifications for account in notification.recipients or ()}
         nodes = (await self._presence.lookup(accounts)).nodes if presence and accounts else None
-        for notice, recipients in notifications:
+        for event, recipients in await self._with_summaries(notifications):
             if recipients is None or nodes is None:
-                await self._send(NOTIFY_ALL, notice, recipients)
+                await self._send(NOTIFY_ALL, event, recipients)
                 continue
             for node, local_accounts in _by_node(nodes, recipients).items():
-                await self._send(notify(node), notice, local_accounts)
+                await self._send(notify(node), event, local_accounts)
 
-    async def _send(self, subject: str, notice: SessionNotice, recipients: Sequence[AccountId] | None) -> None:
-        kind, reach = type(notice).__name__, "all" if subject == NOTIFY_ALL else "node"
+    async def _with_summaries(self, notifications: Sequence[Notification]) -> Sequence[Notification]:
+        """Add to events the profile summaries of the accounts that they name, so that edges need not request the
+        summaries."""
+        named = {account for one in notifications for account in _named(one.event)} - {NO_ACCOUNT}
+        if not named:
+            return notifications
+        try:
+            faces = await self._read_summaries(sorted(named))
+        except RequestError as error:
+            _log.warning("faces not read", error=str(error))
+            return notifications
+        return [_with_summaries(one, faces) for one in notifications]
+
+    async def _send(self, subject: str, event: SessionEvent, recipients: Sequence[AccountId] | None) -> None:
+        kind, reach = type(event).__name__, "all" if subject == NOTIFY_ALL else "node"
         for page in _pages(recipients):
             try:
-                await self._bus.publish(subject, pack(Notify(_restrict_to(notice, page), page)))
+                await self._bus.publish(subject, pack(Notify(_restrict_to(event, page), page)))
             except nats.errors.Error as error:
-                _log.warning("notice lost", kind=kind, error=repr(error))
-                self._metrics.notices_lost.inc()
+                _log.warning("event lost", kind=kind, error=repr(error))
+                self._metrics.events_lost.inc()
             else:
-                self._metrics.notices.labels(kind, reach).inc()
+                self._metrics.events.labels(kind, reach).inc()
+
+
+def _named(event: SessionEvent) -> tuple[AccountId, ...]:
+    """The accounts that an event names, if the event does not contain their profile summaries yet."""
+    match event:
+        case MembershipChanged() if not event.faces:
+            return event.account, event.by
+        case MembershipAnswered() if event.accepted:
+            return (event.account,)
+        case ChatRenamed(invited=Invited(account=account)):
+            return event.by, account
+        case ChatRenamed(modes=ChatModesChanged(changes=changes)):
+            return event.by, *(AccountId(int(one.text)) for one in changes if one.mode in "qov")
+        case ChatRenamed():
+            return (event.by,)
+    return ()
+
+
+def _with_summaries(one: Notification, known: Mapping[AccountId, ProfileSummary]) -> Notification:
+    faces = {account: known[account] for account in _named(one.event) if account in known}
+    if not faces:
+        return one
+    changes: dict[str, object] = {"faces": faces}
+    for name in ("settings", "modes", "invited") if isinstance(one.event, ChatRenamed) else ():
+        if (part := getattr(one.event, name)) is not None:
+            changes[name] = msgspec.structs.replace(part, faces=faces)
+    return one._replace(event=msgspec.structs.replace(one.event, **changes))
 
 
 def _by_node(
@@ -189,13 +244,13 @@ def _pages(recipients: Sequence[AccountId] | None) -> Iterator[list[AccountId] |
         yield list(recipients[start : start + _RECIPIENTS_PER_MESSAGE])
 
 
-def _restrict_to(notice: SessionNotice, page: list[AccountId] | None) -> SessionNotice:
-    """The notice with only the members and the pending numbers of its recipients."""
+def _restrict_to(event: SessionEvent, page: list[AccountId] | None) -> SessionEvent:
+    """The event without data about other accounts than these recipients."""
     if page is None:
-        return notice
-    if not isinstance(notice, ChatCreated | FriendshipAnswered | MembershipAnswered):
-        return notice
-    numbers = {account: number for account in page if (number := notice.kept.get(account)) is not None}
-    if isinstance(notice, ChatCreated):
-        return msgspec.structs.replace(notice, members=page, kept=numbers)
-    return msgspec.structs.replace(notice, kept=numbers)
+        return event
+    if not isinstance(event, ChatCreated | FriendshipAnswered | MembershipAnswered):
+        return event
+    numbers = {account: number for account in page if (number := event.kept.get(account)) is not None}
+    if isinstance(event, ChatCreated):
+        return msgspec.structs.replace(event, members=page, kept=numbers)
+    return msgspec.structs.replace(event, kept=numbers)

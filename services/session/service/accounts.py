@@ -1,19 +1,35 @@
 """Profiles: created, read, changed, erased."""
 
 import uuid
+from collections.abc import Callable
 from functools import partial
 
-from services.session import domain
+from services.session import domain, list_limits
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
 from services.session.service.memberships import Memberships, notifications_of
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import account_removal, bans, blocks, chats, friends, memberships, profiles
+from services.session.store import (
+    Connection,
+    account_removal,
+    admission,
+    bans,
+    blocks,
+    chats,
+    friends,
+    masks,
+    memberships,
+    metadata,
+    own_settings,
+    profiles,
+    subscriptions,
+)
 from shared.clock import now_ms
 from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId
+from shared.contract.model import ProfileSummary
 from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,
@@ -35,7 +51,7 @@ _log = log(__name__)
 _SUMMARIES = 1_000
 _PROFILES = 100
 _UUIDS = 5_000
-"""The most in one request."""
+"""The most uuids in one request."""
 
 
 class AccountProfiles:
@@ -52,7 +68,7 @@ class AccountProfiles:
         self._memberships = memberships
         self._metrics = metrics
         self._limits = settings.limits
-        self._reserved = settings.notices.name
+        self._reserved = settings.announcements.name
         self._default_name = partial(
             domain.default_name, limit=settings.limits.group_name_characters, language=settings.language
         )
@@ -63,14 +79,19 @@ class AccountProfiles:
 
     async def ensure_profile(self, seed: EnsureProfile) -> Ack:
         """Create a missing profile and finish interrupted joins. A deleted account stays deleted, and an account that
-        left the lobby does not join it again. An account whose number another one has had gets none of its data."""
+        left the lobby does not join it again. If an account's number belonged to another account before, it gets none
+        of that account's data."""
         domain.check_seed(seed, self._limits)
         state = await self._database.read(profiles.account_state, seed.account, brief=True)
         if state is not None and not state.deleted and state.uuid != seed.uuid:
-            _log.error("the number of an account was given twice: a database was lost", account=seed.account)
-            raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another one")
+            _log.error("two accounts have got the same number, because a database was lost", account=seed.account)
+            raise RequestError(ErrorCode.INTERNAL, "the number of this account belongs to another account")
         if state is None and await self._database.write(profiles.add_profile, seed, now_ms()):
             self._metrics.profiles.inc()
+        if state is not None and not state.deleted and seed.nick and state.nick != seed.nick:
+            await self._database.write(profiles.set_nick, seed.account, seed.nick, now_ms())
+        if state is not None and state.is_guest and not seed.guest:
+            await self._register_guest(seed)
         skips_lobby = state is not None and (state.deleted or state.in_lobby)
         if seed.lobby and self._lobby and not skips_lobby:
             await self._memberships.join_lobby(seed.account)
@@ -79,6 +100,11 @@ class AccountProfiles:
             for chat, version in unfinished.items():
                 await self._memberships.finish_join(chat, seed.account, version)
         return Ack()
+
+    async def _register_guest(self, seed: EnsureProfile) -> None:
+        changed = await self._database.write(profiles.register_guest, seed, now_ms())
+        if changed is not None:
+            await self._publish(ProfileChanged(changed, registered=True), friends.peers_of)
 
     async def account_registered(self, event: AccountRegistered) -> None:
         """Publishes the lobby's version even when nothing changed: a process may have ended before it did. Raises
@@ -102,21 +128,30 @@ class AccountProfiles:
         return AccountView(profile, *await self._database.read(lists))
 
     async def set_profile(self, request: SetProfile) -> Ack:
-        """Notifies the friends and the account's own clients."""
+        """Notify the friends and the account's own clients; of a guest, the members of its groups."""
         if not (values := domain.profile_changes(request, self._limits)):
             return Ack()
         domain.check_no_imitation("nickname", str(values.get("nickname", "")), self._reserved)
         account = request.account
+        former_nick = ""
+        if "nick" in values:
+            former_nick = await self._database.write(profiles.check_nick, account, str(values["nick"]))
         if (changed := await self._database.write(profiles.set_profile, account, values, now_ms())) is None:
             raise domain.account_not_found(account)
-        recipients = [account, *await self._database.read(friends.friends_of, account, self._limits.members_listed)]
-        notice = ProfileChanged(changed, renamed="nickname" in values)
-        await self._notifier.publish({}, [Notification(notice, recipients)])
+        known = friends.peers_of if former_nick or changed.guest else friends.friends_of
+        await self._publish(ProfileChanged(changed, "nickname" in values, former_nick), known)
         return Ack()
 
+    async def _publish(
+        self, event: ProfileChanged, known: Callable[[Connection, AccountId, int], list[AccountId]]
+    ) -> None:
+        account = event.profile.id
+        recipients = [account, *await self._database.read(known, account, self._limits.members_listed)]
+        await self._notifier.publish({}, [Notification(event, recipients)])
+
     async def get_profile_summaries(self, request: GetProfileSummaries) -> ProfileSummaries:
-        domain.check_batch_size(request.accounts, _PROFILES if request.profiles else _SUMMARIES, "accounts")
-        accounts = domain.in_int64(request.accounts)
+        list_limits.check_batch_size(request.accounts, _PROFILES if request.profiles else _SUMMARIES, "accounts")
+        accounts = list_limits.in_int64(request.accounts)
         if request.profiles:
             found = await self._database.read(profiles.find_profiles, accounts, brief=True)
             return ProfileSummaries({}, found)
@@ -124,14 +159,14 @@ class AccountProfiles:
         return ProfileSummaries(summaries)
 
     async def find_accounts(self, request: FindAccounts) -> FoundAccounts:
-        domain.check_batch_size(request.uuids, _UUIDS, "uuids")
+        list_limits.check_batch_size(request.uuids, _UUIDS, "uuids")
         uuids = [one for one in request.uuids if "\0" not in one]
         return FoundAccounts(await self._database.read(profiles.find_by_uuids, uuids))
 
     # Deletion
 
     async def erase_account(self, request: EraseAccount) -> Ack:
-        await self._erase(request.account)
+        await self._erase(request.account, request.reason)
         return Ack()
 
     async def account_deleted(self, event: AccountDeleted) -> None:
@@ -142,26 +177,34 @@ class AccountProfiles:
         await self._notifier.publish_or_raise(versions)
 
     async def unfinished_deletions(self, accounts: list[AccountId]) -> list[AccountId]:
-        """Those of the deleted accounts whose data is not erased completely."""
+        """The deleted accounts among these whose data is not erased completely."""
         return await self._database.read(account_removal.unfinished_deletions, accounts)
 
-    async def _erase(self, account: AccountId) -> None:
+    async def _erase(self, account: AccountId, reason: str = "") -> None:
         """A repetition continues an interrupted removal."""
         domain.check_account(account)
+        former = await self._database.read(profiles.summaries_of, [account], brief=True)
         if await self._database.write(profiles.erase_profile, account, str(uuid.uuid4()), now_ms()):
             self._metrics.erased.inc()
         await self._database.write(account_removal.name_groups_again, account, self._default_name, now_ms())
-        while left := await self._leave_batch(account):
+        while left := await self._leave_batch(account, reason, former):
             self._metrics.memberships_ended.inc(left)
         while await self._database.write(friends.end_friendships, account, now_ms()):
             pass
         await self._database.write(friends.delete_requests, account)
         await self._database.write(blocks.delete_blocks, account)
         await self._database.write(bans.delete_of_account, account)
+        await self._database.write(admission.delete_of_account, account)
+        await self._database.write(masks.forget_maker, account)
+        await self._database.write(metadata.delete_of_account, account)
+        await self._database.write(own_settings.delete, account)
+        await self._database.write(subscriptions.delete_of_account, account)
 
-    async def _leave_batch(self, account: AccountId) -> int:
+    async def _leave_batch(self, account: AccountId, reason: str, former: dict[AccountId, ProfileSummary]) -> int:
         """Leave a number of chats in one transaction; 0 when none is left."""
         left = await self._database.write(account_removal.leave_chats, account, now_ms(), self._broadcast_members)
-        notifications = [notification for one in left for notification in notifications_of(account, one, account)]
+        notifications = [
+            notification for one in left for notification in notifications_of(account, one, account, reason, former)
+        ]
         await self._notifier.publish({one.chat: one.version for one in left}, notifications)
         return len(left)

@@ -1,12 +1,12 @@
-"""The operator's notices: the system account, its recipients, and the chats that it posts them to. A notice itself is
-a message like any other."""
+"""The operator's announcements: the system account, the recipients, and the chats to which the account posts. An
+announcement itself is a message like any other."""
 
-from services.session import domain
+from services.session import list_limits
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification, OnlineAccounts
 from services.session.store import chats, profiles
 from shared.clock import now_ms
-from shared.contract.admin import AccountList, ListAccounts, NoticesOpened, OpenNotices
+from shared.contract.admin import AccountList, AnnouncementsOpened, ListAccounts, OpenAnnouncements
 from shared.contract.edge import ChatCreated
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, SYSTEM_UUID
@@ -21,7 +21,7 @@ _PAGE = 5_000
 _RECIPIENTS = 500
 
 
-class SystemNotices:
+class Announcements:
     def __init__(
         self,
         database: Transactions,
@@ -34,10 +34,11 @@ class SystemNotices:
         self._notifier = notifier
         self._online = online
         self._metrics = metrics
-        self._name = settings.notices.name
+        self._name = settings.announcements.name
 
     async def ensure_system_account(self) -> None:
-        """Create the system account, or rename it to the configured name. Runs before the service serves."""
+        """Create the system account, or rename it to the configured name. The function runs before the service
+        serves."""
         seed = EnsureProfile(account=SYSTEM_ACCOUNT, uuid=SYSTEM_UUID, nickname=self._name)
         await self._database.write(profiles.insert_system, seed, now_ms())
 
@@ -50,16 +51,17 @@ class SystemNotices:
             online = await self._online.select_online(accounts)
             if online is None:
                 raise RequestError(
-                    ErrorCode.UNAVAILABLE, "who is online is not known now, please try again in a moment"
+                    ErrorCode.UNAVAILABLE, "the server does not know now who is online, please try again in a moment"
                 )
             accounts = [account for account in accounts if account in online]
         return AccountList(accounts, last)
 
-    async def open_notices(self, request: OpenNotices) -> NoticesOpened:
-        """The notice chat of each account; creates the missing ones. Unknown and deleted accounts are left out."""
-        domain.check_batch_size(request.accounts, _RECIPIENTS, "accounts")
-        accounts = [account for account in domain.in_int64(request.accounts) if account != SYSTEM_ACCOUNT]
-        opened, created = await self._database.write(chats.open_notice_chats, accounts, now_ms())
+    async def open_announcements(self, request: OpenAnnouncements) -> AnnouncementsOpened:
+        """The announcement chat of each account. Missing chats are created. Unknown and deleted accounts are left
+        out."""
+        list_limits.check_batch_size(request.accounts, _RECIPIENTS, "accounts")
+        accounts = [account for account in list_limits.in_int64(request.accounts) if account != SYSTEM_ACCOUNT]
+        opened, created = await self._database.write(chats.open_announcement_chats, accounts, now_ms())
         self._metrics.chats.inc(len(created))
         notifications = [
             Notification(
@@ -68,6 +70,6 @@ class SystemNotices:
             for account, chat in created.items()
         ]
         await self._notifier.publish({chat.id: chat.version for chat in created.values()}, notifications)
-        _log.info("operator acts", act="notice", by="admin", accounts=len(opened))
+        _log.info("operator acts", act="announce", by="admin", accounts=len(opened))
         summaries = await self._database.read(profiles.summaries_of, [SYSTEM_ACCOUNT], brief=True)
-        return NoticesOpened(opened, summaries[SYSTEM_ACCOUNT])
+        return AnnouncementsOpened(opened, summaries[SYSTEM_ACCOUNT])

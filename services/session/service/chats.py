@@ -4,7 +4,7 @@ from functools import partial
 
 import msgspec
 
-from services.session import domain
+from services.session import domain, list_limits
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import chats, views
@@ -13,6 +13,7 @@ from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import ChatCreated, ChatRenamed
 from shared.contract.ephemeral import ChatSettingsChanged
+from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.contract.members import SetChat
 from shared.contract.model import Chat
@@ -26,14 +27,20 @@ from shared.contract.session import (
     ChatView,
     ChatViews,
     CreateChat,
+    FindHandle,
     GetChat,
     GetChats,
     GetMembership,
+    HandleFound,
     ListChats,
     ListChatViews,
+    MarkReadTime,
+    MemberSettings,
     Membership,
     MuteChat,
     OpenPrivateChat,
+    PlaceChat,
+    ReadTime,
     RenameChat,
 )
 from shared.settings import Settings
@@ -44,9 +51,10 @@ _log = log(__name__)
 
 _CHATS_PAGE = 10_000
 _LISTS = 256
+_REASON_CHARACTERS = 300
 _CHATS = 500
 _MEMBERS_PAGE = 13_000
-"""Of at most 38 bytes each: a full page stays below 512 KiB."""
+"""The most members in a reply, of at most 38 bytes each. A full page stays below 512 KiB."""
 _VIEWS_BYTES = 448 * 1024
 
 
@@ -59,32 +67,42 @@ class Chats:
         self._metrics = metrics
         self._limits = settings.limits
         self._language = settings.language
+        self._server = settings.irc.name
         self._broadcast_members = settings.message.broadcast_members
 
     async def ensure_lobby(self) -> None:
-        """Create the lobby of a new installation. Runs before the service serves."""
+        """Create the lobby of a new installation. The function runs before the service serves."""
         await self._database.write(chats.insert_lobby, now_ms())
 
     async def create_chat(self, request: CreateChat) -> ChatView:
         members = domain.new_group_members(request, self._limits)
-        chat, notice_numbers = await self._database.write(
+        chat, event_numbers = await self._database.write(
             once(chats.create_group, CreatedChat), request, members, self._limits, now_ms(), self._language
         )
         self._metrics.chats.inc()
-        created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, notice_numbers)
+        created = ChatCreated(chat.id, request.actor, members, chat.version, chat.name, event_numbers)
         await self._notifier.publish({chat.id: chat.version}, [Notification(created, members)])
         return ChatView(chat, members[: self._limits.members_listed])
 
+    async def find_handle(self, request: FindHandle) -> HandleFound:
+        domain.check_actor(request.actor)
+        found = await self._database.read(chats.find_handle, request.handle)
+        if found is None:
+            raise domain.hidden_error(ErrorCode.NOT_FOUND)
+        return HandleFound(found)
+
     async def open_private_chat(self, request: OpenPrivateChat) -> ChatOpened:
-        domain.check_peer(request.actor, request.account)
+        domain.check_actor(request.actor)
+        if not request.alone or request.actor != request.account:
+            domain.check_peer(request.actor, request.account)
         pair = domain.pair_of(request.actor, request.account)
         if (found := await self._database.read(chats.find_private, pair)) is not None:
             return ChatOpened(found, pair)
         number, chat = await self._database.write(chats.open_private, pair, request.actor, now_ms())
         if chat is not None:
             self._metrics.chats.inc()
-            created = ChatCreated(number, request.actor, list(pair), chat.version)
-            await self._notifier.publish({number: chat.version}, [Notification(created, pair)])
+            created = ChatCreated(number, request.actor, sorted({*pair}), chat.version)
+            await self._notifier.publish({number: chat.version}, [Notification(created, created.members)])
         return ChatOpened(number, pair)
 
     async def get_chat(self, request: GetChat) -> ChatView:
@@ -100,13 +118,13 @@ class Chats:
 
     async def get_chats(self, request: GetChats) -> ChatsFound:
         domain.check_actor(request.actor)
-        domain.check_batch_size(request.chats, _CHATS, "chats")
-        numbers = domain.in_int64(request.chats)
+        list_limits.check_batch_size(request.chats, _CHATS, "chats")
+        numbers = list_limits.in_int64(request.chats)
         return await self._database.read(views.find_chats, request.actor, numbers)
 
     async def list_chats(self, request: ListChats) -> ChatList:
         domain.check_account(request.account)
-        domain.check_batch_size(request.also, _LISTS, "accounts")
+        list_limits.check_batch_size(request.also, _LISTS, "accounts")
         if request.states:
             states = views.list_chats_with_states
             return await self._database.read(
@@ -115,24 +133,24 @@ class Chats:
         page = partial(chats.list_chats, account=request.account, after=request.after, limit=_CHATS_PAGE)
         if not request.also:
             return await self._database.read(page, brief=True)
-        others = domain.in_int64(request.also)
+        others = list_limits.in_int64(request.also)
         return await self._database.read(chats.list_chats_with_others, page, others, _CHATS_PAGE, brief=True)
 
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
-        """A page of views that fits on the bus. A chat too large by itself is cut to its first members."""
+        """A page of views that fits on the bus. If a chat alone is too large, it is cut to its first members."""
         domain.check_actor(request.actor)
         limit = self._limits.members_listed
         found = await self._database.read(views.list_chat_views, request.actor, request.after, limit)
-        fitting = domain.take_fitting(found.chats, _VIEWS_BYTES)
+        fitting = list_limits.take_fitting(found.chats, _VIEWS_BYTES)
         if found.chats and not fitting:
             first = found.chats[0]
-            members = list(domain.take_fitting(first.members, _VIEWS_BYTES))
+            members = list(list_limits.take_fitting(first.members, _VIEWS_BYTES))
             fitting = [msgspec.structs.replace(first, members=members)]
         return ChatViews(list(fitting), more=found.more or len(fitting) < len(found.chats))
 
     async def get_membership(self, request: GetMembership) -> Membership:
         domain.check_chat(request.chat)
-        page = await self._database.read(chats.list_changes, request, _MEMBERS_PAGE)
+        page = await self._database.read(chats.list_changes, request, _MEMBERS_PAGE, self._server)
         if request.unnamed:
             self._notifier.republish({request.chat: page.version})
         return page
@@ -141,16 +159,16 @@ class Chats:
         return await self.set_chat(SetChat(request.chat, request.name, actor=request.actor))
 
     async def set_chat(self, request: SetChat) -> ChatVersion:
-        """Notifies the members. An edit or recall that is sent after the reply follows the new times."""
+        """Notify the members. The new time limits hold for edits and recalls that are sent after the reply."""
         if not (values := domain.group_changes(request, self._limits)):
             return ChatVersion()
         changed = await self._database.write(
             once(chats.set_chat, ChangedChat), request.chat, request.actor, values, now_ms(), self._broadcast_members
         )
-        notice = _changes_of(changed.chat, request.actor, frozenset(values))
-        versions = {request.chat: changed.chat.version} if values.keys() & domain.ROSTER_FIELDS else {}
-        await self._notifier.publish(versions, [Notification(notice, changed.members)])
-        return ChatVersion(changed.chat.version)
+        event = _changes_of(changed.chat, request.actor, frozenset(values), request.reason[:_REASON_CHARACTERS])
+        versions = {request.chat: changed.chat.version} if values.keys() & domain.MEMBER_LIST_FIELDS else {}
+        await self._notifier.publish(versions, [Notification(event, changed.members)])
+        return ChatVersion(changed.chat.version, changed.chat.topic_time if "topic" in values else 0)
 
     async def mute_chat(self, request: MuteChat) -> Ack:
         domain.check_in_chat(request)
@@ -158,13 +176,22 @@ class Chats:
         await self._database.write(views.mute_chat, request)
         return Ack()
 
+    async def place_chat(self, request: PlaceChat) -> MemberSettings:
+        domain.check_in_chat(request)
+        return await self._database.write(views.place_chat, request)
+
+    async def mark_read_time(self, request: MarkReadTime) -> ReadTime:
+        domain.check_in_chat(request)
+        domain.check_end("time", request.time, 0)
+        return await self._database.write(views.mark_read_time, request)
+
     async def find_receipt_chats(self, request: FindReceiptChats) -> ReceiptChats:
-        domain.check_batch_size(request.chats, _CHATS, "chats")
-        return ReceiptChats(await self._database.read(views.find_receipt_chats, domain.in_int64(request.chats)))
+        list_limits.check_batch_size(request.chats, _CHATS, "chats")
+        return ReceiptChats(await self._database.read(views.find_receipt_chats, list_limits.in_int64(request.chats)))
 
 
-def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenamed:
-    """What members see of a group whose `columns` have changed."""
+def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str], reason: str = "") -> ChatRenamed:
+    """The changes that members see in a group whose `columns` have changed."""
     settings = ChatSettingsChanged(
         chat.id,
         by,
@@ -176,5 +203,8 @@ def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str]) -> ChatRenam
         chat.edit_seconds,
         chat.recall_seconds,
         chat.history_for_new,
+        chat.handle,
+        reason=reason,
+        topic_time=chat.topic_time if "topic" in columns else 0,
     )
     return ChatRenamed(chat.id, chat.name, by, "name" in columns, settings if columns - {"name"} else None)

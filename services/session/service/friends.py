@@ -1,6 +1,8 @@
-"""Friendships, pending requests, blocked accounts, pending notifications."""
+"""Friendships, pending requests, blocked accounts, pending notifications; the lists that a client keeps."""
 
-from services.session import domain
+from msgspec import structs
+
+from services.session import domain, list_limits
 from services.session.service.ports import ChangeNotifier, Notification
 from services.session.store import blocks, friends, pending_notifications
 from services.session.store.requests import once
@@ -9,20 +11,22 @@ from shared.contract.contacts import (
     AnswerFriendship,
     BlockedAccounts,
     BlockedMembers,
-    DropPendingNotices,
+    DropPendingEvents,
     EndFriendship,
     FindBlockedMembers,
     FindWatchable,
     ListBlocked,
-    ListPendingNotices,
+    ListPendingEvents,
     ListRequests,
-    PendingNotices,
+    PendingEvents,
     RequestFriendship,
     Requests,
     SetBlocked,
     WatchableAccounts,
 )
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
+from shared.contract.own_lists import LISTS, GetOwnLists, OwnLists
+from shared.contract.resume import fingerprint
 from shared.contract.routes import Ack
 from shared.settings import Settings
 from shared.transactions import Transactions
@@ -30,7 +34,7 @@ from shared.transactions import Transactions
 _REQUESTS = 1_000
 _CHECKED_MEMBERS = 1_000
 _LIST_BYTES = 224 * 1024
-"""Of one list in a reply."""
+"""The most bytes of one list in a reply."""
 
 
 class Friends:
@@ -42,20 +46,20 @@ class Friends:
     async def request_friendship(self, request: RequestFriendship) -> Ack:
         domain.check_peer(request.actor, request.account)
         domain.check_request_text(request.text)
-        notice = await self._database.write(
+        event = await self._database.write(
             once(friends.request_friendship, FriendshipRequested, FriendshipAnswered), request, self._limits, now_ms()
         )
         recipients = [request.account]
-        if isinstance(notice, FriendshipAnswered):
+        if isinstance(event, FriendshipAnswered):
             recipients.append(request.actor)
-        await self._notifier.publish({}, [Notification(notice, recipients)])
+        await self._notifier.publish({}, [Notification(event, recipients)])
         return Ack()
 
     async def answer_friendship(self, request: AnswerFriendship) -> Ack:
         domain.check_peer(request.actor, request.applicant, "applicant")
-        notice = await self._database.write(once(friends.answer_request, FriendshipAnswered), request, now_ms())
+        event = await self._database.write(once(friends.answer_request, FriendshipAnswered), request, now_ms())
         recipients = [request.applicant, request.actor] if request.accept else [request.applicant]
-        await self._notifier.publish({}, [Notification(notice, recipients)])
+        await self._notifier.publish({}, [Notification(event, recipients)])
         return Ack()
 
     async def end_friendship(self, request: EndFriendship) -> Ack:
@@ -79,33 +83,49 @@ class Friends:
         return BlockedAccounts(await self._database.read(blocks.list_blocked, request.actor))
 
     async def find_blocked_members(self, request: FindBlockedMembers) -> BlockedMembers:
-        domain.check_batch_size(request.members, _CHECKED_MEMBERS, "members")
-        members = [one for one in request.members if {*one} == {*domain.in_int64(one)}]
+        list_limits.check_batch_size(request.members, _CHECKED_MEMBERS, "members")
+        members = [one for one in request.members if {*one} == {*list_limits.in_int64(one)}]
         return BlockedMembers(await self._database.read(blocks.find_blocked_members, members))
 
     async def find_watchable(self, request: FindWatchable) -> WatchableAccounts:
         domain.check_actor(request.actor)
-        domain.check_batch_size(request.accounts, _CHECKED_MEMBERS, "accounts")
-        accounts = domain.in_int64(request.accounts)
-        return WatchableAccounts(sorted(await self._database.read(friends.find_watchable, request.actor, accounts)))
+        list_limits.check_batch_size(request.accounts, _CHECKED_MEMBERS, "accounts")
+        accounts = list_limits.in_int64(request.accounts)
+        find = friends.find_near if request.near else friends.find_watchable
+        return WatchableAccounts(sorted(await self._database.read(find, request.actor, accounts)))
 
     async def list_requests(self, request: ListRequests) -> Requests:
-        """As many as fit into one reply; the others follow when these are answered."""
+        """The requests that fit into one reply. Further requests follow when these are answered."""
         domain.check_actor(request.actor)
-        found = await self._database.read(friends.list_requests, request.actor, _REQUESTS)
-        return Requests(
-            list(domain.take_fitting(found.friendships, _LIST_BYTES)),
-            list(domain.take_fitting(found.memberships, _LIST_BYTES)),
-        )
+        return _fitting(await self._database.read(friends.list_requests, request.actor, _REQUESTS))
 
-    async def list_pending_notices(self, request: ListPendingNotices) -> PendingNotices:
-        """As many as fit into one reply; the others follow when these are deleted."""
+    async def own_lists(self, request: GetOwnLists) -> OwnLists:
+        """The lists whose state differs from the known one. A state is a hash of the list's content."""
+        domain.check_actor(request.actor)
+        most = self._limits.members_listed, _REQUESTS
+        found = await self._database.read(friends.find_own_lists, request.actor, frozenset(request.known), *most)
+        if found.requests is not None:
+            found = structs.replace(found, requests=_fitting(found.requests))
+        lists = {name: one for name in LISTS if (one := getattr(found, name)) is not None}
+        states = {name: fingerprint(one) for name, one in lists.items()}
+        changed = {name: state for name, state in states.items() if state != request.known[name]}
+        return OwnLists(changed, **{name: lists[name] for name in changed})
+
+    async def list_pending_events(self, request: ListPendingEvents) -> PendingEvents:
+        """The events that fit into one reply. Further events follow when these are deleted."""
         domain.check_actor(request.actor)
         found = await self._database.read(pending_notifications.list_pending, request.actor, now_ms())
-        return PendingNotices(list(domain.take_fitting(found, _LIST_BYTES)))
+        return PendingEvents(list(list_limits.take_fitting(found, _LIST_BYTES)))
 
-    async def drop_pending_notices(self, request: DropPendingNotices) -> Ack:
+    async def drop_pending_events(self, request: DropPendingEvents) -> Ack:
         domain.check_actor(request.actor)
-        numbers = domain.in_int64(request.numbers)
+        numbers = list_limits.in_int64(request.numbers)
         await self._database.write(pending_notifications.delete, request.actor, numbers)
         return Ack()
+
+
+def _fitting(found: Requests) -> Requests:
+    return Requests(
+        list(list_limits.take_fitting(found.friendships, _LIST_BYTES)),
+        list(list_limits.take_fitting(found.memberships, _LIST_BYTES)),
+    )

@@ -1,4 +1,4 @@
-"""What accounts have made, for the accounts themselves and for the operator."""
+"""Webhooks and links that accounts have made, for the accounts themselves and for the operator."""
 
 from collections.abc import Collection, Sequence
 from typing import TypeVar
@@ -10,20 +10,20 @@ from services.session.service.ports import ChangeNotifier
 from services.session.store import made
 from shared.clock import now_ms
 from shared.contract.auth import FindInactive
-from shared.contract.bots import CreatedBot, CreateHookAccount
+from shared.contract.bots import CreatedBot, CreateWebhookAccount
 from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.hooks import HookView, OutgoingHookView
 from shared.contract.ids import NO_ACCOUNT, AccountId
-from shared.contract.made import DeleteAnyHook, EndMade, HookPage, ListAllHooks, ListMade, Made
+from shared.contract.made import DeleteAnyWebhook, EndMade, ListAllWebhooks, ListMade, Made, WebhookPage
 from shared.contract.members import InvitationLink
 from shared.contract.routes import Ack, SendRequest
+from shared.contract.webhooks import IncomingWebhookView, OutgoingWebhookView
 from shared.telemetry import log
 from shared.transactions import Transactions
 
 _log = log(__name__)
 _REQUEST_SECONDS = 3.0
 _ACCOUNTS = 1_000
-"""In one request."""
+"""The most accounts in one request."""
 
 
 class MadeByAccounts:
@@ -40,34 +40,34 @@ class MadeByAccounts:
         await self._notifier.publish(await self._database.write(made.end_made, request.actor, now_ms()))
         return Ack()
 
-    async def list_hooks(self, request: ListAllHooks) -> HookPage:
+    async def list_hooks(self, request: ListAllWebhooks) -> WebhookPage:
         return await self._database.read(made.list_hooks, request)
 
-    async def delete_hook(self, request: DeleteAnyHook) -> Ack:
+    async def delete_hook(self, request: DeleteAnyWebhook) -> Ack:
         domain.check_link(request.hook, "hook")
         deleted = await self._database.write(made.delete_hook, request.hook, now_ms())
         if deleted is None:
-            raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook", "hook")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such webhook", "hook")
         await self._notifier.publish(deleted)
-        _log.info("operator acts", act="delete hook", by="admin", hook=request.hook)
+        _log.info("operator acts", act="delete webhook", by="admin", hook=request.hook)
         return Ack()
 
 
-V = TypeVar("V", HookView, OutgoingHookView, InvitationLink)
+V = TypeVar("V", IncomingWebhookView, OutgoingWebhookView, InvitationLink)
 
 
 class Makers:
-    """All raise RequestError when auth does not answer."""
+    """Every method raises RequestError when auth does not answer."""
 
     def __init__(self, request: SendRequest) -> None:
         self._request = request
 
     async def may_act(self, *accounts: AccountId) -> bool:
-        """Whether all of them may."""
+        """Whether auth permits all of these accounts to act now."""
         return not await self._inactive(accounts)
 
     async def mark_paused(self, made: Sequence[V]) -> list[V]:
-        """What inactive accounts have made is paused, whatever their roles are, and what posts as such an account."""
+        """Mark webhooks and links as paused if their maker, or the account that posts for them, is inactive."""
         if not made:
             return []
         acting = [_acting(one) for one in made]
@@ -78,21 +78,22 @@ class Makers:
         ]
 
     async def _inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
-        """Those of the accounts that auth lets do nothing now."""
+        """Returns those of these accounts that are inactive: auth does not permit them to act now."""
         found: list[AccountId] = []
         for start in range(0, len(accounts), _ACCOUNTS):
             request = FindInactive([*accounts[start : start + _ACCOUNTS]])
-            reply = await self._request(FindInactive.route, request, seconds=_REQUEST_SECONDS, retry=True)
+            reply = await self._request(request, seconds=_REQUEST_SECONDS, retry=True)
             found += reply.accounts
         return found
 
     async def create_account(self, name: str, signature: str, maker: AccountId, nonce: str) -> CreatedBot:
-        """An account by which an incoming webhook posts: for a nonce the same one, for ten minutes."""
-        request = CreateHookAccount(name, signature, maker)
-        return await self._request(CreateHookAccount.route, request, seconds=_REQUEST_SECONDS, retry=True, nonce=nonce)
+        """The account by which an incoming webhook posts. For ten minutes, a request with the same nonce gets the same
+        account."""
+        request = CreateWebhookAccount(name, signature, maker)
+        return await self._request(request, seconds=_REQUEST_SECONDS, retry=True, nonce=nonce)
 
 
-def _acting(made: HookView | OutgoingHookView | InvitationLink) -> frozenset[AccountId]:
-    """The maker and, of an incoming webhook, its own account."""
-    own = made.account if isinstance(made, HookView) else NO_ACCOUNT
+def _acting(made: IncomingWebhookView | OutgoingWebhookView | InvitationLink) -> frozenset[AccountId]:
+    """The maker; for an incoming webhook, also the webhook's own account."""
+    own = made.account if isinstance(made, IncomingWebhookView) else NO_ACCOUNT
     return frozenset({made.by, own}) - {NO_ACCOUNT}

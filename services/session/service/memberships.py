@@ -3,15 +3,14 @@
 import secrets
 from collections.abc import Iterator, Sequence
 
-from services.session import domain
+from services.session import domain, list_limits
 from services.session.domain import LOBBY
 from services.session.service.made import Makers
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import additions, departures, links, memberships, roles
-from services.session.store.additions import StartedJoins
+from services.session.store import departures, links, memberships, roles
 from services.session.store.departures import LeftChat
-from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin, StartedJoins
 from services.session.store.requests import once
 from services.session.store.roles import ChangedRoles
 from shared.clock import now_ms
@@ -38,30 +37,27 @@ from shared.contract.members import (
     RequestMembership,
     SetRole,
 )
-from shared.contract.model import Role
+from shared.contract.model import ProfileSummary, Role
 from shared.contract.routes import Ack
 from shared.contract.session import ChatVersion
 from shared.settings import Settings
 from shared.transactions import Transactions
 
 _MEMBERS_PAGE = 200
-"""The longest addresses of avatars make 450 KiB of them."""
+"""The most members on a page. With the longest addresses of avatars, this number of members takes 450 KiB."""
+_QUERY_CHARACTERS = 64
+_REASON_CHARACTERS = 300
 _LINK_BYTES = 16
 _FINISHED_AT_ONCE = 4
-"""Joins in one transaction, which stores a notification of each for each member of a group that is not big."""
+"""The most joins in one transaction. A join stores a notification for each member, except in big groups."""
 
 
 class Memberships:
-    """A join has two transactions: `finish_join` runs the second one (see store.memberships). Several joins at once
+    """A join has two transactions; `finish_join` runs the second one (see store.memberships). Joins that run at once
     share the first one."""
 
     def __init__(
-        self,
-        database: Transactions,
-        notifier: ChangeNotifier,
-        heads: MessageReader,
-        makers: Makers,
-        settings: Settings,
+        self, database: Transactions, notifier: ChangeNotifier, heads: MessageReader, makers: Makers, settings: Settings
     ) -> None:
         self._database = database
         self._notifier = notifier
@@ -69,6 +65,7 @@ class Memberships:
         self._makers = makers
         self._limits = settings.limits
         self._broadcast_members = settings.message.broadcast_members
+        self._server = settings.irc.name
 
     async def join_lobby(self, account: AccountId) -> None:
         """Idempotent. Raises RequestError when the message service does not reply."""
@@ -81,8 +78,9 @@ class Memberships:
         domain.check_request_text(request.text)
         head = await self._heads.last_index(request.chat)
         result = await self._database.write(
-            once(memberships.request_membership, StartedJoin, AwaitingApproval), request, head, self._limits, now_ms()
-        )
+            once(memberships.request_membership, StartedJoin, AwaitingApproval), request, head, self._limits,
+            now_ms(), self._server,
+        )  # fmt: skip
         if isinstance(result, AwaitingApproval):
             applied = MembershipApplied(request.actor, request.chat, request.text)
             await self._notifier.publish({}, [Notification(applied, result.admins)])
@@ -107,29 +105,32 @@ class Memberships:
         domain.check_account(request.account)
         head = await self._heads.last_index(request.chat)
         started = await self._database.write(
-            once(additions.add_member, StartedJoin), request, head, self._limits, now_ms()
+            once(memberships.add_member, StartedJoin), request, head, self._limits, now_ms()
         )
         return ChatVersion(await self.finish_join(request.chat, request.account, started.version))
 
     async def add_members(self, request: AddMembers) -> MembersAdded:
         domain.check_in_chat(request)
-        domain.check_batch_size(request.accounts, MAX_ADDED, "accounts")
+        list_limits.check_batch_size(request.accounts, MAX_ADDED, "accounts")
         head = await self._heads.last_index(request.chat)
         started = await self._database.write(
-            once(additions.add_members, StartedJoins), request, head, self._limits, now_ms()
+            once(memberships.add_members, StartedJoins), request, head, self._limits, now_ms()
         )
         version = await self._finish_joins(request.chat, started.joining, started.version)
         added = [account for account in dict.fromkeys(request.accounts) if account not in started.rejected]
         return MembersAdded(added, started.rejected, version)
 
     async def end_membership(self, request: EndMembership) -> ChatVersion:
-        """Messages committed after the reply do not reach the former member."""
+        """Messages committed after the reply do not reach the past member."""
         domain.check_in_chat(request)
         domain.check_account(request.account)
+        domain.check_characters("reason", request.reason, _REASON_CHARACTERS)
         left = await self._database.write(
             once(departures.end_membership, LeftChat), request, now_ms(), self._broadcast_members
         )
-        await self._notifier.publish({left.chat: left.version}, notifications_of(request.account, left, request.actor))
+        await self._notifier.publish(
+            {left.chat: left.version}, notifications_of(request.account, left, request.actor, request.reason)
+        )
         return ChatVersion(left.version)
 
     async def set_role(self, request: SetRole) -> ChatVersion:
@@ -141,17 +142,19 @@ class Memberships:
             once(roles.set_role, ChangedRoles), request, now_ms(), self._broadcast_members
         )
         if result.changed:
-            notices = [
+            events = [
                 MembershipChanged(request.chat, one.account, one.role, one.first_index, one.version, by=request.actor)
                 for one in result.changed
             ]
-            notifications = [Notification(notice, result.recipients) for notice in notices]
+            notifications = [Notification(event, result.recipients) for event in events]
             await self._notifier.publish({request.chat: result.version}, notifications)
         return ChatVersion(result.version)
 
     async def list_members(self, request: ListMembers) -> MemberList:
         domain.check_in_chat(request)
-        return await self._database.read(roles.list_members, request, _MEMBERS_PAGE)
+        domain.check_characters("query", request.query, _QUERY_CHARACTERS)
+        limit = min(request.count, _MEMBERS_PAGE) if request.count > 0 else _MEMBERS_PAGE
+        return await self._database.read(roles.list_members, request, limit)
 
     # Links
 
@@ -218,7 +221,7 @@ class Memberships:
 def _notifications_of(
     chat: ChatId, joins: Sequence[FinishedJoin], joined_at: JoinedAt | None
 ) -> Iterator[Notification]:
-    """A new member knows the chat before it hears of the others."""
+    """Notify a new member of the chat before it is notified of the other new members."""
     for one in joins:
         joined = MembershipChanged(
             chat, one.answered.account, one.role, one.first_index, one.version, one.since, recent=one.recent,
@@ -229,14 +232,24 @@ def _notifications_of(
         yield Notification(one.answered, one.recipients)
 
 
-def notifications_of(account: AccountId, left: LeftChat, by: AccountId) -> list[Notification]:
-    """To the former member and the remaining ones, who also learn of a new owner, and to those whose requests end with
-    the last member. `by`: who ended the membership."""
-    chat, version, owner, first_index, members, rejected = left
+def notifications_of(
+    account: AccountId,
+    left: LeftChat,
+    by: AccountId,
+    reason: str = "",
+    gone: dict[AccountId, ProfileSummary] | None = None,
+) -> list[Notification]:
+    """The notifications for the past member, for the remaining members, who also learn of a new owner, and for those
+    whose requests end with the last member. `by`: who ended the membership. `gone`: the past face of the account,
+    which is deleted."""
+    chat, version, owner, first_index, members, rejected, time = left
     recipients = None if members is None else [account, *members]
-    notifications = [Notification(MembershipChanged(chat, account, Role.LEFT, 0, version, by=by), recipients)]
+    departure = MembershipChanged(
+        chat, account, Role.LEFT, 0, version, by=by, reason=reason, gone=gone is not None, faces=gone or {}, time=time
+    )
+    notifications = [Notification(departure, recipients)]
     if owner != NO_ACCOUNT:
-        # The former member has left by the same version: an edge that has not heard of it must not skip it.
+        # The old owner's departure has the same version. An edge that missed that event must not skip this version.
         changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version, since=version, by=by)
         notifications.append(Notification(changed, members))
     return [*notifications, *(Notification(answer, [answer.account]) for answer in rejected)]

@@ -1,19 +1,74 @@
-"""Groups in the hands of their owner and admins: bans, silences, and the end of a group."""
+"""Moderation of groups by their owner and admins: bans, silences, and the end of a group."""
 
-from services.session import domain
+from services.session import domain, list_limits
+from services.session.metrics import SessionMetrics
 from services.session.service.memberships import notifications_of
+from services.session.service.message_reader import MessageReader
 from services.session.service.ports import ChangeNotifier, Notification
-from services.session.store import moderation
+from services.session.store import moderation, reports
 from services.session.store.moderation import BannedMember, DisbandedChat
 from services.session.store.requests import once
 from shared.clock import now_ms
+from shared.contract.admin import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
+from shared.contract.body import requested_content
 from shared.contract.edge import MembershipChanged
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
-from shared.contract.model import Role
+from shared.contract.model import Message, Role
+from shared.contract.routes import Ack
 from shared.contract.session import ChatVersion
 from shared.settings import Settings
+from shared.settings.limits import GroupLimits
+from shared.telemetry import log
 from shared.transactions import Transactions
+
+_log = log(__name__)
+_PAGE_BYTES = 224 * 1024
+_PAGE = 100
+
+
+class Reports:
+    """Messages that users report to the operator. A report stores the present message. The operator lists and closes
+    reports."""
+
+    def __init__(
+        self, database: Transactions, messages: MessageReader, metrics: SessionMetrics, limits: GroupLimits
+    ) -> None:
+        self._database = database
+        self._messages = messages
+        self._metrics = metrics
+        self._limits = limits
+
+    async def report(self, request: ReportMessage) -> Ack:
+        domain.check_in_chat(request)
+        domain.check_reason(request.reason)
+        message = await self._message(request)
+        if await self._database.write(reports.store, request, message, self._limits, now_ms()):
+            self._metrics.reports.inc()
+        return Ack()
+
+    async def _message(self, request: ReportMessage) -> Message:
+        """Get the message from the message service, which checks that the actor may see it."""
+        found = await self._messages.read(request.chat, request.index, 1, request.actor)
+        message = requested_content(found, request.index)
+        if message.sender == request.actor:
+            raise RequestError(ErrorCode.INVALID, "this message is your own", "index")
+        return message
+
+    async def list_own(self, request: ListOwnReports) -> OwnReports:
+        domain.check_actor(request.actor)
+        return OwnReports(await self._database.read(reports.list_of_account, request.actor))
+
+    async def list_open(self, request: ListReports) -> ReportPage:
+        page = await self._database.read(reports.list_open, request.after, _PAGE + 1)
+        fitting = list_limits.take_fitting(page[:_PAGE], _PAGE_BYTES) or page[:1]
+        return ReportPage([*fitting], more=len(fitting) < len(page))
+
+    async def close(self, request: CloseReport) -> Ack:
+        await self._database.write(reports.close, request.number)
+        _log.info("operator acts", act="close report", by="admin", report=request.number)
+        return Ack()
 
 
 class Moderation:
@@ -32,15 +87,16 @@ class Moderation:
         version, left = await self._database.write(
             once(moderation.ban_member, BannedMember), request, self._limits, now_ms(), self._broadcast_members
         )
-        if left is not None:
-            notifications = notifications_of(request.account, left, request.actor)
-            await self._notifier.publish({left.chat: left.version}, notifications)
+        notifications = [] if left is None else notifications_of(request.account, left, request.actor)
+        await self._notifier.publish({request.chat: version}, notifications)
         return ChatVersion(version)
 
     async def unban_member(self, request: UnbanMember) -> ChatVersion:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
-        return ChatVersion(await self._database.write(moderation.unban_member, request))
+        version = await self._database.write(moderation.unban_member, request, now_ms())
+        await self._notifier.publish({request.chat: version})
+        return ChatVersion(version)
 
     async def list_bans(self, request: ListBans) -> BanList:
         domain.check_in_chat(request)

@@ -8,5 +8,8 @@ from sqlalchemy import Connection
 
 __all__ = ["Connection"]
 
-CHECKED_TABLES = ("profile", "chat", "member", "friendship", "friend_request", "application", "block", "ban", "silence")
-"""The service does its work only while it can write to all of these, as its health check proves (`Database.check`)."""
+CHECKED_TABLES = (
+    "profile", "chat", "member", "friendship", "friend_request", "application", "block", "ban", "silence",
+    "own_settings", "push_subscription", "push_removed", "push_chat", "push_notification",
+)  # fmt: skip
+"""The service works only while it can write to all of these tables. The health check tests it (`Database.check`)."""

@@ -1,4 +1,4 @@
-"""A deleted account leaves its chats, a number of them in each transaction."""
+"""A deleted account leaves its chats, some chats in each transaction."""
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
@@ -6,7 +6,7 @@ from itertools import accumulate, chain
 import sqlalchemy as sa
 
 from services.session.domain import DELETED_NICKNAME, LOBBY, NAMES_IN_DEFAULT_NAME, private_name
-from services.session.store import hooks, reports
+from services.session.store import incoming_webhooks, reports
 from services.session.store.departures import LeftChat, LockedChat, end_memberships
 from services.session.store.sql import IS_MEMBER, parse_pair, touch
 from services.session.tables import chat, friendship, member, profile
@@ -15,13 +15,13 @@ from shared.contract.model import ChatKind, Role
 
 _CHATS = 100
 _MEMBERS = 100_000
-"""Of the chats left in one transaction, together; a single chat may have more."""
+"""The most members of the chats left in one transaction together. A single chat may have more."""
 
 
 def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadcast_from: int) -> list[LeftChat]:
-    """Leave some chats; empty when none is left. From `broadcast_from` members on, members are not listed. The hooks of
-    the account end, and its reports."""
-    hooks.delete_of_account(connection, account)
+    """Leave some chats. The result is empty when no chat is left. From `broadcast_from` members on, members are not
+    listed. The account's webhooks and reports end."""
+    incoming_webhooks.delete_of_account(connection, account)
     reports.delete_of_account(connection, account)
     locked = _lock_chats(connection, account)
     left = end_memberships(connection, account, locked, now, broadcast_from)
@@ -33,20 +33,20 @@ def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadca
 def name_groups_again(
     connection: sa.Connection, account: AccountId, name_of: Callable[[Sequence[str]], str], now: int
 ) -> None:
-    """Names that were made of nicknames are made again, without this account's, also in groups that it has left."""
+    """Make names of nicknames again without this account's nickname, also in groups that the account has left."""
     named = sa.select(chat.c.id, chat.c.name, chat.c.default_name).join(member).where(member.c.account == account)
     locked = named.where(chat.c.default_name.is_not(None)).order_by(chat.c.id).with_for_update(key_share=True, of=chat)
-    for number, name, former in connection.execute(locked).all():
+    for number, name, previous in connection.execute(locked).all():
         others = sa.select(profile.c.nickname).join(member, member.c.account == profile.c.id)
         others = others.where(member.c.chat == number, member.c.account != account, IS_MEMBER)
         first = connection.scalars(others.order_by(member.c.seat).limit(NAMES_IN_DEFAULT_NAME))
         made = name_of(first.all()) or DELETED_NICKNAME
-        values = {"name": made, "updated": now} if name == former else {}
+        values = {"name": made, "updated": now} if name == previous else {}
         connection.execute(sa.update(chat).where(chat.c.id == number).values(default_name=made, **values))
 
 
 def unfinished_deletions(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
-    """Those of the deleted accounts that still have a profile, a membership or a friendship, or that could still get
+    """The deleted accounts among these that still have a profile, a membership or a friendship, or could still get
     one."""
     has_membership = sa.exists().where(member.c.account == profile.c.id, IS_MEMBER)
     has_friends = sa.exists().where(friendship.c.account == profile.c.id)
@@ -66,8 +66,8 @@ def left_versions(connection: sa.Connection, account: AccountId) -> dict[ChatId,
 
 
 def _lock_chats(connection: sa.Connection, account: AccountId) -> list[LockedChat]:
-    """Lock some chats of the account, and return them as they are before it leaves. A concurrent removal may have
-    left some since they were selected."""
+    """Lock some chats of the account, and return these chats as they are before the account leaves. A concurrent
+    removal may have left some since they were selected."""
     while numbers := _next_batch(connection, account):
         locked = sa.select(chat.c.id, chat.c.owner, chat.c.version, chat.c.size).where(chat.c.id.in_(numbers))
         rows = connection.execute(locked.order_by(chat.c.id).with_for_update(key_share=True)).all()
@@ -79,7 +79,7 @@ def _lock_chats(connection: sa.Connection, account: AccountId) -> list[LockedCha
 
 
 def _next_batch(connection: sa.Connection, account: AccountId) -> list[ChatId]:
-    """As many chats as fit into one transaction, at least one if there is any."""
+    """Returns as many chats of the account as fit into one transaction, and at least one if the account has any."""
     chats = sa.select(chat.c.id, chat.c.size).join(member).where(member.c.account == account, IS_MEMBER)
     rows = connection.execute(chats.order_by(chat.c.id).limit(_CHATS)).all()
     totals = accumulate(0 if row.id == LOBBY else row.size for row in rows)
@@ -88,7 +88,8 @@ def _next_batch(connection: sa.Connection, account: AccountId) -> list[ChatId]:
 
 
 def _rename_private_chats(connection: sa.Connection, numbers: list[ChatId]) -> None:
-    """Private chats are named after their members, of whom one has given up its nickname."""
+    """Rename private chats whose member was deleted: they are named after the members, and the deleted account has no
+    nickname."""
     private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
     pairs = {row.id: pair for row in connection.execute(private) if (pair := parse_pair(row.pair))}
     if not pairs:

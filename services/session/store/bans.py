@@ -1,4 +1,4 @@
-"""Bans and silences of groups. Each function but the reading ones is called with the chat's row locked."""
+"""Bans and silences of groups. Each function that writes is called with the chat's row locked."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from services.session.domain import ALWAYS, check_count
 from services.session.store.sql import insert
 from services.session.tables import ban, silence
-from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.errors import ErrorCode, Reason, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import Ban, BanMember, SilenceMember
 from shared.settings.limits import GroupLimits
 
@@ -25,8 +25,9 @@ def store_ban(connection: sa.Connection, request: BanMember, limits: GroupLimits
     connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
 
 
-def delete_ban(connection: sa.Connection, chat: ChatId, account: AccountId) -> None:
-    connection.execute(sa.delete(ban).where(ban.c.chat == chat, ban.c.account == account))
+def delete_ban(connection: sa.Connection, chat: ChatId, account: AccountId) -> bool:
+    """Whether there was one."""
+    return connection.execute(sa.delete(ban).where(ban.c.chat == chat, ban.c.account == account)).rowcount > 0
 
 
 def list_bans(connection: sa.Connection, chat: ChatId, now: int) -> list[Ban]:
@@ -36,7 +37,7 @@ def list_bans(connection: sa.Connection, chat: ChatId, now: int) -> list[Ban]:
 
 
 def require_not_banned(connection: sa.Connection, chat: ChatId, account: AccountId, now: int) -> None:
-    """Raises RequestError for an account that may not join."""
+    """Raises RequestError if the account is banned from the chat."""
     if banned_among(connection, chat, [account], now):
         raise banned_account()
 
@@ -44,7 +45,7 @@ def require_not_banned(connection: sa.Connection, chat: ChatId, account: Account
 def banned_among(
     connection: sa.Connection, chat: ChatId, accounts: Sequence[AccountId], now: int
 ) -> frozenset[AccountId]:
-    """Those of these accounts that may not join."""
+    """Returns those of these accounts that are banned."""
     banned = sa.select(ban.c.account).where(ban.c.chat == chat, ban.c.account.in_(accounts), ban.c.until > now)
     return frozenset(connection.execute(banned).scalars())
 
@@ -62,9 +63,21 @@ def store_silence(connection: sa.Connection, request: SilenceMember, limits: Gro
     connection.execute(sa.insert(silence).values(values))
 
 
+def silence_all(connection: sa.Connection, chat: ChatId, now: int, *, on: bool) -> bool:
+    """Whether that changed anything. The owner and the admins may post nevertheless."""
+    own = sa.and_(silence.c.chat == chat, silence.c.account == NO_ACCOUNT)
+    until = connection.execute(sa.select(silence.c.until).where(own)).scalar_one_or_none()
+    if on is ((until or 0) > now):
+        return False
+    connection.execute(sa.delete(silence).where(own))
+    if on:
+        connection.execute(sa.insert(silence).values({"chat": chat, "account": NO_ACCOUNT, "until": ALWAYS}))
+    return True
+
+
 def silences(connection: sa.Connection, chat: ChatId) -> dict[AccountId, int]:
-    """Until when (Unix ms, perhaps in the past) an account may not post; NO_ACCOUNT: all but the owner and the
-    admins."""
+    """The time (Unix ms, perhaps in the past) until which each account may not post. NO_ACCOUNT: all but the owner and
+    the admins."""
     rows = connection.execute(sa.select(silence.c.account, silence.c.until).where(silence.c.chat == chat))
     return {AccountId(row.account): row.until for row in rows}
 
@@ -75,10 +88,10 @@ def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
 
 
 def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
-    """Of a deleted account."""
+    """Delete the bans and silences of a deleted account."""
     connection.execute(sa.delete(ban).where(ban.c.account == account))
     connection.execute(sa.delete(silence).where(silence.c.account == account))
 
 
 def banned_account() -> RequestError:
-    return RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account")
+    return RequestError(ErrorCode.FORBIDDEN, "this account is banned from the group", "account", 0, Reason.BANNED)

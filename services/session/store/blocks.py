@@ -1,7 +1,7 @@
-"""Blocked accounts: their users do not reach those who block them.
+"""Blocked accounts. A blocked account cannot reach the users who block it.
 
-Message learns of them with the membership of the private chat. So a change has two transactions: the second one
-increments the version of the chat, which may have been created during the first.
+The message service learns of a block with the membership of the private chat. So a change has two transactions: the
+second one increments the version of the chat, which may have been created during the first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from services.session.domain import check_count
 from services.session.store.sql import later, pair_key, parse_pair, require_active, slices
 from services.session.tables import block, chat, friend_request
 from shared.contract.contacts import SetBlocked
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind, MemberPair
 from shared.settings.limits import GroupLimits
@@ -36,7 +36,7 @@ def set_blocked(connection: sa.Connection, request: SetBlocked, limits: GroupLim
 
 
 def increment_version(connection: sa.Connection, pair: MemberPair, now: int) -> tuple[ChatId, int] | None:
-    """The private chat of the pair and its new version, if there is one."""
+    """The private chat of the pair and its new version, if the chat exists."""
     private = sa.update(chat).where(chat.c.pair == pair_key(pair), chat.c.kind == ChatKind.PRIVATE)
     changed = private.values(version=chat.c.version + 1, updated=later(chat.c.updated, now))
     row = connection.execute(changed.returning(chat.c.id, chat.c.version)).one_or_none()
@@ -49,7 +49,7 @@ def list_blocked(connection: sa.Connection, account: AccountId) -> list[AccountI
 
 
 def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[AccountId]:
-    """Those of the two that the other one blocks."""
+    """The members of the pair that the other one blocks."""
     rows = sa.select(block.c.blocked).where(block.c.account.in_(pair), block.c.blocked.in_(pair))
     return [AccountId(number) for number in connection.execute(rows).scalars()]
 
@@ -57,7 +57,7 @@ def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[Account
 def find_blocked_members(
     connection: sa.Connection, members: Sequence[tuple[AccountId, ChatId]]
 ) -> list[tuple[AccountId, ChatId]]:
-    """Those members of private chats that block the other member, or that this one blocks."""
+    """The members of these private chats that block the other member, or that this account blocks."""
     numbers = {number for _, number in members}
     private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
     pairs = {row.id: parse_pair(row.pair) or () for row in connection.execute(private)}
@@ -81,15 +81,15 @@ def require_unblocked(connection: sa.Connection, actor: AccountId, accounts: Ite
 
 
 def blocking_among(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> frozenset[AccountId]:
-    """Those of these accounts that block the actor."""
+    """The accounts among these that block the actor."""
     blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(accounts))
     return frozenset(connection.execute(blocking).scalars())
 
 
 def delete_blocks(connection: sa.Connection, account: AccountId) -> None:
-    """Of a deleted account, in both directions."""
+    """Delete the blocks of a deleted account, in both directions."""
     connection.execute(sa.delete(block).where(sa.or_(block.c.account == account, block.c.blocked == account)))
 
 
 def blocking_account(field: str) -> RequestError:
-    return RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field)
+    return RequestError(ErrorCode.FORBIDDEN, "this user does not accept your requests", field, 0, Reason.BLOCKED)

@@ -10,22 +10,28 @@ from services.session.domain import (
     ALWAYS,
     LOBBY,
     LOBBY_NAME,
-    ROSTER_FIELDS,
+    MEMBER_LIST_FIELDS,
+    ascii_lower,
     check_chat_count,
+    check_is_owner,
     default_name,
     hidden_error,
     pair_of,
     private_name,
 )
+from services.session.store import happenings, masks
 from services.session.store.bans import silences
 from services.session.store.blocks import blocked_members, require_unblocked
 from services.session.store.friends import friends_of
-from services.session.store.memberships import count_groups, lock_managed_group
+from services.session.store.memberships import count_groups, lock_group, lock_managed_group
 from services.session.store.pending_notifications import store_added
 from services.session.store.sql import (
     CHAT,
+    HAS_HANDLE,
     IS_MEMBER,
+    LockedGroup,
     chat_of,
+    handle_taken,
     insert,
     later,
     lock_active,
@@ -33,21 +39,18 @@ from services.session.store.sql import (
     pair_key,
     parse_pair,
     require_active,
+    require_readers,
+    role_of,
+    taken_as,
     touch,
 )
-from services.session.tables import chat, member, outgoing_hook, profile
+from services.session.tables import ascii_lower as folded
+from services.session.tables import ban, chat, mask, member, outgoing_webhook, profile
 from shared.contract.errors import ErrorCode
+from shared.contract.happenings import HappeningKind
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
-from shared.contract.session import (
-    ChangeTimes,
-    ChatEntry,
-    ChatList,
-    CreateChat,
-    GetMembership,
-    Member,
-    Membership,
-)
+from shared.contract.session import ChangeTimes, ChatEntry, ChatList, CreateChat, GetMembership, Member, Membership
 from shared.setting_types import Language
 from shared.settings.limits import GroupLimits
 
@@ -55,7 +58,7 @@ _INT64_MAX = 2**63 - 1
 FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
     IS_MEMBER, member.c.unread_from.is_not(None)
 )
-"""Memberships, without unfinished joins."""
+"""Memberships, except unfinished joins."""
 
 
 def _page_of(members: sa.Select[Any], *order: sa.Column[int]) -> sa.Select[Any]:
@@ -79,10 +82,10 @@ _FIRST_PAGES = _page_of(
 
 
 class CreatedChat(NamedTuple):
-    """A new group; `notice_numbers`: the numbers of the notifications stored for the members added to it."""
+    """A new group; `event_numbers`: the numbers of the notifications stored for the members added to it."""
 
     chat: Chat
-    notice_numbers: dict[AccountId, int]
+    event_numbers: dict[AccountId, int]
 
 
 def insert_lobby(connection: sa.Connection, now: int) -> None:
@@ -99,67 +102,88 @@ def create_group(
     now: int,
     language: Language = "zh",
 ) -> CreatedChat:
-    """Create a group of these members, the owner first. `language`: of its name, if it has none. Raises RequestError
-    when a member is unknown or deleted, or blocks the owner, or the owner has too many groups."""
+    """Create a group of these members, the owner first; a guest becomes an admin of a group without an owner.
+    `language`: the language of the group's default name, if the group has no name. Raises RequestError when the handle
+    is taken, or a member is unknown or deleted, or blocks the owner, or the owner has too many groups."""
     nicknames = require_active(connection, members, "members")
     require_unblocked(connection, request.actor, members, "members")
+    require_readers(connection, members, "members")
     check_chat_count(count_groups(connection, [request.actor]).get(request.actor, 0), limits)
-    first = [nicknames[account] for account in members[:3]]
-    made = None if request.name else default_name(first, limits.group_name_characters, language)
+    named = [nicknames[account] for account in members[:3]]
+    made = None if request.name else default_name(named, limits.group_name_characters, language)
     values = _default_values(made or request.name, request.actor, now) | {
         "default_name": made,
         "join_policy": request.join_policy,
         "avatar": request.avatar,
         "avatar_hash": request.avatar_hash,
+        "handle": request.handle,
     }
-    group = _insert_chat(connection, values, [Role.OWNER] + [Role.MEMBER] * (len(members) - 1), members)
+    first = Role.OWNER
+    if is_guest(connection, request.actor):
+        first = Role.ADMIN
+        values |= {"owner": NO_ACCOUNT, "ownerless": True}
+    with taken_as(connection, handle_taken()):
+        group = _insert_chat(connection, values, [first] + [Role.MEMBER] * (len(members) - 1), members)
     touch(connection, members, now)
     return CreatedChat(group, store_added(connection, members[1:], group, now))
+
+
+def is_guest(connection: sa.Connection, account: AccountId) -> bool:
+    guest = sa.select(profile.c.id).where(profile.c.id == account, profile.c.guest != "")
+    return connection.execute(guest).first() is not None
+
+
+def find_handle(connection: sa.Connection, handle: str) -> ChatId | None:
+    named = sa.select(chat.c.id).where(folded(chat.c.handle) == ascii_lower(handle), HAS_HANDLE)
+    number = connection.execute(named).scalar_one_or_none()
+    return None if number is None else ChatId(number)
 
 
 def find_private(connection: sa.Connection, pair: MemberPair) -> ChatId | None:
     """The private chat of two active accounts."""
     active = sa.select(sa.func.count()).where(profile.c.id.in_(pair), profile.c.deleted.is_(False))
-    if connection.execute(active).scalar_one() < len(pair):
+    if connection.execute(active).scalar_one() < len({*pair}):
         return None
     number = connection.execute(sa.select(chat.c.id).where(chat.c.pair == pair_key(pair))).scalar_one_or_none()
     return None if number is None else ChatId(number)
 
 
 def open_private(connection: sa.Connection, pair: MemberPair, actor: AccountId, now: int) -> tuple[ChatId, Chat | None]:
-    """The private chat of two accounts; also the chat itself when this creates it. Raises RequestError when an
-    account is unknown or deleted, or blocks the actor that creates the chat."""
-    nicknames = require_active(connection, pair, "account")
+    """The private chat of two accounts, or of one with itself, and the chat if this call creates it. Raises
+    RequestError when an account is unknown or deleted, or blocks the actor that creates the chat."""
+    members = sorted({*pair})
+    nicknames = require_active(connection, members, "account")
     if (number := find_private(connection, pair)) is not None:
         return number, None
-    require_unblocked(connection, actor, pair, "account")
+    require_unblocked(connection, actor, members, "account")
+    require_readers(connection, members, "account")
     values = _default_values(private_name(nicknames, pair), NO_ACCOUNT, now) | {
         "kind": ChatKind.PRIVATE, "join_policy": JoinPolicy.CLOSED, "pair": pair_key(pair),
     }  # fmt: skip
-    created = _insert_chat(connection, values, [Role.MEMBER] * 2, pair)
-    touch(connection, pair, now)
+    created = _insert_chat(connection, values, [Role.MEMBER] * len(members), members)
+    touch(connection, members, now)
     return created.id, created
 
 
-def open_notice_chats(
+def open_announcement_chats(
     connection: sa.Connection, accounts: Sequence[AccountId], now: int
 ) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
-    """The chats of these accounts with the system account, without unknown and deleted accounts; and those chats that
-    this created."""
+    """The chats of these accounts with the system account, without unknown and deleted accounts; also the chats that
+    this call created."""
     nicknames = lock_active(connection, [SYSTEM_ACCOUNT, *accounts])
     pairs = {pair_key(pair_of(SYSTEM_ACCOUNT, account)): account for account in accounts if account in nicknames}
     rows = connection.execute(sa.select(chat.c.pair, chat.c.id).where(chat.c.pair.in_(pairs)))
     existing = {pairs[row.pair]: ChatId(row.id) for row in rows}
     missing = {pair: account for pair, account in pairs.items() if account not in existing}
-    created = _insert_notice_chats(connection, missing, nicknames[SYSTEM_ACCOUNT], now) if missing else {}
+    created = _insert_announcement_chats(connection, missing, nicknames[SYSTEM_ACCOUNT], now) if missing else {}
     touch(connection, list(created), now)
     return existing | {account: one.id for account, one in created.items()}, created
 
 
-def _insert_notice_chats(
+def _insert_announcement_chats(
     connection: sa.Connection, accounts: Mapping[str, AccountId], name: str, now: int
 ) -> dict[AccountId, Chat]:
-    """One chat for each pair with the system account, all in two statements. The caller touches the profiles."""
+    """Insert one chat for each pair with the system account, all in two statements. The caller touches the profiles."""
     values = _default_values(name, SYSTEM_ACCOUNT, now) | {
         "kind": ChatKind.SERVICE, "join_policy": JoinPolicy.CLOSED, "size": 2, "seats": 2,
     }  # fmt: skip
@@ -203,7 +227,7 @@ def _default_values(name: str, owner: AccountId, now: int) -> dict[str, object]:
 
 
 class ChangedChat(NamedTuple):
-    """`members`: all of them; None when there are many."""
+    """`members`: all members; None when there are many."""
 
     chat: Chat
     members: list[AccountId] | None
@@ -217,19 +241,40 @@ def set_chat(
     now: int,
     broadcast_from: int,
 ) -> ChangedChat:
-    """The group with these columns changed; its members are left out from `broadcast_from` on. What the message service
-    applies has a version. Raises RequestError."""
-    group = lock_managed_group(connection, number, actor)
-    counted = {"version": chat.c.version + 1} if values.keys() & ROSTER_FIELDS else {}
+    """Change these columns of the group. From `broadcast_from` members on, the members are left out of the result. A
+    change that the message service applies gets a new version. Raises RequestError."""
+    group = _lock_changed(connection, number, actor, values)
+    if "handle" in values and not group.ownerless:
+        check_is_owner(role_of(connection, group.id, actor))
+    more: dict[str, object] = {"version": chat.c.version + 1} if values.keys() & MEMBER_LIST_FIELDS else {}
+    if "topic" in values and _is_new_topic(connection, group.id, values["topic"]):
+        time = happenings.record(connection, group.id, now, HappeningKind.TOPIC, actor, text=str(values["topic"]))
+        more |= {"topic_by": actor, "topic_time": time}
     changed = sa.update(chat).where(chat.c.id == group.id)
-    changed = changed.values(**values, **counted, updated=later(chat.c.updated, now))
-    stored = chat_of(connection.execute(changed.returning(*CHAT)).one()._mapping)
+    changed = changed.values(**values, **more, updated=later(chat.c.updated, now))
+    with taken_as(connection, handle_taken()):
+        stored = chat_of(connection.execute(changed.returning(*CHAT)).one()._mapping)
     if group.size >= broadcast_from:
         return ChangedChat(stored, None)
     members = members_of(connection, group.id)
     lock_active(connection, members)
     touch(connection, members, now)
     return ChangedChat(stored, members)
+
+
+def _is_new_topic(connection: sa.Connection, number: ChatId, topic: object) -> bool:
+    """A repeated command changes nothing more."""
+    return connection.scalar(sa.select(chat.c.topic).where(chat.c.id == number)) != topic
+
+
+def _lock_changed(
+    connection: sa.Connection, number: ChatId, actor: AccountId, values: Mapping[str, object]
+) -> LockedGroup:
+    """Every member may set the topic of some groups. Raises RequestError."""
+    free = sa.select(chat.c.id).where(chat.c.id == number, ~chat.c.modes.contains("t"))
+    if values.keys() == {"topic"} and connection.execute(free).first() and role_of(connection, number, actor):
+        return lock_group(connection, number)
+    return lock_managed_group(connection, number, actor)
 
 
 # Reading chats
@@ -256,7 +301,7 @@ def left_chats(connection: sa.Connection, account: AccountId, limit: int) -> lis
 def lists_of(
     connection: sa.Connection, account: AccountId, limit: int, *, left: bool
 ) -> tuple[list[ChatId], list[AccountId], list[ChatId] | None]:
-    """Its chats, its friends and, with `left`, its former chats."""
+    """The chats and friends of the account and, with `left`, the account's previous chats."""
     chats, friends = chats_of(connection, account, limit), friends_of(connection, account, limit)
     return chats, friends, left_chats(connection, account, limit) if left else None
 
@@ -270,13 +315,13 @@ def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, lim
 def list_chats_with_others(
     connection: sa.Connection, page: Callable[[sa.Connection], ChatList], others: Sequence[AccountId], limit: int
 ) -> ChatList:
-    """A page of one account, and all chats of as many other accounts as fit into `limit` entries together with it."""
+    """A page of one account, and all chats of as many other accounts as fit beside the page within `limit` entries."""
     own = page(connection)
     return msgspec.structs.replace(own, also=_first_pages(connection, others, limit - len(own.entries)))
 
 
 def _first_pages(connection: sa.Connection, accounts: Sequence[AccountId], limit: int) -> dict[AccountId, ChatList]:
-    """All chats of the first of these accounts that together have at most `limit`."""
+    """All chats of as many of the first accounts as have at most `limit` chats together."""
     rows = connection.execute(_FIRST_PAGES, {"accounts": accounts, "limit": limit + 1}).all()
     found: dict[AccountId, list[Sequence[Any]]] = {account: [] for account in accounts}
     for row in rows:
@@ -289,13 +334,14 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[ChatEntry]:
     return [ChatEntry(ChatId(row[0]), row[1], row[2], parse_pair(row[3])) for row in rows]
 
 
-def list_changes(connection: sa.Connection, request: GetMembership, limit: int) -> Membership:
-    """A page of the members changed after a version. Raises RequestError when there is no such chat."""
+def list_changes(connection: sa.Connection, request: GetMembership, limit: int, server: str = "") -> Membership:
+    """A page of the members changed after a version. `server`: the name of the server on IRC, which masks name. Raises
+    RequestError when there is no such chat."""
     only_sender = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NO_ACCOUNT)
-    hooked = sa.exists().where(outgoing_hook.c.chat == chat.c.id)
+    has_webhook = sa.exists().where(outgoing_webhook.c.chat == chat.c.id)
     found = connection.execute(
         _select_version(request.chat).add_columns(
-            chat.c.pair, only_sender, hooked, chat.c.edit_seconds, chat.c.recall_seconds
+            chat.c.pair, only_sender, has_webhook, chat.c.edit_seconds, chat.c.recall_seconds, _strangers_post()
         )
     ).one_or_none()
     if found is None:
@@ -309,8 +355,11 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int) 
     ).all()
     members = [Member(AccountId(row[0]), Role(row[1]), row[2], row[3], row[4] or 0) for row in rows[:limit]]
     pair = parse_pair(found[1])
+    more = len(rows) > limit
     if pair is None:
-        muted = silences(connection, request.chat)
+        # Members that a mask silences stand on the last page only.
+        by_masks = {} if more else muted_by_masks(connection, request.chat, server)
+        muted = silences(connection, request.chat) | by_masks
     else:
         muted = dict.fromkeys(blocked_members(connection, pair), ALWAYS)
     return Membership(
@@ -323,7 +372,31 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int) 
         muted=muted,
         outgoing_hooks=found[3],
         change_times=ChangeTimes(found[4], found[5]),
+        speakers=speakers(connection, request.chat) if NO_ACCOUNT in muted else [],
+        strangers_post=found[6],
     )
+
+
+def _strangers_post() -> sa.ColumnElement[bool]:
+    """A group without the mode `n` that bans nobody: message does not know whom a mask names."""
+    bans = sa.exists().where(ban.c.chat == chat.c.id) | sa.exists().where(mask.c.chat == chat.c.id, mask.c.kind == "b")
+    return sa.and_(chat.c.kind == ChatKind.GROUP, ~chat.c.modes.contains("n"), ~bans)
+
+
+def muted_by_masks(connection: sa.Connection, number: ChatId, server: str) -> dict[AccountId, int]:
+    """The members without a role that masks forbid to post."""
+    if not masks.has_masks(connection, number):
+        return {}
+    ordinary = sa.select(member.c.account).where(member.c.chat == number, member.c.role == Role.MEMBER)
+    ordinary = ordinary.where(member.c.speaker.is_(False))
+    found = masks.matched(connection, number, [AccountId(one) for one in connection.scalars(ordinary)], server)
+    return {account: ALWAYS for account, kinds in found.items() if kinds & {"b", masks.MUTES} and "e" not in kinds}
+
+
+def speakers(connection: sa.Connection, number: ChatId) -> list[AccountId]:
+    """The members that post although the group is silenced."""
+    voiced = sa.select(member.c.account).where(member.c.chat == number, member.c.speaker, IS_MEMBER)
+    return [AccountId(account) for account in connection.scalars(voiced)]
 
 
 def _select_version(number: ChatId) -> sa.Select[int]:

@@ -8,20 +8,21 @@ import sqlalchemy as sa
 
 from services.session import domain
 from services.session.domain import LOBBY, OwnerCandidate, next_owner
-from services.session.store import hooks, outgoing_hooks
-from services.session.store.memberships import lock_group
+from services.session.store import admission, happenings, incoming_webhooks, metadata, outgoing_webhooks
+from services.session.store.memberships import lock_group, role_in
 from services.session.store.pending_notifications import store
 from services.session.store.sql import IS_MEMBER, later, lock_active, role_of, touch
 from services.session.tables import chat, link, member, membership_request
 from shared.contract.edge import MembershipAnswered
 from shared.contract.errors import ErrorCode
+from shared.contract.happenings import HappeningKind
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import EndMembership
-from shared.contract.model import Role
+from shared.contract.model import JoinPolicy, Role
 
 
 class LockedChat(NamedTuple):
-    """A chat whose row is locked."""
+    """A chat whose row is locked in this transaction."""
 
     id: ChatId
     owner: AccountId
@@ -30,9 +31,10 @@ class LockedChat(NamedTuple):
 
 
 class LeftChat(NamedTuple):
-    """A chat that the account has left. `next_owner` owns it now, and sees it from `first_index` on; NO_ACCOUNT: the
-    owner is unchanged, or there is none. `members`: the remaining members; None in the lobby, and when there are
-    many. `rejected`: of the last member, the requests that nobody can answer any more."""
+    """A chat that the account has left. `next_owner` owns the chat now, and sees the chat from `first_index` on;
+    NO_ACCOUNT: the owner is unchanged, or the chat has no owner. `members`: the remaining members; None in the lobby,
+    and when there are many. `rejected`: if the last member left, the requests that nobody can answer any more. `time`:
+    of the happening; 0: none."""
 
     chat: ChatId
     version: int
@@ -40,13 +42,14 @@ class LeftChat(NamedTuple):
     first_index: int
     members: list[AccountId] | None
     rejected: Sequence[MembershipAnswered] = ()
+    time: int = 0
 
 
 def end_membership(connection: sa.Connection, request: EndMembership, now: int, broadcast_from: int) -> LeftChat:
     """The actor leaves a group, or removes a member. In the lobby, and from `broadcast_from` members on, the remaining
     members' times of change do not move. Raises RequestError."""
     group = lock_group(connection, request.chat)
-    role = role_of(connection, group.id, request.actor)
+    role = role_in(connection, group, request.actor)
     if role is None:
         raise domain.hidden_error(ErrorCode.FORBIDDEN)
     if request.account != request.actor:
@@ -56,13 +59,22 @@ def end_membership(connection: sa.Connection, request: EndMembership, now: int, 
     changed = [request.account, *(left.members or ())]
     lock_active(connection, changed)
     touch(connection, changed, now)
-    return left
+    return record(connection, left, request.actor, request.account, now, request.reason)
+
+
+def record(
+    connection: sa.Connection, left: LeftChat, by: AccountId, account: AccountId, now: int, text: str = ""
+) -> LeftChat:
+    """Records the departure in a group that has members left."""
+    if left.members == []:
+        return left
+    return left._replace(time=happenings.record(connection, left.chat, now, HappeningKind.LEAVE, by, account, text))
 
 
 def end_memberships(
     connection: sa.Connection, account: AccountId, left: Sequence[LockedChat], now: int, broadcast_from: int
 ) -> list[LeftChat]:
-    """The account leaves these chats, and the webhooks and links that it has made there end. The caller touches the
+    """The account leaves these chats. The account's webhooks and links in these chats end. The caller touches the
     profiles."""
     numbers = [row.id for row in left]
     owners = _next_owners(connection, account, [row.id for row in left if row.owner == account])
@@ -80,8 +92,9 @@ def end_memberships(
     own = sa.and_(member.c.account == account, member.c.chat.in_(numbers))
     connection.execute(sa.update(member).where(own).values(role=Role.LEFT, version=version))
     _transfer_ownership(connection, owners)
-    hooks.delete_of_member(connection, account, numbers)
-    outgoing_hooks.delete_of_member(connection, account, numbers)
+    _end_empty(connection, [row.id for row in left if row.size == 1])
+    incoming_webhooks.delete_of_member(connection, account, numbers)
+    outgoing_webhooks.delete_of_member(connection, account, numbers)
     connection.execute(sa.delete(link).where(link.c.by == account, link.c.chat.in_(numbers)))
     listed = _list_members(connection, [row.id for row in left if row.size <= broadcast_from and row.id != LOBBY])
     rejected = defaultdict(list)
@@ -95,8 +108,18 @@ def end_memberships(
     ]  # fmt: skip
 
 
+def _end_empty(connection: sa.Connection, numbers: list[ChatId]) -> None:
+    """Close groups that have no members left: free their handles, and delete their metadata, and their invitations so
+    that nobody can join."""
+    admission.delete_of_chats(connection, numbers)
+    metadata.delete_of_chats(connection, numbers)
+    happenings.delete_of_chats(connection, numbers)
+    named = sa.and_(chat.c.id.in_(numbers), chat.c.handle != "")
+    connection.execute(sa.update(chat).where(named).values(handle="", join_policy=JoinPolicy.CLOSED))
+
+
 def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: int) -> list[MembershipAnswered]:
-    """All pending requests for membership of these groups, which have no member any more."""
+    """Reject all pending requests for membership of these groups, which have no members any more."""
     named = connection.execute(sa.select(chat.c.id, chat.c.name).where(chat.c.id.in_(numbers)))
     names: dict[int, str] = {row.id: row.name for row in named}
     ended = sa.delete(membership_request).where(membership_request.c.chat.in_(numbers))
@@ -108,7 +131,7 @@ def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: i
 def _next_owners(
     connection: sa.Connection, account: AccountId, owned: list[ChatId]
 ) -> dict[ChatId, tuple[AccountId, int]]:
-    """The next owner of each of these chats that has another member, and the first index that owner sees."""
+    """The next owner of each of these chats with another member, and the first index that this owner sees."""
     place = sa.func.row_number().over(partition_by=(member.c.chat, member.c.role), order_by=member.c.seat)
     ranked = (
         sa.select(member, place.label("place"))
@@ -138,7 +161,8 @@ def _transfer_ownership(connection: sa.Connection, owners: dict[ChatId, tuple[Ac
 
 def _list_members(connection: sa.Connection, numbers: list[ChatId]) -> dict[ChatId, list[AccountId]]:
     members: dict[ChatId, list[AccountId]] = {number: [] for number in numbers}
-    rows = connection.execute(sa.select(member.c.chat, member.c.account).where(member.c.chat.in_(numbers), IS_MEMBER))
+    listed = sa.select(member.c.chat, member.c.account).where(member.c.chat.in_(numbers), IS_MEMBER)
+    rows = connection.execute(listed.order_by(member.c.chat, member.c.seat))
     for row in rows:
         members[row.chat].append(row.account)
     return members

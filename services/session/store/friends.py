@@ -4,10 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from services.session.domain import check_count, no_pending_request, pair_of
-from services.session.store import pending_notifications
+from services.session.domain import LOBBY, check_count, no_pending_request, pair_of
+from services.session.store import blocks, own_settings, pending_notifications
 from services.session.store.blocks import require_unblocked
-from services.session.store.sql import IS_ADMIN, SLICE, lock_active, pair_key, require_active, touch
+from services.session.store.sql import (
+    IS_ADMIN,
+    IS_MEMBER,
+    SLICE,
+    lock_active,
+    pair_key,
+    require_active,
+    require_readers,
+    touch,
+)
 from services.session.tables import (
     block,
     chat,
@@ -16,6 +25,7 @@ from services.session.tables import (
     member,
     membership_request,
     pending_notification,
+    profile,
 )
 from shared.contract.contacts import (
     AnswerFriendship,
@@ -26,10 +36,35 @@ from shared.contract.contacts import (
     Requests,
 )
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind
+from shared.contract.own_lists import OwnLists
 from shared.settings.limits import GroupLimits
+
+# The functions below read those lists of an account that a client stores. A list's state is a fingerprint of its
+# content.
+
+
+def find_own_lists(
+    connection: sa.Connection, account: AccountId, names: frozenset[str], friends_most: int, requests_most: int
+) -> OwnLists:
+    """The lists with these names, without their states. `requests_most`: the most requests of each kind."""
+    return OwnLists(
+        friends=_friends(connection, account, friends_most) if "friends" in names else None,
+        requests=list_requests(connection, account, requests_most) if "requests" in names else None,
+        blocks=blocks.list_blocked(connection, account) if "blocks" in names else None,
+        settings=own_settings.find(connection, account) if "settings" in names else None,
+    )
+
+
+def _friends(connection: sa.Connection, account: AccountId, most: int) -> list[tuple[AccountId, int]]:
+    rows = sa.select(friendship.c.friend, profile.c.public_updated).where(friendship.c.account == account)
+    rows = rows.join(profile, profile.c.id == friendship.c.friend).order_by(friendship.c.friend).limit(most)
+    return [(AccountId(friend), changed) for friend, changed in connection.execute(rows)]
+
+
+_SMALL = 200
 
 
 def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> list[AccountId]:
@@ -37,8 +72,25 @@ def friends_of(connection: sa.Connection, account: AccountId, limit: int) -> lis
     return [AccountId(number) for number in connection.execute(friends.limit(limit)).scalars()]
 
 
+def peers_of(connection: sa.Connection, account: AccountId, limit: int) -> list[AccountId]:
+    """The other members of the account's chats, except the lobby."""
+    own = sa.select(member.c.chat).where(member.c.account == account, member.c.chat != LOBBY, IS_MEMBER)
+    others = sa.select(member.c.account).where(member.c.chat.in_(own), member.c.account != account, IS_MEMBER)
+    return [AccountId(number) for number in connection.execute(others.distinct().limit(limit)).scalars()]
+
+
+def find_near(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
+    """Those of `find_watchable`, guests, and members of small groups that the actor is in."""
+    small = sa.select(member.c.chat).join(chat, chat.c.id == member.c.chat)
+    small = small.where(member.c.account == actor, IS_MEMBER, chat.c.size <= _SMALL)
+    near = sa.select(member.c.account).where(member.c.chat.in_(small), member.c.account.in_(accounts), IS_MEMBER)
+    guests = sa.select(profile.c.id).where(profile.c.id.in_(accounts), profile.c.guest != "")
+    found = {AccountId(number) for query in (near, guests) for number in connection.scalars(query)}
+    return found | find_watchable(connection, actor, accounts)
+
+
 def find_watchable(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
-    """Those of the accounts of which the actor may see the presence."""
+    """The accounts among these whose presence the actor may see."""
     friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
     keys = {pair_key(pair_of(actor, account)): account for account in accounts}
     private = sa.select(chat.c.pair).where(chat.c.pair.in_(keys), chat.c.kind == ChatKind.PRIVATE)
@@ -55,9 +107,10 @@ def request_friendship(
     RequestError."""
     require_active(connection, [request.account, request.actor], "account")
     require_unblocked(connection, request.actor, [request.account], "account")
+    require_readers(connection, [request.account], "account")
     existing = sa.select(friendship.c.account).where(_between(request.actor, request.account))
     if connection.execute(existing).first() is not None:
-        raise RequestError(ErrorCode.CONFLICT, "friends already", "account")
+        raise RequestError(ErrorCode.CONFLICT, "friends already", "account", 0, Reason.FRIENDS_ALREADY)
     if _delete_request(connection, request.account, request.actor):
         return _insert_friendship(connection, request.account, request.actor, now)
     key = {"applicant": request.actor, "account": request.account}
@@ -85,7 +138,7 @@ def end_friendship(connection: sa.Connection, request: EndFriendship, now: int) 
 
 
 def end_friendships(connection: sa.Connection, account: AccountId, now: int) -> bool:
-    """End a number of the account's friendships. Returns whether there were any."""
+    """End some of the account's friendships. Returns whether it had any."""
     friends = friends_of(connection, account, SLICE)
     lock_active(connection, friends)
     outgoing = sa.and_(friendship.c.account == account, friendship.c.friend.in_(friends))
@@ -120,8 +173,8 @@ def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> 
 def store_request(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: GroupLimits, now: int
 ) -> None:
-    """Store a request of the applicant in `key`, whose profile is locked; replace the text of a pending one. Raises
-    RequestError when too many are pending."""
+    """Store the applicant's request under `key`, with the profile locked, and replace the text of a pending request.
+    Raises RequestError when too many are pending."""
     same = [table.c[name] == value for name, value in key.items()]
     if connection.execute(sa.update(table).where(*same).values(text=text)).rowcount == 0:
         rule = "at most {} requests may wait for an answer"

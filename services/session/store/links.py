@@ -1,4 +1,4 @@
-"""Links by which accounts join a group, while their makers manage it."""
+"""Links by which accounts join a group, while the links' makers manage the group."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class FoundLink(NamedTuple):
 
 
 def create(connection: sa.Connection, request: CreateLink, code: str, limits: GroupLimits, now: int) -> InvitationLink:
-    """`code`: the secret part. Deletes links that cannot be used any more. Raises RequestError."""
+    """`code`: the secret part. Links that cannot be used any more are deleted. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     own = link.c.chat == group.id
     connection.execute(sa.delete(link).where(own, sa.or_(link.c.expires <= now, ~_IS_LEFT)))
@@ -51,7 +51,7 @@ def delete(connection: sa.Connection, request: DeleteLink) -> None:
 
 
 def find(connection: sa.Connection, code: str, actor: AccountId, now: int) -> FoundLink:
-    """One that can be used, or by which the actor has joined, perhaps just now. Raises RequestError."""
+    """A link that can be used, or by which the actor has joined, perhaps just now. Raises RequestError."""
     is_member = sa.exists().where(member.c.chat == link.c.chat, member.c.account == actor, IS_MEMBER)
     found = sa.select(link.c.chat, link.c.by).where(link.c.link == code, sa.or_(_is_usable(code, now), is_member))
     row = connection.execute(found).one_or_none()
@@ -63,7 +63,8 @@ def find(connection: sa.Connection, code: str, actor: AccountId, now: int) -> Fo
 def join(
     connection: sa.Connection, request: JoinByLink, chat: ChatId, head: int, limits: GroupLimits, now: int
 ) -> StartedJoin:
-    """`chat`: that of the link; `head` as in `memberships`. Raises RequestError; the link then is not used."""
+    """Join by a link. `chat`: the link's chat. `head`: as in `memberships`. If it raises RequestError, the link is not
+    used up."""
     group = lock_group(connection, chat)
     if is_joining(connection, group, request.actor):
         return StartedJoin(group.version, group.name)
@@ -82,4 +83,4 @@ def _link(code: str, by: int, uses: int | None, expires: int, paused: bool) -> I
 
 
 def no_link() -> RequestError:
-    return RequestError(ErrorCode.NOT_FOUND, "this link cannot be used any more", "link")
+    return RequestError(ErrorCode.NOT_FOUND, "this link can no longer be used", "link")

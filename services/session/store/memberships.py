@@ -1,11 +1,11 @@
 """Joining chats: at once, on an approved request, or added by a friend.
 
-A join has two transactions. The first makes the account a member, so that it receives every message committed from
-then on; `head` is the last index that the message service reported shortly before. The second, `finish_joins`, sets
-where the unread messages start: after the last index at the time when all nodes can know the new member. What the
-member sees from before is what the group shows to new members at that time. Each join, and each end of one, has a
-version of the chat of its own, also if several are made by one transaction.
-`unfinished_joins` finds joins that were interrupted in between; a repeated request finishes them too.
+A join has two transactions. The first transaction makes the account a member, which receives every message committed
+from then on; `head` is the last index that the message service reported shortly before. The second, `finish_joins`,
+sets where the unread messages start: after the last index at the time when all nodes can know the new member. A new
+member sees the earlier messages that the group shows to new members at that time. Each join, and each end of a
+membership, gets its own version of the chat, even if one transaction makes several. `unfinished_joins` finds joins that
+were interrupted in between; a repeated request finishes them too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from services.session import domain
+from services.session import domain, list_limits
 from services.session.domain import LOBBY
-from services.session.store import pending_notifications
-from services.session.store.bans import require_not_banned
+from services.session.store import admission, happenings, pending_notifications
+from services.session.store.bans import banned_account, banned_among, require_not_banned
+from services.session.store.blocks import blocking_account, blocking_among
 from services.session.store.friends import store_request
 from services.session.store.sql import (
     IS_MEMBER,
+    LockedGroup,
     admins_of,
     insert,
     later,
@@ -28,45 +30,36 @@ from services.session.store.sql import (
     require_active,
     role_of,
     touch,
+    unread_webhook,
+    webhooks_among,
 )
-from services.session.tables import chat, member, membership_request
+from services.session.tables import chat, friendship, member, membership_request
 from shared.contract.edge import RECENT_JOINS, MembershipAnswered, RecentJoins, recent_joins
-from shared.contract.errors import ErrorCode
+from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.happenings import HappeningKind
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.members import AnswerMembership, RequestMembership
+from shared.contract.members import AddMember, AddMembers, AnswerMembership, RequestMembership
 from shared.contract.model import ChatKind, JoinPolicy, Role
 from shared.settings.limits import GroupLimits
 
 
-class LockedGroup(NamedTuple):
-    """A group whose row is locked: no other transaction changes its membership before this one ends."""
-
-    id: ChatId
-    name: str
-    owner: AccountId
-    join_policy: JoinPolicy
-    version: int
-    size: int
-    history_for_new: bool | None
-
-
 class StartedJoin(NamedTuple):
-    """The account is a member since `version` or an earlier one; the join is not finished."""
+    """The account has been a member since `version` or an earlier version; its join is not finished."""
 
     version: int
     name: str
 
 
 class AwaitingApproval(NamedTuple):
-    """The request is pending until the owner or an admin answers it; `admins` are these."""
+    """The request is pending until the owner or an admin answers it. `admins`: the owner and the admins."""
 
     admins: list[AccountId]
 
 
 class FinishedJoin(NamedTuple):
-    """`recipients`: all members; None when there are many. In the lobby, the new member only. `since`: nobody else's
-    membership has changed after this version. `recent`: of other accounts, in a group with many members; of several
-    joins, the first has it."""
+    """`recipients`: all members, or None if there are many. In the lobby, only the new member. `since`: nobody else's
+    membership has changed after this version. `recent`: the joins of other accounts, in a group with many members;
+    among several joins, only the first has it."""
 
     version: int
     since: int
@@ -78,7 +71,7 @@ class FinishedJoin(NamedTuple):
 
 
 class FinishedJoins(NamedTuple):
-    """`version`: the chat's, after these. `joins`: in the order of joining."""
+    """`version`: the chat's version after these joins. `joins`: the joins in their order."""
 
     version: int
     joins: list[FinishedJoin]
@@ -91,13 +84,14 @@ _FIRST_VERSION = 1
 
 
 def request_membership(
-    connection: sa.Connection, request: RequestMembership, head: int, limits: GroupLimits, now: int
+    connection: sa.Connection, request: RequestMembership, head: int, limits: GroupLimits, now: int, server: str = ""
 ) -> StartedJoin | AwaitingApproval:
-    """Join an open group, or store a request. Raises RequestError."""
+    """Join an open group, or store a request. `server`: the name of the server on IRC, which masks name. Raises
+    RequestError."""
     group = lock_group(connection, request.chat)
     if is_joining(connection, group, request.actor):
         return StartedJoin(group.version, group.name)
-    if domain.joins_immediately(group.join_policy, group.size):
+    if admission.passes(connection, group, request.actor, request.key, now, server):
         return admit(connection, group, request.actor, head, limits, now)
     require_not_banned(connection, group.id, request.actor, now)
     domain.check_capacity(group.id, group.size, limits)
@@ -150,9 +144,10 @@ def admit(
 def insert_members(
     connection: sa.Connection, group: LockedGroup, accounts: Sequence[AccountId], head: int, now: int
 ) -> StartedJoin:
-    """A group without members has no owner: the next member becomes the owner. A former member gets a new seat. The
+    """A group without members has no owner: the next member becomes the owner. A past member gets a new seat. The
     caller has checked the accounts, and locked their profiles."""
-    next_owner = accounts[0] if group.owner == NO_ACCOUNT and group.id != LOBBY else NO_ACCOUNT
+    has_no_owner = group.owner == NO_ACCOUNT and group.id != LOBBY and not group.ownerless
+    next_owner = accounts[0] if has_no_owner else NO_ACCOUNT
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
     rows = [
         {
@@ -167,6 +162,7 @@ def insert_members(
     if next_owner != NO_ACCOUNT:
         connection.execute(sa.update(chat).where(chat.c.id == group.id).values(owner=next_owner))
     increment_version(connection, group.id, now, by=len(accounts), new_members=len(accounts))
+    admission.end_invitations(connection, group.id, accounts)
     touch(connection, accounts, now)
     return StartedJoin(group.version + len(accounts), group.name)
 
@@ -182,7 +178,7 @@ def finish_joins(
     now: int,
     broadcast_from: int,
 ) -> FinishedJoins:
-    """Finish the joins of these accounts, but for those that were finished before. From `broadcast_from` members on,
+    """Finish the joins of these accounts, except those that were finished before. From `broadcast_from` members on,
     only the new members' own notifications are stored, and the other profiles' times of change do not move."""
     group = lock_group(connection, number)
     unfinished = sa.and_(
@@ -195,12 +191,15 @@ def finish_joins(
         return FinishedJoins(group.version, [])
     first = 1 if domain.shows_history(group.join_policy, group.history_for_new) else unread_from
     recipients, recent = _audience(connection, group, [row.account for row in joining], first, now, broadcast_from)
-    # By the version of a new owner, the former one has left.
+    # A version that names a new owner also ends the membership of the old one.
     is_alone = joining[0].version == group.version and joining[0].role != Role.OWNER
     answers = [
-        MembershipAnswered(number, group.name, AccountId(row.account), accepted=True, version=version)
+        MembershipAnswered(
+            number, group.name, row.account, accepted=True, version=version,
+            time=_record_join(connection, number, row.account, now),
+        )
         for version, row in enumerate(joining, group.version + 1)
-    ]
+    ]  # fmt: skip
     joins: list[FinishedJoin] = []
     for row, answered in zip(joining, _store(connection, group, answers, recipients, now), strict=True):
         version, account = answered.version, answered.account
@@ -214,6 +213,11 @@ def finish_joins(
     return FinishedJoins(group.version + len(joins), joins)
 
 
+def _record_join(connection: sa.Connection, number: ChatId, account: AccountId, now: int) -> int:
+    """Nobody sees joins of the lobby."""
+    return 0 if number == LOBBY else happenings.record(connection, number, now, HappeningKind.JOIN, account, account)
+
+
 def _store(
     connection: sa.Connection,
     group: LockedGroup,
@@ -221,7 +225,8 @@ def _store(
     recipients: list[AccountId] | None,
     now: int,
 ) -> list[MembershipAnswered]:
-    """Store these notifications for the recipients; None: each for its own account. Joins of the lobby have none."""
+    """Store these notifications for the recipients. If None, each notification is for its own account. Joins of the
+    lobby have no recipients."""
     if group.id == LOBBY:
         return answers
     if recipients is not None:
@@ -237,8 +242,8 @@ def _audience(
     now: int,
     broadcast_from: int,
 ) -> tuple[list[AccountId] | None, RecentJoins | None]:
-    """Who is notified of these joins, as in FinishedJoin, and the joins before the first of them. `first`: the first
-    index that they may see."""
+    """The accounts that are notified of these joins, as in FinishedJoin, and the joins before the first one. `first`:
+    the first index that they may see."""
     if group.id == LOBBY:
         return None, None
     if group.size >= broadcast_from:
@@ -255,7 +260,7 @@ def _audience(
 def _last_changes(
     connection: sa.Connection, number: ChatId, version: int, without: AccountId
 ) -> Iterator[tuple[int, AccountId, int]]:
-    """As many as recent_joins needs, up to this version, of other accounts."""
+    """The membership changes of other accounts up to this version, in the number that recent_joins needs."""
     fields = member.c.version, member.c.account, sa.case((IS_MEMBER, member.c.first_index), else_=0)
     others = sa.and_(member.c.chat == number, member.c.version <= version, member.c.account != without)
     changes = sa.select(*fields).where(others)
@@ -266,7 +271,7 @@ def _last_changes(
 
 
 def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[ChatId, int]:
-    """The versions of the chats whose joins were interrupted, except the lobby: a login joins that again."""
+    """The versions of the chats whose joins were interrupted, except the lobby, which a login joins again."""
     joining = sa.select(chat.c.id, chat.c.version).join(member).where(member.c.account == account, IS_MEMBER)
     rows = connection.execute(joining.where(member.c.unread_from.is_(None), chat.c.id != LOBBY))
     return {ChatId(row.id): row.version for row in rows}
@@ -276,7 +281,7 @@ def unfinished_joins(connection: sa.Connection, account: AccountId) -> dict[Chat
 
 
 def lock_group(connection: sa.Connection, number: ChatId) -> LockedGroup:
-    """Raises RequestError when there is no such group; private chats are none."""
+    """Raises RequestError if the group does not exist; private chats are no groups."""
     fields = [chat.c[field] for field in LockedGroup._fields]
     row = connection.execute(
         sa.select(*fields).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP).with_for_update(key_share=True)
@@ -284,7 +289,14 @@ def lock_group(connection: sa.Connection, number: ChatId) -> LockedGroup:
     if row is None:
         raise domain.hidden_error(ErrorCode.NOT_FOUND)
     policy = JoinPolicy(row.join_policy)
-    return LockedGroup(ChatId(row.id), row.name, row.owner, policy, row.version, row.size, row.history_for_new)
+    return LockedGroup(ChatId(row.id), row.name, row.owner, policy, *row[4:])
+
+
+def role_in(connection: sa.Connection, group: LockedGroup, account: AccountId) -> Role | None:
+    """The role that counts for the permissions of an account. In a group without an owner, admins have the permissions
+    of an owner."""
+    role = role_of(connection, group.id, account)
+    return Role.OWNER if group.ownerless and role is Role.ADMIN else role
 
 
 def lock_managed_group(connection: sa.Connection, number: ChatId, actor: AccountId) -> LockedGroup:
@@ -295,8 +307,8 @@ def lock_managed_group(connection: sa.Connection, number: ChatId, actor: Account
 
 
 def count_groups(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, int]:
-    """The numbers of groups that these accounts are in, without those that are in none. Private chats do not count:
-    others can create them."""
+    """How many groups each of these accounts is in, without the accounts that are in none. Private chats do not count,
+    because others can create them."""
     counts = sa.select(member.c.account, sa.func.count()).select_from(chat.join(member))
     groups = counts.where(member.c.account.in_(accounts), IS_MEMBER, chat.c.kind == ChatKind.GROUP)
     return {AccountId(row[0]): row[1] for row in connection.execute(groups.group_by(member.c.account))}
@@ -313,10 +325,10 @@ def is_joining(connection: sa.Connection, group: LockedGroup, account: AccountId
 def members_among(
     connection: sa.Connection, number: ChatId, accounts: Sequence[AccountId]
 ) -> tuple[frozenset[AccountId], frozenset[AccountId]]:
-    """Those of the accounts that are members, and those whose join is not finished."""
+    """Which of these accounts are members, and which of those have not finished their join."""
     rows = connection.execute(
         sa.select(member.c.account, member.c.unread_from).where(
-            member.c.chat == number, member.c.account.in_(domain.in_int64(accounts)), IS_MEMBER
+            member.c.chat == number, member.c.account.in_(list_limits.in_int64(accounts)), IS_MEMBER
         )
     ).all()
     present = frozenset(AccountId(row.account) for row in rows if row.unread_from is not None)
@@ -324,7 +336,7 @@ def members_among(
 
 
 def delete_requests(connection: sa.Connection, number: ChatId, applicants: Sequence[AccountId]) -> bool:
-    """Returns whether any was pending."""
+    """Delete the requests. Returns whether any was pending."""
     return connection.execute(sa.delete(membership_request).where(requests_of(number, applicants))).rowcount > 0
 
 
@@ -346,3 +358,114 @@ def increment_version(
             updated=later(chat.c.updated, now),
         )
     )
+
+
+# An owner or admin adds friends, and accounts that have requested membership, to a group. These joins are finished like
+# all others.
+
+
+class StartedJoins(NamedTuple):
+    """`version`: the chat's version in which the accounts in `joining` are members but have not finished their joins.
+    `present`: members that had joined before. `rejected`: all others."""
+
+    version: int
+    name: str
+    joining: list[AccountId]
+    present: list[AccountId]
+    rejected: dict[AccountId, Failure]
+
+
+def add_member(connection: sa.Connection, request: AddMember, head: int, limits: GroupLimits, now: int) -> StartedJoin:
+    """Add a friend of the actor, or an account that requested membership. Raises RequestError."""
+    several = AddMembers(request.chat, [request.account], request.actor)
+    started = add_members(connection, several, head, limits, now)
+    if started.present:
+        raise domain.member_already()
+    for failure in started.rejected.values():
+        raise RequestError.from_failure(failure)
+    return StartedJoin(started.version, started.name)
+
+
+def add_members(
+    connection: sa.Connection, request: AddMembers, head: int, limits: GroupLimits, now: int
+) -> StartedJoins:
+    """Add the accounts that may be added, in the given order. Raises RequestError if the actor may add none of the
+    accounts."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    accounts = list(dict.fromkeys(request.accounts))
+    present, unfinished = members_among(connection, group.id, accounts)
+    others = [account for account in accounts if account not in present and account not in unfinished]
+    added, rejected = _select(connection, group, request.actor, others, limits, now)
+    version = group.version
+    if added:
+        delete_requests(connection, group.id, added)
+        version = insert_members(connection, group, added, head, now).version
+    joining = [account for account in accounts if account in unfinished or account in added]
+    return StartedJoins(version, group.name, joining, [account for account in accounts if account in present], rejected)
+
+
+def _select(
+    connection: sa.Connection,
+    group: LockedGroup,
+    actor: AccountId,
+    accounts: Sequence[AccountId],
+    limits: GroupLimits,
+    now: int,
+) -> tuple[list[AccountId], dict[AccountId, Failure]]:
+    """The accounts that may be added, and for each other account the reason why it may not. Raises RequestError."""
+    added: list[AccountId] = []
+    rejected: dict[AccountId, Failure] = {}
+    if not accounts:
+        return added, rejected
+    candidates = _Candidates(connection, group, actor, list_limits.in_int64(accounts), now)
+    for account in accounts:
+        try:
+            candidates.check(account, group.size + len(added), limits)
+        except RequestError as error:
+            rejected[account] = error.failure
+        else:
+            added.append(account)
+    return added, rejected
+
+
+class _Candidates:
+    """The facts that decide whether each of these accounts may be added. The profiles of these accounts are locked
+    until this transaction ends, in the order of all transactions. So no account is deleted or joins another group
+    meanwhile."""
+
+    def __init__(
+        self, connection: sa.Connection, group: LockedGroup, actor: AccountId, accounts: Sequence[AccountId], now: int
+    ) -> None:
+        self._group = group
+        self._active = lock_active(connection, {actor, *accounts})
+        if actor not in self._active:
+            raise domain.account_not_found(actor, "actor")
+        self._invitable = _friends_and_applicants(connection, group.id, actor, accounts)
+        self._blocking = blocking_among(connection, actor, accounts)
+        self._banned = banned_among(connection, group.id, accounts, now)
+        self._webhooks = webhooks_among(connection, accounts)
+        self._groups = count_groups(connection, accounts)
+
+    def check(self, account: AccountId, size: int, limits: GroupLimits) -> None:
+        """`size`: the number of members in the group. Raises RequestError."""
+        if account not in self._active:
+            raise domain.account_not_found(account)
+        if account not in self._invitable:
+            raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
+        if account in self._webhooks:
+            raise unread_webhook("account")
+        if account in self._blocking:
+            raise blocking_account("account")
+        if account in self._banned:
+            raise banned_account()
+        domain.check_capacity(self._group.id, size, limits)
+        domain.check_chat_count(self._groups.get(account, 0), limits)
+
+
+def _friends_and_applicants(
+    connection: sa.Connection, number: ChatId, actor: AccountId, accounts: Sequence[AccountId]
+) -> frozenset[AccountId]:
+    """The accounts among these that are friends of the actor, or have requested membership."""
+    friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
+    applicants = sa.select(membership_request.c.applicant).where(requests_of(number, accounts))
+    return frozenset(connection.execute(friends.union(applicants)).scalars())

@@ -1,13 +1,19 @@
-"""What the owner and the admins do to members of a group: bans, silences, and its end."""
+"""Moderation of a group by its owner and admins: bans, silences, and the end of the group."""
 
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.store import bans, hooks, outgoing_hooks
-from services.session.store.departures import LeftChat, LockedChat, end_memberships, reject_requests
-from services.session.store.memberships import delete_requests, increment_version, lock_group, lock_managed_group
+from services.session.store import admission, bans, happenings, incoming_webhooks, masks, metadata, outgoing_webhooks
+from services.session.store.departures import LeftChat, LockedChat, end_memberships, record, reject_requests
+from services.session.store.memberships import (
+    delete_requests,
+    increment_version,
+    lock_group,
+    lock_managed_group,
+    role_in,
+)
 from services.session.store.sql import IS_MEMBER, later, lock_active, members_of, role_of, touch
 from services.session.tables import chat, link, member
 from shared.contract.edge import MembershipAnswered
@@ -18,7 +24,7 @@ from shared.settings.limits import GroupLimits
 
 
 class BannedMember(NamedTuple):
-    """`version`: the chat's. `left`: None when the account was no member."""
+    """`version`: the chat's version. `left`: None when the account was no member."""
 
     version: int
     left: LeftChat | None
@@ -39,12 +45,17 @@ def ban_member(
     group = lock_managed_group(connection, request.chat, request.actor)
     role = role_of(connection, group.id, request.account)
     left = None
+    version = group.version
     if role is None:
+        if not bans.banned_among(connection, group.id, [request.account], now):
+            increment_version(connection, group.id, now)
+            version += 1
         changed = [request.account]
     else:
-        domain.check_outranks(role_of(connection, group.id, request.actor), role)
+        domain.check_outranks(role_in(connection, group, request.actor), role)
         locked = LockedChat(group.id, group.owner, group.version, group.size)
         (left,) = end_memberships(connection, request.account, [locked], now, broadcast_from)
+        left = record(connection, left, request.actor, request.account, now)
         changed = [request.account, *(left.members or ())]
     if request.account not in lock_active(connection, changed):
         raise domain.account_not_found(request.account)
@@ -52,14 +63,16 @@ def ban_member(
         touch(connection, changed, now)
     delete_requests(connection, group.id, [request.account])
     bans.store_ban(connection, request, limits, now)
-    return BannedMember(group.version if left is None else left.version, left)
+    return BannedMember(version if left is None else left.version, left)
 
 
-def unban_member(connection: sa.Connection, request: UnbanMember) -> int:
+def unban_member(connection: sa.Connection, request: UnbanMember, now: int) -> int:
     """The chat's version. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
-    bans.delete_ban(connection, group.id, request.account)
-    return group.version
+    if not bans.delete_ban(connection, group.id, request.account):
+        return group.version
+    increment_version(connection, group.id, now)
+    return group.version + 1
 
 
 def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList:
@@ -69,12 +82,11 @@ def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList
 
 
 def silence_member(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> int:
-    """The chat's version, a new one if this changes anything: then the member has changed by it. Raises
-    RequestError."""
+    """The chat's version. It is a new version if this call changes the member. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     if request.account != NO_ACCOUNT:
         role = role_of(connection, group.id, request.account)
-        domain.check_outranks(role_of(connection, group.id, request.actor), role)
+        domain.check_outranks(role_in(connection, group, request.actor), role)
     if bans.silences(connection, group.id).get(request.account, 0) == min(request.until, domain.ALWAYS):
         return group.version
     if request.account != NO_ACCOUNT:
@@ -88,17 +100,21 @@ def silence_member(connection: sa.Connection, request: SilenceMember, limits: Gr
 def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast_from: int) -> DisbandedChat:
     """From `broadcast_from` members on, the members' times of change do not move. Raises RequestError."""
     group = lock_group(connection, request.chat)
-    domain.check_is_owner(role_of(connection, group.id, request.actor))
+    domain.check_is_owner(role_in(connection, group, request.actor))
     members, version = members_of(connection, group.id), group.version + 1
     left = sa.update(member).where(member.c.chat == group.id, IS_MEMBER)
     connection.execute(left.values(role=Role.LEFT, version=version))
-    ended = {"version": version, "size": 0, "owner": NO_ACCOUNT, "join_policy": JoinPolicy.CLOSED}
+    ended = {"version": version, "size": 0, "owner": NO_ACCOUNT, "join_policy": JoinPolicy.CLOSED, "handle": ""}
     connection.execute(sa.update(chat).where(chat.c.id == group.id).values(**ended, updated=later(chat.c.updated, now)))
     rejected = reject_requests(connection, [group.id], now)
     connection.execute(sa.delete(link).where(link.c.chat == group.id))
     bans.delete_of_chat(connection, group.id)
-    hooks.delete_of_chat(connection, group.id)
-    outgoing_hooks.delete_of_chat(connection, group.id)
+    masks.delete_of_chat(connection, group.id)
+    metadata.delete_of_chats(connection, [group.id])
+    happenings.delete_of_chats(connection, [group.id])
+    admission.delete_of_chats(connection, [group.id])
+    incoming_webhooks.delete_of_chat(connection, group.id)
+    outgoing_webhooks.delete_of_chat(connection, group.id)
     if group.size < broadcast_from:
         lock_active(connection, members)
         touch(connection, members, now)

@@ -1,5 +1,5 @@
-"""Notifications stored until a client confirms them: answers to requests, new members of one's groups, groups that the
-account was added to."""
+"""Notifications stored until a client confirms them: answers to requests, new members of the account's groups, and
+groups that the account was added to."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from services.session.store.sql import slices
 from services.session.tables import pending_notification, profile
-from shared.contract.contacts import PendingNotice
+from shared.contract.contacts import PendingEvent
 from shared.contract.edge import FriendshipAnswered, MembershipAnswered
 from shared.contract.ids import AccountId
 from shared.contract.model import Chat
@@ -20,19 +20,19 @@ _PER_ACCOUNT = 1_000
 _RETENTION_MS = 90 * 24 * 3600 * 1000
 
 
-def store(connection: sa.Connection, accounts: Sequence[AccountId], notice: N, now: int) -> N:
-    """Store the notice for each account. Returns it with the numbers it is stored by."""
-    (stored,) = store_several(connection, accounts, [notice], now)
+def store(connection: sa.Connection, accounts: Sequence[AccountId], event: N, now: int) -> N:
+    """Store the event for each account. Returns the event with the numbers under which it is stored."""
+    (stored,) = store_several(connection, accounts, [event], now)
     return stored
 
 
-def store_several(connection: sa.Connection, accounts: Sequence[AccountId], notices: Iterable[N], now: int) -> list[N]:
-    """Store each of these different notices, in this order, for each account, as `store` does."""
-    packed = [(notice, msgspec.msgpack.encode(notice)) for notice in notices]
+def store_several(connection: sa.Connection, accounts: Sequence[AccountId], events: Iterable[N], now: int) -> list[N]:
+    """Store each of these different events, in this order, for each account, as `store` does."""
+    packed = [(event, msgspec.msgpack.encode(event)) for event in events]
     numbers = _insert(connection, [(account, content) for _, content in packed for account in accounts], now)
     return [
-        msgspec.structs.replace(notice, kept={account: numbers[account, content] for account in accounts})
-        for notice, content in packed
+        msgspec.structs.replace(event, kept={account: numbers[account, content] for account in accounts})
+        for event, content in packed
     ]
 
 
@@ -48,27 +48,27 @@ def store_added(
 
 
 def _insert(
-    connection: sa.Connection, notices: Sequence[tuple[AccountId, bytes]], now: int
+    connection: sa.Connection, events: Sequence[tuple[AccountId, bytes]], now: int
 ) -> dict[tuple[AccountId, bytes], int]:
-    """Insert packed notices, and delete the accounts' expired and excess notifications."""
+    """Insert packed events, and delete the accounts' expired and excess notifications."""
     numbers: dict[tuple[AccountId, bytes], int] = {}
     returned = [pending_notification.c[name] for name in ("account", "notice", "number")]
-    for some in slices(notices):
+    for some in slices(events):
         rows = [{"account": account, "notice": content, "created": now} for account, content in some]
         for row in connection.execute(sa.insert(pending_notification).returning(*returned), rows):
             numbers[AccountId(row.account), bytes(row.notice)] = row.number
-    for accounts in slices(list(dict.fromkeys(account for account, _ in notices))):
+    for accounts in slices(list(dict.fromkeys(account for account, _ in events))):
         _delete_expired(connection, accounts, now)
     return numbers
 
 
-def list_pending(connection: sa.Connection, account: AccountId, now: int) -> list[PendingNotice]:
+def list_pending(connection: sa.Connection, account: AccountId, now: int) -> list[PendingEvent]:
     """Oldest first."""
     own = sa.select(pending_notification.c.number, pending_notification.c.notice).where(
         pending_notification.c.account == account, pending_notification.c.created > now - _RETENTION_MS
     )
     rows = connection.execute(own.order_by(pending_notification.c.number.desc()).limit(_PER_ACCOUNT)).all()
-    return [PendingNotice(row.number, row.notice) for row in reversed(rows)]
+    return [PendingEvent(row.number, row.notice) for row in reversed(rows)]
 
 
 def delete(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> None:
@@ -78,8 +78,8 @@ def delete(connection: sa.Connection, account: AccountId, numbers: Sequence[int]
 
 
 def _delete_expired(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
-    """Delete the accounts' notifications that are too old, or more than allowed. Each account has new rows. The bounds
-    come from the index, not from reading all rows."""
+    """Delete the accounts' notifications that are too old, or more than allowed. Each account has new rows. The limits
+    are found in the index, without reading all rows."""
     number = pending_notification.c.number
     own = sa.select(number).where(pending_notification.c.account == profile.c.id)
     oldest = own.order_by(number).limit(1).scalar_subquery()

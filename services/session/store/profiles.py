@@ -5,40 +5,48 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from services.session.domain import DELETED_NICKNAME, LOBBY
-from services.session.store.sql import insert, next_change_time
+from services.session.domain import DELETED_NICKNAME, LOBBY, ascii_lower
+from services.session.store.sql import HAS_NICK, insert, next_change_time, taken_as
+from services.session.tables import ascii_lower as folded
 from services.session.tables import member, profile
-from shared.contract.ids import AccountId
+from shared.contract.errors import ErrorCode, Reason, RequestError
+from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Profile, ProfileSummary, Role
 from shared.contract.session import EnsureProfile
 
-# Built once: these run at every login.
+# The statements are built once, because they run at every login.
 _PROFILE = sa.select(profile).where(profile.c.id == sa.bindparam("account"))
 _PROFILES = sa.select(profile).where(profile.c.id.in_(sa.bindparam("accounts", expanding=True)))
-_SUMMARIES = sa.select(profile.c.id, profile.c.nickname, profile.c.uuid).where(
-    profile.c.id.in_(sa.bindparam("accounts", expanding=True))
-)
+_SUMMARIES = sa.select(
+    profile.c.id, profile.c.nickname, profile.c.uuid, profile.c.public_updated, profile.c.nick, profile.c.guest,
+    sa.case((profile.c.guest != "", profile.c.signature), else_=""),
+).where(profile.c.id.in_(sa.bindparam("accounts", expanding=True)))  # fmt: skip
 
 
 class AccountState(NamedTuple):
-    """An account's state at login. `in_lobby`: its join there is finished, or it has left."""
+    """An account's state at login. `in_lobby`: the account's join there is finished, or the account has left."""
 
     deleted: bool
     in_lobby: bool
     uuid: str
+    nick: str
+    is_guest: bool = False
 
 
 def account_state(connection: sa.Connection, account: AccountId) -> AccountState | None:
     lobby = sa.and_(member.c.account == profile.c.id, member.c.chat == LOBBY)
     rows = profile.outerjoin(member, lobby)
     row = connection.execute(
-        sa.select(profile.c.deleted, profile.c.uuid, member.c.role, member.c.unread_from)
+        sa.select(
+            profile.c.deleted, profile.c.uuid, profile.c.nick, profile.c.guest, member.c.role, member.c.unread_from
+        )
         .select_from(rows)
         .where(profile.c.id == account)
     ).one_or_none()
     if row is None:
         return None
-    return AccountState(row.deleted, row.role == Role.LEFT or row.unread_from is not None, row.uuid)
+    in_lobby = row.role == Role.LEFT or row.unread_from is not None
+    return AccountState(row.deleted, in_lobby, row.uuid, row.nick, bool(row.guest))
 
 
 def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> bool:
@@ -51,9 +59,48 @@ def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> boo
         "vip": seed.vip,
         "created": seed.created or now,
         "bot": seed.bot,
+        "nick": "" if is_nick_taken(connection, seed.nick) else seed.nick,
+        "guest": seed.guest,
     }
-    statement = insert(connection, profile).values(values).on_conflict_do_nothing().returning(profile.c.id)
-    return connection.execute(statement).one_or_none() is not None
+    insertion = insert(connection, profile).values(values).on_conflict_do_nothing(index_elements=[profile.c.id])
+    return connection.execute(insertion.returning(profile.c.id)).one_or_none() is not None
+
+
+def is_nick_taken(connection: sa.Connection, nick: str, but: AccountId = NO_ACCOUNT) -> bool:
+    """Whether an account other than `but` has this nick."""
+    taken = sa.select(profile.c.id).where(folded(profile.c.nick) == ascii_lower(nick), HAS_NICK)
+    return bool(nick) and connection.execute(taken.where(profile.c.id != but)).first() is not None
+
+
+def check_nick(connection: sa.Connection, account: AccountId, nick: str) -> str:
+    """Check that a guest can change its nick to `nick`. Returns the guest's present nick. Raises RequestError."""
+    own = sa.select(profile.c.nick).where(profile.c.id == account, profile.c.guest != "")
+    present = connection.execute(own).scalar_one_or_none()
+    if present is None:
+        raise RequestError(ErrorCode.FORBIDDEN, "only a guest can have such a name", "nick")
+    if is_nick_taken(connection, nick, but=account):
+        raise _nick_taken()
+    return str(present)
+
+
+def _nick_taken() -> RequestError:
+    return RequestError(ErrorCode.CONFLICT, "another account has this nick", "nick", 0, Reason.TAKEN)
+
+
+def set_nick(connection: sa.Connection, account: AccountId, nick: str, now: int) -> None:
+    """Set an account's nick, which is its username. Does nothing if another account has this nick."""
+    if not is_nick_taken(connection, nick, but=account):
+        own = sa.update(profile).where(profile.c.id == account, profile.c.deleted.is_(False))
+        connection.execute(own.values(nick=nick, public_updated=next_change_time(now)))
+
+
+def register_guest(connection: sa.Connection, seed: EnsureProfile, now: int) -> Profile | None:
+    """The guest's profile becomes a user's; None: it is one already."""
+    own = sa.update(profile).where(profile.c.id == seed.account, profile.c.guest != "")
+    named = {"nickname": seed.nickname, "signature": seed.signature, "guest": ""}
+    changed = own.values(named | {"public_updated": next_change_time(now)}).returning(profile)
+    row = connection.execute(changed).one_or_none()
+    return None if row is None else Profile(**row._mapping)
 
 
 def insert_system(connection: sa.Connection, seed: EnsureProfile, now: int) -> None:
@@ -87,25 +134,27 @@ def set_profile(
     """The changed profile; None when the account is unknown or deleted."""
     statement = sa.update(profile).where(profile.c.id == account, profile.c.deleted.is_(False))
     changed = statement.values(**values, public_updated=next_change_time(now)).returning(profile)
-    row = connection.execute(changed).one_or_none()
+    with taken_as(connection, _nick_taken()):
+        row = connection.execute(changed).one_or_none()
     return None if row is None else Profile(**row._mapping)
 
 
 def summaries_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, ProfileSummary]:
     """Profile summaries, also of deleted accounts."""
     rows = connection.execute(_SUMMARIES, {"accounts": accounts})
-    return {AccountId(account): ProfileSummary(nickname, uuid) for account, nickname, uuid in rows}
+    return {AccountId(account): ProfileSummary(*summary) for account, *summary in rows}
 
 
 def find_by_uuids(connection: sa.Connection, uuids: Sequence[str]) -> dict[str, AccountId]:
-    """Active accounts by uuid. Of two with one uuid, the newer: the deletion of the older has not arrived yet."""
+    """Active accounts by uuid. If two accounts have one uuid, the newer account counts: the deletion of the older one
+    has not arrived yet."""
     named = sa.select(profile.c.uuid, profile.c.id).where(profile.c.uuid.in_(uuids), profile.c.deleted.is_(False))
     return {row.uuid: AccountId(row.id) for row in connection.execute(named.order_by(profile.c.id))}
 
 
 def erase_profile(connection: sa.Connection, account: AccountId, uuid: str, now: int) -> bool:
-    """Anonymise a profile. Returns whether it was not erased before. A missing profile is inserted as a deleted one,
-    so that it is never created later."""
+    """Anonymise a profile. Returns whether it was not erased before. A missing profile is inserted as a deleted one, so
+    that the profile is never created later."""
     values = _default_values(account, now) | {"uuid": uuid, "nickname": DELETED_NICKNAME, "deleted": True}
     changes = {
         **values,
@@ -123,5 +172,6 @@ def erase_profile(connection: sa.Connection, account: AccountId, uuid: str, now:
 def _default_values(account: AccountId, now: int) -> dict[str, str | int | bool]:
     return {
         "id": account, "uuid": "", "nickname": "", "avatar": "", "avatar_hash": "", "icon_id": 0, "signature": "",
-        "vip": 0, "status": 0, "created": now, "public_updated": now, "private_updated": now, "deleted": False,
+        "nick": "", "guest": "", "vip": 0, "status": 0, "created": now, "public_updated": now, "private_updated": now,
+        "deleted": False,
     }  # fmt: skip

@@ -15,8 +15,9 @@ _FIELDS = [report.c[field] for field in Report.__struct_fields__]
 
 
 def store(connection: sa.Connection, request: ReportMessage, message: Message, limits: GroupLimits, now: int) -> bool:
-    """Whether the report is new. Locks the reporter's profile, so that its reports are counted one after the other.
-    Raises RequestError beyond the limit, and for a deleted account."""
+    """Store the report. Returns whether the actor has not reported this message before. Locks the reporter's profile,
+    so that the reporter's reports are counted one after the other. Raises RequestError beyond the limit, and for a
+    deleted account."""
     require_active(connection, [request.actor], "actor")
     others = sa.select(sa.func.count()).where(
         report.c.reporter == request.actor, sa.or_(report.c.chat != message.chat, report.c.index != message.index)
@@ -50,5 +51,5 @@ def close(connection: sa.Connection, number: int) -> None:
 
 
 def delete_of_account(connection: sa.Connection, reporter: AccountId) -> None:
-    """Reports of its messages stay, as the messages do."""
+    """Delete the account's own reports. Reports of the account's messages stay, as the messages do."""
     connection.execute(sa.delete(report).where(report.c.reporter == reporter))

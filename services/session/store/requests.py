@@ -1,4 +1,4 @@
-"""The results of requests that are carried out, for their repetitions."""
+"""Stores the results of performed requests, so that a repeated request gets the same result."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
@@ -18,7 +18,7 @@ def once(step: Callable[[sa.Connection, *Ts], T], *kinds: Any) -> Callable[[sa.C
 
 
 def stored(kind: type[T]) -> Callable[[sa.Connection], T | None]:
-    """Reads what the request that is handled now has stored before; None: nothing."""
+    """The result that the current request has stored before; None if there is none."""
     return run_once.stored(request, (kind,))
 
 

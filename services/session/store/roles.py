@@ -1,12 +1,13 @@
 """The members of chats and their roles."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from services.session import domain
 from services.session.store.bans import silences
-from services.session.store.memberships import increment_version, lock_group
+from services.session.store.memberships import increment_version, lock_group, role_in
 from services.session.store.sql import IS_MEMBER, lock_active, members_of, role_of, touch
 from services.session.tables import chat, member, profile
 from shared.contract.errors import ErrorCode
@@ -14,11 +15,17 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.members import ListMembers, MemberList, MemberRole, SetRole
 from shared.contract.model import Role
 from shared.contract.session import Member
+from shared.names import plain_name
+
+_LOOKED_AT = 5_000
+"""How many members a page of a query considers."""
+Rows = Sequence[Any]
+_SUMMARY = (profile.c.nickname, profile.c.avatar, profile.c.nick, profile.c.guest, profile.c.signature, profile.c.bot)
 
 
 class ChangedRoles(NamedTuple):
-    """`changed`: each with the chat's new version; empty when the member has had this role. `recipients`: all members;
-    None when there are many."""
+    """`changed`: each change with the chat's new version; empty if the member already had this role. `recipients`: all
+    members; None when there are many."""
 
     version: int
     changed: list[Member]
@@ -29,7 +36,9 @@ def set_role(connection: sa.Connection, request: SetRole, now: int, broadcast_fr
     """From `broadcast_from` members on, the profiles' times of change do not move. Raises RequestError."""
     group = lock_group(connection, request.chat)
     present = role_of(connection, group.id, request.account)
-    domain.check_can_set_role(role_of(connection, group.id, request.actor), present)
+    domain.check_can_set_role(role_in(connection, group, request.actor), present)
+    if request.role is Role.OWNER and group.ownerless:
+        raise domain.nobody_owns()
     if present is request.role:
         return ChangedRoles(group.version, [], None)
     version = group.version + 1
@@ -53,7 +62,7 @@ def _change(connection: sa.Connection, request: SetRole, account: AccountId, rol
 
 
 def list_members(connection: sa.Connection, request: ListMembers, limit: int) -> MemberList:
-    """A page of the members, or of those that have changed, by account. Raises RequestError."""
+    """A page of the members, or of the changed members, ordered by account. Raises RequestError."""
     versions = sa.select(member.c.version, chat.c.version.label("present")).join(chat, chat.c.id == member.c.chat)
     own = sa.and_(member.c.chat == request.chat, member.c.account == request.actor, IS_MEMBER)
     found = connection.execute(versions.where(own)).one_or_none()
@@ -61,20 +70,56 @@ def list_members(connection: sa.Connection, request: ListMembers, limit: int) ->
         raise domain.hidden_error(ErrorCode.FORBIDDEN)
     since = request.since if found.version <= request.since <= found.present else 0
     silenced = silences(connection, request.chat)
-    rows = connection.execute(_listed(request, since).limit(limit + 1)).all()
+    rows, after = _named(connection, request, limit) if request.query else _page(connection, request, since, limit)
     listed = [
         MemberRole(AccountId(row.account), Role.LEFT)
         if row.role == Role.LEFT
-        else MemberRole(AccountId(row.account), Role(row.role), silenced.get(row.account, 0), row.nickname, row.avatar)
+        else _member_role(row, silenced.get(row.account, 0))
         for row in rows[:limit]
     ]
-    return MemberList(listed, len(rows) > limit, silenced.get(NO_ACCOUNT, 0), found.present, since)
+    since = 0 if request.query else since
+    more = len(rows) > limit or after != NO_ACCOUNT
+    return MemberList(listed, more, silenced.get(NO_ACCOUNT, 0), found.present, since, after)
 
 
-def _listed(request: ListMembers, since: int) -> sa.Select[int, int, str, str]:
-    """The members after an account; of changes, the expression that is no column makes databases read only these, by
-    their version."""
-    fields = sa.select(member.c.account, member.c.role, profile.c.nickname, profile.c.avatar)
+def _member_role(row: Any, silenced: int) -> MemberRole:
+    real_name = row.signature if row.guest else ""
+    return MemberRole(
+        AccountId(row.account), Role(row.role), silenced, row.nickname, row.avatar, row.nick, row.guest, real_name,
+        row.speaker, row.bot,
+    )  # fmt: skip
+
+
+def _page(connection: sa.Connection, request: ListMembers, since: int, limit: int) -> tuple[Rows, AccountId]:
+    return connection.execute(_listed(request, since).limit(limit + 1)).all(), NO_ACCOUNT
+
+
+def _named(connection: sa.Connection, request: ListMembers, limit: int) -> tuple[Rows, AccountId]:
+    """The members whose nicknames begin with the query, and the last account that was considered; NO_ACCOUNT if there
+    are no more."""
+    own = sa.select(member.c.account, member.c.role, member.c.speaker).where(member.c.chat == request.chat, IS_MEMBER)
+    own = own.where(member.c.account > request.after).order_by(member.c.account).limit(_LOOKED_AT)
+    some = own.subquery()
+    rows = sa.select(some, *_SUMMARY).join(profile, profile.c.id == some.c.account)
+    rows = rows.where(sa.or_(*(profile.c.nickname.istartswith(one, autoescape=True) for one in _cases(request.query))))
+    found = connection.execute(rows.order_by(some.c.account).limit(limit + 1)).all()
+    if len(found) > limit:
+        return found, AccountId(found[limit - 1].account)
+    looked_at, last = connection.execute(sa.select(sa.func.count(), sa.func.max(some.c.account))).one()
+    return found, AccountId(last) if looked_at == _LOOKED_AT else NO_ACCOUNT
+
+
+def _cases(query: str) -> set[str]:
+    """The usual spellings of the query. SQLite, and PostgreSQL by its collation, only know upper and lower case of
+    ASCII."""
+    name = plain_name(query)
+    return {name, name.lower(), name.upper(), name.capitalize(), name.title()}
+
+
+def _listed(request: ListMembers, since: int) -> sa.Select[Any]:
+    """The members after an account. For changes, an expression that is no column makes databases read only these
+    members, by their version."""
+    fields = sa.select(member.c.account, member.c.role, member.c.speaker, *_SUMMARY)
     rows = fields.join(profile, profile.c.id == member.c.account).where(member.c.chat == request.chat)
     if not since:
         return rows.where(member.c.account > request.after, IS_MEMBER).order_by(member.c.account)

@@ -1,24 +1,48 @@
 """Expressions and statements that several transactions share."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 
-from services.session.domain import account_not_found
+from services.session.domain import WEBHOOK, account_not_found
 from services.session.tables import chat, member, profile
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, MemberPair, Role
 
 V = TypeVar("V")
 
+
+class LockedGroup(NamedTuple):
+    """A group whose row is locked: no other transaction changes the group's membership before this transaction ends."""
+
+    id: ChatId
+    name: str
+    owner: AccountId
+    join_policy: JoinPolicy
+    version: int
+    size: int
+    history_for_new: bool | None
+    ownerless: bool
+    join_key: str
+    most_members: int
+    handle: str
+
+
+_DIGITS = 19
 SLICE = 5_000
-"""Values in one statement; databases limit them."""
+"""The most values in one statement, because databases limit this number."""
 
 IS_MEMBER = member.c.role > sa.literal_column(f"{Role.LEFT:d}")
 IS_ADMIN = member.c.role > sa.literal_column(f"{Role.MEMBER:d}")
-"""Owner and admins. Both conditions are literals, so that SQLite uses the partial indexes of current members."""
+"""Owner and admins. Both conditions are literals, because SQLite then uses the partial indexes of current members."""
+HAS_NICK = profile.c.nick != sa.literal_column("''")
+HAS_HANDLE = chat.c.handle != sa.literal_column("''")
+"""Literals, too."""
 CHAT = [chat.c[field] for field in Chat.__struct_fields__]
 
 
@@ -52,12 +76,13 @@ def next_change_time(now: int) -> sa.ColumnElement[int]:
 
 
 def later(last: sa.ColumnElement[int], now: int) -> sa.ColumnElement[int]:
-    """Now, but always after `last`."""
+    """Now, or just after `last` if that is not before now."""
     return sa.case((last >= now, last + 1), else_=sa.literal(now, sa.BigInteger))
 
 
 def lock_active(connection: sa.Connection, accounts: Iterable[AccountId]) -> dict[AccountId, str]:
-    """The nicknames of those accounts that exist and are not deleted; none is deleted before this transaction ends."""
+    """The nicknames of the accounts among these that exist and are not deleted. No such account is deleted before this
+    transaction ends."""
     nicknames: dict[AccountId, str] = {}
     for some in slices(sorted(accounts)):
         active = sa.select(profile.c.id, profile.c.nickname).where(profile.c.id.in_(some), profile.c.deleted.is_(False))
@@ -67,13 +92,51 @@ def lock_active(connection: sa.Connection, accounts: Iterable[AccountId]) -> dic
 
 
 def require_active(connection: sa.Connection, accounts: Iterable[AccountId], field: str) -> dict[AccountId, str]:
-    """As `lock_active`, but raises RequestError when one of the accounts is unknown or deleted."""
+    """Locks accounts as `lock_active` does, but raises RequestError if any of the accounts is unknown or deleted."""
     required = list(accounts)
     nicknames = lock_active(connection, required)
     for account in required:
         if account not in nicknames:
             raise account_not_found(account, field)
     return nicknames
+
+
+def webhooks_among(connection: sa.Connection, accounts: Iterable[AccountId]) -> set[AccountId]:
+    """The accounts among these that belong to incoming webhooks, by their profiles, which outlive the webhooks."""
+    found = sa.select(profile.c.id).where(profile.c.bot, profile.c.signature.startswith(WEBHOOK))
+    return {
+        AccountId(number)
+        for some in slices(list(accounts))
+        for number in connection.execute(found.where(profile.c.id.in_(some))).scalars()
+    }
+
+
+def unread_webhook(field: str) -> RequestError:
+    """The error for an account of a webhook: nobody reads the messages that it gets."""
+    return RequestError(ErrorCode.FORBIDDEN, "the account of a webhook can only post", field)
+
+
+def require_readers(connection: sa.Connection, accounts: Iterable[AccountId], field: str) -> None:
+    """Raises RequestError when one of the accounts is a webhook's."""
+    if webhooks_among(connection, accounts):
+        raise unread_webhook(field)
+
+
+@contextmanager
+def taken_as(connection: sa.Connection, failure: RequestError) -> Iterator[None]:
+    """Raises `failure` if the block violates a unique constraint: another transaction has just taken the name."""
+    try:
+        with connection.begin_nested():
+            yield
+    except IntegrityError as error:
+        raise failure from error
+
+
+def parse_int(text: str) -> int:
+    """Raises RequestError."""
+    if not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
+        raise RequestError(ErrorCode.INVALID, "a number is expected")
+    return int(text)
 
 
 def touch(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
@@ -89,7 +152,7 @@ def slices(values: Sequence[V]) -> Iterator[Sequence[V]]:
 
 
 def is_managed_by_maker(made: sa.Table) -> sa.ColumnElement[bool]:
-    """Whether the account that has made a row of this table is an admin, or the owner, of the group now."""
+    """Whether the maker of a row of this table is now an admin or the owner of the group."""
     return sa.exists().where(member.c.chat == made.c.chat, member.c.account == made.c.by, IS_ADMIN)
 
 
@@ -108,7 +171,11 @@ def _accounts_where(connection: sa.Connection, number: ChatId, condition: sa.Col
 
 
 def role_of(connection: sa.Connection, number: ChatId, account: AccountId) -> Role | None:
-    """None for an account that is no member."""
+    """The role of the account; None if it is no member."""
     role = sa.select(member.c.role).where(member.c.chat == number, member.c.account == account, IS_MEMBER)
     found = connection.execute(role).scalar_one_or_none()
     return None if found is None else Role(found)
+
+
+def handle_taken() -> RequestError:
+    return RequestError(ErrorCode.CONFLICT, "another group has this handle", "handle", 0, Reason.TAKEN)

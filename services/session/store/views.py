@@ -1,11 +1,12 @@
-"""Chats as a member sees them: with other members, profile summaries, and what is muted."""
+"""Chats as a member sees them: with other members, profile summaries, and muted members."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import UNSET
 
 from services.session.domain import ALWAYS, hidden_error
 from services.session.store.chats import FINISHED, finished_memberships
@@ -22,18 +23,21 @@ from shared.contract.session import (
     ChatView,
     ChatViews,
     ChatWithMembers,
-    Mute,
+    MarkReadTime,
+    MemberSettings,
     MuteChat,
+    PlaceChat,
+    ReadTime,
 )
 
 _CHATS = 500
 _SUMMARIES = 10_000
-"""Of all chats of a page together; a single chat may have more."""
+"""The most summaries of all chats of a page together. A single chat may have more."""
 
 
 def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None, limit: int) -> ChatView:
-    """A chat with its first members: the owner, then the others by seat. Raises RequestError when there is no such
-    chat, or `actor` is no member of it; None: an operator."""
+    """A chat with its first members: the owner, then the others by seat. Raises RequestError if the chat does not
+    exist, or `actor` is no member of it. `actor` is None for an operator."""
     row = connection.execute(sa.select(*CHAT).where(chat.c.id == number)).one_or_none()
     if row is None:
         raise hidden_error(ErrorCode.NOT_FOUND)
@@ -49,7 +53,7 @@ def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None
 
 
 def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> ChatsFound:
-    """Those of the chats that the account is in."""
+    """The chats among these that the account is in."""
     own = finished_memberships(account).with_only_columns(*CHAT, member.c.role).join(chat, chat.c.id == member.c.chat)
     rows = connection.execute(own.where(member.c.chat.in_(numbers))).all()
     found = [chat_of(row._mapping) for row in rows]
@@ -71,8 +75,8 @@ def list_chat_views(connection: sa.Connection, account: AccountId, after: ChatId
 def _member_summaries(
     connection: sa.Connection, chats: Sequence[Chat], limit: int
 ) -> dict[ChatId, list[ProfileSummary]]:
-    """At least `limit` members of each chat, if it has so many. Seats are never reused: of the first
-    `limit + seats - size` seats, at most `seats - size` belong to members that left."""
+    """At least `limit` members of each chat that has this number. Seats are never reused: of the first `limit + seats -
+    size` seats, at most `seats - size` belong to members that left."""
     numbers = [one.id for one in chats]
     summary = sa.select(member.c.chat, profile.c.nickname, profile.c.uuid).where(member.c.chat.in_(numbers), IS_MEMBER)
     summary = summary.join(chat, chat.c.id == member.c.chat).join(profile, profile.c.id == member.c.account)
@@ -84,37 +88,64 @@ def _member_summaries(
     return summaries
 
 
-_IS_MUTED = sa.or_(member.c.muted_until > 0, member.c.mentions_only.is_(True))
+_SETTINGS = (member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived)
+_HAS_SETTINGS = sa.or_(_SETTINGS[0] > 0, *(setting.is_(True) for setting in _SETTINGS[1:]))
 
 
 def mute_chat(connection: sa.Connection, request: MuteChat) -> None:
     """Raises RequestError unless the actor is a member."""
-    own = sa.and_(member.c.chat == request.chat, member.c.account == request.actor, IS_MEMBER)
     values = {"muted_until": min(request.until, ALWAYS), "mentions_only": request.mentions_only}
-    if connection.execute(sa.update(member).where(own).values(values)).rowcount == 0:
+    _set(connection, request.chat, request.actor, values)
+
+
+def place_chat(connection: sa.Connection, request: PlaceChat) -> MemberSettings:
+    """Raises RequestError unless the actor is a member."""
+    given = {"pinned": request.pinned, "archived": request.archived}
+    values = {name: value for name, value in given.items() if value is not UNSET}
+    return _set(connection, request.chat, request.actor, values)
+
+
+def mark_read_time(connection: sa.Connection, request: MarkReadTime) -> ReadTime:
+    """Raises RequestError unless the actor is a member."""
+    own = sa.and_(member.c.chat == request.chat, member.c.account == request.actor, IS_MEMBER)
+    present = connection.execute(sa.select(member.c.read_time).where(own)).scalar_one_or_none()
+    if present is None:
         raise hidden_error(ErrorCode.FORBIDDEN)
+    if request.time <= present:
+        return ReadTime(present)
+    connection.execute(sa.update(member).where(own, member.c.read_time < request.time).values(read_time=request.time))
+    return ReadTime(request.time)
 
 
-def mutes_of(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> dict[ChatId, Mute]:
-    """Those of the chats that the account, as a member, has muted; perhaps until a time in the past."""
-    muted = sa.select(member.c.chat, member.c.muted_until, member.c.mentions_only).where(
-        member.c.account == account, member.c.chat.in_(numbers), IS_MEMBER, _IS_MUTED
-    )
-    return {ChatId(row[0]): Mute(row[1], row[2]) for row in connection.execute(muted)}
+def _set(connection: sa.Connection, number: ChatId, account: AccountId, values: Mapping[str, object]) -> MemberSettings:
+    own = sa.and_(member.c.chat == number, member.c.account == account, IS_MEMBER)
+    row = connection.execute(sa.update(member).where(own).values(values).returning(*_SETTINGS)).one_or_none()
+    if row is None:
+        raise hidden_error(ErrorCode.FORBIDDEN)
+    return MemberSettings(*row)
+
+
+def mutes_of(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> dict[ChatId, MemberSettings]:
+    """The account's settings of these chats. Chats without settings are left out. The end of a mute can be in the
+    past."""
+    own = sa.and_(member.c.account == account, member.c.chat.in_(numbers), IS_MEMBER, _HAS_SETTINGS)
+    rows = connection.execute(sa.select(member.c.chat, *_SETTINGS).where(own))
+    return {ChatId(number): MemberSettings(*settings) for number, *settings in rows}
 
 
 def _page() -> sa.Select[Any]:
-    """As services.session.store.chats has it. `updated` rises with each change of the chat's row or of a member's. The
-    profile is that of the other member of a chat with two; the members of a group are not read, whatever the plan."""
+    """The page as in services.session.store.chats. `updated` rises with each change of the chat's row or of a member's
+    row. In a chat with two members, the profile is the other member's. The members of a group are not read."""
     account, other = sa.bindparam("account", type_=sa.BigInteger), member.alias("other")
-    own = FINISHED.add_columns(member.c.muted_until, member.c.mentions_only).where(member.c.account == account)
+    own = FINISHED.add_columns(*_SETTINGS).where(member.c.account == account)
     own = own.where(member.c.chat > sa.bindparam("after")).order_by(member.c.chat)
     found = own.limit(sa.bindparam("limit", type_=sa.Integer)).subquery()
-    private = sa.case((chat.c.pair.is_not(None), chat.c.id))
+    # SQLAlchemy would write a tuple as text, and import the dialect of Oracle for that
+    private = sa.case({chat.c.pair.is_not(None): chat.c.id})
     is_other = sa.and_(other.c.chat == private, other.c.account != account)
     rows = sa.join(found, chat, chat.c.id == found.c.chat).outerjoin(other, is_other)
     rows = rows.outerjoin(profile, profile.c.id == other.c.account)
-    seen = [chat.c.pair, chat.c.updated, profile.c.nickname, profile.c.uuid]
+    seen = [chat.c.pair, chat.c.updated, profile.c.nickname, profile.c.uuid, profile.c.public_updated]
     return sa.select(found, *seen).select_from(rows).order_by(found.c.chat)
 
 
@@ -126,15 +157,15 @@ def list_chats_with_states(connection: sa.Connection, account: AccountId, after:
     rows = connection.execute(_PAGE, {"account": account, "after": after, "limit": limit + 1}).all()
     entries = [
         ChatEntry(
-            ChatId(number), first_index, unread_from, parse_pair(pair), fingerprint(*mute, updated, nickname, uuid)
+            ChatId(row.chat), row.first_index, row.unread_from, parse_pair(row.pair), fingerprint(*row[3:7], *row[8:])
         )
-        for number, first_index, unread_from, *mute, pair, updated, nickname, uuid in rows[:limit]
+        for row in rows[:limit]
     ]
     return ChatList(entries, more=len(rows) > limit)
 
 
 def find_receipt_chats(connection: sa.Connection, numbers: Sequence[int]) -> dict[ChatId, int]:
-    """Those of the chats, with their numbers of members."""
+    """The chats among these with receipts, and their numbers of members."""
     columns = sa.select(chat.c.id, chat.c.size, chat.c.pair)
     shown = columns.where(chat.c.id.in_(numbers), chat.c.receipts.is_(True), chat.c.kind != ChatKind.SERVICE)
     rows = connection.execute(shown).all()

@@ -1,4 +1,4 @@
-"""What a client of the dialect native must do, one script each."""
+"""The cases that a client of native must pass, one script each."""
 
 from tests.conformance.cases import closing, login, order, returning, sending, tolerance
 

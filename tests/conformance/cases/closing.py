@@ -1,4 +1,4 @@
-"""Cases of how the server ends connections, and of when the client comes back."""
+"""Cases in which the server ends a connection, and the client reconnects at the right time or not at all."""
 
 import time
 
@@ -40,7 +40,8 @@ async def _revoked(run: CaseRun) -> None:
 
 
 async def _client_fault(run: CaseRun) -> None:
-    """As for a text that is not UTF-8. A next connection would end in the same way."""
+    """The server closes with 1007, as for a text that is not UTF-8. The client must not reconnect soon, because the
+    same would happen again."""
     peer = await run.started(1)
     await peer.close(1007, "no UTF-8")
     await run.quiet(_FAULT_SECONDS)
@@ -48,7 +49,7 @@ async def _client_fault(run: CaseRun) -> None:
 
 
 async def _backoff(run: CaseRun) -> None:
-    """Several clients lose their connections at one moment."""
+    """Several clients lose their connections at one moment, and must spread their attempts to reconnect."""
     run.chats.fill(GROUP, 1)
     for number in range(_CLIENTS):
         await run.connect(query=f"?client={number}")
@@ -63,14 +64,14 @@ async def _backoff(run: CaseRun) -> None:
     pause = await _longest_pause(run, start + _BACKOFF_SECONDS)
     attempts = run.server.attempts[first:]
     if pause > _PAUSE_SECONDS:
-        return  # the machine is too busy to compare times
+        return  # the machine is too busy for a comparison of times
     of_clients = [[one.at for one in attempts if one.query == f"client={n}"] for n in range(_CLIENTS)]
     for fault in backoff_faults(start, _BACKOFF_SECONDS, of_clients):
         raise CaseFailed(fault)
 
 
 async def _longest_pause(run: CaseRun, end: float) -> float:
-    """For how long at most this program was not run until then, in seconds."""
+    """The longest time in seconds, until then, for which this program was not run."""
     longest, now = 0.0, time.monotonic()
     while now < end:
         await run.quiet(_STEP_SECONDS)

@@ -25,7 +25,7 @@ async def _duplicate(run: CaseRun) -> None:
 
 
 async def _expired(run: CaseRun) -> None:
-    """Of the messages that the client lacks, the first ones are not there any more."""
+    """The first of the messages that the client lacks have expired."""
     peer = await run.started(3)
     last = run.chats.fill(GROUP, 5)[-1]
     run.chats[GROUP].kept_from = 6

@@ -33,7 +33,8 @@ async def _acknowledged_once(run: CaseRun, messages: int = 1) -> None:
 
 
 async def _repeats(run: CaseRun, failure: Failure | None, *, stores: bool) -> None:
-    """The first `send` gets no reply, because the connection is lost, or an error that does not say what happened."""
+    """The first `send` gets no reply because the connection is lost, or it gets an error that leaves the result
+    open."""
     await run.started(1)
     times: list[float] = []
 
@@ -89,7 +90,7 @@ async def _offline(run: CaseRun) -> None:
 
 
 async def _own_message(run: CaseRun) -> None:
-    """The reply takes the place of the event: an own message is no hole."""
+    """The reply takes the place of the event, so the client's own message leaves no hole."""
     peer = await run.started(1)
     await run.driver.send(SendTextStep("a", GROUP, _TEXT))
     await run.sent("a")

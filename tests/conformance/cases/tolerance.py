@@ -1,4 +1,5 @@
-"""Cases of what a client does not know: later versions send more members and more events."""
+"""Cases with members and events that a client does not know. Later versions of the server send such members and
+events."""
 
 from services.edge.canonical.commands import PostMessage
 from shared.contract.model import Text
@@ -38,7 +39,7 @@ async def _unknown_events(run: CaseRun) -> None:
 
 
 async def _texts(run: CaseRun) -> None:
-    """Any character arrives as it was sent, in both directions."""
+    """Texts with any characters arrive unchanged, in both directions."""
     peer = await run.started(1)
     await peer.push(run.chats[GROUP].add((Text(_TEXT),)))
     await run.given(GROUP, 2)

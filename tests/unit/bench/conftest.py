@@ -1,4 +1,4 @@
-"""One real system for all measurements in this package, started as the bench starts its own."""
+"""A real system for all measurements in this package, started as the bench starts a system."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,20 +8,19 @@ import pytest
 
 from bench.system.system import MeasuredSystem
 from local.probes import listens
-from tests.support.cluster import Cluster
+from tests.support.cluster import RELAXED, Cluster
 
 
 @pytest.fixture(scope="package")
 def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredSystem]:
-    """Two edges, and the cheapest password hash."""
-    quick = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")
-    with Cluster(tmp_path_factory.mktemp("bench") / "data", "--no-limits", *quick) as cluster:
+    """Two edges. No measurement here is about a time-out."""
+    with Cluster(tmp_path_factory.mktemp("bench") / "data", *RELAXED) as cluster:
         yield MeasuredSystem(cluster.edges, cluster.data)
 
 
 @pytest.fixture
 async def target(_system: MeasuredSystem) -> MeasuredSystem:
-    """With all its edges running, whatever the previous test did to them."""
+    """The system with all its edges running, even if the previous test has stopped some."""
     for edge in _system.edges:
         check = listens(urlsplit(edge).port or 0)
         while not await check():

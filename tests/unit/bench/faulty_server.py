@@ -26,7 +26,8 @@ class FaultyServer:
         self._chats: dict[str, list[str]] = {}
         self._there: dict[str, ServerConnection] = {}
         self._delivered: dict[str, int] = {}
-        self._messages: dict[str, list[Frame]] = {}  # of members; a login brings all that there are by then
+        # the keys are members; a login receives all messages that exist by then
+        self._messages: dict[str, list[Frame]] = {}
         self._time = count(1)
 
     async def serve(self, connection: ServerConnection) -> None:
@@ -55,7 +56,7 @@ class FaultyServer:
             number = self._delivered[member] = self._delivered.get(member, 0) + 1
             for one in (self._echoes if member == sender else self._spoil)(member, number, frame):
                 self._messages.setdefault(member, []).append(one)
-                with suppress(ConnectionClosed):  # the member receives it at the next login
+                with suppress(ConnectionClosed):  # a member without a connection receives the message at the next login
                     await self._send(self._there[member], one)
 
     async def _send(self, connection: ServerConnection, frame: Frame) -> None:
@@ -64,7 +65,7 @@ class FaultyServer:
 
 @asynccontextmanager
 async def faulty_server(spoil: Spoil, echoes: Spoil = honest) -> AsyncIterator[str]:
-    """Its address."""
+    """Runs a FaultyServer during the block. Yields the server's address."""
     server = FaultyServer(spoil, echoes)
     async with serve(server.serve, "127.0.0.1", 0) as listening:
         host, port = listening.sockets[0].getsockname()

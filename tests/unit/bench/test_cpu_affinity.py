@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from bench.command_runner import for_the_load, for_the_system
+from bench.cli import for_the_load, for_the_system
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one core")
 

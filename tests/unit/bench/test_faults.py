@@ -1,4 +1,4 @@
-"""A run against a server that makes mistakes fails, whatever its speed."""
+"""A run against a server that makes mistakes fails at any speed."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import pytest
 
 from bench.load.plan import Load
 from bench.load.verifier import Faults
-from bench.measurements.pairs import ConversationOptions, group
-from bench.measurements.reconnect_storm import ReconnectStormOptions, reconnect_storm
+from bench.measurements.connections import ReconnectStormOptions, reconnect_storm
+from bench.measurements.conversations import ConversationOptions, group
 from bench.report.progress import ProgressLine
 from bench.report.result import Result
 from bench.system.system import MeasuredSystem
@@ -44,7 +44,7 @@ def _reordering() -> Spoil:
 async def _run(spoil: Spoil, echoes: Spoil = honest) -> Result:
     """Four users in two processes."""
     async with faulty_server(spoil, echoes) as address:
-        return await group(MeasuredSystem([address]), ProgressLine(), ConversationOptions(4, ["v2"], 2), _LOAD)
+        return await group(MeasuredSystem([address]), ProgressLine(), ConversationOptions(4, ["ourchat-v2"], 2), _LOAD)
 
 
 async def test_an_honest_server_passes() -> None:
@@ -81,8 +81,8 @@ async def test_an_error_reply_is_counted_and_nothing_is_missed() -> None:
 
 
 async def test_a_reconnect_storm_sends_a_rejected_message_again() -> None:
-    """The first message is rejected, and nobody receives it. One process: its sender waits until all have left, so that
-    the login brings each of them only messages that the old connection has not received."""
+    """The first message is rejected, and nobody receives it. The test has one process: the sender waits until all
+    clients have left, so that the login brings each client only messages that the old connection has not received."""
 
     def lost(member: str, number: int, frame: Frame) -> Sequence[Frame]:
         return [] if number == 1 else [frame]
@@ -91,7 +91,7 @@ async def test_a_reconnect_storm_sends_a_rejected_message_again() -> None:
         return [{"code": 18, "details": "no"}] if number == 1 else [frame]
 
     async with faulty_server(lost, rejected) as address:
-        options = ReconnectStormOptions(4, ["v2"], 1, at_once=4, seconds=20.0)
+        options = ReconnectStormOptions(4, ["ourchat-v2"], 1, at_once=4, seconds=20.0)
         result = await reconnect_storm(MeasuredSystem([address]), ProgressLine(), options)
     assert result.measures["back"].count == 4
     assert not result.faults.any()

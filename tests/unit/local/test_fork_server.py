@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,43 @@ from local.fork_server import COMMAND, ForkedProcess, ForkServer, fork
 from local.process_group import ProcessGroup
 
 SECONDS = 60
+PROGRAM = """
+import os
+import sys
+
+from local.fork_server import COMMAND, ForkServer
+from local.process_group import ProcessGroup
+
+with ProcessGroup() as group:
+    server = ForkServer(group, from_here=True)
+    for port in ("4321", "many"):
+        pid = server.fork("child", [*COMMAND, "config"], {"DRAGOMAN_EDGE__PORT": port}, 1)
+        print("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    memory = dict(line.split(":") for line in open(f"/proc/{server.pid}/smaps_rollup").readlines()[1:])
+    print("shared", int(memory["Pss"].split()[0]) < 0.75 * int(memory["Rss"].split()[0]), flush=True)
+    server.close()
+    print("ended", not os.path.exists(f"/proc/{server.pid}"), flush=True)
+"""
+APART = """
+import os
+
+from local.fork_server import apart
+
+
+def work(failure):
+    if failure:
+        raise failure
+    return ["in another process" if os.getpid() != here else "here"]
+
+
+here = os.getpid()
+for failure in (None, ValueError("a reason"), SystemExit(0)):
+    wait = apart(lambda: work(failure), ValueError)
+    try:
+        print(wait())
+    except ValueError as error:
+        print(error)
+"""
 
 pytestmark = pytest.mark.skipif(not ForkServer.is_supported(), reason="Linux only")
 
@@ -61,10 +99,11 @@ async def test_processes_share_nothing_that_one_changes(server: ForkServer) -> N
 
 
 async def test_a_process_is_a_child_with_a_name_and_a_session_of_its_own(server: ForkServer) -> None:
-    process = await start(server, "message", DRAGOMAN_NATS__URL="nats://127.0.0.1:1")
+    process = await start(server, "message", DRAGOMAN_DATABASE__URL="postgresql+psycopg://127.0.0.1:1/none")
     async with asyncio.timeout(SECONDS):
         await process.stdout.readline()
     assert file_of(process, "comm") == "child\n"
+    assert file_of(process, "cmdline").rstrip("\0") == "dragoman: child", "not the arguments of the fork server"
     assert os.getsid(process.pid) == process.pid
     assert f"PPid:\t{os.getpid()}\n" in file_of(process, "status")
     process.send_signal(signal.SIGKILL)
@@ -96,3 +135,24 @@ async def test_it_ends_with_the_process_that_started_it(process_group: ProcessGr
     server.close()
     with pytest.raises(ProcessLookupError):
         os.kill(server.pid, 0)
+
+
+async def test_a_fork_of_the_starting_process_is_a_server_that_shares_its_memory() -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    async with asyncio.timeout(SECONDS):
+        lines = (await program.communicate())[0].decode().splitlines()
+    assert any("4321" in line for line in lines), lines
+    assert [line for line in lines if line.split()[0] in ("status", "shared", "ended")] == [
+        "status 0", "status 2", "shared True", "ended True",
+    ]  # fmt: skip
+    assert any("edge.port" in line for line in lines)
+
+
+def test_work_in_a_process_of_its_own_gives_its_lines_or_its_failure() -> None:
+    result = subprocess.run([sys.executable, "-c", APART], capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert result.stdout.splitlines() == [
+        "['in another process']", "a reason", "a process of this system ended before its work was done",
+    ]  # fmt: skip

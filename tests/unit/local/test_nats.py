@@ -128,7 +128,7 @@ def test_credentials_are_generated_once_completed_and_private(tmp_path: Path) ->
     assert len(set(first.nats.values()) | set(first.valkey.values())) == len(first.nats) + len(first.valkey)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert load_or_make(file) == first
-    file.write_text(file.read_text().replace('"setup"', '"former"'))
+    file.write_text(file.read_text().replace('"setup"', '"previous"'))
     again = load_or_make(file)
     assert again.nats["edge"] == first.nats["edge"]
     assert set(again.nats) == set(USERS)

@@ -55,7 +55,7 @@ def test_a_full_disk_drops_lines_until_it_has_room(tmp_path: Path) -> None:
         with log.open("wb", buffering=0) as stream:
             output = Output(stream)
             output.line("before")
-            while not log.read_bytes():  # it is written by a thread
+            while not log.read_bytes():  # wait for the thread that writes the output
                 time.sleep(0.01)
             disk.fill()
             for _ in range(20_000):

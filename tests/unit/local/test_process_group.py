@@ -102,7 +102,7 @@ def test_children_end_when_their_starter_is_killed(how: str, membership: str) ->
 def starter_of_first(
     script: Path | str, membership: str, *names: str
 ) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
-    """The first of these members ends first; its watchdog was replaced. Yields when all members run."""
+    """The first of these members ends first, although its watchdog was replaced. Yields when all members run."""
     command = [sys.executable, "-c", _STARTER_OF_FIRST, membership, str(script), _MEMBER, *names]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None

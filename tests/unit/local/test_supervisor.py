@@ -144,7 +144,7 @@ async def test_child_that_ignores_sigterm_is_killed(process_group: ProcessGroup,
         await output.until("deaf")
         await child.stop()
         await task
-    assert output.lines[-1] == "child: did not end in time and is killed"
+    assert output.lines[-1] == "child: the process did not end in time: killed"
 
 
 async def test_stopped_child_ends_in_order(process_group: ProcessGroup, output: RecordedOutput) -> None:
@@ -193,7 +193,7 @@ async def test_a_process_that_stays_stopped_is_killed_and_restarted(
         await child.ready.wait()
         first = child.pid
         os.kill(first, signal.SIGSTOP)
-        await output.until("is stopped and is killed")
+        await output.until("does not react: killed")
         await output.until("ended (SIGKILL)")
         await child.ready.wait()
         assert child.pid not in (0, first)

@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from local.credentials import generate
+from local.options import load
 from local.up_plan import PlannedProcess, UpPlan, defaults, variables
 from shared.settings import EdgeSettings, Settings
-from shared.settings_loader import load
 
 EDGE, AUTH = PlannedProcess("edge-2", "edge", 9002, 8081, 54_089), PlannedProcess("auth", "auth", 9001)
 
@@ -110,7 +110,7 @@ def test_edge_address_is_reachable(host: str, address: str) -> None:
         ("on", 0, "0.0.0.0", True),
     ],
 )
-def test_the_first_page_is_for_trials(
+def test_the_first_page_is_for_trying_out(
     set_to: str, nats_port: int, host: str, served: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load(None, {"edge.demo": set_to, "edge.host": host})[0]

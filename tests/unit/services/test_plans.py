@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from bench.system.seeding import Seeder, uuid_of
 from local.installation import Installation
 from services.auth.store import accounts as auth
-from services.message.store import MessageStore, Snapshot
+from services.message.store import MessageStore, Snapshot, open_database
 from services.message.store.read_state import mark_read
 from services.session.store import chats, profiles, sql, views
 from shared.contract.auth import IdentifierKind
@@ -78,7 +78,7 @@ def _populated(url: str, directory: Path) -> SeededDatabases:
 
 @pytest.fixture
 async def store(seeded: SeededDatabases) -> AsyncIterator[MessageStore]:
-    database = Database(seeded.settings.database_url("message"), nested_loops=True)
+    database = open_database(seeded.settings.database_url("message"))
     yield MessageStore(database)
     await database.close()
 
@@ -162,7 +162,7 @@ _SESSION_READS: dict[str, Callable[[sa.Connection, SeededDatabases], object]] = 
     ),
     "accounts by uuid": lambda now, seeded: profiles.find_by_uuids(now, [uuid_of(one) for one in seeded.accounts[:50]]),
     "state of an account at login": lambda now, seeded: profiles.account_state(now, seeded.first),
-    "recipients of notices": lambda now, seeded: profiles.list_active(now, seeded.first, 100),
+    "recipients of announcements": lambda now, seeded: profiles.list_active(now, seeded.first, 100),
 }
 
 

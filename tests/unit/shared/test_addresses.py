@@ -1,4 +1,4 @@
-"""The units in which clients are counted."""
+"""The networks by which clients' addresses are counted."""
 
 import pytest
 

@@ -176,7 +176,7 @@ async def test_a_transaction_waits_for_at_most_one_in_the_background(tmp_path: P
 
 
 async def test_a_cancelled_transaction_gives_up_its_turn(tmp_path: Path) -> None:
-    """One that waits never begins; one that runs is completed before the next."""
+    """A transaction that waits never begins; a transaction that runs is completed before the next."""
     database, gate, order = Database(f"sqlite:///{tmp_path / 'test.db'}"), threading.Event(), list[str]()
     await database.write(lambda connection: NOTES.create(connection))
 
@@ -333,7 +333,8 @@ async def test_a_check_proves_that_commits_work(tmp_path: Path) -> None:
         await database.write(make_health_table)
         await database.check()
         disk.fill()
-        with pytest.raises(DatabaseUnavailable):  # after as many commits as the write-ahead log has room for
+        # the check fails once the write-ahead log has no room left for further commits
+        with pytest.raises(DatabaseUnavailable):
             await asyncio.gather(*(database.check() for _ in range(100)))
         disk.free()
         await database.check()
@@ -341,7 +342,7 @@ async def test_a_check_proves_that_commits_work(tmp_path: Path) -> None:
 
 
 async def test_a_transaction_counts_from_its_request(tmp_path: Path) -> None:
-    """The wait for the only writer is part of it."""
+    """The wait for the only writer counts, too."""
     registry, gate = CollectorRegistry(), threading.Event()
     database = Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry)
     writes = [asyncio.create_task(database.write(lambda connection: gate.wait())) for _ in range(2)]
@@ -359,7 +360,7 @@ def content_of(directory: Path) -> bytes:
 
 
 async def test_no_file_of_sqlite_has_what_was_deleted_after_its_end(tmp_path: Path) -> None:
-    """The log has it until it is overwritten, at the latest when the last process ends."""
+    """Deleted data stays in the write-ahead log until it is overwritten: at the latest when the last process ends."""
     secrets = ["a short secret", "a long secret " * 2_000]
     database = Database(f"sqlite:///{tmp_path / 'notes.db'}")
     await database.write(lambda connection: NOTES.create(connection))

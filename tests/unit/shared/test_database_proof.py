@@ -1,4 +1,4 @@
-"""A health check finds what keeps a service from its work: locked tables, locked rows, transactions that wait."""
+"""A health check finds reasons why a service cannot work: locked tables, locked rows, waiting transactions."""
 
 import asyncio
 import os
@@ -11,8 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared import database as database_module
-from shared.database import Database, DatabaseStuck, DatabaseUnavailable, make_engine
-from shared.database_proof import UnfinishedWork
+from shared.database import Database, DatabaseStuck, DatabaseUnavailable, UnfinishedWork, make_engine
 from tests.support.databases import create_tables, forgotten_transaction
 from tests.support.servers import PostgresServer
 
@@ -58,7 +57,8 @@ async def test_a_row_that_is_locked_is_found_while_others_wait_for_it(
         assert "has locked rows" in found
         with pytest.raises(DatabaseUnavailable):
             await waiting
-        with pytest.raises(DatabaseStuck, match="was not carried out for"):  # nobody waits now, but it failed
+        # no request waits any more, but the last one has failed
+        with pytest.raises(DatabaseStuck, match="was not carried out within"):
             await message.check(("heads",))
     await message.write(work)
     await message.check(("heads",))

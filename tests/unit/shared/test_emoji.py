@@ -1,4 +1,4 @@
-"""One form of each emoji, and what one emoji is (cases of Unicode's emoji-test.txt)."""
+"""Each emoji has one form. Which texts count as one emoji is tested with Unicode's emoji-test.txt."""
 
 import pytest
 

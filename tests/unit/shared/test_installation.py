@@ -1,4 +1,4 @@
-"""Databases of one installation belong together; a lost, older or strange one is named, with what to do."""
+"""Databases of one installation belong together. A lost, older or strange one is named, with a remedy."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_an_identity_that_is_not_agreed_yet_proves_no_loss() -> None:
 
 @pytest.mark.parametrize("lost", ["auth", "session", "message"])
 def test_a_lost_database_is_named(lost: str) -> None:
-    with pytest.raises(DatabasesApart, match=f"of {lost} is new, and .* lost or replaced: .*--only {lost} DIR"):
+    with pytest.raises(DatabasesApart, match=f"of {lost} is new, and .* lost or replaced. .*--only {lost} DIR"):
         require_together(USED | {lost: state()})
 
 

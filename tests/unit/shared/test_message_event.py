@@ -1,4 +1,4 @@
-"""The event of a message, as outgoing hooks post it."""
+"""The event of a message, as outgoing webhooks post it."""
 
 import json
 from typing import Any

@@ -67,8 +67,8 @@ def test_a_key_depends_neither_on_normalization_nor_on_case(name: str) -> None:
 
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the version is that of Python 3.11")
 def test_a_change_of_the_data_of_keys_needs_a_new_migration() -> None:
-    """It changes keys, so `dragoman migrate` makes all anew. Replicas with different data must not run side by side:
-    say so in CHANGELOG.md. Then write the new version here."""
+    """The change changes keys, so `dragoman migrate` makes all keys again. Replicas with different data must not run
+    side by side: say so in CHANGELOG.md. If this test fails, write the new version here."""
     if unicodedata.unidata_version == "14.0.0":
         assert keys_version() == 1002643910
 

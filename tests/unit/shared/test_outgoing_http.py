@@ -1,4 +1,4 @@
-"""Outgoing requests over real sockets: what is checked, and what a receiver cannot do."""
+"""Outgoing requests over real sockets: the checks, and the limits for a receiver."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ import pytest
 
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp, OutgoingResponse
-from tests.support.hook_receiver import HookReceiver
 from tests.support.tls_servers import Certificates
 from tests.support.waiting import WAIT_SECONDS
+from tests.support.webhook_receiver import WebhookReceiver
 
 HEADERS = {"webhook-id": "5.1"}
 UNREACHABLE = "the address cannot be reached"
@@ -37,8 +37,8 @@ async def post(http: OutgoingHttp, url: str) -> OutgoingResponse:
 
 
 @pytest.fixture
-def receiver() -> Iterator[HookReceiver]:
-    with HookReceiver() as receiver:
+def receiver() -> Iterator[WebhookReceiver]:
+    with WebhookReceiver() as receiver:
         yield receiver
 
 
@@ -49,7 +49,7 @@ async def failure(posted: Awaitable[object]) -> str:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
-    """Every name has these addresses; returns the names that are looked up."""
+    """Every name has these addresses; returns the names that were looked up."""
     names: list[str] = []
 
     def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -60,7 +60,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     return names
 
 
-async def test_a_request(receiver: HookReceiver) -> None:
+async def test_a_request(receiver: WebhookReceiver) -> None:
     async with client(LOOPBACK) as http:
         await post(http, receiver.url())
     (request,) = receiver.received
@@ -69,7 +69,7 @@ async def test_a_request(receiver: HookReceiver) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.0.0.1", "[::ffff:127.0.0.1]"])
-async def test_nothing_reaches_the_own_network_unless_it_is_permitted(receiver: HookReceiver, host: str) -> None:
+async def test_nothing_reaches_the_own_network_unless_it_is_permitted(receiver: WebhookReceiver, host: str) -> None:
     async with client(["10.9.0.0/16"]) as http:
         for scheme in ("http", "https"):
             url = f"{scheme}://{host}:{receiver.port}/"
@@ -79,7 +79,7 @@ async def test_nothing_reaches_the_own_network_unless_it_is_permitted(receiver: 
 
 @pytest.mark.parametrize("others", [["8.8.8.8"], ["::ffff:8.8.8.8"], ["10.9.0.1", "8.8.8.8"]])
 async def test_a_name_with_one_forbidden_address_is_forbidden(
-    receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch, others: list[str]
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, others: list[str]
 ) -> None:
     resolve(monkeypatch, *others, "127.0.0.1")
     async with client(["10.9.0.0/16"]) as http:
@@ -115,7 +115,7 @@ async def test_what_is_no_address_is_not_reached(url: str) -> None:
 
 
 async def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
-    receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = resolve(monkeypatch, "127.0.0.1")
     async with client(LOOPBACK) as http:
@@ -124,8 +124,8 @@ async def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
     assert receiver.received[0].headers["host"] == f"a.example:{receiver.port}"
 
 
-async def test_look_ups_that_hang_delay_no_other(receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It hangs for longer than its request: all requests have failed twice meanwhile."""
+async def test_look_ups_that_hang_delay_no_other(receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lookup hangs for longer than its request: all requests have failed twice meanwhile."""
     release, hanging = threading.Event(), 2 * AT_ONCE
 
     def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -145,8 +145,9 @@ async def test_look_ups_that_hang_delay_no_other(receiver: HookReceiver, monkeyp
             await asyncio.gather(*slow, return_exceptions=True)
 
 
-async def test_the_next_address_is_tried(receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve(monkeypatch, "127.0.0.1", "::1", "127.0.0.0")  # nothing listens at the lowest address, which is the first
+async def test_the_next_address_is_tried(receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    # addresses are tried in order, and nothing listens at the lowest, 127.0.0.0
+    resolve(monkeypatch, "127.0.0.1", "::1", "127.0.0.0")
     async with client(LOOPBACK) as http:
         await post(http, receiver.url("a.example"))
     assert len(receiver.received) == 1
@@ -158,12 +159,12 @@ async def test_certificates_are_verified_for_the_name(monkeypatch: pytest.Monkey
     trusting = ssl.create_default_context(cafile=certificates["ca.crt"])
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     serving.load_cert_chain(certificates["server.crt"], certificates["server.key"])
-    with HookReceiver(tls=serving) as receiver:
+    with WebhookReceiver(tls=serving) as receiver:
         async with client(LOOPBACK, context=trusting) as http:
             await post(http, receiver.url("a.example"))
-            assert await failure(post(http, receiver.url("b.example"))) == "the certificate is not valid"
+            assert await failure(post(http, receiver.url("b.example"))) == "the server's certificate is not valid"
         async with client(LOOPBACK) as http:
-            assert await failure(post(http, receiver.url("a.example"))) == "the certificate is not valid"
+            assert await failure(post(http, receiver.url("a.example"))) == "the server's certificate is not valid"
     assert len(receiver.received) == 1
 
 

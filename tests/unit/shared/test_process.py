@@ -22,7 +22,7 @@ from shared.errors import StartupError
 
 async def serve(settings, stopping):
     if sys.argv[1] == "refuse":
-        raise StartupError("first do this")
+        raise StartupError("it is not done", "first do this")
     if sys.argv[1] == "fail":
         raise ValueError("a bug")
     if sys.argv[1] == "limit":
@@ -40,7 +40,7 @@ sys.exit(run("auth", Settings(), serve))
 
 
 def start(how: str) -> "subprocess.Popen[str]":
-    """With few descriptors, as from a shell."""
+    """Starts with few descriptors, as from a shell."""
     command = ["/bin/sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", sys.executable, "-c", _SERVICE, how]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -77,7 +77,7 @@ def test_garbage_is_looked_for_seldom_and_not_in_what_was_imported() -> None:
 
 
 async def _forget_a_cancellation() -> None:
-    """As a library may do when the awaited event came in the same moment."""
+    """A library may do this when the awaited event comes at the same moment."""
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(60)
     await asyncio.sleep(60)

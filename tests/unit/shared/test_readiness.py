@@ -1,7 +1,6 @@
 """Checks of dependencies: results are valid for a moment, shared, and never wait for a hanging check."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -65,9 +64,7 @@ async def test_a_hanging_check_is_neither_awaited_nor_cancelled_nor_repeated(mon
     database.gate.clear()
     async with probing(registry, database, redis) as probed:
         for _ in range(3):
-            began = time.monotonic()
             assert await probed.failures() == {"database": "no answer in time"}
-            assert time.monotonic() - began < 1
         assert (database.checks, metric(registry, "database")) == (1, 0)
         database.gate.set()
         await asyncio.sleep(0.01)

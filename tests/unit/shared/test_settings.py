@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from local.options import WrongForm, load
 from shared.settings import DatabaseSettings, Settings
-from shared.settings_loader import WrongForm, load
 
 
 def test_flags_over_environment_over_file_over_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,8 @@ def test_lists_are_json() -> None:
         ("database.url", "mysql://ann:secret@host/name"),
         ("database.url", "chat.db"),
         ("edge.public_url", "chat.example"),
-        ("edge.public_url", "https://chat.example/path"),
+        ("edge.public_url", "https://chat.example/path?query"),
+        ("edge.chat_embedders", '["*"]'),
         ("edge.trusted_proxies", '["everybody"]'),
         ("edge.ping_interval_seconds", "inf"),
         ("auth.hash_threads", "0"),
@@ -55,6 +56,11 @@ def test_lists_are_json() -> None:
         ("tracing.endpoint", "collector:4318"),
         ("tracing.endpoint", "https://ann:secret@collector:4318"),
         ("tracing.sample_ratio", "1.1"),
+        ("irc.guest_password", "ann:secret"),
+        ("announcements.name", " Dragoman"),
+        ("announcements.name", "two|parts"),
+        ("announcements.name", "line\u200bline"),
+        ("announcements.name", "n" * 65),
     ],
 )
 def test_unknown_settings_and_invalid_values_are_rejected(name: str, value: str) -> None:
@@ -103,14 +109,15 @@ def test_tls_of_postgresql_is_in_its_url(files: dict[str, str], query: str) -> N
 
 
 def test_redis_over_tls_has_a_url_of_tls() -> None:
-    with pytest.raises(ValidationError, match=r"redis.url should begin with rediss://"):
+    with pytest.raises(ValidationError, match=r"redis.url must begin with rediss://"):
         load(None, {"redis.url": "redis://127.0.0.1", "redis.tls_ca": "ca.crt"})
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("notices.name", "[System]", "[System]"),
+        ("announcements.name", "[System]", "[System]"),
+        ("announcements.name", "通知\u3000✓", "通知\u3000✓"),
         ("mail.smtp_password", "[1, 2]", SecretStr("[1, 2]")),
         ("edge.host", "[::1]", "::1"),
         ("edge.host", "localhost", "localhost"),

@@ -1,6 +1,7 @@
 """Results of requests are read by replicas of the previous version and after, for ten minutes. So the types that a
-command may store only grow: another one comes behind those that there are, and none changes but by a field with a
-default in an object. A result in an array (a named tuple) does not change: the version before rejects a longer one."""
+command may store only grow: a new type comes after the existing ones, and an existing one may only get a field with a
+default in an object. A result in an array (a named tuple) does not change: the previous version rejects a longer
+one."""
 
 import ast
 import importlib
@@ -13,12 +14,12 @@ import msgspec
 
 ROOT = Path(__file__).parents[3]
 RELEASED = Path(__file__).parent / "stored_results.json"
-"""By service and use case, each call's kinds; renewed by running this file as a module."""
+"""By service and use case, the kinds of each call; running this file as a module renews them."""
 _TEXTS = ("title", "description", "default")
 
 
 def kinds_of(path: Path) -> Iterator[tuple[Any, ...]]:
-    """Those of each `once(step, *kinds)` in a module of use cases."""
+    """The kinds in each `once(step, *kinds)` of a module of use cases."""
     module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     for call in ast.walk(ast.parse(path.read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "once":
@@ -36,7 +37,7 @@ def present() -> dict[str, list[list[Any]]]:
 
 
 def _form(kind: Any) -> Any:
-    """Its JSON schema, without texts and references."""
+    """The JSON schema of the type, without texts and references."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
 
     def plain(part: Any) -> Any:
@@ -52,6 +53,8 @@ def _form(kind: Any) -> Any:
 
 
 def may_become(old: Any, new: Any) -> bool:
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(may_become, old, new))
     if not isinstance(old, dict) or not isinstance(new, dict):
         return bool(old == new)
     if "properties" in old and "properties" in new:
@@ -83,6 +86,8 @@ def test_the_rule() -> None:
     assert not may_become(grown, old)
     array = {"type": "array", "prefixItems": [{"type": "integer"}]}
     assert not may_become(array, {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "null"}]})
+    assert may_become({**array, "prefixItems": [old]}, {**array, "prefixItems": [grown]})
+    assert not may_become({**array, "prefixItems": [grown]}, {**array, "prefixItems": [old]})
 
 
 if __name__ == "__main__":

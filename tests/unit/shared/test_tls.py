@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
+from local.options import load
 from local.ports import free_port
 from local.process_group import ProcessGroup
 from services.auth.adapters.sliding_window import SlidingWindow
@@ -26,7 +27,6 @@ from shared.errors import StartupError
 from shared.presence.store import Presence
 from shared.redis_server import require_kind
 from shared.settings import DatabaseSettings, NatsSettings, RedisSettings, Settings
-from shared.settings_loader import load
 from shared.tls import check_files, nats_context
 from tests.support.servers import NatsServer
 from tests.support.tls_servers import (
@@ -48,7 +48,7 @@ def certificates(server_directory: Path) -> Certificates:
 
 
 def wrong(settings: Any, which: str, certificates: Certificates) -> Any:
-    """The settings with one thing wrong."""
+    """The settings with one error: `which` names it."""
     if which == "host":
         url = settings.url if isinstance(settings.url, str) else settings.url.get_secret_value()
         changed = url.replace("127.0.0.1", "localhost")
@@ -128,7 +128,7 @@ async def test_the_end_of_a_connection_to_nats_is_no_warning(
 
 
 async def test_a_frozen_server_is_left_at_once(tls_nats: NatsServer) -> None:
-    """It does not end TLS, for which asyncio waits 30 seconds."""
+    """The frozen server does not end TLS, for which asyncio waits 30 seconds."""
     left = asyncio.Event()
 
     async def note() -> None:
@@ -149,7 +149,7 @@ async def test_a_frozen_server_is_left_at_once(tls_nats: NatsServer) -> None:
 async def test_a_frozen_server_does_not_hold_up_the_next_attempt(
     tls_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It accepts connections, as long as its queue of them has room."""
+    """The frozen server accepts connections, as long as its queue has room."""
     monkeypatch.setattr(nats_client, "_FIRST_LINE_SECONDS", 0.1)
     tls_nats.pause()
     try:
@@ -168,7 +168,7 @@ async def ignore(_: Exception) -> None:
 
 @asynccontextmanager
 async def eavesdropper() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A server in the place of NATS that offers no TLS; its port, and what clients send."""
+    """A server in place of NATS that offers no TLS: its port, and the bytes that clients send."""
     heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -218,7 +218,7 @@ async def test_a_cancelled_connection_is_closed() -> None:
             async with asyncio.timeout(0.2):
                 await nats_client.connect(settings, allow_reconnect=False, error_cb=ignore)
         await closed.wait()
-        del raised  # its traceback kept the client, so that no garbage collection closed the socket
+        del raised  # the error's traceback keeps the client alive, and with it the open socket
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Tokens: what auth would sign passes, anything else does not (RFC 8725)."""
+"""Tokens: a token that auth would sign passes, and nothing else does (RFC 8725)."""
 
 import base64
 import hashlib
@@ -155,7 +155,8 @@ def test_missing_and_additional_headers(header: dict[str, Any]) -> None:
 def test_a_revocation_of_all_tokens_voids_those_before_it(
     revision: int | None, issued: int, number: int, seconds: int, void: bool
 ) -> None:
-    """By number, whatever clocks say; a token from before a restored backup has a number that came again."""
+    """The number decides, whatever clocks say; a token from before a restored backup has a number that was given
+    again."""
     claims = VERIFIER.verify(token(rev=revision, iat=issued, exp=NOW + 100), NOW)
     assert claims.revision == revision
     assert claims.is_voided_by(Revocation(number, claims.account, "", seconds)) is void

@@ -1,4 +1,4 @@
-"""Spans, as a collector gets them; the cost of a collector that is away, or of none."""
+"""Spans as a collector gets them, and the cost of an unavailable collector, or of none."""
 
 import asyncio
 import subprocess
@@ -210,10 +210,10 @@ async def test_a_request_is_followed_to_the_database(
     auth.serve(ListRevocations.route, watched)
     await auth.start()
     with new_tracer("edge").begin("Login"):
-        await edge.request(ListRevocations.route, ListRevocations(0))
+        await edge.send(ListRevocations(0))
         with pytest.raises(RequestError):
-            await edge.request(ListRevocations.route, ListRevocations(1))
-    await edge.request(ListRevocations.route, ListRevocations(0))  # by itself, and so not recorded
+            await edge.send(ListRevocations(1))
+    await edge.send(ListRevocations(0))  # this span would be a root, so it is not recorded
     await database.close()
     spans = collector.spans(at_least(7))
     assert len(spans) == 7
@@ -235,7 +235,7 @@ async def test_a_taken_request_goes_on_until_it_is_answered(collector: Collector
     await auth.start()
     assert edge._tracer is not None
     with edge._tracer.begin("post"):
-        requested = asyncio.create_task(edge.request(ListRevocations.route, ListRevocations()))
+        requested = asyncio.create_task(edge.send(ListRevocations()))
         responder = await taken.get()
         await asyncio.sleep(0.05)
         await responder.reply(Revocations(1, [], maintenance=False))
@@ -247,7 +247,7 @@ async def test_a_taken_request_goes_on_until_it_is_answered(collector: Collector
     assert responder.cause == f"00-{server.trace}-{server.id}-01"
 
 
-async def test_an_envelope_has_a_cause_only_where_that_is_recorded(
+async def test_a_batch_has_a_cause_only_where_that_is_recorded(
     nats_server: NatsServer, collector: Collector, buses: tuple[Bus, Bus]
 ) -> None:
     _, auth = buses
@@ -296,7 +296,7 @@ async def test_a_durable_event_is_followed_to_its_handlers(
     assert (handling.parent, handling.trace, handling.service) == (deletion.id, trace_id, "dragoman-session")
 
 
-# Off, away, stuck
+# Off, unavailable, stuck
 
 
 async def _lag(seconds: float) -> float:

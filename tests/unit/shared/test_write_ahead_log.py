@@ -1,4 +1,5 @@
-"""When the write-ahead log of a SQLite database is moved, by what, and what is not tried again at once."""
+"""Tests when and by which statements the write-ahead log of SQLite is moved into the database, and when a failed
+attempt is repeated."""
 
 import sqlite3
 import threading
@@ -21,8 +22,8 @@ PAUSE = 0.3
 
 
 class MovedDatabase:
-    """A database with a mover of its log. `done`: what the mover has executed, and when it had. `failures`: of its next
-    attempts to connect."""
+    """A database with a mover of its log. `done`: the statements that the mover has executed, with their times.
+    `failures`: the failures of its next attempts to connect."""
 
     def __init__(self, file: Path, *failures: Exception) -> None:
         self.file = file
@@ -107,7 +108,7 @@ def test_a_long_log_is_moved_twice_before_the_writer_has_to_wait(begin: Begin) -
 
 
 def test_a_short_log_is_moved_after_a_pause(begin: Begin) -> None:
-    """However many transactions end meanwhile."""
+    """The pause does not depend on the number of transactions that end meanwhile."""
     database = begin(interval=PAUSE)
     database.next_done(1)
     times = list[float]()
@@ -144,7 +145,7 @@ def test_a_restart_that_a_long_transaction_prevents_is_not_tried_again_at_once(b
 def test_the_end_does_not_wait_for_a_long_transaction(begin: Begin) -> None:
     database = begin(interval=3_600.0, restart=1, at_once=1)
     with database.long_transaction():
-        for made in (1, 3):  # its connection, then its attempt
+        for made in (1, 3):  # the mover connects after the first commit, and attempts its work after the second
             database.mover.after_commit()
             last = database.next_done(made)[-1]
         assert last == RESTART
@@ -164,7 +165,7 @@ def test_a_failure_is_logged_and_the_log_is_moved_later(begin: Begin, failure: E
 
 def test_a_transaction_does_not_fail_because_there_is_no_log(begin: Begin, tmp_path: Path) -> None:
     database = begin(interval=3_600.0)
-    database.writer.close()  # the last connection removes the log
+    database.writer.close()  # closing the last connection removes the log
     assert not (tmp_path / "test.db-wal").exists()
     database.mover.after_commit()
     assert database.close()

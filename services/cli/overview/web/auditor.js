@@ -31,8 +31,8 @@ function parts(report) {
     ["trace", report.traces.join(", ") || FORGOT],
   ];
   const list = element("dl", "", ...facts.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]));
-  const envelopes = report.envelopes.map((/** @type {any} */ one) =>
-    row(one.edge, moment(one.at), one.replica ? `${one.replica}, envelope ${one.counter}` : "fetched it"));
+  const batches = report.batches.map((/** @type {any} */ one) =>
+    row(one.edge, moment(one.at), one.replica ? `${one.replica}, batch ${one.counter}` : "fetched it"));
   const recipients = report.recipients.map((/** @type {any} */ one) => {
     const state = element("span", one.state === "lost" ? "bad" : one.state === "confirmed" ? "good" : "", one.state);
     const made = row(String(one.account), state, one.edge || "–", one.dialects.join(", ") || "–", one.at ? moment(one.at) : "–", one.reason || "–");
@@ -42,7 +42,7 @@ function parts(report) {
   const more = message.more ? [element("p", "soft", `and ${message.more} more recipients`)] : [];
   return [
     list,
-    ...(envelopes.length ? [table(["Edge", "Got it", "From"], envelopes, "Envelopes")] : []),
+    ...(batches.length ? [table(["Edge", "Got it", "From"], batches, "Delivery batches")] : []),
     ...(recipients.length ? [table(["Recipient", "State", "Edge", "Dialect", "Confirmed", "Reason"], recipients, "Recipients")] : []),
     ...more,
   ];

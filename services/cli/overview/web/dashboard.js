@@ -43,13 +43,6 @@ function troubles(view) {
   return lines;
 }
 
-/** @param {any[]} kinds @param {string} machine */
-function left(kinds, machine) {
-  const least = kinds.filter((one) => one.most !== null).reduce((one, other) => (!one || other.most < one.most ? other : one), null);
-  const amount = least ? `About ${format(least.least, "")} to ${format(least.most, "")} more messages a second; ${least.kind} is full first.` : "";
-  return `${amount} Beyond the present ones, until each process uses 60 % of a core, by the costs measured on ${machine}.`;
-}
-
 /** @param {any[]} charts @param {number} seconds */
 function draw(charts, seconds) {
   const place = at("charts");
@@ -78,9 +71,6 @@ function show(view) {
   at("path").replaceChildren(...view.hops.map(box));
   draw(view.charts, view.seconds);
   fill("processes", view.processes.map(process));
-  at("capacity-note").textContent = left(view.capacity, view.measured_on);
-  fill("capacity", view.capacity.map((/** @type {any} */ one) =>
-    row(`${one.kind} × ${one.processes}`, `${format(one.used, "")} of ${format(one.budget, "")}`, format(one.least, "/s"), format(one.most, "/s"))));
   fill("trouble", troubles(view));
 }
 

@@ -1,7 +1,7 @@
 """native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`.
 
 Begin at `operations`, the one table of operations. Each subject has its rows: the parameters, the result, the command
-that is made of the parameters, and how a reply is encoded.
+made from the parameters, and the encoding of the reply.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,7 @@ from services.edge.canonical.events import (
     VerificationEnded,
 )
 from services.edge.canonical.frames import Frame, Outgoing
-from services.edge.canonical.replies import (
-    ChatsResumed,
-    DisplayMessage,
-    MessageAccepted,
-    NoPendingVerification,
-    Reply,
-)
+from services.edge.canonical.replies import ChatsResumed, DisplayMessage, MessageAccepted, NoPendingVerification, Reply
 from services.edge.dialects.base import (
     Action,
     ConnectionInfo,
@@ -43,24 +37,43 @@ from services.edge.dialects.fast_reader import FastReader
 from services.edge.dialects.json_frames import MemberMask, read_object
 from services.edge.dialects.native import encode, events
 from services.edge.dialects.native.chats import chat_members
-from services.edge.dialects.native.decode import CommandFrame, CommandId, parse_command, scan_id
+from services.edge.dialects.native.decode import CommandFrame, CommandId, in_plain_words, parse_command, scan_id
 from services.edge.dialects.native.errors import BAD_FRAMES, closing, error_info
 from services.edge.dialects.native.operation import RATES, AnyOperation, Caller, CommandRates
 from services.edge.dialects.native.operations import BY_NAME
-from services.edge.dialects.native.shapes import LARGEST, LONGEST_ID, FastSend, Id
+from services.edge.dialects.native.own_settings import settings_members
+from services.edge.dialects.native.shapes import LARGEST, LONGEST_ID, FastSend, Id, OvertakingParameters
 from services.edge.dialects.native.users import profile_members
 from services.edge.rate_limit import TokenBucket
 from shared.contract.auth import Logout
 from shared.contract.bots import TokenScope
 from shared.contract.edge import (
+    ChatModesChanged,
     ChatRenamed,
     FriendshipAnswered,
     FriendshipRequested,
+    Invited,
     MembershipAnswered,
     MembershipApplied,
     ProfileChanged,
 )
-from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import (
+    AwayChanged,
+    ChatMuted,
+    ChatPlaced,
+    ChatRead,
+    ChatSettingsChanged,
+    DraftChanged,
+    MetadataChanged,
+    NickSeen,
+    OperatorActed,
+    OwnSettingsChanged,
+    PresenceChanged,
+    ReadTimeMoved,
+    ReceiptsShown,
+    TagsRelayed,
+    Typing,
+)
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Text
@@ -72,8 +85,8 @@ _LARGEST: Final = LARGEST
 _SEND: Final = BY_NAME["send"]
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
 _NEW_CHAT_MEMBERS = 100
-"""All 10,000 that a reply may list would cost more than the rest of the join."""
-_NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login waits for a mailed link")
+"""A group may have 10,000 members. A list of all members would cost more than the rest of the join."""
+_NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login is waiting for a mailed link")
 _TOO_OFTEN = "too many commands of this kind, slow down"
 _MEMBERS = MemberMask(
     public=(
@@ -81,19 +94,23 @@ _MEMBERS = MemberMask(
         "changes_after chat chats client code count created deleted dialect dir edited email emoji emojis epoch ev "
         "expires exported face failure field file_bytes first frame_bytes friends from gap gone has have head here "
         "hits icon_id id identifier if_rev index indexed_to into join_policy joined joins kind limits links marks "
-        "media members mentions mentions_only message messages mime mine more muted_until name nickname nonce on op "
-        "operations owner page ping_ms pins presence profile query question_id re read recalled receipts "
+        "media members mentions mentions_only message messages metadata mime mine more muted_until name nickname nonce "
+        "on op operations owner page ping_ms pins presence profile query question_id re read recalled receipts "
         "refresh_expires refreshable rejected reply_to requests reset result results retry_ms rev role scheme "
         "segments sender server sessions sha256 sid signature silenced since size snippet start state states status "
         "supports t text text_bytes time timeline to topic total ttl_ms unknown unread until upto url username uses "
         "uuid v version wait_ms why window hook hooks bot bots reactors days scopes tokens next origin last_error "
         "reports reason device email_verified edit_s recall_s history_for_new outgoing_hooks bot_tokens "
-        "paused rates waiting all entrance expensive ephemeral left_chats context zone"
+        "paused rates waiting all entrance expensive ephemeral left_chats context zone "
+        "if_rev language level quiet settings tz v profiles query pinned archived build features "
+        "registration recovery secret_min nickname_characters group_name_characters topic_characters "
+        "members_per_group unread_from base cut conflict draft at width height "
+        "overtaking among last lists subscription subscriptions session last_ok web key p256dh handle"
     ),
-    objects="error limits secret old new verify data made",
+    objects="error limits entrance secret old new verify data made",
     counts="reactions",
 )
-"""Those that hold no secret."""
+"""The names of members whose values are no secrets."""
 
 
 class Native(Dialect):
@@ -101,8 +118,9 @@ class Native(Dialect):
 
     name = "native"
     waits_for_verification = True
-    pushes_backlog = False
+    pushes_missed = False
     names_messages = True
+    names_errors = True
     names_senders = True
     confirms_pushes = False
     shows_replies = True
@@ -113,7 +131,7 @@ class Native(Dialect):
     def __init__(self, info: ConnectionInfo) -> None:
         super().__init__(info)
         self.pushes_pending_requests = True
-        self._caller = Caller(info.limits, info.base_url, round(info.ping_seconds * 1000), info.unix_ms)
+        self._caller = Caller(info.limits, info.base_url, round(info.ping_seconds * 1000), info.unix_ms, info.server)
         self._bad_frames = TokenBucket(_BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST, 0.0)
         self._rates = CommandRates()
 
@@ -126,7 +144,7 @@ class Native(Dialect):
         try:
             members = read_object(frame, self.limits)
         except DecodeError as error:
-            error.context = scan_id(frame)
+            error.context, error.failure = scan_id(frame), in_plain_words(error)
             if self.limits.rates and not self._bad_frames.take(now):
                 error.disconnect = Disconnect(BAD_FRAMES, "too many bad frames")
             raise
@@ -144,13 +162,15 @@ class Native(Dialect):
         except DecodeError as error:
             error.context = CommandId(number)
             raise
+        if isinstance(parameters, OvertakingParameters) and parameters.overtaking:
+            self.orders_replies = False
         if isinstance(made, operation.result):
             return tuple(map(LocalReply, filter(None, [_reply(number, made)])))
         request = Request(made, CommandId(number, operation=operation), getattr(parameters, "token", ""))
         return (request, Disconnect(1000, "logged out")) if isinstance(made, Logout) else (request,)
 
     def _check(self, operation: AnyOperation, number: Id | None, now: float) -> None:
-        """Raises DecodeError if it comes too often, or if the token does not permit it."""
+        """Raises DecodeError if the operation comes too often, or if the token does not permit it."""
         rate = operation.rate
         if rate in RATES and self.limits.rates and (retry_ms := self._rates.retry_ms(rate, now)):
             raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
@@ -161,7 +181,7 @@ class Native(Dialect):
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         context = request.context
-        if isinstance(reply, MessageAccepted):  # the most frequent one
+        if isinstance(reply, MessageAccepted):  # the most frequent reply
             number = _id(context)
             return () if number is None else (_encode(encode.sent(number, reply.message, again=reply.again)),)
         if isinstance(context, ChatJoined):
@@ -177,9 +197,9 @@ class Native(Dialect):
         return frames
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        """`context`: the CommandId that cannot be decoded, if it is one at all."""
+        """`context`: the CommandId of a frame that cannot be decoded, if the frame is a command at all."""
         bad = context if request is None else request.context
-        if isinstance(bad, ChatJoined):  # the dialect's own request
+        if isinstance(bad, ChatJoined):  # the dialect made this request by itself, so the client gets no error for it
             return ()
         unsupported = isinstance(bad, CommandId) and bad.unsupported
         return (_encode({"re": _id(bad), "error": error_info(request, failure, unsupported=unsupported)}),)
@@ -210,10 +230,16 @@ class Native(Dialect):
                 return _push(events.FriendEvent(applicant if account == self._caller.account else account, accepted))
             case ProfileChanged(profile):
                 return _push(events.ProfileEvent(*profile_members(profile, self.base_url)))
-            case ChatRead(chat, index, unread, mentions):
-                return _push(events.ReadEvent(chat, index, unread, mentions))
+            case ChatRead(chat, index, unread, mentions, unread_from):
+                return _push(events.ReadEvent(chat, index, unread, mentions, unread_from or UNSET))
             case ChatMuted(chat, _, until, mentions_only):
                 return _push(events.MuteEvent(chat, until, mentions_only))
+            case ChatPlaced(chat, _, pinned, archived):
+                return _push(events.PlaceEvent(chat, pinned, archived))
+            case DraftChanged(chat, _, draft):
+                return _push(events.draft_event(chat, draft))
+            case OwnSettingsChanged(_, changed):
+                return _push(events.OwnSettingsEvent(*settings_members(changed)))
             case ReceiptsShown(chat, upto):
                 return _push(events.ReceiptsEvent(chat, [*upto]))
             case PresenceChanged(account, state, since, text):
@@ -224,6 +250,17 @@ class Native(Dialect):
                 return _push(events.NoticeEvent("maintenance", on))
             case VerificationEnded(result):
                 return _push(events.VerifiedEvent(result))
+            case (
+                ChatModesChanged()
+                | Invited()
+                | TagsRelayed()
+                | AwayChanged()
+                | MetadataChanged()
+                | NickSeen()
+                | OperatorActed()
+                | ReadTimeMoved()
+            ):  # of IRC
+                return ()
             case _:
                 assert_never(event)
 
@@ -254,7 +291,7 @@ _reader: Final = FastReader(FastSend, _quotes)
 
 
 def _fast_send(frame: Frame, limits: FrameLimits) -> Request | None:
-    """A text to a chat, which is no larger than a message may be; None: take the slow path."""
+    """The text and the chat of a frame that only sends a short text to a chat. None: decode it as any other frame."""
     wire = _reader.read(frame, limits)
     if wire is None:
         return None
@@ -269,7 +306,7 @@ def _id(context: object) -> Id | None:
 
 
 def _reply(number: Id | None, result: msgspec.Struct) -> tuple[bytes, ...]:
-    """None to a command without an id."""
+    """The reply to a command. A command without an id gets none."""
     if number is None:
         return ()
     members = _encode(result)

@@ -17,6 +17,7 @@ from services.edge.dialects.native.shapes import (
     Nickname,
     NoParameters,
     Nothing,
+    OvertakingParameters,
     Parameters,
     Small,
     Username,
@@ -38,6 +39,7 @@ from shared.contract.auth import (
     Register,
     VerificationNeeded,
 )
+from shared.contract.errors import Reason
 from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 from shared.contract.routes import Ack
@@ -49,9 +51,10 @@ L = TypeVar("L", bound="LoginResult")
 
 
 class SecretParameter(msgspec.Struct):
-    """A password, or its hash in hex. An account's scheme is that of its registration or of its last new password."""
+    """Has the `secret` of an account: the password, or its hash in hex. The scheme must be that of the registration or
+    of the last new password."""
 
-    scheme: Literal["plain", "md5", "sha256"]
+    scheme: Annotated[Literal["plain", "md5", "sha256"], msgspec.Meta(examples=["plain"])]
     value: Annotated[str, msgspec.Meta(examples=["correct horse battery staple"])]
 
 
@@ -60,15 +63,17 @@ def _secret(wire: SecretParameter, field: str = "secret") -> Secret:
 
 
 def unix_ms_of(seconds: int) -> int:
-    """Tokens end at full seconds. All times of native are in Unix milliseconds."""
+    """The Unix milliseconds of a token's expiry: tokens expire at full seconds."""
     return seconds * 1000
 
 
 # Logins
 
 
-class RegisterParameters(Parameters, kw_only=True):
-    """`refreshable`: with a refresh token; `device`: a name of the device for `sessions`; here and below."""
+class RegisterParameters(OvertakingParameters, kw_only=True):
+    """`refreshable`: the reply must have a refresh token. `device`: the name of the device in the list of `sessions`.
+    `overtaking`: from now on, replies to commands that only read may come after the replies to later commands. All
+    three also below."""
 
     secret: SecretParameter
     nickname: Nickname
@@ -80,8 +85,9 @@ class RegisterParameters(Parameters, kw_only=True):
     device: DeviceName = ""
 
 
-class LoginParameters(Parameters, kw_only=True):
-    """`identifier`: an e-mail address, an account's number or a username; `any` tries the username first."""
+class LoginParameters(OvertakingParameters, kw_only=True):
+    """`identifier`: an e-mail address, an account's number or a username. If `kind` is `any`, the server tries the
+    identifier as a username first."""
 
     identifier: Email
     secret: SecretParameter
@@ -97,8 +103,8 @@ class VerificationInfo(msgspec.Struct):
 
 
 class LoginResult(msgspec.Struct):
-    """`expires`, `refresh_expires`: Unix milliseconds, by the server's clock, which shows `time`. With `verify`,
-    nothing else: the login waits for a mailed link."""
+    """`expires`, `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time. If `verify`
+    is there, all else is missing: the login waits until a mailed link is opened."""
 
     account: int | UnsetType = UNSET
     sid: str | UnsetType = UNSET
@@ -142,7 +148,7 @@ def _logged_in(reply: LoginReply, caller: Caller) -> LoginResult:
 
 
 def _entered(shown: L, reply: Authenticated, caller: Caller) -> L:
-    """The connection has this login from here on."""
+    """The connection has this login from now on."""
     caller.sid = reply.sid
     shown.account, shown.sid, shown.token = reply.account, reply.sid, reply.token
     shown.expires, shown.time = unix_ms_of(reply.expires), caller.unix_ms()
@@ -152,7 +158,7 @@ def _entered(shown: L, reply: Authenticated, caller: Caller) -> L:
     return shown
 
 
-class TokenParameters(Parameters, kw_only=True):
+class TokenParameters(OvertakingParameters, kw_only=True):
     token: Annotated[str, msgspec.Meta(examples=["h.p.s"])]
 
 
@@ -169,14 +175,14 @@ def _renewed(reply: TokenRenewed, caller: Caller) -> TokenResult:
 
 
 class RefreshParameters(Parameters, kw_only=True):
-    """`refresh`: of the reply to the login, or to the last `refresh`."""
+    """`refresh`: the refresh token that the login, or the last `refresh`, returned."""
 
     refresh: Annotated[str, msgspec.Meta(min_length=1, max_length=128, examples=["6f9619ff8b86.q1w2"])]
 
 
 class RefreshResult(msgspec.Struct):
-    """A new token, for `token`, and a new refresh token; the former one is spent. `expires`, `refresh_expires`: Unix
-    milliseconds, by the server's clock, which shows `time`."""
+    """A new token for the operation `token`, and the refresh token that is valid from now on. `expires`,
+    `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time."""
 
     account: int
     sid: str
@@ -193,8 +199,8 @@ def _refreshed(reply: Refreshed, caller: Caller) -> RefreshResult:
 
 
 class SessionInfo(msgspec.Struct):
-    """A login. `created`, `expires`: Unix milliseconds. `here`: of this connection. `device`: as it was
-    named at the login, or empty."""
+    """A login. `created`, `expires`: Unix milliseconds. `here`: this connection has the login. `device`: the name that
+    the login gave the device, or empty."""
 
     sid: str
     created: int
@@ -232,8 +238,9 @@ class EndSessionParameters(Parameters, kw_only=True):
 
 
 class RecoverParameters(Parameters, kw_only=True):
-    """`identifier` alone: a ticket is mailed to the account, if there is one whose address may get it. `ticket` and the
-    new `secret`, or `identifier`, `question_id`, `answer` and `secret`: the new password is set."""
+    """The parameters have one of three forms. `identifier` alone: the server mails a ticket to the account, if the
+    account's address may get one. `ticket` and `secret`, or `identifier`, `question_id`, `answer` and `secret`: the
+    server sets the new password."""
 
     identifier: Email = ""
     question_id: Small | UnsetType = UNSET
@@ -258,7 +265,7 @@ class SecurityParameters(Parameters, kw_only=True):
 
 
 class MadeCount(msgspec.Struct):
-    """How much the account has made that still acts. `made` lists it, and `end_made` ends all of it."""
+    """The number of webhooks, links and bots that still act. `made` lists them, and `end_made` ends all."""
 
     hooks: int
     outgoing_hooks: int
@@ -267,13 +274,13 @@ class MadeCount(msgspec.Struct):
 
 
 class PasswordResult(LoginResult):
-    """`made`: if there is anything, and it is known."""
+    """`made` is left out if the account has made nothing, or if that is unknown."""
 
     made: MadeCount | UnsetType = UNSET
 
 
 class RecoverResult(msgspec.Struct):
-    """`made`: if there is anything, and it is known."""
+    """`made` is left out if the account has made nothing, or if that is unknown."""
 
     made: MadeCount | UnsetType = UNSET
 
@@ -298,14 +305,14 @@ def _recover(wire: RecoverParameters, _: Caller) -> Recover | RequestRecovery | 
 
 def _recover_by_ticket(wire: RecoverParameters) -> RecoverByTicket:
     if wire.identifier or wire.question_id is not UNSET or wire.answer is not UNSET:
-        raise DecodeError("a ticket needs the new secret alone", field="ticket")
+        raise DecodeError("with a ticket, give only the new secret", field="ticket")
     if wire.secret is UNSET:
         raise _missing("secret")
     return RecoverByTicket(wire.ticket, _secret(wire.secret))
 
 
 def _missing(name: str) -> DecodeError:
-    return DecodeError(f"Object missing required field `{name}`", field=name)
+    return DecodeError(f"`{name}` is missing", field=name, reason=Reason.MISSING)
 
 
 def _recovered(reply: Ack, _: Caller) -> RecoverResult:
@@ -336,16 +343,16 @@ ACCOUNT_OPERATIONS = (
         ENTRANCE, USERS, LoginParameters, LoginResult, _login, _logged_in, needs_login=False,
     ),
     Operation(
-        "token", "log in by a token, or replace the one of the login",
+        "token", "log in by a token, or replace the login's token",
         ENTRANCE, ANY, TokenParameters, TokenResult, lambda *_: RenewToken(), _renewed, needs_login=False,
     ),
     Operation(
-        "refresh", "a new token and a new refresh token, in place of a refresh token",
+        "refresh", "get a new token and a new refresh token for a refresh token",
         ENTRANCE, USERS, RefreshParameters, RefreshResult,
         lambda wire, _: Refresh(wire.refresh), _refreshed, needs_login=False,
     ),
     Operation(
-        "verify_mail", "mail the link that the login waits for",
+        "verify_mail", "mail the link again that a pending login waits for",
         ENTRANCE, USERS, NoParameters, Nothing, lambda *_: RequestVerification(), needs_login=False,
     ),
     Operation(

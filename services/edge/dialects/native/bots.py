@@ -31,7 +31,7 @@ from shared.contract.bots import (
 
 
 class CreateBotParameters(Parameters, kw_only=True):
-    """`nonce` as in `create`."""
+    """`nonce`: see `create`."""
 
     nickname: Nickname
     nonce: Nonce | None = None
@@ -53,7 +53,7 @@ class BotTokenInfo(msgspec.Struct):
 
 
 class BotInfo(msgspec.Struct):
-    """`nickname`: the first one; see `profile`. `created`: Unix milliseconds."""
+    """`nickname`: the nickname at the creation; `profile` has the present one. `created`: Unix milliseconds."""
 
     account: int
     nickname: str
@@ -68,7 +68,8 @@ class BotsResult(msgspec.Struct):
 
 
 class CreateBotTokenParameters(AccountParameters, kw_only=True):
-    """`name`: for the list. `days`: its life; without it, as long as the server permits. `nonce` as in `create`."""
+    """`name`: shown in the list of tokens. `days`: how long the token is valid; without it, as long as the server
+    permits. `nonce`: see `create`."""
 
     name: Label
     scopes: Annotated[list[Literal["send", "read", "react", "manage"]], msgspec.Meta(min_length=1, max_length=4)]
@@ -77,7 +78,7 @@ class CreateBotTokenParameters(AccountParameters, kw_only=True):
 
 
 class CreateBotTokenResult(msgspec.Struct):
-    """`token`: it is shown by this reply alone. `sid`: names it, no secret. `expires`: Unix milliseconds."""
+    """`token`: only this reply shows it. `sid`: the token's name, which is no secret. `expires`: Unix milliseconds."""
 
     sid: str
     token: str
@@ -119,7 +120,7 @@ BOT_OPERATIONS = (
         lambda wire, caller: CreateBot(validation.nickname(wire.nickname, caller.limits), nonce=wire.nonce or ""),
     ),
     Operation(
-        "bots", "list the own bots and their tokens",
+        "bots", "list the account's bots and their tokens",
         READ, USERS, NoParameters, BotsResult, lambda *_: ListBots(), _bots,
     ),
     Operation(
@@ -127,7 +128,7 @@ BOT_OPERATIONS = (
         ENTRANCE, USERS, AccountParameters, Nothing, lambda wire, _: DeleteBot(wire.account),
     ),
     Operation(
-        "create_bot_token", "a token of an own bot, for `token` and for requests by HTTP",
+        "create_bot_token", "create a token for a bot, with which the bot logs in or sends requests by HTTP",
         ENTRANCE, USERS, CreateBotTokenParameters, CreateBotTokenResult, _create_token, _created_token,
     ),
     Operation(

@@ -14,6 +14,7 @@ from services.edge.dialects.native.shapes import (
     AccountParameters,
     ChatParameters,
     GroupName,
+    Handle,
     MessageText,
     Nonce,
     Nothing,
@@ -25,7 +26,18 @@ from services.edge.dialects.native.shapes import (
 )
 from shared.contract.members import DisbandChat, SetChat
 from shared.contract.model import JoinPolicy
-from shared.contract.session import ChatView, CreateChat, GetChat, Mute, MuteChat, OpenPrivateChat, RenameChat
+from shared.contract.session import (
+    ChatView,
+    CreateChat,
+    GetChat,
+    MemberSettings,
+    MuteChat,
+    OpenPrivateChat,
+    PlaceChat,
+    RenameChat,
+)
+
+Flag = bool | UnsetType
 
 
 class OpenResult(msgspec.Struct):
@@ -33,8 +45,8 @@ class OpenResult(msgspec.Struct):
 
 
 class CreateParameters(Parameters, kw_only=True):
-    """An empty `name` is made of the members' nicknames. Under its `nonce` the command may be repeated for ten minutes:
-    it gets the first reply."""
+    """If `name` is empty, the chat is named after its members. A repetition with the same `nonce` within ten minutes
+    gets the first reply again."""
 
     members: list[Account] = msgspec.field(default_factory=list)
     name: GroupName = ""
@@ -44,10 +56,10 @@ class CreateParameters(Parameters, kw_only=True):
 
 
 class ChatResult(msgspec.Struct):
-    """`kind`: private, group or service. `members`: in order of joining, the owner first, not all of a big group.
-    `created`: Unix milliseconds; `version` rises with each change of the membership.
-    `receipts`: members see what the others have read. `topic`: empty without one. `muted_until`, `mentions_only`: as
-    set by `mute`. `edit_s`, `recall_s`, `history_for_new`: if they are set by `set_chat`."""
+    """`kind`: private, group or service. `members`: in order of joining, the owner first; of a big group only the
+    first. `created`: Unix milliseconds; `version` rises with each change of the membership. `receipts`: members see
+    which messages the others have read. `mute` sets `muted_until` and `mentions_only`. `set_place` sets `pinned` and
+    `archived`. `set_chat` sets `edit_s`, `recall_s`, `history_for_new` and `handle`."""
 
     chat: int
     kind: str
@@ -62,26 +74,31 @@ class ChatResult(msgspec.Struct):
     topic: str
     muted_until: int | UnsetType = UNSET
     mentions_only: bool | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
     edit_s: int | UnsetType = UNSET
     recall_s: int | UnsetType = UNSET
     history_for_new: bool | UnsetType = UNSET
+    handle: str | UnsetType = UNSET
 
 
 def chat_members(view: ChatView, base_url: str) -> tuple[Any, ...]:
-    """Of a ChatResult."""
+    """The chat as the members of a ChatResult."""
     one = view.chat
     avatar = avatar_of("chat", one.id, one.avatar, one.avatar_hash, base_url)
     members = [int(member) for member in view.members]
     policy = one.join_policy.value
     return (
         one.id, one.kind.value, one.name, avatar, one.owner, policy, one.created, one.version, members, one.receipts,
-        one.topic, *muted(view.mute), if_set(one.edit_seconds), if_set(one.recall_seconds), if_set(one.history_for_new),
+        one.topic, *own_members(view.mute), if_set(one.edit_seconds), if_set(one.recall_seconds),
+        if_set(one.history_for_new), one.handle or UNSET,
     )  # fmt: skip
 
 
-def muted(mute: Mute | None) -> tuple[int | UnsetType, bool | UnsetType]:
-    """`muted_until` and `mentions_only` of a chat."""
-    return (UNSET, UNSET) if mute is None else (mute.until or UNSET, mute.mentions_only or UNSET)
+def own_members(of: MemberSettings | None) -> tuple[int | UnsetType, Flag, Flag, Flag]:
+    """The values `muted_until`, `mentions_only`, `pinned` and `archived` of a chat."""
+    found = of or MemberSettings()
+    return found.until or UNSET, found.mentions_only or UNSET, found.pinned or UNSET, found.archived or UNSET
 
 
 def _create(wire: CreateParameters, caller: Caller) -> CreateChat:
@@ -99,11 +116,12 @@ def _chat(view: ChatView, caller: Caller) -> ChatResult:
 
 
 class SetChatParameters(ChatParameters, kw_only=True):
-    """`avatar`: an address, as in `set_profile`. An empty `topic`, or `avatar`: none. `join_policy`: as in `create`;
-    `closed`: by a link or an invitation alone. `receipts`: members see what the others have read. `edit_s`, `recall_s`:
-    for so many seconds after a message its sender may edit or recall it, 0: never; null: as long as the server allows,
-    and never longer. `history_for_new`: who joins from now on sees the messages from before; null: in an open group.
-    What is left out stays, and null of the others."""
+    """Members that are left out do not change. `avatar`: an address, as in `set_profile`. An empty `topic` or `avatar`
+    removes it. `join_policy`: as in `create`; `closed`: only a link or an invitation lets accounts join. `receipts`:
+    members see which messages the others have read. `edit_s`, `recall_s`: the seconds for which a sender may edit or
+    recall a message. 0: never. null: as long as the server allows, which also limits other values. `history_for_new`:
+    accounts that join from now on see earlier messages; null: only if the group is open. `handle`: the group's name on
+    IRC, unique in the installation, or empty. Only the owner sets it."""
 
     name: GroupName | None = None
     receipts: bool | None = None
@@ -113,6 +131,7 @@ class SetChatParameters(ChatParameters, kw_only=True):
     edit_s: Small | UnsetType | None = UNSET
     recall_s: Small | UnsetType | None = UNSET
     history_for_new: bool | UnsetType | None = UNSET
+    handle: Handle | None = None
 
 
 def _set_chat(wire: SetChatParameters, caller: Caller) -> RenameChat | SetChat:
@@ -127,6 +146,8 @@ def _set_chat(wire: SetChatParameters, caller: Caller) -> RenameChat | SetChat:
         changed.join_policy = JoinPolicy(wire.join_policy)
     if wire.receipts is not None:
         changed.receipts = wire.receipts
+    if wire.handle is not None:
+        changed.handle = wire.handle
     changed.edit_seconds, changed.recall_seconds = wire.edit_s, wire.recall_s
     changed.history_for_new = wire.history_for_new
     if changed == SetChat(changed.chat):
@@ -137,11 +158,25 @@ def _set_chat(wire: SetChatParameters, caller: Caller) -> RenameChat | SetChat:
 
 
 class MuteParameters(ChatParameters, kw_only=True):
-    """`until`: clients alert of no message before this time (Unix milliseconds); 0: of all. `mentions_only`: of those
-    alone that mention the account."""
+    """`until`: clients alert of no message before this time (Unix milliseconds); 0: they alert of all messages.
+    `mentions_only`: they alert only of messages that mention the account."""
 
     until: UnixMs
     mentions_only: bool = False
+
+
+class PlaceParameters(ChatParameters, kw_only=True):
+    """Sets the place of a chat in clients' lists: `pinned`: shown before the other chats; `archived`: shown apart from
+    them. A member that is left out does not change."""
+
+    pinned: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+
+
+def _place(wire: PlaceParameters, _: Caller) -> PlaceChat:
+    if wire.pinned is UNSET and wire.archived is UNSET:
+        raise DecodeError("there is nothing to change", field="pinned")
+    return PlaceChat(wire.chat, wire.pinned, wire.archived)
 
 
 CHAT_OPERATIONS = (
@@ -151,7 +186,7 @@ CHAT_OPERATIONS = (
     ),
     Operation("create", "create a group", WRITE, MANAGES, CreateParameters, ChatResult, _create, _chat),
     Operation(
-        "chat", "a chat and its members",
+        "chat", "get a chat and its members",
         READ, READS, ChatParameters, ChatResult, lambda wire, _: GetChat(wire.chat), _chat,
     ),
     Operation(
@@ -159,8 +194,11 @@ CHAT_OPERATIONS = (
         WRITE, MANAGES, SetChatParameters, VersionResult, _set_chat,
     ),
     Operation(
-        "mute", "be alerted of no messages of a chat until a time, or of mentions alone",
+        "mute", "mute a chat until a time, or alert only for mentions",
         WRITE, MANAGES, MuteParameters, Nothing, lambda wire, _: MuteChat(wire.chat, wire.until, wire.mentions_only),
+    ),
+    Operation(
+        "set_place", "pin or archive a chat in the account's list", WRITE, MANAGES, PlaceParameters, Nothing, _place
     ),
     Operation(
         "disband", "end a group for all members",

@@ -1,9 +1,10 @@
-"""native, client to server: one JSON object to an operation and its parameters."""
+"""native, client to server: decodes one JSON object into an operation and its parameters."""
 
 import re
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from services.edge.canonical.frames import Binary, Frame
 from services.edge.dialects.base import DecodeError
@@ -11,20 +12,27 @@ from services.edge.dialects.json_frames import scan_member
 from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.native.shapes import LONGEST_ID, Id, Parameters
+from shared.contract.errors import Failure, Reason
 
-_ERROR_CHARACTERS = 200
 _FIELD_CHARACTERS = 64
+_BYTE = re.compile(r"\(byte (\d+)\)")
 _PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
+_EXPECTED = re.compile(r"Expected `(?P<kind>[^`]+)`(?P<length> of length)?(?: (?P<bound>[<>]=? -?[\d.]+))?")
+_KINDS = {
+    "int": "an integer", "str": "a text", "bool": "true or false", "float": "a number", "array": "a list",
+    "object": "an object", "null": "null",
+}  # fmt: skip
+_BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 
 
 class CommandId(msgspec.Struct, frozen=True, gc=False):
-    """The context of a command, also of one that cannot be decoded. `id`: None if it has none. `operation`: of one that
-    can be."""
+    """The context of a command, also of a command that cannot be decoded. `id`: The id is None if the command has none.
+    `operation`: set if the command can be decoded."""
 
     id: Id | None
     unsupported: bool = False
-    """The operation is unknown."""
+    """True if the operation is unknown."""
     operation: AnyOperation | None = None
 
 
@@ -34,7 +42,7 @@ class CommandFrame(NamedTuple):
 
 
 def parse_command(members: dict[str, Any]) -> CommandFrame:
-    """The command that is this object. Raises DecodeError with a CommandId."""
+    """Read the command in this object. Raises DecodeError with a CommandId."""
     bad = CommandId(_parse_id(members.get("id")))
     name = members.get("op")
     if not isinstance(name, str):
@@ -46,12 +54,21 @@ def parse_command(members: dict[str, Any]) -> CommandFrame:
     try:
         return CommandFrame(operation, msgspec.convert(members, operation.parameters, str_keys=True))
     except msgspec.ValidationError as error:
-        text = str(error)
-        raise DecodeError(text[:_ERROR_CHARACTERS], context=bad, field=_field(text)) from error
+        text, reason = why_not(str(error), field := _field(str(error)))
+        raise DecodeError(text, context=bad, field=field, reason=reason) from error
+
+
+def in_plain_words(error: DecodeError) -> Failure:
+    """The error for a frame that is no JSON object; the JSON decoder has no such error."""
+    cause = error.__cause__
+    if not isinstance(cause, msgspec.DecodeError | UnicodeDecodeError):
+        return error.failure
+    place = _BYTE.search(str(cause))
+    return replace(error.failure, text="not JSON" if place is None else f"not JSON from byte {place[1]} on")
 
 
 def scan_id(frame: Frame) -> CommandId:
-    """Of a frame that is not decoded, or cannot be."""
+    """The id of a frame that cannot be decoded."""
     value = None if isinstance(frame, Binary) else scan_member(frame, b'"id"')
     try:
         return CommandId(_parse_id(value))
@@ -65,6 +82,26 @@ def _parse_id(value: object) -> Id | None:
     except msgspec.ValidationError as error:
         text = f"`id` is an integer below 2^53 or a text of at most {LONGEST_ID} characters"
         raise DecodeError(text, context=CommandId(None), field="id") from error
+
+
+def why_not(text: str, field: str) -> tuple[str, Reason]:
+    """The decoder's error in plain words, such as the required type of a field."""
+    name = f"`{field or 'command'}`"
+    if _MISSING.match(text):
+        return f"{name} is missing", Reason.MISSING
+    if "matching regex" in text:
+        return f"{name} does not have the required form", Reason.FORM
+    expected = _EXPECTED.match(text)
+    if expected is None:
+        return f"{name} has a value that is not permitted", Reason.CHOICE
+    if not expected["bound"]:
+        kinds = " or ".join(_KINDS.get(kind, kind) for kind in expected["kind"].split(" | "))
+        return f"{name} must be {kinds}", Reason.TYPE
+    sign, bound = expected["bound"].split()
+    if not expected["length"]:
+        return f"{name} must be {_BOUNDS[sign]} {bound}", Reason.RANGE
+    unit = "characters" if expected["kind"] == "str" else "items"
+    return f"{name} must have {_BOUNDS[sign]} {bound} {unit}", Reason.LENGTH
 
 
 def _field(text: str) -> str:

@@ -1,4 +1,4 @@
-"""native, server to client: messages, and what results and events have in common."""
+"""native, server to client: messages, and the common parts of results and events."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from services.edge.dialects.text_fallback import only_text
 from services.edge.identicons import Kind
 from shared.contract.message import ChangeKind, Reactions
 from shared.contract.model import Message, Recalled, Role
-from shared.message_event import MessageEvent, SenderInfo, ShownMessage, ShownSegment, ShownText, shown_segment
+from shared.message_event import MessageEvent, ShownMessage, ShownSegment, ShownText, sender_info, shown_segment
 
 T = TypeVar("T")
 
@@ -20,13 +20,13 @@ ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWN
 
 
 def event(shown: DisplayMessage, base_url: str) -> MessageEvent:
-    """By a short way for most messages, which are one text; `_fields` is the reference."""
+    """Encode the event. Most messages are one text and take a short path; `_fields` is the reference."""
     text = only_text(shown.segments)
     if text is None or shown.rich is not None or shown.edited or shown.reactions is not None or shown.reply_to:
         return MessageEvent(*_fields(shown, base_url))
     one, summary = shown.message, shown.summary
     to = UNSET if shown.to is None else shown.to
-    face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
+    face = UNSET if summary is None else sender_info(summary)
     return MessageEvent(one.chat, one.index, one.id, one.sender, one.time, [ShownText(text)], to, face)
 
 
@@ -40,9 +40,9 @@ def messages(shown: Iterable[DisplayMessage], base_url: str) -> list[ShownMessag
 
 
 def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
-    """Of a ShownMessage."""
+    """The fields of a ShownMessage."""
     message, summary = shown.message, shown.summary
-    face = UNSET if summary is None else SenderInfo(summary.nickname, summary.uuid)
+    face = UNSET if summary is None else sender_info(summary)
     to = UNSET if shown.to is None else shown.to
     place = message.chat, message.index, message.id, message.sender, message.time
     recalled = shown.segments == (Recalled(),)
@@ -60,7 +60,7 @@ def changes(shown: Iterable[DisplayChange], base_url: str) -> list[ShownChange]:
 
 
 def change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
-    """Of a ShownChange."""
+    """The fields of a ShownChange."""
     one = shown.change
     reactions: dict[str, int] | UnsetType = UNSET
     mine: list[str] | UnsetType = UNSET
@@ -82,7 +82,7 @@ def change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
 
 
 def avatar_of(kind: Kind, number: int, avatar: str, avatar_hash: str, base_url: str) -> str:
-    """The address of the stored picture, else of the generated one."""
+    """The address of the stored picture, or else of the generated one."""
     return displayed_avatar(kind, number, DisplayedAvatar(avatar, avatar_hash), base_url, own_only=False).avatar
 
 

@@ -1,22 +1,23 @@
-"""native: error replies and the close codes with their reasons."""
+"""native: error replies, and the close codes with their reasons."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from services.edge.canonical.commands import PostMessage, has_effect
 from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, NO_VALID_FRAME, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
-from services.edge.dialects.native.shapes import ErrorInfo
+from services.edge.dialects.native.shapes import ErrorInfo, WhyNot
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT
 
-UNSUPPORTED = "unsupported"
-"""The code of an operation that this server does not have."""
+UNSUPPORTED: Final = "unsupported"
+"""The error code for an operation that this server does not have."""
 BAD_FRAMES = 4008
-"""Close code: too many frames that are no JSON objects."""
+"""The close code after too many frames that are no JSON objects."""
 BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
 _MEDIA_MEMBER = ".media"
@@ -24,8 +25,12 @@ _UNKNOWN_MEDIA = "no picture or file has this id"
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
+_REASONS: Mapping[str, WhyNot] = {reason: reason for reason in get_args(WhyNot)}
+"""The reasons of a failure. Newer versions may add some."""
+
+
 class CloseReason(msgspec.Struct):
-    """The text of a close frame. Without `retry_ms`, the client does not connect again by itself."""
+    """The JSON in a close frame. Without `retry_ms`, the client must not reconnect by itself."""
 
     code: str
     retry_ms: int | UnsetType
@@ -52,11 +57,11 @@ _POLICY: Mapping[str, _Close] = {
     DISCONNECTED: _Close(1013, ErrorCode.UNAVAILABLE, 10_000),
     TOO_MANY_REQUESTS: _Close(4029, ErrorCode.RATE_LIMITED, 10_000),
 }
-"""The meaning of a close with 1008, by its reason."""
+"""The meaning of a close with code 1008, for each reason."""
 
 
 def error_info(request: Request | None, failure: Failure, *, unsupported: bool = False) -> ErrorInfo:
-    shown = Failure(failure.code, _text(request, failure), _field(request, failure), failure.retry_ms)
+    shown = replace(failure, text=_text(request, failure), field=_field(request, failure))
     info = failure_info(shown, has_effect=request is not None and has_effect(request.command))
     if unsupported:
         info.code = UNSUPPORTED
@@ -64,30 +69,33 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
 
 
 def failure_info(failure: Failure, *, has_effect: bool) -> ErrorInfo:
-    """`has_effect`: of the command that failed."""
+    """`has_effect`: whether the failed command has a lasting effect."""
     return ErrorInfo(
         failure.code.value,
-        failure.text or failure.code.value,
+        failure.words,
         failure.field,
         (failure.retry_ms or _RETRY_MS) if failure.code in _RETRIED else UNSET,
         unknown=has_effect and failure.code is ErrorCode.UNAVAILABLE,
+        reason=_REASONS.get(failure.reason, UNSET),
+        request=failure.request,
     )
 
 
 def _text(request: Request | None, failure: Failure) -> str:
-    """Clients of other dialects cite a file by its address. Without a request, the id itself has a wrong form."""
+    """The text of the failure in native's words, because other dialects name a file by its address. Without a request,
+    the id has a wrong form."""
     is_unknown_media = request is not None and failure.field.endswith(_MEDIA_MEMBER)
     return _UNKNOWN_MEDIA if is_unknown_media else failure.text
 
 
 def _field(request: Request | None, failure: Failure) -> str:
-    """The recipient of a private message is an account to the services."""
+    """The wrong field's name in native. Services call the recipient of a private message `account`."""
     is_private = request is not None and isinstance(request.command, PostMessage) and request.command.to != NO_ACCOUNT
     return "to" if is_private and failure.field == "account" else failure.field
 
 
 def closing(code: int, reason: str) -> tuple[ByeEvent | None, int, str]:
-    """The last event, the close code and the reason, which is JSON: `code` and `retry_ms`."""
+    """The last event, the close code, and the reason, which is JSON with `code` and `retry_ms`."""
     close = _POLICY.get(reason) if code == 1008 else _CLOSES.get(code)
     if close is None:
         return None, code, reason

@@ -1,4 +1,4 @@
-"""native, server to client: the events. Members that may be UNSET are left out then."""
+"""native, server to client: the events. A member that is UNSET is left out."""
 
 from typing import Any
 
@@ -9,19 +9,30 @@ from services.edge.canonical.events import ChatJoined
 from services.edge.canonical.replies import ChatsResumed
 from services.edge.dialects.native import encode
 from services.edge.dialects.native.chats import ChatResult
+from services.edge.dialects.native.own_chats import DraftInfo
+from services.edge.dialects.native.own_settings import SettingsResult
 from services.edge.dialects.native.shapes import ShownChange
 from services.edge.dialects.native.sync import SyncResult
 from services.edge.dialects.native.users import PresenceInfo, ProfileResult
+from shared.contract.drafts import DraftPreview
 from shared.contract.ephemeral import ChatSettingsChanged
+from shared.contract.ids import ChatId
 from shared.message_event import MessageEvent
 
 
 class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):
-    """A message has changed; not to the connection that has changed it."""
+    """A message has changed. The connection that changed it gets no event."""
 
 
 class ResumedEvent(SyncResult, tag_field="ev", tag="resumed"):
-    """A resumed stream of events begins: the reply of a sync, of which the events follow. By HTTP alone."""
+    """A resumed stream of events begins with this reply of a sync; the events follow. Only HTTP has it."""
+
+
+class CursorEvent(msgspec.Struct, tag_field="ev", tag="cursor"):
+    """The reader's position in the stream, in the form that `sync` takes, if the position is too long for the id of an
+    event. Only HTTP has it."""
+
+    have: str
 
 
 class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
@@ -33,9 +44,9 @@ class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
 
 
 class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
-    """The account is in a chat that is new to it. `members`: at most the first hundred. `head`, `rev`: of the chat when
-    the account joined, or was found to have joined; `first`: the first index that it may see. All three are left out
-    only while a server of an older version tells the join."""
+    """The account is in a chat that is new to it. `members`: at most the first hundred members. `head`, `rev`: the
+    chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
+    that the account may see. Servers of older versions leave all three out."""
 
     head: int | UnsetType = UNSET
     first: int | UnsetType = UNSET
@@ -43,15 +54,15 @@ class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
 
 
 class GoneEvent(msgspec.Struct, tag_field="ev", tag="gone"):
-    """The account is no member of the chat any more. `why`: left, kicked, disbanded or unknown."""
+    """The account is no longer a member of the chat. `why`: left, kicked, disbanded or unknown."""
 
     chat: int
     why: str
 
 
 class RoleEvent(msgspec.Struct, tag_field="ev", tag="role"):
-    """`account` has a new role: member, admin, owner; or left: it has left the group, or `by` has removed it. Not in
-    big groups. `version`: the chat's, by which it has."""
+    """`account` has a new role: member, admin or owner; or `left`, after the account has left the group or `by` has
+    removed it. Big groups have no such event. `version`: the chat's version since this change."""
 
     chat: int
     account: int
@@ -67,8 +78,8 @@ class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
 
 
 class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
-    """`by` has changed the group with `set_chat`; these are all settings but the name, see `renamed`. `edit_s`,
-    `recall_s`, `history_for_new`: null if they are not set."""
+    """`by` has changed the group with `set_chat`. The event has all settings but the name, for which there is
+    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set."""
 
     chat: int
     by: int
@@ -82,8 +93,8 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
 
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
-    """`account` has joined the group; not `accepted`: this account's request to join is rejected, and `name` is empty.
-    `version`: the chat's, by which it has joined, if it is known."""
+    """`account` has joined the group. If `accepted` is false, this account's request to join was rejected, and `name`
+    is empty. `version`: the chat's version since the join, if known."""
 
     chat: int
     account: int
@@ -93,7 +104,7 @@ class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
 
 
 class RequestEvent(msgspec.Struct, tag_field="ev", tag="request"):
-    """`account` asks to join `chat`, or (without `chat`) for friendship."""
+    """`account` applies to join `chat`, or without `chat` sends a friend request."""
 
     account: int
     text: str
@@ -101,19 +112,19 @@ class RequestEvent(msgspec.Struct, tag_field="ev", tag="request"):
 
 
 class FriendEvent(msgspec.Struct, tag_field="ev", tag="friend"):
-    """The other user has answered a friend request, or this account has on another connection."""
+    """The other user has answered a friend request, or this account has answered one on another connection."""
 
     account: int
     accepted: bool
 
 
 class ProfileEvent(ProfileResult, tag_field="ev", tag="profile"):
-    """This account's profile, or that of a friend, has changed."""
+    """The profile of this account or of a friend has changed."""
 
 
 class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
-    """Another member writes a message. `ttl_ms`: show it for so long, unless a message of the member comes; 0: not any
-    more."""
+    """Another member writes a message. `ttl_ms`: show the typing for this time, or until the member's message comes; 0:
+    the member has stopped."""
 
     chat: int
     account: int
@@ -121,18 +132,19 @@ class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
 
 
 class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
-    """A watched account has another state, or another text beside it."""
+    """A watched account has a new state, or a new text beside its state."""
 
 
 class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
-    """This account has read the chat up to `index` on another connection: by `read`, or by a message of its own, in any
-    dialect. `unread`: messages of others
-    that are left; `mentions`: those of them that mention the account."""
+    """On another connection, this account has read the chat up to `index`, by `read` or by sending a message, or has
+    marked it as unread from `unread_from` on. `unread`: the number of unread messages; `mentions`: how many of them
+    mention the account."""
 
     chat: int
     index: int
     unread: int
     mentions: int
+    unread_from: int | UnsetType = UNSET
 
 
 class ReceiptsEvent(msgspec.Struct, tag_field="ev", tag="receipts"):
@@ -143,11 +155,30 @@ class ReceiptsEvent(msgspec.Struct, tag_field="ev", tag="receipts"):
 
 
 class MuteEvent(msgspec.Struct, tag_field="ev", tag="mute"):
-    """This account has muted the chat on another connection."""
+    """The account has muted the chat on another of its connections."""
 
     chat: int
     until: int
     mentions_only: bool
+
+
+class PlaceEvent(msgspec.Struct, tag_field="ev", tag="place"):
+    """On another connection, this account has changed whether the chat is pinned or archived."""
+
+    chat: int
+    pinned: bool
+    archived: bool
+
+
+class DraftEvent(DraftInfo, kw_only=True, tag_field="ev", tag="draft"):
+    """The account has changed the chat's draft on another connection. An empty `text`: the draft with this `rev`, and
+    each earlier one, is sent or removed. Ignore an event whose `rev` is lower than the known one."""
+
+    chat: int
+
+
+class OwnSettingsEvent(SettingsResult, tag_field="ev", tag="own_settings"):
+    """This account has changed its own settings on another connection."""
 
 
 class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
@@ -158,13 +189,14 @@ class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
 
 
 class VerifiedEvent(msgspec.Struct, tag_field="ev", tag="verified"):
-    """The mailed link was opened: `passed` (the reply to the login follows), `wrong` or `expired`."""
+    """The mailed link was opened. `passed`: the reply to the login follows. `wrong` or `expired`: the link has verified
+    nothing."""
 
     result: str
 
 
 class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
-    """The connection closes. `retry_ms`: connect again after so long; without it, do not by yourself."""
+    """The connection closes. `retry_ms`: reconnect after this time; without it, do not reconnect automatically."""
 
     code: str
     text: str
@@ -172,14 +204,18 @@ class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
 
 
 EVENTS: tuple[type[msgspec.Struct], ...] = (
-    MessageEvent, ChangedEvent, ResumedEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent,
+    MessageEvent, ChangedEvent, ResumedEvent, CursorEvent, SyncedEvent, ChatEvent, GoneEvent, RoleEvent, RenamedEvent,
     SettingsEvent, MemberEvent, RequestEvent, FriendEvent, ProfileEvent, TypingEvent, PresenceEvent, ReadEvent,
-    ReceiptsEvent, MuteEvent, NoticeEvent, VerifiedEvent, ByeEvent,
+    ReceiptsEvent, MuteEvent, PlaceEvent, DraftEvent, OwnSettingsEvent, NoticeEvent, VerifiedEvent, ByeEvent,
 )  # fmt: skip
 
 
+def draft_event(chat: ChatId, draft: DraftPreview) -> DraftEvent:
+    return DraftEvent(draft.rev, draft.text, draft.reply_to, draft.cut, chat=chat)
+
+
 def chat_event(joined: ChatJoined, members: tuple[Any, ...]) -> ChatEvent:
-    """`members`: of the chat."""
+    """`members`: the chat's members."""
     event = ChatEvent(*members)
     if joined.head is not None and joined.first is not None and joined.rev is not None:
         event.head, event.first, event.rev = joined.head, joined.first, joined.rev
@@ -194,7 +230,8 @@ def settings_event(changed: ChatSettingsChanged, base_url: str) -> SettingsEvent
 
 
 def synced(reply: ChatsResumed, base_url: str) -> list[msgspec.Struct]:
-    """The events after the reply: the messages of each chat, then its changes; then the end."""
+    """The events that follow the reply to `sync`: for each chat its messages, then its changes; at last the end of the
+    sync."""
     shown: list[msgspec.Struct] = []
     for one in reply.chats:
         shown += [encode.event(message, base_url) for message in one.messages]

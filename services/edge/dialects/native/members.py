@@ -16,12 +16,14 @@ from services.edge.dialects.native.shapes import (
     KeyText,
     MemberParameters,
     MessageText,
+    NextAfter,
     Nonce,
     Nothing,
     Parameters,
     SparseResult,
     UnixMs,
     VersionResult,
+    next_after,
 )
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.members import (
@@ -48,6 +50,8 @@ from shared.contract.members import (
 from shared.contract.model import Role
 from shared.contract.session import ChatVersion
 
+_COUNT = 20
+
 # Joining
 
 
@@ -56,8 +60,8 @@ class JoinParameters(ChatParameters, kw_only=True):
 
 
 class JoinResult(SparseResult):
-    """`joined` false: the group's owner or an admin has yet to answer, and `name` is empty. `version`: the chat's, if
-    joined."""
+    """If `joined` is false, the owner or an admin of the group must answer first, and `name` is empty. `version`: the
+    chat's version, if joined."""
 
     joined: bool
     name: str
@@ -70,15 +74,16 @@ class AnswerJoinParameters(ChatParameters, kw_only=True):
 
 
 class InviteParameters(ChatParameters, kw_only=True):
-    """Either `account` or `accounts`."""
+    """Has either `account` or `accounts`."""
 
     account: Account | None = None
     accounts: Annotated[list[Account], msgspec.Meta(max_length=MAX_ADDED)] = msgspec.field(default_factory=list)
 
 
 class InviteResult(msgspec.Struct):
-    """Of `accounts`: `added`: those that are members now, also those that were before, in the order of the command;
-    `rejected`: the others, and the code of an error for each, as in the command for one of them."""
+    """Is the reply to a command with `accounts`. `added`: the accounts that are members now, in the order of the
+    command; some were members before. `rejected`: each remaining account, with the error code that a command for it
+    alone would get."""
 
     version: int | UnsetType = UNSET
     added: list[int] | UnsetType = UNSET
@@ -87,7 +92,7 @@ class InviteResult(msgspec.Struct):
 
 def _invite(wire: InviteParameters, _: Caller) -> AddMember | AddMembers:
     if (wire.account is None) is not bool(wire.accounts):
-        raise DecodeError("either `account` or `accounts` names who is added", field="accounts")
+        raise DecodeError("either `account` or `accounts` names the new members", field="accounts")
     if wire.account is not None:
         return AddMember(wire.chat, wire.account)
     return AddMembers(wire.chat, [*dict.fromkeys(wire.accounts)])
@@ -101,8 +106,8 @@ def _invited(reply: ChatVersion | MembersAdded, _: Caller) -> InviteResult:
 
 
 class LinkParameters(ChatParameters, kw_only=True):
-    """`uses`: so many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, never.
-    `nonce` as in `create`."""
+    """`uses`: how many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, the link
+    never expires. `nonce`: see `create`."""
 
     uses: Index = 0
     expires: UnixMs = 0
@@ -110,9 +115,9 @@ class LinkParameters(ChatParameters, kw_only=True):
 
 
 class InvitationResult(SparseResult):
-    """`link`: a secret, who has it can join by `join_link`. `by`: who made it. `uses`: so many accounts may still join;
-    without it, any number. `expires`: Unix milliseconds; without it, never.
-    `paused`: nobody joins by it, because who made it may not manage the group now."""
+    """`link`: a secret, by which anybody can join with `join_link`. `by`: the account that made it. `uses`: how many
+    accounts may still join; without it, any number. `expires`: Unix milliseconds; without it, the link never expires.
+    `paused`: nobody can join by the link, because `by` may not manage the group now."""
 
     link: str
     by: int
@@ -143,7 +148,7 @@ class JoinLinkResult(SparseResult):
     version: int | UnsetType = UNSET
 
 
-# Who is in a group, and as what
+# The operations below change the members of a group and their roles.
 
 
 class BanParameters(MemberParameters, kw_only=True):
@@ -153,7 +158,7 @@ class BanParameters(MemberParameters, kw_only=True):
 
 
 class BanInfo(SparseResult):
-    """`by`: who banned the account. `until`: Unix milliseconds; without it, the ban does not end."""
+    """`by`: the account that made the ban. `until`: Unix milliseconds; without it, the ban does not end."""
 
     account: int
     by: int
@@ -165,8 +170,8 @@ class BansResult(msgspec.Struct):
 
 
 class SilenceParameters(ChatParameters, kw_only=True):
-    """Without `account`: all but the owner and the admins. `until`: Unix milliseconds; 0: from now on, the member may
-    send again."""
+    """Without `account`, all but the owner and the admins are silenced. `until`: when the silence ends, Unix
+    milliseconds; 0: now."""
 
     until: UnixMs
     account: AnyAccount = NO_ACCOUNT
@@ -177,17 +182,21 @@ class RoleParameters(MemberParameters, kw_only=True):
 
 
 class MembersParameters(ChatParameters, kw_only=True):
-    """`after`: the last account of the page before. `since`: only members that have joined or left, or have another
-    role or silence, after this `version` of the chat; names and pictures do not count."""
+    """`after`: the `after` of the previous page, or else its last account. `since`: only accounts that have joined,
+    left, or changed role or silence after this `version` of the chat; changed names and pictures do not count. `query`:
+    only present members whose nickname begins with this text, in any case of letters; one page examines at most 5,000
+    members. `count`: the highest number of members on the page; without it, as many as fit, or 20 with a `query`."""
 
     after: AnyAccount = NO_ACCOUNT
     since: Index = 0
+    query: Annotated[str, msgspec.Meta(max_length=64, examples=["an"])] = ""
+    count: Annotated[int, msgspec.Meta(ge=1, le=_COUNT, examples=[10])] | None = None
 
 
 class MemberInfo(msgspec.Struct):
-    """`role`: member, admin or owner; left: no member any more, among the changes `since` a version alone. `silenced`:
-    the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`; left out of
-    former members, and while a server of an older version replies."""
+    """`role`: member, admin or owner; with `since`, also left, for an account that is no longer a member. `silenced`:
+    the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`; left out for
+    past members, and by servers of older versions."""
 
     account: int
     role: str
@@ -197,20 +206,22 @@ class MemberInfo(msgspec.Struct):
 
 
 class MembersResult(SparseResult):
-    """`more`: request the next page with `after`, the last account. `silenced`: as of a member, for all but the owner
-    and the admins. `version`: the chat's; left out while a server of an older version replies. `since`, as in the
-    command: these are the members that have changed after this version; without it, these are all members."""
+    """`silenced`: until when all but the owner and the admins are silenced. `version`: the chat's version; servers of
+    older versions leave it out. `since`, as in the command: the page has only members that have changed after this
+    version; without it, all members."""
 
     members: list[MemberInfo]
     more: bool
     silenced: int | UnsetType = UNSET
     version: int | UnsetType = UNSET
     since: int | UnsetType = UNSET
+    after: int | UnsetType = UNSET
+    next: NextAfter | UnsetType = UNSET
 
 
 def _kick(wire: MemberParameters, caller: Caller) -> EndMembership:
     if wire.account == caller.account:
-        raise DecodeError("`leave` ends the own membership", field="account")
+        raise DecodeError("use `leave` to end your own membership", field="account")
     return EndMembership(wire.chat, wire.account)
 
 
@@ -218,9 +229,16 @@ def _set_role(wire: RoleParameters, _: Caller) -> SetRole:
     return SetRole(wire.chat, wire.account, Role.ADMIN if wire.role == "admin" else Role.MEMBER)
 
 
+def _list_members(wire: MembersParameters, _: Caller) -> ListMembers:
+    count = wire.count or (_COUNT if wire.query else 0)
+    return ListMembers(wire.chat, wire.after, since=wire.since, query=wire.query, count=count)
+
+
 def _members(page: MemberList, caller: Caller) -> MembersResult:
     listed = [_member(one, caller.base_url) for one in page.members]
-    return MembersResult(listed, page.more, page.silenced, page.version, page.since)
+    last = page.after or (listed[-1].account if listed else NO_ACCOUNT)
+    following = next_after(last, more=page.more)
+    return MembersResult(listed, page.more, page.silenced, page.version, page.since, page.after, following)
 
 
 def _member(one: MemberRole, base_url: str) -> MemberInfo:
@@ -246,7 +264,7 @@ MEMBER_OPERATIONS = (
         WRITE, MANAGES, InviteParameters, InviteResult, _invite, _invited,
     ),
     Operation(
-        "link", "a link by which others join a group", WRITE, MANAGES, LinkParameters, InvitationResult,
+        "link", "create a link by which others join a group", WRITE, MANAGES, LinkParameters, InvitationResult,
         lambda wire, _: CreateLink(wire.chat, wire.uses, wire.expires, nonce=wire.nonce or ""),
     ),
     Operation(
@@ -267,7 +285,7 @@ MEMBER_OPERATIONS = (
     ),
     Operation("kick", "remove a member from a group", WRITE, MANAGES, MemberParameters, VersionResult, _kick),
     Operation(
-        "ban", "remove an account from a group, and keep it out", WRITE, MANAGES, BanParameters, VersionResult,
+        "ban", "ban an account from a group", WRITE, MANAGES, BanParameters, VersionResult,
         lambda wire, _: BanMember(wire.chat, wire.account, wire.until),
     ),
     Operation(
@@ -279,15 +297,15 @@ MEMBER_OPERATIONS = (
         READ, MANAGES, ChatParameters, BansResult, lambda wire, _: ListBans(wire.chat),
     ),
     Operation(
-        "silence", "let a member, or all, send nothing until a time", WRITE, MANAGES, SilenceParameters, VersionResult,
+        "silence", "silence a member, or all, until a time", WRITE, MANAGES, SilenceParameters, VersionResult,
         lambda wire, _: SilenceMember(wire.chat, wire.account, wire.until),
     ),
     Operation(
-        "members", "a page of the members, their roles and names", READ, READS, MembersParameters, MembersResult,
-        lambda wire, _: ListMembers(wire.chat, wire.after, since=wire.since), _members,
+        "members", "list the members of a chat, with roles and names", READ, READS, MembersParameters, MembersResult,
+        _list_members, _members,
     ),
     Operation(
-        "role", "make a member an admin, or not", WRITE, MANAGES, RoleParameters, VersionResult, _set_role
+        "role", "make a member an admin, or an admin a member", WRITE, MANAGES, RoleParameters, VersionResult, _set_role
     ),
     Operation(
         "transfer", "make a member the owner of a group", WRITE, MANAGES, MemberParameters, VersionResult,

@@ -11,18 +11,8 @@ from services.edge.dialects import validation
 from services.edge.dialects.base import DecodeError
 from services.edge.dialects.native.encode import if_set
 from services.edge.dialects.native.errors import failure_info
-from services.edge.dialects.native.operation import (
-    EXPENSIVE,
-    MANAGES,
-    REACTS,
-    READS,
-    SENDS,
-    WRITE,
-    Caller,
-    Operation,
-)
+from services.edge.dialects.native.operation import EXPENSIVE, MANAGES, REACTS, READS, SENDS, WRITE, Caller, Operation
 from services.edge.dialects.native.shapes import (
-    EMOJI_BYTES,
     Account,
     AnyAccount,
     AnyChat,
@@ -32,21 +22,17 @@ from services.edge.dialects.native.shapes import (
     IndexParameters,
     MediaId,
     MessageText,
+    NextAfter,
     Nonce,
     NoParameters,
     Nothing,
     Parameters,
 )
 from shared.contract.admin import ReportMessage
-from shared.contract.errors import ErrorCode
 from shared.contract.ids import NO_ACCOUNT, ChatId
 from shared.contract.message import ChangeMessage, PinMessage, React, RecallText, Unread
 from shared.contract.model import Emoji, File, Image, Media, Mention, RichSegment, Text
-from shared.contract.receipts import MAX_REACTORS, FindReactors, FindReaders
-from shared.emoji import is_one_cluster
-
-_JOINER = "\u200d"
-_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
+from shared.contract.receipts import MAX_REACTORS, FindReactors, FindReaders, Reactors, Readers
 
 # Content
 
@@ -60,7 +46,7 @@ class EmojiSegment(msgspec.Struct, tag_field="t", tag="emoji"):
 
 
 class ImageReference(msgspec.Struct, tag_field="t", tag="image"):
-    """`media`: the `id` of the reply to an upload. An empty name is the uploaded one."""
+    """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload."""
 
     media: MediaId
     name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
@@ -72,7 +58,7 @@ class FileReference(msgspec.Struct, tag_field="t", tag="file"):
 
 
 class MentionSegment(msgspec.Struct, tag_field="t", tag="mention"):
-    """`text`: what dialects without mentions show, such as `@Ann`."""
+    """`text`: dialects without mentions show it, such as `@Ann`."""
 
     account: Account
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["@Ann"])]
@@ -82,8 +68,8 @@ DraftSegment = TextSegment | EmojiSegment | ImageReference | FileReference | Men
 
 
 class SendParameters(Parameters, kw_only=True):
-    """To `chat`, or (`to`) to the private chat with an account. Either `text` or `segments`. `reply_to`: the index of
-    another message of the chat."""
+    """Has either `chat`, or `to`: the other account of a private chat. Has either `text` or `segments`. `reply_to`: the
+    index of another message of the chat. `draft`: the `rev` of the draft that becomes this message and is removed."""
 
     nonce: Nonce
     chat: AnyChat = ChatId(0)
@@ -91,10 +77,11 @@ class SendParameters(Parameters, kw_only=True):
     text: MessageText = ""
     segments: list[DraftSegment] = msgspec.field(default_factory=list)
     reply_to: Index = 0
+    draft: Index = 0
 
 
 class SendResult(msgspec.Struct):
-    """The message is stored. `again`: an earlier command with this nonce has stored it."""
+    """The message is stored. `again`: an earlier command with the same nonce has stored it."""
 
     chat: int
     index: int
@@ -104,7 +91,8 @@ class SendResult(msgspec.Struct):
 
 
 class EditParameters(IndexParameters, kw_only=True):
-    """Either `text` or `segments`. `if_rev`: only if the message was not edited after this `rev`."""
+    """Has either `text` or `segments`. With `if_rev`, the edit succeeds only if the message was not edited after this
+    `rev`."""
 
     nonce: Nonce
     text: MessageText = ""
@@ -116,11 +104,13 @@ def _send(wire: SendParameters, caller: Caller) -> PostMessage:
     if bool(wire.chat) is bool(wire.to):
         raise DecodeError("either `chat` or `to` names the recipient", field="chat")
     segments, references = _content(wire, caller)
-    return PostMessage(wire.chat, segments, wire.to, references, nonce=wire.nonce, reply_to=wire.reply_to)
+    return PostMessage(
+        wire.chat, segments, wire.to, references, nonce=wire.nonce, reply_to=wire.reply_to, draft=wire.draft
+    )
 
 
 def _sent(reply: MessageAccepted, _: Caller) -> SendResult:
-    """What `encode.sent` encodes with the id of the command."""
+    """The value that `encode.sent` encodes, with the id of the command."""
     one = reply.message
     return SendResult(one.chat, one.index, one.id, one.time, reply.again or UNSET)
 
@@ -131,7 +121,7 @@ def _edit(wire: EditParameters, caller: Caller) -> EditMessage:
 
 
 def _content(wire: SendParameters | EditParameters, caller: Caller) -> tuple[tuple[RichSegment, ...], bool]:
-    """The segments, and whether they cite media."""
+    """The segments of the message, and whether one of these segments is an uploaded file."""
     if bool(wire.text) is bool(wire.segments):
         raise DecodeError("either `text` or `segments` is the message", field="text")
     segments = tuple(map(_segment, wire.segments)) if wire.segments else (Text(wire.text),)
@@ -162,7 +152,7 @@ class ForwardParameters(IndexParameters, kw_only=True):
 
 
 class ForwardInfo(msgspec.Struct):
-    """Of one chat: the place of the message, or the failure. `again`: the command was a repetition."""
+    """The result for one chat: the place of the message, or the failure. `again`: an earlier command has stored it."""
 
     chat: int
     index: int | UnsetType = UNSET
@@ -173,7 +163,7 @@ class ForwardInfo(msgspec.Struct):
 
 
 class ForwardResult(msgspec.Struct):
-    """In the order of the command."""
+    """The results, in the order of the command."""
 
     results: list[ForwardInfo]
 
@@ -193,60 +183,57 @@ def _forwarded_to(one: ForwardedMessage) -> ForwardInfo:
 
 
 class ReactParameters(IndexParameters, kw_only=True):
-    """`emoji`: one emoji of at most 32 code points, or at most 32 bytes of UTF-8, without white space and control
-    characters. Variation selectors make no difference: it is stored, and shown, as Unicode's fully-qualified form."""
+    """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white space
+    and control characters. Variation selectors make no difference: the server stores and shows the fully-qualified form
+    of Unicode."""
 
-    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=EMOJI_BYTES, examples=["👍"])]
+    emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=validation.EMOJI_BYTES, examples=["👍"])]
 
 
 class ChangeResult(msgspec.Struct):
-    """The change is stored, now or by an earlier command."""
+    """The change is stored, by this command or an earlier one."""
 
     rev: int
     time: int
 
 
 class ReactResult(msgspec.Struct):
-    """`count`: the accounts that have reacted with the emoji."""
+    """`count`: how many accounts have reacted with the emoji."""
 
     rev: int
     count: int
 
 
 def _reaction(wire: ReactParameters, *, on: bool) -> ChangeMessage:
-    if len(wire.emoji.encode()) > EMOJI_BYTES and not is_one_cluster(wire.emoji):
-        text = f"a reaction is one emoji, or has at most {EMOJI_BYTES} bytes"
-        raise DecodeError(text, ErrorCode.TOO_LARGE, field="emoji")
-    if not all(map(_is_shown, wire.emoji)):
-        raise DecodeError("an emoji has no white space and no control characters", field="emoji")
-    return ChangeMessage(wire.chat, wire.index, React(wire.emoji, on))
-
-
-def _is_shown(character: str) -> bool:
-    """Emoji are joined, and flags of regions tagged, by characters that are not printed."""
-    return (character.isprintable() and character != " ") or character == _JOINER or character in _TAGS
+    return ChangeMessage(wire.chat, wire.index, React(validation.reaction(wire.emoji), on))
 
 
 class ReactorsParameters(IndexParameters, kw_only=True):
-    """`emoji`: of this reaction alone. `after`: the last account of the page before."""
+    """`emoji`: list only reactions with this emoji. `after`: the last account of the previous page."""
 
-    emoji: Annotated[str, msgspec.Meta(max_length=EMOJI_BYTES, examples=["👍"])] = ""
+    emoji: Annotated[str, msgspec.Meta(max_length=validation.EMOJI_BYTES, examples=["👍"])] = ""
     after: AnyAccount = NO_ACCOUNT
     count: Annotated[int, msgspec.Meta(ge=1, le=MAX_REACTORS, examples=[50])] = MAX_REACTORS
 
 
 class ReactorInfo(msgspec.Struct):
-    """`emojis`: with which the account has reacted, of those that were requested."""
+    """`emojis`: the requested emoji with which the account has reacted."""
 
     account: int
     emojis: list[str]
 
 
 class ReactorsResult(msgspec.Struct):
-    """Ascending by account; it may have left the chat. `more`: request the next page with `after`, the last account."""
+    """Ascending by account. Some accounts may have left the chat."""
 
     reactors: list[ReactorInfo]
     more: bool
+    next: NextAfter | UnsetType = UNSET
+
+
+def _reactors(page: Reactors, _: Caller) -> ReactorsResult:
+    reactors = [ReactorInfo(one.account, one.emojis) for one in page.reactors]
+    return ReactorsResult(reactors, page.more, NextAfter(reactors[-1].account) if page.more else UNSET)
 
 
 # Reading
@@ -257,9 +244,9 @@ class ReadParameters(IndexParameters, kw_only=True):
 
 
 class ReadResult(msgspec.Struct):
-    """`index`: everything up to it is read now: more than was asked for if another connection has read more, and the
-    last message if that was beyond it. `unread`: messages of others in the chat that are left; `mentions`: those of
-    them that mention the account. What is left out is not known."""
+    """`index`: all messages up to this index are read now. `index` is higher than requested if another connection has
+    read more, and never beyond the last message. `unread`: the number of unread messages of the chat; `mentions`: how
+    many of these mention the account. `unread` and `mentions` are left out if they are unknown."""
 
     unread: int | UnsetType = UNSET
     mentions: int | UnsetType = UNSET
@@ -267,22 +254,26 @@ class ReadResult(msgspec.Struct):
 
 
 class ReadersParameters(IndexParameters, kw_only=True):
-    """`after`: the last account of the page before."""
+    """`after`: the last account of the previous page."""
 
     after: AnyAccount = NO_ACCOUNT
 
 
 class ReadersResult(msgspec.Struct):
-    """`count`: of all members that have read the message, without its sender. `more`: request the next page with
-    `after`, the last account."""
+    """`count`: how many members have read the message, without its sender."""
 
     count: int
     accounts: list[int]
     more: bool
+    next: NextAfter | UnsetType = UNSET
+
+
+def _readers(page: Readers, _: Caller) -> ReadersResult:
+    return ReadersResult(page.count, [*page.accounts], page.more, NextAfter(page.accounts[-1]) if page.more else UNSET)
 
 
 class UnreadChat(msgspec.Struct):
-    """`unread`: the messages that are not read; `mentions`: those of them that mention the account."""
+    """`unread`: the number of unread messages; `mentions`: how many of them mention the account."""
 
     chat: int
     unread: int
@@ -290,7 +281,7 @@ class UnreadChat(msgspec.Struct):
 
 
 class UnreadResult(msgspec.Struct):
-    """`total`, `mentions`: of all chats. `chats`: those with unread messages."""
+    """`total`, `mentions`: the sums over all chats. `chats`: the chats with unread messages."""
 
     total: int
     mentions: int
@@ -307,13 +298,13 @@ def _unread(reply: Unread, _: Caller) -> UnreadResult:
 
 
 class ReportParameters(IndexParameters, kw_only=True):
-    """A message of another account, which the operator then sees with the `reason`."""
+    """Sends the operator a report on a message of another account, with the `reason`."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000, examples=["insults"])]
 
 
 class ReportInfo(msgspec.Struct):
-    """`time`: of the report, Unix milliseconds."""
+    """`time`: when the report was made, Unix milliseconds."""
 
     chat: int
     index: int
@@ -342,9 +333,9 @@ MESSAGE_OPERATIONS = (
         WRITE, REACTS, ReactParameters, ReactResult, lambda wire, _: _reaction(wire, on=False),
     ),
     Operation(
-        "reactors", "the accounts that have reacted to a message",
+        "reactors", "list the accounts that have reacted to a message",
         EXPENSIVE, READS, ReactorsParameters, ReactorsResult,
-        lambda wire, _: FindReactors(wire.chat, wire.index, wire.emoji, wire.after, wire.count),
+        lambda wire, _: FindReactors(wire.chat, wire.index, wire.emoji, wire.after, wire.count), _reactors,
     ),
     Operation(
         "pin", "pin a message",
@@ -366,12 +357,12 @@ MESSAGE_OPERATIONS = (
         lambda wire, _: MarkChatRead(wire.chat, wire.index, counts=wire.id is not None), _read,
     ),
     Operation(
-        "readers", "the members that have read a message, in groups of at most 500",
+        "readers", "list the members that have read a message, in groups of at most 500",
         EXPENSIVE, READS, ReadersParameters, ReadersResult,
-        lambda wire, _: FindReaders(wire.chat, wire.index, wire.after),
+        lambda wire, _: FindReaders(wire.chat, wire.index, wire.after), _readers,
     ),
     Operation(
-        "unread", "the numbers of unread messages, and of those that mention the account",
+        "unread", "count the unread messages, and those that mention the account",
         EXPENSIVE, READS, NoParameters, UnreadResult, lambda *_: CountUnread(), _unread,
     ),
 )  # fmt: skip

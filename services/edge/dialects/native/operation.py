@@ -1,4 +1,4 @@
-"""native: what an operation is, and how often each kind may be sent."""
+"""native: the definition of an operation, and how often each kind may be sent."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import msgspec
 
 from services.edge.canonical.commands import Command
 from services.edge.canonical.replies import Reply
+from services.edge.dialects.base import ServerInfo
 from services.edge.dialects.native.shapes import Parameters
 from services.edge.rate_limit import TokenBucket
 from shared.contract.bots import TokenScope
@@ -18,7 +19,7 @@ from shared.settings import LimitsSettings
 
 
 class RateClass(StrEnum):
-    """How often a connection may send commands of one kind; see RATES. All of them count for the limits of frames."""
+    """The rate at which a connection may send commands of one kind (see RATES). Each command also counts as a frame."""
 
     ENTRANCE = "entrance"
     READ = "read"
@@ -32,24 +33,28 @@ ENTRANCE, READ, WRITE = RateClass.ENTRANCE, RateClass.READ, RateClass.WRITE
 EXPENSIVE, EPHEMERAL, LOCAL = RateClass.EXPENSIVE, RateClass.EPHEMERAL, RateClass.LOCAL
 
 RATES: Mapping[RateClass, tuple[float, int]] = {ENTRANCE: (1.0, 20), EXPENSIVE: (2.0, 20), EPHEMERAL: (2.0, 10)}
-"""Commands each second and at once. The others are limited as frames alone (`limits.requests_per_second`)."""
+"""Commands each second, and the largest burst. For other kinds of commands, only the limit on frames
+(`limits.requests_per_second`) holds."""
 _LONGEST_RETRY_SECONDS = 60.0
-"""What a client that repeats at once gets at most: its turns would be ever later."""
+"""The longest wait that a rejection names. Without this limit, a client that repeats at once would get later and later
+times.
+"""
 
 USERS = None
-"""Scopes of an operation that is for users alone, and no bot."""
+"""The scopes of an operation that no bot may use."""
 ANY = frozenset[TokenScope]()
 SENDS, READS, REACTS, MANAGES = (frozenset({scope}) for scope in TokenScope)
 
 
 @dataclass(slots=True)
 class Caller:
-    """The connection that sends a command. `sid`: of its login. `unix_ms`: the wall clock."""
+    """The connection that sends a command. `sid`: the id of its login. `unix_ms`: the wall clock."""
 
     limits: LimitsSettings
     base_url: str
     ping_ms: int
     unix_ms: Callable[[], int]
+    server: ServerInfo
     account: AccountId = NO_ACCOUNT
     sid: str = ""
 
@@ -60,9 +65,9 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation(Generic[P, R]):
-    """`scopes`: what the token of a bot needs; None: no bot may. `request` makes the command of the parameters, or the
-    result itself where no service is needed; it raises DecodeError. `encode` makes the result of the reply to the
-    command; without it, the result has the reply's attributes of the same names."""
+    """`scopes`: a bot's token must have all these scopes; None: no bot may use the operation. `request` makes the
+    command from the parameters, or the result itself if no service is needed; it raises DecodeError. `encode` makes the
+    result from the reply. Without it, the result takes the reply's attributes with the same names."""
 
     name: str
     text: str
@@ -75,11 +80,12 @@ class Operation(Generic[P, R]):
     needs_login: bool = True
 
     def rejection(self, held: frozenset[TokenScope] | None) -> str:
-        """Why a token does not permit the operation; empty if it does. `held`: its scopes, None of a user's."""
+        """Why a token does not permit the operation, or an empty text if it does. `held`: the token's scopes; None for
+        a user."""
         if held is None:
             return ""
         if self.scopes is None:
-            return "no token of a bot permits this"
+            return "a bot's token never permits this"
         missing = " ".join(sorted(self.scopes - held))
         return f"the token lacks the scope {missing}" if missing else ""
 
@@ -100,11 +106,12 @@ class CommandRates:
     def __init__(self) -> None:
         self._buckets: dict[RateClass, TokenBucket] = {}
         self._promised: dict[RateClass, float] = {}
-        """When the last rejected command of this rate may come again."""
+        """When the last rejected command of this rate may be repeated."""
 
     def retry_ms(self, rate: RateClass, now: float) -> int:
-        """Counts a command of a rate in RATES. 0: it may come now; otherwise it is rejected, and succeeds after so many
-        milliseconds: each one has a turn of its own, within a minute."""
+        """Count a command against its rate in RATES. Returns 0 if it is admitted. For a rejected command, the result is
+        the time in milliseconds after which a repetition succeeds: each rejected command gets a time of its own, within
+        a minute."""
         per_second, burst = RATES[rate]
         bucket = self._buckets.get(rate)
         if bucket is None:

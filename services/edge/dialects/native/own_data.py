@@ -1,4 +1,4 @@
-"""native: the operations of what the account has made, and of all that is stored of it."""
+"""native: the operations on everything that an account has made, and on all stored data of the account."""
 
 from typing import Annotated
 
@@ -12,15 +12,26 @@ from services.edge.dialects.native.account import SessionInfo, sessions
 from services.edge.dialects.native.bots import BotInfo, bots
 from services.edge.dialects.native.messages import ReportInfo
 from services.edge.dialects.native.operation import EXPENSIVE, READ, USERS, WRITE, Caller, Operation
-from services.edge.dialects.native.shapes import Chat, NoParameters, Nothing, Parameters, SparseResult
+from services.edge.dialects.native.own_chats import DraftInfo, saved_draft
+from services.edge.dialects.native.own_settings import SettingsResult, settings
+from services.edge.dialects.native.push import SubscriptionInfo, subscriptions
+from services.edge.dialects.native.shapes import (
+    Chat,
+    NextAfter,
+    NoParameters,
+    Nothing,
+    Parameters,
+    SparseResult,
+    next_after,
+)
 from services.edge.dialects.native.users import ProfileResult, RequestsResult, profile, requests
 from shared.contract.made import EndMade, ListMade
 from shared.message_event import ShownMessage
 
 
 class MadeHookInfo(SparseResult):
-    """A webhook. `origin`: of the endpoint of an outgoing one; an incoming one has none. `created`: Unix
-    milliseconds."""
+    """A webhook. `origin`: scheme, host and port of an outgoing webhook's endpoint; an incoming webhook has no origin.
+    `created`: Unix milliseconds."""
 
     hook: str
     chat: int
@@ -30,7 +41,7 @@ class MadeHookInfo(SparseResult):
 
 
 class MadeLinkInfo(SparseResult):
-    """`uses`, `expires`: as `link` returns them. `created`: Unix milliseconds."""
+    """`uses`, `expires`: as in the reply of `link`. `created`: Unix milliseconds."""
 
     link: str
     chat: int
@@ -39,25 +50,26 @@ class MadeLinkInfo(SparseResult):
     expires: int | UnsetType = UNSET
 
 
-class _HooksAndLinks(SparseResult):
-    """The part of both results that has the members of a Made."""
+class _WebhooksAndLinks(SparseResult):
+    """The common part of two results: the members of a Made."""
 
     hooks: list[MadeHookInfo]
     links: list[MadeLinkInfo]
 
 
-class MadeResult(_HooksAndLinks):
-    """`hooks`, `links`: the newest first, at most 1,000 of each. `bots`: with their valid tokens."""
+class MadeResult(_WebhooksAndLinks):
+    """`hooks`, `links`: the newest first, at most 1,000 of each. `bots`: each with its valid tokens."""
 
     bots: list[BotInfo]
 
 
 class ExportResult(msgspec.Struct):
-    """`exported`, `created`: Unix milliseconds. `question_id`: of the security question, or 0. `email_verified`: a
-    mail to the address has reached the user. `blocks`, `friends`:
-    accounts. `chats`: those that the account is in; `chat` describes each, `export_messages` has its own messages.
-    `left_chats`: those that it was in, the newest 10,000; `export_messages` has its own messages there, too.
-    `reports`: those that the operator has not closed. `hooks`, `links`: those that the account has made."""
+    """`exported`, `created`: Unix milliseconds. `question_id`: the security question, or 0. `email_verified`: a mail to
+    the address has reached the user. `blocks`, `friends`: accounts. `chats`: the chats of which the account is a
+    member; `chat` describes each. `left_chats`: the newest 10,000 that it has left. `export_messages` has its own
+    messages of all these chats. `reports`: the reports that the operator has not closed. `hooks`, `links`: the webhooks
+    and links that the account has made. `settings`: the account's settings. `subscriptions`: its devices that are
+    notified. `metadata`: its texts on IRC."""
 
     account: int
     email: str
@@ -77,31 +89,37 @@ class ExportResult(msgspec.Struct):
     reports: list[ReportInfo]
     hooks: list[MadeHookInfo]
     links: list[MadeLinkInfo]
+    settings: SettingsResult
+    subscriptions: list[SubscriptionInfo]
+    metadata: dict[str, str]
 
 
 class ExportMessagesParameters(Parameters, kw_only=True):
-    """`after`: of the page before."""
+    """`after`: the `after` of the previous page."""
 
     chat: Chat
     after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 2, examples=[40])] = 0
 
 
 class ExportMessagesResult(msgspec.Struct):
-    """The own messages among the next 200 of the chat; there may be none. `more`: request the page after `after`."""
+    """The account's own messages among the next 200 messages of the chat; there may be none. `draft`: a text that the
+    account has not sent, on the first page."""
 
     messages: list[ShownMessage]
     after: int
     more: bool
+    draft: DraftInfo | UnsetType = UNSET
+    next: NextAfter | UnsetType = UNSET
 
 
 def _made(reply: AccountMade, _: Caller) -> MadeResult:
-    made = msgspec.convert(reply.made, _HooksAndLinks, from_attributes=True)
+    made = msgspec.convert(reply.made, _WebhooksAndLinks, from_attributes=True)
     return MadeResult(made.hooks, made.links, bots([*reply.bots]))
 
 
 def _exported(reply: AccountExported, caller: Caller) -> ExportResult:
     record, view = reply.record, reply.view
-    made = msgspec.convert(reply.made, _HooksAndLinks, from_attributes=True)
+    made = msgspec.convert(reply.made, _WebhooksAndLinks, from_attributes=True)
     return ExportResult(
         account=view.profile.id,
         email=record.email,
@@ -121,28 +139,33 @@ def _exported(reply: AccountExported, caller: Caller) -> ExportResult:
         reports=[ReportInfo(one.chat, one.index, one.reason, one.reported) for one in reply.reports.reports],
         hooks=made.hooks,
         links=made.links,
+        settings=settings(reply.settings, caller),
+        subscriptions=subscriptions(reply.subscriptions, caller).subscriptions,
+        metadata={one.key: one.value for one in reply.metadata.values},
     )
 
 
 def _exported_messages(reply: MessagesExported, caller: Caller) -> ExportMessagesResult:
-    return ExportMessagesResult(encode.messages(reply.messages, caller.base_url), reply.after, reply.more)
+    messages = encode.messages(reply.messages, caller.base_url)
+    following = next_after(reply.after, more=reply.more)
+    return ExportMessagesResult(messages, reply.after, reply.more, saved_draft(reply.draft), following)
 
 
 OWN_DATA_OPERATIONS = (
     Operation(
-        "made", "list what the account has made that acts without a login: webhooks, links, tokens of bots",
+        "made", "list the account's webhooks, links and bots, which act without a login",
         READ, USERS, NoParameters, MadeResult, lambda *_: ListMade(), _made,
     ),
     Operation(
-        "end_made", "end all of it: delete the webhooks and links, revoke the tokens of bots",
+        "end_made", "delete all webhooks and links of the account, and revoke its bots' tokens",
         WRITE, USERS, NoParameters, Nothing, lambda *_: EndMade(),
     ),
     Operation(
-        "export", "all that is stored of the account, but for messages",
+        "export", "get all stored data of the account except messages",
         EXPENSIVE, USERS, NoParameters, ExportResult, lambda *_: ExportAccount(), _exported,
     ),
     Operation(
-        "export_messages", "a page of the messages that the account has sent to a chat",
+        "export_messages", "get a page of the messages that the account has sent to a chat",
         EXPENSIVE, USERS, ExportMessagesParameters, ExportMessagesResult,
         lambda wire, _: ExportMessages(wire.chat, wire.after), _exported_messages,
     ),

@@ -17,9 +17,9 @@ _Time = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, examples=[1_795_263_300_00
 
 
 class SearchParameters(Parameters, kw_only=True):
-    """`query`: in the query language; it may be empty with `chat` and `has` or `from`. `from`: an account. `before`,
-    `after`: Unix milliseconds. `page`: of the reply before. `context`: so many messages before and after each hit.
-    `zone`: minutes east of UTC, for dates of the query without a zone."""
+    """`query`: in the query language; it may be empty with `chat` and `has` or `from`. `from`: the sender. `before`,
+    `after`: Unix milliseconds. `page`: the `page` of the previous reply. `context`: how many messages before and after
+    each hit to include. `zone`: minutes east of UTC, for dates of the query without a zone."""
 
     query: Annotated[str, msgspec.Meta(max_length=MAX_QUERY, examples=['lake "at nine" has:image'])] = ""
     chat: Chat | None = None
@@ -34,8 +34,8 @@ class SearchParameters(Parameters, kw_only=True):
 
 
 class FoundMessage(msgspec.Struct):
-    """`snippet`: part of the text as it is now. `marks`: position and length of what was found in it, in characters
-    (code points)."""
+    """`snippet`: part of the present text. `marks`: position and length of each match in the snippet, in code
+    points."""
 
     chat: int
     index: int
@@ -46,15 +46,22 @@ class FoundMessage(msgspec.Struct):
     marks: list[tuple[int, int]]
 
 
+class NextFound(msgspec.Struct):
+    """The members with which the same command gets the next page."""
+
+    page: str
+
+
 class SearchResult(msgspec.Struct):
-    """The newest first. `indexed_to`: messages sent until then (Unix milliseconds) are searched. `page`: there may be
-    more, even if there are few hits. `around`: with `context`, the messages around the hits, by chat and index, each
-    once and without reactions; it has no hits."""
+    """The hits, newest first. `indexed_to`: messages sent until then (Unix milliseconds) were searched. `next`, `page`:
+    there may be more hits, even if this page has few. `around`: with `context`, the messages around the hits, by chat
+    and index, without the hits and reactions."""
 
     hits: list[FoundMessage]
     indexed_to: int
     page: str | UnsetType = UNSET
     around: list[ShownMessage] | UnsetType = UNSET
+    next: NextFound | UnsetType = UNSET
 
 
 def _search(wire: SearchParameters, _: Caller) -> SearchMessages:
@@ -77,10 +84,13 @@ def _found(found: MessagesFound, caller: Caller) -> SearchResult:
     page = found.page
     hits = [msgspec.convert(one, FoundMessage, from_attributes=True) for one in page.hits]
     around = encode.messages(found.around, caller.base_url) if found.around else UNSET
-    return SearchResult(hits, page.indexed_to, UNSET if page.next is None else "{}-{}".format(*page.next), around)
+    if page.next is None:
+        return SearchResult(hits, page.indexed_to, around=around)
+    following = "{}-{}".format(*page.next)
+    return SearchResult(hits, page.indexed_to, following, around, NextFound(following))
 
 
 SEARCH = Operation(
-    "search", "the messages of the own chats that match a query",
+    "search", "find messages in the account's chats",
     EXPENSIVE, READS, SearchParameters, SearchResult, _search, _found,
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""native: what its frames are made of: the kinds of members, and what several operations have in common.
+"""native: the types of the members of frames, and the parts that several operations share.
 
-Nothing here is compiled: msgspec cannot read the shapes of a compiled module.
+This module is not compiled, because msgspec cannot read the types of a compiled module.
 """
 
 from functools import cache
@@ -14,14 +14,13 @@ from shared.message_event import ShownSegment
 
 LARGEST = 2**53 - 1
 _SCALAR = 2**31 - 1
-EMOJI_BYTES = 32
 LONGEST_ID = 64
-"""Characters of an id, and of a nonce."""
+"""The most characters of an id, and of a nonce."""
 
 # Each type has the example that the page of operations shows.
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST, examples=[1])] | Annotated[str, msgspec.Meta(max_length=LONGEST_ID)]
-"""Names a command; its reply has the same."""
+"""Names a command. The reply has the same id."""
 Account = Annotated[AccountId, msgspec.Meta(ge=1, le=LARGEST, examples=[12])]
 AnyAccount = Annotated[AccountId, msgspec.Meta(ge=0, le=LARGEST, examples=[12])]
 """0: none."""
@@ -31,7 +30,7 @@ AnyChat = Annotated[ChatId, msgspec.Meta(ge=0, le=LARGEST, examples=[12])]
 Number = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, examples=[12])]
 """The index of a message."""
 Index = Annotated[int, msgspec.Meta(ge=0, le=LARGEST, examples=[12])]
-"""Of a message or a change, or another count; 0: none."""
+"""The number of a message or a change, or another count; 0: none."""
 UnixMs = Annotated[int, msgspec.Meta(ge=0, le=LARGEST, examples=[1_795_263_300_000])]
 Small = Annotated[int, msgspec.Meta(ge=0, le=_SCALAR, examples=[3])]
 MediaId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", examples=["6f9619ff8b864d01b42d00c04fc964ff"])]
@@ -40,27 +39,34 @@ Nonce = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID, example
 MessageText = Annotated[str, msgspec.Meta(examples=["Good morning"])]
 Nickname = Annotated[str, msgspec.Meta(examples=["Ann"])]
 GroupName = Annotated[str, msgspec.Meta(examples=["Hiking"])]
+Handle = Annotated[str, msgspec.Meta(examples=["hiking"])]
 PictureAddress = Annotated[str, msgspec.Meta(examples=["https://example.org/ann.png"])]
 Username = Annotated[str, msgspec.Meta(examples=["ann"])]
 Email = Annotated[str, msgspec.Meta(examples=["ann@example.org"])]
 Answer = Annotated[str, msgspec.Meta(examples=["blue"])]
 DeviceName = Annotated[str, msgspec.Meta(max_length=64, examples=["Ann's phone"])]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["builds"])]
-"""What its maker calls a token or a hook."""
+"""The name that a user gives a token or a webhook."""
 KeyText = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["fZ3kQ0aT"])]
-"""What the server calls a link, a hook or a token; no secret."""
+"""The server's name of a link, a webhook or a token. It is no secret."""
 
 # Client to server
 
 
 class Parameters(msgspec.Struct):
-    """Of any command: `op` names the operation. A command without `id` gets no reply."""
+    """The members of every command. `op` names the operation. A command without `id` gets no reply."""
 
     id: Id | None = None
 
 
 class NoParameters(Parameters):
     pass
+
+
+class OvertakingParameters(Parameters, kw_only=True):
+    """`overtaking`: from now on, replies to commands that only read may come after the replies to later commands."""
+
+    overtaking: bool = False
 
 
 class AccountParameters(Parameters, kw_only=True):
@@ -83,7 +89,7 @@ class IndexParameters(Parameters, kw_only=True):
 
 
 class FastSend(msgspec.Struct, frozen=True, gc=False):
-    """The most frequent command, a text to a chat, with exactly these members."""
+    """The most frequent command: a text to a chat, with exactly these members."""
 
     op: Literal["send"]
     id: int
@@ -92,12 +98,12 @@ class FastSend(msgspec.Struct, frozen=True, gc=False):
     nonce: str
 
 
-# Server to client. Members that may be UNSET are left out then.
+# The server sends the messages below to the client. They omit each member that is UNSET.
 
 
 class SparseResult(msgspec.Struct):
     def __post_init__(self) -> None:
-        """Of a reply's attributes, a member that may be UNSET is left out if it is empty or 0."""
+        """Members that may be UNSET are left out if the reply's attribute is empty or 0."""
         for name in _omissible(type(self)):
             if not getattr(self, name):
                 setattr(self, name, UNSET)
@@ -108,19 +114,29 @@ def _omissible(shape: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field.name for field in msgspec.structs.fields(shape) if field.default is UNSET)
 
 
+class NextAfter(msgspec.Struct):
+    """The members with which the same command gets the next page."""
+
+    after: int
+
+
+def next_after(last: int, *, more: bool) -> NextAfter | UnsetType:
+    return NextAfter(last) if more else UNSET
+
+
 class Nothing(msgspec.Struct):
     """The operation succeeded."""
 
 
 class VersionResult(SparseResult):
-    """The operation succeeded. `version`: the chat's, as in `chat`; left out while a server of an older version
-    replies, and if nothing of a chat has changed."""
+    """The operation succeeded. `version`: the chat's version, as in `chat`; left out if no chat has changed, and by
+    servers of older versions."""
 
     version: int | UnsetType = UNSET
 
 
 class SentReply(msgspec.Struct, gc=False):
-    """A SendResult with the id of its command: the whole of the most frequent reply."""
+    """The most frequent reply: a SendResult with the id of its command."""
 
     re: int | str
     chat: int
@@ -131,9 +147,10 @@ class SentReply(msgspec.Struct, gc=False):
 
 
 class ShownChange(msgspec.Struct):
-    """A change of message `index`. `rev` counts 1, 2, 3 … within the chat; `kind`: edit, recall, reaction or pin; `by`:
-    who made it. `segments`: of the edited message. `reactions`, `mine`: all of it, as in a message; `emoji`: in events
-    alone, unless a service has failed, what `by` has added or (`on` false) removed. `on` of a pin: it is pinned."""
+    """A change of message `index`. `rev` counts 1, 2, 3 … within the chat. `kind`: edit, recall, reaction or pin. `by`:
+    the account that made it. `segments`: the edited content. `reactions`, `mine`: all reactions, as in a message.
+    `emoji`: the emoji that `by` has added or (`on` false) removed; only events have `emoji`, unless a service has
+    failed. `on` of a pin: the message is pinned."""
 
     chat: int
     rev: int
@@ -148,12 +165,27 @@ class ShownChange(msgspec.Struct):
     on: bool | UnsetType = UNSET
 
 
-class ErrorInfo(msgspec.Struct, omit_defaults=True):
-    """`field`: the member that is at fault. `retry_ms`: try again after so long. `unknown`: the command may have had
-    its effect: send a command with a nonce again, with the same one, and look first whether another one has."""
+Code = Literal[
+    "invalid", "unauthenticated", "forbidden", "not_found", "conflict", "limit", "too_large", "rate_limited",
+    "unavailable", "internal", "unsupported",
+]  # fmt: skip
+WhyNot = Literal[
+    "missing", "type", "range", "length", "form", "choice", "not_member", "not_admin", "not_owner",
+    "not_sender", "blocked", "banned", "silenced", "closed", "too_old", "gone", "taken", "wrong_key", "member_already",
+    "friends_already", "changed", "nonce_used", "switched_off",
+]  # fmt: skip
 
-    code: str
+
+class ErrorInfo(msgspec.Struct, omit_defaults=True):
+    """`field`: the wrong member. `retry_ms`: repeat the command after this time. `unknown`: the command may have had
+    its effect. After `unknown`, repeat a command that has a nonce with the same nonce. Before you repeat any other
+    command, check whether it had its effect. `reason`: given if the code has several reasons; the list may grow.
+    `request`: the operator finds the request in the log by this id."""
+
+    code: Code
     text: str
     field: str = ""
     retry_ms: int | UnsetType = UNSET
     unknown: bool = False
+    reason: WhyNot | UnsetType = UNSET
+    request: str = ""

@@ -1,11 +1,11 @@
-"""native: the operations of accounts: profiles, friends, blocks, and what is shown at once or never."""
+"""native: the operations of accounts: profiles, friends, blocks, typing and presence."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.edge.canonical.commands import AnnounceTyping, FindUsers, GiveState, WatchAccounts
+from services.edge.canonical.commands import AnnounceTyping, FindUsers, GiveState, ShowProfiles, WatchAccounts
 from services.edge.canonical.replies import UsersFound
 from services.edge.dialects import addresses, validation
 from services.edge.dialects.base import DecodeError
@@ -47,25 +47,25 @@ from shared.contract.model import Profile
 from shared.contract.session import AccountView, GetAccount, SetProfile
 from shared.names import is_valid_name
 
-# What is shown at once or never
+# The operations below concern ephemeral events, which are shown at once or never.
 
 
 class TypingParameters(ChatParameters, kw_only=True):
-    """`on`: false when the account stops."""
+    """`on`: false when the user stops writing."""
 
     on: bool = True
 
 
 class WatchParameters(Parameters, kw_only=True):
-    """The presence of these accounts is shown, and of no others any more."""
+    """From now on, sends the client the presence of exactly these accounts."""
 
     accounts: Annotated[list[Account], msgspec.Meta(max_length=200)]
 
 
 class PresenceInfo(SparseResult):
-    """`state`: active, away, busy or offline; hidden, of the own account alone; unknown, of an account that may not be
-    watched, or while it is not known. `since`: Unix milliseconds, of a state that the account has given itself. `text`:
-    beside that state."""
+    """`state`: `active`, `away`, `busy` or `offline`. Only the account itself sees `hidden`. `unknown` is the state of
+    an account that may not be watched, and of all accounts while presence is unavailable. `since`: when the account set
+    its state, Unix milliseconds. `text`: the text that the account shows beside its state."""
 
     account: int
     state: str
@@ -74,13 +74,14 @@ class PresenceInfo(SparseResult):
 
 
 class WatchResult(msgspec.Struct):
-    """In the order of the command."""
+    """The accounts, in the order of the command."""
 
     presence: list[PresenceInfo]
 
 
 class HereParameters(Parameters, kw_only=True):
-    """`hidden`: others see `offline`, and no text. `text`: shown beside the state; the next `here` replaces both."""
+    """`hidden`: others see the state `offline` and no text. `text`: shown beside the state. The next `here` replaces
+    both."""
 
     state: Literal["active", "away", "busy", "hidden"]
     text: Annotated[str, msgspec.Meta(max_length=64, examples=["at lunch"])] = ""
@@ -98,12 +99,12 @@ EPHEMERAL_OPERATIONS = (
         EPHEMERAL, SENDS, TypingParameters, Nothing, lambda wire, _: AnnounceTyping(wire.chat, wire.on),
     ),
     Operation(
-        "watch", "show the presence of these accounts, of friends and members of private chats alone",
+        "watch", "watch the presence of friends and members of private chats",
         EXPENSIVE, READS, WatchParameters, WatchResult,
         lambda wire, _: WatchAccounts(tuple(dict.fromkeys(wire.accounts))),
     ),
     Operation(
-        "here", "the own presence, while this connection lasts", EPHEMERAL, SENDS, HereParameters, Nothing, _here
+        "here", "set the presence while this connection lasts", EPHEMERAL, SENDS, HereParameters, Nothing, _here
     ),
 )  # fmt: skip
 
@@ -121,7 +122,7 @@ class ProfileParameters(Parameters, kw_only=True):
 
 
 class ProfileResult(SparseResult):
-    """`avatar`: an address. `bot`: the account is a program's."""
+    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message."""
 
     account: int
     uuid: str
@@ -132,10 +133,32 @@ class ProfileResult(SparseResult):
     icon_id: int
     deleted: bool
     bot: bool | UnsetType = UNSET
+    v: int | UnsetType = UNSET
+
+
+class ProfilesParameters(Parameters, kw_only=True):
+    accounts: Annotated[list[Account], msgspec.Meta(max_length=200, examples=[[12, 34]])]
+
+
+class Card(SparseResult):
+    """An account as clients show it beside the account's messages. `v`: as in the `face` of a message; servers of older
+    versions leave it out."""
+
+    account: int
+    nickname: str
+    avatar: str
+    v: int | UnsetType = UNSET
+    deleted: bool | UnsetType = UNSET
+
+
+class ProfilesResult(msgspec.Struct):
+    """The profiles of the accounts that exist, in the order of the command."""
+
+    profiles: list[Card]
 
 
 class FindParameters(Parameters, kw_only=True):
-    """`query`: all of a number, of a username or of an e-mail address."""
+    """`query`: a whole account number, username or e-mail address."""
 
     query: Annotated[str, msgspec.Meta(min_length=1, max_length=320, examples=["ann@example.org"])]
 
@@ -144,11 +167,11 @@ class FindResult(msgspec.Struct):
     accounts: list[ProfileResult]
 
 
-def profile_members(shown: Profile, base_url: str) -> tuple[int, str, str, str, str, int, int, bool, bool]:
+def profile_members(shown: Profile, base_url: str) -> tuple[Any, ...]:
     """Of a ProfileResult."""
     avatar = avatar_of("account", shown.id, shown.avatar, shown.avatar_hash, base_url)
     account = shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id
-    return *account, shown.deleted, shown.bot
+    return *account, shown.deleted, shown.bot, shown.public_updated
 
 
 def profile(shown: Profile, caller: Caller) -> ProfileResult:
@@ -161,6 +184,15 @@ def _profile(reply: AccountView, caller: Caller) -> ProfileResult:
 
 def _found(reply: UsersFound, caller: Caller) -> FindResult:
     return FindResult([profile(one, caller) for one in reply.profiles])
+
+
+def _cards(reply: UsersFound, caller: Caller) -> ProfilesResult:
+    return ProfilesResult([_card(one, caller.base_url) for one in reply.profiles])
+
+
+def _card(shown: Profile, base_url: str) -> Card:
+    avatar = avatar_of("account", shown.id, shown.avatar, shown.avatar_hash, base_url)
+    return Card(shown.id, shown.nickname, avatar, shown.public_updated, shown.deleted)
 
 
 def _set_profile(wire: ProfileParameters, caller: Caller) -> SetProfile:
@@ -199,7 +231,7 @@ class JoinRequest(msgspec.Struct):
 
 
 class RequestsResult(msgspec.Struct):
-    """Those that wait for this account's answer."""
+    """The requests that wait for this account's answer."""
 
     friends: list[FriendRequest]
     joins: list[JoinRequest]
@@ -220,12 +252,16 @@ def requests(pending: Requests, _: Caller) -> RequestsResult:
 
 USER_OPERATIONS = (
     Operation(
-        "profile", "the profile of an account",
+        "profile", "get the profile of an account",
         READ, READS, AccountParameters, ProfileResult, lambda wire, _: GetAccount(wire.account), _profile,
+    ),
+    Operation(
+        "profiles", "get the names and pictures of accounts", EXPENSIVE, READS, ProfilesParameters, ProfilesResult,
+        lambda wire, _: ShowProfiles(tuple(dict.fromkeys(wire.accounts))), _cards,
     ),
     Operation("set_profile", "change the own profile", WRITE, MANAGES, ProfileParameters, Nothing, _set_profile),
     Operation(
-        "find", "the accounts that have this whole number, username or e-mail address",
+        "find", "find accounts by their complete number, username or e-mail address",
         EXPENSIVE, READS, FindParameters, FindResult, lambda wire, _: FindUsers(wire.query), _found,
     ),
     Operation(
@@ -233,7 +269,7 @@ USER_OPERATIONS = (
         READ, READS, NoParameters, FriendsResult, lambda _, caller: GetAccount(caller.account, lists=True),
     ),
     Operation(
-        "requests", "list the requests of others",
+        "requests", "list the pending requests of other users",
         READ, READS, NoParameters, RequestsResult, lambda *_: ListRequests(), requests,
     ),
     Operation(
@@ -249,11 +285,11 @@ USER_OPERATIONS = (
         WRITE, MANAGES, AccountParameters, Nothing, lambda wire, _: EndFriendship(wire.account),
     ),
     Operation(
-        "block", "reject private messages and friend requests of an account",
+        "block", "block an account's private messages and friend requests",
         WRITE, MANAGES, AccountParameters, Nothing, lambda wire, _: SetBlocked(wire.account, blocked=True),
     ),
     Operation(
-        "unblock", "do so no more",
+        "unblock", "no longer reject them",
         WRITE, MANAGES, AccountParameters, Nothing, lambda wire, _: SetBlocked(wire.account, blocked=False),
     ),
     Operation(

@@ -29,8 +29,7 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.routes import Ack
 
 _PUBLIC_MEMBERS: Final = MemberMask(
-    public="cid code details emojiId mail msg nick ocId packages_num sender_id size state time",
-    objects="data",
+    public="cid code details emojiId mail msg nick ocId packages_num sender_id size state time", objects="data"
 )
 """The members of its frames that hold no secret."""
 
@@ -47,7 +46,7 @@ class OurChatV0(Dialect):
         self._account = NO_ACCOUNT
         self._incoming = IncomingTransfer(self.limits)
         self._package_bytes = self.limits.binary_frame_bytes if info.binary else 0
-        """0: the connection carries no binary frames."""
+        """0 if the connection carries no binary frames."""
         self.variant = intern(f"{self.variant} {self._package_bytes}")
 
     def logged_in(self, account: AccountId, now: float) -> None:

@@ -1,5 +1,5 @@
-"""The frames of OurChat v0 by their `code`, under the headings of its document; and its error replies: registration and
-login have states of their own, all else is an 18."""
+"""The frames of OurChat v0 by their `code`, under the headings of the protocol's document, and the error replies.
+Registration and login have their own states; every other error is an 18."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -25,21 +25,21 @@ class V0Code(IntEnum):
     LOGGED_IN = 7
     """登录信息 and its reply."""
     ERROR = 18
-    """Not in the document: an error without a state of its own."""
+    """An error that the document gives no state. Not in the document."""
 
 
 ERROR_REPLIES: Mapping[object, ErrorReply] = {
-    # 1 服务器错误, for a taken e-mail too
+    # Error 1 means 服务器错误 (server error). It also reports an e-mail address that is taken.
     Register: ErrorReply(V0Code.REGISTERED, {
         ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
         ErrorCode.CONFLICT: 1, ErrorCode.LIMIT: 1, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: 1,
         ErrorCode.UNAVAILABLE: 1, ErrorCode.INTERNAL: 1,
     }),
-    # 1 账号或密码不正确: there is no other
+    # Error 1 means 账号或密码不正确 (wrong account or password). The dialect has no other error for a login.
     Login: ErrorReply(V0Code.LOGGED_IN, {
         ErrorCode.INVALID: None, ErrorCode.UNAUTHENTICATED: 1, ErrorCode.FORBIDDEN: 1, ErrorCode.NOT_FOUND: 1,
         ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: None, ErrorCode.RATE_LIMITED: None,
         ErrorCode.UNAVAILABLE: None, ErrorCode.INTERNAL: None,
     }),
 }  # fmt: skip
-"""By the type of the command."""
+"""The error replies by the type of the command."""

@@ -25,7 +25,7 @@ _QUOTED_CHARACTERS = 64
 
 
 def read(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | Announcement:
-    """A text frame on a connection of this account. Raises DecodeError."""
+    """Read a text frame on a connection of this account. Raises DecodeError."""
     return _fast_request(frame, account, limits) or _read_any(frame, account, limits)
 
 
@@ -33,7 +33,7 @@ def _read_any(frame: Frame, account: AccountId, limits: FrameLimits) -> Request 
     code, data = read_envelope(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
-        raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
+        raise DecodeError(f"code {code} is not one that clients send"[:_QUOTED_CHARACTERS])
     return reader(data, account, limits)
 
 
@@ -73,7 +73,7 @@ _FAST_READER = FastReader(
 
 
 def _fast_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | None:
-    """A 0, by the fast path."""
+    """Read a frame 0 by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -120,8 +120,8 @@ class _V0RegisterBody(msgspec.Struct):
 
 
 def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """4: with a mail, or (in clients of the time) a nick instead. Without a nick, the mail's local part is the
-    nickname. The account joins the lobby."""
+    """Read a frame 4, with an e-mail address or (in clients of the time) a nickname instead. Without a nickname, the
+    part of the address before the `@` is used. The account joins the lobby."""
     wire = decode_as(data, _V0RegisterBody)
     if wire.mail is None and wire.nick is None:
         raise DecodeError("`mail` is needed, or `nick`")
@@ -137,7 +137,7 @@ class _V0LoginBody(msgspec.Struct):
 
 
 def _login(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """6: by OC number."""
+    """Read a frame 6: a login by OC number."""
     wire = decode_as(data, _V0LoginBody)
     return Request(login_command(IdentifierKind.ID, wire.account, wire.password))
 

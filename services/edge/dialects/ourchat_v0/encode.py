@@ -15,7 +15,7 @@ from shared.contract.model import Emoji, File, Image, Segment
 from shared.setting_types import Language
 
 _PACKAGE_BYTES = 256 * 1024
-"""Of media that was not uploaded in packages."""
+"""The package size for media that was not uploaded in packages."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,7 +25,7 @@ def _frame(code: int, data: dict[str, object]) -> bytes:
 
 
 def registered(answer: Authenticated) -> bytes:
-    """The token also serves uploads, downloads and other dialects."""
+    """The token in the frame also serves uploads, downloads and other dialects."""
     return _frame(V0Code.REGISTERED, {"state": 0, "ocId": ocid(answer.account), "token": answer.token})
 
 
@@ -35,7 +35,7 @@ def logged_in(answer: Authenticated) -> bytes:
 
 
 def state(code: int, state: int, details: str) -> bytes:
-    """A registration or login that failed; `details` are not in the document."""
+    """The reply to a registration or login that failed. `details` are not in the document."""
     return _frame(code, {"state": state, "details": details})
 
 
@@ -46,8 +46,8 @@ def error(details: str) -> bytes:
 def message(
     shown: DisplayMessage, base_url: str, package_bytes: int, language: Language = "zh"
 ) -> tuple[Outgoing, ...]:
-    """One frame for each emoji and for adjacent texts, and each picture or file in packages of at most `package_bytes`
-    bytes (0: as text), in order."""
+    """The frames of one message: one frame for each emoji and for each run of adjacent texts, and packages of at most
+    `package_bytes` bytes for each picture or file (0: as text), in order."""
     where = {"cid": shown.message.chat, "sender_id": ocid(shown.message.sender)}
     if text := only_text(shown.segments):
         return (_frame(V0Code.TEXT, {**where, "msg": text}),)
@@ -73,7 +73,7 @@ def _frames(
 def _content(
     segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int, language: Language
 ) -> MediaPayload:
-    """In as many packages as its uploader sent, unless they are too large."""
+    """The file in as many packages as the uploader sent, unless these are too large."""
     media, code = segment.media, V0Code.IMAGE if isinstance(segment, Image) else V0Code.FILE
     packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
     announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})

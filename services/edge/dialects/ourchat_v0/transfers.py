@@ -1,7 +1,8 @@
-"""The open transfer of a v0 client: announced by one frame, then sent in the announced number of binary frames.
+"""The open transfer of a v0 client: one frame announces the transfer and a number, and this number of binary frames
+follows.
 
-An announcement has no reply, so the packages of a rejected announcement, or of a transfer that fails, may already be on
-their way. They are dropped without an error.
+An announcement has no reply. So the packages of a rejected announcement, or of a failed transfer, may already be under
+way; they are dropped without an error.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,11 @@ from shared.contract.ids import AccountId, ChatId
 from shared.settings.limits import FrameLimits
 
 _COMING_SECONDS = 30.0
-"""After this time without a package, no more are expected."""
+"""After this time without a package, no more packages are expected."""
 _PACKAGE_BYTES = 1024
 _FEW = 64
-"""This many packages may be of any size; beyond them the average is at least 1 KiB, since each costs as much as a
-request."""
+"""This number of packages of an upload may have any size. Beyond them, the average must be at least 1 KiB, because each
+package costs as much as a request."""
 
 
 class Announcement(NamedTuple):
@@ -43,7 +44,7 @@ class _OpenTransfer:
 
 
 class IncomingTransfer:
-    """`now` is seconds of any clock."""
+    """`now` is a time of any clock, in seconds."""
 
     __slots__ = ("_last_package", "_leftover", "_limits", "_numbers", "_transfer")
 
@@ -52,15 +53,15 @@ class IncomingTransfer:
         self._numbers = count(1)
         self._transfer: _OpenTransfer | None = None
         self._leftover = 0
-        """Packages of a failed transfer or rejected announcement that may still arrive."""
+        """The number of packages of a failed transfer or rejected announcement that may still arrive."""
         self._last_package: float | None = None
-        """When a package arrived last; None: none yet."""
+        """When the last package arrived; None before the first one."""
 
     def announce(self, announced: Announcement, account: AccountId, now: float) -> Request:
         """Raises DecodeError."""
         incoming = self._leftover and self._last_package is not None and now - self._last_package < _COMING_SECONDS
         if self._transfer is not None or incoming:
-            raise DecodeError("one picture or file at a time: the last one is still coming", ErrorCode.CONFLICT)
+            raise DecodeError("one picture or file at a time: the previous one is incomplete", ErrorCode.CONFLICT)
         self._leftover, self._last_package = announced.packages, None
         if not 0 < announced.packages <= _most_packages(self._limits.file_bytes):
             self._leftover = 0
@@ -78,10 +79,10 @@ class IncomingTransfer:
             raise DecodeError(f"a file has at most {limits.file_bytes} bytes", ErrorCode.TOO_LARGE)
         least = -(-size // limits.binary_frame_bytes)
         if not least <= packages <= _most_packages(size):
-            raise DecodeError(f"so many bytes are sent in {least} to {_most_packages(size)} packages")
+            raise DecodeError(f"a file of this size is sent in {least} to {_most_packages(size)} packages")
 
     def package(self, data: bytes, now: float) -> Sequence[Request]:
-        """Raises DecodeError if none was announced."""
+        """Raises DecodeError if no package was announced."""
         self._last_package = now
         transfer = self._transfer
         if transfer is not None:
@@ -104,19 +105,19 @@ class IncomingTransfer:
         return PostUpload(number, data, announced.chat, announced.kind, packages=announced.packages)
 
     def _mismatch(self, transfer: _OpenTransfer, size: int) -> Failure | None:
-        """The earliest detectable mismatch with the announcement."""
+        """The earliest detectable difference from the announcement."""
         limit, announced = self._limits.binary_frame_bytes, transfer.announced
         if size > limit:
             return Failure(ErrorCode.TOO_LARGE, f"a package has at most {limit} bytes")
         missing, packages = announced.size - transfer.size, announced.packages - transfer.packages
         if missing < 0:
-            return Failure(ErrorCode.INVALID, "these are more bytes than were announced")
+            return Failure(ErrorCode.INVALID, "more bytes came than were announced")
         if missing > packages * limit:
-            return Failure(ErrorCode.INVALID, "these are fewer bytes than were announced")
+            return Failure(ErrorCode.INVALID, "fewer bytes came than were announced")
         return None
 
     def failed(self, number: int) -> None:
-        """Ends this transfer if it is the open one."""
+        """End this transfer, if this transfer is the open one."""
         transfer = self._transfer
         if transfer is not None and transfer.number == number:
             self._transfer = None

@@ -1,6 +1,6 @@
-"""OurChat v1 (2023): JSON objects with `code`, `time` and `data`; all ids are integers, times seconds.
+"""OurChat v1 (2023): JSON objects with `code`, `time` and `data`. All ids are integers, and times are seconds.
 
-Applications, their answers and renamings have no replies of their own: the sender gets the same push as all others.
+Applications, answers to applications, and new names have no replies: the sender gets the same push as all others.
 """
 
 from collections.abc import Sequence

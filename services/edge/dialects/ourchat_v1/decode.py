@@ -1,7 +1,7 @@
 """OurChat v1, client to server: one reader for each code, from the frame's `data` to a command.
 
-The `time` of a frame is ignored: the server's clock decides. Of two keys that exclude each other, a client may send the
-unused one as null.
+The `time` of a frame is ignored: the server's clock decides. If two keys exclude each other, a client may send the
+unused key as null.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ def _any_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Reque
     code, data = read_envelope(frame, limits)
     reader = _READERS.get(code)
     if reader is None:
-        raise DecodeError(f"code {code} is none that a client sends"[:_QUOTED_CHARACTERS])
+        raise DecodeError(f"code {code} is not one that clients send"[:_QUOTED_CHARACTERS])
     return reader(data, account, limits)
 
 
@@ -62,7 +62,7 @@ class _V1MessageBody(msgspec.Struct):
 
 
 def _message(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """0: to a group, or to the account `private_id`."""
+    """Read a frame 0: to a group, or to the account `private_id`."""
     wire = decode_as(data, _V1MessageBody)
     sender = wire.sender
     check_own_account(sender.ocid, "sender.ocid", account)
@@ -96,7 +96,7 @@ _FAST_READER = FastReader(
 
 
 def _fast_request(frame: Frame, account: AccountId, limits: FrameLimits) -> Request | None:
-    """A 0 to a group, by the fast path."""
+    """Read a frame 0 to a group, by the fast path."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -117,7 +117,7 @@ class _V1RegisterBody(msgspec.Struct):
 
 
 def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """4: all three are needed."""
+    """Read a frame 4: all three members are needed."""
     wire = decode_as(data, _V1RegisterBody)
     nickname, email = validation.nickname(wire.name, limits), credentials.email(wire.email)
     return Request(Register(secret=credentials.password(wire.password), nickname=nickname, email=email))
@@ -129,7 +129,7 @@ class _V1LoginBody(msgspec.Struct):
 
 
 def _login(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """6: `account` is an ocid if it is a number, else an e-mail address."""
+    """Read a frame 6: `account` is an OC number if it is a number, and an e-mail address otherwise."""
     wire = decode_as(data, _V1LoginBody)
     kind = IdentifierKind.EMAIL if parse_id(wire.account) is None else IdentifierKind.ID
     return Request(login_command(kind, wire.account, wire.password))
@@ -144,7 +144,7 @@ class _NewGroupBody(msgspec.Struct):
 
 
 def _new_group(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """8: a group that users apply to. (The document's table has numbers for names.)"""
+    """Read a frame 8: it creates a group to which users apply. (The document's table has numbers for names.)"""
     wire = decode_as(data, _NewGroupBody)
     check_own_account(wire.ocid, "ocid", account)
     name = validation.group_name(str(wire.group_name), limits)
@@ -155,7 +155,7 @@ def _new_group(data: Members, account: AccountId, limits: FrameLimits) -> Reques
 
 
 class _RelationBody(msgspec.Struct):
-    """`ocid` is the applicant (or the account added to a group), `add_ocid` the account it wants as a friend."""
+    """`ocid` is the applicant, or the account added to a group. `add_ocid` is the account that it wants as a friend."""
 
     ocid: WireId
     group_id: WireId | None = None
@@ -163,7 +163,7 @@ class _RelationBody(msgspec.Struct):
 
 
 def _apply(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """9: an application to a group, or a friend request."""
+    """Read a frame 9: an application to a group, or a friend request."""
     wire = decode_as(data, _RelationBody)
     check_own_account(wire.ocid, "ocid", account)
     _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
@@ -174,7 +174,7 @@ def _apply(data: Members, account: AccountId, limits: FrameLimits) -> Request:
 
 
 def _accept(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """10: adds an applicant or a friend to a group, or accepts a friend request to this account."""
+    """Read a frame 10: it adds an applicant or a friend to a group, or accepts a friend request to this account."""
     wire = decode_as(data, _RelationBody)
     _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     applicant = AccountId(wire.ocid.number)
@@ -186,7 +186,8 @@ def _accept(data: Members, account: AccountId, limits: FrameLimits) -> Request:
 
 
 def _reject(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """11: rejects an application to the named group, or else a friend request to this account."""
+    """Read a frame 11, which rejects an application to the named group or, without a group, a friend request to this
+    account."""
     wire = decode_as(data, _RelationBody)
     applicant = AccountId(wire.ocid.number)
     if wire.group_id is not None:
@@ -207,8 +208,8 @@ class _RenameBody(msgspec.Struct):
 
 
 def _rename(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """12: renames the named group, or else this account. The document's example has `name`, its table
-    `group_name`."""
+    """Read a frame 12, which renames the named group or, without a group, this account. The document's example has
+    `name`, its table `group_name`."""
     wire = decode_as(data, _RenameBody)
     name = wire.group_name if wire.name is None else wire.name
     if name is None:

@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _V1SenderMember(msgspec.Struct):
-    """`private_id` is the recipient, in the frames of both."""
+    """In the frames of both members, `private_id` is the recipient."""
 
     ocid: int
     group_id: int | UnsetType = UNSET
@@ -52,7 +52,7 @@ def _frame(code: int, time: int, data: dict[str, object]) -> bytes:
 
 
 def registered(answer: Authenticated, time: int) -> bytes:
-    """注册返回信息. The token also serves uploads, downloads and other dialects."""
+    """Encode 注册返回信息. The token also serves uploads, downloads and other dialects."""
     return _frame(V1Code.REGISTERED, time, {"state": 0, "ocId": answer.account, "token": answer.token})
 
 
@@ -62,7 +62,7 @@ def logged_in(answer: Authenticated, time: int) -> bytes:
 
 
 def state(code: int, state: int, details: str, time: int) -> bytes:
-    """A registration or login that failed; `details` are not in the document."""
+    """The reply to a registration or login that failed. `details` are not in the document."""
     return _frame(code, time, {"state": state, "details": details})
 
 
@@ -91,7 +91,7 @@ def membership_answered(event: MembershipAnswered, time: int) -> bytes:
 
 
 def in_group(chat: ChatId, name: str, account: AccountId, time: int) -> bytes:
-    """The account is in this group: accepted, added, or its creator."""
+    """The account is in this group: it was accepted or added, or has created the group."""
     return _frame(V1Code.ACCEPT, time, {"group_id": chat, "group_name": name, "ocid": account})
 
 
@@ -104,10 +104,10 @@ def account_renamed(account: AccountId, name: str, time: int) -> bytes:
 
 
 def _name_members(name: str) -> dict[str, object]:
-    """Both members: the document's example has one, its table the other."""
+    """Returns both members: the protocol's document has one in its example, and the other in its table."""
     return {"name": name, "group_name": name}
 
 
 def _text_member(text: str) -> dict[str, object]:
-    """The text of an applicant of another dialect; not in the document."""
+    """The text of an applicant of another dialect; the protocol's document lacks it."""
     return {"text": text} if text else {}

@@ -1,5 +1,5 @@
-"""The segments of a v2 message (`msg`), both ways. On output all but text also have their rendering as `text`,
-because clients show `msg[0].text` whatever its type."""
+"""The segments of a v2 message (`msg`), in both directions. On output, every segment except text also has its rendering
+as `text`, because clients show `msg[0].text` for every type."""
 
 from typing import Annotated, assert_never
 
@@ -23,7 +23,7 @@ class WireEmoji(msgspec.Struct, tag_field="type", tag=1):
 
 
 class WireImage(msgspec.Struct, tag_field="type", tag=2):
-    """On input only the address and the name count; `size` in bytes, `hash` the sha256 in hex."""
+    """On input, only the address and the name count. `size` is in bytes, and `hash` is the sha256 in hex."""
 
     url: str
     name: str = ""
@@ -62,7 +62,7 @@ def to_wire(segment: Segment, base_url: str, language: Language = "zh") -> WireS
 
 
 def from_wire(wire: WireSegment, limits: FrameLimits) -> Segment:
-    """A picture or file has only its media id and its name. Raises DecodeError."""
+    """A picture or file on the wire has only a media id and a name. Raises DecodeError."""
     match wire:
         case WireText(text=text):
             return Text(text)

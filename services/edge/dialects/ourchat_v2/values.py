@@ -1,4 +1,4 @@
-"""The values that a 1 and a 10 may request, by name, and the PC client's own form of them."""
+"""The values that a frame 1 and a frame 10 may request, by name, and the form in which the PC client needs them."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from shared.contract.ids import AccountId
 from shared.contract.session import AccountView, ChatView
 
 PC_CLIENT_VALUE = "public_update_time"
-"""A client that requests this is the PC client or its kind; the document does not have it."""
+"""Only the PC client, and clients made from its code, request this value, which the document does not mention."""
 _LISTS = ("sessions", "friends")
 
 _json = msgspec.json.Encoder().encode
 
 
 class ViewerContext(NamedTuple):
-    """The connection that requests. The PC client can handle picture addresses of this server only."""
+    """The connection that requests. The PC client can only handle picture addresses of this server."""
 
     account: AccountId
     is_pc_client: bool
@@ -26,8 +26,8 @@ class ViewerContext(NamedTuple):
 
 
 def account_values(view: AccountView, names: tuple[str, ...], viewer: ViewerContext) -> dict[str, object]:
-    """获取账号信息. The PC client gets the lists as strings that hold JSON, for other accounts as `"null"` even
-    unrequested; any other client gets arrays, and null."""
+    """Encode 获取账号信息. The PC client gets lists as strings that hold JSON; for other accounts it gets `"null"`,
+    even unrequested. Any other client gets arrays, and null."""
     values = {name: ACCOUNT_VALUES[name](view, viewer) for name in names}
     if PC_CLIENT_VALUE in names:
         others = view.profile.id != viewer.account

@@ -1,4 +1,4 @@
-"""pipe: text frames of fields separated by `|`; all but a few requests have a token."""
+"""pipe: text frames of fields separated by `|`. All requests but a few have a token."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -31,7 +31,7 @@ class Pipe(Dialect):
     name = encode.NAME
     shows_others_joins = False
     registration_logs_in = False
-    pushes_backlog = False
+    pushes_missed = False
     login_shows_unread = True
     names_senders = True
     tags_dialect = True
@@ -82,11 +82,11 @@ class Pipe(Dialect):
                 raise never_requested("pipe")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        """`context` is the command that an undecodable frame names, if any."""
+        """`context` is the command of an undecodable frame, if the frame names one."""
         if request is not None and isinstance(request.command, UploadCommand):
             self._uploads.failed(request.command.number)
         name = _name(request) if request else context if isinstance(context, str) else ""
-        return _error(name, failure.text or failure.code.value)
+        return _error(name, failure.words)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         match event:

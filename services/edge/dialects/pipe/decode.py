@@ -1,4 +1,4 @@
-"""pipe, client to server: one reader for each command, from the fields after it to a canonical command."""
+"""pipe, client to server: for each command, one reader makes a canonical command of the fields after the name."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from shared.settings.limits import FrameLimits
 
 
 class ChunkRequest(NamedTuple):
-    """A file, or a chunk of one; the command depends on the chunks before it."""
+    """A request that carries a file or a chunk of a file. Earlier chunks decide which command it becomes."""
 
     chunk: Chunk
     token: str
@@ -30,7 +30,7 @@ class ChunkRequest(NamedTuple):
 
 def request_of(frame: Frame, account: AccountId, limits: FrameLimits, uploads: ChunkedUploads) -> Request:
     """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError,
-    with the same context if there is such a command."""
+    with the same context if the command exists."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     name, rest = fields.split_command(frame)
@@ -53,7 +53,7 @@ def request_of(frame: Frame, account: AccountId, limits: FrameLimits, uploads: C
 
 
 def command_name(frame: Frame) -> str | None:
-    """The command that a frame names, if there is such a command."""
+    """The command that a frame names, if it exists."""
     if isinstance(frame, Binary):
         return None
     try:
@@ -64,7 +64,8 @@ def command_name(frame: Frame) -> str | None:
 
 
 def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
-    """A frame may name no other account than the connection's. (Before the login the token decides the account.)"""
+    """A frame must not name another account than the connection's. (Before the login, the token decides the
+    account.)"""
     if account != NO_ACCOUNT and request.account not in (NO_ACCOUNT, account):
         raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
 
@@ -93,7 +94,7 @@ def _login(rest: str, limits: FrameLimits) -> Request:
 
 
 def _update_profile(rest: str, limits: FrameLimits) -> Request:
-    """An empty answer keeps the old one."""
+    """An empty answer keeps the old answer."""
     uid, token, nickname, icon, signature, question, answer = fields.split_fields(rest, 7)
     me = _account(uid)
     profile = SetProfile(
@@ -106,10 +107,7 @@ def _update_profile(rest: str, limits: FrameLimits) -> Request:
 def _forget_passwd(rest: str, limits: FrameLimits) -> Request:
     username, question, answer, password = fields.split_fields(rest, 4)
     recover = Recover(
-        username=_username(username),
-        question_id=fields.number(question),
-        answer=answer,
-        secret=_password(password),
+        username=_username(username), question_id=fields.number(question), answer=answer, secret=_password(password)
     )
     return Request(recover)
 
@@ -159,7 +157,7 @@ def _del_friend(rest: str, limits: FrameLimits) -> Request:
 
 
 def _hand_friend_request(rest: str, limits: FrameLimits) -> Request:
-    """uid1 answers the request of uid2."""
+    """The account uid1 answers the request of uid2."""
     uid, applicant, accepted, token = fields.split_fields(rest, 4)
     command = AnswerFriendship(_account(applicant), fields.flag(accepted))
     return Request(command, token=fields.token(token), account=_account(uid))
@@ -180,7 +178,7 @@ def _join_group(rest: str, limits: FrameLimits) -> Request:
 
 
 def _hand_group_request(rest: str, limits: FrameLimits) -> Request:
-    """uid1 is the applicant; the token is the handler's."""
+    """The account uid1 is the applicant; the token belongs to the account that answers."""
     applicant, group, accepted, token = fields.split_fields(rest, 4)
     command = AnswerMembership(_chat(group), _account(applicant), fields.flag(accepted))
     return Request(command, token=fields.token(token))
@@ -190,7 +188,7 @@ def _hand_group_request(rest: str, limits: FrameLimits) -> Request:
 
 
 def _send_message(rest: str, limits: FrameLimits) -> Request:
-    """The time is ignored: the server's clock decides."""
+    """The time is ignored, because the server's clock decides."""
     (kind, uid, recipient, _), text, (token,) = fields.split_around_text(rest, 4, 1)
     segments = validation.message_text((Text(text),), limits)
     if fields.flag(kind):
@@ -201,7 +199,7 @@ def _send_message(rest: str, limits: FrameLimits) -> Request:
 
 
 def _send_file(rest: str, limits: FrameLimits) -> ChunkRequest:
-    """Type 0 is a picture, 1 a file; uid2 is an account."""
+    """Type 0 is a picture, and type 1 is a file; uid2 is an account."""
     (kind, uid, recipient, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
     chunk = Chunk(
         "file" if fields.flag(kind) else "image", _account(recipient), *parse_chunk_name(field), decode_data(data)

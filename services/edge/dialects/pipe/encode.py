@@ -1,5 +1,5 @@
-"""pipe, server to client: the frames, character for character. A user's text is a field of its own with its bars
-replaced, or the last field, where bars do no harm."""
+"""pipe, server to client: the frames, character for character. A user's text is a field with its bars replaced, or the
+last field, where bars do no harm."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,8 @@ _DECISIONS: Mapping[bool, Mapping[Language, str]] = {
 _LOGGED_IN: Mapping[Language, str] = {"zh": "登录成功！", "en": "Logged in."}
 _GROUP_CREATED: Mapping[Language, str] = {"zh": "群组创建成功！", "en": "Group created."}
 _ERROR_WORDS = {"forget_passwd": "up_pass_error", "": "error"}
-"""Of the others it is the command's name and `_error`. The empty name stands for frames without a known command."""
+"""The error words of these commands. For every other command, the word is the command's name and `_error`. The entry
+with the empty name is for frames without a known command."""
 
 
 def done(command: str, language: Language = "zh") -> bytes:
@@ -101,7 +102,8 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
 
 
 def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
-    """A message to an online client: a private file has a frame of its own if plain HTTP can fetch it."""
+    """A message to an online client. A picture or file of a private chat has a frame of its own if it is served by
+    plain HTTP."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
             host, port = origin["host"], origin["port"] or _HTTP_PORT
@@ -111,8 +113,8 @@ def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "z
 
 
 def message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
-    """In a group the text itself names the sender: pipe's own clients write it there, messages of other dialects get
-    the nickname in front."""
+    """In a group, the text itself names the sender. pipe's own clients write the name there; messages of other dialects
+    get the nickname in front."""
     sent, data = shown.message, render_message(shown.segments, base_url, language)
     seconds = sent.time // 1000
     if shown.to is not None:

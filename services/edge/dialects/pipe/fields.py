@@ -1,5 +1,5 @@
-"""A frame of pipe: fields separated by bars; the first names the command. At most one of them is free text, which may
-hold bars: then the others are counted from both ends."""
+"""A frame of pipe: fields separated by bars; the first field names the command. At most one field is free text, which
+may contain bars. The other fields are then counted from both ends."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def split_command(frame: bytes) -> tuple[str, str]:
 
 
 def split_fields(rest: str, count: int) -> list[str]:
-    """Exactly `count` fields, on one line; bars after the last are ignored. Raises DecodeError."""
+    """Exactly `count` fields, on one line. Bars after the last field are ignored. Raises DecodeError."""
     fields = rest.split("|")
     while len(fields) > count and not fields[-1]:
         fields.pop()
@@ -54,7 +54,7 @@ def parse_id_field(field: str) -> int:
 
 
 def number(field: str) -> int:
-    """0 or more. Raises DecodeError."""
+    """A number, 0 or more. Raises DecodeError."""
     if not _DIGITS.fullmatch(field):
         raise DecodeError("a number is expected")
     return int(field)
@@ -73,7 +73,7 @@ def token(field: str) -> str:
 
 
 def escape(text: str) -> str:
-    """A text as a field among others: without bars and line breaks."""
+    """Turn a text into a field without bars and line breaks."""
     return _LINE_BREAKS.sub(" ", text.replace("|", "｜"))
 
 
@@ -83,8 +83,9 @@ def _check_lines(fields: list[str]) -> None:
 
 
 class FrameLayout(NamedTuple):
-    """Fields after the command: `size` of them, with the `secret` ones among them by their places. `text`: one is free
-    text, so that there may be more, and the secret places count from the end (-1: the last)."""
+    """The fields after the command: `size` fields follow the command; `secret` has the places of the secret fields.
+    `text`: one field is free text. With `text`, a frame may have more fields, and the secret places count from the end
+    (-1: the last)."""
 
     size: int
     secret: tuple[int, ...] = ()
@@ -121,7 +122,7 @@ _REPLY_ENDINGS = ("_succ", "_error")
 
 
 def mask_fields(frame: bytes, mask: Mask) -> bytes | None:
-    """See Dialect.mask_secrets. Of a known command with other fields than it has, all fields are one secret."""
+    """See Dialect.mask_secrets. If a known command has a wrong number of fields, all its fields are one secret."""
     try:
         command, rest = split_command(frame)
     except DecodeError:

@@ -1,5 +1,5 @@
-"""Files that a pipe client uploads in chunks: `name#k/n` is chunk k of n, in order, one upload for each name at a
-time."""
+"""Files that a pipe client uploads in chunks. `name#k/n` is chunk k of n; chunks come in order, with one upload per
+name at a time."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _NO_CHAT = ChatId(0)
 
 
 class Chunk(NamedTuple):
-    """`number` counts from 1; a file in one piece is chunk 1 of 1."""
+    """`number` counts from 1. A file in one piece is chunk 1 of 1."""
 
     kind: Literal["image", "file"]
     to: AccountId
@@ -45,7 +45,7 @@ class ChunkedUploads:
         self._open: dict[str, _ChunkedUpload] = {}
 
     def chunk(self, chunk: Chunk) -> Command:
-        """Chunk 1 begins anew; any other chunk out of order is rejected and changes nothing. Raises DecodeError."""
+        """Chunk 1 begins again. Any other chunk out of order is rejected and changes nothing. Raises DecodeError."""
         if chunk.of == chunk.number == 1:
             return PostUpload(None, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
         upload = self._open.get(chunk.name)
@@ -68,7 +68,7 @@ class ChunkedUploads:
         return StartUpload(number, _NO_CHAT, chunk.to, chunk.data, replaces)
 
     def failed(self, number: int | None) -> None:
-        """Ends this upload if it is open."""
+        """End this upload if it is open."""
         for name, upload in list(self._open.items()):
             if upload.number == number:
                 del self._open[name]

@@ -1,4 +1,5 @@
-"""service: JSON objects, requests with a `service_code` and a token, replies with a `state_code`."""
+"""service: JSON objects. The dialect service: requests have a `service_code` and a token; replies have a
+`state_code`."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -29,11 +30,12 @@ _PUBLIC_MEMBERS: Final = MemberMask(
 
 
 class Service(Dialect):
-    """See services.edge.dialects.base. Messages are pushed only if the address (`?push=1`) or the login requests it."""
+    """See services.edge.dialects.base. Messages are pushed only if the address (`?push=1`) or the login requests
+    pushes."""
 
     name = "service"
     shows_others_joins = False
-    pushes_backlog = False
+    pushes_missed = False
     names_senders = True
     public_query = frozenset({"push"})
 

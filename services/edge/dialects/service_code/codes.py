@@ -1,4 +1,4 @@
-"""The requests of service by their `service_code`, under the headings of its document."""
+"""The requests of the protocol service by their `service_code`, under the headings of the protocol's document."""
 
 from enum import IntEnum
 
@@ -19,6 +19,6 @@ class ServiceCode(IntEnum):
     CREATE = 7
     """创建群聊."""
     PUSH = 8
-    """From the server, to clients that requested pushes."""
+    """A frame from the server, to clients that requested pushes."""
     RECEIVE = 9
-    """接收消息: messages, oldest first, or from the end newest first."""
+    """接收消息: messages, oldest first, or newest first from the end."""

@@ -1,4 +1,5 @@
-"""service, client to server: one reader for each `service_code`, from the struct of its `content` to a command."""
+"""service, client to server: for each `service_code`, one reader makes a command of the struct of the frame's
+`content`."""
 
 import hashlib
 import hmac
@@ -26,21 +27,21 @@ from shared.contract.session import ListChatViews
 from shared.settings.limits import FrameLimits
 
 _COUNT = 200
-"""Messages of one request, at most."""
+"""The most messages of one request."""
 _NAME_CHARACTERS = 8
-"""Of the uuid, as the nickname: a registration here has no other."""
+"""How many characters of the uuid become the nickname. A registration in this dialect has no other name."""
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 _BYTES = 4096
-"""No token is longer; auth limits secrets."""
+"""No token is longer than this; auth limits secrets."""
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-"""A JWT: its header is a JSON object."""
+"""The beginning of a JWT: the header of a JWT is a JSON object, so each JWT begins with these characters."""
 
 Content = dict[str, Any]
 _Credential = int | str
 
 
-# The client's own secret and the server's tokens: both are in the member `token`, as a number or as text.
+# The field `token` has the client's own secret or a token of this server, as a number or as text.
 
 
 def credential_text(credential: int | str) -> str:
@@ -56,7 +57,8 @@ def is_token(text: str) -> bool:
 
 
 class ConnectionSecret:
-    """The secret that a connection logged in with: its digest, because it is only compared."""
+    """The secret with which a connection logged in. Only the secret's digest is kept, because the secret is only
+    compared."""
 
     def __init__(self, secret: str = "") -> None:
         self._digest = _digest(secret) if secret else b""
@@ -73,14 +75,14 @@ def _digest(text: str) -> bytes:
 
 
 class ServiceContext(NamedTuple):
-    """A request's context. `push`: a login that requests pushes."""
+    """The context of a request. `push`: the login requests pushes."""
 
     code: ServiceCode
     push: bool = False
 
 
 def request_of(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) -> Request:
-    """The request of a frame; `secret` is the one that the connection logged in with. Raises DecodeError."""
+    """The request of a frame. `secret`: the secret with which the connection logged in. Raises DecodeError."""
     return _fast_request(frame, secret, limits) or _any_request(frame, secret, limits)
 
 
@@ -94,7 +96,7 @@ def _any_request(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) ->
         return _login_or_register(ServiceCode(code), content)
     reader = _READERS.get(code)
     if reader is None:
-        raise DecodeError("`service_code` is none that a client sends")
+        raise DecodeError("`service_code` is not one that clients send")
     return Request(
         reader(content, limits), ServiceContext(ServiceCode(code)), _proof(decode_as(content, _TokenBody).token, secret)
     )
@@ -110,7 +112,8 @@ class _LoginBody(msgspec.Struct):
 
 
 def _login_or_register(code: ServiceCode, content: Content) -> Request:
-    """1 and 2: `token` is the client's own secret or, in a 1, a token that this server issued to the account."""
+    """Read a frame 1 or 2. `token` is the client's own secret or, in a 1, a token that this server issued to the
+    account."""
     wire = decode_as(content, _LoginBody)
     uuid, text = _uuid(wire.id), credential_text(wire.token)
     if not text:
@@ -120,7 +123,7 @@ def _login_or_register(code: ServiceCode, content: Content) -> Request:
         login = Login(kind=IdentifierKind.UUID, identifier=uuid, secret=secret)
         return Request(login, context, text if is_token(text) else "")
     if is_token(text):
-        raise DecodeError("a token of this server cannot be somebody's own secret")
+        raise DecodeError("a token of this server cannot be a user's own secret")
     return Request(Register(uuid=uuid, secret=secret, nickname=uuid[:_NAME_CHARACTERS]), context)
 
 
@@ -136,7 +139,7 @@ class _TokenBody(msgspec.Struct):
 
 
 def _proof(token: _Credential, secret: ConnectionSecret) -> str:
-    """The token of a request; empty if it is the secret that the connection logged in with. Raises DecodeError."""
+    """The token of a request; empty if it is the secret that the connection used for its login. Raises DecodeError."""
     text = credential_text(token)
     if not text:
         raise DecodeError("`token` is missing", ErrorCode.UNAUTHENTICATED)
@@ -153,13 +156,14 @@ class _HistoryBody(msgspec.Struct):
 
 
 def _get_chat(content: Content, limits: FrameLimits) -> Command:
-    """3: from `index`, or from the −index-th newest, towards older messages."""
+    """Read a frame 3: messages from `index`, or from the −index-th newest, towards older messages."""
     wire = decode_as(content, _HistoryBody)
     return GetHistory(ChatId(wire.chat.number), wire.index, wire.count)
 
 
 def _receive(content: Content, limits: FrameLimits) -> Command:
-    """9: from `index` (0: the first) towards newer messages, or from the −index-th newest towards older ones."""
+    """Read a frame 9. It requests messages from `index` (0: the first) towards newer messages. If `index` is negative,
+    it requests messages from the newest but so many, towards older messages."""
     wire = decode_as(content, _HistoryBody)
     older = wire.index < 0
     return GetHistory(ChatId(wire.chat.number), wire.index or 1, wire.count, older=older)
@@ -196,7 +200,7 @@ _SEND_CONTEXT = ServiceContext(ServiceCode.SEND)
 
 
 def _fast_request(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) -> Request | None:
-    """A 5, by the fast path. Raises DecodeError."""
+    """Read a frame 5 by the fast path. Raises DecodeError."""
     wire = _FAST_READER.read(frame, limits)
     if wire is None:
         return None
@@ -226,7 +230,7 @@ class _CreateBody(msgspec.Struct):
 
 
 def _create(content: Content, limits: FrameLimits) -> Command:
-    """7: a member named several times is one member; the creator need not be named."""
+    """Read a frame 7: a member named several times is one member, and the creator need not be named."""
     wire = decode_as(content, _CreateBody)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
     return CreateChatByUuid(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)

@@ -33,7 +33,7 @@ def ok(content: dict[str, object]) -> bytes:
 
 
 def failed(cause: str) -> bytes:
-    """服务器返回值(失败): a valid request that is rejected."""
+    """Encode 服务器返回值(失败): a valid request was rejected."""
     return ok({"msg": "failed", "cause": cause})
 
 
@@ -48,7 +48,7 @@ def push(shown: DisplayMessage, base_url: str, language: Language = "zh") -> byt
 
 
 def value(shown: DisplayMessage, base_url: str, language: Language = "zh") -> dict[str, object]:
-    """获取Chat: a message; `time` in Unix seconds."""
+    """Encode a message of 获取Chat, with `time` in Unix seconds."""
     message = shown.message
     return {
         "id": _sender_summary(shown).uuid,
@@ -59,7 +59,7 @@ def value(shown: DisplayMessage, base_url: str, language: Language = "zh") -> di
 
 
 def received(shown: DisplayMessage, base_url: str, language: Language = "zh") -> dict[str, object]:
-    """接收消息: a message with its sender's nickname."""
+    """Encode a message of 接收消息, with its sender's nickname."""
     return {"name": _sender_summary(shown).nickname, **value(shown, base_url, language)}
 
 
@@ -68,7 +68,7 @@ def _sender_summary(shown: DisplayMessage) -> ProfileSummary:
 
 
 def chats(views: Iterable[ChatWithMembers], language: Language = "zh") -> bytes:
-    """找Chat, with both forms of the chat's kind in the document."""
+    """Encode 找Chat, with both forms of the chat's kind in the document."""
     return ok({"values": [_chat(view, language) for view in views]})
 
 
@@ -88,7 +88,7 @@ STATES: Mapping[ErrorCode, int | None] = {
     ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: 413, ErrorCode.RATE_LIMITED: 429,
     ErrorCode.UNAVAILABLE: 503, ErrorCode.INTERNAL: 500,
 }  # fmt: skip
-"""None: 200 and `failed`."""
+"""Error codes by command. None means status 200 with `failed`."""
 
 _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     Register: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}),
@@ -96,13 +96,13 @@ _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     RequestMembership: frozenset({ErrorCode.FORBIDDEN}),
     CreateChatByUuid: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
 }
-"""Errors that are 200 and `failed` for these commands, though an error state for others."""
+"""For these commands, these errors become 200 and `failed`; for other commands, an error state."""
 
 
 def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
-    """`kind`: the type of the command; None: the frame was not decoded."""
+    """`kind`: the type of the command; None if the frame was not decoded."""
     fails_only = failure.code in _FAILED_ONLY.get(kind, ())
-    return _encoded(None if fails_only else STATES[failure.code], failure.text or failure.code.value)
+    return _encoded(None if fails_only else STATES[failure.code], failure.words)
 
 
 @lru_cache(ERROR_CACHE_SIZE)

@@ -61,6 +61,7 @@ async function accounts(count) {
 function addPerson(number) {
   const { accounts, chat } = stored();
   conversation.chat = chat;
+  document.querySelector("#chat")?.setAttribute("href", `/chat#visit=${chat}`);
   const codec = /** @type {import("./codecs/events.js").Codec} */ (CODECS.get(DIALECTS[number]));
   const person = new Person(accounts[number], codec, edges[number % edges.length], conversation);
   conversation.people.push(person);
@@ -80,7 +81,7 @@ async function open() {
   }
 }
 
-/** Accounts of an earlier installation: begin anew. */
+/** Accounts of an earlier installation: begin again. */
 conversation.loginRejected = (person) => {
   if (!person.error.includes("unknown account")) return;
   forget();

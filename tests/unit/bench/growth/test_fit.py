@@ -1,6 +1,6 @@
 import pytest
 
-from bench.growth.result import called, crossings, exponent
+from bench.growth.result import called, exponent
 
 _X = (1, 10, 100, 1_000, 10_000)
 
@@ -29,10 +29,3 @@ def test_few_points_are_fitted_as_they_are(points: list[tuple[float, float]], po
 )
 def test_a_power_has_a_name(power: float, words: str) -> None:
     assert called(power) == words
-
-
-def test_curves_meet_between_points() -> None:
-    falling, rising = [(x, 100.0) for x in _X], [(x, 2.0 * x) for x in _X]
-    assert list(crossings(falling, rising)) == [pytest.approx(50)]
-    assert list(crossings(rising, falling)) == [pytest.approx(50)]
-    assert list(crossings(rising, rising)) == []

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.growth.result import Curve, Growth, point
+from bench.growth.result import point
 from bench.load.verifier import Faults
 from bench.report.result import by_kind
 from tests.unit.bench.report.samples import growth, sample
@@ -30,22 +30,15 @@ def test_a_cost_that_grows_fails_where_it_should_not() -> None:
 def test_few_points_prove_nothing() -> None:
     grown = growth([(10, 5.0), (100, 50.0)], limit=None)
     assert grown.passed
-    assert "too few points" in grown.decisions()[0]
+    assert "too few points" in grown.finding
 
 
 def test_a_fault_fails_whatever_it_costs() -> None:
     grown = growth([(10, 5.0)], limit=None)
-    grown.curves[0].points[0].passed = False
+    grown.points[0].passed = False
     assert not grown.passed
-
-
-def test_the_crossover_is_reported() -> None:
-    named, broadcast = growth([(10, 1.0), (1_000, 100.0)], limit=None), growth([(10, 10.0), (1_000, 10.0)], limit=None)
-    both = [Curve("named", named.curves[0].points), Curve("broadcast", broadcast.curves[0].points)]
-    grown = Growth("chat-size", "members", "", "", {}, both, None)
-    assert grown.decisions()[-1] == "named and broadcast cost the same at 100"
 
 
 @pytest.mark.parametrize(("limit", "word"), [(0.1, "flat"), (1.1, "flat")])
 def test_the_result_line_states_the_growth(limit: float, word: str) -> None:
-    assert growth([(10, 5.0), (100, 5.0), (1_000, 5.0)], limit=limit).decisions()[0].startswith(word)
+    assert growth([(10, 5.0), (100, 5.0), (1_000, 5.0)], limit=limit).finding.startswith(word)

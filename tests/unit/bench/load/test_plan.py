@@ -2,12 +2,13 @@ import pytest
 
 from bench.load.plan import Load, conversations, distribute
 from bench.load.protocol import Seat, Talk
-from clients.codec.base import ClientAccount
+from dragoman_client.codec.base import ClientAccount
 
 
 def _seats(count: int, *, pairs: bool) -> list[Seat]:
     return [
-        Seat(ClientAccount(str(n), ""), "v2", f"edge-{n % 2}", [100 + n // 2 if pairs else 100]) for n in range(count)
+        Seat(ClientAccount(str(n), ""), "ourchat-v2", f"edge-{n % 2}", [100 + n // 2 if pairs else 100])
+        for n in range(count)
     ]
 
 

@@ -1,15 +1,15 @@
-"""One seat of the load."""
+"""Tests the connection of one seat: verification, senders and loops."""
 
 import pytest
 
 from bench.load import protocol
+from bench.load.conversation_runs import Conversations
 from bench.load.dialects import NATIVE, TaggedMessage
 from bench.load.message_tag import SIZE, Tag
 from bench.load.recorder import Recorder
-from bench.load.session import Conversations
-from clients.aio import AsyncConnection
-from clients.codec.base import ClientAccount
-from clients.codec.events import ReplyKind, ServerReply
+from dragoman_client.aio import AsyncConnection
+from dragoman_client.codec.base import ClientAccount
+from dragoman_client.codec.events import ReplyKind, ServerReply
 from tests.support.waiting import until
 
 _CHAT = 5
@@ -32,7 +32,7 @@ class _Connection(AsyncConnection):
 
 
 def _conversations() -> Conversations:
-    """Of Ann (sender 1), whose connection is the only one here, and Bob (sender 2)."""
+    """Conversations of Ann (sender 1), whose connection is the only one here, and Bob (sender 2)."""
     seat = protocol.Seat(ClientAccount(), "native", "ws://nowhere", [_CHAT])
     job = protocol.Job(
         7, [seat], protocol.LoginChurn(0, 0, 0), [protocol.SenderPlan(1, 0, _CHAT, 0)], {1: _CHAT, 2: _CHAT}
@@ -41,7 +41,7 @@ def _conversations() -> Conversations:
 
 
 async def test_a_native_user_marks_messages_as_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.load.session._READ_SECONDS", 0.01)
+    monkeypatch.setattr("bench.load.conversation_runs._READ_SECONDS", 0.01)
     conversations = _conversations()
     (ann,) = conversations.devices
     ann.connection = connection = _Connection()

@@ -1,8 +1,6 @@
-from dataclasses import replace
-
 import pytest
 
-from bench.measurements.history import HistoryOptions, history
+from bench.measurements.conversations import HistoryOptions, history
 from bench.report.progress import ProgressLine
 from bench.system.system import MeasuredSystem
 
@@ -10,10 +8,7 @@ pytestmark = pytest.mark.xdist_group("bench")
 
 
 @pytest.mark.parametrize("dialect", ["service", "native"])
-@pytest.mark.parametrize("own", [False, True])
-async def test_pages_of_short_and_long_chats(target: MeasuredSystem, own: bool, dialect: str) -> None:
-    """In the bench's own system the messages are seeded, in others they are sent."""
-    target = replace(target, own=own)
+async def test_pages_of_short_and_long_chats(target: MeasuredSystem, dialect: str) -> None:
     options = HistoryOptions(dialect, messages=500, chats=4, size=20, warm_up=0.0, seconds=0.5)
     result = await history(target, ProgressLine(), options)
     assert result.passed, result

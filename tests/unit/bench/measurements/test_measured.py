@@ -1,4 +1,4 @@
-"""Figures of processor time, on a clock that moves only by waiting."""
+"""Figures of CPU time, on a clock that moves only by waiting."""
 
 from types import SimpleNamespace
 

@@ -9,7 +9,7 @@ from tests.unit.bench.faulty_server import faulty_server, honest
 
 pytestmark = pytest.mark.xdist_group("bench")
 
-_STRAIN = OverloadOptions(40, ["pipe", "v2"], 1, 150, window=2, factor=2.0, calm=2.0, seconds=1.5)
+_STRAIN = OverloadOptions(40, ["pipe", "ourchat-v2"], 1, 150, window=2, factor=2.0, calm=2.0, seconds=1.5)
 _ANY_SPEED = Bounds(goodput=0.0, slack_seconds=60.0, recovery_seconds=math.inf)
 
 
@@ -19,7 +19,7 @@ async def test_nothing_is_lost_or_unanswered_under_overload() -> None:
         f"edge.max_connections={max_connections(_STRAIN, 2)}",
         "auth.argon2_memory_kib=8",
         "auth.argon2_iterations=1",
-        "limits.rates=false",  # all connections are of one address
+        "limits.rates=false",  # all connections come from one address
     ]
     async with own_system(SystemSize(2), settings, ProgressLine().print) as target:
         result = await overload(target, ProgressLine(), _STRAIN, _ANY_SPEED)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.growth.result import Curve, Growth, GrowthPoint
+from bench.growth.result import Growth, GrowthPoint
 from bench.load.histogram import Histogram
 from bench.load.verifier import Faults
 from bench.report.result import Result, measure
@@ -21,4 +21,4 @@ def sample(faults: Faults, *, passed: bool) -> Result:
 
 def growth(costs: Sequence[tuple[int, float]], *, limit: float | None) -> Growth:
     points = [GrowthPoint(x, cost, {"message": cost}, {}, [], Faults(), passed=True) for x, cost in costs]
-    return Growth("chats", "chats of an account", "2026-01-01", "2 cores", {}, [Curve("", points)], limit)
+    return Growth("chats", "chats of an account", "2026-01-01", "2 cores", {}, points, limit)

@@ -4,9 +4,9 @@ import pytest
 
 from bench.system import accounts
 from bench.system.accounts import Registrar
-from clients.codec.base import ClientAccount, ClientRequest, Codec
-from clients.codec.events import ReplyKind, ServerReply
-from clients.errors import ClientError
+from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec
+from dragoman_client.codec.events import ReplyKind, ServerReply
+from dragoman_client.errors import ClientError
 
 
 async def test_a_registration_without_a_reply_is_repeated_under_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +22,7 @@ async def test_a_registration_without_a_reply_is_repeated_under_another_name(mon
 
     monkeypatch.setattr(accounts, "_FIRST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(Registrar, "_request", register)
-    [account] = await Registrar(["ws://127.0.0.1:1"], lambda *_: None).users(["v2"])
+    [account] = await Registrar(["ws://127.0.0.1:1"], lambda *_: None).users(["ourchat-v2"])
     assert account.number == 7
     first, second = registered
     assert account.email.encode() in second

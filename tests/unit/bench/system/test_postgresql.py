@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from bench.errors import BenchError
+from bench.system import postgresql
 from bench.system.postgresql import disposable_postgresql, main_process
 from bench.system.processes import cpu_seconds, parent_of, tree_cpu_seconds
-from local import postgresql
 from local.process_group import ProcessGroup
 from shared.database import make_engine
 from tests.support.processes import until_gone

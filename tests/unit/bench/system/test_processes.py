@@ -5,7 +5,7 @@ _EXPOSITION = """# HELP dragoman_message_batch_rows Messages in one transaction
 dragoman_message_batch_rows_bucket{le="1.0"} 90.0
 dragoman_message_batch_rows_count 12.0
 dragoman_message_batch_rows_sum 80.0
-dragoman_message_envelope_bytes_count 20.0
+dragoman_message_delivery_batch_bytes_count 20.0
 dragoman_edge_posts_total{way="owner"} 3.0
 dragoman_edge_posts_total{way="any"} 2.0
 dragoman_message_membership_refreshes_total{outcome="ok"} 1.0
@@ -13,7 +13,7 @@ dragoman_message_membership_refreshes_total{outcome="ok"} 1.0
 
 
 def test_series_of_one_name_are_added() -> None:
-    assert counted(_EXPOSITION) == {"commits": 12, "envelopes": 20, "requests": 5, "rosters": 1}
+    assert counted(_EXPOSITION) == {"commits": 12, "delivery batches": 20, "requests": 5, "member lists": 1}
 
 
 def test_a_process_that_does_not_answer_is_left_out() -> None:

@@ -1,4 +1,4 @@
-"""Seeded users log in, post and read like those who registered."""
+"""Seeded users log in, post and read like registered users."""
 
 import secrets
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ async def test_seeded_users_post_and_read_in_any_dialect(target: MeasuredSystem)
     seeder.history(chats, 300, accounts[0])
     await seeder.publish(chats)
     users = seeder.users(list(accounts))
-    dialects = ["v2", "pipe", "service", "v1"] * 2
+    dialects = ["ourchat-v2", "pipe", "service", "ourchat-v1"] * 2
     seats = [
         Seat(person, dialect, target.edges[n % 2], list(chats))
         for n, (person, dialect) in enumerate(zip(users, dialects, strict=True))

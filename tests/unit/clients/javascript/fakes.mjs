@@ -2,12 +2,16 @@
 
 import assert from "node:assert/strict";
 
+import { Dragoman } from "../../../../clients/javascript/dragoman.js";
+
 export class FakeClock {
   now = 0;
   #timers = new Map();
   #last = 0;
 
   install() {
+    const start = Date.now();
+    Date.now = () => start + this.now;
     globalThis.setTimeout = (work, ms = 0) => this.#add(work, ms, 0);
     globalThis.setInterval = (work, ms) => this.#add(work, ms, ms);
     globalThis.clearTimeout = globalThis.clearInterval = (id) => this.#timers.delete(id);
@@ -55,6 +59,31 @@ export async function settled() {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => { setImmediate(resolve); });
 }
 
+/** The epoch, and the index, `rev` and state of each chat, of a text as `sync` takes it. */
+function positions(text) {
+  assert.match(text, /^[\w-]+$/);
+  const bytes = Buffer.from(text, "base64url");
+  let at = 0;
+  const read = (size) => bytes.readUIntBE((at += size) - size, size);
+  assert.deepEqual([read(1), read(1)], [0x92, 0xdb]);
+  const size = read(4);
+  const epoch = bytes.toString("utf8", at, at += size);
+  assert.equal(read(1), 0xdd);
+  const numbers = Array.from({ length: read(4) }, () => {
+    const first = read(1);
+    assert.ok(first < 128 || (first >= 0xcc && first <= 0xcf));
+    if (first === 0xcf) return read(2) * 2 ** 48 + read(6);
+    return first < 128 ? first : read(2 ** (first - 0xcc));
+  });
+  assert.equal(at, bytes.length);
+  const have = {};
+  for (let chat = 0; numbers.length;) {
+    const [step, ...place] = numbers.splice(0, 4);
+    have[chat += step] = place;
+  }
+  return { epoch, have };
+}
+
 /** A class of WebSockets, and those that were made of it. */
 export function fakeSockets() {
   const sockets = [];
@@ -88,7 +117,7 @@ export function fakeSockets() {
     }
 
     end(code, reason = "") {
-      this.readyState = 3;
+      Object.assign(this, { readyState: 3, sent: [] });
       this.onclose({ code, reason: typeof reason === "string" ? reason : JSON.stringify(reason) });
       return settled();
     }
@@ -98,7 +127,8 @@ export function fakeSockets() {
       await settled();
       const at = this.sent.findIndex((one) => one.op === op);
       assert.notEqual(at, -1, `no ${op} among ${JSON.stringify(this.sent)}`);
-      return this.sent.splice(at, 1)[0];
+      const [command] = this.sent.splice(at, 1);
+      return { ...command, ...(typeof command.have === "string" && positions(command.have)) };
     }
 
     has(op) {
@@ -133,3 +163,33 @@ export const head = (last, more = {}) => ({
 });
 export const page = (chats = [], more = {}) => ({ epoch: "e1", reset: false, chats, gone: [], away: [], ...more });
 export const SYNCED = { ev: "synced", chats: 0, messages: 0, changes: 0 };
+
+/** Clients of account 12, and the server that the test plays. */
+export class Stage {
+  constructor() {
+    this.clock = new FakeClock();
+    this.clock.install();
+    Object.assign(this, fakeSockets());
+  }
+
+  client(options = {}) {
+    return new Dragoman("wss://chat.example", { WebSocket: this.FakeSocket, random: () => 0, ...options });
+  }
+
+  /** The latest socket, logged in by a token. */
+  async enter(reply = page(), ...events) {
+    const socket = this.sockets.at(-1);
+    await socket.open();
+    await socket.reply("token", { account: 12, sid: "s", expires: Date.now() + 3_600_000 });
+    await socket.reply("sync", reply, ...events, SYNCED);
+    return socket;
+  }
+
+  async online(options) {
+    const client = this.client(options);
+    const entered = client.token("t");
+    const socket = await this.enter(page([head(2)]), message(1), message(2));
+    await entered;
+    return { client, socket };
+  }
+}

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { beforeEach, test } from "node:test";
 
-import { Dragoman } from "../../../../clients/javascript/dragoman.js";
+import { Dragoman, webStore } from "../../../../clients/javascript/dragoman.js";
 import { FakeClock, FakeStorage, SYNCED, fakeSockets, page, settled } from "./fakes.mjs";
 
-const TABLE = JSON.parse(readFileSync(new URL("../hostile.json", import.meta.url), "utf8"));
+const TABLE = JSON.parse(readFileSync(new URL("../../../sdk/hostile_replies.json", import.meta.url), "utf8"));
 const SECONDS = 200;
 
 let clock, sockets, FakeSocket;
@@ -56,7 +56,7 @@ for (const { name, frames, end, then } of TABLE.replies) {
   test(`replies: ${name}`, async () => {
     const client = made();
     const results = [];
-    client.on("outcome", ({ draft, error }) => results.push([draft.text, error?.code]));
+    client.on("outcome", ({ params, error }) => results.push([params.text, error?.code]));
     await served();
     const [first, second] = ["first", "second"].map((text) => outcome(client.send({ chat: 5, text, nonce: text })));
     const { socket, draft } = await nextSend();
@@ -69,8 +69,10 @@ for (const { name, frames, end, then } of TABLE.replies) {
     if (then === "sent again") assert.equal((await store(await nextSend())).nonce, "first");
     assert.equal((await store(await nextSend(), 4)).nonce, "second");
     assert.deepEqual([await first, await second], [then === "sent again" ? "stored" : then, "stored"]);
-    assert.deepEqual(client.outbox, []);
     const [, code] = /^refused: (.*)$/.exec(then) ?? [];
+    assert.deepEqual(client.outbox.map(({ nonce, error }) => [nonce, error.code]), code ? [["first", code]] : []);
+    client.discard("first");
+    assert.deepEqual(client.outbox, []);
     assert.deepEqual(results, [["first", code], ["second", undefined]]);
   });
 }
@@ -81,9 +83,9 @@ const SITUATIONS = {
       const storage = new FakeStorage();
       storage.setItem("before", "1");
       storage[method] = () => { throw new Error("QuotaExceededError"); };
-      const client = made({ storage });
+      const client = made({ store: webStore(storage) });
       const failures = [];
-      client.on("storage", ({ error }) => failures.push(error.message));
+      client.on("store", ({ error }) => failures.push(error.message));
       await served();
       const sent = outcome(client.send({ chat: 5, text: "hello" }));
       await store(await nextSend());
@@ -108,15 +110,15 @@ const SITUATIONS = {
   },
   async "a client that is closed"() {
     const storage = new FakeStorage();
-    const client = made({ storage });
+    const client = made({ store: webStore(storage) });
     await served();
     const sent = assert.rejects(client.send({ chat: 5, text: "hello", nonce: "n" }), { code: "unavailable", unknown: true });
     client.close();
     await sent;
     assert.equal(client.outbox.length, 1);
-    made({ storage });
+    made({ store: webStore(storage) });
     assert.equal((await store(await nextSend())).nonce, "n");
-    assert.deepEqual([...storage.items.keys()], ["dragoman"]);
+    assert.deepEqual([...storage.items.keys()], ["dragoman/login"]);
   },
   async "a group that may exist already"() {
     const client = made();
@@ -166,7 +168,7 @@ const SITUATIONS = {
     assert.equal(await sent, "stored");
   },
   async "a message that is no JSON"() {
-    const client = made({ storage: new FakeStorage() });
+    const client = made({ store: webStore(new FakeStorage()) });
     await served();
     const cycle = {};
     for (const text of [5n, Object.assign(cycle, { cycle })]) await assert.rejects(client.send({ chat: 5, text }));
@@ -209,19 +211,20 @@ const SITUATIONS = {
     const storage = new FakeStorage();
     const sent = [];
     for (const text of ["first", "second"]) {
-      const client = made({ storage });
+      const client = made({ store: webStore(storage) });
       await served();
       sent.push(outcome(client.send({ chat: 5, text, nonce: text })));
     }
-    assert.deepEqual([...storage.items.keys()].sort(), ["dragoman", "dragoman/first", "dragoman/second"]);
-    const third = made({ storage });
+    assert.deepEqual([...storage.items.keys()].sort(), ["dragoman/login", "dragoman/outbox/first", "dragoman/outbox/second"]);
+    const third = made({ store: webStore(storage) });
+    await third.ready;
     assert.deepEqual(third.outbox.map(({ nonce }) => nonce), ["first", "second"]);
     third.close();
     for (const [at, socket] of sockets.slice(0, 2).entries()) {
       while (socket.has("send")) await store({ socket, draft: await socket.take("send") }, 3 + at);
     }
     assert.deepEqual(await Promise.all(sent), ["stored", "stored"]);
-    assert.deepEqual([...storage.items.keys()], ["dragoman"]);
+    assert.deepEqual([...storage.items.keys()], ["dragoman/login"]);
   },
 };
 

@@ -15,23 +15,15 @@ from prometheus_client import CollectorRegistry
 
 from services.auth.app import serve
 from shared.bus.client import Bus
-from shared.contract.auth import (
-    Authenticated,
-    IdentifierKind,
-    Login,
-    Origin,
-    Register,
-    Revocations,
-    SetMaintenance,
-    VerificationNeeded,
-)
-from shared.contract.edge import Notice, Notify
+from shared.contract.admin import SetMaintenance
+from shared.contract.auth import Authenticated, IdentifierKind, Login, Origin, Register, Revocations, VerificationNeeded
+from shared.contract.edge import EdgeEvent, Notify
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId, NodeId
 from shared.contract.installation import DatabaseState, DescribeDatabase
 from shared.contract.model import Scheme, Secret
-from shared.contract.routes import Ack, Route
+from shared.contract.routes import Ack, HasRoute, Route
 from shared.contract.session import EraseAccount
 from shared.contract.subjects import (
     ACCOUNT_DELETED,
@@ -67,13 +59,13 @@ class EdgeProbe:
         self.bus.subscribe(notify(NODE), self._on_notification)
         self.bus.subscribe(AUTH_STATE, self._on_state)
         self.state: Revocations | None = None
-        """What auth announced last."""
+        """The last announcement of auth."""
         self._decode = msgspec.msgpack.Decoder(Notify).decode
-        self._notices: deque[Notice] = deque()
+        self._events: deque[EdgeEvent] = deque()
         self._received = asyncio.Event()
 
     def _on_notification(self, payload: bytes) -> None:
-        self._notices.append(self._decode(payload).notice)
+        self._events.append(self._decode(payload).event)
         self._received.set()
 
     def _on_state(self, payload: bytes) -> None:
@@ -90,29 +82,32 @@ class EdgeProbe:
 
     @property
     def has_received_nothing(self) -> bool:
-        return not self._notices
+        return not self._events
 
     async def receive(self, kind: type[N]) -> N:
         """The next notification, which must be of this kind."""
         async with asyncio.timeout(WAIT_SECONDS):
-            while not self._notices:
+            while not self._events:
                 self._received.clear()
                 await self._received.wait()
-        notice = self._notices.popleft()
-        assert isinstance(notice, kind)
-        return notice
+        event = self._events.popleft()
+        assert isinstance(event, kind)
+        return event
+
+    async def send(self, request: HasRoute[R]) -> R:
+        return await self.bus.send(request, seconds=WAIT_SECONDS)
 
     async def request(self, route: Route[Q, R], request: Q) -> R:
         return await self.bus.request(route, request, seconds=WAIT_SECONDS)
 
     async def register(self, email: str = "", password: str = "secret", **more: Any) -> Authenticated:
-        reply = await self.request(Register.route, registration(email, password, **more))
+        reply = await self.send(registration(email, password, **more))
         assert isinstance(reply, Authenticated)
         return reply
 
     async def login(self, email: str, password: str = "secret", **more: Any) -> Authenticated | VerificationNeeded:
         request = Login(kind=IdentifierKind.EMAIL, identifier=email, secret=plain(password), origin=ORIGIN)
-        return await self.request(Login.route, msgspec.structs.replace(request, **more))
+        return await self.send(msgspec.structs.replace(request, **more))
 
 
 ORIGIN = Origin(NODE, 7, "192.0.2.1")
@@ -172,7 +167,7 @@ class AuthCluster:
         self._buses: list[Bus] = []
 
     async def edge(self) -> EdgeProbe:
-        """With an empty session, without which no account gets a number."""
+        """An edge with an empty session, without which no account gets a number."""
         session = Bus(self._nats.settings("session"), "session", CollectorRegistry())
         session.serve(DESCRIBE_SESSION_DATABASE, self._describe, queue="session")
         edge = EdgeProbe(self._nats)
@@ -195,7 +190,7 @@ class AuthCluster:
 
     async def set_maintenance(self, on: bool) -> None:
         """Sends the operator's request."""
-        await (await self.operator()).request(SetMaintenance.route, SetMaintenance(on))
+        await (await self.operator()).send(SetMaintenance(on))
 
     def start_auth(self) -> asyncio.Task[None]:
         """Starts one more replica of auth."""

@@ -40,7 +40,7 @@ def metrics(registry: CollectorRegistry) -> AuthMetrics:
 
 
 def settings_of(url: str, **sections: object) -> Settings:
-    return Settings(database=given.DatabaseSettings(url=SecretStr(url)), **sections)  # type: ignore[arg-type]
+    return Settings(database=given.DatabaseSettings(url=SecretStr(url)), **sections)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
 
 @pytest.fixture
 def limited(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
-    """With the default rate limits."""
+    """Auth with the default rate limits."""
     return make_cluster(sqlite_url, limits=given.LimitsSettings())
 
 
@@ -123,7 +123,7 @@ async def edge(cluster: AuthCluster) -> EdgeProbe:
 
 @pytest.fixture
 async def make_smtp_server() -> AsyncIterator[MakeSmtpServer]:
-    """Makes SMTP servers; the test starts them."""
+    """Makes SMTP servers, which the test starts."""
     servers: list[FakeSmtpServer] = []
 
     def make(**options: Any) -> FakeSmtpServer:

@@ -20,6 +20,7 @@ class FakeSmtpServer:
         self.tls: ssl.SSLContext | None = options.pop("tls", None)
         self.options = options
         self.mails: list[EmailMessage] = []
+        self.contents: list[bytes] = []
         self.recipients: list[str] = []
         self.secured: list[bool] = []
         self.rejections: list[str] = []
@@ -48,6 +49,7 @@ class FakeSmtpServer:
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
         self.mails.append(message)
+        self.contents.append(envelope.content)
         self.recipients += envelope.rcpt_tos
         self.secured.append(session.ssl is not None or self.tls is not None)
         return "250 OK"

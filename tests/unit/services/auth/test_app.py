@@ -15,14 +15,14 @@ from shared.bus import neighbours
 from shared.bus.client import Bus, WorkerFailed
 from shared.bus.durable import DurableWorker
 from shared.bus.node_identity import new_identity
-from shared.contract.auth import Authenticated, ListRevocations, Register
-from shared.contract.bots import CreateBot, CreateHookAccount
+from shared.contract.auth import Authenticated, ListRevocations
+from shared.contract.bots import CreateBot, CreateWebhookAccount
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountRegistered
 from shared.contract.ids import AccountId
 from shared.contract.subjects import ACCOUNT_REGISTERED, CREATE_OPERATOR_BOT
 from shared.errors import StartupError
-from shared.migrate import NotMigrated
+from shared.schema import NotMigrated
 from tests.support.nodes_nats import NodesNatsServer
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, ValkeyServer
@@ -87,17 +87,17 @@ async def test_a_database_without_tables_ends_the_process(make_cluster: MakeClus
 async def test_no_account_gets_a_number_without_session(
     cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its database tells which numbers are taken. So it is for every request that makes an account."""
+    """The database of session tells which numbers are taken. The same holds for every request that makes an account."""
     monkeypatch.setattr(neighbours, "_GATE_SECONDS", 0.1)
     cluster.start_auth()
     await becomes(cluster, 200)
     buses = {user: Bus(nats_server.settings(user), user, CollectorRegistry()) for user in ("edge", "admin", "session")}
     await asyncio.gather(*(bus.start() for bus in buses.values()))
     makes = (
-        buses["edge"].request(Register.route, registration("ann@example.com")),
-        buses["edge"].request(CreateBot.route, CreateBot("Bot", AccountId(1))),
+        buses["edge"].send(registration("ann@example.com")),
+        buses["edge"].send(CreateBot("Bot", AccountId(1))),
         buses["admin"].request(CREATE_OPERATOR_BOT, CreateBot("Bot")),
-        buses["session"].request(CreateHookAccount.route, CreateHookAccount("Hook", "", AccountId(1))),
+        buses["session"].send(CreateWebhookAccount("Hook", "", AccountId(1))),
     )
     for make in makes:
         assert await rejection_code(make) is ErrorCode.UNAVAILABLE
@@ -129,13 +129,13 @@ async def test_it_ends_when_a_worker_of_events_ends(cluster: AuthCluster, monkey
 async def test_requests_in_progress_at_shutdown_are_completed_and_published(
     cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the shutdown publishes the events: the relay is not woken and does not poll."""
+    """Only the shutdown publishes the events, because the relay is not woken and does not poll."""
     monkeypatch.setattr(outbox_relay, "_POLL_SECONDS", 60.0)
     monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
     cluster.start_auth()
     edge = await cluster.edge()
-    await edge.request(ListRevocations.route, ListRevocations())
-    requests = [asyncio.create_task(edge.request(Register.route, registration(f"u{n}@example.org"))) for n in range(40)]
+    await edge.send(ListRevocations())
+    requests = [asyncio.create_task(edge.send(registration(f"u{n}@example.org"))) for n in range(40)]
     await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
     await cluster.stop_auth()
     for request in requests:
@@ -183,6 +183,6 @@ async def test_it_decides_on_nodes_of_the_bus(
     async with asyncio.timeout(WAIT_SECONDS):
         await node.start()
     try:
-        assert (await node.request(ListRevocations.route, ListRevocations(since=0))).last == 0
+        assert (await node.send(ListRevocations(since=0))).last == 0
     finally:
         await node.stop()

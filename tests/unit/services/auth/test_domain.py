@@ -74,6 +74,7 @@ def test_an_unacceptable_registration_names_the_field(field: str, more: dict[str
     with pytest.raises(RequestError) as caught:
         domain.check_registration(registration(**{"email": "ann@example.org", **more}), 64)
     assert (caught.value.failure.code, caught.value.failure.field) == (ErrorCode.INVALID, field)
+    assert caught.value.failure.text.startswith(f"{field} must "), "it says which rule"
 
 
 @pytest.mark.parametrize(
@@ -168,5 +169,5 @@ def test_nothing_secret_is_in_a_repr() -> None:
 
 @pytest.mark.parametrize("now", [1_800_000_000.0, 1_800_000_000.999])
 def test_tokens_dated_after_a_revocation_are_valid_at_once(now: float) -> None:
-    """Also for a verifier whose clock is behind."""
+    """Tokens are valid even for a verifier whose clock is behind."""
     assert now + 5 < domain.void_before(now) < now + LEEWAY_SECONDS - 5

@@ -47,5 +47,5 @@ def test_each_route_is_served_once_and_passwords_wait_in_their_own_queue() -> No
     assert bus.concurrency[RecordTokenLogins.route.subject] == 1
     assert bus.wrapped == {
         "auth.register", "auth.login", "auth.recover", "auth.recover_by_ticket", "auth.create_bot",
-        "auth.create_hook_account", "auth.admin.create_bot",
+        "auth.create_hook_account", "auth.admin.create_bot", "auth.register_guest",
     }  # fmt: skip

@@ -8,6 +8,6 @@ import structlog
 
 @pytest.fixture(autouse=True)
 def _quiet_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands log warnings as tests do: standard error is their tests'."""
+    """Makes commands log only warnings, like tests, because tests check the commands' standard error."""
     quiet = structlog.make_filtering_bound_logger(logging.WARNING)
     monkeypatch.setattr("services.cli.console.configure_logging", lambda *_: structlog.configure(wrapper_class=quiet))

@@ -1,5 +1,5 @@
-"""`dragoman` with tiny programs in place of the services: each answers /readyz and writes a line at start and end;
-at the end to the file ENDINGS, too, and edges half a second later.
+"""`dragoman` with tiny programs in place of the services. Each answers /readyz, and writes a line at its start and its
+end; at the end also into the file ENDINGS, and edges half a second later.
 
 Run as a script with dragoman's own arguments.
 """

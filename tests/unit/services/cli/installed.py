@@ -25,7 +25,7 @@ def write_installation(server: NatsServer, directory: Path, valkey: ValkeyServer
 
 @asynccontextmanager
 async def installed(server: NatsServer, directory: Path, *buses: Bus) -> AsyncIterator[Installation]:
-    """`write_installation`, whose services are these while the block runs."""
+    """`write_installation`, with these services while the block runs."""
     await asyncio.gather(*(bus.start() for bus in buses))
     try:
         yield write_installation(server, directory)

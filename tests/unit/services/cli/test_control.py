@@ -95,7 +95,7 @@ async def test_anything_else_gets_nothing(port: int, sent: bytes) -> None:
     try:
         assert await reader.read() == b""
     except ConnectionResetError:
-        pass  # it was closed before it had read all
+        pass  # the server has closed the connection before it read everything
     writer.close()
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import click
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
@@ -54,7 +53,7 @@ def fill(installation: Installation) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    """Its databases are not made yet."""
+    """The databases of the installation are not made yet."""
     if request.param == "sqlite":
         yield find(None, (), {"data": str(tmp_path / "data")})
         return
@@ -112,9 +111,9 @@ def test_databases_of_a_version_before_adopt_one(used: Installation) -> None:
 def test_a_lost_database_is_not_made_again(used: Installation, name: str) -> None:
     lose(used, name)
     for _ in range(2):
-        with pytest.raises(click.ClickException, match=f"{name} is new, .* {name}'s was lost or replaced"):
+        with pytest.raises(StartupError, match=f"{name} is new, .* {name}'s was lost or replaced"):
             migrate_all(used, SERVICES)
-        with pytest.raises(click.ClickException, match="was lost or replaced"):
+        with pytest.raises(StartupError, match="was lost or replaced"):
             migrate_all(used, [name])
 
 
@@ -130,7 +129,7 @@ def test_numbers_are_not_given_again_after_a_loss_is_accepted(used: Installation
 
 def test_an_older_database_is_rejected(used: Installation) -> None:
     execute(used, "session", _PROFILE, id=7)
-    with pytest.raises(click.ClickException, match="it ends with account 3, but session knows account 7 of 1970-01-01"):
+    with pytest.raises(StartupError, match="it ends with account 3, but session knows account 7 of 1970-01-01"):
         migrate_all(used, SERVICES)
     migrate_all(used, SERVICES, accept=True)
     assert execute(used, "auth", _ACCOUNT, name="new") > 7
@@ -156,7 +155,7 @@ def test_restored_installations_skip_numbers(used: Installation) -> None:
     engine.dispose()
 
 
-# The command line, on SQLite
+# The tests below concern the command line, on SQLite.
 
 
 @pytest.fixture
@@ -184,7 +183,7 @@ def test_restoring_one_database_names_what_is_lost(backed_up: Installation, tmp_
     data = backed_up.settings.data
     restore = ("restore", "--only", "auth", tmp_path / "kept", "--data", data)
     status, output = dragoman(*restore)
-    assert (status, "auth.db exists: nothing is overwritten" in output) == (2, True)
+    assert (status, "auth.db exists, and nothing is overwritten" in output) == (2, True)
     lose(backed_up, "auth")
     status, output = dragoman(*restore)
     assert status == 1
@@ -197,7 +196,7 @@ def test_restoring_one_database_names_what_is_lost(backed_up: Installation, tmp_
 def test_restoring_a_database_that_lacks_nothing(backed_up: Installation, tmp_path: Path) -> None:
     lose(backed_up, "message")
     status, output = dragoman("restore", "--only", "message", tmp_path / "kept", "--data", backed_up.settings.data)
-    assert (status, "messages, edits, reactions and what was read since then are lost" in output) == (0, True)
+    assert (status, "messages, edits, reactions and read positions since then are lost" in output) == (0, True)
     migrate_all(backed_up, SERVICES)
 
 

@@ -14,6 +14,7 @@ from local.credentials import generate
 from local.nats import SETUP
 from local.ports import free_port
 from local.process_group import ProcessGroup
+from services.cli import jetstream_monitor
 from services.cli.jetstream_monitor import JetStreamMonitor, has_room
 from services.cli.streams import connect, provision, stores_events
 from shared.bus.streams import stream_configs
@@ -21,6 +22,11 @@ from shared.settings import NatsSettings
 from tests.support.servers import NatsServer, Server
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import WAIT_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jetstream_monitor, "_INTERVAL_SECONDS", 1.0)
 
 
 class MonitoredServer:
@@ -103,7 +109,7 @@ async def test_a_missing_stream_is_created_and_no_reason_to_restart(monitored: M
 
 
 async def test_a_missing_consumer_of_the_probe_is_created(monitored: MonitoredServer) -> None:
-    """Without it, the server confirms probes and stores none."""
+    """Without the consumer, the server confirms probes but stores none."""
     client = await connect(monitored.settings)
     await client.jetstream().add_stream(stream_configs(1)[0])
     assert not await monitored.stores()

@@ -1,15 +1,20 @@
 """The command line: help, settings, errors."""
 
+import errno
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from dragoman.main import main
 from local.settings_table import leaves, without_password
+from services.cli.console import confirm
 from shared.settings import Settings
 from tests.support.commands import subcommands
 
@@ -24,12 +29,93 @@ def test_dragoman_is_an_installed_command() -> None:
     assert output.stdout == f"dragoman, version {version('dragoman')}\n"
 
 
-@pytest.mark.parametrize("command", sorted(subcommands(main)))
-def test_every_command_has_help(command: str) -> None:
-    result = dragoman(command, "--help")
-    assert result.exit_code == 0
-    assert result.output.startswith(f"Usage: main {command}")
-    assert command in dragoman("--help").output
+def every_command(command: click.Command = main, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, part in subcommands(command).items():
+            yield from every_command(part, *path, name)
+
+
+def test_every_command_has_help_with_whole_summaries() -> None:
+    for path, command in every_command():
+        result = dragoman(*path, "--help")
+        assert result.exit_code == 0
+        assert result.output.startswith(" ".join(("Usage: main", *path)))
+        if isinstance(command, click.Group):
+            assert "..." not in result.output.partition("Options:")[2], path
+            assert all(f"  {name} " in result.output for name in subcommands(command))
+
+
+SHOWING = {
+    "admin audit", "admin bot list", "admin chat members", "admin chat show", "admin dead-letters list",
+    "admin dead-letters show", "admin webhook list", "admin keys list", "admin media find", "admin message find",
+    "admin record list", "admin report list", "admin user duplicates", "admin user find", "admin user made",
+    "admin user sessions", "config", "doctor", "top",
+}  # fmt: skip
+"""The showing commands start and change nothing."""
+
+
+def test_what_starts_or_changes_something_has_an_example_that_can_be_typed() -> None:
+    for path, command in every_command():
+        if isinstance(command, click.Group) or " ".join(path) in SHOWING:
+            continue
+        example = (command.epilog or "").removeprefix("Example: ")
+        program, *words = shlex.split(example)
+        assert (program, *words[: len(path)]) == ("dragoman", *path)
+        command.make_context("dragoman", words[len(path) :])
+
+
+QUESTIONS = {
+    "admin bot revoke", "admin dead-letters discard", "admin webhook delete", "admin keys retire", "admin media remove",
+    "admin announce", "admin push remove",
+    "admin report close", "admin user delete", "admin user disable", "admin user end-made",
+    "admin user end-session", "admin user export", "admin user kick", "admin user reset-password",
+}  # fmt: skip
+
+
+def test_what_ends_or_discloses_something_needs_a_confirmation() -> None:
+    found = {" ".join(path) for path, command in every_command() if any(one.name == "yes" for one in command.params)}
+    assert found == QUESTIONS
+
+
+def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("services.cli.config.rows", interrupted)
+    assert dragoman("config").exit_code == 130
+    monkeypatch.setattr("click.termui.visible_prompt_func", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        confirm("Sure?", yes=False)
+
+
+def test_a_file_without_rights_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "run.json"))
+
+    monkeypatch.setattr("local.installation.read_run", denied)
+    result = dragoman("admin", "maintenance", "on", "--data", str(tmp_path))
+    sentence = (
+        f"Error: {tmp_path}/run.json: Permission denied. Run this as the owner of the file or directory, or give this "
+        "user the permission\n"
+    )
+    assert (result.exit_code, result.output) == (1, sentence)
+
+
+def test_a_wrong_data_directory_is_named(tmp_path: Path) -> None:
+    """No other NATS is used in its place, though a default setting names one."""
+    for data, sentence in (
+        (tmp_path / "nowhere", f"there is no data directory {tmp_path}/nowhere. Start it, or name another"),
+        (tmp_path, f"{tmp_path} is no data directory of a `dragoman up`. Start it, or name another"),
+    ):
+        for command in (["admin", "maintenance", "on"], ["admin", "dead-letters", "list"], ["top"], ["dashboard"]):
+            result = dragoman(*command, "--data", str(data))
+            assert (result.exit_code, sentence in result.output.replace("\n", " ")) == (2, True), result.output
+    assert "✗ system" in dragoman("doctor", "--data", str(tmp_path)).output
+    for command in (["migrate"], ["backup", str(tmp_path / "kept")], ["doctor"]):
+        result = dragoman(*command, "--data", str(tmp_path / "nowhere"))
+        assert (result.exit_code, "there is no data directory" in result.output) == (2, True), result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_config_lists_every_setting_with_its_source_and_masks_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +138,7 @@ def test_config_lists_every_setting_with_its_source_and_masks_secrets(monkeypatc
     ("arguments", "sentence"),
     [
         (["--set", "edge.port=x"], "the setting edge.port (from a flag) is wrong: should be a valid integer"),
-        (["--set", "log.level=x"], "(from debug to critical)"),
+        (["--set", "log.level=x"], "It is: lowest level that is logged"),
         (["--set", "nats.url=x"], "the setting nats.url (from a flag) is wrong: should be nats://host:port"),
         (
             ["--set", 'edge.trusted_proxies=["x"]'],
@@ -87,14 +173,14 @@ def test_wrong_setting_names_its_source(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_up_rejects_one_sqlite_file_for_all_services() -> None:
     result = dragoman("up", "--database", "sqlite:///one.db")
-    assert (result.exit_code, "must hold {service}" in result.output) == (2, True)
+    assert (result.exit_code, "Write {service} in its name" in result.output) == (2, True)
 
 
 @pytest.mark.parametrize("arguments", [["auth"], ["up", "--host", "0.0.0.0"], ["up", "--port", "0"]])
 def test_smtp_needs_public_url(tmp_path: Path, arguments: list[str]) -> None:
     result = dragoman(*arguments, "--set", f"data={tmp_path}", "--set", "mail.smtp_host=mail.example")
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
-    assert "edge.public_url must be set with mail.smtp_host" in result.output
+    assert "mail.smtp_host is set, and edge.public_url is not. Set edge.public_url" in result.output
 
 
 @pytest.mark.parametrize("option", ["--port", "--tcp-port"])

@@ -29,5 +29,5 @@ def test_message_has_as_many_replicas_as_requested(url: str, count: int, names: 
 
 
 def test_sqlite_has_one_writer() -> None:
-    with pytest.raises(OperatorError, match="SQLite has one writer"):
+    with pytest.raises(OperatorError, match="need a database other than SQLite"):
         _names(_SQLITE, 2)

@@ -11,13 +11,10 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 
-from local.nats import Edges
-from local.options import OperatorError
+from local.options import load
 from services.cli.secrets import PLACES, Addresses, issue
-from shared.settings_loader import load
 from shared.tls import check_files
 
 ADDRESSES = Addresses("nats://nats:4222", "valkey:6379", "db:5432", "chat")
@@ -118,7 +115,7 @@ def test_unwritable_directory_is_one_sentence(tmp_path: Path) -> None:
 
 
 def nats_users(directory: Path) -> tuple[set[str], set[str]]:
-    """In the server's configuration, and without a decision of auth."""
+    """The users in the server's configuration, without auth's decisions."""
     authorization = json.loads((directory / "nats" / "users.conf").read_text())["authorization"]
     return {user["user"] for user in authorization["users"]}, set(
         authorization.get("auth_callout", {}).get("auth_users", [])
@@ -130,7 +127,7 @@ def edge_user(directory: Path) -> str:
     return user
 
 
-def test_edges_of_a_new_installation_are_nodes_and_others_stay_as_they_are(tmp_path: Path) -> None:
+def test_edges_are_nodes_of_nats(tmp_path: Path) -> None:
     issue(tmp_path, ADDRESSES)
     users, undecided = nats_users(tmp_path)
     assert users == undecided == {"auth", "session", "message", "search", "admin", "dashboard", "setup"}
@@ -141,34 +138,6 @@ def test_edges_of_a_new_installation_are_nodes_and_others_stay_as_they_are(tmp_p
     key = auth.callout.key.get_secret_value()
     holders = {file.relative_to(tmp_path) for file in tmp_path.rglob("*.*") if key.encode() in file.read_bytes()}
     assert holders == {Path("auth/dragoman.toml"), Path("issued.json")}
-    issued = json.loads((tmp_path / "issued.json").read_text())
-    del issued["edges"], issued["callout_key"]  # of the version before
-    (tmp_path / "issued.json").write_text(json.dumps(issued))
-    issue(tmp_path, ADDRESSES)
-    assert nats_users(tmp_path) == (
-        {"auth", "session", "message", "search", "admin", "dashboard", "setup", "edge"},
-        set(),
-    )
-    assert edge_user(tmp_path) == "edge"
-    assert "callout" not in (tmp_path / "auth" / "dragoman.toml").read_text()
-
-
-def test_edges_become_nodes_by_way_of_either(tmp_path: Path) -> None:
-    issue(tmp_path, ADDRESSES, Edges.SHARED)
-    password = (tmp_path / "edge" / "dragoman.toml").read_text().split("password")[1]
-    with pytest.raises(OperatorError, match="use --edges either first"):
-        issue(tmp_path, ADDRESSES, Edges.NODES)
-    assert edge_user(tmp_path) == "edge"
-    issue(tmp_path, ADDRESSES, Edges.EITHER)
-    users, undecided = nats_users(tmp_path)
-    assert "edge" in users & undecided
-    assert edge_user(tmp_path) == "node"
-    issue(tmp_path, ADDRESSES, Edges.NODES)
-    issue(tmp_path, ADDRESSES)
-    assert "edge" not in nats_users(tmp_path)[0]
-    with pytest.raises(OperatorError, match="use --edges either first"):
-        issue(tmp_path, ADDRESSES, Edges.SHARED)
-    assert (tmp_path / "edge" / "dragoman.toml").read_text().split("password")[1] == password
 
 
 def names_of(directory: Path) -> set[str]:

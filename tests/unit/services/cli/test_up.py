@@ -61,7 +61,7 @@ class UpProcess:
 
 
 def spawn(command: Sequence[str], output: int) -> "subprocess.Popen[bytes]":
-    """A process that is not forked from another one: it has the priority and the signal handlers of this one."""
+    """A process that is not forked from another one; it inherits this process's priority and signal handlers."""
     return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
 
 
@@ -91,7 +91,7 @@ def _spawned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
-    """One that is ready, and that no test ends or changes."""
+    """A running system for tests that neither end nor change it."""
     with closing(UpProcess(tmp_path_factory.mktemp("up") / "data", "--tcp-port", str(free_ports(2)))) as running:
         running.until("ready ")
         yield running
@@ -129,7 +129,7 @@ def test_message_has_batch_priority(running: UpProcess) -> None:
 @pytest.mark.usefixtures("_spawned")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
 def test_a_lower_priority_that_was_given_holds_for_all(up: Callable[..., UpProcess]) -> None:
-    with ThreadPoolExecutor(1) as thread:  # only this short-lived thread gets the policy
+    with ThreadPoolExecutor(1) as thread:  # the priority applies only to this short-lived thread and what it starts
         thread.submit(os.sched_setscheduler, 0, os.SCHED_IDLE, os.sched_param(0)).result()
         running = thread.submit(up).result()
     running.until("ready ")
@@ -157,7 +157,7 @@ def signal_handler(number: signal.Signals, handler: signal.Handlers) -> Iterator
 @pytest.mark.usefixtures("_spawned")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_end_up(up: Callable[..., UpProcess], number: signal.Signals) -> None:
-    with signal_handler(signal.SIGHUP, signal.SIG_DFL):  # the tests themselves may run under nohup
+    with signal_handler(signal.SIGHUP, signal.SIG_DFL):  # under nohup, the tests would ignore SIGHUP
         running = up()
     running.until("ready ")
     pids = running.pids()
@@ -228,7 +228,7 @@ def test_after_a_killed_supervisor_the_next_start_waits_and_keeps_the_credential
 def test_after_a_killed_supervisor_edges_end_first(
     up: Callable[..., UpProcess], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """They still confirm to message what their clients have received. One was restarted."""
+    """The edges still confirm to message the frames that their clients have received. One was restarted."""
     endings = tmp_path / "endings"
     monkeypatch.setenv("ENDINGS", str(endings))
     running = up()
@@ -245,7 +245,8 @@ def test_after_a_killed_supervisor_edges_end_first(
 
 def test_second_start_on_the_same_data_is_rejected(running: UpProcess) -> None:
     with closing(UpProcess(running.data)) as second:
-        assert second.rest() == [f"Error: the data directory {running.data} is in use by another `dragoman up`"]
+        (error,) = second.rest()
+        assert error.startswith(f"Error: the data directory {running.data} is in use by another `dragoman up`. Stop it")
         assert second.process.wait() == 2
 
 
@@ -253,14 +254,18 @@ def test_port_in_use_is_rejected(up: Callable[..., UpProcess]) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port + 1)):
         running = up("--port", str(port))
-        assert running.rest() == [f"Error: cannot listen on 127.0.0.1:{port + 1}: Address already in use"]
+        (error,) = running.rest()
+        assert error.startswith(
+            f"Error: cannot listen on 127.0.0.1:{port + 1}: Address already in use. Give another port"
+        )
         assert running.process.wait() == 2
 
 
 def test_error_for_a_directory_that_cannot_be_created(up: Callable[..., UpProcess], tmp_path: Path) -> None:
     (tmp_path / "da ta").write_text("a file")
     running = up()
-    assert running.rest() == [f"Error: the data directory {tmp_path / 'da ta'} cannot be created: File exists"]
+    (error,) = running.rest()
+    assert error.startswith(f"Error: the data directory {tmp_path / 'da ta'} cannot be created: File exists. Let this")
     assert running.process.wait() == 2
 
 

@@ -1,4 +1,4 @@
-"""Edges without a gateway over a real bus and a real Valkey; auth, session and message are fakes."""
+"""Edges without a gateway, over a real bus and a real Valkey; auth, session and message are fakes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,11 +36,12 @@ class EdgeCluster:
     media_directory: Path
     """The media directory of the edges."""
     edges: list[Edge] = field(default_factory=list)
+    registries: list[CollectorRegistry] = field(default_factory=list)
     dialects: Dialects = (*DIALECTS, ENTRY)
 
     async def add_edge(self, **settings: Any) -> Edge:
-        """Starts another edge with these settings of the section `edge`, and of `limits` and `media`. `nats_port`: of a
-        proxy of NATS."""
+        """Starts another edge with these settings of the section `edge`, and of `limits` and `media`. `nats_port`: the
+        port of a proxy of NATS."""
         limits, media = settings.pop("limits", {"rates": False}), settings.pop("media", {})
         nats = self.nats.settings("edge")
         if nats_port := settings.pop("nats_port", 0):
@@ -52,7 +53,8 @@ class EdgeCluster:
             limits=limits,
             media={"directory": self.media_directory, **media},
         )
-        edge = Edge(made, CollectorRegistry(), self.dialects)
+        self.registries.append(CollectorRegistry())
+        edge = Edge(made, self.registries[-1], self.dialects)
         await edge.media.prepare()
         await edge.bus.start()
         running = asyncio.create_task(edge.run(), name="edge")
@@ -65,7 +67,7 @@ class EdgeCluster:
         return await EdgeClient((edge or self.edges[0]).endpoint).login(account)
 
     async def synced_clients(self, *accounts: int) -> list[EdgeClient]:
-        """Clients of the first edge that are logged in and have read their backlog."""
+        """Clients of the first edge that are logged in and have read their missed messages."""
         clients = [await self.client(account) for account in accounts]
         for client in clients:
             await client.until_synced()

@@ -183,7 +183,7 @@ class EdgeClient:
         return self
 
     async def until_synced(self) -> None:
-        """Waits until the backlog has been read."""
+        """Waits until the missed messages have been read."""
         reading = self.client.session.catch_up.reading
         assert reading is not None
         await asyncio.wait([reading], timeout=WAIT_SECONDS)

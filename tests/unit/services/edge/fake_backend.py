@@ -13,6 +13,7 @@ from services.message.domain import (
     undelivered_ranges,
     unread_range,
 )
+from shared.clock import now_ms, steady_ms
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -27,11 +28,12 @@ class FakeChat:
     chat: ChatId
     version: int = 1
     members: dict[AccountId, tuple[int, int]] = field(default_factory=dict)
-    """By account: the first visible index, and the first index that may be unread."""
+    """For each account, the first visible index, and the first index that may be unread."""
     messages: list[Message] = field(default_factory=list)
     posted: dict[tuple[AccountId, Nonce], Message] = field(default_factory=dict)
+    rev: int = 5
     changes: dict[AccountId, int] = field(default_factory=dict)
-    """By account: the version of its last change, for joins and departures."""
+    """For each account, the version of its last change, for joins and departures."""
 
     @property
     def head(self) -> int:
@@ -63,7 +65,7 @@ class FakeBackend:
         self.messages_per_page = 200
         self.chats_per_page = 50
         self.knows_changes = True
-        """Whether the message service knows the changes of memberships; it does not after a restart."""
+        """Whether the message service knows changes of memberships, which it does not after a restart."""
 
     def add_chat(self, chat: int, *members: int) -> FakeChat:
         room = self.chats[ChatId(chat)] = FakeChat(ChatId(chat))
@@ -83,8 +85,8 @@ class FakeBackend:
             return check_repeated(room.posted[draft.sender, draft.nonce], draft, was_sent=False)
         if (draft.by or draft.sender) not in room.members:
             return Failure(ErrorCode.FORBIDDEN, "not a member")
-        now = time.time_ns() // 1_000_000
-        if draft.deadline <= now:
+        now = now_ms()
+        if draft.deadline <= steady_ms():
             return Failure(ErrorCode.UNAVAILABLE, "too late")
         time_ms = max(now, room.messages[-1].time + 1 if room.messages else 0)
         number = MessageId(sum(other.head for other in self.chats.values()) + 1)
@@ -95,20 +97,25 @@ class FakeBackend:
 
     def mark_delivered(self, account: int, chat: int, low: int, high: int, read: int = 0) -> None:
         key = AccountId(account), ChatId(chat)
-        self.cursors[key] = merge_delivered(read_up_to(self.cursor(*key), read), [(low, high)], LIMIT)
+        cursor = merge_delivered(read_up_to(self.cursor(*key), read), [(low, high)], LIMIT)
+        self.cursors[key] = cursor._replace(unread_from=None) if read else cursor
+
+    def mark_unread(self, account: int, chat: int, index: int) -> None:
+        key = AccountId(account), ChatId(chat)
+        self.cursors[key] = self.cursor(*key)._replace(unread_from=index)
 
     def cursor(self, account: AccountId, chat: ChatId) -> Cursor:
         joined = self.chats[chat].members.get(account, (1, 1))[1]
         return from_joining(self.cursors.get((account, chat), Cursor(marked=0)), joined)
 
     def unread(self, account: int, chat: int) -> list[int]:
-        """Indexes of the messages of others that are not read."""
+        """Indexes of unread messages of others."""
         room, key = self.chats[ChatId(chat)], (AccountId(account), ChatId(chat))
         low, high = unread_range(self.cursor(*key), room.head, LIMIT)
         return [index for index in range(low, high + 1) if room.messages[index - 1].sender != account]
 
     def undelivered(self, account: int, chat: int, limit: int | None = None) -> list[int]:
-        """The same of those that are not delivered."""
+        """Indexes of undelivered messages of others."""
         room, key = self.chats[ChatId(chat)], (AccountId(account), ChatId(chat))
         return [
             index
@@ -117,7 +124,7 @@ class FakeBackend:
             if room.messages[index - 1].sender != account
         ]
 
-    # Replies of the message service
+    # The methods below give the replies of the message service.
 
     def sync(self, request: Sync) -> Synced:
         account = request.account
@@ -141,7 +148,7 @@ class FakeBackend:
         above = list(state.above)
         return ChatSync(
             chat, room.head, state.delivered_index, first, upto, above, shown, last_time=time, left_out=left_out,
-            first_index=room.members[account][0], rev=5,
+            first_index=room.members[account][0], rev=room.rev,
         )  # fmt: skip
 
     def sync_chat(self, request: SyncChat) -> ChatSynced:

@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 from shared.bus.client import Bus, Responder, pack
 from shared.clock import now_ms
 from shared.contract import subjects
-from shared.contract.admin import NoticesOpened, OpenNotices, ReportMessage
+from shared.contract.admin import AnnouncementsOpened, OpenAnnouncements, ReportMessage
 from shared.contract.auth import (
     Authenticated,
     DeleteAccount,
+    Entrance,
     ListRevocations,
     Login,
     Register,
@@ -24,24 +25,30 @@ from shared.contract.auth import (
     VerificationNeeded,
 )
 from shared.contract.contacts import BlockedMembers, FindBlockedMembers, FindWatchable, SetBlocked, WatchableAccounts
+from shared.contract.drafts import DraftSaved, SavedDraft, SaveDraft
 from shared.contract.edge import (
     ChatCreated,
     Delivery,
-    Envelope,
+    DeliveryBatch,
+    EdgeEvent,
     Heartbeat,
     MaintenanceSet,
     MembershipChanged,
-    Notice,
     Notify,
     Revoked,
     VerificationOpened,
 )
 from shared.contract.errors import ErrorCode, Failure, RequestError
-from shared.contract.ids import SYSTEM_ACCOUNT, AccountId, ChatId, NodeId
+from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.message import (
+    ChangeKind,
+    ChangePage,
     ChatSynced,
+    GetChanges,
     Marked,
     MarkRead,
+    MarkUnread,
+    MessageChange,
     Posted,
     PostMessages,
     PostResults,
@@ -49,8 +56,10 @@ from shared.contract.message import (
     Sync,
     SyncChat,
     Synced,
+    UnreadMarked,
 )
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Segment
+from shared.contract.own_settings import OwnSettings, SetOwnSettings
 from shared.contract.receipts import (
     FindReaders,
     FindReadIndexes,
@@ -72,7 +81,9 @@ from shared.contract.session import (
     GetChat,
     GetChats,
     GetProfileSummaries,
+    MemberSettings,
     MuteChat,
+    PlaceChat,
     ProfileSummaries,
 )
 from shared.presence.store import Presence
@@ -82,12 +93,12 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.fake_backend import FakeBackend
 
 ALL = NodeId("all")
-NOTICES = 100
-"""The notice chat of account 1; those of the others follow."""
+ANNOUNCEMENTS = 100
+"""The announcement chat of account 1; those of other accounts follow."""
 
 
 class FakeService:
-    """A service process. `requests` are those it received; `gates` block requests by their type."""
+    """A service process. `requests` are the received ones; `gates` block requests by their type."""
 
     def __init__(self, name: str, server: NatsServer) -> None:
         self.bus = Bus(server.settings(name), name, CollectorRegistry())
@@ -125,7 +136,8 @@ class FakeService:
 
 
 class FakeAuthService(FakeService):
-    """Each account's secret is "right". With `requires_verification`, registrations and logins wait for it."""
+    """Each account's secret is "right". With `requires_verification`, registrations and logins wait for a
+    verification."""
 
     def __init__(self, server: NatsServer) -> None:
         super().__init__("auth", server)
@@ -134,6 +146,7 @@ class FakeAuthService(FakeService):
         self.verified: set[str] = set()
         self.revocations: list[Revocation] = []
         self.maintenance = False
+        self.entrance = Entrance(verified=True, by_question=False, by_mail=True, secret_min=8)
         self.time_limit_ms = 60_000
         self._accounts = 100
         self.bus.serve(Login.route, self._login, queue="auth")
@@ -165,7 +178,7 @@ class FakeAuthService(FakeService):
     async def _mail(self, request: SendVerification) -> Ack:
         await self.record(request)
         if not self.accepts_mails:
-            raise RequestError(ErrorCode.RATE_LIMITED, "enough mails were sent")
+            raise RequestError(ErrorCode.RATE_LIMITED, "several mails were sent")
         return Ack()
 
     async def open_link(self, node: NodeId, connection: int, ticket: str, *, passed: bool = True) -> None:
@@ -175,7 +188,14 @@ class FakeAuthService(FakeService):
 
     async def _watch(self, request: ListRevocations) -> Revocations:
         news = [revocation for revocation in self.revocations if revocation.number > request.since]
-        answer = Revocations(len(self.revocations), news[:100], self.maintenance, more=len(news) > 100)
+        answer = Revocations(
+            len(self.revocations),
+            news[:100],
+            self.maintenance,
+            more=len(news) > 100,
+            now=now_ms(),
+            entrance=self.entrance,
+        )
         await self.record(request)
         return answer
 
@@ -190,8 +210,9 @@ class FakeAuthService(FakeService):
         return Recovered()
 
     async def announce(self) -> None:
-        """As each replica of auth does every second; a replica of the version before does not."""
-        await self.bus.publish(subjects.AUTH_STATE, pack(Revocations(len(self.revocations), [], self.maintenance)))
+        """Announces as each replica of auth does every second; a replica of the previous version does not."""
+        state = Revocations(len(self.revocations), [], self.maintenance, now=now_ms())
+        await self.bus.publish(subjects.AUTH_STATE, pack(state))
 
     async def revoke(self, account: int, *, sid: str = "", notified: bool = True) -> None:
         revocation = Revocation(len(self.revocations) + 1, AccountId(account), sid, 0)
@@ -203,8 +224,8 @@ class FakeAuthService(FakeService):
         self.maintenance = on
         await self.notify(MaintenanceSet(on))
 
-    async def notify(self, notice: Notice, node: NodeId = ALL) -> None:
-        await self.bus.publish(subjects.NOTIFY_ALL if node == ALL else subjects.notify(node), pack(Notify(notice)))
+    async def notify(self, event: EdgeEvent, node: NodeId = ALL) -> None:
+        await self.bus.publish(subjects.NOTIFY_ALL if node == ALL else subjects.notify(node), pack(Notify(event)))
 
 
 class FakeSessionService(FakeService):
@@ -214,22 +235,22 @@ class FakeSessionService(FakeService):
         super().__init__("session", server)
         self._backend = backend
         self.silent = False
-        self.notices_have_since = True
-        """Whether notices of joins have the field `since`; those of the previous release have not."""
+        self.events_have_since = True
+        """Whether events of joins have the field `since`, which the previous release lacks."""
         self.nicknames: dict[AccountId, str] = {}
         """Nicknames of accounts that are not named by their numbers."""
         self.uuids: dict[AccountId, str] = {}
-        """UUIDs of accounts whose UUID is not made of their number."""
+        """UUIDs of accounts whose UUID is not made from their number."""
         self.missing_accounts: set[AccountId] = set()
         """Accounts that requests do not find."""
         self.blocked_members: set[tuple[AccountId, ChatId]] = set()
-        """In private chats, by the other member."""
+        """Members of private chats that the other member has blocked."""
         self.unwatchable: set[AccountId] = set()
-        """Accounts of which others may not see the presence."""
+        """Accounts whose presence others may not see."""
         self.without_receipts: set[ChatId] = set()
-        """Chats in which nobody sees what the others have read."""
-        self.opens_notices = True
-        """Whether notice chats can be opened."""
+        """Chats in which nobody sees which messages others have read."""
+        self.opens_announcements = True
+        """Whether announcement chats can be opened."""
         self.shows_profiles = False
         """Whether a request for several profiles is answered, as newer versions do."""
         self.bus.serve(EnsureProfile.route, self._acknowledge, queue="session")
@@ -238,9 +259,11 @@ class FakeSessionService(FakeService):
         self.bus.serve(GetChat.route, self._chat, queue="session")
         self.bus.serve(GetProfileSummaries.route, self._profile_summaries, queue="session")
         self.bus.serve(GetChats.route, self._chats, queue="session")
-        self.bus.serve(OpenNotices.route, self._open_notices, queue="session")
+        self.bus.serve(OpenAnnouncements.route, self._open_announcements, queue="session")
         self.bus.serve(SetBlocked.route, self._acknowledge, queue="session")
         self.bus.serve(MuteChat.route, self._acknowledge, queue="session")
+        self.bus.serve(PlaceChat.route, self._place, queue="session")
+        self.bus.serve(SetOwnSettings.route, self._set_settings, queue="session")
         self.bus.serve(ReportMessage.route, self._acknowledge, queue="session")
         self.bus.serve(FindWatchable.route, self._find_watchable, queue="session")
         self.bus.serve(FindBlockedMembers.route, self._find_blocked, queue="session")
@@ -249,6 +272,14 @@ class FakeSessionService(FakeService):
     async def _acknowledge(self, request: object) -> Ack:
         await self.record(request)
         return Ack()
+
+    async def _place(self, request: PlaceChat) -> MemberSettings:
+        await self.record(request)
+        return MemberSettings(pinned=request.pinned is True, archived=True)
+
+    async def _set_settings(self, request: SetOwnSettings) -> OwnSettings:
+        await self.record(request)
+        return OwnSettings(7, level="none")
 
     async def _account(self, request: GetAccount) -> AccountView:
         await self.record(request)
@@ -296,15 +327,15 @@ class FakeSessionService(FakeService):
         views = [replace(_view(chat, request.actor).chat, name=f"chat {chat}") for chat in request.chats]
         return ChatsFound(views)
 
-    async def _open_notices(self, request: OpenNotices) -> NoticesOpened:
+    async def _open_announcements(self, request: OpenAnnouncements) -> AnnouncementsOpened:
         await self.record(request)
-        if not self.opens_notices:
+        if not self.opens_announcements:
             raise RequestError(ErrorCode.INTERNAL, "not now")
         for account in request.accounts:
-            if ChatId(NOTICES + account - 1) not in self._backend.chats:
-                await self.create(NOTICES + account - 1, SYSTEM_ACCOUNT, account)
-        chats = {account: ChatId(NOTICES + account - 1) for account in request.accounts}
-        return NoticesOpened(chats, ProfileSummary("system", "uuid-system"))
+            if ChatId(ANNOUNCEMENTS + account - 1) not in self._backend.chats:
+                await self.create(ANNOUNCEMENTS + account - 1, SYSTEM_ACCOUNT, account)
+        chats = {account: ChatId(ANNOUNCEMENTS + account - 1) for account in request.accounts}
+        return AnnouncementsOpened(chats, ProfileSummary("system", "uuid-system"))
 
     async def create(self, number: int, *members: int) -> ChatId:
         room = self._backend.add_chat(number, *members)
@@ -317,16 +348,16 @@ class FakeSessionService(FakeService):
         room.join(account, everything=everything)
         first = room.members[AccountId(account)][0]
         joined = MembershipChanged(room.chat, AccountId(account), Role.MEMBER, first, room.version, since)
-        await self._notify(joined if self.notices_have_since else replace(joined, since=0))
+        await self._notify(joined if self.events_have_since else replace(joined, since=0))
 
     async def leave(self, chat: int, account: int) -> None:
         room = self._backend.chats[ChatId(chat)]
         room.leave(account)
         await self._notify(MembershipChanged(room.chat, AccountId(account), Role.LEFT, 0, room.version))
 
-    async def _notify(self, notice: Notice) -> None:
+    async def _notify(self, event: EdgeEvent) -> None:
         if not self.silent:
-            await self.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice)))
+            await self.bus.publish(subjects.NOTIFY_ALL, pack(Notify(event)))
 
 
 def _profile(account: AccountId) -> Profile:
@@ -342,8 +373,8 @@ async def _acknowledge() -> bool:
 
 
 class FakeMessageService(FakeService):
-    """A replica. `on_envelope` returns the envelopes to publish instead of one, [] if it is lost. `on_reply` decides
-    whether a request is answered. The next drafts are rejected with `failures` instead of being committed."""
+    """A replica. `on_batch` returns the delivery batches to publish instead of one, [] if it is lost. `on_reply`
+    decides whether a request is answered. The next drafts are rejected with `failures` instead of being committed."""
 
     def __init__(
         self, server: NatsServer, valkey: ValkeyServer, backend: FakeBackend, *, beat_seconds: float = 0.5
@@ -355,7 +386,7 @@ class FakeMessageService(FakeService):
         self.failures: list[Failure] = []
         self.unreadable: set[ChatId] = set()
         """Chats that requests do not find."""
-        self.on_envelope: Callable[[NodeId, Envelope], list[Envelope]] = lambda node, envelope: [envelope]
+        self.on_batch: Callable[[NodeId, DeliveryBatch], list[DeliveryBatch]] = lambda node, batch: [batch]
         self.on_reply: Callable[[], Awaitable[bool]] = _acknowledge
         self.dies_after_commit = False
         self.beats = True
@@ -375,6 +406,9 @@ class FakeMessageService(FakeService):
         self.bus.serve(MarkRead.route, self._mark_read, queue="message")
         self.bus.serve(FindReaders.route, self._readers, queue="message")
         self.bus.serve(FindReadIndexes.route, self._read_indexes, queue="message")
+        self.bus.serve(MarkUnread.route, self._mark_unread, queue="message")
+        self.bus.serve(SaveDraft.route, self._save_draft, queue="message")
+        self.bus.serve(GetChanges.route, self._changes, queue="message")
 
     async def start(self) -> None:
         await self.bus.start()
@@ -443,24 +477,24 @@ class FakeMessageService(FakeService):
             for node, recipients in nodes.items():
                 pages.setdefault(node, []).append(Delivery(message, recipients, room.version))
         for node, deliveries in pages.items():
-            await self.send_envelope(node, deliveries)
+            await self.send_batch(node, deliveries)
 
-    async def send_envelope(self, node: NodeId, deliveries: list[Delivery]) -> None:
+    async def send_batch(self, node: NodeId, deliveries: list[Delivery]) -> None:
         counter = self._counters[node] = self._counters.get(node, 0) + 1
-        for envelope in self.on_envelope(node, Envelope(self.replica, 1, counter, deliveries)):
-            await self.publish(node, envelope)
+        for batch in self.on_batch(node, DeliveryBatch(self.replica, 1, counter, deliveries)):
+            await self.publish(node, batch)
 
-    async def publish(self, node: NodeId, envelope: Envelope) -> None:
-        await self.bus.publish(subjects.BROADCAST if node == ALL else subjects.deliver(node), pack(envelope))
+    async def publish(self, node: NodeId, batch: DeliveryBatch) -> None:
+        await self.bus.publish(subjects.BROADCAST if node == ALL else subjects.deliver(node), pack(batch))
 
     @staticmethod
-    def without(envelope: Envelope, account: int) -> Envelope:
-        """The same envelope without this recipient."""
+    def without(batch: DeliveryBatch, account: int) -> DeliveryBatch:
+        """The same delivery batch without this recipient."""
         deliveries = [
             replace(one, recipients=[each for each in one.recipients or () if each != account])
-            for one in envelope.deliveries
+            for one in batch.deliveries
         ]
-        return replace(envelope, deliveries=deliveries)
+        return replace(batch, deliveries=deliveries)
 
     async def _beat_all(self) -> None:
         while True:
@@ -470,9 +504,9 @@ class FakeMessageService(FakeService):
 
     async def beat(self) -> None:
         counters = {str(node): counter for node, counter in self._counters.items()}
-        await self.bus.publish(subjects.HEARTBEAT, pack(Heartbeat(self.replica, 1, counters)))
+        await self.bus.publish(subjects.HEARTBEAT, pack(Heartbeat(self.replica, 1, counters, now=now_ms())))
 
-    # Reading: a reply is a snapshot of the moment when the request arrived
+    # The methods below answer reads from a snapshot of the moment when the request arrived.
 
     async def _sync(self, request: Sync) -> Synced:
         """A request for several accounts is recorded as one request for each."""
@@ -481,6 +515,13 @@ class FakeMessageService(FakeService):
         for each in alone:
             await self.record(each)
         return replace(first, also=dict(zip(request.also, others, strict=True)))
+
+    async def _changes(self, request: GetChanges) -> ChangePage:
+        """The last change of the chat: its first message is recalled."""
+        await self.record(request)
+        rev = self.backend.chats[request.chat].rev
+        change = MessageChange(request.chat, rev, 1, ChangeKind.RECALL, NO_ACCOUNT, 0)
+        return ChangePage([change] if rev > request.after else [], rev)
 
     async def _sync_chat(self, request: SyncChat) -> ChatSynced:
         answer = self.backend.sync_chat(request)
@@ -494,6 +535,16 @@ class FakeMessageService(FakeService):
         for span in request.ranges:
             self.backend.mark_delivered(*span_of(span))
         return Marked()
+
+    async def _save_draft(self, request: SaveDraft) -> DraftSaved:
+        """Two is the `rev` of the next one."""
+        await self.record(request)
+        return DraftSaved(conflict=SavedDraft(2, "hi")) if request.base > 1 else DraftSaved(2)
+
+    async def _mark_unread(self, request: MarkUnread) -> UnreadMarked:
+        await self.record(request)
+        self.backend.mark_unread(request.actor, request.chat, request.index)
+        return UnreadMarked(len(self.backend.unread(request.actor, request.chat)), 0)
 
     async def _readers(self, request: FindReaders) -> Readers:
         await self.record(request)
@@ -511,6 +562,7 @@ class FakeMessageService(FakeService):
                     chat,
                     self.backend.cursor(account, chat).read_index,
                     len(self.backend.unread(account, chat)) if request.counts else 0,
+                    unread_from=self.backend.cursor(account, chat).unread_from or 0,
                 )
                 for account, chat in request.members
                 if account in self.backend.chats[chat].members

@@ -1,4 +1,4 @@
-"""A dialect for tests: one JSON object a frame, nothing held back unless the client asks for it.
+"""A dialect for tests: each frame is one JSON object, and nothing is held back unless the client asks for it.
 
 In: `{"do": "login", "account": 1}`, `{"do": "post", "chat": 1, "text": "hello"}` and so on; a `ref` comes back as `re`.
 A binary frame that begins with "part" is the next part of upload 1.
@@ -19,6 +19,7 @@ from services.edge.canonical.commands import (
     GiveState,
     PostMessage,
     PostUpload,
+    ReadHistory,
     RequestVerification,
     StartUpload,
     UploadPart,
@@ -46,13 +47,24 @@ from services.edge.dialects.base import (
     LocalReply,
     Mask,
     Push,
+    PushGate,
     Request,
 )
 from services.edge.dialects.json_frames import MemberMask, scan_member
 from services.edge.dialects.registry import Entry
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Login, Register
 from shared.contract.contacts import SetBlocked
-from shared.contract.ephemeral import ChatMuted, ChatRead, ChatSettingsChanged, PresenceChanged, ReceiptsShown, Typing
+from shared.contract.ephemeral import (
+    ChatMuted,
+    ChatPlaced,
+    ChatRead,
+    ChatSettingsChanged,
+    DraftChanged,
+    OwnSettingsChanged,
+    PresenceChanged,
+    ReceiptsShown,
+    Typing,
+)
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, Message, Scheme, Secret, Segment, Text
@@ -95,6 +107,7 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "account": lambda fields: GetAccount(AccountId(fields["account"])),
     "create": lambda fields: CreateChat([AccountId(number) for number in fields["members"]]),
     "chat": lambda fields: GetChat(ChatId(fields["chat"])),
+    "history": lambda fields: ReadHistory(ChatId(fields["chat"]), 1, 10, older=False),
     "delete": lambda fields: DeleteAccount(),
     "recover": lambda fields: Recover(
         username=str(fields["account"]), question_id=1, answer="x", secret=Secret(Scheme.PLAIN, "right")
@@ -119,10 +132,48 @@ def frame(**fields: object) -> bytes:
     return msgspec.json.encode(fields)
 
 
+class JsonGate(PushGate):
+    """Holds the messages of each chat in `until` until its time."""
+
+    def __init__(self) -> None:
+        self.until: dict[ChatId, float] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        self._held: dict[ChatId, list[Push]] = {}
+        self._update()
+
+    def must_hold(self, chat: ChatId) -> bool:
+        return chat in self.until
+
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
+        self._held.setdefault(message.chat, []).append(Push(frames, message))
+        self._update()
+        return ()
+
+    def holds(self, chat: ChatId, index: int) -> bool:
+        return False
+
+    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        return ()
+
+    def wake(self, now: float) -> tuple[Push, ...]:
+        due = [chat for chat in self._held if self.until[chat] <= now]
+        for chat in due:
+            del self.until[chat]
+        pushes = tuple(push for chat in due for push in self._held.pop(chat))
+        self._update()
+        return pushes
+
+    def _update(self) -> None:
+        self.held_bytes = sum(len(text) for pushes in self._held.values() for push in pushes for text in _texts(push))
+        self.wake_at = min((self.until[chat] for chat in self._held), default=None)
+
+
 class JsonDialect(Dialect):
     """The dialect answers `ping` itself. `quit` closes the connection after a reply. `several` holds frames that are
     done in order. `hold`, with `chat` and `until`, holds that chat's messages until then and has no reply. `watch` has
-    no reply either; from then on the dialect requests every chat that appears."""
+    no reply, either. From then on, the dialect requests every chat that appears."""
 
     name = "lines"
     waits_for_verification = True
@@ -133,8 +184,7 @@ class JsonDialect(Dialect):
         self.entered_as: list[AccountId] = []
         self.known: list[list[ChatId]] = []
         self._watches = False
-        self._until: dict[ChatId, float] = {}
-        self._held: dict[ChatId, list[Push]] = {}
+        self.gate = self._gate = JsonGate()
 
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:
         if isinstance(frame, Binary):
@@ -154,7 +204,7 @@ class JsonDialect(Dialect):
             case "explode":
                 raise RuntimeError("a dialect with a bug")
             case "hold":
-                self._until[ChatId(fields["chat"])] = fields["until"]
+                self._gate.until[ChatId(fields["chat"])] = fields["until"]
                 return ()
             case "watch":
                 self._watches = True
@@ -201,6 +251,12 @@ class JsonDialect(Dialect):
                 value = [chat, topic]
             case ChatMuted(chat, _, until, mentions_only):
                 value = [chat, until, mentions_only]
+            case ChatPlaced(chat, _, pinned, archived):
+                value = [chat, pinned, archived]
+            case DraftChanged(chat, _, draft):
+                value = [chat, draft.rev, draft.text]
+            case OwnSettingsChanged(_, changed):
+                value = changed.rev
             case ReceiptsShown(chat, upto):
                 value = [chat, upto]
             case PresenceChanged():
@@ -232,32 +288,11 @@ class JsonDialect(Dialect):
 
     def logged_in(self, account: AccountId, now: float) -> None:
         self.entered_as.append(account)
-        self._held.clear()
+        self._gate.clear()
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
         self.known.append([loaded.chat for loaded in chats])
         return ()
-
-    def must_hold(self, chat: ChatId) -> bool:
-        return chat in self._until
-
-    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        self._held.setdefault(message.chat, []).append(Push(frames, message))
-        return ()
-
-    @property
-    def next_wakeup(self) -> float | None:
-        return min((self._until[chat] for chat in self._held), default=None)
-
-    def wake(self, now: float) -> tuple[Push, ...]:
-        due = [chat for chat in self._held if self._until[chat] <= now]
-        for chat in due:
-            del self._until[chat]
-        return tuple(push for chat in due for push in self._held.pop(chat))
-
-    @property
-    def held_bytes(self) -> int:
-        return sum(len(bytes_) for pushes in self._held.values() for push in pushes for bytes_ in _texts(push))
 
 
 def _content(message: Message, media: Media) -> MediaPayload:

@@ -1,4 +1,4 @@
-"""The sample dialect of docs/adding-a-dialect.md and OurChat v2 in one chat, over WebSocket and plain TCP."""
+"""The sample dialect of docs/develop/dialect-tutorial.md and OurChat v2 in one chat, over WebSocket and plain TCP."""
 
 import asyncio
 import json
@@ -27,7 +27,8 @@ async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
 @pytest.fixture
 async def gateway(cluster: EdgeCluster) -> AsyncIterator[Gateway]:
     """The gateway of an edge with the sample dialect; plain TCP is on."""
-    cluster.dialects = ALL_DIALECTS
+    # IRC is left out, because its first lines look the same
+    cluster.dialects = tuple(entry for entry in ALL_DIALECTS if entry.name != "irc")
     cluster.backend.add_chat(ROOM, ANN, BOB)
     edge = await cluster.add_edge()
     settings = EdgeSettings(port=0, tcp_port=free_port())
@@ -43,7 +44,7 @@ def address(gateway: Gateway) -> str:
 
 
 class WebSocketClient:
-    """One client; frames are as they stand on the wire."""
+    """One client, whose frames are as on the wire."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket

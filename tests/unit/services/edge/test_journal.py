@@ -1,4 +1,4 @@
-"""The node's memory of recent messages: bounded, and it says from when on it knows everything."""
+"""The node's journal of recent messages is bounded, and reports since when it is complete."""
 
 from itertools import count
 

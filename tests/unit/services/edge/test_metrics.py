@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import generate_latest
 
-from services.edge.metrics import EdgeMetrics, PlainHistogram
+from services.edge.metrics import EdgeMetrics
+from shared.telemetry import PlainHistogram
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 
@@ -29,20 +30,29 @@ def test_frames_and_messages_are_counted() -> None:
 
 
 def test_a_plain_histogram_is_scraped_like_a_histogram() -> None:
-    registry, plain = CollectorRegistry(), EdgeMetrics(CollectorRegistry()).delivery_seconds
-    histogram = Histogram("took_seconds", "Took", buckets=plain.bounds, registry=registry)
+    registry, plain_registry = CollectorRegistry(), CollectorRegistry()
+    plain = [
+        PlainHistogram("took_seconds", "Took", (0.001, 1.0), plain_registry),
+        PlainHistogram("call_seconds", "Called", (0.5,), plain_registry, "call"),
+    ]
+    took = Histogram("took_seconds", "Took", buckets=(0.001, 1.0), registry=registry)
+    calls = Histogram("call_seconds", "Called", ["call"], buckets=(0.5,), registry=registry)
     for value, times in ((0.0, 2), (0.001, 1), (0.3, 4), (1000.0, 1)):
-        plain.count(value, times)
+        plain[0].observe(value, times)
+        plain[1].observe(value, times, of="join")
         for _ in range(times):
-            histogram.observe(value)
-    (expected,) = registry.collect()
-    samples = {(one.name, *one.labels.values()): one.value for one in expected.samples if "_created" not in one.name}
-    family = plain.family("took_seconds", "Took")
-    assert {(one.name, *one.labels.values()): one.value for one in family.samples} == samples
+            took.observe(value)
+            calls.labels("join").observe(value)
+    assert scraped(plain_registry) == scraped(registry)
+
+
+def scraped(registry: CollectorRegistry) -> list[str]:
+    return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
 
 def count(histogram: PlainHistogram) -> float:
-    (total,) = (sample.value for sample in histogram.family("took", "").samples if sample.name == "took_count")
+    (family,) = histogram.collect()
+    (total,) = (sample.value for sample in family.samples if sample.name.endswith("_count"))
     return total
 
 

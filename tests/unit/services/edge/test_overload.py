@@ -1,4 +1,4 @@
-"""Overload of the message service: excess messages are rejected soon and in order; nothing else is affected."""
+"""Overload of the message service: excess messages are rejected soon and in order, and nothing else is affected."""
 
 import asyncio
 from typing import Any

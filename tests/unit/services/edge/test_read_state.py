@@ -1,4 +1,4 @@
-"""Only messages that have arrived are read; an account leaves presence after its read state is committed."""
+"""Only messages that have arrived count as read. An account leaves presence after its read state is committed."""
 
 import asyncio
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
-from services.edge.receipts import confirmation
+from services.edge.confirmations import confirmation
 from services.message.domain import Cursor
 from shared.bus.failures import Unavailable
 from shared.contract.edge import FlushReadState, ReadStateFlushed
@@ -15,6 +15,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import MarkRead, ReadRange
 from shared.contract.subjects import flush
 from shared.settings import EdgeSettings
+from shared.tasks import operation
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
@@ -85,7 +86,7 @@ def test_pings_of_many_connections_are_spread(connections: int, interval: float,
 
 
 async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster: EdgeCluster) -> None:
-    """Later ones are pinged after the pong: one ping is unanswered at a time."""
+    """Later pushes are pinged after the pong, because only one ping may be unanswered."""
     await cluster.add_edge(confirm_interval_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await EdgeClient(cluster.edges[0].endpoint, behind_proxy=True).login(1)
@@ -207,7 +208,7 @@ async def test_an_account_leaves_presence_after_its_read_state_is_committed(
 async def test_a_failed_commit_of_read_state_is_retried(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state._COMMIT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.confirmations.read_state._COMMIT_SECONDS", 0.3)
     edge = cluster.edges[0]
     await push(cluster, alice, "a")
     await cluster.message.stop()
@@ -223,7 +224,7 @@ async def test_a_failed_commit_of_read_state_is_retried(
 async def test_the_last_flush_waits_for_a_message_service_that_restarts(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.edge.receipts.read_state._COMMIT_SECONDS", 0.3)
+    monkeypatch.setattr("services.edge.confirmations.read_state._COMMIT_SECONDS", 0.3)
     await push(cluster, alice, "a")
     await cluster.message.stop()
     draining = asyncio.create_task(cluster.edges[0].drain())
@@ -237,8 +238,8 @@ async def test_the_last_flush_waits_for_a_message_service_that_restarts(
 async def test_the_read_state_of_departed_accounts_is_committed_at_once(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They may log in on another node soon."""
-    monkeypatch.setattr("services.edge.receipts.read_state._BATCH_SECONDS", 1000.0)
+    """The departed accounts may log in on another node soon."""
+    monkeypatch.setattr("services.edge.confirmations.read_state._BATCH_SECONDS", 1000.0)
     await cluster.add_edge(confirm_interval_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -252,7 +253,7 @@ async def test_the_read_state_of_departed_accounts_is_committed_at_once(
 
 
 async def test_posted_messages_wait_for_what_arrives_between(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    """Either alone would be as many ranges as there are messages."""
+    """Separately, each would have as many ranges as there are messages."""
     bob = await cluster.client(2)
     await bob.until_synced()
     for number in range(3):
@@ -272,7 +273,7 @@ async def test_posted_messages_do_not_wait_long(
 ) -> None:
     await alice.post(7, "mine")
     assert cluster.message.requests_of(MarkRead) == []
-    monkeypatch.setattr("services.edge.receipts.read_state._POSTED_SECONDS", 0.1)
+    monkeypatch.setattr("services.edge.confirmations.read_state._POSTED_SECONDS", 0.1)
     await cluster.message.until_requested(MarkRead)
     assert cluster.backend.cursor(1, 7) == Cursor(1, marked=1)  # type: ignore[arg-type]
 
@@ -296,14 +297,14 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: E
 @pytest.mark.parametrize(
     ("step", "failure"),
     [
-        ("shared.bus.client.Bus.request", Unavailable("message.read")),
+        ("shared.bus.client.Bus.send", Unavailable("message.read")),
         ("shared.presence.store.Presence.leave", RedisError()),
     ],
 )
 async def test_a_cancelled_flush_loses_nothing(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
 ) -> None:
-    """As when a login stops waiting."""
+    """The flush is cancelled as when a login stops waiting."""
     edge, reached, released = cluster.edges[0], asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object, **__: object) -> None:
@@ -338,7 +339,7 @@ async def test_a_login_does_not_wait_for_other_accounts_read_state(cluster: Edge
 async def test_a_login_does_not_wait_until_others_have_left_presence(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without Redis that takes half a second and fails, again and again."""
+    """Without Redis, the departure takes half a second and fails, again and again."""
     edge, leaving, released = cluster.edges[0], asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object) -> None:
@@ -392,7 +393,7 @@ async def test_an_absent_node_is_not_requested_for_every_account(
     for account in range(5):
         await edge.read_state.flush_account(AccountId(account), [NodeId("gone")])
     assert requested.count("edge.*.flush") == 1
-    monkeypatch.setattr("services.edge.receipts.read_state._ABSENT_SECONDS", 0.0)
+    monkeypatch.setattr("services.edge.confirmations.read_state._ABSENT_SECONDS", 0.0)
     edge.read_state._absent.clear()
     for account in range(2):
         await edge.read_state.flush_account(AccountId(account), [NodeId("gone")])
@@ -443,7 +444,7 @@ async def test_a_disconnect_ends_the_wait_for_confirmation(cluster: EdgeCluster,
 async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_twice(
     cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
-    """The former node is unknown, and needs a moment to commit."""
+    """The previous node is unknown, and needs a moment to commit."""
     there = await cluster.add_edge(lease_seconds=1000.0)
     await there.lease.beat()
     await push(cluster, alice, "a")
@@ -453,3 +454,11 @@ async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_tw
     await again.until_synced()
     assert cluster.backend.undelivered(1, 7) == []
     assert again.texts(7) == []
+
+
+async def test_a_flush_ends_after_the_operation(cluster: EdgeCluster) -> None:
+    """The flush does not limit work that must be committed first."""
+    edge = await cluster.add_edge()
+    async with asyncio.timeout(WAIT_SECONDS):
+        with operation(0.0):
+            await edge.read_state.flush_account(AccountId(1), [NodeId("gone")])

@@ -1,5 +1,6 @@
 """Users log in, post and disconnect on two edges while two replicas of the message service lose, duplicate, delay and
-reorder envelopes: in the end members have every message of their chats once, in order, and every post has one reply."""
+reorder delivery batches: in the end members have every message of their chats once, in order, and every post has one
+reply."""
 
 import asyncio
 import random
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.edge.app import Edge
-from shared.contract.edge import Envelope
+from shared.contract.edge import DeliveryBatch
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, NodeId
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -22,7 +23,7 @@ CHATS = {1: (1, 2, 3, 4, 5, 6), 2: (1, 2, 3), 3: (4, 5, 6), 4: (1, 4)}
 LATE_MEMBER, LATE_MEMBER_CHAT = 7, 2
 SECONDS = 2.5
 LEAST_MESSAGES = 100
-"""On a slow machine the users go on until so many are committed."""
+"""On a slow machine, the users continue until this number of messages is committed."""
 
 
 @dataclass
@@ -48,33 +49,33 @@ class ConnectionRecord:
         return indexes
 
 
-class EnvelopeFaults:
-    """Disturbs the envelopes and replies of a replica while `on`."""
+class BatchFaults:
+    """Disturbs the delivery batches and replies of a replica while `on`."""
 
     def __init__(self, chance: random.Random, replica: FakeMessageService) -> None:
         self.on = True
         self._chance = chance
         self._replica = replica
         self._later: set[asyncio.Task[None]] = set()
-        replica.on_envelope = self._envelope
+        replica.on_batch = self._batch
         replica.on_reply = self._answer
 
-    def _envelope(self, node: NodeId, envelope: Envelope) -> list[Envelope]:
+    def _batch(self, node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
         fate = self._chance.random() if self.on else 1.0
         if fate < 0.1:
             return []
         if fate < 0.2:
-            return [envelope, envelope]
+            return [batch, batch]
         if fate < 0.4:
-            task = asyncio.create_task(self._publish_later(node, envelope))
+            task = asyncio.create_task(self._publish_later(node, batch))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
             return []
-        return [envelope]
+        return [batch]
 
-    async def _publish_later(self, node: NodeId, envelope: Envelope) -> None:
+    async def _publish_later(self, node: NodeId, batch: DeliveryBatch) -> None:
         await asyncio.sleep(self._chance.uniform(0.0, 0.05))
-        await self._replica.publish(node, envelope)
+        await self._replica.publish(node, batch)
 
     async def _answer(self) -> bool:
         if not self.on:
@@ -96,7 +97,7 @@ def committed_count(backend: FakeBackend) -> int:
 
 
 async def live(cluster: EdgeCluster, chance: random.Random, account: int, until: float) -> list[ConnectionRecord]:
-    """Connect and disconnect repeatedly; the last device keeps its connection."""
+    """Connects and disconnects repeatedly. The last device keeps its connection."""
     records: list[ConnectionRecord] = []
     while True:
         device = await cluster.client(account, chance.choice(cluster.edges))
@@ -118,7 +119,7 @@ async def live(cluster: EdgeCluster, chance: random.Random, account: int, until:
 
 
 async def _second(cluster: EdgeCluster, chance: random.Random, account: int) -> list[ConnectionRecord]:
-    """Another device for a while, beside the first."""
+    """A second device of the account is connected for a while."""
     device = await cluster.client(account, chance.choice(cluster.edges))
     record = ConnectionRecord(account, device, {chat: room.head for chat, room in cluster.backend.chats.items()})
     for number in range(4):
@@ -170,7 +171,7 @@ def check_each_connection(backend: FakeBackend, record: ConnectionRecord) -> Non
 
 
 def check_all_members_have_everything(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
-    """Own messages come only to connected devices, never as missed ones."""
+    """Own messages come only to connected devices, and never as missed ones."""
     has: dict[tuple[int, int], set[int]] = defaultdict(set)
     for record in records:
         for chat in backend.chats:
@@ -210,7 +211,8 @@ def check_posts(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_soak(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr("shared.bus.request_sender.MOST_SECONDS", 0.4)
-    monkeypatch.setattr("services.edge.upstream.attempt._OUTAGE_SECONDS", 60.0)  # a machine that stalls is no outage
+    # a stalled machine must not count as an outage
+    monkeypatch.setattr("services.edge.upstream.attempt._OUTAGE_SECONDS", 60.0)
     chance = random.Random(seed)
     for chat, members in CHATS.items():
         cluster.backend.add_chat(chat, *members, 99)
@@ -218,7 +220,7 @@ async def test_soak(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, seed:
     replicas = [cluster.message, await cluster.add_message_replica()]
     for replica in replicas:
         replica.broadcast_members = 6
-    faults = [EnvelopeFaults(chance, replica) for replica in replicas]
+    faults = [BatchFaults(chance, replica) for replica in replicas]
     until = asyncio.get_running_loop().time() + SECONDS
     lives = [asyncio.create_task(live(cluster, chance, account, until)) for account in range(1, 7)]
     await asyncio.sleep(SECONDS / 2)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.message.service import posting
+from services.message.store import open_database
 from services.message.tables import metadata
 from shared.database import Database
 from shared.settings import Settings
@@ -37,7 +38,7 @@ def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
 
 @pytest.fixture
 async def database(migrated_url: str) -> AsyncIterator[Database]:
-    database = Database(migrated_url, nested_loops=True)
+    database = open_database(migrated_url)
     yield database
     await database.close()
 
@@ -58,6 +59,6 @@ def settings(nats_server: NatsServer, valkey_server: ValkeyServer, sqlite_url: s
 
 
 @pytest.fixture
-def patient_rosters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request waits for its rosters, however long they take on a busy machine."""
-    monkeypatch.setattr(posting, "_ROSTER_SECONDS", 10.0)
+def patient_member_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits for its member lists, however long they take on a busy machine."""
+    monkeypatch.setattr(posting, "_MEMBER_LIST_SECONDS", 10.0)

@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from local.ports import free_port
-from services.message.adapters.ownership import Ownership
+from services.message.adapters.leadership import Leadership
 from services.message.app import serve
 from services.message.metrics import MessageMetrics
+from services.message.store import open_database
 from shared.bus.client import Bus, pack
-from shared.clock import now_ms
+from shared.clock import steady_ms
 from shared.contract import subjects as on
-from shared.contract.edge import Delivery, Envelope, Heartbeat
+from shared.contract.edge import Delivery, DeliveryBatch, Heartbeat
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
@@ -34,7 +35,6 @@ from shared.contract.session import (
     Membership,
     MembershipVersions,
 )
-from shared.database import Database
 from shared.presence.store import Presence
 from shared.settings import DatabaseSettings, MessageSettings, OpsSettings, Settings
 from tests.support.databases import create_tables
@@ -49,13 +49,13 @@ ROOM, HALL, LOFT = (ChatId(number) for number in range(101, 104))
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 LEASE_SECONDS = 10.0
 
-_decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
+_decode_batch = msgspec.msgpack.Decoder(DeliveryBatch).decode
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
-def sole_ownership() -> Ownership:
-    """Of a replica that hears no other."""
-    return Ownership(MessageSettings(), lambda _subject: False, MessageMetrics(CollectorRegistry()))
+def sole_leadership() -> Leadership:
+    """The leadership of a replica that receives no heartbeats of others."""
+    return Leadership(MessageSettings(), MessageMetrics(CollectorRegistry()))
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
@@ -66,7 +66,7 @@ async def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class FakeMembershipService:
-    """Replies as session does, in pages of two; publishes versions in presence."""
+    """Replies like session does, in pages of two, and publishes versions in presence."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
@@ -111,7 +111,7 @@ class FakeMembershipService:
         publish: bool = True,
         announce: bool = True,
     ) -> None:
-        """`publish`: to Redis; `announce`: to the replicas of message."""
+        """`publish`: publish the version to Redis; `announce`: announce it to the replicas of message."""
         version = self._versions[chat] = self._versions.get(chat, 0) + 1
         member = Member(AccountId(account), role, first_index, version, unread_from)
         self._members.setdefault(chat, {})[AccountId(account)] = member
@@ -124,7 +124,7 @@ class FakeMembershipService:
         self.requests.append(request)
         await self.gate.wait()
         if self.unavailable:
-            raise RequestError(ErrorCode.UNAVAILABLE, "away")
+            raise RequestError(ErrorCode.UNAVAILABLE, "unavailable")
         if request.chat not in self._versions:
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such chat")
         after = max(tuple(request.after), (request.since, 2**63))
@@ -152,13 +152,13 @@ class FakeMembershipService:
 
 
 class EdgeNodes:
-    """Two edge nodes on one connection: records envelopes in the order of arrival, sends requests."""
+    """Two edge nodes on one connection: records delivery batches in the order of arrival, sends requests."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
         self.presence = Presence(valkey_server.settings("edge"))
-        self.envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: [], "all": []}
-        self.empty_envelopes: dict[str, list[Envelope]] = {NORTH: [], SOUTH: [], "all": []}
+        self.batches: dict[str, list[DeliveryBatch]] = {NORTH: [], SOUTH: [], "all": []}
+        self.empty_batches: dict[str, list[DeliveryBatch]] = {NORTH: [], SOUTH: [], "all": []}
         self.heartbeats: list[Heartbeat] = []
         self._nonces = count(secrets.randbits(60))
         self.last_nonce = Nonce(0)
@@ -168,11 +168,11 @@ class EdgeNodes:
         self.bus.subscribe(on.HEARTBEAT, self._record_heartbeat)
 
     def _recorder(self, node: str) -> Callable[[bytes], None]:
-        """Without the empty ones, which have their own list."""
+        """A function that records the delivery batches of a node. Empty batches go into a list of their own."""
 
         def record(data: bytes) -> None:
-            envelope = _decode_envelope(data)
-            (self.envelopes if envelope.deliveries else self.empty_envelopes)[node].append(envelope)
+            batch = _decode_batch(data)
+            (self.batches if batch.deliveries else self.empty_batches)[node].append(batch)
 
         return record
 
@@ -197,10 +197,10 @@ class EdgeNodes:
         seconds: float = WAIT_SECONDS,
     ) -> Draft:
         self.last_nonce = Nonce(next(self._nonces) if nonce is None else nonce)
-        return Draft(sender, chat, self.last_nonce, now_ms() + int(seconds * 1000), body)
+        return Draft(sender, chat, self.last_nonce, int(steady_ms() + seconds * 1000), body)
 
     async def post(self, *drafts: Draft, seconds: float = WAIT_SECONDS) -> PostResults:
-        return await self.bus.request(PostMessages.route, PostMessages(NORTH, list(drafts)), seconds=seconds)
+        return await self.bus.send(PostMessages(NORTH, list(drafts)), seconds=seconds)
 
     async def send(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
         """Post one message, which must be committed."""
@@ -209,7 +209,7 @@ class EdgeNodes:
         return posted
 
     def deliveries(self, node: str) -> list[Delivery]:
-        return [delivery for envelope in self.envelopes[node] for delivery in envelope.deliveries]
+        return [delivery for batch in self.batches[node] for delivery in batch.deliveries]
 
     def received(self, node: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
         """Chat, index and recipients of each delivery to a node, or to "all"."""
@@ -236,7 +236,7 @@ class MessageEnvironment:
             await asyncio.gather(self.session.close(), self.edges.close())
 
     async def wait_for_replicas(self, replicas: int = 1) -> None:
-        """Wait for heartbeats of so many replicas."""
+        """Waits for heartbeats of this number of replicas."""
         await wait_until(lambda: len({beat.replica for beat in self.edges.heartbeats}) >= replicas)
 
 
@@ -262,7 +262,7 @@ def second_replica(settings: Settings) -> Settings:
 
 @contextlib.asynccontextmanager
 async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
-    """One replica of message; setting the event stops it."""
+    """A replica of message; setting the event stops the replica."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
     try:
@@ -281,7 +281,7 @@ async def metric_value(settings: Settings, name: str) -> float:
 @contextlib.asynccontextmanager
 async def locked_database(settings: Settings) -> AsyncIterator[asyncio.Event]:
     """No other connection can commit until the context ends or the event is set."""
-    database = Database(settings.database_url("message"), nested_loops=True)
+    database = open_database(settings.database_url("message"))
     is_locked, release = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

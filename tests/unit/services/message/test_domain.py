@@ -85,7 +85,7 @@ def test_indexes_are_dense_and_times_increase(
         assert batch.heads.get(chat, head) == (Head(rows[-1][1], rows[-1][4]) if rows else head)
 
 
-# What is delivered, and what is read
+# Delivered and read messages
 
 
 @given(spans, st.randoms(use_true_random=False))
@@ -104,7 +104,7 @@ def test_merging_delivered_ranges_is_a_union_in_any_order(ranges: list[IndexRang
 
 @given(spans, st.integers(1, 5))
 def test_beyond_the_limit_the_shortest_ranges_are_forgotten(ranges: list[IndexRange], limit: int) -> None:
-    """Nothing counts as delivered that was not."""
+    """If ranges are forgotten, no undelivered message counts as delivered."""
     complete, bounded = merge_delivered(Cursor(), ranges, MANY), merge_delivered(Cursor(), ranges, limit)
     assert bounded.delivered_index == complete.delivered_index
     assert len(bounded.above) == min(limit, len(complete.above))
@@ -116,7 +116,7 @@ def test_beyond_the_limit_the_shortest_ranges_are_forgotten(ranges: list[IndexRa
 
 @given(spans, st.none() | st.integers(0, 80), st.integers(0, 80))
 def test_reading_and_delivery_are_two_marks(ranges: list[IndexRange], marked: int | None, index: int) -> None:
-    """Of a cursor that the version before has written, what is read begins where its one state stood."""
+    """If the previous version has written a cursor, the read mark begins where its single state was."""
     cursor = Cursor(20, marked=marked)
     read = read_up_to(cursor, index)
     assert (read.delivered_index, read.above) == (20, ())

@@ -1,4 +1,4 @@
-"""The way of a message through the whole service, on real servers."""
+"""A message's path through the whole service, on real servers."""
 
 import asyncio
 
@@ -106,8 +106,8 @@ async def test_a_muted_member_is_rejected_from_the_next_version_on(env: MessageE
 async def test_a_repeated_nonce_is_delivered_again_with_the_same_index(
     env: MessageEnvironment, settings: Settings
 ) -> None:
-    """As after the death of the replica that committed it: another one answers. The profile summary is not stored, so
-    the one of the repetition is delivered."""
+    """After the death of the replica that committed the message, another replica answers the repetition. The profile
+    summary is not stored, so the repetition's summary is delivered."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(SOUTH, BOB)
     draft = msgspec.structs.replace(env.edges.draft(ANN, ROOM, b"once"), face=ProfileSummary("Ann", "u-1"))
@@ -119,7 +119,7 @@ async def test_a_repeated_nonce_is_delivered_again_with_the_same_index(
         assert repeated == msgspec.structs.replace(first, again=[0])
         await wait_until(lambda: len(env.edges.received(SOUTH)) == 3)
     assert env.edges.received(SOUTH) == [(ROOM, 1, [BOB]), (ROOM, 2, [BOB]), (ROOM, 1, [BOB])]
-    assert len({envelope.replica for envelope in env.edges.envelopes[SOUTH]}) == 2
+    assert len({batch.replica for batch in env.edges.batches[SOUTH]}) == 2
     assert [delivery.face for delivery in env.edges.deliveries(SOUTH)] == [
         ProfileSummary("Ann", "u-1"),
         None,
@@ -183,7 +183,7 @@ async def test_a_membership_change_between_check_and_fan_out_applies(
         await env.edges.send(ANN, ROOM)
         async with locked_database(settings):
             answer = asyncio.create_task(env.edges.send(ANN, ROOM))
-            await asyncio.sleep(0.2)  # it is checked and waits for the database
+            await asyncio.sleep(0.2)  # meanwhile, the request is checked and then waits for the database
             await env.session.add_members(ROOM, CEM)
             await env.session.remove_member(ROOM, BOB)
         await answer
@@ -204,14 +204,14 @@ async def test_without_presence_messages_are_broadcast(
         valkey_server.kill()
         await env.edges.send(ANN, ROOM)
         await env.session.change_member(ROOM, CEM, Role.MEMBER, 1, 1, publish=False)
-        await asyncio.sleep(1.1)  # a roster that Redis does not confirm is fresh for a second
+        await asyncio.sleep(1.1)  # without Redis, a member list counts as fresh for one second
         await env.edges.send(CEM, ROOM)
         await wait_until(lambda: len(env.edges.received("all")) == 3)
     assert env.edges.received(NORTH) == [(ROOM, 1, [ANN])]
     assert env.edges.received("all") == [(ROOM, 2, [ANN, BOB]), (ROOM, 3, [ANN, BOB]), (ROOM, 4, [ANN, BOB, CEM])]
 
 
-async def test_loading_a_roster_delays_no_other_request(env: MessageEnvironment, settings: Settings) -> None:
+async def test_loading_a_member_list_delays_no_other_request(env: MessageEnvironment, settings: Settings) -> None:
     await env.session.add_members(ROOM, ANN)
     await env.session.add_members(HALL, ANN)
     async with running_replica(settings), asyncio.TaskGroup() as group:
@@ -225,7 +225,7 @@ async def test_loading_a_roster_delays_no_other_request(env: MessageEnvironment,
         assert [posted and posted.index for posted in (await waiting).posted] == [1, 3]
 
 
-async def test_without_session_only_chats_without_a_fresh_roster_are_rejected(
+async def test_without_session_only_chats_without_a_fresh_member_list_are_rejected(
     env: MessageEnvironment, settings: Settings
 ) -> None:
     await env.session.add_members(ROOM, ANN)
@@ -242,7 +242,7 @@ async def test_without_session_only_chats_without_a_fresh_roster_are_rejected(
 
 async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Settings) -> None:
     """Many senders in few chats at once: both replicas deliver every index of each chat. The counters of a replica have
-    no hole but an empty envelope, which one sends that had to wait for half a second."""
+    no hole but an empty delivery batch, which one sends that had to wait for half a second."""
     accounts, chats = [ANN, BOB, CEM, DAN], [ROOM, HALL]
     for chat in chats:
         await env.session.add_members(chat, *accounts)
@@ -259,13 +259,13 @@ async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Set
     assert all(mine == sorted(mine) for mine in indexes)
     for chat in chats:
         assert sorted(index for to, index, _ in env.edges.received(NORTH) if to == chat) == list(range(1, 61))
-    for replica in {envelope.replica for envelope in env.edges.envelopes[NORTH]}:
+    for replica in {batch.replica for batch in env.edges.batches[NORTH]}:
         counters, empty = (
-            [envelope.counter for envelope in found[NORTH] if envelope.replica == replica]
-            for found in (env.edges.envelopes, env.edges.empty_envelopes)
+            [batch.counter for batch in found[NORTH] if batch.replica == replica]
+            for found in (env.edges.batches, env.edges.empty_batches)
         )
         assert counters == [one for one in range(1, counters[-1] + 1) if one not in empty]
-    assert len({envelope.replica for envelope in env.edges.envelopes[NORTH]}) == 2
+    assert len({batch.replica for batch in env.edges.batches[NORTH]}) == 2
 
 
 # Membership
@@ -275,7 +275,7 @@ async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Set
 async def test_a_new_member_receives_messages_whichever_way_its_version_is_known(
     env: MessageEnvironment, settings: Settings, announce: bool
 ) -> None:
-    """By announcement while Redis has not stored the version, and the other way round."""
+    """The new version is known by an announcement, but not by Redis; or by Redis, but not by an announcement."""
     async with running_replica(settings):
         await env.wait_for_replicas()
         await env.session.add_members(ROOM, ANN, BOB)
@@ -323,7 +323,8 @@ async def test_a_removed_sender_receives_the_result_of_its_earlier_attempt(
 async def test_the_clock_of_an_edge_may_be_wrong(
     env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    """Of an hour that its deadlines and times of sending are off, none counts; a draft that is late by its clock is."""
+    """The hour by which its clock is wrong does not affect deadlines and times of sending; a draft that is late by its
+    own clock is rejected."""
     ahead = hours * 3_600_000
     monkeypatch.setattr("shared.bus.request_sender.steady_ms", lambda: steady_ms() + ahead)
     async with running_replica(settings):

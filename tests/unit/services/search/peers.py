@@ -1,5 +1,7 @@
-"""A message service's database, an index that follows it, and searches; session is scripted."""
+"""The database of a message service, an index that follows it, and searches; session is scripted."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters.roster_cache import RosterCache
-from services.message.domain import Rights
+from services.message.adapters.member_list_cache import MemberListCache
+from services.message.domain import ChangePermissions
 from services.message.metrics import MessageMetrics
 from services.message.service.following import MessageFeed
 from services.message.store import MessageStore
@@ -49,7 +51,7 @@ from shared.settings import MessageSettings
 
 ANN, BOB = AccountId(1), AccountId(2)
 ROOM, HALL, LOFT = ChatId(1), ChatId(2), ChatId(3)
-ALL = Rights(1, 0, 0, leads=True, pins=True)
+ALL = ChangePermissions(1, 0, 0, leads=True, pins=True)
 _MEMORY = 16 * 2**20
 
 
@@ -66,8 +68,8 @@ class Session:
         self.version = 1
         self.lists = 0
 
-    async def request(self, route: object, request: object, **_: object) -> Any:
-        """What names are looked up with: Bob is a friend of everybody."""
+    async def request(self, request: object, **_: object) -> Any:
+        """The requests that look up names: Bob is a friend of everybody."""
         match request:
             case GetAccount():
                 return AccountView(Profile(id=ANN, uuid="", nickname=""), friends=[BOB])
@@ -97,23 +99,31 @@ class Session:
 class Peers:
     def __init__(self, database: Database, directory: Path, settings: MessageSettings | None = None) -> None:
         self.path = directory
-        self.store = MessageStore(database, count(now_ms()).__next__)  # no two messages in one millisecond
+        self.store = MessageStore(database, count(now_ms()).__next__)  # each message gets a millisecond of its own
         self.session = Session()
-        self.rosters = RosterCache(self.session.membership, MessageMetrics(CollectorRegistry()))
-        self.feed = MessageFeed(self.store, self.rosters, self._versions, settings or MessageSettings())
+        self.member_lists = MemberListCache(self.session.membership, MessageMetrics(CollectorRegistry()))
+        self.feed = MessageFeed(self.store, self.member_lists, self._versions, settings or MessageSettings())
         self.requests = 0
+        self.is_away = False
+        """Message has no news."""
+        self.answers = False
+        """Whether this process receives searches, which `searching` answers in any case."""
+        self.retention_days, self.clock = 0.0, now_ms
         self._nonce, self._announced = 0, 0
         self.start()
 
     def start(self) -> None:
         """A new process of search."""
         self.directory, metrics = IndexDirectory(self.path, _MEMORY), SearchMetrics(CollectorRegistry())
-        self.follower = Follower(self, self.directory, metrics)
+        self.follower = Follower(self, self.directory, metrics, self._answer, self.retention_days, lambda: self.clock())
         self.chats = ChatLists(self.session.list_chats, self.session.membership)
         names = NameResolver(self.session.request, 1.0)
         self.searching = TextSearch(
             self.directory, self.follower.indexed_to, self.chats, self.feed.visible, names, metrics
         )
+
+    async def _answer(self, answers: bool) -> None:
+        self.answers = answers
 
     async def close(self) -> None:
         await self.follower.close()
@@ -125,7 +135,17 @@ class Peers:
 
     async def news(self, request: FollowChats) -> News:
         self.requests += 1
+        if self.is_away:
+            raise RequestError(ErrorCode.UNAVAILABLE, "unavailable")
         return await self.feed.follow(request)
+
+    @contextmanager
+    def without_news(self) -> Iterator[None]:
+        """Message is asked for some, and goes away."""
+        self.is_away = True
+        with pytest.raises(RequestError, match="unavailable"):
+            yield
+        self.is_away = False
 
     async def _versions(self, chats: object) -> dict[ChatId, int]:
         return dict.fromkeys((ROOM, HALL, LOFT), self.session.version)
@@ -150,7 +170,7 @@ class Peers:
     def announce_members(self, chat: ChatId) -> None:
         message = MembershipVersions({chat: self.session.version})
         self.chats.announce(message)
-        self.rosters.announce(message.versions)
+        self.member_lists.announce(message.versions)
 
     def announce(self) -> None:
         if moved := self.store.take_moved():

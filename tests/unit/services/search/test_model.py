@@ -1,5 +1,5 @@
-"""Random histories of messages, changes and members: what a search finds is what the model says, whatever the process
-of search has been through."""
+"""Random histories of messages, changes and members: a search finds the same as the model, whatever happened to the
+search process, and however many messages precede a membership."""
 
 import random
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.search.index import message_index
 from shared.contract.body import pack_edited
 from shared.contract.following import FollowChats
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -17,7 +18,6 @@ from tests.unit.services.search.peers import ANN, BOB, HALL, LOFT, ROOM, Peers
 
 WORDS = ["lake", "tomorrow", "公园", "café", "ice cream", "wi-fi"]
 CHATS = (ROOM, HALL, LOFT)
-STEPS = ("post", "edit", "recall", "join", "index", "kill", "lose", "deaf")
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def peers(database: Database, tmp_path: Path) -> AsyncIterator[Peers]:
 
 
 class HistoryModel:
-    """`texts`: of each chat; None: recalled."""
+    """`texts`: the texts of each chat; None: recalled."""
 
     def __init__(self, peers: Peers) -> None:
         self.peers = peers
@@ -41,7 +41,7 @@ class HistoryModel:
         texts, peers = self.texts[chat], self.peers
         present = [at for at, text in enumerate(texts, 1) if text is not None]
         match chance.choices(
-            ("post", "edit", "recall", "join", "index", "kill", "lose", "deaf"), (9, 3, 2, 2, 4, 1, 1, 1)
+            ("post", "edit", "recall", "join", "index", "commit", "kill", "lose", "deaf"), (9, 3, 2, 2, 4, 1, 1, 1, 1)
         )[0]:
             case "post":
                 texts.append(" ".join(chance.sample(WORDS, 2)))
@@ -58,6 +58,8 @@ class HistoryModel:
                 peers.join(chance.choice((ANN, BOB)), chat, chance.choice((0, 1, len(texts) // 2 + 1, len(texts) + 1)))
             case "index":
                 await peers.index()
+            case "commit" if peers.follower._index is not None:
+                await peers.follower._commit()
             case "kill":
                 await self._kill()
             case "lose":
@@ -70,7 +72,7 @@ class HistoryModel:
                 pass
 
     async def _kill(self) -> None:
-        """In the middle of a write."""
+        """Kills it in the middle of a write."""
         if (index := self.peers.directory.written) is not None:
             index.write((await self.peers.feed.follow(FollowChats(index.positions(CHATS)))).chats)
             index.give_up()
@@ -91,15 +93,17 @@ class HistoryModel:
         assert set(found) == expected, (account, word)
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_random_histories(peers: Peers, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "candidates"), [(0, 4_096), (1, 4)])
+async def test_random_histories(peers: Peers, seed: int, candidates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_index, "_CANDIDATES", candidates)
+    monkeypatch.setattr(message_index, "_FURTHER_CANDIDATES", candidates)
     chance, model = random.Random(seed), HistoryModel(peers)
     for _ in range(10):
         for _ in range(12):
             await model.step(chance)
         await peers.index()
         if model.is_lost:
-            peers.follower.doubt(0)  # as after five minutes
+            peers.follower.doubt(0)  # this has the effect of five minutes passing
             await peers.index()
         model.is_lost = False
         for word in WORDS:

@@ -1,24 +1,30 @@
-"""Search on both databases: what is found, by whom, in which order, and how the index follows the messages."""
+"""Search on both databases: which messages are found, by whom, in which order, and how the index follows the
+messages."""
 
 import asyncio
-import resource
+import math
 import shutil
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
-from secrets import token_hex
+from typing import Any
 
 import pytest
 
 from services.message.adapters import housekeeping
 from services.message.store.installation import renew_epoch
+from services.search.index import directory as index_directory
+from services.search.index import message_index
+from services.search.index.message_index import FoundPlace, MessageIndex, Wanted
 from services.search.service import following
+from services.search.text.lookups import required
+from services.search.text.query import parse
 from shared.contract.body import pack_edited, pack_segments
 from shared.contract.errors import ErrorCode
-from shared.contract.following import FollowChats
-from shared.contract.ids import ChatId, Nonce
+from shared.contract.following import ChatNews, FollowChats, HeadPosition, News, ReadVisible, Visible
+from shared.contract.ids import ChatId, MessageId, Nonce
 from shared.contract.message import Draft, EditText, React, RecallText
-from shared.contract.model import File, Image, Media, Text
+from shared.contract.model import File, Image, Media, Message, Text
 from shared.contract.search import MAX_HITS, MAX_QUERY, ContentKind
 from shared.database import Database
 from shared.settings import MessageSettings
@@ -80,8 +86,35 @@ async def test_a_list_that_is_late_shows_nothing_that_is_forbidden(peers: Peers)
     assert await peers.found("word", BOB) == [(LOFT, 1)]
     peers.session.first[BOB] = {}
     peers.session.version += 1
-    peers.rosters.announce({LOFT: peers.session.version})
+    peers.member_lists.announce({LOFT: peers.session.version})
     assert await peers.found("word", BOB) == []
+
+
+async def test_what_is_forbidden_costs_as_much_as_what_is_absent(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts searches of the index, hits requested from it, and requests to message."""
+    await peers.post(HALL, *["secret"] * 30, "open")
+    await peers.post(LOFT, "secret")
+    await peers.index()
+    peers.join(ANN, HALL, 31)
+    costs: list[int] = []
+    newest, visible = message_index._newest, peers.searching._read_visible
+
+    def counted(searcher: Any, wanted: Any, chats: Any, count: int) -> list[Any]:
+        costs.append(count)
+        return newest(searcher, wanted, chats, count)
+
+    async def read(request: ReadVisible) -> Visible:
+        costs.append(len(request.ranges))
+        return await visible(request)
+
+    monkeypatch.setattr(message_index, "_newest", counted)
+    monkeypatch.setattr(peers.searching, "_read_visible", read)
+    assert await peers.found("open") == [(HALL, 31)]
+    costs.clear()
+    pages = [await peers.page(word) for word in ("absent", "secret")]
+    assert [(page.hits, page.next, page.around) for page in pages] == [([], None, [])] * 2
+    assert costs == [message_index._CANDIDATES] * 2
+    assert peers.searching._metrics.stale._value.get() == 0
 
 
 async def test_filters_and_the_messages_around(peers: Peers) -> None:
@@ -117,21 +150,46 @@ async def test_an_edit_is_found_by_its_new_words_and_a_recall_by_none(peers: Pee
     await peers.index()
     assert await peers.found("new") == [(ROOM, 1)]
     assert await peers.found("old") == await peers.found("secret") == await peers.found("撤回") == []
+    await peers.follower._commit()
     assert peers.directory.read is not None
     assert peers.directory.read.documents == 2, "the edited message and the head of its chat"
 
 
-async def test_expired_messages_leave_the_index(peers: Peers) -> None:
+async def test_a_message_is_found_once_before_it_is_on_disk_and_after_a_kill(peers: Peers) -> None:
+    await peers.post(ROOM, "word one", "word two", "word three")
+    await peers.index()
+    await peers.change(ROOM, 2, EditText(pack_edited((Text("word two again"),)), Nonce(77)))
+    await peers.post(ROOM, "word four")
+    await peers.index()
+    index = peers.directory.read
+    assert index is not None
+    assert (index.written, index.documents) == (2, 4), "the first three and the head of the chat are on disk"
+    for _ in range(2):
+        assert await peers.found("word") == [(ROOM, at) for at in (4, 3, 2, 1)]
+        page = await peers.page("word", count=2)
+        assert [hit.index for hit in page.hits] == [4, 3]
+        assert await peers.found("word", place=page.next) == [(ROOM, 2), (ROOM, 1)]
+        assert await peers.found("again") == [(ROOM, 2)]
+        index.give_up()
+        peers.follower.doubt(0)
+        await peers.follower.catch_up()
+
+
+async def test_expired_messages_leave_the_index(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     await peers.post(ROOM, "old words", "new words")
     await peers.index()
     last = (await peers.page("new")).hits[0].time
     await housekeeping.expire_all(peers.store, last, 0)
     assert await peers.found("words") == [(ROOM, 2)]
+    await peers.close()
+    peers.retention_days, peers.clock = 1.0, lambda: last + 86_400_000
+    monkeypatch.setattr(following, "_EXPIRE_SECONDS", 0)
+    peers.start()
+    await peers.index()
     index = peers.directory.read
     assert index is not None
-    index.expire(last)
-    index.commit()
     assert index.documents == 2, "the other message and the head of its chat"
+    assert await peers.found("words") == [(ROOM, 2)]
 
 
 async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers) -> None:
@@ -151,12 +209,32 @@ async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers) -> No
     assert found == expected[::-1]
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_no_hit_is_left_out_among_many_of_one_millisecond(tmp_path: Path, first: int) -> None:
+    """Each of 300 chats has a message of the same time; the other messages are a millisecond apart."""
+    index, chats = MessageIndex(tmp_path / "index", 16 * 2**20), [ChatId(number) for number in range(1, 301)]
+    for chat in chats:
+        times = (1_000, 1_001 + chat, 5_000)
+        messages = [
+            Message(chat, at, MessageId(chat * 3 + at), BOB, time, pack_segments((Text("word"),)), Nonce(0))
+            for at, time in enumerate(times, 1)
+        ]
+        index.write([ChatNews(HeadPosition(chat, len(times)), messages, [], more=False)])
+    index.commit()
+    found, wanted = list[FoundPlace](), Wanted(required(parse("word")))
+    while page := index.find(wanted, dict.fromkeys(chats, first), 20):
+        found += page
+        wanted = wanted._replace(place=page[-1][:2])
+    assert len({*found}) == len(found) == 300 * (4 - first)
+    assert found == sorted(found, reverse=True)
+
+
 async def test_the_index_states_how_far_it_has_come(peers: Peers) -> None:
     await peers.post(ROOM, "one")
     await peers.index()
     first = (await peers.page("one")).hits[0].time
     now = first + 5_000
-    peers.follower._clock = lambda: now
+    peers.clock = lambda: now
     assert (await peers.page("one")).indexed_to > first
     await peers.post(ROOM, "two")
     peers.announce()
@@ -235,6 +313,61 @@ async def test_an_index_that_is_gone_is_made_again(peers: Peers, database: Datab
     assert (again == path) == (damage != "restored")
 
 
+async def test_an_index_of_another_format_answers_if_no_other_process_does_until_the_new_one_has_all(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await peers.post(ROOM, "one")
+    await peers.index()
+    await peers.post(ROOM, "two")
+    await peers.close()
+    monkeypatch.setattr(index_directory, "FORMAT", "another")
+    peers.start()
+    with peers.without_news():
+        await peers.index()
+    assert not peers.answers
+    assert await peers.found("one") == [(ROOM, 1)]
+    assert (await peers.page("two")).indexed_to == 0
+    assert len([*peers.path.iterdir()]) == 2
+    await peers.index()
+    assert await peers.found("one") == [(ROOM, 1)]
+    assert await peers.found("two") == [(ROOM, 2)]
+    assert len([*peers.path.iterdir()]) == 1
+
+
+async def test_a_process_answers_once_its_index_has_had_all_messages(peers: Peers) -> None:
+    """Before its index has all messages, a process does not answer, because other replicas find more."""
+    await peers.post(ROOM, "one")
+    with peers.without_news():
+        await peers.index()
+    assert not peers.answers
+    await peers.index()
+    assert peers.answers
+
+
+async def test_an_index_that_another_process_writes_is_kept(
+    peers: Peers, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(following, "_LONGEST_PAUSE_SECONDS", 0.01)
+    await peers.post(ROOM, "one")
+    await peers.index()
+    await peers.post(ROOM, "two")
+    other = Peers(database, peers.path)
+    running = asyncio.create_task(other.follower.run())
+    async with asyncio.timeout(WAIT_SECONDS):
+        while other.requests < 3 * following._FAILURES:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+    if other.directory.written is not None:
+        other.directory.written.show()
+        assert other.directory.written._view.memory.num_docs == 0, "attempts fill no memory"
+    await other.close()
+    await peers.index()
+    assert await peers.found("two") == [(ROOM, 2)]
+    assert peers.directory.written is peers.directory.read
+
+
 async def test_replies_of_message_are_small_and_all_is_indexed(database: Database, tmp_path: Path) -> None:
     peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
     for number in range(30):
@@ -252,6 +385,94 @@ async def test_replies_of_message_are_small_and_all_is_indexed(database: Databas
     await peers.close()
 
 
+@pytest.mark.parametrize(("is_built", "are_sent"), [(False, False), (False, True), (True, True)])
+async def test_old_messages_wait_longer_while_new_ones_are_sent(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_built: bool, are_sent: bool
+) -> None:
+    """Messages that a comparison finds later are not old: an announcement of them was lost."""
+    peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
+    rests, sleep = list[float](), asyncio.sleep
+    if is_built:
+        await peers.index()
+    await peers.post(ROOM, *["word"] * 30)
+    peers.store.take_moved()
+    peers.follower.connection_lost("")
+    if are_sent:
+        await peers.post(HALL, "word")
+        peers.announce()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(following, "_BUSY", math.inf)  # a slow machine must not count as busy
+    monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    monkeypatch.setattr(peers.follower, "_rest", rest)
+    await peers.follower.catch_up()
+    await peers.close()
+    assert (following._LONGEST_REST_SECONDS in rests) is (are_sent and not is_built)
+
+
+async def test_new_messages_gather_after_a_commit(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers, rests, sleep = Peers(database, tmp_path / "index"), list[float](), asyncio.sleep
+    await peers.index()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(following, "_GATHER_SECONDS", 1e6)
+    monkeypatch.setattr(asyncio, "sleep", rest)
+    await peers.post(ROOM, "word")
+    peers.announce()
+    await peers.follower.catch_up()
+    await peers.close()
+    assert any(seconds > 1e5 for seconds in rests)
+
+
+async def test_each_message_is_indexed_after_a_pause_while_users_send(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = list[float]()
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    await peers.index()
+    await peers.post(ROOM, "one", "two")
+    peers.announce()
+    await peers.follower.catch_up()
+    assert pauses == [following._BREATH_SECONDS] * 2
+
+
+async def test_new_messages_are_found_while_old_ones_wait(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The long history of another chat must not be read at once for one new message."""
+    monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
+    monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 2.0)
+    peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
+    await peers.post(ROOM, *["word"] * 30)
+    peers.store.take_moved()
+    await peers.post(HALL, "", "")
+    peers.announce()
+    async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as tasks:
+        building = tasks.create_task(peers.follower.catch_up())
+        while peers.requests < 2:
+            await asyncio.sleep(0.01)
+        await peers.post(ROOM, "late")
+        await peers.post(HALL, "new")
+        peers.announce()
+        while await peers.found("new") != [(HALL, 3)]:
+            await asyncio.sleep(0.01)
+        assert not building.done()
+        assert await peers.found("late") == []
+        monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 0)
+    assert await peers.found("late") == [(ROOM, 31)]
+    assert len(await peers.found("word", count=50)) == 30
+    await peers.close()
+
+
 async def test_bad_queries_name_their_field(peers: Peers) -> None:
     await peers.index()
     for wrong_query in ("!?", "from:nobody word", "has:nothing word", "before:then word"):
@@ -263,43 +484,35 @@ async def test_bad_queries_name_their_field(peers: Peers) -> None:
     assert await peers.found("'\"\\ % _ .* [a word") == []
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[bool], None]]:
-    """No file of this process grows beyond 4 KiB while it is set."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    usual = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    def fill(full: bool) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]) if full else limits)
-
-    yield fill
-    fill(False)
-    signal.signal(signal.SIGXFSZ, usual)
-
-
-async def test_on_a_full_disk_the_index_answers_and_catches_up_once_there_is_room(
-    peers: Peers, full_disk: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch
+async def test_new_messages_are_found_while_others_of_the_same_reply_are_indexed(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "_FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(following, "_LONGEST_PAUSE_SECONDS", 0.1)
-    await peers.post(ROOM, "old words")
+    """Users may send faster than messages are indexed, and are thought to send, a slow machine must not count as
+    busy."""
+    monkeypatch.setattr(following, "_FEW", 1)
+    monkeypatch.setattr(following, "_SHOW_SECONDS", 0.0)
+    monkeypatch.setattr(following, "_LAG_MS", 60_000)
     await peers.index()
-    index, failures = peers.directory.read, peers.follower._metrics.failures
-    indexed_to = (await peers.page("old")).indexed_to
-    await peers.post(ROOM, *(" ".join(token_hex(6) for _ in range(50)) for _ in range(30)), "new words")
-    full_disk(True)
+    found, news = list[int](), peers.news
+
+    async def watched(request: FollowChats) -> News:
+        found.append(len(await peers.found("word")))
+        return await news(request)
+
+    monkeypatch.setattr(peers, "news", watched)
+    await peers.post(ROOM, "word one", "word two", "word three")
     peers.announce()
-    running = asyncio.create_task(peers.follower.run())
-    async with asyncio.timeout(WAIT_SECONDS):
-        while failures._value.get() < following._FAILURES + 2:
-            await asyncio.sleep(0.01)
-        assert await peers.found("words") == [(ROOM, 1)]
-        assert peers.directory.read is index, "the index is kept"
-        posted = (await peers.page("old")).indexed_to
-        assert posted <= indexed_to + following._LAG_MS
-        full_disk(False)
-        while await peers.found("words") != [(ROOM, 32), (ROOM, 1)]:
-            await asyncio.sleep(0.01)
-        while (await peers.page("old")).indexed_to <= posted:
-            await asyncio.sleep(0.01)
-    running.cancel()
+    await peers.follower.catch_up()
+    assert found[:3] == [0, 1, 2]
+
+
+async def test_an_edit_is_found_while_old_messages_wait_for_a_commit(peers: Peers) -> None:
+    await peers.post(ROOM, "word one")
+    await peers.index()
+    index = peers.directory.read
+    assert index is not None
+    await peers.change(ROOM, 1, EditText(pack_edited((Text("word two"),)), Nonce(77)))
+    news = await peers.news(FollowChats(index.positions([ROOM])))
+    index.write(news.chats, are_old=True)
+    index.show()
+    assert await peers.found("word") == [(ROOM, 1)]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -14,10 +14,11 @@ from services.session.app import serve
 from shared.bus.client import Bus
 from shared.contract import subjects as on
 from shared.contract.auth import FindInactive, InactiveAccounts
-from shared.contract.bots import CreatedBot, CreateHookAccount
-from shared.contract.contacts import ListPendingNotices, PendingNotice, RequestFriendship
+from shared.contract.bots import CreatedBot, CreateWebhookAccount
+from shared.contract.contacts import ListPendingEvents, PendingEvent, RequestFriendship
 from shared.contract.edge import Notify
 from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.happenings import ListHappenings
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.installation import DatabaseState, DescribeDatabase
 from shared.contract.message import GetHeads, GetHistory, Heads, History
@@ -47,6 +48,17 @@ ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
 LOBBY = ChatId(1)
 
 _decode = msgspec.msgpack.Decoder(Notify).decode
+
+
+def _faceless(data: bytes) -> Notify:
+    """An event without the faces of those that it names: see `test_edge_notifier` for these."""
+    notified = _decode(data)
+    event: Any = notified.event
+    changes: dict[str, Any] = {"faces": {}} if hasattr(event, "faces") else {}
+    for name in ("settings", "modes", "invited"):
+        if (part := getattr(event, name, None)) is not None:
+            changes[name] = msgspec.structs.replace(part, faces={})
+    return msgspec.structs.replace(notified, event=msgspec.structs.replace(event, **changes))
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], bool]) -> T:
@@ -82,7 +94,7 @@ class BusPeers:
         """Chats that are missing here: an older version of message replies."""
         self.head_replies_left: int | None = None
         """The number of GetHeads requests that message still answers; None: all."""
-        self.notices: dict[str, list[Notify]] = {}
+        self.events: dict[str, list[Notify]] = {}
         self._announcements: list[MembershipVersions] = []
         self.message.subscribe(on.NEW_VERSIONS, self._record_announcement)
         self.message.serve(GetHeads.route, self._heads, queue="message")
@@ -93,8 +105,8 @@ class BusPeers:
         self.message.serve(GetHistory.route, self._history, queue="message")
         self.inactive: set[AccountId] = set()
         self.auth.serve(FindInactive.route, self._find_inactive, queue="auth")
-        self.auth.serve(CreateHookAccount.route, self._create_hook_account, queue="auth")
-        self.hook_accounts: list[CreateHookAccount] = []
+        self.auth.serve(CreateWebhookAccount.route, self._create_webhook_account, queue="auth")
+        self.webhook_accounts: list[CreateWebhookAccount] = []
 
     def _record_announcement(self, data: bytes) -> None:
         self._announcements.append(msgspec.msgpack.decode(data, type=MembershipVersions))
@@ -117,9 +129,9 @@ class BusPeers:
     async def _find_inactive(self, request: FindInactive) -> InactiveAccounts:
         return InactiveAccounts([one for one in request.accounts if one in self.inactive])
 
-    async def _create_hook_account(self, request: CreateHookAccount) -> CreatedBot:
-        self.hook_accounts.append(request)
-        number = 900 + len(self.hook_accounts)
+    async def _create_webhook_account(self, request: CreateWebhookAccount) -> CreatedBot:
+        self.webhook_accounts.append(request)
+        number = 900 + len(self.webhook_accounts)
         return CreatedBot(AccountId(number), f"u{number}", request.name, 1_000)
 
     async def _history(self, request: GetHistory) -> History:
@@ -130,54 +142,59 @@ class BusPeers:
         return History(found, self.heads.get(request.chat, 0))
 
     def subscribe(self, *nodes: NodeId) -> None:
-        """Collect the notices to these nodes and to all. Call it before `running`."""
+        """Collect the events to these nodes and to all. Call it before `running`."""
         for subject in (on.NOTIFY_ALL, *map(notify, nodes)):
-            self.notices[subject] = []
-            self.edge.subscribe(subject, lambda data, subject=subject: self.notices[subject].append(_decode(data)))  # type: ignore[misc]
+            self.events[subject] = []
+            self.edge.subscribe(subject, lambda data, subject=subject: self.events[subject].append(_faceless(data)))  # type: ignore[misc]
 
-    async def wait_for_notices(self, subject: str, count: int = 1) -> list[Notify]:
-        """The notices on a subject, once there are `count`."""
+    async def wait_for_events(self, subject: str, count: int = 1) -> list[Notify]:
+        """The events on a subject, once there are `count`."""
 
         async def probe() -> list[Notify]:
-            return self.notices[subject]
+            return self.events[subject]
 
         return await eventually(probe, lambda found: len(found) >= count)
 
     async def register(self, *accounts: int, lobby: bool = False) -> None:
         for account in accounts:
             seed = EnsureProfile(account=AccountId(account), uuid=f"u{account}", nickname=f"n{account}", lobby=lobby)
-            await self.edge.request(EnsureProfile.route, seed)
+            await self.edge.send(seed)
 
     async def create(
         self, *members: int, actor: int, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
     ) -> ChatView:
         others = [AccountId(one) for one in members]
         request = CreateChat(members=others, name=name, join_policy=join_policy, actor=AccountId(actor))
-        return await self.edge.request(CreateChat.route, request)
+        return await self.edge.send(request)
 
     async def befriend(self, one: AccountId, other: AccountId) -> None:
         for actor, account in ((one, other), (other, one)):
-            await self.edge.request(RequestFriendship.route, RequestFriendship(account, actor=actor))
+            await self.edge.send(RequestFriendship(account, actor=actor))
 
     async def view(self, account: AccountId, actor: AccountId, lists: bool = True) -> AccountView:
-        return await self.edge.request(GetAccount.route, GetAccount(account, lists, actor))
+        return await self.edge.send(GetAccount(account, lists, actor))
 
-    async def pending_notices(self, account: AccountId) -> list[PendingNotice]:
-        return (await self.edge.request(ListPendingNotices.route, ListPendingNotices(account))).kept
+    async def pending_events(self, account: AccountId) -> list[PendingEvent]:
+        return (await self.edge.send(ListPendingEvents(account))).kept
 
     async def pending_numbers(self, account: AccountId) -> dict[AccountId, int]:
-        """The number of the account's newest pending notice, as in the field `kept`."""
-        return dict.fromkeys([account], (await self.pending_notices(account))[-1].number)
+        """The number of the account's newest pending event, as in the field `kept`."""
+        return dict.fromkeys([account], (await self.pending_events(account))[-1].number)
 
     async def erase(self, account: int) -> None:
         await self.auth.request(on.ERASE_PROFILE, EraseAccount(AccountId(account)))
 
     async def chats(self, account: int) -> list[ChatId] | None:
         request = GetAccount(AccountId(account), lists=True, actor=AccountId(account))
-        return (await self.edge.request(GetAccount.route, request)).chats
+        return (await self.edge.send(request)).chats
 
     async def changes(self, chat: ChatId, since: int = 0) -> MembershipPage:
-        return await self.message.request(GetMembership.route, GetMembership(chat, since))
+        return await self.message.send(GetMembership(chat, since))
+
+    async def happened(self, chat: ChatId, actor: AccountId = ANN) -> list[int]:
+        """The times of what has happened in a group."""
+        listed = await self.edge.send(ListHappenings(chat, 0, 2**53, 9, actor=actor))
+        return [one.time for one in listed.happenings]
 
     async def version(self, chat: ChatId) -> int | None:
         """The version published in Redis."""
@@ -211,7 +228,7 @@ def settings_for(
 
 @contextlib.asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[asyncio.Event]:
-    """One replica of session; setting the event stops it."""
+    """A replica of session; setting the event stops the replica."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
     try:

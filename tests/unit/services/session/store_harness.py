@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -9,7 +10,6 @@ import sqlalchemy as sa
 from services.session.domain import LOBBY, pair_of
 from services.session.store import (
     account_removal,
-    additions,
     blocks,
     chats,
     departures,
@@ -22,13 +22,12 @@ from services.session.store import (
     views,
 )
 from services.session.store import roles as member_roles
-from services.session.store.additions import StartedJoins
 from services.session.store.departures import LeftChat
-from services.session.store.memberships import AwaitingApproval, FinishedJoin, FinishedJoins, StartedJoin
+from services.session.store.memberships import AwaitingApproval, FinishedJoin, FinishedJoins, StartedJoin, StartedJoins
 from services.session.store.moderation import BannedMember, DisbandedChat
 from services.session.store.roles import ChangedRoles
 from services.session.tables import friendship, member
-from shared.contract.contacts import AnswerFriendship, PendingNotice, RequestFriendship, Requests, SetBlocked
+from shared.contract.contacts import AnswerFriendship, PendingEvent, RequestFriendship, Requests, SetBlocked
 from shared.contract.edge import FriendshipAnswered, FriendshipRequested, MembershipAnswered
 from shared.contract.errors import Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -115,7 +114,7 @@ class StoreHarness:
     async def pending_requests(self, account: AccountId, most: int = 100) -> Requests:
         return await self.database.read(partial(friends.list_requests, account=account, limit=most))
 
-    async def pending_notices(self, account: AccountId) -> list[PendingNotice]:
+    async def pending_events(self, account: AccountId) -> list[PendingEvent]:
         return await self.database.read(partial(pending_notifications.list_pending, account=account, now=self.now))
 
     async def set_blocked(self, actor: AccountId, account: AccountId, blocked: bool = True) -> None:
@@ -152,13 +151,13 @@ class StoreHarness:
     async def add_member(self, actor: AccountId, number: ChatId, account: AccountId) -> StartedJoin:
         request = AddMember(number, account, actor)
         return await self.database.write(
-            partial(additions.add_member, request=request, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.add_member, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def add_members(self, actor: AccountId, number: ChatId, *accounts: AccountId) -> StartedJoins:
         request = AddMembers(number, [*accounts], actor)
         return await self.database.write(
-            partial(additions.add_members, request=request, head=self.head, limits=self.limits, now=self.now)
+            partial(memberships.add_members, request=request, head=self.head, limits=self.limits, now=self.now)
         )
 
     async def finish_join(
@@ -203,7 +202,7 @@ class StoreHarness:
 
     async def unban(self, actor: AccountId, number: ChatId, account: AccountId) -> int:
         request = UnbanMember(number, account, actor)
-        return await self.database.write(partial(moderation.unban_member, request=request))
+        return await self.database.write(partial(moderation.unban_member, request=request, now=self.now))
 
     async def bans(self, actor: AccountId, number: ChatId) -> list[Ban]:
         request = ListBans(number, actor)
@@ -240,9 +239,9 @@ class StoreHarness:
         return await self.database.write(partial(join, request=JoinByLink(code, actor)))
 
     async def list_members(
-        self, actor: AccountId, number: ChatId, after: AccountId = NO_ACCOUNT, most: int = 100, since: int = 0
+        self, actor: AccountId, number: ChatId, after: AccountId = NO_ACCOUNT, most: int = 100, **more: Any
     ) -> MemberList:
-        request = ListMembers(number, after, actor, since)
+        request = ListMembers(number, after, actor, **more)
         return await self.database.read(partial(member_roles.list_members, request=request, limit=most))
 
     async def set_role(self, number: ChatId, account: AccountId, role: Role) -> None:
@@ -256,7 +255,7 @@ class StoreHarness:
         return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), limit=most))
 
     async def list_chats_with_others(self, *accounts: AccountId, most: int) -> ChatList:
-        """A page of the first account, and all chats of the others that fit into `most` entries with it."""
+        """A page of the first account, and all chats of other accounts that fit beside it into `most` entries."""
         page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), limit=most)
         return await self.database.read(
             partial(chats.list_chats_with_others, page=page, others=accounts[1:], limit=most)

@@ -25,7 +25,7 @@ from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import Profile
 from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccount, ListChats
 from shared.database import Database
-from shared.migrate import NotMigrated
+from shared.schema import NotMigrated
 from shared.settings import DatabaseSettings, NatsSettings, Settings
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
@@ -55,9 +55,9 @@ def settings_on_both(nats_server: NatsServer, valkey_server: ValkeyServer, datab
 
 
 async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
-    """None while there is no profile."""
+    """Requests a profile; None while there is none."""
     try:
-        return (await peers.edge.request(GetAccount.route, GetAccount(account))).profile
+        return (await peers.edge.send(GetAccount(account))).profile
     except RequestError:
         return None
 
@@ -73,11 +73,11 @@ async def test_without_redis_chats_are_created_and_all_nodes_notified(
         valkey_server.kill()
         chat = (await peers.create(BOB, actor=ANN)).chat.id
 
-        async def broadcast_notices() -> list[object]:
-            return [one.notice for one in peers.notices[on.NOTIFY_ALL]]
+        async def broadcast_events() -> list[object]:
+            return [one.event for one in peers.events[on.NOTIFY_ALL]]
 
         created = ChatCreated(chat, ANN, [ANN, BOB], 1, "n1、n2", await peers.pending_numbers(BOB))
-        await eventually(broadcast_notices, lambda found: found == [created])
+        await eventually(broadcast_events, lambda found: found == [created])
         assert (await ops_get(settings, "/readyz"))[0] == 200
         valkey_server.restart()
         assert await eventually(partial(peers.version, chat), bool) == 1
@@ -86,7 +86,7 @@ async def test_without_redis_chats_are_created_and_all_nodes_notified(
 async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
     nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And who is online is unknown meanwhile."""
+    """Meanwhile, it is unknown who is online."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     node = NodeId("edge-1")
     peers = BusPeers(nats_server, valkey_server)
@@ -98,19 +98,19 @@ async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
         await peers.register(ANN, BOB)
         await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 10_000)))
         await peers.create(BOB, actor=ANN)
-        [notice] = await peers.wait_for_notices(on.notify(node))
-        assert notice.recipients == [ANN, BOB]
-        failure = await rejection(admin.request(ListAccounts.route, ListAccounts(online=True)))
+        [event] = await peers.wait_for_events(on.notify(node))
+        assert event.recipients == [ANN, BOB]
+        failure = await rejection(admin.send(ListAccounts(online=True)))
         assert failure.code is ErrorCode.UNAVAILABLE
         await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 0)))
         await peers.register(ANN)
-        assert (await admin.request(ListAccounts.route, ListAccounts(online=True))).accounts == []
+        assert (await admin.send(ListAccounts(online=True))).accounts == []
         await peers.edge.publish(on.PRESENCE_INCOMPLETE, pack(PresenceIncomplete(node, 10_000, [BOB])))
         await peers.register(ANN)
-        online = (await admin.request(ListAccounts.route, ListAccounts(online=True))).accounts
+        online = (await admin.send(ListAccounts(online=True))).accounts
         assert online == [BOB]
     await admin.stop()
-    assert peers.notices[on.NOTIFY_ALL] == []
+    assert peers.events[on.NOTIFY_ALL] == []
 
 
 async def test_hanging_redis_delays_only_one_reply_by_its_timeout(
@@ -156,7 +156,7 @@ async def test_deletion_event_waits_for_redis_beyond_the_end_of_the_process(
             await peers.auth.publish_event(on.ACCOUNT_DELETED, AccountDeleted(ANN), key="deleted-1")
             await eventually(partial(profile, peers, ANN), lambda found: found is not None and found.deleted)
             await eventually(partial(ops_get, settings, "/metrics"), lambda page: "versions_untold 1.0" in page[1])
-            await asyncio.sleep(0.5)  # the event would be acknowledged by now
+            await asyncio.sleep(0.5)  # in this time, the event would be acknowledged if it could be
         valkey_server.restart()
         async with running_service(settings):
             assert await eventually(partial(peers.version, chat), bool) == 2
@@ -240,7 +240,7 @@ async def test_lobby_is_joined_later_when_message_service_was_unavailable(
         async with peers.running():
             peers.heads[LOBBY] = 7
             await peers.register(ANN, lobby=True)
-            assert await peers.message.request(ListChats.route, ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
+            assert await peers.message.send(ListChats(ANN)) == ChatList([ChatEntry(LOBBY, 1, 8)])
 
 
 async def test_disabled_lobby_is_not_joined(peers: BusPeers, settings: Settings) -> None:
@@ -291,7 +291,8 @@ async def test_ready_when_nats_and_database_answer(
 
 async def test_requests_in_progress_are_answered_before_shutdown(peers: BusPeers, settings: Settings) -> None:
     async with peers.running(), running_service(settings) as stopping:
-        await eventually(peers.announcements, bool)  # a heartbeat: requests are handled before the start is complete
+        # a heartbeat shows that requests are handled, even before the start is complete
+        await eventually(peers.announcements, bool)
         await peers.register(ANN, BOB)
         requests = [asyncio.ensure_future(peers.create(BOB, actor=ANN)) for _ in range(20)]
         await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The pure rules."""
+"""Tests the pure rules of session."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,14 +17,13 @@ from services.session.domain import (
     check_seed,
     default_name,
     group_changes,
-    in_int64,
     joins_immediately,
     new_group_members,
     next_owner,
     pair_of,
     profile_changes,
-    take_fitting,
 )
+from services.session.list_limits import in_int64, take_fitting
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import SetChat

@@ -5,16 +5,21 @@ from typing import Any, cast
 
 from services.session.router import route
 from services.session.service.accounts import AccountProfiles
-from services.session.service.announcements import SystemNotices
+from services.session.service.announcements import Announcements
 from services.session.service.chats import Chats
+from services.session.service.directory import Directory
 from services.session.service.friends import Friends
-from services.session.service.hook_delivery import HookDelivery
-from services.session.service.hooks import Hooks
+from services.session.service.happenings import Happenings
 from services.session.service.made import MadeByAccounts
 from services.session.service.memberships import Memberships
-from services.session.service.moderation import Moderation
-from services.session.service.outgoing_hooks import OutgoingHooks
-from services.session.service.reports import Reports
+from services.session.service.metadata import SubjectMetadata
+from services.session.service.moderation import Moderation, Reports
+from services.session.service.modes import GroupModes
+from services.session.service.own_settings import SettingsOfAccounts
+from services.session.service.push_delivery import PushDelivery
+from services.session.service.subscriptions import Subscriptions
+from services.session.service.webhook_delivery import WebhookDelivery
+from services.session.service.webhooks import IncomingWebhooks, OutgoingWebhooks
 from shared.bus.client import Bus
 from shared.bus.neighbours import Neighbours
 from shared.contract.subjects import DESCRIBE_SESSION_DATABASE, ROUTES
@@ -43,10 +48,24 @@ def _empty(kind: Any) -> Any:
 def test_each_route_is_served_once_and_what_gives_numbers_waits() -> None:
     bus = Served()
     neighbours = Neighbours(cast(Bus, bus), "session", cast(Any, None))
-    kinds = (Friends, Hooks, MadeByAccounts, Memberships, Moderation, OutgoingHooks, Reports)
+    kinds = (
+        Directory,
+        Happenings,
+        Friends,
+        GroupModes,
+        IncomingWebhooks,
+        MadeByAccounts,
+        Memberships,
+        SubjectMetadata,
+        Moderation,
+        OutgoingWebhooks,
+        Reports,
+        SettingsOfAccounts,
+        Subscriptions,
+    )
     others: list[object] = [_empty(kind) for kind in kinds]
-    accounts, chats, system = _empty(AccountProfiles), _empty(Chats), _empty(SystemNotices)
-    route(cast(Bus, bus), neighbours, accounts, chats, system, _empty(HookDelivery), *others)
+    accounts, chats, system = _empty(AccountProfiles), _empty(Chats), _empty(Announcements)
+    route(cast(Bus, bus), neighbours, accounts, chats, system, _empty(WebhookDelivery), _empty(PushDelivery), *others)
     assert DESCRIBE_SESSION_DATABASE.subject in bus.subjects
     assert bus.subjects == Counter(route.subject for route in ROUTES if route.subject.startswith("session."))
     assert bus.gated == {"session.create_chat", "session.open_private_chat", "session.admin.notices"}

@@ -19,7 +19,7 @@ _PAGE = 2
 
 
 class AccountComparison:
-    """Auth's deleted accounts, and what a service still has of them."""
+    """Auth's deleted accounts, and the data that a service still has about them."""
 
     def __init__(self, server: NatsServer, deleted: int) -> None:
         self.deleted = [AccountId(number) for number in range(1, deleted + 1)]

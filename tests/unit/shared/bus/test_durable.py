@@ -26,7 +26,7 @@ DELETED = on.ACCOUNT_DELETED
 
 
 class DurableService:
-    """A service that works on deletions: fails the first times, then notes what it did."""
+    """A service that handles deletions. The first attempts fail; later ones are recorded."""
 
     def __init__(
         self, server: NatsServer, name: str, *, failures: int = 0, pauses: Sequence[float] = (0.05,) * 5
@@ -203,7 +203,7 @@ async def test_work_goes_on_after_the_broker_was_killed(nats_server: NatsServer)
         for number in range(3):
             await auth.publish_event(DELETED, deletion(number), key=f"deleted-{number}")
             while await session.done.get() != number:
-                pass  # an acknowledgement died with the broker: the event came twice
+                pass  # after a lost acknowledgement, the previous event comes twice
             await asyncio.to_thread(nats_server.restart)
             while not await _reachable(auth):
                 await asyncio.sleep(0.05)
@@ -273,7 +273,8 @@ async def until_printed(output: asyncio.StreamReader, line: bytes) -> None:
 async def test_what_a_failed_process_has_comes_to_another(
     nats_server: NatsServer, fault: signal.Signals, is_handling: bool
 ) -> None:
-    """At the latest when its time for acknowledgement has passed."""
+    """Another process gets the event at the latest when the time for the failed process's acknowledgement has
+    passed."""
     settings, auth, session = (
         nats_server.settings("session"),
         auth_bus(nats_server),
@@ -314,7 +315,7 @@ async def test_an_event_in_progress_survives_a_frozen_broker(nats_server: NatsSe
         try:
             session.gate.set()
             assert await session.done.get() == 7
-            await asyncio.sleep(7)  # the connection is given up after three pings of two seconds
+            await asyncio.sleep(7)  # nats-py gives the connection up after three pings, two seconds apart
         finally:
             nats_server.resume()
         async with asyncio.timeout(ACK_WAIT_SECONDS + WAIT_SECONDS):

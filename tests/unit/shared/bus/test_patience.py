@@ -25,7 +25,7 @@ def test_a_slow_subject_gets_more_time_and_no_other_does(seconds: float, expecte
 
 
 def test_one_late_reply_gives_no_more_time() -> None:
-    """It may be that of a process that was frozen."""
+    """The late reply may come from a process that was frozen."""
     patience = Patience()
     patience.replied("message.sync", 0.01)
     patience.replied("message.sync", 1.3)

@@ -28,7 +28,7 @@ def request(sent: float | None, deadline: float, requester: str = "a") -> Msg:
 
 
 def known(clock: SteadyClock, ahead: float) -> RequesterClocks:
-    """After two requests of a requester whose clock is so far ahead; it is NOW."""
+    """The clocks after two requests of a requester whose clock is this far ahead; the time is NOW."""
     clocks = RequesterClocks()
     for seconds in (3, 1):
         clock.now = NOW - seconds * 1000
@@ -68,7 +68,7 @@ def test_a_requester_that_seems_to_be_in_the_past_is_believed_from_its_second_re
 
 
 def test_a_request_that_was_on_its_way_for_long_is_late(clock: SteadyClock) -> None:
-    """The process was frozen for a minute: the offset is the one of before."""
+    """The process was frozen for a minute, but the offset stays the same."""
     clocks = RequesterClocks()
     clocks.translate(request(NOW + HOUR, NOW + HOUR + 5000))
     clock.now += 60_000

@@ -42,7 +42,7 @@ def widen(configuration: dict[str, Any]) -> None:
 
 
 async def lower(server: NatsServer, payload_bytes: int) -> None:
-    """Connections stay, and hear nothing of it."""
+    """Lowers the server's payload limit. Open connections stay open, and are not informed of the new limit."""
     configuration = json.loads(server.config.read_bytes()) | {"max_payload": payload_bytes}
     server.config.write_text(json.dumps(configuration))
     os.kill(server.pid, signal.SIGHUP)
@@ -56,7 +56,7 @@ async def lower(server: NatsServer, payload_bytes: int) -> None:
 
 
 def posting(body_bytes: int, reply_bytes: int = 1) -> PostMessages:
-    """The service replies with so many bytes."""
+    """The service replies with this number of bytes."""
     draft = Draft(AccountId(reply_bytes), ChatId(1), Nonce(1), 0, b"x" * body_bytes)
     return PostMessages(NodeId("edge-1"), [draft])
 
@@ -106,9 +106,9 @@ async def test_what_nats_has_no_room_for_is_an_error_that_lasts_and_ends_no_conn
             await lower(nats_server, most)
         for too_large in (posting(most + 1), posting(most - 100), posting(1, most + 1)):
             with pytest.raises(RequestError) as error:
-                await edge.request(PostMessages.route, too_large, seconds=WAIT_SECONDS, retry=True)
+                await edge.send(too_large, seconds=WAIT_SECONDS, retry=True)
             assert error.value.failure.code is ErrorCode.TOO_LARGE
-            await edge.request(PostMessages.route, posting(500_000, 500_000), seconds=WAIT_SECONDS, retry=True)
+            await edge.send(posting(500_000, 500_000), seconds=WAIT_SECONDS, retry=True)
         await asyncio.gather(edge.stop(), message.stop())
 
 
@@ -117,7 +117,7 @@ async def test_nats_without_jetstream_is_named_by_migrate_and_doctor(nats_server
     with nats_server.configured(remove_jetstream):
         migrated = await asyncio.to_thread(CliRunner().invoke, main, ["migrate", "--data", str(tmp_path), "streams"])
         found = await broker.check(nats_server.settings("setup"), Server.ELSEWHERE)
-    assert (migrated.exit_code, "NATS runs without JetStream: start nats-server with -js" in migrated.output) == (
+    assert (migrated.exit_code, "NATS runs without JetStream. Start nats-server with -js" in migrated.output) == (
         1,
         True,
     )

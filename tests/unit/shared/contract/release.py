@@ -16,8 +16,8 @@ from msgspec import inspect
 from local import valkey
 from shared.contract import permissions, subjects
 from shared.contract.auth import Revocations
-from shared.contract.edge import Envelope, Heartbeat, Notice, Notify, PresenceIncomplete
-from shared.contract.ephemeral import Signal
+from shared.contract.edge import DeliveryBatch, EdgeEvent, Heartbeat, Notify, PresenceIncomplete
+from shared.contract.ephemeral import EphemeralEvent
 from shared.contract.errors import Failure
 from shared.contract.ids import NodeId
 from shared.contract.model import DialectTag, PackedSegment
@@ -34,21 +34,21 @@ PLACES: dict[str, Any] = {
     **{f"{route.subject} reply": route.reply for route in _ROUTES},
     **{topic.subject: topic.event for topic in subjects.TOPICS},
     "refusal": Failure,
-    subjects.BROADCAST: Envelope,
+    subjects.BROADCAST: DeliveryBatch,
     subjects.HEARTBEAT: Heartbeat,
     subjects.PRESENCE_INCOMPLETE: PresenceIncomplete,
     subjects.AUTH_STATE: Revocations,
     subjects.NOTIFY_ALL: Notify,
-    subjects.SIGNAL: Signal,
-    "kept notice": Notice,
+    subjects.EPHEMERAL_EVENT: EphemeralEvent,
+    "kept event": EdgeEvent,
     "body of a message": tuple[PackedSegment | DialectTag, ...],
 }
 """Each subject or stored form, and its type."""
 
 
 class Release(msgspec.Struct):
-    """`encoded`: samples by place, as msgpack (`said` in the file). `rights`: by user, its NATS grants (publish,
-    subscribe), its Valkey keys and commands."""
+    """`encoded`: samples by place, as msgpack (`said` in the file). `rights`: for each user, its NATS permissions
+    (publish, subscribe), and its keys and commands in Valkey."""
 
     version: str
     encoded: dict[str, list[bytes]] = msgspec.field(name="said")
@@ -93,7 +93,8 @@ def misread(then: list[bytes], type_: Any) -> list[Any]:
 
 
 def missed(then: list[bytes], now: list[bytes]) -> list[Any]:
-    """Samples of then that this version does not send any more, although the version of then may expect them."""
+    """The samples of the release, `then`, that no sample of this version, `now`, contains. The release's version
+    possibly expects them."""
     known = list(map(_plain, now))
     return [sample for sample in map(_plain, then) if not any(_covers(one, sample) for one in known)]
 
@@ -105,7 +106,7 @@ def unknown(then: list[bytes], now: list[bytes]) -> list[Any]:
 
 
 def _covers(new: Any, old: Any) -> bool:
-    """Whether nothing of the old value is missing in the new one, and nothing is otherwise."""
+    """Whether `new` contains everything in `old`, unchanged. `new` can have additional parts."""
     if isinstance(old, dict) and isinstance(new, dict):
         return all(key in new and _covers(new[key], value) for key, value in old.items())
     if isinstance(old, list) and isinstance(new, list):
@@ -118,7 +119,7 @@ def _plain(encoded: bytes) -> Any:
 
 
 def _samples(info: inspect.Type, inside: tuple[type[Any], ...] = ()) -> Iterator[Any]:
-    """None of a struct that is `inside` itself."""
+    """Yields samples of a type; none for a struct inside itself (`inside`: the structs around it)."""
     match info:
         case inspect.StructType(cls=cls, fields=fields):
             if cls not in inside:
@@ -141,7 +142,7 @@ def _samples(info: inspect.Type, inside: tuple[type[Any], ...] = ()) -> Iterator
 
 
 def _structs(cls: type[Any], fields: tuple[inspect.Field, ...], inside: tuple[type[Any], ...]) -> Iterator[Any]:
-    """As many as the field with most samples has; in the others, the first one comes again."""
+    """As many samples as the field with the most samples has; the other fields repeat their first one."""
     columns = [list(_samples(field.type, inside)) for field in fields]
     for number in range(max(map(len, columns), default=1)):
         values = [column[number if number < len(column) else 0] for column in columns]

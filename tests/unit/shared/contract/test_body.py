@@ -46,7 +46,7 @@ ANN, RICH = Mention(AccountId(12), "@Ann"), st.lists(
     max_size=4,
 ).map(tuple)  # fmt: skip
 _released = msgspec.msgpack.Decoder(tuple[Text | Emoji | Image | File | DialectTag, ...]).decode
-"""Of versions without replies and mentions."""
+"""Bodies of versions without replies and mentions."""
 
 
 @given(RICH, st.sampled_from(["", "pipe"]), st.integers(0, 2**53 - 1))

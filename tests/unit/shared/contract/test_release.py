@@ -16,8 +16,8 @@ LAST = msgspec.json.decode(RELEASED.read_bytes(), type=Release)
 PRESENT = present()
 
 UNDERSTOOD_ONLY: dict[str, int] = {}
-"""By place: how many samples of it are of new kinds (of a notice, an error, a role …), which the last release does not
-understand. This version decodes them and never sends them; the next one may send them."""
+"""By place: the number of its samples that are of new kinds (of an event, an error, a role …), which the last release
+does not understand. This version decodes them but never sends them; the next one may send them."""
 
 
 @pytest.mark.parametrize("place", LAST.encoded)

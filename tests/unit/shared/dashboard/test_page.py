@@ -1,4 +1,4 @@
-"""The operations page, as a browser shows it; as a parser reads it where there is none."""
+"""The status page, as a browser shows it, or as a parser reads it if there is no browser."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 class Talk:
-    """A process with a page, and something going on in it."""
+    """A fake service with metrics and a status page."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -107,7 +107,7 @@ async def test_it_fits_its_window_in_light_and_dark(talk: Talk, browser: Browser
 
 
 class Looker(HTMLParser):
-    """Collects elements and everything they refer to."""
+    """A parser that collects the elements of a page and all addresses in them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A row's numbers from two looks at a registry."""
+"""Computes the numbers of a panel from two samples of a registry."""
 
 from collections.abc import Callable
 

@@ -1,10 +1,10 @@
-"""What is known of nodes that have lost Redis."""
+"""Tracks nodes that cannot reach Redis."""
 
 import pytest
 
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
-from shared.presence.incomplete import IncompleteNodes
+from shared.presence.store import IncompleteNodes
 
 A, B = NodeId("a"), NodeId("b")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(3)
@@ -49,7 +49,7 @@ def test_a_complete_node_is_forgotten(incomplete: IncompleteNodes) -> None:
 
 
 def test_a_node_without_names_counts_for_every_account(incomplete: IncompleteNodes) -> None:
-    """As edges of the version before announce it."""
+    """Edges of the previous version announce that they lack presence, without the names of their accounts."""
     incomplete.receive(PresenceIncomplete(A, 1000), 0.0)
     incomplete.receive(PresenceIncomplete(A, 2000, [BOB]), 0.1)
     assert found(incomplete, 0.5) == {ANN: (A,), BOB: (A,), CEM: (A,)}
@@ -61,7 +61,7 @@ def test_a_node_without_names_counts_for_every_account(incomplete: IncompleteNod
 def test_a_node_that_names_too_many_counts_for_every_account(
     incomplete: IncompleteNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.presence.incomplete._MAX_NAMED", 10)
+    monkeypatch.setattr("shared.presence.store._MAX_NAMED", 10)
     for first in range(100, 130, 3):
         incomplete.receive(PresenceIncomplete(A, 1000, [AccountId(first + more) for more in range(3)]), 0.0)
     assert found(incomplete, 0.5) == {ANN: (A,), BOB: (A,), CEM: (A,)}
@@ -70,7 +70,7 @@ def test_a_node_that_names_too_many_counts_for_every_account(
 def test_expired_accounts_are_dropped_by_the_next_complete_list(
     incomplete: IncompleteNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.presence.incomplete._MAX_NAMED", 10)
+    monkeypatch.setattr("shared.presence.store._MAX_NAMED", 10)
     for second in range(100):
         names = [AccountId(1000 + 6 * second + more) for more in range(6)]
         incomplete.receive(PresenceIncomplete(A, 900, names), float(second))
@@ -105,7 +105,7 @@ def test_later_lists_keep_a_node_known(incomplete: IncompleteNodes) -> None:
 
 @pytest.mark.parametrize("missing", [5, 6, 7])
 def test_a_node_is_not_known_after_a_missing_announcement(incomplete: IncompleteNodes, missing: int) -> None:
-    """Until the next complete list. The lost one may have named an account."""
+    """The lost announcement possibly named an account, so the node is unknown until its next complete list."""
     announcements = [
         numbered(4, starts=True, ends=True), numbered(5, ANN), numbered(6, starts=True), numbered(7, CEM, ends=True),
         numbered(8),

@@ -16,7 +16,7 @@ from shared.bus.client import pack
 from shared.contract.edge import PresenceIncomplete
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.presence import states, store
-from shared.presence.scripts import SHARDS, Command, RegisteredAccounts
+from shared.presence.scripts import Command, RegisteredAccounts
 from shared.presence.states import ACTIVE, OFFLINE, GivenState
 from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import EdgeSettings
@@ -31,7 +31,7 @@ Connect = Callable[[str], Presence]
 
 @pytest.fixture
 async def connect(valkey_server: ValkeyServer) -> AsyncIterator[Connect]:
-    """Opens a service's presence; all are closed at the end."""
+    """Opens presence for a service. All are closed at the end."""
     opened: list[Presence] = []
 
     def open_for(service: str) -> Presence:
@@ -141,7 +141,7 @@ async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None
 async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another sweep was quicker before that."""
+    """Before the sweep removes the accounts, another sweep has removed them, and the node has registered one again."""
     edge, other, message, sweeper = connect("edge"), connect("edge"), connect("message"), connect("edge")
     await edge.join(A, [ANN, CEM])
     execute = sweeper._round_trips.execute
@@ -343,7 +343,7 @@ async def test_a_repair_replaces_a_lost_mark(valkey_server: ValkeyServer, connec
 
 
 async def test_a_dead_node_of_the_former_version_is_swept(valkey_server: ValkeyServer, connect: Connect) -> None:
-    """Its mark has no count and no sum."""
+    """The mark of the node has no count and no sum."""
     edge = connect("edge")
     await edge.join(A, [ANN])
     async with Redis.from_url(valkey_server.keeper_url) as keeper:
@@ -355,7 +355,7 @@ async def test_a_dead_node_of_the_former_version_is_swept(valkey_server: ValkeyS
 
 @pytest.mark.usefixtures("trusting")
 async def test_a_generation_that_no_edge_refreshes_is_not_believed(connect: Connect) -> None:
-    """Readers of a former primary, which edges have left."""
+    """Readers of a previous primary, which edges have left."""
     edge, message = connect("edge"), connect("message")
     await edge.beat(A, 0.3)
     assert (await message.lookup([ANN])).nodes == {}
@@ -395,7 +395,7 @@ async def test_after_its_end_it_connects_no_more(valkey_server: ValkeyServer) ->
 
 
 def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_server: ValkeyServer) -> None:
-    """On the event loop of the product, whose transport then raises an error of its own."""
+    """On the event loop of the product, the transport then raises its own error."""
 
     async def lose_connection() -> None:
         edge = Presence(valkey_server.settings("edge"))
@@ -440,17 +440,6 @@ async def test_a_text_counts_beside_the_state_that_it_was_given_with(connect: Co
     assert await edge.states([CEM]) == {CEM: ACTIVE}
     await edge.change_states([states.restore(A, CEM, given)])
     assert await edge.states([CEM]) == {CEM: given}
-
-
-async def test_states_of_the_version_before_and_of_this_one_are_understood_by_both(connect: Connect) -> None:
-    """It writes and reads one field, and leaves a text of this version beside its own state."""
-    edge, given = connect("edge"), GivenState("hidden", 7, "asleep")
-    await edge.join(A, [ANN])
-    await edge.change_states([states.set_state(A, ANN, given)])
-    [former] = await edge._round_trips.execute([("HGET", states.key(ANN % SHARDS), ANN)])
-    assert former == f"hidden 7 {A}"
-    await edge.change_states([("HSET", states.key(ANN % SHARDS), ANN, f"away 9 {A}")])
-    assert await edge.states([ANN]) == {ANN: GivenState("away", 9)}
 
 
 async def test_a_state_is_neither_withdrawn_nor_restored_over_a_later_one(connect: Connect) -> None:

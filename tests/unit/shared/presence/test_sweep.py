@@ -22,7 +22,7 @@ LARGEST_PAGE = 2 * PAGE_ENTRIES
 
 
 class CountedPresence(Presence):
-    """Notes the largest number of entries that one command has read, and of those that one has named."""
+    """Notes the largest number of entries that one command has read, and that one command has named."""
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.settings("edge"))
@@ -61,7 +61,7 @@ def accounts_of_shard(first: int, count: int) -> list[AccountId]:
 
 
 async def fill(keeper: "Redis", node: NodeId, accounts: Collection[AccountId]) -> None:
-    """As many joins would."""
+    """Fills presence with accounts of a node, in the form in which many joins leave it."""
     count, total = checksum(accounts)
     names = [str(account) for account in accounts]
     for start in range(0, len(names), 10_000):
@@ -126,7 +126,7 @@ async def test_two_sweeps_at_once_remove_each_entry_once(presence: CountedPresen
 
 
 async def test_a_repair_reads_a_big_shard_in_pages(presence: CountedPresence, keeper: "Redis") -> None:
-    """Of other nodes' accounts."""
+    """The shard is big because of other nodes' accounts. A repair reads it in pages."""
     own = accounts_of_shard(0, 300)
     await fill(keeper, LIVE, accounts_of_shard(1_000, 20_000))
     await presence.join(DEAD, own[:200])

@@ -45,6 +45,10 @@ async def create_ticket(database: Database, named: str, left_ms: int) -> str:
     return (await database.write(step)).ticket
 
 
+async def no_guests() -> None:
+    pass
+
+
 async def test_revocations_and_tickets_without_effect_are_purged(database: Database) -> None:
     await revoke(database, 7.1)
     young = [await revoke(database, 6.9), await revoke(database, 0)]
@@ -70,7 +74,8 @@ async def test_housekeeping_continues_after_a_failure(
     monkeypatch.setattr(housekeeping, "purge_expired", fail)
     over = await create_ticket(database, "", -1)
     auth = cheap_auth(tmp_path / "keys")
-    task = asyncio.create_task(housekeeping.run(database, SigningKeys(auth), auth, LoginTrail(database)))
+    run = housekeeping.run(database, SigningKeys(auth), auth, LoginTrail(database), no_guests)
+    task = asyncio.create_task(run)
     await failed.wait()
     monkeypatch.setattr(housekeeping, "purge_expired", purge_expired)
     async with asyncio.timeout(WAIT_SECONDS):

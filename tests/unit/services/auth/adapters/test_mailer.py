@@ -5,6 +5,7 @@ import email.policy
 import socket
 import ssl
 import stat
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from ipaddress import IPv4Address
@@ -25,11 +26,13 @@ from services.auth.adapters.mailer import MailDeferred, Mailer
 from services.auth.metrics import AuthMetrics
 from shared.clock import now_ms
 from shared.contract.events import MailRequested
+from shared.contract.ids import AccountId
 from shared.settings import MailSettings
+from tests.support.small_disk import small_disk
 from tests.unit.services.auth.conftest import MakeSmtpServer
 from tests.unit.services.auth.smtp_server import FakeSmtpServer
 
-LATER = now_ms() + 86_400_000  # later than the end of a long run of tests: this is computed as they are collected
+LATER = now_ms() + 86_400_000  # pytest computes this at the start, so the time must be after the end of even a long run
 MAIL = MailRequested("ann@example.org", "Hello / 你好", "你好\n\nhttp://127.0.0.1/verify/a.b\n", LATER)
 
 
@@ -37,6 +40,16 @@ def smtp(server: FakeSmtpServer, security: str = "none", **more: Any) -> MailSet
     return MailSettings(
         smtp_host="127.0.0.1", smtp_port=server.port, smtp_security=security, sender="Us <us@chat.example>", **more
     )
+
+
+def mailer_of(settings: MailSettings, metrics: AuthMetrics, **verified: str) -> Mailer:
+    """`verified`: the address of the account 7, if it has one."""
+
+    async def find(accounts: Collection[AccountId]) -> Mapping[AccountId, str]:
+        assert accounts == [7]
+        return {AccountId(7): address for address in verified.values()}
+
+    return Mailer(settings, metrics, find)
 
 
 @pytest.fixture
@@ -71,7 +84,7 @@ async def test_each_file_is_one_complete_mail(
     tmp_path: Path, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     outbox = tmp_path / "out box" / "mail"
-    mailer = Mailer(MailSettings(outbox=outbox), metrics)
+    mailer = mailer_of(MailSettings(outbox=outbox), metrics)
     await mailer.deliver(MAIL)
     await mailer.deliver(MAIL)
     await mailer.deliver(MailRequested("bob@example.org", "x", "y", LATER))
@@ -82,14 +95,19 @@ async def test_each_file_is_one_complete_mail(
     assert message.get_content() == MAIL.text
     assert second.suffix == first.suffix == ".eml"
     assert stat.S_IMODE(outbox.stat().st_mode) == 0o700
-    assert list(outbox.parent.iterdir()) == [outbox]
     assert sent(registry) == {"sent": 3}
+
+
+async def test_the_outbox_may_be_a_volume(tmp_path: Path, metrics: AuthMetrics) -> None:
+    with small_disk(tmp_path / "mail", 1) as disk:
+        await mailer_of(MailSettings(outbox=disk.path), metrics).deliver(MAIL)
+        assert [file.suffix for file in disk.path.iterdir()] == [".eml"]
 
 
 async def test_smtp_without_encryption(make_smtp_server: MakeSmtpServer, metrics: AuthMetrics) -> None:
     server = make_smtp_server()
     await server.start()
-    mailer = Mailer(smtp(server), metrics)
+    mailer = mailer_of(smtp(server), metrics)
     await mailer.deliver(MAIL)
     await mailer.deliver(MAIL)
     message = server.mails[0]
@@ -118,11 +136,11 @@ async def test_smtp_with_encryption_and_login(
     )  # fmt: skip
     await server.start()
     good = smtp(server, security, smtp_user="us", smtp_password=SecretStr("mail secret"))
-    await Mailer(good, metrics).deliver(MAIL)
+    await mailer_of(good, metrics).deliver(MAIL)
     assert [login.login for login in logins] == [b"us"]
     assert server.secured == [True]
     with pytest.raises(MailDeferred) as caught:
-        await Mailer(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).deliver(MAIL)
+        await mailer_of(good.model_copy(update={"smtp_password": SecretStr("other")}), metrics).deliver(MAIL)
     assert "other" not in str(caught.value)
 
 
@@ -130,7 +148,7 @@ async def test_a_server_without_tls_receives_nothing(make_smtp_server: MakeSmtpS
     server = make_smtp_server()
     await server.start()
     with pytest.raises(MailDeferred):
-        await Mailer(smtp(server, "starttls"), metrics).deliver(MAIL)
+        await mailer_of(smtp(server, "starttls"), metrics).deliver(MAIL)
     assert server.mails == []
 
 
@@ -141,7 +159,7 @@ async def test_an_untrusted_server_receives_nothing(
     await server.start()
     monkeypatch.setenv("SSL_CERT_FILE", ssl.get_default_verify_paths().openssl_cafile)
     with pytest.raises(ssl.SSLCertVerificationError):
-        await Mailer(smtp(server, "tls"), metrics).deliver(MAIL)
+        await mailer_of(smtp(server, "tls"), metrics).deliver(MAIL)
     assert server.mails == []
 
 
@@ -149,7 +167,7 @@ async def test_a_mail_is_retried_while_the_server_is_away_or_busy(
     make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
     server = make_smtp_server()
-    mailer = Mailer(smtp(server), metrics)
+    mailer = mailer_of(smtp(server), metrics)
     with pytest.raises(OSError, match="refused"):
         await mailer.deliver(MAIL)
     await server.start()
@@ -167,7 +185,7 @@ async def test_a_silent_mail_server_times_out(metrics: AuthMetrics) -> None:
         port = silent.getsockname()[1]
         settings = MailSettings(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_timeout_seconds=0.1)
         with pytest.raises(MailDeferred):
-            await Mailer(settings, metrics).deliver(MAIL)
+            await mailer_of(settings, metrics).deliver(MAIL)
 
 
 async def test_a_rejected_or_expired_mail_is_not_retried(
@@ -175,9 +193,27 @@ async def test_a_rejected_or_expired_mail_is_not_retried(
 ) -> None:
     server = make_smtp_server()
     await server.start()
-    mailer = Mailer(smtp(server), metrics)
+    mailer = mailer_of(smtp(server), metrics)
     server.rejections = ["550 nobody here"]
     await mailer.deliver(MAIL)
     await mailer.deliver(MailRequested(MAIL.to, "late", "late", now_ms() - 1))
     assert server.mails == []
     assert sent(registry) == {"refused": 1, "expired": 1}
+
+
+async def test_a_mail_to_an_account_goes_to_its_verified_address_and_can_be_unsubscribed(
+    make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
+) -> None:
+    """A long link stays readable for mail programs, which look for it in angle brackets."""
+    server = make_smtp_server()
+    await server.start()
+    link = f"https://chat.example/{'x' * 120}/unsubscribe/{'A' * 32}"
+    mail = MailRequested("", "3 unread messages", "…", LATER, AccountId(7), link)
+    await mailer_of(smtp(server), metrics).deliver(mail)
+    assert server.mails == []
+    await mailer_of(smtp(server), metrics, address="ann@example.org").deliver(mail)
+    (message,) = server.mails
+    assert server.recipients == ["ann@example.org"]
+    assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in server.contents[0]
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert sent(registry) == {"refused": 1, "sent": 1}

@@ -57,7 +57,7 @@ class DeletionListener:
         self.received.append((event.account, trace.get()))
 
     async def receive(self, count: int) -> list[AccountId]:
-        """The accounts in order of first receipt, once there are `count`: an unacknowledged event is received again."""
+        """The accounts in order of first arrival, once there are `count`: an unacknowledged event is received again."""
         async with asyncio.timeout(WAIT_SECONDS):
             while len(accounts := list(dict.fromkeys(account for account, _ in self.received))) < count:
                 await asyncio.sleep(0.01)
@@ -214,7 +214,7 @@ async def test_events_of_the_next_version_are_published_unchanged(
 
 
 async def test_event_keys_are_unique_in_a_new_database_too(database: Database) -> None:
-    """Also after the earlier entries were removed."""
+    """Event keys stay unique after earlier entries were removed."""
     await commit(database, 1)
     [first] = await database.read(partial(outbox.oldest, limit=9))
     await database.write(partial(outbox.remove, entries=[first.id]))

@@ -62,7 +62,7 @@ async def test_running_attempts_have_places_and_failed_ones_keep_them(
 async def test_without_redis_the_counts_go_on_from_the_last_ones(
     window: SlidingWindow, valkey_server: ValkeyServer
 ) -> None:
-    """Those of all replicas; of the running attempts those of this process."""
+    """The limit counts the attempts of all replicas, but only this process's running attempts."""
     other = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
     await other.begin("key", 60, 5)
     await other.end("key", 60, 5, failed=True)
@@ -155,7 +155,7 @@ def test_local_windows_slide_and_are_bounded() -> None:
 def test_a_connection_that_has_just_been_reset_counts_as_no_redis(
     valkey_server: ValkeyServer, metrics: AuthMetrics
 ) -> None:
-    """On the event loop of the product, whose transport then raises an error of its own."""
+    """The product's event loop has a transport that raises an error of its own."""
 
     async def lose_connection() -> None:
         window = SlidingWindow(valkey_server.settings("auth"), metrics)

@@ -1,4 +1,4 @@
-"""A login mails an account whose address nothing has verified, once, a link that verifies it: over the bus."""
+"""Over the bus: once, a login mails the link that verifies an address to an account whose address is not verified."""
 
 import asyncio
 from functools import partial
@@ -41,11 +41,11 @@ async def log_in(edge: EdgeProbe, email: str = EMAIL, origin: Origin = ORIGIN) -
 
 
 async def is_verified(edge: EdgeProbe, account: Authenticated) -> bool:
-    return (await edge.request(ExportLogins.route, ExportLogins(account.account))).email_verified
+    return (await edge.send(ExportLogins(account.account))).email_verified
 
 
 async def offered(cluster: AuthCluster) -> int:
-    """Accounts whose mails are committed."""
+    """The accounts whose mails are committed."""
     count = sa.select(sa.func.count()).select_from(accounts).where(accounts.c.verification_offered)
     found: int = await run(cluster, lambda connection: connection.execute(count).scalar_one())
     return found
@@ -64,13 +64,13 @@ async def test_the_next_login_mails_one_link_which_verifies_the_address(
     assert "replaced by mail" in mail
     assert await open_link(edge, with_wrong_code(link)) == "wrong"
     assert not await is_verified(edge, ann)
-    described = await edge.request(DescribeVerification.route, DescribeVerification(*_parts(link)))
+    described = await edge.send(DescribeVerification(*_parts(link)))
     assert (described.purpose, described.address) == ("login", ORIGIN.address)
     assert not await is_verified(edge, ann), "the page with the button changes nothing"
     assert [await open_link(edge, link) for _ in range(2)] == ["passed", "passed"]
     assert await is_verified(edge, ann)
     await log_in(edge)
-    await edge.request(RequestRecovery.route, RequestRecovery(EMAIL, ORIGIN))
+    await edge.send(RequestRecovery(EMAIL, ORIGIN))
     assert await recover(edge, ticket_in(await cluster.mail(2)))
     assert mails(cluster) == 2
 
@@ -90,7 +90,7 @@ async def test_the_link_waits_for_a_week(cluster: AuthCluster, edge: EdgeProbe) 
 
 
 async def test_nobody_else_gets_it(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """Neither a wrong secret asks, nor an account without an address, nor a client whose edge names no address."""
+    """No mail follows a wrong secret, an account without an address, or an edge that names no address of the client."""
     await edge.register(EMAIL)
     await edge.register(username="cleo")
     assert await rejection_code(edge.login(EMAIL, "wrong", base_url=BASE)) == ErrorCode.UNAUTHENTICATED
@@ -125,7 +125,7 @@ async def test_beyond_the_limit_a_later_login_sends_it_and_requested_mails_have_
         await edge.register(email)
         await log_in(edge, email)
     assert await offered(cluster) == 1
-    await edge.request(RequestRecovery.route, RequestRecovery(EMAIL, ORIGIN))
+    await edge.send(RequestRecovery(EMAIL, ORIGIN))
     await log_in(edge, BOB, ELSEWHERE)
     assert await offered(cluster) == 2
 
@@ -134,7 +134,7 @@ async def test_the_link_of_a_deleted_account_verifies_no_later_one(cluster: Auth
     first = await edge.register(EMAIL)
     await log_in(edge)
     link = link_in(await cluster.mail())
-    await edge.request(DeleteAccount.route, DeleteAccount(first.account))
+    await edge.send(DeleteAccount(first.account))
     later = await edge.register(EMAIL)
     assert await open_link(edge, link) == "expired"
     assert not await is_verified(edge, later)

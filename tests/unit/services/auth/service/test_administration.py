@@ -39,7 +39,8 @@ async def operator(cluster: AuthCluster, edge: EdgeProbe) -> Bus:
 
 @pytest.fixture
 def audit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EventDict]]:
-    monkeypatch.setattr(administration, "_log", structlog.get_logger())  # the module's own logger is already bound
+    # the module's own logger is already bound to another output
+    monkeypatch.setattr(administration, "_log", structlog.get_logger())
     with structlog.testing.capture_logs() as entries:
         yield entries
 
@@ -62,7 +63,7 @@ async def test_an_account_is_found_by_every_identifier(
 ) -> None:
     made = await edge.register("ann@example.org", username="ann", uuid=UUID, answer="blue")
     identifier = identifier.replace("0000000001", f"{made.account:010d}") if kind is IdentifierKind.ANY else identifier
-    assert await operator.request(FindUser.route, FindUser(kind, identifier)) == UserView(
+    assert await operator.send(FindUser(kind, identifier)) == UserView(
         account=made.account,
         uuid=UUID,
         email="ann@example.org",
@@ -79,37 +80,37 @@ async def test_a_disabled_account_is_disconnected_and_rejected_like_a_wrong_secr
     edge: EdgeProbe, operator: Bus
 ) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
+    await operator.send(SetDisabled(ann.account, True))
     [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (ann.account, "")
-    assert (await edge.request(ListRevocations.route, ListRevocations())).revocations == [revocation]
+    assert (await edge.send(ListRevocations())).revocations == [revocation]
     disabled = await rejected_login(edge, "ann@example.org")
     wrong = await rejected_login(edge, "ann@example.org", "wrong")
     assert (disabled.failure, disabled.failure.code) == (wrong.failure, ErrorCode.UNAUTHENTICATED)
-    assert (await operator.request(FindUser.route, FindUser(IdentifierKind.ANY, "ann@example.org"))).disabled
+    assert (await operator.send(FindUser(IdentifierKind.ANY, "ann@example.org"))).disabled
 
 
 async def test_a_disabled_account_cannot_be_recovered(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org", question_id=1, answer="blue")
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
+    await operator.send(SetDisabled(ann.account, True))
     recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("new"))
-    assert await rejection_code(edge.request(Recover.route, recovery)) == ErrorCode.UNAUTHENTICATED
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, False))
-    await edge.request(Recover.route, recovery)
+    assert await rejection_code(edge.send(recovery)) == ErrorCode.UNAUTHENTICATED
+    await operator.send(SetDisabled(ann.account, False))
+    await edge.send(recovery)
 
 
 async def test_an_enabled_account_logs_in_again_with_valid_tokens(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, False))
+    await operator.send(SetDisabled(ann.account, True))
+    await operator.send(SetDisabled(ann.account, False))
     login = await edge.login("ann@example.org")
     assert isinstance(login, Authenticated)
-    assert login.revision == (await edge.request(ListRevocations.route, ListRevocations())).last
+    assert login.revision == (await edge.send(ListRevocations())).last
 
 
 async def test_a_reset_password_replaces_the_old_one(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.request(ResetPassword.route, ResetPassword(ann.account, "brand-new"))
+    await operator.send(ResetPassword(ann.account, "brand-new"))
     assert [one.account for one in (await edge.receive(Revoked)).revocations] == [ann.account]
     assert (await rejected_login(edge, "ann@example.org")).failure.code == ErrorCode.UNAUTHENTICATED
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
@@ -122,21 +123,21 @@ async def test_a_password_reset_resets_the_failed_logins(make_cluster: MakeClust
     ann = await edge.register("ann@example.org")
     await rejected_login(edge, "ann@example.org", "wrong")
     assert isinstance(await edge.login("ann@example.org"), VerificationNeeded)
-    await operator.request(ResetPassword.route, ResetPassword(ann.account, "brand-new"))
+    await operator.send(ResetPassword(ann.account, "brand-new"))
     assert isinstance(await edge.login("ann@example.org", "brand-new"), Authenticated)
 
 
 async def test_a_password_reset_removes_the_security_question(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org", question_id=1, answer="blue")
-    await operator.request(ResetPassword.route, ResetPassword(ann.account, "brand-new"))
+    await operator.send(ResetPassword(ann.account, "brand-new"))
     recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("new"))
-    assert await rejection_code(edge.request(Recover.route, recovery)) == ErrorCode.UNAUTHENTICATED
-    assert not (await operator.request(FindUser.route, FindUser(IdentifierKind.ANY, "ann@example.org"))).recoverable
+    assert await rejection_code(edge.send(recovery)) == ErrorCode.UNAUTHENTICATED
+    assert not (await operator.send(FindUser(IdentifierKind.ANY, "ann@example.org"))).recoverable
 
 
 async def test_a_service_client_s_new_secret_is_no_password(edge: EdgeProbe, operator: Bus) -> None:
     robot = await edge.register("robot@example.org", secret=Secret(Scheme.SERVICE, "old"), uuid=UUID)
-    await operator.request(ResetPassword.route, ResetPassword(robot.account, "brand-new"))
+    await operator.send(ResetPassword(robot.account, "brand-new"))
     assert (await rejected_login(edge, "robot@example.org", "brand-new")).failure.code == ErrorCode.UNAUTHENTICATED
     login = await edge.login("robot@example.org", secret=Secret(Scheme.SERVICE, "brand-new"))
     assert isinstance(login, Authenticated)
@@ -144,7 +145,7 @@ async def test_a_service_client_s_new_secret_is_no_password(edge: EdgeProbe, ope
 
 async def test_a_kick_notifies_every_edge(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.request(Kick.route, Kick(ann.account))
+    await operator.send(Kick(ann.account))
     assert await edge.receive(Kicked) == Kicked(ann.account)
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
@@ -157,10 +158,7 @@ async def test_an_operator_deletes_an_account_as_its_user_does(
     await operator.request(DELETE_USER, DeleteAccount(ann.account))
     assert session.erased == message.erased == [ann.account]
     assert (await session.deleted.get()).account == ann.account
-    assert (
-        await rejection_code(operator.request(FindUser.route, FindUser(IdentifierKind.ID, str(ann.account))))
-        == ErrorCode.NOT_FOUND
-    )
+    assert await rejection_code(operator.send(FindUser(IdentifierKind.ID, str(ann.account)))) == ErrorCode.NOT_FOUND
 
 
 @pytest.mark.parametrize(
@@ -179,18 +177,18 @@ async def test_an_unknown_account_is_not_found(operator: Bus, route: Route[Any, 
 
 async def test_only_an_operator_may_send_these_requests(edge: EdgeProbe, operator: Bus) -> None:
     ann = await edge.register("ann@example.org")
-    unheard = edge.bus.request(SetDisabled.route, SetDisabled(ann.account, True), seconds=MAX_DELAY_SECONDS)
+    unheard = edge.bus.send(SetDisabled(ann.account, True), seconds=MAX_DELAY_SECONDS)
     assert await rejection_code(unheard) == ErrorCode.UNAVAILABLE
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
 async def test_every_act_is_logged_without_secrets(edge: EdgeProbe, operator: Bus, audit: list[EventDict]) -> None:
     ann = await edge.register("ann@example.org")
-    await operator.request(FindUser.route, FindUser(IdentifierKind.ANY, "ann@example.org"))
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, False))
-    await operator.request(ResetPassword.route, ResetPassword(ann.account, "brand-new"))
-    await operator.request(Kick.route, Kick(ann.account))
+    await operator.send(FindUser(IdentifierKind.ANY, "ann@example.org"))
+    await operator.send(SetDisabled(ann.account, True))
+    await operator.send(SetDisabled(ann.account, False))
+    await operator.send(ResetPassword(ann.account, "brand-new"))
+    await operator.send(Kick(ann.account))
     await operator.request(DELETE_USER, DeleteAccount(ann.account))
     acts = [entry for entry in audit if entry["event"] == "operator acts"]
     assert [entry["act"] for entry in acts] == ["find", "disable", "enable", "reset password", "kick", "delete"]

@@ -1,4 +1,4 @@
-"""Bots: made, listed, deleted; their tokens, and what ends these."""
+"""Bots are made, listed and deleted. Their tokens are made, used, and ended by several acts."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ from shared.contract.bots import (
     CreateBotToken,
     CreatedBot,
     CreatedBotToken,
-    CreateHookAccount,
+    CreateWebhookAccount,
     DeleteBot,
     DeleteBotToken,
     ListBots,
@@ -61,17 +61,17 @@ class Owner:
 
     async def token(self, *scopes: str, **more: Any) -> CreatedBotToken:
         request = CreateBotToken(self.bot, "server", [*(scopes or ("send",))], actor=self.account, **more)
-        return await self.edge.request(CreateBotToken.route, request)
+        return await self.edge.send(request)
 
     async def listed(self) -> list[BotView]:
-        return (await self.edge.request(ListBots.route, ListBots(self.account))).bots
+        return (await self.edge.send(ListBots(self.account))).bots
 
     async def revocations(self) -> list[Revocation]:
-        reply: Revocations = await self.edge.request(ListRevocations.route, ListRevocations())
+        reply: Revocations = await self.edge.send(ListRevocations())
         return reply.revocations
 
     async def revoked(self) -> set[str]:
-        """Of the bot's tokens."""
+        """The revoked tokens of the bot."""
         return {one.sid for one in await self.revocations() if one.account == self.bot and one.sid}
 
 
@@ -79,7 +79,7 @@ async def enter(cluster: AuthCluster) -> Owner:
     cluster.start_auth()
     edge = await cluster.edge()
     account = (await edge.register(EMAIL)).account
-    bot = await edge.request(CreateBot.route, CreateBot("Weather", account, ORIGIN))
+    bot = await edge.send(CreateBot("Weather", account, ORIGIN))
     return Owner(edge, account, bot)
 
 
@@ -91,7 +91,7 @@ async def owner(make_cluster: MakeCluster, tables_url: str) -> Owner:
 async def test_a_token_of_a_bot_has_a_type_and_scopes_of_its_own(owner: Owner) -> None:
     made = await owner.token("send", "read", "send", days=7)
     header = jwt.get_unverified_header(made.token)
-    claims = Verifier(await owner.edge.request(GetKeys.route, GetKeys())).verify(made.token, time.time())
+    claims = Verifier(await owner.edge.send(GetKeys())).verify(made.token, time.time())
     assert header["typ"] == BOT_TYPE
     assert (claims.account, claims.sid, claims.scopes) == (
         owner.bot,
@@ -110,7 +110,7 @@ async def test_a_token_of_a_bot_has_a_type_and_scopes_of_its_own(owner: Owner) -
 async def test_a_bot_of_a_user_does_not_imitate_the_operator(cluster: AuthCluster) -> None:
     owner, operator = await enter(cluster), await cluster.operator()
     imitating = CreateBot("DRAGOMAN ", owner.account, ORIGIN)
-    assert (await rejection(owner.edge.request(CreateBot.route, imitating))).failure.field == "nickname"
+    assert (await rejection(owner.edge.send(imitating))).failure.field == "nickname"
     assert (await operator.request(CREATE_OPERATOR_BOT, imitating)).account
 
 
@@ -136,38 +136,38 @@ async def test_a_bot_belongs_to_its_owner(owner: Owner) -> None:
     made = await owner.token()
     eve = (await owner.edge.register("eve@example.org")).account
     for work in (
-        owner.edge.request(CreateBotToken.route, CreateBotToken(owner.bot, "x", ["send"], actor=eve)),
-        owner.edge.request(DeleteBotToken.route, DeleteBotToken(owner.bot, made.sid, eve)),
-        owner.edge.request(DeleteBot.route, DeleteBot(owner.bot, eve)),
-        owner.edge.request(DeleteBot.route, DeleteBot(owner.account, owner.account)),
-        owner.edge.request(CreateBotToken.route, CreateBotToken(owner.account, "x", ["send"], actor=owner.account)),
+        owner.edge.send(CreateBotToken(owner.bot, "x", ["send"], actor=eve)),
+        owner.edge.send(DeleteBotToken(owner.bot, made.sid, eve)),
+        owner.edge.send(DeleteBot(owner.bot, eve)),
+        owner.edge.send(DeleteBot(owner.account, owner.account)),
+        owner.edge.send(CreateBotToken(owner.account, "x", ["send"], actor=owner.account)),
     ):
         assert await rejection_code(work) is ErrorCode.NOT_FOUND
-    assert (await owner.edge.request(ListBots.route, ListBots(eve))).bots == []
+    assert (await owner.edge.send(ListBots(eve))).bots == []
     assert len(await owner.listed()) == 1
     for request in (CreateBot("Bot of a bot", owner.bot, ORIGIN), CreateBot("Bot", NO_ACCOUNT, ORIGIN)):
-        code = await rejection_code(owner.edge.request(CreateBot.route, request))
+        code = await rejection_code(owner.edge.send(request))
         assert code in (ErrorCode.FORBIDDEN, ErrorCode.UNAUTHENTICATED)
 
 
 async def test_a_bot_has_no_secret(owner: Owner, make_cluster: MakeCluster) -> None:
     for identifier in (str(owner.bot), "Weather"):
         login = Login(kind=IdentifierKind.ANY, identifier=identifier, secret=plain("secret"), origin=ORIGIN)
-        assert await rejection_code(owner.edge.request(Login.route, login)) is ErrorCode.UNAUTHENTICATED
+        assert await rejection_code(owner.edge.send(login)) is ErrorCode.UNAUTHENTICATED
 
 
 async def test_bots_and_tokens_are_limited(owner: Owner) -> None:
-    second = await owner.edge.request(CreateBot.route, CreateBot("Second", owner.account, ORIGIN))
+    second = await owner.edge.send(CreateBot("Second", owner.account, ORIGIN))
     third = CreateBot("Third", owner.account, ORIGIN)
-    rejected = await rejection(owner.edge.request(CreateBot.route, third))
+    rejected = await rejection(owner.edge.send(third))
     assert (rejected.failure.code, rejected.failure.field) == (ErrorCode.LIMIT, "")
-    await owner.edge.request(DeleteBot.route, DeleteBot(second.account, owner.account))
-    await owner.edge.request(CreateBot.route, third)
+    await owner.edge.send(DeleteBot(second.account, owner.account))
+    await owner.edge.send(third)
     made = await owner.token()
     await owner.token()
     rejected = await rejection(owner.token())
     assert (rejected.failure.code, rejected.failure.field) == (ErrorCode.LIMIT, "account")
-    await owner.edge.request(DeleteBotToken.route, DeleteBotToken(owner.bot, made.sid, owner.account))
+    await owner.edge.send(DeleteBotToken(owner.bot, made.sid, owner.account))
     await owner.token()
 
 
@@ -181,9 +181,9 @@ async def test_bots_and_tokens_are_limited(owner: Owner) -> None:
 async def test_a_malformed_token_is_rejected(cluster: AuthCluster, change: dict[str, object], field: str) -> None:
     owner = await enter(cluster)
     request = msgspec.structs.replace(CreateBotToken(owner.bot, "x", ["send"], actor=owner.account), **change)
-    error = await rejection(owner.edge.request(CreateBotToken.route, request))
+    error = await rejection(owner.edge.send(request))
     assert (error.failure.code, error.failure.field) == (ErrorCode.INVALID, field)
-    nameless = await rejection(owner.edge.request(CreateBot.route, CreateBot("", owner.account, ORIGIN)))
+    nameless = await rejection(owner.edge.send(CreateBot("", owner.account, ORIGIN)))
     assert (nameless.failure.code, nameless.failure.field) == (ErrorCode.INVALID, "nickname")
 
 
@@ -191,14 +191,14 @@ async def test_a_revoked_token_is_revoked_at_all_edges_as_long_as_it_would_live(
     owner: Owner, database: Database
 ) -> None:
     made, other = await owner.token(), await owner.token()
-    await owner.edge.request(DeleteBotToken.route, DeleteBotToken(owner.bot, made.sid, owner.account))
+    await owner.edge.send(DeleteBotToken(owner.bot, made.sid, owner.account))
     [revocation] = (await owner.edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (owner.bot, made.sid)
     [listed] = await owner.listed()
     assert [one.sid for one in listed.tokens] == [other.sid]
     again = DeleteBotToken(owner.bot, made.sid, owner.account)
-    assert await rejection_code(owner.edge.request(DeleteBotToken.route, again)) is ErrorCode.NOT_FOUND
-    for seconds in (time.time(), made.expires - 1):  # this purge is also that of the version before
+    assert await rejection_code(owner.edge.send(again)) is ErrorCode.NOT_FOUND
+    for seconds in (time.time(), made.expires - 1):  # the previous version purges by the second of these times
         await database.write(partial(revocations.purge, before_seconds=int(seconds)))
         assert await owner.revoked() == {made.sid}
 
@@ -206,15 +206,15 @@ async def test_a_revoked_token_is_revoked_at_all_edges_as_long_as_it_would_live(
 async def test_what_ends_a_bot_ends_its_tokens(owner: Owner, cluster: AuthCluster) -> None:
     disabled, deleted = await owner.token(), await owner.token("manage")
     operator = await cluster.operator()
-    await operator.request(SetDisabled.route, SetDisabled(owner.bot, True))
+    await operator.send(SetDisabled(owner.bot, True))
     assert await owner.revoked() == {disabled.sid, deleted.sid}
     assert await rejection_code(owner.token()) is ErrorCode.FORBIDDEN
-    await operator.request(SetDisabled.route, SetDisabled(owner.bot, False))
+    await operator.send(SetDisabled(owner.bot, False))
     made = await owner.token()
-    claims = Verifier(await owner.edge.request(GetKeys.route, GetKeys())).verify(made.token, time.time())
+    claims = Verifier(await owner.edge.send(GetKeys())).verify(made.token, time.time())
     [revocation] = [one for one in await owner.revocations() if one.account == owner.bot and not one.sid]
     assert claims.issued >= revocation.time
-    await owner.edge.request(DeleteBot.route, DeleteBot(owner.bot, owner.account))
+    await owner.edge.send(DeleteBot(owner.bot, owner.account))
     assert made.sid in await owner.revoked()
     assert await owner.listed() == []
 
@@ -223,20 +223,20 @@ async def test_a_disabled_account_does_not_act_by_its_bots(owner: Owner, cluster
     made = await owner.token()
     operator, session = await cluster.operator(), await cluster.session()
     both = FindInactive([owner.account, owner.bot, AccountId(999)])
-    assert (await session.bus.request(FindInactive.route, both)).accounts == [AccountId(999)]
-    await operator.request(SetDisabled.route, SetDisabled(owner.account, True))
-    assert (await session.bus.request(FindInactive.route, both)).accounts == both.accounts
+    assert (await session.bus.send(both)).accounts == [AccountId(999)]
+    await operator.send(SetDisabled(owner.account, True))
+    assert (await session.bus.send(both)).accounts == both.accounts
     assert await owner.revoked() == {made.sid}
     assert await rejection_code(owner.token()) is ErrorCode.FORBIDDEN, "a request that was on its way"
     by_operator = CreateBotToken(owner.bot, "x", ["send"])
     assert await rejection_code(operator.request(CREATE_ANY_BOT_TOKEN, by_operator)) is ErrorCode.FORBIDDEN
-    await operator.request(SetDisabled.route, SetDisabled(owner.account, False))
+    await operator.send(SetDisabled(owner.account, False))
     assert (await owner.token()).sid not in await owner.revoked()
 
 
 async def test_the_deletion_of_an_account_deletes_its_bots(owner: Owner) -> None:
     made = await owner.token()
-    await owner.edge.request(DeleteAccount.route, DeleteAccount(owner.account))
+    await owner.edge.send(DeleteAccount(owner.account))
     assert await owner.revoked() == {made.sid}
     assert {one.account for one in await owner.revocations() if not one.sid} == {owner.account, owner.bot}
 
@@ -253,17 +253,15 @@ async def test_expired_tokens_are_forgotten(owner: Owner, database: Database) ->
 
 async def test_bots_made_at_once_do_not_exceed_the_limit(owner: Owner) -> None:
     request = CreateBot("Another", owner.account, ORIGIN)
-    made = await asyncio.gather(
-        *(owner.edge.request(CreateBot.route, request) for _ in range(4)), return_exceptions=True
-    )
+    made = await asyncio.gather(*(owner.edge.send(request) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(one, CreatedBot) for one in made) == 1
 
 
 async def test_bots_count_as_registrations(make_cluster: MakeCluster, sqlite_url: str) -> None:
     limits = given.LimitsSettings(registrations_per_minute=3)
     owner = await enter(make_cluster(sqlite_url, limits=limits))
-    await owner.edge.request(CreateBot.route, CreateBot("Second", owner.account, ORIGIN))
-    third = owner.edge.request(CreateBot.route, CreateBot("Third", owner.account, ORIGIN))
+    await owner.edge.send(CreateBot("Second", owner.account, ORIGIN))
+    third = owner.edge.send(CreateBot("Third", owner.account, ORIGIN))
     assert await rejection_code(third) is ErrorCode.RATE_LIMITED
 
 
@@ -279,9 +277,9 @@ async def test_an_operator_has_bots_of_its_own_and_all_others(cluster: AuthClust
         made = await operator.request(CREATE_ANY_BOT_TOKEN, CreateBotToken(bot, "x", ["send"]))
         await operator.request(DELETE_ANY_BOT_TOKEN, DeleteBotToken(bot, made.sid))
     assert [one.account for one in await owner.listed()] == [owner.bot]
-    reset = operator.request(ResetPassword.route, ResetPassword(owner.bot, "secret of a bot"))
+    reset = operator.send(ResetPassword(owner.bot, "secret of a bot"))
     assert await rejection_code(reset) is ErrorCode.INVALID
-    acts = (await operator.request(SearchTrail.route, SearchTrail(account=owner.bot))).acts
+    acts = (await operator.send(SearchTrail(account=owner.bot))).acts
     assert [(act.act, act.by) for act in acts] == [
         ("delete bot token", "admin"), ("create bot token", "admin"), ("create bot", "user"),
     ]  # fmt: skip
@@ -298,16 +296,16 @@ async def test_a_page_of_bots_is_followed_by_another(cluster: AuthCluster, monke
     assert first.bots[0].account == owner.bot != second.bots[0].account
 
 
-async def test_the_account_of_a_hook_is_no_bot_of_its_maker_and_logs_in_nowhere(
+async def test_the_account_of_a_webhook_is_no_bot_of_its_maker_and_logs_in_nowhere(
     owner: Owner, cluster: AuthCluster
 ) -> None:
     session = await cluster.session()
-    made = await session.bus.request(CreateHookAccount.route, CreateHookAccount("Grafana", "webhook", owner.account))
+    made = await session.bus.send(CreateWebhookAccount("Grafana", "webhook", owner.account))
     assert made.account not in [one.account for one in await owner.listed()]
     token = CreateBotToken(made.account, "server", ["send"], actor=owner.account)
-    assert await rejection_code(owner.edge.request(CreateBotToken.route, token)) is ErrorCode.NOT_FOUND
+    assert await rejection_code(owner.edge.send(token)) is ErrorCode.NOT_FOUND
     login = Login(identifier=str(made.account), secret=plain("x"), origin=ORIGIN, kind=IdentifierKind.ID)
-    assert await rejection_code(owner.edge.request(Login.route, login)) is ErrorCode.UNAUTHENTICATED
+    assert await rejection_code(owner.edge.send(login)) is ErrorCode.UNAUTHENTICATED
     for name in ("", "a" * 65, "a\nb"):
-        request = CreateHookAccount(name, "webhook", owner.account)
-        assert await rejection_code(session.bus.request(CreateHookAccount.route, request)) is ErrorCode.INVALID
+        request = CreateWebhookAccount(name, "webhook", owner.account)
+        assert await rejection_code(session.bus.send(request)) is ErrorCode.INVALID

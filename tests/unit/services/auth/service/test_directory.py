@@ -1,4 +1,4 @@
-"""Users that other users find by their names, over the bus."""
+"""Users find other users by their names, over the bus."""
 
 import pytest
 
@@ -13,7 +13,7 @@ CALLER = AccountId(7)
 
 
 async def look_up(edge: EdgeProbe, identifier: str, actor: AccountId = CALLER) -> list[AccountId]:
-    return (await edge.bus.request(LookUpAccounts.route, LookUpAccounts(identifier, actor))).accounts
+    return (await edge.bus.send(LookUpAccounts(identifier, actor))).accounts
 
 
 @pytest.fixture

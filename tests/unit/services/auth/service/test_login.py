@@ -117,7 +117,7 @@ async def test_guessing_is_limited_equally_for_known_and_unknown_accounts(limite
     assert isinstance(await edge.login("ann@example.org"), Authenticated)
 
 
-async def test_limits_hold_while_redis_is_away(limited: AuthCluster, valkey_server: ValkeyServer) -> None:
+async def test_limits_hold_while_redis_is_unavailable(limited: AuthCluster, valkey_server: ValkeyServer) -> None:
     limited.start_auth()
     edge = await limited.edge()
     await edge.register("ann@example.org")
@@ -197,7 +197,7 @@ async def test_an_account_deleted_during_a_login_is_rejected(
     hasher.reached.clear()
     login = asyncio.create_task(edge.login("ann@example.org"))
     assert await asyncio.to_thread(hasher.reached.wait, 10)
-    await edge.request(DeleteAccount.route, DeleteAccount(made.account))
+    await edge.send(DeleteAccount(made.account))
     await edge.receive(Revoked)
     hasher.open.set()
     assert await rejection_code(login) == ErrorCode.UNAUTHENTICATED
@@ -206,7 +206,8 @@ async def test_an_account_deleted_during_a_login_is_rejected(
 async def test_a_storm_of_logins_does_not_block_other_requests(
     make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """With real hashes and more logins than the queue holds, some are rejected; other requests are served."""
+    """With real hashes and more logins than the queue holds, some logins are rejected, and other requests are
+    served."""
     cluster = make_cluster(sqlite_url, auth=given.AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
     cluster.start_auth()
     edge = await cluster.edge()
@@ -216,7 +217,7 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
     began = time.monotonic()
     while not storm.done():
         started = time.monotonic()
-        await edge.request(ListRevocations.route, ListRevocations())
+        await edge.send(ListRevocations())
         waits.append(time.monotonic() - started)
     seconds = time.monotonic() - began
     codes = [reply.failure.code for reply in await storm if isinstance(reply, RequestError)]
@@ -224,7 +225,8 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
     assert judged + rejected == 12
     assert min(judged - 4, rejected) > 0
     assert len(waits) > 5
-    assert sorted(waits)[len(waits) // 2] < seconds / judged / 2  # half of a hash's time
+    # a rejected login waits less than half of the time that a hash takes
+    assert sorted(waits)[len(waits) // 2] < seconds / judged / 2
 
 
 @pytest.mark.parametrize("stored", FORMS)
@@ -244,7 +246,7 @@ async def test_a_password_opens_its_account_in_any_form_of_unicode(
 
 
 async def test_a_new_password_is_stored_in_one_form(edge: EdgeProbe) -> None:
-    """So that a client that hashes what its system types in that form logs in."""
+    """A client that hashes the text which its system types in this form can log in."""
     await edge.register("ann@example.org", unicodedata.normalize("NFD", "mañana"))
     composed = hashlib.sha256(unicodedata.normalize("NFC", "mañana").encode()).hexdigest()
     assert await logs_in(edge, "ann@example.org", Secret(Scheme.SHA256, composed))

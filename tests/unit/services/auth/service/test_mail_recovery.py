@@ -71,7 +71,7 @@ def cluster(make_any: MakeCluster, sqlite_url: str) -> AuthCluster:
 
 async def request_mail(edge: EdgeProbe, identifier: str = EMAIL, **more: Any) -> None:
     request = msgspec.structs.replace(RequestRecovery(identifier, ORIGIN), **more)
-    assert await edge.request(RequestRecovery.route, request) == Ack()
+    assert await edge.send(request) == Ack()
 
 
 def ticket_in(mail: str) -> str:
@@ -86,7 +86,7 @@ async def mailed(cluster: AuthCluster, edge: EdgeProbe, number: int = 1, identif
 
 
 async def recover(edge: EdgeProbe, ticket: str, secret: Secret = NEW) -> Recovered:
-    return await edge.request(RecoverByTicket.route, RecoverByTicket(ticket, secret, ORIGIN))
+    return await edge.send(RecoverByTicket(ticket, secret, ORIGIN))
 
 
 async def is_valid(edge: EdgeProbe, ticket: str) -> bool:
@@ -97,7 +97,7 @@ async def is_valid(edge: EdgeProbe, ticket: str) -> bool:
         failure = error.failure
     else:
         return True
-    assert failure == Failure(ErrorCode.UNAUTHENTICATED, "the ticket is not valid, or no longer", "ticket")
+    assert failure == Failure(ErrorCode.UNAUTHENTICATED, "the ticket is not valid, or has expired", "ticket")
     return False
 
 
@@ -131,14 +131,14 @@ async def test_a_ticket_sets_a_new_password_and_ends_every_login(tables_url: str
         ticket, secret = await mailed(cluster, edge, number, name), plain(f"new {number}")
         assert await recover(edge, ticket, secret)
         assert (await edge.receive(Revoked)).revocations[0].account == made.account
-        listed = (await edge.request(ListLogins.route, ListLogins(made.account))).logins
+        listed = (await edge.send(ListLogins(made.account))).logins
         assert made.sid not in [login.sid for login in listed]
         old = plain(f"new {number - 1}") if number > 1 else plain("secret")
         assert [await logs_in(edge, EMAIL, one) for one in (secret, old)] == [True, False]
         assert not await is_valid(edge, ticket)
     by_answer = Recover(username="ann", question_id=2, answer="Rex", secret=NEW, origin=ORIGIN)
-    assert await rejection_code(edge.request(Recover.route, by_answer)) == ErrorCode.UNAUTHENTICATED
-    acts = (await operator.request(SearchTrail.route, SearchTrail(act="recover"))).acts
+    assert await rejection_code(edge.send(by_answer)) == ErrorCode.UNAUTHENTICATED
+    acts = (await operator.send(SearchTrail(act="recover"))).acts
     assert {(act.account, act.address, act.detail) for act in acts} == {(made.account, ORIGIN.address, "by mail")}
     assert len(acts) == 3
 
@@ -151,9 +151,9 @@ async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: Ma
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     ann = await edge.register(EMAIL, ticket=needed.ticket)
     assert await recover(edge, await mailed(cluster, edge, 2))
-    assert (await edge.request(ExportLogins.route, ExportLogins(ann.account))).email_verified
+    assert (await edge.send(ExportLogins(ann.account))).email_verified
     await run(cluster, lambda connection: connection.execute(accounts.update().values(email_verified=False)))
-    found = await operator.request(FindUser.route, FindUser(IdentifierKind.EMAIL, EMAIL))
+    found = await operator.send(FindUser(IdentifierKind.EMAIL, EMAIL))
     assert not found.email_verified
     await request_mail(edge)
     assert await run(cluster, valid_tickets) == 0
@@ -173,18 +173,18 @@ async def test_a_verified_login_verifies_the_address(make_cluster: MakeCluster, 
     assert not isinstance(needed, Authenticated)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     assert isinstance(await edge.login(EMAIL, ticket=needed.ticket), Authenticated)
-    assert (await operator.request(FindUser.route, FindUser(IdentifierKind.EMAIL, EMAIL))).email_verified
+    assert (await operator.send(FindUser(IdentifierKind.EMAIL, EMAIL))).email_verified
     assert await recover(edge, await mailed(cluster, edge, 2))
 
 
 async def test_the_reply_does_not_show_whether_there_is_an_account(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """Nor do the rows that are written: each request commits one."""
+    """The written rows do not show the result either: each request commits one."""
     operator = await cluster.operator()
     await edge.register(EMAIL)
     disabled = await edge.register(BOB)
-    await operator.request(SetDisabled.route, SetDisabled(disabled.account, True))
+    await operator.send(SetDisabled(disabled.account, True))
     without = await edge.register(username="cleo")
-    bot = await edge.request(CreateBot.route, CreateBot("Bot", without.account, ORIGIN))
+    bot = await edge.send(CreateBot("Bot", without.account, ORIGIN))
     names = ["nobody", "nobody@example.org", "9999999999", BOB, "cleo", str(bot.account), EMAIL]
     for number, name in enumerate(names, 1):
         await request_mail(edge, name)
@@ -235,7 +235,7 @@ async def test_of_concurrent_uses_of_a_ticket_one_succeeds(tables_url: str, make
 
 
 async def test_of_concurrent_uses_of_several_tickets_one_succeeds(tables_url: str, make_any: MakeCluster) -> None:
-    """A new password voids the others, and none waits for another one's row for ever."""
+    """A new password voids the other tickets, and no request waits for another's row for ever."""
     cluster = make_any(tables_url)
     cluster.start_auth()
     cluster.start_auth()
@@ -247,7 +247,7 @@ async def test_of_concurrent_uses_of_several_tickets_one_succeeds(tables_url: st
 
 
 async def succeeded(works: list[Awaitable[Ack]]) -> int:
-    """How many; the others are rejected."""
+    """Runs all calls at once, and returns how many succeed. All others must be rejected."""
     results = await asyncio.gather(*works, return_exceptions=True)
     for one in results:
         assert isinstance(one, Recovered) or (
@@ -272,11 +272,9 @@ async def test_a_new_password_by_another_way_voids_tickets(cluster: AuthCluster,
     made = await edge.register(EMAIL, question_id=2, answer="Rex")
     by_answer = Recover(username=EMAIL, question_id=2, answer="Rex", secret=plain("b"), origin=ORIGIN)
     changes: list[Callable[[], Awaitable[Any]]] = [
-        lambda: edge.request(
-            ChangePassword.route, ChangePassword(old=plain("secret"), new=plain("a"), actor=made.account, origin=ORIGIN)
-        ),
-        lambda: edge.request(Recover.route, by_answer),
-        lambda: operator.request(ResetPassword.route, ResetPassword(made.account, "c")),
+        lambda: edge.send(ChangePassword(old=plain("secret"), new=plain("a"), actor=made.account, origin=ORIGIN)),
+        lambda: edge.send(by_answer),
+        lambda: operator.send(ResetPassword(made.account, "c")),
     ]
     for number, change in enumerate(changes, 1):
         ticket = await mailed(cluster, edge, number)
@@ -318,8 +316,8 @@ async def test_a_disabled_or_deleted_account_is_not_recovered(cluster: AuthClust
     await cluster.message()
     ann, bob = await edge.register(EMAIL), await edge.register(BOB)
     anns, bobs = await mailed(cluster, edge), await mailed(cluster, edge, 2, BOB)
-    await operator.request(SetDisabled.route, SetDisabled(ann.account, True))
-    await edge.request(DeleteAccount.route, DeleteAccount(bob.account))
+    await operator.send(SetDisabled(ann.account, True))
+    await edge.send(DeleteAccount(bob.account))
     assert await run(cluster, count_tickets) == 1
     assert [await is_valid(edge, ticket) for ticket in (anns, bobs)] == [False, False]
 
@@ -357,7 +355,7 @@ async def test_without_mails_a_request_gets_a_clear_error(
     for name in (EMAIL, "nobody"):
         failure = (await rejection(request_mail(edge, name))).failure
         assert failure.code == ErrorCode.FORBIDDEN
-        assert failure.text == "this server mails no tickets for a new password"
+        assert failure.text == "this server does not mail tickets for a new password"
     assert await rejection_code(recover(edge, "x")) == ErrorCode.FORBIDDEN
 
 
@@ -378,11 +376,11 @@ async def test_an_unacceptable_recovery_names_the_field(
     cluster = make_any(sqlite_url, auth=auth)
     cluster.start_auth()
     edge = await cluster.edge()
-    failure = (await rejection(edge.request(RecoverByTicket.route, request_))).failure
+    failure = (await rejection(edge.send(request_))).failure
     assert (failure.code, failure.field) == (ErrorCode.INVALID, field)
 
 
 async def test_an_unacceptable_identifier(edge: EdgeProbe) -> None:
     for name in ("", "x" * 255, "a\0"):
-        failure = (await rejection(edge.request(RequestRecovery.route, RequestRecovery(name, ORIGIN)))).failure
+        failure = (await rejection(edge.send(RequestRecovery(name, ORIGIN)))).failure
         assert (failure.code, failure.field) == (ErrorCode.INVALID, "identifier")

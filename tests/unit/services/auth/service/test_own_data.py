@@ -1,4 +1,4 @@
-"""What auth stores of an account, for the account itself."""
+"""An account exports the data that auth stores about it."""
 
 import pytest
 
@@ -22,13 +22,13 @@ async def test_an_account_gets_its_own_data_and_no_secret(tables_url: str, make_
         EMAIL, username="ann", question_id=3, answer="the answer", refreshable=True, device="tablet"
     )
     await edge.register("bob@example.org")
-    record = await edge.request(ExportLogins.route, ExportLogins(made.account, ELSEWHERE))
+    record = await edge.send(ExportLogins(made.account, ELSEWHERE))
     assert (record.email, record.username, record.question_id) == (EMAIL, "ann", 3)
     assert record.created == made.created
-    assert record.logins == (await edge.request(ListLogins.route, ListLogins(made.account))).logins
+    assert record.logins == (await edge.send(ListLogins(made.account))).logins
     assert [(one.sid, one.device) for one in record.logins] == [(made.sid, "tablet")]
     assert EMAIL not in repr(record)
-    found = (await operator.request(SearchTrail.route, SearchTrail(act="export"))).acts
+    found = (await operator.send(SearchTrail(act="export"))).acts
     assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]
 
 
@@ -38,11 +38,11 @@ async def test_exports_are_limited_for_each_account(make_cluster: MakeCluster, s
     edge = await cluster.edge()
     ann, bob = await edge.register(EMAIL), await edge.register("bob@example.org")
     for _ in range(2):
-        await edge.request(ExportLogins.route, ExportLogins(ann.account))
-    assert await rejection_code(edge.request(ExportLogins.route, ExportLogins(ann.account))) == ErrorCode.RATE_LIMITED
-    assert (await edge.request(ExportLogins.route, ExportLogins(bob.account))).email == "bob@example.org"
+        await edge.send(ExportLogins(ann.account))
+    assert await rejection_code(edge.send(ExportLogins(ann.account))) == ErrorCode.RATE_LIMITED
+    assert (await edge.send(ExportLogins(bob.account))).email == "bob@example.org"
 
 
 @pytest.mark.parametrize(("account", "code"), [(0, ErrorCode.UNAUTHENTICATED), (10**6, ErrorCode.NOT_FOUND)])
 async def test_no_account(edge: EdgeProbe, account: int, code: ErrorCode) -> None:
-    assert await rejection_code(edge.request(ExportLogins.route, ExportLogins(AccountId(account)))) == code
+    assert await rejection_code(edge.send(ExportLogins(AccountId(account)))) == code

@@ -48,11 +48,11 @@ async def register_ann(edge: EdgeProbe, **more: Any) -> Authenticated:
 
 
 async def claims(edge: EdgeProbe, login: Authenticated) -> Claims:
-    return Verifier(await edge.request(GetKeys.route, GetKeys())).verify(login.token, time.time())
+    return Verifier(await edge.send(GetKeys())).verify(login.token, time.time())
 
 
 async def recovery_error(edge: EdgeProbe, request: Recover) -> ErrorCode:
-    return await rejection_code(edge.request(Recover.route, request))
+    return await rejection_code(edge.send(request))
 
 
 async def test_the_answer_replaces_every_secret_of_the_account(tables_url: str, make_cluster: MakeCluster) -> None:
@@ -62,8 +62,8 @@ async def test_the_answer_replaces_every_secret_of_the_account(tables_url: str, 
     made = await register_ann(edge)
     md5 = Secret(Scheme.MD5, hashlib.md5(b"new", usedforsecurity=False).hexdigest())
     for number, name in enumerate(("ann", EMAIL, str(made.account)), 1):
-        assert await edge.request(Recover.route, recovery(name, secret=md5))
-        assert len((await edge.request(ListRevocations.route, ListRevocations())).revocations) == number
+        assert await edge.send(recovery(name, secret=md5))
+        assert len((await edge.send(ListRevocations())).revocations) == number
     old = [plain("secret"), Secret(Scheme.SHA256, hashlib.sha256(b"secret").hexdigest())]
     assert [await logs_in(edge, EMAIL, secret) for secret in (md5, plain("new"), *old)] == [True, True, False, False]
 
@@ -80,7 +80,7 @@ async def test_every_failed_recovery_gets_the_same_reply_and_costs_one_hash(
     failures = set()
     for request in wrong:
         hasher.threads.clear()
-        failures.add((await rejection(edge.request(Recover.route, request))).failure)
+        failures.add((await rejection(edge.send(request))).failure)
         assert len(hasher.threads) == 1, request
     assert [failure.code for failure in failures] == [ErrorCode.UNAUTHENTICATED]
     assert edge.has_received_nothing
@@ -102,15 +102,15 @@ async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite
         assert await recovery_error(edge, recovery(name, origin=ELSEWHERE)) == ErrorCode.RATE_LIMITED
         again = edge.login(login, origin=ELSEWHERE, kind=IdentifierKind.ANY)
         assert await rejection_code(again) == ErrorCode.RATE_LIMITED
-    assert await edge.request(Recover.route, recovery())
+    assert await edge.send(recovery())
 
 
 async def test_a_recovery_revokes_every_login_before_it_and_none_after(edge: EdgeProbe) -> None:
-    """Also within the same second."""
+    """A recovery revokes logins even within the same second."""
     made = await register_ann(edge)
     second = await edge.login(EMAIL)
     assert isinstance(second, Authenticated)
-    await edge.request(Recover.route, recovery())
+    await edge.send(recovery())
     after = await edge.login(EMAIL, "new")
     assert isinstance(after, Authenticated)
     [revocation] = (await edge.receive(Revoked)).revocations
@@ -118,7 +118,7 @@ async def test_a_recovery_revokes_every_login_before_it_and_none_after(edge: Edg
     for login, ended in ((made, True), (second, True), (after, False)):
         assert ((await claims(edge, login)).issued < revocation.time) == ended
         assert (login.revision < revocation.number) == ended
-    assert (await edge.request(ListRevocations.route, ListRevocations(made.revision))).revocations == [revocation]
+    assert (await edge.send(ListRevocations(made.revision))).revocations == [revocation]
 
 
 async def test_a_login_in_progress_during_a_recovery_is_rejected(
@@ -151,18 +151,18 @@ async def test_of_concurrent_recoveries_one_password_is_valid(tables_url: str, m
     edge = await cluster.edge()
     await register_ann(edge)
     words = [f"new {number}" for number in range(6)]
-    await asyncio.gather(*(edge.request(Recover.route, recovery(password=word)) for word in words))
+    await asyncio.gather(*(edge.send(recovery(password=word)) for word in words))
     assert [await logs_in(edge, EMAIL, plain(word)) for word in words].count(True) == 1
-    assert len((await edge.request(ListRevocations.route, ListRevocations())).revocations) == 6
+    assert len((await edge.send(ListRevocations())).revocations) == 6
 
 
 async def test_an_answer_replaced_during_a_recovery_is_rejected(hasher: BlockingHasher, edge: EdgeProbe) -> None:
     made = await register_ann(edge)
     hasher.open.clear()
     hasher.reached.clear()
-    recovering = asyncio.create_task(edge.request(Recover.route, recovery()))
+    recovering = asyncio.create_task(edge.send(recovery()))
     assert await asyncio.to_thread(hasher.reached.wait, 10)
-    await edge.request(SetSecurity.route, SetSecurity(2, "", made.account))
+    await edge.send(SetSecurity(2, "", made.account))
     hasher.open.set()
     assert await rejection_code(recovering) == ErrorCode.UNAUTHENTICATED
     assert edge.has_received_nothing
@@ -173,10 +173,10 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
     cluster.start_auth()
     edge = await cluster.edge()
     made = await register_ann(edge)
-    assert await edge.request(SetSecurity.route, SetSecurity(3, "Bello", made.account)) == Ack()
+    assert await edge.send(SetSecurity(3, "Bello", made.account)) == Ack()
     assert await recovery_error(edge, recovery()) == ErrorCode.UNAUTHENTICATED
-    assert await edge.request(Recover.route, recovery(question_id=3, answer="Bello"))
-    await edge.request(SetSecurity.route, SetSecurity(3, "", made.account))
+    assert await edge.send(recovery(question_id=3, answer="Bello"))
+    await edge.send(SetSecurity(3, "", made.account))
     for answer in ("Bello", ""):
         assert await recovery_error(edge, recovery(question_id=3, answer=answer)) == ErrorCode.UNAUTHENTICATED
 
@@ -197,7 +197,7 @@ async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_ide
 
 
 async def test_recovery_may_be_switched_off(make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path) -> None:
-    """Then the right answer gets the reply that a wrong one gets."""
+    """While recovery is switched off, the right answer gets the same reply as a wrong one."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"recovery": False})
     cluster = make_cluster(sqlite_url, auth=auth)
     cluster.start_auth()
@@ -209,9 +209,9 @@ async def test_recovery_may_be_switched_off(make_cluster: MakeCluster, sqlite_ur
 
 async def test_a_deleted_account_cannot_be_recovered_or_changed(edge: EdgeProbe) -> None:
     made = await register_ann(edge)
-    await edge.request(DeleteAccount.route, DeleteAccount(made.account))
+    await edge.send(DeleteAccount(made.account))
     for actor in (made.account, NO_ACCOUNT, AccountId(-1)):
-        failure = (await rejection(edge.request(SetSecurity.route, SetSecurity(2, "Rex", actor)))).failure
+        failure = (await rejection(edge.send(SetSecurity(2, "Rex", actor)))).failure
         assert failure.code == ErrorCode.UNAUTHENTICATED
     for name in ("ann", str(made.account)):
         assert await recovery_error(edge, recovery(name)) == ErrorCode.UNAUTHENTICATED

@@ -1,8 +1,9 @@
-"""Refresh tokens: rotated, given again after a lost reply, spent ones end their login."""
+"""Refresh tokens rotate. After a lost reply, a client gets the same token again. A spent token ends its login."""
 
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from services.auth import domain
 from services.auth.adapters import housekeeping
+from services.auth.service.login_trail import LoginTrail
 from services.auth.store import logins, revocations
 from services.auth.store.logins import NewLogin, RotatedLogin, Rotation
 from shared import settings as given
@@ -24,9 +26,11 @@ from shared.contract.auth import (
     ListLogins,
     LoginView,
     Logout,
+    RecordTokenLogins,
     Refresh,
     Refreshed,
     Revocation,
+    TokenLogin,
 )
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode
@@ -46,7 +50,7 @@ async def registered(edge: EdgeProbe) -> Authenticated:
 
 
 async def refreshed(edge: EdgeProbe, refresh: str) -> Refreshed:
-    return await edge.request(Refresh.route, Refresh(refresh, ELSEWHERE))
+    return await edge.send(Refresh(refresh, ELSEWHERE))
 
 
 async def is_rejected(edge: EdgeProbe, refresh: str) -> bool:
@@ -55,12 +59,12 @@ async def is_rejected(edge: EdgeProbe, refresh: str) -> bool:
 
 
 async def claims(edge: EdgeProbe, token: str) -> Claims:
-    return Verifier(await edge.request(GetKeys.route, GetKeys())).verify(token, time.time())
+    return Verifier(await edge.send(GetKeys())).verify(token, time.time())
 
 
 @pytest.fixture
 def without_grace(make_cluster: MakeCluster, tables_url: str, tmp_path: Path) -> AuthCluster:
-    """On both databases."""
+    """Auth without a grace period for refresh tokens, on both databases."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"refresh_grace_seconds": 0.0})
     return make_cluster(tables_url, auth=auth)
 
@@ -80,7 +84,7 @@ async def test_a_refresh_replaces_both_tokens_of_the_same_login(tables_url: str,
     assert renewed.refresh not in repr(renewed)
     second = await claims(edge, renewed.token)
     assert (second.account, second.sid, second.expires) == (made.account, made.sid, renewed.expires)
-    [login] = (await edge.request(ListLogins.route, ListLogins(made.account))).logins
+    [login] = (await edge.send(ListLogins(made.account))).logins
     assert (login.sid, login.expires, login.address) == (made.sid, renewed.refresh_expires, ORIGIN.address)
     assert (await refreshed(edge, renewed.refresh)).sid == made.sid
     assert edge.has_received_nothing
@@ -93,7 +97,7 @@ async def test_a_login_has_no_refresh_token_by_default(edge: EdgeProbe) -> None:
 
 
 async def test_a_repeated_request_gets_the_same_successor(tables_url: str, make_cluster: MakeCluster) -> None:
-    """The reply may be lost; several requests may come at once, to several replicas."""
+    """The reply may be lost, and several requests may come at once, to several replicas."""
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     cluster.start_auth()
@@ -103,8 +107,8 @@ async def test_a_repeated_request_gets_the_same_successor(tables_url: str, make_
     assert len({one.refresh for one in answers}) == 1
     assert {one.sid for one in answers} == {made.sid}
     assert edge.has_received_nothing
-    await refreshed(edge, answers[0].refresh)
-    assert await is_rejected(edge, made.refresh)
+    assert (await refreshed(edge, answers[0].refresh)).refresh == answers[0].refresh, "it is too new to be replaced"
+    assert (await refreshed(edge, made.refresh)).refresh == answers[0].refresh
 
 
 async def test_a_spent_token_ends_the_login(without_grace: AuthCluster) -> None:
@@ -122,9 +126,9 @@ async def test_a_spent_token_ends_the_login(without_grace: AuthCluster) -> None:
     assert (revocation.account, revocation.sid) == (made.account, made.sid)
     for refresh in (made.refresh, second.refresh, third.refresh):
         assert await is_rejected(edge, refresh)
-    assert [one.sid for one in (await edge.request(ListLogins.route, ListLogins(made.account))).logins] == [other.sid]
+    assert [one.sid for one in (await edge.send(ListLogins(made.account))).logins] == [other.sid]
     assert (await refreshed(edge, other.refresh)).sid == other.sid
-    found = (await operator.request(SearchTrail.route, SearchTrail(act="reuse refresh token"))).acts
+    found = (await operator.send(SearchTrail(act="reuse refresh token"))).acts
     assert [(one.account, one.by, one.address) for one in found] == [(made.account, "user", ELSEWHERE.address)]
     assert not any(one in str(found) for one in (made.refresh, second.refresh, third.refresh))
 
@@ -137,7 +141,7 @@ async def test_a_malformed_token_is_rejected(edge: EdgeProbe, change: Callable[[
 
 
 async def test_a_sid_ends_no_login(edge: EdgeProbe) -> None:
-    """A token of no family, and one whose family is the name of the login."""
+    """A token of no family, and a token whose family is the name of the login."""
     made = await registered(edge)
     part = made.refresh.partition(".")[2]
     for family in ("0" * 32, made.sid):
@@ -150,33 +154,33 @@ async def test_a_sid_ends_no_login(edge: EdgeProbe) -> None:
 async def test_what_ends_a_login_ends_its_refresh_token(cluster: AuthCluster, edge: EdgeProbe, way: str) -> None:
     made = await registered(edge)
     if way == "end_session":
-        await edge.request(EndLogin.route, EndLogin(made.sid, made.account))
+        await edge.send(EndLogin(made.sid, made.account))
     elif way == "logout":
-        await edge.request(Logout.route, Logout(made.sid, made.account))
+        await edge.send(Logout(made.sid, made.account))
     elif way == "password":
         change = ChangePassword(
             old=plain("secret"), new=plain("another"), actor=made.account, origin=ORIGIN, refreshable=True
         )
-        renewed = await edge.request(ChangePassword.route, change)
+        renewed = await edge.send(change)
         after = await refreshed(edge, renewed.refresh)
         assert after.sid == renewed.sid
         assert (await claims(edge, after.token)).issued >= (await claims(edge, renewed.token)).issued
     elif way == "disable":
-        await (await cluster.operator()).request(SetDisabled.route, SetDisabled(made.account, True))
+        await (await cluster.operator()).send(SetDisabled(made.account, True))
     else:
         await cluster.session()
         await cluster.message()
-        await edge.request(DeleteAccount.route, DeleteAccount(made.account))
+        await edge.send(DeleteAccount(made.account))
     assert await is_rejected(edge, made.refresh)
 
 
 async def test_an_origin_that_is_none(edge: EdgeProbe) -> None:
     made = await registered(edge)
     origin = type(ORIGIN)(address="x" * 1000)
-    assert await rejection_code(edge.request(Refresh.route, Refresh(made.refresh, origin))) == ErrorCode.INVALID
+    assert await rejection_code(edge.send(Refresh(made.refresh, origin))) == ErrorCode.INVALID
 
 
-# Times, in the store
+# The tests below concern the times of refresh tokens in the store.
 
 
 NOW = 1_795_262_400_000
@@ -194,19 +198,69 @@ async def add_login(database: Database, seconds: int = NOW // 1000) -> AccountId
     return account
 
 
+async def use(database: Database, token: TokenLogin) -> None:
+    """An edge reports it."""
+    await LoginTrail(database).record_token_logins(RecordTokenLogins([token]))
+
+
 async def rotate(database: Database, one: Rotation) -> RotatedLogin | Revocation | None:
     return await database.write(partial(logins.rotate, rotation=one))
 
 
-async def test_the_grace_ends(database: Database) -> None:
+async def test_a_lost_reply_is_given_again_until_its_token_is_used(database: Database) -> None:
+    """A phone that was suspended comes back within hours; another tab comes within seconds, even after the first one
+    has used the token."""
+    account = await add_login(database)
+    first = await rotate(database, rotation(FIRST, 1_000))
+    assert isinstance(first, RotatedLogin)
+    late = await rotate(database, rotation(FIRST, DAY * 500, "other salt"))
+    assert late == replace(first, issued=NOW + DAY * 500), "a token from back then would have expired"
+    for sid, issued in (("s1", NOW // 1000), ("s2", NOW // 1000 + 1), ("", NOW)):
+        await use(database, TokenLogin(account, "", "native", sid, issued))
+    assert await rotate(database, rotation(FIRST, DAY * 500)) == late, "an older token, another login, or none is known"
+    await use(database, TokenLogin(account, "", "native", "s1", NOW // 1000 + 1))
+    again = await rotate(database, rotation(FIRST, 60_999, "other salt"))
+    assert again == replace(first, issued=NOW + 60_999)
+    ended = await rotate(database, rotation(FIRST, 61_000))
+    assert isinstance(ended, Revocation)
+    assert ended.sid == "s1"
+    assert await rotate(database, rotation(FIRST.successor(first.salt), 61_001)) is None
+
+
+async def test_each_successor_is_unused_at_first(database: Database) -> None:
+    account = await add_login(database)
+    first = await rotate(database, rotation(FIRST, 1_000))
+    assert isinstance(first, RotatedLogin)
+    await use(database, TokenLogin(account, "", "native", "s1", NOW // 1000 + 1))
+    following = FIRST.successor(first.salt)
+    second = await rotate(database, rotation(following, 65_000))
+    assert isinstance(second, RotatedLogin)
+    assert await rotate(database, rotation(following, DAY * 500)) == replace(second, issued=NOW + DAY * 500)
+    assert isinstance(await rotate(database, rotation(FIRST, 66_000)), Revocation)
+
+
+async def test_a_request_that_comes_late_ends_no_login(database: Database) -> None:
+    """A page has sent it, and was reloaded twice since. A minute later the same request is a theft."""
     await add_login(database)
     first = await rotate(database, rotation(FIRST, 1_000))
     assert isinstance(first, RotatedLogin)
-    assert await rotate(database, rotation(FIRST, 61_000, "other salt")) == first
-    ended = await rotate(database, rotation(FIRST, 61_001))
-    assert isinstance(ended, Revocation)
-    assert ended.sid == "s1"
-    assert await rotate(database, rotation(FIRST.successor(first.salt), 61_002)) is None
+    following = FIRST.successor(first.salt)
+    stays = await rotate(database, rotation(following, 2_000, "other salt"))
+    assert stays == replace(first, issued=NOW + 2_000, salt="")
+    assert await rotate(database, rotation(FIRST, 60_999, "other salt")) == replace(first, issued=NOW + 60_999)
+    second = await rotate(database, rotation(following, 61_000, "other salt"))
+    assert isinstance(second, RotatedLogin)
+    assert second.salt == "other salt"
+    assert isinstance(await rotate(database, rotation(FIRST, 61_001)), Revocation)
+
+
+async def test_a_token_that_stays_is_a_used_one(database: Database) -> None:
+    """The token's owner has it: the reply with the token was not lost."""
+    await add_login(database)
+    first = await rotate(database, rotation(FIRST, 1_000))
+    assert isinstance(first, RotatedLogin)
+    await rotate(database, rotation(FIRST.successor(first.salt), 2_000))
+    assert isinstance(await rotate(database, rotation(FIRST, 61_001)), Revocation)
 
 
 async def test_a_login_that_is_not_refreshed_in_time_ends(database: Database) -> None:
@@ -229,7 +283,7 @@ async def test_only_hashes_are_stored(database: Database) -> None:
 
 
 async def test_a_login_stays_ended_when_its_revocation_is_forgotten(database: Database) -> None:
-    """A replica of the version before may add a login that is revoked already, and leaves it in the list."""
+    """A replica of the previous version may add a login that is revoked already, and leaves it in the list."""
     seconds = int(time.time() - 8 * DAY)
     account = await add_login(database, seconds)
     left = sa.text("UPDATE logins SET sid = 's2', account = 0, expires = :expires, revision = NULL")

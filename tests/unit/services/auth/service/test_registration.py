@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contract.auth import Authenticated, GetKeys, IdentifierKind, Logout, Register
+from shared.contract.auth import Authenticated, GetKeys, IdentifierKind, Logout
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import SYSTEM_UUID, AccountId
 from shared.contract.model import Scheme, Secret
@@ -38,7 +38,7 @@ async def test_registration_returns_a_token_that_the_public_key_verifies(
     assert (first.nickname, first.signature, first.icon_id) == ("Ann", "hi", 3)
     assert abs(first.created - time.time() * 1000) < 60_000
 
-    claims = Verifier(await edge.request(GetKeys.route, GetKeys())).verify(first.token, time.time())
+    claims = Verifier(await edge.send(GetKeys())).verify(first.token, time.time())
     assert (claims.account, claims.sid, claims.expires) == (first.account, first.sid, first.expires)
     assert claims.expires - claims.issued == 30 * 86_400
 
@@ -73,7 +73,7 @@ async def test_of_concurrent_registrations_one_succeeds(tables_url: str, make_cl
     cluster.start_auth()
     cluster.start_auth()
     edge = await cluster.edge()
-    attempts = [edge.request(Register.route, registration("ann@example.org", f"password {n}")) for n in range(6)]
+    attempts = [edge.send(registration("ann@example.org", f"password {n}")) for n in range(6)]
     replies = await asyncio.gather(*attempts, return_exceptions=True)
     won = [n for n, reply in enumerate(replies) if isinstance(reply, Authenticated)]
     lost = [reply for reply in replies if isinstance(reply, RequestError)]
@@ -84,9 +84,9 @@ async def test_of_concurrent_registrations_one_succeeds(tables_url: str, make_cl
 
 async def test_an_unacceptable_request_is_invalid(edge: EdgeProbe) -> None:
     wrong = [
-        edge.request(Register.route, registration("no-address")),
+        edge.send(registration("no-address")),
         edge.login("", kind=IdentifierKind.EMAIL),
-        edge.request(Logout.route, Logout("", AccountId(1))),
+        edge.send(Logout("", AccountId(1))),
     ]
     for work in wrong:
         assert await rejection_code(work) == ErrorCode.INVALID
@@ -108,7 +108,7 @@ async def test_new_plain_passwords_may_need_a_length_and_must_not_be_common(
     await edge.register("bob@example.org", secret=opaque)
     await edge.register("ann@example.org", "an unusual one", question_id=1, answer="blue")
     recovery = Recover(username="ann@example.org", question_id=1, answer="blue", secret=plain("password1"))
-    assert await rejection_code(edge.request(Recover.route, recovery)) == ErrorCode.INVALID
+    assert await rejection_code(edge.send(recovery)) == ErrorCode.INVALID
     assert isinstance(await edge.login("ann@example.org", "an unusual one"), Authenticated)
 
 

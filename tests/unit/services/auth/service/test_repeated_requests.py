@@ -1,5 +1,5 @@
-"""Every command of auth has one effect and one reply, however often it is repeated: its reply was lost, its replica was
-killed before or behind any of its commits, or two attempts run at the same time."""
+"""Every command of auth has one effect and one reply, even if it is repeated: after a lost reply, after its replica was
+killed before or after any of its commits, and by two attempts at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,16 @@ from shared import settings as given
 from shared.bus.client import Bus
 from shared.clock import now_ms
 from shared.contract import subjects as on
-from shared.contract.admin import FindUser, Kick, ListDuplicates, RecordAct, ResetPassword, SearchTrail, SetDisabled
+from shared.contract.admin import (
+    FindUser,
+    Kick,
+    ListDuplicates,
+    RecordAct,
+    ResetPassword,
+    SearchTrail,
+    SetDisabled,
+    SetMaintenance,
+)
 from shared.contract.auth import (
     Authenticated,
     ChangePassword,
@@ -39,14 +48,13 @@ from shared.contract.auth import (
     Refresh,
     Register,
     SendVerification,
-    SetMaintenance,
     VerificationNeeded,
 )
 from shared.contract.bots import (
     CreateBot,
     CreateBotToken,
     CreatedBot,
-    CreateHookAccount,
+    CreateWebhookAccount,
     DeleteBot,
     DeleteBotToken,
     ListBots,
@@ -54,13 +62,16 @@ from shared.contract.bots import (
 from shared.contract.contacts import LookUpAccounts
 from shared.contract.errors import RequestError
 from shared.contract.events import MailRequested
+from shared.contract.guests import KeepGuests, RegisterGuest, RenameGuest
 from shared.contract.ids import AccountId
 from shared.contract.made import EndMade, ExportLogins
+from shared.contract.push import FindEndedLogins
 from shared.contract.recovery import Recover, RecoverByTicket, RequestRecovery, SetSecurity
 from shared.contract.routes import Route
 from shared.database import Database
 from shared.request_nonce import request_nonce
 from shared.run_once import NONCE_USED
+from shared.settings import IrcSettings
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -78,20 +89,21 @@ READS = {
     ListLogins.route, ExportLogins.route, DescribeVerification.route, ListDeletedAccounts.route, LookUpAccounts.route,
     FindInactive.route, ListRevocations.route, GetKeys.route, on.DESCRIBE_AUTH_DATABASE, ListBots.route,
     ListDuplicates.route, FindUser.route, on.LIST_USER_LOGINS, SearchTrail.route, on.LIST_ALL_BOTS,
+    FindEndedLogins.route,
 }  # fmt: skip
-"""Some of them are in the audit trail, perhaps twice."""
+"""Some of these requests are in the audit trail, perhaps twice."""
 NOT_REPEATED = {Login.route}
 """A client logs in again: a login whose reply is lost is in the list of logins, and nobody has its token."""
-TWICE_IS_ONCE = {RecordTokenLogins.route}
+TWICE_IS_ONCE = {RecordTokenLogins.route, KeepGuests.route}
 
 
 class Users:
-    """Accounts and what they have made, for one request each."""
+    """Makes new accounts, with bots and webhooks, for each tested request."""
 
     def __init__(self, edge: EdgeProbe, buses: dict[str, Bus], cluster: AuthCluster, database: Database) -> None:
         self.edge = edge
         self.buses = buses
-        """By their users, who may send some requests alone."""
+        """The connections to NATS by user, because some requests are reserved for one user."""
         self._cluster = cluster
         self._database = database
         self._numbers = count(1)
@@ -105,17 +117,20 @@ class Users:
     async def account(self) -> AccountId:
         return (await self.user()).account
 
+    def guest(self) -> RegisterGuest:
+        return RegisterGuest(nick=f"guest{next(self._numbers)}", guest="~guest", origin=ORIGIN)
+
     async def bot(self) -> tuple[AccountId, CreatedBot]:
         owner = await self.account()
-        return owner, await self.edge.request(CreateBot.route, CreateBot("Weather", owner, ORIGIN))
+        return owner, await self.edge.send(CreateBot("Weather", owner, ORIGIN))
 
     async def bot_token(self) -> tuple[AccountId, AccountId, str]:
         owner, bot = await self.bot()
-        made = await self.edge.request(CreateBotToken.route, CreateBotToken(bot.account, "x", ["send"], actor=owner))
+        made = await self.edge.send(CreateBotToken(bot.account, "x", ["send"], actor=owner))
         return owner, bot.account, made.sid
 
     async def ticket(self) -> str:
-        """Of a login that needs a verification, after a failed one."""
+        """The ticket of a login that needs a verification, after a failed one."""
         email = self.email()
         await self.edge.register(email)
         await rejection(self.edge.login(email, "wrong"))
@@ -124,8 +139,8 @@ class Users:
         return needed.ticket
 
     async def mailed(self, ticket: str) -> Any:
-        """Its mailed link."""
-        await self.edge.request(SendVerification.route, SendVerification(ticket, ORIGIN, BASE))
+        """Requests the mail of this ticket. Returns the link in the mail."""
+        await self.edge.send(SendVerification(ticket, ORIGIN, BASE))
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 for path in self._cluster.settings.mail.outbox.glob("*.eml"):
@@ -142,7 +157,7 @@ class Users:
         return ticket
 
     async def dump(self) -> dict[str, list[Any]]:
-        """All that is stored but the results of requests, and what is on its way."""
+        """All stored data, except results of requests and events in flight."""
 
         def read(connection: sa.Connection) -> dict[str, list[Any]]:
             ignored = ("requests", "health", "outbox")
@@ -178,6 +193,11 @@ async def recover(users: Users) -> Recover:
     email = users.email()
     await users.edge.register(email, question_id=1, answer="blue")
     return Recover(username=email, question_id=1, answer="blue", secret=plain("another"), origin=ORIGIN)
+
+
+async def renamed_guest(users: Users) -> RenameGuest:
+    guest = await users.edge.send(users.guest())
+    return RenameGuest(users.guest().nick, guest.account)
 
 
 async def ended(users: Users) -> EndLogin:
@@ -245,6 +265,8 @@ async def of(account: Awaitable[AccountId], kind: Callable[..., Any], *rest: Any
 
 OPERATIONS: list[tuple[Route[Any, Any], Prepare]] = [
     (Register.route, new_user),
+    (RegisterGuest.route, lambda users: ready(users.guest())),
+    (RenameGuest.route, renamed_guest),
     (ChangePassword.route, password),
     (Refresh.route, refreshed),
     (EndLogin.route, ended),
@@ -257,7 +279,10 @@ OPERATIONS: list[tuple[Route[Any, Any], Prepare]] = [
     (SetSecurity.route, lambda users: of(users.account(), lambda account: SetSecurity(2, "red", account))),
     (DeleteAccount.route, deleted),
     (CreateBot.route, lambda users: of(users.account(), lambda account: CreateBot("Weather", account, ORIGIN))),
-    (CreateHookAccount.route, lambda users: of(users.account(), lambda maker: CreateHookAccount("Hook", "", maker))),
+    (
+        CreateWebhookAccount.route,
+        lambda users: of(users.account(), lambda maker: CreateWebhookAccount("Hook", "", maker)),
+    ),
     (DeleteBot.route, deleted_bot),
     (CreateBotToken.route, new_token),
     (DeleteBotToken.route, deleted_token),
@@ -269,7 +294,7 @@ OPERATIONS: list[tuple[Route[Any, Any], Prepare]] = [
     (Kick.route, lambda users: of(users.account(), Kick)),
     (on.END_USER_LOGIN, ended),
     (on.DELETE_USER, lambda users: of(users.account(), DeleteAccount)),
-    (RecordAct.route, lambda users: of(users.account(), lambda account: RecordAct("delete hook", account))),
+    (RecordAct.route, lambda users: of(users.account(), lambda account: RecordAct("delete webhook", account))),
     (on.CREATE_OPERATOR_BOT, lambda _: ready(CreateBot("Weather"))),
     (on.CREATE_ANY_BOT_TOKEN, new_token),
     (on.DELETE_ANY_BOT_TOKEN, deleted_token),
@@ -288,7 +313,10 @@ def test_the_operations_are_all_of_auth() -> None:
 async def users(make_cluster: MakeCluster, tables_url: str, database: Database, tmp_path: Any) -> Users:
     """Two replicas of auth."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
-    cluster = make_cluster(tables_url, auth=auth, verification=given.VerificationSettings(after_failed_logins=1))
+    cluster = make_cluster(
+        tables_url, auth=auth, verification=given.VerificationSettings(after_failed_logins=1),
+        irc=IrcSettings(guests=True),
+    )  # fmt: skip
     cluster.start_auth()
     cluster.settings = cluster.settings.model_copy(update={"ops": given.OpsSettings(port=free_port())})
     cluster.start_auth()
@@ -298,7 +326,7 @@ async def users(make_cluster: MakeCluster, tables_url: str, database: Database, 
 
 
 def bus_of(users: Users, route: Route[Any, Any]) -> Bus:
-    if route is CreateHookAccount.route:
+    if route is CreateWebhookAccount.route:
         return users.buses["session"]
     return users.buses["admin" if route.subject.startswith(OF_THE_OPERATOR) else "edge"]
 
@@ -361,11 +389,11 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 async def test_what_a_client_names_is_made_once_whatever_connection_repeats_it(users: Users) -> None:
     owner = await users.account()
     request, nonce = CreateBot("Weather", owner, ORIGIN, "weather"), token_hex(32)
-    first = await users.edge.bus.request(CreateBot.route, request, nonce=nonce)
+    first = await users.edge.bus.send(request, nonce=nonce)
     elsewhere = msgspec.structs.replace(request, origin=ELSEWHERE)
-    assert await users.edge.bus.request(CreateBot.route, elsewhere, nonce=nonce) == first
+    assert await users.edge.bus.send(elsewhere, nonce=nonce) == first
     other = msgspec.structs.replace(request, nickname="News")
-    assert (await rejection(users.edge.bus.request(CreateBot.route, other, nonce=nonce))).failure == NONCE_USED
+    assert (await rejection(users.edge.bus.send(other, nonce=nonce))).failure == NONCE_USED
 
 
 @pytest.mark.parametrize("tables_url", ["sqlite"], indirect=True)

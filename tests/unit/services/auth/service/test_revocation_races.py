@@ -1,5 +1,5 @@
-"""No login survives an act that ends it, whatever races with it on replicas whose clocks differ and stand still. An
-edge judges all tokens that somebody who knows the password has got meanwhile."""
+"""No login survives an act that ends it, even if other requests race with the act on replicas whose clocks differ and
+stand still. An edge judges all tokens that a user with the password has received in the meantime."""
 
 import asyncio
 import time
@@ -50,7 +50,7 @@ _ahead = ContextVar("_ahead", default=0.0)
 
 @pytest.fixture(autouse=True)
 def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They stand still: all happens in one second, and in another one on the other replica."""
+    """The clocks stand still: everything happens in one second here, and in another second on the other replica."""
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + _ahead.get())
     monkeypatch.setattr("time.time_ns", lambda: int((now + _ahead.get()) * 1e9))
@@ -80,18 +80,18 @@ class Judge:
     mails: int = 0
 
     async def is_valid(self, token: str) -> bool:
-        """As an edge judges it that knows all revocations."""
+        """Whether an edge that knows all revocations accepts the token."""
         self.state.heard()
-        self.verifier.revoked((await self.edge.request(ListRevocations.route, ListRevocations())).revocations)
+        self.verifier.revoked((await self.edge.send(ListRevocations())).revocations)
         try:
-            await self.verifier.check(token, WAIT_SECONDS)
+            await self.verifier.check(token)
         except BadToken:
             return False
         return True
 
     async def mailed_ticket(self, email: str) -> str:
         self.mails += 1
-        await self.edge.request(RequestRecovery.route, RequestRecovery(email, ORIGIN))
+        await self.edge.send(RequestRecovery(email, ORIGIN))
         return ticket_in(await self.cluster.mail(self.mails))
 
 
@@ -105,7 +105,7 @@ async def judge(cluster: AuthCluster) -> Judge:
 
 
 async def granted(request: Awaitable[R]) -> R | None:
-    """None: it was `unauthenticated`."""
+    """The reply to a request; None if it was rejected as `unauthenticated`."""
     try:
         return await request
     except RequestError as error:
@@ -131,10 +131,10 @@ class Thief:
         while not act_ended.is_set():
             await self._take(self.edge.login(self.email, secret=KNOWN, refreshable=True))
             if self.refreshes:
-                await self._take(self.edge.request(Refresh.route, Refresh(self.refreshes[-1], ORIGIN)))
+                await self._take(self.edge.send(Refresh(self.refreshes[-1], ORIGIN)))
             for _ in range(2 if self.changes else 0):
                 change = ChangePassword(old=KNOWN, new=KNOWN, actor=self.account, origin=ORIGIN, refreshable=True)
-                await self._take(self.edge.request(ChangePassword.route, change))
+                await self._take(self.edge.send(change))
             if len(self.tokens) > 4:
                 self.has_some.set()
 
@@ -146,32 +146,32 @@ class Thief:
 
 
 async def change_password(judge: Judge, made: Authenticated, _email: str) -> None:
-    """The thief may have replaced the hash meanwhile; then it is tried again."""
+    """The thief may have replaced the hash in the meantime, so the change is tried again."""
     change = ChangePassword(old=KNOWN, new=NEW, actor=made.account, origin=ORIGIN)
-    while await granted(judge.edge.request(ChangePassword.route, change)) is None:
+    while await granted(judge.edge.send(change)) is None:
         pass
 
 
 async def recover(judge: Judge, _made: Authenticated, email: str) -> None:
     request = Recover(username=email, question_id=1, answer="blue", secret=NEW, origin=ORIGIN)
-    await judge.edge.request(Recover.route, request)
+    await judge.edge.send(request)
 
 
 async def recover_by_mail(judge: Judge, _made: Authenticated, email: str) -> None:
     request = RecoverByTicket(await judge.mailed_ticket(email), NEW, ORIGIN)
-    await judge.edge.request(RecoverByTicket.route, request)
+    await judge.edge.send(request)
 
 
 async def reset(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.operator.request(ResetPassword.route, ResetPassword(made.account, NEW.value), seconds=WAIT_SECONDS)
+    await judge.operator.send(ResetPassword(made.account, NEW.value), seconds=WAIT_SECONDS)
 
 
 async def disable(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.operator.request(SetDisabled.route, SetDisabled(made.account, True), seconds=WAIT_SECONDS)
+    await judge.operator.send(SetDisabled(made.account, True), seconds=WAIT_SECONDS)
 
 
 async def delete(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.edge.request(DeleteAccount.route, DeleteAccount(made.account))
+    await judge.edge.send(DeleteAccount(made.account))
 
 
 async def delete_by_operator(judge: Judge, made: Authenticated, _email: str) -> None:
@@ -179,11 +179,11 @@ async def delete_by_operator(judge: Judge, made: Authenticated, _email: str) -> 
 
 
 async def end_login(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.edge.request(EndLogin.route, EndLogin(made.sid, made.account))
+    await judge.edge.send(EndLogin(made.sid, made.account))
 
 
 async def log_out(judge: Judge, made: Authenticated, _email: str) -> None:
-    await judge.edge.request(Logout.route, Logout(made.sid, made.account))
+    await judge.edge.send(Logout(made.sid, made.account))
 
 
 Act = Callable[[Judge, Authenticated, str], Awaitable[None]]
@@ -208,7 +208,7 @@ async def assert_nothing_left(judge: Judge, thieves: list[Thief]) -> None:
         assert not any(valid), f"{sum(valid)} of {len(valid)} tokens"
         for refresh in thief.refreshes:
             with pytest.raises(RequestError, match="refresh token"):
-                await judge.edge.request(Refresh.route, Refresh(refresh, ORIGIN))
+                await judge.edge.send(Refresh(refresh, ORIGIN))
 
 
 @pytest.mark.parametrize("act", [change_password, recover, recover_by_mail, reset])
@@ -223,7 +223,7 @@ async def test_a_new_password_ends_all_logins_before_it_and_none_after(
         await assert_nothing_left(judge, thieves)
         for login in after:
             assert isinstance(login, Authenticated)
-            renewed = await judge.edge.request(Refresh.route, Refresh(login.refresh, ORIGIN))
+            renewed = await judge.edge.send(Refresh(login.refresh, ORIGIN))
             assert [await judge.is_valid(token) for token in (login.token, renewed.token)] == [True, True]
 
 
@@ -244,5 +244,5 @@ async def test_the_end_of_one_login_ends_no_other(judge: Judge, act: Act) -> Non
         made, thieves = await race(judge, act, f"ann{number}@example.org", changes=False)
         assert not await judge.is_valid(made.token)
         with pytest.raises(RequestError, match="refresh token"):
-            await judge.edge.request(Refresh.route, Refresh(made.refresh, ORIGIN))
+            await judge.edge.send(Refresh(made.refresh, ORIGIN))
         assert all([await judge.is_valid(token) for thief in thieves for token in thief.tokens])

@@ -8,14 +8,14 @@ from tests.unit.services.auth.cluster import AuthCluster, EdgeProbe
 
 async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgeProbe) -> None:
     made = await edge.register("ann@example.org")
-    assert await edge.request(Logout.route, Logout(made.sid, made.account)) == Ack()
+    assert await edge.send(Logout(made.sid, made.account)) == Ack()
     [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (made.account, made.sid)
     assert revocation.number > made.revision
-    await edge.request(Logout.route, Logout(made.sid, made.account))
-    listed = await edge.request(ListRevocations.route, ListRevocations(made.revision))
+    await edge.send(Logout(made.sid, made.account))
+    listed = await edge.send(ListRevocations(made.revision))
     assert (listed.revocations, listed.last, listed.more) == ([revocation], revocation.number, False)
-    assert (await edge.request(ListRevocations.route, ListRevocations(listed.last))).revocations == []
+    assert (await edge.send(ListRevocations(listed.last))).revocations == []
     reply = await edge.login("ann@example.org")
     assert isinstance(reply, Authenticated)
     assert reply.revision == revocation.number
@@ -23,10 +23,10 @@ async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgePr
 
 
 async def test_the_state_is_announced_each_second(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """What edges compare theirs with: the last revocation, without a list, maintenance mode and the keys."""
+    """Edges compare their state with the announced one: the last revocation, maintenance mode and the keys."""
     made = await edge.register("ann@example.org")
-    await edge.request(Logout.route, Logout(made.sid, made.account))
-    listed = await edge.request(ListRevocations.route, ListRevocations())
+    await edge.send(Logout(made.sid, made.account))
+    listed = await edge.send(ListRevocations())
     state = await edge.receive_state(lambda state: state.last == listed.last)
     assert (state.revocations, state.more, state.keys) == ([], False, listed.keys)
     assert not state.maintenance
@@ -36,15 +36,15 @@ async def test_the_state_is_announced_each_second(cluster: AuthCluster, edge: Ed
 
 
 async def test_maintenance_notifies_edges_and_survives_a_restart(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    assert not (await edge.request(ListRevocations.route, ListRevocations())).maintenance
+    assert not (await edge.send(ListRevocations())).maintenance
     await cluster.set_maintenance(True)
     assert (await edge.receive(MaintenanceSet)).on
     await cluster.stop_auth()
     cluster.start_auth()
-    assert (await edge.request(ListRevocations.route, ListRevocations())).maintenance
+    assert (await edge.send(ListRevocations())).maintenance
 
 
 async def test_edges_list_the_keys_that_verify(edge: EdgeProbe) -> None:
-    keys = (await edge.request(GetKeys.route, GetKeys())).keys
-    assert (await edge.request(ListRevocations.route, ListRevocations())).keys == [key.kid for key in keys]
+    keys = (await edge.send(GetKeys())).keys
+    assert (await edge.send(ListRevocations())).keys == [key.kid for key in keys]
     assert len(keys) == 1

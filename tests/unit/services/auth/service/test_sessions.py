@@ -1,4 +1,4 @@
-"""A user's own logins: listed, ended, limited in number; the change of a password."""
+"""A user's own logins: listed, ended, limited in number; also the change of a password."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ async def logged_in(edge: EdgeProbe, password: str = "secret") -> Authenticated:
 
 
 async def listed(edge: EdgeProbe, account: AccountId) -> list[LoginView]:
-    return (await edge.request(ListLogins.route, ListLogins(account))).logins
+    return (await edge.send(ListLogins(account))).logins
 
 
 def change(made: Authenticated, old: str = "secret", new: Secret | None = None) -> ChangePassword:
@@ -68,21 +68,21 @@ async def test_logins_are_listed_and_ended_one_by_one(tables_url: str, make_clus
     assert (oldest.sid, oldest.address, oldest.client, oldest.device) == (first.sid, ORIGIN.address, "", "Ann's phone")
     assert abs(newest.created - time.time() * 1000) < 60_000
 
-    assert await edge.request(EndLogin.route, EndLogin(first.sid, first.account)) == Ack()
+    assert await edge.send(EndLogin(first.sid, first.account)) == Ack()
     [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid) == (first.account, first.sid)
     assert [login.sid for login in await listed(edge, first.account)] == [second.sid]
-    assert await rejection_code(edge.request(EndLogin.route, EndLogin(first.sid, first.account))) == ErrorCode.NOT_FOUND
-    await edge.request(Logout.route, Logout(second.sid, second.account))
+    assert await rejection_code(edge.send(EndLogin(first.sid, first.account))) == ErrorCode.NOT_FOUND
+    await edge.send(Logout(second.sid, second.account))
     assert await listed(edge, first.account) == []
 
 
 async def test_nobody_ends_or_lists_another_account_s_logins(edge: EdgeProbe) -> None:
     ann, bob = await edge.register(EMAIL), await edge.register("bob@example.org")
-    assert await rejection_code(edge.request(EndLogin.route, EndLogin(bob.sid, ann.account))) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.send(EndLogin(bob.sid, ann.account))) == ErrorCode.NOT_FOUND
     assert [login.sid for login in await listed(edge, bob.account)] == [bob.sid]
-    assert (await edge.request(ListRevocations.route, ListRevocations())).revocations == []
-    for work in (edge.request(ListLogins.route, ListLogins()), edge.request(EndLogin.route, EndLogin(bob.sid))):
+    assert (await edge.send(ListRevocations())).revocations == []
+    for work in (edge.send(ListLogins()), edge.send(EndLogin(bob.sid))):
         assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED
 
 
@@ -90,7 +90,7 @@ async def test_a_deleted_account_leaves_no_login(cluster: AuthCluster, edge: Edg
     await cluster.session()
     await cluster.message()
     made = await edge.register(EMAIL)
-    await edge.request(DeleteAccount.route, DeleteAccount(made.account))
+    await edge.send(DeleteAccount(made.account))
     assert await listed(edge, made.account) == []
 
 
@@ -133,7 +133,7 @@ async def test_a_changed_password_ends_all_logins_but_the_new_one(tables_url: st
     edge = await cluster.edge()
     made = await edge.register(EMAIL)
     await logged_in(edge)
-    renewed = await edge.request(ChangePassword.route, change(made))
+    renewed = await edge.send(change(made))
     [revocation] = (await edge.receive(Revoked)).revocations
     assert (revocation.account, revocation.sid, revocation.number) == (made.account, "", renewed.revision)
     assert renewed.account == made.account
@@ -145,9 +145,9 @@ async def test_a_changed_password_ends_all_logins_but_the_new_one(tables_url: st
 async def test_a_login_after_a_change_of_the_password_keeps_the_device_of_the_caller(edge: EdgeProbe) -> None:
     made = await edge.register(EMAIL, device="Ann's phone")
     bob = await edge.register("bob@example.org", device="Bob's phone")
-    renewed = await edge.request(ChangePassword.route, msgspec.structs.replace(change(made), caller_sid=made.sid))
+    renewed = await edge.send(msgspec.structs.replace(change(made), caller_sid=made.sid))
     assert [(one.sid, one.device) for one in await listed(edge, made.account)] == [(renewed.sid, "Ann's phone")]
-    await edge.request(ChangePassword.route, msgspec.structs.replace(change(bob), caller_sid=renewed.sid))
+    await edge.send(msgspec.structs.replace(change(bob), caller_sid=renewed.sid))
     assert [one.device for one in await listed(edge, bob.account)] == [""]
 
 
@@ -155,9 +155,9 @@ async def test_the_old_password_is_needed_and_its_guesses_are_limited(limited: A
     limited.start_auth()
     edge = await limited.edge()
     made = await edge.register(EMAIL)
-    wrong = [await rejection(edge.request(ChangePassword.route, change(made, "wrong"))) for _ in range(5)]
+    wrong = [await rejection(edge.send(change(made, "wrong"))) for _ in range(5)]
     assert {(one.failure.code, one.failure.field) for one in wrong} == {(ErrorCode.UNAUTHENTICATED, "old")}
-    assert await rejection_code(edge.request(ChangePassword.route, change(made))) == ErrorCode.RATE_LIMITED
+    assert await rejection_code(edge.send(change(made))) == ErrorCode.RATE_LIMITED
     assert await logs_in(edge, EMAIL, plain("secret"))
     assert len(await listed(edge, made.account)) == 2
 
@@ -171,4 +171,4 @@ async def test_an_unacceptable_new_password(
     cluster.start_auth()
     edge = await cluster.edge()
     made = await edge.register(EMAIL)
-    assert await rejection_code(edge.request(ChangePassword.route, change(made, new=new))) == ErrorCode.INVALID
+    assert await rejection_code(edge.send(change(made, new=new))) == ErrorCode.INVALID

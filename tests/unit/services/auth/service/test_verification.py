@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,15 +18,16 @@ from shared.contract.auth import (
     Opened,
     OpenVerification,
     Origin,
-    Register,
     SendVerification,
     VerificationNeeded,
 )
 from shared.contract.edge import VerificationOpened
 from shared.contract.errors import ErrorCode
+from shared.contract.events import MailRequested
 from shared.contract.ids import NodeId
 from shared.contract.model import Scheme, Secret
 from shared.contract.routes import Ack
+from shared.contract.subjects import MAIL_DIGEST
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.auth.cluster import (
     ELSEWHERE,
@@ -65,18 +67,18 @@ def with_wrong_code(link: str) -> str:
 
 
 async def pending(edge: EdgeProbe, email: str = ANN, ticket: str = "") -> VerificationNeeded:
-    reply = await edge.request(Register.route, registration(email, ticket=ticket))
+    reply = await edge.send(registration(email, ticket=ticket))
     assert isinstance(reply, VerificationNeeded)
     return reply
 
 
 async def request_link(cluster: AuthCluster, edge: EdgeProbe, ticket: str, number: int = 1) -> str:
-    assert await edge.request(SendVerification.route, SendVerification(ticket, ORIGIN, BASE)) == Ack()
+    assert await edge.send(SendVerification(ticket, ORIGIN, BASE)) == Ack()
     return link_in(await cluster.mail(number))
 
 
 async def open_link(edge: EdgeProbe, link: str) -> str:
-    return (await edge.request(OpenVerification.route, parse_link(link))).outcome
+    return (await edge.send(parse_link(link))).outcome
 
 
 @pytest.fixture
@@ -119,12 +121,12 @@ async def test_a_passed_link_verifies_the_next_attempt_of_its_address_only(
 
 
 async def test_an_opened_link_verifies_no_attempt_with_another_secret(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """Whose password becomes the account's is whose request waited for the link."""
+    """The account gets the password of the user whose request waited for the link."""
     needed = await pending(edge)
     link = await request_link(cluster, edge, needed.ticket)
     assert await open_link(edge, link) == "passed"
     for other in (plain("attacker's"), Secret(Scheme.SHA256, verifiers.verifier_texts(plain("secret"))[Scheme.SHA256])):
-        theirs = await edge.request(Register.route, registration(ANN, secret=other, origin=ELSEWHERE))
+        theirs = await edge.send(registration(ANN, secret=other, origin=ELSEWHERE))
         assert isinstance(theirs, VerificationNeeded)
         assert theirs.ticket != needed.ticket
     assert isinstance(await edge.register(ANN, origin=ELSEWHERE), Authenticated)
@@ -135,7 +137,7 @@ async def test_one_link_verifies_one_of_concurrent_registrations(cluster: AuthCl
     needed = await pending(edge)
     await open_link(edge, await request_link(cluster, edge, needed.ticket))
     requests = [registration(ANN, f"password {n}", ticket=needed.ticket) for n in range(4)]
-    replies = await asyncio.gather(*(edge.request(Register.route, one) for one in requests), return_exceptions=True)
+    replies = await asyncio.gather(*(edge.send(one) for one in requests), return_exceptions=True)
     assert [type(reply) for reply in replies].count(Authenticated) == 1
 
 
@@ -152,7 +154,7 @@ async def test_after_the_time_limit_a_new_verification_is_needed(make_cluster: M
     assert await open_link(edge, link) == "expired"
     assert await open_link(edge, passed_link) == "expired"
     late = SendVerification(first.ticket, ORIGIN, BASE)
-    assert await rejection_code(edge.request(SendVerification.route, late)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.send(late)) == ErrorCode.NOT_FOUND
     assert (await pending(edge, ticket=passed.ticket)).ticket not in (first.ticket, passed.ticket)
 
 
@@ -162,7 +164,7 @@ async def test_mail_is_sent_again_a_few_times_and_the_newest_link_is_valid(
     needed = await pending(edge)
     links = [await request_link(cluster, edge, needed.ticket, number) for number in (1, 2, 3)]
     again = SendVerification(needed.ticket, ORIGIN, BASE)
-    assert await rejection_code(edge.request(SendVerification.route, again)) == ErrorCode.RATE_LIMITED
+    assert await rejection_code(edge.send(again)) == ErrorCode.RATE_LIMITED
     assert [await open_link(edge, link) for link in links] == ["wrong", "wrong", "passed"]
 
 
@@ -174,15 +176,15 @@ async def test_mails_requested_from_one_address_are_limited(make_cluster: MakeCl
     for number, ticket in enumerate(tickets[:2], 1):
         await request_link(cluster, edge, ticket, number)
     from_home = SendVerification(tickets[2], ORIGIN, BASE)
-    assert await rejection_code(edge.request(SendVerification.route, from_home)) == ErrorCode.RATE_LIMITED
+    assert await rejection_code(edge.send(from_home)) == ErrorCode.RATE_LIMITED
     elsewhere = SendVerification(tickets[2], Origin(NODE, 8, "198.51.100.1"), BASE)
-    assert await edge.request(SendVerification.route, elsewhere) == Ack()
+    assert await edge.send(elsewhere) == Ack()
 
 
 async def test_the_connection_that_requested_the_mail_is_notified(cluster: AuthCluster, edge: EdgeProbe) -> None:
     needed = await pending(edge)
     request = SendVerification(needed.ticket, Origin(NODE, 99), BASE)
-    await edge.request(SendVerification.route, request)
+    await edge.send(request)
     await open_link(edge, link_in(await cluster.mail()))
     assert (await edge.receive(VerificationOpened)).connection == 99
 
@@ -196,17 +198,17 @@ async def test_a_link_starts_with_an_http_address_only(edge: EdgeProbe) -> None:
     needed = await pending(edge)
     for base in ("", "chat.example", "javascript:alert(1)", "http://a b", "http://a/\nhttp://evil.example", "http://"):
         wrong = SendVerification(needed.ticket, ORIGIN, base)
-        assert (await rejection(edge.request(SendVerification.route, wrong))).failure.field == "base_url"
+        assert (await rejection(edge.send(wrong))).failure.field == "base_url"
 
 
 async def test_an_unknown_ticket_is_expired_and_gets_no_mail(edge: EdgeProbe) -> None:
-    assert await edge.request(OpenVerification.route, OpenVerification("unknown", "code")) == Opened("expired")
+    assert await edge.send(OpenVerification("unknown", "code")) == Opened("expired")
     unknown = SendVerification("unknown", ORIGIN, BASE)
-    assert await rejection_code(edge.request(SendVerification.route, unknown)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.send(unknown)) == ErrorCode.NOT_FOUND
     described = DescribeVerification("unknown", "code")
-    assert await rejection_code(edge.request(DescribeVerification.route, described)) == ErrorCode.NOT_FOUND
+    assert await rejection_code(edge.send(described)) == ErrorCode.NOT_FOUND
     malformed = OpenVerification("x" * 1000, "\0")
-    assert await rejection_code(edge.request(OpenVerification.route, malformed)) == ErrorCode.INVALID
+    assert await rejection_code(edge.send(malformed)) == ErrorCode.INVALID
 
 
 # After failed logins
@@ -240,7 +242,8 @@ async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str,
 
 
 async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    """Somebody else may know the password, and has made the failed attempts."""
+    """The link must not verify another device: another person possibly knows the password, and has made the failed
+    attempts."""
     cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(after_failed_logins=1))
     cluster.start_auth()
     edge = await cluster.edge()
@@ -250,9 +253,7 @@ async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster
     needed = await edge.login(ANN, origin=here)
     assert isinstance(needed, VerificationNeeded)
     link = await request_link(cluster, edge, needed.ticket)
-    shown = await edge.request(
-        DescribeVerification.route, DescribeVerification(**msgspec.structs.asdict(parse_link(link)))
-    )
+    shown = await edge.send(DescribeVerification(**msgspec.structs.asdict(parse_link(link))))
     assert (shown.purpose, shown.address, shown.client) == ("login", "192.0.2.1", "pipe")
     assert 0 <= now_ms() - shown.time < 60_000
     assert "192.0.2.1, with pipe" in await cluster.mail()
@@ -298,7 +299,7 @@ async def test_links_start_with_the_public_url_of_the_settings(make_cluster: Mak
     cluster.start_auth()
     edge = await cluster.edge()
     needed = await pending(edge)
-    await edge.request(SendVerification.route, SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
+    await edge.send(SendVerification(needed.ticket, ORIGIN, "http://elsewhere.example"))
     link = link_in(await cluster.mail(1))
     assert link.startswith(f"{BASE}/verify/")
     assert await open_link(edge, link) == "passed"
@@ -318,7 +319,7 @@ async def test_mail_waits_for_a_server_that_is_down(
     cluster.start_auth()
     edge = await cluster.edge()
     needed = await pending(edge)
-    await edge.request(SendVerification.route, SendVerification(needed.ticket, ORIGIN, BASE))
+    await edge.send(SendVerification(needed.ticket, ORIGIN, BASE))
     await asyncio.sleep(0.3)
     await server.start()
     async with asyncio.timeout(WAIT_SECONDS):
@@ -328,3 +329,36 @@ async def test_mail_waits_for_a_server_that_is_down(
     assert mail["To"] == ANN
     assert await open_link(edge, link_in(mail.get_content())) == "passed"
     assert not smtp.outbox.exists()
+
+
+async def test_a_user_does_not_wait_for_the_digests_of_others(
+    make_cluster: MakeCluster, sqlite_url: str, make_smtp_server: MakeSmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, reached, free = make_smtp_server(), asyncio.Event(), asyncio.Event()
+    accept = server.handle_DATA
+
+    async def hold(smtp: Any, session: Any, envelope: Any) -> str:
+        if envelope.rcpt_tos != [ANN]:
+            reached.set()
+            await free.wait()
+        return await accept(smtp, session, envelope)
+
+    monkeypatch.setattr(server, "handle_DATA", hold)
+    await server.start()
+    smtp = given.MailSettings(
+        smtp_host="127.0.0.1", smtp_port=server.port, smtp_security="none", smtp_timeout_seconds=2 * WAIT_SECONDS
+    )
+    cluster = make_cluster(sqlite_url, verification=VERIFY, mail=smtp)
+    cluster.start_auth()
+    edge, session = await cluster.edge(), await cluster.operator()
+    digest = MailRequested("bob@example.org", "1 unread message", "", now_ms() + 60_000)
+    await session.publish_event(MAIL_DIGEST, digest, key="1")
+    async with asyncio.timeout(WAIT_SECONDS):
+        await reached.wait()
+        await edge.send(SendVerification((await pending(edge)).ticket, ORIGIN, BASE))
+        while not server.mails:
+            await asyncio.sleep(0.01)
+        assert [mail["To"] for mail in server.mails] == [ANN]
+        free.set()
+        while len(server.mails) < 2:
+            await asyncio.sleep(0.01)

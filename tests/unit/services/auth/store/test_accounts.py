@@ -13,7 +13,6 @@ from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import accounts as store
 from services.auth.store import outbox, verifications
 from services.auth.store.accounts import AccountSnapshot, IdentifierTaken, NewAccount, NotVerified
-from services.auth.store.naming import list_duplicates
 from services.auth.store.revocations import revoke
 from services.auth.tables import accounts, secrets
 from shared.contract.auth import IdentifierKind, Origin
@@ -103,7 +102,7 @@ async def test_a_registration_consumes_its_verification(database: Database) -> N
 
 
 async def test_a_link_verifies_the_spelling_of_the_address_that_it_was_mailed_to(database: Database) -> None:
-    """The two are one address here, and two domains that different people may have."""
+    """Both spellings count as one address here, but their domains can belong to two different persons."""
     mailed = VerificationSubject(VerificationPurpose.REGISTER, "ann@faß.example", NO_ACCOUNT)
     typed = "ann@fass.example"
     registering = new(typed, subject=replace(mailed, email=typed))
@@ -111,6 +110,18 @@ async def test_a_link_verifies_the_spelling_of_the_address_that_it_was_mailed_to
     registered = (await database.write(partial(store.register, new=registering))).account
     assert registered is not None
     assert (registered.email, registered.email_verified) == ("ann@faß.example", True)
+
+
+async def test_only_a_verified_address_of_an_active_account_is_mailed(database: Database) -> None:
+    ann, bob = await made(database), await made(database, "bob@example.org", UUID[:-1] + "2")
+    addresses = partial(store.verified_addresses, wanted=[ann, bob])
+    assert await database.read(addresses) == {}
+    for account in (ann, bob):
+        await database.write(partial(store.confirm_email, account=account))
+    assert await database.read(addresses) == {ann: "ann@example.org", bob: "bob@example.org"}
+    await database.write(partial(store.disable, account=ann, seconds=NOW // 1000))
+    await database.write(partial(store.erase, account=bob, seconds=NOW // 1000))
+    assert await database.read(addresses) == {}
 
 
 async def test_a_rejected_registration_keeps_its_verification(database: Database) -> None:
@@ -147,7 +158,8 @@ async def test_a_verifier_is_replaced_once(database: Database) -> None:
 
 
 async def test_one_old_password_is_good_for_one_change(database: Database) -> None:
-    """The one that was checked may have been replaced before the transaction, or the account disabled."""
+    """Between the check of a password and the transaction, another request can replace the password or disable the
+    account."""
     account = await made(database)
     change = partial(store.change_secrets, account=account, held=(Scheme.MD5, "$md5"), seconds=NOW // 1000)
     assert await database.write(partial(change, verifiers={Scheme.MD5: "$better"}))
@@ -161,7 +173,7 @@ async def test_one_old_password_is_good_for_one_change(database: Database) -> No
 
 
 async def test_an_act_by_a_secret_waits_for_a_change_of_the_secret_that_is_under_way(database: Database) -> None:
-    """So that the old password does not delete the account."""
+    """The old password must not delete the account."""
     account, changed = await made(database), threading.Event()
 
     def change(connection: sa.Connection) -> None:
@@ -246,26 +258,3 @@ async def test_an_account_is_found_by_any_spelling_of_its_identifiers(
     assert snapshot.account.id == account
     with pytest.raises(IdentifierTaken):
         await made(database, "bob@xn--bcher-kva.example", UUID.replace("0", "A", 1))
-
-
-async def test_accounts_with_spellings_of_one_address_keep_them_and_are_listed(database: Database) -> None:
-    """Former versions took them for two."""
-    spellings = [
-        "ann@bücher.example",
-        "ann@xn--bcher-kva.example",
-        "bob@example.org",
-        "ｂob@example.org",
-        "cem@例え.jp",
-    ]
-    for number, email in enumerate(spellings):
-        account = await made(database, f"user{number}@example.net", UUID[:-1] + str(number))
-        as_before = accounts.update().where(accounts.c.id == account).values(email=email, email_key=email)
-        await execute(database, as_before)
-    for number, email in enumerate(spellings, 1):
-        one = (await found(database, IdentifierKind.EMAIL, email.upper())).account
-        assert one is not None
-        assert one.id == number
-    assert (await database.read(list_duplicates)).emails == [[1, 2], [3, 4]]
-    for email in (spellings[1], "Bob@example.org", "cem@xn--r8jz45g.jp"):
-        with pytest.raises(IdentifierTaken):
-            await made(database, email, UUID[:-1] + "9")

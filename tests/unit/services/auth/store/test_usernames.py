@@ -1,4 +1,4 @@
-"""Keys of usernames, on SQLite and PostgreSQL: also of accounts that a replica without keys registers or deletes."""
+"""Keys of usernames, on SQLite and PostgreSQL: also of accounts whose names did not look alike by earlier data."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from services.auth.store import accounts as store
 from services.auth.store import usernames
 from services.auth.store.accounts import IdentifierTaken
-from services.auth.store.usernames import key_all, key_missing
+from services.auth.store.usernames import key_all
 from services.auth.tables import accounts, state
 from shared.contract.auth import IdentifierKind
 from shared.contract.ids import AccountId
 from shared.database import Database
 from shared.names import name_key
 from tests.unit.services.auth.cluster import registration
-from tests.unit.services.auth.store.test_accounts import execute, found, new
+from tests.unit.services.auth.store.test_accounts import found, new
 
 _OLD_ROW: dict[str, Any] = {
     "created": 0, "question_id": 0, "nickname": "n", "icon_id": 0, "signature": "", "vip": 0, "lobby": False
@@ -31,9 +31,10 @@ async def registered(database: Database, username: str) -> AccountId:
     return account.id
 
 
-async def registered_without_key(database: Database, *usernames: str) -> None:
-    """As a replica of an older version does it."""
-    rows = [{**_OLD_ROW, "uuid": name, "username": name} for name in usernames]
+async def registered_before(database: Database, *usernames: str) -> None:
+    """Registers by data for keys by which no name looks like another."""
+    keys = ("uuid", "username_key", "username_look")
+    rows = [{**_OLD_ROW, "username": name, **dict.fromkeys(keys, f"old {name}")} for name in usernames]
     await database.write(lambda connection: connection.execute(accounts.insert(), rows))
 
 
@@ -59,21 +60,8 @@ async def test_a_deleted_account_frees_its_name(database: Database) -> None:
     await registered(database, "ann")
 
 
-async def test_a_name_is_taken_by_an_account_without_key(database: Database) -> None:
-    await registered_without_key(database, "Ann")
-    with pytest.raises(IdentifierTaken):
-        await registered(database, "ann")
-
-
-async def test_a_name_is_free_again_after_a_deletion_that_left_its_key(database: Database) -> None:
-    account = await registered(database, "Ann")
-    erased = accounts.update().where(accounts.c.id == account).values(uuid=None, username=None)
-    await database.write(lambda connection: connection.execute(erased))
-    await registered(database, "ann")
-
-
 async def test_accounts_with_names_that_look_alike_keep_them_and_are_reported(database: Database) -> None:
-    await registered_without_key(database, "Ann", "bob", "ann", "Аnn", "BOB")
+    await registered_before(database, "Ann", "bob", "ann", "Аnn", "BOB")
     assert key_all(database.url.render_as_string(hide_password=False)) == [
         "accounts 1, 3, 4 have usernames that look alike",
         "accounts 2, 5 have usernames that look alike",
@@ -94,11 +82,7 @@ async def test_accounts_with_names_that_look_alike_keep_them_and_are_reported(da
 
 
 async def test_accounts_that_differ_by_capitals_that_look_alike_keep_their_names(database: Database) -> None:
-    """The version before gave them different keys, and no look."""
-    await registered_without_key(database, "Pavel", "PaveI", "ann")
-    rows = {"Pavel": "pavel", "PaveI": "pavei"}
-    for name, key in rows.items():
-        await execute(database, accounts.update().where(accounts.c.username == name).values(username_key=key))
+    await registered_before(database, "Pavel", "PaveI", "ann")
     assert key_all(database.url.render_as_string(hide_password=False)) == [
         "accounts 1, 2 have usernames that look alike"
     ]
@@ -108,15 +92,9 @@ async def test_accounts_that_differ_by_capitals_that_look_alike_keep_their_names
             await registered(database, name)
 
 
-async def test_missing_keys_are_given_in_steps(database: Database) -> None:
-    await registered_without_key(database, "Ann", "bob", "ann")
-    assert [await database.write(partial(key_missing, limit=2)) for _ in range(3)] == [2, 1, 0]
-    assert await keys(database) == [("Ann", "ann", 0), ("bob", "bob", 0), ("ann", "ann", 3)]
-
-
 async def test_keys_follow_their_data(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     url = database.url.render_as_string(hide_password=False)
-    monkeypatch.setattr(usernames, "BATCH", 2)
+    monkeypatch.setattr(usernames, "_BATCH", 2)
     for number in range(5):
         await registered(database, f"name {number}")
     stored = await keys(database)

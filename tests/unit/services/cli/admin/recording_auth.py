@@ -6,7 +6,7 @@ from shared.contract.routes import Ack
 
 
 class RecordingTrail:
-    """Two acts are a page."""
+    """A fake of auth's audit trail that records acts, and returns pages of two."""
 
     def __init__(self, bus: Bus) -> None:
         self.acts: list[Act] = []

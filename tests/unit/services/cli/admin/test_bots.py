@@ -33,7 +33,7 @@ BOTS = [
 
 
 class FakeBots:
-    """A page is one bot."""
+    """A fake of auth's list of bots, with one bot on each page."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
@@ -72,7 +72,7 @@ async def test_a_bot_gets_a_token_that_is_printed_once(auth: FakeBots, tmp_path:
     scopes = ("--scope", "send", "--scope", "read", "--days", "30")
     made = await admin(tmp_path, "bot", "token", "9", "server", *scopes)
     assert made.output.splitlines() == ["the token b2, until 2027-01-15 08:00:00 UTC:", "h.p.s"]
-    assert (await admin(tmp_path, "bot", "revoke", "9", "b2")).output == "the token b2 is revoked\n"
+    assert (await admin(tmp_path, "bot", "revoke", "9", "b2", "--yes")).output == "the token b2 is revoked\n"
     assert auth.requests == [
         CreateBot("Alerts"), CreateBotToken(AccountId(9), "server", ["send", "read"], 30),
         DeleteBotToken(AccountId(9), "b2"),

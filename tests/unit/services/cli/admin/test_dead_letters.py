@@ -26,7 +26,7 @@ MAIL = MailRequested("ann@example.org", "Confirm", "the secret link", 0)
 
 
 class FailingAuth:
-    """Publishes events and consumes mail requests; consumption fails while `broken`."""
+    """Publishes events and consumes mail requests, which fail while `broken`."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
@@ -105,7 +105,7 @@ async def test_consumer_logs_the_user_of_a_retry(
 ) -> None:
     await create_dead_letters(auth, tmp_path, 1)
     loud = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    monkeypatch.setattr(durable, "_log", loud)  # the command has limited the module's own logger
+    monkeypatch.setattr(durable, "_log", loud)  # the command has limited the level of the module's own logger
     with structlog.testing.capture_logs() as entries:
         async with open_dead_letters(write_installation(nats_server, tmp_path)) as dead_letters:
             await dead_letters.retry(1)
@@ -126,7 +126,9 @@ async def test_unknown_dead_letter_is_one_sentence_and_status_1(auth: FailingAut
     await auth.bus.publish_event(ACCOUNT_DELETED, AccountDeleted(AccountId(1)), key="alive")
     for what in (["show", "7"], ["retry", "7"], ["discard", "7", "--yes"]):
         result = await dragoman(tmp_path, *what)
-        assert (result.exit_code, result.output) == (1, "Error: there is no dead letter 7\n")
+        assert (result.exit_code, result.output) == (
+            1, "Error: there is no dead letter 7. `dragoman admin dead-letters list` shows the numbers\n",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["retry"], ["discard"], ["show", "x"], ["retry", "0"], ["burn"]])

@@ -21,7 +21,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def keys(directory: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["admin", "keys", *arguments, "--data", str(directory)])
+    return CliRunner().invoke(main, ["admin", "keys", *arguments, "--data", str(directory)], input="y\n")
 
 
 def test_keys_are_listed_with_their_use(directory: Path) -> None:
@@ -36,7 +36,7 @@ def test_key_in_use_is_retired_only_with_now(directory: Path) -> None:
     keys(directory, "rotate")
     rejected = keys(directory, "retire", OLD)
     assert rejected.exit_code == 1
-    assert "--now voids them" in rejected.output
+    assert "Wait until then, or void these tokens by --now" in rejected.output
     assert keys(directory, "retire", OLD, "--now").exit_code == 0
     assert OLD not in keys(directory, "list").output
 
@@ -56,11 +56,12 @@ def test_unused_key_is_retired(directory: Path) -> None:
 )
 def test_error_is_one_sentence(directory: Path, arguments: list[str], sentence: str) -> None:
     result = keys(directory, *arguments)
-    assert (result.exit_code, result.output) == (1, f"Error: {sentence}\n")
+    assert (result.exit_code, result.output) == (1, f"Error: {sentence}. `dragoman admin keys list` shows them\n")
 
 
 def test_error_without_keys(tmp_path: Path) -> None:
     for arguments in (["list"], ["retire", OLD]):
         result = keys(tmp_path, *arguments)
-        assert (result.exit_code, result.output) == (1, f"Error: there are no keys in {tmp_path / 'keys'}\n")
+        assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
+        assert f"there are no keys in {tmp_path / 'keys'}. Name the installation by --data" in result.output
     assert keys(tmp_path, "rotate").exit_code == 1

@@ -39,7 +39,7 @@ def run(directory: Path, *arguments: str) -> Result:
 
 
 def found(directory: Path, *arguments: str) -> str:
-    """The first letters of what is found."""
+    """The first letters of the found files."""
     shown = run(directory, "find", "--json", *arguments)
     assert shown.exit_code == 0, shown.output
     return "".join(one["id"][0] for one in json.loads(shown.output))

@@ -1,4 +1,4 @@
-"""The report on one message, from what is stored and what edges know."""
+"""The report on one message, from stored data and the edges' reports."""
 
 from services.cli.admin.messages import MessageReport, RecipientReport, combine, text_of
 from shared.contract.audit import (
@@ -47,7 +47,7 @@ def test_a_stored_confirmation_counts_and_edges_describe_it() -> None:
 
 
 def test_of_several_edges_the_one_that_has_got_furthest_counts() -> None:
-    lost = edge(EAST, accounts=[LocalState(BOB, DeliveryStage.NO_ENVELOPE, ["pipe"])])
+    lost = edge(EAST, accounts=[LocalState(BOB, DeliveryStage.NO_BATCH, ["pipe"])])
     assert combine(stored({BOB: False}), [lost]).is_lost
     pushed = edge(WEST, accounts=[LocalState(BOB, DeliveryStage.PUSHED, ["ourchat-v1"])])
     recipient = only(combine(stored({BOB: False}), [lost, pushed]))
@@ -63,14 +63,14 @@ def test_a_recipient_without_an_edge_is_offline_unless_that_is_not_known() -> No
     assert only(combine(stored({BOB: False}, nodes={}, expired=[BOB]), [])).state == "expired"
 
 
-def test_the_report_names_acceptance_and_envelopes() -> None:
+def test_the_report_names_acceptance_and_batches() -> None:
     accepting = edge(
         EAST, acceptance=Acceptance(990, 1_010, ANN, "service"), arrivals=[Arrival(1_005, "replica-1", 3)],
         traces=["ab" * 16],
     )  # fmt: skip
     report = combine(stored({BOB: False}, nodes={}, more=4), [accepting, edge(WEST, arrivals=[Arrival(1_002, "", 0)])])
     assert (report.accepted_by, report.remembered_from) == (EAST, 500)
-    assert [(one.edge, one.replica) for one in report.envelopes] == [(WEST, ""), (EAST, "replica-1")]
+    assert [(one.edge, one.replica) for one in report.batches] == [(WEST, ""), (EAST, "replica-1")]
     text = text_of(report)
     for words in ("00:00:00.990 by east-1 over service", "fetched", "offline", "and 4 more", "abab"):
         assert words in text

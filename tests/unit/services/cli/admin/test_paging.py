@@ -15,10 +15,14 @@ from shared.contract.auth import ListLogins, Logins, LoginView
 from shared.contract.body import pack_segments
 from shared.contract.bots import BotList, ListBots
 from shared.contract.contacts import ListRequests, Requests
+from shared.contract.drafts import GetDraft, SavedDraft
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
-from shared.contract.made import ListMade, Made, MadeHook
+from shared.contract.made import ListMade, Made, MadeWebhook
 from shared.contract.message import GetHeads, GetHistory, Heads, History
+from shared.contract.metadata import ListMetadata, MetadataList, MetadataValue
 from shared.contract.model import Chat, ChatKind, Emoji, JoinPolicy, Message, Profile, ProfileSummary, Role, Text
+from shared.contract.own_settings import GetOwnSettings, OwnSettings
+from shared.contract.push import ListSubscriptions, SubscriptionList
 from shared.contract.session import (
     AccountView,
     ChatEntry,
@@ -42,7 +46,7 @@ MEMBERS = 2_500
 HEAD = 450
 CHATS = 5
 LEFT = AccountId(7)
-HOOK = MadeHook("h", ChatId(1), ANN, "Grafana", 1)
+WEBHOOK = MadeWebhook("h", ChatId(1), ANN, "Grafana", 1)
 LOGIN = LoginView("a1", 1, 2, "192.0.2.1", "pipe")
 USER = UserView(
     account=ANN, uuid="", email="", username="", nickname="", created=0, disabled=False, schemes=[], recoverable=False
@@ -62,6 +66,9 @@ class PagingSession:
         self.bus.serve(ListRequests.route, self._requests)
         self.bus.serve(ListOwnReports.route, self._reports)
         self.bus.serve(ListMade.route, self._made)
+        self.bus.serve(GetOwnSettings.route, self._settings)
+        self.bus.serve(ListSubscriptions.route, self._subscriptions)
+        self.bus.serve(ListMetadata.route, self._metadata)
         self.members = [Member(AccountId(n), Role.LEFT if n == LEFT else Role.MEMBER, 1, n) for n in range(1, MEMBERS)]
         self.members.append(Member(ANN, Role.ADMIN, 1, MEMBERS))
 
@@ -87,7 +94,16 @@ class PagingSession:
         return AccountView(Profile(id=ANN, uuid="", nickname="Ann"), [], [BOB])
 
     async def _made(self, request: ListMade) -> Made:
-        return Made([HOOK], [])
+        return Made([WEBHOOK], [])
+
+    async def _subscriptions(self, request: ListSubscriptions) -> SubscriptionList:
+        return SubscriptionList([])
+
+    async def _metadata(self, request: ListMetadata) -> MetadataList:
+        return MetadataList([MetadataValue(request.account, request.chat, "color", "red")])
+
+    async def _settings(self, request: GetOwnSettings) -> OwnSettings:
+        return OwnSettings(1, "de")
 
     async def _reports(self, request: ListOwnReports) -> OwnReports:
         return OwnReports([])
@@ -103,6 +119,10 @@ class PagingMessages:
         self.bus = Bus(server.settings("message"), "message", CollectorRegistry())
         self.bus.serve(GetHistory.route, self._history)
         self.bus.serve(GetHeads.route, self._heads)
+        self.bus.serve(GetDraft.route, self._draft)
+
+    async def _draft(self, request: GetDraft) -> SavedDraft:
+        return SavedDraft(3, "not sent") if request.chat == 1 else SavedDraft()
 
     async def _history(self, request: GetHistory) -> History:
         assert (request.all, request.older) == (True, False)
@@ -158,7 +178,8 @@ async def test_all_sent_messages_are_exported(client: AdminClient) -> None:
     assert [message.index for message in found.chats[0].sent] == list(range(2, HEAD + 1, 2))
     assert found.chats[0].sent[0].content == [{"text": "t2"}, {"emoji": 3}]
     assert [len(chat.sent) for chat in found.chats[1:]] == [0] * (CHATS - 1)
-    assert (found.friends, found.logins, found.hooks) == ([BOB], [LOGIN], [HOOK])
+    assert (found.friends, found.logins, found.hooks) == ([BOB], [LOGIN], [WEBHOOK])
+    assert found.metadata == [MetadataValue(ANN, ChatId(0), "color", "red")]
     assert [(act.act, act.account) for act in found.trail] == [("export", ANN)]
 
 

@@ -1,4 +1,4 @@
-"""Reports are listed in pages with what was reported, and closed; both stand in the audit trail."""
+"""Reports are listed in pages with the reported messages, and closed. The audit trail has both acts."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ def report(number: int, reason: str) -> Report:
 
 
 class FakeReports:
-    """A page is one report."""
+    """A fake of session's reports, with one report on each page."""
 
     def __init__(self, server: NatsServer) -> None:
         self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session")]
@@ -76,11 +76,14 @@ async def test_all_pages_are_listed_with_the_messages(session: FakeReports, tmp_
 
 
 async def test_a_report_is_closed_once(session: FakeReports, tmp_path: Path) -> None:
-    assert (await admin(tmp_path, "report", "close", "2")).output == "the report 2 is closed\n"
-    again = await admin(tmp_path, "report", "close", "2")
-    assert (again.exit_code, again.output) == (1, "Error: there is no report 2\n")
+    assert (await admin(tmp_path, "report", "close", "2", "--yes")).output == "the report 2 is closed\n"
+    again = await admin(tmp_path, "report", "close", "2", "--yes")
+    assert (again.exit_code, "Error: there is no report 2. Find the right name by this command" in again.output) == (
+        1,
+        True,
+    )
     assert list(session.open) == [1]
     assert [(act.act, act.detail) for act in session.trail.acts] == [("close report", "2")] * 2
-    await admin(tmp_path, "report", "close", "1")
+    await admin(tmp_path, "report", "close", "1", "--yes")
     assert (await admin(tmp_path, "report", "list")).output == "there are no reports\n"
-    assert (await admin(tmp_path, "report", "close", "0")).exit_code == 2
+    assert (await admin(tmp_path, "report", "close", "0", "--yes")).exit_code == 2

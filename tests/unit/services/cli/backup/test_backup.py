@@ -18,14 +18,17 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from dragoman.main import main
+from local.credentials import load_or_make, write_private
 from local.data import Run, write_run
+from local.options import load
 from local.up_plan import SERVICES
 from services.auth.adapters.signing_keys import ensure_keys
 from services.cli.backup import archive
 from shared.database import make_engine
-from shared.migrate import require_current, upgrade
+from shared.migrate import upgrade
+from shared.schema import require_current
 from shared.settings import Settings
-from shared.settings_loader import load
+from shared.vapid import make_key
 from tests.support.servers import PostgresServer
 
 DIGEST, RECORD = "0" * 64, "1" * 32
@@ -73,8 +76,29 @@ def test_restore_brings_back_databases_keys_and_media(installation: Path, tmp_pa
     assert epoch(f"sqlite:///{fresh}/message.db") != epoch(f"sqlite:///{kept}/message.db")
 
 
+def test_devices_are_notified_as_before_after_a_restore(installation: Path, tmp_path: Path) -> None:
+    """Devices stay subscribed, because the backup contains the push key if this machine has it."""
+    key, other = make_key(), f"push.key={make_key()}"
+    write_private(installation / "credentials.json", json.dumps({"nats": {}, "valkey": {}, "push_key": key}).encode())
+    assert dragoman("backup", tmp_path / "kept", "--data", installation).exit_code == 0
+    assert "push.key" not in dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh").output
+    assert load_or_make(tmp_path / "fresh" / "credentials.json").push_key == key
+    another = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "another", "--set", other)
+    assert "set push.previous_key" in another.output
+    older = f"push.previous_key={make_key()}"
+    assert dragoman("backup", tmp_path / "both", "--data", installation, "--set", older).exit_code == 0
+    lacking = dragoman("restore", tmp_path / "both", "--data", tmp_path / "lacking")
+    assert f"set push.previous_key to the key in {tmp_path / 'both' / 'push.previous.key'}" in " ".join(
+        lacking.output.split()
+    )
+    assert "push." not in dragoman("restore", tmp_path / "both", "--data", tmp_path / "has", "--set", older).output
+    (installation / "credentials.json").unlink()
+    assert dragoman("backup", tmp_path / "without", "--data", installation).exit_code == 0
+    assert "has no push.key" in dragoman("restore", tmp_path / "without", "--data", tmp_path / "new").output
+
+
 def epoch(url: str) -> str:
-    """Another one shows clients that this database does not go on from the one that they know."""
+    """A new epoch tells clients that this database does not continue the one that they know."""
     with open_database(url) as connection:
         value: str = connection.execute(sa.text("SELECT value FROM epochs")).scalar_one()
     assert value
@@ -186,19 +210,21 @@ def test_restore_rejects_an_incomplete_backup(installation: Path, tmp_path: Path
 def test_error_for_a_damaged_database(installation: Path, tmp_path: Path) -> None:
     (installation / "session.db").write_bytes(b"no database, but some text that is long enough" * 100)
     result = dragoman("backup", tmp_path / "kept", "--data", installation)
-    assert (result.exit_code, result.output) == (
-        2, f"Error: {installation / 'session.db'} cannot be copied: file is not a database\n",
-    )  # fmt: skip
-    assert not (tmp_path / "kept" / "backup.json").exists()
+    assert result.exit_code == 1
+    assert f"Error: {installation / 'session.db'} cannot be copied: file is not a database. " in result.output
+    assert not (tmp_path / "kept").exists(), "nothing is left of a backup that has failed"
+    (tmp_path / "kept").mkdir()
+    dragoman("backup", tmp_path / "kept", "--data", installation)
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_error_for_a_missing_installation(tmp_path: Path) -> None:
     result = dragoman("backup", tmp_path / "kept", "--data", tmp_path / "nowhere")
-    assert (result.exit_code, "message.db does not exist" in result.output) == (2, True)
+    assert (result.exit_code, "there is no data directory" in result.output) == (2, True)
 
 
 def tear(kept: Path, name: str) -> None:
-    """As when a disk was full, or a copy was interrupted."""
+    """Tears a file as a full disk or an interrupted copy does."""
     file = kept / name
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
@@ -225,7 +251,7 @@ def test_a_torn_backup_is_rejected_before_anything_is_written(installation: Path
 
 
 def test_a_torn_backup_without_digests_leaves_nothing(installation: Path, tmp_path: Path) -> None:
-    """Of a version before."""
+    """The backup is of an earlier version."""
     kept, fresh = tmp_path / "kept", tmp_path / "fresh"
     dragoman("backup", kept, "--data", installation)
     manifest = json.loads((kept / "backup.json").read_bytes())
@@ -233,7 +259,7 @@ def test_a_torn_backup_without_digests_leaves_nothing(installation: Path, tmp_pa
     (kept / "backup.json").write_text(json.dumps(manifest))
     tear(kept, "auth.db")
     result = dragoman("restore", kept, "--data", fresh)
-    assert (result.exit_code, "auth.db cannot be copied" in result.output) == (2, True), result.output
+    assert (result.exit_code, "auth.db cannot be copied" in result.output) == (1, True), result.output
     assert [path.name for path in fresh.rglob("*") if path.is_file()] == ["lock"]
 
 
@@ -318,7 +344,7 @@ def test_restore_brings_back_postgresql(
             assert connection.execute(value).scalar_one() == 42
         assert epoch(settings_of(target).database_url("message")) != before
         again = dragoman(*command[:2], "--data", tmp_path / "fresher", *command[4:])
-        assert (again.exit_code, "has tables: nothing is overwritten" in again.output) == (2, True)
+        assert (again.exit_code, "has tables, and nothing is overwritten" in again.output) == (2, True)
 
 
 def settings_of(url: str) -> Settings:
@@ -345,4 +371,4 @@ def test_restore_rejects_another_kind_of_database(installation: Path, tmp_path: 
     dragoman("backup", tmp_path / "kept", "--data", installation)
     url = "database.url=postgresql://127.0.0.1:1/x"
     result = dragoman("restore", tmp_path / "kept", "--data", tmp_path / "fresh", "--set", url)
-    assert (result.exit_code, "is of sqlite, database.url of postgresql" in result.output) == (2, True)
+    assert (result.exit_code, "holds sqlite databases, and database.url names postgresql" in result.output) == (2, True)

@@ -1,4 +1,4 @@
-"""A database as `dragoman secrets` divides it, restored with its owners and rights."""
+"""A database as `dragoman secrets` divides it, restored with its owners and permissions."""
 
 import os
 from collections.abc import Iterator

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from clients.codec import CODECS
+from dragoman_client.codec import CODECS
 from services.cli.client.command import DIALECTS
-from tests.unit.clients.scripted_server import HANG_UP, scripted
+from tests.unit.dragoman_client.scripted_server import HANG_UP, scripted
 
 HELLO = '{"code":0,"time":8,"data":{"cid":4,"sender":{"ocid":34,"private_id":12},"msg":"hi \\u001b[2J"}}'
 
 
 def script(frame: str) -> list[str | bytes]:
-    """Of OurChat v1: a login, after which a message comes, and the end of the connection for any message."""
+    """A part of OurChat v1: a login, after which a message comes, and the end of the connection for any message."""
     if json.loads(frame)["code"] == 6:
         return ['{"code":7,"time":8,"data":{"state":0,"ocid":12,"token":"t"}}', "no frame of the dialect", HELLO]
     return [HANG_UP]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from clients.codec.base import ClientAccount, Destination
-from clients.codec.events import (
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount, Destination
+from dragoman_client.codec.events import (
     ListedChat,
     MaintenanceStatus,
     NotificationKind,
@@ -44,6 +45,25 @@ def test_every_notification_is_a_sentence(kind: NotificationKind) -> None:
     news = ReceivedNotification(kind, 4, 2, "Tea", "please")
     assert wording.news(news)
     assert wording.news(PendingRequests([news, news])).count("\n") == 1
+
+
+def test_the_own_places_and_drafts() -> None:
+    codec = CODECS["native"]
+    frames = (
+        b'{"ev":"place","chat":4,"pinned":true,"archived":true}',
+        b'{"ev":"place","chat":4,"pinned":false,"archived":false}',
+        b'{"ev":"draft","chat":4,"rev":9,"text":"See you"}',
+        b'{"ev":"draft","chat":4,"rev":9,"text":""}',
+        b'{"ev":"read","chat":4,"index":9,"unread":3,"mentions":0,"unread_from":7}',
+    )
+    events = [event for event in map(codec.decode, frames) if isinstance(event, ReceivedNotification)]
+    assert [wording.news(event) for event in events] == [
+        "chat 4 is pinned and archived now",
+        "chat 4 is neither pinned nor archived now",
+        "your draft in chat 4 is now: See you",
+        "your draft in chat 4 is sent or removed",
+        "you have marked chat 4 as unread on another connection",
+    ]
 
 
 def test_changes_of_messages() -> None:

@@ -15,11 +15,11 @@ HTTPS = "https://chat.example"
 @pytest.mark.parametrize(
     ("networks", "public_url", "certificate", "good", "words"),
     [
-        ([], "", "", True, "none is trusted"),
-        ([], "http://chat.example", "", True, "none is trusted"),
-        ([], HTTPS, "chat.pem", True, "none is trusted"),
+        ([], "", "", True, "no proxy is trusted"),
+        ([], "http://chat.example", "", True, "no proxy is trusted"),
+        ([], HTTPS, "chat.pem", True, "no proxy is trusted"),
         ([], HTTPS, "", False, "name the proxy in edge.trusted_proxies"),
-        (["10.0.0.0/8", "::1"], HTTPS, "", True, "10.0.0.0/8, ::1 may name clients"),
+        (["10.0.0.0/8", "::1"], HTTPS, "", True, "10.0.0.0/8, ::1 may set clients' addresses"),
         (["10.0.0.0/8", "0.0.0.0/0"], HTTPS, "", False, "covers all addresses (0.0.0.0/0)"),
         (["0.0.0.0/1", "128.0.0.0/1"], "", "", False, "covers all addresses (0.0.0.0/0)"),
         (["::/0"], "", "chat.pem", False, "covers all addresses (::/0)"),
@@ -34,14 +34,14 @@ def test_trusted_proxies(networks: list[str], public_url: str, certificate: str,
 @pytest.mark.parametrize(
     ("days", "words"),
     [
-        (-2, "is valid from"),
-        (0, "is valid for two weeks at least"),
+        (-2, "is not valid before"),
+        (0, "is valid for at least two weeks"),
         (3640, "expires on 20"),
         (3651, "expired on 20"),
     ],
 )
 def test_a_certificate_that_ends(tmp_path: Path, days: int, words: str) -> None:
-    """Those of an installation last for ten years."""
+    """Certificates of an installation last for ten years."""
     authority = ensure_authority(tmp_path)
     assert authority is not None
     authority.ensure(tmp_path, ("chat.example",))

@@ -96,12 +96,12 @@ async def test_missing_broker_permission(installation: Path, monkeypatch: pytest
     admin = BusUser(requests=(*BUS_USERS["admin"].requests, Login.route))
     monkeypatch.setattr(broker, "BUS_USERS", {**BUS_USERS, "admin": admin})
     line = await failure(installation)
-    assert line.startswith("✗ nats admin        may not publish auth.login at")
+    assert line.startswith("✗ nats admin        this user may not publish auth.login at")
 
 
 async def test_unrestricted_valkey_user(installation: Path, valkey_server: ValkeyServer) -> None:
     keeper = valkey_server.keeper_url
-    assert "valkey keeper     may do anything at redis://keeper:***@" in await failure(
+    assert "valkey keeper     this user may do anything at redis://keeper:***@" in await failure(
         installation, f"redis.url={keeper}"
     )
 
@@ -110,7 +110,7 @@ async def test_redis_cluster(installation: Path, tmp_path: Path, process_group: 
     node = ValkeyServer(tmp_path / "node", process_group, f"cluster-enabled yes\ncluster-port {free_port()}\n".encode())
     node.start()
     url = node.keeper_url
-    assert "is of the kind cluster" in await failure(installation, f"redis.url={url}")
+    assert "leads to a server of the kind cluster" in await failure(installation, f"redis.url={url}")
     node.stop()
 
 
@@ -150,7 +150,7 @@ async def test_a_read_only_database(installation: Path, postgres_server: Postgre
         with postgres_server.read_only(url.replace("{service}", "auth")):
             result = await doctor(installation, setting, services=("auth",))
     assert result.exit_code == 1
-    assert "read-only transaction): start it, make room on its disk, or set database.url" in result.output
+    assert "read-only transaction): start the server, make room on its disk, or set database.url" in result.output
 
 
 async def test_a_forgotten_transaction(installation: Path, postgres_server: PostgresServer) -> None:
@@ -170,7 +170,10 @@ async def test_a_locked_sqlite_database(installation: Path) -> None:
     with closing(sqlite3.connect(installation / "session.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         found = await failure(installation)
-    assert f"(database is locked): end the program that writes to it: `fuser -v {installation / 'session.db'}`" in found
+    assert (
+        f"(database is locked): end the program that writes to the database: `fuser -v {installation / 'session.db'}`"
+        in found
+    )
 
 
 async def test_a_stream_that_stores_nothing(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +199,7 @@ async def test_unreachable_mail_server(installation: Path) -> None:
 
 async def test_mail_without_public_url(installation: Path) -> None:
     result = await doctor(installation, "mail.smtp_host=127.0.0.1", "mail.smtp_port=1", "edge.port=0")
-    assert "✗ settings          incomplete: edge.public_url must be set" in result.output
+    assert "✗ settings          incomplete: mail.smtp_host is set, and edge.public_url is not" in result.output
 
 
 async def test_bucket(installation: Path, s3_server: S3Server) -> None:
@@ -216,7 +219,7 @@ async def test_key_readable_by_others(installation: Path) -> None:
 async def test_a_mounted_secret_may_be_read_by_the_group(
     installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Kubernetes mounts it: read-only, in an open directory, files of root for the pod's group."""
+    """The secret is mounted as in Kubernetes: read-only, in an open directory, files of root for the pod's group."""
     keys = tmp_path / "keys"
     [key] = keys.glob("*.pem")
     keys.chmod(0o777)
@@ -240,6 +243,11 @@ async def test_a_process_is_checked_for_its_own_needs_only(installation: Path) -
     assert {"descriptors", "media", "secrets", "mail", "bucket"}.isdisjoint(whats)
     assert "✗ bucket" in (await doctor(installation, *elsewhere, services=("edge",))).output
     assert "✗ mail" in (await doctor(installation, *elsewhere, services=("auth",))).output
+    result = await doctor(installation, f"redis.url=redis://{NOWHERE}/0", services=("search",))
+    assert (result.exit_code, "valkey" in result.output) == (0, False), result.output
+    (installation / "apart").mkdir()  # the settings of a container of search name no Valkey, either
+    result = await doctor(installation / "apart", f"nats.url=nats://{NOWHERE}", services=("search",))
+    assert ("✗ nats" in result.output, "✗ system" in result.output) == (True, False), result.output
 
 
 async def test_too_few_descriptors(installation: Path) -> None:
@@ -255,3 +263,6 @@ async def test_full_disk(installation: Path, monkeypatch: pytest.MonkeyPatch) ->
     full = shutil._ntuple_diskusage(2**40, 2**40 - 2**20, 2**20)
     monkeypatch.setattr("services.cli.doctor.machine.shutil.disk_usage", lambda _: full)
     assert "1 MiB are free on the disk of" in await failure(installation)
+    small_volume = shutil._ntuple_diskusage(2**30, 2**26, 2**30 - 2**26)
+    monkeypatch.setattr("services.cli.doctor.machine.shutil.disk_usage", lambda _: small_volume)
+    assert (await doctor(installation)).exit_code == 0

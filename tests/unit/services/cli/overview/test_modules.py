@@ -1,4 +1,4 @@
-"""The JavaScript of the dashboard: the tests beside this file, run by node."""
+"""Runs the JavaScript tests of the dashboard, which lie beside this file, with node."""
 
 import shutil
 import subprocess

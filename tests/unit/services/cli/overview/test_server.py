@@ -20,7 +20,7 @@ _LARGEST_BYTES = 20_000
 
 @asynccontextmanager
 async def dashboard(*targets: Target) -> AsyncIterator[int]:
-    """Without NATS."""
+    """Runs a dashboard of these targets, whose NATS server does not exist. Yields its port."""
     server = DashboardServer(lambda: targets, NatsSettings(url=f"nats://127.0.0.1:{free_port()}"))
     server._counted = float("inf")
     listener = socket.create_server(("127.0.0.1", 0))

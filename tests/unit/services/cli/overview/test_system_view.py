@@ -1,13 +1,10 @@
-"""One view of the system from the dashboards of its processes."""
+"""Combines the dashboards of all processes into one view of the system."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 from services.auth.dashboard import DASHBOARD as AUTH
 from services.cli.overview import system_view
-from services.cli.overview.capacity import CostsOfMessages, capacity_left, read_costs
 from services.cli.overview.system_view import Target, summarize
 from services.cli.top.poller import ProcessState
 from services.edge.dashboard import DASHBOARD as EDGE
@@ -15,9 +12,6 @@ from services.message.dashboard import DASHBOARD as MESSAGE
 from services.session.dashboard import DASHBOARD as SESSION
 from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
 
-COSTS = CostsOfMessages(
-    batched={"edge": 100.0, "message": 200.0}, alone={"edge": 1000.0, "message": 1600.0}, delivery={"message": 100.0}
-)
 Series = dict[str, list[float | None]]
 
 
@@ -34,9 +28,9 @@ def test_numbers_of_several_processes_are_added_and_the_worst_p99_counts() -> No
         "edge-2": answer("edge", Deliveries={"": [4.0]}, Time_to_deliver={"p99": [3.0], "p50": [None]}),
         "message": answer("message", Acknowledged={"": [4.0]}, Messages_in_flight={"": [2.0]}),
     }
-    view = summarize([Target(name, "http://x") for name in states], states, COSTS, None)
+    view = summarize([Target(name, "http://x") for name in states], states, None)
     hops = {hop.title: hop for hop in view.hops}
-    delivering, committing = hops["Edges deliver"], hops["Message commits"]
+    delivering, committing = hops["Edges deliver"], hops["The message service commits"]
     assert (delivering.rate, delivering.p99, delivering.threshold) == (12.0, 3.0, 2.0)
     assert (committing.rate, committing.waiting, committing.p99) == (4.0, 2.0, None)
     [chart] = [chart for chart in view.charts if chart.title.startswith("Delivery")]
@@ -45,11 +39,11 @@ def test_numbers_of_several_processes_are_added_and_the_worst_p99_counts() -> No
 
 def test_processes_have_states_versions_and_restarts() -> None:
     states = {
-        "edge-1": answer("edge", wrong={"nats": "away"}, Processor={"": [0.25]}),
+        "edge-1": answer("edge", wrong={"nats": "away"}, CPU_time={"": [0.25]}),
         "auth": ProcessState("auth", error="refused"),
     }
     targets = [Target("nats", ready=True), Target("edge-1", "http://e", 3), Target("auth", "http://a", 0)]
-    nats, edge, auth = summarize(targets, states, COSTS, 2).processes
+    nats, edge, auth = summarize(targets, states, 2).processes
     assert nats.state == "running"
     assert (edge.state, edge.reason, edge.version, edge.restarts, edge.processor) == (
         "not ready", "nats: away", "1.2", 3, 0.25,
@@ -59,20 +53,9 @@ def test_processes_have_states_versions_and_restarts() -> None:
 
 def test_rejections_and_losses_are_counted_from_rates() -> None:
     state = answer("edge", Rejected={"forbidden": [0.0, 1.5], "invalid": [0.0]}, Messages_lost={"no-receipt": [0.5]})
-    view = summarize([Target("edge-1", "http://e")], {"edge-1": state}, COSTS, 0)
+    view = summarize([Target("edge-1", "http://e")], {"edge-1": state}, 0)
     assert [(one.process, one.reason, one.count) for one in view.rejections] == [("edge-1", "forbidden", 3)]
     assert view.lost == {"no-receipt": 1}
-
-
-def test_capacity_is_what_the_budget_leaves() -> None:
-    processes = {"edge": 2, "message": 1, "auth": 1}
-    edge, message, auth = capacity_left(COSTS, processes, {"edge": 0.2, "message": 0.9}, 2.0)
-    assert edge.budget == pytest.approx(1.2)
-    assert edge.least == pytest.approx(1_000)
-    assert edge.most == pytest.approx(10_000)
-    assert (message.least, message.most) == (0.0, 0.0)
-    assert auth.most is None, "messages cost it nothing"
-    assert read_costs().alone["message"] > read_costs().batched["message"]
 
 
 def test_every_panel_that_it_reads_exists() -> None:

@@ -69,7 +69,7 @@ async def test_error_for_an_answer_that_is_no_dashboard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"), [([], "no `dragoman up` runs with the data directory"), (["edge-1"], "no `dragoman up`")]
+    ("arguments", "error"), [([], "is no data directory of a `dragoman up`"), (["edge-1"], "is no data directory of")]
 )
 def test_error_without_processes(tmp_path: Path, arguments: list[str], error: str) -> None:
     result = CliRunner().invoke(main, ["top", "--once", "--data", str(tmp_path), *arguments])
@@ -110,7 +110,7 @@ def watch_in_terminal(address: str) -> str:
     )
     os.close(theirs)
     output = b""
-    with contextlib.suppress(OSError):  # Linux reports the closed other end as an error
+    with contextlib.suppress(OSError):  # Linux reports an error when the other end is closed
         while part := os.read(ours, 65_536):
             output += part
             if b"People" in output and b"People" not in output[: -len(part)]:

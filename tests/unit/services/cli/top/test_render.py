@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.cli.top.command import format_value, render, sparkline, use_colours
 from services.cli.top.poller import ProcessState
-from services.cli.top.render import format_value, render, sparkline, use_colours
 from shared.dashboard.history import DashboardData, PanelData, PanelGroupData
 
 

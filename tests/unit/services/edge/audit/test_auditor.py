@@ -1,4 +1,4 @@
-"""Where messages are at an edge, and the counter of those that are nowhere."""
+"""Tests which stages the auditor finds for messages at an edge, and the counter of lost messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -39,7 +39,7 @@ async def operator(cluster: EdgeCluster) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 async def ann(cluster: EdgeCluster) -> EdgeClient:
-    """In a chat with Bob, at an edge that pings on demand."""
+    """Ann is in a chat with Bob, at an edge that pings on demand."""
     await cluster.add_edge(confirm_interval_seconds=1000.0, audited_accounts_per_second=0)
     cluster.backend.add_chat(7, ANN, BOB)
     ann = await cluster.client(ANN)
@@ -48,7 +48,7 @@ async def ann(cluster: EdgeCluster) -> EdgeClient:
 
 
 async def push(cluster: EdgeCluster, ann: EdgeClient, text: str) -> Message:
-    """A message of Bob, whom no edge knows."""
+    """Pushes to Ann a message of Bob, who is connected to no edge."""
     await cluster.message.send_texts(7, BOB, text)
     await ann.socket.until(lambda: text in ann.texts(7))
     return cluster.backend.chats[ChatId(7)].messages[-1]
@@ -61,7 +61,7 @@ async def locate(operator: Bus, message: Message) -> MessageAtEdge:
 
 
 def stage_of(edge: Edge, message: Message) -> DeliveryStage:
-    """Of a message that is unread for Ann."""
+    """The stage of a message that is unread for Ann."""
     [(_, stage)] = edge.locator.stages_of(edge.accounts.by_account[ANN], [message])
     return stage
 
@@ -121,7 +121,7 @@ async def lost_after_audit(
 async def test_an_account_is_audited_at_most_once_in_the_interval(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch, others: int, seconds: float
 ) -> None:
-    """At most two accounts a second, and an interval of 300 s."""
+    """The auditor checks at most two accounts a second, every 300 s."""
     edge, begun, rests = cluster.edges[0], list[AccountId](), list[float]()
     accounts = [ANN, *map(AccountId, range(1_000, 1_000 + others))]
     local = edge.accounts.by_account[ANN]
@@ -145,7 +145,7 @@ async def test_an_account_is_audited_at_most_once_in_the_interval(
 
 
 def forget_even_messages(monkeypatch: pytest.MonkeyPatch, *forgetful: Client) -> None:
-    """These clients, or all, do not get messages with an even index."""
+    """The clients, or all clients, do not get messages with an even index."""
     deliver = Client.deliver
 
     def deliver_odd(client: Client, messages: Sequence[EncodedMessage]) -> None:
@@ -189,8 +189,8 @@ async def test_a_device_that_lacks_what_another_has_counts_as_a_loss(
 
 
 async def test_devices_that_get_everything_lose_nothing(cluster: EdgeCluster, ann: EdgeClient) -> None:
-    """Own messages come as replies to the device that posts them, and as pushes to the other one; a device that comes
-    or goes is not judged."""
+    """Own messages come as replies to the device that posts them, and as pushes to the other device. A device that
+    comes or goes is not judged."""
     phone, tablet = await cluster.client(ANN), await cluster.client(ANN)
     for device in (phone, tablet):
         await device.until_synced()
@@ -220,7 +220,7 @@ async def test_a_client_that_marks_messages_itself_is_audited_while_it_is_watche
     assert await lost_after_audit(cluster, send) == {"no-delivery": 1}
 
 
-async def test_an_envelope_that_the_edge_ignores_counts_as_a_loss(
+async def test_a_batch_that_the_edge_ignores_counts_as_a_loss(
     cluster: EdgeCluster, operator: Bus, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await push(cluster, ann, "before")

@@ -1,13 +1,14 @@
-"""One client's connection with its inbox."""
+"""The connection of one client with its inbox, for tests of the inbox."""
 
 from collections.abc import Sequence
+from itertools import count
 
 from services.edge.canonical.frames import Frame
 from services.edge.client.connection import Connection
 from services.edge.client.inbox import ClientInbox, PostBatch, RejectedFrame, Work
 from services.edge.dialects.base import ConnectionInfo, Request
 from services.edge.dialects.registry import DIALECTS
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import AccountRequests
 from shared.contract.auth import Authenticated
 from shared.contract.errors import Failure
 from shared.contract.ids import AccountId
@@ -16,6 +17,7 @@ from tests.unit.services.edge.edge_client import FakeSocket
 from tests.unit.services.edge.json_dialect import JsonDialect, frame
 
 NOW = 1_000.0
+_numbers = count(5)
 ENTERED = Authenticated(
     account=AccountId(1), sid="sid", token="", expires=2**31, uuid="", nickname="", revision=3
 )  # fmt: skip
@@ -25,11 +27,11 @@ class Intake:
     def __init__(self, limits: LimitsSettings | None = None, *, logged_in: bool = True, detected: bool = True) -> None:
         info = ConnectionInfo(limits or LimitsSettings(rates=False), "http://chat.example")
         dialect = JsonDialect(info) if detected else None
-        self.connection = Connection(5, "192.0.2.1", dialect, DIALECTS, info, NOW)
+        self.connection = Connection(next(_numbers), "192.0.2.1", dialect, DIALECTS, info, NOW)
         self.socket = FakeSocket()
         self.queue = ClientInbox(self.connection, self.socket, EdgeSettings(), NOW)
         if logged_in:
-            self.connection.logged_in(ENTERED, TokenBucket(1e9, 1e9, NOW))
+            self.connection.logged_in(ENTERED, AccountRequests(1e9, 1e9, NOW))
 
     def receive(self, frame: Frame, now: float = NOW) -> None:
         self.queue.receive(frame, now)
@@ -59,7 +61,7 @@ def post(ref: int, chat: int = 1) -> bytes:
 
 
 def requests_of(work: Work | None) -> list[Request]:
-    """Empty for what is no request."""
+    """The requests of this work; empty for work of another kind."""
     if isinstance(work, PostBatch):
         return work.requests
     return [work] if isinstance(work, Request) else []

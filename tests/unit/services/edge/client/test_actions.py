@@ -1,4 +1,5 @@
-"""Actions of a dialect other than one request for each frame."""
+"""Tests replies that a dialect gives by itself, frames with several requests, disconnects, and requests that an event
+causes."""
 
 import json
 
@@ -13,7 +14,7 @@ async def test_a_local_reply_needs_no_login_and_no_service(cluster: EdgeCluster)
     edge = await cluster.add_edge()
     device = EdgeClient(edge.endpoint)
     ping = device.send(do="ping")
-    assert device.replies == {}, "replies are written in the batch of a tick"
+    assert device.replies == {}, "replies are written in the batch of an iteration"
     assert await device.reply_to(ping) == "pong"
 
 

@@ -6,7 +6,7 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.client.connection import PendingVerification, Phase
 from services.edge.client.inbox import NOT_LOGGED_IN, RejectedFrame
 from services.edge.dialects.base import Request
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import AccountRequests
 from shared.contract.auth import IdentifierKind, Login, Revocation
 from shared.contract.bots import TokenScope
 from shared.contract.ids import AccountId, ChatId
@@ -51,7 +51,7 @@ def test_a_connection_without_a_login_times_out(frames: list[bytes], pending: bo
         login = Login(kind=IdentifierKind.ID, identifier="1", secret=Secret(Scheme.PLAIN, "x"))
         each.connection.pending_verification = PendingVerification(Request(login), "ticket", NOW + 600)
     assert bool(each.connection.timed_out(NOW + at, 30, 900)) == overdue
-    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW))
+    each.connection.logged_in(ENTERED, AccountRequests(1, 1, NOW))
     assert not each.connection.timed_out(NOW + at, 30, 900)
 
 
@@ -80,14 +80,14 @@ def test_after_a_logout_the_connection_is_as_it_was_opened() -> None:
 def test_a_revocation_ends_the_logins_before_it(
     revocation: Revocation, token: tuple[int, int | None] | None, ended: bool
 ) -> None:
-    """All logins of the account, or one session; not logins after it, nor by a token that is newer than it, which its
-    revision says, or without one its time."""
+    """A revocation ends all logins of the account, or one session. It does not end later logins, and no token that is
+    newer by its revision or, without a revision, by its time."""
     each = Intake(logged_in=False)
     claims = None
     if token is not None:
         issued, revision = token
         claims = Claims(AccountId(1), "sid", issued, issued + 100, "jti", revision=revision)
-    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), claims)
+    each.connection.logged_in(ENTERED, AccountRequests(1, 1, NOW), claims)
     assert each.connection.is_ended_by(revocation) == ended
 
 
@@ -97,7 +97,7 @@ def test_a_revocation_ends_the_logins_before_it(
      ("send", "other", None, False), (None, "other", "send", False)],
 )  # fmt: skip
 def test_a_bot_s_connection_keeps_its_token(scopes: str | None, sid: str, others: str | None, may: bool) -> None:
-    """Its scopes and its revocation are those of one token."""
+    """A bot's connection keeps the scopes and the revocation of one token."""
 
     def claims(sid: str, scopes: str | None) -> Claims:
         granted = None if scopes is None else frozenset(map(TokenScope, scopes.split()))
@@ -105,7 +105,7 @@ def test_a_bot_s_connection_keeps_its_token(scopes: str | None, sid: str, others
 
     each = Intake(logged_in=False)
     assert each.connection.may_replace_token(claims(sid, others))
-    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW), claims("sid", scopes))
+    each.connection.logged_in(ENTERED, AccountRequests(1, 1, NOW), claims("sid", scopes))
     assert each.connection.may_replace_token(claims(sid, others)) == may
     each.connection.logged_out()
     assert each.connection.scopes is None

@@ -66,7 +66,7 @@ async def test_a_connection_without_a_frame_is_closed(cluster: EdgeCluster) -> N
     silent, talking = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
     await talking.request(do="status")
     await silent.socket.until(lambda: silent.socket.ended)
-    assert silent.socket.closed_with == (1008, "no valid frame in time")
+    assert silent.socket.closed_with == (1008, "no valid frame came in time")
     assert talking.socket.closed_with is None
 
 
@@ -75,13 +75,13 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
     alive, dead, paused = EdgeClient(edge.endpoint), EdgeClient(edge.endpoint), EdgeClient(edge.endpoint)
     for device in (alive, dead, paused):
         await device.request(do="status")
-    await asyncio.sleep(0.01)  # the last tick is over
+    await asyncio.sleep(0.01)  # the edge has finished the last request
     dead.socket.mute = paused.socket.mute = True
     paused.client.inbox.paused = True
     paused.client.inbox.queued_bytes = 2**30
     await dead.socket.until(lambda: dead.socket.ended)
     await alive.socket.until(lambda: alive.socket.pings > 2)
-    # The pong of the third may be among the bytes that are not read.
+    # The third pong of a paused client may be among the bytes that nobody has read yet.
     assert [device.socket.ended for device in (alive, paused)] == [False, False]
 
 
@@ -154,7 +154,7 @@ async def test_many_clients_are_drained_over_time(cluster: EdgeCluster) -> None:
 async def test_a_client_that_does_not_close_is_aborted(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, deaf: bool
 ) -> None:
-    """Either its request is never answered, or it does not answer the close frame."""
+    """The connection waits for a reply that never comes, or for the client's close frame."""
     monkeypatch.setattr("services.edge.client.endpoint._REPLY_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.client.endpoint._CLOSE_SECONDS", 0.1)
     edge = await cluster.add_edge()

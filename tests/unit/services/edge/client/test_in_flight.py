@@ -1,4 +1,4 @@
-"""Replies are due in request order, in whatever order the results arrive."""
+"""Replies are due in the order of requests, in whatever order results arrive."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def test_results_in_any_order_make_replies_in_order(order: list[int], failing: s
     batch, replies = batch_of(8), list[tuple[object, Result]]()
     for number in order[:known]:
         assert batch.awaits(message(number))
-        for _ in range(2):  # a repeated result makes one reply
+        for _ in range(2):  # even after the same result twice, there is one reply
             batch.set_result(Nonce(number), result(number, fails=number in failing))
             for request, result_ in batch.take_due():
                 replies.append((request.context, result_))

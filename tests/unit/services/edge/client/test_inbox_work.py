@@ -8,7 +8,7 @@ from services.edge.canonical.frames import Binary, Frame
 from services.edge.client.connection import CloseConnection, Phase
 from services.edge.client.inbox import NOT_LOGGED_IN, WAITED, PostBatch, RejectedFrame, Work
 from services.edge.dialects.base import LocalReply
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import AccountRequests
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
 from tests.unit.services.edge.json_dialect import frame
@@ -81,8 +81,8 @@ def _frame(kind: str, ref: int) -> Frame:
 
 @given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
 def test_all_work_is_returned_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
-    """Frames arrive and work is taken in any interleaving; beyond the burst they wait for their turn, and what comes
-    after them behind them."""
+    """Frames arrive and work is taken in any order. Beyond the burst, frames wait for their turn, and later frames wait
+    behind them."""
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=burst))
     now = NOW + 60
     expected: list[object] = []
@@ -141,7 +141,7 @@ def test_a_frame_is_decoded_for_the_account_that_is_logged_in_by_then() -> None:
     each.receive(frame(ref=1, do="login", account=1), NOW)
     each.receive(post(2), NOW)
     assert contexts(each.next_work(NOW)) == [1]
-    each.connection.logged_in(ENTERED, TokenBucket(1, 1, NOW))
+    each.connection.logged_in(ENTERED, AccountRequests(1, 1, NOW))
     assert contexts(each.next_work(NOW)) == [2]
 
 
@@ -210,7 +210,7 @@ def test_the_rest_of_a_stall_is_no_new_stall() -> None:
 
 
 def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_posted() -> None:
-    """The longer a batch takes, the fewer are posted; the others are rejected in their place."""
+    """The longer a batch takes, the fewer messages are posted; the others are rejected in their place."""
     quick, slow = keep_up(Intake(), 2.0, 1.0), keep_up(Intake(), 2.0, 2.0)
     assert quick == [*[None] * 4, *range(5, 11)]
     assert slow == [*[None] * 17, *range(18, 21)]
@@ -256,7 +256,7 @@ def test_a_message_that_references_media_is_a_batch_of_its_own() -> None:
 
 
 def test_connections_of_an_account_share_its_rate() -> None:
-    shared = TokenBucket(0.001, 3, NOW)
+    shared = AccountRequests(0.001, 3, NOW)
     first, second = (Intake(LimitsSettings(requests_per_second=0.001, requests_burst=100)) for _ in range(2))
     for each in (first, second):
         each.connection.logged_in(ENTERED, shared)
@@ -265,6 +265,23 @@ def test_connections_of_an_account_share_its_rate() -> None:
     assert [contexts(work) for work in first.drain()] == [[1, 2]]
     assert [contexts(work) for work in second.drain()] == [[1]]
     assert [contexts(work) for work in second.drain(NOW + 1_000.0)] == [[2]]
+
+
+def test_paced_connections_of_an_account_get_the_same_share() -> None:
+    """This holds once their bursts are used up, for any number of connections and any order of turns."""
+    shared, limits = AccountRequests(50.0, 200, NOW), LimitsSettings(requests_per_second=50.0, requests_burst=200)
+    connections = [Intake(limits) for _ in range(3)]
+    for each in connections:
+        each.connection.logged_in(ENTERED, shared)
+        for number in range(1_000):
+            each.receive(post(number), NOW)
+    done = [0, 0, 0]
+    for call in range(1, 41):
+        for number, each in enumerate(connections):
+            turn = sum(len(contexts(work)) for work in each.drain(NOW + call / 2))
+            done[number] += turn if call > 10 else 0
+    assert sum(done) == 15 * 50
+    assert min(done) > 200
 
 
 @pytest.mark.parametrize(

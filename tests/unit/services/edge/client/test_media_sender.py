@@ -1,4 +1,4 @@
-"""Images and files on their way to a client: in order, at its pace, once, or again after a failure."""
+"""Images and files reach a client in order, at the client's pace, and once. After a failure, they are sent again."""
 
 import asyncio
 import base64
@@ -121,12 +121,12 @@ async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(clust
     assert [bob.socket.closed_with] == [None]
     await cluster.message.send_texts(CHAT, 1, "x" * 10_000)
     await bob.socket.until(lambda: bob.socket.closed_with is not None)
-    assert bob.socket.closed_with == (1013, "too slow, reconnect to catch up")
+    assert bob.socket.closed_with == (1013, "the connection is too slow: reconnect to catch up")
     await until_idle(edge)
 
 
 async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> None:
-    """It receives something more often than the time-out, which the whole transfer exceeds."""
+    """The receiver receives something more often than the time-out, which the whole transfer exceeds."""
     edge = await cluster.add_edge(pong_timeout_seconds=1.0, confirm_interval_seconds=0.0)
     cluster.backend.add_chat(CHAT, 1, 2)
     bob = await cluster.client(2)
@@ -207,7 +207,7 @@ async def test_a_transfer_that_fails_half_way_ends_the_connection_and_is_repeate
     blob(cluster, media).write_bytes(whole[:400_000])
     await cluster.message.send_texts(CHAT, 1, "before", Image(media), "after")
     await bob.socket.until(lambda: bob.socket.ended)
-    assert bob.socket.closed_with == (1011, "a transfer failed, reconnect to get it")
+    assert bob.socket.closed_with == (1011, "the transfer of a file failed: reconnect to get the file")
     assert received_by(bob) == ["before", [2], whole[:300_000]]
     await until_unread(cluster, 2, 2, 3)
     blob(cluster, media).write_bytes(whole)

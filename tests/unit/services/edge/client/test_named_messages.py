@@ -12,7 +12,7 @@ from services.edge.app import Edge
 from services.edge.canonical.transport import Handshake
 from services.edge.client.posts import nonce_of
 from shared.contract.body import RECALLED_BODY
-from shared.contract.edge import Envelope
+from shared.contract.edge import DeliveryBatch
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import PostMessages
 from tests.unit.services.edge.conftest import EdgeCluster
@@ -59,7 +59,7 @@ def draft(nonce: str, text: str = "hello") -> dict[str, Any]:
 
 
 def test_nonces_of_uuids_of_one_time_are_neighbours() -> None:
-    """As entries of an index; each is its own, and another one in another chat."""
+    """Nonces of one time are neighbours in an index. Each nonce is unique, and different in another chat."""
     ms = 0x01A20ACC8CDB
     names = [f"01a20acc-8cdb-7{tail:03x}-8a8b-0aedf58854da" for tail in range(100)]
     nonces = {nonce_of(AccountId(1), ChatId(chat), name) for chat in (5, 6) for name in names}
@@ -161,14 +161,14 @@ async def test_of_two_messages_with_one_nonce_from_two_edges_only_the_stored_one
 
 
 async def test_a_message_that_changes_before_it_is_delivered_is_acknowledged(cluster: EdgeCluster) -> None:
-    """Its text is another one then, as that of another message with its nonce."""
+    """The text of the message then differs, as if another message had the same nonce."""
     await cluster.add_edge()
     cluster.backend.add_chat(ROOM, 1, 2)
     client = await connect(cluster)
 
-    def recall(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        deliveries = [replace(one, message=replace(one.message, body=RECALLED_BODY)) for one in envelope.deliveries]
-        return [replace(envelope, deliveries=deliveries)]
+    def recall(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+        deliveries = [replace(one, message=replace(one.message, body=RECALLED_BODY)) for one in batch.deliveries]
+        return [replace(batch, deliveries=deliveries)]
 
-    cluster.message.on_envelope = recall
+    cluster.message.on_batch = recall
     assert (await client.reply(client.send(**draft("n"))))["index"] == 1

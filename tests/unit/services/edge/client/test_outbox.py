@@ -7,8 +7,8 @@ import uvloop
 
 from services.edge.client.connection import Connection
 from services.edge.client.outbox import ClientOutbox
+from services.edge.confirmations.confirmation import DeliveryConfirmation
 from services.edge.dialects.base import ConnectionInfo
-from services.edge.receipts.confirmation import DeliveryConfirmation
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message
 from shared.settings import LimitsSettings
@@ -28,7 +28,8 @@ async def hold(*, until: float, silent: bool = False) -> list[bytes]:
     out = ClientOutbox(
         cast(Any, None), wire, connection, confirmation, cast(Any, None), wire.close, lambda requests: None
     )
-    dialect.hold(MESSAGE, (b"{}",), 0.0)
+    assert dialect.gate is not None
+    dialect.gate.hold(MESSAGE, (b"{}",), 0.0)
     for _ in range(2):
         out.reschedule_wake()
     if silent:

@@ -1,11 +1,11 @@
-"""Frames over the rate wait in their place, and only a client that goes on after very many of them is closed."""
+"""Frames over the rate wait in order. Only a client that continues after very many such frames is closed."""
 
 import pytest
 
 from services.edge.canonical.frames import Binary
 from services.edge.client.connection import CloseConnection
 from services.edge.client.inbox import TOO_FAST, WAITED
-from services.edge.rate_limit import TokenBucket
+from services.edge.rate_limit import AccountRequests
 from shared.contract.errors import ErrorCode
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.client.intake import ENTERED, NOW, Intake, contexts, post, requests_of
@@ -16,8 +16,8 @@ PATIENCE = 8.0
 
 
 def taken(each: Intake, now: float) -> list[object]:
-    """The requests that are taken by a tick."""
-    each.queue.tick(now)
+    """The requests that a call takes."""
+    each.queue.on_timer(now)
     found: list[object] = []
     while (work := each.next_work(now, patience=PATIENCE)) is not None:
         assert requests_of(work), work
@@ -27,7 +27,7 @@ def taken(each: Intake, now: float) -> list[object]:
 
 
 def test_a_burst_waits_in_order_and_its_waiting_is_none_of_the_edge() -> None:
-    """A client asks for each of its thousand chats after the login, with the limits of the defaults."""
+    """After the login, a client requests each of its thousand chats, with the default limits."""
     each, done, seconds = Intake(LimitsSettings()), list[object](), 0.0
     for ref in range(1_000):
         while not each.socket.reading:
@@ -72,9 +72,9 @@ def test_parts_of_a_file_keep_their_place_and_need_no_turn() -> None:
 
 
 def test_an_account_s_rate_costs_the_connection_nothing() -> None:
-    """Its turn comes by the account's rate, however often it was tried."""
+    """The frame's turn comes by the account's rate, however often it was tried."""
     each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=10))
-    each.connection.logged_in(ENTERED, TokenBucket(1.0, 1, NOW))
+    each.connection.logged_in(ENTERED, AccountRequests(1.0, 1, NOW))
     for ref in range(3):
         each.receive(post(ref))
     for _ in range(50):
@@ -89,7 +89,7 @@ def test_a_connection_without_a_login_may_send_less_at_once() -> None:
     for ref in range(5):
         each.receive(frame(ref=ref, do="status"))
     assert taken(each, NOW) == [0, 1, 2]
-    each.connection.logged_in(ENTERED, TokenBucket(1.0, 100, NOW))
+    each.connection.logged_in(ENTERED, AccountRequests(1.0, 100, NOW))
     assert taken(each, NOW) == [3, 4]
 
 
@@ -98,8 +98,8 @@ def test_a_socket_with_many_that_wait_is_read_more_slowly() -> None:
     for ref in range(200):
         each.receive(post(ref))
     assert len(taken(each, NOW)) == 200
-    for tick in range(3):
-        each.queue.tick(NOW + tick * TICK)
+    for call in range(3):
+        each.queue.on_timer(NOW + call * TICK)
         while each.socket.reading:
             each.receive(post(read))
             read += 1
@@ -123,7 +123,7 @@ def test_a_sender_that_goes_on_after_very_many_is_answered_and_closed() -> None:
 
 
 def test_before_a_login_no_more_than_a_burst_may_wait() -> None:
-    """Who has no account could hold the memory of very many requests on each of many connections."""
+    """Clients without an account could otherwise hold the memory of very many requests on each connection."""
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=20), logged_in=False)
     for ref in range(50 + 20):
         each.receive(frame(ref=ref, do="status"))
@@ -132,7 +132,7 @@ def test_before_a_login_no_more_than_a_burst_may_wait() -> None:
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=20), logged_in=False)
     for ref in range(50 + 20):
         each.receive(frame(ref=ref, do="status"))
-    each.connection.logged_in(ENTERED, TokenBucket(1.0, 100, NOW))
+    each.connection.logged_in(ENTERED, AccountRequests(1.0, 100, NOW))
     each.receive(frame(ref=70, do="status"))
     assert each.queue.paced == 21
 

@@ -1,4 +1,5 @@
-"""A client's messages are committed once and answered once, in order, whatever happens to envelopes and replies."""
+"""A client's messages are committed once and answered once, in order, whatever happens to delivery batches and
+replies."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from services.edge.canonical.frames import Frame
 from services.edge.client import posts
 from services.edge.upstream import attempt, publisher
 from shared.bus.client import pack
-from shared.contract.edge import Envelope
+from shared.contract.edge import DeliveryBatch
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import PostMessages, SyncChat
@@ -53,7 +54,7 @@ async def test_a_message_is_delivered_to_the_senders_other_devices(cluster: Edge
     assert phone.messages == []
 
 
-async def test_an_envelope_answers_a_message_with_a_late_or_lost_reply(cluster: EdgeCluster) -> None:
+async def test_a_batch_answers_a_message_with_a_late_or_lost_reply(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -74,7 +75,7 @@ async def test_an_envelope_answers_a_message_with_a_late_or_lost_reply(cluster: 
 
 
 async def three_under_way(cluster: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
-    """Six devices, three of which have posted a message; its request is answered after the event."""
+    """Six devices, three of which have posted a message; the event releases its reply."""
     cluster.backend.add_chat(7, *range(1, 7))
     devices = [await cluster.client(account) for account in range(1, 7)]
     gate = cluster.message.block(PostMessages)
@@ -93,7 +94,7 @@ async def test_messages_are_gathered_while_enough_requests_are_in_flight(
     sent = []
     for device in devices[3:]:
         sent.append((device, device.send(do="post", chat=7, text="late")))
-        await asyncio.sleep(0.01)  # some ticks of the event loop
+        await asyncio.sleep(0.01)  # some event-loop iterations
     assert cluster.message.received == 3
     gate.set()
     assert [await device.reply_to(number) for device, number in sent] == [[7, 4], [7, 5], [7, 6]]
@@ -118,38 +119,38 @@ async def test_a_replica_that_does_not_reply_delays_no_other_request(cluster: Ed
     await cluster.add_edge()
     devices, gate = await three_under_way(cluster)
     sent = devices[3].send(do="post", chat=7, text="late")
-    await asyncio.wait_for(cluster.message.until_received(4), 1.0)  # before any request is repeated
+    await asyncio.wait_for(cluster.message.until_received(4), 1.0)  # within this second, the edge repeats no request
     gate.set()
     assert await devices[3].reply_to(sent) == [7, 4]
 
 
-async def test_a_message_is_answered_once_when_the_reply_comes_before_the_envelope(cluster: EdgeCluster) -> None:
+async def test_a_message_is_answered_once_when_the_reply_comes_before_the_batch(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, bob = await cluster.client(1), await cluster.client(2)
-    held = list[tuple[NodeId, Envelope]]()
+    held = list[tuple[NodeId, DeliveryBatch]]()
 
-    def hold(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        held.append((node, envelope))
+    def hold(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+        held.append((node, batch))
         return []
 
-    cluster.message.on_envelope = hold
+    cluster.message.on_batch = hold
     sent = alice.send(do="post", chat=7, text="hello")
     await cluster.message.until_replied()
-    cluster.message.on_envelope = lambda node, envelope: [envelope]
-    for node, envelope in held:
-        await cluster.message.publish(node, envelope)
+    cluster.message.on_batch = lambda node, batch: [batch]
+    for node, batch in held:
+        await cluster.message.publish(node, batch)
     assert await alice.reply_to(sent) == [7, 1]
     await bob.until_texts(7, "hello")
     assert await alice.post(7, "again") == 2
     assert (alice.messages, len(alice.replied_refs)) == ([], 3)
 
 
-async def test_a_message_is_fetched_when_its_envelope_is_lost(cluster: EdgeCluster) -> None:
+async def test_a_message_is_fetched_when_its_batch_is_lost(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, bob = await cluster.client(1), await cluster.client(2)
-    cluster.message.on_envelope = lambda node, envelope: []
+    cluster.message.on_batch = lambda node, batch: []
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
     assert alice.messages == []
@@ -166,7 +167,7 @@ async def test_a_request_without_a_reply_is_repeated_and_committed_once(cluster:
         return next(answers)
 
     cluster.message.on_reply = second
-    cluster.message.on_envelope = lambda node, envelope: []
+    cluster.message.on_batch = lambda node, batch: []
     assert await alice.post(7, "hello") == 1
     await bob.until_texts(7, "hello")
     assert len(cluster.message.requests_of(PostMessages)) == 2
@@ -237,7 +238,7 @@ async def test_batches_of_many_connections_share_requests_but_are_never_split(cl
     await asyncio.gather(*(device.reply_to(ref) for device, ref in sent))
     requests = cluster.message.requests_of(PostMessages)
     assert all(len(request.drafts) <= 512 for request in requests)
-    first: dict[Nonce, tuple[AccountId, int]] = {}  # on a busy machine some requests are repeated
+    first: dict[Nonce, tuple[AccountId, int]] = {}  # on a busy machine, the edge repeats some requests
     for number, request in enumerate(requests):
         for draft in request.drafts:
             first.setdefault(draft.nonce, (draft.sender, number))
@@ -252,14 +253,14 @@ async def test_a_sender_that_has_left_the_chat_is_answered_and_receives_nothing_
     sent = alice.send(do="post", chat=7, text="last words")
     await cluster.message.until_requested(PostMessages)
 
-    def leave(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        return [cluster.message.without(envelope, 1)]
+    def leave(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+        return [cluster.message.without(batch, 1)]
 
-    cluster.message.on_envelope = leave
+    cluster.message.on_batch = leave
     gate.set()
     assert await alice.reply_to(sent) == [7, 1]
     room.leave(1)
-    cluster.message.on_envelope = lambda node, envelope: [envelope]
+    cluster.message.on_batch = lambda node, batch: [batch]
     await cluster.message.send_texts(7, 2, "gone?")
     await bob.until_texts(7, "last words")
     assert alice.messages == []
@@ -271,9 +272,9 @@ async def test_the_first_message_in_a_chat_that_this_node_does_not_know(cluster:
     await alice.until_synced()
     cluster.session.silent = True
     await cluster.session.create(7, 1, 2)
-    cluster.message.on_envelope = lambda node, envelope: []
+    cluster.message.on_batch = lambda node, batch: []
     assert await alice.post(7, "one") == 1
-    cluster.message.on_envelope = lambda node, envelope: [envelope]
+    cluster.message.on_batch = lambda node, batch: [batch]
     await cluster.message.send_texts(7, 2, "two")
     assert await alice.post(7, "three") == 3
     assert alice.texts(7) == ["two"]
@@ -326,7 +327,7 @@ async def test_a_committed_message_that_cannot_be_read_is_reported_as_failed_and
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
     gate = cluster.message.block(SyncChat)
-    cluster.message.on_envelope = lambda node, envelope: []
+    cluster.message.on_batch = lambda node, batch: []
     sent = alice.send(do="post", chat=7, text="hello")
     assert await alice.reply_to(sent) == "unavailable"
     gate.set()
@@ -380,28 +381,29 @@ async def test_a_dialect_that_fails_closes_its_connection_alone(cluster: EdgeClu
     assert await bob.request(do="status") == "ServerStatus"
 
 
-# Replies and pushes of one tick
+# The tests below concern replies and pushes of one event-loop iteration.
 
 
-async def post_and_hold(cluster: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[Envelope]:
-    """Posts to chat 7, committed in this order. Neither replies nor envelopes arrive: the caller delivers them."""
-    held = list[Envelope]()
+async def post_and_hold(cluster: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[DeliveryBatch]:
+    """Posts to chat 7, committed in this order. Neither replies nor delivery batches arrive by themselves, because the
+    caller delivers both."""
+    held = list[DeliveryBatch]()
 
     async def never() -> bool:
         return False
 
     cluster.message.on_reply = never
-    cluster.message.on_envelope = lambda node, envelope: held.append(envelope) or []  # type: ignore[func-returns-value]
+    cluster.message.on_batch = lambda node, batch: held.append(batch) or []  # type: ignore[func-returns-value]
     for number, (device, text) in enumerate(sent, cluster.message.batches + 1):
         device.send(do="post", chat=7, text=text)
         await cluster.message.until_fanned_out(number)
     return held
 
 
-def deliver(edge: Edge, envelopes: list[Envelope]) -> None:
-    """All deliveries, in the first envelope."""
-    deliveries = [delivery for envelope in envelopes for delivery in envelope.deliveries]
-    edge.receiver.receive_envelope(pack(replace(envelopes[0], deliveries=deliveries)), edge.id)
+def deliver(edge: Edge, batches: list[DeliveryBatch]) -> None:
+    """All deliveries, in the first delivery batch."""
+    deliveries = [delivery for batch in batches for delivery in batch.deliveries]
+    edge.receiver.receive_batch(pack(replace(batches[0], deliveries=deliveries)), edge.id)
 
 
 async def test_a_push_and_a_reply_keep_the_order_of_the_chat(cluster: EdgeCluster) -> None:

@@ -1,15 +1,26 @@
 """A bug that a client has found fills no log, however often the client repeats the request."""
 
+import asyncio
+import time
 from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
+from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.transport import Handshake
 from services.edge.client.requests import FailureLog
+from services.edge.client.session import LoginSession
+from services.edge.dialects.base import Request
 from services.edge.dialects.registry import DIALECTS
 from services.edge.handlers.dispatcher import Dispatcher
+from shared.clock import steady_ms
 from shared.contract.errors import INTERNAL_ERROR, ErrorCode, RequestError
+from shared.contract.ids import ChatId
+from shared.contract.message import PostMessages
+from shared.contract.model import Text
+from shared.contract.routes import Ack
+from shared.tasks import operation_end
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import FakeSocket
 
@@ -49,13 +60,42 @@ async def test_all_requests_of_a_connection_are_counted_together(
     assert 1 <= [line["event"] for line in lines].count("request failed") <= 2 + edge.context.clock() - began
 
 
+async def test_the_time_of_an_operation_is_that_of_one_request(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This holds for any number of requests. The lookup before a message counts for the message's deadline."""
+    seconds = (await cluster.add_edge()).context.settings.edge.request_seconds
+    client = await cluster.client(1)
+    cluster.backend.add_chat(ChatId(7), 1, 2)
+    lefts: list[float] = []
+
+    async def resolve(_: Dispatcher, session: LoginSession, requests: list[Request]) -> list[Request]:
+        lefts.append(operation_end.get() - time.monotonic())
+        await asyncio.sleep(1.0)
+        return [Request(PostMessage(ChatId(7), (Text("hello"),)), requests[0].context)]
+
+    async def handle(*_: object) -> Ack:
+        lefts.append(operation_end.get() - time.monotonic())
+        return Ack()
+
+    monkeypatch.setattr(Dispatcher, "resolve", resolve)
+    monkeypatch.setattr(Dispatcher, "handle", handle)
+    before = steady_ms()
+    await client.reply_to(client.send(do="cite", chat=7, id="0" * 32))
+    await client.reply_to(client.send(do="block", account=2, on=True))
+    (posted,) = cluster.message.requests_of(PostMessages)
+    assert posted.drafts[0].deadline < before + (seconds + 0.5) * 1000
+    assert all(seconds - 0.5 < left <= seconds for left in lefts)
+    assert len(lefts) == 2
+
+
 def is_through(wire: FakeSocket) -> bool:
     return len(wire.received) >= 50 or wire.closed_with is not None
 
 
 @pytest.mark.parametrize("frame", [b"[" * 1_500, b'{"a":' * 1_500, b"{}", b"|", b"\x00"])
 async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: bytes) -> None:
-    """In any dialect, however many a client sends."""
+    """No dialect logs malformed frames, however many a client sends, unless the operator wants to see everything."""
     cluster.dialects = DIALECTS
     edge = await cluster.add_edge()
     with capture_logs() as lines:
@@ -65,4 +105,4 @@ async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: byte
             for _ in range(50):
                 wire.client.frame_received(frame)
             await wire.until(partial(is_through, wire))
-    assert lines == []
+    assert [line for line in lines if line["log_level"] != "debug"] == []

@@ -8,7 +8,7 @@ import pytest
 
 from services.edge.delivery import broadcast_pause
 from services.edge.delivery.broadcast_pause import BroadcastPause, KnowingReplicas
-from services.edge.delivery.loss_detector import SILENCE_SECONDS
+from services.edge.delivery.ordering import SILENCE_SECONDS
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.contract.edge import Heartbeat, PresenceIncomplete
@@ -60,7 +60,7 @@ def test_accounts_are_wanted_some_seconds_longer() -> None:
 
 
 class PausingNode:
-    """A node without connections to servers. `received`: what the broker was told; `stale`: what is synced."""
+    """A node without connections to servers. `received`: the requests to the broker; `stale`: the accounts to sync."""
 
     def __init__(self) -> None:
         self.sent: list[PresenceIncomplete] = []
@@ -95,7 +95,7 @@ class PausingNode:
         self.now += seconds
         for heartbeat in heartbeats:
             self.pause.receive(heartbeat, self.now)
-        await self.pause.tick()
+        await self.pause.on_timer()
 
     async def be_known(self) -> None:
         await self.hear(beat())
@@ -162,14 +162,14 @@ async def test_a_login_is_synced_when_replicas_know_it(node: PausingNode) -> Non
     assert node.accounts.is_unconfirmed(BOB)
     known = beat((first, node.last))
     await node.hear(known)
-    assert node.stale == [], "an envelope may be behind the heartbeat"
+    assert node.stale == [], "a delivery batch may be behind the heartbeat"
     await node.hear(known, seconds=1)
     assert node.stale == [[BOB]]
     assert not node.accounts.has_unconfirmed
 
 
 async def test_without_a_pause_a_login_is_synced_after_a_while(node: PausingNode) -> None:
-    """A replica of the version before names no node."""
+    """A replica of the previous version names no node."""
     await node.hear(beat())
     await node.announcer.announce_registered(BOB)
     await node.hear(beat(), seconds=broadcast_pause._UNCONFIRMED_SECONDS)

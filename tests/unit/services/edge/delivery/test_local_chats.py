@@ -225,7 +225,7 @@ def changed(version: int, role: Role) -> MembershipChanged:
 
 
 @pytest.mark.parametrize(
-    ("notices", "member"),
+    ("events", "member"),
     [
         ([changed(2, Role.MEMBER)], True),
         ([changed(2, Role.MEMBER), changed(3, Role.LEFT)], False),
@@ -234,16 +234,16 @@ def changed(version: int, role: Role) -> MembershipChanged:
         ([changed(2, Role.MEMBER), changed(3, Role.ADMIN)], True),
     ],
 )
-def test_notices_repeated_or_late_change_nothing(
-    accounts: LocalAccounts, chats: LocalChats, notices: list[MembershipChanged], member: bool
+def test_events_repeated_or_late_change_nothing(
+    accounts: LocalAccounts, chats: LocalChats, events: list[MembershipChanged], member: bool
 ) -> None:
     alice = attach(accounts, ALICE)
     attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB]))
-    for notice in notices:
-        chats.on_membership_changed(notice)
+    for event in events:
+        chats.on_membership_changed(event)
     assert (ALICE in sequencer_of(chats).members) == (CHAT in alice.chats) == member
-    assert sequencer_of(chats).version == max(notice.version for notice in notices)
+    assert sequencer_of(chats).version == max(event.version for event in events)
 
 
 class NotifiedRecipient(NullRecipient):
@@ -284,11 +284,25 @@ def test_a_broadcast_change_goes_to_members_that_may_see_the_message(
     assert [len(one.events) for one in connections] == [2, 1]
 
 
+def test_a_change_that_a_new_login_may_have_missed_is_left_to_its_resync(
+    accounts: LocalAccounts, chats: LocalChats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for account in (ALICE, BOB):
+        chats.joined(attach(accounts, account), CHAT, 0)
+    chats.notify_changed(message_changed(1, 1, [BOB]), None)
+    monkeypatch.setattr(type(accounts), "has_unconfirmed", True)
+    monkeypatch.setattr(accounts, "is_unconfirmed", ALICE.__eq__)
+    chats.notify_changed(message_changed(2, 1, [BOB]), None)
+    assert sequencer_of(chats).rev == 1
+    chats.notify_changed(message_changed(3, 1, [ALICE, BOB]), None)
+    assert sequencer_of(chats).rev == 3
+
+
 async def test_members_that_services_may_not_know_get_what_names_others(
     accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alice has just logged in, so the envelope names Bob alone. The membership of its version decides: she may have
-    left the chat."""
+    """Alice has just logged in, so the delivery batch names Bob alone. The membership of the batch's version decides
+    whether she gets the message, because she has possibly left the chat."""
     for account in (ALICE, BOB):
         chats.joined(attach(accounts, account), CHAT, 0)
     chats.receive([Delivery(message(1), [BOB], 3)])
@@ -308,10 +322,10 @@ async def test_members_that_services_may_not_know_get_what_names_others(
 
 
 @pytest.mark.parametrize(("role", "first_index", "members"), [(Role.MEMBER, {}, [ALICE]), (Role.LEFT, {ALICE: 1}, [])])
-def test_an_older_reply_changes_nothing_for_an_account_of_a_later_notice(
+def test_an_older_reply_changes_nothing_for_an_account_of_a_later_event(
     accounts: LocalAccounts, chats: LocalChats, role: Role, first_index: dict[AccountId, int], members: list[AccountId]
 ) -> None:
-    """Of version 3 nothing is known; by version 4 Bob is no member, and then there is Alice's notice."""
+    """Version 3 is unknown. In version 4, Bob is not a member; then Alice's event comes."""
     alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
     if role is Role.LEFT:
@@ -350,7 +364,7 @@ def test_an_older_reply_does_not_bring_back_an_account_that_left_before_it_came_
 def test_an_older_reply_does_not_end_a_membership_that_has_begun_since(
     accounts: LocalAccounts, chats: LocalChats
 ) -> None:
-    """By a notice, or by a reply that names a chat which the account has left."""
+    """The removal is an event, or a reply that names a chat which the account has left."""
     alice = attach(accounts, ALICE)
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 5))
     chats.apply_membership(CHAT, [ALICE], {}, 4, for_all=True)
@@ -364,7 +378,7 @@ def test_an_older_reply_does_not_end_a_membership_that_has_begun_since(
     assert chats.sequencer(CHAT) is None
 
 
-def test_a_reply_about_some_accounts_outdates_no_notice_of_others(accounts: LocalAccounts, chats: LocalChats) -> None:
+def test_a_reply_about_some_accounts_outdates_no_event_of_others(accounts: LocalAccounts, chats: LocalChats) -> None:
     alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
     chats.apply_membership(CHAT, [BOB, carol.account], {BOB: 1}, 5, for_all=False)
@@ -380,7 +394,7 @@ def test_a_reply_about_some_accounts_outdates_no_notice_of_others(accounts: Loca
 def test_a_reply_from_before_what_is_forgotten_changes_nothing(
     accounts: LocalAccounts, chats: LocalChats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By it, Alice is not yet a member, and Carol has not left."""
+    """The reply is of a version in which Alice is not yet a member, and Carol has not left."""
     monkeypatch.setattr(ordering, "ACCOUNTS_AHEAD", 1)
     alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
@@ -399,10 +413,8 @@ def test_a_reply_from_before_what_is_forgotten_changes_nothing(
     assert sequencer_of(chats).version == 8
 
 
-def test_a_late_notice_of_a_join_does_not_make_a_departure_forgotten(
-    accounts: LocalAccounts, chats: LocalChats
-) -> None:
-    """An envelope from before it names the account."""
+def test_a_late_event_of_a_join_does_not_make_a_departure_forgotten(accounts: LocalAccounts, chats: LocalChats) -> None:
+    """A delivery batch from before it names the account."""
     alice = attach(accounts, ALICE)
     chats.joined(attach(accounts, BOB), CHAT, 0, 1)
     for version, role in ((6, Role.LEFT), (5, Role.MEMBER)):
@@ -412,10 +424,10 @@ def test_a_late_notice_of_a_join_does_not_make_a_departure_forgotten(
     assert CHAT not in alice.chats
 
 
-def test_the_notice_of_a_new_owner_does_not_skip_the_departure_of_the_former_one(
+def test_the_event_of_a_new_owner_does_not_skip_the_departure_of_the_former_one(
     accounts: LocalAccounts, chats: LocalChats
 ) -> None:
-    """Whose notice, of the same version, is late."""
+    """The event of the same version is late."""
     alice, bob = attach(accounts, ALICE), attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 2))
     chats.on_membership_changed(MembershipChanged(CHAT, BOB, Role.OWNER, 1, 3, since=3))
@@ -444,7 +456,7 @@ def test_a_join_names_where_the_account_begins(
 
 
 def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats: LocalChats) -> None:
-    """Its own notice is late, as without Redis, and changes nothing any more."""
+    """The event of the departure is late, as without Redis, and changes nothing any more."""
     alice, recipient = attach(accounts, ALICE), NotifiedRecipient(2)
     bob = accounts.attach(BOB, recipient, 0.0)
     chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 1))
@@ -455,7 +467,7 @@ def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats
 
 
 def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: LocalChats) -> None:
-    """Alice's join begins with version 3, Carol's with 4; they end with versions 5 and 6, and their notices arrive in
+    """Alice's join begins with version 3, Carol's with 4. They end with versions 5 and 6, and their events arrive in
     another order."""
     alice, _, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
@@ -471,7 +483,7 @@ def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: Loca
     assert CHAT in alice.chats
 
 
-def test_a_broadcast_that_names_recent_joins_waits_for_no_notice(accounts: LocalAccounts, chats: LocalChats) -> None:
+def test_a_broadcast_that_names_recent_joins_waits_for_no_event(accounts: LocalAccounts, chats: LocalChats) -> None:
     alice, _ = attach(accounts, ALICE), attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
     chats.receive([Delivery(message(1), None, 3, recent=RecentJoins(2, {ALICE: 1}))])
@@ -486,7 +498,7 @@ def test_a_broadcast_that_names_recent_joins_waits_for_no_notice(accounts: Local
 def test_recent_joins_since_a_later_version_do_not_count(
     accounts: LocalAccounts, chats: LocalChats, since: int, version: int
 ) -> None:
-    """What has changed before is not known."""
+    """Earlier changes are unknown."""
     attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
     changed = MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 6, since=5, recent=RecentJoins(since, {BOB: 1}))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.delivery.loss_detector import (
+from services.edge.delivery.ordering import (
     BROADCAST,
     FIRST_SECONDS,
     PATIENCE_SECONDS,
@@ -31,109 +31,117 @@ def beat(counter: int = 0, *, broadcasts: int = 0, epoch: int = 1, leaving: bool
 @pytest.mark.parametrize("subject", [str(NODE), BROADCAST])
 def test_a_skipped_counter_is_reported_once(subject: str) -> None:
     losses = detector()
-    reported = [losses.envelope("replica", 1, subject, counter, LATER) for counter in (1, 2, 4, 5)]
+    reported = [losses.batch("replica", 1, subject, counter, LATER) for counter in (1, 2, 4, 5)]
     assert reported == [False, False, True, False]
-    assert losses.tick(LATER + 1) == []
+    assert losses.on_timer(LATER + 1) == []
 
 
-def test_a_repeated_envelope_is_not_a_loss() -> None:
+def test_a_repeated_batch_is_not_a_loss() -> None:
     losses = detector()
-    assert not any(losses.envelope("replica", 1, NODE, counter, LATER) for counter in (1, 2, 2, 1, 3))
+    assert not any(losses.batch("replica", 1, NODE, counter, LATER) for counter in (1, 2, 2, 1, 3))
 
 
 def test_subjects_and_replicas_are_counted_separately() -> None:
     losses = detector()
     for replica in ("one", "two"):
         for subject in (str(NODE), BROADCAST):
-            assert not losses.envelope(replica, 1, subject, 1, LATER)
+            assert not losses.batch(replica, 1, subject, 1, LATER)
 
 
-def test_a_heartbeat_reveals_the_loss_of_the_last_envelope() -> None:
+def test_a_heartbeat_reveals_the_loss_of_the_last_batch() -> None:
     losses = detector()
-    losses.envelope("replica", 1, NODE, 1, LATER)
+    losses.batch("replica", 1, NODE, 1, LATER)
     losses.heartbeat(beat(2), LATER)
-    assert losses.tick(LATER + PATIENCE_SECONDS - 0.1) == []
-    assert losses.tick(LATER + PATIENCE_SECONDS + 0.1) == ["envelopes of replica"]
-    assert losses.tick(LATER + PATIENCE_SECONDS + 0.2) == []
+    assert losses.on_timer(LATER + PATIENCE_SECONDS - 0.1) == []
+    assert losses.on_timer(LATER + PATIENCE_SECONDS + 0.1) == ["delivery batches of replica"]
+    assert losses.on_timer(LATER + PATIENCE_SECONDS + 0.2) == []
 
 
-def test_a_heartbeat_may_overtake_its_envelope() -> None:
+def test_the_next_heartbeat_reveals_the_loss_without_the_timer() -> None:
+    losses = detector()
+    assert not losses.heartbeat(beat(1), LATER)
+    assert losses.heartbeat(beat(1), LATER + 1)
+    assert not losses.heartbeat(beat(1), LATER + 2)
+
+
+def test_a_heartbeat_may_overtake_its_batch() -> None:
     losses = detector()
     losses.heartbeat(beat(1), LATER)
-    assert not losses.envelope("replica", 1, NODE, 1, LATER + 0.1)
-    assert losses.tick(LATER + 1) == []
+    assert not losses.batch("replica", 1, NODE, 1, LATER + 0.1)
+    assert losses.on_timer(LATER + 1) == []
 
 
-def test_two_heartbeats_announce_one_envelope_each() -> None:
+def test_two_heartbeats_announce_one_batch_each() -> None:
     losses = detector()
     losses.heartbeat(beat(1), LATER)
     losses.heartbeat(beat(2, leaving=True), LATER + 0.5)
-    assert not losses.envelope("replica", 1, NODE, 1, LATER + 0.6)
-    assert losses.tick(LATER + 1.0) == []
-    assert losses.tick(LATER + 1.5) == ["envelopes of replica"]
+    assert not losses.batch("replica", 1, NODE, 1, LATER + 0.6)
+    assert losses.on_timer(LATER + 1.0) == []
+    assert losses.on_timer(LATER + 1.5) == ["delivery batches of replica"]
 
 
 def test_silence_is_a_loss_unless_the_replica_announced_its_end() -> None:
     losses = detector()
     losses.heartbeat(beat(), LATER)
     losses.heartbeat(beat(epoch=2, leaving=True), LATER)
-    assert losses.tick(LATER + SILENCE_SECONDS - 0.1) == []
-    assert losses.tick(LATER + SILENCE_SECONDS + 0.1) == ["silence of replica"]
-    assert losses.tick(LATER + 100) == []
+    assert losses.on_timer(LATER + SILENCE_SECONDS - 0.1) == []
+    assert losses.on_timer(LATER + SILENCE_SECONDS + 0.1) == ["silence of replica"]
+    assert losses.on_timer(LATER + 100) == []
 
 
 def test_a_restarted_replica_counts_as_a_new_one() -> None:
     losses = detector()
-    losses.envelope("replica", 1, NODE, 1, LATER)
-    assert not losses.envelope("replica", 2, NODE, 1, LATER + 1)
-    assert losses.tick(LATER + SILENCE_SECONDS + 0.1) == ["silence of replica"]
+    losses.batch("replica", 1, NODE, 1, LATER)
+    assert not losses.batch("replica", 2, NODE, 1, LATER + 1)
+    assert losses.on_timer(LATER + SILENCE_SECONDS + 0.1) == ["silence of replica"]
 
 
 def test_broadcasts_during_the_silence_of_a_replica_are_lost() -> None:
     losses = detector()
     losses.heartbeat(beat(), LATER)
-    assert losses.tick(LATER + 10) == ["silence of replica"]
+    assert losses.on_timer(LATER + 10) == ["silence of replica"]
     losses.heartbeat(beat(broadcasts=3), LATER + 11)
-    assert losses.tick(LATER + 12) == ["envelopes of replica"]
+    assert losses.on_timer(LATER + 12) == ["delivery batches of replica"]
 
 
 def test_broadcasts_before_the_start_of_this_node_are_not_lost() -> None:
     losses = detector()
     losses.heartbeat(beat(broadcasts=1_000), FIRST_SECONDS / 2)
-    assert losses.tick(FIRST_SECONDS / 2 + 1) == []
-    assert not losses.envelope("replica", 1, BROADCAST, 1_001, 3.0)
-    assert losses.envelope("replica", 1, BROADCAST, 1_003, 3.0)
-    assert not LossDetector(NODE, 0.0).envelope("replica", 1, BROADCAST, 8, FIRST_SECONDS / 2)
+    assert losses.on_timer(FIRST_SECONDS / 2 + 1) == []
+    assert not losses.batch("replica", 1, BROADCAST, 1_001, 3.0)
+    assert losses.batch("replica", 1, BROADCAST, 1_003, 3.0)
+    assert not LossDetector(NODE, 0.0).batch("replica", 1, BROADCAST, 8, FIRST_SECONDS / 2)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.sampled_from([str(NODE), BROADCAST]))
 def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> None:
-    """Envelopes each 0.1 s, a heartbeat each second and a last one; some envelopes are lost."""
+    """Delivery batches each 0.1 s, a heartbeat each second and a last one; some delivery batches are lost."""
     losses, reports = detector(), 0
     losses.heartbeat(Heartbeat("replica", 1, {}), LATER)
     for number, arrived in enumerate(arrivals):
         now = LATER + number / 10
         if arrived:
-            reports += losses.envelope("replica", 1, subject, number + 1, now)
+            reports += losses.batch("replica", 1, subject, number + 1, now)
         if number % 10 == 9:
-            losses.heartbeat(Heartbeat("replica", 1, {subject: number + 1}), now)
-        reports += len(losses.tick(now))
+            reports += losses.heartbeat(Heartbeat("replica", 1, {subject: number + 1}), now)
+        reports += len(losses.on_timer(now))
     end = LATER + len(arrivals) / 10
-    losses.heartbeat(Heartbeat("replica", 1, {subject: len(arrivals)}), end)
-    reports += len(losses.tick(end + PATIENCE_SECONDS + 0.1))
+    reports += losses.heartbeat(Heartbeat("replica", 1, {subject: len(arrivals)}), end)
+    reports += len(losses.on_timer(end + PATIENCE_SECONDS + 0.1))
     assert bool(reports) == (not all(arrivals))
 
 
 def test_broadcasts_of_a_replica_that_knows_the_node_prove_nothing() -> None:
-    """They need not be received. From its first heartbeat on that does not name the node, they count again."""
+    """The node need not receive such broadcasts. Broadcasts count again from the replica's first heartbeat without the
+    node's name."""
     losses = detector()
-    losses.envelope("replica", 1, BROADCAST, 1, LATER)
+    losses.batch("replica", 1, BROADCAST, 1, LATER)
     known = Heartbeat("replica", 1, {BROADCAST: 5}, known_nodes={NODE: (1, 1)})
     losses.heartbeat(beat(broadcasts=3), LATER)
     losses.heartbeat(known, LATER)
-    assert losses.tick(LATER + PATIENCE_SECONDS + 0.1) == []
-    assert not losses.envelope("replica", 1, BROADCAST, 9, LATER)
-    assert losses.envelope("replica", 1, NODE, 2, LATER), "its own subject counts"
+    assert losses.on_timer(LATER + PATIENCE_SECONDS + 0.1) == []
+    assert not losses.batch("replica", 1, BROADCAST, 9, LATER)
+    assert losses.batch("replica", 1, NODE, 2, LATER), "its own subject counts"
     losses.heartbeat(beat(broadcasts=12), LATER + 1)
-    assert losses.tick(LATER + 2) == []
-    assert losses.envelope("replica", 1, BROADCAST, 14, LATER + 2)
+    assert losses.on_timer(LATER + 2) == []
+    assert losses.batch("replica", 1, BROADCAST, 14, LATER + 2)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.bus.client import pack
-from shared.contract.edge import Delivery, Envelope, MembershipChanged, Notify
+from shared.contract.edge import Delivery, DeliveryBatch, MembershipChanged, Notify
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChatSynced, SyncChat
 from shared.contract.model import Role
@@ -16,32 +16,32 @@ from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
 
-@pytest.mark.parametrize("notices_have_since", [False, True])
+@pytest.mark.parametrize("events_have_since", [False, True])
 async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
-    cluster: EdgeCluster, notices_have_since: bool
+    cluster: EdgeCluster, events_have_since: bool
 ) -> None:
-    """The envelope was published before the join, and arrives after its notice."""
+    """The delivery batch was published before the join, and arrives after its event."""
     cluster.message.broadcast_members = 2
-    cluster.session.notices_have_since = notices_have_since
+    cluster.session.events_have_since = events_have_since
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
     await cluster.message.send_texts(7, 2, "first")
     await alice.until_texts(7, "first")
-    held: list[tuple[NodeId, Envelope]] = []
+    held: list[tuple[NodeId, DeliveryBatch]] = []
 
-    def hold(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        held.append((node, envelope))
+    def hold(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+        held.append((node, batch))
         return []
 
-    cluster.message.on_envelope = hold
+    cluster.message.on_batch = hold
     cluster.message.beats = False
     await cluster.message.send_texts(7, 2, "before the join")
     await cluster.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
-    for node, envelope in held:
-        await cluster.message.publish(node, envelope)
-    cluster.message.on_envelope = lambda _node, envelope: [envelope]
+    for node, batch in held:
+        await cluster.message.publish(node, batch)
+    cluster.message.on_batch = lambda _node, batch: [batch]
     await cluster.message.send_texts(7, 2, "after it")
     await alice.until_texts(7, "first", "before the join", "after it")
     await carol.until_texts(7, "after it")
@@ -75,8 +75,8 @@ async def test_in_a_big_group_a_new_role_is_shown_to_the_member_alone(cluster: E
     assert not [event for event in alice.events if event[0] == "RoleChanged"]
 
 
-async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:
-    """The message is committed after the join; the replica that publishes it has not heard of the join."""
+async def test_a_batch_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:
+    """The message is committed after the join, but the replica that publishes it has not heard of the join."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -84,13 +84,13 @@ async def test_an_envelope_by_an_older_membership_reaches_the_new_member(cluster
     await cluster.session.join(7, 3)
     await carol.until_event("ChatJoined", 7)
     (message,) = cluster.backend.commit_texts(7, 2, "x")
-    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1), AccountId(2)], before)])
+    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1), AccountId(2)], before)])
     await cluster.message.send_texts(7, 2, "y")
     await alice.until_texts(7, "x", "y")
     await carol.until_texts(7, "x", "y")
 
 
-async def test_a_late_notice_of_a_join_brings_what_was_delivered_before(cluster: EdgeCluster) -> None:
+async def test_a_late_event_of_a_join_brings_what_was_delivered_before(cluster: EdgeCluster) -> None:
     """The message is committed after the join, and delivered by the membership before it."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
@@ -98,7 +98,7 @@ async def test_a_late_notice_of_a_join_brings_what_was_delivered_before(cluster:
     before, cluster.session.silent = room.version, True
     await cluster.session.join(7, 3)
     (message,) = cluster.backend.commit_texts(7, 2, "x")
-    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1)], before)])
     await alice.until_texts(7, "x")
     await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 1, room.version, before))
     await carol.until_texts(7, "x")
@@ -106,8 +106,9 @@ async def test_a_late_notice_of_a_join_brings_what_was_delivered_before(cluster:
 
 @pytest.mark.parametrize("is_notified", [True, False])
 async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeCluster, is_notified: bool) -> None:
-    """A message before the join is lost. The reply that brings it, and all later ones, names the members here alone. A
-    notice of the join, or the reply that a broadcast waits for, brings them to the new member."""
+    """A message before the join is lost. The reply with this message and the later ones names only the present local
+    members. The new member gets the later messages by the event of its join, or by the reply for which a broadcast
+    waits."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -115,7 +116,7 @@ async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeClu
     before, cluster.session.silent = room.version, True
     await cluster.session.join(7, 3)
     message, _ = cluster.backend.commit_texts(7, 2, "x", "y")
-    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1)], before)])
     await alice.until_texts(7, "before the join", "x", "y")
     if is_notified:
         await cluster.auth.notify(MembershipChanged(ChatId(7), AccountId(3), Role.MEMBER, 2, room.version, before))
@@ -125,7 +126,7 @@ async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeClu
     await carol.until_texts(7, "x", "y", "z")
 
 
-async def test_an_envelope_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
+async def test_a_batch_by_an_older_membership_does_not_reach_former_members(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -135,7 +136,7 @@ async def test_an_envelope_by_an_older_membership_does_not_reach_former_members(
     await cluster.session.leave(7, 3)
     await carol.until_left(edge, 7)
     (message,) = cluster.backend.commit_texts(7, 2, "b")
-    await cluster.message.send_envelope(edge.id, [Delivery(message, [AccountId(1)], before)])
+    await cluster.message.send_batch(edge.id, [Delivery(message, [AccountId(1)], before)])
     await alice.until_texts(7, "a", "b")
     assert carol.texts(7) == ["a"]
 
@@ -145,7 +146,7 @@ async def test_joins_do_not_stop_a_broadcast_chat(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
 ) -> None:
     """More local accounts than fit into one request, and a join for each request. Without the changes, an edge requests
-    all accounts in several pages, and goes on when the joins pause."""
+    all accounts in several pages, and continues when the joins pause."""
     monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
     cluster.message.broadcast_members = 2
     await cluster.add_edge()
@@ -203,7 +204,7 @@ async def test_a_member_that_leaves_between_two_pages_gets_no_later_message(
 
 
 async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
-    """A join without a notice to this edge, as in a big chat: one request, which names no account."""
+    """A join without an event to this edge, as in a big chat: one request, which names no account."""
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
@@ -223,14 +224,14 @@ async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
 
 
 async def without_carol(cluster: EdgeCluster) -> tuple[Delivery, EdgeClient, EdgeClient]:
-    """Carol has left a broadcast chat, without a notice. Returns a late message that names her; Alice and Carol."""
+    """Carol has left a broadcast chat, without an event. Returns a late message that names her; Alice and Carol."""
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
     alice, carol = await cluster.synced_clients(1, 3)
     (message,) = cluster.backend.commit_texts(7, 2, "a")
     late = Delivery(message, [AccountId(1), AccountId(3)], room.version)
-    await cluster.message.send_envelope(edge.id, [late])
+    await cluster.message.send_batch(edge.id, [late])
     room.leave(3)
     await cluster.message.send_texts(7, 2, "b")
     await alice.until_texts(7, "a", "b")
@@ -240,7 +241,7 @@ async def without_carol(cluster: EdgeCluster) -> tuple[Delivery, EdgeClient, Edg
 async def receive_late(cluster: EdgeCluster, late: Delivery) -> None:
     """Returns when the edge has added the account that the message names."""
     (edge,) = cluster.edges
-    await cluster.message.send_envelope(edge.id, [late])
+    await cluster.message.send_batch(edge.id, [late])
     async with asyncio.timeout(WAIT_SECONDS):
         while (sequencer := edge.chats.sequencer(ChatId(7))) is None or AccountId(3) not in sequencer.members:
             await asyncio.sleep(0.01)
@@ -256,7 +257,7 @@ async def test_a_late_message_does_not_make_an_account_a_member_again(cluster: E
 
 
 async def test_changes_do_not_vouch_for_an_account_that_a_late_message_names(cluster: EdgeCluster) -> None:
-    """It left before the version since which changes are requested."""
+    """The account left before the version since which changes are requested."""
     late, alice, carol = await without_carol(cluster)
     gate, requested = cluster.message.block(SyncChat), len(cluster.message.requests_of(SyncChat))
     cluster.backend.chats[ChatId(7)].join(19)
@@ -293,8 +294,8 @@ async def test_an_account_that_cannot_be_synced_does_not_delay_others(
         task.cancel()
 
 
-async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_a_notice(cluster: EdgeCluster) -> None:
-    """Erin joins elsewhere, and the message is posted; Dave's notice, of a later version, arrives before the reply."""
+async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_an_event(cluster: EdgeCluster) -> None:
+    """Erin joins elsewhere, and the message is posted; Dave's event, of a later version, arrives before the reply."""
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
@@ -316,7 +317,7 @@ async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_a_noti
 async def test_a_reply_by_an_older_membership_brings_no_messages(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Carol has left before "b". Her notice is late, and the replica that replies first has not heard of it."""
+    """Carol has left before "b". Her event is late, and the replica that replies first has not heard of the join."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -333,7 +334,7 @@ async def test_a_reply_by_an_older_membership_brings_no_messages(
     with monkeypatch.context() as outdated:
         outdated.setattr(cluster.backend, "sync_chat", sync_chat)
         _, last = cluster.backend.commit_texts(7, 2, "b", "c")
-        await cluster.message.send_envelope(edge.id, [Delivery(last, [AccountId(1)], room.version)])
+        await cluster.message.send_batch(edge.id, [Delivery(last, [AccountId(1)], room.version)])
         await cluster.message.until_requested(SyncChat, requested + 2)
     await alice.until_texts(7, "a", "b", "c")
     assert carol.texts(7) == ["a"]

@@ -105,7 +105,7 @@ class SequencerMachine(RuleBasedStateMachine):
         assert not self.sequencer.waiting or self.sequencer.behind
 
     def teardown(self) -> None:
-        """In the end the service's newest reply contains everything."""
+        """At the end, the service's newest reply fills all gaps, so every message must have been released."""
         if self.sequencer.head is None:
             self.start(LAST)
         self.fill_page(LAST, True)
@@ -150,7 +150,7 @@ def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
 
 
 def test_a_broadcast_does_not_wait_when_a_later_membership_is_known() -> None:
-    """Bob has joined since, and may not see it."""
+    """Bob has joined in a later version, and must not see the message."""
     sequencer = started(0, version=3)
     sequencer.add_member(ALICE, 1)
     assert sequencer.change_member(BOB, 3, 4, 2)
@@ -158,7 +158,7 @@ def test_a_broadcast_does_not_wait_when_a_later_membership_is_known() -> None:
     assert sequencer.visible_to(1) == [ALICE]
 
 
-def test_an_earlier_notice_that_comes_later_changes_nothing_in_what_is_known_ahead() -> None:
+def test_an_earlier_event_that_comes_later_changes_nothing_in_what_is_known_ahead() -> None:
     sequencer = started(0, version=3)
     for version in (6, 5):
         sequencer.know_ahead(ALICE, version)
@@ -175,8 +175,8 @@ def test_accounts_known_ahead_are_bounded() -> None:
 
 
 class MembershipMachine(RuleBasedStateMachine):
-    """Accounts come and go; each change is one version, and its notice comes late, repeatedly or never. Few accounts
-    are known ahead. `heard`: the last change of each account by the notices that came."""
+    """Accounts come and go. Each change is one version, whose event comes late, repeatedly or never. Few accounts are
+    known ahead. `heard`: the last change of each account by the events that came."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.changes)
     @rule(data=st.data())
-    def notice(self, data: st.DataObject) -> None:
+    def event(self, data: st.DataObject) -> None:
         version = data.draw(st.sampled_from(sorted(self.changes)))
         account, joins = self.changes[version]
         self.heard[account] = max(version, self.heard.get(account, 0))
@@ -210,7 +210,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_membership_of_the_version_or_of_a_later_one_is_known(self) -> None:
-        """So what is missing is found by the changes since the version."""
+        """Missing members are found by the changes since the version."""
         known = self.sequencer.version
         for account in self.members_by(known) ^ self.sequencer.members.keys():
             assert any(at > known and account == other for at, (other, _) in self.changes.items())
@@ -265,7 +265,7 @@ def test_membership_changes_are_applied_once_and_in_order() -> None:
     assert (sequencer.version, sequencer.latest_version, sequencer.members) == (4, 5, {ALICE: 1, BOB: 1})
 
 
-def test_a_late_notice_does_not_undo_a_later_change_of_the_account() -> None:
+def test_a_late_event_does_not_undo_a_later_change_of_the_account() -> None:
     sequencer = started(0, version=3)
     assert sequencer.change_member(BOB, 4, 5, 1)
     assert not sequencer.change_member(BOB, 3, 4, None)

@@ -1,4 +1,5 @@
-"""Quotes of replies that were missed: made of the other message as it is now, and never awaited in vain."""
+"""Missed replies get a quote, which is made from the present text of the quoted message. A missing quote delays no
+reply."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +19,7 @@ SECONDS = 5.0
 
 
 class QuotedMessages(FakeService):
-    """A replica that knows quotes, beside those of the version before."""
+    """A message replica that serves quotes, among replicas of the previous version, which do not."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
@@ -73,7 +74,7 @@ async def test_missed_replies_are_quoted_as_the_message_is_now(cluster: EdgeClus
 
 
 async def test_without_quotes_replies_are_shown_all_the_same(cluster: EdgeCluster) -> None:
-    """Replicas of the version before do not serve them."""
+    """Replicas of the previous version do not serve them."""
     make_reply(cluster)
     await cluster.add_edge()
     (alice,) = await cluster.synced_clients(ALICE)
@@ -91,8 +92,8 @@ async def test_messages_without_replies_need_no_request(cluster: EdgeCluster, qu
 async def test_a_reply_is_to_a_message_that_its_sender_may_see(cluster: EdgeCluster, quoted: QuotedMessages) -> None:
     edge = await cluster.add_edge()
     reader = QuoteReader(edge.bus, "zh")
-    assert await reader.find(CHAT, 2, ALICE, SECONDS) == Quote("Bob", "second")
+    assert await reader.find(CHAT, 2, ALICE) == Quote("Bob", "second")
     with pytest.raises(RequestError) as error:
-        await reader.find(CHAT, 4, ALICE, SECONDS)
+        await reader.find(CHAT, 4, ALICE)
     assert (error.value.failure.code, error.value.failure.field) == (ErrorCode.NOT_FOUND, "reply_to")
-    assert await reader.find(CHAT, 2, AccountId(99), SECONDS) is None, "its message is rejected by the message service"
+    assert await reader.find(CHAT, 2, AccountId(99)) is None, "its message is rejected by the message service"

@@ -1,11 +1,13 @@
-"""Whatever happens to envelopes: members receive each message of their chats once, in order, non-members none."""
+"""Whatever happens to delivery batches: members receive each message of their chats once, in order, non-members
+none."""
 
 import asyncio
+import time
 
 import pytest
 
 from shared.bus.client import pack
-from shared.contract.edge import ChangeDelivery, Delivery, Envelope
+from shared.contract.edge import ChangeDelivery, Delivery, DeliveryBatch, Heartbeat
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import ChangeKind, MessageChange, Sync, SyncChat
 from shared.contract.session import CreateChat
@@ -13,22 +15,22 @@ from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import ALL
 
 
-def drop_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
+def drop_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
     return []
 
 
-def pass_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
-    return [envelope]
+def pass_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+    return [batch]
 
 
-async def test_envelopes_in_any_order_and_repeated(cluster: EdgeCluster) -> None:
+async def test_batches_in_any_order_and_repeated(cluster: EdgeCluster) -> None:
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     messages = cluster.backend.commit_texts(7, 2, *"abcdefgh")
     for position in (2, 0, 0, 1, 4, 3, 7, 7, 5, 2, 6):
         message = messages[position]
-        await cluster.message.send_envelope(
+        await cluster.message.send_batch(
             edge.id, [Delivery(message, [message.sender, alice.client.connection.account], 1)]
         )
     await alice.until_texts(7, *"abcdefgh")
@@ -41,9 +43,9 @@ async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(cluster: EdgeC
     cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
     for number, text in enumerate("abcd"):
-        cluster.message.on_envelope = drop_envelope if number in lost else pass_envelope
+        cluster.message.on_batch = drop_batch if number in lost else pass_batch
         await cluster.message.send_texts(7, 2, text)
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     await cluster.session.join(7, 3)
     await cluster.message.send_texts(7, 2, "e")
     await alice.until_texts(7, *"abcde")
@@ -56,49 +58,65 @@ async def test_a_gap_of_many_pages(cluster: EdgeCluster) -> None:
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     texts = [str(number) for number in range(33)]
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     await cluster.message.send_texts(7, 2, *texts)
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     await cluster.message.send_texts(7, 2, "last")
     await alice.until_texts(7, *texts, "last")
 
 
-async def test_the_heartbeat_reveals_the_loss_of_the_last_envelope(cluster: EdgeCluster) -> None:
+async def test_the_heartbeat_reveals_the_loss_of_the_last_batch(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await cluster.synced_clients(1)
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     await cluster.message.send_texts(7, 2, "last")
     await alice.until_texts(7, "last")
 
 
-async def test_the_next_envelope_reveals_a_skipped_one_whatever_its_chat(cluster: EdgeCluster) -> None:
+async def test_the_next_batch_reveals_a_skipped_one_whatever_its_chat(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     cluster.message.beats = False
     await cluster.message.send_texts(8, 2, "first")
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     await cluster.message.send_texts(7, 2, "lost")
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     await cluster.message.send_texts(8, 2, "second")
-    async with asyncio.timeout(2):  # before silence counts as a loss
+    async with asyncio.timeout(2):  # the limit is shorter than the time after which silence counts as a loss
         await alice.until_texts(7, "lost")
     await alice.until_texts(8, "first", "second")
 
 
 async def test_the_silence_of_a_replica_is_a_loss(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.edge.delivery.loss_detector.SILENCE_SECONDS", 0.4)
+    monkeypatch.setattr("services.edge.delivery.ordering.SILENCE_SECONDS", 0.4)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     await cluster.message.send_texts(7, 2, "first")
     await alice.until_texts(7, "first")
     cluster.message.beats = False
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     cluster.backend.commit_texts(7, 2, "second")
     await alice.until_texts(7, "first", "second")
+
+
+async def test_a_replica_is_not_missed_before_its_heartbeats_of_a_freeze_are_read(
+    cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edge that was frozen reads the heartbeats of all replicas at once."""
+    monkeypatch.setattr("services.edge.delivery.ordering.SILENCE_SECONDS", 0.2)
+    edge, losses = await cluster.add_edge(), list[str]()
+    monkeypatch.setattr(edge.resync, "mark_stale", lambda reason, _accounts=None: losses.append(reason))
+    beats = [pack(Heartbeat(replica, 1, {})) for replica in ("one", "two")]
+    for beat in beats:
+        edge.receiver.receive_heartbeat(beat)
+    time.sleep(0.3)  # noqa: ASYNC251 (the freeze)
+    for beat in beats:
+        edge.receiver.receive_heartbeat(beat)
+    assert losses == []
 
 
 async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluster: EdgeCluster) -> None:
@@ -107,20 +125,21 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
         cluster.backend.add_chat(chat, 1, 2)
     (alice,) = await cluster.synced_clients(1)
     cluster.message.unreadable.add(ChatId(7))
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     assert await alice.post(7, "into the void") == 1
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     assert edge.chats.sequencer(ChatId(7)) is None
     requests = len(cluster.message.requests_of(SyncChat))
     assert await alice.post(8, "hello") == 1
     assert len(cluster.message.requests_of(SyncChat)) == requests
-    assert edge.read_state.is_waiting(AccountId(1))  # not a reason to show it its own message
+    # the sender has seen its message by the reply, so the lost batch is not repeated for it
+    assert edge.read_state.is_waiting(AccountId(1))
     cluster.message.unreadable.clear()
     await cluster.message.send_texts(7, 2, "back again")
     await alice.until_texts(7, "back again")
 
 
-# Chats that are new here
+# The tests below concern chats that this edge did not know.
 
 
 async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
@@ -148,14 +167,14 @@ async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) 
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
-async def test_messages_before_the_membership_notice_or_without_one(cluster: EdgeCluster, lost: int) -> None:
-    """The first envelopes may be lost, too."""
+async def test_messages_before_the_membership_event_or_without_one(cluster: EdgeCluster, lost: int) -> None:
+    """The first delivery batches may be lost, too."""
     await cluster.add_edge()
     (alice,) = await cluster.synced_clients(1)
     cluster.session.silent = True
     await cluster.session.create(7, 1, 2)
     for number, text in enumerate("abc"):
-        cluster.message.on_envelope = drop_envelope if number < lost else pass_envelope
+        cluster.message.on_batch = drop_batch if number < lost else pass_batch
         await cluster.message.send_texts(7, 2, text)
     await alice.until_texts(7, *"abc")
 
@@ -168,19 +187,19 @@ async def test_an_unannounced_member_receives_messages_lost_before(cluster: Edge
     cluster.session.silent = True
     await cluster.session.join(7, 3)
 
-    def not_for_carol(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        return [cluster.message.without(envelope, 3)]
+    def not_for_carol(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+        return [cluster.message.without(batch, 3)]
 
-    cluster.message.on_envelope = not_for_carol
+    cluster.message.on_batch = not_for_carol
     await cluster.message.send_texts(7, 2, "b", "c")
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     await cluster.message.send_texts(7, 2, "d")
     await alice.until_texts(7, *"abcd")
     await carol.until_texts(7, *"bcd")
 
 
 async def test_a_reply_with_an_older_membership_is_requested_again(cluster: EdgeCluster) -> None:
-    """The replica replies with an older membership than that of the message."""
+    """The reply's membership is older than that of the message."""
     await cluster.add_edge()
     room = cluster.backend.add_chat(7, 2, 3)
     (alice,) = await cluster.synced_clients(1)
@@ -189,14 +208,14 @@ async def test_a_reply_with_an_older_membership_is_requested_again(cluster: Edge
     member = room.members.pop(alice.client.connection.account)
     room.version = 1
     (message,) = cluster.backend.commit_texts(7, 2, "a")
-    await cluster.message.send_envelope(cluster.edges[0].id, [Delivery(message, [alice.client.connection.account], 2)])
+    await cluster.message.send_batch(cluster.edges[0].id, [Delivery(message, [alice.client.connection.account], 2)])
     await cluster.message.until_requested(SyncChat)
     room.members[alice.client.connection.account] = member
     room.version = 2
     await alice.until_texts(7, "a")
 
 
-async def test_a_late_membership_notice_announces_the_chat(cluster: EdgeCluster) -> None:
+async def test_a_late_membership_event_announces_the_chat(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -215,9 +234,9 @@ async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
     await carol.until_texts(7, "a")
     await cluster.session.leave(7, 3)
     await carol.until_event("ChatLeft", 7)
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     await cluster.message.send_texts(7, 2, "b")
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     await cluster.message.send_texts(7, 2, "c")
     await alice.until_texts(7, *"abc")
     assert carol.texts(7) == ["a"]
@@ -226,7 +245,7 @@ async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
 
 @pytest.mark.parametrize("others", [[], [4]])
 @pytest.mark.parametrize("big", [False, True])
-async def test_a_member_that_returns_without_a_notice_receives_everything_again(
+async def test_a_member_that_returns_without_an_event_receives_everything_again(
     cluster: EdgeCluster, others: list[int], big: bool
 ) -> None:
     """The next message reveals it if it names its recipients, otherwise the next sync."""
@@ -276,7 +295,7 @@ async def test_a_broadcast_reaches_the_local_members(big: EdgeCluster) -> None:
 
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeCluster, silent: bool) -> None:
-    """With and without membership notices."""
+    """Broadcasts reach new members with and without membership events."""
     await big.add_edge()
     big.backend.add_chat(7, 1, 2, 3)
     alice, carol, dave = await big.synced_clients(1, 3, 4)
@@ -292,7 +311,7 @@ async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeClust
 
 
 async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:
-    """A replica that does not know of the departure replies for a while."""
+    """For a while, replies come from a replica that does not know of Carol's departure."""
     await big.add_edge()
     room = big.backend.add_chat(7, 1, 2, 3)
     alice, carol = await big.synced_clients(1, 3)
@@ -303,7 +322,7 @@ async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:
     (message,) = big.backend.commit_texts(7, 2, "b")
     room.version, room.members[3] = 1, (1, 1)  # type: ignore[index]
     requests = len(big.message.requests_of(SyncChat))
-    await big.message.send_envelope(ALL, [Delivery(message, None, 2)])
+    await big.message.send_batch(ALL, [Delivery(message, None, 2)])
     await big.message.until_requested(SyncChat, requests + 1)
     del room.members[3]  # type: ignore[arg-type]
     room.version = 2
@@ -335,9 +354,9 @@ async def test_a_login_while_a_gap_is_fetched_receives_the_gap(big: EdgeCluster)
     big.backend.mark_delivered(3, 7, 1, 1)
     requests = len(big.message.requests_of(SyncChat))
     gate = big.message.block(SyncChat)
-    big.message.on_envelope = drop_envelope
+    big.message.on_batch = drop_batch
     await big.message.send_texts(7, 2, "b")
-    big.message.on_envelope = pass_envelope
+    big.message.on_batch = pass_batch
     await big.message.send_texts(7, 2, "c")
     await big.message.until_requested(SyncChat, requests + 1)
     carol = await big.client(3)
@@ -374,7 +393,7 @@ async def test_a_slow_connection_is_closed_and_delays_no_other(cluster: EdgeClus
     texts = [str(number) * 20_000 for number in range(9)]
     await cluster.message.send_texts(7, 2, *texts)
     await carol.until_texts(7, *texts)
-    assert alice.socket.closed_with == (1013, "too slow, reconnect to catch up")
+    assert alice.socket.closed_with == (1013, "the connection is too slow: reconnect to catch up")
     assert cluster.edges[0].context.metrics.slow_closes._value.get() == 1
     alice.socket.vanish()
     again = await cluster.client(1)
@@ -382,14 +401,14 @@ async def test_a_slow_connection_is_closed_and_delays_no_other(cluster: EdgeClus
 
 
 async def test_a_message_that_fails_in_a_dialect_closes_only_its_connections(cluster: EdgeCluster) -> None:
-    """The rest of the envelope is delivered."""
+    """The rest of the delivery batch is delivered."""
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 3, 2)
     alice, carol = await cluster.synced_clients(1, 3)
     messages = [*cluster.backend.commit_texts(7, 2, "poison"), *cluster.backend.commit_texts(8, 2, "hello")]
     accounts = [alice.client.connection.account, carol.client.connection.account]
-    await cluster.message.send_envelope(edge.id, [Delivery(each, accounts, 1) for each in messages])
+    await cluster.message.send_batch(edge.id, [Delivery(each, accounts, 1) for each in messages])
     await carol.socket.until(lambda: carol.texts(8) == ["hello"] or carol.socket.ended)
     await alice.socket.until(lambda: alice.socket.ended)
     assert alice.socket.closed_with is not None
@@ -415,13 +434,13 @@ async def test_held_pushes_are_bounded_and_written_on_time(cluster: EdgeCluster)
     assert len(edge.endpoint.clients) == 1
 
 
-async def test_a_change_in_two_envelopes_is_shown_once_to_each_recipient(cluster: EdgeCluster) -> None:
-    """One names fewer of the accounts here than the other."""
+async def test_a_change_in_two_batches_is_shown_once_to_each_recipient(cluster: EdgeCluster) -> None:
+    """One batch names fewer of the accounts here than the other."""
     edge = await cluster.add_edge()
     shown: list[list[AccountId] | None] = []
     edge.chats.notify_changed = lambda delivery, origin: shown.append(delivery.recipients)  # type: ignore[method-assign]
     for rev, recipients in ((1, [1]), (1, [1, 2]), (1, [2]), (2, [1]), (3, None), (3, None), (3, [1])):
         change = MessageChange(ChatId(7), rev, 1, ChangeKind.RECALL, AccountId(1), 0)
         named = None if recipients is None else [AccountId(one) for one in recipients]
-        edge.receiver.receive_envelope(pack(Envelope("r", 1, rev, [], [ChangeDelivery(change, named)])), edge.id)
+        edge.receiver.receive_batch(pack(DeliveryBatch("r", 1, rev, [], [ChangeDelivery(change, named)])), edge.id)
     assert shown == [[1], [2], [1], None]

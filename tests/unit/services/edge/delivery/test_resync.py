@@ -1,26 +1,27 @@
-"""After any loss (of envelopes, notices, Redis, the lease, NATS) all accounts have what the message service has."""
+"""After any loss (of delivery batches, events, Redis, the lease, NATS), all accounts have the messages of the message
+service."""
 
 import asyncio
 
 import pytest
 
-from services.edge.canonical.events import ChatJoined
-from shared.contract.edge import Envelope
+from services.edge.canonical.events import ChatJoined, MessageChanged
+from shared.contract.edge import ChangeDelivery, DeliveryBatch
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.message import Sync
+from shared.contract.message import ChangeKind, GetChanges, MessageChange, Sync
 from shared.presence.store import Presence
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
-from tests.unit.services.edge.delivery.test_local_chats import NotifiedRecipient
+from tests.unit.services.edge.delivery.test_local_chats import BOB, NotifiedRecipient
 from tests.unit.services.edge.edge_client import EdgeClient
 
 
-def drop_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
+def drop_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
     return []
 
 
-def pass_envelope(node: NodeId, envelope: Envelope) -> list[Envelope]:
-    return [envelope]
+def pass_batch(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+    return [batch]
 
 
 async def log_in(cluster: EdgeCluster, *accounts: int) -> list[EdgeClient]:
@@ -38,11 +39,11 @@ async def test_every_chat_of_every_account_is_compared(cluster: EdgeCluster) -> 
         for chat in range(5):
             cluster.backend.add_chat(account * 10 + chat, account, 99)
     devices = await log_in(cluster, *accounts)
-    cluster.message.on_envelope = drop_envelope
+    cluster.message.on_batch = drop_batch
     for account in accounts:
         for chat in range(5):
             await cluster.message.send_texts(account * 10 + chat, 99, "a", "b")
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     edge.resync.mark_stale("a test")
     for account, device in zip(accounts, devices, strict=True):
         for chat in range(5):
@@ -61,8 +62,55 @@ async def test_only_stale_accounts_are_synced(cluster: EdgeCluster) -> None:
     assert cluster.message.requests_of(Sync)[requests].known == [7]
 
 
+async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeCluster) -> None:
+    """To every account; one that was announced is not requested."""
+    edge = await cluster.add_edge()
+    for chat in (7, 8):
+        cluster.backend.add_chat(chat, 1, 2)
+    await log_in(cluster, 1, 2)
+    recipients = [NotifiedRecipient(99), NotifiedRecipient(98)]
+    for account, recipient in enumerate(recipients, 1):
+        edge.accounts.attach(AccountId(account), recipient, 0.0)
+    for chat in (ChatId(7), ChatId(8)):
+        cluster.backend.chats[chat].rev += 1
+    edge.chats.notify_changed(ChangeDelivery(MessageChange(ChatId(8), 6, 1, ChangeKind.RECALL, BOB, 0), []), None)
+    edge.resync.mark_stale("a test")
+    await cluster.message.until_requested(GetChanges, 2)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not all(one.events for one in recipients):
+            await asyncio.sleep(0.005)
+    for recipient in recipients:
+        changes = [event.shown.change for event in recipient.events if isinstance(event, MessageChanged)]
+        assert [(change.chat, change.rev) for change in changes] == [(7, 6)]
+    assert {request.after for request in cluster.message.requests_of(GetChanges)} == {5}
+
+
+async def test_an_account_that_returns_while_changes_are_requested_stays(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    for chat in (7, 8):
+        cluster.backend.add_chat(chat, 1, 2)
+    (alice,) = await log_in(cluster, 1)
+    cluster.session.silent = True
+    await cluster.session.leave(8, 1)
+    cluster.session.silent = False
+    cluster.backend.chats[ChatId(7)].rev += 1
+    gate = cluster.message.block(GetChanges)
+    edge.resync.mark_stale("a test")
+    await cluster.message.until_requested(GetChanges, 1)
+    await alice.until_event("ChatLeft", 8)
+    await cluster.session.join(8, 1)
+    await alice.until_event("ChatJoined", 8)
+    gate.set()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while edge.resync.compares(AccountId(1)):
+            await asyncio.sleep(0.005)
+    await cluster.message.send_texts(8, 2, "a")
+    await alice.until_texts(8, "a")
+    assert alice.events.count(("ChatLeft", 8)) == 1
+
+
 @pytest.mark.parametrize("others", [[], [2]])
-async def test_a_chat_without_notice_and_envelopes_is_discovered(cluster: EdgeCluster, others: list[int]) -> None:
+async def test_a_chat_without_event_and_batches_is_discovered(cluster: EdgeCluster, others: list[int]) -> None:
     """Other local members may have received everything."""
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 2, 3)
@@ -75,14 +123,14 @@ async def test_a_chat_without_notice_and_envelopes_is_discovered(cluster: EdgeCl
     cluster.session.silent = True
     await cluster.session.join(7, 1)
 
-    def not_for_alice(node: NodeId, envelope: Envelope) -> list[Envelope]:
-        return [cluster.message.without(envelope, 1)]
+    def not_for_alice(node: NodeId, batch: DeliveryBatch) -> list[DeliveryBatch]:
+        return [cluster.message.without(batch, 1)]
 
-    cluster.message.on_envelope = not_for_alice
+    cluster.message.on_batch = not_for_alice
     await cluster.message.send_texts(7, 3, "a", "b")
     for device in rest:
         await device.until_texts(7, "before", "a", "b")
-    cluster.message.on_envelope = pass_envelope
+    cluster.message.on_batch = pass_batch
     edge.resync.mark_stale("a test")
     for device in (alice, second):
         await device.until_texts(7, "a", "b")

@@ -1,4 +1,4 @@
-"""The registry with one more line: the sample dialect of docs/adding-a-dialect.md passes all tests of dialects."""
+"""The registry and the sample dialect of docs/develop/dialect-tutorial.md, which passes all tests of dialects."""
 
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from tests.unit.services.edge.dialects.sample_dialect import SampleIrc, detects

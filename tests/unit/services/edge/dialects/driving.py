@@ -4,19 +4,34 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
+from services.edge.canonical.commands import RenewToken
 from services.edge.canonical.frames import Frame, MediaPayload, Outgoing
-from services.edge.dialects.base import ConnectionInfo, Dialect, LoadedChat, Push, Request
+from services.edge.canonical.replies import MessageAccepted
+from services.edge.dialects.base import ConnectionInfo, Dialect, LoadedChat, Push, Request, ServerInfo
 from services.edge.dialects.native.decode import CommandId
 from services.edge.dialects.native.operations import BY_NAME
 from services.edge.dialects.registry import Entry
-from shared.contract.auth import Authenticated, IdentifierKind, Login
+from shared.contract.auth import Authenticated, Entrance, IdentifierKind, Login
+from shared.contract.errors import Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Scheme, Secret
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
-from tests.vectors import EVENTS, Given, Vector, VectorRequest, canonical, load, wire
+from tests.vectors import (
+    ANSWERS,
+    EVENTS,
+    Given,
+    Vector,
+    VectorMessage,
+    VectorReply,
+    VectorRequest,
+    canonical,
+    load,
+    wire,
+)
 
 BASE_URL = "http://chat.example:8080"
 LONG_AFTER = 1000.0
@@ -29,8 +44,13 @@ FILES = {entry.name: load(entry.name) for entry in ALL_DIALECTS}
 each_dialect = pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 
 
+SERVER = ServerInfo("0.1.0", ("search",), lambda: Entrance(False, True, True, 8))
+
+
 def connect(entry: Entry, limits: LimitsSettings | None = None) -> Dialect:
-    return entry(ConnectionInfo(limits or LimitsSettings(), BASE_URL, unix_ms=lambda: UNIX_SECONDS * 1000))
+    return entry(
+        ConnectionInfo(limits or LimitsSettings(), BASE_URL, unix_ms=lambda: UNIX_SECONDS * 1000, server=SERVER)
+    )
 
 
 def requests_of(dialect: Dialect, frame: Frame, now: float = 0.0) -> list[Request]:
@@ -65,29 +85,61 @@ def given(entry: Entry, state: Given) -> Dialect:
 
 
 class VectorCase(NamedTuple):
-    """One request of a vector, of the frame or the dialect's own."""
+    """A request of a vector, made by a frame or by the dialect itself. `path` leads to a request that follows a reply:
+    pairs of the reply's number and the number of the request after it."""
 
     entry: Entry
     vector: Vector
     number: int
+    path: tuple[tuple[int, int], ...] = ()
 
     @property
     def expected(self) -> VectorRequest:
-        return self.vector.all_requests[self.number]
+        request = self.vector.all_requests[self.number]
+        for reply, number in self.path:
+            request = request.replies[reply].follow_ups[number]
+        return request
 
     @property
     def is_own(self) -> bool:
         """Made by the dialect itself, not by its client."""
-        return self.vector.frame is None
+        return self.vector.frame is None or bool(self.path)
 
     def make(self) -> tuple[Dialect, Request]:
         """The request, on a connection of its own."""
         dialect = given(self.entry, self.vector.given)
-        if self.is_own:
+        if self.vector.frame is None:
             made = [request for push in pushes_of(dialect, self.vector) for request in push.requests]
         else:
             made = requests_of(dialect, wire(self.vector.frame))
-        return dialect, made[self.number]
+        request, expected = made[self.number], self.vector.all_requests[self.number]
+        for reply, number in self.path:
+            encoded(dialect, request, expected.replies[reply])
+            request = follow_ups(dialect)[number]
+            expected = expected.replies[reply].follow_ups[number]
+        return dialect, request
+
+
+def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Outgoing, ...]:
+    """The frames of a reply."""
+    if reply.answer is None:
+        assert isinstance(reply.failure, Failure)
+        return dialect.encode_error(request, reply.failure)
+    if isinstance(request.command, Login | RenewToken) and (login := next(iter(reply.answer.values()))).get("account"):
+        dialect.logged_in(AccountId(login["account"]), LONG_AFTER)
+    if own := reply.answer.get("MessageAccepted"):
+        sent = msgspec.convert(own, VectorMessage)
+        frames = dialect.encode_message(sent.shown) if dialect.echoes_messages else ()
+        accepted = MessageAccepted(sent.message, frames)
+        return dialect.encode_reply(request, accepted, LONG_AFTER)
+    return dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
+
+
+def follow_ups(dialect: Dialect) -> list[Request]:
+    """The requests that the last reply has led to."""
+    actions = [*dialect.follow_ups]
+    dialect.follow_ups.clear()
+    return [action for action in actions if isinstance(action, Request)]
 
 
 def pushes_of(dialect: Dialect, vector: Vector) -> tuple[Push, ...]:
@@ -101,7 +153,15 @@ def pushes_of(dialect: Dialect, vector: Vector) -> tuple[Push, ...]:
 def cases(entry: Entry) -> Iterator[VectorCase]:
     """Every request in the dialect's vectors."""
     for vector in FILES[entry.name].vectors:
-        yield from (VectorCase(entry, vector, number) for number in range(len(vector.all_requests)))
+        for number in range(len(vector.all_requests)):
+            yield from _following(VectorCase(entry, vector, number))
+
+
+def _following(case: VectorCase) -> Iterator[VectorCase]:
+    yield case
+    for reply, one in enumerate(case.expected.replies):
+        for number in range(len(one.follow_ups)):
+            yield from _following(case._replace(path=(*case.path, (reply, number))))
 
 
 def frames(pushes: tuple[Push, ...]) -> tuple[Outgoing, ...]:

@@ -12,14 +12,14 @@ GENERATED = f"{BASE}/avatar/account/12.png"
 
 
 @pytest.mark.parametrize("path", ["/avatar/account/12.png", "/avatar/chat/9223372036854775807.png", MEDIA])
-@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "https://chat.example"])
+@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "https://chat.example/below/this"])
 def test_the_path_of_an_own_address_is_stored(path: str, origin: str) -> None:
     assert stored_address(origin + path, LimitsSettings()) == path
 
 
 @pytest.mark.parametrize("address", [
     "", "https://pictures.test/a.png", "HTTP://pictures.test", "http://pictures.test/avatar/account/12.png?x=1",
-    "http://pictures.test/media/short", "http://pictures.test/avatar/account/0.png", "http://p.test/x/avatar/chat/1.png",
+    "http://pictures.test/media/short", "http://pictures.test/avatar/account/0.png", "http://p.test/x:/avatar/chat/1.png",
     "http://pictures.test/图.png", f"http://pictures.test{MEDIA}/..", "http://p.test/avatar/account/12.png/",
 ])  # fmt: skip
 def test_an_address_of_another_server_is_stored_unchanged(address: str) -> None:
@@ -44,14 +44,15 @@ def test_the_size_of_an_address_is_limited_inclusively() -> None:
     assert rejected.value.failure.code is ErrorCode.TOO_LARGE
 
 
-@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "HTTPS://chat.example"])
+@pytest.mark.parametrize("origin", [BASE, "http://127.0.0.1:8081", "HTTPS://chat.example/below/this"])
 def test_the_id_is_the_last_part_of_a_media_address(origin: str) -> None:
     assert media_id(origin + MEDIA, LimitsSettings()) == "00112233445566778899aabbccddeeff"
 
 
 @pytest.mark.parametrize("address", [
     "", MEDIA, "http://pictures.test/a.png", f"{BASE}{MEDIA}x", f"{BASE}{MEDIA}/", f"{BASE}{MEDIA}?x=1",
-    f"{BASE}/x{MEDIA}", f"{BASE}{MEDIA.upper()}", f"{BASE}/avatar/account/12.png", f"{BASE}/media/../{MEDIA[7:]}", f"ftp://chat.example{MEDIA}",
+    f"{BASE}/x:{MEDIA}", f"{BASE}/{MEDIA}", f"{BASE}{MEDIA.upper()}", f"{BASE}/avatar/account/12.png",
+    f"{BASE}/media/../{MEDIA[7:]}", f"ftp://chat.example{MEDIA}",
     f"{BASE}{MEDIA}\n", "http://" + "x" * 2048 + MEDIA,
 ])  # fmt: skip
 def test_any_other_address_is_no_media_of_this_server(address: str) -> None:

@@ -16,7 +16,7 @@ from tests.unit.services.edge.dialects.driving import (
     each_dialect,
     log_in,
 )
-from tests.vectors import ANSWERS, COMMANDS, canonical
+from tests.vectors import ANSWERS, canonical
 
 NOT_COMPARED = {"MessageAccepted", "VerificationNeeded"}
 """The one is compared elsewhere, the other is an error reply in most dialects."""
@@ -29,6 +29,7 @@ def error_reply(case: VectorCase, failure: Failure) -> list[object]:
     dialect, request = case.make()
     frames = dialect.encode_error(request, failure)
     assert all(isinstance(frame, bytes) and frame for frame in frames)
+    assert frames or case.is_own or dialect.follow_ups
     return [comparable(frame) for frame in frames]
 
 
@@ -42,16 +43,15 @@ def successes(case: VectorCase) -> list[list[object]]:
     return shown
 
 
-@pytest.mark.parametrize("command", COMMANDS)
 @each_dialect
-def test_every_command_can_fail_with_every_error(entry: Entry, command: str) -> None:
-    """The client gets an error reply that is no success. It need not hear of an error of the dialect's own request."""
-    for case in (case for case in cases(entry) if command in case.expected.command):
+def test_every_command_can_fail_with_every_error(entry: Entry) -> None:
+    """The client gets an error reply that is no success, or the dialect goes on with another request. The client need
+    not hear of an error of the dialect's own request."""
+    for case in cases(entry):
         done = successes(case)
         for code, text in product(ErrorCode, ("because", "")):
             rejected = error_reply(case, Failure(code, text))
-            assert rejected or case.is_own
-            assert rejected not in done
+            assert not rejected or rejected not in done, (case.expected.command, code)
 
 
 @pytest.mark.parametrize("account", [NO_ACCOUNT, AccountId(12)])

@@ -69,7 +69,7 @@ def test_every_fast_path_is_checked(entry: Entry) -> None:
 @each
 @pytest.mark.parametrize("depth", [31, 33, 990, 1_023, 1_025, 2_000, 7_000])
 def test_deep_nesting_is_malformed_on_the_fast_path_as_well(entry: Entry, depth: int) -> None:
-    """In a member that the fast path skips, and in one that it reads."""
+    """The nesting is in a member that the fast path skips, or in one that it reads."""
     nested = b"[" * depth + b"]" * depth
     skipped = SHORT_TEXTS[entry.name].replace(b"{", b'{"x":' + nested + b",", 1)
     for frame in (skipped, SHORT_TEXTS[entry.name].replace(b'"hi"', nested)):
@@ -80,7 +80,8 @@ def test_deep_nesting_is_malformed_on_the_fast_path_as_well(entry: Entry, depth:
 def test_a_short_text_takes_the_fast_path(entry: Entry) -> None:
     dialect = connect(entry)
     log_in(dialect, ME)
-    with patch.object(json_frames, "_STRINGS", None):  # which only the slow path uses
+    # only the slow path uses this function, so None shows that the fast path ran
+    with patch.object(json_frames, "_STRINGS", None):
         for text in (b"hi", rb"\u4e2d\"\n", "中文".encode()):
             request = only_request(dialect, SHORT_TEXTS[entry.name].replace(b"hi", text))
             assert type(request.command).__name__ == "PostMessage"

@@ -1,4 +1,4 @@
-"""The server's own texts in English; the vectors hold them in Chinese."""
+"""The server's own texts in English; the vectors have them in Chinese."""
 
 import re
 

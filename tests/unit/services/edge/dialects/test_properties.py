@@ -1,4 +1,4 @@
-"""Properties of every dialect, whatever its client sends."""
+"""Properties of every dialect, for any input of its client."""
 
 import json
 from typing import Any
@@ -25,14 +25,14 @@ LIMITS = LimitsSettings()
 
 
 def connections(entry: Entry) -> tuple[Dialect, Dialect]:
-    """One that is not logged in, one that is."""
+    """One connection that is not logged in, and one that is."""
     fresh, mine = connect(entry), connect(entry)
     log_in(mine, ME, chats=(CHAT,))
     return fresh, mine
 
 
 def decodes_or_rejects(dialect: Dialect, frame: Frame) -> list[Request]:
-    """The one property of every decoder: it decodes a frame, or has an error reply for it."""
+    """The common property of every decoder: it decodes a frame, or has an error reply for it."""
     try:
         requests = requests_of(dialect, frame)
     except DecodeError as error:
@@ -93,7 +93,7 @@ def valid_frames(entry: Entry) -> list[Vector]:
 
 @st.composite
 def mutated(draw: st.DrawFn, frame: Any) -> Any:
-    """A valid frame with one value somewhere replaced, removed or added; of a text, some characters."""
+    """A valid frame in which one value is replaced, removed or added; in a text, some characters."""
     if isinstance(frame, str):
         at = draw(st.integers(0, len(frame)))
         return frame[:at] + draw(st.text(max_size=4)) + frame[draw(st.integers(at, len(frame))) :]
@@ -143,7 +143,7 @@ def test_every_connection_can_get_every_event(entry: Entry) -> None:
 @each_dialect
 @given(frame=st.binary(max_size=50))
 def test_connections_of_one_variant_share_their_bytes(entry: Entry, frame: bytes) -> None:
-    """In any state: messages are encoded once for all connections of a variant."""
+    """Messages are encoded once for all connections of a variant, in any state."""
     fresh, mine = connections(entry)
     decodes_or_rejects(mine, frame)
     segments = (Text("hello"), Emoji(3))

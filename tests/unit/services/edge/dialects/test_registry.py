@@ -84,6 +84,19 @@ def test_an_unknown_dialect_is_named_in_the_error(frame: Any, name: str | None) 
     assert name is None or f"{name} is not spoken here" == str(rejected.value)
 
 
+@pytest.mark.parametrize(
+    "line", ["CAP LS 302", "nick ann\r\n", "PASS :a b", "@a=b :x USER a 0 * :A", "AUTHENTICATE PLAIN"]
+)
+def test_a_connection_of_irc_begins_with_its_registration(line: str) -> None:
+    assert detect(line.encode(), DIALECTS).name == "irc"
+
+
+@pytest.mark.parametrize("line", ["PING x", "NICKNAME a", "GET / HTTP/1.1", "PRIVMSG #a :CAP", "NICK|a"])
+def test_another_line_does_not(line: str) -> None:
+    with pytest.raises(UnknownDialect):
+        detect(line.encode(), DIALECTS)
+
+
 def test_a_first_binary_frame_is_rejected() -> None:
     with pytest.raises(UnknownDialect):
         detect(Binary(b'{"code": 12}'), DIALECTS)
@@ -114,14 +127,14 @@ def test_the_rule_of_a_new_dialect_comes_after_the_fixed_ones() -> None:
 @pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 def test_each_dialect_has_a_path_and_a_subprotocol_of_its_own(entry: Entry) -> None:
     assert by_path(entry.path, ALL_DIALECTS) is entry
-    assert by_subprotocol(["chat", entry.subprotocol, "more"], ALL_DIALECTS) is entry
+    assert by_subprotocol(["chat", entry.subprotocol, "more"], ALL_DIALECTS) == (entry, entry.subprotocol)
     assert connect(entry).name == entry.name
 
 
 def test_v2_has_the_path_and_subprotocol_of_its_clients() -> None:
     v2 = by_path("/ws/ourchat-v2", DIALECTS)
     assert v2 is not None
-    assert by_subprotocol(["ourchat.v2"], DIALECTS) is v2
+    assert by_subprotocol(["ourchat.v2"], DIALECTS) == (v2, "ourchat.v2")
 
 
 def test_other_paths_and_subprotocols_are_unknown() -> None:
@@ -147,13 +160,15 @@ def test_a_dialect_that_was_not_chosen_is_not_there() -> None:
 
 
 def test_an_unknown_dialect_cannot_be_chosen() -> None:
-    with pytest.raises(StartupError, match=r"edge\.dialects: there is no dialect irc, but ourchat-v0, "):
-        enabled(["pipe", "irc"])
+    with pytest.raises(
+        StartupError, match=r"edge\.dialects names gopher, which is not a dialect. The dialects are ourchat-v0"
+    ):
+        enabled(["pipe", "gopher"])
 
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
 def test_a_dialect_s_class_sets_no_attribute_of_a_connection(entry: Entry) -> None:
     """The compiled base class reads these attributes from the connection alone."""
     of_connections = {name for name, hint in get_annotations(Dialect).items() if "ClassVar" not in str(hint)}
-    assert of_connections == {"receives_pushes", "pushes_pending_requests", "scopes"}
+    assert of_connections == {"gate", "orders_replies", "receives_pushes", "pushes_pending_requests", "scopes"}
     assert not of_connections & vars(type(connect(entry))).keys()

@@ -62,7 +62,7 @@ class Form(NamedTuple):
 
 
 def free_texts(command: Command) -> set[str]:
-    """Not an e-mail address, of which a dialect may make a nickname, too."""
+    """The texts that a command passes on unchanged. A dialect may make a nickname of an e-mail address."""
     return texts_in(command) - {getattr(command, "email", "")}
 
 
@@ -141,7 +141,7 @@ def test_a_text_sent_in_one_dialect_is_the_same_in_every_other(entry: Entry, wor
 
 @each_dialect
 def test_every_dialect_can_send_a_text(entry: Entry) -> None:
-    """Otherwise nothing has been checked."""
+    """If no frame is made, nothing has been checked."""
     assert posts(entry)
 
 

@@ -7,13 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from docs.interop import page_of
 from services.edge.canonical.frames import Outgoing
-from services.edge.canonical.replies import MessageAccepted
 from services.edge.dialects.base import DecodeError, Dialect, Disconnect, LocalReply, Request
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.http.event_stream import resumed_events
 from services.edge.http.operation_connection import OperationReply
-from shared.contract.errors import Failure
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
     FILES,
@@ -23,6 +22,8 @@ from tests.unit.services.edge.dialects.driving import (
     comparable,
     connect,
     each_dialect,
+    encoded,
+    follow_ups,
     frames,
     given,
     only_request,
@@ -34,8 +35,6 @@ from tests.vectors import (
     EVENTS,
     Vector,
     VectorAction,
-    VectorMessage,
-    VectorReply,
     canonical,
     text,
     wire,
@@ -126,18 +125,9 @@ def test_a_request_of_a_vector(case: VectorCase) -> None:
     for reply in expected.replies:
         dialect, request = case.make()
         check_out(encoded(dialect, request, reply), reply.out)
-
-
-def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Outgoing, ...]:
-    if reply.answer is None:
-        assert isinstance(reply.failure, Failure)
-        return dialect.encode_error(request, reply.failure)
-    if own := reply.answer.get("MessageAccepted"):
-        sent = msgspec.convert(own, VectorMessage)
-        frames = dialect.encode_message(sent.shown) if dialect.echoes_messages else ()
-        accepted = MessageAccepted(sent.message, frames)
-        return dialect.encode_reply(request, accepted, LONG_AFTER)
-    return dialect.encode_reply(request, canonical(reply.answer, ANSWERS), LONG_AFTER)
+        ends = [action for action in dialect.follow_ups if isinstance(action, Disconnect)]
+        assert ends == [action.disconnect for action in reply.then if action.disconnect]
+        assert len(follow_ups(dialect)) == len(reply.follow_ups)
 
 
 def test_an_action_is_one_thing() -> None:
@@ -162,7 +152,7 @@ def test_every_dialect_has_its_vectors(entry: Entry) -> None:
 def test_the_vectors_leave_nothing_out(entry: Entry) -> None:
     """Each command, event and reply of the edge is shown, or declared as lacking in this dialect."""
     file = FILES[entry.name]
-    requests = [request for vector in file.vectors for request in vector.all_requests]
+    requests = [case.expected for case in cases(entry)]
     shown = {next(iter(vector.event)) for vector in file.vectors if vector.event}
     shown |= {next(iter(request.command)) for request in requests}
     shown |= {next(iter(reply.answer)) for request in requests for reply in request.replies if reply.answer}
@@ -175,7 +165,7 @@ def test_the_vectors_leave_nothing_out(entry: Entry) -> None:
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
 def test_every_dialect_of_the_registry_has_its_page(entry: Entry) -> None:
-    assert (DOCS / f"{entry.name}.md").exists()
+    assert (DOCS / page_of(entry.name)).exists()
 
 
 @each_dialect

@@ -10,21 +10,27 @@ import msgspec
 from hypothesis import strategies as st
 
 from services.edge.canonical.frames import Binary
+from shared.contract.model import Secret
 from tests.vectors import Vectors
 
 USER_FIELDS = frozenset({
     "text", "nickname", "name", "signature", "answer", "emoji", "topic", "snippet", "reason", "username", "email",
-    "client", "device", "reactions", "counts", "mine", "emojis", "avatar", "mime", "origin", "error",
+    "client", "device", "reactions", "counts", "mine", "emojis", "avatar", "mime", "origin", "error", "mask",
+    "join_key", "real_name", "tags", "value",
 })  # fmt: skip
-"""The fields of canonical values that hold texts of users: one, a list of them, or numbers by each."""
+"""The fields of canonical values that hold texts of users: one text, a list, or numbers by text."""
 SERVER_FIELDS = frozenset({
-    "address", "avatar_hash", "dialect", "epoch", "field", "hook", "id", "link", "refresh", "result", "scopes",
-    "secret", "sha256", "sid", "state", "ticket", "token", "uuid",
+    "address", "avatar_hash", "dialect", "epoch", "field", "hook", "id", "link", "refresh", "request", "result",
+    "scopes", "secret", "sha256", "sid", "state", "ticket", "token", "uuid", "language", "level", "quiet_zone",
+    "quiet_from", "quiet_to", "kind", "changed", "key", "last_error", "mode", "node", "by", "modes", "former_nick",
+    "guest", "nick", "handle",
 })  # fmt: skip
-"""Those whose texts the server makes, or chooses from a few."""
+"""Members whose texts the server makes or chooses from a few, or that have a pattern."""
 MARK = "Qzjx"
 """A word that is in no frame unless a user writes it."""
 BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+CODES = "\x01\x02\x03\x04\x0f\x11\x16\x1d\x1e\x1f"
+"""In IRC, these codes are not text, but formatting and commands to clients."""
 
 HOSTILE = st.lists(
     st.sampled_from([
@@ -33,11 +39,12 @@ HOSTILE = st.lists(
         '","code":18,"x":"', '{"code":18}\n{"code":18}', "\nmessage|0|34|1|x", "|1|34|x|", "\n:34 PRIVMSG #5 :x",
     ]),
     min_size=1, max_size=6,
-).map("".join) | st.text(min_size=1)  # fmt: skip
+).map("".join).filter(lambda word: len(word) <= 120) | st.text(min_size=1, max_size=120)  # fmt: skip
+"""Dialects cut the longer texts of some fields, as their clients expect."""
 ONE_LINE = st.text(
-    st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}"), min_size=1, max_size=64
-) | HOSTILE.map(lambda word: "".join(each for each in word if each not in f"\0{BREAKS}")[:64]).filter(bool)
-"""On one line and as long as a mention, otherwise as hostile: every dialect can express it."""
+    st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}{CODES}"), min_size=1, max_size=64
+) | HOSTILE.map(lambda word: "".join(each for each in word if each not in f"\0{BREAKS}{CODES}")[:64]).filter(bool)
+"""A hostile text on one line and as short as a mention: every dialect can express it."""
 
 
 def rewritten(value: Any, change: Callable[[str], str]) -> Any:
@@ -57,6 +64,8 @@ def rewritten(value: Any, change: Callable[[str], str]) -> Any:
                 return rewritten(inner, change)
 
     match value:
+        case Secret():  # dialects choose the scheme by the form of the secret
+            return value
         case msgspec.Struct():
             return msgspec.structs.replace(
                 value, **{name: inside(name, getattr(value, name)) for name in value.__struct_fields__}
@@ -103,6 +112,7 @@ def fitting(frame: Any, old: str, new: str, file: Vectors, *, free: bool) -> str
     word = (new if free or not file.separator else new.replace(file.separator, "")).rstrip(BREAKS) or "x"
     if file.separator:
         return word
+    word = "".join(each for each in word if each not in CODES) or "x"
     other = replaced(frame, old, word, file)
     meant = [word if field == old else field for field in _fields_of(frame, file)]
     return word if other is not None and _fields_of(other, file) == meant else None
@@ -129,8 +139,8 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def read(frame: object, file: Vectors) -> list[object]:
-    """The fields of a frame, as a client reads it: by their names from JSON, else as in the vectors' file. Of a media
-    payload, its texts count."""
+    """The fields of a frame, as a client reads it: by their names from JSON, else as in the vectors' file. Only the
+    texts of a media payload count."""
     if is_dataclass(frame) and not isinstance(frame, Binary):
         texts = [text for one in fields(frame) if isinstance(text := getattr(frame, one.name), bytes)]
         return [field for text in texts for field in read(text, file)]

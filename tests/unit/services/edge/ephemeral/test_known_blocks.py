@@ -1,13 +1,16 @@
-"""What is known of blocks, against a session that counts requests."""
+"""Tests the cache of blocks against a session that counts requests."""
 
 import asyncio
 
 import pytest
 
-from services.edge.ephemeral import typing_notices
-from services.edge.ephemeral.typing_notices import KnownBlocks
+from services.edge.canonical.irc_commands import RelayTags
+from services.edge.ephemeral import hub
+from services.edge.ephemeral.hub import EphemeralHub, KnownBlocks
 from shared.contract.contacts import FindBlockedMembers
+from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId
+from shared.tasks import Tasks
 from tests.unit.services.edge.conftest import EdgeCluster
 
 ANN, BOB, CHAT, OTHER = AccountId(1), AccountId(2), ChatId(5), ChatId(6)
@@ -57,7 +60,7 @@ async def test_a_reply_from_before_a_change_is_not_remembered(cluster: EdgeClust
 
 
 async def test_what_is_known_is_bounded(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typing_notices, "_KNOWN_PLACES", 1)
+    monkeypatch.setattr(hub, "_KNOWN_PLACES", 1)
     edge = await cluster.add_edge()
     known = KnownBlocks(edge.bus, Clock())
     places = [(ANN, CHAT), (ANN, OTHER), (BOB, CHAT)]
@@ -65,3 +68,14 @@ async def test_what_is_known_is_bounded(cluster: EdgeCluster, monkeypatch: pytes
         await known.is_blocked(account, chat)
     assert len(cluster.session.requests_of(FindBlockedMembers)) == 6
     await known.close()
+
+
+async def test_clients_send_nothing_to_those_that_block_their_user(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    ephemeral = EphemeralHub(edge.bus, edge.presence, edge.accounts, edge.chats, Tasks(), Clock(), edge.id)
+    cluster.session.blocked_members.add((ANN, CHAT))
+    with pytest.raises(RequestError, match="does not accept"):
+        await ephemeral.relay_tags(RelayTags(CHAT, {}), ANN, None)
+    with pytest.raises(RequestError, match="not a member"):
+        await ephemeral.relay_tags(RelayTags(OTHER, {}), ANN, None)
+    await ephemeral.close()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.edge.ephemeral import read_notices, receipt_display
+from services.edge.ephemeral import hub, read_events
 from shared.contract.ephemeral import BlocksChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.receipts import FindReceiptChats
@@ -20,7 +20,7 @@ CHAT, OTHER, SMALL = ChatId(5), ChatId(6), ChatId(7)
 @pytest.fixture
 async def readers(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> EdgeCluster:
     """Two edges, two chats with three messages of Cem, and one without him."""
-    monkeypatch.setattr(read_notices, "_GATHER_SECONDS", 0.2)
+    monkeypatch.setattr(read_events, "_GATHER_SECONDS", 0.2)
     await cluster.add_edge()
     await cluster.add_edge()
     for chat in (CHAT, OTHER):
@@ -67,6 +67,16 @@ async def test_the_other_members_see_what_one_has_read(readers: EdgeCluster) -> 
     assert (len(receipts(ann)), len(receipts(bob))) == (1, 1)
 
 
+async def test_a_mark_as_unread_is_no_receipt(readers: EdgeCluster) -> None:
+    ann, bob = await enter(readers, ANN), await enter(readers, BOB, edge=1)
+    await read(ann, CHAT, 2)
+    await until_shown(bob, CHAT, [ANN, 2])
+    await ann.reply(ann.send(op="mark_unread", chat=CHAT, index=1))
+    await read(ann, OTHER, 1)
+    await until_shown(bob, OTHER, [ANN, 1])
+    assert [one["chat"] for one in receipts(bob)] == [CHAT, OTHER]
+
+
 async def test_nothing_is_shown_where_the_setting_forbids_it_or_in_a_big_chat(
     readers: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +90,7 @@ async def test_nothing_is_shown_where_the_setting_forbids_it_or_in_a_big_chat(
     assert (await ann.reply(number := ann.send(op="readers", chat=OTHER, index=1))) == {
         "re": number, "count": 1, "accounts": [ANN], "more": False,
     }  # fmt: skip
-    monkeypatch.setattr(receipt_display, "_MEMBERS", 2)
+    monkeypatch.setattr(hub, "_MEMBERS", 2)
     await read(ann, OTHER, 2)
     await read(ann, SMALL, 1)
     await until_shown(bob, SMALL, [ANN, 1])
@@ -99,7 +109,7 @@ async def test_session_is_requested_again_after_a_block_and_after_a_while(
     await read(ann, CHAT, 3)
     await until_shown(bob, CHAT, [ANN, 3])
     assert len(readers.session.requests_of(FindReceiptChats)) == 2
-    monkeypatch.setattr(receipt_display, "_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(hub, "_KNOWN_SECONDS", 0.0)
     readers.edges[0]._ephemeral._receive(BlocksChanged(ANN))
     for index in (1, 2):
         await read(ann, OTHER, index)

@@ -75,7 +75,7 @@ async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
 
 @pytest.fixture
 async def stalled_peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
-    """Like `peer`, with a small buffer, and it does not read."""
+    """Like `peer`, but with a small buffer and without reading."""
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()

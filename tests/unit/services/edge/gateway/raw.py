@@ -113,7 +113,7 @@ class RawPeer:
             return await self._reader.readexactly(size)
 
     async def rest(self) -> bytes:
-        """Everything up to the end of the stream."""
+        """Reads all bytes up to the end of the stream."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(-1)
 

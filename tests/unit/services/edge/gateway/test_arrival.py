@@ -1,4 +1,4 @@
-"""What is known at the end of a connection about the bytes that its peer has received."""
+"""At the end of a connection, tests which bytes the peer is known to have received."""
 
 import asyncio
 from collections.abc import Callable
@@ -55,7 +55,8 @@ async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
 async def test_whether_a_page_has_closed_by_itself(
     start: Start, endpoint: RecordingEndpoint, headers: tuple[str, ...], ours: int, theirs: int, expected: bool
 ) -> None:
-    """By a close frame with these codes (0: none). After ours, another code is of a frame sent before ours arrived."""
+    """The peer sends a close frame with these codes (0: none). After our close, another code belongs to a frame that
+    the peer sent before ours arrived."""
     gateway = await start()
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade("/", *headers)
@@ -75,7 +76,7 @@ async def test_whether_a_page_has_closed_by_itself(
 async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
     start: Start, endpoint: RecordingEndpoint, orderly: bool
 ) -> None:
-    """A client closes without having read what the proxy still holds."""
+    """A client closes without having read the bytes that the proxy still holds."""
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(gateway.port) as proxy:
         await proxy.upgrade()
@@ -155,7 +156,7 @@ async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
 
 
 async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    """The peer's kernel had acknowledged bytes that were never read; a reset follows the close frame."""
+    """The peer's kernel had acknowledged bytes that were never read. A reset follows the close frame."""
     client = await endpoint.client()
     client.socket.pause_reading()
     client.socket.send((b"unread",))

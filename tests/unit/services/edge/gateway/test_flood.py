@@ -86,7 +86,7 @@ async def test_a_flood_closes_its_connection_alone(start: Start, endpoint: Recor
 
 
 async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: RecordingEndpoint) -> None:
-    """Everything arrives, later."""
+    """All bytes arrive, but not faster than the rate permits."""
     gateway = await start(limits={"received_bytes_per_second": 200_000})
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
@@ -99,7 +99,7 @@ async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: Recordi
 
 
 async def test_a_client_that_reads_again_does_not_end_the_pause(start: Start, endpoint: RecordingEndpoint) -> None:
-    """As when its queue has room again."""
+    """The client reads again when its queue has room."""
     gateway = await start(limits={"received_bytes_per_second": 1_000})
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
@@ -164,7 +164,7 @@ async def test_a_message_that_never_ends_ends_its_connection(
 async def test_messages_that_follow_each_other_may_last(
     start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One is always incomplete, but never the same."""
+    """At each moment, a message is incomplete, but no message is incomplete for longer than permitted."""
     monkeypatch.setattr("services.edge.gateway.transport._MESSAGE_SECONDS", 0.1)
     gateway = await start()
     async with await RawPeer.dial(gateway.port) as peer:
@@ -179,7 +179,7 @@ async def test_messages_that_follow_each_other_may_last(
 
 
 async def flood(port: int, address: str) -> None:
-    """Until the connection is closed for it and gone."""
+    """Floods until the connection is closed for it and gone."""
     async with await RawPeer.dial(port) as peer:
         await peer.upgrade("/", f"X-Forwarded-For: {address}")
         peer.send(masked(PONG) * 200)
@@ -218,7 +218,7 @@ async def test_requests_sent_without_waiting_for_responses_are_few(gateway: Gate
 async def test_a_flood_is_not_parsed_beyond_its_violation(
     start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest of what was read, and all that still comes until the client has stopped, costs next to nothing."""
+    """The rest of the received bytes, and everything that comes until the client has stopped, costs next to nothing."""
     parsed = parsed_bytes(monkeypatch)
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     gateway = await start(limits={"control_frames_burst": 50})
@@ -233,7 +233,7 @@ async def test_a_flood_is_not_parsed_beyond_its_violation(
 
 
 def parsed_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of clients that are not logged in."""
+    """The parsed bytes of clients that are not logged in."""
     parsed: list[int] = []
     feed = FrameTruncator.feed
 

@@ -21,7 +21,7 @@ LIMIT = 100
 
 
 def violation_code(assembler: FragmentAssembler, *frames: ParsedFrame) -> int:
-    """The close code for the last frame; those before it are accepted."""
+    """The close code for the last frame; the earlier frames are accepted."""
     *accepted, last = frames
     for one in accepted:
         assert assembler.add(one) is None

@@ -10,7 +10,7 @@ class Connection:
 
 
 def connect(sockets: OpenSockets[Connection], address: str, now: float = 0.0) -> Connection | None:
-    """None: rejected."""
+    """Opens a connection from this address; None if it is rejected."""
     if sockets.reason_to_reject(address, now):
         return None
     connection = Connection()

@@ -34,7 +34,6 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(edges)]
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     several=st.lists(streams, min_size=1, max_size=4),
     cuts=st.lists(st.integers(min_value=0), max_size=12),
@@ -54,7 +53,6 @@ async def test_every_connection_gets_its_own_frames(
     assert [received for _, _, received in connections] == several
 
 
-@settings(deadline=None, max_examples=50)
 @given(garbage=st.binary(max_size=300), cut=st.integers(min_value=0, max_value=300))
 async def test_garbage_does_not_affect_other_connections(garbage: bytes, cut: int) -> None:
     new_parser = FrameParserPool(LIMIT)
@@ -106,7 +104,7 @@ near_texts = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=100)
 @given(data=near_texts, start=st.binary(max_size=8), cut=st.integers(-3, 3), limit=st.sampled_from([1, 125, LIMIT]))
 async def test_the_fast_path_for_texts_agrees_with_the_parser(data: bytes, start: bytes, cut: int, limit: int) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):
@@ -145,7 +143,7 @@ near_closes = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=100)
 @given(data=near_closes, start=st.binary(max_size=8), cut=st.integers(-3, 3))
 async def test_the_fast_path_for_close_frames_agrees_with_the_parser(data: bytes, start: bytes, cut: int) -> None:
     for read in (data, start + data, start + data[len(start) :], data[:cut], data + data[:cut]):

@@ -211,7 +211,7 @@ async def test_connections_without_a_request_are_counted(start: Start) -> None:
 
 
 async def test_one_address_leaves_connections_to_others(start: Start) -> None:
-    """Without WebSockets it has at most a quarter of all, whether it sends requests or nothing."""
+    """An address without WebSockets has at most a quarter of all connections, whether it sends requests or nothing."""
     gateway = await start(max_connections=8, trusted_proxies=["127.0.0.0/8"])
     first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
     async with AsyncExitStack() as stack:
@@ -225,7 +225,8 @@ async def test_one_address_leaves_connections_to_others(start: Start) -> None:
 
 
 async def test_the_request_of_a_rejected_connection_is_not_served(endpoint: RecordingEndpoint) -> None:
-    """Also if it comes together with the header of a proxy. Its effect would be free of every limit."""
+    """A request together with a proxy's header is rejected, too. The effect of such a request would escape every
+    limit."""
     served: list[str] = []
 
     async def serve(scope: Mapping[str, Any], receive: object, send: Send) -> None:
@@ -331,7 +332,7 @@ async def test_no_upgrade_while_a_request_is_being_answered(gateway: Gateway, en
     assert endpoint.clients == []
 
 
-# HTTP on the same port
+# The tests below concern HTTP on the same port.
 
 
 async def test_other_requests_are_http(gateway: Gateway) -> None:
@@ -339,7 +340,7 @@ async def test_other_requests_are_http(gateway: Gateway) -> None:
         peer.send(GET)
         assert (await peer.head()).startswith("HTTP/1.1 200 OK")
         assert await peer.some() == b"hello"
-        head = await peer.upgrade()  # on the same connection
+        head = await peer.upgrade()  # this second request uses the same connection
         assert "server:" not in head.lower()
 
 

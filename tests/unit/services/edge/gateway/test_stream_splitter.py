@@ -42,7 +42,7 @@ def test_any_split_of_any_values_gives_the_same_values(
     first: object, others: list[object], space: str, ascii_only: bool, indent: int | None, cuts: list[int]
 ) -> None:
     texts = [json.dumps(value, ensure_ascii=ascii_only, indent=indent) for value in (first, *others)]
-    apart = [text if text[0] in '[{"' else f" {text} " for text in texts]  # two words must not touch
+    apart = [text if text[0] in '[{"' else f" {text} " for text in texts]  # two words need a space between them
     data = space.join(apart).encode(errors="surrogatepass")
     found, splitter = frames(*pieces(data, cuts), limit=1 << 30)
     assert found == [text.encode(errors="surrogatepass") for text in texts]

@@ -33,7 +33,7 @@ async def peer(port: int) -> AsyncIterator[RawPeer]:
 
 
 def close_after_input(client: RecordingClient) -> None:
-    """As the edge does once everything is answered."""
+    """Closes as the edge does once everything is answered."""
     client.on_end = lambda: client.socket.close(1000, "")
 
 

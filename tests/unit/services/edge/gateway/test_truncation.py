@@ -72,7 +72,7 @@ async def test_before_the_login_the_beginning_of_a_large_message_is_reported(
 async def test_half_sent_messages_take_no_more_memory_than_a_text_frame(
     start: Start, endpoint: RecordingEndpoint
 ) -> None:
-    """As much as one frame or many fragments have brought."""
+    """The limit applies to the size of one frame or of many fragments together."""
     gateway = await start(limits={"rates": False})
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     async with await RawPeer.dial(gateway.port) as whole, await RawPeer.dial(gateway.port) as parts:

@@ -1,4 +1,4 @@
-"""Which web pages may connect."""
+"""Tests which web pages may connect."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bytes are written past the transport, unless earlier ones wait there: their order, and the end of the socket."""
+"""Bytes are written past the transport, unless earlier bytes wait there: their order, and the end of the socket."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ class RecordedTransport(asyncio.Transport):
 
 
 async def test_sockets_are_written_once_at_the_end_of_the_tick_and_never_too_many_wait() -> None:
-    """Those of a very big group part by part. Nothing is kept of a part that is written."""
+    """Sockets of a very big group are written part by part. A written part is not kept."""
     written: list[int] = []
     batch, parsers = WriteBatch(asyncio.get_running_loop()), FrameParserPool(1_000)
     message = (b"hello",)
@@ -134,7 +134,7 @@ def write_after_reset(transport: asyncio.Transport, peer: socket.socket) -> None
 def test_a_loop_closes_a_socket_only_after_it_has_reported_the_end(
     end: Callable[[asyncio.Transport, socket.socket], None], factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """Else a message could be written to the client that gets the same descriptor next."""
+    """Without this, a message could be written to the client that gets the same descriptor next."""
 
     async def run() -> bool:
         loop, ends = asyncio.get_running_loop(), list[EndOfSocket]()

@@ -1,4 +1,4 @@
-"""Edits and recalls on their way to the message service: the owner of the chat first, then any replica."""
+"""Edits and recalls on their way to the message service: the leader of the chat first, then any replica."""
 
 from collections.abc import AsyncIterator
 
@@ -6,8 +6,8 @@ import pytest
 
 from services.edge.canonical.commands import EditMessage
 from services.edge.client.posts import nonce_of
-from services.edge.handlers.changes import MessageChanger
-from services.edge.upstream.owners import ANY
+from services.edge.handlers.message_forwarder import MessageChanger
+from services.edge.upstream.attempt import ANY
 from shared.contract import subjects
 from shared.contract.body import unpack
 from shared.contract.errors import ErrorCode, RequestError
@@ -22,31 +22,31 @@ ME, CHAT = AccountId(1), ChatId(7)
 
 
 class ChangedMessages(FakeService):
-    """`owner`: the error of the replica "one" alone."""
+    """`leader`: the error of the replica "one" alone."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
-        self.owner: ErrorCode | None = None
+        self.leader: ErrorCode | None = None
         self.received: list[tuple[str, ChangeMessage]] = []
         self.bus.serve(ChangeMessage.route, self._any, queue="message")
-        self.bus.serve(subjects.change("one"), self._owner)
+        self.bus.serve(subjects.change("one"), self._leader)
 
     async def _any(self, request: ChangeMessage) -> Changed:
         self.received.append(("any", request))
         return Changed(1, 2)
 
-    async def _owner(self, request: ChangeMessage) -> Changed:
+    async def _leader(self, request: ChangeMessage) -> Changed:
         self.received.append(("one", request))
-        if self.owner is not None:
-            raise RequestError(self.owner, "no")
+        if self.leader is not None:
+            raise RequestError(self.leader, "no")
         return Changed(3, 4)
 
 
-class OneOwner:
+class OneLeader:
     def __init__(self) -> None:
         self.name = "one"
 
-    def owner(self, _chat: ChatId, _now: float) -> str:
+    def leader(self, _chat: ChatId, _now: float) -> str:
         return self.name
 
 
@@ -66,16 +66,16 @@ async def client(cluster: EdgeCluster) -> EdgeClient:
     return device
 
 
-def changer(cluster: EdgeCluster, owners: OneOwner) -> MessageChanger:
+def changer(cluster: EdgeCluster, leaders: OneLeader) -> MessageChanger:
     edge = cluster.edges[0]
-    return MessageChanger(edge.bus, edge.id, owners, None, lambda: 0.0, 5.0)  # type: ignore[arg-type]
+    return MessageChanger(edge.bus, edge.id, leaders, None, lambda: 0.0)  # type: ignore[arg-type]
 
 
-async def test_the_owner_is_requested_first(
+async def test_the_leader_is_requested_first(
     cluster: EdgeCluster, client: EdgeClient, messages: ChangedMessages
 ) -> None:
-    owners = OneOwner()
-    made, session = changer(cluster, owners), client.client.session
+    leaders = OneLeader()
+    made, session = changer(cluster, leaders), client.client.session
     edit = EditMessage(CHAT, 4, (Text("new"),), "n", if_rev=2)
     assert await made.change(session, edit) == Changed(3, 4)
     ((replica, request),) = messages.received
@@ -85,19 +85,19 @@ async def test_the_owner_is_requested_first(
     assert (request.change.nonce, request.change.if_rev) == (nonce_of(ME, CHAT, "n"), 2)
     body = unpack(request.change.body)
     assert (body.segments, body.edited) == ((Text("new"),), True)
-    messages.owner = ErrorCode.UNAVAILABLE
+    messages.leader = ErrorCode.UNAVAILABLE
     assert await made.change(session, edit) == Changed(1, 2)
-    owners.name = "gone"
+    leaders.name = "gone"
     assert await made.change(session, edit) == Changed(1, 2)
-    owners.name = ANY
+    leaders.name = ANY
     assert await made.change(session, ChangeMessage(CHAT, 4, RecallText())) == Changed(1, 2)
     assert [replica for replica, _ in messages.received] == ["one", "one", "any", "any", "any"]
 
 
-async def test_a_rejection_of_the_owner_is_final(
+async def test_a_rejection_of_the_leader_is_final(
     cluster: EdgeCluster, client: EdgeClient, messages: ChangedMessages
 ) -> None:
-    messages.owner = ErrorCode.FORBIDDEN
+    messages.leader = ErrorCode.FORBIDDEN
     with pytest.raises(RequestError):
-        await changer(cluster, OneOwner()).change(client.client.session, ChangeMessage(CHAT, 4, RecallText()))
+        await changer(cluster, OneLeader()).change(client.client.session, ChangeMessage(CHAT, 4, RecallText()))
     assert [replica for replica, _ in messages.received] == ["one"]

@@ -1,4 +1,4 @@
-"""A chat is marked as read, with a request only where the edge does not know the reply."""
+"""A chat is marked as read. The edge requests the number of unread messages only if it cannot know this number."""
 
 import pytest
 
@@ -8,7 +8,6 @@ from services.edge.handlers.chat_reads import ChatReads
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, History
-from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.fake_services import FakeService
 
@@ -17,13 +16,13 @@ HEAD, LEFT, CONNECTION = 4, (2, 1), 5
 
 
 @pytest.mark.parametrize(("is_here", "index", "counts", "expected", "requests", "unread"), [
-    (True, 4, True, (0, 0), 0, []),  # the last message that has come here
+    (True, 4, True, (0, 0), 0, []),  # message 4 is the last one that has reached this edge
     (True, 4, False, (0, 0), 0, []),
     (True, 2, True, LEFT, 1, [3, 4]),
     (True, 2, False, None, 0, [3, 4]),
-    (True, 9, True, LEFT, 1, []),  # read on another edge, or not posted yet
+    (True, 9, True, LEFT, 1, []),  # these messages were read on another edge, or are not posted yet
     (True, 9, False, LEFT, 1, []),
-    (False, 4, True, LEFT, 1, []),  # whether the account is a member is not known here
+    (False, 4, True, LEFT, 1, []),  # this edge does not know whether the account is a member
     (False, 2, False, LEFT, 1, [3, 4]),
 ])  # fmt: skip
 async def test_only_an_unknown_reply_is_requested(
@@ -48,7 +47,7 @@ async def test_only_an_unknown_reply_is_requested(
     service.bus.serve(GetHistory.route, history, queue="message")
     await service.bus.start()
     await (await cluster.client(ME if is_here else OTHER)).until_synced()
-    reads = ChatReads(edge.bus, edge.accounts, edge.chats, edge.read_state, WAIT_SECONDS)
+    reads = ChatReads(edge.bus, edge.accounts, edge.chats, edge.read_state, edge._ephemeral.reads)
 
     assert await reads.mark(MarkChatRead(CHAT, index, counts), ME, CONNECTION) == ChatMarkedRead(
         expected, None if expected is None else min(index, HEAD)
@@ -62,7 +61,7 @@ async def test_only_an_unknown_reply_is_requested(
 
 
 async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeCluster) -> None:
-    """Another connection, on another edge, has read more a moment ago."""
+    """A connection at another edge has just read further than this request."""
     cluster.backend.add_chat(CHAT, ME, OTHER)
     cluster.backend.commit_texts(CHAT, OTHER, "a", "b", "c", "d")
     service = FakeService("message", cluster.nats)
@@ -77,6 +76,6 @@ async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeC
     for edge in (here, there):
         await (await cluster.client(ME, edge)).until_synced()
     there.read_state.mark_read(ReadPlace(ME, CHAT, 3, CONNECTION))
-    reads = ChatReads(here.bus, here.accounts, here.chats, here.read_state, WAIT_SECONDS)
+    reads = ChatReads(here.bus, here.accounts, here.chats, here.read_state, here._ephemeral.reads)
     assert await reads.mark(MarkChatRead(CHAT, 2, counts=True), ME, CONNECTION) == ChatMarkedRead((1, 0), 3)
     await service.bus.stop()

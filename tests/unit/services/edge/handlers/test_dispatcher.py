@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from services.edge.canonical.commands import AuthCommand, EdgeCommand, PostMessage, UploadCommand
 from services.edge.canonical.transport import Handshake
 from services.edge.client.client import Client
 from services.edge.client.connection import Connection
+from services.edge.handlers.dispatcher import Dispatcher
 from shared.contract.auth import Login, Register, SendVerification
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
@@ -18,7 +20,7 @@ from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
 
 @pytest.fixture
 async def stranger(cluster: EdgeCluster) -> EdgeClient:
-    """Its registration waits for verification."""
+    """The registration of this client waits for verification."""
     edge = await cluster.add_edge()
     cluster.auth.requires_verification = True
     device = EdgeClient(edge.endpoint)
@@ -108,6 +110,15 @@ async def test_a_connection_without_a_pending_verification(cluster: EdgeCluster)
 # Requests
 
 
+async def test_each_command_of_the_edge_has_a_handler(cluster: EdgeCluster) -> None:
+    """Commands about logins share a handler; messages and files are resolved, then posted."""
+    edge = await cluster.add_edge()
+    dispatcher = edge.endpoint._handler
+    assert isinstance(dispatcher, Dispatcher)
+    elsewhere = {*AuthCommand.__args__, *UploadCommand.__args__, PostMessage}
+    assert set(EdgeCommand.__args__) - elsewhere <= dispatcher.handlers.keys()
+
+
 async def test_a_login_does_not_fail_when_its_profile_cannot_be_created(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +138,7 @@ async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_proc
 
 
 async def test_profile_requests_are_coalesced(cluster: EdgeCluster) -> None:
-    """A profile that is not in the reply is requested alone: it does not exist, or session has the former version."""
+    """A profile that is not in the reply is requested alone: it does not exist, or session has the previous version."""
     await cluster.add_edge()
     alice, bob = await cluster.client(1), await cluster.client(2)
     cluster.session.shows_profiles, cluster.session.missing_accounts = True, {AccountId(404)}
@@ -187,7 +198,7 @@ MAILED = "a mail was sent to your address: open the link in it, then try again"
 
 
 async def reply_to(cluster: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
-    """The first frame after this one."""
+    """The first frame after `frame`."""
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
     await wire.until(lambda: len(wire.received) > before)
@@ -228,5 +239,5 @@ async def test_a_mail_that_cannot_be_sent_is_an_error_reply(cluster: EdgeCluster
     cluster.auth.requires_verification, cluster.auth.accepts_mails = True, False
     wire = dial(cluster, dialect)
     answer = (await reply_to(cluster, wire, REGISTRATIONS[dialect])).decode()
-    assert "enough mails" in answer
+    assert "several mails" in answer
     assert connection(wire).account == NO_ACCOUNT

@@ -81,7 +81,7 @@ async def reader(cluster: EdgeCluster) -> AsyncIterator[PagedMessages]:
 
 def history(edge: Edge) -> MessageHistory:
     quotes = QuoteReader(edge.bus, "zh")
-    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, quotes, edge.left_out, WAIT_SECONDS)
+    return MessageHistory(edge.bus, edge.accounts, edge.chats, edge.read_state, quotes, edge.left_out)
 
 
 def indexes(page: MessagePage) -> list[int]:
@@ -133,11 +133,11 @@ async def test_messages_that_will_be_pushed_are_not_fetched(cluster: EdgeCluster
     await device.until_texts(CHAT, *(f"text {number}" for number in range(1, 9)), "nine", "ten")
 
 
-async def test_what_the_backlog_leaves_to_the_client_is_fetched(
+async def test_missed_messages_that_the_client_fetches_are_fetched(
     cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The snapshot of the login has a message that the chat on this node still waits for."""
-    monkeypatch.setattr(JsonDialect, "pushes_backlog", False)
+    monkeypatch.setattr(JsonDialect, "pushes_missed", False)
     edge = cluster.edges[0]
     await (await cluster.client(OTHER)).until_synced()
     cluster.message.block(SyncChat)
@@ -169,7 +169,7 @@ async def test_messages_that_cannot_be_marked_as_read_are_returned_once(
 async def test_chats_are_listed_over_several_replies(cluster: EdgeCluster) -> None:
     edge, lister = await cluster.add_edge(), PagedChats(cluster)
     await lister.bus.start()
-    views = await Forwarder(edge.bus, WAIT_SECONDS).list_chats(ListChatViews(), ME)
+    views = await Forwarder(edge.bus).list_chats(ListChatViews(), ME)
     assert [view.chat.id for view in views.chats] == [1, 2, 3, 4, 5, 6, 7]
     assert [(request.after, request.actor) for request in lister.requests_of(ListChatViews)] == [
         (0, ME),

@@ -1,8 +1,8 @@
-"""When a client must forget its messages: the database was restored."""
+"""A client must forget its messages when the database was restored."""
 
 import pytest
 
-from services.edge.handlers.missing_messages import is_restored
+from services.edge.handlers.history import is_restored
 
 
 @pytest.mark.parametrize(

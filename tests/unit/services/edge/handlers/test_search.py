@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from services.edge.handlers.search import ClientSearches
+from services.edge.handlers.searches import ClientSearches
+from shared.contract import subjects as on
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -20,9 +21,30 @@ async def test_a_search_without_a_service_is_rejected_at_once(cluster: EdgeClust
     edge = await cluster.add_edge()
     began = time.monotonic()
     with pytest.raises(RequestError, match=text) as caught:
-        await ClientSearches(edge.bus, edge.chats, enabled, WAIT_SECONDS).search(SearchMessages("word"), AccountId(1))
+        await ClientSearches(edge.bus, edge.chats, enabled).search(SearchMessages("word"), AccountId(1))
     assert caught.value.failure.code is ErrorCode.UNAVAILABLE
     assert time.monotonic() - began < WAIT_SECONDS / 2
+
+
+async def test_an_incomplete_index_is_searched_if_there_is_no_other(cluster: EdgeCluster) -> None:
+    edge, service = await cluster.add_edge(), FakeService("search", cluster.nats)
+    complete = FakeService("search", cluster.nats)
+    searches = ClientSearches(edge.bus, edge.chats, True)
+
+    async def nothing(_: SearchMessages) -> SearchPage:
+        return SearchPage([], 0)
+
+    async def all_messages(_: SearchMessages) -> SearchPage:
+        return SearchPage([], 5)
+
+    service.bus.serve(on.SEARCH_INCOMPLETE, nothing, queue="search")
+    complete.bus.serve(SearchMessages.route, all_messages, queue="search")
+    await service.bus.start()
+    assert (await searches.search(SearchMessages("word"), AccountId(1))).page.indexed_to == 0
+    await complete.bus.start()
+    assert (await searches.search(SearchMessages("word"), AccountId(1))).page.indexed_to == 5
+    await complete.bus.stop()
+    await service.bus.stop()
 
 
 async def test_messages_around_a_hit_have_their_recipient(cluster: EdgeCluster) -> None:
@@ -42,7 +64,7 @@ async def test_messages_around_a_hit_have_their_recipient(cluster: EdgeCluster) 
 
     service.bus.serve(SearchMessages.route, found, queue="search")
     await service.bus.start()
-    searches = ClientSearches(edge.bus, edge.chats, True, WAIT_SECONDS)
+    searches = ClientSearches(edge.bus, edge.chats, True)
     answer = await searches.search(SearchMessages("text", context=1), account)
     assert [(shown.message.index, shown.to) for shown in answer.around] == [(1, account)]
     await service.bus.stop()

@@ -1,4 +1,4 @@
-"""A message that cites a picture or file that there is not names it in native's terms."""
+"""The error for a message with a picture or file that does not exist names the wrong member in native's terms."""
 
 import pytest
 
@@ -15,4 +15,5 @@ async def test_the_error_names_the_segment(cluster: EdgeCluster, command: dict[s
     client = await connect(cluster)
     segments = [{"t": "text", "text": "look"}, {"t": "image", "media": "0" * 32}]
     reply = await client.reply(client.send(chat=ROOM, segments=segments, nonce="n", **command))
+    assert reply["error"].pop("request")
     assert reply["error"] == UNKNOWN

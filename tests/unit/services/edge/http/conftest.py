@@ -12,13 +12,21 @@ from prometheus_client import CollectorRegistry
 from services.edge.dialects.registry import HTTP_OPERATIONS
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.http import (
+    HttpApp,
+    MailInterface,
+    MediaInterface,
+    ProgramInterface,
+    UnsubscribeLinks,
+    VerificationLinks,
+    VerificationResult,
+)
 from services.edge.http.downloads import Downloads
-from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.uploads import HttpUploads, UploadAccess
+from services.edge.http.webhooks import HttpWebhooks
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
 from services.edge.media.disk import Disk
@@ -53,7 +61,7 @@ class FakeTokens:
         self.revoked: set[str] = set()
         self.away = False
 
-    async def check(self, token: str, _seconds: float) -> Claims:
+    async def check(self, token: str) -> Claims:
         if self.away:
             raise RequestError(ErrorCode.UNAVAILABLE, "tokens cannot be checked now, please try again")
         name, _, number = token.partition("-")
@@ -62,7 +70,7 @@ class FakeTokens:
         return Claims(AccountId(int(number)), "sid", 0, 2**31, "jti", self.scopes)
 
 
-class FakeHooks:
+class FakeWebhooks:
     """Accepts messages of the secret `secret`."""
 
     def __init__(self) -> None:
@@ -71,14 +79,14 @@ class FakeHooks:
 
     async def post(self, secret: str, text: str, key: str) -> None:
         if secret != "secret":
-            raise RequestError(ErrorCode.NOT_FOUND, "there is no such hook")
+            raise RequestError(ErrorCode.NOT_FOUND, "there is no such webhook")
         if any(known == key and text != posted for posted, known in self.posted if key):
             raise RequestError(ErrorCode.CONFLICT, "another message has this nonce", "nonce")
         self.posted.append((text, key))
 
 
 class FakeCounters:
-    """Of one edge, without Redis."""
+    """The counters of one edge, without Redis."""
 
     def __init__(self) -> None:
         self._sums = Counter[str]()
@@ -101,6 +109,10 @@ class FakeClock:
         return now_ms() + self.ahead
 
 
+async def no_mails(_token: str) -> None:
+    raise RequestError(ErrorCode.NOT_FOUND, "this link is not valid", "token")
+
+
 async def no_link(_ticket: str, _code: str) -> VerificationResult:
     return "wrong"
 
@@ -116,7 +128,7 @@ class HttpSite:
     operations: HttpOperations
     media: MediaService
     tokens: FakeTokens
-    hooks: FakeHooks
+    hooks: FakeWebhooks
     directory: Path
     registry: CollectorRegistry
     clock: FakeClock
@@ -152,7 +164,7 @@ def sections() -> dict[str, Any]:
 
 @pytest.fixture
 def stall_seconds() -> float:
-    """How long a client may stall; a test that lets one stall for too long overrides it."""
+    """The time for which a client may stall; a test with a stalling client overrides it."""
     return WAIT_SECONDS
 
 
@@ -172,13 +184,13 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     resumable = ResumableUploads(store, media, settings, metrics, quota, clock.now)
     sockets = client_sockets(settings.edge, settings.limits)
     app = HttpApp(
-        VerificationLinks(no_link, no_requester),
+        MailInterface(VerificationLinks(no_link, no_requester), UnsubscribeLinks(no_mails)),
         MediaInterface(
             Downloads(media), HttpUploads(media, resumable, access), HttpResumableUploads(resumable, access)
         ),
         ProgramInterface(
             operations := HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets),
-            HttpHooks((hooks := FakeHooks()).post, settings.limits),
+            HttpWebhooks((hooks := FakeWebhooks()).post, settings.limits),
         ),
         HttpPolicy(settings),
         stall_seconds=stall_seconds,

@@ -31,7 +31,7 @@ async def head_of(peer: RawPeer) -> HttpReply:
 
 
 async def fetch(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> HttpReply:
-    """One request on its own connection, which the server closes after the reply."""
+    """A request on a connection of its own, which the server closes after the reply."""
     async with await RawPeer.dial(port) as peer:
         peer.send(request(method, path, body, Connection="close", **headers))
         reply = await head_of(peer)

@@ -13,15 +13,23 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.gateway import Gateway
 from services.edge.gateway.open_sockets import client_sockets
-from services.edge.http import HttpApp, MediaInterface, ProgramInterface, VerificationLinks, VerificationResult
+from services.edge.http import (
+    HttpApp,
+    MailInterface,
+    MediaInterface,
+    ProgramInterface,
+    UnsubscribeLinks,
+    VerificationLinks,
+    VerificationResult,
+)
 from services.edge.http.downloads import Downloads
 from services.edge.http.first_page import FirstPage
-from services.edge.http.hooks import HttpHooks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.uploads import HttpUploads, UploadAccess
 from services.edge.http.web_files import CLIENT
+from services.edge.http.webhooks import HttpWebhooks
 from services.edge.identicons import avatar_hash, avatar_path
 from services.edge.media import MediaService
 from services.edge.media.directory import DirectoryStore
@@ -35,22 +43,30 @@ from shared.setting_types import Language
 from shared.settings import EdgeSettings, LimitsSettings, Settings
 from shared.tokens import BadToken, Claims
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingEndpoint
-from tests.unit.services.edge.http.conftest import FakeCounters, FakeHooks
+from tests.unit.services.edge.http.conftest import FakeCounters, FakeWebhooks
 from tests.unit.services.edge.http.http_client import HttpReply
 
 
 class FakeLinks:
-    """Auth's results; `opened` are the requested links."""
+    """The results of auth and session; `opened`, `stopped` are the requested links."""
 
     def __init__(self, result: VerificationResult | None) -> None:
         self._result = result
         self.opened: list[tuple[str, str]] = []
+        self.stopped: list[str] = []
 
     async def open(self, ticket: str, code: str) -> VerificationResult:
         self.opened.append((ticket, code))
         if self._result is None:
             raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
         return self._result
+
+    async def stop(self, token: str) -> None:
+        self.stopped.append(token)
+        if self._result is None:
+            raise RequestError(ErrorCode.UNAVAILABLE, "no reply in time")
+        if self._result != "passed":
+            raise RequestError(ErrorCode.NOT_FOUND, "this link is not valid")
 
     async def describe(self, ticket: str, code: str) -> Requester:
         if self._result is None:
@@ -69,20 +85,23 @@ def app(
     media, access = MediaService(store, settings, metrics, disk), UploadAccess(check, settings)
     resumable = ResumableUploads(store, media, settings, metrics, MediaQuota(FakeCounters(), settings.media))
     return HttpApp(
-        VerificationLinks(links.open, links.describe, confirm_button, language),
+        MailInterface(
+            VerificationLinks(links.open, links.describe, confirm_button, language),
+            UnsubscribeLinks(links.stop, language),
+        ),
         MediaInterface(
             Downloads(media), HttpUploads(media, resumable, access), HttpResumableUploads(resumable, access)
         ),
         ProgramInterface(
             HttpOperations(RecordingEndpoint(), (), check, settings, client_sockets(settings.edge, settings.limits)),
-            HttpHooks(FakeHooks().post, settings.limits),
+            HttpWebhooks(FakeWebhooks().post, settings.limits),
         ),
         HttpPolicy(settings),
         first_page,
     )
 
 
-async def check(_token: str, _seconds: float) -> Claims:
+async def check(_token: str) -> Claims:
     raise BadToken("no token is valid")
 
 
@@ -201,9 +220,10 @@ async def test_the_client_in_javascript_its_types_and_the_open_api_document() ->
     module = await get("/api/dragoman.js")
     assert (module.status, module.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
     assert module.body == (CLIENT / "dragoman.js").read_bytes()
+    assert b'types="./dragoman.d.ts"' in module.body
+    assert b'from "./native.d.ts"' in (await get("/api/dragoman.d.ts")).body
     types = await get("/api/native.d.ts")
     assert (types.status, types.headers["content-type"]) == (200, "text/plain; charset=utf-8")
-    assert b'from "./native.d.ts"' in module.body
     document = await get("/api/openapi.json")
     assert document.headers["content-type"] == "application/json"
     assert "/api/v1/send" in json.loads(document.body)["paths"]
@@ -281,7 +301,7 @@ async def test_http_is_served_on_the_port_of_the_websockets() -> None:
 
 
 async def reply_of(application: HttpApp, method: str) -> tuple[int, dict[bytes, bytes], bytes]:
-    """To a request for a verification link: status, headers, body."""
+    """Requests a verification link with this method. Returns status, headers and body of the response."""
     sent: list[Mapping[str, Any]] = []
 
     async def send(message: Mapping[str, Any]) -> None:
@@ -336,3 +356,23 @@ async def test_without_a_button_a_post_is_not_allowed() -> None:
     links = FakeLinks("passed")
     assert (await reply_of(app(links), "POST"))[0] == 405
     assert links.opened == []
+
+
+async def test_a_mail_program_unsubscribes_with_one_click_and_a_look_at_the_link_changes_nothing() -> None:
+    links = FakeLinks("passed")
+    for method in ("GET", "HEAD"):
+        assert (await get("/unsubscribe/t0ken", method, links)).status == 200
+    shown = await get("/unsubscribe/t0ken", "GET", links)
+    assert b'<form method="post"><button>' in shown.body
+    assert "form-action 'self'" in shown.headers["content-security-policy"]
+    assert links.stopped == []
+    done = await get("/unsubscribe/t0ken", "POST", links, content_type="application/x-www-form-urlencoded")
+    assert (done.status, "location" in done.headers, links.stopped) == (200, False, ["t0ken"])
+    assert (await get("/unsubscribe/t0ken", "PUT", links)).status == 405
+    assert (await get("/unsubscribe/a/b", "POST", links)).status == 404
+
+
+@pytest.mark.parametrize(("result", "status"), [("wrong", 404), (None, 503)])
+async def test_an_unsubscribe_link_that_has_no_effect(result: VerificationResult | None, status: int) -> None:
+    reply = await get("/unsubscribe/t0ken", "POST", FakeLinks(result))
+    assert (reply.status, reply.headers.get("retry-after")) == (status, "30" if status == 503 else None)

@@ -46,6 +46,23 @@ async def test_other_files_are_attachments(site: HttpSite, content: bytes) -> No
     assert reply.body == content
 
 
+@pytest.mark.parametrize(
+    ("content", "mime"),
+    [
+        (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video/mp4"),
+        (b"\0\0\0\x18ftypM4A \0\0\0\0M4A isom", "audio/mp4"),
+        (b"\x1a\x45\xdf\xa3\x8b\x42\x82\x84webm", "video/webm"),
+    ],
+)
+async def test_videos_and_sounds_are_played_in_a_sandbox(site: HttpSite, content: bytes, mime: str) -> None:
+    media = await site.store(content, "clip")
+    reply = await site.fetch("GET", f"/media/{media.id}")
+    assert (reply.headers["content-disposition"], reply.headers["content-type"]) == (
+        "inline; filename*=UTF-8''clip", mime,
+    )  # fmt: skip
+    assert reply.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
 async def test_an_empty_file(site: HttpSite) -> None:
     media = await site.store(b"")
     reply = await site.fetch("GET", f"/media/{media.id}")
@@ -147,7 +164,7 @@ async def test_a_failing_store_is_unavailable(site: HttpSite) -> None:
 
 
 async def test_a_failure_after_the_head_breaks_the_connection(site: HttpSite, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing else shows the client that the rest is missing."""
+    """Only a broken connection shows the client that the rest is missing."""
     media = await site.store(LARGE)
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
         peer.send(request("GET", f"/media/{media.id}"))
@@ -217,7 +234,7 @@ async def test_a_disconnect_frees_everything(site: HttpSite) -> None:
             peer.stop_reading()
             peer.send(request("GET", f"/media/{media.id}"))
             await until(responses_in_flight)
-            await asyncio.sleep(0.1)  # until it waits for the client
+            await asyncio.sleep(0.1)  # give the server time to fill the buffers and wait for the client
             read = site.registry.get_sample_value("dragoman_edge_media_read_bytes_total")
             leave(peer)
             await until(lambda: not responses_in_flight())

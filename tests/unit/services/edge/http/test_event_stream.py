@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from services.edge.canonical.positions import HEAD_CHARACTERS, Place, pack, unpack
 from services.edge.http import operation_connection
 from services.edge.http.event_stream import EventPositions, Wait, wait_of
+from shared.contract.ids import ChatId
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.gateway.raw import RawPeer
 from tests.unit.services.edge.gateway.recording_endpoint import RecordingClient
@@ -27,7 +29,7 @@ def sync_reply(chats: list[dict[str, int]], **members: object) -> bytes:
 
 
 def blocks(text: bytes) -> list[tuple[EventPositions | None, dict[str, Any]]]:
-    """Of server-sent events: the positions of their ids, and their data."""
+    """The blocks of server-sent events: the positions of their ids, and their data."""
     found = []
     for block in text.decode().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
@@ -51,35 +53,74 @@ async def test_a_new_stream_begins_with_its_position_alone(site: HttpSite, serve
     async with await RawPeer.dial(site.port) as peer:
         assert await open_stream(peer) == 200
         client = site.endpoint.clients[0]
-        assert (syncs(client)[0]["have"], syncs(client)[0]["timeline"]) == ({}, 0)
+        assert ("have" in syncs(client)[0], syncs(client)[0]["timeline"]) == (False, 0)
         await peer.until(b"id: ")
         client.socket.send((b'{"ev":"message","chat":5,"index":120}', b'{"ev":"message","chat":5,"index":121}'))
         client.socket.send((b'{"ev":"changed","chat":5,"index":3,"rev":8}', b'{"ev":"typing","chat":5}'))
         found = blocks(await peer.until(b'data: {"ev":"typing","chat":5}\n\n'))
     assert [event["ev"] for _, event in found] == ["message", "changed", "typing"]
     assert [event.get("index") for _, event in found] == [121, 3, None]
-    ids = [None if positions is None else positions.have()["have"] for positions, _ in found]
-    assert ids == [{"5": (121, 7)}, {"5": (121, 8)}, None]
+    ids = [None if positions is None else unpack(str(positions))[1] for positions, _ in found]
+    assert ids == [{5: Place(121, 7)}, {5: Place(121, 8)}, None]
 
 
-@pytest.mark.parametrize("by_header", [True, False])
-async def test_a_stream_is_resumed(site: HttpSite, server: EchoServer, *, by_header: bool) -> None:
+@pytest.mark.parametrize("way", ["header", "query", "body"])
+async def test_a_stream_is_resumed(site: HttpSite, server: EchoServer, way: str) -> None:
     known = EventPositions("e")
     known.advance(b'{"ev":"message","chat":5,"index":120}')
     server.replies["sync"] = (
         sync_reply([{"chat": 5, "head": 121, "rev": 0}]), b'{"ev":"message","chat":5,"index":121}', b'{"ev":"synced"}'
     )  # fmt: skip
     async with await RawPeer.dial(site.port) as peer:
-        headers, path = ({"Last_Event_ID": str(known)}, EVENTS) if by_header else ({}, f"{EVENTS}?have={known}")
-        assert await open_stream(peer, path, **headers) == 200
+        if way == "body":
+            body = json.dumps({"have": str(known)}).encode()
+            peer.send(request("POST", EVENTS, body, Authorization="Bearer token-1", Content_Type="application/json"))
+            assert (await head_of(peer)).status == 200
+        else:
+            by_header = way == "header"
+            headers, path = ({"Last_Event_ID": str(known)}, EVENTS) if by_header else ({}, f"{EVENTS}?have={known}")
+            assert await open_stream(peer, path, **headers) == 200
         found = blocks(await peer.until(b'{"ev":"synced"}\n\n'))
         sync = syncs(site.endpoint.clients[0])[0]
-    assert (sync["epoch"], sync["have"], sync["timeline"]) == ("e", {"5": [120, 0]}, 100)
+    assert (sync["have"], sync["timeline"]) == (str(known), 100)
     assert [event["ev"] for _, event in found] == ["resumed", "message", "synced"]
     assert found[0][1]["chats"] == [{"chat": 5, "head": 121, "rev": 0}]
     assert [positions is None for positions, _ in found] == [True, True, False]
     assert found[2][0] is not None
-    assert found[2][0].have()["have"] == {"5": (121, 0)}
+    assert unpack(str(found[2][0]))[1] == {5: Place(121, 0)}
+
+
+async def test_a_position_that_is_too_long_for_a_head_is_an_event(site: HttpSite, server: EchoServer) -> None:
+    chats = [{"chat": chat, "head": 1, "rev": 0, "state": 2**32 - 1} for chat in range(1, 401)]
+    server.replies["sync"] = sync_reply(chats), b'{"ev":"synced"}'
+    async with await RawPeer.dial(site.port) as peer:
+        assert await open_stream(peer) == 200
+        (positions, event), *_ = blocks(await peer.until(b"}\n\n"))
+    assert (positions, event["ev"], len(event["have"]) > HEAD_CHARACTERS) == (None, "cursor", True)
+    assert unpack(event["have"]) == ("e", {chat["chat"]: Place(1, 0, 2**32 - 1) for chat in chats})
+
+
+async def test_a_reader_of_a_restored_server_gets_all_pages(site: HttpSite, server: EchoServer) -> None:
+    """The first page of everything comes in place of any page."""
+    replies = [
+        (sync_reply([{"chat": 5, "head": 1, "rev": 0}], reset=True, before=[1, 5]), b'{"ev":"synced","n":1}'),
+        (sync_reply([{"chat": 6, "head": 3, "rev": 0}]), b'{"ev":"synced","n":2}'),
+    ]
+
+    def answer(client: RecordingClient) -> None:
+        def receive(frame: object) -> None:
+            assert isinstance(frame, bytes)
+            client.socket.send(replies.pop(0) if json.loads(frame)["op"] == "sync" else (b'{"re":0}',))
+
+        client.on_frame = receive
+
+    site.endpoint.on_connected = answer
+    async with await RawPeer.dial(site.port) as peer:
+        assert await open_stream(peer, Last_Event_ID=pack("previous", {ChatId(5): Place(9, 0)})) == 200
+        found = blocks(await peer.until(b'"n":2}\n\n'))
+    assert ["have" in sync for sync in syncs(site.endpoint.clients[0])] == [True, False]
+    assert found[-1][0] is not None
+    assert unpack(str(found[-1][0])) == ("e", {5: Place(1, 0), 6: Place(3, 0)})
 
 
 async def test_all_pages_come_before_what_is_pushed(site: HttpSite, server: EchoServer) -> None:
@@ -104,7 +145,8 @@ async def test_all_pages_come_before_what_is_pushed(site: HttpSite, server: Echo
         assert await open_stream(peer, Last_Event_ID=str(EventPositions("e"))) == 200
         found = blocks(await peer.until(b'"index":4}\n\n'))
     assert [event["ev"] for _, event in found] == ["resumed", "synced", "resumed", "synced", "message"]
-    assert syncs(site.endpoint.clients[0])[1]["have"] == {"5": [121, 0]}
+    first, second = syncs(site.endpoint.clients[0])
+    assert second == first | {"id": second["id"], "before": [1, 5]}
 
 
 async def test_what_cannot_be_resumed_is_an_error(site: HttpSite, server: EchoServer) -> None:
@@ -212,7 +254,7 @@ async def test_a_client_that_goes_waits_no_longer(site: HttpSite, server: EchoSe
 
 
 async def waiting_client(site: HttpSite) -> RecordingClient:
-    """Once a sync waits."""
+    """Waits until a `sync` of `token-1` waits. Returns the client of the connection."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not ("token-1" in site.operations._logins and site.operations._logins["token-1"][0]._polls):
             await asyncio.sleep(0.01)

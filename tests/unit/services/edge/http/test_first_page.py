@@ -1,4 +1,4 @@
-"""The first page on a real port: its files, and who may have a process killed."""
+"""The first page on a real port: its files, and which requests may kill a process."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Peers by HTTP that never end, and what is no header. See services.edge.gateway.http_protocol."""
+"""HTTP peers that never finish, and headers that are none. See services.edge.gateway.http_protocol."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ UPLOAD = request("POST", "/media", b"", **CHUNKED, **TOKEN)
 POST = request("POST", "/anything", b"", **CHUNKED)
 GET = request("GET", "/")
 MOST_BYTES = 256 * 1024
-"""That the server and both kernels may take of a peer that it disconnects."""
+"""The most bytes that the server and both kernels may take of a peer that it disconnects."""
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ async def test_what_comes_byte_by_byte_has_a_time(site: HttpSite, kind: str) -> 
 
 
 async def test_random_peers_that_never_end_disturb_nobody(site: HttpSite) -> None:
-    """Each sends a mixture of what may follow each other and what may not."""
+    """Each peer sends a mixture of valid and invalid sequences."""
     chance = random.Random(51)
     begins, pieces = zip(*ENDLESS.values(), strict=True)
 

@@ -1,4 +1,4 @@
-"""Replies come in order, each to its operation, whatever becomes of those that wait. The end is a reply, too."""
+"""Replies come in order, each to its operation, whatever happens to waiting operations. The end is a reply, too."""
 
 import asyncio
 import json
@@ -36,28 +36,30 @@ async def test_replies_belong_to_operations_in_order() -> None:
     opened = OpenedConnection()
     first, second = (opened.connection.perform("ping", b"{}") for _ in range(2))
     opened.connection.send((b'{"ev":"typing"}',))
-    opened.connection.send((b'{"re":0,"a":1}', b'{"ev":"message"}', b'{"ev":"synced"}', b'{"re":0}'))
-    assert await first == OperationReply(b'{"re":0,"a":1}', [b'{"ev":"message"}', b'{"ev":"synced"}'])
-    assert await second == OperationReply(b'{"re":0}', [])
+    # an error without an id could belong to any of several operations, so none gets it
+    opened.connection.send((b'{"re":null,"error":{"code":"invalid"}}',))
+    opened.connection.send((b'{"re":1,"a":1}', b'{"ev":"message"}', b'{"ev":"synced"}', b'{"re":2}'))
+    assert await first == OperationReply(b'{"re":1,"a":1}', [b'{"ev":"message"}', b'{"ev":"synced"}'])
+    assert await second == OperationReply(b'{"re":2}', [])
 
 
 async def test_one_that_gave_up_takes_no_reply_of_others() -> None:
     opened = OpenedConnection()
     impatient, patient = (opened.connection.perform("ping", b"{}") for _ in range(2))
     impatient.cancel()
-    opened.connection.send((b'{"re":0,"n":1}',))
-    opened.connection.send((b'{"re":0,"n":2}',))
-    assert (await patient).frame == b'{"re":0,"n":2}'
+    opened.connection.send((b'{"re":1,"n":1}',))
+    opened.connection.send((b'{"re":2,"n":2}',))
+    assert (await patient).frame == b'{"re":2,"n":2}'
 
 
 @pytest.mark.parametrize(
     ("body", "frame"),
     [
-        (b"{}", b'{"op":"ping","id":0}'),
-        (b"{ }", b'{"op":"ping","id":0}'),
-        (b'{"n":[1]}', b'{"op":"ping","id":0,"n":[1]}'),
-        ('{ "文": "字"}'.encode(), '{"op":"ping","id":0,"文": "字"}'.encode()),
-        (b'{"n":1} {"op":"logout"}', b'{"op":"ping","id":0,"n":1} {"op":"logout"}'),
+        (b"{}", b'{"op":"ping","id":1}'),
+        (b"{ }", b'{"op":"ping","id":1}'),
+        (b'{"n":[1]}', b'{"op":"ping","id":1,"n":[1]}'),
+        ('{ "文": "字"}'.encode(), '{"op":"ping","id":1,"文": "字"}'.encode()),
+        (b'{"n":1} {"op":"logout"}', b'{"op":"ping","id":1,"n":1} {"op":"logout"}'),
     ],
 )
 async def test_a_command_is_one_frame(body: bytes, frame: bytes) -> None:
@@ -109,7 +111,7 @@ async def test_an_idle_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operation_connection, "_IDLE_SECONDS", 0.01)
     opened = OpenedConnection()
     opened.connection.perform("ping", b"{}")
-    await opened.handler.until(b'{"op":"ping","id":0}', "input_ended")
+    await opened.handler.until(b'{"op":"ping","id":1}', "input_ended")
     assert opened.ends == 1
 
 

@@ -54,7 +54,44 @@ async def test_a_reply_is_the_body(site: HttpSite, server: EchoServer) -> None:
     reply = await post(site, "history", {"chat": 5})
     assert (reply.status, json.loads(reply.body)) == (200, {"name": "history"})
     assert (reply.headers["content-type"], reply.headers["cache-control"]) == (JSON, "no-store")
-    assert site.endpoint.clients[0].events[1] == b'{"op":"history","id":0,"chat": 5}'
+    assert site.endpoint.clients[0].events[1] == b'{"op":"history","id":2,"chat": 5}'
+
+
+async def test_replies_may_come_in_another_order(site: HttpSite) -> None:
+    def answer(client: RecordingClient) -> None:
+        waiting: list[bytes] = []
+
+        def receive(frame: object) -> None:
+            assert isinstance(frame, bytes)
+            number = json.loads(frame)["id"]
+            waiting.append(b'{"re":%d,"said":%d}' % (number, number))
+            if number == 1 or len(waiting) == 3:
+                client.socket.send(tuple(waiting[::-1]))
+                waiting.clear()
+
+        client.on_frame = receive
+
+    site.endpoint.on_connected = answer
+    replies = await asyncio.gather(*(post(site, "read", {"number": number}) for number in range(3)))
+    sent = [json.loads(frame) for frame in site.endpoint.clients[0].events if isinstance(frame, bytes)]
+    numbers = {command["number"]: command["id"] for command in sent if "number" in command}
+    assert [json.loads(reply.body)["said"] for reply in replies] == [numbers[number] for number in range(3)]
+
+
+async def test_what_may_succeed_later_has_a_time(site: HttpSite, server: EchoServer) -> None:
+    server.replies["read"] = (b'{"re":0,"error":{"code":"rate_limited","text":"later","retry_ms":2400}}',)
+    reply = await post(site, "read")
+    assert (reply.status, reply.headers["retry-after"]) == (429, "3")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"), [("/api/v2/send", 404, "not_found"), ("/api/v1", 404, "not_found")]
+)
+async def test_an_unknown_path_of_the_api_is_an_error_of_the_api(
+    site: HttpSite, path: str, status: int, code: str
+) -> None:
+    reply = await site.fetch("POST", path)
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (status, code)
 
 
 async def test_one_token_has_one_connection_and_logs_in_once(site: HttpSite, server: EchoServer) -> None:
@@ -62,7 +99,7 @@ async def test_one_token_has_one_connection_and_logs_in_once(site: HttpSite, ser
     assert [reply.status for reply in replies] == [200] * 6
     frames = sorted((client.events for client in site.endpoint.clients), key=len)
     assert [len(events) for events in frames] == [2, 6]
-    assert frames[0][0] == b'{"op":"token","id":0,"token":"token-2"}'
+    assert frames[0][0] == b'{"op":"token","id":1,"token":"token-2","overtaking":true}'
     assert site.endpoint.clients[0].handshake.path == "/ws/native"
 
 
@@ -72,7 +109,7 @@ async def test_without_a_token_each_has_its_own(site: HttpSite, server: EchoServ
     assert len(site.endpoint.clients) == 2
     for client in site.endpoint.clients:
         await client.until_closed()
-        assert client.events[0] == b'{"op":"login","id":0,"who": "ann"}'
+        assert client.events[0] == b'{"op":"login","id":1,"who": "ann"}'
 
 
 @pytest.mark.parametrize("operation", ["login", "register", "token", "recover"])
@@ -191,9 +228,11 @@ async def test_a_silent_stream_has_comments(
 
 async def test_a_stream_needs_a_login(site: HttpSite, server: EchoServer) -> None:
     assert (await site.fetch("GET", "/api/v1/events")).status == 401
-    reply = await site.fetch("POST", "/api/v1/events", Authorization="Bearer token-1")
-    assert (reply.status, reply.headers["allow"]) == (405, "GET")
-    assert json.loads(reply.body) == {"error": {"code": "invalid", "text": "the request needs the method GET"}}
+    reply = await site.fetch("PUT", "/api/v1/events", Authorization="Bearer token-1")
+    assert (reply.status, reply.headers["allow"]) == (405, "GET, POST")
+    error = json.loads(reply.body)["error"]
+    assert len(error.pop("request")) == 32
+    assert error == {"code": "invalid", "text": "the request needs the method GET, POST"}
     server.replies["token"] = (b'{"re":0,"error":{"code":"rate_limited","text":"later"}}',)
     assert (await site.fetch("GET", "/api/v1/events", Authorization="Bearer token-1")).status == 429
     await site.endpoint.clients[0].until_closed()
@@ -203,7 +242,8 @@ async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
     for method in ("GET", "OPTIONS"):
         reply = await site.fetch(method, "/api/v1/send")
         assert (reply.status, reply.headers["allow"]) == (405, "POST")
-        assert json.loads(reply.body) == {"error": {"code": "invalid", "text": "the request needs the method POST"}}
+        error = json.loads(reply.body)["error"]
+        assert (error["code"], error["text"]) == ("invalid", "the request needs the method POST")
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT"])

@@ -1,4 +1,4 @@
-"""Resumable uploads by tus at one edge: each status, and what a disconnect leaves."""
+"""Resumable uploads by tus at one edge: each status, and the state after a disconnect."""
 
 import asyncio
 import json
@@ -19,6 +19,7 @@ from tests.unit.services.edge.http.conftest import LIMIT, HttpSite
 from tests.unit.services.edge.http.http_client import HttpReply, head_of, request
 
 PNG = avatar_png("account", 7)
+SIDE = int.from_bytes(PNG[16:20], "big")
 HALF = len(PNG) // 2
 NAME = "filename " + b64encode("猫.png".encode()).decode()
 DAY_MS = 86_400_000
@@ -27,7 +28,7 @@ OCTETS = "application/offset+octet-stream"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is stored early on a slow machine."""
+    """Stores nothing early on a slow machine."""
     monkeypatch.setattr("services.edge.http.resumable_uploads._SILENCE_SECONDS", WAIT_SECONDS)
 
 
@@ -111,6 +112,7 @@ async def test_a_file_in_two_requests(site: HttpSite) -> None:
     assert (last.status, stored) == (200, {
         "url": f"http://chat.test:8080/media/{stored['id']}", "name": "猫.png", "size": len(PNG),
         "hash": sha256(PNG).hexdigest(), "mime": "image/png", "id": stored["id"],
+        "width": SIDE, "height": SIDE,
     })  # fmt: skip
     assert (last.headers["upload-offset"], last.headers["content-location"]) == (
         str(len(PNG)),
@@ -168,7 +170,7 @@ async def test_a_part_with_the_creation(site: HttpSite) -> None:
 
 
 async def test_a_creation_that_fails_during_its_body_leaves_nothing(site: HttpSite) -> None:
-    """Its client does not know the address."""
+    """The client of a failed creation does not know the address."""
     wrong = f"sha1 {b64encode(bytes(20)).decode()}"
     assert (await create(site, 10, b"12345", Content_Type=OCTETS, Upload_Checksum=wrong)).status == 460
     assert stored_uploads(site) == 0
@@ -379,7 +381,7 @@ async def test_a_token_revoked_during_a_request_stores_nothing_at_a_disconnect(s
 
 
 async def test_an_account_sends_at_most_four_files_at_once(site: HttpSite) -> None:
-    """However it sends them."""
+    """The limit counts resumable uploads and plain uploads together."""
     paths = [await created(site, 10) for _ in range(4)]
     peers = [await RawPeer.dial(site.port) for _ in paths]
     try:
@@ -467,7 +469,7 @@ class TestLongRequest:
         return {"limits": {"file_bytes": 3 * PART_BYTES}}
 
     async def test_full_parts_are_stored_while_a_request_arrives(self, site: HttpSite) -> None:
-        """So that a crash of the edge loses no more than one."""
+        """A crash of the edge loses no more than one part."""
         content = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"rest"
         path = await created(site, len(content))
         async with await RawPeer.dial(site.port) as peer:
@@ -483,7 +485,7 @@ class TestLongRequest:
         assert not any(path.is_file() for path in (site.directory / "parts").rglob("*"))
 
     async def test_the_last_part_is_not_stored_without_its_file(self, site: HttpSite) -> None:
-        """Also one that is full: a client at the last offset believes that there is a file."""
+        """A full part is not stored either, because a client at the last offset believes that there is a file."""
         path, named = await created(site, PART_BYTES), headers_of(Upload_Offset="0", Content_Type=OCTETS)
         async with await RawPeer.dial(site.port) as peer:
             peer.send(request("PATCH", path, b"", **named, Transfer_Encoding="chunked"))
@@ -526,7 +528,7 @@ async def test_a_compressed_body(site: HttpSite) -> None:
 
 
 async def test_an_empty_file(site: HttpSite) -> None:
-    """There is nothing to continue."""
+    """An empty file has nothing to continue."""
     reply = await create(site, 0)
     assert (reply.status, reply.headers["upload-offset"]) == (201, "0")
     assert (await site.fetch("GET", reply.headers["content-location"])).body == b""
@@ -535,7 +537,8 @@ async def test_an_empty_file(site: HttpSite) -> None:
 
 
 async def test_what_came_before_a_silence_is_known(site: HttpSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A phone that has lost its connection unnoticed goes on by another one. If it has not, its request goes on."""
+    """After a silence, the bytes received so far are stored, so that a phone can continue on a new connection. If the
+    silent request continues, it is accepted, too."""
     monkeypatch.setattr("services.edge.http.resumable_uploads._SILENCE_SECONDS", 0.1)
     path = await created(site, 10)
     async with await RawPeer.dial(site.port) as peer:

@@ -19,6 +19,7 @@ from tests.unit.services.edge.http.conftest import LIMIT, HttpSite
 from tests.unit.services.edge.http.http_client import HttpReply, head_of, request
 
 PNG = avatar_png("account", 7)
+SIDE = int.from_bytes(PNG[16:20], "big")
 
 
 def error_code(reply: HttpReply) -> str:
@@ -55,6 +56,7 @@ async def test_a_picture(site: HttpSite) -> None:
     assert stored == {
         "url": f"http://chat.test:8080/media/{stored['id']}", "name": "我的 头像.png", "size": len(PNG),
         "hash": sha256(PNG).hexdigest(), "mime": "image/png", "id": stored["id"],
+        "width": SIDE, "height": SIDE,
     }  # fmt: skip
     assert reply.headers["location"] == f"/media/{stored['id']}"
     assert (await site.fetch("GET", f"/media/{stored['id']}")).body == PNG
@@ -139,7 +141,7 @@ async def test_a_file_over_the_limit_is_rejected_before_it_is_read(site: HttpSit
         peer.send(upload_head(LIMIT + 1, Expect="100-continue"))
         reply = await head_of(peer)
         assert (reply.status, reply.headers["connection"]) == (413, "close")
-        async with asyncio.timeout(1):  # without waiting for the body
+        async with asyncio.timeout(1):  # the response must not wait for the body
             reply.body = await peer.rest()
         assert error_code(reply) == "too_large"
 
@@ -267,7 +269,7 @@ class TestRates:
         }
 
     async def test_an_account_is_rate_limited(self, site: HttpSite) -> None:
-        """From any address."""
+        """The rate counts the account's uploads from all addresses together."""
         answers = [await site.post(PNG, X_Forwarded_For=f"192.0.2.{number}") for number in range(4)]
         assert [reply.status for reply in answers] == [201, 201, 201, 429]
         assert error_code(answers[3]) == "rate_limited"

@@ -87,7 +87,7 @@ LOGINS = [
 
 TOKEN = "x" * 40
 REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
-"""Both have a token; a message to a group needs no further lookup."""
+"""Two frames with a token; for a message to a group, no further lookup is needed."""
 
 
 class TokenChecks:
@@ -97,7 +97,7 @@ class TokenChecks:
         self.expires = int(time.time()) + 60
         self.count = 0
 
-        async def check(verifier: TokenVerifier, token: str, seconds: float) -> Claims:
+        async def check(verifier: TokenVerifier, token: str) -> Claims:
             self.count += 1
             if self.expires < time.time():
                 raise BadToken("expired")
@@ -141,14 +141,15 @@ async def test_an_expired_token_is_rejected(
 async def test_a_token_of_another_login_of_the_account_replaces_the_connection_s(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, path: str, frame: str
 ) -> None:
-    """The connection ends with the login whose token it has shown last, and with no other."""
+    """The connection belongs to the login of its last token, and ends only when that login is revoked."""
 
-    async def check(verifier: TokenVerifier, token: str, seconds: float) -> Claims:
+    async def check(verifier: TokenVerifier, token: str) -> Claims:
         return Claims(AccountId(1), token[-5:], 0, 2**31, "jti")
 
     monkeypatch.setattr(TokenVerifier, "check", check)
     monkeypatch.setattr(TokenVerifier, "check_with_scopes", check)
-    edge = await cluster.add_edge(request_seconds=0.5)  # what follows the login may have no reply
+    # the time is short, because frames after the login may get no reply
+    edge = await cluster.add_edge(request_seconds=0.5)
     wire = dial(edge.endpoint, path)
     for login in ("first", "again", "first", "again"):
         await reply_to(wire, frame.format(SERVICE_TOKEN[:-5] + login))
@@ -187,7 +188,8 @@ async def test_a_login_by_token_needs_the_uuid_of_its_account(
 
 
 async def test_a_login_by_token_is_no_counted_attempt(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Auth, which counts attempts, judges none: an address beyond its limits of passwords may use tokens."""
+    """The edge checks tokens without auth, which counts attempts. So an address that has reached its limit of failed
+    passwords can still log in by token."""
     TokenChecks(monkeypatch)
     cluster.session.uuids[AccountId(1)] = OWN
     edge = await cluster.add_edge()

@@ -1,4 +1,4 @@
-"""Recovery by mail on an edge: before a login, and beside a replica of auth that does not know it."""
+"""Recovery by mail on an edge: before a login, and with a replica of auth whose version lacks it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -21,7 +21,7 @@ async def serve(
     request: Callable[[RequestRecovery], Awaitable[Ack]],
     recover: Callable[[RecoverByTicket], Awaitable[Recovered]],
 ) -> None:
-    """As auth does, beside the fake one, which is of the version before."""
+    """Starts a replica of auth that serves recovery by mail, in addition to the fake auth of the previous version."""
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
     auth.serve(RequestRecovery.route, request)
     auth.serve(RecoverByTicket.route, recover)
@@ -59,14 +59,14 @@ async def test_beside_auth_of_the_version_before_it_is_unavailable(
 
 
 async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
-    """Also while nobody answers what else the account has made."""
+    """The recovery is answered even if no service lists the account's webhooks, links and bots."""
 
     async def recover(request: RecoverByTicket) -> Recovered:
         await cluster.auth.revoke(1)
         return Recovered(AccountId(1))
 
     async def reject(request: RequestRecovery) -> Ack:
-        raise RequestError(ErrorCode.FORBIDDEN, "this server mails no tickets for a new password")
+        raise RequestError(ErrorCode.FORBIDDEN, "this server does not mail tickets for a new password")
 
     await serve(cluster, reject, recover)
     await cluster.add_edge()

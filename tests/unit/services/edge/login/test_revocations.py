@@ -36,7 +36,7 @@ async def test_one_login_session_is_revoked_alone(cluster: EdgeCluster) -> None:
     assert await desktop.request(do="status") == "ServerStatus"
 
 
-async def test_a_revocation_is_listed_when_its_notice_is_lost(cluster: EdgeCluster) -> None:
+async def test_a_revocation_is_listed_when_its_event_is_lost(cluster: EdgeCluster) -> None:
     await cluster.add_edge()
     phone = await cluster.client(1)
     await cluster.auth.revoke(1, notified=False)

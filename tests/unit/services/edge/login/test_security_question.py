@@ -1,4 +1,4 @@
-"""Who has only a token of an account cannot make its recovery answer their own."""
+"""A token alone does not let anybody replace the account's recovery answer."""
 
 import pytest
 from prometheus_client import CollectorRegistry

@@ -1,9 +1,10 @@
-"""Logins by token reach auth's audit trail: in batches, once a day, and later if auth is away."""
+"""Logins by token reach auth's audit trail: in batches, once a day, and later if auth is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from services.edge.client.connection import Connection
@@ -13,9 +14,12 @@ from shared.bus.client import Bus
 from shared.contract.auth import RecordTokenLogins, TokenLogin
 from shared.contract.ids import AccountId
 from shared.contract.routes import Ack
+from shared.tokens import Claims
 from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.login.test_login import REQUESTS, TokenChecks, dial, reply_to
+
+CLAIMS = Claims(AccountId(1), "sid", 0, 2**31, "jti")
 
 
 class TrailOfAuth:
@@ -50,9 +54,9 @@ async def test_logins_by_token_are_reported_and_others_are_not(
     await reply_to(dial(edge.endpoint, "/ws/pipe"), "login|101|right")
     for _ in range(3):
         await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
-    await asyncio.sleep(0.5)  # auth is away
+    await asyncio.sleep(0.5)  # auth is unavailable
     await trail.bus.start()
-    assert await trail.batch() == [TokenLogin(AccountId(1), "192.0.2.1", "pipe")]
+    assert await trail.batch() == [TokenLogin(AccountId(1), "192.0.2.1", "pipe", "sid", 0)]
     await reply_to(dial(edge.endpoint, "/ws/pipe"), REQUESTS[1].format(1))
     await asyncio.sleep(0.3)
     assert trail.batches.empty()
@@ -69,10 +73,13 @@ async def test_batches_and_what_waits_are_bounded(
     await reply_to(wire, "login|101|right")
     connection: Connection = next(iter(edge.endpoint.clients.values())).connection
     for number in range(1, 2_001):
-        reports.note(AccountId(number), connection)
+        reports.note(replace(CLAIMS, account=AccountId(number)), connection)
     await reports.send()
     assert [len(await trail.batch()) for _ in range(3)] == [500, 500, 200]
-    reports.note(AccountId(1), connection)
-    reports.note(AccountId(2_000), connection)  # found no place before
+    reports.note(replace(CLAIMS, account=AccountId(1)), connection)
+    reports.note(replace(CLAIMS, account=AccountId(2_000)), connection)  # this login had found no free place before
+    reports.note(
+        replace(CLAIMS, account=AccountId(1), issued=CLAIMS.issued + 1), connection
+    )  # a refreshed token counts as another token
     await reports.send()
-    assert [one.account for one in await trail.batch()] == [2_000]
+    assert [one.account for one in await trail.batch()] == [2_000, 1]

@@ -28,7 +28,7 @@ def media_settings(tmp_path: Path) -> MediaSettings:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file grows beyond 50 kB; a test's log stays smaller."""
+    """No file grows beyond 50 kB. A test's log stays smaller."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
@@ -68,7 +68,7 @@ async def test_a_hanging_disk_is_unavailable_after_the_time_out(
     media_service: MediaService, media_settings: MediaSettings
 ) -> None:
     record = media_settings.directory / "records" / ID
-    os.mkfifo(record)  # opening it blocks until a process writes
+    os.mkfifo(record)  # opening a pipe blocks until a process writes to it
     started = time.monotonic()
     try:
         assert await error_code(media_service.find(ID)) is ErrorCode.UNAVAILABLE

@@ -1,5 +1,6 @@
-"""Quotas: of an account and day over all edges, of all files, and while Redis is away."""
+"""Quotas: for an account and day over all edges, for all files, and while Redis is unavailable."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +31,9 @@ async def edges(valkey_server: ValkeyServer) -> AsyncIterator[list[MediaCounters
         await one.close()
 
 
-async def admits(quota: MediaQuota, account: AccountId, size: int) -> bool:
+async def admits(quota: MediaQuota, account: AccountId, size: int, once: str = "") -> bool:
     with suppress(RequestError):
-        await quota.reserve(account, size)
+        await quota.reserve(account, size, once)
         return True
     return False
 
@@ -50,6 +51,14 @@ async def test_an_account_has_a_quota_for_a_day_on_all_edges_together(edges: lis
     assert await admits(MediaQuota(edges[0], DAILY, lambda: TOMORROW), ALICE, 100)
 
 
+async def test_a_file_that_comes_often_at_once_counts_once_and_has_the_same_limit(edges: list[MediaCounters]) -> None:
+    here, there = (MediaQuota(counters, DAILY, lambda: NOON) for counters in edges)
+    assert not any(await asyncio.gather(*(admits(quota, ALICE, 101, "big") for quota in (here, there) * 3)))
+    assert sum(await asyncio.gather(*(quota.reserve(ALICE, 30, "small") for quota in (here, there)))) == 1
+    assert not await here.reserve(ALICE, 30, "small")
+    assert [await admits(here, ALICE, 71), await admits(there, ALICE, 70)] == [False, True]
+
+
 async def test_all_files_together_have_a_quota(edges: list[MediaCounters]) -> None:
     here, there = (MediaQuota(counters, TOTAL) for counters in edges)
     assert [await admits(here, ALICE, 99), await admits(there, BOB, 2)] == [True, False]
@@ -63,7 +72,7 @@ async def test_one_quota_is_given_back_when_another_rejects(edges: list[MediaCou
     assert await edges[1].add("", 0) == 0
 
 
-async def test_an_edge_goes_on_from_what_it_has_seen_while_redis_is_away(
+async def test_an_edge_goes_on_from_what_it_has_seen_while_redis_is_unavailable(
     edges: list[MediaCounters], valkey_server: ValkeyServer
 ) -> None:
     here, there = (MediaQuota(counters, DAILY, lambda: NOON) for counters in edges)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,15 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.media import MediaService, Upload
 from services.edge.media.disk import Disk
-from services.edge.media.opening import open_store
+from services.edge.media.opening import MediaSweep, open_store, sweep, sweep_uploads
 from services.edge.media.quota import MediaQuota
 from services.edge.media.resumable import ResumableUpload, ResumableUploads, contiguous
 from services.edge.media.store import UPLOAD_KINDS, MediaRetention, MediaStore, StoredKey
-from services.edge.media.sweeper import MediaSweep, sweep, sweep_uploads
 from services.edge.metrics import EdgeMetrics
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
+from shared.contract.model import Media
 from shared.settings import MediaSettings, Settings
 from tests.unit.services.edge.media.test_service import PNG, content, error_code
 
@@ -29,7 +29,7 @@ CONTENT = bytes(range(150))
 
 
 class SharedCounters:
-    """Of all edges, without Redis."""
+    """The counters of all edges, without Redis."""
 
     def __init__(self) -> None:
         self.sums = Counter[str]()
@@ -43,7 +43,7 @@ class SharedCounters:
 
 
 class UploadEdges:
-    """Two edges with one store. `ahead`: of the real time, in milliseconds."""
+    """Two edges with one store. `ahead`: milliseconds ahead of the real time."""
 
     def __init__(self, settings: Settings) -> None:
         self.ahead = 0
@@ -118,8 +118,62 @@ async def test_another_edge_continues_an_upload(edges: UploadEdges) -> None:
     assert await edges.keys("uploads", "parts") == []
 
 
+async def store_once(edges: UploadEdges, edge: ResumableUploads, data: bytes = CONTENT) -> Media:
+    whole = edges.media.start_upload(ALICE)
+    await whole.write(data)
+    return await edge.store_once(ALICE, "n", whole, "a.bin")
+
+
+@pytest.mark.parametrize("last", ["finished", "blobs", "records"])
+@pytest.mark.parametrize("limits", [{"account_bytes_per_day": 10_000}])
+async def test_a_file_under_a_nonce_counts_once_whenever_an_edge_dies(
+    edges: UploadEdges, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """The edge does no more after it has asked the store to keep a key of this kind."""
+    reached = asyncio.Event()
+
+    def dying(keep: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
+        async def kept(key: str, *rest: object) -> bool:
+            if key.startswith(last):
+                reached.set()
+                await asyncio.Event().wait()
+            return await keep(key, *rest)
+
+        return kept
+
+    with monkeypatch.context() as patch:
+        for operation in ("create", "put", "write"):
+            patch.setattr(edges.store, operation, dying(getattr(edges.store, operation)))
+        dead = asyncio.create_task(store_once(edges, edges.here))
+        await reached.wait()
+    media = await store_once(edges, edges.there)
+    assert await content(edges.media, media) == CONTENT
+    assert await store_once(edges, edges.there) == media
+    for _ in ("as if it were dead", "its client went away"):
+        assert [sum for name, sum in edges.counters.sums.items() if name.endswith(f":{ALICE}")] == [len(CONTENT)]
+        assert await edges.keys("records") == [f"records/{media.id}"]
+        dead.cancel()
+        await asyncio.wait([dead])
+
+
+@pytest.mark.parametrize("limits", [{"account_bytes_per_day": 10_000}])
+async def test_a_file_that_was_removed_is_stored_again_under_its_nonce(edges: UploadEdges) -> None:
+    """A file is removed after its message was rejected."""
+    for _ in range(2):
+        media = await store_once(edges, edges.here)
+        assert await content(edges.media, media) == CONTENT
+        assert [sum for name, sum in edges.counters.sums.items() if name.endswith(f":{ALICE}")] == [len(CONTENT)]
+        await edges.media.discard(media.id)
+        assert not await edges.there.has_stored(ALICE, "n")
+    upload = await edges.there.create(ALICE, len(CONTENT), "a.bin", "", "n")
+    assert upload.record.media is None
+    finished = (await edges.finish(upload, CONTENT)).record.media
+    assert finished is not None
+    assert await content(edges.media, finished) == CONTENT
+
+
 def upload_with_times(upload: ResumableUpload, found: ResumableUpload) -> ResumableUpload:
-    """The upload with the times of its parts as the store has them."""
+    """The upload, with the times of its parts taken from the store."""
     parts = [part._replace(modified=seen.modified) for part, seen in zip(upload.parts, found.parts, strict=True)]
     return ResumableUpload(upload.id, upload.record, upload.expires, upload.offset, parts)
 
@@ -183,7 +237,7 @@ async def test_many_requests_at_once_leave_the_bytes_in_order(edges: UploadEdges
 
 
 async def test_a_request_after_the_last_gets_its_file(edges: UploadEdges) -> None:
-    """Its edge has read the state before."""
+    """The edge of that request has read the state before."""
     upload = await edges.append(await edges.here.create(ALICE, 10, "", ""), b"12345")
     late = await edges.found(upload)
     finished = await edges.finish(upload, b"67890")
@@ -212,7 +266,8 @@ async def test_an_account_has_few_unfinished_uploads(edges: UploadEdges) -> None
 
 @pytest.mark.parametrize("limits", [{"account_bytes_per_day": 25}])
 async def test_uploads_that_are_created_at_once_stay_within_the_limits(edges: UploadEdges) -> None:
-    """Two of three fit by their number, and two by their bytes. The others leave nothing."""
+    """For each account, at most two of the simultaneous uploads fit into the limits of number and bytes. The others
+    leave no record."""
     creating = [one.create(account, 10, "", "") for account in (ALICE, BOB) for one in (edges.here, edges.there) * 2]
     created = [one for one in await asyncio.gather(*creating, return_exceptions=True)]
     for account in (ALICE, BOB):
@@ -273,7 +328,8 @@ async def test_a_removed_upload_leaves_nothing(edges: UploadEdges, media_setting
 
 
 async def test_a_part_of_a_removed_upload_is_removed(edges: UploadEdges) -> None:
-    """Otherwise an account could store any number of parts, each in a request during which it removes the upload."""
+    """Without this rule, an account could store any number of parts, each in a request during which it removes the
+    upload."""
     upload = await edges.append(await edges.here.create(ALICE, 20, "", ""), b"12345")
     before = await edges.found(upload)
     upload = await edges.append(upload, b"67890")

@@ -1,4 +1,4 @@
-"""Removal of files: expired, orphaned, rejected; on both stores."""
+"""Removal of files on both stores: expired, orphaned, rejected."""
 
 import os
 import time
@@ -11,9 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.media import MediaService
 from services.edge.media.disk import Disk
-from services.edge.media.opening import open_store
+from services.edge.media.opening import MediaSweep, open_store, sweep
 from services.edge.media.store import MediaRecord, MediaRetention, MediaStore, MediaUse, StoredKey
-from services.edge.media.sweeper import MediaSweep, sweep
 from shared.clock import now_ms
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId
@@ -62,9 +61,12 @@ def test_a_file_expires_by_its_age_and_use(
 
 
 def test_the_version_before_reads_a_record_and_its_records_are_read() -> None:
-    new = record(1, MediaUse.POSTED)
-    assert msgspec.json.decode(msgspec.json.encode(new), type=Media) == new.media
-    assert msgspec.json.decode(msgspec.json.encode(new.media), type=MediaRecord) == record(0, MediaUse.UPLOADED)
+    """The previous version knows no size of a picture. Records of earlier versions had only the fields of a file."""
+    new = msgspec.structs.replace(record(1, MediaUse.POSTED), width=640, height=480)
+    assert (new.media.width, new.media.height) == (640, 480)
+    fields = msgspec.to_builtins(new)
+    assert msgspec.convert(fields[:9], MediaRecord) == msgspec.structs.replace(new, width=0, height=0)
+    assert msgspec.convert(fields[:6], MediaRecord) == record(0, MediaUse.UPLOADED)
 
 
 def test_a_message_does_not_contain_the_owner_of_its_picture() -> None:

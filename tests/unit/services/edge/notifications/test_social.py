@@ -1,4 +1,4 @@
-"""Social events reach local accounts whose dialect has them; stored ones are sent at the login."""
+"""Social events reach local accounts whose dialect has them. Stored events are sent at the login."""
 
 import asyncio
 import json
@@ -11,16 +11,16 @@ from services.edge.canonical.transport import Handshake
 from shared.bus.client import pack
 from shared.contract import subjects
 from shared.contract.contacts import (
-    DropPendingNotices,
-    ListPendingNotices,
+    DropPendingEvents,
+    ListPendingEvents,
     ListRequests,
+    PendingEvent,
+    PendingEvents,
     PendingFriendship,
     PendingMembership,
-    PendingNotice,
-    PendingNotices,
     Requests,
 )
-from shared.contract.edge import ChatCreated, ChatRenamed, MembershipAnswered, Notice, Notify
+from shared.contract.edge import ChatCreated, ChatRenamed, EdgeEvent, MembershipAnswered, Notify
 from shared.contract.ephemeral import ChatSettingsChanged
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
@@ -41,32 +41,32 @@ LOGINS = {
 }
 
 
-class FakePendingNotices(FakeService):
+class FakePendingEvents(FakeService):
     """Session's lists of pending requests and stored notifications."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("session", cluster.nats)
         self.pending_requests = Requests([], [])
-        self.notices: list[PendingNotice] = []
+        self.events: list[PendingEvent] = []
         self.bus.serve(ListRequests.route, self._requests, queue="session")
-        self.bus.serve(ListPendingNotices.route, self._list, queue="session")
-        self.bus.serve(DropPendingNotices.route, self._drop, queue="session")
+        self.bus.serve(ListPendingEvents.route, self._list, queue="session")
+        self.bus.serve(DropPendingEvents.route, self._drop, queue="session")
 
     async def _requests(self, request: ListRequests) -> Requests:
         return self.pending_requests
 
-    async def _list(self, request: ListPendingNotices) -> PendingNotices:
-        return PendingNotices(self.notices)
+    async def _list(self, request: ListPendingEvents) -> PendingEvents:
+        return PendingEvents(self.events)
 
-    async def _drop(self, request: DropPendingNotices) -> Ack:
+    async def _drop(self, request: DropPendingEvents) -> Ack:
         await self.record(request)
         return Ack()
 
 
 @pytest.fixture
-async def pending(cluster: EdgeCluster) -> AsyncIterator[FakePendingNotices]:
+async def pending(cluster: EdgeCluster) -> AsyncIterator[FakePendingEvents]:
     await cluster.add_edge()
-    pending = FakePendingNotices(cluster)
+    pending = FakePendingEvents(cluster)
     await pending.bus.start()
     yield pending
     await pending.bus.stop()
@@ -89,23 +89,23 @@ def events_of(wire: FakeSocket) -> list[tuple[int, Any]]:
     return [(frame["code"], frame["data"]) for frame in frames]
 
 
-async def publish(pending: FakePendingNotices, notice: Notice, *, broadcast: bool = False) -> None:
-    await pending.bus.publish(subjects.NOTIFY_ALL, pack(Notify(notice, None if broadcast else [ANN, BOB])))
+async def publish(pending: FakePendingEvents, event: EdgeEvent, *, broadcast: bool = False) -> None:
+    await pending.bus.publish(subjects.NOTIFY_ALL, pack(Notify(event, None if broadcast else [ANN, BOB])))
 
 
 async def test_a_member_added_to_a_group_is_notified_as_if_accepted(
-    cluster: EdgeCluster, pending: FakePendingNotices
+    cluster: EdgeCluster, pending: FakePendingEvents
 ) -> None:
     wire = await log_in(cluster, "ourchat-v1")
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
-    await pending.until_requested(DropPendingNotices)
-    assert pending.requests == [DropPendingNotices([70], BOB)]
+    await pending.until_requested(DropPendingEvents)
+    assert pending.requests == [DropPendingEvents([70], BOB)]
 
 
 async def test_a_chat_without_added_members_notifies_no_account(
-    cluster: EdgeCluster, pending: FakePendingNotices
+    cluster: EdgeCluster, pending: FakePendingEvents
 ) -> None:
     wire = await log_in(cluster, "ourchat-v1")
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB]))
@@ -116,9 +116,9 @@ async def test_a_chat_without_added_members_notifies_no_account(
 
 @pytest.mark.parametrize("dialect", ["ourchat-v0", "ourchat-v2", "pipe"])
 async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
-    cluster: EdgeCluster, pending: FakePendingNotices, dialect: str, monkeypatch: pytest.MonkeyPatch
+    cluster: EdgeCluster, pending: FakePendingEvents, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is sent at the next login with a dialect that has the event."""
+    """The event is sent at the next login with a dialect that has it."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
     without_event = await log_in(cluster, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
@@ -126,19 +126,19 @@ async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
         while CHAT not in cluster.edges[0].accounts.by_account[BOB].chats:
             await asyncio.sleep(0.002)
     assert all(b"group_name" not in frame for frame in without_event.received)
-    pending.notices = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
+    pending.events = [PendingEvent(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=True)))]
     wire = await log_in(cluster, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 1)
     assert events_of(wire) == [(10, ADDED)]
-    await pending.until_requested(DropPendingNotices)
-    assert pending.requests == [DropPendingNotices([70], BOB)]
+    await pending.until_requested(DropPendingEvents)
+    assert pending.requests == [DropPendingEvents([70], BOB)]
 
 
 async def test_pending_requests_are_sent_before_stored_notifications(
-    cluster: EdgeCluster, pending: FakePendingNotices
+    cluster: EdgeCluster, pending: FakePendingEvents
 ) -> None:
     pending.pending_requests = Requests([PendingFriendship(ANN, "hi")], [PendingMembership(ANN, CHAT, "let me in")])
-    pending.notices = [PendingNotice(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=False)))]
+    pending.events = [PendingEvent(70, pack(MembershipAnswered(CHAT, "g", BOB, accepted=False)))]
     wire = await log_in(cluster, "ourchat-v1")
     await wire.until(lambda: len(wire.received) > 3)
     assert events_of(wire) == [
@@ -148,7 +148,7 @@ async def test_pending_requests_are_sent_before_stored_notifications(
     ]
 
 
-async def test_an_older_dialect_is_shown_a_new_name_alone(cluster: EdgeCluster, pending: FakePendingNotices) -> None:
+async def test_an_older_dialect_is_shown_a_new_name_alone(cluster: EdgeCluster, pending: FakePendingEvents) -> None:
     settings = ChatSettingsChanged(CHAT, ANN, "", "", "words", JoinPolicy.OPEN, receipts=True)
     wire, native = await log_in(cluster, "ourchat-v1"), await log_in(cluster, "native")
     await publish(pending, ChatRenamed(CHAT, "old", ANN, renamed=False, settings=settings))
@@ -161,7 +161,7 @@ async def test_an_older_dialect_is_shown_a_new_name_alone(cluster: EdgeCluster, 
 
 @pytest.mark.parametrize(("dialect", "shown"), [("ourchat-v1", [ANN, BOB]), ("native", [BOB])])
 async def test_a_join_in_a_broadcast_chat_is_shown_to_others_only_by_older_dialects(
-    cluster: EdgeCluster, pending: FakePendingNotices, dialect: str, shown: list[int]
+    cluster: EdgeCluster, pending: FakePendingEvents, dialect: str, shown: list[int]
 ) -> None:
     wire = await log_in(cluster, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [BOB]))

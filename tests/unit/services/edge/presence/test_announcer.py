@@ -57,7 +57,7 @@ async def test_a_node_without_accounts_announces_that_it_has_none(recorded: Reco
 async def test_wanted_announcements_are_numbered(
     recorded: RecordedAnnouncements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One number is left out before the first: what a replica knew before counts no more."""
+    """The node leaves out one number before the first: a replica's earlier knowledge counts no more."""
     monkeypatch.setattr(announcer, "_PAGE_ACCOUNTS", 2)
     one = recorded.announcer
     await one.announce_registered(ANN)
@@ -79,7 +79,8 @@ async def test_wanted_announcements_are_numbered(
 
 
 async def test_a_list_has_what_is_here_when_its_first_number_is_given(recorded: RecordedAnnouncements) -> None:
-    """A login that is announced while a list waits for another one is in the list: its own announcement may be lost."""
+    """A login can be announced while a list of accounts waits for the previous list. The list contains this login,
+    because the login's own announcement can be lost."""
     one, here = recorded.announcer, {ANN}
     one.want()
     async with one._listing:

@@ -1,4 +1,4 @@
-"""The lease heals presence: failover to a replica, a sweep after a failed first beat, Redis lost for one edge."""
+"""The lease repairs presence: failover to a replica, a sweep after a failed first beat, Redis lost for one edge."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ from services.edge.metrics import EdgeMetrics
 from services.edge.presence.announcer import PresenceAnnouncer
 from services.edge.presence.lease import BEATS_PER_LEASE, Lease
 from services.edge.presence.local_accounts import LocalAccounts
-from shared.contract.edge import Envelope, PresenceIncomplete
+from shared.contract.edge import DeliveryBatch, PresenceIncomplete
 from shared.contract.ids import AccountId, NodeId
 from shared.presence.scripts import Command
 from shared.presence.store import Presence
@@ -92,7 +92,7 @@ async def until_replicated(primary: ValkeyServer) -> None:
 async def test_a_replica_that_takes_over_gets_what_it_lacks(
     servers: tuple[ValkeyServer, ValkeyServer], address: TcpProxy
 ) -> None:
-    """The former primary has acknowledged a join and a leave that the replica has not received. Afterwards another
+    """The previous primary has acknowledged a join and a leave that the replica has not received. Afterwards another
     account of the same shard joins before the next beat."""
     primary, replica = servers
     edge, message = (
@@ -109,11 +109,11 @@ async def test_a_replica_that_takes_over_gets_what_it_lacks(
     assert await nodes_of(message, ANN) == [HERE]
     address.move(replica.port)
     primary.kill()
-    with suppress(AssertionError):  # on the connection that is closed
+    with suppress(AssertionError):  # the old connection is closed, so its first use fails
         await nodes_of(message, BOB)
-    await asyncio.sleep(1.1)  # message leaves Redis alone for a second
+    await asyncio.sleep(1.1)  # after an error, the message service leaves Redis alone for a second
     assert [await nodes_of(message, account) for account in (ANN, BOB)] == [[], [HERE]]
-    with suppress(RedisError):  # on the connection that is closed
+    with suppress(RedisError):  # the old connection is closed, so its first use fails
         await edge.marks(HERE)
     await node.log_in(CEM)
     await node.lease.beat()
@@ -148,7 +148,7 @@ async def test_an_edge_swept_after_its_first_beat_failed_registers_again(
 
 
 async def test_after_an_expired_lease_all_accounts_are_synced(valkey_server: ValkeyServer) -> None:
-    """Others took the edge for dead, even if none has swept its accounts."""
+    """Other processes took the edge for dead, even if none has swept its accounts."""
     presence = Presence(valkey_server.settings("edge"))
     node = LeasedNode(presence)
     await node.lease.beat()
@@ -177,7 +177,7 @@ class FailingPresence(Presence):
 async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_fails(
     valkey_server: ValkeyServer,
 ) -> None:
-    """The beat does not register an account that another call is registering."""
+    """Presence stays incomplete, because the beat does not register an account while a login is registering it."""
     announced: list[int] = []
 
     async def publish(_subject: str, data: bytes) -> None:
@@ -228,17 +228,17 @@ def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
 
 
 def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Counter[NodeId]:
-    """How many messages reach each edge in envelopes from now on."""
+    """How many messages reach each edge in delivery batches from now on."""
     deliveries: Counter[NodeId] = Counter()
 
     def count(edge: Edge) -> None:
-        receive = edge.receiver.receive_envelope
+        receive = edge.receiver.receive_batch
 
         def counted(data: bytes, subject: str) -> None:
-            deliveries[edge.id] += len(msgspec.msgpack.decode(data, type=Envelope).deliveries)
+            deliveries[edge.id] += len(msgspec.msgpack.decode(data, type=DeliveryBatch).deliveries)
             receive(data, subject)
 
-        patch.setattr(edge.receiver, "receive_envelope", counted)
+        patch.setattr(edge.receiver, "receive_batch", counted)
 
     for edge in edges:
         count(edge)
@@ -246,7 +246,7 @@ def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Co
 
 
 async def until_complete(edge: Edge) -> None:
-    """Until the edge knows of no other node that lost Redis."""
+    """Waits until the edge knows of no other node that lost Redis."""
     async with asyncio.timeout(WAIT_SECONDS):
         while edge.accounts.presence_unknown:
             await asyncio.sleep(0.05)
@@ -255,7 +255,7 @@ async def until_complete(edge: Edge) -> None:
 async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_accounts_alone(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Message reaches Redis and the other edges, and believes presence."""
+    """The message service reaches Redis, so it trusts presence for all other edges."""
     edge, other = await cluster.add_edge(lease_seconds=3.0), await cluster.add_edge()
     idle, third = await cluster.add_edge(), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
@@ -272,7 +272,7 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
         assert edge.accounts.presence_unknown
         await cluster.message.send_texts(7, 2, "a")
         await alice.until_texts(7, "a")
-        await asyncio.sleep(3.5)  # longer than an announcement is valid
+        await asyncio.sleep(3.5)  # this is longer than the validity of an announcement
         await cluster.message.send_texts(7, 2, "b")
         await alice.until_texts(7, "a", "b")
         assert other.accounts.presence_unknown
@@ -291,7 +291,7 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
 async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None is lost meanwhile; then edges without a recipient get none any more."""
+    """Meanwhile, no message is lost, and edges without a recipient then get none."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 2 * 1.1 / BEATS_PER_LEASE)
     one, other, idle = [await cluster.add_edge(lease_seconds=1.1) for _ in range(3)]
     cluster.backend.add_chat(8, 2, 3)

@@ -172,7 +172,7 @@ async def test_an_account_that_comes_back_while_it_leaves_stays_in_presence(
     await presence.called.wait()
     joining = asyncio.create_task(local_accounts.register(ALICE))
     await asyncio.sleep(0)
-    assert presence.calls == ["join", "leave"]  # the second join waits for the leave
+    assert presence.calls == ["join", "leave"]  # the second join must wait for the leave
     presence.gate.set()
     await asyncio.gather(leaving, joining)
     local_accounts.attach(ALICE, NullRecipient(), 0.0)
@@ -227,7 +227,7 @@ async def test_without_redis_accounts_are_registered_later(
 
 
 async def test_a_beat_while_an_account_logs_in_without_redis_does_not_forget_it(presence: GatedPresence) -> None:
-    """It would be here, without a message ever."""
+    """Such an account would be on this node, but would never get a message."""
     announcing, announced = asyncio.Event(), asyncio.Event()
 
     async def publish(subject: str, payload: bytes) -> None:
@@ -330,7 +330,7 @@ async def test_a_comparison_waits_for_calls_and_delays_others(
 async def test_a_comparison_registers_what_presence_lacks_and_removes_the_rest(
     presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
-    """Of one shard, all other accounts stay as they are."""
+    """All other accounts of the shard stay as they are."""
     numbers = [AccountId(number) for number in range(1, 100)]
     for account in numbers:
         await local_accounts.register(account)
@@ -357,7 +357,7 @@ async def test_a_difference_of_equal_size_is_found(presence: GatedPresence, loca
 async def test_accounts_that_are_about_to_leave_stay_in_presence(
     presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
-    """Their read state is not committed yet."""
+    """The read state of these accounts is not committed yet."""
     await local_accounts.register(ALICE)
     assert await local_accounts.compare() == []
     assert await nodes_of(presence, ALICE) == [HERE]

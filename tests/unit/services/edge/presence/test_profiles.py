@@ -1,4 +1,4 @@
-"""Senders have their current profile summaries, also when a notice of a change was lost."""
+"""Senders have their current profile summaries, also when an event of a change was lost."""
 
 import asyncio
 
@@ -77,7 +77,7 @@ async def test_summaries_are_refreshed_after_a_loss(cluster: EdgeCluster, ann: E
     await until(lambda: stored_summary(cluster) == ProfileSummary("Ann II", "uuid-1"))
 
 
-async def test_a_later_notice_wins_over_the_refresh(cluster: EdgeCluster, ann: EdgeClient) -> None:
+async def test_a_later_event_wins_over_the_refresh(cluster: EdgeCluster, ann: EdgeClient) -> None:
     gate = cluster.session.block(GetProfileSummaries)
     requests = len(cluster.session.requests_of(GetProfileSummaries))
     cluster.session.nicknames[ANN] = "Ann II"

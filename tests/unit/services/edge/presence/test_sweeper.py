@@ -1,4 +1,4 @@
-"""One elected edge sweeps; another one takes over when it dies."""
+"""One elected edge sweeps. Another edge takes over when it dies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable

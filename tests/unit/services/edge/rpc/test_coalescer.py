@@ -10,7 +10,7 @@ from shared.contract.errors import ErrorCode, RequestError
 
 
 class FakeLookup:
-    """The value of a number is its tenfold; a reply has `values_per_reply` values and waits for the gate."""
+    """The value of a number is ten times the number. A reply has `values_per_reply` values and waits for the gate."""
 
     def __init__(self) -> None:
         self.requests: list[list[int]] = []
@@ -39,7 +39,7 @@ async def lookup() -> AsyncIterator[FakeLookup]:
     await lookup.coalescer.close()
 
 
-async def ticks() -> None:
+async def iterations() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -55,7 +55,7 @@ async def test_lookups_beyond_two_requests_in_flight_share_the_next_in_order(loo
     pending: list[asyncio.Task[int]] = []
     for number in range(1, 10):
         pending += lookup.get(number)
-        await ticks()
+        await iterations()
     assert lookup.requests == [[1], [2]]
     lookup.gate.set()
     assert await asyncio.gather(*pending) == [10 * number for number in range(1, 10)]
@@ -72,9 +72,9 @@ async def test_a_key_in_flight_is_requested_again(lookup: FakeLookup) -> None:
     """The value in flight may be older than the lookup."""
     lookup.gate.clear()
     first = lookup.get(1)
-    await ticks()
+    await iterations()
     second = lookup.get(1)
-    await ticks()
+    await iterations()
     lookup.gate.set()
     await asyncio.gather(*first, *second)
     assert lookup.requests == [[1], [1]]
@@ -84,10 +84,10 @@ async def test_a_failure_concerns_only_its_callers(lookup: FakeLookup) -> None:
     lookup.broken = True
     lookup.gate.clear()
     failing = lookup.get(1, 2)
-    await ticks()
+    await iterations()
     lookup.broken = False
     succeeding = lookup.get(3)
-    await ticks()
+    await iterations()
     lookup.gate.set()
     assert await asyncio.gather(*succeeding) == [30]
     results = await asyncio.gather(*failing, return_exceptions=True)
@@ -98,7 +98,7 @@ async def test_a_failure_concerns_only_its_callers(lookup: FakeLookup) -> None:
 async def test_a_cancelled_caller_does_not_affect_others(lookup: FakeLookup) -> None:
     lookup.gate.clear()
     first, second, hasty = *lookup.get(1, 1), *lookup.get(1, seconds=0.01)
-    await ticks()
+    await iterations()
     first.cancel()
     with pytest.raises(RequestError) as caught:
         await hasty
@@ -113,7 +113,7 @@ async def test_closing_cancels_all_callers(lookup: FakeLookup) -> None:
     pending: list[asyncio.Task[int]] = []
     for number in range(1, 5):
         pending += lookup.get(number)
-        await ticks()
+        await iterations()
     await lookup.coalescer.close()
     results = await asyncio.gather(*pending, return_exceptions=True)
     assert [type(result) for result in results] == [asyncio.CancelledError] * 4
@@ -121,7 +121,7 @@ async def test_closing_cancels_all_callers(lookup: FakeLookup) -> None:
 
 
 async def test_requests_get_smaller_while_replies_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply takes 30 ms a key, which is too long for more than 33 keys; later it takes no time."""
+    """A reply takes 30 ms for each key, which is too long for more than 33 keys; later it takes no time."""
     loop = asyncio.get_running_loop()
     now, seconds_per_key, sizes = loop.time(), 0.03, list[int]()
 

@@ -8,16 +8,17 @@ from services.edge.rpc.remote_clock import RemoteClock
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Steady milliseconds, set by the test."""
+    """Steady milliseconds, set by the test; our wall clock is ahead by a minute."""
     now = [1_000_000.0]
+    monkeypatch.setattr(remote_clock, "now_ms", lambda: now[0] + 60_000)
     monkeypatch.setattr(remote_clock, "steady_ms", lambda: now[0])
     return now
 
 
-def test_without_a_message_it_is_our_clock(now: list[float]) -> None:
+def test_without_a_message_it_is_our_wall_clock(now: list[float]) -> None:
     clock = RemoteClock()
     clock.observe(0, now[0], now[0])
-    assert (clock.earliest(), clock.latest()) == (1000, 1000)
+    assert (clock.earliest(), clock.latest()) == (1060, 1060)
 
 
 def test_it_runs_on_from_the_replicas_time(now: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""Accounts that log in together share a request, and no failure of another account."""
+"""Accounts that log in together share one request, but a failure for one account does not affect the others."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ class FakeSyncBus:
     def __init__(self) -> None:
         self.requests: list[list[AccountId]] = []
 
-    async def request(self, _route: object, request: Sync, *, retry: bool) -> Synced:
+    async def send(self, request: Sync, *, retry: bool) -> Synced:
         accounts = [request.account, *request.also]
         self.requests.append(accounts)
         await asyncio.sleep(0)

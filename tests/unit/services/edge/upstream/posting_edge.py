@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
-from services.edge.upstream.owners import Owners
+from services.edge.upstream.attempt import Leaders
 from services.edge.upstream.publisher import MessagePublisher
 from shared.bus.client import Bus
 from shared.contract import subjects
@@ -20,7 +20,7 @@ from shared.contract.message import Draft, Posted
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
 
-_RECEIVERS = ("owner", "other", "any")
+_RECEIVERS = ("leader", "other", "any")
 _SENDER = AccountId(1)
 
 _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
@@ -56,30 +56,30 @@ class ResultCounter:
 
 
 class PostingEdge:
-    """`owners` hears the replicas on the bus; `hear` is for replicas that send no heartbeats."""
+    """`leaders` hears the replicas on the bus; `hear` is for replicas that send no heartbeats."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("edge"), "edge", CollectorRegistry())
-        self.owners = Owners(256)
+        self.leaders = Leaders(256)
         self.registry = CollectorRegistry()
         self.publisher = MessagePublisher(
-            self.bus, NodeId("edge-1"), 5.0, self.owners, EdgeMetrics(self.registry), MessageJournal()
+            self.bus, NodeId("edge-1"), 5.0, self.leaders, EdgeMetrics(self.registry), MessageJournal()
         )
         self.bus.subscribe(subjects.HEARTBEAT, self._receive_heartbeat)
 
     def _receive_heartbeat(self, data: bytes) -> None:
-        self.owners.heartbeat(_decode_heartbeat(data), asyncio.get_running_loop().time())
+        self.leaders.heartbeat(_decode_heartbeat(data), asyncio.get_running_loop().time())
 
     def hear(self, *replicas: str, partitions: int = 256) -> None:
         now = asyncio.get_running_loop().time()
         for replica in replicas:
-            self.owners.heartbeat(Heartbeat(replica, 1, {}, partitions=partitions), now)
+            self.leaders.heartbeat(Heartbeat(replica, 1, {}, partitions=partitions), now)
 
-    def owner(self, chat: ChatId) -> str:
-        return self.owners.owner(chat, asyncio.get_running_loop().time())
+    def leader(self, chat: ChatId) -> str:
+        return self.leaders.leader(chat, asyncio.get_running_loop().time())
 
     async def post(self, chats: Sequence[ChatId]) -> float:
-        """One message to each chat, in one tick; returns the seconds until all are confirmed."""
+        """Sends one message to each chat, in one iteration; returns the seconds until all are confirmed."""
         counter, loop = ResultCounter(), asyncio.get_running_loop()
         began = loop.time()
         for chat in chats:

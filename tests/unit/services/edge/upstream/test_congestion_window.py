@@ -1,4 +1,4 @@
-"""The window follows the time until messages are answered."""
+"""The congestion window adapts to the time until messages are answered."""
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -11,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from services.edge.journal import MessageJournal
 from services.edge.metrics import EdgeMetrics
 from services.edge.upstream import attempt, publisher
-from services.edge.upstream.attempt import UNCONFIRMED, PendingPosts
-from services.edge.upstream.owners import Owners
+from services.edge.upstream.attempt import UNCONFIRMED, Leaders, PendingPosts
 from services.edge.upstream.publisher import OVERLOADED, SERVICE_DOWN, MessagePublisher, NotAcknowledged
 from shared.bus.client import Bus, Responder
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import Draft, Posted, PostMessages, PostResults
+from shared.telemetry import trace
 from tests.support.servers import NatsServer
 from tests.support.waiting import WAIT_SECONDS
 
@@ -63,7 +64,7 @@ class Replica(NamedTuple):
         self.post_bodies(submitter, [b"x"] * messages)
 
     def post_bodies(self, submitter: RecordingSubmitter, bodies: Iterable[bytes]) -> None:
-        """As one submission."""
+        """Posts messages with these bodies as one submission."""
         edge, now = self.publisher, asyncio.get_running_loop().time()
         drafts = [Draft(AccountId(1), ChatId(1), edge.new_nonce(), edge.deadline(now), body) for body in bodies]
         edge.post(submitter, drafts, now)
@@ -81,7 +82,7 @@ class Replica(NamedTuple):
 
 @pytest.fixture
 async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
-    """Its window has room for ten messages."""
+    """The replica's window has room for ten messages."""
     monkeypatch.setattr(publisher, "_MIN_MESSAGES", 10)
     monkeypatch.setattr(attempt, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.1)
@@ -96,7 +97,7 @@ async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> A
     await message.start()
     await edge.start()
     upstream = MessagePublisher(
-        edge, NodeId("edge-1"), 1.0, Owners(256), EdgeMetrics(CollectorRegistry()), MessageJournal()
+        edge, NodeId("edge-1"), 1.0, Leaders(256), EdgeMetrics(CollectorRegistry()), MessageJournal()
     )
     yield Replica(upstream, requests)
     await upstream.finish(0)
@@ -134,8 +135,25 @@ async def test_an_overloaded_replica_is_believed(replica: Replica) -> None:
     assert await submitter.until(4) == [BUSY, BUSY, BUSY, None]
 
 
+async def test_an_internal_error_names_the_trace_of_its_line_in_the_log(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traces, submitter = list[str](), RecordingSubmitter()
+    monkeypatch.setattr(attempt, "_log", SimpleNamespace(exception=lambda _: traces.append(trace.get())))
+    replica.post(submitter, 1)
+    _, responder = await replica.next_request()
+    await responder.reply(PostResults([], {}))  # too few
+    assert await submitter.until(1) == [replace(INTERNAL_ERROR, request=traces[0])]
+    replica.post(submitter, 1)
+    _, responder = await replica.next_request()
+    await responder.reply_error(INTERNAL_ERROR)  # the service has logged the error in the trace of the request
+    (_, failure) = await submitter.until(2)
+    assert failure is not None
+    assert failure.request not in ("", traces[0])
+
+
 async def test_what_nats_has_no_room_for_is_divided_and_one_message_is_rejected_for_good(replica: Replica) -> None:
-    """Its limit is 1 MiB."""
+    """The limit of NATS is 1 MiB."""
     submitter = RecordingSubmitter()
     bodies = [b"1" * 400_000, b"2" * 400_000, b"3" * 2_000_000, b"4" * 400_000]
     replica.post_bodies(submitter, bodies)
@@ -186,12 +204,13 @@ async def test_messages_in_flight_are_bounded_by_the_window(replica: Replica) ->
         assert len(drafts) == 5
     assert replica.requests.empty()
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
-    assert await replica.answer() == 10  # the reply was quick, and the window has grown
+    assert await replica.answer() == 10  # the reply was quick, so the window has grown
     assert await submitter.until(15) == [None] * 15
 
 
 async def test_a_delivered_message_that_is_sent_again_leaves_room_for_others(replica: Replica) -> None:
-    """The reply to its first request comes while the second one is under way, for more messages than have room."""
+    """The reply to the first request arrives while the second is in flight. Repeated often enough, a leak would use up
+    the window."""
     submitter = RecordingSubmitter()
     for sent in range(1, 7):
         replica.post(submitter, 2)
@@ -232,7 +251,7 @@ async def test_submissions_queued_while_no_request_is_answered_are_not_rejected(
     first, other = RecordingSubmitter(), RecordingSubmitter()
     replica.post(first, 10)
     await replica.next_request()
-    await asyncio.sleep(0.6)  # its deadline is later
+    await asyncio.sleep(0.6)  # the deadline of the next draft is later
     replica.post(other, 1)
     assert await first.until(10) == [UNCONFIRMED] * 10
     assert await replica.answer() == 1

@@ -1,4 +1,4 @@
-"""Messages go to the owners of their chats, and to another replica when an owner does not reply."""
+"""Messages go to the leaders of their chats, and to another replica when a leader does not reply."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ CHATS = [ChatId(number) for number in range(1, 31)]
 class OwnerStub:
     """A replica of message that confirms each draft once it is not frozen. `requests`: the chats of each request."""
 
-    def __init__(self, server: NatsServer, name: str, *, owns: bool = True) -> None:
+    def __init__(self, server: NatsServer, name: str, *, leads: bool = True) -> None:
         self.name = name
         self.bus = Bus(server.settings("message"), "message", CollectorRegistry())
         self.requests: list[list[ChatId]] = []
@@ -31,7 +31,7 @@ class OwnerStub:
         self.delay = 0.0
         self.failure: Failure | None = None
         self.bus.serve_deferred(PostMessages.route, self._receive, queue="message")
-        if owns:
+        if leads:
             self.bus.serve_deferred(subjects.post(name), self._receive)
 
     def _receive(self, request: PostMessages, responder: Responder) -> None:
@@ -67,7 +67,7 @@ async def replicas(nats_server: NatsServer) -> AsyncIterator[list[OwnerStub]]:
     await asyncio.gather(*[replica.bus.stop() for replica in replicas])
 
 
-async def test_the_messages_of_a_tick_make_one_request_to_each_owner(
+async def test_the_messages_of_a_tick_make_one_request_to_each_leader(
     edge: PostingEdge, replicas: list[OwnerStub]
 ) -> None:
     edge.hear(*names(replicas))
@@ -78,17 +78,17 @@ async def test_the_messages_of_a_tick_make_one_request_to_each_owner(
         first, second = replica.requests
         assert first == second
     assert sorted(chat for replica in replicas for chat in replica.requests[0]) == CHATS
-    assert edge.requests() == {"owner": 6}
+    assert edge.requests() == {"leader": 6}
 
 
-@pytest.mark.parametrize("owns", [True, False])
-async def test_one_replica_gets_as_many_requests_as_without_owners(
-    edge: PostingEdge, nats_server: NatsServer, owns: bool
+@pytest.mark.parametrize("leads", [True, False])
+async def test_one_replica_gets_as_many_requests_as_without_leaders(
+    edge: PostingEdge, nats_server: NatsServer, leads: bool
 ) -> None:
-    """Also one of an older version."""
-    replica = OwnerStub(nats_server, "a", owns=owns)
+    """A replica of an older version is stopped, too."""
+    replica = OwnerStub(nats_server, "a", leads=leads)
     await replica.bus.start()
-    if owns:
+    if leads:
         edge.hear(replica.name)
     for _ in range(3):
         await edge.post(CHATS)
@@ -122,24 +122,24 @@ async def test_edges_that_disagree_are_served_all_the_same(
     await other.bus.stop()
 
 
-async def test_the_owner_after_a_dead_one_is_requested_at_once(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
+async def test_the_leader_after_a_dead_one_is_requested_at_once(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
     edge.hear(*names(replicas))
     await replicas[0].bus.stop()
     assert await edge.post(CHATS) < 0.4
-    assert edge.requests() == {"owner": 3, "other": 1}
+    assert edge.requests() == {"leader": 3, "other": 1}
     await edge.post(CHATS)
-    assert edge.requests() == {"owner": 5, "other": 1}
+    assert edge.requests() == {"leader": 5, "other": 1}
 
 
-async def test_a_frozen_owner_delays_its_chats_by_a_fraction_of_a_second_and_once(
+async def test_a_frozen_leader_delays_its_chats_by_a_fraction_of_a_second_and_once(
     edge: PostingEdge, replicas: list[OwnerStub]
 ) -> None:
-    """The same nonces go to another replica, so what the frozen one commits later is no second message."""
+    """The same nonces go to another replica, so a late commit of the frozen one makes no second message."""
     edge.hear(*names(replicas))
     frozen = replicas[0]
     frozen.frozen = True
     assert 0.4 < await edge.post(CHATS) < 2.0
-    assert edge.requests() == {"owner": 3, "other": 1}
+    assert edge.requests() == {"leader": 3, "other": 1}
     taken_over = {nonce for replica in replicas[1:] for nonce in replica.nonces}
     assert taken_over >= set(frozen.nonces)
     assert await edge.post(CHATS) < 0.4
@@ -147,41 +147,41 @@ async def test_a_frozen_owner_delays_its_chats_by_a_fraction_of_a_second_and_onc
 
 
 async def test_a_late_reply_counts(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
-    """And shows that its replica lives: it is suspended no longer, and gets more time."""
+    """The late reply shows that its replica lives: it is no longer suspended, and gets more time."""
     frozen, slow, gone = replicas
     edge.hear(*names(replicas))
     edge.hear(gone.name, partitions=STOPPING)
-    own = [chat for chat in CHATS if edge.owner(chat) == slow.name]
+    own = [chat for chat in CHATS if edge.leader(chat) == slow.name]
     frozen.frozen, slow.delay = True, 1.0
     assert await edge.post(own) < 1.8
-    assert {edge.owner(chat) for chat in own} == {slow.name}
+    assert {edge.leader(chat) for chat in own} == {slow.name}
     assert await edge.post(own) < 1.8
     assert slow.requests == [own, own]
 
 
-async def test_dead_owners_leave_the_messages_to_any_replica(
+async def test_dead_leaders_leave_the_messages_to_any_replica(
     edge: PostingEdge, replicas: list[OwnerStub], nats_server: NatsServer
 ) -> None:
     edge.hear(*names(replicas))
     for replica in replicas:
         await replica.bus.stop()
-    alive = OwnerStub(nats_server, "old", owns=False)
+    alive = OwnerStub(nats_server, "old", leads=False)
     await alive.bus.start()
     assert await edge.post(CHATS) < 2.0
     assert sorted(chat for chats in alive.requests for chat in chats) == CHATS
     await alive.bus.stop()
 
 
-async def test_the_replica_after_an_owner_that_cannot_store_messages_is_requested(
+async def test_the_replica_after_a_leader_that_cannot_store_messages_is_requested(
     edge: PostingEdge, replicas: list[OwnerStub]
 ) -> None:
-    """Not the queue group, in which it may be again."""
+    """The queue group does not get the requests, because the replica may be in it again."""
     edge.hear(*names(replicas))
     replicas[0].failure = Failure(ErrorCode.UNAVAILABLE, "no database")
     for _ in range(5):
         assert await edge.post(CHATS) < 1.0
     assert len(replicas[0].requests) == 5
-    assert edge.requests() == {"owner": 15, "other": 5}
+    assert edge.requests() == {"leader": 15, "other": 5}
 
 
 async def test_a_replica_that_leaves_gets_nothing_any_more(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
@@ -194,14 +194,14 @@ async def test_a_replica_that_leaves_gets_nothing_any_more(edge: PostingEdge, re
     assert len(replicas[2].requests) == 1
 
 
-async def test_a_busy_owner_delays_the_messages_of_no_other(
+async def test_a_busy_leader_delays_the_messages_of_no_other(
     edge: PostingEdge, replicas: list[OwnerStub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "_GATHER_SECONDS", 60.0)
     edge.hear(*names(replicas))
     frozen = replicas[0]
     frozen.frozen = True
-    chats = {name: [chat for chat in CHATS if edge.owner(chat) == name] for name in names(replicas)}
+    chats = {name: [chat for chat in CHATS if edge.leader(chat) == name] for name in names(replicas)}
     waiting = [asyncio.create_task(edge.post(chats[frozen.name][:1])) for _ in range(3)]
     while len(frozen.requests) < 3:
         await asyncio.sleep(0.01)

@@ -1,16 +1,16 @@
-"""Numbers of envelopes, and the empty ones that follow."""
+"""Numbers of delivery batches, and of the empty batches that follow."""
 
 import pytest
 
-from services.message.adapters import edge_nodes
-from services.message.adapters.edge_nodes import ALL_NODES, EdgeNodes
+from services.message.adapters import fanout
+from services.message.adapters.fanout import ALL_NODES, EdgeNodes
 from shared.contract.ids import NodeId
 
 NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 
 
-def empty_envelopes(counters: EdgeNodes, since: float, seconds: int) -> list[tuple[float, int]]:
-    """Seconds after `since`, and numbers, of the empty envelopes to NORTH, by two beats a second."""
+def empty_batches(counters: EdgeNodes, since: float, seconds: int) -> list[tuple[float, int]]:
+    """Seconds after `since`, and numbers, of the empty delivery batches to NORTH, by two beats a second."""
     found = []
     for beat in range(1, 2 * seconds + 1):
         for node in counters.quiet(since + beat / 2):
@@ -21,14 +21,14 @@ def empty_envelopes(counters: EdgeNodes, since: float, seconds: int) -> list[tup
     return found
 
 
-def test_empty_envelopes_follow_the_last_one_ever_more_seldom() -> None:
+def test_empty_batches_follow_the_last_one_ever_more_seldom() -> None:
     counters = EdgeNodes()
     counters.next(NORTH, 100.0)
-    assert empty_envelopes(counters, 100.0, 3600) == [
+    assert empty_batches(counters, 100.0, 3600) == [
         (0.5, 2), (1, 3), (2, 4), (4, 5), (8, 6), (16, 7), (32, 8), (64, 9), (128, 10), (256, 11),
     ]  # fmt: skip
     assert counters.next(NORTH, 5000.0) == 12
-    assert empty_envelopes(counters, 5000.0, 1) == [(0.5, 13), (1, 14)]
+    assert empty_batches(counters, 5000.0, 1) == [(0.5, 13), (1, 14)]
 
 
 def test_a_busy_node_gets_none() -> None:
@@ -47,7 +47,7 @@ def test_broadcasts_are_reported_for_ten_minutes() -> None:
 
 
 def test_counters_of_the_longest_idle_nodes_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_nodes, "_MAX_NODES", 3)
+    monkeypatch.setattr(fanout, "_MAX_NODES", 3)
     counters = EdgeNodes()
     for number, node in enumerate((ALL_NODES, "a-1", "b-1", "c-1")):
         counters.next(NodeId(node), float(number))

@@ -1,4 +1,4 @@
-"""Fan-out: recipients, counters and sizes of envelopes; heartbeats."""
+"""Fan-out: recipients, counters and sizes of delivery batches; heartbeats."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ import nats.errors
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters import edge_nodes, fanout
-from services.message.adapters.fanout import _ENVELOPE_BYTES, Fanout
-from services.message.adapters.roster_cache import RosterCache
+from services.message.adapters import fanout
+from services.message.adapters.fanout import _BATCH_BYTES, Fanout
+from services.message.adapters.member_list_cache import MemberListCache
 from services.message.domain import CommittedMessage
 from services.message.metrics import MessageMetrics
 from shared.contract import subjects
-from shared.contract.edge import Envelope, Heartbeat, PresenceIncomplete, RecentJoins
+from shared.contract.edge import DeliveryBatch, Heartbeat, PresenceIncomplete, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Role
@@ -23,7 +23,7 @@ from shared.contract.session import GetMembership, Member, Membership
 from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings
 from tests.support.servers import ValkeyServer
-from tests.unit.services.message.environment import sole_ownership
+from tests.unit.services.message.environment import sole_leadership
 
 ANN, BOB, CEM, DAN = (AccountId(number) for number in (1, 2, 3, 4))
 ROOM, HALL = ChatId(1), ChatId(2)
@@ -35,7 +35,7 @@ def committed(chat: ChatId, index: int, size: int = 10, face: ProfileSummary | N
 
 
 class FanoutHarness:
-    """A fan-out on a real Valkey; records published envelopes."""
+    """A fan-out on a real Valkey, which records the published delivery batches."""
 
     def __init__(self, valkey_server: ValkeyServer) -> None:
         self.edge = Presence(valkey_server.settings("edge"))
@@ -49,31 +49,31 @@ class FanoutHarness:
         self.sent: list[tuple[str, bytes]] = []
         self.publish_fails = False
         self.registry = CollectorRegistry()
-        self.rosters = RosterCache(self._membership, MessageMetrics(CollectorRegistry()))
-        self.announced_to_hooks: list[tuple[ChatId, int]] = []
-        self.has_hooks = False
+        self.member_lists = MemberListCache(self._membership, MessageMetrics(CollectorRegistry()))
+        self.announced_to_webhooks: list[tuple[ChatId, int]] = []
+        self.has_webhooks = False
         self.fanout = self.make_fanout(100)
 
     def make_fanout(self, per_edge: int, *present: NodeId) -> Fanout:
         metrics, settings = MessageMetrics(CollectorRegistry()), MessageSettings(broadcast_members_per_edge=per_edge)
-        announce, ownership = self._announce_to_hooks, sole_ownership()
-        made = Fanout(self._publish, self.own, self.rosters, metrics, settings, ownership, announce)
+        announce, leadership = self._announce_to_webhooks, sole_leadership()
+        made = Fanout(self._publish, self.own, self.member_lists, metrics, settings, leadership, announce)
         for node in present:
             made.edge_seen(node, time.monotonic())
         return made
 
-    def _announce_to_hooks(self, chat: ChatId, index: int) -> None:
-        self.announced_to_hooks.append((chat, index))
+    def _announce_to_webhooks(self, chat: ChatId, index: int) -> None:
+        self.announced_to_webhooks.append((chat, index))
 
     async def _membership(self, request: GetMembership) -> Membership:
         if self.session_unavailable:
-            raise RequestError(ErrorCode.UNAVAILABLE, "away")
+            raise RequestError(ErrorCode.UNAVAILABLE, "unavailable")
         members = [
             Member(account, Role.MEMBER, self.first_index.get(account, 1), self.version, 1)
             for account in self.members[request.chat]
         ]
-        pair, hooked = self.pairs.get(request.chat), self.has_hooks and request.chat == ROOM
-        return Membership(request.chat, self.version, members, pair=pair, outgoing_hooks=hooked)
+        pair, has_webhook = self.pairs.get(request.chat), self.has_webhooks and request.chat == ROOM
+        return Membership(request.chat, self.version, members, pair=pair, outgoing_hooks=has_webhook)
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         if self.publish_fails:
@@ -81,26 +81,26 @@ class FanoutHarness:
         self.sent.append((subject, payload))
 
     async def deliver(self, fan_out: Fanout, batch: list[CommittedMessage]) -> None:
-        """As the batcher does."""
+        """Delivers a batch as the posting service does: plan, lookup, delivery."""
         plan = fan_out.plan(batch)
         await fan_out.deliver(plan, await fan_out.look_up(plan, ()))
 
-    async def load_rosters(self, *chats: ChatId) -> None:
-        """As the check of the drafts does."""
-        await self.rosters.load(chats, {})
+    async def load_member_lists(self, *chats: ChatId) -> None:
+        """Load the member lists as the check of the drafts does."""
+        await self.member_lists.load(chats, {})
 
     async def join(self, node: NodeId, *accounts: AccountId) -> None:
         await self.edge.beat(node, 10)
         await self.edge.join(node, accounts)
 
-    def envelopes(self, subject: str) -> list[Envelope]:
-        return [msgspec.msgpack.decode(data, type=Envelope) for on, data in self.sent if on == subject]
+    def batches(self, subject: str) -> list[DeliveryBatch]:
+        return [msgspec.msgpack.decode(data, type=DeliveryBatch) for on, data in self.sent if on == subject]
 
     def received(self, subject: str) -> list[tuple[int, int, list[int] | None]]:
         return [
             (one.message.chat, one.message.index, None if one.recipients is None else sorted(one.recipients))
-            for envelope in self.envelopes(subject)
-            for one in envelope.deliveries
+            for batch in self.batches(subject)
+            for one in batch.deliveries
         ]
 
     async def beat(self, *, leaving: bool = False) -> Heartbeat:
@@ -119,33 +119,33 @@ async def harness(valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) 
         await one.close()
 
 
-async def test_each_node_gets_one_envelope_per_batch_with_its_own_counter(harness: FanoutHarness) -> None:
+async def test_each_node_gets_one_batch_per_batch_with_its_own_counter(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
     await harness.join(SOUTH, CEM)
-    await harness.load_rosters(ROOM, HALL)
+    await harness.load_member_lists(ROOM, HALL)
     await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1), committed(ROOM, 2)])
     await harness.deliver(harness.fanout, [committed(ROOM, 3)])
     north, south = subjects.deliver(NORTH), subjects.deliver(SOUTH)
     assert harness.received(north) == [(1, 1, [1, 2]), (2, 1, [1, 2]), (1, 2, [1, 2]), (1, 3, [1, 2])]
     assert harness.received(south) == [(2, 1, [3])]
-    assert [envelope.counter for envelope in harness.envelopes(north)] == [1, 2]
-    assert [envelope.counter for envelope in harness.envelopes(south)] == [1]
-    assert {envelope.replica for envelope in harness.envelopes(north)} == {harness.fanout.replica}
+    assert [batch.counter for batch in harness.batches(north)] == [1, 2]
+    assert [batch.counter for batch in harness.batches(south)] == [1]
+    assert {batch.replica for batch in harness.batches(north)} == {harness.fanout.replica}
     assert (await harness.beat()).counters == {}
 
 
-async def test_messages_are_announced_to_hooks_once_the_roster_has_some(harness: FanoutHarness) -> None:
-    await harness.load_rosters(ROOM, HALL)
+async def test_messages_are_announced_to_webhooks_once_the_member_list_has_some(harness: FanoutHarness) -> None:
+    await harness.load_member_lists(ROOM, HALL)
     await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1)])
-    assert harness.announced_to_hooks == []
-    harness.has_hooks, harness.version = True, 2
-    harness.rosters.announce({ROOM: 2, HALL: 2})
+    assert harness.announced_to_webhooks == []
+    harness.has_webhooks, harness.version = True, 2
+    harness.member_lists.announce({ROOM: 2, HALL: 2})
     await harness.deliver(harness.fanout, [committed(ROOM, 2), committed(HALL, 2), committed(ROOM, 3)])
-    assert harness.announced_to_hooks == [(ROOM, 2), (ROOM, 3)]
+    assert harness.announced_to_webhooks == [(ROOM, 2), (ROOM, 3)]
 
 
 async def test_a_lost_generation_makes_every_edge_sync(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a former primary, no edge refreshes it. Nothing is sent meanwhile."""
+    """On a previous primary, no edge refreshes the generation. Nothing is sent meanwhile."""
     monkeypatch.setattr("services.message.adapters.fanout._HEARTBEAT_SECONDS", 0.02)
     await harness.edge.beat(NORTH, 0.3)
     running = asyncio.create_task(harness.fanout.run())
@@ -168,42 +168,42 @@ async def test_each_process_of_a_replica_has_its_own_id_and_epoch(harness: Fanou
     assert msgspec.msgpack.decode(harness.sent[-1][1], type=Heartbeat).leaving
 
 
-async def test_offline_members_cause_no_envelopes(harness: FanoutHarness) -> None:
+async def test_offline_members_cause_no_batches(harness: FanoutHarness) -> None:
     await harness.edge.beat(NORTH, 10)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
     assert harness.sent == []
 
 
-async def test_envelopes_stay_below_512_kib_and_lose_nothing(harness: FanoutHarness) -> None:
+async def test_batches_stay_below_512_kib_and_lose_nothing(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     await harness.deliver(harness.fanout, [committed(ROOM, index, 60_000) for index in range(1, 31)])
     payloads = [payload for _, payload in harness.sent]
     assert len(payloads) == 4
     assert all(len(payload) <= 512 * 1024 for payload in payloads)
     assert [index for _, index, _ in harness.received(subjects.deliver(NORTH))] == list(range(1, 31))
-    assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [1, 2, 3, 4]
+    assert [batch.counter for batch in harness.batches(subjects.deliver(NORTH))] == [1, 2, 3, 4]
 
 
-async def test_the_longest_list_of_recipients_fits_into_an_envelope(harness: FanoutHarness) -> None:
-    """Whatever a look-up costs."""
+async def test_the_longest_list_of_recipients_fits_into_a_batch(harness: FanoutHarness) -> None:
+    """Whatever a lookup costs."""
     fan_out = harness.make_fanout(10**9)
     for members in (39_999, 40_000):
         harness.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
         harness.version += 1
-        await harness.rosters.load([ROOM], {ROOM: harness.version})
+        await harness.member_lists.load([ROOM], {ROOM: harness.version})
         await harness.deliver(fan_out, [committed(ROOM, 1, 60_000)])
-    named, broadcast = harness.envelopes(subjects.BROADCAST)
+    named, broadcast = harness.batches(subjects.BROADCAST)
     assert len(named.deliveries[0].recipients or ()) == 39_999
     assert broadcast.deliveries[0].recipients is None
     assert max(len(payload) for _, payload in harness.sent) <= 512 * 1024
 
 
 async def test_a_chat_is_broadcast_once_few_edges_hold_no_member(harness: FanoutHarness) -> None:
-    """From two members on for each edge that holds none."""
+    """The rule begins with two members for each edge without a member."""
     await harness.join(NORTH, ANN, BOB)
-    await harness.load_rosters(ROOM, HALL)
+    await harness.load_member_lists(ROOM, HALL)
     fan_out = harness.fanout = harness.make_fanout(2)
     await harness.deliver(fan_out, [committed(ROOM, 1)])
     assert harness.received(subjects.BROADCAST) == [], "no edge is present"
@@ -226,7 +226,7 @@ async def test_a_chat_is_broadcast_once_few_edges_hold_no_member(harness: Fanout
 async def test_what_edges_hold_is_looked_up_again(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     await harness.join(NORTH, ANN, BOB)
     await harness.join(SOUTH, CEM)
-    await harness.load_rosters(HALL)
+    await harness.load_member_lists(HALL)
     fan_out = harness.fanout = harness.make_fanout(3, NORTH, SOUTH)
     for index in (1, 2):
         await harness.deliver(fan_out, [committed(HALL, index)])
@@ -234,13 +234,15 @@ async def test_what_edges_hold_is_looked_up_again(harness: FanoutHarness, monkey
     await harness.beat()
     await harness.deliver(fan_out, [committed(HALL, 3)])
     assert len(harness.received(subjects.BROADCAST)) == 2
-    monkeypatch.setattr(edge_nodes, "_KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(fanout, "_KNOWN_SECONDS", 0.0)
     await harness.beat()
     await harness.deliver(fan_out, [committed(HALL, 4)])
     assert harness.received(subjects.deliver(SOUTH))[-1] == (HALL, 4, [CEM])
 
 
-async def test_a_roster_that_is_loaded_after_the_lookup_may_be_one_of_a_broadcast_chat(harness: FanoutHarness) -> None:
+async def test_a_member_list_that_is_loaded_after_the_lookup_may_be_one_of_a_broadcast_chat(
+    harness: FanoutHarness,
+) -> None:
     """No member is looked up then."""
     await harness.join(NORTH, ANN, BOB, CEM)
     fan_out = harness.make_fanout(3, NORTH)
@@ -250,7 +252,7 @@ async def test_a_roster_that_is_loaded_after_the_lookup_may_be_one_of_a_broadcas
 
 
 async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    await harness.load_rosters(ROOM, HALL)
+    await harness.load_member_lists(ROOM, HALL)
     lookups: list[tuple[Collection[AccountId], Collection[ChatId]]] = []
 
     async def record(accounts: Collection[AccountId], chats: Collection[ChatId]) -> PresenceSnapshot:
@@ -267,16 +269,16 @@ async def test_a_broadcast_chat_is_not_looked_up(harness: FanoutHarness, monkeyp
     assert lookups[1:] == [(set(), {HALL})]
 
 
-async def test_edges_with_recent_envelopes_are_present_and_idle_ones_are_not(
+async def test_edges_with_recent_batches_are_present_and_idle_ones_are_not(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await harness.join(NORTH, ANN, BOB)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     fan_out = harness.fanout = harness.make_fanout(2)
     await harness.deliver(fan_out, [committed(ROOM, 1)])
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 2)])
-    monkeypatch.setattr(edge_nodes, "_PRESENT_SECONDS", 0.0)
+    monkeypatch.setattr(fanout, "_PRESENT_SECONDS", 0.0)
     await harness.beat()
     await harness.deliver(fan_out, [committed(ROOM, 3)])
     assert [index for _, index, _ in harness.received(subjects.BROADCAST)] == [2]
@@ -286,57 +288,57 @@ async def test_edges_with_recent_envelopes_are_present_and_idle_ones_are_not(
 async def test_deliveries_have_the_pair_of_a_private_chat_and_the_profile_of_the_sender(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
     harness.pairs[ROOM] = (ANN, BOB)
-    await harness.load_rosters(ROOM, HALL)
+    await harness.load_member_lists(ROOM, HALL)
     face = ProfileSummary("Ann", "00000000-0000-4000-8000-000000000001")
     for fan_out, subject in (
         (harness.fanout, subjects.deliver(NORTH)),
         (harness.make_fanout(1, NORTH), subjects.BROADCAST),
     ):
         await harness.deliver(fan_out, [committed(ROOM, 1, face=face), committed(HALL, 1)])
-        (envelope,) = harness.envelopes(subject)
-        assert [(one.pair, one.face) for one in envelope.deliveries] == [((ANN, BOB), face), (None, None)]
+        (batch,) = harness.batches(subject)
+        assert [(one.pair, one.face) for one in batch.deliveries] == [((ANN, BOB), face), (None, None)]
 
 
-async def test_pairs_and_profiles_count_towards_the_envelope_size(harness: FanoutHarness) -> None:
+async def test_pairs_and_profiles_count_towards_the_batch_size(harness: FanoutHarness) -> None:
     await harness.join(NORTH, AccountId(2**53), AccountId(2**53 - 1))
     harness.members[ROOM] = [AccountId(2**53), AccountId(2**53 - 1)]
     harness.pairs[ROOM] = (AccountId(2**53 - 1), AccountId(2**53))
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     await harness.deliver(
         harness.fanout,
         [committed(ROOM, 2**40 + index, face=ProfileSummary("😀" * 64, "x" * 36)) for index in range(4_000)],
     )
     assert len(harness.sent) > 2
-    assert max(len(payload) for _, payload in harness.sent) <= _ENVELOPE_BYTES + 100
+    assert max(len(payload) for _, payload in harness.sent) <= _BATCH_BYTES + 100
 
 
-async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_roster(harness: FanoutHarness) -> None:
+async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_member_list(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB, CEM)
     fan_out = harness.make_fanout(3, NORTH)
-    await harness.load_rosters(HALL)
+    await harness.load_member_lists(HALL)
     harness.session_unavailable = True
     for version in (0, 7):
         await fan_out.deliver(fan_out.plan([committed(HALL, 1)]), PresenceSnapshot({}, {HALL: version}))
-    deliveries = [envelope.deliveries[0] for envelope in harness.envelopes(subjects.BROADCAST)]
+    deliveries = [batch.deliveries[0] for batch in harness.batches(subjects.BROADCAST)]
     assert [(one.recipients, one.version) for one in deliveries] == [(None, 1), (None, 7)]
 
 
 async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a batch's first delivery; not those of a roster that is older than the newest version, and none once their
-    notices have arrived."""
+    """Only a batch's first delivery names them. A member list older than the newest version has none, and once their
+    events have arrived, there are none."""
     await harness.join(NORTH, ANN, BOB, CEM)
     fan_out = harness.make_fanout(3, NORTH)
-    await harness.load_rosters(HALL)
+    await harness.load_member_lists(HALL)
     await harness.deliver(fan_out, [committed(HALL, 1)])
     harness.members[HALL].append(DAN)
     harness.version = 2
-    harness.rosters.announce({HALL: 2})
+    harness.member_lists.announce({HALL: 2})
     await harness.deliver(fan_out, [committed(HALL, 2)])
-    await harness.load_rosters(HALL)
+    await harness.load_member_lists(HALL)
     await harness.deliver(fan_out, [committed(HALL, 3), committed(HALL, 4)])
     monkeypatch.setattr(fanout, "_CHANGING_SECONDS", 0.0)
     await harness.deliver(fan_out, [committed(HALL, 5)])
-    deliveries = [one for envelope in harness.envelopes(subjects.BROADCAST) for one in envelope.deliveries]
+    deliveries = [one for batch in harness.batches(subjects.BROADCAST) for one in batch.deliveries]
     recent = RecentJoins(1, {ANN: 1, BOB: 1, CEM: 1, DAN: 1})
     assert [one.version for one in deliveries] == [1, 2, 2, 2, 2]
     assert [one.recent for one in deliveries] == [None, None, recent, None, None]
@@ -344,12 +346,12 @@ async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkey
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_members_get_no_messages_from_before_they_joined(harness: FanoutHarness, known: bool) -> None:
-    """With known and with unknown presence."""
+    """This holds whether presence is known or unknown."""
     subject = subjects.deliver(NORTH) if known else subjects.BROADCAST
     if known:
         await harness.join(NORTH, ANN, CEM)
         await harness.join(SOUTH, CEM)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     harness.members[ROOM].append(CEM)
     harness.first_index[CEM] = 3
     harness.version = 2
@@ -360,12 +362,12 @@ async def test_members_get_no_messages_from_before_they_joined(harness: FanoutHa
     assert [index for _, index, _ in harness.received(subjects.deliver(SOUTH))] == ([3, 4] if known else [])
 
 
-async def test_a_roster_reloaded_during_the_lookup_is_looked_up_again(
+async def test_a_member_list_reloaded_during_the_lookup_is_looked_up_again(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another batch reloads the roster meanwhile, with members that were not looked up."""
+    """Another batch reloads the member list meanwhile, with members that were not looked up."""
     await harness.join(NORTH, ANN, CEM)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     lookup = harness.own.lookup
     harness.members[ROOM].append(CEM)
 
@@ -373,7 +375,7 @@ async def test_a_roster_reloaded_during_the_lookup_is_looked_up_again(
         found = await lookup(*args, **kwargs)  # type: ignore[arg-type]
         if harness.version == 1:
             harness.version = 2
-            await harness.rosters.load([ROOM], {ROOM: 2})
+            await harness.member_lists.load([ROOM], {ROOM: 2})
         return found
 
     monkeypatch.setattr(harness.own, "lookup", interrupted)
@@ -383,7 +385,7 @@ async def test_a_roster_reloaded_during_the_lookup_is_looked_up_again(
 
 async def test_unknown_members_make_every_edge_sync(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN, BOB)
-    await harness.load_rosters(ROOM, HALL)
+    await harness.load_member_lists(ROOM, HALL)
     await harness.sessions.publish_versions({ROOM: 2})
     harness.session_unavailable = True
     await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1)])
@@ -391,49 +393,49 @@ async def test_unknown_members_make_every_edge_sync(harness: FanoutHarness) -> N
     assert (await harness.beat()).counters == {"all": 1}
 
 
-async def test_an_envelope_that_cannot_be_published_leaves_a_gap_in_the_counter(harness: FanoutHarness) -> None:
+async def test_a_batch_that_cannot_be_published_leaves_a_gap_in_the_counter(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     harness.publish_fails = True
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
     await harness.fanout.announce_shutdown()
     harness.publish_fails = False
     await harness.deliver(harness.fanout, [committed(ROOM, 2)])
-    assert [envelope.counter for envelope in harness.envelopes(subjects.deliver(NORTH))] == [3]
+    assert [batch.counter for batch in harness.batches(subjects.deliver(NORTH))] == [3]
 
 
-async def test_an_empty_envelope_follows_the_last_one(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It skips a number if the last one is lost, and goes to its own node alone."""
-    monkeypatch.setattr(edge_nodes, "_QUIET_SECONDS", 0.0)
+async def test_an_empty_batch_follows_the_last_one(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The empty batch skips a number if the last batch is lost, and goes only to the node of that batch."""
+    monkeypatch.setattr(fanout, "_QUIET_SECONDS", 0.0)
     await harness.join(NORTH, ANN)
     await harness.join(SOUTH, CEM)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
     harness.publish_fails = True
     await harness.deliver(harness.fanout, [committed(ROOM, 2)])
     harness.publish_fails = False
     assert (await harness.beat()).counters == {}
-    envelopes = harness.envelopes(subjects.deliver(NORTH))
-    assert [(one.counter, len(one.deliveries)) for one in envelopes] == [(1, 1), (3, 0)]
-    assert harness.envelopes(subjects.deliver(SOUTH)) == []
+    batches = harness.batches(subjects.deliver(NORTH))
+    assert [(one.counter, len(one.deliveries)) for one in batches] == [(1, 1), (3, 0)]
+    assert harness.batches(subjects.deliver(SOUTH)) == []
 
 
 async def test_a_replica_that_leaves_closes_what_is_not_closed(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN)
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
     assert (await harness.beat(leaving=True)).leaving
-    assert [one.counter for one in harness.envelopes(subjects.deliver(NORTH))] == [1, 2]
+    assert [one.counter for one in harness.batches(subjects.deliver(NORTH))] == [1, 2]
 
 
 def announced(node: NodeId, number: int, *accounts: AccountId, ends: bool = True) -> bytes:
-    """An announcement; with `ends`, a complete list."""
+    """An announcement; with `ends`, the end of a complete list."""
     return msgspec.msgpack.encode(PresenceIncomplete(node, 10_000, [*accounts], number, ends, ends, registered=True))
 
 
 async def test_without_presence_known_nodes_get_their_messages_and_the_others_all(harness: FanoutHarness) -> None:
     """The broadcast is for nodes that are not known: NATS drops it where nobody receives it."""
-    await harness.load_rosters(ROOM, HALL)
+    await harness.load_member_lists(ROOM, HALL)
     harness.own.receive_accounts(announced(NORTH, 1, BOB))
     harness.own.receive_accounts(announced(SOUTH, 1, CEM, ends=False))
     await harness.deliver(harness.fanout, [committed(ROOM, 1), committed(HALL, 1)])
@@ -447,7 +449,7 @@ async def test_without_presence_known_nodes_get_their_messages_and_the_others_al
 
 async def test_broadcasts_of_large_chats_go_to_known_nodes_too(harness: FanoutHarness) -> None:
     await harness.join(NORTH, ANN)
-    await harness.load_rosters(HALL)
+    await harness.load_member_lists(HALL)
     harness.own.receive_accounts(announced(NORTH, 1))
     await harness.deliver(harness.make_fanout(3, NORTH), [committed(HALL, 1)])
     assert harness.received(subjects.BROADCAST) == harness.received(subjects.deliver(NORTH)) == [(2, 1, None)]
@@ -456,15 +458,15 @@ async def test_broadcasts_of_large_chats_go_to_known_nodes_too(harness: FanoutHa
 async def test_a_loss_is_announced_to_known_nodes_on_their_own_subjects(harness: FanoutHarness) -> None:
     harness.own.receive_accounts(announced(NORTH, 1, ANN))
     harness.fanout.announce_loss()
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     await harness.deliver(harness.fanout, [committed(ROOM, 1)])
-    assert [one.counter for one in harness.envelopes(subjects.deliver(NORTH))] == [2]
+    assert [one.counter for one in harness.batches(subjects.deliver(NORTH))] == [2]
 
 
 async def test_heartbeats_name_known_nodes_but_not_while_a_delivery_may_lack_them(harness: FanoutHarness) -> None:
-    """An envelope that does not name an account comes before the heartbeat with the number of its announcement."""
+    """A delivery batch that does not name an account comes before the heartbeat with the number of its announcement."""
     beats: list[Heartbeat] = []
-    await harness.load_rosters(ROOM)
+    await harness.load_member_lists(ROOM)
     harness.own.receive_accounts(announced(NORTH, 1, ANN))
     assert (await harness.beat()).known_nodes == {NORTH: (1, 1)}
     plan = harness.fanout.plan([committed(ROOM, 1)])

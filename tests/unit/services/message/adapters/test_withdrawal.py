@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 import msgspec
 import pytest
 
-from services.message.adapters import ownership
-from services.message.adapters.ownership import Ownership, Withdrawal
+from services.message.adapters import leadership
+from services.message.adapters.leadership import Leadership, Withdrawal
 from services.message.metrics import MessageMetrics
 from shared.bus.client import Bus
 from shared.contract.edge import Heartbeat
@@ -23,15 +23,15 @@ PARTITIONS = 256
 
 
 class QueueReplica:
-    """Serves a queue group. `failures`: as its readiness reports them."""
+    """Serves a queue group. `failures`: the failures that its readiness reports."""
 
     def __init__(self, nats: NatsServer) -> None:
         registry = new_registry()
         self.failures: dict[str, str] = {}
         self.requests = 0
         self.bus = Bus(nats.settings("message"), "message", registry)
-        self.ownership = Ownership(MessageSettings(partitions=PARTITIONS), lambda _: False, MessageMetrics(registry))
-        self.withdrawal = Withdrawal(self.bus, self.ownership, self.read_failures)
+        self.leadership = Leadership(MessageSettings(partitions=PARTITIONS), MessageMetrics(registry))
+        self.withdrawal = Withdrawal(self.bus, self.leadership, self.read_failures)
         self.bus.serve(GetHeads.route, self.serve, queue="message")
 
     async def read_failures(self) -> Mapping[str, str]:
@@ -42,19 +42,19 @@ class QueueReplica:
         return Heads({})
 
     def hear(self, other: "QueueReplica") -> None:
-        heartbeat = Heartbeat(other.ownership.replica, 1, {}, partitions=other.ownership.announced)
-        self.ownership.receive_heartbeat(msgspec.msgpack.encode(heartbeat))
+        heartbeat = Heartbeat(other.leadership.replica, 1, {}, partitions=other.leadership.announced)
+        self.leadership.receive_heartbeat(msgspec.msgpack.encode(heartbeat))
 
     async def until_withdrawn(self, is_withdrawn: bool) -> None:
         async with asyncio.timeout(SECONDS):
-            while self.ownership.withdrawn is not is_withdrawn:
+            while self.leadership.withdrawn is not is_withdrawn:
                 await asyncio.sleep(0.01)
             await self.bus.check()
 
 
 @pytest.fixture
 async def replicas(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[QueueReplica]]:
-    monkeypatch.setattr(ownership, "_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(leadership, "_INTERVAL_SECONDS", 0.02)
     replicas = [QueueReplica(nats_server), QueueReplica(nats_server)]
     async with AsyncExitStack() as stack:
         for replica in replicas:
@@ -75,7 +75,7 @@ async def requester(nats_server: NatsServer) -> AsyncIterator[Bus]:
 
 async def request(requester: Bus, times: int) -> None:
     for _ in range(times):
-        await requester.request(GetHeads.route, GetHeads([]), seconds=SECONDS)
+        await requester.send(GetHeads([]), seconds=SECONDS)
 
 
 async def test_the_others_get_its_requests_until_its_database_works(
@@ -85,16 +85,16 @@ async def test_the_others_get_its_requests_until_its_database_works(
     cut_off.hear(other)
     cut_off.failures = {"database": "no answer in time"}
     await cut_off.until_withdrawn(True)
-    assert cut_off.ownership.announced == STOPPING
+    assert cut_off.leadership.announced == STOPPING
     async with asyncio.timeout(SECONDS):
         while other.requests < 30:
             before = cut_off.requests
             await request(requester, 30)
             if cut_off.requests > before:
-                other.requests = 0  # it was just leaving
+                other.requests = 0  # the replica was still withdrawing
     cut_off.failures = {}
     await cut_off.until_withdrawn(False)
-    assert cut_off.ownership.announced == PARTITIONS
+    assert cut_off.leadership.announced == PARTITIONS
     async with asyncio.timeout(SECONDS):
         before = cut_off.requests
         while cut_off.requests == before:
@@ -107,7 +107,7 @@ async def test_the_only_replica_keeps_its_requests(replicas: list[QueueReplica],
     await replicas[1].bus.stop()
     alone.hear(alone)
     await asyncio.sleep(0.2)
-    assert not alone.ownership.withdrawn
+    assert not alone.leadership.withdrawn
     await request(requester, 3)
     assert alone.requests == 3
 
@@ -117,4 +117,4 @@ async def test_other_failures_do_not_matter(replicas: list[QueueReplica]) -> Non
     replica.hear(other)
     replica.failures = {"nats": "no answer in time"}
     await asyncio.sleep(0.2)
-    assert not replica.ownership.withdrawn
+    assert not replica.leadership.withdrawn

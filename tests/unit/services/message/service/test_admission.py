@@ -6,7 +6,7 @@ from services.message.service.posting import QueueDelayEstimator
 
 
 def estimator(*seconds: float, full: bool = True) -> QueueDelayEstimator:
-    """After cycles of ten messages each."""
+    """An estimator after cycles of ten messages each."""
     delays = QueueDelayEstimator()
     for each in seconds:
         delays.observe(10, each, full=full)

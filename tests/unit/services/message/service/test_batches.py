@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from services.message.domain import Cursor, Rights
+from services.message.domain import ChangePermissions, Cursor
 from services.message.service import posting
 from services.message.store import MessageStore
 from shared.contract.body import pack_edited, pack_segments
@@ -45,7 +45,7 @@ class Post(NamedTuple):
     is_late: bool = False
 
     def draft(self, chat: ChatId) -> Draft:
-        """With a body of its own, as from the bus."""
+        """A draft with a body of its own, as if it came from the bus."""
         return Draft(self.sender, chat, Nonce(self.nonce), 0 if self.is_late else 2**62, bytes(bytearray(self.text)))
 
 
@@ -67,7 +67,7 @@ async def harness(database: Database) -> AsyncIterator[BatcherHarness]:
 
 
 async def results(harness: BatcherHarness, *requests: Sequence[Draft]) -> list[tuple[object, ...]]:
-    """Of each draft: its index or error, and whether it is a repetition."""
+    """Submits the requests. Returns for each draft its index or error, and whether it is a repetition."""
     found: list[tuple[object, ...]] = []
     for request in requests:
         reply = await harness.submit("", *request).result
@@ -107,7 +107,7 @@ async def test_another_message_with_the_nonce_of_an_unconfirmed_one_is_a_conflic
 
 
 RANGES = ((1, 1, 0), (1, 4, 4), (3, 6, 6), (5, 5, 0), (8, 99, 0), (6, 2, 2), (1, 3), (5, 6))
-"""First, last and up to where all is read; without it, of an edge of the version before."""
+"""First index, last index, and the index up to which all is read; an edge of the previous version omits it."""
 
 
 async def read(store: MessageStore, chat: ChatId, *batches: Sequence[tuple[int, ...]]) -> Cursor | None:
@@ -120,7 +120,7 @@ async def test_reads(database: Database) -> None:
     store = MessageStore(database)
     for number, (one, other) in enumerate(product(RANGES, RANGES)):
         if len(one) != len(other):
-            continue  # a request is of one edge
+            continue  # a request has ranges with two or with three numbers, never both
         together, apart = ChatId(2 * number + 1), ChatId(2 * number + 2)
         await store.post([Post(nonce=nonce).draft(chat) for chat in (together, apart) for nonce in range(10)])
         assert await read(store, together, [one, other]) == await read(store, apart, [one], [other]), (one, other)
@@ -139,16 +139,16 @@ Result = tuple[object, ...]
 
 
 async def change(store: MessageStore, index: int, made: Change) -> Result:
-    rights = Rights(1, 0, 0, leads=True, pins=True)
+    permissions = ChangePermissions(1, 0, 0, leads=True, pins=True)
     try:
-        revised = await store.change(ChangeMessage(ChatId(1), index, made, ANN), rights)
+        revised = await store.change(ChangeMessage(ChatId(1), index, made, ANN), permissions)
     except RequestError as error:
         return (error.failure.code,)
     return revised.change is not None, revised.reply.count
 
 
 async def test_changes_at_once(database: Database) -> None:
-    """Each is a transaction of its own: the results are those of one order."""
+    """Each change is its own transaction, so the results equal those in some order."""
     store, bodies = MessageStore(database), pack_segments((Text("first"),))
     for number, (one, other) in enumerate(product(CHANGES, CHANGES)):
         first = 3 * number + 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.message.service.message_search import MessageSearch
+from services.message.service.queries import MessageSearch
 from shared.contract.audit import FindMessage
 from shared.contract.errors import RequestError
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
@@ -25,7 +25,9 @@ def search(harness: QueryHarness) -> MessageSearch:
 
     harness.members.append(Member(CEM, Role.MEMBER, 1, 1, 1))
     queries = harness.queries
-    return MessageSearch(harness.store, queries._rosters, harness._versions, nodes, MessageSettings(pushed_per_chat=2))
+    return MessageSearch(
+        harness.store, queries._member_lists, harness._versions, nodes, MessageSettings(pushed_per_chat=2)
+    )
 
 
 async def test_it_is_found_by_place_id_and_nonce(harness: QueryHarness, search: MessageSearch) -> None:
@@ -41,7 +43,8 @@ async def test_it_is_found_by_place_id_and_nonce(harness: QueryHarness, search: 
 
 
 async def test_delivery_is_that_of_each_entitled_member(harness: QueryHarness, search: MessageSearch) -> None:
-    """Bob sees messages from index 3 on; those from 5 on may be unread. A login pushes the newest two of each chat."""
+    """Bob sees messages from index 3 on; messages from 5 on may be unread. A login pushes the newest two of each
+    chat."""
     await harness.post(ROOM, "11131")
     await harness.deliver(ANN, ROOM, (4, 4))
     assert (await search.find(FindMessage(ROOM, 2))).read == {CEM: False}
@@ -50,7 +53,7 @@ async def test_delivery_is_that_of_each_entitled_member(harness: QueryHarness, s
     assert (found.read, found.expired) == ({ANN: True, BOB: True}, [])
 
 
-async def test_a_chat_without_a_roster_is_an_error(harness: QueryHarness, search: MessageSearch) -> None:
+async def test_a_chat_without_a_member_list_is_an_error(harness: QueryHarness, search: MessageSearch) -> None:
     await harness.post(ChatId(LOFT), "1")
     with pytest.raises(RequestError, match="no such chat"):
         await search.find(FindMessage(LOFT, 1))

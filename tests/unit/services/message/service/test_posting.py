@@ -10,14 +10,15 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from services.message.adapters.fanout import Fanout
-from services.message.adapters.roster_cache import RosterCache
+from services.message.adapters.member_list_cache import MemberListCache
 from services.message.metrics import MessageMetrics
 from services.message.service import posting
 from services.message.service.posting import OVERLOADED, SHUTTING_DOWN, PostingBatcher
 from services.message.store import MessageStore, PostedBatch
-from shared.contract.edge import Envelope
+from shared.contract.edge import DeliveryBatch
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId, NodeId, Nonce
 from shared.contract.message import Draft, PostMessages, PostResults
@@ -28,7 +29,7 @@ from shared.presence.store import Presence, PresenceSnapshot
 from shared.settings import MessageSettings, RedisSettings
 from tests.support.databases import create_tables
 from tests.support.waiting import WAIT_SECONDS
-from tests.unit.services.message.environment import sole_ownership
+from tests.unit.services.message.environment import sole_leadership
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -41,7 +42,7 @@ SETTINGS = MessageSettings(batch_rows=4, queue_seconds=60.0)
 
 
 class GatedStore(MessageStore):
-    """Transactions wait for `gate`; their sizes are recorded."""
+    """A store whose transactions wait for `gate`. Records the sizes of the transactions."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -65,7 +66,7 @@ class GatedStore(MessageStore):
 
 
 class BatcherHarness:
-    """A batcher on a real database, without Redis; `log` has all envelopes, replies and flushes in order."""
+    """A batcher on a real database, without Redis; `log` has all delivery batches, replies and flushes in order."""
 
     def __init__(self, database: Database, settings: MessageSettings) -> None:
         self.registry = CollectorRegistry()
@@ -73,11 +74,11 @@ class BatcherHarness:
         self.log: list[tuple[str, object]] = []
         self.store = GatedStore(database)
         self.presence = Presence(RedisSettings(url=SecretStr("redis://127.0.0.1:1/0")))
-        self.rosters = RosterCache(self._membership, metrics)
+        self.member_lists = MemberListCache(self._membership, metrics)
         self.fanout = Fanout(
-            self.publish, self.presence, self.rosters, metrics, settings, sole_ownership(), lambda *_: None
+            self.publish, self.presence, self.member_lists, metrics, settings, sole_leadership(), lambda *_: None
         )
-        self.batcher = PostingBatcher(self.store, self.rosters, self.fanout, metrics, settings, self.flush)
+        self.batcher = PostingBatcher(self.store, self.member_lists, self.fanout, metrics, settings, self.flush)
         self._nonce = 0
         self.session_answers = asyncio.Event()
         """While it is not set, session does not reply."""
@@ -90,8 +91,8 @@ class BatcherHarness:
         )
 
     async def publish(self, subject: str, payload: bytes) -> None:
-        envelope = msgspec.msgpack.decode(payload, type=Envelope)
-        self.log.append(("delivered", [(one.message.chat, one.message.index) for one in envelope.deliveries]))
+        batch = msgspec.msgpack.decode(payload, type=DeliveryBatch)
+        self.log.append(("delivered", [(one.message.chat, one.message.index) for one in batch.deliveries]))
 
     def flush(self) -> None:
         self.log.append(("flushed", None))
@@ -106,7 +107,7 @@ class BatcherHarness:
         return answer
 
     async def wait_for_transactions(self, transactions: int) -> None:
-        """Waits until so many transactions have begun, or wait for the gate."""
+        """Waits until this number of transactions have begun, or wait for the gate."""
         async with asyncio.timeout(WAIT_SECONDS):
             while len(self.store.sizes) < transactions:
                 await asyncio.sleep(0.01)
@@ -174,7 +175,7 @@ async def running_harness(database: Database, settings: MessageSettings = SETTIN
     yield harness
     await harness.close(task)
     assert harness.metric("queue_rows") == 0
-    await harness.rosters.close()
+    await harness.member_lists.close()
     await harness.presence.close()
 
 
@@ -193,10 +194,10 @@ async def test_queued_requests_share_a_transaction_and_none_is_split(harness: Ba
     assert harness.metric("acknowledged_total") == 16
 
 
-async def test_replies_follow_their_envelopes_and_chats_keep_their_order(
+async def test_replies_follow_their_batches_and_chats_keep_their_order(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a slow fan-out, the next batch is committed meanwhile."""
+    """The fan-out is slow, so the next batch is committed meanwhile."""
     publish = harness.fanout._publish
 
     async def slowly(subject: str, payload: bytes) -> None:
@@ -236,7 +237,8 @@ async def test_replies_are_flushed_before_a_commit_blocks_the_event_loop(
 async def test_a_batch_commits_during_the_fan_out_of_the_one_before(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the database commits on a thread."""
+    """This holds if the database commits on a thread. During the fan-out, the event loop is free for the next
+    commit."""
     harness.store.inline = False
     assert await harness.submit("first", harness.draft()).indexes() == [1]
     publish, gate = harness.fanout._publish, asyncio.Event()
@@ -293,9 +295,13 @@ async def test_only_the_draft_that_the_database_rejects_fails(harness: BatcherHa
     await harness.wait_for_transactions(1)
     one = harness.submit("one", harness.draft(), harness.draft(BAD_ACCOUNT))
     other = harness.submit("other", harness.draft(), harness.draft())
-    harness.store.gate.set()
-    assert await one.indexes() == [2, None]
+    with capture_logs() as lines:
+        harness.store.gate.set()
+        assert await one.indexes() == [2, None]
     assert await one.failures() == [ErrorCode.INTERNAL]
+    results = await one.result
+    assert isinstance(results, PostResults)
+    assert [line["request"] for line in lines if line["log_level"] == "error"] == [results.failures[1].request]
     assert await other.indexes() == [3, 4]
     assert harness.metric("refused_total", code="internal") == 1
     assert harness.metric("retries_total", cause="content") == 2
@@ -367,7 +373,7 @@ async def test_close_answers_queued_requests(database: Database) -> None:
     await harness.presence.close()
 
 
-async def test_close_answers_requests_that_load_their_rosters(database: Database) -> None:
+async def test_close_answers_requests_that_load_their_member_lists(database: Database) -> None:
     harness = BatcherHarness(database, SETTINGS)
     harness.session_answers.clear()
     task = asyncio.create_task(harness.batcher.run())
@@ -391,7 +397,7 @@ async def test_run_can_be_cancelled_during_a_commit(database: Database) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await harness.rosters.close()
+    await harness.member_lists.close()
     await harness.presence.close()
 
 
@@ -405,7 +411,7 @@ async def test_without_a_database_nothing_is_acknowledged_or_delivered() -> None
 
 
 class FailingThirdWrite(Database):
-    """Its third transaction fails; with `after_work`, at the commit."""
+    """The third transaction fails; with `after_work`, at the commit."""
 
     def __init__(self, url: str, *, after_work: bool) -> None:
         super().__init__(url)
@@ -442,7 +448,7 @@ async def test_no_draft_overtakes_one_that_the_database_was_unavailable_for(
 
 
 class UnconfirmedCommit(Database):
-    """The answer to its first commit is lost, then it is unavailable for a while."""
+    """A database whose first commit gets no answer, and which is then unavailable for a while."""
 
     def __init__(self, url: str, *, commits: bool) -> None:
         super().__init__(url)
@@ -471,8 +477,7 @@ class UnconfirmedCommit(Database):
 async def test_an_unconfirmed_commit_is_resolved(
     database: Database, monkeypatch: pytest.MonkeyPatch, commits: bool
 ) -> None:
-    """A committed message is delivered and acknowledged in spite of the lost answer; one that was not committed never
-    will be."""
+    """A committed message is delivered and acknowledged despite the lost answer; an uncommitted one never will be."""
     monkeypatch.setattr(posting, "_RETRY_SECONDS", 0.01)
     unconfirmed = UnconfirmedCommit(database.url.render_as_string(), commits=commits)
     async for harness in running_harness(unconfirmed):

@@ -23,7 +23,7 @@ class TracedBatcherHarness(BatcherHarness):
         settings = MessageSettings(batch_rows=8)
         super().__init__(database, settings)
         self.tracer = tracer
-        parts = self.store, self.rosters, self.fanout, MessageMetrics(CollectorRegistry())
+        parts = self.store, self.member_lists, self.fanout, MessageMetrics(CollectorRegistry())
         self.batcher = PostingBatcher(*parts, settings, self.flush, tracer)
 
     def submit_traced(self, name: str, messages: int) -> tuple[Span, RecordedReply]:
@@ -42,7 +42,7 @@ async def harness(sqlite_url: str, collector: Collector) -> AsyncIterator[Traced
     running = asyncio.create_task(harness.batcher.run())
     yield harness
     await harness.close(running)
-    await harness.rosters.close()
+    await harness.member_lists.close()
     await harness.presence.close()
     await database.close()
     await tracer.shut_down()

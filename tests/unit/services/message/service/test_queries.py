@@ -5,7 +5,8 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from services.message.adapters.roster_cache import RosterCache
+from services.message.adapters.member_list_cache import MemberListCache
+from services.message.domain import message_size
 from services.message.metrics import MessageMetrics
 from services.message.service import queries
 from services.message.service.queries import MessageQueries
@@ -50,7 +51,7 @@ class QueryHarness:
         self.more = False
         self.pair: MemberPair | None = None
         self.members = [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 3, 2, 5)]
-        memberships = RosterCache(self._membership, MessageMetrics(CollectorRegistry()))
+        memberships = MemberListCache(self._membership, MessageMetrics(CollectorRegistry()))
         self.queries = MessageQueries(self.store, memberships, self._list, self._versions, settings)
         self._nonce = 0
 
@@ -68,14 +69,14 @@ class QueryHarness:
         return {}
 
     async def post(self, chat: ChatId, senders: str, size: int = 1) -> None:
-        """One message by each sender, each 10 ms after the last one of any chat."""
+        """One message by each sender, each 10 ms after the previous one of any chat."""
         for sender in senders:
             self._nonce += 1
             self.now += 10
             await self.store.post([Draft(AccountId(int(sender)), chat, Nonce(self._nonce), 2**62, b"x" * size)])
 
     async def deliver(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
-        """These messages have arrived, and are not read."""
+        """The messages have arrived, and are not read."""
         await self.queries.mark_read(MarkRead([ReadRange(account, chat, low, high, 0) for low, high in spans]))
 
     async def read(self, account: AccountId, chat: ChatId, index: int) -> None:
@@ -97,7 +98,7 @@ def harness(database: Database) -> QueryHarness:
 
 @pytest.fixture
 def small_replies(database: Database) -> QueryHarness:
-    """With small replies and few unread messages per chat."""
+    """A harness whose settings permit only small replies and few pushed messages per chat."""
     return QueryHarness(database, MessageSettings(reply_bytes=794, pushed_per_chat=4))
 
 
@@ -302,7 +303,8 @@ async def test_unread_messages_of_the_same_time_keep_the_order_of_their_ids(harn
 
 
 async def test_unread_messages_are_those_of_a_sync(small_replies: QueryHarness) -> None:
-    """Also for an account that joined late, has read in between, or has more unread messages than the limit."""
+    """This also holds for an account that joined late, has read in between, or has more unread messages than the
+    limit."""
     await small_replies.post(ROOM, "2" * 9)
     await small_replies.post(HALL, "2122212")
     await small_replies.post(LOFT, "2222")
@@ -369,10 +371,38 @@ async def test_history_starts_at_the_first_index_of_the_member(harness: QueryHar
     assert nothing == History([], 6)
 
 
+async def test_history_around_an_index_or_a_time_has_both_sides(harness: QueryHarness) -> None:
+    """Bob sees the messages from the third one on."""
+    await harness.post(ROOM, "121212121")
+    times = [one.time for one in (await harness.queries.history(GetHistory(ROOM, 1, 9, False, ANN))).messages]
+    assert times == sorted(set(times))
+
+    async def around(actor: AccountId, count: int, around: int = 0, at: int = 0) -> tuple[list[int], bool, bool]:
+        request = GetHistory(ROOM, 1, count, False, actor, around=around, at=at)
+        page = await harness.queries.history(request)
+        return indexes(page.messages), page.older, page.newer
+
+    assert await around(ANN, 4, around=5) == ([3, 4, 5, 6], True, True)
+    assert await around(BOB, 4, around=1) == ([3, 4, 5, 6], False, True)
+    assert await around(BOB, 4, around=99) == ([6, 7, 8, 9], True, False)
+    assert await around(BOB, 50, around=4) == ([3, 4, 5, 6, 7, 8, 9], False, False)
+    for at, index in ((times[4], 5), (times[3] + 1, 5), (times[0] - 1, 1), (times[8] + 1, 9)):
+        assert await around(ANN, 1, at=at) == ([index], index > 1, index < 9)
+    assert await harness.queries.history(GetHistory(LOFT, 1, 1, all=True, at=5)) == History([], 0)
+
+
+async def test_a_page_around_an_index_has_the_nearest_that_fit(harness: QueryHarness) -> None:
+    await harness.post(ROOM, "121212121")
+    (one,) = (await harness.queries.history(GetHistory(ROOM, 1, 1, False, ANN))).messages
+    harness.queries._reply_bytes = 3 * message_size(one)
+    page = await harness.queries.history(GetHistory(ROOM, 1, 9, False, ANN, around=5))
+    assert (indexes(page.messages), page.older, page.newer) == ([4, 5, 6], True, True)
+
+
 async def test_own_history_has_own_messages_alone_also_of_a_former_membership(
     harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In ranges that are bounded."""
+    """The ranges are bounded."""
     monkeypatch.setattr(queries, "_OWN_RANGE", 3)
     await harness.post(ROOM, "12112")
     bob = await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, actor=BOB, own=True))

@@ -1,16 +1,22 @@
-"""What a client that comes back lacks, on both databases."""
+"""The data that a returning client lacks, on both databases."""
+
+from collections.abc import Iterator
 
 import pytest
 
-from services.message.domain import Rights
+from services.message.domain import ChangePermissions
 from services.message.service import resuming
+from services.message.store import Snapshot
 from services.message.store.installation import renew_epoch
-from shared.contract.ids import ChatId, Nonce
-from shared.contract.message import ChangeMessage, EditText, PinMessage, React
-from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
+from shared.contract.body import pack_segments
+from shared.contract.ids import ChatId, MessageId, Nonce
+from shared.contract.message import ChangeMessage, Draft, EditText, PinMessage, React, RecallText
+from shared.contract.model import Emoji, File, Image, Media, Mention, Message, Segment, Text
+from shared.contract.resume import ChatRevision, LastMessage, Resume, Resumed, ResumedChat
 from shared.contract.session import ChatEntry
 from shared.database import Database
 from shared.settings import MessageSettings
+from tests.support.statements import executed
 from tests.unit.services.message.service.test_queries import ANN, BOB, HALL, LOFT, ROOM, QueryHarness
 
 
@@ -52,7 +58,7 @@ async def test_chats_of_which_the_client_has_everything_are_left_out(harness: Qu
 
 
 async def test_a_chat_with_another_state_than_the_known_one_is_listed(harness: QueryHarness) -> None:
-    """Without messages that the client has; session's part, or the read position, has changed."""
+    """The client lacks no messages; session's part, or the read position, has changed."""
     await harness.post(ROOM, "222")
     harness.entries = [ChatEntry(ROOM, 1, 1, state=7), ChatEntry(HALL, 1, 1, state=8), ChatEntry(LOFT, 3, 5)]
     have = {ROOM: 3, HALL: 0, LOFT: 0}
@@ -64,7 +70,8 @@ async def test_a_chat_with_another_state_than_the_known_one_is_listed(harness: Q
         return [fields(chat) for chat in found.chats]
 
     assert await listed({}) == await listed(known) == []
-    assert await listed(dict.fromkeys(have, 0)) == [(ROOM, 3, 4, []), (HALL, 0, 1, [])]  # LOFT's is not known now
+    # state 0 equals the state of LOFT, so LOFT is not listed
+    assert await listed(dict.fromkeys(have, 0)) == [(ROOM, 3, 4, []), (HALL, 0, 1, [])]
     await harness.read(ANN, ROOM, 1)
     assert await listed(known) == [(ROOM, 3, 4, [])]
     assert await listed({HALL: known[HALL]}) == []
@@ -74,6 +81,59 @@ async def test_a_chat_with_another_state_than_the_known_one_is_listed(harness: Q
     assert await listed(known | {ROOM: room.state}) == []
     harness.entries[1] = ChatEntry(HALL, 1, 1, state=9)
     assert await listed(known | {ROOM: room.state}) == [(HALL, 0, 1, [])]
+
+
+async def test_a_state_may_be_known_by_its_lower_half(harness: QueryHarness) -> None:
+    harness.entries = [ChatEntry(ROOM, 1, 1, state=7)]
+    (room,) = (await resume(harness)).chats
+
+    async def listed(state: int) -> bool:
+        return bool((await harness.queries.resume(Resume(ANN, {ROOM: 0}, 30, 2, states={ROOM: state}))).chats)
+
+    assert not await listed(room.state % 2**32)
+    assert [await listed(state) for state in ((room.state + 1) % 2**32, 0)] == [True, True]
+
+
+async def test_chats_outside_of_the_range_are_left_out(harness: QueryHarness) -> None:
+    for chat in (ROOM, HALL, LOFT):
+        await harness.post(chat, "2222222")
+    low, middle, high = sorted((ROOM, HALL, LOFT))
+    have = {low: 9, ChatId(middle + 10**6): 1}
+    found = await harness.queries.resume(Resume(ANN, have, 30, 2, among=(middle, high)))
+    assert {chat.chat for chat in found.chats} == {middle, high}
+    assert (found.rewound, found.gone) == (False, [])
+    assert (await harness.queries.resume(Resume(ANN, have, 30, 2, among=(middle, 2**53)))).gone == [middle + 10**6]
+
+
+async def test_the_last_message_comes_whatever_the_client_has(harness: QueryHarness) -> None:
+    """But a message from before the account could see the chat does not come, nor a recalled one."""
+    segments = Text("caption, "), Mention(ANN, "@Ann"), Image(Media("a" * 32, "a.png", 1, "", ""))
+    body = pack_segments(segments)
+    drafts = [Draft(BOB, ROOM, Nonce(7), 2**62, body), Draft(BOB, LOFT, Nonce(8), 2**62, body)]
+    for draft in drafts:
+        await harness.store.post([draft])
+    for have, timeline in (({}, 2), ({}, 0), ({ROOM: 0}, 2)):
+        shown = {chat.chat: chat.last for chat in (await resume(harness, have, timeline=timeline)).chats}
+        assert shown == {ROOM: LastMessage(1, BOB, "caption, @Ann", "image"), LOFT: None, HALL: None}
+    await harness.store.change(
+        ChangeMessage(ROOM, 1, RecallText(), BOB), ChangePermissions(1, 0, 0, leads=True, pins=True)
+    )
+    shown = {chat.chat: chat.last for chat in (await resume(harness)).chats}
+    assert shown[ROOM] == LastMessage(1, BOB, "", "recalled")
+
+
+@pytest.mark.parametrize(
+    ("segments", "text", "kind"),
+    [
+        ((Text("a" * 121),), "a" * 120, "text"),
+        ((Emoji(7),), "", "emoji"),
+        ((File(Media("a" * 32, "plan.pdf", 1, "", "")),), "plan.pdf", "file"),
+        ((Text("[消息已过期]"),), "", "expired"),
+    ],
+)
+def test_what_is_shown_of_a_last_message(segments: tuple[Segment, ...], text: str, kind: str) -> None:
+    message = Message(ROOM, 3, MessageId(1), BOB, 5, pack_segments(segments), Nonce(1))
+    assert resuming.last_message(message) == LastMessage(3, BOB, text, kind)
 
 
 async def test_chats_with_other_states_are_paged_with_the_others(harness: QueryHarness) -> None:
@@ -109,6 +169,27 @@ async def test_messages_that_do_not_fit_are_left_out_from_the_oldest(
     assert [fields(chat) for chat in resumed.chats][:2] == [(ROOM, 3, 1, [1, 2, 3]), (HALL, 2, 1, [2])]
 
 
+async def test_only_messages_that_fit_are_read(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many chats with many long messages would otherwise fill the memory."""
+    chats = [ChatId(100 + number) for number in range(5)]
+    harness.entries = [ChatEntry(chat, 1, 1) for chat in chats]
+    for chat in chats:
+        await harness.post(chat, "2" * 6, size=1000)
+    await harness.post(chats[0], "2", size=1000)
+    read, messages = list[Message](), Snapshot.messages
+
+    def counted(snapshot: Snapshot, ranges: list[tuple[ChatId, int, int]]) -> Iterator[Message]:
+        found = [*messages(snapshot, ranges)]
+        read.extend(found)
+        return iter(found)
+
+    monkeypatch.setattr(Snapshot, "messages", counted)
+    monkeypatch.setattr(resuming, "RESUME_BYTES", 9 * (1000 + 64))
+    resumed = await resume(harness, timeline=7)
+    assert [len(chat.messages) for chat in resumed.chats] == [7, 2, 0, 0, 0]
+    assert len(read) == 9 + 3, "and the last one of each other chat"
+
+
 async def test_messages_that_only_the_client_has_show_a_restored_database(harness: QueryHarness) -> None:
     await harness.post(ROOM, "2")
     assert (await resume(harness, {ROOM: 2})).rewound
@@ -116,19 +197,19 @@ async def test_messages_that_only_the_client_has_show_a_restored_database(harnes
 
 
 async def change(harness: QueryHarness, index: int, made: EditText | React | PinMessage) -> None:
-    rights = Rights(1, 0, 0, leads=True, pins=True)
-    await harness.store.change(ChangeMessage(ROOM, index, made, BOB), rights)
+    permissions = ChangePermissions(1, 0, 0, leads=True, pins=True)
+    await harness.store.change(ChangeMessage(ROOM, index, made, BOB), permissions)
 
 
 async def revision(harness: QueryHarness, rev: int, index: int = 3) -> ChatRevision | None:
-    """What a client lacks that has these."""
+    """The changes that a client with these positions lacks."""
     resumed = await harness.queries.resume(Resume(ANN, {ROOM: index}, 30, 2, revs={ROOM: rev}))
     rooms = [chat.revision for chat in resumed.chats if chat.chat == ROOM]
     return rooms[0] if rooms else None
 
 
 async def test_changes_that_the_client_lacks(harness: QueryHarness) -> None:
-    """Of several of one kind the last; those of messages that it lacks come with the messages."""
+    """Of several changes of one kind, the last one comes. Changes of messages that it lacks come with the messages."""
     await harness.post(ROOM, "222")
     for number in (1, 2):
         await change(harness, 1, EditText(b"%d" % number, Nonce(90 + number)))
@@ -164,6 +245,40 @@ async def test_changes_that_are_not_sent_are_named(harness: QueryHarness, monkey
     lacking = await revision(harness, 3)
     assert lacking is not None
     assert ([one.rev for one in lacking.changes], lacking.sent_up_to) == ([4], 4)
+
+
+async def test_changes_far_behind_are_named_up_to_where_they_were_looked_for(
+    harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several changes of one kind of a message, only the last one is stored, so a span may have none."""
+    monkeypatch.setattr(resuming, "_REVS", 2)
+    await harness.post(ROOM, "222")
+    for number in range(3):
+        await change(harness, 1, EditText(b"%d" % number, Nonce(90 + number)))
+    lacking = await revision(harness, 0)
+    assert lacking is not None
+    assert (lacking.rev, lacking.changes, lacking.sent_up_to) == (3, [], 2)
+    rest = await revision(harness, 2)
+    assert rest is not None
+    assert ([one.rev for one in rest.changes], rest.sent_up_to) == ([3], None)
+
+
+async def test_the_number_of_statements_does_not_depend_on_that_of_chats(harness: QueryHarness) -> None:
+    chats = [ChatId(100 + number) for number in range(12)]
+    harness.entries = [ChatEntry(chat, 1, 1) for chat in chats]
+    harness.page_entries = len(chats)
+    for number, chat in enumerate(chats):
+        await harness.post(chat, "22")
+        made = ChangeMessage(chat, 1, EditText(b"2", Nonce(900 + number)), BOB)
+        await harness.store.change(made, ChangePermissions(1, 0, 0, leads=True, pins=True))
+    counts = []
+    for window in (1, 12):
+        request = Resume(ANN, dict.fromkeys(chats, 1), window, 1, revs=dict.fromkeys(chats, 0))
+        with executed() as statements:
+            resumed = await harness.queries.resume(request)
+        assert [len(chat.revision.changes) for chat in resumed.chats if chat.revision] == [1] * window
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
 
 
 async def test_reactions_count_for_the_size_of_a_reply(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:

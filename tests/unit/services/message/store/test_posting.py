@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from services.message.store import CommitUnconfirmed, MessageStore
+from services.message.store import CommitUnconfirmed, MessageStore, open_database
 from services.message.store.posting import post as append
 from services.message.tables import messages
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -53,7 +53,7 @@ def store(database: Database, clock: SteppedClock) -> MessageStore:
 @pytest.fixture
 async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
     """Two replicas with their own connections."""
-    databases = [Database(migrated_url, nested_loops=True), Database(migrated_url, nested_loops=True)]
+    databases = [open_database(migrated_url), open_database(migrated_url)]
     yield [MessageStore(database) for database in databases]
     for database in databases:
         await database.close()
@@ -185,11 +185,11 @@ async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[Mess
 async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other replica continues; the transaction of the frozen one is not committed when it wakes up."""
+    """The other replica continues. The transaction of the frozen one is not committed when it wakes up."""
     monkeypatch.setattr("shared.database._IDLE_SECONDS", 3)
     with postgres_server.database() as url:
         upgrade("message", url)
-        databases = [Database(url, nested_loops=True), Database(url, nested_loops=True)]
+        databases = [open_database(url), open_database(url)]
         frozen, other = MessageStore(databases[0], SleepingClock()), MessageStore(databases[1])
         await post(other, draft(1, deadline=2**62))
         freezing = asyncio.create_task(frozen.post([draft(2, deadline=2**62)]))
@@ -204,7 +204,7 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
 
 
 class SleepingClock:
-    """Reading the time in the transaction takes longer than a transaction may be idle."""
+    """A clock whose reading takes longer than the time after which the database ends an idle transaction."""
 
     def __call__(self) -> int:
         time.sleep(4)

@@ -1,4 +1,5 @@
-"""What is delivered and what is read: merged, limited to posted indexes, never lost; beside the version before."""
+"""Delivered and read ranges are merged, limited to posted indexes, and never lost, even while the previous version
+writes, too."""
 
 import asyncio
 import random
@@ -8,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.message.domain import Cursor
-from services.message.store import MessageStore
+from services.message.store import MessageStore, open_database
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import Draft, ReadRange
 from shared.database import Database
@@ -54,14 +55,33 @@ async def test_delivery_does_not_read(store: MessageStore) -> None:
     assert await state(store) == Cursor(12, ((15, 15),), 15), "what is read stays read"
 
 
+async def test_a_chat_is_unread_until_something_is_read(store: MessageStore) -> None:
+    """A chat stays marked as unread when a message is delivered. Messages that were read stay read."""
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 20, 20)], MANY)
+    for account, cursor in ((ANN, Cursor(20, marked=20, unread_from=7)), (BOB, Cursor(unread_from=7))):
+        await store.mark_unread(account, ROOM, 9)
+        await store.mark_unread(account, ROOM, 7)
+        assert await state(store, account) == cursor
+    await store.mark_read([ReadRange(ANN, ROOM, 3, 5, 0), ReadRange(BOB, ROOM, 1, 5, 0)], MANY)
+    assert await state(store) == Cursor(20, marked=20, unread_from=7)
+    assert await state(store, BOB) == Cursor(5, marked=0, unread_from=7)
+    await store.mark_read([ReadRange(ANN, ROOM, 1, 2, 2), ReadRange(BOB, ROOM, 6, 6, 6)], MANY)
+    assert await state(store) == Cursor(20, marked=20)
+    assert await state(store, BOB) == Cursor(6, marked=6)
+    await store.mark_unread(ANN, ROOM, 7)
+    await store.erase(ANN)
+    assert await state(store) is None
+
+
 async def test_edges_of_the_version_before_have_one_state_until_this_version_writes_it(store: MessageStore) -> None:
-    """They say nothing of reading; a range of theirs from the first message on may be a read, and counts as one."""
+    """Edges of the previous version report no reads. Their range from the first message on may be a read, and counts as
+    one."""
     await store.mark_read([ReadRange(ANN, ROOM, 1, 5), ReadRange(ANN, ROOM, 7, 8)], MANY)
     assert await state(store) == Cursor(5, ((7, 8),)), "read up to 5"
     await store.mark_read([ReadRange(ANN, ROOM, 6, 6, 0)], MANY)
     assert await state(store) == Cursor(8, marked=5)
     await store.mark_read([ReadRange(ANN, ROOM, 9, 12)], MANY)
-    assert await state(store) == Cursor(12, marked=5), "has arrived by an edge of the version before"
+    assert await state(store) == Cursor(12, marked=5), "has arrived by an edge of the previous version"
     await store.mark_read([ReadRange(ANN, ROOM, 1, 7)], MANY)
     assert await state(store) == Cursor(12, marked=7), "was read by one"
 
@@ -70,11 +90,12 @@ _BEFORE = (
     "INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES (:account, 1, 0, '[]') ON CONFLICT DO NOTHING",
     "UPDATE cursors SET read_index = :index, above = :above WHERE account_id = :account AND chat_id = 1",
 )
-"""As a replica of the version before writes, under the lock of the row."""
+"""The test writes as a replica of the previous version does, under the lock of the row."""
 
 
 async def test_a_replica_of_the_version_before_writes_between(store: MessageStore, database: Database) -> None:
-    """Rows that this version has not written are one state; of others it moves what is delivered alone."""
+    """Rows that this version has not written have a single state; in other rows, the replica moves only the delivered
+    mark."""
 
     async def write(account: AccountId, index: int, above: str = "[]") -> None:
         def statements(connection: sa.Connection) -> None:
@@ -97,7 +118,7 @@ async def test_a_replica_of_the_version_before_writes_between(store: MessageStor
 @pytest.fixture
 async def other(migrated_url: str) -> AsyncIterator[MessageStore]:
     """The store of another replica."""
-    database = Database(migrated_url, nested_loops=True)
+    database = open_database(migrated_url)
     yield MessageStore(database)
     await database.close()
 

@@ -1,4 +1,4 @@
-"""Content of old messages is removed; the rest of their rows stays."""
+"""The content of old messages is removed. The rest of their rows stays."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -41,7 +41,7 @@ async def test_old_messages_lose_their_body_alone(database: Database, monkeypatc
 
 
 async def test_one_step_takes_a_few_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction is short whatever there is to do."""
+    """A transaction is short, however much there is to do."""
     monkeypatch.setattr("services.message.store._EXPIRED_ROWS", 3)
     store = MessageStore(database)
     for number in range(5):

@@ -1,4 +1,4 @@
-"""Edits, recalls, reactions and pins, on both databases: rights, repetitions, limits, and what stays as it is."""
+"""Edits, recalls, reactions and pins, on both databases: permissions, repetitions, limits, and unchanged parts."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.message.adapters import housekeeping
-from services.message.domain import MAX_EDITS, MAX_EMOJI, MAX_PINS, Rights
+from services.message.domain import MAX_EDITS, MAX_EMOJI, MAX_PINS, ChangePermissions
 from services.message.store import MessageStore, Revised
 from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, pack_edited, pack_segments, unpack
 from shared.contract.errors import ErrorCode, RequestError
@@ -30,7 +30,7 @@ from tests.support.statements import executed
 
 ANN, BOB = AccountId(1), AccountId(2)
 ROOM = ChatId(1)
-MEMBER = Rights(1, 0, 0, leads=False, pins=True)
+MEMBER = ChangePermissions(1, 0, 0, leads=False, pins=True)
 LEADER = MEMBER._replace(leads=True)
 Change = EditText | RecallText | React | PinMessage
 
@@ -53,16 +53,16 @@ async def post(store: MessageStore, *numbers: int) -> None:
 
 
 async def change(
-    store: MessageStore, index: int, made: Change, actor: AccountId = ANN, rights: Rights = MEMBER
+    store: MessageStore, index: int, made: Change, actor: AccountId = ANN, permissions: ChangePermissions = MEMBER
 ) -> Revised:
-    return await store.change(ChangeMessage(ROOM, index, made, actor), rights)
+    return await store.change(ChangeMessage(ROOM, index, made, actor), permissions)
 
 
 async def rejected(
-    store: MessageStore, index: int, made: Change, actor: AccountId = ANN, rights: Rights = MEMBER
+    store: MessageStore, index: int, made: Change, actor: AccountId = ANN, permissions: ChangePermissions = MEMBER
 ) -> ErrorCode:
     with pytest.raises(RequestError) as caught:
-        await change(store, index, made, actor, rights)
+        await change(store, index, made, actor, permissions)
     return caught.value.failure.code
 
 
@@ -116,7 +116,7 @@ async def test_an_edit_may_require_that_nobody_has_edited_since(store: MessageSt
 
 
 async def test_a_repeated_message_is_compared_with_its_first_text(store: MessageStore) -> None:
-    """Also after an edit and a recall; its fan-out shows the present text."""
+    """This also holds after an edit and a recall. Its fan-out shows the present text."""
     await post(store, 1)
     for made in (edit("second", 10), RecallText()):
         await change(store, 1, made)
@@ -275,7 +275,7 @@ async def test_changes_at_once_get_numbers_without_a_hole(store: MessageStore) -
 
 
 async def test_expired_messages_lose_their_reactions_and_former_texts(store: MessageStore, database: Database) -> None:
-    """Also the hashes of these, by which a short text could be guessed."""
+    """The hashes of edits are removed, too, because a short text could be guessed from them."""
     await post(store, 1)
     await change(store, 1, edit("second", 10))
     await change(store, 1, React("👍", on=True))
@@ -289,7 +289,7 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
 
 
 async def test_posting_executes_no_further_statement(database: Database) -> None:
-    """Advances and locks the heads, reads them (SQLite), inserts: also in a chat whose messages change."""
+    """It advances and locks the heads, reads them (SQLite), and inserts, even in a chat whose messages change."""
     store = MessageStore(database)
     await post(store, 1)
     await change(store, 1, edit("second", 10))

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
-from services.message.store import MessageStore, Snapshot, snapshot
+from services.message.store import MessageStore, Snapshot, open_database, snapshot
 from services.message.store.posting import post
 from services.message.store.set_statements import SetStatement, StatementRows, _json, array_texts
 from shared.contract.ids import AccountId, ChatId, Nonce
@@ -53,7 +53,7 @@ async def test_ranges_are_read_in_order_without_the_excepted_sender(
 @pytest.mark.skipif(citus.WANTED, reason="the plans are those of PostgreSQL's statements")
 @pytest.mark.parametrize("chats", [1, 3])
 async def test_count_reads_only_the_ranges(store: MessageStore, database: Database, chats: int) -> None:
-    """With any length of history, and without statistics for the planner."""
+    """This holds for any length of history, and without statistics for the planner."""
     for chat in range(1, chats + 1):
         await post_messages(store, ChatId(chat), "2" * 400)
     ranges = [(ChatId(chat), 396, 400) for chat in range(1, chats + 1)]
@@ -66,7 +66,7 @@ async def test_count_reads_only_the_ranges(store: MessageStore, database: Databa
 async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, migrated_url: str) -> None:
     """Messages posted during the read are not in it."""
     await post_messages(store, ROOM, "1")
-    other = Database(migrated_url, nested_loops=True)
+    other = open_database(migrated_url)
 
     def read(snap: Snapshot) -> tuple[dict[ChatId, int], int]:
         heads = snap.heads([ROOM])

@@ -1,4 +1,4 @@
-"""Names in queries: whose messages and which chat are meant, and what the errors tell."""
+"""Names in queries: the senders and the chat that they mean, and the texts of errors."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class Services:
     def __init__(self) -> None:
         self.looked_up: list[str] = []
 
-    async def request(self, route: object, request: Any, **_: object) -> Any:
+    async def request(self, request: Any, **_: object) -> Any:
         match request:
             case GetAccount(account=account, actor=actor):
                 assert account == actor == ME
@@ -98,7 +98,7 @@ async def test_a_sender_is_unknown_or_ambiguous(query: str, chat: int, error: st
 
 
 async def test_friends_are_not_looked_up_among_all() -> None:
-    """Their names would tell auth whom the actor searches, and count for its limit."""
+    """The friends' names would tell auth whom the actor searches, and count for the limit of the actor."""
     services = Services()
     await NameResolver(services.request, 1.0).sender(named("from:ann"), ME, ChatId(0))
     assert services.looked_up == []

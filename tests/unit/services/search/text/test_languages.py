@@ -1,4 +1,5 @@
-"""What is found in which language: the table of docs/search-languages.md, from the rules of the scripts."""
+"""Searches texts in each language. The cases are the table of docs/reference/search-languages.md, made from the rules
+of the scripts."""
 
 import json
 from pathlib import Path

@@ -68,7 +68,7 @@ def test_dates_and_times(query: str, zone: int, before: int | None, after: int |
     ("query", "text", "place"),
     [
         ("soup has:pdf", "has: is followed by image, file, link", (9, 3)),
-        ("from:", "from: is followed by an account's number, a name or me", (5, 0)),
+        ("from:", "from: is followed by an account's number or name, or `me`", (5, 0)),
         ('in:"" soup', "in: is followed by a chat's number or a name", (4, 0)),
         ("in:1 in:2", "in: may stand in a query once", (8, 1)),
         ("-has:link", "has: cannot be excluded", (5, 4)),
@@ -187,7 +187,7 @@ def test_a_text_is_found_by_its_own_words_in_any_form_and_case(text: str, data: 
     low = data.draw(st.integers(0, len(found) - 1))
     high = data.draw(st.integers(low, len(found) - 1))
     end = found[high].start + found[high].length
-    assume(text[end : end + 1] != "ำ")  # half of it belongs to the letter before
+    assume(text[end : end + 1] != "ำ")  # half of this character belongs to the previous letter
     part = text[found[low].start : end]
     part = data.draw(st.sampled_from([part, part.upper(), unicodedata.normalize("NFD", part)]))
     assume(not any(mark in part for mark in '"“”„‟«»:：') and not part.startswith("-"))

@@ -1,4 +1,4 @@
-"""Terms of texts: properties over all texts, and what hostile ones cost."""
+"""Terms of texts: properties over all texts, and the cost of hostile ones."""
 
 import time
 import unicodedata

@@ -1,7 +1,7 @@
 """Publishing to Redis and the edges, over a real bus and Valkey."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -17,7 +17,7 @@ from shared.bus.client import Bus, pack
 from shared.contract import subjects as on
 from shared.contract.edge import ChatCreated, FriendshipAnswered, MembershipAnswered, MembershipChanged, Notify
 from shared.contract.ids import AccountId, ChatId, NodeId
-from shared.contract.model import Role
+from shared.contract.model import ProfileSummary, Role
 from shared.contract.subjects import notify
 from shared.presence.store import Presence
 from tests.support.servers import NatsServer, ValkeyServer
@@ -42,11 +42,15 @@ async def peers(
         yield peers
 
 
+async def no_summaries(accounts: Sequence[AccountId]) -> dict[AccountId, ProfileSummary]:
+    return {}
+
+
 @pytest.fixture
 async def notifier(nats_server: NatsServer, valkey_server: ValkeyServer) -> AsyncIterator[EdgeNotifier]:
     bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
     presence_client = Presence(redis_settings(valkey_server, "session"))
-    notifier = EdgeNotifier(bus, presence_client, SessionMetrics(CollectorRegistry()))
+    notifier = EdgeNotifier(bus, presence_client, SessionMetrics(CollectorRegistry()), no_summaries)
     await bus.start()
     yield notifier
     await bus.stop()
@@ -60,27 +64,27 @@ async def test_recipients_are_split_over_messages(
     monkeypatch.setattr(edge_notifier, "_RECIPIENTS_PER_MESSAGE", 2)
     members = [AccountId(number) for number in range(1, 9)]
     await notifier.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members), members)])
-    on_a, on_b = await peers.wait_for_notices(notify(A), 3), await peers.wait_for_notices(notify(B), 2)
+    on_a, on_b = await peers.wait_for_events(notify(A), 3), await peers.wait_for_events(notify(B), 2)
     assert [one.recipients for one in on_a] == [[1, 2], [3, 4], [5]]
     assert [one.recipients for one in on_b] == [[4, 5], [6]]
-    assert all(isinstance(one.notice, ChatCreated) and one.notice.members == one.recipients for one in on_a + on_b)
+    assert all(isinstance(one.event, ChatCreated) and one.event.members == one.recipients for one in on_a + on_b)
 
 
-async def test_notice_goes_only_to_the_nodes_of_its_recipients(peers: BusPeers, notifier: EdgeNotifier) -> None:
+async def test_event_goes_only_to_the_nodes_of_its_recipients(peers: BusPeers, notifier: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
     owns = MembershipChanged(CHAT, AccountId(6), Role.OWNER, 1, 2)
     await notifier.publish(
         {CHAT: 2}, [Notification(left, [AccountId(2)]), Notification(owns, [AccountId(6), AccountId(9)])]
     )
-    assert await peers.wait_for_notices(notify(A), 1) == [Notify(left, [AccountId(2)])]
-    assert await peers.wait_for_notices(notify(B), 1) == [Notify(owns, [AccountId(6)])]
+    assert await peers.wait_for_events(notify(A), 1) == [Notify(left, [AccountId(2)])]
+    assert await peers.wait_for_events(notify(B), 1) == [Notify(owns, [AccountId(6)])]
 
 
-async def test_notice_without_recipients_goes_to_all_nodes(peers: BusPeers, notifier: EdgeNotifier) -> None:
+async def test_event_without_recipients_goes_to_all_nodes(peers: BusPeers, notifier: EdgeNotifier) -> None:
     left = MembershipChanged(CHAT, AccountId(1), Role.LEFT, 0, 2)
     await notifier.publish({}, [Notification(left, None), Notification(left, [AccountId(1)])])
-    assert await peers.wait_for_notices(on.NOTIFY_ALL, 1) == [Notify(left, None)]
-    assert await peers.wait_for_notices(notify(A), 1) == [Notify(left, [AccountId(1)])]
+    assert await peers.wait_for_events(on.NOTIFY_ALL, 1) == [Notify(left, None)]
+    assert await peers.wait_for_events(notify(A), 1) == [Notify(left, [AccountId(1)])]
 
 
 async def test_full_message_fits_the_bus_limit() -> None:
@@ -98,9 +102,9 @@ async def test_node_receives_only_pending_numbers_of_its_accounts(peers: BusPeer
     joined = MembershipAnswered(CHAT, "g", AccountId(1), accepted=True, kept=stored)
     await notifier.publish({}, [Notification(joined, list(stored))])
     own = msgspec.structs.replace(joined, kept={AccountId(1): 71})
-    assert await peers.wait_for_notices(notify(A), 1) == [Notify(own, [AccountId(1)])]
+    assert await peers.wait_for_events(notify(A), 1) == [Notify(own, [AccountId(1)])]
     own = msgspec.structs.replace(joined, kept={AccountId(6): 76})
-    assert await peers.wait_for_notices(notify(B), 1) == [Notify(own, [AccountId(6)])]
+    assert await peers.wait_for_events(notify(B), 1) == [Notify(own, [AccountId(6)])]
 
 
 async def test_node_receives_only_its_members_of_a_new_chat(peers: BusPeers, notifier: EdgeNotifier) -> None:
@@ -108,9 +112,9 @@ async def test_node_receives_only_its_members_of_a_new_chat(peers: BusPeers, not
     members = [AccountId(number) for number in (1, 6, 9)]
     await notifier.publish({}, [Notification(ChatCreated(CHAT, AccountId(1), members, 1, "g", stored), members)])
     own = ChatCreated(CHAT, AccountId(1), [AccountId(6)], 1, "g", {AccountId(6): 76})
-    assert await peers.wait_for_notices(notify(B), 1) == [Notify(own, [AccountId(6)])]
+    assert await peers.wait_for_events(notify(B), 1) == [Notify(own, [AccountId(6)])]
     own = ChatCreated(CHAT, AccountId(1), [AccountId(1)], 1, "g", {})
-    assert await peers.wait_for_notices(notify(A), 1) == [Notify(own, [AccountId(1)])]
+    assert await peers.wait_for_events(notify(A), 1) == [Notify(own, [AccountId(1)])]
 
 
 async def test_unknown_presence_sends_all_pending_numbers(
@@ -119,7 +123,7 @@ async def test_unknown_presence_sends_all_pending_numbers(
     valkey_server.flush()
     answered = FriendshipAnswered(AccountId(1), AccountId(6), accepted=True, kept={AccountId(1): 3, AccountId(6): 4})
     await notifier.publish({}, [Notification(answered, [AccountId(1), AccountId(6)])])
-    assert await peers.wait_for_notices(on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
+    assert await peers.wait_for_events(on.NOTIFY_ALL, 1) == [Notify(answered, [AccountId(1), AccountId(6)])]
 
 
 async def test_highest_unpublished_version_is_published(

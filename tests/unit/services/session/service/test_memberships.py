@@ -7,7 +7,7 @@ import pytest
 
 from services.session.service import memberships
 from shared.contract.contacts import ListRequests, PendingMembership
-from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged, Notice, Notify
+from shared.contract.edge import EdgeEvent, JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged, Notify
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import (
@@ -41,23 +41,23 @@ OPEN, APPROVAL = JoinPolicy.OPEN, JoinPolicy.APPROVAL
 
 
 async def apply(peers: BusPeers, actor: AccountId, chat: ChatId, text: str = "hi") -> MembershipRequested:
-    return await peers.edge.request(RequestMembership.route, RequestMembership(chat, text, actor))
+    return await peers.edge.send(RequestMembership(chat, text, actor))
 
 
 async def answer(
     peers: BusPeers, actor: AccountId, chat: ChatId, applicant: AccountId, accept: bool = True
 ) -> ChatVersion:
-    return await peers.edge.request(AnswerMembership.route, AnswerMembership(chat, applicant, accept, actor))
+    return await peers.edge.send(AnswerMembership(chat, applicant, accept, actor))
 
 
 async def entry(peers: BusPeers, account: AccountId, chat: ChatId) -> ChatEntry | None:
-    found = await peers.message.request(ListChats.route, ListChats(account))
+    found = await peers.message.send(ListChats(account))
     return next((one for one in found.entries if one.chat == chat), None)
 
 
 async def log_in(peers: BusPeers, account: AccountId) -> None:
     seed = EnsureProfile(account=account, uuid=f"u{account}", nickname="")
-    await peers.edge.request(EnsureProfile.route, seed)
+    await peers.edge.send(seed)
 
 
 async def test_join_is_finished_before_the_reply_and_all_members_notified(peers: BusPeers) -> None:
@@ -66,27 +66,28 @@ async def test_join_is_finished_before_the_reply_and_all_members_notified(peers:
     assert await apply(peers, CEM, chat) == MembershipRequested(joined=True, name="g", version=3)
     assert await entry(peers, CEM, chat) == ChatEntry(chat, 1, 7)
     assert await peers.version(chat) == (await peers.changes(chat)).version == 3
-    stored = (await peers.pending_notices(BOB))[-1]
-    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number}, version=3)
+    stored = (await peers.pending_events(BOB))[-1]
+    (time,) = await peers.happened(chat)
+    answered = MembershipAnswered(chat, "g", CEM, accepted=True, kept={BOB: stored.number}, version=3, time=time)
     changed = MembershipChanged(chat, CEM, Role.MEMBER, 1, 3, since=1, joined_at=JoinedAt(6, 2))
-    assert (await peers.wait_for_notices(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
-    (own,) = await peers.pending_notices(CEM)
-    notice = msgspec.msgpack.decode(own.notice, type=Notice)
-    assert notice == MembershipAnswered(chat, "g", CEM, accepted=True, version=3)
+    assert (await peers.wait_for_events(notify(B), 3))[1:] == [Notify(changed, [BOB]), Notify(answered, [BOB])]
+    (own,) = await peers.pending_events(CEM)
+    event = msgspec.msgpack.decode(own.event, type=EdgeEvent)
+    assert event == MembershipAnswered(chat, "g", CEM, accepted=True, version=3, time=time)
 
 
 async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers: BusPeers) -> None:
     chat = (await peers.create(actor=BOB, name="g", join_policy=APPROVAL)).chat.id
     peers.heads[chat] = 6
     assert await apply(peers, ANN, chat, "please") == MembershipRequested(joined=False, name="")
-    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
-    pending = await peers.edge.request(ListRequests.route, ListRequests(BOB))
+    assert (await peers.wait_for_events(notify(B), 2))[1] == Notify(MembershipApplied(ANN, chat, "please"), [BOB])
+    pending = await peers.edge.send(ListRequests(BOB))
     assert pending.memberships == [PendingMembership(ANN, chat, "please")]
     await answer(peers, BOB, chat, ANN, accept=False)
-    (stored,) = await peers.pending_notices(ANN)
+    (stored,) = await peers.pending_events(ANN)
     rejected = MembershipAnswered(chat, "", ANN, accepted=False, kept={ANN: stored.number})
-    assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(rejected, [ANN])
-    assert len(peers.notices[notify(B)]) == 2
+    assert (await peers.wait_for_events(notify(A), 3))[2] == Notify(rejected, [ANN])
+    assert len(peers.events[notify(B)]) == 2
     await apply(peers, ANN, chat)
     await answer(peers, BOB, chat, ANN)
     assert await entry(peers, ANN, chat) == ChatEntry(chat, 7, 7)
@@ -95,34 +96,34 @@ async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers:
 
 @pytest.mark.parametrize("at_once", [1, 10])
 async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dan is no friend, and account 9 is none at all. `at_once`: joins that are finished by one transaction."""
+    """Dan is not a friend, and account 9 does not exist. `at_once`: joins that are finished by one transaction."""
     monkeypatch.setattr(memberships, "_FINISHED_AT_ONCE", at_once)
     await peers.register(DAN)
     chat = (await peers.create(actor=ANN, name="g")).chat.id
     for friend in (BOB, CEM):
         await peers.befriend(ANN, friend)
-    before = len(peers.notices[notify(B)])
+    before = len(peers.events[notify(B)])
     peers.heads[chat] = 4
     add = AddMembers(chat, [CEM, DAN, BOB, AccountId(9), CEM, ANN], ANN)
-    added = await peers.edge.request(AddMembers.route, add)
+    added = await peers.edge.send(add)
     assert (added.added, added.version) == ([CEM, BOB, ANN], 5)
     codes = {account: failure.code for account, failure in added.rejected.items()}
     assert codes == {DAN: ErrorCode.FORBIDDEN, AccountId(9): ErrorCode.NOT_FOUND}
     assert [await entry(peers, one, chat) for one in (BOB, CEM)] == [ChatEntry(chat, 5, 5)] * 2
     assert await peers.version(chat) == (await peers.changes(chat)).version == 5
-    notices = [one.notice for one in await peers.wait_for_notices(notify(B), before + 4)][before:]
-    joined = [one for one in notices if isinstance(one, MembershipChanged)]
+    events = [one.event for one in await peers.wait_for_events(notify(B), before + 4)][before:]
+    joined = [one for one in events if isinstance(one, MembershipChanged)]
     assert joined == [
         MembershipChanged(chat, account, Role.MEMBER, 5, version, since=version - 1)
         for account, version in ((CEM, 4), (BOB, 5))
     ]
-    assert [one.account for one in notices if isinstance(one, MembershipAnswered)] == [CEM, BOB]
-    again = await peers.edge.request(AddMembers.route, add)
+    assert [one.account for one in events if isinstance(one, MembershipAnswered)] == [CEM, BOB]
+    again = await peers.edge.send(add)
     assert (again.added, again.version) == ([CEM, BOB, ANN], 5)
     too_many = AddMembers(chat, [AccountId(number) for number in range(1, 102)], ANN)
-    assert (await rejection(peers.edge.request(AddMembers.route, too_many))).code == ErrorCode.LIMIT
+    assert (await rejection(peers.edge.send(too_many))).code == ErrorCode.LIMIT
     stranger = AddMembers(chat, [BOB], DAN)
-    assert (await rejection(peers.edge.request(AddMembers.route, stranger))).code == ErrorCode.FORBIDDEN
+    assert (await rejection(peers.edge.send(stranger))).code == ErrorCode.FORBIDDEN
 
 
 async def test_interrupted_additions_are_finished_by_the_same_request(peers: BusPeers) -> None:
@@ -131,11 +132,11 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
         await peers.befriend(ANN, friend)
     add = AddMembers(chat, [BOB, CEM], ANN)
     peers.head_replies_left = 1
-    assert (await rejection(peers.edge.request(AddMembers.route, add))).code == ErrorCode.UNAVAILABLE
+    assert (await rejection(peers.edge.send(add))).code == ErrorCode.UNAVAILABLE
     assert await entry(peers, BOB, chat) is None
     assert await peers.version(chat) == 3
     peers.head_replies_left, peers.heads[chat] = None, 4
-    replies = await asyncio.gather(*(peers.edge.request(AddMembers.route, add) for _ in range(3)))
+    replies = await asyncio.gather(*(peers.edge.send(add) for _ in range(3)))
     assert all(one.added == [BOB, CEM] and not one.rejected for one in replies)
     assert [await entry(peers, one, chat) for one in (BOB, CEM)] == [ChatEntry(chat, 5, 5)] * 2
     assert (await peers.changes(chat)).version == 5
@@ -144,69 +145,72 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
 async def test_removed_member_and_remaining_ones_are_notified(peers: BusPeers) -> None:
     """Ann is on node A, Bob on A and B."""
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
-    await peers.edge.request(EndMembership.route, EndMembership(chat, BOB, ANN))
+    await peers.edge.send(EndMembership(chat, BOB, ANN))
     assert await peers.version(chat) == (await peers.changes(chat)).version == 2
     assert await entry(peers, BOB, chat) is None
-    removed = MembershipChanged(chat, BOB, Role.LEFT, 0, 2, by=ANN)
-    assert (await peers.wait_for_notices(notify(A), 2))[1] == Notify(removed, [BOB, ANN])
-    assert (await peers.wait_for_notices(notify(B), 2))[1] == Notify(removed, [BOB])
-    await peers.edge.request(EndMembership.route, EndMembership(chat, ANN, ANN))
-    left = MembershipChanged(chat, ANN, Role.LEFT, 0, 3, by=ANN)
-    assert (await peers.wait_for_notices(notify(A), 3))[2] == Notify(left, [ANN])
-    assert (await peers.edge.request(GetChat.route, GetChat(chat, CEM))).chat.owner == CEM
+    (time,) = await peers.happened(chat)
+    removed = MembershipChanged(chat, BOB, Role.LEFT, 0, 2, by=ANN, time=time)
+    assert (await peers.wait_for_events(notify(A), 2))[1] == Notify(removed, [BOB, ANN])
+    assert (await peers.wait_for_events(notify(B), 2))[1] == Notify(removed, [BOB])
+    await peers.edge.send(EndMembership(chat, ANN, ANN))
+    _, time = await peers.happened(chat, CEM)
+    left = MembershipChanged(chat, ANN, Role.LEFT, 0, 3, by=ANN, time=time)
+    assert (await peers.wait_for_events(notify(A), 3))[2] == Notify(left, [ANN])
+    assert (await peers.edge.send(GetChat(chat, CEM))).chat.owner == CEM
 
 
 async def test_new_roles_are_notified(peers: BusPeers) -> None:
     chat = (await peers.create(BOB, actor=ANN)).chat.id
-    await peers.edge.request(SetRole.route, SetRole(chat, BOB, Role.OWNER, ANN))
+    await peers.edge.send(SetRole(chat, BOB, Role.OWNER, ANN))
     assert await peers.version(chat) == 2
-    notices = [one.notice for one in await peers.wait_for_notices(notify(B), 3)]
-    assert notices[1:] == [
+    events = [one.event for one in await peers.wait_for_events(notify(B), 3)]
+    assert events[1:] == [
         MembershipChanged(chat, BOB, Role.OWNER, 1, 2, by=ANN), MembershipChanged(chat, ANN, Role.ADMIN, 1, 2, by=ANN)
     ]  # fmt: skip
-    listed = await peers.edge.request(ListMembers.route, ListMembers(chat, actor=ANN))
+    listed = await peers.edge.send(ListMembers(chat, actor=ANN))
     assert listed == MemberList([MemberRole(ANN, Role.ADMIN, 0, "n1"), MemberRole(BOB, Role.OWNER, 0, "n2")], version=2)
-    failed = await rejection(peers.edge.request(SetRole.route, SetRole(chat, ANN, Role.LEFT, BOB)))
+    failed = await rejection(peers.edge.send(SetRole(chat, ANN, Role.LEFT, BOB)))
     assert failed.code == ErrorCode.INVALID
 
 
 async def test_replies_have_the_version_of_the_chat(peers: BusPeers) -> None:
-    """Also of what was so before."""
+    """Even a reply about an unchanged state has it."""
     chat = (await peers.create(BOB, actor=ANN, join_policy=APPROVAL)).chat.id
-    request = peers.edge.request
+    send = peers.edge.send
     admin = SetRole(chat, BOB, Role.ADMIN, ANN)
-    assert [(await request(SetRole.route, admin)).version for _ in range(2)] == [2, 2]
+    assert [(await send(admin)).version for _ in range(2)] == [2, 2]
     await apply(peers, CEM, chat)
     assert await answer(peers, ANN, chat, CEM, accept=False) == ChatVersion(0)
     await apply(peers, CEM, chat)
     assert await answer(peers, ANN, chat, CEM) == ChatVersion(4)
-    assert (await request(SilenceMember.route, SilenceMember(chat, CEM, 2**52, ANN))).version == 5
-    assert (await request(RenameChat.route, RenameChat(chat, "Fruit", ANN))).version == 5
-    assert (await request(SetChat.route, SetChat(chat, topic="Apples", actor=ANN))).version == 5
-    bans = [(await request(BanMember.route, BanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
+    assert (await send(SilenceMember(chat, CEM, 2**52, ANN))).version == 5
+    assert (await send(RenameChat(chat, "Fruit", ANN))).version == 5
+    assert (await send(SetChat(chat, topic="Apples", actor=ANN))).version == 5
+    bans = [(await send(BanMember(chat, CEM, actor=ANN))).version for _ in range(2)]
     assert bans == [6, 6]
-    assert (await request(UnbanMember.route, UnbanMember(chat, CEM, ANN))).version == 6
-    assert (await request(EndMembership.route, EndMembership(chat, BOB, BOB))).version == 7
+    unbans = [(await send(UnbanMember(chat, CEM, ANN))).version for _ in range(2)]
+    assert unbans == [7, 7]
+    assert (await send(EndMembership(chat, BOB, BOB))).version == 8
     await peers.befriend(ANN, BOB)
-    assert (await request(AddMember.route, AddMember(chat, BOB, ANN))).version == 9
-    assert (await request(ListMembers.route, ListMembers(chat, actor=ANN))).version == 9
-    assert (await request(DisbandChat.route, DisbandChat(chat, ANN))).version == 10
+    assert (await send(AddMember(chat, BOB, ANN))).version == 10
+    assert (await send(ListMembers(chat, actor=ANN))).version == 10
+    assert (await send(DisbandChat(chat, ANN))).version == 11
 
 
 async def test_a_join_by_a_link_is_notified(peers: BusPeers) -> None:
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
     peers.heads[chat] = 4
-    link = (await peers.edge.request(CreateLink.route, CreateLink(chat, actor=ANN))).link
+    link = (await peers.edge.send(CreateLink(chat, actor=ANN))).link
     assert len(link) == 22
-    assert await peers.edge.request(JoinByLink.route, JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit", 3)
+    assert await peers.edge.send(JoinByLink(link, BOB)) == JoinedByLink(chat, "Fruit", 3)
     assert await entry(peers, BOB, chat) == ChatEntry(chat, 5, 5)
-    await peers.edge.request(DeleteLink.route, DeleteLink(chat, link, ANN))
-    assert (await peers.edge.request(ListLinks.route, ListLinks(chat, ANN))).links == []
-    failed = await rejection(peers.edge.request(JoinByLink.route, JoinByLink(link, CEM)))
+    await peers.edge.send(DeleteLink(chat, link, ANN))
+    assert (await peers.edge.send(ListLinks(chat, ANN))).links == []
+    failed = await rejection(peers.edge.send(JoinByLink(link, CEM)))
     assert failed.code == ErrorCode.NOT_FOUND
     for request in (JoinByLink("x" * 65, CEM), JoinByLink("\0", CEM)):
-        assert (await rejection(peers.edge.request(JoinByLink.route, request))).field == "link"
-    invalid = await rejection(peers.edge.request(CreateLink.route, CreateLink(chat, -1, actor=ANN)))
+        assert (await rejection(peers.edge.send(request))).field == "link"
+    invalid = await rejection(peers.edge.send(CreateLink(chat, -1, actor=ANN)))
     assert invalid.code == ErrorCode.INVALID
 
 
@@ -214,7 +218,7 @@ async def test_any_account_can_join_the_lobby(peers: BusPeers) -> None:
     peers.heads[LOBBY] = 9
     assert (await apply(peers, BOB, LOBBY)).joined
     assert await entry(peers, BOB, LOBBY) == ChatEntry(LOBBY, 1, 10)
-    assert (await peers.wait_for_notices(notify(B), 2))[1].notice == MembershipAnswered(
+    assert (await peers.wait_for_events(notify(B), 2))[1].event == MembershipAnswered(
         LOBBY, "Lobby", BOB, accepted=True, version=3
     )
 
@@ -255,4 +259,4 @@ async def test_invalid_membership_request_is_rejected(peers: BusPeers) -> None:
         (RequestMembership(LOBBY, "\0", ANN), ErrorCode.INVALID),
     ]
     for request, code in rejected:
-        assert (await rejection(peers.edge.request(RequestMembership.route, request))).code == code
+        assert (await rejection(peers.edge.send(request))).code == code

@@ -15,31 +15,52 @@ from services.session.tables import metadata
 from shared.contract import subjects
 from shared.contract.admin import ReportMessage
 from shared.contract.contacts import AnswerFriendship, EndFriendship, RequestFriendship, SetBlocked
+from shared.contract.drafts import SaveDraft
 from shared.contract.errors import RequestError
-from shared.contract.hooks import CreateHook, CreateOutgoingHook, DeleteHook, DeleteOutgoingHook, ReplayOutgoingHook
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import (
     AddMember,
     AddMembers,
     AnswerMembership,
     BanMember,
+    ChangeModes,
     CreateLink,
     DeleteLink,
     DisbandChat,
     EndMembership,
+    Invite,
     JoinByLink,
+    ModeChange,
     RequestMembership,
     SetChat,
     SetRole,
     SilenceMember,
     UnbanMember,
 )
+from shared.contract.metadata import SetMetadata
 from shared.contract.model import JoinPolicy, Role
+from shared.contract.own_settings import SetOwnSettings
+from shared.contract.push import SendTestPush, Subscribe, Unsubscribe
 from shared.contract.recovery import SetSecurity
-from shared.contract.session import CreateChat, MuteChat, OpenPrivateChat, RenameChat, SetProfile
+from shared.contract.session import (
+    CreateChat,
+    MarkReadTime,
+    MuteChat,
+    OpenPrivateChat,
+    PlaceChat,
+    RenameChat,
+    SetProfile,
+)
+from shared.contract.webhooks import (
+    CreateIncomingWebhook,
+    CreateOutgoingWebhook,
+    DeleteIncomingWebhook,
+    DeleteOutgoingWebhook,
+    ReplayOutgoingWebhook,
+)
 from shared.database import Database
 from shared.run_once import NONCE_USED
-from shared.settings import OpsSettings, OutgoingHookSettings, Settings
+from shared.settings import OpsSettings, OutgoingWebhookSettings, Settings
 from tests.support.databases import empty
 from tests.support.servers import NatsServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
@@ -47,10 +68,11 @@ from tests.unit.services.session.service_harness import ANN, BOB, CEM, DAN, BusP
 
 READS = {route.request for route in subjects.FORWARDED if route.reads}
 SET_A_STATE = {
-    SetProfile, SetSecurity, SetBlocked, MuteChat, ReportMessage, UnbanMember, DeleteLink, DeleteHook,
-    DeleteOutgoingHook, ReplayOutgoingHook, OpenPrivateChat, RenameChat,
+    SetProfile, SetSecurity, SetBlocked, MuteChat, PlaceChat, SaveDraft, MarkReadTime,
+    ReportMessage, UnbanMember, DeleteLink, DeleteIncomingWebhook,
+    DeleteOutgoingWebhook, ReplayOutgoingWebhook, OpenPrivateChat, RenameChat, Subscribe, Unsubscribe, SendTestPush,
 }  # fmt: skip
-"""They may be carried out twice: the second time changes nothing that a user sees. (A new name is as SetChat.)"""
+"""Such requests may be carried out twice, because the second time changes nothing that a user sees."""
 
 Prepared = Callable[[BusPeers], Awaitable[Any]]
 
@@ -62,18 +84,18 @@ async def group(peers: BusPeers, *members: AccountId, policy: JoinPolicy = JoinP
 
 async def accepted(peers: BusPeers) -> AnswerMembership:
     chat = await group(peers, policy=JoinPolicy.APPROVAL)
-    await peers.edge.request(RequestMembership.route, RequestMembership(chat, "hi", CEM))
+    await peers.edge.send(RequestMembership(chat, "hi", CEM))
     return AnswerMembership(chat, CEM, True, ANN)
 
 
 async def by_link(peers: BusPeers) -> JoinByLink:
     """The link is used up then."""
-    made = await peers.edge.request(CreateLink.route, CreateLink(await group(peers), uses=1, actor=ANN))
+    made = await peers.edge.send(CreateLink(await group(peers), uses=1, actor=ANN))
     return JoinByLink(made.link, CEM)
 
 
 async def befriended(peers: BusPeers) -> AnswerFriendship:
-    await peers.edge.request(RequestFriendship.route, RequestFriendship(DAN, actor=CEM))
+    await peers.edge.send(RequestFriendship(DAN, actor=CEM))
     return AnswerFriendship(CEM, True, DAN)
 
 
@@ -81,6 +103,7 @@ async def invited(peers: BusPeers) -> AddMember:
     return AddMember(await group(peers), BOB, ANN)
 
 
+MODES = [ModeChange(True, "o", "2"), ModeChange(True, "m"), ModeChange(True, "b", "*!*@*"), ModeChange(True, "l", "9")]
 OPERATIONS: list[tuple[Any, Prepared]] = [
     (CreateChat.route, lambda _: _ready(CreateChat([BOB], name="new", actor=ANN))),
     (RequestFriendship.route, lambda _: _ready(RequestFriendship(CEM, "hi", BOB))),
@@ -98,11 +121,18 @@ OPERATIONS: list[tuple[Any, Prepared]] = [
     (BanMember.route, lambda peers: _of(group(peers, BOB), BanMember, BOB, 0, ANN)),
     (SilenceMember.route, lambda peers: _of(group(peers, BOB), SilenceMember, BOB, 2**42, ANN)),
     (SetChat.route, lambda peers: _of(group(peers), SetChat, "another name", True, ANN)),
+    (ChangeModes.route, lambda peers: _of(group(peers, BOB), ChangeModes, MODES, ANN)),
+    (Invite.route, lambda peers: _of(group(peers), Invite, DAN, ANN)),
+    (SetMetadata.route, lambda peers: _of(group(peers), lambda chat: SetMetadata("url", "x", chat=chat, actor=ANN))),
     (DisbandChat.route, lambda peers: _of(group(peers, BOB), DisbandChat, ANN)),
     (CreateLink.route, lambda peers: _of(group(peers), CreateLink, 1, 0, ANN)),
+    (SetOwnSettings.route, lambda _: _ready(SetOwnSettings(0, level="none", actor=ANN))),
     (JoinByLink.route, by_link),
-    (CreateHook.route, lambda peers: _of(group(peers), CreateHook, "hook", ANN)),
-    (CreateOutgoingHook.route, lambda peers: _of(group(peers), CreateOutgoingHook, "hook", "https://a.example/", ANN)),
+    (CreateIncomingWebhook.route, lambda peers: _of(group(peers), CreateIncomingWebhook, "hook", ANN)),
+    (
+        CreateOutgoingWebhook.route,
+        lambda peers: _of(group(peers), CreateOutgoingWebhook, "hook", "https://a.example/", ANN),
+    ),
 ]
 
 
@@ -122,11 +152,11 @@ def test_the_operations_are_all_that_an_edge_forwards() -> None:
 
 @pytest.fixture
 def settings(nats_server: NatsServer, valkey_server: ValkeyServer, migrated_url: str) -> Settings:
-    """With empty tables."""
+    """The settings of session, with a database whose tables are empty."""
     settings = settings_for(nats_server, valkey_server, migrated_url)
     if not migrated_url.startswith("sqlite"):
         empty(settings.database_url("session"), metadata.tables)
-    return settings.model_copy(update={"outgoing_hooks": OutgoingHookSettings(enabled=True)})
+    return settings.model_copy(update={"outgoing_webhooks": OutgoingWebhookSettings(enabled=True)})
 
 
 @pytest.fixture
@@ -140,7 +170,7 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
-    """With two replicas of session. Bob is a friend of Ann's."""
+    """The peers of session on the bus, with two running replicas of session. Bob is a friend of Ann."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     other = settings.model_copy(update={"ops": OpsSettings(port=free_port())})
@@ -174,13 +204,13 @@ async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, 
 
 
 async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPeers, database: Database) -> None:
-    """Also a request of another kind."""
+    """Another request of the same kind or of another kind, under a used nonce, is a conflict."""
     chat, nonce = await group(peers), token_hex(32)
     made: list[tuple[Any, Any]] = [
         (CreateLink.route, CreateLink(chat, actor=ANN)),
         (CreateLink.route, CreateLink(chat, uses=1, actor=ANN)),
-        (CreateHook.route, CreateHook(chat, "hook", ANN)),
-        (CreateOutgoingHook.route, CreateOutgoingHook(chat, "hook", "https://a.example/", ANN)),
+        (CreateIncomingWebhook.route, CreateIncomingWebhook(chat, "hook", ANN)),
+        (CreateOutgoingWebhook.route, CreateOutgoingWebhook(chat, "hook", "https://a.example/", ANN)),
         (CreateChat.route, CreateChat([BOB], name="new", actor=ANN)),
     ]
     (first, link), *others = made
@@ -193,12 +223,12 @@ async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPe
     assert await dump(database) == stored
 
 
-async def test_the_secret_of_a_hook_does_not_follow_from_the_nonce(peers: BusPeers, database: Database) -> None:
+async def test_the_secret_of_a_webhook_does_not_follow_from_the_nonce(peers: BusPeers, database: Database) -> None:
     """Which a client may have chosen badly."""
-    request = CreateHook(await group(peers), "hook", ANN)
-    first = await peers.edge.request(CreateHook.route, request, nonce="1")
+    request = CreateIncomingWebhook(await group(peers), "hook", ANN)
+    first = await peers.edge.send(request, nonce="1")
     await database.write(lambda connection: connection.execute(sa.delete(metadata.tables["request"])))
-    second = await peers.edge.request(CreateHook.route, request, nonce="1")
+    second = await peers.edge.send(request, nonce="1")
     assert first.secret != second.secret
     assert first.hook != second.hook
 
@@ -206,7 +236,7 @@ async def test_the_secret_of_a_hook_does_not_follow_from_the_nonce(peers: BusPee
 async def test_a_request_that_is_committed_when_its_replica_is_killed_is_finished_by_another(
     peers: BusPeers, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has announced nothing and replied nothing."""
+    """The request has announced nothing and replied nothing."""
     publish = EdgeNotifier.publish
     for route, prepare in OPERATIONS:
         request, nonce, killed = await prepare(peers), token_hex(32), asyncio.Event()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.session.service import reports
+from services.session.service import moderation
 from shared.contract.admin import CloseReport, ListOwnReports, ListReports, ReportMessage
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode
@@ -31,28 +31,28 @@ def chat(peers: BusPeers) -> ChatId:
 
 async def test_the_operator_gets_the_message_as_it_was(peers: BusPeers, chat: ChatId) -> None:
     for index in (1, 2):
-        assert await peers.edge.request(ReportMessage.route, ReportMessage(chat, index, "spam", ANN)) == Ack()
+        assert await peers.edge.send(ReportMessage(chat, index, "spam", ANN)) == Ack()
     assert [(one.actor, one.start, one.count) for one in peers.history_requests] == [(ANN, 1, 1), (ANN, 2, 1)]
     peers.messages[chat].clear()
-    page = await peers.admin.request(ListReports.route, ListReports())
+    page = await peers.admin.send(ListReports())
     assert [(one.index, one.sender, one.sent, one.body) for one in page.reports] == [
         (1, BOB, 5_000, BUY), (2, BOB, 5_000, MORE)
     ]  # fmt: skip
     assert not page.more
-    assert await peers.admin.request(CloseReport.route, CloseReport(page.reports[0].number)) == Ack()
-    own = await peers.edge.request(ListOwnReports.route, ListOwnReports(ANN))
+    assert await peers.admin.send(CloseReport(page.reports[0].number)) == Ack()
+    own = await peers.edge.send(ListOwnReports(ANN))
     assert [(one.chat, one.index, one.reason) for one in own.reports] == [(chat, 2, "spam")]
-    assert (await peers.edge.request(ListOwnReports.route, ListOwnReports(BOB))).reports == []
+    assert (await peers.edge.send(ListOwnReports(BOB))).reports == []
 
 
 async def test_a_page_has_a_limited_size_and_at_least_one_report(
     peers: BusPeers, chat: ChatId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "_PAGE_BYTES", 10)
+    monkeypatch.setattr(moderation, "_PAGE_BYTES", 10)
     for index in (1, 2):
-        await peers.edge.request(ReportMessage.route, ReportMessage(chat, index, "spam", ANN))
-    first = await peers.admin.request(ListReports.route, ListReports())
-    second = await peers.admin.request(ListReports.route, ListReports(first.reports[-1].number))
+        await peers.edge.send(ReportMessage(chat, index, "spam", ANN))
+    first = await peers.admin.send(ListReports())
+    second = await peers.admin.send(ListReports(first.reports[-1].number))
     assert [(len(page.reports), page.more) for page in (first, second)] == [(1, True), (1, False)]
 
 
@@ -72,15 +72,15 @@ async def test_a_page_has_a_limited_size_and_at_least_one_report(
 async def test_what_cannot_be_reported(
     peers: BusPeers, chat: ChatId, index: int, reason: str, actor: AccountId, code: ErrorCode, field: str
 ) -> None:
-    failed = await rejection(peers.edge.request(ReportMessage.route, ReportMessage(chat, index, reason, actor)))
+    failed = await rejection(peers.edge.send(ReportMessage(chat, index, reason, actor)))
     assert (failed.code, failed.field or "") == (code, field)
 
 
 async def test_a_message_is_reported_by_its_readers_alone(peers: BusPeers, chat: ChatId) -> None:
     peers.history_is_forbidden = True
-    failed = await rejection(peers.edge.request(ReportMessage.route, ReportMessage(chat, 1, "spam", ANN)))
+    failed = await rejection(peers.edge.send(ReportMessage(chat, 1, "spam", ANN)))
     assert (failed.code, failed.text) == (ErrorCode.FORBIDDEN, "you are in no such chat")
-    failed = await rejection(peers.edge.request(ReportMessage.route, ReportMessage(ChatId(INT64), 1, "spam", ANN)))
+    failed = await rejection(peers.edge.send(ReportMessage(ChatId(INT64), 1, "spam", ANN)))
     assert failed.text == "you are in no such chat"
 
 

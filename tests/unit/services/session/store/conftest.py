@@ -18,6 +18,6 @@ async def store(database: Database) -> StoreHarness:
 
 @pytest.fixture
 async def populated(store: StoreHarness) -> StoreHarness:
-    """With five accounts."""
+    """A store with the profiles of five accounts."""
     await store.add_profiles(ANN, BOB, CEM, DAN, EVE)
     return store

@@ -75,7 +75,7 @@ async def test_unfinished_deletions_are_those_with_anything_left(store: StoreHar
 async def test_oldest_member_becomes_owner(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB, CEM)
     chat = await store.create_group(ANN, CEM, BOB)
-    assert await store.leave_all_chats(ANN) == [LeftChat(chat.id, 2, CEM, 1, [BOB, CEM])]
+    assert await store.leave_all_chats(ANN) == [LeftChat(chat.id, 2, CEM, 1, [CEM, BOB])]
     assert (await store.chat(chat.id, BOB)).owner == CEM
     assert roles((await store.changes(chat.id)).members) == {ANN: Role.LEFT, BOB: Role.MEMBER, CEM: Role.OWNER}
 

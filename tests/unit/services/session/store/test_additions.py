@@ -50,7 +50,7 @@ async def test_each_join_has_a_version_and_a_seat_of_its_own(populated: StoreHar
         Member(account, Role.MEMBER, 8, version, 8) for version, account in ((5, DAN), (6, BOB), (7, CEM))
     ]
     assert await populated.members(chat, ANN) == [ANN, DAN, BOB, CEM]
-    assert [len(await populated.pending_notices(one)) for one in (ANN, BOB)] == [3, 3]
+    assert [len(await populated.pending_events(one)) for one in (ANN, BOB)] == [3, 3]
 
 
 async def test_members_stay_and_interrupted_joins_go_on(populated: StoreHarness) -> None:
@@ -79,7 +79,7 @@ async def test_each_rejection_has_its_reason_and_the_others_join(populated: Stor
         stranger: ErrorCode.FORBIDDEN, SYSTEM_ACCOUNT: ErrorCode.NOT_FOUND, 2**63: ErrorCode.NOT_FOUND,
         -1: ErrorCode.NOT_FOUND,
     }  # fmt: skip
-    assert (started.joining, started.version) == ([DAN], 2)
+    assert (started.joining, started.version) == ([DAN], 3)
     assert await codes(populated, ANN, chat, EVE) == {EVE: ErrorCode.NOT_FOUND}
 
 
@@ -119,7 +119,7 @@ async def test_only_the_owner_and_admins_add(populated: StoreHarness) -> None:
 
 
 async def test_concurrent_requests_add_each_account_once(populated: StoreHarness) -> None:
-    """In different orders, to two groups, and one by one."""
+    """The requests name the accounts in different orders, for two groups, and one by one."""
     first, second = [(await populated.create_group(ANN)).id for _ in range(2)]
     accounts = [BOB, CEM, DAN, FAY]
     results = await asyncio.gather(
@@ -152,12 +152,12 @@ async def test_concurrent_requests_respect_the_limits(populated: StoreHarness) -
         assert sum(account in one.joining for one in started) <= 2
 
 
-async def test_the_first_notice_in_a_large_group_names_the_others(populated: StoreHarness) -> None:
-    """An edge that knows version 1 learns all by it, and the later ones follow one another."""
+async def test_the_first_event_in_a_large_group_names_the_others(populated: StoreHarness) -> None:
+    """The first event names all members who joined after version 1. The later events follow version by version."""
     chat = (await populated.create_group(ANN)).id
     await populated.add_members(ANN, chat, BOB, CEM, DAN)
     finished = await populated.finish_joins([BOB, CEM, DAN], 3, chat, broadcast_from=2)
     recent = [one.recent for one in finished.joins]
     assert recent == [RecentJoins(1, {DAN: 3, CEM: 3, ANN: 1}), None, None]
     assert [(one.version, one.since) for one in finished.joins] == [(5, 4), (6, 5), (7, 6)]
-    assert [len(await populated.pending_notices(one)) for one in (ANN, BOB, CEM)] == [0, 1, 1]
+    assert [len(await populated.pending_events(one)) for one in (ANN, BOB, CEM)] == [0, 1, 1]

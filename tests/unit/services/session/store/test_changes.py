@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.session.domain import LOBBY
-from services.session.store import account_removal, additions, chats, memberships, profiles
+from services.session.store import account_removal, chats, memberships, profiles
 from services.session.tables import chat, friendship, member
 from shared.contract.errors import RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -97,13 +97,13 @@ class MembershipHistories(RuleBasedStateMachine):
 
     @rule(several=st.lists(accounts, min_size=1, max_size=4), data=st.data())
     def add_members(self, several: list[AccountId], data: st.DataObject) -> None:
-        """By the owner: all accounts are friends."""
+        """The owner adds them: all accounts are friends."""
         number = data.draw(st.sampled_from(self.numbers))
         with self.connection.begin():
             owner = self.connection.execute(sa.select(chat.c.owner).where(chat.c.id == number)).scalar_one()
         request = AddMembers(number, several, AccountId(owner))
         with contextlib.suppress(RequestError):
-            self.run(partial(additions.add_members, request=request, head=3, limits=LimitsSettings(), now=NOW))
+            self.run(partial(memberships.add_members, request=request, head=3, limits=LimitsSettings(), now=NOW))
 
     @rule(some=st.lists(accounts, min_size=1, max_size=3), data=st.data(), broadcast_from=st.sampled_from([2, 9]))
     def finish_joins(self, some: list[AccountId], data: st.DataObject, broadcast_from: int) -> None:

@@ -1,4 +1,4 @@
-"""The states of an account's chats, on both databases: whatever a head shows of a chat changes its state."""
+"""The states of an account's chats, on both databases: any change that a head shows changes the state."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -9,7 +9,7 @@ from services.session.store import chats, profiles, views
 from services.session.store.views import list_chats_with_states
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
-from shared.contract.session import ChatList, MuteChat
+from shared.contract.session import ChatList, MuteChat, PlaceChat
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, StoreHarness
 
 Action = Callable[[StoreHarness, ChatId], Awaitable[object]]
@@ -25,6 +25,10 @@ def set_chat(**values: object) -> Action:
 
 async def mute(store: StoreHarness, chat: ChatId, until: int = 0, *, mentions_only: bool = False) -> None:
     await store.database.write(partial(views.mute_chat, request=MuteChat(chat, until, mentions_only, BOB)))
+
+
+async def place(store: StoreHarness, chat: ChatId, **places: bool) -> None:
+    await store.database.write(partial(views.place_chat, request=PlaceChat(chat, actor=BOB, **places)))
 
 
 async def listed(store: StoreHarness, account: AccountId, after: int = 0, most: int = 100) -> ChatList:
@@ -63,10 +67,12 @@ async def rename(store: StoreHarness, account: AccountId, name: str) -> None:
         lambda store, chat: store.leave_all_chats(CEM),
         lambda store, chat: mute(store, chat, 2**52),
         lambda store, chat: mute(store, chat, mentions_only=True),
+        lambda store, chat: place(store, chat, pinned=True),
+        lambda store, chat: place(store, chat, archived=True),
     ],
 )
 async def test_what_changes_a_group_changes_its_state(populated: StoreHarness, act: Action) -> None:
-    """Also within one millisecond."""
+    """Each act changes the state of the group, even within the same millisecond."""
     chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.OPEN)).id
     other = (await populated.create_group(BOB, ANN)).id
     before = await states(populated, BOB)
@@ -94,10 +100,14 @@ async def test_each_member_has_states_of_its_own(populated: StoreHarness) -> Non
     assert await states(populated, ANN) == before
 
 
-async def test_the_name_of_the_other_member_is_part_of_a_private_chat(populated: StoreHarness) -> None:
+@pytest.mark.parametrize("values", [{"nickname": "Anna"}, {"avatar": "/media/a"}])
+async def test_the_name_and_the_picture_of_the_other_member_are_part_of_a_private_chat(
+    populated: StoreHarness, values: dict[str, str]
+) -> None:
     chat, _ = await populated.open_private(ANN, BOB)
     before = {account: (await states(populated, account))[chat] for account in (ANN, BOB)}
-    await rename(populated, ANN, "Anna")
+    change = partial(profiles.set_profile, account=ANN, values=values, now=populated.now)
+    await populated.database.write(change)
     after = {account: (await states(populated, account))[chat] for account in (ANN, BOB)}
     assert (after[ANN], after[BOB] != before[BOB]) == (before[ANN], True)
 

@@ -9,7 +9,7 @@ import pytest
 from services.session.domain import LOBBY
 from services.session.store import chats, sql
 from services.session.store.memberships import AwaitingApproval, StartedJoin
-from shared.contract.edge import MembershipAnswered, Notice
+from shared.contract.edge import EdgeEvent, MembershipAnswered
 from shared.contract.errors import ErrorCode, Failure, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
@@ -36,22 +36,22 @@ async def test_new_group_has_the_requested_values(store: StoreHarness) -> None:
     ]  # fmt: skip
 
 
-async def test_notice_of_a_new_group_is_stored_for_added_members(store: StoreHarness) -> None:
+async def test_event_of_a_new_group_is_stored_for_added_members(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB, CEM)
     request = CreateChat(members=[BOB, CEM], name="g", actor=ANN)
     make = partial(chats.create_group, request=request, members=[ANN, BOB, CEM], limits=LimitsSettings(), now=NOW)
     created, numbers = await store.database.write(make)
-    assert await store.pending_notices(ANN) == []
+    assert await store.pending_events(ANN) == []
     for account in (BOB, CEM):
-        (one,) = await store.pending_notices(account)
+        (one,) = await store.pending_events(account)
         expected = MembershipAnswered(created.id, "g", account, accepted=True, version=1)
-        assert (one.number, msgspec.msgpack.decode(one.notice, type=Notice)) == (numbers[account], expected)
+        assert (one.number, msgspec.msgpack.decode(one.event, type=EdgeEvent)) == (numbers[account], expected)
 
 
-async def test_private_chat_stores_no_notices(store: StoreHarness) -> None:
+async def test_private_chat_stores_no_events(store: StoreHarness) -> None:
     await store.add_profiles(ANN, BOB)
     await store.open_private(ANN, BOB)
-    assert await store.pending_notices(BOB) == await store.pending_notices(ANN) == []
+    assert await store.pending_events(BOB) == await store.pending_events(ANN) == []
 
 
 async def test_default_name_is_the_first_three_nicknames(store: StoreHarness) -> None:
@@ -166,6 +166,12 @@ async def test_lobby_is_chat_1_open_and_without_owner(store: StoreHarness) -> No
 
 
 # Private chats
+
+
+async def test_an_account_has_one_chat_with_itself(populated: StoreHarness) -> None:
+    first, created = await populated.open_private(ANN, ANN)
+    assert created is not None
+    assert await populated.open_private(ANN, ANN) == (first, None)
 
 
 async def test_concurrent_opens_create_one_private_chat(store: StoreHarness) -> None:

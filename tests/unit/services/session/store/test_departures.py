@@ -11,7 +11,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import ChatEntry, Member
-from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, StoreHarness, rejection, roles
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, NOW, StoreHarness, rejection, roles
 
 OPEN = JoinPolicy.OPEN
 
@@ -19,7 +19,7 @@ OPEN = JoinPolicy.OPEN
 async def test_former_member_remains_as_a_tombstone_of_the_new_version(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     before = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM, DAN)]
-    assert await populated.end_membership(CEM, chat, CEM) == LeftChat(chat, 2, NO_ACCOUNT, 0, [ANN, BOB])
+    assert await populated.end_membership(CEM, chat, CEM) == LeftChat(chat, 2, NO_ACCOUNT, 0, [ANN, BOB], (), NOW)
     assert roles((await populated.changes(chat)).members) == {ANN: Role.OWNER, BOB: Role.MEMBER, CEM: Role.LEFT}
     assert await populated.members(chat, ANN) == [ANN, BOB]
     assert (await populated.lists(CEM))[0] == []
@@ -30,7 +30,7 @@ async def test_former_member_remains_as_a_tombstone_of_the_new_version(populated
 async def test_oldest_admin_follows_an_owner_that_leaves(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     await populated.set_role(chat, CEM, Role.ADMIN)
-    assert await populated.end_membership(ANN, chat, ANN) == LeftChat(chat, 2, CEM, 1, [BOB, CEM])
+    assert await populated.end_membership(ANN, chat, ANN) == LeftChat(chat, 2, CEM, 1, [BOB, CEM], (), NOW)
     assert (await populated.chat(chat, BOB)).owner == CEM
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.session.store import friends
 from shared.contract.contacts import EndFriendship, PendingFriendship, PendingMembership, Requests
-from shared.contract.edge import FriendshipAnswered, FriendshipRequested, Notice
+from shared.contract.edge import EdgeEvent, FriendshipAnswered, FriendshipRequested
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy
@@ -57,10 +57,10 @@ async def test_accepted_request_creates_a_friendship(populated: StoreHarness) ->
     assert [await friends_of(populated, one) for one in (ANN, BOB)] == [[BOB], [ANN]]
     assert [(await populated.profile(one)).private_updated for one in (ANN, BOB, CEM)] == [NOW + 1, NOW + 1, NOW]
     for account in (ANN, BOB):
-        (stored,) = await populated.pending_notices(account)
+        (stored,) = await populated.pending_events(account)
         assert stored.number == answered.kept[account]
-        notice = msgspec.msgpack.decode(stored.notice, type=Notice)
-        assert notice == FriendshipAnswered(ANN, BOB, accepted=True)
+        event = msgspec.msgpack.decode(stored.event, type=EdgeEvent)
+        assert event == FriendshipAnswered(ANN, BOB, accepted=True)
     assert (await rejection(populated.request_friendship(ANN, BOB))).code == ErrorCode.CONFLICT
     assert (await rejection(populated.request_friendship(BOB, ANN))).code == ErrorCode.CONFLICT
     assert (await rejection(populated.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
@@ -69,9 +69,9 @@ async def test_accepted_request_creates_a_friendship(populated: StoreHarness) ->
 async def test_rejection_is_stored_for_the_applicant(populated: StoreHarness) -> None:
     await populated.request_friendship(ANN, BOB)
     answered = await populated.answer_friend_request(BOB, ANN, accept=False)
-    (stored,) = await populated.pending_notices(ANN)
+    (stored,) = await populated.pending_events(ANN)
     assert answered == FriendshipAnswered(ANN, BOB, accepted=False, kept={ANN: stored.number})
-    assert await populated.pending_notices(BOB) == []
+    assert await populated.pending_events(BOB) == []
     assert (await populated.pending_requests(BOB)).friendships == []
     assert await friends_of(populated, ANN) == []
     assert (await rejection(populated.answer_friend_request(BOB, ANN))).code == ErrorCode.NOT_FOUND
@@ -125,7 +125,7 @@ async def test_friendship_ends_for_both_accounts(populated: StoreHarness) -> Non
     assert (await rejection(populated.database.write(end))).code == ErrorCode.NOT_FOUND
 
 
-async def test_requests_and_notices_of_a_deleted_account_are_deleted(populated: StoreHarness) -> None:
+async def test_requests_and_events_of_a_deleted_account_are_deleted(populated: StoreHarness) -> None:
     group = (await populated.create_group(CEM, join_policy=JoinPolicy.APPROVAL)).id
     await populated.request_friendship(ANN, BOB)
     await populated.answer_friend_request(BOB, ANN, accept=False)
@@ -137,7 +137,7 @@ async def test_requests_and_notices_of_a_deleted_account_are_deleted(populated: 
     assert (await populated.pending_requests(BOB)).friendships == [PendingFriendship(CEM, "hi")]
     assert (await populated.pending_requests(ANN)).friendships == []
     assert (await populated.pending_requests(CEM)).memberships == []
-    assert await populated.pending_notices(ANN) == []
+    assert await populated.pending_events(ANN) == []
 
 
 async def test_applicant_deleted_during_acceptance_is_no_friend(populated: StoreHarness) -> None:
@@ -186,7 +186,7 @@ async def test_many_friendships_end_in_batches(store: StoreHarness, monkeypatch:
 
 @pytest.fixture
 async def limited(populated: StoreHarness) -> StoreHarness:
-    """At most two requests of one account are pending."""
+    """A store whose limits permit two pending requests of one account."""
     await populated.add_profiles(DAN, EVE)
     populated.limits = LimitsSettings(requests_pending=2)
     return populated

@@ -55,7 +55,7 @@ async def test_concurrent_joins_use_a_link_once(populated: StoreHarness, group: 
     joins = [populated.join_by_link(account, "once") for account in (DAN, EVE)]
     results = await asyncio.gather(*joins, return_exceptions=True)
     failures = [result.failure for result in results if isinstance(result, RequestError)]
-    assert failures == [Failure(ErrorCode.NOT_FOUND, "this link cannot be used any more", "link")]
+    assert failures == [Failure(ErrorCode.NOT_FOUND, "this link can no longer be used", "link")]
 
 
 async def test_a_ban_and_a_limit_use_no_link(populated: StoreHarness, group: ChatId) -> None:

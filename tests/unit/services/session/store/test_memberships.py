@@ -11,7 +11,7 @@ from services.session.store import chats
 from services.session.store.memberships import AwaitingApproval, FinishedJoin, StartedJoin
 from shared.contract import edge
 from shared.contract.contacts import PendingMembership
-from shared.contract.edge import MembershipAnswered, Notice, RecentJoins
+from shared.contract.edge import EdgeEvent, MembershipAnswered, RecentJoins
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import JoinPolicy, Role
@@ -70,8 +70,8 @@ async def test_a_finished_join_names_the_version_after_which_nothing_else_change
 async def test_a_join_that_the_next_owner_finishes_follows_the_departure_of_the_former_one(
     populated: StoreHarness,
 ) -> None:
-    """The departure has made the new member the owner, by the same version: an edge that skips it would keep the former
-    owner as a member."""
+    """The departure has made the new member the owner, by the same version: an edge that skips it would keep the
+    previous owner as a member."""
     chat = (await populated.create_group(ANN, join_policy=OPEN)).id
     await populated.request_membership(CEM, chat)
     left = await populated.end_membership(ANN, chat, ANN)
@@ -129,7 +129,8 @@ async def test_new_member_sees_no_earlier_messages_of_closed_groups(populated: S
 async def test_a_group_decides_what_new_members_see(
     populated: StoreHarness, policy: JoinPolicy, history: bool | None
 ) -> None:
-    """When their join is finished. Those who have joined before keep what they see, and nothing is unread."""
+    """The group's setting counts when a join is finished. Earlier members see the same messages as before, and no
+    message becomes unread."""
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     await populated.request_membership(DAN, chat)
     await populated.finish_join(DAN, 4, chat)
@@ -169,7 +170,7 @@ async def test_requests_end_with_the_last_member(populated: StoreHarness, end: s
         rejected = [answer for left in await populated.leave_all_chats(ANN) for answer in left.rejected]
     assert [(one.chat, one.name, one.account, one.accepted) for one in rejected] == [(chat, "g", CEM, False)]
     (kept,) = rejected[0].kept.values()
-    assert [one.number for one in await populated.pending_notices(CEM)] == [kept]
+    assert [one.number for one in await populated.pending_events(CEM)] == [kept]
     failure = await rejection(populated.request_membership(CEM, chat))
     assert failure.code == ErrorCode.FORBIDDEN
 
@@ -190,7 +191,7 @@ async def test_rejected_applicant_may_request_again(populated: StoreHarness) -> 
     await populated.request_membership(CEM, chat)
     rejected = await populated.answer_membership_request(ANN, chat, CEM, accept=False)
     assert isinstance(rejected, MembershipAnswered)
-    (stored,) = await populated.pending_notices(CEM)
+    (stored,) = await populated.pending_events(CEM)
     assert rejected == MembershipAnswered(chat, "", CEM, accepted=False, kept={CEM: stored.number})
     assert (await rejection(populated.answer_membership_request(ANN, chat, CEM))).code == ErrorCode.NOT_FOUND
     assert isinstance(await populated.request_membership(CEM, chat), AwaitingApproval)
@@ -339,7 +340,7 @@ async def test_member_that_becomes_owner_during_its_join_stays_owner(populated: 
     assert (finished.role, (await populated.chat(chat, BOB)).owner) == (Role.OWNER, BOB)
 
 
-async def test_notice_of_a_new_member_is_stored_for_all_members(populated: StoreHarness) -> None:
+async def test_event_of_a_new_member_is_stored_for_all_members(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN, name="g")).id
     before = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)]
     await populated.request_membership(CEM, chat)
@@ -347,15 +348,15 @@ async def test_notice_of_a_new_member_is_stored_for_all_members(populated: Store
     assert finished is not None
     assert sorted(finished.answered.kept) == [ANN, BOB, CEM]
     for account, number in finished.answered.kept.items():
-        stored = (await populated.pending_notices(account))[-1]
+        stored = (await populated.pending_events(account))[-1]
         assert stored.number == number
-        notice = msgspec.msgpack.decode(stored.notice, type=Notice)
-        assert notice == MembershipAnswered(chat, "g", CEM, accepted=True, version=3)
+        event = msgspec.msgpack.decode(stored.event, type=EdgeEvent)
+        assert event == MembershipAnswered(chat, "g", CEM, accepted=True, version=3, time=NOW)
     after = [(await populated.profile(account)).private_updated for account in (ANN, BOB, CEM)]
     assert [new - old for old, new in zip(before, after, strict=True)] == [1, 1, 1]
 
 
-async def test_notice_in_a_large_group_is_stored_only_for_the_new_member(populated: StoreHarness) -> None:
+async def test_event_in_a_large_group_is_stored_only_for_the_new_member(populated: StoreHarness) -> None:
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     before = await populated.profile(ANN)
     await populated.request_membership(CEM, chat)
@@ -366,7 +367,7 @@ async def test_notice_in_a_large_group_is_stored_only_for_the_new_member(populat
 
 
 async def test_a_finished_join_names_those_at_the_same_time_in_a_large_group(populated: StoreHarness) -> None:
-    """Cem's join begins before Dan's, and Dan's ends first: neither notice alone follows the version before both."""
+    """Cem's join begins before Dan's, and Dan's ends first: neither event alone follows the previous version both."""
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     for account in (CEM, DAN):
         await populated.request_membership(account, chat)
@@ -378,7 +379,7 @@ async def test_a_finished_join_names_those_at_the_same_time_in_a_large_group(pop
 
 
 async def test_a_finished_join_names_others_since_the_last_departure(populated: StoreHarness) -> None:
-    """Whose own notice must arrive first, since it ends what the account sees."""
+    """The departed account's own event must arrive first, since it ends the account's view."""
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     await populated.end_membership(BOB, chat, BOB)
     left_at = (await populated.changes(chat)).version

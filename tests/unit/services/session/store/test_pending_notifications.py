@@ -1,4 +1,4 @@
-"""Notices stored until a client confirms them, on both databases."""
+"""Events stored until a client confirms them, on both databases."""
 
 from functools import partial
 
@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from services.session.store import pending_notifications
-from shared.contract.contacts import PendingNotice
-from shared.contract.edge import FriendshipAnswered, Notice
+from shared.contract.contacts import PendingEvent
+from shared.contract.edge import EdgeEvent, FriendshipAnswered
 from shared.contract.ids import AccountId
 from tests.unit.services.session.store_harness import ANN, BOB, StoreHarness
 
@@ -20,54 +20,54 @@ async def populated(store: StoreHarness) -> StoreHarness:
     return store
 
 
-async def store_notice(store: StoreHarness, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
-    notice = FriendshipAnswered(AccountId(applicant), BOB, accepted=True)
-    work = partial(pending_notifications.store, accounts=accounts, notice=notice, now=store.now)
+async def store_event(store: StoreHarness, applicant: int, *accounts: AccountId) -> dict[AccountId, int]:
+    event = FriendshipAnswered(AccountId(applicant), BOB, accepted=True)
+    work = partial(pending_notifications.store, accounts=accounts, event=event, now=store.now)
     return (await store.database.write(work)).kept
 
 
-async def delete_notices(store: StoreHarness, account: AccountId, *numbers: int) -> None:
+async def delete_events(store: StoreHarness, account: AccountId, *numbers: int) -> None:
     await store.database.write(partial(pending_notifications.delete, account=account, numbers=numbers))
 
 
-def applicants(found: list[PendingNotice]) -> list[int]:
-    notices = [msgspec.msgpack.decode(one.notice, type=Notice) for one in found]
-    return [notice.applicant for notice in notices if isinstance(notice, FriendshipAnswered)]
+def applicants(found: list[PendingEvent]) -> list[int]:
+    events = [msgspec.msgpack.decode(one.event, type=EdgeEvent) for one in found]
+    return [event.applicant for event in events if isinstance(event, FriendshipAnswered)]
 
 
-async def test_account_deletes_only_its_own_notices(populated: StoreHarness) -> None:
-    first, second = await store_notice(populated, 7, ANN, BOB), await store_notice(populated, 8, ANN)
+async def test_account_deletes_only_its_own_events(populated: StoreHarness) -> None:
+    first, second = await store_event(populated, 7, ANN, BOB), await store_event(populated, 8, ANN)
     assert first[ANN] < second[ANN]
-    assert applicants(await populated.pending_notices(ANN)) == [7, 8]
-    await delete_notices(populated, ANN, first[ANN], first[BOB], 99)
-    assert applicants(await populated.pending_notices(ANN)) == [8]
-    assert applicants(await populated.pending_notices(BOB)) == [7]
+    assert applicants(await populated.pending_events(ANN)) == [7, 8]
+    await delete_events(populated, ANN, first[ANN], first[BOB], 99)
+    assert applicants(await populated.pending_events(ANN)) == [8]
+    assert applicants(await populated.pending_events(BOB)) == [7]
 
 
 async def test_numbers_are_never_reused(populated: StoreHarness) -> None:
-    before = (await store_notice(populated, 7, ANN))[ANN]
-    await delete_notices(populated, ANN, before)
-    assert (await store_notice(populated, 8, ANN))[ANN] > before
+    before = (await store_event(populated, 7, ANN))[ANN]
+    await delete_events(populated, ANN, before)
+    assert (await store_event(populated, 8, ANN))[ANN] > before
 
 
-async def test_only_the_newest_notices_are_stored(populated: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_newest_events_are_stored(populated: StoreHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending_notifications, "_PER_ACCOUNT", 3)
     for number in range(1, 6):
-        await store_notice(populated, number, ANN, BOB)
-        await delete_notices(populated, BOB, *(one.number for one in await populated.pending_notices(BOB)))
+        await store_event(populated, number, ANN, BOB)
+        await delete_events(populated, BOB, *(one.number for one in await populated.pending_events(BOB)))
     monkeypatch.setattr(pending_notifications, "_PER_ACCOUNT", 100)
-    assert applicants(await populated.pending_notices(ANN)) == [3, 4, 5]
-    assert await populated.pending_notices(BOB) == []
+    assert applicants(await populated.pending_events(ANN)) == [3, 4, 5]
+    assert await populated.pending_events(BOB) == []
 
 
-async def test_old_notices_expire(populated: StoreHarness) -> None:
+async def test_old_events_expire(populated: StoreHarness) -> None:
     start = populated.now
-    await store_notice(populated, 1, ANN)
+    await store_event(populated, 1, ANN)
     populated.now = start + 90 * _DAY_MS - 1
-    await store_notice(populated, 2, ANN)
-    assert applicants(await populated.pending_notices(ANN)) == [1, 2]
+    await store_event(populated, 2, ANN)
+    assert applicants(await populated.pending_events(ANN)) == [1, 2]
     populated.now += 1
-    assert applicants(await populated.pending_notices(ANN)) == [2]
-    await store_notice(populated, 3, ANN)
+    assert applicants(await populated.pending_events(ANN)) == [2]
+    await store_event(populated, 3, ANN)
     populated.now = start
-    assert applicants(await populated.pending_notices(ANN)) == [2, 3]
+    assert applicants(await populated.pending_events(ANN)) == [2, 3]

@@ -47,7 +47,7 @@ async def test_concurrent_creations_create_one_profile(store: StoreHarness) -> N
 async def test_unknown_account_has_no_state(store: StoreHarness) -> None:
     assert await account_state(store, ANN) is None
     await store.add_profiles(ANN)
-    assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=False, uuid=f"uuid-{ANN}")
+    assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=False, uuid=f"uuid-{ANN}", nick="")
 
 
 async def test_time_of_change_grows_within_one_millisecond(store: StoreHarness) -> None:
@@ -105,7 +105,7 @@ async def test_erased_profile_holds_no_personal_data(store: StoreHarness) -> Non
         private_updated=NOW + 2,
         deleted=True,
     )
-    assert await account_state(store, ANN) == AccountState(deleted=True, in_lobby=False, uuid="new")
+    assert await account_state(store, ANN) == AccountState(deleted=True, in_lobby=False, uuid="new", nick="")
 
 
 async def test_repeated_erasure_changes_nothing(store: StoreHarness) -> None:
@@ -130,7 +130,7 @@ async def test_uuid_of_another_profile_is_accepted(store: StoreHarness) -> None:
 async def test_account_state_includes_the_lobby_join(store: StoreHarness) -> None:
     await store.add_profiles(ANN)
     await store.database.write(partial(memberships.join_lobby, account=ANN, head=0, now=NOW))
-    assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=False, uuid=f"uuid-{ANN}")
+    assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=False, uuid=f"uuid-{ANN}", nick="")
     settle = partial(memberships.finish_joins, number=LOBBY, accounts=[ANN], unread_from=3, now=NOW, broadcast_from=9)
     await store.database.write(settle)
-    assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=True, uuid=f"uuid-{ANN}")
+    assert await account_state(store, ANN) == AccountState(deleted=False, in_lobby=True, uuid=f"uuid-{ANN}", nick="")

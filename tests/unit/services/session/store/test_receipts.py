@@ -1,4 +1,4 @@
-"""Chats whose members see what the others have read, on both databases."""
+"""Chats whose members see which messages others have read, on both databases."""
 
 from functools import partial
 

@@ -79,7 +79,7 @@ async def test_an_unknown_report_is_not_closed(populated: StoreHarness, number: 
 
 
 async def test_a_deleted_account_has_reported_nothing(populated: StoreHarness) -> None:
-    """What others have reported of it stays, as its messages do."""
+    """Reports by others about it stay, like its messages."""
     await report(populated, ANN, 1)
     await report(populated, BOB, 1)
     for account in (ANN, CEM):

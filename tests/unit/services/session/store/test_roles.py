@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
+from services.session.store import roles as member_roles
 from services.session.store.profiles import set_profile
 from services.session.store.roles import ChangedRoles
 from shared.contract.errors import ErrorCode
@@ -77,12 +78,47 @@ async def test_members_are_listed_in_pages_without_former_ones(populated: StoreH
     assert (await rejection(populated.list_members(CEM, chat, NO_ACCOUNT, 2))).code == ErrorCode.FORBIDDEN
 
 
+async def test_members_are_found_by_the_beginning_of_their_names(
+    populated: StoreHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case does not matter. A page examines a bounded number of members."""
+    chat = (await populated.create_group(ANN, BOB, CEM)).id
+    for account, nickname in ((ANN, "Zoe"), (BOB, "zora%"), (CEM, "a zo"), (DAN, "zo")):
+        named = partial(set_profile, account=account, values={"nickname": nickname}, now=populated.now)
+        await populated.database.write(named)
+
+    async def found(query: str, most: int = 9, after: AccountId = NO_ACCOUNT) -> tuple[list[AccountId], int]:
+        page = await populated.list_members(ANN, chat, after, most, query=query)
+        assert page.more is bool(page.after)
+        return [one.account for one in page.members], page.after
+
+    assert await found("Zo") == ([ANN, BOB], 0)
+    assert await found("zo", most=1) == ([ANN], ANN)
+    assert await found("zo", after=ANN) == ([BOB], 0)
+    assert [await found(query) for query in ("zora%", "z%", "_oe", "x")] == [([BOB], 0), ([], 0), ([], 0), ([], 0)]
+    monkeypatch.setattr(member_roles, "_LOOKED_AT", 2)
+    assert await found("a") == ([], BOB)
+    assert await found("a", after=BOB) == ([CEM], 0)
+    await populated.end_membership(CEM, chat, CEM)
+    assert await found("a", after=BOB) == ([], 0)
+
+
+async def test_the_case_of_other_alphabets_does_not_matter_either(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB, CEM)).id
+    for account, nickname in ((ANN, "Älva"), (BOB, "Ада"), (CEM, "ÄLS")):
+        named = partial(set_profile, account=account, values={"nickname": nickname}, now=populated.now)
+        await populated.database.write(named)
+    for query, accounts in (("äl", [ANN, CEM]), ("ÄL", [ANN, CEM]), ("ад", [BOB]), ("АДА", [BOB])):
+        page = await populated.list_members(ANN, chat, NO_ACCOUNT, 9, query=query)
+        assert [one.account for one in page.members] == accounts
+
+
 async def test_members_that_have_changed_since_a_version(populated: StoreHarness) -> None:
-    """By account, with those that have left, and without those that have not changed."""
+    """The list is ordered by account. It includes accounts that have left, and no unchanged members."""
     chat = (await populated.create_group(ANN, DAN, BOB, CEM)).id
 
     async def changed(since: int, most: int = 9, after: AccountId = NO_ACCOUNT) -> list[tuple[AccountId, int, int]]:
-        page = await populated.list_members(ANN, chat, after, most, since)
+        page = await populated.list_members(ANN, chat, after, most, since=since)
         assert page.since == since
         return [(one.account, one.role, one.silenced) for one in page.members]
 
@@ -97,13 +133,13 @@ async def test_members_that_have_changed_since_a_version(populated: StoreHarness
     ]  # fmt: skip
     assert await changed(1, most=2) == [(BOB, Role.MEMBER, 2**52), (CEM, Role.LEFT, 0)]
     assert await changed(1, after=CEM) == [(DAN, Role.ADMIN, 0)]
-    (former,) = [one for one in (await populated.list_members(ANN, chat, since=1)).members if one.account == CEM]
-    assert (former.nickname, former.avatar) == (None, "")
+    (previous,) = [one for one in (await populated.list_members(ANN, chat, since=1)).members if one.account == CEM]
+    assert (previous.nickname, previous.avatar) == (None, "")
 
 
 async def test_all_members_are_listed_to_one_that_was_not_there_at_the_version(populated: StoreHarness) -> None:
-    """Former members are not shown to who joins after they have left; nor is a version known that the chat never had,
-    or that a restored database has lost."""
+    """Past members are not shown to members who joined after they had left. All members are also listed for a version
+    that the chat never had, or that a restored database has lost."""
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     await populated.end_membership(BOB, chat, BOB)
     await populated.befriend(ANN, DAN)

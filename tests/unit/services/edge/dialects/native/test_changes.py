@@ -1,4 +1,4 @@
-"""native: what users write into reactions is a name in JSON, and nothing else."""
+"""native: a reaction is a name in JSON and nothing else."""
 
 import json
 from typing import Any

@@ -1,7 +1,7 @@
-"""What the vectors cannot show: the budgets of a connection, the frames before a close, nonces."""
+"""Tests that vectors cannot express: the limits of a connection, the frames before a close, nonces."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -17,9 +17,12 @@ from services.edge.dialects.base import (
     DecodeError,
 )
 from services.edge.dialects.native import Native
+from services.edge.dialects.native.errors import failure_info
 from services.edge.dialects.native.operation import RATES, AnyOperation, RateClass
 from services.edge.dialects.native.operations import BY_NAME, OPERATIONS
-from shared.contract.errors import ErrorCode
+from services.edge.dialects.native.shapes import Code, ErrorInfo, WhyNot
+from shared.contract.errors import ErrorCode, Failure, Reason
+from shared.contract.ids import AccountId
 from shared.settings import LimitsSettings
 from tests.vectors import load
 
@@ -48,6 +51,16 @@ def rejections(dialect: Native, frame: bytes, now: float, most: int) -> int:
                 continue
         return count
     return most
+
+
+@pytest.mark.parametrize("entrance", [LOGIN, b'{"op":"token","id":1,"token":"h.p.s"}'])
+def test_a_client_permits_at_its_login_that_replies_overtake_each_other(entrance: bytes) -> None:
+    dialect = connection()
+    dialect.decode(entrance, 100.0)
+    assert dialect.orders_replies, "earlier clients rely on it"
+    dialect.decode(entrance[:-1] + b',"overtaking":true}', 100.0)
+    dialect.decode(entrance, 100.0)
+    assert not dialect.orders_replies
 
 
 def test_frames_that_are_no_objects_end_the_connection_when_their_budget_is_spent() -> None:
@@ -149,7 +162,7 @@ def test_every_parameter_and_a_result_of_an_operation_are_in_a_vector(operation:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_a_wrong_parameter_is_named_in_the_error(operation: AnyOperation) -> None:
-    """With a code, a text and the id of the command."""
+    """The error has a code, a text and the id of the command."""
     for one in msgspec.structs.fields(operation.parameters):
         if one.name == "id":
             continue
@@ -186,3 +199,55 @@ def test_a_rejected_value_is_named_in_the_error(members: dict[str, Any], code: s
         dialect.decode(json.dumps({**members, "id": 7}).encode(), 0.0)
     shown = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
     assert (shown["re"], shown["error"]["code"], shown["error"]["field"]) == (7, code, field)
+
+
+@pytest.mark.parametrize(
+    ("members", "field", "text", "reason"),
+    [
+        ({"op": "chat"}, "chat", "`chat` is missing", Reason.MISSING),
+        ({"op": "chat", "chat": "5"}, "chat", "`chat` must be an integer", Reason.TYPE),
+        ({"op": "chat", "chat": 0}, "chat", "`chat` must be at least 1", Reason.RANGE),
+        ({"op": "mute", "chat": 5, "until": None}, "until", "`until` must be an integer", Reason.TYPE),
+        ({"op": "members", "chat": 5, "count": "x"}, "count", "`count` must be an integer or null", Reason.TYPE),
+        ({"op": "sync", "window": 501}, "window", "`window` must be at most 500", Reason.RANGE),
+        ({"op": "refresh", "refresh": ""}, "refresh", "`refresh` must have at least 1 characters", Reason.LENGTH),
+        ({"op": "watch", "accounts": [1] * 201}, "accounts", "`accounts` must have at most 200 items", Reason.LENGTH),
+        ({"op": "sync", "have": {"x": [1]}}, "have", "`have` must be an integer", Reason.TYPE),
+        ({"op": "here", "state": "asleep"}, "state", "`state` has a value that is not permitted", Reason.CHOICE),
+        (
+            {"op": "set_settings", "quiet": {"tz": "Z", "from": "9:00", "to": "10:00"}},
+            "quiet.from",
+            "`quiet.from` does not have the required form",
+            Reason.FORM,
+        ),
+        *(
+            (
+                {"op": "set_settings", "quiet": {"tz": zone, "from": "09:00", "to": "10:00"}},
+                "quiet.tz",
+                "`quiet.tz` must be a time zone that this server knows",
+                Reason.CHOICE,
+            )
+            for zone in ("Europe/Atlantis", "Europe")
+        ),
+    ],
+)
+def test_a_rejected_parameter_is_explained_in_plain_words(
+    members: dict[str, Any], field: str, text: str, reason: Reason
+) -> None:
+    native = connection(rates=False)
+    native.logged_in(AccountId(12), 0.0)
+    with pytest.raises(DecodeError) as rejected:
+        native.decode(json.dumps({"id": 1, **members}).encode(), 0.0)
+    failure = rejected.value.failure
+    assert (failure.field, failure.text, failure.reason) == (field, text, reason)
+    (frame,) = native.encode_error(None, failure, rejected.value.context)
+    assert isinstance(frame, bytes)
+    assert json.loads(frame)["error"] == {"code": "invalid", "text": text, "field": field, "reason": reason.value}
+
+
+def test_codes_and_reasons_are_closed_lists() -> None:
+    """A reason of a newer version is left out. Only known names are logged."""
+    assert {*get_args(Code)} == {*ErrorCode, "unsupported"}
+    assert {*get_args(WhyNot)} == {*Reason}
+    newer = Failure(ErrorCode.INTERNAL, "no", reason="newer", request="4bf92f35")
+    assert failure_info(newer, has_effect=False) == ErrorInfo("internal", "no", request="4bf92f35")

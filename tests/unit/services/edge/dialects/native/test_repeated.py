@@ -1,4 +1,4 @@
-"""What becomes of a command whose service is killed: each writing operation has a decision."""
+"""For each writing operation, tests the result of a command whose service is killed."""
 
 import json
 
@@ -12,17 +12,17 @@ from shared.settings import LimitsSettings
 from tests.vectors import load
 
 UNDER_A_NONCE_OF_THE_MESSAGE = {"send", "forward", "edit"}
-SET_A_STATE = {"recall", "react", "unreact", "pin", "unpin", "read"}
+SET_A_STATE = {"recall", "react", "unreact", "pin", "unpin", "read", "mark_unread"}
 """Message finds out that nothing is left to do."""
 CARRIED_OUT_ONCE_BY_AUTH = {
     "register", "refresh", "recover", "password", "logout", "end_session", "delete_account", "end_made",
     "create_bot", "delete_bot", "create_bot_token", "delete_bot_token",
 }  # fmt: skip
-"""Under the nonce of the request, as what session carries out."""
+"""These commands are carried out once under the nonce of the request, like those of session."""
 
 
 def command_of(operation: str) -> Command | None:
-    """Of a good frame; None: the edge answers it alone."""
+    """The command of a valid frame; None: the edge answers it alone."""
     frames = [
         vector.frame
         for vector in load("native").vectors

@@ -1,4 +1,4 @@
-"""What the token of a bot permits: each operation has a decision, and nothing is pushed that it may not read."""
+"""For each operation, tests which scopes permit it. A token gets no pushes that it may not read."""
 
 import json
 
@@ -20,8 +20,9 @@ USERS = {
     "register", "login", "refresh", "verify_mail", "recover", "password", "set_security", "sessions", "end_session",
     "logout", "delete_account", "export", "export_messages", "create_hook", "create_bot", "bots", "delete_bot",
     "create_bot_token", "delete_bot_token", "create_outgoing_hook", "made", "end_made",
+    "push_key", "subscribe", "unsubscribe", "subscriptions", "test_push",
 }  # fmt: skip
-"""What changes the account itself, gives another secret, or shows one."""
+"""Operations that change the account itself, or that give or show a secret."""
 ANY = {"hello", "ping", "token"}
 FRAMES = {
     vector.frame["op"]: json.dumps(vector.frame).encode()

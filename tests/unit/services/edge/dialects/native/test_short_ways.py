@@ -1,4 +1,4 @@
-"""The short ways of the most frequent frames give the bytes of the long ones."""
+"""The fast paths for the most frequent frames give the same bytes as the slow ones."""
 
 from unittest.mock import patch
 
@@ -55,7 +55,7 @@ def _can_be_shown(shown: DisplayMessage) -> bool:
 
 @given((_texts | _shown).filter(_can_be_shown))
 def test_a_message(shown: DisplayMessage) -> None:
-    """Only the short way looks for the one text of a message."""
+    """The fast path, which looks for the single text of a message, gives the same frame as the slow path."""
     quick = _encode(encode.event(shown, BASE_URL))
     with patch.object(encode, "only_text", return_value=None):
         assert _encode(encode.event(shown, BASE_URL)) == quick

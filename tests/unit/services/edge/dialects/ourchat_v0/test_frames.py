@@ -63,7 +63,7 @@ def test_segments_are_shown_in_their_order(segments: tuple[Segment, ...]) -> Non
 
 
 def test_a_message_byte_for_byte() -> None:
-    """As in the document: its keys in its order, no white space."""
+    """The document decides the keys and their order, without white space."""
     segments = (Text("你好"), Emoji(7))
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
     assert V0.encode_message(DisplayMessage(message, segments)) == (

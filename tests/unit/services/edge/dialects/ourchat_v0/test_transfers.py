@@ -130,7 +130,7 @@ def test_packages_may_be_small_but_not_very_many() -> None:
 
 
 def test_packages_of_a_rejected_announcement_are_dropped() -> None:
-    """There is no reply that a client could wait for: packages may be on their way."""
+    """The client cannot wait for any reply: packages may be on their way."""
     dialect = connection()
     for sender, size in ((ME, 2000), (34, 20)):
         rejected(dialect, 2, size, sender=sender)
@@ -237,7 +237,7 @@ def test_each_kind_has_a_frame_of_its_own_in_order() -> None:
 
 
 def test_a_picture_byte_for_byte() -> None:
-    """As in the document: its keys in its order, no white space."""
+    """The document decides the keys and their order, without white space."""
     (content,) = shown(Image(media(20, 3)))
     assert content == MediaPayload(
         b'{"code":2,"data":{"cid":5,"sender_id":"0000000012","packages_num":3,"size":20}}', media(20, 3), 3,

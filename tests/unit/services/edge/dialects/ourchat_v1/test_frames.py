@@ -61,7 +61,7 @@ def shown(text: str, to: AccountId | None = None, time: int = 1724400000123) -> 
 
 
 def test_a_message_byte_for_byte() -> None:
-    """As in the document: its keys in its order, no white space."""
+    """The document decides the keys and their order, without white space."""
     text = '{"code":0,"time":1724400000,"data":{"cid":77,"sender":{"ocid":12,"group_id":5},"msg":"你好"}}'
     assert V1.encode_message(shown("你好")) == (text.encode(),)
     assert V1.encode_message(shown("你好", OTHER)) == (text.replace('"group_id":5', '"private_id":34').encode(),)
@@ -83,7 +83,7 @@ def test_other_frames_have_the_time_of_sending() -> None:
         assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == seconds
 
 
-# The account of a frame
+# The tests below concern the account that a frame names.
 
 
 def test_after_another_login_the_former_account_is_rejected() -> None:
@@ -136,7 +136,7 @@ def test_an_account_is_a_number_or_else_an_address() -> None:
         assert len(command.identifier) <= 256
 
 
-# Two keys for one name
+# The tests below concern one name under two keys.
 
 
 @pytest.mark.parametrize(("data", "name"), [

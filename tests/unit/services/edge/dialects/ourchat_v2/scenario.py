@@ -1,4 +1,4 @@
-"""One v2 connection with a clock of its own, driven as the edge drives it; it records the frames of its client."""
+"""One v2 connection with its own clock, driven like an edge drives it; records the client's frames."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ME, OTHER = AccountId(12), AccountId(34)
 
 @dataclass(frozen=True)
 class ClientFrame:
-    """A frame at the client: its code; of a message also the chat and index; of a 9 and a 2 the chat."""
+    """A frame at the client: its code; for a message also the chat and index; for a 9 and a 2 the chat."""
 
     at: float
     code: int
@@ -35,6 +35,8 @@ class V2Scenario:
         entry = by_path("/ws/ourchat-v2", DIALECTS)
         assert entry is not None
         self.dialect: Dialect = connect(entry)
+        assert self.dialect.gate is not None
+        self.gate = self.dialect.gate
         self.now = 100.0
         self.seen: list[ClientFrame] = []
         self.indexes: dict[int, int] = {}
@@ -44,15 +46,15 @@ class V2Scenario:
     # Time
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; the dialect is woken when it is due."""
+        """Lets time pass. The dialect is woken when it is due."""
         end, wakes = self.now + seconds, 0
-        while (wake_at := self.dialect.next_wakeup) is not None and wake_at <= end:
+        while (wake_at := self.gate.wake_at) is not None and wake_at <= end:
             self.now = max(self.now, wake_at)
-            self._push(self.dialect.wake(self.now))
+            self._push(self.gate.wake(self.now))
             assert (wakes := wakes + 1) < 1000, "it is due again and again"
         self.now = end
 
-    # Requests of the client, answered at once
+    # The methods below send a client's requests, which are answered at once.
 
     def log_in(self, *chats: int, account: AccountId = ME, known: bool = True) -> None:
         request = {"code": 6, "login_type": 1, "account": account, "password": "x"}
@@ -80,7 +82,7 @@ class V2Scenario:
         )
 
     def create(self, chat: int, *before_the_reply: int) -> None:
-        """Create a session; meanwhile the account joins these chats."""
+        """Creates a session; meanwhile, the account joins these chats."""
         request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.join(other)
@@ -97,7 +99,7 @@ class V2Scenario:
         message = self._next(chat, ME)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
-        self._push(self.dialect.release(message.chat, self.now))
+        self._push(self.gate.release(message.chat, self.now))
         self._request(frame, MessageAccepted(message, frames))
 
     def _request(self, frame: dict[str, Any], reply: Reply | Failure) -> None:
@@ -113,8 +115,8 @@ class V2Scenario:
         """A message of another user in this chat."""
         message = self._next(chat, OTHER)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
-        if self.dialect.must_hold(message.chat):
-            self._push(self.dialect.hold(message, frames, self.now))
+        if self.gate.must_hold(message.chat):
+            self._push(self.gate.hold(message, frames, self.now))
         else:
             self._push((Push(frames, message),))
 
@@ -146,7 +148,7 @@ class V2Scenario:
                 self.statuses.append(value["status"])
 
     def messages(self, chat: int | None = None) -> list[tuple[float, int, int]]:
-        """The time, chat and index of each."""
+        """The time, chat and index of each pushed message."""
         shown = [(seen.at, seen.chat, seen.index) for seen in self.seen if seen.code == 0]
         return [one for one in shown if chat in (None, one[1])]
 

@@ -64,7 +64,7 @@ def test_a_single_text_is_written_like_one_of_several(text: str) -> None:
 
 
 def test_a_message_byte_for_byte() -> None:
-    """As in the document: its keys in its order, no white space."""
+    """The document decides the keys and their order, without white space."""
     assert (
         written((Text("你好"),))
         == (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.edge.dialects.ourchat_v2.push_gate import APART, SECOND
+from services.edge.dialects.ourchat_v2 import APART, SECOND
 from shared.contract.ids import AccountId
 from tests.unit.services.edge.dialects.ourchat_v2.scenario import V2Scenario
 
@@ -121,7 +121,7 @@ def test_the_first_second_begins_with_the_reply_to_the_login() -> None:
     assert scenario.codes() == [7]
 
 
-# Another client than the PC client
+# The tests below concern clients other than the PC client.
 
 
 def test_a_1_opens_its_own_session_only(plain: V2Scenario) -> None:
@@ -281,7 +281,7 @@ def test_posting_releases_the_held_messages_of_the_chat_before_the_echo(plain: V
 
 
 def test_posting_to_a_new_session_announces_it_before_its_messages(plain: V2Scenario) -> None:
-    """It posts before the 9 that is due."""
+    """The client posts before the 9 that is due."""
     plain.receive(NEW)
     plain.send(NEW)
     plain.wait(2)
@@ -297,15 +297,15 @@ def test_posting_releases_the_messages_of_a_session_that_the_pc_client_has_reque
     assert [(chat, index) for _, chat, index in pc_client.messages()] == [(HOME, 1), (HOME, 2), (NEW, 2)]
 
 
-# Logging in again, logging out
+# The tests below concern a second login and logging out.
 
 
 def test_another_login_on_the_connection_resets_the_gate(plain: V2Scenario) -> None:
     plain.receive(HOME)
     plain.wait(0.5)
-    assert plain.dialect.held_bytes > 0
+    assert plain.gate.held_bytes > 0
     plain.log_in(NEW, account=AccountId(13))
-    assert plain.dialect.held_bytes == 0
+    assert plain.gate.held_bytes == 0
     plain.receive(NEW)
     plain.wait(0.9)
     assert plain.messages() == []
@@ -344,8 +344,8 @@ def test_of_several_held_statuses_the_last_is_pushed() -> None:
 
 
 def test_no_wakeup_while_nothing_is_held(plain: V2Scenario) -> None:
-    assert plain.dialect.next_wakeup is None
+    assert plain.gate.wake_at is None
     plain.wait(10)
     plain.receive(HOME)
-    assert plain.dialect.next_wakeup is None
-    assert not plain.dialect.must_hold(plain.pushed[0].chat)
+    assert plain.gate.wake_at is None
+    assert not plain.gate.must_hold(plain.pushed[0].chat)

@@ -1,6 +1,6 @@
 """The rules of the push gate of v2, checked against the frames of a client for random orders of events.
 
-The rules are written here a second time, as conditions on one moment; the dialect under test keeps state instead.
+The rules are written here a second time, as conditions on one moment, while the dialect under test keeps a state.
 """
 
 from hypothesis import settings
@@ -31,7 +31,7 @@ class PushGateMachine(RuleBasedStateMachine):
         self.joined: set[int] = set()
         self.own: set[tuple[int, int]] = set()
         self.posted: set[tuple[int, float]] = set()
-        """Chat and time of own messages which everything held comes before."""
+        """The chat and time of each of the client's own messages. Held messages must come before them."""
         self.synced: float | None = None
         self.checked = 0
 
@@ -108,7 +108,7 @@ class PushGateMachine(RuleBasedStateMachine):
         return created or (self.may_push(seen.at) and not known)
 
     def may_push(self, at: float) -> bool:
-        """The sync is loaded; a second has passed, or a 10 was answered a moment ago."""
+        """The sync is loaded, and either a second has passed, or a 10 was answered a moment ago."""
         answered = self.first_account is not None and at >= self.first_account + APART - HAIR
         return self.synced is not None and (answered or at >= self.logged_in_at + SECOND - HAIR)
 
@@ -139,8 +139,8 @@ class PushGateMachine(RuleBasedStateMachine):
     @invariant()
     def held_bytes_count_what_is_held(self) -> None:
         waiting = self.waiting()
-        assert bool(waiting) == (self.scenario.dialect.held_bytes > 0)
-        assert all(self.scenario.dialect.must_hold(ChatId(chat)) for chat in waiting)
+        assert bool(waiting) == (self.scenario.gate.held_bytes > 0)
+        assert all(self.scenario.gate.must_hold(ChatId(chat)) for chat in waiting)
 
     def waiting(self) -> set[int]:
         """Chats with messages that are not shown yet."""
@@ -149,7 +149,7 @@ class PushGateMachine(RuleBasedStateMachine):
         return {chat for chat, _ in sent - shown}
 
     def teardown(self) -> None:
-        """In the end, when everything is requested and time has passed, nothing is lost."""
+        """At the end, after all requests and enough time, nothing is lost."""
         if self.synced is None:
             self.sync()
         self.scenario.wait(3)
@@ -161,8 +161,8 @@ class PushGateMachine(RuleBasedStateMachine):
         self.scenario.wait(3)
         self.every_shown_frame_was_allowed()
         assert not self.waiting()
-        assert self.scenario.dialect.held_bytes == 0
-        assert self.scenario.dialect.next_wakeup is None
+        assert self.scenario.gate.held_bytes == 0
+        assert self.scenario.gate.wake_at is None
         assert all(message.sender == OTHER for message in self.scenario.pushed)
 
 

@@ -1,4 +1,4 @@
-"""A text of a user is no field of pipe. What pipe shows of texts: `../test_forging.py`, for all dialects."""
+"""A text of a user is no field of pipe. Tests how pipe shows texts: `../test_forging.py`, for all dialects."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st

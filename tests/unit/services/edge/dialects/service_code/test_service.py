@@ -75,7 +75,7 @@ def test_a_failed_login_changes_nothing() -> None:
 
 
 def enter_by_token(service: Service, account: AccountId = ME) -> None:
-    """As the edge does before it replies to the first request with a token."""
+    """Enters as the edge does before it replies to the first request with a token."""
     service.logged_in(account, 0.0)
 
 

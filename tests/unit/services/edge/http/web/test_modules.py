@@ -1,4 +1,4 @@
-"""The JavaScript of the first page: the tests beside this file, run by node."""
+"""Runs the JavaScript tests of the first page, which lie beside this file, with node."""
 
 from pathlib import Path
 

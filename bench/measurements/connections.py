@@ -1,0 +1,204 @@
+"""Measures connections without a conversation. Idle connections are measured by the edges' memory. Logins come one
+after the other, by token (service, pipe), which costs a signature, or by password (ourchat-v2), which costs a hash. In
+a reconnect storm, one edge or all edges die, and clients reconnect to other edges and fetch the missed messages."""
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from bench.load.message_tag import SIZE
+from bench.load.plan import distribute
+from bench.load.protocol import Job, LoginChurn, Reconnect, Seat, SenderPlan, Talk
+from bench.load.worker_pool import WorkerPool
+from bench.measurements.measured import measured, result
+from bench.report.progress import ProgressLine
+from bench.report.result import Result, add_up, notes
+from bench.system.accounts import ChatGroup, Registrar, chat_groups, participants
+from bench.system.processes import memory_kib
+from bench.system.system import MeasuredSystem
+
+
+class IdleOptions(NamedTuple):
+    """`connections` belong to `people` accounts, in turn."""
+
+    connections: int
+    people: int
+    dialects: Sequence[str]
+    processes: int
+    at_once: int
+    seconds: float
+
+
+async def idle(target: MeasuredSystem, show: ProgressLine, options: IdleOptions) -> Result:
+    """Measure it. Meaningful only on freshly started edges: allocators reuse freed memory. Raises BenchError,
+    ClientError."""
+    whole = target.whole_memory()
+    dialects = list(islice(cycle(options.dialects), options.people))
+    users = list(zip(await Registrar(target.edges, show.step).users(dialects), dialects, strict=True))
+    edges = cycle(target.edges)
+    seats = [Seat(account, dialect, next(edges)) for account, dialect in islice(cycle(users), options.connections)]
+    before = _memory(target)
+    async with WorkerPool(_idle_jobs(seats, options)) as pool:
+        show.print(f"idle: {len(seats):,} connections")
+        began = time.monotonic()
+        await pool.connect()
+        figures = {"connections": 1.0 * len(seats), "connections/s": len(seats) / (time.monotonic() - began)}
+        figures |= _growth(before, _memory(target), len(seats))
+        rested, used = time.monotonic(), target.whole_cpu()
+        totals = add_up(await pool.run(lambda progress: show.progress("idle", 0.5, progress)))
+        figures["cores of the whole system"] = round((target.whole_cpu() - used) / (time.monotonic() - rested), 4)
+        figures |= {f"{name}, later": value for name, value in _growth(before, _memory(target), len(seats)).items()}
+    if whole:
+        figures["MiB of the whole system"] = round(sum(whole.values()), 1)
+        figures |= {f"MiB of {name}": round(mib, 1) for name, mib in whole.items()}
+    found = notes(totals, options.seconds)
+    if not before:
+        found.append("memory is unknown: give the --data directory of the system, on this machine")
+    return result("idle", options._asdict(), figures, totals, found, done=True)
+
+
+def _idle_jobs(seats: Sequence[Seat], options: IdleOptions) -> list[Job]:
+    seats_by_process = distribute(seats, options.processes)
+    task = Talk(SIZE, 0.0, options.seconds)
+    at_once = max(1, options.at_once // len(seats_by_process))
+    return [
+        Job(secrets.randbits(32), [seats[number] for number in indices], task, at_once=at_once)
+        for indices in seats_by_process
+    ]
+
+
+def _memory(target: MeasuredSystem) -> dict[str, int]:
+    """KiB of each readable edge process."""
+    used = {one.name: memory_kib(one.pid) for one in target.processes if one.port}
+    return {name: kib for name, kib in used.items() if kib is not None}
+
+
+def _growth(before: Mapping[str, int], after: Mapping[str, int], connections: int) -> dict[str, float]:
+    if not before or before.keys() != after.keys():
+        return {}
+    return {"KiB of edges per connection": round((sum(after.values()) - sum(before.values())) / connections, 2)}
+
+
+class ConnectOptions(NamedTuple):
+    """`people` accounts, of `dialects` in turn; `at_once` logins in flight in total, or `rate` logins a second."""
+
+    people: int
+    dialects: Sequence[str]
+    processes: int
+    at_once: int
+    rate: float
+    warm_up: float
+    seconds: float
+
+
+async def connect(target: MeasuredSystem, show: ProgressLine, options: ConnectOptions) -> Result:
+    """Measure it. Raises BenchError, ClientError."""
+    dialects = list(islice(cycle(options.dialects), options.people))
+    accounts = await participants(target, show, dialects)
+    seats = [
+        Seat(account, dialect, target.edges[number % len(target.edges)])
+        for number, (account, dialect) in enumerate(zip(accounts, dialects, strict=True))
+    ]
+    result = await measured(
+        "connect", _login_jobs(seats, options), target, show, options._asdict(),
+        warm_up=options.warm_up, seconds=options.seconds,
+    )  # fmt: skip
+    result.figures["logins/s of an edge"] = round(result.figures.get("logins/s", 0) / len(target.edges), 1)
+    return result
+
+
+def _login_jobs(seats: Sequence[Seat], options: ConnectOptions) -> list[Job]:
+    seats_by_process = distribute(seats, options.processes)
+    run, share = secrets.randbits(32), 1 / len(seats_by_process)
+    at_once = max(1, round(options.at_once * share))
+    task = LoginChurn(options.warm_up, options.seconds, at_once, options.rate * share)
+    return [Job(run, [seats[number] for number in indices], task) for indices in seats_by_process]
+
+
+_MEMBERS = 1_000
+"""Most members of a chat; a message to all users is sent once for each chat."""
+
+
+class ReconnectStormOptions(NamedTuple):
+    """`people` users on one edge, or on `all_edges`, must all reconnect within `seconds`."""
+
+    people: int
+    dialects: Sequence[str]
+    processes: int
+    at_once: int
+    seconds: float
+    all_edges: bool = False
+
+
+async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, options: ReconnectStormOptions) -> Result:
+    """Kill the first edge, or all edges, if their processes are known; otherwise, the clients abort the connections.
+    Raises BenchError, ClientError."""
+    dialects = list(islice(cycle(options.dialects), options.people))
+    groups = await chat_groups(target, show, dialects, _MEMBERS)
+    doomed = list(target.edges) if options.all_edges else [target.edges[0]]
+    edges_in_turn = cycle(doomed)
+    seats = [
+        Seat(account, dialect, next(edges_in_turn), [group.chat])
+        for number, group in enumerate(groups)
+        for account, dialect in zip(group.members, dialects[number :: len(groups)], strict=True)
+    ]
+    edges = _processes(target, doomed) if options.all_edges or len(target.edges) > 1 else []
+    jobs = _storm_jobs(seats, groups, target.edges, options, cuts=not edges)
+    async with WorkerPool(jobs) as pool:
+        show.print(f"reconnect-storm: {len(seats):,} connections to {' '.join(doomed)}")
+        await pool.connect()
+        worker_totals = await pool.run(lambda progress: show.progress("back", 0.5, progress), lambda: _kill(edges))
+    totals = add_up(worker_totals)
+    figures = {
+        f"seconds until all had {what}": round(totals.measures[name].highest / 1e6, 2)
+        for name, what in (("login", "logged in"), ("back", "what they missed"))
+        if name in totals.measures
+    }
+    found = notes(totals, options.seconds)
+    if not edges:
+        found.append("the clients aborted their connections; no edge was killed: none is known, or there is only one")
+    return result("reconnect-storm", options._asdict(), figures, totals, found)
+
+
+def _storm_jobs(
+    seats: Sequence[Seat],
+    groups: Sequence[ChatGroup],
+    edges: Sequence[str],
+    options: ReconnectStormOptions,
+    *,
+    cuts: bool,
+) -> list[Job]:
+    """The senders belong to the first process and connect to the last edge."""
+    seats_by_process = distribute(seats, options.processes)
+    task = Reconnect([*edges[1:], *edges[:1]], options.seconds, cuts, options.all_edges and not cuts)
+    run = secrets.randbits(32)
+    chat_of = {number: group.chat for number, group in enumerate(groups, 1)}
+    at_once = max(1, options.at_once // len(seats_by_process))
+    jobs = [
+        Job(run, [seats[n] for n in indices], task, chat_of=chat_of, at_once=at_once) for indices in seats_by_process
+    ]
+    first = jobs[0]
+    listeners = Counter(chat for seat in seats for chat in seat.chats)
+    for number, group in enumerate(groups, 1):
+        first.senders.append(SenderPlan(number, len(first.seats), group.chat, listeners[group.chat]))
+        first.seats.append(Seat(group.sender, "ourchat-v2", edges[-1]))
+    return jobs
+
+
+def _processes(target: MeasuredSystem, edges: Sequence[str]) -> list[int]:
+    """Process ids of these edges, as far as they are known."""
+    ports = {urlsplit(edge).port for edge in edges}
+    return [one.pid for one in target.processes if one.port in ports]
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

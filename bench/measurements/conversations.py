@@ -1,0 +1,160 @@
+"""Measures conversations of connected users: in pairs across edges, or in one group."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from itertools import cycle, islice
+from typing import NamedTuple
+
+from bench.load.plan import Load, conversations
+from bench.load.protocol import HistoryPaging, Job, PagedChat, Seat
+from bench.measurements.measured import measured
+from bench.measurements.stages import GATHER_SECONDS, SpanReceiver, stage_means
+from bench.report.progress import ProgressLine
+from bench.report.result import Result
+from bench.system.accounts import in_pairs, seated
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem
+from dragoman_client.codec.base import ClientAccount
+
+# The functions below compare history pages of a short chat, of a long chat, and of one chat among many.
+
+_READERS = 4
+
+
+class HistoryOptions(NamedTuple):
+    """The pages, of `size` messages, are of the only chat, then of a chat of `messages` and of the last of `chats`, at
+    random places, in one dialect. Each measurement takes `seconds`."""
+
+    dialect: str
+    messages: int
+    chats: int
+    size: int
+    warm_up: float
+    seconds: float
+
+
+class Histories:
+    """Chats with histories, written into the databases of the measured system."""
+
+    def __init__(self, seeder: Seeder, show: ProgressLine) -> None:
+        self._seeder = seeder
+        self._show = show
+        self._accounts = range(0)
+
+    async def readers(self) -> Sequence[ClientAccount]:
+        self._accounts = await asyncio.to_thread(self._seeder.accounts, _READERS)
+        return self._seeder.users(self._accounts)
+
+    async def chats(self, count: int, length: int) -> int:
+        """Make `count` chats of `length` messages; returns the last."""
+        self._show.print(f"seeding {count * length:,} messages")
+        made = await asyncio.to_thread(self._write, count, length)
+        await self._seeder.publish(made)
+        return made[-1]
+
+    def _write(self, count: int, length: int) -> range:
+        made = self._seeder.chats(self._accounts, _READERS, each=count, unread_from=length + 1)
+        self._seeder.history(made, length, self._accounts[0])
+        self._seeder.analyze()
+        return made
+
+
+async def history(target: MeasuredSystem, show: ProgressLine, options: HistoryOptions) -> Result:
+    """Measure how fast clients read pages of history, on a system that was started for this measurement. Raises
+    ClientError."""
+    assert target.installation is not None
+    histories = Histories(await asyncio.to_thread(Seeder, target.installation), show)
+    readers = await histories.readers()
+    seats = [Seat(account, options.dialect, target.edges[n % len(target.edges)]) for n, account in enumerate(readers)]
+    short = 2 * options.size
+
+    async def read_pages(*paged_chats: PagedChat) -> Result:
+        job = Job(
+            secrets.randbits(32),
+            seats,
+            HistoryPaging(options.size, options.warm_up, options.seconds, list(paged_chats)),
+        )
+        return await measured(
+            "history", [job], target, show, options._asdict(), warm_up=options.warm_up, seconds=options.seconds
+        )
+
+    first = await read_pages(PagedChat("only chat", await histories.chats(1, short), short))
+    long = PagedChat("long chat", await histories.chats(1, options.messages), options.messages)
+    last = PagedChat("last chat", await histories.chats(options.chats - 2, short), short)
+    return _compared(first, await read_pages(long, last))
+
+
+def _compared(first: Result, second: Result) -> Result:
+    """Merge both results and add the ratios of their p99 latencies."""
+    first.faults.merge(second.faults)
+    second.faults = first.faults
+    second.measures = first.measures | second.measures
+    second.passed = first.passed and second.passed
+    base = first.measures.get("only chat")
+    for name in ("long chat", "last chat"):
+        grown = second.measures.get(name)
+        if base and grown and base.p99:
+            second.figures[f"p99 of {name} / only chat"] = round(grown.p99 / base.p99, 2)
+    return second
+
+
+class ConversationOptions(NamedTuple):
+    """`people` users of `dialects` in turn; `speakers` of them send (0: all). `rest`: seconds without messages before
+    the measurement, for the cost of a message."""
+
+    people: int
+    dialects: Sequence[str]
+    processes: int
+    speakers: int = 0
+    rest: float = 0.0
+
+
+async def traced_pairs(
+    target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load, receiver: SpanReceiver
+) -> Result:
+    """Like `pairs`, but with the time of each stage of the message path. Raises BenchError, ClientError."""
+    result = await pairs(target, show, options, load)
+    await asyncio.sleep(GATHER_SECONDS)
+    result.stages = stage_means(receiver.spans, load.seconds)
+    return result
+
+
+async def pairs(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
+    """Each user has a peer on another edge. Raises BenchError, ClientError."""
+    return await _talk("pairs", target, show, options, in_pairs(options.people), load._replace(each=True))
+
+
+async def group(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
+    """All users are in one chat. Raises BenchError, ClientError."""
+    return await _talk("group", target, show, options, [range(options.people)], load)
+
+
+async def _talk(
+    name: str,
+    target: MeasuredSystem,
+    show: ProgressLine,
+    options: ConversationOptions,
+    groups: Sequence[range],
+    load: Load,
+) -> Result:
+    dialects = list(islice(cycle(options.dialects), options.people))
+    seats = await seated(target, show, dialects, groups)
+    speakers = range(min(options.speakers or len(seats), len(seats)))
+    jobs = conversations(secrets.randbits(32), seats, speakers, options.processes, load)
+    result_options = {**options._asdict(), **load._asdict(), "edges": len(target.edges)}
+    result = await measured(
+        name, jobs, target, show, result_options, warm_up=load.warm_up, seconds=load.seconds, offered=load.rate,
+        rest=options.rest,
+    )  # fmt: skip
+    if not load.rate:
+        result.remarks.append(queueing_note(load.window * (len(speakers) if load.each else 1)))
+    return result
+
+
+def queueing_note(in_flight: int) -> str:
+    """The notes about a closed loop, whose times depend on the number of messages in flight. Pure."""
+    return (
+        f"closed loop: {in_flight} messages are always in flight, so the times above are mostly queueing "
+        f"({in_flight} / messages a second); `--rate` below the highest rate shows the time of a message"
+    )

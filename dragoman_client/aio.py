@@ -1,0 +1,272 @@
+"""Connections for asyncio, cheap enough for thousands in a process: WebSocket by picows, plain TCP by a protocol.
+
+A frame is decoded where it arrives, and the event is handed to a listener, without a queue and a task in between.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from dragoman_client import address
+from dragoman_client.codec.base import ClientRequest, Codec
+from dragoman_client.codec.events import ServerReply
+from dragoman_client.errors import ConnectionEnded, Unreachable
+from dragoman_client.pending import UnansweredRequests, check, no_reply
+
+_TEXT, _BINARY, _CLOSE, _PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CLOSE, WSMsgType.PING
+_HANDSHAKE_SECONDS = 20.0
+_CLOSE_SECONDS = 5.0
+_BUFFER_BYTES = 2048
+_ABNORMAL, _NO_CODE = 1006, 1005
+_ENDED = "the server ended the connection"
+
+
+class Listener(Protocol):
+    """Receives a connection's events. `now` is in nanoseconds of the monotonic clock."""
+
+    def received(self, event: Any, now: int) -> None:
+        """Any event but a reply, for example an own message that comes back."""
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        """A reply to a frame that was sent without waiting for one."""
+
+    def ended(self) -> None:
+        """The server, or the network, ended the connection."""
+
+
+class NullListener:
+    """A listener for clients that only wait for replies."""
+
+    def received(self, event: Any, now: int) -> None:
+        return
+
+    def replied(self, reply: ServerReply, now: int) -> None:
+        return
+
+    def ended(self) -> None:
+        return
+
+
+class AsyncConnection(ABC):
+    """Made by `connect`. `decode` replaces the codec's: its events that are no ServerReply go to the listener."""
+
+    def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
+        self.close_code = _ABNORMAL
+        """The code of the server's close frame, or 1006 without one."""
+        self.close_reason = b""
+        self.pong_sent_at = 0.0
+        """Monotonic time of the last pong; 0 before the first."""
+        self._decode = decode or codec.decode
+        self._decode_binary = codec.decode_binary
+        self._listener = listener
+        self._unanswered = UnansweredRequests[asyncio.Future[ServerReply]](codec)
+        self._requests = self._unanswered.requests
+        self._closing = False
+        self._ended = asyncio.Event()
+
+    @property
+    def unanswered(self) -> int:
+        """Requests without a reply."""
+        return len(self._requests)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
+    # Sending
+
+    @abstractmethod
+    def send(self, frame: bytes) -> None:
+        """Raises nothing: a connection that has ended shows by `Listener.ended`."""
+
+    def start(self, request: ClientRequest) -> asyncio.Future[ServerReply]:
+        """Send a request. The future of the request has the reply, an error too, or raises ConnectionEnded."""
+        assert request.reply is not None, "nothing answers it"
+        future: asyncio.Future[ServerReply] = asyncio.get_running_loop().create_future()
+        if self._ended.is_set():
+            self._abandon(future)
+        else:
+            self._unanswered.add(request, future)
+            for frame in (*request.before, request.frame):
+                self.send(frame)
+        return future
+
+    async def request(self, request: ClientRequest, seconds: float = 30.0) -> ServerReply:
+        """Send, and wait for the reply. Raises ConnectionEnded, NoReply, RequestRejected."""
+        try:
+            async with asyncio.timeout(seconds):
+                reply = await self.start(request)
+        except TimeoutError:
+            raise no_reply(request, seconds) from None
+        return check(request, reply)
+
+    async def close(self) -> None:
+        """Closes in order: frames that the server sent before are still received."""
+        self._closing = True
+        if self._ended.is_set():
+            return
+        self._start_closing()
+        try:
+            await asyncio.wait_for(self._ended.wait(), _CLOSE_SECONDS)
+        except TimeoutError:
+            self.abort()
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End the connection as a network failure does."""
+
+    async def wait_ended(self) -> None:
+        await self._ended.wait()
+
+    @abstractmethod
+    def _start_closing(self) -> None: ...
+
+    # Receiving
+
+    def _handle(self, event: Any) -> None:
+        """Pass an event to the request that it answers, and to the listener. A reply that comes too late for its
+        request goes to the listener, too."""
+        if self._requests:
+            found = self._unanswered.match(event)
+            if found is not None and not found[1].done():
+                found[1].set_result(found[0])
+        elif type(event) is ServerReply:
+            self._listener.replied(event, time.monotonic_ns())
+        if type(event) is not ServerReply:
+            self._listener.received(event, time.monotonic_ns())
+
+    def _lost(self) -> None:
+        self._ended.set()
+        for future in self._unanswered.clear():
+            if not future.done():
+                self._abandon(future)
+        if not self._closing:
+            self._listener.ended()
+
+    def _abandon(self, future: asyncio.Future[ServerReply]) -> None:
+        future.set_exception(ConnectionEnded(_ENDED, self.close_code))
+        future.exception()  # this marks the exception as read, so that asyncio does not log it
+
+
+class AsyncWebSocket(WSListener, AsyncConnection):
+    _transport: WSTransport | None = None
+
+    def send(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.send(_TEXT, frame)
+
+    def send_binary(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.send(_BINARY, frame)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.underlying_transport.abort()
+
+    def _start_closing(self) -> None:
+        assert self._transport is not None
+        self._transport.send_close(WSCloseCode.OK)
+
+    # picows.WSListener
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is _TEXT:
+            event = self._decode(frame.get_payload_as_bytes())
+            if self._requests:
+                self._handle(event)
+            elif type(event) is ServerReply:
+                self._listener.replied(event, time.monotonic_ns())
+            else:
+                self._listener.received(event, time.monotonic_ns())
+        elif kind is _BINARY:
+            self._handle(self._decode_binary(frame.get_payload_as_bytes()))
+        elif kind is _PING:
+            if not self._closing:
+                self.pong_sent_at = time.monotonic()
+                transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is _CLOSE:
+            payload = frame.get_payload_as_bytes()
+            self.close_code, self.close_reason = _code_of(payload), payload[2:]
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._lost()
+
+
+class AsyncTcp(asyncio.Protocol, AsyncConnection):
+    """Each frame from the server is a line."""
+
+    def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
+        AsyncConnection.__init__(self, codec, listener, decode)
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def send(self, frame: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(frame + b"\n")
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _start_closing(self) -> None:
+        assert self._transport is not None
+        self._transport.write_eof()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._handle(self._decode(line))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost()
+
+
+def _code_of(payload: bytes) -> int:
+    return int.from_bytes(payload[:2], "big") if payload else _NO_CODE
+
+
+async def connect(
+    server: str, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None
+) -> AsyncConnection:
+    """A connection to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
+    place = address.parse(server, codec)
+    if place.is_tcp:
+        return await _connect_tcp(place, AsyncTcp(codec, listener, decode))
+    try:
+        _, connection = await ws_connect(
+            lambda: AsyncWebSocket(codec, listener, decode),
+            place.url,
+            websocket_handshake_timeout=_HANDSHAKE_SECONDS,
+            enable_auto_pong=False,
+            read_buffer_init_size=_BUFFER_BYTES,
+        )
+    except (OSError, WSError, TimeoutError) as error:
+        raise Unreachable(f"{server} cannot be reached: {error}") from error
+    if connection is None:  # the connection ended during the handshake
+        raise Unreachable(f"{server} ended the connection")
+    assert isinstance(connection, AsyncWebSocket)
+    return connection
+
+
+async def _connect_tcp(place: address.ServerAddress, connection: AsyncTcp) -> AsyncTcp:
+    try:
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+            await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
+    except OSError as error:  # TimeoutError is one
+        raise Unreachable(f"{place.url} cannot be reached: {error}") from error
+    return connection

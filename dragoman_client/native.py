@@ -1,0 +1,1458 @@
+"""The shapes of native. `./dev docs` makes this module from the table of operations: do not edit it.
+
+Parameters whose names Python reserves end in `_`, such as `from_`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal, NotRequired, TypedDict, overload
+
+
+class BansResult(TypedDict):
+    bans: list[BanInfo]
+
+class BanInfo(TypedDict):
+    """`by`: the account that made the ban. `until`: Unix milliseconds; without it, the ban does not end."""
+    account: int
+    by: int
+    until: NotRequired[int]
+
+class BlocksResult(TypedDict):
+    """`accounts`: ascending."""
+    accounts: list[int]
+
+class BotsResult(TypedDict):
+    """By number."""
+    bots: list[BotInfo]
+
+class BotInfo(TypedDict):
+    """`nickname`: the nickname at the creation; `profile` has the present one. `created`: Unix milliseconds."""
+    account: int
+    nickname: str
+    created: int
+    tokens: list[BotTokenInfo]
+
+class BotTokenInfo(TypedDict):
+    """`created`, `expires`: Unix milliseconds."""
+    sid: str
+    name: str
+    scopes: list[str]
+    created: int
+    expires: int
+
+class ChangeResult(TypedDict):
+    """The change is stored, by this command or an earlier one."""
+    rev: int
+    time: int
+
+class ChangesResult(TypedDict):
+    """If a message has changed several times in one way, only the last of these changes is listed. `rev`: the chat's
+    last change."""
+    changes: list[ShownChange]
+    rev: int
+    more: bool
+    next: NotRequired[NextAfter]
+
+class ShownChange(TypedDict):
+    """A change of message `index`. `rev` counts 1, 2, 3 … within the chat. `kind`: edit, recall, reaction or pin. `by`:
+    the account that made it. `segments`: the edited content. `reactions`, `mine`: all reactions, as in a message.
+    `emoji`: the emoji that `by` has added or (`on` false) removed; only events have `emoji`, unless a service has
+    failed. `on` of a pin: the message is pinned."""
+    chat: int
+    rev: int
+    index: int
+    kind: str
+    by: int
+    time: int
+    segments: NotRequired[list[ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention]]
+    reactions: NotRequired[dict[str, int]]
+    mine: NotRequired[list[str]]
+    emoji: NotRequired[str]
+    on: NotRequired[bool]
+
+class ShownText(TypedDict):
+    t: Literal["text"]
+    text: str
+
+class ShownEmoji(TypedDict):
+    t: Literal["emoji"]
+    id: int
+
+class ShownImage(TypedDict):
+    t: Literal["image"]
+    media: MediaInfo
+
+class MediaInfo(TypedDict):
+    """A stored file; it is fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the size is
+    known."""
+    id: str
+    name: str
+    size: int
+    sha256: str
+    mime: str
+    url: str
+    width: NotRequired[int]
+    height: NotRequired[int]
+
+class ShownFile(TypedDict):
+    t: Literal["file"]
+    media: MediaInfo
+
+class ShownMention(TypedDict):
+    t: Literal["mention"]
+    account: int
+    text: str
+
+class NextAfter(TypedDict):
+    """The members with which the same command gets the next page."""
+    after: int
+
+class ChatResult(TypedDict):
+    """`kind`: private, group or service. `members`: in order of joining, the owner first; of a big group only the
+    first. `created`: Unix milliseconds; `version` rises with each change of the membership. `receipts`: members see
+    which messages the others have read. `mute` sets `muted_until` and `mentions_only`. `set_place` sets `pinned` and
+    `archived`. `set_chat` sets `edit_s`, `recall_s`, `history_for_new` and `handle`."""
+    chat: int
+    kind: str
+    name: str
+    avatar: str
+    owner: int
+    join_policy: str
+    created: int
+    version: int
+    members: list[int]
+    receipts: bool
+    topic: str
+    muted_until: NotRequired[int]
+    mentions_only: NotRequired[bool]
+    pinned: NotRequired[bool]
+    archived: NotRequired[bool]
+    edit_s: NotRequired[int]
+    recall_s: NotRequired[int]
+    history_for_new: NotRequired[bool]
+    handle: NotRequired[str]
+
+class CreateBotResult(TypedDict):
+    account: int
+    uuid: str
+
+class CreateBotTokenResult(TypedDict):
+    """`token`: only this reply shows it. `sid`: the token's name, which is no secret. `expires`: Unix milliseconds."""
+    sid: str
+    token: str
+    expires: int
+
+class CreateHookResult(TypedDict):
+    """`secret`: anybody who has the secret can post by `POST /hooks/SECRET`; only this reply shows the secret. `hook`:
+    the webhook's name, which is no secret. `account`: the sender of its messages."""
+    hook: str
+    secret: str
+    account: NotRequired[int]
+
+class CreateOutgoingHookResult(TypedDict):
+    """`secret`: the key that signs the requests; only this reply shows it. `hook`: the webhook's name, which is no
+    secret. `next`: the index of the first message to post."""
+    hook: str
+    secret: str
+    next: int
+
+class SecretParameter(TypedDict):
+    """Has the `secret` of an account: the password, or its hash in hex. The scheme must be that of the registration or
+    of the last new password."""
+    scheme: Literal["md5", "plain", "sha256"]
+    value: str
+
+class DraftResult(TypedDict):
+    """Without a `draft`, nothing is saved."""
+    draft: NotRequired[DraftInfo]
+
+class DraftInfo(TypedDict):
+    """`rev`: the time of the last change, Unix milliseconds, different for each change. `reply_to`: the index of a
+    message. `cut`: the text is only a beginning; the operation `draft` has the whole text."""
+    rev: int
+    text: str
+    reply_to: NotRequired[int]
+    cut: NotRequired[bool]
+
+class TextSegment(TypedDict):
+    t: Literal["text"]
+    text: str
+
+class EmojiSegment(TypedDict):
+    t: Literal["emoji"]
+    id: int
+
+class ImageReference(TypedDict):
+    """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload."""
+    t: Literal["image"]
+    media: str
+    name: NotRequired[str]
+
+class FileReference(TypedDict):
+    t: Literal["file"]
+    media: str
+    name: NotRequired[str]
+
+class MentionSegment(TypedDict):
+    """`text`: dialects without mentions show it, such as `@Ann`."""
+    t: Literal["mention"]
+    account: int
+    text: str
+
+class ExportMessagesResult(TypedDict):
+    """The account's own messages among the next 200 messages of the chat; there may be none. `draft`: a text that the
+    account has not sent, on the first page."""
+    messages: list[ShownMessage]
+    after: int
+    more: bool
+    draft: NotRequired[DraftInfo]
+    next: NotRequired[NextAfter]
+
+class ShownMessage(TypedDict):
+    """`index` counts 1, 2, 3 … within the chat; `time`: Unix milliseconds. `to`: the recipient in a private chat.
+    `edited`: the segments are no longer those that were sent. `recalled`: there are no segments any more. `reactions`:
+    the number of accounts by emoji; `mine`: the reactions of this account. `reply_to`: the index of another message of
+    the chat."""
+    chat: int
+    index: int
+    id: int
+    sender: int
+    time: int
+    segments: list[ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention]
+    to: NotRequired[int]
+    face: NotRequired[SenderInfo]
+    edited: NotRequired[bool]
+    recalled: NotRequired[bool]
+    reactions: NotRequired[dict[str, int]]
+    mine: NotRequired[list[str]]
+    reply_to: NotRequired[int]
+
+class SenderInfo(TypedDict):
+    """`v`: a number that differs when the profile or its picture has changed; left out if it is unknown."""
+    nickname: str
+    uuid: str
+    v: NotRequired[int]
+
+class ExportResult(TypedDict):
+    """`exported`, `created`: Unix milliseconds. `question_id`: the security question, or 0. `email_verified`: a mail to
+    the address has reached the user. `blocks`, `friends`: accounts. `chats`: the chats of which the account is a
+    member; `chat` describes each. `left_chats`: the newest 10,000 that it has left. `export_messages` has its own
+    messages of all these chats. `reports`: the reports that the operator has not closed. `hooks`, `links`: the webhooks
+    and links that the account has made. `settings`: the account's settings. `subscriptions`: its devices that are
+    notified. `metadata`: its texts on IRC."""
+    account: int
+    email: str
+    email_verified: bool
+    username: str
+    created: int
+    question_id: int
+    exported: int
+    profile: ProfileResult
+    friends: list[int]
+    requests: RequestsResult
+    blocks: list[int]
+    chats: list[int]
+    left_chats: list[int]
+    sessions: list[SessionInfo]
+    bots: list[BotInfo]
+    reports: list[ReportInfo]
+    hooks: list[MadeHookInfo]
+    links: list[MadeLinkInfo]
+    settings: SettingsResult
+    subscriptions: list[SubscriptionInfo]
+    metadata: dict[str, str]
+
+class ProfileResult(TypedDict):
+    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message."""
+    account: int
+    uuid: str
+    nickname: str
+    avatar: str
+    signature: str
+    status: int
+    icon_id: int
+    deleted: bool
+    bot: NotRequired[bool]
+    v: NotRequired[int]
+
+class RequestsResult(TypedDict):
+    """The requests that wait for this account's answer."""
+    friends: list[FriendRequest]
+    joins: list[JoinRequest]
+
+class FriendRequest(TypedDict):
+    account: int
+    text: str
+
+class JoinRequest(TypedDict):
+    account: int
+    chat: int
+    text: str
+
+class SessionInfo(TypedDict):
+    """A login. `created`, `expires`: Unix milliseconds. `here`: this connection has the login. `device`: the name that
+    the login gave the device, or empty."""
+    sid: str
+    created: int
+    expires: int
+    address: str
+    dialect: str
+    here: bool
+    device: str
+
+class ReportInfo(TypedDict):
+    """`time`: when the report was made, Unix milliseconds."""
+    chat: int
+    index: int
+    reason: str
+    time: int
+
+class MadeHookInfo(TypedDict):
+    """A webhook. `origin`: scheme, host and port of an outgoing webhook's endpoint; an incoming webhook has no origin.
+    `created`: Unix milliseconds."""
+    hook: str
+    chat: int
+    name: str
+    created: int
+    origin: NotRequired[str]
+
+class MadeLinkInfo(TypedDict):
+    """`uses`, `expires`: as in the reply of `link`. `created`: Unix milliseconds."""
+    link: str
+    chat: int
+    created: int
+    uses: NotRequired[int]
+    expires: NotRequired[int]
+
+class SettingsResult(TypedDict):
+    """`rev`: the number of changes of the settings, 0 if nothing was set yet. `language`: the user's, a BCP 47 tag.
+    Clients alert of nothing before `until` (Unix milliseconds) and in the `quiet` times. At other times, `level` says
+    for which messages clients alert: all, mentions or none; muted chats restrict this further."""
+    rev: int
+    level: str
+    language: NotRequired[str]
+    quiet: NotRequired[Quiet]
+    until: NotRequired[int]
+
+Quiet = TypedDict("Quiet", {"tz": "str", "from": "str", "to": "str"})
+"""Every day between these two times, in the time zone with this IANA name."""
+
+class SubscriptionInfo(TypedDict):
+    """`session`: the `sid` of the login with which it ends. `here`: this is the subscription of this connection.
+    `origin`: the push service. `kind`: as in `subscribe`, or irc. `created`, `last_ok`: Unix milliseconds;
+    without `last_ok`, nothing has been delivered yet. `last_error`: the error of the last attempt, if it failed."""
+    subscription: int
+    session: str
+    origin: str
+    kind: str
+    created: int
+    here: NotRequired[bool]
+    language: NotRequired[str]
+    last_ok: NotRequired[int]
+    last_error: NotRequired[str]
+
+class FindResult(TypedDict):
+    accounts: list[ProfileResult]
+
+class ForwardResult(TypedDict):
+    """The results, in the order of the command."""
+    results: list[ForwardInfo]
+
+class ForwardInfo(TypedDict):
+    """The result for one chat: the place of the message, or the failure. `again`: an earlier command has stored it."""
+    chat: int
+    index: NotRequired[int]
+    id: NotRequired[int]
+    time: NotRequired[int]
+    again: NotRequired[bool]
+    failure: NotRequired[ErrorInfo]
+
+class ErrorInfo(TypedDict):
+    """`field`: the wrong member. `retry_ms`: repeat the command after this time. `unknown`: the command may have had
+    its effect. After `unknown`, repeat a command that has a nonce with the same nonce. Before you repeat any other
+    command, check whether it had its effect. `reason`: given if the code has several reasons; the list may grow.
+    `request`: the operator finds the request in the log by this id."""
+    code: Literal["conflict", "forbidden", "internal", "invalid", "limit", "not_found", "rate_limited", "too_large", "unauthenticated", "unavailable", "unsupported"]
+    text: str
+    field: NotRequired[str]
+    retry_ms: NotRequired[int]
+    unknown: NotRequired[bool]
+    reason: NotRequired[Literal["banned", "blocked", "changed", "choice", "closed", "form", "friends_already", "gone", "length", "member_already", "missing", "nonce_used", "not_admin", "not_member", "not_owner", "not_sender", "range", "silenced", "switched_off", "taken", "too_old", "type", "wrong_key"]]
+    request: NotRequired[str]
+
+class FriendsResult(TypedDict):
+    friends: list[int]
+
+class HelloResult(TypedDict):
+    """`v`: the version of the dialect. `build`: the build of the server. `web`: the build of the web client that the
+    server offers. `features`: the parts of `search` that this installation has. `entrance`: how users register and
+    recover passwords, if that is known. `operations`: the operations that this server has. `time`: the server's.
+    `ping_ms`: after this time without a frame, the server pings a WebSocket."""
+    v: int
+    server: str
+    limits: ServerLimits
+    operations: list[str]
+    time: int
+    ping_ms: int
+    build: str
+    features: list[str]
+    entrance: NotRequired[EntranceInfo]
+    web: NotRequired[str]
+
+class ServerLimits(TypedDict):
+    """The limits of the server. `text_bytes`: the limit of a message's text as UTF-8; `frame_bytes`: the limit of a
+    frame. `rates`: commands each second, and the largest burst: `all` limits a connection and an account, the others
+    limit some operations; missing if rates are not limited. `nickname_characters` and similar members limit these names
+    and texts. `members_per_group`: not of the lobby. `waiting`: how many commands beyond the rate may wait; one more
+    closes the connection (4029)."""
+    text_bytes: int
+    frame_bytes: int
+    segments: int
+    file_bytes: int
+    rates: dict[str, list[float | int]]
+    waiting: int
+    nickname_characters: int
+    group_name_characters: int
+    topic_characters: int
+    members_per_group: int
+
+class EntranceInfo(TypedDict):
+    """`registration`: open; or verified, if the reply waits until a mailed link is opened. `recovery`: the ways in
+    which `recover` sets a new password: question, mail. `secret_min`: the fewest characters of a new plain password."""
+    registration: str
+    recovery: list[str]
+    secret_min: int
+
+class HistoryResult(TypedDict):
+    """`head`: the chat's last index. `more`: there are more messages in the page's direction. `rev`: the messages are
+    as they were after this change. With `around` or `at`, the messages are ascending, and `older` and `newer` say
+    whether there are more messages on that side."""
+    messages: list[ShownMessage]
+    head: int
+    more: bool
+    rev: int
+    older: NotRequired[bool]
+    newer: NotRequired[bool]
+    next: NotRequired[NextMessages]
+
+NextMessages = TypedDict("NextMessages", {"from": "int"})
+"""The members with which the same command gets the next page."""
+
+class HooksResult(TypedDict):
+    """Oldest first."""
+    hooks: list[HookInfo]
+
+class HookInfo(TypedDict):
+    """`by`: the account that made the webhook; messages of the webhook need its permissions. `account`: the sender of
+    its messages. `created`: Unix milliseconds. `paused`: it posts nothing, because `by` may not manage the group now,
+    or an operator has disabled `account`."""
+    hook: str
+    name: str
+    by: int
+    created: int
+    paused: NotRequired[bool]
+    account: NotRequired[int]
+
+class InvitationResult(TypedDict):
+    """`link`: a secret, by which anybody can join with `join_link`. `by`: the account that made it. `uses`: how many
+    accounts may still join; without it, any number. `expires`: Unix milliseconds; without it, the link never expires.
+    `paused`: nobody can join by the link, because `by` may not manage the group now."""
+    link: str
+    by: int
+    uses: NotRequired[int]
+    expires: NotRequired[int]
+    paused: NotRequired[bool]
+
+class InvitationsResult(TypedDict):
+    """Oldest first."""
+    links: list[InvitationResult]
+
+class InviteResult(TypedDict):
+    """Is the reply to a command with `accounts`. `added`: the accounts that are members now, in the order of the
+    command; some were members before. `rejected`: each remaining account, with the error code that a command for it
+    alone would get."""
+    version: NotRequired[int]
+    added: NotRequired[list[int]]
+    rejected: NotRequired[dict[str, str]]
+
+class JoinLinkResult(TypedDict):
+    """`version`: the chat's."""
+    chat: int
+    name: str
+    version: NotRequired[int]
+
+class JoinResult(TypedDict):
+    """If `joined` is false, the owner or an admin of the group must answer first, and `name` is empty. `version`: the
+    chat's version, if joined."""
+    joined: bool
+    name: str
+    version: NotRequired[int]
+
+class LoginResult(TypedDict):
+    """`expires`, `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time. If `verify`
+    is there, all else is missing: the login waits until a mailed link is opened."""
+    account: NotRequired[int]
+    sid: NotRequired[str]
+    token: NotRequired[str]
+    expires: NotRequired[int]
+    uuid: NotRequired[str]
+    nickname: NotRequired[str]
+    verify: NotRequired[VerificationInfo]
+    refresh: NotRequired[str]
+    refresh_expires: NotRequired[int]
+    time: NotRequired[int]
+
+class VerificationInfo(TypedDict):
+    """`expires`: Unix milliseconds."""
+    expires: int
+
+class MadeResult(TypedDict):
+    """`hooks`, `links`: the newest first, at most 1,000 of each. `bots`: each with its valid tokens."""
+    hooks: list[MadeHookInfo]
+    links: list[MadeLinkInfo]
+    bots: list[BotInfo]
+
+class MarkUnreadResult(TypedDict):
+    """`unread`: the number of messages that are unread now; `mentions`: how many of them mention the account."""
+    unread: int
+    mentions: int
+
+class MembersResult(TypedDict):
+    """`silenced`: until when all but the owner and the admins are silenced. `version`: the chat's version; servers of
+    older versions leave it out. `since`, as in the command: the page has only members that have changed after this
+    version; without it, all members."""
+    members: list[MemberInfo]
+    more: bool
+    silenced: NotRequired[int]
+    version: NotRequired[int]
+    since: NotRequired[int]
+    after: NotRequired[int]
+    next: NotRequired[NextAfter]
+
+class MemberInfo(TypedDict):
+    """`role`: member, admin or owner; with `since`, also left, for an account that is no longer a member. `silenced`:
+    the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`; left out for
+    past members, and by servers of older versions."""
+    account: int
+    role: str
+    silenced: NotRequired[int]
+    nickname: NotRequired[str]
+    avatar: NotRequired[str]
+
+class Nothing(TypedDict):
+    """The operation succeeded."""
+
+class OpenResult(TypedDict):
+    chat: int
+
+class OutgoingHooksResult(TypedDict):
+    """Oldest first."""
+    hooks: list[OutgoingHookInfo]
+
+class OutgoingHookInfo(TypedDict):
+    """`by`: the account that made the webhook. `origin`: scheme, host and port of the endpoint, whose path is not
+    shown. `created`: Unix milliseconds. `next`: the index of the next message to post. `state`: active, failing
+    (attempts go on) or stopped (until a replay). `last_error`: why the last attempt failed, if it did. `paused`: it
+    posts nothing, because `by` may not manage the group now."""
+    hook: str
+    name: str
+    by: int
+    origin: str
+    created: int
+    next: int
+    state: str
+    last_error: NotRequired[str]
+    paused: NotRequired[bool]
+
+class PasswordResult(TypedDict):
+    """`made` is left out if the account has made nothing, or if that is unknown."""
+    account: NotRequired[int]
+    sid: NotRequired[str]
+    token: NotRequired[str]
+    expires: NotRequired[int]
+    uuid: NotRequired[str]
+    nickname: NotRequired[str]
+    verify: NotRequired[VerificationInfo]
+    refresh: NotRequired[str]
+    refresh_expires: NotRequired[int]
+    time: NotRequired[int]
+    made: NotRequired[MadeCount]
+
+class MadeCount(TypedDict):
+    """The number of webhooks, links and bots that still act. `made` lists them, and `end_made` ends all."""
+    hooks: int
+    outgoing_hooks: int
+    links: int
+    bot_tokens: int
+
+class PingResult(TypedDict):
+    """The time of the server."""
+    time: int
+
+class ProfilesResult(TypedDict):
+    """The profiles of the accounts that exist, in the order of the command."""
+    profiles: list[Card]
+
+class Card(TypedDict):
+    """An account as clients show it beside the account's messages. `v`: as in the `face` of a message; servers of older
+    versions leave it out."""
+    account: int
+    nickname: str
+    avatar: str
+    v: NotRequired[int]
+    deleted: NotRequired[bool]
+
+class PushKeyResult(TypedDict):
+    """`key`: the `applicationServerKey` of the browser's `subscribe`: a P-256 point in base64url. `mail_minutes`: this
+    server mails, too, and so often at most."""
+    key: str
+    mail_minutes: NotRequired[float]
+
+class ReactResult(TypedDict):
+    """`count`: how many accounts have reacted with the emoji."""
+    rev: int
+    count: int
+
+class ReactorsResult(TypedDict):
+    """Ascending by account. Some accounts may have left the chat."""
+    reactors: list[ReactorInfo]
+    more: bool
+    next: NotRequired[NextAfter]
+
+class ReactorInfo(TypedDict):
+    """`emojis`: the requested emoji with which the account has reacted."""
+    account: int
+    emojis: list[str]
+
+class ReadResult(TypedDict):
+    """`index`: all messages up to this index are read now. `index` is higher than requested if another connection has
+    read more, and never beyond the last message. `unread`: the number of unread messages of the chat; `mentions`: how
+    many of these mention the account. `unread` and `mentions` are left out if they are unknown."""
+    unread: NotRequired[int]
+    mentions: NotRequired[int]
+    index: NotRequired[int]
+
+class ReadersResult(TypedDict):
+    """`count`: how many members have read the message, without its sender."""
+    count: int
+    accounts: list[int]
+    more: bool
+    next: NotRequired[NextAfter]
+
+class RecoverResult(TypedDict):
+    """`made` is left out if the account has made nothing, or if that is unknown."""
+    made: NotRequired[MadeCount]
+
+class RefreshResult(TypedDict):
+    """A new token for the operation `token`, and the refresh token that is valid from now on. `expires`,
+    `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time."""
+    account: int
+    sid: str
+    token: str
+    expires: int
+    refresh: str
+    refresh_expires: int
+    time: int
+
+class ReplayOutgoingHookResult(TypedDict):
+    """`next`: the index of the next message to post."""
+    next: int
+
+class SearchResult(TypedDict):
+    """The hits, newest first. `indexed_to`: messages sent until then (Unix milliseconds) were searched. `next`, `page`:
+    there may be more hits, even if this page has few. `around`: with `context`, the messages around the hits, by chat
+    and index, without the hits and reactions."""
+    hits: list[FoundMessage]
+    indexed_to: int
+    page: NotRequired[str]
+    around: NotRequired[list[ShownMessage]]
+    next: NotRequired[NextFound]
+
+class FoundMessage(TypedDict):
+    """`snippet`: part of the present text. `marks`: position and length of each match in the snippet, in code
+    points."""
+    chat: int
+    index: int
+    id: int
+    sender: int
+    time: int
+    snippet: str
+    marks: list[list[int]]
+
+class NextFound(TypedDict):
+    """The members with which the same command gets the next page."""
+    page: str
+
+class SendResult(TypedDict):
+    """The message is stored. `again`: an earlier command with the same nonce has stored it."""
+    chat: int
+    index: int
+    id: int
+    time: int
+    again: NotRequired[bool]
+
+class SessionsResult(TypedDict):
+    """Newest first."""
+    sessions: list[SessionInfo]
+
+class SetDraftResult(TypedDict):
+    """`rev`: the present `rev` of the draft. `conflict` instead: another device has changed the draft, and `conflict`
+    is that draft; `rev` 0: the other device has removed it. Then nothing is stored."""
+    rev: NotRequired[int]
+    conflict: NotRequired[DraftInfo]
+
+class SetSettingsResult(TypedDict):
+    """The new `rev` of the settings."""
+    rev: int
+
+class SubscribeResult(TypedDict):
+    """If the same endpoint subscribes again, its subscription keeps the number."""
+    subscription: int
+
+class SubscriptionsResult(TypedDict):
+    """Oldest first."""
+    subscriptions: list[SubscriptionInfo]
+
+class SyncResult(TypedDict):
+    """The most recently active chats come first. The messages and changes of the chats follow as events, then `synced`.
+    `reset`: forget all messages, because the server has lost them. `gone`: chats of which the account is no longer a
+    member. `away`: always empty. `before`: as in `next`. `lists`: the lists that have changed."""
+    epoch: str
+    reset: bool
+    chats: list[ChatHead]
+    gone: list[int]
+    away: list[int]
+    before: NotRequired[list[int]]
+    lists: NotRequired[ChangedLists]
+    next: NotRequired[NextChats]
+
+class ChatHead(TypedDict):
+    """A chat of which the client lacks messages, changes, or the present `state`. `head`: the chat's last index;
+    `time`: the time of the chat's last message, or else of its creation. `first`: the first index that the account may
+    see. `read`: all messages up to this index are read. `unread`: how many are not, and `mentions`: how many of these
+    mention the account. `rev`: the chat's last change. `changes_after`: this sync does not send later changes; request
+    them by `changes`. `pins`: the indexes of the pinned messages. `unread_from`: as set by `mark_unread`; from there
+    on, messages count as unread. `topic`: if there is one. `members`: the two of a chat that is no group; `face`: the
+    other member's profile summary. `muted_until`, `mentions_only`: as set by `mute`; `pinned`, `archived`: as set by
+    `set_place`. `role`: the account's, as in `members`. `receipts`: false if members do not see which messages the
+    others have read. `edit_s`, `recall_s`, `history_for_new`, `handle`: if they are set by `set_chat`. `last`: the last
+    message, if the account may see it. `state`: a number that changes with these values and with the chat's members and
+    roles, but not with messages, `rev` and values that change with `rev`. Only a server of an older version leaves out
+    `role` and `state`."""
+    chat: int
+    kind: str
+    name: str
+    avatar: str
+    owner: int
+    join_policy: str
+    version: int
+    head: int
+    time: int
+    first: int
+    read: int
+    unread: int
+    rev: int
+    gap: NotRequired[Gap]
+    changes_after: NotRequired[int]
+    pins: NotRequired[list[int]]
+    mentions: NotRequired[int]
+    topic: NotRequired[str]
+    muted_until: NotRequired[int]
+    mentions_only: NotRequired[bool]
+    pinned: NotRequired[bool]
+    archived: NotRequired[bool]
+    members: NotRequired[list[int]]
+    face: NotRequired[SenderInfo]
+    role: NotRequired[str]
+    receipts: NotRequired[bool]
+    edit_s: NotRequired[int]
+    recall_s: NotRequired[int]
+    history_for_new: NotRequired[bool]
+    handle: NotRequired[str]
+    state: NotRequired[int]
+    unread_from: NotRequired[int]
+    draft: NotRequired[DraftInfo]
+    last: NotRequired[LastInfo]
+
+Gap = TypedDict("Gap", {"from": "int", "to": "int"})
+"""Indexes that the client lacks and this sync does not send; request these messages by `history`."""
+
+class LastInfo(TypedDict):
+    """The last message of a chat. `text`: the message's first 120 characters, or the name of its file. `kind`: `text`,
+    `emoji`, `image` or `file`; or `recalled` or `expired`, which have no text. The list may grow."""
+    index: int
+    sender: int
+    text: str
+    kind: str
+
+class ChangedLists(TypedDict):
+    """Each list replaces the client's copy of that list."""
+    friends: NotRequired[FriendsList]
+    requests: NotRequired[RequestsList]
+    blocks: NotRequired[BlocksList]
+    settings: NotRequired[SettingsList]
+
+class FriendsList(TypedDict):
+    """`v`: each friend's, as in the `face` of a message. `state` changes with the list and with each profile."""
+    friends: list[int]
+    v: list[int]
+    state: int
+
+class RequestsList(TypedDict):
+    friends: list[FriendRequest]
+    joins: list[JoinRequest]
+    state: int
+
+class BlocksList(TypedDict):
+    accounts: list[int]
+    state: int
+
+class SettingsList(TypedDict):
+    rev: int
+    level: str
+    language: NotRequired[str]
+    quiet: NotRequired[Quiet]
+    until: NotRequired[int]
+    state: int
+
+class NextChats(TypedDict):
+    """The members with which the same command gets the next page. After a `reset`, they also replace the `epoch` and
+    all positions of the client, in all later pages."""
+    before: list[int]
+    epoch: NotRequired[str]
+    have: NotRequired[dict[str, list[int]]]
+    states: NotRequired[dict[str, int]]
+    among: NotRequired[None]
+
+class TokenResult(TypedDict):
+    account: int
+    sid: str
+    expires: int
+    time: int
+
+class UnreadResult(TypedDict):
+    """`total`, `mentions`: the sums over all chats. `chats`: the chats with unread messages."""
+    total: int
+    mentions: int
+    chats: list[UnreadChat]
+
+class UnreadChat(TypedDict):
+    """`unread`: the number of unread messages; `mentions`: how many of them mention the account."""
+    chat: int
+    unread: int
+    mentions: int
+
+class VersionResult(TypedDict):
+    """The operation succeeded. `version`: the chat's version, as in `chat`; left out if no chat has changed, and by
+    servers of older versions."""
+    version: NotRequired[int]
+
+class WatchResult(TypedDict):
+    """The accounts, in the order of the command."""
+    presence: list[PresenceInfo]
+
+class PresenceInfo(TypedDict):
+    """`state`: `active`, `away`, `busy` or `offline`. Only the account itself sees `hidden`. `unknown` is the state of
+    an account that may not be watched, and of all accounts while presence is unavailable. `since`: when the account set
+    its state, Unix milliseconds. `text`: the text that the account shows beside its state."""
+    account: int
+    state: str
+    since: NotRequired[int]
+    text: NotRequired[str]
+
+class MessageEvent(TypedDict):
+    """A message of any member but this connection."""
+    ev: Literal["message"]
+    chat: int
+    index: int
+    id: int
+    sender: int
+    time: int
+    segments: list[ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention]
+    to: NotRequired[int]
+    face: NotRequired[SenderInfo]
+    edited: NotRequired[bool]
+    recalled: NotRequired[bool]
+    reactions: NotRequired[dict[str, int]]
+    mine: NotRequired[list[str]]
+    reply_to: NotRequired[int]
+
+class ChangedEvent(TypedDict):
+    """A message has changed. The connection that changed it gets no event."""
+    ev: Literal["changed"]
+    chat: int
+    rev: int
+    index: int
+    kind: str
+    by: int
+    time: int
+    segments: NotRequired[list[ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention]]
+    reactions: NotRequired[dict[str, int]]
+    mine: NotRequired[list[str]]
+    emoji: NotRequired[str]
+    on: NotRequired[bool]
+
+class SyncedEvent(TypedDict):
+    """The chats, messages and changes of a sync are complete."""
+    ev: Literal["synced"]
+    chats: int
+    messages: int
+    changes: int
+
+class ChatEvent(TypedDict):
+    """The account is in a chat that is new to it. `members`: at most the first hundred members. `head`, `rev`: the
+    chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
+    that the account may see. Servers of older versions leave all three out."""
+    ev: Literal["chat"]
+    chat: int
+    kind: str
+    name: str
+    avatar: str
+    owner: int
+    join_policy: str
+    created: int
+    version: int
+    members: list[int]
+    receipts: bool
+    topic: str
+    muted_until: NotRequired[int]
+    mentions_only: NotRequired[bool]
+    pinned: NotRequired[bool]
+    archived: NotRequired[bool]
+    edit_s: NotRequired[int]
+    recall_s: NotRequired[int]
+    history_for_new: NotRequired[bool]
+    handle: NotRequired[str]
+    head: NotRequired[int]
+    first: NotRequired[int]
+    rev: NotRequired[int]
+
+class GoneEvent(TypedDict):
+    """The account is no longer a member of the chat. `why`: left, kicked, disbanded or unknown."""
+    ev: Literal["gone"]
+    chat: int
+    why: str
+
+class RoleEvent(TypedDict):
+    """`account` has a new role: member, admin or owner; or `left`, after the account has left the group or `by` has
+    removed it. Big groups have no such event. `version`: the chat's version since this change."""
+    ev: Literal["role"]
+    chat: int
+    account: int
+    role: str
+    by: int
+    version: NotRequired[int]
+
+class RenamedEvent(TypedDict):
+    ev: Literal["renamed"]
+    chat: int
+    name: str
+    by: int
+
+class SettingsEvent(TypedDict):
+    """`by` has changed the group with `set_chat`. The event has all settings but the name, for which there is
+    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set."""
+    ev: Literal["settings"]
+    chat: int
+    by: int
+    avatar: str
+    topic: str
+    join_policy: str
+    receipts: bool
+    edit_s: int | None
+    recall_s: int | None
+    history_for_new: bool | None
+
+class MemberEvent(TypedDict):
+    """`account` has joined the group. If `accepted` is false, this account's request to join was rejected, and `name`
+    is empty. `version`: the chat's version since the join, if known."""
+    ev: Literal["member"]
+    chat: int
+    account: int
+    name: str
+    accepted: bool
+    version: NotRequired[int]
+
+class RequestEvent(TypedDict):
+    """`account` applies to join `chat`, or without `chat` sends a friend request."""
+    ev: Literal["request"]
+    account: int
+    text: str
+    chat: NotRequired[int]
+
+class FriendEvent(TypedDict):
+    """The other user has answered a friend request, or this account has answered one on another connection."""
+    ev: Literal["friend"]
+    account: int
+    accepted: bool
+
+class ProfileEvent(TypedDict):
+    """The profile of this account or of a friend has changed."""
+    ev: Literal["profile"]
+    account: int
+    uuid: str
+    nickname: str
+    avatar: str
+    signature: str
+    status: int
+    icon_id: int
+    deleted: bool
+    bot: NotRequired[bool]
+    v: NotRequired[int]
+
+class TypingEvent(TypedDict):
+    """Another member writes a message. `ttl_ms`: show the typing for this time, or until the member's message comes; 0:
+    the member has stopped."""
+    ev: Literal["typing"]
+    chat: int
+    account: int
+    ttl_ms: int
+
+class PresenceEvent(TypedDict):
+    """A watched account has a new state, or a new text beside its state."""
+    ev: Literal["presence"]
+    account: int
+    state: str
+    since: NotRequired[int]
+    text: NotRequired[str]
+
+class ReadEvent(TypedDict):
+    """On another connection, this account has read the chat up to `index`, by `read` or by sending a message, or has
+    marked it as unread from `unread_from` on. `unread`: the number of unread messages; `mentions`: how many of them
+    mention the account."""
+    ev: Literal["read"]
+    chat: int
+    index: int
+    unread: int
+    mentions: int
+    unread_from: NotRequired[int]
+
+class ReceiptsEvent(TypedDict):
+    """Other members have read the chat: account and index of each."""
+    ev: Literal["receipts"]
+    chat: int
+    upto: list[list[int]]
+
+class MuteEvent(TypedDict):
+    """The account has muted the chat on another of its connections."""
+    ev: Literal["mute"]
+    chat: int
+    until: int
+    mentions_only: bool
+
+class PlaceEvent(TypedDict):
+    """On another connection, this account has changed whether the chat is pinned or archived."""
+    ev: Literal["place"]
+    chat: int
+    pinned: bool
+    archived: bool
+
+class DraftEvent(TypedDict):
+    """The account has changed the chat's draft on another connection. An empty `text`: the draft with this `rev`, and
+    each earlier one, is sent or removed. Ignore an event whose `rev` is lower than the known one."""
+    ev: Literal["draft"]
+    rev: int
+    text: str
+    reply_to: NotRequired[int]
+    cut: NotRequired[bool]
+    chat: int
+
+class OwnSettingsEvent(TypedDict):
+    """This account has changed its own settings on another connection."""
+    ev: Literal["own_settings"]
+    rev: int
+    level: str
+    language: NotRequired[str]
+    quiet: NotRequired[Quiet]
+    until: NotRequired[int]
+
+class NoticeEvent(TypedDict):
+    """Maintenance begins (`on`) or ends."""
+    ev: Literal["notice"]
+    kind: str
+    on: bool
+
+class VerifiedEvent(TypedDict):
+    """The mailed link was opened. `passed`: the reply to the login follows. `wrong` or `expired`: the link has verified
+    nothing."""
+    ev: Literal["verified"]
+    result: str
+
+class ByeEvent(TypedDict):
+    """The connection closes. `retry_ms`: reconnect after this time; without it, do not reconnect automatically."""
+    ev: Literal["bye"]
+    code: str
+    text: str
+    retry_ms: NotRequired[int]
+
+Event = (
+    MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent |
+    MemberEvent | RequestEvent | FriendEvent | ProfileEvent | TypingEvent | PresenceEvent | ReadEvent | ReceiptsEvent |
+    MuteEvent | PlaceEvent | DraftEvent | OwnSettingsEvent | NoticeEvent | VerifiedEvent | ByeEvent
+)
+NONCED = (
+    "create_bot", "create_bot_token", "send", "forward", "edit", "create", "link", "create_hook",
+    "create_outgoing_hook",
+)
+"""Operations that have their effect once, however often they are sent under one nonce."""
+
+
+class Operations(ABC):
+    """Every operation, with the types of its parameters and of its reply."""
+
+    @overload
+    async def call(self, op: Literal["hello"], *, v: Literal[1] = ...) -> HelloResult: ...
+    @overload
+    async def call(self, op: Literal["ping"]) -> PingResult: ...
+    @overload
+    async def call(
+        self, op: Literal["register"], *, overtaking: bool = ..., secret: SecretParameter, nickname: str,
+        email: str = ..., username: str = ..., question_id: int = ..., answer: str = ..., refreshable: bool = ...,
+        device: str = ...
+    ) -> LoginResult:
+        """`refreshable`: the reply must have a refresh token. `device`: the name of the device in the list of
+        `sessions`. `overtaking`: from now on, replies to commands that only read may come after the replies to later
+        commands. All three also below."""
+    @overload
+    async def call(
+        self, op: Literal["login"], *, overtaking: bool = ..., identifier: str, secret: SecretParameter,
+        kind: Literal["any", "email", "id", "username"] = ..., refreshable: bool = ..., device: str = ...
+    ) -> LoginResult:
+        """`identifier`: an e-mail address, an account's number or a username. If `kind` is `any`, the server tries the
+        identifier as a username first."""
+    @overload
+    async def call(self, op: Literal["token"], *, overtaking: bool = ..., token: str) -> TokenResult: ...
+    @overload
+    async def call(self, op: Literal["refresh"], *, refresh: str) -> RefreshResult:
+        """`refresh`: the refresh token that the login, or the last `refresh`, returned."""
+    @overload
+    async def call(self, op: Literal["verify_mail"]) -> Nothing: ...
+    @overload
+    async def call(
+        self, op: Literal["recover"], *, identifier: str = ..., question_id: int = ..., answer: str = ...,
+        ticket: str = ..., secret: SecretParameter = ...
+    ) -> RecoverResult:
+        """The parameters have one of three forms. `identifier` alone: the server mails a ticket to the account, if the
+        account's address may get one. `ticket` and `secret`, or `identifier`, `question_id`, `answer` and `secret`: the
+        server sets the new password."""
+    @overload
+    async def call(
+        self, op: Literal["password"], *, old: SecretParameter, new: SecretParameter, refreshable: bool = ...
+    ) -> PasswordResult: ...
+    @overload
+    async def call(self, op: Literal["set_security"], *, question_id: int, answer: str) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["sessions"]) -> SessionsResult: ...
+    @overload
+    async def call(self, op: Literal["end_session"], *, sid: str) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["logout"]) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["delete_account"], *, secret: SecretParameter) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["create_bot"], *, nickname: str, nonce: str | None = ...) -> CreateBotResult:
+        """`nonce`: see `create`."""
+    @overload
+    async def call(self, op: Literal["bots"]) -> BotsResult: ...
+    @overload
+    async def call(self, op: Literal["delete_bot"], *, account: int) -> Nothing: ...
+    @overload
+    async def call(
+        self, op: Literal["create_bot_token"], *, account: int, name: str,
+        scopes: list[Literal["manage", "react", "read", "send"]], days: int = ..., nonce: str | None = ...
+    ) -> CreateBotTokenResult:
+        """`name`: shown in the list of tokens. `days`: how long the token is valid; without it, as long as the server
+        permits. `nonce`: see `create`."""
+    @overload
+    async def call(self, op: Literal["delete_bot_token"], *, account: int, sid: str) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["made"]) -> MadeResult: ...
+    @overload
+    async def call(self, op: Literal["end_made"]) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["export"]) -> ExportResult: ...
+    @overload
+    async def call(self, op: Literal["export_messages"], *, chat: int, after: int = ...) -> ExportMessagesResult:
+        """`after`: the `after` of the previous page."""
+    @overload
+    async def call(self, op: Literal["settings"]) -> SettingsResult: ...
+    @overload
+    async def call(
+        self, op: Literal["set_settings"], *, if_rev: int | None = ..., language: str = ..., quiet: Quiet | None = ...,
+        until: int = ..., level: Literal["all", "mentions", "none"] = ...
+    ) -> SetSettingsResult:
+        """As in `settings`. A member that is left out does not change. An empty `language`, `quiet` null and `until` 0
+        remove the setting. With `if_rev`, any other `rev` of the settings is a `conflict`."""
+    @overload
+    async def call(
+        self, op: Literal["send"], *, nonce: str, chat: int = ..., to: int = ..., text: str = ...,
+        segments: list[TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment] = ...,
+        reply_to: int = ..., draft: int = ...
+    ) -> SendResult:
+        """Has either `chat`, or `to`: the other account of a private chat. Has either `text` or `segments`. `reply_to`:
+        the index of another message of the chat. `draft`: the `rev` of the draft that becomes this message and is
+        removed."""
+    @overload
+    async def call(
+        self, op: Literal["forward"], *, chat: int, index: int, into: list[int], nonce: str
+    ) -> ForwardResult:
+        """`into`: chats."""
+    @overload
+    async def call(
+        self, op: Literal["edit"], *, chat: int, index: int, nonce: str, text: str = ...,
+        segments: list[TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment] = ...,
+        if_rev: int | None = ...
+    ) -> ChangeResult:
+        """Has either `text` or `segments`. With `if_rev`, the edit succeeds only if the message was not edited after
+        this `rev`."""
+    @overload
+    async def call(self, op: Literal["recall"], *, chat: int, index: int) -> ChangeResult:
+        """A message of a chat."""
+    @overload
+    async def call(self, op: Literal["react"], *, chat: int, index: int, emoji: str) -> ReactResult:
+        """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white
+        space and control characters. Variation selectors make no difference: the server stores and shows the
+        fully-qualified form of Unicode."""
+    @overload
+    async def call(self, op: Literal["unreact"], *, chat: int, index: int, emoji: str) -> ReactResult:
+        """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white
+        space and control characters. Variation selectors make no difference: the server stores and shows the
+        fully-qualified form of Unicode."""
+    @overload
+    async def call(
+        self, op: Literal["reactors"], *, chat: int, index: int, emoji: str = ..., after: int = ..., count: int = ...
+    ) -> ReactorsResult:
+        """`emoji`: list only reactions with this emoji. `after`: the last account of the previous page."""
+    @overload
+    async def call(self, op: Literal["pin"], *, chat: int, index: int) -> ChangeResult:
+        """A message of a chat."""
+    @overload
+    async def call(self, op: Literal["unpin"], *, chat: int, index: int) -> ChangeResult:
+        """A message of a chat."""
+    @overload
+    async def call(self, op: Literal["report"], *, chat: int, index: int, reason: str) -> Nothing:
+        """Sends the operator a report on a message of another account, with the `reason`."""
+    @overload
+    async def call(self, op: Literal["read"], *, chat: int, index: int) -> ReadResult: ...
+    @overload
+    async def call(self, op: Literal["readers"], *, chat: int, index: int, after: int = ...) -> ReadersResult:
+        """`after`: the last account of the previous page."""
+    @overload
+    async def call(self, op: Literal["unread"]) -> UnreadResult: ...
+    @overload
+    async def call(self, op: Literal["mark_unread"], *, chat: int, index: int) -> MarkUnreadResult:
+        """`index`: the first message that counts as unread."""
+    @overload
+    async def call(self, op: Literal["draft"], *, chat: int) -> DraftResult: ...
+    @overload
+    async def call(
+        self, op: Literal["set_draft"], *, chat: int, text: str, reply_to: int = ..., base: int = ...
+    ) -> SetDraftResult:
+        """An empty `text` removes the draft. `base`: the `rev` of the draft that was changed, if there was one."""
+    @overload
+    async def call(
+        self, op: Literal["sync"], *, epoch: str = ..., have: dict[str, list[int]] | str = ...,
+        states: dict[str, int] = ..., among: list[int] | None = ..., window: int = ..., timeline: int = ...,
+        before: list[int] | None = ..., lists: dict[str, int] = ..., wait_ms: int = ...
+    ) -> SyncResult:
+        """`have`: for each chat, a list of the last index and the last `rev` up to which the client has everything;
+        without the `rev`, no changes are sent. `have` may instead be a text that also has the `epoch` and the states.
+        `states`: the last `state` of each chat that the client knows, 0 if it knows none. A chat without an entry is
+        not listed for a new state. `among`: only chats whose ids are from the first to the second. `before`: the
+        `before` of the previous page. Repeat all other members, but after a `reset`, take the members of `next`.
+        `lists`: the last `state` of each list that the client keeps (friends, requests, blocks, settings); 0: none.
+        `wait_ms`: by HTTP, the response may wait for this time until something happens."""
+    @overload
+    async def call(
+        self, op: Literal["history"], *, chat: int, from_: int = ..., count: int = ...,
+        dir: Literal["newer", "older"] = ..., around: int | None = ..., at: int | None = ...
+    ) -> HistoryResult:
+        """`from`: an index, or −k for the k-th newest message. Instead, `around` requests the messages on both sides of
+        an index, and `at` those around the first message at or after a time (Unix milliseconds)."""
+    @overload
+    async def call(self, op: Literal["changes"], *, chat: int, after: int = ...) -> ChangesResult:
+        """`after`: a `rev`."""
+    @overload
+    async def call(
+        self, op: Literal["search"], *, query: str = ..., chat: int | None = ..., from_: int | None = ...,
+        before: int | None = ..., after: int | None = ..., has: Literal["file", "image", "link"] | None = ...,
+        count: int = ..., page: str | None = ..., context: int = ..., zone: int = ...
+    ) -> SearchResult:
+        """`query`: in the query language; it may be empty with `chat` and `has` or `from`. `from`: the sender.
+        `before`, `after`: Unix milliseconds. `page`: the `page` of the previous reply. `context`: how many messages
+        before and after each hit to include. `zone`: minutes east of UTC, for dates of the query without a zone."""
+    @overload
+    async def call(self, op: Literal["typing"], *, chat: int, on: bool = ...) -> Nothing:
+        """`on`: false when the user stops writing."""
+    @overload
+    async def call(self, op: Literal["watch"], *, accounts: list[int]) -> WatchResult:
+        """From now on, sends the client the presence of exactly these accounts."""
+    @overload
+    async def call(
+        self, op: Literal["here"], *, state: Literal["active", "away", "busy", "hidden"], text: str = ...
+    ) -> Nothing:
+        """`hidden`: others see the state `offline` and no text. `text`: shown beside the state. The next `here`
+        replaces both."""
+    @overload
+    async def call(self, op: Literal["profile"], *, account: int) -> ProfileResult: ...
+    @overload
+    async def call(self, op: Literal["profiles"], *, accounts: list[int]) -> ProfilesResult: ...
+    @overload
+    async def call(
+        self, op: Literal["set_profile"], *, nickname: str = ..., avatar: str = ..., signature: str = ...,
+        status: int = ..., icon_id: int = ...
+    ) -> Nothing:
+        """Members that are left out stay as they are."""
+    @overload
+    async def call(self, op: Literal["find"], *, query: str) -> FindResult:
+        """`query`: a whole account number, username or e-mail address."""
+    @overload
+    async def call(self, op: Literal["friends"]) -> FriendsResult: ...
+    @overload
+    async def call(self, op: Literal["requests"]) -> RequestsResult: ...
+    @overload
+    async def call(self, op: Literal["befriend"], *, account: int, text: str = ...) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["answer_friend"], *, account: int, accept: bool) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["unfriend"], *, account: int) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["block"], *, account: int) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["unblock"], *, account: int) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["blocks"]) -> BlocksResult: ...
+    @overload
+    async def call(self, op: Literal["open"], *, account: int) -> OpenResult: ...
+    @overload
+    async def call(
+        self, op: Literal["create"], *, members: list[int] = ..., name: str = ..., avatar: str = ...,
+        join_policy: Literal["approval", "closed", "open"] = ..., nonce: str | None = ...
+    ) -> ChatResult:
+        """If `name` is empty, the chat is named after its members. A repetition with the same `nonce` within ten
+        minutes gets the first reply again."""
+    @overload
+    async def call(self, op: Literal["chat"], *, chat: int) -> ChatResult: ...
+    @overload
+    async def call(
+        self, op: Literal["set_chat"], *, chat: int, name: str | None = ..., receipts: bool | None = ...,
+        avatar: str | None = ..., topic: str | None = ...,
+        join_policy: Literal["approval", "closed", "open"] | None = ..., edit_s: int | None = ...,
+        recall_s: int | None = ..., history_for_new: bool | None = ..., handle: str | None = ...
+    ) -> VersionResult:
+        """Members that are left out do not change. `avatar`: an address, as in `set_profile`. An empty `topic` or
+        `avatar` removes it. `join_policy`: as in `create`; `closed`: only a link or an invitation lets accounts join.
+        `receipts`: members see which messages the others have read. `edit_s`, `recall_s`: the seconds for which a
+        sender may edit or recall a message. 0: never. null: as long as the server allows, which also limits other
+        values. `history_for_new`: accounts that join from now on see earlier messages; null: only if the group is open.
+        `handle`: the group's name on IRC, unique in the installation, or empty. Only the owner sets it."""
+    @overload
+    async def call(self, op: Literal["mute"], *, chat: int, until: int, mentions_only: bool = ...) -> Nothing:
+        """`until`: clients alert of no message before this time (Unix milliseconds); 0: they alert of all messages.
+        `mentions_only`: they alert only of messages that mention the account."""
+    @overload
+    async def call(self, op: Literal["set_place"], *, chat: int, pinned: bool = ..., archived: bool = ...) -> Nothing:
+        """Sets the place of a chat in clients' lists: `pinned`: shown before the other chats; `archived`: shown apart
+        from them. A member that is left out does not change."""
+    @overload
+    async def call(self, op: Literal["disband"], *, chat: int) -> VersionResult: ...
+    @overload
+    async def call(self, op: Literal["join"], *, chat: int, text: str = ...) -> JoinResult: ...
+    @overload
+    async def call(self, op: Literal["answer_join"], *, chat: int, account: int, accept: bool) -> VersionResult: ...
+    @overload
+    async def call(
+        self, op: Literal["invite"], *, chat: int, account: int | None = ..., accounts: list[int] = ...
+    ) -> InviteResult:
+        """Has either `account` or `accounts`."""
+    @overload
+    async def call(
+        self, op: Literal["link"], *, chat: int, uses: int = ..., expires: int = ..., nonce: str | None = ...
+    ) -> InvitationResult:
+        """`uses`: how many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, the
+        link never expires. `nonce`: see `create`."""
+    @overload
+    async def call(self, op: Literal["links"], *, chat: int) -> InvitationsResult: ...
+    @overload
+    async def call(self, op: Literal["unlink"], *, chat: int, link: str) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["join_link"], *, link: str) -> JoinLinkResult: ...
+    @overload
+    async def call(self, op: Literal["leave"], *, chat: int) -> VersionResult: ...
+    @overload
+    async def call(self, op: Literal["kick"], *, chat: int, account: int) -> VersionResult: ...
+    @overload
+    async def call(self, op: Literal["ban"], *, chat: int, account: int, until: int = ...) -> VersionResult:
+        """`until`: Unix milliseconds; without it, the ban does not end."""
+    @overload
+    async def call(self, op: Literal["unban"], *, chat: int, account: int) -> VersionResult: ...
+    @overload
+    async def call(self, op: Literal["bans"], *, chat: int) -> BansResult: ...
+    @overload
+    async def call(self, op: Literal["silence"], *, chat: int, until: int, account: int = ...) -> VersionResult:
+        """Without `account`, all but the owner and the admins are silenced. `until`: when the silence ends, Unix
+        milliseconds; 0: now."""
+    @overload
+    async def call(
+        self, op: Literal["members"], *, chat: int, after: int = ..., since: int = ..., query: str = ...,
+        count: int | None = ...
+    ) -> MembersResult:
+        """`after`: the `after` of the previous page, or else its last account. `since`: only accounts that have joined,
+        left, or changed role or silence after this `version` of the chat; changed names and pictures do not count.
+        `query`: only present members whose nickname begins with this text, in any case of letters; one page examines at
+        most 5,000 members. `count`: the highest number of members on the page; without it, as many as fit, or 20 with a
+        `query`."""
+    @overload
+    async def call(
+        self, op: Literal["role"], *, chat: int, account: int, role: Literal["admin", "member"]
+    ) -> VersionResult: ...
+    @overload
+    async def call(self, op: Literal["transfer"], *, chat: int, account: int) -> VersionResult: ...
+    @overload
+    async def call(
+        self, op: Literal["create_hook"], *, chat: int, name: str, nonce: str | None = ...
+    ) -> CreateHookResult:
+        """`name`: the sender's name of the webhook's messages. `nonce`: see `create`."""
+    @overload
+    async def call(self, op: Literal["hooks"], *, chat: int) -> HooksResult: ...
+    @overload
+    async def call(self, op: Literal["delete_hook"], *, chat: int, hook: str) -> Nothing: ...
+    @overload
+    async def call(
+        self, op: Literal["create_outgoing_hook"], *, chat: int, name: str, nonce: str | None = ..., endpoint: str
+    ) -> CreateOutgoingHookResult:
+        """`endpoint`: the URL of the receiving program. `name`: shown to admins. `nonce`: see `create`."""
+    @overload
+    async def call(self, op: Literal["outgoing_hooks"], *, chat: int) -> OutgoingHooksResult: ...
+    @overload
+    async def call(self, op: Literal["delete_outgoing_hook"], *, chat: int, hook: str) -> Nothing: ...
+    @overload
+    async def call(
+        self, op: Literal["replay_outgoing_hook"], *, chat: int, hook: str, index: int
+    ) -> ReplayOutgoingHookResult:
+        """`index`: the first message to post (again)."""
+    @overload
+    async def call(self, op: Literal["push_key"]) -> PushKeyResult: ...
+    @overload
+    async def call(
+        self, op: Literal["subscribe"], *, endpoint: str = ..., p256dh: str | None = ..., auth: str = ...,
+        kind: Literal["mail", "unifiedpush", "web"] = ..., key: str | None = ..., language: str = ..., again: bool = ...
+    ) -> SubscribeResult:
+        """`endpoint`, `p256dh`, `auth`: as the browser's subscription has them. `kind`: unifiedpush for an app of
+        Android; mail, without these three, for mails to the verified address while the account has no device. `key`:
+        the key with which the browser subscribed; `conflict` if this server has another key now. `language`: the
+        language of the notifications, a BCP 47 tag. `again`: the client asks at its start, and not its user:
+        `forbidden` (gone) if the user has removed this device elsewhere."""
+    @overload
+    async def call(self, op: Literal["unsubscribe"], *, subscription: int) -> Nothing: ...
+    @overload
+    async def call(self, op: Literal["subscriptions"]) -> SubscriptionsResult: ...
+    @overload
+    async def call(self, op: Literal["test_push"], *, subscription: int) -> Nothing: ...
+
+    async def call(self, op: str, **members: Any) -> Any:
+        return await self._call(op, members)
+
+    @abstractmethod
+    async def _call(self, op: str, members: dict[str, Any]) -> Any: ...

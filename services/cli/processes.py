@@ -1,0 +1,30 @@
+"""`dragoman auth`, `session`, `message`, `search`, `edge`: one process, against servers given by settings."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from local.options import read_settings, require_public_url, settings_options
+
+
+def _command(name: str, summary: str) -> click.Command:
+    @click.command(name, help=summary, epilog=f"Example: dragoman {name} --config {name}.toml")
+    @settings_options
+    def command(file: Path | None, assignments: tuple[str, ...]) -> None:
+        from shared.process import limit_memory, run
+
+        settings, _ = read_settings(file, assignments)
+        require_public_url(settings)
+        limit_memory(settings)
+        sys.exit(run(name, settings, importlib.import_module(f"services.{name}.app").serve))
+
+    return command
+
+
+auth = _command("auth", "Run auth: accounts' secrets, tokens, verification.")
+session = _command("session", "Run session: profiles, friends, chats, members.")
+message = _command("message", "Run message, which orders, stores and delivers messages.")
+search = _command("search", "Run search, which indexes messages and answers queries.")
+edge = _command("edge", "Run an edge, the WebSocket server that clients connect to.")

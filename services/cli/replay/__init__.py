@@ -1,1 +1,0 @@
-"""`dragoman replay`: recorded frames, decoded or sent again. Begin with `player.py`."""

@@ -1,0 +1,54 @@
+"""The position of a client: the last index and change that it has of each chat, in the form of commands, bodies and
+headers."""
+
+from collections.abc import Mapping
+from itertools import accumulate, chain, pairwise
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from shared import base64url
+from shared.contract.ids import ChatId
+
+HEAD_CHARACTERS = 4096
+"""The longest position that a stream uses as the id of an event, because servers and proxies limit headers."""
+
+_END = 2**53
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=_END)]
+_Epoch = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class Place(NamedTuple):
+    """The position of a client in a chat: the `last` index and `rev` up to which it has everything, and the last state
+    that it knows (see shared.contract.resume), 0 for none."""
+
+    last: int
+    rev: int
+    state: int = 0
+
+
+# Chats stand in the order of their ids. Each has four numbers: the difference of its id from the previous chat's id,
+# and the three numbers of its place.
+_decode = msgspec.msgpack.Decoder(tuple[_Epoch, list[_Count]]).decode
+
+
+def pack(epoch: str, chats: Mapping[ChatId, Place]) -> str:
+    order = sorted(chats)
+    steps = [after - before for before, after in pairwise(chain((0,), order))]
+    numbers = [number for step, chat in zip(steps, order, strict=True) for number in (step, *chats[chat])]
+    return base64url.encode(msgspec.msgpack.encode((epoch, numbers)))
+
+
+def unpack(text: str) -> tuple[str, dict[ChatId, Place]]:
+    """The epoch and the places. Raises ValueError."""
+    try:
+        epoch, numbers = _decode(base64url.decode(text))
+    except (ValueError, msgspec.DecodeError) as error:
+        raise ValueError("the text has no positions") from error
+    if len(numbers) % 4:
+        raise ValueError("a chat has four numbers")
+    chats = [ChatId(chat) for chat in accumulate(numbers[::4])]
+    if chats and chats[-1] >= _END:
+        raise ValueError("a chat has too high a number")
+    places = map(Place, numbers[1::4], numbers[2::4], numbers[3::4])
+    return epoch, dict(zip(chats, places, strict=True))

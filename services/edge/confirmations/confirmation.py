@@ -1,0 +1,231 @@
+"""Delivery confirmation for one connection: each pong of the client confirms the messages pushed before the matching
+ping."""
+
+import asyncio
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
+
+from services.edge.canonical.transport import Socket
+from services.edge.confirmations.read_state import Ranges, add_span
+from shared.contract.ids import ChatId
+from shared.contract.model import Message
+from shared.settings import EdgeSettings
+
+_SETTLE_SECONDS = 0.8
+_FEW_PINGS = 500
+_SLACK = 1.5
+"""This factor allows more pings than the average number, so that even the last connections get their turn."""
+
+
+def confirms_per_tick(connections: int, tick_seconds: float, settings: EdgeSettings) -> int:
+    """The number of connections that may be pinged for their pushes each time all connections are called. After a
+    message to a very large group, all these connections are due at once; their pings and pongs would delay the next
+    message."""
+    interval = max(tick_seconds, settings.confirm_interval_seconds)
+    return max(_FEW_PINGS, int(connections * tick_seconds / interval * _SLACK))
+
+
+class _PushedRun:
+    """Pushes of consecutive messages of one chat."""
+
+    __slots__ = ("chat", "high", "low")
+
+    def __init__(self, chat: ChatId, low: int, high: int) -> None:
+        self.chat = chat
+        self.low = low
+        self.high = high
+
+
+class UnconfirmedPushes:
+    """The pushed messages of one connection that are not confirmed yet. The position of a message is the number of
+    bytes sent up to the message's end; times are seconds of one clock.
+
+    UnconfirmedPushes keeps no object per message. Tens of thousands of messages are unconfirmed at a time, and objects
+    would displace from the CPU's cache the data that the next message needs."""
+
+    __slots__ = ("_chat", "_high", "_low", "_older", "_pinged", "_positions", "_times")
+
+    def __init__(self) -> None:
+        self._older: list[_PushedRun] = []
+        """The runs before the last run, in order."""
+        self._chat = ChatId(0)
+        self._low, self._high = 1, 0
+        """The first and last index of the last run. The two indexes are fields here, so that a push needs one object
+        less. The run is empty if no push is unconfirmed."""
+        self._positions = array("q")
+        """The position of each push."""
+        self._times = array("d")
+        """The time of each push, if pushes are timed."""
+        self._pinged = 0
+        """The number of messages that were pushed before the ping."""
+
+    def __bool__(self) -> bool:
+        return len(self._positions) > 0
+
+    def pushed(self, chat: ChatId, index: int, position: int) -> None:
+        if index != self._high + 1 or chat != self._chat:
+            if self._low <= self._high:
+                self._older.append(_PushedRun(self._chat, self._low, self._high))
+            self._chat, self._low = chat, index
+        self._high = index
+        self._positions.append(position)
+
+    def timed(self, now: float) -> None:
+        """Note the time of the last push. On one connection, either all pushes are timed, or none is."""
+        self._times.append(now)
+
+    def contains(self, chat: ChatId, index: int) -> bool:
+        if self._chat == chat and self._low <= index <= self._high:
+            return True
+        return any(run.chat == chat and run.low <= index <= run.high for run in self._older)
+
+    def pinged(self) -> None:
+        """A ping was sent; its pong will confirm everything pushed so far."""
+        self._pinged = len(self._positions)
+
+    def ponged(self) -> Ranges:
+        """The ranges confirmed by the pong."""
+        return self._confirm(self._pinged)
+
+    def ended(self, position: int, until: float | None) -> Ranges:
+        """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
+        handled no timed push after this time. The other messages stay undelivered."""
+        count = bisect_right(self._positions, position)
+        if until is not None:
+            count = bisect_right(self._times, until, hi=count)
+        confirmed = self._confirm(count)
+        self._low = self._high + 1
+        del self._older[:], self._positions[:], self._times[:]
+        return confirmed
+
+    def _confirm(self, count: int) -> Ranges:
+        """Confirm the first `count` pushes."""
+        ranges: Ranges = {}
+        left, complete = count, 0
+        for run in self._older:
+            if left == 0:
+                break
+            taken = min(left, run.high - run.low + 1)
+            add_span(ranges, run.chat, run.low, run.low + taken - 1)
+            run.low += taken
+            left -= taken
+            complete += run.low > run.high
+        if left:
+            add_span(ranges, self._chat, self._low, self._low + left - 1)
+            self._low += left
+        del self._older[:complete], self._positions[:count], self._times[:count]
+        self._pinged = 0
+        return ranges
+
+
+class DeliveryConfirmation:
+    """Returns confirmed ranges. At most one ping is unanswered, because peers may answer only the latest ping.
+
+    A ping follows pushes after `edge.confirm_interval_seconds`, or later if very many connections are due (see
+    `confirms_per_tick`). Behind a proxy, a ping follows at the end of the event-loop iteration: there, the end of the
+    connection confirms nothing, and even a short visit must confirm its messages."""
+
+    __slots__ = (
+        "_behind_proxy", "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping",
+        "unconfirmed", "waiting_since",
+    )  # fmt: skip
+
+    def __init__(self, socket: Socket, clock: Callable[[], float], handling_seconds: float) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._handling_seconds = handling_seconds
+        self._is_page = socket.is_page
+        self._behind_proxy = socket.behind_proxy
+        self.unconfirmed = UnconfirmedPushes()
+        self._ping_due = False
+        """Whether a ping is due at the end of this event-loop iteration."""
+        self._settled: asyncio.Event | None = None
+        self.last_ping = clock()
+        self.waiting_since: float | None = None
+        """When the unanswered ping was sent."""
+
+    def ping(self, now: float) -> None:
+        if self.waiting_since is None:
+            self.waiting_since = self.last_ping = now
+            self.unconfirmed.pinged()
+            self._socket.ping()
+
+    def pushed(self, message: Message) -> None:
+        """Note that the last bytes sent push this message."""
+        self.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
+        if self._is_page:
+            self.unconfirmed.timed(self._clock())
+        if self._behind_proxy and self.waiting_since is None and not self._ping_due:
+            self._ping_due = True
+            asyncio.get_running_loop().call_soon(self._ping_pushes)
+
+    def _ping_pushes(self) -> None:
+        self._ping_due = False
+        if self.unconfirmed:
+            self.ping(self._clock())
+
+    def pong_received(self, now: float) -> Ranges:
+        """Returns the messages that the pong confirms."""
+        self.waiting_since = None
+        confirmed = self.unconfirmed.ponged()
+        if self.unconfirmed and self._behind_proxy:
+            self.ping(now)
+        self._wake()
+        return confirmed
+
+    def on_timer(
+        self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool, may_confirm: bool
+    ) -> bool:
+        """Pings when it is time. The timer calls this about every second. Returns whether a pong is overdue.
+        `last_heard`: when the client last sent anything. `excused`: see `excuse`. `may_confirm`: whether it may ping
+        because of pushes."""
+        if self.waiting_since is None:
+            is_due = self.unconfirmed and now >= self.last_ping + settings.confirm_interval_seconds
+            if (is_due and may_confirm) or now >= last_heard + settings.ping_interval_seconds:
+                self.ping(now)
+        elif excused:
+            self.excuse(now)
+        else:
+            return now - self.waiting_since > settings.pong_timeout_seconds
+        return False
+
+    def excuse(self, now: float) -> None:
+        """Restart the time limit for the pong, because reading from the client was paused or the pong is late for
+        another known reason (see Socket.delays_pongs)."""
+        if self.waiting_since is not None:
+            self.waiting_since = now
+
+    def ended(self) -> Ranges:
+        """The account leaves the connection. Bytes that the client's kernel has acknowledged count as delivered,
+        because messages since the last pong must not be sent twice. A web page that closes its WebSocket may have
+        dropped the last pushes, because browsers handle no message after `close()`."""
+        confirmed: Ranges = {}
+        if self.unconfirmed:
+            waiting = self._socket.unacknowledged()
+            arrived = -1 if waiting is None else self._socket.sent_bytes - waiting
+            until = self._clock() - self._handling_seconds if self._socket.closed_by_page else None
+            confirmed = self.unconfirmed.ended(arrived, until)
+        self._wake()
+        return confirmed
+
+    async def confirm_all(self) -> None:
+        """Wait until everything pushed so far is confirmed, at most 0.8 s."""
+        if not self.unconfirmed:
+            return
+        # the pong of a ping already in flight does not confirm newer pushes
+        rounds = 1 if self.waiting_since is None else 2
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                while rounds and self.unconfirmed:
+                    rounds -= 1
+                    self.ping(self._clock())
+                    self._settled = self._settled or asyncio.Event()
+                    await self._settled.wait()
+        except TimeoutError:
+            pass  # the rest stays undelivered
+
+    def _wake(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None

@@ -1,0 +1,364 @@
+"""Collects the messages that local accounts have received and read, and commits this read state to the message service
+in batches. An account leaves presence only after that."""
+
+import asyncio
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from services.edge.presence.local_accounts import LocalAccounts
+from shared.bus.client import Bus
+from shared.bus.failures import NoResponders
+from shared.contract import subjects
+from shared.contract.edge import FlushReadState, ReadStateFlushed
+from shared.contract.ephemeral import ReadPlace
+from shared.contract.errors import RequestError
+from shared.contract.ids import AccountId, ChatId, NodeId
+from shared.contract.message import MarkRead, ReadRange
+from shared.tasks import operation
+from shared.telemetry import log
+
+Ranges = dict[ChatId, list[tuple[int, int]]]
+
+_log = log(__name__)
+_BATCH_SECONDS = 0.4
+_POSTED_SECONDS = 3.5
+"""Confirmations of posted messages wait this long for those of the read messages between them. By default, clients
+confirm the messages before a post every 3 s."""
+_LEAVE_SECONDS = 0.1
+"""The pause between two searches for departed accounts. A departed account may log in on another node, which waits for
+this node's read state."""
+_PRESENCE_LOST_SECONDS = 0.5
+"""After presence was lost, other nodes have this time to commit the read state of departed accounts themselves."""
+_BATCH_RANGES = 4_000
+_COMMIT_SECONDS = 4.0
+_ATTEMPT_SECONDS = 2.0
+_PAUSE_SECONDS = 0.2
+_MARKING_SECONDS = 2.0
+"""A login waits this long for messages that are just being marked as delivered."""
+_ABSENT_SECONDS = 0.25
+"""A node that did not respond gets no request for this time. When a node dies, thousands of its accounts may log in
+here."""
+
+
+class ReadBuffer:
+    """Collects the messages that local accounts have received, read and posted, until this read state is committed."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[AccountId, Ranges] = {}
+        self._posted_since: dict[AccountId, float] = {}
+        """When each account first posted, in seconds."""
+        self._confirmed: set[AccountId] = set()
+        """The accounts that have received or read something, and not only posted."""
+        self._reads: dict[tuple[AccountId, ChatId], tuple[int, int]] = {}
+        """The index up to which an account has read (by `read`, or by a message of its own), and the connection that
+        has read."""
+
+    def __contains__(self, account: AccountId) -> bool:
+        return account in self._ranges
+
+    def __len__(self) -> int:
+        return len(self._ranges)
+
+    @property
+    def accounts(self) -> frozenset[AccountId]:
+        return frozenset(self._ranges)
+
+    def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
+        """Whether this message has arrived."""
+        return any(low <= index <= high for low, high in self._ranges.get(account, {}).get(chat, ()))
+
+    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first undelivered index, at most `end`. `stored`: the first undelivered index without this
+        buffer."""
+        first = stored
+        for low, high in merge_spans(self._ranges.get(account, {}).get(chat, [])):
+            if low <= first <= high:
+                first = high + 1
+        return min(first, end)
+
+    def add(self, account: AccountId, confirmed: Ranges) -> None:
+        """Note that these messages have arrived."""
+        if not confirmed:
+            return
+        chats = self._ranges.setdefault(account, {})
+        for chat, ranges in confirmed.items():
+            chats.setdefault(chat, []).extend(ranges)
+        self._confirmed.add(account)
+
+    def add_read(self, place: ReadPlace) -> None:
+        """Note that the account has read all messages of the chat up to this index; they have therefore arrived,
+        too."""
+        self.add(place.account, {place.chat: [(1, place.index)]})
+        self._read_up_to((place.account, place.chat), (place.index, place.connection))
+
+    def add_posted(
+        self, account: AccountId, chat: ChatId, indexes: Sequence[int], now: float, connection: int = 0
+    ) -> None:
+        """Note posted messages, at least one index. The indexes of one batch are mostly consecutive; a message sent
+        again has an earlier index. An account that writes has read everything before, which need not have arrived at
+        each of its clients."""
+        self._posted_since.setdefault(account, now)
+        chats = self._ranges.setdefault(account, {})
+        low = high = indexes[0]
+        for index in indexes[1:]:
+            if index != high + 1:
+                add_span(chats, chat, low, high)
+                low = index
+            high = index
+        add_span(chats, chat, low, high)
+        self._read_up_to((account, chat), (max(indexes), connection))
+
+    def _read_up_to(self, key: tuple[AccountId, ChatId], read: tuple[int, int]) -> None:
+        known = self._reads.get(key)
+        if known is None or known[0] <= read[0]:
+            self._reads[key] = read
+
+    def take(self, posted_until: float, accounts: Collection[AccountId] = ()) -> "ReadBuffer":
+        """Move the ranges of these accounts to another buffer, and the ranges of all accounts that have received or
+        read something, or posted before `posted_until`. If an account receives and posts in turn, either alone would be
+        many ranges."""
+        posted = [account for account, since in self._posted_since.items() if since <= posted_until]
+        taken = ReadBuffer()
+        confirmed, self._confirmed = self._confirmed, set()
+        for account in {*accounts, *posted, *confirmed}:
+            if (chats := self._ranges.pop(account, None)) is not None:
+                taken._ranges[account] = chats
+                self._posted_since.pop(account, None)
+                for chat in chats:
+                    if (read := self._reads.pop((account, chat), None)) is not None:
+                        taken._reads[account, chat] = read
+        return taken
+
+    def reads_of(self, ranges: Iterable[ReadRange]) -> list[ReadPlace]:
+        """The read positions of these ranges. The ranges themselves may have been removed from the buffer already."""
+        reads = ((one, self._reads.get((one.account, one.chat))) for one in ranges if one.read)
+        return [ReadPlace(one.account, one.chat, *read) for one, read in reads if read is not None]
+
+    def pop_batch(self, limit: int) -> list[ReadRange]:
+        """Remove about `limit` ranges; the ranges of one account stay together. The first range of a chat has its read
+        index."""
+        batch: list[ReadRange] = []
+        while self._ranges and len(batch) < limit:
+            account, chats = self._ranges.popitem()
+            for chat, spans in chats.items():
+                read, _ = self._reads.get((account, chat), (0, 0))
+                for low, high in merge_spans(spans):
+                    batch.append(ReadRange(account, chat, low, high, read))
+                    read = 0
+        return batch
+
+    def put_back(self, ranges: Iterable[ReadRange], taken: "ReadBuffer") -> None:
+        """Put the ranges of another buffer back into this one."""
+        ranges = list(ranges)
+        for one in ranges:
+            self.add(one.account, {one.chat: [(one.low, one.high)]})
+        for place in taken.reads_of(ranges):
+            self._read_up_to((place.account, place.chat), (place.index, place.connection))
+
+
+class ReadStateFlusher:
+    def __init__(self, bus: Bus, node: NodeId, accounts: LocalAccounts) -> None:
+        self._bus = bus
+        self._node = node
+        self._accounts = accounts
+        self._committed_callbacks: list[Callable[[Sequence[ReadPlace]], None]] = []
+        self._buffer = ReadBuffer()
+        self._work = asyncio.Event()
+        """Set when something is added to the buffer, and when an account departs."""
+        accounts.notify_departed(self._work.set)
+        self._committing: frozenset[AccountId] = frozenset()
+        self._awaited: dict[AccountId, set[asyncio.Task[None]]] = {}
+        """The tasks that mark something as delivered when they end."""
+        self._storing = asyncio.Lock()
+        """Held while the buffer is committed."""
+        self._flushing = asyncio.Lock()
+        """Held while departed accounts leave presence. Without Redis, the flush takes long and fails."""
+        self._absent: dict[NodeId, float] = {}
+        """The nodes without responders, and until when they get no request."""
+
+    def serve(self) -> None:
+        """Must be called before the bus client starts."""
+        self._bus.serve(subjects.flush(self._node), self._serve_flush)
+
+    def notify_committed(self, callback: Callable[[Sequence[ReadPlace]], None]) -> None:
+        """Call `callback` with everything that is committed as read."""
+        self._committed_callbacks.append(callback)
+
+    async def run(self) -> None:
+        """Commits in batches until cancelled, and waits while there is no work."""
+        due = _now()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._buffer or self._accounts.awaiting_leave():
+                await asyncio.sleep(_LEAVE_SECONDS)
+                if self._accounts.awaiting_leave() or (self._buffer and due <= _now()):
+                    await self._flush(_now() - _POSTED_SECONDS)
+                    due = _now() + _BATCH_SECONDS
+
+    def mark_delivered(self, account: AccountId, ranges: Ranges) -> None:
+        """Note that these messages have arrived at the account."""
+        self._buffer.add(account, ranges)
+        self._work.set()
+
+    def mark_read(self, place: ReadPlace) -> None:
+        """Note that the account has read everything up to there. A read message counts as delivered, too."""
+        self._buffer.add_read(place)
+        self._work.set()
+
+    def mark_posted(self, account: AccountId, chat: ChatId, indexes: Sequence[int], connection: int) -> None:
+        """Note that the account has posted these messages, and so has read everything before them."""
+        self._buffer.add_posted(account, chat, indexes, _now(), connection)
+        self._work.set()
+
+    def wait_for(self, account: AccountId, marking: "asyncio.Task[None]") -> None:
+        """Delay the account's next login until this task has ended, because the task then marks something as
+        delivered."""
+        tasks = self._awaited.setdefault(account, set())
+        tasks.add(marking)
+
+        def done(task: "asyncio.Task[None]") -> None:
+            tasks.discard(task)
+            if not tasks:
+                self._awaited.pop(account, None)
+
+        marking.add_done_callback(done)
+
+    def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
+        """Whether this message will be committed as delivered."""
+        return self._buffer.covers(account, chat, index)
+
+    def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
+        """The account's first undelivered index, at most `end`. `stored`: the first undelivered index without the
+        uncommitted state."""
+        return self._buffer.first_undelivered(account, chat, stored, end)
+
+    def is_waiting(self, account: AccountId) -> bool:
+        """Whether read state of the account waits to be committed, or is just being committed."""
+        return account in self._buffer or account in self._committing
+
+    async def flush(self) -> bool:
+        """Commit the whole buffer, then leave presence for departed accounts. Returns whether both worked."""
+        return await self._flush(math.inf)
+
+    async def _flush(self, posted_until: float) -> bool:
+        """Flush without the accounts that have received nothing and have posted since."""
+        async with self._flushing:
+            departed = self._accounts.awaiting_leave()
+            if not await self._commit(posted_until, departed):
+                return False
+            try:
+                await self._accounts.leave(departed)
+            except RedisError as error:
+                _log.warning("accounts were not removed from presence: will be retried", error=repr(error))
+                return False
+            return True
+
+    async def flush_within(self, seconds: float) -> None:
+        """Flush, and repeat a failing flush for this number of seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self.flush():  # noqa: ASYNC110
+                    await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _commit(self, posted_until: float, accounts: Collection[AccountId]) -> bool:
+        """Commit the ranges that `ReadBuffer.take` selects. Returns whether that worked."""
+        async with self._storing:
+            return await self._commit_buffer(self._buffer.take(posted_until, accounts))
+
+    async def _commit_buffer(self, waiting: ReadBuffer) -> bool:
+        """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
+        also when the flush is cancelled."""
+        self._committing = waiting.accounts
+        ranges: list[ReadRange] = []
+        try:
+            while ranges := waiting.pop_batch(_BATCH_RANGES):
+                await self._bus.send(MarkRead(ranges), seconds=_COMMIT_SECONDS, retry=True)
+                if reads := waiting.reads_of(ranges):
+                    for callback in self._committed_callbacks:
+                        callback(reads)
+            return True
+        except RequestError as error:
+            _log.warning("read state was not committed: will be retried", error=str(error))
+            return False
+        finally:
+            self._buffer.put_back([*ranges, *waiting.pop_batch(sys.maxsize)], waiting)
+            self._work.set()
+            self._committing = frozenset()
+
+    # Delivery confirmations of the account must be committed before its missed messages are requested.
+
+    async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
+        """Commit the read state of the account's connections here and on other nodes, however long that takes. While it
+        cannot be committed, unread messages cannot be requested either. The flush waits for no other account's
+        departure from presence. Nodes that are missing from presence commit their state themselves."""
+        if self._accounts.presence_unknown:
+            await asyncio.sleep(_PRESENCE_LOST_SECONDS)
+        with operation(math.inf):
+            await _run_all([self._flush_here(account), *(self._flush_there(account, node) for node in others)])
+
+    async def _flush_here(self, account: AccountId) -> None:
+        local = self._accounts.get(account)
+        if awaited := self._awaited.get(account):
+            await asyncio.wait(awaited, timeout=_MARKING_SECONDS)
+        await _run_all([recipient.confirm_all() for recipient in (local.recipients if local else ())])
+        while self.is_waiting(account):
+            if await self._commit(_now() - _POSTED_SECONDS, [account]):
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _flush_there(self, account: AccountId, node: NodeId) -> None:
+        """Repeat the request until the node replies or has no responders. A frozen node loses its subscriptions within
+        seconds."""
+        while self._absent.get(node, 0.0) < _now():
+            try:
+                await self._bus.request(
+                    subjects.flush(node), FlushReadState(account), seconds=_ATTEMPT_SECONDS, wait_for_service=False
+                )
+                return
+            except NoResponders:
+                self._absent = {other: until for other, until in self._absent.items() if until > _now()}
+                self._absent[node] = _now() + _ABSENT_SECONDS
+                return
+            except RequestError as error:
+                _log.info("another node has not committed the read state yet", other=node, error=str(error))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _serve_flush(self, request: FlushReadState) -> ReadStateFlushed:
+        await self._flush_here(request.account)
+        return ReadStateFlushed(self._node, self._accounts.get(request.account) is not None)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _run_all(steps: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run the steps concurrently. A single step, the usual case, needs no task."""
+    if len(steps) == 1:
+        await steps[0]
+    else:
+        await asyncio.gather(*steps)
+
+
+def add_span(ranges: Ranges, chat: ChatId, low: int, high: int) -> None:
+    spans = ranges.setdefault(chat, [])
+    if spans and spans[-1][1] + 1 == low:
+        low, _ = spans.pop()
+    spans.append((low, high))
+
+
+def merge_spans(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Merge the spans into as few ranges as possible, sorted."""
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(spans):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged

@@ -1,0 +1,328 @@
+"""Groups as channels: names, members, topics. `membership` shows who joins and leaves, and `modes` shows settings."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from services.edge.canonical.commands import ShowProfiles
+from services.edge.canonical.irc_commands import ShowAway
+from services.edge.canonical.replies import UsersFound
+from services.edge.dialects import validation
+from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
+from services.edge.dialects.irc.names import MODES, PREFIXES, User, channel_of, chat_of, numbered_channel, user_of
+from services.edge.dialects.irc.names import user_of_member as member_user
+from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, rejection, targets
+from services.edge.dialects.irc.subscriptions import sync_chat, sync_later
+from services.edge.dialects.irc.users import list_members
+from shared.clock import utc_time
+from shared.contract.errors import ErrorCode, Failure, Reason
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import (
+    MemberRole,
+    SetChat,
+)
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Role
+from shared.contract.session import ChatVersion, ChatView, FindHandle, GetChat, HandleFound, MarkReadTime, ReadTime
+
+_NAMES_BYTES = 300
+_NO_CHANNEL = "There is no such channel"
+_NOT_IN = "You are not in this channel"
+_REASON_CHARACTERS = 300
+
+
+# Showing a channel
+
+
+def show_channel(session: IrcSession, chat: ChatId, answer: Answer, *, silent: bool = False) -> None:
+    """JOIN, topic and names of a group that the account is in. `silent`: the client has not asked for it."""
+    channel = session.channels.setdefault(chat, Channel(numbered_channel(chat, ""), invited=True))
+    channel.hidden = False
+
+    def failed(failure: Failure) -> Lines:
+        """Releases the messages of a group that the client cannot join. Otherwise they would wait without end."""
+        if failure.code in (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND) or chat in session.partners:
+            session.channels.pop(chat, None)
+            return () if silent else [session.fail(answer.command, failure)]
+        return [session.fail(answer.command or "JOIN", failure, channel.name), *_joined(session, chat, [], answer)]
+
+    session.request(GetChat(chat, members=2), answer, lambda view: show_described(session, view, answer), failed)
+
+
+def show_described(session: IrcSession, view: ChatView, answer: Answer) -> Lines:
+    chat = view.chat.id
+    if view.chat.kind is not ChatKind.GROUP:
+        session.channels.pop(chat, None)
+        others = [member for member in view.members if member != session.account]
+        session.partners[chat] = (others or [session.account])[0]
+        learn_users(session, others, answer)
+        return ()
+    channel = session.channels.setdefault(chat, Channel(""))
+    remember(channel, view.chat)
+    if channel.topic_by not in (NO_ACCOUNT, session.account):
+        learn_users(session, [channel.topic_by], answer)
+    if not session.has("draft/read-marker"):
+        return _with_names(session, chat, answer, b"")
+
+    def marked(reply: ReadTime) -> Lines:
+        return _with_names(session, chat, answer, marker_line(session, channel.name, reply.time))
+
+    unmarked = marker_line(session, channel.name, 0)
+    session.request(MarkReadTime(chat), answer, marked, lambda failure: _with_names(session, chat, answer, unmarked))
+    return ()
+
+
+def marker_line(session: IrcSession, target: str, time: int) -> bytes:
+    return session.line("MARKREAD", word(target), f"timestamp={utc_time(time)}" if time else "*")
+
+
+def _with_names(session: IrcSession, chat: ChatId, answer: Answer, marker: bytes) -> Lines:
+    if session.has("no-implicit-names"):
+        return _joined(session, chat, [], answer, marker)
+    names: list[str] = []
+
+    def keep(members: list[MemberRole]) -> Lines:
+        names.extend(_names(session, members))
+        return ()
+
+    def joined(_: Failure | None = None) -> Lines:
+        """The lines of a join, without the members if they cannot be read now."""
+        return _joined(session, chat, names, answer, marker)
+
+    list_members(session, chat, answer, keep, joined, joined)
+    return ()
+
+
+def remember(channel: Channel, chat: Chat) -> None:
+    channel.name = channel.name if channel.shown else channel_of(chat)
+    channel.topic_by, channel.topic_time = (chat.topic_by, chat.topic_time) if chat.topic else (NO_ACCOUNT, 0)
+    channel.topic = chat.topic or ("" if chat.name == chat.handle else chat.name)
+    channel.created, channel.invited = chat.created // 1000, chat.join_policy is not JoinPolicy.OPEN
+    channel.modes, channel.key, channel.most = chat.modes, chat.join_key, chat.most_members
+    channel.ownerless, channel.has_topic = chat.ownerless, bool(chat.topic)
+
+
+def _joined(
+    session: IrcSession, chat: ChatId, names: list[str], answer: Answer, marker: bytes = b""
+) -> Iterator[bytes]:
+    channel = session.channels.get(chat)
+    if channel is None or channel.shown:  # the account has left in the meantime
+        return
+    channel.shown = True
+    yield join_line(session, session.user, channel.name)
+    if channel.topic:
+        yield from _topic_lines(session, channel)
+    if marker:
+        yield marker
+    if not session.has("no-implicit-names"):
+        yield from _names_lines(session, channel.name, names, channel.modes)
+        yield _end_of_names(session, channel.name)
+    if answer.command == "JOIN":
+        if session.away:
+            session.request(ShowAway(chat, session.away), answer, lambda _: (), lambda _: ())
+        sync_chat(session, chat, channel.name, answer, requested=False)
+    else:
+        yield from sync_later(session, channel.name)
+
+
+def shows(session: IrcSession, chat: ChatId) -> bool:
+    """Whether the client shows the chat: it is private, or a channel that it has not left."""
+    channel = session.channels.get(chat)
+    return channel is None or (channel.shown and not channel.hidden)
+
+
+def shown_channel(session: IrcSession, chat: ChatId) -> Channel | None:
+    """The channel of a chat; None if the client does not see the channel, and so must not see its events."""
+    if not shows(session, chat):
+        return None
+    return session.channels.get(chat) or Channel(numbered_channel(chat, ""), shown=True)
+
+
+def join_line(session: IrcSession, user: User, channel: str) -> bytes:
+    if session.has("extended-join"):
+        return session.line("JOIN", channel, user.account_name or "*", last=user.real_name, source=user.mask)
+    return session.line("JOIN", channel, source=user.mask)
+
+
+def part_line(session: IrcSession, channel: str, user: User, reason: str) -> bytes:
+    return session.by(user, session.line("PART", channel, last=reason or None, source=user.mask))
+
+
+def kick_line(session: IrcSession, channel: str, user: User, by: User, reason: str) -> bytes:
+    return session.by(by, session.line("KICK", channel, user.nick, last=reason or by.nick, source=by.mask))
+
+
+def learn_users(session: IrcSession, accounts: list[AccountId], answer: Answer) -> None:
+    """Learns the names of the other members of private chats."""
+
+    def found(users: UsersFound) -> Lines:
+        session.users |= {profile.id: user_of(profile.id, profile, session.server) for profile in users.profiles}
+        return ()
+
+    unknown = tuple(account for account in accounts if account not in session.users)
+    if unknown:
+        session.request(ShowProfiles(unknown), answer, found, lambda failure: ())
+
+
+def _names(session: IrcSession, members: list[MemberRole]) -> Iterator[str]:
+    for member in members:
+        user = member_user(member, session.server)
+        shown = user.mask if session.has("userhost-in-names") else user.nick
+        yield session.prefixes(marks(member.role, speaker=member.speaker)) + shown
+
+
+def marks(role: Role, *, speaker: bool) -> str:
+    return PREFIXES.get(role, "") + ("+" if speaker else "")
+
+
+def _names_lines(session: IrcSession, channel: str, names: Iterable[str], modes: str = "") -> Iterator[bytes]:
+    for line in fill_lines(names, _NAMES_BYTES):
+        yield session.numeric("353", "@" if "s" in modes else "=", channel, last=line)
+
+
+def _end_of_names(session: IrcSession, channel: str) -> bytes:
+    return session.numeric("366", channel, last="End of names")
+
+
+def _topic_lines(session: IrcSession, channel: Channel) -> Iterator[bytes]:
+    if not channel.topic:
+        yield session.numeric("331", channel.name, last="There is no topic")
+        return
+    yield session.numeric("332", channel.name, last=channel.topic)
+    if channel.topic_time:
+        by = session.user_for(channel.topic_by)
+        yield session.numeric("333", channel.name, by.mask, channel.topic_time // 1000)
+
+
+# Names of channels
+
+
+def find_chat(
+    session: IrcSession,
+    name: str,
+    answer: Answer,
+    found: Callable[[ChatId], Lines],
+    missing: Callable[[Failure], Lines] | None = None,
+) -> Lines:
+    """Finds the group that a channel's name means."""
+    chat = session.find_channel(name) or chat_of(name)
+    if chat is not None:
+        return found(chat)
+
+    def failed(failure: Failure) -> Lines:
+        if failure.code is not ErrorCode.NOT_FOUND:
+            return [session.fail(answer.command, failure, word(name))]
+        return missing(failure) if missing is not None else [no_channel(session, name)]
+
+    if not name.startswith("#") or len(name) < 2:
+        return failed(Failure(ErrorCode.NOT_FOUND, _NO_CHANNEL))
+    done: Callable[[HandleFound], Lines] = lambda reply: found(reply.chat)  # noqa: E731
+    session.request(FindHandle(name[1:]), answer, done, failed)
+    return ()
+
+
+def no_channel(session: IrcSession, name: str) -> bytes:
+    return session.numeric("403", word(name), last=_NO_CHANNEL)
+
+
+def not_in(session: IrcSession, name: str) -> bytes:
+    return session.numeric("442", word(name), last=_NOT_IN)
+
+
+def failed_in(session: IrcSession, failure: Failure, answer: Answer, name: str, *words: str) -> bytes:
+    """The line for a failed request about a group."""
+    if failure.reason == Reason.NOT_MEMBER or (failure.code is ErrorCode.NOT_FOUND and failure.field == "chat"):
+        return not_in(session, name)
+    if failure.code is ErrorCode.FORBIDDEN:
+        return session.numeric("482", word(name), last=failure.words)
+    if failure.code is ErrorCode.NOT_FOUND and words:
+        return session.numeric("441", *words, word(name), last=failure.words)
+    return session.fail(answer.command, failure, word(name))
+
+
+# Topics and members
+
+
+def topic(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    name, *new = line.parameters
+
+    def found(chat: ChatId) -> Lines:
+        def failed(failure: Failure) -> Lines:
+            return [failed_in(session, failure, answer, name)]
+
+        if new:
+            text = validation.topic(plain(new[0]), session.info.limits)
+            changed: Callable[[ChatVersion], Lines] = lambda reply: topic_changed(session, chat, text, reply.time)  # noqa: E731
+            session.request(SetChat(chat, topic=text), answer, changed, failed)
+            return ()
+        return described(session, chat, answer, lambda channel: _topic_lines(session, channel), failed)
+
+    return find_chat(session, name, answer, found)
+
+
+def described(
+    session: IrcSession,
+    chat: ChatId,
+    answer: Answer,
+    describe: Callable[[Channel], Lines],
+    failed: Callable[[Failure], Lines],
+) -> Lines:
+    """The lines that `describe` gives for a channel. Requests the channel's data first if the client does not see the
+    channel."""
+    known = session.channels.get(chat)
+    if known is not None and known.shown:
+        return describe(known)
+
+    def done(view: ChatView) -> Lines:
+        channel = Channel("")
+        remember(channel, view.chat)
+        return describe(channel)
+
+    session.request(GetChat(chat, members=2), answer, done, failed)
+    return ()
+
+
+def topic_changed(
+    session: IrcSession, chat: ChatId, text: str, time: int, by: AccountId = NO_ACCOUNT, source: str = ""
+) -> Iterator[bytes]:
+    """Shows a new topic once: when the reply or the event arrives, whichever comes first."""
+    channel = shown_channel(session, chat)
+    if channel is not None and channel.topic != text:
+        channel.topic, channel.has_topic = text, bool(text)
+        channel.topic_by, channel.topic_time = by or session.account, time or session.info.unix_ms()
+        line = session.line("TOPIC", channel.name, last=text, source=source or session.mask)
+        yield session.happened(line, chat, time)
+
+
+def names(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
+    """One end for all channels."""
+    names = targets(line, answer)
+    for place, name in enumerate(names, 1):
+        end = [_end_of_names(session, ",".join(map(word, names)))] if place == len(names) else []
+        write = partial(_list_names, session, word(name), answer, end)
+        yield from find_chat(session, name, answer, write, partial(_same, end))
+
+
+def _same(lines: Lines, failure: Failure) -> Lines:
+    return lines
+
+
+def _list_names(session: IrcSession, name: str, answer: Answer, end: list[bytes], chat: ChatId) -> Lines:
+    known = session.channels.get(chat)
+
+    def write(members: list[MemberRole]) -> Lines:
+        return _names_lines(session, name, _names(session, members), known.modes if known else "")
+
+    list_members(session, chat, answer, write, lambda: end, partial(_same, end))  # strangers see no members
+    return ()
+
+
+def role_line(session: IrcSession, channel: str, nick: str, role: Role, source: str) -> bytes:
+    """`+q`, `+o`, or the line for a member that is neither."""
+    if role in MODES:
+        return session.line("MODE", channel, f"+{MODES[role]}", nick, source=source)
+    return session.line("MODE", channel, "-qo", nick, nick, source=source)
+
+
+def require_channel(name: str, answer: Answer) -> None:
+    """Raises DecodeError."""
+    if not name.startswith("#"):
+        raise rejection(answer, "403", _NO_CHANNEL, name, code=ErrorCode.NOT_FOUND)

@@ -1,0 +1,103 @@
+"""Holds the pushed messages of one connection until their channels are shown. Writes into each message the name that
+this connection has for the chat."""
+
+from services.edge.canonical.frames import Outgoing
+from services.edge.dialects.base import Push, PushGate
+from services.edge.dialects.irc.messages import addressed, dated, target_of
+from services.edge.dialects.irc.names import account_of, is_channel
+from services.edge.dialects.irc.session import IrcSession
+from shared.contract.ids import ChatId
+from shared.contract.model import Message
+
+_OLD_MS = 60_000
+"""A message that has waited this long is shown with its time."""
+_NOW = 0.0
+
+
+class MessageGate(PushGate):
+    """See services.edge.dialects.base.PushGate."""
+
+    __slots__ = ("_queues", "_session", "held_bytes", "wake_at")
+
+    def __init__(self, session: IrcSession) -> None:
+        self._session = session
+        self._queues: dict[ChatId, list[Push]] = {}
+        self.held_bytes = 0
+        self.wake_at: float | None = None
+
+    def clear(self) -> None:
+        """Drop the held messages, because the account has logged out. They stay undelivered."""
+        self._queues.clear()
+        self.held_bytes, self.wake_at = 0, None
+
+    def replan(self) -> None:
+        """The dialect calls this after every line and reply, because these may have shown channels."""
+        if self._queues:
+            self.wake_at = _NOW if any(self._is_ready(chat, queue[0]) for chat, queue in self._queues.items()) else None
+
+    def must_hold(self, chat: ChatId) -> bool:
+        return True
+
+    def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
+        channel = self._session.channels.get(message.chat)
+        if channel is not None and channel.hidden:
+            return ()  # it stays undelivered
+        push = Push(frames, message)
+        queue = self._queues.setdefault(message.chat, [])
+        queue.append(push)
+        self.held_bytes += _size(frames)
+        return self._take(message.chat) if self._is_ready(message.chat, queue[0]) else ()
+
+    def holds(self, chat: ChatId, index: int) -> bool:
+        return any(push.message and push.message.index == index for push in self._queues.get(chat, ()))
+
+    def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
+        queue = self._queues.get(chat)
+        return self._take(chat) if queue and self._is_ready(chat, queue[0]) else ()
+
+    def wake(self, now: float) -> tuple[Push, ...]:
+        self.wake_at = None
+        ready = [chat for chat, queue in self._queues.items() if self._is_ready(chat, queue[0])]
+        return tuple(push for chat in ready for push in self._take(chat))
+
+    def _is_ready(self, chat: ChatId, push: Push) -> bool:
+        session = self._session
+        if not session.welcomed:
+            return False
+        channel = session.channels.get(chat)
+        return channel.shown if channel is not None else not is_channel(target_of(push.frames))
+
+    def _take(self, chat: ChatId) -> tuple[Push, ...]:
+        queue = self._queues.pop(chat)
+        self.held_bytes -= sum(_size(push.frames) for push in queue)
+        return tuple(self._finished(push) for push in queue)
+
+    def _finished(self, push: Push) -> Push:
+        session, message = self._session, push.message
+        assert message is not None
+        frames = addressed(push.frames, self._name(message, target_of(push.frames)))
+        now_ms = session.info.unix_ms()
+        if not session.has("server-time") and now_ms - message.time > _OLD_MS:
+            frames = dated(frames, message.time, now_ms)
+        return Push(frames if self._is_shown(message, push) else (), message)
+
+    def _name(self, message: Message, target: str) -> str:
+        session = self._session
+        if is_channel(target):
+            return session.channel_name(message.chat)
+        account = account_of(target)
+        return session.nick if account is None else session.user_for(account).nick
+
+    def _is_shown(self, message: Message, push: Push) -> bool:
+        """Whether to show a message. Private messages that the account itself wrote elsewhere are not shown, because
+        clients would open a chat with oneself."""
+        session = self._session
+        if message.sender != session.account or is_channel(target_of(push.frames)):
+            return True
+        if session.partners.get(message.chat) == session.account:
+            return True
+        return session.has("echo-message") or session.has("znc.in/self-message")
+
+
+def _size(frames: tuple[Outgoing, ...]) -> int:
+    return sum(map(len, frames))

@@ -1,0 +1,387 @@
+"""CHATHISTORY: messages of a chat, by index or time, and what has happened in a group."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from services.edge.canonical.commands import ReadHistory, ResumeChats
+from services.edge.canonical.replies import ChatsResumed, ChatToResume, DisplayMessage, HistoryPage
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.irc.channels import join_line, kick_line, part_line
+from services.edge.dialects.irc.lines import Line, word
+from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
+from services.edge.dialects.irc.modes import mode_line
+from services.edge.dialects.irc.names import User, channel_of, chat_of, unknown_user, user_of
+from services.edge.dialects.irc.server import HISTORY_MESSAGES
+from services.edge.dialects.irc.session import HAPPENING, Answer, IrcSession, Lines, rejection
+from shared.clock import utc_time
+from shared.contract.body import RECALLED_BODY
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.happenings import Happening, HappeningKind, HappeningList, ListHappenings
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import ProfileSummary
+
+EVENT_PLAYBACK = "draft/event-playback"
+_LARGEST = 2**53 - 1
+_PAGE_CHATS = 500
+_PAGE_MESSAGES = 200
+"""Of one request."""
+_ANSWER_BYTES = 400_000
+_BESIDE = 3
+"""The messages around a time: one before it, and one after it."""
+
+
+class Selector(NamedTuple):
+    """A place in a chat: the index `number`, or (0) a time in Unix milliseconds."""
+
+    number: int = 0
+    at: int = 0
+
+
+class _Span(NamedTuple):
+    """Between these times is what has happened; `newest`: the last part of it is wanted."""
+
+    after: int
+    before: int
+    newest: bool
+
+
+class _ChatHistory(NamedTuple):
+    """`target`: the name as the client has written it; `name`: the name to which the chat's messages are addressed.
+    `span`: None if the client wants messages alone."""
+
+    session: IrcSession
+    style: MessageStyle
+    answer: Answer
+    chat: ChatId
+    target: str
+    most: int
+    span: _Span | None = None
+
+
+def chat_history(session: IrcSession, line: Line, answer: Answer, style: MessageStyle) -> Lines:
+    subcommand, *parameters = line.parameters or [""]
+    subcommand = subcommand.upper()
+    places = {"LATEST": 1, "BEFORE": 1, "AFTER": 1, "AROUND": 1, "BETWEEN": 2, "TARGETS": 2}.get(subcommand)
+    if places is None:
+        raise _bad(answer, "INVALID_PARAMS", "There is no such subcommand", subcommand)
+    named = subcommand != "TARGETS"
+    if len(parameters) != named + places + 1:
+        raise _bad(answer, "NEED_MORE_PARAMS", "The number of parameters is wrong", subcommand)
+    count, chat = _count(parameters[-1], subcommand, answer), _chat(session, parameters[0]) if named else None
+    if named and chat is None:
+        raise _bad(answer, "INVALID_TARGET", "There is no such chat", subcommand, parameters[0])
+    selectors = [_selector(text, subcommand, chat, answer) for text in parameters[named:-1]]
+    if chat is None:
+        return _targets(session, selectors[0].at, selectors[1].at, count, answer)
+    request = _ChatHistory(session, style, answer, chat, parameters[0], count)
+    if not session.has(EVENT_PLAYBACK) or chat in session.partners:
+        return _read_selected(request, subcommand, selectors)
+    return _with_times(request, selectors, lambda times: _read_all(request, subcommand, selectors, times))
+
+
+def _read_selected(request: _ChatHistory, subcommand: str, selectors: Sequence[Selector]) -> Lines:
+    match subcommand:
+        case "LATEST":
+            return _located(request, selectors[0], lambda place: _read_older(request, -1, place.upto))
+        case "BEFORE":
+            return _located(request, selectors[0], lambda place: _read_older(request, place.since - 1, 0))
+        case "AFTER":
+            return _located(request, selectors[0], lambda place: _read_newer(request, place.upto, 0))
+        case "AROUND":
+            index, at = selectors[0]
+            command = ReadHistory(request.chat, 1, min(request.most, _PAGE_MESSAGES), older=False, around=index, at=at)
+            return _read_page(request, command, lambda page: _finish(request, page.messages))
+        case _:
+            return _between(request, *selectors)
+
+
+def _bad(answer: Answer, fail: str, text: str, *words: str) -> DecodeError:
+    return rejection(answer, "", text, *words, fail=fail)
+
+
+def _count(text: str, subcommand: str, answer: Answer) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _bad(answer, "INVALID_PARAMS", "A number of messages is expected", subcommand, text)
+    return max(1, min(int(text[:9]), HISTORY_MESSAGES))
+
+
+def _selector(text: str, subcommand: str, chat: ChatId | None, answer: Answer) -> Selector:
+    kind, _, value = text.partition("=")
+    if text == "*" and subcommand == "LATEST":
+        return Selector()
+    if kind == "timestamp" and (at := unix_ms(value)) is not None:
+        return Selector(at=at)
+    if kind == "msgid" and chat is not None:
+        number, _, index = value.partition("-")
+        if number == str(chat) and index.startswith(HAPPENING) and index[1:].isascii() and index[1:].isdigit():
+            return Selector(at=max(1, min(int(index[1:17]), _LARGEST)))
+        if number == str(chat) and index.isascii() and index.isdigit() and int(index[:16]) > 0:
+            return Selector(number=min(int(index[:16]), _LARGEST))
+        raise _bad(answer, "UNKNOWN_MSGID", "There is no such message in this chat", text)
+    raise _bad(answer, "INVALID_MSGREFTYPE" if kind != "timestamp" else "INVALID_PARAMS", "This names no message", text)
+
+
+def unix_ms(text: str) -> int | None:
+    try:
+        time = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return max(1, int(time.replace(microsecond=0).timestamp()) * 1000 + time.microsecond // 1000)
+
+
+def _chat(session: IrcSession, target: str) -> ChatId | None:
+    if target.startswith("#"):
+        return session.find_channel(target) or chat_of(target)
+    return session.private_chat(target)
+
+
+def _targets(session: IrcSession, first: int, second: int, count: int, answer: Answer) -> Lines:
+    """The chats whose last message is between both times, from the first time on; written oldest first."""
+    low, high = sorted((first, second))
+    found: list[tuple[int, str]] = []
+
+    def listed(page: ChatsResumed) -> Lines:
+        """The last active chat is first."""
+        found.extend((one.state.time, _name(session, one)) for one in page.chats if low < one.state.time < high)
+        enough = second < first and len(found) >= count
+        if page.before is not None and page.before[0] > low and not enough:
+            return request(page.before)
+        chosen = sorted(found[:count] if second < first else found[-count:])
+        lines = [session.line("CHATHISTORY", "TARGETS", name, utc_time(time)) for time, name in chosen]
+        return session.batch("draft/chathistory-targets", lines)
+
+    def request(before: tuple[int, int] | None) -> Lines:
+        session.request(ResumeChats("", {}, _PAGE_CHATS, 0, before), answer, listed)
+        return ()
+
+    return request(None)
+
+
+def _name(session: IrcSession, resumed: ChatToResume) -> str:
+    chat, pair = resumed.chat, resumed.state.pair
+    if pair is None:
+        return session.channels[chat.id].name if chat.id in session.channels else channel_of(chat)
+    partner = next(iter({*pair} - {session.account}), session.account)
+    session.partners[chat.id] = partner
+    if resumed.other is not None:
+        session.users[partner] = user_of(partner, resumed.other, session.server)
+    return session.user_for(partner).nick
+
+
+# Reading
+
+
+class _Located(NamedTuple):
+    """A place among the messages: those up to index `upto` are not newer, those from `since` on are not older."""
+
+    since: int
+    upto: int
+
+
+def _located(request: _ChatHistory, selector: Selector, read: Callable[[_Located], Lines]) -> Lines:
+    if not selector.at:
+        return read(_Located(selector.number, selector.number))
+
+    def found(page: HistoryPage) -> Lines:
+        first = next((shown.message for shown in page.messages if shown.message.time >= selector.at), None)
+        since = page.head + 1 if first is None else first.index
+        return read(_Located(since, since if first is not None and first.time == selector.at else since - 1))
+
+    return _read_page(request, ReadHistory(request.chat, 1, _BESIDE, older=False, at=selector.at), found)
+
+
+def _with_times(
+    request: _ChatHistory, selectors: Sequence[Selector], done: Callable[[tuple[int, ...]], Lines], *times: int
+) -> Lines:
+    """Calls `done` with the times of these places."""
+    if len(times) == len(selectors):
+        return done(times)
+    number, at = selectors[len(times)]
+    if not number:
+        return _with_times(request, selectors, done, *times, at)
+
+    def found(page: HistoryPage) -> Lines:
+        time = page.messages[0].message.time if page.messages else _LARGEST
+        return _with_times(request, selectors, done, *times, time)
+
+    return _read_page(request, ReadHistory(request.chat, number, 1, older=False), found)
+
+
+def _read_all(request: _ChatHistory, subcommand: str, selectors: Sequence[Selector], times: tuple[int, ...]) -> Lines:
+    """Reads messages and what has happened."""
+    first, last = times[0], times[-1]
+    match subcommand:
+        case "LATEST":
+            span = _Span(first, _LARGEST, newest=True)
+        case "BEFORE":
+            span = _Span(0, first, newest=True)
+        case "AFTER":
+            span = _Span(first, _LARGEST, newest=False)
+        case "BETWEEN":
+            span = _Span(min(times), max(times), newest=last < first)
+        case _:
+            return _read_around(request, selectors[0], first)
+    return _read_selected(request._replace(span=span), subcommand, selectors)
+
+
+def _read_around(request: _ChatHistory, selector: Selector, time: int) -> Lines:
+    before, since = _Span(0, time, newest=True), _Span(time - 1, _LARGEST, newest=False)
+
+    def read(page: HistoryPage) -> Lines:
+        entries = _entries(request, page.messages)
+        return _read_happenings(request, before, lambda earlier, _: read_later([*entries, *earlier]))
+
+    def read_later(entries: list[_Entry]) -> Lines:
+        return _read_happenings(request, since, lambda later, _: write(sorted([*entries, *later])))
+
+    def write(entries: list[_Entry]) -> Lines:
+        place = sum(one.time < time for one in entries)
+        start = max(0, min(place - request.most // 2, len(entries) - request.most))
+        return _batch(request, entries[start : start + request.most])
+
+    number, at = selector
+    command = ReadHistory(request.chat, 1, min(request.most, _PAGE_MESSAGES), older=False, around=number, at=at)
+    return _read_page(request, command, read)
+
+
+def _read_older(request: _ChatHistory, start: int, after: int) -> Lines:
+    """The newest messages up to `start` (-1: the last one), and after an index."""
+    if start == 0:
+        return _finish(request, [])
+    return _read(request, ReadHistory(request.chat, start, request.most, older=True), after=after)
+
+
+def _read_newer(request: _ChatHistory, after: int, before: int) -> Lines:
+    return _read(request, ReadHistory(request.chat, after + 1, request.most, older=False), before=before)
+
+
+def _between(request: _ChatHistory, first: Selector, second: Selector) -> Lines:
+    """The messages between two places, from the first towards the second, without these two."""
+
+    def with_both(one: _Located, other: _Located) -> Lines:
+        low, high = sorted((one, other))
+        if other < one:
+            return _read_older(request, high.since - 1, low.upto)
+        return _read_newer(request, low.upto, high.since)
+
+    return _located(request, first, lambda one: _located(request, second, lambda other: with_both(one, other)))
+
+
+def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: int = 0) -> Lines:
+    """The messages between the indexes, ascending, from as many pages as necessary."""
+    found: list[DisplayMessage] = []
+
+    def done(page: HistoryPage) -> Lines:
+        indexes = range(after + 1, before or _LARGEST)
+        wanted = [one for one in page.messages if one.message.index in indexes]
+        found.extend(wanted)
+        left = request.most - len(found)
+        if page.more and page.messages and len(wanted) == len(page.messages) and left > 0 and _has_room(found):
+            last = page.messages[-1].message.index
+            start = last - 1 if command.older else last + 1
+            return _read_page(request, replace(command, start=start, count=min(left, _PAGE_MESSAGES)), done)
+        found.sort(key=lambda one: one.message.index)
+        return _finish(request, found, is_cut=page.more and left > 0 and len(wanted) == len(page.messages))
+
+    return _read_page(request, replace(command, count=min(command.count, _PAGE_MESSAGES)), done)
+
+
+def _has_room(found: Sequence[DisplayMessage]) -> bool:
+    """Whether the answer can take more messages. It must not fill the output of the connection; the client requests the
+    rest."""
+    return sum(len(one.message.body) for one in found) < _ANSWER_BYTES
+
+
+def _read_page(request: _ChatHistory, command: ReadHistory, done: Callable[[HistoryPage], Lines]) -> Lines:
+    request.session.request(command, request.answer, done, lambda failure: _failed(request, failure))
+    return ()
+
+
+def _failed(request: _ChatHistory, failure: Failure) -> Lines:
+    unknown = failure.code in (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND)
+    code = "INVALID_TARGET" if unknown else "MESSAGE_ERROR"
+    return [request.session.fail("CHATHISTORY", failure, word(request.target), code=code)]
+
+
+class _Entry(NamedTuple):
+    """The lines of a message, or of what has happened."""
+
+    time: int
+    lines: tuple[bytes, ...]
+
+
+def _entries(request: _ChatHistory, shown: Sequence[DisplayMessage]) -> list[_Entry]:
+    """Recalled messages are left out."""
+    kept = [one for one in shown if one.message.body != RECALLED_BODY]
+    return [_Entry(one.message.time, _addressed(request, one)) for one in kept]
+
+
+def _finish(request: _ChatHistory, shown: Sequence[DisplayMessage], *, is_cut: bool = False) -> Lines:
+    """Writes the messages and what has happened. `is_cut`: the client has to request further messages, so nothing from
+    beyond these is written."""
+    entries = _entries(request, shown)
+    span = request.span
+    if span is None:
+        return _batch(request, entries)
+    if is_cut and entries:
+        span = span._replace(after=entries[0].time) if span.newest else span._replace(before=entries[-1].time)
+
+    def write(happened: list[_Entry], more: bool) -> Lines:
+        found = sorted([*entries, *happened])
+        if more and happened:
+            first, last = happened[0].time, happened[-1].time
+            found = [one for one in found if (one.time >= first if span.newest else one.time <= last)]
+        return _batch(request, found[-request.most :] if span.newest else found[: request.most])
+
+    return _read_happenings(request, span, write)
+
+
+def _read_happenings(request: _ChatHistory, span: _Span, done: Callable[[list[_Entry], bool], Lines]) -> Lines:
+    def listed(found: HappeningList) -> Lines:
+        return done([_happened(request, one, found.faces) for one in found.happenings], found.more)
+
+    command = ListHappenings(request.chat, span.after, span.before, request.most, newest=span.newest)
+    request.session.request(command, request.answer, listed, lambda failure: _failed(request, failure))
+    return ()
+
+
+def _happened(request: _ChatHistory, one: Happening, faces: Mapping[AccountId, ProfileSummary]) -> _Entry:
+    session, channel = request.session, request.target
+
+    def user(account: AccountId) -> User:
+        face = faces.get(account)
+        return user_of(account, face, session.server) if face else unknown_user(account, session.server)
+
+    by = user(one.by)
+    match one.kind:
+        case HappeningKind.JOIN:
+            line = session.by(by, join_line(session, by, channel))
+        case HappeningKind.LEAVE if one.account == one.by:
+            line = part_line(session, channel, by, one.text)
+        case HappeningKind.LEAVE:
+            line = kick_line(session, channel, user(one.account), by, one.text)
+        case HappeningKind.TOPIC:
+            line = session.by(by, session.line("TOPIC", channel, last=one.text, source=by.mask))
+        case HappeningKind.MODES:
+            nick = lambda account: user(account).nick  # noqa: E731
+            line = session.by(by, mode_line(session, channel, one.changes, nick, by.mask))
+    return _Entry(one.time, (session.happened(line, request.chat, one.time),))
+
+
+def _batch(request: _ChatHistory, entries: Sequence[_Entry]) -> Lines:
+    session = request.session
+    lines = [line for one in entries for line in one.lines]
+    if not session.has("batch"):
+        return lines
+    return session.batch("chathistory", lines, word(request.target))
+
+
+def _addressed(request: _ChatHistory, shown: DisplayMessage) -> tuple[bytes, ...]:
+    session, mine = request.session, shown.message.sender == request.session.account
+    partner = session.partners.get(request.chat)
+    target = request.target
+    if partner is not None:
+        target = session.user_for(partner).nick if mine else session.nick
+    return addressed(encode_message(shown, request.style), target)

@@ -1,0 +1,158 @@
+"""Lines of IRC (RFC 1459, RFC 2812, IRCv3 message tags): `@TAGS :SOURCE COMMAND PARAMETER :LAST PARAMETER`."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from services.edge.dialects.base import DecodeError
+from shared.contract.errors import ErrorCode
+
+LINE_BYTES = 510
+"""The bytes of a line without its tags and its line break."""
+_CLIENT_TAG_BYTES = 4094
+_LINE = re.compile(r"(?:@(?P<tags>[^ ]*) +)?(?::(?P<source>[^ ]*) +)?(?P<command>[^ :@][^ ]*)(?P<rest>.*)", re.DOTALL)
+_BREAKS = re.compile("[\0\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_TAG_BREAKS = re.compile("[\0\v\f\x1c-\x1e\x85\u2028\u2029]")
+_LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+_ESCAPES = {"\\": "\\\\", ";": "\\:", " ": "\\s", "\r": "\\r", "\n": "\\n"}
+_UNESCAPES = {"\\": "\\", ":": ";", "s": " ", "r": "\r", "n": "\n"}
+_ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
+_ESCAPABLE = re.compile(r"[\\; \r\n]")
+_FORMATTING = re.compile(
+    "\x03(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?|\x04(?:[0-9A-Fa-f]{6}(?:,[0-9A-Fa-f]{6})?)?|[\x01\x02\x0f\x11\x16\x1d-\x1f]"
+)
+_WORD_CHARACTERS = 80
+
+
+class Line(NamedTuple):
+    """`command` is as written by the client; a tag without a value has an empty value."""
+
+    tags: Mapping[str, str]
+    source: str
+    command: str
+    parameters: list[str]
+
+
+def parse_line(text: str) -> Line | None:
+    """Parses a line of a client; None if the line has no command."""
+    match = _LINE.fullmatch(text.lstrip(" "))
+    if match is None:
+        return None
+    middle, colon, last = match["rest"].partition(" :")
+    parameters = [*filter(None, middle.split(" ")), *([last] if colon else [])]
+    return Line(_parse_tags(match["tags"] or ""), match["source"] or "", match["command"], parameters)
+
+
+def _parse_tags(text: str) -> dict[str, str]:
+    """The tags of a line. If a name comes several times, the last one counts."""
+    tags: dict[str, str] = {}
+    for tag in filter(None, text.split(";")):
+        name, _, value = tag.partition("=")
+        tags[name] = _ESCAPED.sub(lambda found: _UNESCAPES.get(found[1], found[1]), value)
+    return tags
+
+
+def read_line(frame: bytes) -> Line:
+    """A line of a client. Raises DecodeError."""
+    line = frame.rstrip(b"\r\n")
+    tags, _, rest = line.partition(b" ") if line.startswith(b"@") else (b"", b"", line)
+    if len(rest) > LINE_BYTES or len(tags) > len("@") + _CLIENT_TAG_BYTES:
+        raise DecodeError(f"a line has at most {LINE_BYTES} bytes, its tags {_CLIENT_TAG_BYTES}", ErrorCode.TOO_LARGE)
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError("the line is not UTF-8") from error
+    if "\0" in text or "\r" in text or "\n" in text or (parsed := parse_line(text)) is None:
+        raise DecodeError("one line with a command is expected")
+    return parsed._replace(command=parsed.command.upper())
+
+
+def encode_line(
+    command: str, *words: object, last: str | None = None, source: str = "", tags: Mapping[str, str] | None = None
+) -> bytes:
+    """Whatever users have written in `last` and in the tags. Words are made by `word`, or by the server."""
+    parts = [f"@{_encode_tags(tags)}"] if tags else []
+    parts += [f":{source}"] if source else []
+    parts += [command, *map(str, words)]
+    if last is not None:
+        parts.append(f":{one_line(last)}")
+    encoded = " ".join(parts).encode()
+    return encoded if len(encoded) <= LINE_BYTES or tags else _cut(encoded, LINE_BYTES)
+
+
+def _encode_tags(tags: Mapping[str, str]) -> str:
+    return ";".join(f"{name}={_escape(value)}" if value else name for name, value in tags.items())
+
+
+def _escape(value: str) -> str:
+    return _ESCAPABLE.sub(lambda found: _ESCAPES[found[0]], _TAG_BREAKS.sub(" ", value))
+
+
+def with_tag(line: bytes, name: str, value: str) -> bytes:
+    tag = f"{name}={_escape(value)}".encode()
+    return b"@%b;%b" % (tag, line[1:]) if line.startswith(b"@") else b"@%b %b" % (tag, line)
+
+
+def one_line(text: str) -> str:
+    return _BREAKS.sub(" ", text)
+
+
+def plain(text: str) -> str:
+    """A client's text without the codes of bold, colours and the like, which other dialects would show as they are."""
+    return _FORMATTING.sub("", text)
+
+
+def word(text: str) -> str:
+    """A text that a client has sent, changed so that it can be a parameter before the last one."""
+    cleaned = "".join(text.split()).replace("\0", "").lstrip(":")[:_WORD_CHARACTERS]
+    return one_line(cleaned) or "*"
+
+
+def cut_text(text: str, size: int) -> list[str]:
+    """The lines of a text, at least one, in pieces of at most `size` bytes: cut at a space, else between characters."""
+    pieces = [piece for line in _LINE_BREAKS.split(text) if line for piece in _pieces(one_line(line), size)]
+    return pieces or [" "]
+
+
+def _pieces(line: str, size: int) -> Iterator[str]:
+    data = line.encode()
+    while len(data) > size:
+        head = _cut(data, size)
+        space = head.rfind(b" ")
+        if 0 < space and head[:space].strip():
+            yield head[:space].decode()
+            data = data[space + 1 :]
+        else:
+            yield head.decode()
+            data = data[len(head) :]
+    if data:
+        yield data.decode()
+
+
+def cut_whole(line: str, size: int) -> Iterator[str]:
+    """A line in pieces of at most `size` bytes, which together are the line: cut after a space, else between
+    characters."""
+    data = line.encode()
+    while len(data) > size:
+        head = _cut(data, size)
+        head = head[: head.rfind(b" ") + 1] or head
+        yield head.decode()
+        data = data[len(head) :]
+    yield data.decode()
+
+
+def _cut(data: bytes, size: int) -> bytes:
+    """The beginning of the text with at most this number of bytes, without part of a character."""
+    return data[:size].decode(errors="ignore").encode()
+
+
+def fill_lines(words: Iterable[str], size: int, separator: str = " ") -> Iterator[str]:
+    """Joins words to lines, as few as possible."""
+    line = ""
+    for each in words:
+        if line and len(line) + len(separator) + len(each) > size:
+            yield line
+            line = ""
+        line = f"{line}{separator}{each}" if line else each
+    if line:
+        yield line

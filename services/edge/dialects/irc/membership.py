@@ -1,0 +1,214 @@
+"""Joining and leaving groups: JOIN, PART, KICK, INVITE."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from services.edge.dialects.irc.channels import failed_in, find_chat, no_channel, not_in, show_channel, show_described
+from services.edge.dialects.irc.lines import Line, plain, word
+from services.edge.dialects.irc.names import User, channel_of
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
+from services.edge.dialects.irc.users import find_users
+from shared.contract.errors import ErrorCode, Failure, Reason
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.members import (
+    EndMembership,
+    Invite,
+    InvitedChats,
+    ListInvitations,
+    MembershipRequested,
+    RequestMembership,
+    SetChat,
+)
+from shared.contract.model import JoinPolicy
+from shared.contract.session import CreateChat
+
+MOST_KICKED = 4
+"""Of one line."""
+_REASON_CHARACTERS = 300
+
+
+def join(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
+    keys = [*(line.parameters[1].split(",") if len(line.parameters) > 1 else ())]
+    for place, name in enumerate(targets(line, answer)):
+        if name == "0":
+            yield session.numeric("403", "0", last="JOIN 0 would leave all groups for ever: use PART")
+        else:
+            yield from _join(session, name, keys[place] if place < len(keys) else "", answer)
+
+
+def _join(session: IrcSession, name: str, key: str, answer: Answer) -> Lines:
+    def found(chat: ChatId) -> Lines:
+        channel = session.channels.get(chat)
+        if channel is None or channel.ended:
+            session.channels.pop(chat, None)
+            _request_membership(session, chat, name, key, answer)
+        elif channel.hidden:
+            channel.shown = False
+            show_channel(session, chat, answer)
+        return ()
+
+    return find_chat(session, name, answer, found, lambda failure: _create(session, name, answer))
+
+
+def _create(session: IrcSession, name: str, answer: Answer) -> Lines:
+    if not name.startswith("#"):
+        return [no_channel(session, name)]
+    handle = name[1:]
+
+    def made_meanwhile(chat: ChatId) -> Lines:
+        _request_membership(session, chat, name, "", answer)
+        return ()
+
+    def failed(failure: Failure) -> Lines:
+        if failure.code is ErrorCode.CONFLICT:
+            return find_chat(session, name, answer, made_meanwhile)
+        code = "403" if failure.code is ErrorCode.INVALID else "405"
+        return [session.numeric(code, word(name), last=failure.words)]
+
+    command = CreateChat([], handle, join_policy=JoinPolicy.OPEN, handle=handle)
+    session.request(command, answer, lambda view: show_described(session, view, answer), failed)
+    return ()
+
+
+def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, answer: Answer) -> None:
+    def done(reply: MembershipRequested) -> Lines:
+        if reply.joined:
+            show_channel(session, chat, answer)
+            return ()
+        text = "This group has to accept you: your request is sent, and you will join once it is accepted"
+        return [session.numeric("473", word(name), last=text)]
+
+    def failed(failure: Failure) -> Lines:
+        if failure.code is ErrorCode.CONFLICT:  # a member already
+            show_channel(session, chat, answer)
+            return ()
+        numeric = {Reason.BANNED: "474", Reason.WRONG_KEY: "475"}.get(Reason(failure.reason)) if failure.reason else ""
+        others = {ErrorCode.FORBIDDEN: "473", ErrorCode.NOT_FOUND: "403", ErrorCode.LIMIT: "471"}
+        if found := numeric or others.get(failure.code):
+            return [session.numeric(found, word(name), last=failure.words)]
+        return [session.fail(answer.command, failure, word(name))]
+
+    session.request(RequestMembership(chat, key=key), answer, done, failed)
+
+
+def part(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
+    """Leaves an open group. If the account could not return to a group without help, the group is only hidden on this
+    connection."""
+    reason = " ".join(line.parameters[1:2])
+    for name in targets(line, answer):
+        yield from find_chat(session, name, answer, partial(_part, session, name, reason, answer))
+
+
+def _part(session: IrcSession, name: str, reason: str, answer: Answer, chat: ChatId) -> Iterator[bytes]:
+    channel = session.channels.get(chat)
+    if channel is None or channel.hidden:
+        yield not_in(session, name)
+    elif channel.invited and not channel.ownerless and reason != "leave":
+        channel.hidden = True
+        yield session.own("PART", channel.name)
+        yield session.notice(f"You are still a member of {channel.name}: PART {channel.name} :leave ends it")
+    else:
+        _end_membership(session, chat, session.account, answer, name, reason=reason)
+
+
+def kick(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    """The command names several users of one channel, or a channel for each user."""
+    names, nicks, *rest = line.parameters
+    reason = plain(rest[0]) if rest and rest[0] else session.nick
+    wanted, channels = nicks.split(",")[:MOST_KICKED], names.split(",")
+    if len(channels) == 1:
+        return _kick(session, names, wanted, reason, answer)
+    pairs = zip(channels, wanted, strict=False)
+    return [one for name, nick in pairs for one in _kick(session, name, [nick], reason, answer)]
+
+
+def _kick(session: IrcSession, name: str, wanted: list[str], reason: str, answer: Answer) -> Lines:
+    def found(chat: ChatId) -> Lines:
+        def users(known: dict[str, User]) -> Iterator[bytes]:
+            for nick in wanted:
+                if nick in known:
+                    _end_membership(session, chat, known[nick].account, answer, name, nick, reason)
+                else:
+                    yield session.numeric("401", word(nick), last="There is no such nick")
+
+        find_users(session, wanted, answer, users)
+        return ()
+
+    return find_chat(session, name, answer, found)
+
+
+def _end_membership(
+    session: IrcSession,
+    chat: ChatId,
+    account: AccountId,
+    answer: Answer,
+    name: str,
+    nick: str = "",
+    reason: str = "",
+) -> None:
+    def done(_: object) -> Lines:
+        channel = session.channels.get(chat)
+        if account != session.account or channel is None or not channel.shown:
+            return ()  # a later event shows this to the client
+        channel.shown, channel.hidden, channel.ended = False, True, True
+        return [session.own("PART", channel.name, last=reason or None)]
+
+    def failed(failure: Failure) -> Lines:
+        return [failed_in(session, failure, answer, name, *([word(nick)] if nick else []))]
+
+    session.request(EndMembership(chat, account, reason=reason[:_REASON_CHARACTERS]), answer, done, failed)
+
+
+def rename(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    """Gives a group another handle. The event shows it."""
+    name, new, *rest = line.parameters
+
+    def failed(failure: Failure) -> Lines:
+        if failure.code is ErrorCode.CONFLICT:
+            return [session.fail("RENAME", failure, word(name), word(new), code="CHANNEL_NAME_IN_USE")]
+        if failure.code is ErrorCode.FORBIDDEN:
+            return [failed_in(session, failure, answer, name)]
+        return [session.fail("RENAME", failure, word(name), word(new), code="CANNOT_RENAME")]
+
+    def found(chat: ChatId) -> Lines:
+        reason = plain("".join(rest[:1]))[:_REASON_CHARACTERS]
+        session.request(SetChat(chat, handle=new[1:], reason=reason), answer, lambda _: (), failed)
+        return ()
+
+    if not new.startswith("#") or len(new) < 2:
+        return failed(Failure(ErrorCode.INVALID, "A channel begins with # and has a name"))
+    return find_chat(session, name, answer, found)
+
+
+def invite(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    if not line.parameters:
+        session.request(ListInvitations(), answer, lambda reply: _invitations(session, reply))
+        return ()
+    if len(line.parameters) < 2:
+        raise rejection(answer, "461", "A parameter is missing", "INVITE")
+    nick, name, *_ = line.parameters
+
+    def found(chat: ChatId) -> Lines:
+        def users(known: dict[str, User]) -> Lines:
+            if nick not in known:
+                return [session.numeric("401", word(nick), last="There is no such nick")]
+            user = known[nick]
+            done = session.numeric("341", user.nick, word(name))
+            session.request(Invite(chat, user.account), answer, lambda _: [done], failed)
+            return ()
+
+        def failed(failure: Failure) -> Lines:
+            if failure.code is ErrorCode.CONFLICT:
+                return [session.numeric("443", word(nick), word(name), last="is in this channel already")]
+            return [failed_in(session, failure, answer, name)]
+
+        find_users(session, [nick], answer, users)
+        return ()
+
+    return find_chat(session, name, answer, found)
+
+
+def _invitations(session: IrcSession, found: InvitedChats) -> Iterator[bytes]:
+    for chat in found.chats:
+        yield session.numeric("336", channel_of(chat))
+    yield session.numeric("337", last="End of the invitations")

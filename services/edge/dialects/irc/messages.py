@@ -1,0 +1,382 @@
+"""Messages: shown as lines, and sent.
+
+A message is encoded once for all connections of a variant. So its lines name the chat only by its number, `#~5` or
+`|34`, and `addressed` puts this connection's name for the chat there."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
+
+from services.edge.canonical.commands import PostMessage
+from services.edge.canonical.frames import Outgoing
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted
+from services.edge.dialects import validation
+from services.edge.dialects.irc.channels import find_chat
+from services.edge.dialects.irc.lines import (
+    LINE_BYTES,
+    Line,
+    cut_text,
+    cut_whole,
+    encode_line,
+    one_line,
+    plain,
+    word,
+)
+from services.edge.dialects.irc.marks import JOINED, Mark, is_marked, read_mark
+from services.edge.dialects.irc.names import (
+    CHANNEL_CHARACTERS,
+    User,
+    account_of,
+    fold,
+    is_channel,
+    unknown_user,
+    user_of,
+)
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
+from services.edge.dialects.irc.users import NO_NICK, OFFLINE, find_users, with_states
+from services.edge.dialects.text_fallback import readable_size, render_segment
+from shared.clock import utc_time
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import File, Image, Mention, RichSegment, Text
+from shared.contract.session import ChatOpened, OpenPrivateChat
+from shared.message_event import media_url
+from shared.setting_types import Language
+
+MOST_RECIPIENTS = 4
+_ACTION, _CTCP_END = "\x01ACTION ", "\x01"
+_ME = "/me "
+_SENT_ACTION = re.compile(r"\x01ACTION(?: (.*?))?\x01?", re.DOTALL)
+_MESSAGE = re.compile(
+    rb"(?P<head>(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) )(?P<target>[^ ]*)(?P<middle> :(?:\x01ACTION )?)"
+)
+_DATE_BYTES = len("[11-28 12:04] ")
+_FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
+_DAY_MS = 86_400_000
+_HOUR_MS = 3_600_000
+REPLY_TAGS = ("+draft/reply", "+reply")
+_CLIENT_TAG = re.compile(r"\+(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9-]+")
+_FIRST_TAGS = frozenset({"msgid", *REPLY_TAGS})
+"""Of the first line alone."""
+_BATCH = re.compile(rb"(?P<head>(?:@[^ ]* )?:[^ ]* BATCH \+[^ ]* draft/multiline )(?P<target>[^ ]*)(?P<middle>)")
+
+
+class MessageStyle(NamedTuple):
+    """The properties that connections of one variant share. `times`, `accounts`, `ids`: whether lines have the tags
+    `time`, `account`, `msgid`. `batches`: a message of several lines is a batch."""
+
+    server: str
+    base_url: str
+    language: Language
+    times: bool = False
+    accounts: bool = False
+    ids: bool = False
+    batches: bool = False
+
+
+# Out
+
+
+def encode_message(shown: DisplayMessage, style: MessageStyle) -> Iterator[bytes]:
+    message, to = shown.message, shown.to
+    user = _sender(shown, style)
+    source, mark = user.mask, read_mark(shown.dialect)
+    target = f"#~{message.chat}" if to is None else f"|{to}"
+    tags = _tags(shown, style, user, mark)
+    text = mark.text or _line_ends(_text(shown, style))
+    command = "NOTICE" if mark.unanswered else "PRIVMSG"
+    start, end = ("", "")
+    if text.startswith(_ME):
+        text, start, end = text[len(_ME) :], _ACTION, _CTCP_END
+    elif style.batches and (pieces := _pieces(text, LINE_BYTES - _FRAME_BYTES - len(source)))[1:]:
+        yield from _batch(pieces, message_id(message.chat, message.index), command, target, source, tags)
+        return
+    text = text.replace(JOINED, "\n").replace(
+        _CTCP_END, ""
+    )  # clients would answer a line that begins with this character
+    size = LINE_BYTES - _FRAME_BYTES - len(source)
+    whole = LINE_BYTES - len(f":{source} {command} {target} :{start}{end}")
+    if len(text.encode()) <= whole:
+        size = whole  # the text is one line, which `addressed` cuts if the name of the chat leaves too little room
+    for piece in cut_text(text, size):
+        yield encode_line(command, target, last=f"{start}{piece}{end}", source=source, tags=tags)
+        tags = {name: value for name, value in tags.items() if name not in _FIRST_TAGS}
+
+
+class _Piece(NamedTuple):
+    text: str
+    joined: bool = False
+
+
+def _pieces(text: str, size: int) -> list[_Piece]:
+    """The lines of a text; blank ones, too. Their texts together are the text."""
+    return [
+        _Piece(one, joined=bool(number or place))
+        for line in text.replace(_CTCP_END, "").split("\n")
+        for number, part in enumerate(line.split(JOINED))
+        for place, one in enumerate(cut_whole(one_line(part), size))
+    ]
+
+
+def _batch(
+    pieces: list[_Piece], number: str, command: str, target: str, source: str, tags: dict[str, str]
+) -> Iterator[bytes]:
+    name = f"m{number}"
+    yield encode_line("BATCH", f"+{name}", "draft/multiline", target, source=source, tags=tags)
+    for piece in pieces:
+        joins = {"draft/multiline-concat": ""} if piece.joined else {}
+        yield encode_line(command, target, last=piece.text, source=source, tags={"batch": name} | joins)
+    yield encode_line("BATCH", f"-{name}", source=source)
+
+
+def _sender(shown: DisplayMessage, style: MessageStyle) -> User:
+    sender = shown.message.sender
+    return user_of(sender, shown.summary, style.server) if shown.summary else unknown_user(sender, style.server)
+
+
+def _tags(shown: DisplayMessage, style: MessageStyle, user: User, mark: Mark) -> dict[str, str]:
+    """The tags of a message. Only the first line of a message has tags."""
+    message, tags = shown.message, dict[str, str]()
+    if style.times:
+        tags["time"] = utc_time(message.time)
+    if style.accounts and user.account_name:
+        tags["account"] = user.account_name
+    if style.ids:
+        tags |= mark.tags
+        tags["msgid"] = message_id(message.chat, message.index)
+        if shown.reply_to:
+            tags |= dict.fromkeys(REPLY_TAGS, message_id(message.chat, shown.reply_to))
+    return tags
+
+
+def _text(shown: DisplayMessage, style: MessageStyle) -> str:
+    """A picture or file is a separate line."""
+    segments: Iterable[RichSegment] = shown.segments
+    if shown.rich is not None and (style.ids or is_marked(shown.dialect)):
+        segments = shown.rich
+    text, joined = "", False
+    for segment in segments:
+        if isinstance(segment, Image | File):
+            media = segment.media
+            address = f"{media.name} {media_url(media, style.base_url)} ({readable_size(media.size)})"
+            text, joined = f"{text}\n{address}\n", False
+        else:
+            shown_text = segment.text if isinstance(segment, Mention) else render_segment(segment, "", style.language)
+            text, joined = f"{text} {shown_text}" if joined else f"{text}{shown_text}", True
+    return text
+
+
+def _line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def message_id(chat: ChatId, index: int) -> str:
+    return f"{chat}-{index}"
+
+
+def addressed(frames: Iterable[Outgoing], target: str) -> tuple[bytes, ...]:
+    """The lines of a message with this connection's name for the chat, `target`, in place of the chat's number."""
+    name = target.encode()
+    named = (
+        (_BATCH if _BATCH.match(each) else _MESSAGE).sub(
+            lambda found: found["head"] + name + found["middle"], each, count=1
+        )
+        for each in lines(frames)
+    )
+    return tuple(piece for each in named for piece in _fitting(each))
+
+
+def _fitting(line: bytes) -> Iterator[bytes]:
+    """The line, cut into several if it is too long (tags do not count)."""
+    bare = line.partition(b" ")[2] if line.startswith(b"@") else line
+    found = _MESSAGE.match(line)
+    if len(bare) <= LINE_BYTES or found is None:
+        yield line
+        return
+    room = LINE_BYTES - (len(bare) - len(line)) - found.end() - len(_CTCP_END)
+    for piece in cut_text(line[found.end() :].decode().removesuffix(_CTCP_END), room):
+        yield found[0] + piece.encode() + (_CTCP_END.encode() if line.endswith(_CTCP_END.encode()) else b"")
+
+
+def dated(frames: Iterable[bytes], sent_ms: int, now_ms: int) -> tuple[bytes, ...]:
+    """Writes the time into old messages, for clients without server-time."""
+    time = datetime.fromtimestamp(sent_ms // 1000, UTC)
+    text = (f"[{time:%H:%M}] " if now_ms - sent_ms < _DAY_MS else f"[{time:%m-%d %H:%M}] ").encode()
+    shown = (_MESSAGE.sub(lambda found: found[0] + text, each, count=1) for each in frames)
+    return tuple(piece for each in shown for piece in _fitting(each))
+
+
+def target_of(frames: Iterable[Outgoing]) -> str:
+    """The chat that the lines of a message name by its number."""
+    for each in lines(frames):
+        if (found := _MESSAGE.match(each)) is not None:
+            return found["target"].decode()
+    return ""
+
+
+def lines(frames: Iterable[Outgoing]) -> Iterator[bytes]:
+    return (frame for frame in frames if isinstance(frame, bytes))
+
+
+# In
+
+
+def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    """PRIVMSG or NOTICE."""
+    if not line.parameters or not line.parameters[0]:
+        raise rejection(answer, "411", "No recipient was named")
+    if len(line.parameters) < 2 or not line.parameters[1]:
+        raise rejection(answer, "412", "There is no text")
+    names = targets(line, answer, MOST_RECIPIENTS)
+    raw = line.parameters[1]
+    check_fits(session, raw, names, answer)
+    text = _sent_text(raw, answer)
+    mark = Mark(
+        answer.command == "NOTICE",
+        raw if plain(raw) != raw and not text.startswith(_ME) else "",
+        client_tags(line) | ({"bot": ""} if "B" in session.user_modes else {}),
+    )
+    segments = validation.message_text((Text(text),), session.info.limits)
+    return session.each(names, lambda target: send_to(session, target, segments, mark, line, answer))
+
+
+def check_fits(session: IrcSession, text: str, names: Iterable[str], answer: Answer) -> None:
+    """Raises DecodeError for a line that would be too long once it names its sender."""
+    for target in names:
+        room = LINE_BYTES - len(f":{session.mask} {answer.command} {target} :".encode())
+        if len(text.encode()) > room:
+            raise rejection(answer, "417", "The line is too long for other clients", code=ErrorCode.TOO_LARGE)
+
+
+def client_tags(line: Line) -> dict[str, str]:
+    """The tags for other clients. What is no name of a tag could break their lines."""
+    return {name: value for name, value in line.tags.items() if _CLIENT_TAG.fullmatch(name) and name not in REPLY_TAGS}
+
+
+def is_ctcp(line: Line) -> bool:
+    """Whether the line is a CTCP other than ACTION."""
+    recipient, text = [*line.parameters[:2], "", ""][:2]
+    return bool(recipient) and text.startswith(_CTCP_END) and _SENT_ACTION.fullmatch(text) is None
+
+
+def _sent_text(text: str, answer: Answer) -> str:
+    """An ACTION is a message that other dialects write with `/me`. Raises DecodeError."""
+    action = _SENT_ACTION.fullmatch(text)
+    if action is not None:
+        return f"{_ME}{plain(action[1] or '') or ' '}"
+    if not (shown := plain(text)):
+        raise rejection(answer, "412", "There is no text")
+    return shown
+
+
+def send_to(
+    session: IrcSession, target: str, segments: tuple[RichSegment, ...], mark: Mark, line: Line, answer: Answer
+) -> Lines:
+    if not is_channel(target):
+        _post_to_user(session, target, segments, mark, line, answer)
+        return ()
+
+    def found(chat: ChatId) -> Lines:
+        replied = replied_index(line.tags, chat)
+        command = PostMessage(chat, segments, reply_to=replied, mark=mark._replace(replies=replied > 0).packed)
+        _post(session, command, target, answer)
+        return ()
+
+    def missing(failure: Failure) -> Lines:
+        return () if is_quiet(answer) else [session.numeric("403", word(target), last=failure.words)]
+
+    return find_chat(session, target, answer, found, missing)
+
+
+def replied_index(tags: Mapping[str, str], chat: ChatId) -> int:
+    """The index of the chat's message to which this message replies, or 0."""
+    for name in REPLY_TAGS:
+        number, _, index = tags.get(name, "").partition("-")
+        if number == str(chat) and index.isascii() and index.isdigit():
+            return int(index[:15])
+    return 0
+
+
+def _post_to_user(
+    session: IrcSession, target: str, segments: tuple[RichSegment, ...], mark: Mark, line: Line, answer: Answer
+) -> None:
+    numbered = account_of(target)
+    if numbered is not None:
+        _post(session, PostMessage(ChatId(0), segments, to=numbered, mark=mark.packed), target, answer)
+        return
+
+    def found(known: dict[str, User]) -> Lines:
+        if target not in known:
+            return () if is_quiet(answer) else [session.numeric("401", word(target), last=NO_NICK)]
+        user = known[target]
+        session.users[user.account] = user
+        chat = session.chat_with(user.account)
+        if replied := replied_index(line.tags, chat):
+            command = PostMessage(chat, segments, reply_to=replied, mark=mark._replace(replies=True).packed)
+        elif user.account == session.account:
+            _post_to_oneself(session, segments, mark, answer)
+            return ()
+        else:
+            command = PostMessage(ChatId(0), segments, to=user.account, mark=mark.packed)
+        _post(session, command, user.nick, answer)
+        return _show_away(session, user, answer)
+
+    find_users(session, [target], answer, found)
+
+
+def _post_to_oneself(session: IrcSession, segments: tuple[RichSegment, ...], mark: Mark, answer: Answer) -> None:
+    def opened(reply: ChatOpened) -> Lines:
+        _post(session, PostMessage(reply.chat, segments, mark=mark.packed), session.nick, answer)
+        return ()
+
+    failed = partial(_show_unsent, session, session.nick, answer)
+    session.request(OpenPrivateChat(session.account, alone=True), answer, opened, failed)
+
+
+def _show_away(session: IrcSession, user: User, answer: Answer) -> Lines:
+    """Tells the sender that the recipient is away, at most once an hour."""
+    now = session.info.unix_ms()
+    if answer.command == "NOTICE" or now - session.shown_away.get(user.account, 0) < _HOUR_MS:
+        return ()
+
+    def found_state(away: dict[AccountId, str]) -> Lines:
+        text = away.get(user.account, "")
+        if not text or text == OFFLINE:
+            return ()
+        session.shown_away[user.account] = now
+        return [session.numeric("301", user.nick, last=text)]
+
+    return with_states(session, [user.account], answer, found_state)
+
+
+def _post(session: IrcSession, command: PostMessage, target: str, answer: Answer) -> None:
+    def done(reply: MessageAccepted) -> Lines:
+        if fold(target) == fold(session.nick):  # no event delivers a message to oneself, so the reply must
+            answer.follow(addressed(reply.frames, target))
+        return addressed(reply.frames, target) if session.has("echo-message") else ()
+
+    session.request(command, answer, done, partial(_show_unsent, session, target, answer))
+
+
+def _show_unsent(session: IrcSession, target: str, answer: Answer, failure: Failure) -> Lines:
+    return () if is_quiet(answer) else [_not_sent(session, failure, target, answer)]
+
+
+def is_quiet(answer: Answer) -> bool:
+    """A NOTICE is never answered, except to a label."""
+    return answer.command == "NOTICE" and not answer.label
+
+
+def _not_sent(session: IrcSession, failure: Failure, target: str, answer: Answer) -> bytes:
+    in_channel, shown, text = is_channel(target), word(target), failure.words
+    match failure.code:
+        case ErrorCode.FORBIDDEN:
+            return session.numeric("404" if in_channel else "531", shown, last=text)
+        case ErrorCode.NOT_FOUND:
+            return session.numeric("403" if in_channel else "401", shown, last=text)
+        case ErrorCode.TOO_LARGE:
+            return session.numeric("417", last=text)
+        case _:
+            return session.fail(answer.command, failure, shown)

@@ -1,0 +1,211 @@
+"""METADATA: texts of users and channels under keys."""
+
+from collections.abc import Callable, Iterator
+
+from services.edge.dialects.irc.channels import find_chat
+from services.edge.dialects.irc.lines import Line, fill_lines, word
+from services.edge.dialects.irc.names import User, fold, is_channel
+from services.edge.dialects.irc.session import NOBODY, Answer, IrcSession, Lines, rejection
+from services.edge.dialects.irc.subscriptions import MOST_SUBSCRIPTIONS, sync_chat, sync_later, value_line
+from services.edge.dialects.irc.users import NO_NICK, find_users
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.metadata import (
+    KEY,
+    MOST_BYTES,
+    MOST_KEYS,
+    NO_CHAT,
+    ListMetadata,
+    MetadataList,
+    SetMetadata,
+)
+
+LIMITS = f"before-connect,max-subs={MOST_SUBSCRIPTIONS},max-keys={MOST_KEYS},max-value-bytes={MOST_BYTES}"
+_WORDS_BYTES = 300
+_Found = Callable[[AccountId, ChatId, str], Lines]
+"""Gets the account, or the group, and the name to show."""
+
+
+def metadata(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    target, subcommand, *rest = line.parameters
+    keys = [key.lower() for key in rest]
+    match subcommand.upper():
+        case "SUB":
+            return _subscribe(session, keys)
+        case "UNSUB":
+            session.subscribed = [key for key in session.subscribed if key not in keys]
+            return _keys(session, "771", keys)
+        case "SUBS":
+            return _keys(session, "772", session.subscribed)
+        case "GET" if keys:
+            return _with_target(session, target, answer, _Get(session, keys, answer))
+        case "LIST":
+            return _with_target(session, target, answer, _Get(session, [], answer))
+        case "SYNC":
+            return _with_target(session, target, answer, _Sync(session, answer))
+        case "SET" if keys and keys[0]:
+            return _with_target(session, target, answer, _Set(session, keys[0], "".join(rest[1:2]), answer))
+        case "CLEAR":
+            return _with_target(session, target, answer, _Set(session, "", "", answer))
+        case "GET" | "SET":
+            raise rejection(answer, "461", "A key is missing", "METADATA")
+    raise rejection(answer, "", "There is no such subcommand", subcommand, fail="SUBCOMMAND_INVALID")
+
+
+def metadata_before_welcome(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    """The client's own values and subscriptions. Values are stored once the account is known."""
+    target, subcommand, *rest = line.parameters
+    if subcommand.upper() != "SET" or not rest or target != NOBODY:
+        return metadata(session, line._replace(parameters=[NOBODY, subcommand, *rest]), answer)
+    key, value = rest[0].lower(), "".join(rest[1:2])
+    if failure := _rejected(key, value, len(session.early_metadata.keys() - {key})):
+        return [_failed(session, failure, NOBODY, key)]
+    session.early_metadata[key] = value
+    return [value_line(session, NOBODY, key, value)]
+
+
+def show_own(session: IrcSession, answer: Answer) -> None:
+    """Stores the values that the client has set before the welcome, and shows all values of the account."""
+
+    def fail(key: str) -> Callable[[Failure], Lines]:
+        return lambda failure: [_failed(session, failure, session.nick, key)]
+
+    for key, value in session.early_metadata.items():
+        session.request(SetMetadata(key, value, session.account), answer, lambda _: (), fail(key))
+    session.early_metadata.clear()
+    _Get(session, [], answer)(session.account, NO_CHAT, session.nick)
+
+
+def _rejected(key: str, value: str, present: int) -> Failure | None:
+    if not KEY.fullmatch(key):
+        return Failure(ErrorCode.INVALID, "This is no key", "key")
+    if len(value.encode()) > MOST_BYTES:
+        return Failure(ErrorCode.TOO_LARGE, f"A value has at most {MOST_BYTES} bytes", "value")
+    return Failure(ErrorCode.LIMIT, f"At most {MOST_KEYS} keys", "key") if present >= MOST_KEYS else None
+
+
+def _with_target(session: IrcSession, target: str, answer: Answer, found: _Found) -> Lines:
+    def missing(failure: Failure) -> Lines:
+        return [session.fail("METADATA", failure, word(target), code="INVALID_TARGET")]
+
+    def users(known: dict[str, User]) -> Lines:
+        if target not in known:
+            return missing(Failure(ErrorCode.NOT_FOUND, NO_NICK))
+        return found(known[target].account, NO_CHAT, known[target].nick)
+
+    if session.account == NO_ACCOUNT:
+        return missing(Failure(ErrorCode.UNAUTHENTICATED, "You are not logged in"))
+    if is_channel(target):
+        return find_chat(session, target, answer, lambda chat: found(NO_ACCOUNT, chat, word(target)), missing)
+    if target == NOBODY or fold(target) == fold(session.nick):
+        return found(session.account, NO_CHAT, session.nick)
+    find_users(session, [target], answer, users)
+    return ()
+
+
+def _failed(session: IrcSession, failure: Failure, target: str, key: str) -> bytes:
+    match failure.code:
+        case ErrorCode.FORBIDDEN:
+            return session.fail("METADATA", failure, target, key or NOBODY, code="KEY_NO_PERMISSION")
+        case ErrorCode.TOO_LARGE | ErrorCode.INVALID:
+            code = "KEY_INVALID" if failure.field == "key" else "INVALID_VALUE"
+            return session.fail("METADATA", failure, word(key), code=code)
+        case ErrorCode.LIMIT:
+            return session.fail("METADATA", failure, target, code="LIMIT_REACHED")
+    return session.fail("METADATA", failure, target)
+
+
+class _Get:
+    """GET, and LIST without keys."""
+
+    def __init__(self, session: IrcSession, keys: list[str], answer: Answer) -> None:
+        self._session = session
+        self._keys = keys
+        self._answer = answer
+
+    def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
+        session = self._session
+
+        def listed(found: MetadataList) -> Lines:
+            values = {one.key: one.value for one in found.values}
+            return session.batch("metadata", self._lines(name, values), name)
+
+        def failed(failure: Failure) -> Lines:
+            return [session.fail("METADATA", failure, name, code="INVALID_TARGET")]
+
+        wanted = tuple(key for key in self._keys if KEY.fullmatch(key))
+        session.request(ListMetadata(account, chat, wanted), self._answer, listed, failed)
+        return ()
+
+    def _lines(self, name: str, values: dict[str, str]) -> Iterator[bytes]:
+        for key in self._keys or values:
+            if KEY.fullmatch(key):
+                yield value_line(self._session, name, key, values.get(key, ""))
+            else:
+                yield _failed(self._session, Failure(ErrorCode.INVALID, "This is no key", "key"), name, key)
+
+
+class _Set:
+    """SET, and CLEAR without a key."""
+
+    def __init__(self, session: IrcSession, key: str, value: str, answer: Answer) -> None:
+        self._session = session
+        self._key = key
+        self._value = value
+        self._answer = answer
+
+    def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
+        session, key = self._session, self._key
+
+        def done(found: MetadataList) -> Lines:
+            if key:
+                return [value_line(session, name, key, self._value)]
+            return session.batch("metadata", [value_line(session, name, one.key, "") for one in found.values], name)
+
+        def failed(failure: Failure) -> Lines:
+            return [_failed(session, failure, name, key)]
+
+        if key and (failure := _rejected(key, self._value, 0)):
+            return failed(failure)
+        session.request(SetMetadata(key, self._value, account, chat), self._answer, done, failed)
+        return ()
+
+
+class _Sync:
+    def __init__(self, session: IrcSession, answer: Answer) -> None:
+        self._session = session
+        self._answer = answer
+
+    def __call__(self, account: AccountId, chat: ChatId, name: str) -> Lines:
+        if not self._session.subscribed:
+            return self._session.batch("metadata", (), name)
+        if chat:
+            sync_chat(self._session, chat, name, self._answer, requested=True)
+            return ()
+        return _Get(self._session, [*self._session.subscribed], self._answer)(account, chat, name)
+
+
+# Subscriptions
+
+
+def _subscribe(session: IrcSession, keys: list[str]) -> Iterator[bytes]:
+    added: list[str] = []
+    for key in keys:
+        if not KEY.fullmatch(key):
+            yield _failed(session, Failure(ErrorCode.INVALID, "This is no key", "key"), NOBODY, key)
+        elif key not in session.subscribed and len(session.subscribed) >= MOST_SUBSCRIPTIONS:
+            failure = Failure(ErrorCode.LIMIT, f"At most {MOST_SUBSCRIPTIONS} subscriptions")
+            yield session.fail("METADATA", failure, word(key), code="TOO_MANY_SUBS")
+            break
+        else:
+            added.append(key)
+            session.subscribed += [key] if key not in session.subscribed else []
+    yield from _keys(session, "770", added)
+    for channel in session.channels.values() if added else ():
+        if channel.shown and not channel.hidden:
+            yield from sync_later(session, channel.name)
+
+
+def _keys(session: IrcSession, numeric: str, keys: list[str]) -> Iterator[bytes]:
+    for line in fill_lines(map(word, keys), _WORDS_BYTES):
+        yield session.numeric(numeric, *line.split(" "))

@@ -1,0 +1,89 @@
+"""MONITOR: tells a client which nicks are online."""
+
+from collections.abc import Iterable, Iterator
+
+from services.edge.canonical.irc_commands import MonitorNicks
+from services.edge.dialects.irc.lines import Line, fill_lines, word
+from services.edge.dialects.irc.names import fold, user_of
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines
+from services.edge.dialects.irc.users import with_states
+from shared.contract.directory import FindNicks, UsersOfNicks
+from shared.contract.ephemeral import NickSeen
+from shared.contract.ids import AccountId
+from shared.irc_names import is_nick
+
+MOST_MONITORED = 100
+_BYTES = 300
+
+
+def monitor(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    action, *rest = line.parameters
+    nicks = [nick for nick in ",".join(rest).split(",") if nick]
+    match action.upper():
+        case "+":
+            return _add(session, nicks, answer)
+        case "-":
+            _set(session, {key: nick for key, nick in session.monitored.items() if key not in map(fold, nicks)}, answer)
+        case "C":
+            _set(session, {}, answer)
+        case "L":
+            lines = fill_lines(session.monitored.values(), _BYTES, ",")
+            return [
+                *(session.numeric("732", last=text) for text in lines),
+                session.numeric("733", last="End of the monitored nicks"),
+            ]
+        case "S":
+            return _show_here(session, list(session.monitored.values()), answer)
+    return ()
+
+
+def _add(session: IrcSession, nicks: list[str], answer: Answer) -> Iterator[bytes]:
+    valid = [nick for nick in nicks if is_nick(nick) or "|" in nick]
+    yield from _lines(session, "731", (word(nick) for nick in nicks if nick not in valid))
+    wanted = session.monitored | {fold(nick): nick for nick in valid}
+    if len(wanted) > MOST_MONITORED:
+        yield session.numeric("734", MOST_MONITORED, ",".join(map(word, nicks)), last="The list is full")
+        return
+    _set(session, wanted, answer)
+    yield from _show_here(session, valid, answer)
+
+
+def _set(session: IrcSession, monitored: dict[str, str], answer: Answer) -> None:
+    session.monitored = monitored
+    session.request(MonitorNicks(frozenset(monitored)), answer, lambda _: ())
+
+
+def _show_here(session: IrcSession, nicks: list[str], answer: Answer) -> Lines:
+    """Shows which of these nicks are online. A user whose presence the account must not see counts as offline."""
+    if not nicks:
+        return ()
+
+    def found(reply: UsersOfNicks) -> Lines:
+        users = [user_of(one.profile.id, one.profile, session.server) for one in reply.users]
+        guests = {one.profile.id for one in reply.users if one.profile.guest}
+
+        def with_known(states: dict[AccountId, str]) -> Iterator[bytes]:
+            here = [one for one in users if one.account in guests or states.get(one.account) == ""]
+            yield from _lines(session, "730", (one.mask for one in here))
+            known = {fold(one.nick) for one in here}
+            yield from _lines(session, "731", (nick for nick in nicks if fold(nick) not in known))
+
+        return with_states(session, [one.account for one in users], answer, with_known)
+
+    session.request(FindNicks(nicks), answer, found)
+    return ()
+
+
+def _lines(session: IrcSession, numeric: str, words: Iterable[str]) -> Iterator[bytes]:
+    for text in fill_lines(words, _BYTES, ","):
+        yield session.numeric(numeric, last=text)
+
+
+def seen(session: IrcSession, event: NickSeen) -> Lines:
+    user = user_of(event.account, event.face, session.server)
+    nick = session.monitored.get(fold(user.nick))
+    if nick is None:
+        return ()
+    if event.described:
+        return session.real_name_line(user) if session.has("extended-monitor") else ()
+    return _lines(session, "730" if event.online else "731", [user.mask if event.online else user.nick])

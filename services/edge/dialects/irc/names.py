@@ -1,0 +1,81 @@
+"""The names of users and chats.
+
+A channel is a group's handle, `#lobby`, or a name with the group's number, `#hiking~5`, which always names it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.edge.dialects.wire_ids import parse_id
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.members import MemberRole
+from shared.contract.model import Chat, Profile, ProfileSummary, Role
+from shared.irc_names import LOBBY, LOBBY_NAME, NICK_CHARACTERS, channel_name, irc_names, numbered_channel
+
+__all__ = ["NICK_CHARACTERS", "numbered_channel"]
+
+CHANNEL_CHARACTERS = 64
+PREFIXES: Mapping[Role, str] = {Role.OWNER: "~", Role.ADMIN: "@"}
+"""The signs before members in lists."""
+MODES: Mapping[Role, str] = {Role.OWNER: "q", Role.ADMIN: "o"}
+
+
+class User(NamedTuple):
+    """A user as all clients of IRC see it. `account_name`: empty for a guest."""
+
+    account: AccountId
+    nick: str
+    user: str
+    host: str
+    real_name: str
+    account_name: str
+
+    @property
+    def mask(self) -> str:
+        """The user's `nick!user@host`, which lines name as their source."""
+        return f"{self.nick}!{self.user}@{self.host}"
+
+
+def user_of(account: AccountId, face: Profile | ProfileSummary, server: str) -> User:
+    return _user(account, face.nickname, face.nick, face.guest, face.signature, server)
+
+
+def user_of_member(member: MemberRole, server: str) -> User:
+    return _user(member.account, member.nickname or "", member.nick, member.guest, member.real_name, server)
+
+
+def _user(account: AccountId, nickname: str, nick: str, guest: str, signature: str, server: str) -> User:
+    name = irc_names(account, nickname, nick, guest, server)
+    return User(account, *name, signature if guest else nickname, "" if guest else nick or str(account))
+
+
+def unknown_user(account: AccountId, server: str) -> User:
+    return _user(account, "", "", "", "", server)
+
+
+def account_of(nick: str) -> AccountId | None:
+    """The account that a nick of the form `name|number` means; None for any other nick."""
+    _, bar, number = nick.rpartition("|")
+    found = parse_id(number) if bar else None
+    return None if found is None else AccountId(found)
+
+
+def channel_of(chat: Chat) -> str:
+    return channel_name(chat.id, chat.handle, chat.name)
+
+
+def chat_of(channel: str) -> ChatId | None:
+    """The chat that a channel's name means: the lobby, or the number in `#name~number`. None for any other name."""
+    if fold(channel) == LOBBY_NAME:
+        return LOBBY
+    _, tilde, number = channel.rpartition("~")
+    found = parse_id(number) if tilde and channel.startswith("#") else None
+    return None if found is None else ChatId(found)
+
+
+def is_channel(target: str) -> bool:
+    return target.startswith("#")
+
+
+def fold(name: str) -> str:
+    """Names that differ only in the case of ASCII letters are the same."""
+    return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)

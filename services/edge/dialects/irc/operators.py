@@ -1,0 +1,71 @@
+"""Operators: OPER, KILL, WALLOPS."""
+
+from services.edge.canonical.irc_commands import ActAsOperator, BecomeOperator
+from services.edge.dialects import credentials
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.irc.lines import Line, plain, word
+from services.edge.dialects.irc.names import User, user_of
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines
+from services.edge.dialects.irc.users import NO_NICK, find_users
+from shared.contract.ephemeral import OperatorActed
+from shared.contract.errors import ErrorCode, Failure
+
+
+def become_operator(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    name, password, *_ = line.parameters
+
+    def done(_: object) -> Lines:
+        session.user_modes.add("o")
+        return [
+            session.numeric("381", last="You are an operator now"),
+            session.line("MODE", session.nick, "+o", source=session.mask),
+        ]
+
+    def failed(failure: Failure) -> Lines:
+        if failure.code is ErrorCode.UNAVAILABLE:
+            return [session.fail("OPER", failure)]
+        return [session.numeric("464", last="This is no operator, or the password is wrong")]
+
+    try:
+        command = BecomeOperator(name, credentials.password(password))
+    except DecodeError as error:
+        return failed(error.failure)
+    session.request(command, answer, done, failed)
+    return ()
+
+
+def kill(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    nick, *rest = line.parameters
+
+    def found(known: dict[str, User]) -> Lines:
+        if nick not in known:
+            return [session.numeric("401", word(nick), last=NO_NICK)]
+        return _act(session, ActAsOperator(plain(" ".join(rest)), known[nick].account), answer)
+
+    if "o" not in session.user_modes:
+        return _not_operator(session)
+    find_users(session, [nick], answer, found)
+    return ()
+
+
+def wall_operators(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    """The text is shown to all users with the mode `w`."""
+    return _act(session, ActAsOperator(plain(line.parameters[0])), answer)
+
+
+def _act(session: IrcSession, command: ActAsOperator, answer: Answer) -> Lines:
+    if "o" not in session.user_modes:
+        return _not_operator(session)
+    session.request(command, answer, lambda _: ())
+    return ()
+
+
+def _not_operator(session: IrcSession) -> Lines:
+    return [session.numeric("481", last="Only operators may do this")]
+
+
+def acted(session: IrcSession, event: OperatorActed) -> Lines:
+    if "w" not in session.user_modes:
+        return ()
+    user = user_of(event.account, event.face, session.server)
+    return [session.by(user, session.line("WALLOPS", last=event.text, source=user.mask))]

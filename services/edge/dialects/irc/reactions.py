@@ -1,0 +1,80 @@
+"""Reactions and typing: tags of TAGMSG that mean the same in all dialects. Shows them and REDACT to IRC clients."""
+
+from collections.abc import Callable, Mapping
+
+from services.edge.canonical.commands import AnnounceTyping, ShowProfiles
+from services.edge.canonical.events import MessageChanged
+from services.edge.canonical.replies import UsersFound
+from services.edge.dialects import validation
+from services.edge.dialects.irc.channels import shows
+from services.edge.dialects.irc.lines import encode_line
+from services.edge.dialects.irc.messages import REPLY_TAGS, message_id, replied_index
+from services.edge.dialects.irc.names import User, user_of
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines
+from shared.clock import utc_time
+from shared.contract.ephemeral import Typing
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React
+
+REDACTION = "draft/message-redaction"
+_REACT, _UNREACT, _TYPING = "+draft/react", "+draft/unreact", "+typing"
+
+
+def command_of(tags: Mapping[str, str], chat: ChatId) -> ChangeMessage | AnnounceTyping | None:
+    """The command that tags mean in all dialects; None for tags that only IRC knows, as those of a reaction to no
+    message. Raises DecodeError."""
+    index, emoji = replied_index(tags, chat), tags.get(_REACT) or tags.get(_UNREACT)
+    if index and emoji:
+        return ChangeMessage(chat, index, React(validation.reaction(emoji), bool(tags.get(_REACT))))
+    return AnnounceTyping(chat, tags[_TYPING] == "active") if tags.keys() == {_TYPING} else None
+
+
+def message_changed(session: IrcSession, event: MessageChanged) -> Lines:
+    change = event.shown.change
+    if not shows(session, change.chat):
+        return ()
+    if change.kind is ChangeKind.RECALL and session.has(REDACTION):
+        _show_by(session, change.by, lambda by: _recalled(session, change, by))
+    elif change.kind is ChangeKind.REACTION and change.emoji and session.has("message-tags"):
+        _show_by(session, change.by, lambda by: _reacted(session, change, by))
+    return ()
+
+
+def _recalled(session: IrcSession, change: MessageChange, by: User) -> Lines:
+    name, target = message_id(change.chat, change.index), _target(session, change.chat, by.account)
+    return [session.line("REDACT", target, name, last=change.reason or None, source=by.mask)]
+
+
+def _reacted(session: IrcSession, change: MessageChange, by: User) -> Lines:
+    tags = {"time": utc_time(change.time)} if session.has("server-time") else {}
+    tags |= dict.fromkeys(REPLY_TAGS, message_id(change.chat, change.index))
+    tags[_REACT if change.on else _UNREACT] = change.emoji
+    return [encode_line("TAGMSG", _target(session, change.chat, by.account), source=by.mask, tags=tags)]
+
+
+def typing(session: IrcSession, event: Typing) -> Lines:
+    if session.has("message-tags") and shows(session, event.chat):
+        _show_by(session, event.account, lambda by: _types(session, event, by))
+    return ()
+
+
+def _types(session: IrcSession, event: Typing, by: User) -> Lines:
+    tags = {_TYPING: "active" if event.ttl_ms else "done"}
+    return [encode_line("TAGMSG", _target(session, event.chat, by.account), source=by.mask, tags=tags)]
+
+
+def _target(session: IrcSession, chat: ChatId, by: AccountId) -> str:
+    """The name of a chat in a line about what `by` has done there."""
+    if chat in session.partners:
+        return session.user_for(session.partners[chat]).nick if by == session.account else session.nick
+    return session.channel_name(chat)
+
+
+def _show_by(session: IrcSession, account: AccountId, show: Callable[[User], Lines]) -> None:
+    """Shows what an account has done, once its names are known, or cannot be known now."""
+
+    def found(users: UsersFound) -> Lines:
+        profiles = users.profiles
+        return show(user_of(account, profiles[0], session.server) if profiles else session.user_for(account))
+
+    session.request(ShowProfiles((account,)), Answer(), found, lambda _: show(session.user_for(account)))

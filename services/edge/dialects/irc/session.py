@@ -1,0 +1,379 @@
+"""The state of one connection, and how its lines are answered.
+
+A line of the client may cause several requests, one after the other: each has a Task as its context, which knows the
+next step. Their replies form one Answer, which is written as a whole if it has a label."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from services.edge.canonical.commands import Command
+from services.edge.canonical.frames import Outgoing
+from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, Request
+from services.edge.dialects.irc.lines import Line, encode_line, with_tag, word
+from services.edge.dialects.irc.names import User, fold, numbered_channel, unknown_user
+from shared.clock import utc_time
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+
+if TYPE_CHECKING:
+    from services.edge.dialects.irc.multiline import OpenBatch
+
+Lines = Iterable[bytes]
+NOBODY = "*"
+"""The nick of a connection that is not logged in."""
+MOST_TARGETS = 20
+"""The most targets of one line, because each may need a request. Clients join ten channels at once."""
+HAPPENING = "@"
+"""Before the time of what has happened in a group: 5-@1724400000000. A message has its index there."""
+_GONE = 256
+_HELD_BYTES = 64 * 1024
+"""The most bytes of a labelled answer that are held before it is written piece by piece."""
+_FAIL_CODES: Mapping[ErrorCode, str] = {
+    ErrorCode.INVALID: "INVALID_PARAMS",
+    ErrorCode.UNAUTHENTICATED: "ACCOUNT_REQUIRED",
+    ErrorCode.FORBIDDEN: "FORBIDDEN",
+    ErrorCode.NOT_FOUND: "NOT_FOUND",
+    ErrorCode.CONFLICT: "CONFLICT",
+    ErrorCode.LIMIT: "LIMIT_REACHED",
+    ErrorCode.TOO_LARGE: "TOO_LARGE",
+    ErrorCode.RATE_LIMITED: "RATE_LIMITED",
+    ErrorCode.UNAVAILABLE: "TEMPORARILY_UNAVAILABLE",
+    ErrorCode.INTERNAL: "INTERNAL_ERROR",
+}
+
+
+class Answer:
+    """The answer to one line of the client, or to none if the server begins. `opened`: how many requests have no reply
+    yet."""
+
+    __slots__ = ("_after", "_batch", "_lines", "command", "label", "opened")
+
+    def __init__(self, command: str = "", label: str = "") -> None:
+        self.command = command
+        self.label = label
+        self.opened = 0
+        self._lines: list[bytes] = []
+        self._after: list[bytes] = []
+        self._batch = ""
+
+    def add(self, lines: Lines, session: "IrcSession") -> tuple[bytes, ...]:
+        """The lines that can be written now."""
+        if not self.label:
+            after, self._after = self._after, []
+            return (*lines, *after)
+        self._lines += lines
+        if not self._batch:
+            if not self.opened:
+                return (*self._labelled(session), *self._after)
+            if sum(map(len, self._lines)) < _HELD_BYTES:
+                return ()
+        return tuple(self._batched(session))
+
+    def hold(self, lines: Lines) -> None:
+        """Add lines about an action of the account, which an event has brought while this answer was pending."""
+        self._lines += lines
+
+    def follow(self, lines: Lines) -> None:
+        """Add lines after the answer, without its label."""
+        self._after += lines
+
+    def only(self, line: bytes) -> tuple[bytes, ...]:
+        """The answer as this single line, without the lines collected before."""
+        return (with_tag(line, "label", self.label) if self.label else line,)
+
+    def _labelled(self, session: "IrcSession") -> Iterator[bytes]:
+        first, *rest = self._lines or [encode_line("ACK", source=session.server)]
+        if not rest or _is_batch(first):
+            yield with_tag(first, "label", self.label)
+            yield from rest
+            return
+        yield from self._batched(session)
+
+    def _batched(self, session: "IrcSession") -> Iterator[bytes]:
+        if not self._batch:
+            self._batch = session.new_batch()
+            start = encode_line("BATCH", f"+{self._batch}", "labeled-response", source=session.server)
+            yield with_tag(start, "label", self.label)
+        yield from in_batch(self._lines, self._batch)
+        self._lines.clear()
+        if not self.opened:
+            yield encode_line("BATCH", f"-{self._batch}", source=session.server)
+
+
+def in_batch(lines: Lines, name: str) -> Lines:
+    """Lines of an inner batch already name that batch."""
+    return (line if line.startswith(b"@batch=") else with_tag(line, "batch", name) for line in lines)
+
+
+def _is_batch(line: bytes) -> bool:
+    tags, space, rest = line.partition(b" ")
+    bare = rest if tags.startswith(b"@") and space else line
+    return b" BATCH +" in bare.partition(b" :")[0][:200] and b"batch=" not in tags
+
+
+class Task(NamedTuple):
+    """Handles the reply of one request: the lines for the client, and the next request."""
+
+    answer: Answer
+    done: Callable[[Any], Lines]
+    failed: Callable[[Failure], Lines]
+
+
+class LineRejection(NamedTuple):
+    """The context of a line that is rejected: the numeric and its words, or (without a numeric) a FAIL. `batched`: it
+    is part of a message of several lines, and was not decoded."""
+
+    answer: Answer
+    numeric: str = ""
+    words: tuple[str, ...] = ()
+    code: str = ""
+    batched: bool = False
+
+
+@dataclass(slots=True)
+class Channel:
+    """A group of the account, and its settings: `modes`, `key`, `most`, `silenced`, `invited`, `ownerless`. `shown`:
+    its JOIN is written. `hidden`: the client has left the channel, but the account may still be a member. `ended`: the
+    account has left, too, and an event about this is still to come."""
+
+    name: str
+    topic: str = ""
+    topic_by: AccountId = NO_ACCOUNT
+    topic_time: int = 0
+    created: int = 0
+    invited: bool = False
+    modes: str = "nt"
+    key: str = ""
+    most: int = 0
+    silenced: bool = False
+    ownerless: bool = False
+    has_topic: bool = False
+    shown: bool = False
+    hidden: bool = False
+    ended: bool = False
+
+
+class IrcSession:
+    def __init__(self, info: ConnectionInfo) -> None:
+        self.info = info
+        self.server = info.server.name
+        self.follow_ups: list[Action] = []
+        """The requests that follow the line, the reply or the event that is being handled."""
+        self.capabilities: set[str] = set()
+        self._batches = count(1)
+        self.welcomed = False
+        """001 is written: the client is ready for everything."""
+        self.account = NO_ACCOUNT
+        self.user = unknown_user(NO_ACCOUNT, self.server)
+        self.is_guest = False
+        self.wanted_nick = self.wanted_user = self.wanted_name = ""
+        """The names of a guest, from NICK and USER."""
+        self.away = ""
+        self.user_modes = {"i"}
+        self.shown_away: dict[AccountId, int] = {}
+        """When a 301 was written about a user, in Unix milliseconds."""
+        self.monitored: dict[str, str] = {}
+        """The monitored nicks, by their folded forms."""
+        self.open_batch: OpenBatch | None = None
+        self.subscribed: list[str] = []
+        """The keys of METADATA whose changes the client sees."""
+        self.early_metadata: dict[str, str] = {}
+        """What the client has set before the welcome."""
+        self.shown_times: dict[ChatId, int] = {}
+        """Until when each chat is read, as MARKREAD has said."""
+        self.sid = ""
+        """The login of the account."""
+        self.push_key = ""
+        self.leaving = False
+        """QUIT is being carried out."""
+        self.gone: deque[AccountId] = deque(maxlen=_GONE)
+        """Accounts whose QUIT is written."""
+        self._real_names: dict[AccountId, str] = {}
+        """The real names that SETNAME has shown."""
+        self.channels: dict[ChatId, Channel] = {}
+        self.partners: dict[ChatId, AccountId] = {}
+        """The other members of private chats."""
+        self.users: dict[AccountId, User] = {}
+        """The users of private chats, as far as they are known."""
+        self.waiting: Answer | None = None
+        """The labelled answer of the requests that have no reply yet. An action of the account itself belongs to the
+        answer."""
+        self._shown_mask = ""
+        """The source of the account, as the client knows it."""
+        self._left: list[str] = []
+        """The channels of the previous account, which the client still shows."""
+
+    def enter(self, account: AccountId) -> None:
+        """The connection is logged in as `account`. Nothing changes if the account was logged in before."""
+        if account == self.account:
+            return
+        self._left += [channel.name for channel in self.channels.values() if channel.shown and not channel.hidden]
+        self.account = account
+        self.user = unknown_user(account, self.server)
+        self.channels, self.partners, self.users, self.shown_times = {}, {}, {}, {}
+
+    def rename(self, user: User) -> Lines:
+        """Set the account's names. The client sees the same user with a new nick, who leaves the channels of the
+        previous account."""
+        self.user, nick = user, user.nick
+        before, self._shown_mask = self._shown_mask, self.mask
+        if not self.welcomed or before == self._shown_mask:
+            return ()
+        left, self._left = self._left, []
+        parts = [encode_line("PART", name, source=before) for name in left]
+        return [*parts, encode_line("NICK", nick, source=before)] if not before.startswith(f"{nick}!") else parts
+
+    def real_name_line(self, user: User) -> Lines:
+        """SETNAME of another user, once: a monitored one of a common group changes in two events."""
+        if not self.has("setname") or self._real_names.get(user.account) == user.real_name:
+            return ()
+        self._real_names[user.account] = user.real_name
+        if len(self._real_names) > _GONE:
+            del self._real_names[next(iter(self._real_names))]
+        return [self.by(user, self.line("SETNAME", last=user.real_name, source=user.mask))]
+
+    def set_real_name(self, text: str) -> Lines:
+        """Once, by the reply or by the event, whichever comes first."""
+        if not self.welcomed or self.user.real_name == text:
+            return ()
+        self.user = self.user._replace(real_name=text)
+        return [self.own("SETNAME", last=text)] if self.has("setname") else ()
+
+    def has(self, capability: str) -> bool:
+        return capability in self.capabilities
+
+    @property
+    def nick(self) -> str:
+        return NOBODY if self.account == NO_ACCOUNT else self.user.nick
+
+    @property
+    def mask(self) -> str:
+        return self.user.mask
+
+    def new_batch(self) -> str:
+        return f"b{next(self._batches)}"
+
+    def user_for(self, account: AccountId) -> User:
+        """The user of an account; with names made of the account's number if its names are unknown."""
+        if account == self.account:
+            return self.user
+        return self.users.get(account) or unknown_user(account, self.server)
+
+    def channel_name(self, chat: ChatId) -> str:
+        channel = self.channels.get(chat)
+        return numbered_channel(chat, "") if channel is None else channel.name
+
+    def find_channel(self, name: str) -> ChatId | None:
+        folded = fold(name)
+        return next((chat for chat, one in self.channels.items() if fold(one.name) == folded), None)
+
+    def chat_with(self, account: AccountId) -> ChatId:
+        """0: none is known."""
+        return next((chat for chat, other in self.partners.items() if other == account), ChatId(0))
+
+    def private_chat(self, nick: str) -> ChatId | None:
+        folded = fold(nick)
+        return next((chat for chat, one in self.partners.items() if fold(self.user_for(one).nick) == folded), None)
+
+    def prefixes(self, found: str) -> str:
+        """The marks of a member that the client understands."""
+        return found if self.has("multi-prefix") else found[:1]
+
+    # Lines
+
+    def by(self, user: User, line: bytes) -> bytes:
+        """A line about a user's action, with the user's account for clients that request it."""
+        if self.has("account-tag") and user.account_name:
+            return with_tag(line, "account", user.account_name)
+        return line
+
+    def happened(self, line: bytes, chat: ChatId, time: int) -> bytes:
+        """A line about what has happened in a group, with its name in the history."""
+        if time and self.has("message-tags"):
+            line = with_tag(line, "msgid", f"{chat}-{HAPPENING}{time}")
+        return with_tag(line, "time", utc_time(time)) if time and self.has("server-time") else line
+
+    def numeric(self, numeric: str, *words: object, last: str | None = None) -> bytes:
+        return encode_line(numeric, self.nick, *words, last=last, source=self.server)
+
+    def own(self, command: str, *words: object, last: str | None = None) -> bytes:
+        """A line about an action of the account itself."""
+        return encode_line(command, *words, last=last, source=self.mask)
+
+    def line(self, command: str, *words: object, last: str | None = None, source: str = "") -> bytes:
+        """`source`: the server, if nobody is named."""
+        return encode_line(command, *words, last=last, source=source or self.server)
+
+    def notice(self, text: str, target: str = "") -> bytes:
+        return encode_line("NOTICE", target or self.nick, last=text, source=self.server)
+
+    def fail(self, command: str, failure: Failure, *words: str, code: str = "") -> bytes:
+        text = failure.words
+        return encode_line(
+            "FAIL", word(command), code or _FAIL_CODES[failure.code], *words, last=text, source=self.server
+        )
+
+    def reject(self, rejection: LineRejection, failure: Failure) -> tuple[Outgoing, ...]:
+        return rejection.answer.only(self.rejected(rejection, failure))
+
+    def rejected(self, rejection: LineRejection, failure: Failure) -> bytes:
+        if rejection.numeric:
+            return self.numeric(rejection.numeric, *rejection.words, last=failure.words)
+        return self.fail(rejection.answer.command or NOBODY, failure, *rejection.words, code=rejection.code)
+
+    def each(self, targets: Iterable[str], handle: Callable[[str], Lines]) -> Iterator[bytes]:
+        """Handles each target. A rejected target gets its error, and the others are still handled."""
+        for target in targets:
+            try:
+                yield from handle(target)
+            except DecodeError as error:
+                if not isinstance(error.context, LineRejection):
+                    raise
+                yield self.rejected(error.context, error.failure)
+
+    def batch(self, kind: str, lines: Iterable[bytes], *words: str) -> Iterator[bytes]:
+        name = self.new_batch()
+        yield self.line("BATCH", f"+{name}", kind, *words)
+        yield from in_batch(lines, name)
+        yield self.line("BATCH", f"-{name}")
+
+    # Requests
+
+    def take_requests(self) -> tuple[Request, ...]:
+        """The requests of an event or of a login."""
+        requests = tuple([action for action in self.follow_ups if isinstance(action, Request)])
+        self.follow_ups.clear()
+        return requests
+
+    def request(
+        self,
+        command: Command,
+        answer: Answer,
+        done: Callable[[Any], Lines],
+        failed: Callable[[Failure], Lines] | None = None,
+        token: str = "",
+    ) -> None:
+        """Requests something after this line or reply. Without `failed`, a failure becomes a FAIL line."""
+        answer.opened += 1
+        self.waiting = answer if answer.label else None
+        on_failure = failed or (lambda failure: [self.fail(answer.command, failure)])
+        self.follow_ups.append(Request(command, Task(answer, done, on_failure), token))
+
+
+def targets(line: Line, answer: Answer, most: int = MOST_TARGETS) -> list[str]:
+    """The names in the first parameter, each once. Raises DecodeError."""
+    text = ",".join(line.parameters[:1])
+    names = list(dict.fromkeys(filter(None, text.split(","))))
+    if len(names) > most:
+        raise rejection(answer, "407", f"At most {most} targets", text, code=ErrorCode.LIMIT)
+    return names
+
+
+def rejection(
+    answer: Answer, numeric: str, text: str, *words: str, code: ErrorCode = ErrorCode.INVALID, fail: str = ""
+) -> DecodeError:
+    """An exception to raise: it rejects the line by this numeric reply or, if `numeric` is empty, by a FAIL."""
+    return DecodeError(text, code, LineRejection(answer, numeric, tuple(word(each) for each in words), fail))

@@ -1,0 +1,64 @@
+"""The keys of METADATA that a client subscribes to, and how it sees their values."""
+
+from services.edge.canonical.commands import ShowProfiles
+from services.edge.canonical.replies import UsersFound
+from services.edge.dialects.irc.names import user_of
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines
+from shared.contract.ephemeral import MetadataChanged
+from shared.contract.errors import Failure
+from shared.contract.ids import ChatId
+from shared.contract.metadata import ListMetadata, MetadataList
+
+CAPABILITY = "draft/metadata-3"
+MOST_SUBSCRIPTIONS = 50
+
+
+def value_line(session: IrcSession, target: str, key: str, value: str) -> bytes:
+    if not value:
+        return session.numeric("766", target, key, last="has no value")
+    return session.numeric("761", target, key, "*", last=value)
+
+
+def sync_later(session: IrcSession, channel: str) -> Lines:
+    """Asks the client to request the values of a channel when it has time."""
+    return [session.numeric("774", channel)] if session.subscribed and session.has(CAPABILITY) else ()
+
+
+def sync_chat(session: IrcSession, chat: ChatId, name: str, answer: Answer, *, requested: bool) -> None:
+    """The values of a channel and of its members. `requested`: an answer is due even without values."""
+    if not session.subscribed or not session.has(CAPABILITY):
+        return
+
+    def listed(found: MetadataList) -> Lines:
+        accounts = tuple(dict.fromkeys(one.account for one in found.values if not one.chat))
+
+        def named(users: UsersFound) -> Lines:
+            nicks = {one.id: user_of(one.id, one, session.server).nick for one in users.profiles}
+            lines = [
+                value_line(session, nicks.get(one.account, "*") if not one.chat else name, one.key, one.value)
+                for one in found.values
+            ]
+            return session.batch("metadata", lines, name) if lines or requested else ()
+
+        if not accounts:
+            return named(UsersFound(()))
+        session.request(ShowProfiles(accounts), answer, named)
+        return ()
+
+    def failed(failure: Failure) -> Lines:
+        return [session.fail("METADATA", failure, name, code="INVALID_TARGET")] if requested else ()
+
+    request = ListMetadata(chat=chat, keys=tuple(session.subscribed), members=True)
+    session.request(request, answer, listed, failed)
+
+
+def changed(session: IrcSession, event: MetadataChanged) -> Lines:
+    value = event.value
+    if not session.has(CAPABILITY) or value.key not in session.subscribed:
+        return ()
+    if not value.chat:
+        return [value_line(session, user_of(event.account, event.face, session.server).nick, value.key, value.value)]
+    channel = session.channels.get(value.chat)
+    if channel is None or not channel.shown or channel.hidden:
+        return ()
+    return [value_line(session, channel.name, value.key, value.value)]

@@ -1,0 +1,45 @@
+"""Accounts become operators of IRC."""
+
+from collections.abc import Iterable
+
+from services.edge.canonical.irc_commands import BecomeOperator
+from services.edge.client.session import LoginSession
+from services.edge.ephemeral.nicks import NickEvents
+from services.edge.handlers.table import Handlers
+from services.edge.login.auth_requests import AuthRequests
+from shared.bus.client import Bus
+from shared.contract.auth import Authenticated, IdentifierKind, Login, Logout
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.routes import Ack
+from shared.names import fold
+from shared.request_nonce import new_nonce
+from shared.telemetry import log
+
+_log = log(__name__)
+
+
+class OperatorLogin:
+    """`names`: the usernames of operators."""
+
+    def __init__(self, bus: Bus, requests: AuthRequests, nicks: NickEvents, names: Iterable[str]) -> None:
+        self._bus = bus
+        self._requests = requests
+        self._nicks = nicks
+        self._names = frozenset(map(fold, names))
+
+    def handlers(self) -> Handlers:
+        return {BecomeOperator: self._become_operator}
+
+    async def _become_operator(self, session: LoginSession, command: BecomeOperator) -> Ack:
+        """The login only proves the secret, and ends at once. Raises RequestError."""
+        if fold(command.name) not in self._names:
+            raise RequestError(ErrorCode.FORBIDDEN, "this account is no operator of IRC")
+        login = Login(kind=IdentifierKind.USERNAME, identifier=command.name, secret=command.secret)
+        reply = await self._requests.send(session.connection, login)
+        if not isinstance(reply, Authenticated):
+            raise RequestError(ErrorCode.FORBIDDEN, "this login needs a verification")
+        await self._bus.send(Logout(reply.sid, reply.account), retry=True, nonce=new_nonce())
+        account = session.connection.account
+        self._nicks.make_operator(account)
+        _log.info("operator of IRC", account=account, operator=reply.account)
+        return Ack()

@@ -1,1 +1,0 @@
-"""Which pushes have arrived, and read state on its way to the message service. Begin with confirmation.py."""

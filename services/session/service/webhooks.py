@@ -1,0 +1,176 @@
+"""Incoming webhooks of groups: made, listed and deleted by the owner and the admins, found by the edges."""
+
+import base64
+import hashlib
+import secrets
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from services.session import domain
+from services.session.service.made import Makers
+from services.session.service.message_reader import MessageReader
+from services.session.service.ports import ChangeNotifier
+from services.session.service.webhook_delivery import secret_of
+from services.session.store import incoming_webhooks, outgoing_webhooks
+from services.session.store.incoming_webhooks import NewIncomingWebhook
+from services.session.store.outgoing_webhooks import NewOutgoingWebhook
+from services.session.store.requests import once, stored
+from shared.clock import now_ms
+from shared.contract.bots import CreatedBot
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.routes import Ack
+from shared.contract.webhooks import (
+    CreatedIncomingWebhook,
+    CreatedOutgoingWebhook,
+    CreateIncomingWebhook,
+    CreateOutgoingWebhook,
+    DeleteIncomingWebhook,
+    DeleteOutgoingWebhook,
+    FindIncomingWebhook,
+    FoundIncomingWebhook,
+    IncomingWebhookList,
+    ListIncomingWebhooks,
+    ListOutgoingWebhooks,
+    OutgoingWebhookList,
+    ReplayedOutgoingWebhook,
+    ReplayOutgoingWebhook,
+)
+from shared.outgoing_addresses import AddressRules
+from shared.request_nonce import derived, new_nonce, request_nonce, stored_or
+from shared.settings import Settings
+from shared.transactions import Transactions
+
+_KEY_BYTES = 32
+
+
+class OutgoingWebhooks:
+    """Lets the owner and the admins of a group create, list, delete and replay outgoing webhooks. Creating and deleting
+    increments the group's version, so that the message service reads the group again."""
+
+    def __init__(
+        self, database: Transactions, notifier: ChangeNotifier, heads: MessageReader, makers: Makers, settings: Settings
+    ) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._heads = heads
+        self._makers = makers
+        self._limits = settings.limits
+        self._is_enabled = settings.outgoing_webhooks.enabled
+        self._rules = AddressRules(settings.outgoing_webhooks.permitted_networks)
+
+    async def create(self, request: CreateOutgoingWebhook) -> CreatedOutgoingWebhook:
+        domain.check_in_chat(request)
+        request.name = domain.webhook_name(request.name, self._limits)
+        if not self._is_enabled:
+            raise RequestError(ErrorCode.FORBIDDEN, "outgoing webhooks are switched off here")
+        if len(request.endpoint.encode()) > self._limits.address_url_bytes:
+            most = self._limits.address_url_bytes
+            raise RequestError(ErrorCode.TOO_LARGE, f"an address has at most {most} bytes", "endpoint")
+        self._rules.check_endpoint(request.endpoint)
+        await self._database.read(outgoing_webhooks.check_manages, request.chat, request.actor)
+        head = await self._heads.last_index(request.chat)
+        new = NewOutgoingWebhook(secrets.token_hex(_NUMBER_BYTES), secret_of(secrets.token_bytes(_KEY_BYTES)), head)
+        version, new = await self._database.write(
+            once(outgoing_webhooks.create, tuple[int, NewOutgoingWebhook]), request, new, self._limits, now_ms()
+        )
+        await self._notifier.publish({request.chat: version})
+        return CreatedOutgoingWebhook(new.hook, new.secret, new.head + 1)
+
+    async def list_hooks(self, request: ListOutgoingWebhooks) -> OutgoingWebhookList:
+        domain.check_in_chat(request)
+        found = await self._database.read(outgoing_webhooks.list_hooks, request)
+        return OutgoingWebhookList(await self._makers.mark_paused(found.hooks))
+
+    async def delete(self, request: DeleteOutgoingWebhook) -> Ack:
+        domain.check_in_chat(request)
+        domain.check_link(request.hook, "hook")
+        await self._notifier.publish(
+            {request.chat: await self._database.write(outgoing_webhooks.delete, request, now_ms())}
+        )
+        return Ack()
+
+    async def replay(self, request: ReplayOutgoingWebhook) -> ReplayedOutgoingWebhook:
+        domain.check_in_chat(request)
+        domain.check_link(request.hook, "hook")
+        if request.index < 1:
+            raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index")
+        await self._database.read(outgoing_webhooks.check_manages, request.chat, request.actor)
+        head = await self._heads.last_index(request.chat)
+        return ReplayedOutgoingWebhook(await self._database.write(outgoing_webhooks.replay, request, head, now_ms()))
+
+
+_SECRET_BYTES = 24
+_NUMBER_BYTES = 8
+_SALT_BYTES = 32
+
+
+class _Made(NamedTuple):
+    """The values from which a repetition gets the same reply."""
+
+    account: AccountId
+    salt: bytes
+
+
+def _name_and_secret(salt: bytes) -> tuple[str, str]:
+    """The number and the secret. The same salt and request always give the same name and secret. The secret is stored
+    nowhere."""
+    number, secret = derived(salt, b"number "), derived(salt, b"secret ")
+    return number[:_NUMBER_BYTES].hex(), base64.urlsafe_b64encode(secret[:_SECRET_BYTES]).decode()
+
+
+class IncomingWebhooks:
+    def __init__(self, database: Transactions, makers: Makers, settings: Settings) -> None:
+        self._database = database
+        self._makers = makers
+        self._limits = settings.limits
+        self._reserved = settings.announcements.name
+
+    async def create(self, request: CreateIncomingWebhook) -> CreatedIncomingWebhook:
+        domain.check_in_chat(request)
+        request.name = domain.webhook_name(request.name, self._limits)
+        domain.check_no_imitation("name", request.name, self._reserved)
+        made = await stored_or(self._database, stored(_Made), partial(self._create, request))
+        number, secret = _name_and_secret(made.salt)
+        return CreatedIncomingWebhook(number, secret, made.account)
+
+    async def _create(self, request: CreateIncomingWebhook) -> _Made:
+        salt = secrets.token_bytes(_SALT_BYTES)
+        number, secret = _name_and_secret(salt)
+        await self._database.read(incoming_webhooks.check_place, request, self._limits)
+        account = await self._new_account(request.name, request.actor, request_nonce.get() or new_nonce())
+        new = NewIncomingWebhook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
+        create = partial(incoming_webhooks.create, request=request, new=new, limits=self._limits, now=now_ms())
+        return await self._database.write(once(lambda connection: _Made(create(connection), salt), _Made))
+
+    async def _new_account(self, name: str, maker: AccountId, cause: str) -> CreatedBot:
+        """A new account. For ten minutes, a request with the same cause gets the same account."""
+        nonce = hashlib.sha256(f"account {cause}".encode()).hexdigest()
+        return await self._makers.create_account(name, domain.webhook_signature(maker), maker, nonce)
+
+    async def list_hooks(self, request: ListIncomingWebhooks) -> IncomingWebhookList:
+        domain.check_in_chat(request)
+        found = await self._database.read(incoming_webhooks.list_hooks, request)
+        return IncomingWebhookList(await self._makers.mark_paused(found.hooks))
+
+    async def delete(self, request: DeleteIncomingWebhook) -> Ack:
+        domain.check_in_chat(request)
+        domain.check_link(request.hook, "hook")
+        await self._database.write(incoming_webhooks.delete, request)
+        return Ack()
+
+    async def find(self, request: FindIncomingWebhook) -> FoundIncomingWebhook:
+        domain.check_link(request.digest, "digest")
+        found = await self._database.read(incoming_webhooks.find, request.digest, brief=True)
+        own = [found.account] if found.account else []
+        if not await self._makers.may_act(found.by, *own):
+            raise incoming_webhooks.paused_webhook()
+        return found if own else await self._with_account(found)
+
+    async def _with_account(self, found: FoundIncomingWebhook) -> FoundIncomingWebhook:
+        """Give an account to a webhook that was made before webhooks had accounts."""
+        account = await self._new_account(found.name, found.by, f"webhook {found.hook}")
+        given = await self._database.write(incoming_webhooks.give_account, found.hook, account, found.by, now_ms())
+        return msgspec.structs.replace(found, account=given)

@@ -1,0 +1,69 @@
+"""Decides whether an account joins a group at once, by an invitation, the group's key, its masks, its size and its join
+policy."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.domain import check_count
+from services.session.store import masks
+from services.session.store.sql import CHAT, LockedGroup, chat_of, insert
+from services.session.tables import chat as chats
+from services.session.tables import invitation
+from shared.contract.errors import ErrorCode, Reason, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.model import Chat
+
+_MOST = 1_000
+"""Invitations of one group."""
+_LISTED = 100
+
+
+def passes(connection: sa.Connection, group: LockedGroup, account: AccountId, key: str, now: int, server: str) -> bool:
+    """Whether the account joins the group at once. False: it can only apply for membership. An invitation overrules all
+    other rules, once. Raises RequestError if the account must not join."""
+    if _is_invited(connection, group.id, account, now):
+        return True
+    matched = masks.matched(connection, group.id, [account], server).get(account, frozenset())
+    if "b" in matched and "e" not in matched:
+        raise RequestError(ErrorCode.FORBIDDEN, "a mask of this group bans you", "chat", 0, Reason.BANNED)
+    if group.join_key and key != group.join_key:
+        raise RequestError(ErrorCode.FORBIDDEN, "the key of this group is another one", "key", 0, Reason.WRONG_KEY)
+    if group.most_members:
+        domain.check_count(group.size, group.most_members, "this group has at most {} members", "members")
+    return "I" in matched or domain.joins_immediately(group.join_policy, group.size)
+
+
+def invite(connection: sa.Connection, chat: ChatId, account: AccountId, until: int, now: int) -> None:
+    """Stores an invitation. Raises RequestError if the group has too many."""
+    connection.execute(sa.delete(invitation).where(invitation.c.chat == chat, invitation.c.until <= now))
+    others = sa.select(sa.func.count()).where(invitation.c.chat == chat, invitation.c.account != account)
+    check_count(connection.execute(others).scalar_one(), _MOST, "a group has at most {} invitations", "account")
+    insertion = insert(connection, invitation).values({"chat": chat, "account": account, "until": until})
+    key = [invitation.c.chat, invitation.c.account]
+    connection.execute(insertion.on_conflict_do_update(index_elements=key, set_=dict(insertion.excluded)))
+
+
+def list_invitations(connection: sa.Connection, account: AccountId, now: int) -> list[Chat]:
+    own = sa.select(*CHAT).join(invitation, invitation.c.chat == chats.c.id)
+    own = own.where(invitation.c.account == account, invitation.c.until > now).order_by(chats.c.id)
+    return [chat_of(row) for row in connection.execute(own.limit(_LISTED)).mappings()]
+
+
+def end_invitations(connection: sa.Connection, chat: ChatId, accounts: Sequence[AccountId]) -> None:
+    """Deletes the invitations of accounts that have joined the group."""
+    connection.execute(sa.delete(invitation).where(invitation.c.chat == chat, invitation.c.account.in_(accounts)))
+
+
+def delete_of_chats(connection: sa.Connection, chats: Sequence[ChatId]) -> None:
+    connection.execute(sa.delete(invitation).where(invitation.c.chat.in_(chats)))
+
+
+def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
+    connection.execute(sa.delete(invitation).where(invitation.c.account == account))
+
+
+def _is_invited(connection: sa.Connection, chat: ChatId, account: AccountId, now: int) -> bool:
+    own = sa.and_(invitation.c.chat == chat, invitation.c.account == account, invitation.c.until > now)
+    return connection.execute(sa.select(invitation.c.until).where(own)).first() is not None

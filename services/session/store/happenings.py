@@ -1,0 +1,86 @@
+"""What has happened in groups: joins, departures, modes, topics. The caller has locked the group."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from services.session.domain import ALWAYS, hidden_error
+from services.session.store.sql import IS_MEMBER
+from services.session.tables import happening, member
+from shared.contract.errors import ErrorCode
+from shared.contract.happenings import Happening, HappeningKind, ListHappenings
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.members import ModeChange
+
+_encode = msgspec.json.encode
+_decode_changes: msgspec.json.Decoder[list[ModeChange]] = msgspec.json.Decoder(list[ModeChange])
+
+
+def record(
+    connection: sa.Connection,
+    number: ChatId,
+    now: int,
+    kind: HappeningKind,
+    by: AccountId,
+    account: AccountId = NO_ACCOUNT,
+    text: str = "",
+) -> int:
+    """The time of the happening, which no other one of the group has."""
+    last = sa.select(sa.func.max(happening.c.time)).where(happening.c.chat == number)
+    time = max(now, (connection.execute(last).scalar_one() or 0) + 1)
+    values = {"chat": number, "time": time, "kind": kind, "by": by, "account": account, "text": text}
+    connection.execute(sa.insert(happening).values(values))
+    return time
+
+
+def record_modes(
+    connection: sa.Connection, number: ChatId, now: int, by: AccountId, changes: Sequence[ModeChange]
+) -> int:
+    """Keys are secrets of those that are members now."""
+    shown = [msgspec.structs.replace(one, text="*") if one.mode == "k" else one for one in changes]
+    return record(connection, number, now, HappeningKind.MODES, by, text=_encode(shown).decode())
+
+
+def list_happenings(connection: sa.Connection, request: ListHappenings, limit: int) -> list[Happening]:
+    """Ordered by time. Raises RequestError unless the actor is a member."""
+    since = max(request.after, _visible_from(connection, request.chat, request.actor) - 1)
+    within = happening.c.chat == request.chat, happening.c.time > since, happening.c.time < request.before
+    order = happening.c.time.desc() if request.newest else happening.c.time
+    rows = connection.execute(sa.select(happening).where(*within).order_by(order).limit(limit)).all()
+    return sorted((_happening(row) for row in rows), key=lambda one: one.time)
+
+
+def _visible_from(connection: sa.Connection, number: ChatId, actor: AccountId) -> int:
+    """The time of the first happening that a member may see: its own join, if the group does not show what was
+    before."""
+    own = sa.select(member.c.first_index, member.c.unread_from)
+    own = own.where(member.c.chat == number, member.c.account == actor, IS_MEMBER)
+    row = connection.execute(own).one_or_none()
+    if row is None:
+        raise hidden_error(ErrorCode.FORBIDDEN)
+    if row.unread_from is None:  # the join is not finished, so its happening has no time yet
+        return ALWAYS
+    if row.first_index <= 1:
+        return 0
+    joins = sa.select(sa.func.max(happening.c.time)).where(
+        happening.c.chat == number, happening.c.account == actor, happening.c.kind == HappeningKind.JOIN
+    )
+    return connection.execute(joins).scalar_one() or 0
+
+
+def _happening(row: sa.Row[tuple[object, ...]]) -> Happening:
+    kind = HappeningKind(row.kind)
+    text, changes = (row.text, []) if kind is not HappeningKind.MODES else ("", _decode_changes.decode(row.text))
+    return Happening(row.time, kind, AccountId(row.by), AccountId(row.account), text, changes)
+
+
+def delete_of_chats(connection: sa.Connection, numbers: Iterable[ChatId]) -> None:
+    connection.execute(sa.delete(happening).where(happening.c.chat.in_(list(numbers))))
+
+
+def expire(connection: sa.Connection, before: int, most: int) -> None:
+    """The oldest, at most so many: locks are held briefly."""
+    key = happening.c.chat, happening.c.time
+    old = sa.select(*key).where(happening.c.time < before).order_by(happening.c.time).limit(most)
+    connection.execute(sa.delete(happening).where(sa.tuple_(*key).in_(old)))

@@ -1,0 +1,225 @@
+"""Outgoing webhooks, which post the messages of a group while their makers manage it. The row of a webhook is its
+queue: the messages from `next` to `known` are left to post. One process at a time holds the lease of a webhook, and
+posts the webhook's messages."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.store.memberships import increment_version, lock_managed_group
+from services.session.store.sql import is_managed_by_maker, role_of
+from services.session.tables import outgoing_webhook
+from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.ids import AccountId, ChatId
+from shared.contract.webhooks import (
+    CreateOutgoingWebhook,
+    DeleteOutgoingWebhook,
+    ListOutgoingWebhooks,
+    OutgoingWebhookList,
+    OutgoingWebhookView,
+    ReplayOutgoingWebhook,
+    WebhookState,
+)
+from shared.settings.limits import GroupLimits
+
+_ROW = outgoing_webhook.c
+_IS_MANAGED = is_managed_by_maker(outgoing_webhook)
+_IS_DUE = sa.and_(_ROW.stopped.is_(False), _ROW.next <= _ROW.known, _IS_MANAGED)
+
+
+class LeasedWebhook(NamedTuple):
+    """A webhook for which this process posts. `attempts` have failed since `failing_since` (Unix ms)."""
+
+    hook: str
+    chat: ChatId
+    by: AccountId
+    endpoint: str
+    secret: str
+    next: int
+    attempts: int
+    failing_since: int
+    slow: bool
+    lease: str
+
+    def __repr__(self) -> str:
+        return f"LeasedWebhook({self.hook}, ***)"
+
+
+class NewOutgoingWebhook(NamedTuple):
+    hook: str
+    secret: str
+    head: int
+    """The last index of the chat; the webhook posts later messages."""
+
+    def __repr__(self) -> str:
+        return f"NewOutgoingWebhook({self.hook}, ***)"
+
+
+# By the admins
+
+
+def check_manages(connection: sa.Connection, chat: ChatId, actor: AccountId) -> None:
+    """Raises RequestError unless the actor manages the group."""
+    domain.check_can_manage(role_of(connection, chat, actor))
+
+
+def create(
+    connection: sa.Connection, request: CreateOutgoingWebhook, new: NewOutgoingWebhook, limits: GroupLimits, now: int
+) -> tuple[int, NewOutgoingWebhook]:
+    """The chat's new version, and the webhook. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    count = connection.execute(sa.select(sa.func.count()).where(_ROW.chat == group.id)).scalar_one()
+    rule = "a group has at most {} outgoing webhooks"
+    domain.check_count(count, limits.outgoing_webhooks_per_group, rule, "chat")
+    made = {"hook": new.hook, "secret": new.secret, "next": new.head + 1, "known": new.head, "created": now}
+    given = {"chat": group.id, "by": request.actor, "name": request.name, "endpoint": request.endpoint}
+    connection.execute(sa.insert(outgoing_webhook).values(**made, **given, **_new_state(now)))
+    increment_version(connection, group.id, now)
+    return group.version + 1, new
+
+
+def list_hooks(connection: sa.Connection, request: ListOutgoingWebhooks) -> OutgoingWebhookList:
+    """Raises RequestError."""
+    check_manages(connection, request.chat, request.actor)
+    found = sa.select(outgoing_webhook, (~_IS_MANAGED).label("paused")).where(_ROW.chat == request.chat)
+    found = found.order_by(_ROW.created, _ROW.hook)
+    return OutgoingWebhookList([_view(row._mapping) for row in connection.execute(found)])
+
+
+def _view(row: sa.RowMapping) -> OutgoingWebhookView:
+    url = urlsplit(row["endpoint"])
+    state = WebhookState.STOPPED if row["stopped"] else WebhookState.FAILING if row["attempts"] else WebhookState.ACTIVE
+    place = row["hook"], row["name"], AccountId(row["by"]), f"{url.scheme}://{url.netloc}"
+    return OutgoingWebhookView(*place, row["created"], row["next"], state, row["error"], row["paused"])
+
+
+def delete(connection: sa.Connection, request: DeleteOutgoingWebhook, now: int) -> int:
+    """Returns the chat's version, a new one if the webhook was there. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    ours = sa.and_(_ROW.hook == request.hook, _ROW.chat == group.id)
+    if not connection.execute(sa.delete(outgoing_webhook).where(ours)).rowcount:
+        return group.version
+    increment_version(connection, group.id, now)
+    return group.version + 1
+
+
+def replay(connection: sa.Connection, request: ReplayOutgoingWebhook, head: int, now: int) -> int:
+    """Returns the index of the next message. The process that holds the lease loses it. Raises RequestError."""
+    group = lock_managed_group(connection, request.chat, request.actor)
+    start = min(request.index, head + 1)
+    which = sa.and_(_ROW.hook == request.hook, _ROW.chat == group.id)
+    if not _resume(connection, which, head, {**_new_state(now), "next": start}):
+        raise RequestError(ErrorCode.NOT_FOUND, "there is no such webhook", "hook")
+    return start
+
+
+def resume(connection: sa.Connection, hook: str, head: int, now: int) -> None:
+    """A stopped webhook continues where it stopped; any other webhook just continues."""
+    _resume(connection, _ROW.hook == hook, head, _new_state(now))
+
+
+def _resume(
+    connection: sa.Connection, which: sa.ColumnElement[bool], head: int, values: Mapping[str, int | str | bool]
+) -> bool:
+    known = sa.case((_ROW.known < head, head), else_=_ROW.known)
+    return connection.execute(sa.update(outgoing_webhook).where(which).values(known=known, **values)).rowcount > 0
+
+
+def _new_state(now: int) -> dict[str, int | str | bool]:
+    """The webhook is due behind the webhooks that already wait, because its users may replay it at any time."""
+    turns: dict[str, int | str | bool] = {"due": now, "lease": "", "leased_until": 0, "stopped": False}
+    return {**turns, "attempts": 0, "failing_since": 0, "error": ""}
+
+
+# By what ends
+
+
+def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
+    connection.execute(sa.delete(outgoing_webhook).where(_ROW.chat == chat))
+
+
+def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[ChatId]) -> None:
+    connection.execute(sa.delete(outgoing_webhook).where(_ROW.by == account, _ROW.chat.in_(chats)))
+
+
+# The functions below read and write messages that a webhook has yet to post.
+
+
+def known_heads(connection: sa.Connection, after: ChatId, limit: int) -> dict[ChatId, int]:
+    """A page of the chats with webhooks that have not stopped, in order, with the last index that the webhooks of each
+    chat know."""
+    found = sa.select(_ROW.chat, sa.func.min(_ROW.known)).where(_ROW.chat > after, _ROW.stopped.is_(False))
+    rows = connection.execute(found.group_by(_ROW.chat).order_by(_ROW.chat).limit(limit))
+    return {ChatId(chat): known for chat, known in rows}
+
+
+def note_head(connection: sa.Connection, chat: ChatId, head: int) -> None:
+    """Note that the chat has messages up to `head`. The calls come in any order."""
+    connection.execute(sa.update(outgoing_webhook).where(_ROW.chat == chat, _ROW.known < head).values(known=head))
+
+
+def has_due(connection: sa.Connection, now: int, held: Collection[str], *, slow: bool) -> bool:
+    due = sa.select(sa.literal(1)).where(_waits(now, held, slow)).limit(1)
+    return connection.execute(due).first() is not None
+
+
+def lease_due(
+    connection: sa.Connection, lease: str, now: int, until: int, limit: int, held: Collection[str], *, slow: bool
+) -> list[LeasedWebhook]:
+    """Lease webhooks that have messages to post now: with slow receivers, or with others. The webhooks that have waited
+    longest come first. Webhooks in `held` are left out, because their turn in this process has not ended: a replay ends
+    a lease and no turn."""
+    fields = [_ROW[field] for field in LeasedWebhook._fields if field != "lease"]
+    due = sa.select(*fields).where(_waits(now, held, slow)).order_by(_ROW.due, _ROW.hook).limit(limit)
+    rows = connection.execute(due.with_for_update(skip_locked=True)).all()
+    taken = sa.update(outgoing_webhook).where(_ROW.hook.in_([row.hook for row in rows]))
+    if rows:
+        connection.execute(taken.values(lease=lease, leased_until=until))
+    return [LeasedWebhook(**row._mapping, lease=lease) for row in rows]
+
+
+def _waits(now: int, held: Collection[str], slow: bool) -> sa.ColumnElement[bool]:
+    free = sa.and_(_ROW.due <= now, _ROW.leased_until <= now, _ROW.hook.not_in(held))
+    return sa.and_(_IS_DUE, free, _ROW.slow.is_(slow))
+
+
+def advance(connection: sa.Connection, leased: LeasedWebhook, index: int) -> bool:
+    """Note that the message `index` is delivered. Returns whether the webhook may continue: the webhook exists, nobody
+    replays it, and its maker manages the group."""
+    delivered = {"next": index + 1, "attempts": 0, "failing_since": 0, "error": ""}
+    is_kept = connection.execute(_update(leased).values(**delivered)).rowcount > 0
+    going_on = sa.select(sa.literal(1)).where(_ROW.hook == leased.hook, _IS_MANAGED)
+    return is_kept and connection.execute(going_on).first() is not None
+
+
+def release(connection: sa.Connection, leased: LeasedWebhook, due: int) -> None:
+    """The webhook posts again from `due` (Unix ms) on, if there is anything."""
+    connection.execute(_update(leased).values(due=due, slow=leased.slow, lease="", leased_until=0))
+
+
+def fail(connection: sa.Connection, leased: LeasedWebhook, error: str, now: int, due: int) -> None:
+    """An attempt has failed. The next one is at `due` (Unix ms)."""
+    since = leased.failing_since or now
+    failed = {
+        "attempts": leased.attempts + 1, "failing_since": since, "error": error, "due": due, "slow": leased.slow
+    }  # fmt: skip
+    connection.execute(_update(leased).values(**failed, lease="", leased_until=0))
+
+
+def stop(connection: sa.Connection, leased: LeasedWebhook, error: str) -> None:
+    connection.execute(_update(leased).values(stopped=True, error=error, lease="", leased_until=0))
+
+
+def count(connection: sa.Connection) -> tuple[int, int]:
+    """How many webhooks failed at their last attempt, and how many have stopped."""
+    failing = sa.func.sum(sa.case((sa.and_(_ROW.attempts > 0, _ROW.stopped.is_(False)), 1), else_=0))
+    stopped = sa.func.sum(sa.case((_ROW.stopped.is_(True), 1), else_=0))
+    row = connection.execute(sa.select(failing, stopped)).one()
+    return int(row[0] or 0), int(row[1] or 0)
+
+
+def _update(leased: LeasedWebhook) -> sa.Update:
+    return sa.update(outgoing_webhook).where(_ROW.hook == leased.hook, _ROW.lease == leased.lease)

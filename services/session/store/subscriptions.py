@@ -1,0 +1,160 @@
+"""Subscriptions: the devices that push services notify."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from services.session import domain
+from services.session.store.sql import insert, require_active
+from services.session.tables.push import push_removed, push_subscription
+from shared.contract.errors import ErrorCode, Reason, RequestError
+from shared.contract.ids import AccountId
+from shared.contract.push import MAIL, Subscribe, SubscriptionView
+
+_ROW, _REMOVED = push_subscription.c, push_removed.c
+MAIL_ORIGIN = "mailto:"
+_VIEW = (_ROW.id, _ROW.sid, _ROW.origin, _ROW.kind, _ROW.language, _ROW.created, _ROW.last_ok, _ROW.last_error)
+
+
+class PushDevice(NamedTuple):
+    """A subscription, as far as the sender needs it. `attempts` have failed since `failing_since`; `last_ok`: the last
+    delivery (Unix ms)."""
+
+    id: int
+    account: AccountId
+    sid: str
+    endpoint: str
+    origin: str
+    p256dh: str
+    auth: str
+    vapid_key: str
+    language: str
+    attempts: int
+    failing_since: int
+    last_ok: int = 0
+    kind: str = ""
+
+    @property
+    def is_mail(self) -> bool:
+        return self.origin == MAIL_ORIGIN
+
+    def __repr__(self) -> str:
+        return f"PushDevice({self.id}, ***)"
+
+
+DEVICE = tuple(_ROW[field] for field in PushDevice._fields)
+
+
+class RemovedDevice(NamedTuple):
+    """By its number, or its endpoint. `sid`: the login that removes it."""
+
+    account: AccountId
+    number: int
+    sid: str
+    endpoint: str = ""
+
+
+class NewDevice(NamedTuple):
+    """`origin`: of the endpoint."""
+
+    request: Subscribe
+    origin: str
+    vapid_key: str
+
+
+def common_origins(connection: sa.Connection, most: int) -> Sequence[str]:
+    """The push services of most devices."""
+    found = sa.select(_ROW.origin).where(_ROW.kind != MAIL).group_by(_ROW.origin).order_by(sa.func.count().desc())
+    return connection.scalars(found.limit(most)).all()
+
+
+def subscribe(connection: sa.Connection, new: NewDevice, most: int, now: int) -> int:
+    """Returns the number of the subscription. An endpoint that another account had is this account's from now on: the
+    browser has another user, who must not see the notifications of the previous one. Raises RequestError."""
+    request = new.request
+    require_active(connection, [request.actor], "account")
+    digest = _digest(request.endpoint)
+    _check_removed(connection, request, digest)
+    known = sa.select(_ROW.id, _ROW.account).where(_ROW.digest == digest)
+    row = connection.execute(known.with_for_update()).one_or_none()
+    if row is None or row.account != request.actor:
+        own = sa.select(sa.func.count()).where(_ROW.account == request.actor)
+        rule = "an account has at most {} subscriptions: unsubscribe one of its other devices first"
+        domain.check_count(connection.execute(own).scalar_one(), most, rule, "endpoint")
+    values = {
+        "account": request.actor, "sid": request.sid, "endpoint": request.endpoint, "origin": new.origin,
+        "p256dh": request.p256dh, "auth": request.auth, "vapid_key": new.vapid_key, "kind": request.kind,
+        "language": request.language, "attempts": 0, "failing_since": 0, "due": 0,
+    }  # fmt: skip
+    if row is not None and row.account != request.actor:
+        connection.execute(sa.delete(push_subscription).where(_ROW.id == row.id))
+    first = {"digest": digest, "created": now, "last_ok": 0, "last_error": "", "lease": "", "leased_until": 0}
+    new_row = insert(connection, push_subscription).values(**values, **first)
+    made = new_row.on_conflict_do_update(index_elements=["digest"], set_=values).returning(_ROW.id)
+    number: int = connection.execute(made).scalar_one()
+    return number
+
+
+def _digest(endpoint: str) -> str:
+    return hashlib.sha256(endpoint.encode()).hexdigest()
+
+
+def _check_removed(connection: sa.Connection, request: Subscribe, digest: str) -> None:
+    """Only its user brings a device back. Raises RequestError."""
+    removed = sa.and_(_REMOVED.account == request.actor, _REMOVED.digest == digest)
+    if not request.again:
+        connection.execute(sa.delete(push_removed).where(removed))
+    elif connection.execute(sa.select(_REMOVED.time).where(removed)).first():
+        text = "you have removed this device: it is notified again once you ask for that on it"
+        raise RequestError(ErrorCode.FORBIDDEN, text, "endpoint", 0, Reason.GONE)
+
+
+def list_own(connection: sa.Connection, account: AccountId) -> list[SubscriptionView]:
+    rows = connection.execute(sa.select(*_VIEW).where(_ROW.account == account).order_by(_ROW.id))
+    return [SubscriptionView(*row) for row in rows]
+
+
+def find_own(connection: sa.Connection, account: AccountId, number: int) -> PushDevice:
+    """Raises RequestError."""
+    row = connection.execute(sa.select(*DEVICE).where(_ROW.id == number, _ROW.account == account)).one_or_none()
+    if row is None:
+        raise RequestError(ErrorCode.NOT_FOUND, "there is no such subscription", "subscription")
+    return PushDevice(**row._mapping)
+
+
+def delete_own(connection: sa.Connection, removed: RemovedDevice, most: int, now: int) -> None:
+    """Remember the device if another login removes it; the last `most` of an account are remembered."""
+    wanted = _ROW.digest == _digest(removed.endpoint) if removed.endpoint else _ROW.id == removed.number
+    own = sa.and_(wanted, _ROW.account == removed.account)
+    digest = connection.scalar(sa.select(_ROW.digest).where(own, _ROW.sid != removed.sid))
+    connection.execute(sa.delete(push_subscription).where(own))
+    if digest is None or removed.endpoint:
+        return
+    new = insert(connection, push_removed).values(account=removed.account, digest=digest, time=now)
+    connection.execute(new.on_conflict_do_update(index_elements=["account", "digest"], set_={"time": now}))
+    mine = _REMOVED.account == removed.account
+    last = sa.select(_REMOVED.digest).where(mine).order_by(_REMOVED.time.desc()).limit(most)
+    connection.execute(sa.delete(push_removed).where(mine, _REMOVED.digest.not_in(last)))
+
+
+def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
+    for table in (push_subscription, push_removed):
+        connection.execute(sa.delete(table).where(table.c.account == account))
+
+
+def note_accepted(connection: sa.Connection, number: int, now: int) -> None:
+    accepted = {"last_ok": now, "last_error": "", "attempts": 0, "failing_since": 0}
+    connection.execute(sa.update(push_subscription).where(_ROW.id == number).values(**accepted))
+
+
+def note_idle(connection: sa.Connection, number: int) -> None:
+    """Note that no notification waits for the device. Earlier failures no longer count."""
+    connection.execute(sa.update(push_subscription).where(_ROW.id == number).values(attempts=0, failing_since=0))
+
+
+def note_failed(connection: sa.Connection, device: PushDevice, error: str, since: int, due: int) -> None:
+    """The next attempt is at `due`. The device has failed since `since` (Unix ms)."""
+    failed = {"last_error": error, "attempts": device.attempts + 1, "failing_since": since, "due": due}
+    connection.execute(sa.update(push_subscription).where(_ROW.id == device.id).values(**failed))

@@ -1,0 +1,55 @@
+"""Requests to session: texts of accounts and groups under keys, which IRC calls metadata."""
+
+import re
+
+import msgspec
+
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.routes import Forwarded, Routed
+
+NO_CHAT = ChatId(0)
+KEY = re.compile(r"[a-z0-9_./-]{1,32}")
+MOST_KEYS = 20
+"""The most keys of one account or group."""
+MOST_BYTES = 300
+"""Of a value."""
+
+
+class MetadataValue(msgspec.Struct, array_like=True, frozen=True):
+    """Belongs to the group `chat`; without one, to the account."""
+
+    account: AccountId
+    chat: ChatId
+    key: str
+    value: str
+
+
+class MetadataList(msgspec.Struct, frozen=True):
+    values: list[MetadataValue]
+
+
+class ListMetadata(Forwarded):
+    """Requests the values of an account or of a group, at most 500. `keys`: only of these keys; without keys: of all.
+    `members`: also the members' own values, for members. Strangers may only read a group that they may join:
+    `forbidden`."""
+
+    route = Routed("session.list_metadata", MetadataList, reads=True)
+    account: AccountId = NO_ACCOUNT
+    chat: ChatId = NO_CHAT
+    keys: tuple[str, ...] = ()
+    members: bool = False
+    actor: AccountId = NO_ACCOUNT
+
+
+class SetMetadata(Forwarded):
+    """Changes one value; an empty value deletes it, an empty key deletes all. The reply has the changes, with empty
+    values for what is deleted. Errors: `forbidden` for another account, and for members that do not manage the
+    group; `invalid` for a key that is not a word of at most 32 of the characters a-z, 0-9, `_`, `.`, `/` and `-`;
+    `too_large` for a value above 300 bytes; `limit` for more than 20 keys."""
+
+    route = Routed("session.set_metadata", MetadataList)
+    key: str
+    value: str
+    account: AccountId = NO_ACCOUNT
+    chat: ChatId = NO_CHAT
+    actor: AccountId = NO_ACCOUNT

@@ -1,0 +1,31 @@
+"""The requests to session about the lists that a client keeps, as far as these lists have changed."""
+
+import msgspec
+
+from shared.contract.contacts import Requests
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.own_settings import OwnSettings
+from shared.contract.routes import Routed
+
+
+class OwnLists(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The lists whose state differs from the known one. `friends`: in ascending order, each with the `public_updated`
+    of its profile. `requests`: as in ListRequests. `blocks`: in ascending order. `changed`: the states of the lists
+    that are included."""
+
+    changed: dict[str, int] = {}
+    friends: list[tuple[AccountId, int]] | None = None
+    requests: Requests | None = None
+    blocks: list[AccountId] | None = None
+    settings: OwnSettings | None = None
+
+
+LISTS = OwnLists.__struct_fields__[1:]
+
+
+class GetOwnLists(msgspec.Struct):
+    """`known`: for each requested list, by its name in OwnLists, the state that the client knows; 0: none."""
+
+    route = Routed("session.own_lists", OwnLists, reads=True)
+    known: dict[str, int]
+    actor: AccountId = NO_ACCOUNT

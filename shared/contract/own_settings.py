@@ -1,0 +1,43 @@
+"""The requests to session about an account's settings for all its devices. Clients follow them, and notifications."""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from shared.contract.ids import NO_ACCOUNT, AccountId
+from shared.contract.routes import Forwarded, Routed
+
+
+class OwnSettings(msgspec.Struct, frozen=True):
+    """`rev` counts the changes 1, 2, 3 …, and is 0 if nothing was set yet. `language`: a BCP 47 tag, or empty. Clients
+    alert of nothing before `until` (Unix ms), nor daily between two times (HH:MM) of an IANA zone, if one is set.
+    `level`: the messages for which clients alert at other times: all, mentions or none."""
+
+    rev: int = 0
+    language: str = ""
+    quiet_zone: str = ""
+    quiet_from: str = ""
+    quiet_to: str = ""
+    until: int = 0
+    level: str = "all"
+
+
+class GetOwnSettings(Forwarded):
+    """Requests the actor's settings."""
+
+    route = Routed("session.settings", OwnSettings, reads=True)
+    actor: AccountId = NO_ACCOUNT
+
+
+class SetOwnSettings(Forwarded):
+    """Changes the actor's settings. UNSET fields do not change. The edge has checked the values. With `if_rev`, any
+    other `rev` is a `conflict`."""
+
+    route = Routed("session.set_settings", OwnSettings)
+    if_rev: int | None = None
+    language: str | UnsetType = UNSET
+    quiet_zone: str | UnsetType = UNSET
+    quiet_from: str | UnsetType = UNSET
+    quiet_to: str | UnsetType = UNSET
+    until: int | UnsetType = UNSET
+    level: str | UnsetType = UNSET
+    actor: AccountId = NO_ACCOUNT

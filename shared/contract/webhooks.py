@@ -1,0 +1,181 @@
+"""The requests to session about webhooks: incoming ones, by which programs without an account post to a group, and
+outgoing ones, which post a group's messages to a URL."""
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.routes import Ack, Forwarded, Routed
+
+
+class CreatedIncomingWebhook(msgspec.Struct, frozen=True):
+    """`secret`: 192 random bits, shown once. `hook`: the webhook's name, which is no secret."""
+
+    hook: str
+    secret: str
+    account: AccountId = NO_ACCOUNT
+    """The account of the webhook, which is the sender of its messages."""
+
+    def __repr__(self) -> str:
+        return f"CreatedIncomingWebhook({self.hook}, ***)"
+
+
+class CreateIncomingWebhook(Forwarded):
+    """The owner or an admin of a group makes a webhook. Anybody who has the webhook's secret can post as the webhook,
+    while the webhook's maker manages the group. `name`: the nickname of the webhook's account. `nonce`: see CreateLink.
+    Error: `limit` for too many webhooks of a group."""
+
+    route = Routed("session.create_hook", CreatedIncomingWebhook)
+    chat: ChatId
+    name: str
+    actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
+
+
+class IncomingWebhookView(msgspec.Struct, frozen=True):
+    """`paused`: the webhook posts nothing, because its maker may not manage the group now, or `account` is disabled.
+    `account`: NO_ACCOUNT for an old webhook until it posts."""
+
+    hook: str
+    name: str
+    by: AccountId
+    created: int
+    paused: bool = False
+    account: AccountId = NO_ACCOUNT
+
+
+class IncomingWebhookList(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    hooks: list[IncomingWebhookView]
+
+
+class ListIncomingWebhooks(Forwarded):
+    """A request for the incoming webhooks of a group; only the owner and the admins may send it (`forbidden`)."""
+
+    route = Routed("session.list_hooks", IncomingWebhookList, reads=True)
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class DeleteIncomingWebhook(Forwarded):
+    """The owner or an admin deletes a webhook (idempotent)."""
+
+    route = Routed("session.delete_hook", Ack)
+    chat: ChatId
+    hook: str
+    actor: AccountId = NO_ACCOUNT
+
+
+class FoundIncomingWebhook(msgspec.Struct, frozen=True):
+    """`account`: the sender of its messages, which need the permissions of `by`."""
+
+    hook: str
+    chat: ChatId
+    name: str
+    by: AccountId
+    account: AccountId = NO_ACCOUNT
+
+
+class FindIncomingWebhook(msgspec.Struct):
+    """Finds the webhook with a secret. `digest`: the secret's sha256 in hex. Errors: `not_found`, `forbidden` while the
+    maker may not manage the group."""
+
+    route = Routed("session.find_hook", FoundIncomingWebhook)
+    digest: str
+
+    def __repr__(self) -> str:
+        return "FindIncomingWebhook(***)"
+
+
+class CreatedOutgoingWebhook(msgspec.Struct, frozen=True):
+    """`secret`: the key that signs the webhook's requests, shown once. `hook`: the webhook's name, which is no secret.
+    `next`: the index of the first message to post."""
+
+    hook: str
+    secret: str
+    next: int
+
+    def __repr__(self) -> str:
+        return f"CreatedOutgoingWebhook({self.hook}, ***)"
+
+
+class CreateOutgoingWebhook(Forwarded):
+    """The owner or an admin of a group makes a webhook: later messages of the group are posted to `endpoint`, a URL,
+    while the maker manages it. `nonce` as in CreateLink. Errors: `limit` for too many webhooks of a group, `invalid`
+    for an address that is not permitted."""
+
+    route = Routed("session.create_outgoing_hook", CreatedOutgoingWebhook)
+    chat: ChatId
+    name: str
+    endpoint: str
+    actor: AccountId = NO_ACCOUNT
+    nonce: str = ""
+
+    def __repr__(self) -> str:
+        return f"CreateOutgoingWebhook({self.chat}, ***)"
+
+
+class WebhookState(StrEnum):
+    ACTIVE = "active"
+    FAILING = "failing"
+    """The last attempts have failed; more attempts follow."""
+    STOPPED = "stopped"
+    """Attempts failed for too long: there are no more until a replay."""
+
+
+class OutgoingWebhookView(msgspec.Struct, frozen=True):
+    """`origin`: scheme, host and port of the endpoint, whose path may be a secret. `next`: the index of the next
+    message to post. `error`: why the last attempt failed; empty if it succeeded. `paused`: the webhook posts nothing,
+    because its maker may not manage the group now."""
+
+    hook: str
+    name: str
+    by: AccountId
+    origin: str
+    created: int
+    next: int
+    state: WebhookState
+    error: str = ""
+    paused: bool = False
+
+
+class OutgoingWebhookList(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    hooks: list[OutgoingWebhookView]
+
+
+class ListOutgoingWebhooks(Forwarded):
+    """A request for the outgoing webhooks of a group; only the owner and the admins may send it (`forbidden`)."""
+
+    route = Routed("session.list_outgoing_hooks", OutgoingWebhookList, reads=True)
+    chat: ChatId
+    actor: AccountId = NO_ACCOUNT
+
+
+class DeleteOutgoingWebhook(Forwarded):
+    """The owner or an admin deletes a webhook (idempotent)."""
+
+    route = Routed("session.delete_outgoing_hook", Ack)
+    chat: ChatId
+    hook: str
+    actor: AccountId = NO_ACCOUNT
+
+
+class ReplayedOutgoingWebhook(msgspec.Struct, frozen=True):
+    """`next`: the index of the next message to post."""
+
+    next: int
+
+
+class ReplayOutgoingWebhook(Forwarded):
+    """The owner or an admin makes a webhook post the messages from `index` on (again). If the webhook has stopped, it
+    continues. An index after the last message means the next message. Error: `not_found`."""
+
+    route = Routed("session.replay_outgoing_hook", ReplayedOutgoingWebhook)
+    chat: ChatId
+    hook: str
+    index: int
+    actor: AccountId = NO_ACCOUNT

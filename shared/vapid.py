@@ -1,0 +1,43 @@
+"""VAPID keys (RFC 8292): the P-256 key by which an installation identifies itself to push services. Texts are base64url
+without padding: 32 bytes of a private key, 65 of an uncompressed public point."""
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from shared import base64url
+from shared.base64url import encode
+
+_CURVE = ec.SECP256R1()
+_PRIVATE_BYTES = 32
+
+
+def decode(text: str) -> bytes:
+    """Accepts any padding, too. Raises ValueError."""
+    return base64url.decode(text.rstrip("="))
+
+
+def make_key() -> str:
+    number = ec.generate_private_key(_CURVE).private_numbers().private_value
+    return encode(number.to_bytes(_PRIVATE_BYTES))
+
+
+def private_key(text: str) -> ec.EllipticCurvePrivateKey:
+    """Raises ValueError."""
+    data = decode(text)
+    if len(data) != _PRIVATE_BYTES:
+        raise ValueError("is no private key of 32 bytes")
+    return ec.derive_private_key(int.from_bytes(data), _CURVE)
+
+
+def public_point(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def public_key(point: bytes) -> ec.EllipticCurvePublicKey:
+    """Raises ValueError unless the point is on the curve."""
+    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, point)
+
+
+def public_text(private: str) -> str:
+    """The public key of a private one. Raises ValueError."""
+    return encode(public_point(private_key(private).public_key()))

@@ -1,0 +1,193 @@
+"""The drill of `deploy/compose/end_to_end.sh --chaos`: users chat through the balancer while each container is killed,
+frozen and restarted, while the disks of servers are full, and while the installation is upgraded and taken back.
+
+`python -m tests.deploy.compose_drill PROJECT URL DISKS TAG [STEP …]`, as root of the host of the containers. DISKS: the
+directory where the disk of each of FILLED is mounted, on which nothing else is. TAG: the tag of the image to which the
+drill upgrades. Exit status 0: passed, 1: failed, 2: inconclusive. DRAGOMAN_PROMETHEUS may name a Prometheus. With
+alarms, a freeze lasts until an alert fires, a full disk until DISK_ALERT fires, and the table names the alerts.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from local.options import load
+from shared.settings import LogSettings
+from shared.telemetry import configure_logging
+from tests.deploy.alarms import Alarms, named_alarms
+from tests.deploy.disturbed_drill import (
+    EDGE,
+    PAUSE_SECONDS,
+    STEP_SECONDS,
+    CommandFailed,
+    Disturbance,
+    lasting,
+    next_log_file,
+    run,
+    run_drill,
+    until_quiet,
+    use_up_log,
+)
+from tests.drills.archive import read_history
+from tests.drills.records import Entry
+from tests.support.small_disk import SmallDisk
+
+CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey", "search")
+OF_CONNECTIONS = ("edge-1", "balancer")
+"""The end of these containers is the end of users' connections."""
+SINGLE = ("session", "auth", "balancer", "nats", "postgres")
+"""While one of them is unavailable, users are without service."""
+FILLED = {"nats": "", "postgres": "postgres", "search": ""}
+"""The services that store on a disk, and the service that users lack while it is full: see Disturbance.outage."""
+DISK_ALERT = "DragomanDiskFull"
+UPGRADE = "deploy/compose/upgrade.sh"
+BOUND_SECONDS = 10.0
+"""The longest time without service in all other cases."""
+
+
+class Project:
+    """A running project of Compose on this host."""
+
+    def __init__(self, name: str, disks: Path) -> None:
+        self._name = name
+        self._disks = disks
+
+    async def kill(self, service: str) -> None:
+        """Ends the container's first process as a fault does: Docker restarts it, as it does not after `docker kill`.
+        Raises CommandFailed."""
+        before = await self.state(service)
+        os.kill(before["Pid"], signal.SIGKILL)
+        await self._until_healthy(service, before["StartedAt"])
+
+    async def lose_index(self) -> None:
+        """Deletes the index, and kills the container. Raises CommandFailed."""
+        await run("docker", "exec", await self._container("search"), "rm", "-r", "/data/search/index")
+        await self.kill("search")
+
+    @asynccontextmanager
+    async def frozen(self, service: str) -> AsyncIterator[None]:
+        """The service is frozen. At the end, waits until it is healthy. Raises CommandFailed."""
+        container = await self._container(service)
+        await run("docker", "pause", container)
+        try:
+            yield
+        finally:
+            await run("docker", "unpause", container)
+        await self._until_healthy(service)
+
+    @asynccontextmanager
+    async def full(self, service: str) -> AsyncIterator[None]:
+        """No byte is free on its disk. At the end, waits until it is healthy again. Raises CommandFailed."""
+        disk, over = SmallDisk(self._disks / service), asyncio.Event()
+        execute = partial(run, "docker", "exec", await self._container(service))
+        if service == "postgres":
+            await next_log_file(execute)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_keep_full(disk, over))
+                try:
+                    if service == "postgres":
+                        await use_up_log(execute)
+                    yield
+                finally:
+                    over.set()
+        finally:
+            await asyncio.to_thread(disk.free)
+        await self._until_healthy(service)
+
+    async def restart(self, service: str) -> None:
+        """Raises CommandFailed."""
+        before = await self.state(service)
+        await run("docker", "restart", await self._container(service))
+        await self._until_healthy(service, before["StartedAt"])
+
+    async def history(self, chats: list[int]) -> dict[int, list[Entry]]:
+        """All messages of these chats, by the operator's user. Raises RequestError, CommandFailed."""
+        volume = await run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", f"{self._name}_secrets-admin")
+        admin = load(Path(volume.strip()) / "dragoman.toml", {})[0].nats
+        networks = (await self._inspect("nats"))["NetworkSettings"]["Networks"]
+        (address,) = (network["IPAddress"] for network in networks.values())
+        return await read_history(admin.model_copy(update={"url": f"nats://{address}:4222", "tls_name": "nats"}), chats)
+
+    async def state(self, service: str) -> dict[str, Any]:
+        """Docker's `State`. Raises CommandFailed."""
+        found: dict[str, Any] = (await self._inspect(service))["State"]
+        return found
+
+    async def _until_healthy(self, service: str, last_start: str = "") -> None:
+        """`last_start`: the previous start of a container that starts again."""
+        async with asyncio.timeout(STEP_SECONDS):
+            while True:
+                state = await self.state(service)
+                if state["StartedAt"] != last_start and state["Health"]["Status"] == "healthy":
+                    return
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _inspect(self, service: str) -> dict[str, Any]:
+        (found,) = json.loads(await run("docker", "inspect", await self._container(service)))
+        assert isinstance(found, dict)
+        return found
+
+    async def _container(self, service: str) -> str:
+        label = "label=com.docker.compose"
+        filters = f"--filter={label}.project={self._name}", f"--filter={label}.service={service}"
+        found = (await run("docker", "ps", "--all", "--quiet", *filters)).split()
+        if len(found) != 1:
+            raise CommandFailed(f"the project {self._name} has {len(found)} containers of {service}, not one")
+        return found[0]
+
+
+async def _keep_full(disk: SmallDisk, over: asyncio.Event) -> None:
+    """Keeps the disk full, because servers free space again, such as old parts of a log."""
+    while not over.is_set():
+        await asyncio.to_thread(disk.fill)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def replace(alarms: Alarms | None, *arguments: str) -> None:
+    """After the replacement, wait until no alert fires any more. Raises CommandFailed."""
+    await run(UPGRADE, *arguments)
+    if alarms:
+        await until_quiet(alarms)
+
+
+async def steps(project: Project, alarms: Alarms | None, tag: str) -> AsyncIterator[Disturbance]:
+    """`tag`: the tag of the image to which the drill upgrades."""
+    for service, outage in FILLED.items():
+        fill = partial(lasting, partial(project.full, service), alarms, DISK_ALERT)
+        yield Disturbance(f"fill {service}", service, "stop", fill, outage)
+    for service in CONTAINERS:
+        target, outage = service, service if service in SINGLE else ""
+        silence = outage
+        if service in OF_CONNECTIONS:
+            target, silence = EDGE, f"{EDGE}~clients"
+        yield Disturbance(f"kill {service}", target, "kill", partial(project.kill, service), outage)
+        freeze = partial(lasting, partial(project.frozen, service), alarms)
+        yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
+        yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
+    yield Disturbance("lose index", "search", "kill", project.lose_index)
+    yield Disturbance("upgrade", EDGE, "restart", partial(replace, alarms, tag))
+    before = os.environ.get("DRAGOMAN_VERSION", "0.1.0")
+    yield Disturbance("back", EDGE, "restart", partial(replace, alarms, "--back", before))
+
+
+async def main(name: str, url: str, disks: str, tag: str, *only: str) -> int:
+    configure_logging(LogSettings(level="error", json_lines=False), "drill")
+    project = Project(name, Path(disks))
+    alarms = named_alarms(disks)
+    course = steps(project, alarms, tag)
+    return await run_drill(url, project.history, course, list(only), BOUND_SECONDS, alarms, proxied=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main(*sys.argv[1:])))
+    except CommandFailed as error:
+        sys.exit(f"end_to_end.sh: {error}")

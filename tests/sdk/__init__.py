@@ -1,0 +1,1 @@
+"""Tests of both clients, in JavaScript and Python: hostile replies, and a soak."""

@@ -1,0 +1,176 @@
+"""`python -m tests.stages.subscribed`: what notifications cost the path of a message.
+
+Two systems, one of them with many subscriptions, are measured in turns: the rate of pairs, their latency at a fixed
+rate, and a group. Then one message notifies as many devices as `--burst` says, and the latency is measured while the
+notifications drain to a push service of this command.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import sqlalchemy as sa
+
+from bench.report.result import Result
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem, SystemSize, own_system
+from services.auth.tables import logins
+from services.session.tables.push import push_subscription
+from shared.clock import now_ms
+from shared.database import make_engine
+from shared.vapid import public_text
+from tests.support.push_device import PushedDevice
+from tests.support.tls_servers import Certificates
+from tests.system.test_http_operations import post
+
+_LOADS = {
+    "pairs": ("pairs", "--people", "40"),
+    "latency": ("pairs", "--people", "40", "--rate", "100"),
+    "group": ("group", "--people", "100", "--speakers", "10"),
+}
+_SETTINGS = ('push.permitted_networks=["127.0.0.0/8"]', "push.delay_seconds=2")
+_DRAIN_SECONDS = 240.0
+_ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class CountingPushService:
+    """Accepts every notification. `accepted`: the number of requests."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+            await reader.readexactly(int(fields[b"content-length"]))
+            writer.write(_ANSWER)
+            await writer.drain()
+            self.accepted += 1
+        writer.close()
+
+
+def subscribe(system: MeasuredSystem, accounts: range, origin: str) -> None:
+    """A device for each of these accounts."""
+    assert system.installation is not None
+    settings, members = system.installation.settings, PushedDevice().members("")
+    credentials = json.loads((settings.data / "credentials.json").read_text())
+    device = {
+        "origin": origin, "p256dh": members["p256dh"], "auth": members["auth"], "kind": "unifiedpush",
+        "vapid_key": public_text(credentials["push_key"]), "language": "en", "created": now_ms() - 1, "last_ok": 0,
+        "last_error": "", "attempts": 0, "failing_since": 0, "due": 0, "lease": "", "leased_until": 0,
+    }  # fmt: skip
+    login = {"created": 0, "expires": now_ms() // 1000 + 86_400, "address": "", "client": "native"}
+    rows = [{"sid": f"{one}", "account": one} for one in accounts]
+    devices = [{**row, "digest": row["sid"], "endpoint": f"{origin}/{row['sid']}", **device} for row in rows]
+    held = [row | login for row in rows]
+    for service, table, some in (("session", push_subscription, devices), ("auth", logins, held)):
+        engine = make_engine(settings.database_url(service))
+        with engine.begin() as connection:
+            connection.execute(sa.insert(table), some)
+        engine.dispose()
+
+
+async def measured(system: MeasuredSystem, load: Sequence[str], seconds: float) -> Result:
+    """Raises RuntimeError for a run with faults."""
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "result.json"
+        options = ["--seconds", str(seconds), "--data", str(system.data), "--json", str(file)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "dragoman.main", "bench", *load, *options,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"the load {load} failed:\n{printed.decode()}")
+        return msgspec.json.decode(file.read_bytes(), type=list[Result])[0]
+
+
+async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: float, rounds: int) -> None:
+    """The ratios of rates, and of the median latencies."""
+    ratios = defaultdict[str, list[float]](list)
+    for number in range(rounds):
+        turn = -1 if number % 2 else 1
+        for name, load in _LOADS.items():
+            results = [await measured(one, load, seconds) for one in (without, with_them)[::turn]][::turn]
+            figures = [
+                one.measures["delivery"].p50 if name == "latency" else one.figures["delivered/s"] for one in results
+            ]
+            ratios[name].append(figures[1] / figures[0])
+            _show(f"round {number + 1}, {name}: {figures[0]:,.0f} without, {figures[1]:,.0f} with")
+    for name, each in ratios.items():
+        _show(f"{name}: {median(each):.3f} of the system without, each {[round(one, 3) for one in each]}")
+
+
+async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Seeder, accounts: range) -> None:
+    """One message notifies all these accounts but its sender."""
+    chats = await asyncio.to_thread(seeder.chats, accounts, len(accounts))
+    await seeder.publish(chats)
+    before = await measured(system, _LOADS["latency"], 10)
+    (sender,) = seeder.users([accounts[0]])
+    edge = system.edges[0].replace("ws", "http", 1)
+    sent = await asyncio.to_thread(post, edge, "send", sender.token, chat=chats[0], text="burst", nonce="burst")
+    assert sent.status == 200, sent.body
+    async with asyncio.timeout(_DRAIN_SECONDS):
+        while not service.accepted:
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        meanwhile = await measured(system, _LOADS["latency"], 10)
+        during, wanted = service.accepted, len(accounts) - 1
+        while service.accepted < wanted:
+            await asyncio.sleep(0.1)
+    took = time.monotonic() - began
+    _show(f"{wanted:,} notifications in {took:.1f} s; {during:,} until the load ended; {service.accepted:,} in all")
+    for name, one in (("before", before), ("while they drain", meanwhile)):
+        latency = one.measures["delivery"]
+        _show(f"latency {name}: p50 {latency.p50 / 1000:.1f} ms, p99 {latency.p99 / 1000:.1f} ms")
+
+
+@contextlib.asynccontextmanager
+async def running(place: Path) -> AsyncIterator[tuple[MeasuredSystem, MeasuredSystem, CountingPushService, str]]:
+    certificates, service = Certificates(place / "tls", "127.0.0.1"), CountingPushService()
+    os.environ["SSL_CERT_FILE"] = str(certificates["ca.crt"])  # of the systems
+    server = await asyncio.start_server(service.serve, "127.0.0.1", 0, ssl=certificates.server_context())
+    port, size = server.sockets[0].getsockname()[1], SystemSize(2)
+    async with server, own_system(size, _SETTINGS, _show) as one, own_system(size, _SETTINGS, _show) as two:
+        yield one, two, service, f"https://127.0.0.1:{port}"
+
+
+async def run(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="dragoman-subscribed-") as place:
+        async with running(Path(place)) as (without, with_them, service, origin):
+            assert with_them.installation is not None
+            seeder = await asyncio.to_thread(Seeder, with_them.installation)
+            accounts = await asyncio.to_thread(seeder.accounts, options.subscriptions)
+            await asyncio.to_thread(subscribe, with_them, accounts, origin)
+            await in_turns(without, with_them, options.seconds, options.rounds)
+            if options.burst:
+                await burst(with_them, service, seeder, accounts[: options.burst])
+
+
+def _show(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.stages.subscribed", description=__doc__)
+    parser.add_argument("--subscriptions", type=int, default=100_000, help="default 100,000")
+    parser.add_argument("--burst", type=int, default=10_000, help="devices that one message notifies; 0: none")
+    parser.add_argument("--rounds", type=int, default=3, help="default 3")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each run (default 6)")
+    asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A system, a browser, Ann in it, and Bob, who is a program."""
+
+import json
+import secrets
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from services.edge.http.chat_client import BUILT
+from tests.support.browser import CHROMIUM
+from tests.support.chat_page import PASSWORD, ChatPage, chat_user
+from tests.support.cluster import RELAXED, Cluster
+from tests.support.first_page import chromium
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/chat/" in str(item.path):
+            item.add_marker(pytest.mark.xdist_group("chat"))
+            item.add_marker(pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with"))
+            item.add_marker(pytest.mark.skipif(not BUILT.exists(), reason="the web client is not built: ./dev setup"))
+
+
+class Bob:
+    """A user of native by HTTP, through the other edge."""
+
+    def __init__(self, edge: str, nickname: str = "Bob") -> None:
+        self.move(edge)
+        self.token = ""
+        self.username = f"bob{secrets.token_hex(4)}"
+        secret = {"scheme": "plain", "value": PASSWORD}
+        reply = self.call("register", nickname=nickname, username=self.username, secret=secret)
+        self.account: int = reply["account"]
+        self.token = reply["token"]
+
+    def move(self, edge: str) -> None:
+        self.address = edge.replace("ws", "http", 1).rstrip("/")
+
+    def call(self, op: str, **parameters: Any) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
+        body = json.dumps(parameters).encode()
+        request = urllib.request.Request(f"{self.address}/api/v1/{op}", body, headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            reply: dict[str, Any] = json.load(response)
+        return reply
+
+    def fetch(self, url: str) -> bytes:
+        """A file of the server, by the path of its address."""
+        with urllib.request.urlopen(f"{self.address}/media/{url.rpartition('/')[2]}", timeout=60) as response:  # noqa: S310
+            content: bytes = response.read()
+        return content
+
+    def send(self, chat: int, text: str, **more: Any) -> int:
+        return int(self.call("send", chat=chat, text=text, nonce=secrets.token_hex(8), **more)["index"])
+
+    def group(self, name: str, *members: int) -> int:
+        return int(self.call("create", name=name, members=list(members))["chat"])
+
+    def texts(self, chat: int) -> list[str]:
+        """The texts of the chat's newest messages on the server, in order."""
+        page = self.call("history", chat=chat, count=100, dir="older", **{"from": -1})
+        return [
+            "".join(part.get("text", "") for part in one["segments"])
+            for one in sorted(page["messages"], key=lambda one: int(one["index"]))
+        ]
+
+
+@pytest.fixture(scope="package")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("chat") / "data", *RELAXED) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="package")
+def chromium_browser() -> Iterator[Browser]:
+    """Ends with the package: Playwright can be started once at a time."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def bob(system: Cluster) -> Bob:
+    return Bob(system.edges[1])
+
+
+@pytest.fixture
+def ann(system: Cluster, chromium_browser: Browser) -> Iterator[ChatPage]:
+    with chat_user(chromium_browser, system.edges[0]) as page:
+        yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
+        assert page.reports() == []
+
+
+@pytest.fixture
+def team(ann: ChatPage, bob: Bob) -> int:
+    """A group of both, which is in Ann's list."""
+    chat = bob.group("Team", ann.account())
+    ann.chat("Team").wait_for()
+    return chat

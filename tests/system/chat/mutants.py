@@ -1,0 +1,198 @@
+"""Builds of the web client that are broken on purpose, to show that its tests can fail.
+
+`python -m tests.system.chat.mutants [NAME…]` breaks one thing in a copy of `web`, builds it into `clients/chat`, and
+runs the test that must fail. It prints a table of the builds and the tests that found them. At the end, the sound
+client is built again.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.commands import ROOT
+from tests.support.javascript import NODE
+
+_TESTS = "tests/system/chat"
+_FAILED = re.compile(r"^(FAILED|ERROR) \S+::(\w+(?:\[\S+\])?)", re.MULTILINE)
+"""A test that could not begin, because nobody could sign in, shows nothing about its point."""
+
+
+@dataclass(frozen=True)
+class BrokenPage:
+    """`broken` replaces `sound`, which is once in the file. `test`: the beginning of the name of the test that must
+    fail."""
+
+    file: str
+    sound: str
+    broken: str
+    test: str
+
+
+MUTANTS = {
+    "forget-draft": BrokenPage(
+        "src/model/drafts.ts", "else localStorage.setItem(this.#key(chat), JSON.stringify(draft));", "",
+        "test_01_a_draft",
+    ),
+    "deaf-tab": BrokenPage(
+        "src/model/drafts.ts", ' addEventListener("storage", this.#follow);', "", "test_01_two_tabs"
+    ),
+    "replace-draft": BrokenPage(
+        "src/model/drafts.ts", "own.text === own.synced && !draft.cut && !isBeingWritten(chat)", "true", "test_02"
+    ),
+    "no-new-line": BrokenPage("src/parts/messages.ts", "unread_from || (unread ? upto + 1 : 0)", "0", "test_03"),
+    "jump": BrokenPage("src/parts/messages.ts", 'anchorTo: "end",', "", "test_04"),
+    "top-is-the-end": BrokenPage("src/parts/messages.ts", "    this.#loadNearStart();\n", "", "test_04"),
+    "jump-at-top": BrokenPage(
+        "src/parts/messages.ts", "(virtualizer.scrollOffset ?? 0) + above", "virtualizer.scrollOffset ?? 0",
+        "test_04",
+    ),
+    "stay-behind": BrokenPage("src/parts/messages.ts", "if (this.#follows) virtualizer.scrollToEnd();", "", "test_05"),
+    "read-mark": BrokenPage(
+        "src/parts/messages.ts", "unread_from ? unread_from !== this.#marked :", "!unread_from &&", "test_06"
+    ),
+    "count-twice": BrokenPage("src/model/chat.ts", "index > read ? unread + 1 : unread", "unread + 2", "test_07"),
+    "no-title": BrokenPage("src/announce.ts", '`(${messages || "•"}) Dragoman`', '"Dragoman"', "test_08"),
+    "no-arrow": BrokenPage("src/parts/composer.ts", '"edit-last"', '"none"', "test_11_arrow"),
+    "send-late": BrokenPage(
+        "src/storage/store.ts", "localStorage.setItem(key, JSON.stringify(entry));", "", "test_11_what"
+    ),
+    "lose-files": BrokenPage(
+        "src/parts/composer.ts", "this.#writing.attachments.putBack(segments);", "", "test_11_a_rejected"
+    ),
+    "paste-picture": BrokenPage(
+        "src/parts/composer.ts", 'clipboardData.types.includes("text/plain") ||', "", "test_12_files_are_pasted"
+    ),
+    "never-again": BrokenPage(
+        "src/parts/attachments.ts", "@click=${() => void this.#upload(one)}", "", "test_12_several"
+    ),
+    "all-sizes": BrokenPage("style.css", "inline-size: min(10rem, 48%); aspect-ratio: 1 !important;", "", "test_13"),
+    "load-nothing": BrokenPage(
+        "src/model/history.ts", "await fetchPage(model, chat, { around: index, count: PAGE });", "", "test_14"
+    ),
+    "one-tone": BrokenPage("src/parts/emojis.ts", "forms[this.tone] ??", "", "test_15"),
+    "only-react": BrokenPage(
+        "src/model/actions.ts", "const on = !mine.includes(emoji);", "const on = true;", "test_16"
+    ),
+    "follow-links": BrokenPage("src/parts/text.ts", "noopener noreferrer nofollow", "noopener", "test_17"),
+    "no-neighbour": BrokenPage("src/parts/app.ts", "keep(() => neighbour(1))", "() => undefined", "test_20"),
+    "forget-outbox": BrokenPage(
+        "src/wire/tabs.ts", "entries.forEach((entry) => this.#holder?.post(entry))", "undefined", "test_21_two_tabs"
+    ),
+    "old-outbox": BrokenPage(
+        "src/model/model.ts", "for (const entry of this.#waiting) this.wire.post(entry);", "", "test_21_a_new_tab"
+    ),
+    "closed-tab": BrokenPage(
+        "src/model/model.ts", "if (this.wire.isHolder && this.outbox.peek().includes(entry)) this.wire.post(entry);",
+        "", "test_21_a_tab_that",
+    ),
+    "silent-holder": BrokenPage("src/wire/tabs.ts", "if (navigator.locks) this.share(news);", "", "test_21_two_tabs"),
+    "all-at-once": BrokenPage(
+        "src/storage/store.ts", "inTurn(writes, transaction)", "...writes.map((write) => write(transaction))",
+        "test_21_changes_that_come_together",
+    ),
+    "place-first": BrokenPage(
+        "src/storage/store.ts", "writes.push((t) => Promise.all(places", "writes.unshift((t) => Promise.all(places",
+        "test_21_the_place",
+    ),
+    "silent-store": BrokenPage(
+        "src/storage/database.ts", "      superseded();\n", "", "test_a_tab_goes_on_when_a_newer"
+    ),
+    "trust-store": BrokenPage(
+        "src/storage/store.ts", '} catch {\n      this.trouble.value ||= "missing";',
+        "} catch (error) {\n      throw error;",
+        "test_a_tab_goes_on_when_the_browser",
+    ),
+    "late-tab": BrokenPage(
+        "src/wire/tabs.ts", "news: [...heads, this.#state]", "news: [this.#state]", "test_21_a_late"
+    ),
+    "page-alone": BrokenPage(
+        "src/wire/holder.ts", 'op === "history" ? await this.#page(params as never) :', "", "test_21_a_page"
+    ),
+    "unnamed-block": BrokenPage(
+        "src/parts/drawer.ts", 'if (isBlocked) return t("blocked_socket");', "", "test_a_blocked"
+    ),
+    "both-layers": BrokenPage(
+        "style.css", '.workspace[data-layer="detail"] > dragoman-chats { display: none; }', "{ color: inherit; }",
+        "test_22",
+    ),
+    "all-rows": BrokenPage("src/parts/messages.ts", "overscan: 8,", "overscan: 500,", "test_23"),
+    "say-twice": BrokenPage(
+        "src/announce.ts", "...announced.peek(), { key: lines, text }",
+        "...announced.peek(), { key: lines, text }, { key: -lines, text }", "test_24",
+    ),
+    "send-composition": BrokenPage("src/parts/composer.ts", "isComposing(event) || event", "event", "test_26"),
+    "impatient": BrokenPage(
+        "src/session.ts", 'if ((error as Failure).code !== "unauthenticated") throw error;', "", "test_27"
+    ),
+    "tell-place": BrokenPage("src/files/without_place.ts", "content[0] === 0xff &&", "content[0] === 0 &&", "test_28"),
+    "keep-build": BrokenPage("src/shell.ts", "if (web && web !== BUILD)", "if (!web)", "test_a_server_of"),
+    "shrink": BrokenPage("src/parts/messages.ts", "    this.#keepEnd(before);\n", "", "test_04"),
+    "forget-rejected": BrokenPage(
+        "src/storage/store.ts", "const entry = failure && (await store.get(nonce));", "const entry = undefined as any;",
+        "test_a_rejected_text",
+    ),
+    "left-to-right": BrokenPage(
+        "src/parts/message.ts", '${isOwn ? " message-own" : ""}`} dir="auto">', '`}>', "test_an_interface"
+    ),
+    "flat-colours": BrokenPage(
+        "style.css", ".badge, .dot, .reaction[aria-pressed", ".none[aria-pressed", "test_forced"
+    ),
+    "wide": BrokenPage(
+        "style.css", ".workspace { grid-template-columns: minmax(0, 1fr); }",
+        ".workspace { grid-template-columns: minmax(60rem, 1fr); }", "test_at_200",
+    ),
+    "lose-focus": BrokenPage(
+        "src/parts/menu.ts", 'menu.querySelector<HTMLElement>("button, input")?.focus({ preventScroll: true });', "",
+        "test_a_working_day",
+    ),
+    "stay-signed-in": BrokenPage(
+        "src/session.ts", "if (account) this.#tabs.postMessage({ account, why } satisfies Ended);", "",
+        "test_logging_out_in_one_tab",
+    ),
+    "old-key": BrokenPage(
+        "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"
+    ),
+}  # fmt: skip
+
+
+def find_all(names: list[str]) -> list[str]:
+    """Returns the broken pages that no test has found."""
+    try:
+        return [name for name in names or MUTANTS if not _is_found(name, MUTANTS[name])]
+    finally:
+        _build(ROOT)
+
+
+def _is_found(name: str, mutant: BrokenPage) -> bool:
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory)
+        shutil.copytree(ROOT / "web", copy / "web")
+        (copy / "clients").mkdir()
+        for shared in ("node_modules", "clients/javascript", "clients/chat"):
+            (copy / shared).symlink_to(ROOT / shared)
+        file = copy / "web" / mutant.file
+        text = file.read_text()
+        assert text.count(mutant.sound) == 1, f"{name}: {mutant.file} has {mutant.sound!r} not exactly once"
+        file.write_text(text.replace(mutant.sound, mutant.broken))
+        _build(copy)
+    test = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", _TESTS, "-k", mutant.test]
+    done = subprocess.run(test, cwd=ROOT, capture_output=True, text=True, check=False)
+    failed = _FAILED.findall(done.stdout)
+    found = bool(failed) and all(kind == "FAILED" for kind, _ in failed)
+    result = ", ".join(f"{kind} {test}" for kind, test in failed) or done.stdout.strip().splitlines()[-1]
+    print(f"{name:<20}{mutant.file:<28}{result if not found else result.replace('FAILED ', '')}", flush=True)  # noqa: T201
+    return found
+
+
+def _build(root: Path) -> None:
+    assert NODE, "there is no node"
+    subprocess.run([NODE, "web/build.mjs"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    missed = find_all(sys.argv[1:])
+    sys.exit(f"no test has found: {', '.join(missed)}" if missed else 0)

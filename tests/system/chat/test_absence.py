@@ -1,0 +1,84 @@
+"""After an absence, and with a storage that fails: everything is shown once, in order, and the page says what is not
+kept."""
+
+from playwright.sync_api import Browser, expect
+
+from tests.support.chat_page import ChatPage, chat_user
+from tests.support.cluster import Cluster
+from tests.system.chat.conftest import Bob
+
+_MILLISECONDS = 120_000
+_NEWER_VERSION = """(account) => new Promise((resolve) => {
+  indexedDB.open(`dragoman-${account}`, 99).onsuccess = ({ target: { result } }) => { result.close(); resolve(); };
+})"""
+
+
+def in_order(page: ChatPage, number: int) -> list[str]:
+    """The texts of this number of messages, which are all of the chat, as they are shown in the page."""
+    shown = page.collect(number, _MILLISECONDS).collected()
+    return [text for _, (text, *_) in sorted(shown.items())]
+
+
+def test_21_five_hundred_messages_of_an_absence_are_shown_once_in_order(ann: ChatPage, bob: Bob, team: int) -> None:
+    """Own messages of that time come after them."""
+    bob.send(team, "before")
+    ann.go("Team").until_received("before")
+    ann.page.context.set_offline(True)
+    for number in range(500):
+        bob.send(team, f"missed {number}")
+    for number in range(3):
+        ann.send(f"own {number}")
+    ann.page.context.set_offline(False)
+    ann.until_sent("own 2")
+    wanted = ["before", *(f"missed {number}" for number in range(500)), *(f"own {number}" for number in range(3))]
+    assert in_order(ann, 504) == wanted
+    assert bob.texts(team) == wanted[-100:]
+    ann.complaints.clear()
+
+
+def test_a_tab_goes_on_when_a_newer_version_takes_its_store(ann: ChatPage, bob: Bob, team: int) -> None:
+    ann.go("Team").page.evaluate(_NEWER_VERSION, ann.account())
+    ann.page.get_by_text("Another tab has a newer version of this page. Reload this one.").wait_for()
+    bob.send(team, "not kept")
+    ann.until_received("not kept")
+    ann.send("written all the same")
+    ann.until_sent("written all the same")
+    assert bob.texts(team) == ["not kept", "written all the same"]
+
+
+def test_a_tab_goes_on_when_the_browser_deletes_its_store(ann: ChatPage, bob: Bob, team: int) -> None:
+    """Earlier messages come from the server. The login goes with the store."""
+    wanted = [f"before {number}" for number in range(150)]
+    for text in wanted:
+        bob.send(team, text)
+    ann.go("Team").to_last(wanted[-1])
+    number = str(ann.account())
+    clear = {"origin": ann.address.removesuffix("/chat"), "storageTypes": "indexeddb,local_storage"}
+    ann.page.context.new_cdp_session(ann.page).send("Storage.clearDataForOrigin", clear)
+    bob.send(team, "not kept")
+    ann.page.get_by_text("This browser keeps nothing for this page").wait_for()
+    ann.send("written all the same")
+    ann.until_sent("written all the same")
+    wanted += ["not kept", "written all the same"]
+    assert in_order(ann, len(wanted)) == wanted
+    ann.page.reload()
+    ann.sign_in(number).go("Team").to_last(wanted[-1])
+    assert in_order(ann, len(wanted)) == wanted
+    ann.complaints.clear()
+
+
+def test_a_chat_without_messages_keeps_its_place(
+    ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
+) -> None:
+    bob.send(team, "hello")
+    ann.chat("Team").get_by_text("hello").wait_for()
+    bob.group("Fresh", ann.account())
+    ann.chat("Fresh").wait_for()
+    titles = ann.page.locator(".chat-title")
+    expect(titles).to_have_text(["Fresh", "Team"])
+    ann.page.reload()
+    ann.until_connected()
+    expect(titles).to_have_text(["Fresh", "Team"])
+    with chat_user(chromium_browser, system.edges[1]) as phone:
+        phone.open().sign_in(str(ann.account())).chat("Fresh").wait_for()
+        expect(phone.page.locator(".chat-title")).to_have_text(["Fresh", "Team"])

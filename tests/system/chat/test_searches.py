@@ -1,0 +1,106 @@
+"""Tests searches while the user types: a late reply does not replace the result of a later search."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, WebSocketRoute, expect
+
+from tests.support.chat_page import ChatPage, chat_user
+from tests.support.cluster import Cluster
+from tests.system.chat.conftest import Bob
+
+_SEARCHES = ("members", "find")
+_TURNS = 600
+
+
+class HeldReplies:
+    """Holds the reply to the first search of a page until its release. `later`: the number of later searches that were
+    answered."""
+
+    def __init__(self) -> None:
+        self.later = 0
+        self._ids = list[int]()
+        self._reply: str | None = None
+        self._socket: WebSocketRoute | None = None
+
+    def forward(self, socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def request(text: str | bytes) -> None:
+            command = json.loads(text)
+            if command["op"] in _SEARCHES and command.get("query"):
+                self._ids.append(command["id"])
+                self._socket = socket
+            server.send(text)
+
+        def reply(text: str | bytes) -> None:
+            number = json.loads(text).get("re")
+            if number in self._ids[:1] and socket is self._socket and self._reply is None:
+                self._reply = str(text)
+                return
+            socket.send(text)
+            self.later += number in self._ids[1:]
+
+        socket.on_message(request)
+        server.on_message(reply)
+
+    @property
+    def is_held(self) -> bool:
+        return self._reply is not None
+
+    def release(self) -> None:
+        assert self._socket is not None
+        assert self._reply is not None
+        self._socket.send(self._reply)
+
+
+@pytest.fixture
+def held() -> HeldReplies:
+    return HeldReplies()
+
+
+@pytest.fixture
+def ann(system: Cluster, chromium_browser: Browser, held: HeldReplies) -> Iterator[ChatPage]:
+    with chat_user(chromium_browser, system.edges[0], service_workers="block") as page:
+        page.page.route_web_socket("**/ws/native", held.forward)
+        yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
+
+
+def until(user: ChatPage, is_so: Callable[[], bool]) -> None:
+    for _ in range(_TURNS):
+        if is_so():
+            return
+        user.page.wait_for_timeout(50)
+    raise TimeoutError
+
+
+@pytest.mark.parametrize(("role", "name", "field", "found"), [
+    ("button", "Members", "Find a member", ".side .people li"),
+    ("button", "New chat", "Find by user name, mail or number", "dialog .choices li"),
+    ("link", "People", "Find by user name, mail or number", ".screen form + .people li"),
+])  # fmt: skip
+def test_a_late_reply_replaces_no_later_one(
+    ann: ChatPage,
+    bob: Bob,
+    team: int,
+    held: HeldReplies,
+    role: Literal["button", "link"],
+    name: str,
+    field: str,
+    found: str,
+) -> None:
+    ann.go("Team").page.get_by_role(role, name=name).click()
+    search, hits = ann.page.get_by_label(field).first, ann.page.locator(found)
+    for query, is_done in ((bob.username, lambda: held.is_held), ("nobody-at-all", lambda: held.later > 0)):
+        search.fill(query)
+        if name == "People":
+            search.press("Enter")  # only this field needs Enter: the others search while the user types
+        until(ann, is_done)
+    held.release()
+    expect(hits).to_have_count(0)
+    bob.send(team, "after the reply")
+    expect(ann.page.locator(".chat-row", has_text="after the reply")).to_have_count(1)
+    expect(hits).to_have_count(0)

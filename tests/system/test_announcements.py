@@ -1,0 +1,140 @@
+"""An operator's announcement, as users of each dialect see it: once, also after an absence and a repeated command."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from shared.contract.ids import SYSTEM_ACCOUNT
+from tests.support.cluster import Cluster
+from tests.system.operating import admin
+from tests.system.users import DialectUser
+
+pytestmark = pytest.mark.xdist_group("system")
+
+TEXT = "Closed from ten to eleven"
+
+
+class AnnouncementRecipients:
+    """The recipients: one user of each dialect, alternately at the edges."""
+
+    def __init__(self, system: Cluster, stack: ExitStack) -> None:
+        self._system = system
+        dialects = ("ourchat-v0", "ourchat-v1", "ourchat-v2", "pipe", "service")
+        edges = enumerate(dialects)
+        users = [stack.enter_context(DialectUser(system.edges[at % 2], dialect)).register() for at, dialect in edges]
+        self.zoe, self.vic, self.wil, self.pat, self.sue = users
+
+    def announce(self, text: str, *users: DialectUser) -> str:
+        named = [part for one in users for part in ("--to", str(one.number))]
+        return admin(self._system, "announce", text, "--yes", *named)
+
+    def back(self, one: DialectUser, edge: int) -> DialectUser:
+        """The user is back, in v1, at this edge."""
+        again = DialectUser(self._system.edges[edge], "ourchat-v1")
+        again.login_v1(one.number, one.tag)
+        return again
+
+    def ping(self, *users: DialectUser) -> None:
+        """A message that another user sends after everything else: a client that receives it has received everything
+        before."""
+        members = [str(one.number) for one in users]
+        made = self.wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
+        sender = {"session_id": json.loads(made)["session_id"]}
+        self.wil.request({"code": 0, "sender": sender, "msg": [{"type": 0, "text": "ping"}]}, '"code":0', "ping")
+        for one in users:
+            one.receive("ping")
+
+
+@pytest.fixture
+def recipients(system: Cluster) -> Iterator[AnnouncementRecipients]:
+    with ExitStack() as stack:
+        yield AnnouncementRecipients(system, stack)
+
+
+def data(frame: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(frame)["data"]
+    return found
+
+
+def announcements(one: DialectUser) -> list[str]:
+    """The announcements that arrived among the other frames."""
+    return [frame for frame in one.pending if TEXT in frame]
+
+
+def test_every_dialect_shows_an_announcement_as_a_private_message(recipients: AnnouncementRecipients) -> None:
+    output = recipients.announce(TEXT, recipients.zoe, recipients.vic, recipients.wil, recipients.pat, recipients.sue)
+    assert output.startswith("5 of 5 accounts have the announcement ")
+    assert data(recipients.zoe.receive(TEXT))["sender_id"] == str(SYSTEM_ACCOUNT)
+    assert data(recipients.vic.receive(TEXT))["sender"] == {"ocid": SYSTEM_ACCOUNT, "private_id": recipients.vic.number}
+    assert recipients.pat.receive(TEXT).startswith(f"message|0|{SYSTEM_ACCOUNT}|")
+    message = json.loads(recipients.wil.receive(TEXT))
+    assert message["sender"]["ocid"] == str(SYSTEM_ACCOUNT)
+    session = message["sender"]["session_id"]
+    recipients.wil.receive('"code":9', f'"session_id":"{session}"')
+    chats = recipients.sue.request({"service_code": 4, "content": {"token": recipients.sue.token}}, '"values"')
+    (chat,) = json.loads(chats)["content"]["values"]
+    assert (chat["type"], chat["name"], len(chat["usrs"])) == ("service", "Dragoman", 2)
+
+
+def test_an_announcement_arrives_once_and_at_the_next_login_of_an_absent_account(
+    recipients: AnnouncementRecipients,
+) -> None:
+    late = recipients.zoe
+    away = recipients.vic
+    away.connection.close()
+    for _ in range(2):
+        assert recipients.announce(TEXT, recipients.pat, away, recipients.wil).startswith(
+            "3 of 3 accounts have the announcement "
+        )
+    recipients.pat.receive(TEXT)
+    recipients.wil.receive('"code":9')
+    recipients.wil.receive(TEXT)
+    with recipients.back(away, edge=1) as back:
+        back.receive(TEXT)
+        assert recipients.announce(TEXT, recipients.pat, back, recipients.wil, late).startswith("4 of 4 ")
+        late.receive(TEXT)
+        recipients.ping(back, recipients.pat, late)
+        assert [announcements(one) for one in (back, recipients.pat, recipients.wil, late)] == [[]] * 4
+        back.connection.close()
+    recipients.announce(TEXT, away)
+    with recipients.back(away, edge=0) as again:
+        recipients.ping(again)
+        assert announcements(again) == []
+
+
+def test_an_announcement_cannot_be_answered(recipients: AnnouncementRecipients) -> None:
+    """Nobody can answer, neither in the dialect that shows the announcement nor by opening a chat."""
+    vic, wil, pat, sue = recipients.vic, recipients.wil, recipients.pat, recipients.sue
+    recipients.announce(TEXT, wil, pat, sue)
+    session = json.loads(wil.receive(TEXT))["sender"]["session_id"]
+    answer = {"code": 0, "sender": {"session_id": session}, "msg": [{"type": 0, "text": "what?"}]}
+    wil.request(answer, '"code":18', "nobody reads messages in this chat")
+    pat.receive(TEXT)
+    pat.request(f"send_message|0|{pat.number}|{SYSTEM_ACCOUNT}|0|what?|{pat.token}", "send_message_error|")
+    listed = sue.request({"service_code": 4, "content": {"token": sue.token}}, '"values"')
+    chat = json.loads(listed)["content"]["values"][0]["id"]
+    sue.request({"service_code": 5, "content": {"token": sue.token, "chat": chat, "msg": "what?"}}, '"state_code":403')
+    sender = {"ocid": vic.number, "private_id": SYSTEM_ACCOUNT}
+    vic.request(
+        {"code": 0, "time": 0, "data": {"sender": sender, "msg": "hi"}}, '"code":18', "only sends announcements"
+    )
+
+
+def test_the_system_account_cannot_be_used(recipients: AnnouncementRecipients, system: Cluster) -> None:
+    """The account's number cannot log in or become a friend, and its name in service is taken; the profile is
+    visible."""
+    shown = recipients.pat.request(
+        f"get_user_info|{recipients.pat.number}|{SYSTEM_ACCOUNT}|{recipients.pat.token}", "friend_detail_info|"
+    )
+    assert "|Dragoman|" in shown
+    recipients.pat.request(
+        f"add_friend|{recipients.pat.number}|{SYSTEM_ACCOUNT}|hi|{recipients.pat.token}", "add_friend_error|"
+    )
+    for password in ("", "x"):
+        login = {"account": str(SYSTEM_ACCOUNT), "password": password}
+        with DialectUser(system.edges[0], "ourchat-v1") as stranger:
+            answer = stranger.request({"code": 6, "time": 0, "data": login}, '"code":')
+            assert '"state":0' not in answer

@@ -1,0 +1,140 @@
+"""Clients of IRC on two edges, among users of other protocols."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from dragoman_client.codec.base import ClientAccount
+from local.ports import free_ports
+from tests.support.cluster import RELAXED, Cluster
+from tests.system.users import DialectUser, IrcUser, NativeUser, V2User
+
+pytestmark = pytest.mark.xdist_group("irc")
+
+Come = Callable[[int], IrcUser]
+OPERATOR = "operator"
+
+
+@pytest.fixture(scope="module")
+def irc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    data, operators = tmp_path_factory.mktemp("irc") / "data", f'irc.operators=["{OPERATOR}"]'
+    with Cluster(data, *RELAXED, "--tcp-port", str(free_ports(2)), "--set", operators) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def come(irc: Cluster) -> Iterator[Come]:
+    """A client of IRC with a new account, at the edge of this number."""
+    with ExitStack() as stack:
+
+        def enter(edge: int) -> IrcUser:
+            with V2User(irc.edges[edge]) as registered:
+                account = registered.register().account
+            return stack.enter_context(IrcUser(irc.tcp[edge], account))
+
+        yield enter
+
+
+@pytest.fixture
+def ann(irc: Cluster) -> Iterator[NativeUser]:
+    with NativeUser(irc.edges[1]) as ann:
+        ann.register()
+        yield ann
+
+
+def open_group(owner: NativeUser, *members: IrcUser) -> int:
+    chat = int(owner.call("create", name="Fruit", join_policy="open")["chat"])
+    for one in members:
+        one.write(f"JOIN #x~{chat}")
+        one.await_line(" 366 ")
+    return chat
+
+
+def test_a_reaction_is_one_in_all_protocols(come: Come, ann: NativeUser) -> None:
+    bob, cem = come(0), come(1)
+    chat = open_group(ann, bob, cem)
+    ann.do("send", chat=chat, segments=[{"t": "text", "text": "apples?"}], nonce="1")
+    sent = bob.await_line("PRIVMSG #Fruit~", "apples?").partition("msgid=")[2].partition(" ")[0]
+    assert sent.startswith(f"{chat}-")
+    bob.write(f"@+draft/react=👍;+reply={sent} TAGMSG #x~{chat}")
+    bob.await_line("+draft/react=👍", "TAGMSG")
+    assert ann.event("changed")["emoji"] == "👍"
+    cem.await_line("+draft/react=👍", f"+reply={sent}", f":{bob.nick}!", f"TAGMSG #Fruit~{chat}")
+    ann.do("react", chat=chat, index=int(sent.partition("-")[2]), emoji="🍏")
+    for one in (bob, cem):
+        one.await_line("+draft/react=🍏", f"+reply={sent}", f"TAGMSG #Fruit~{chat}")
+
+
+def test_typing_is_shown_in_all_protocols(come: Come, ann: NativeUser) -> None:
+    bob = come(0)
+    chat = open_group(ann, bob)
+    bob.write(f"@+typing=active TAGMSG #x~{chat}")
+    assert ann.event("typing")["chat"] == chat
+    ann.do("typing", chat=chat, on=True)
+    bob.await_line("+typing=active", f"TAGMSG #Fruit~{chat}")
+
+
+def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Cluster, come: Come) -> None:
+    root, near, far = come(0), come(0), come(1)
+    with DialectUser(irc.edges[0], "pipe") as operator:
+        operator.account = ClientAccount(OPERATOR, operator.account.secret)
+        operator.register()
+        root.write(f"OPER {OPERATOR} {operator.tag}")
+        root.await_line(" 381 ")
+    for one in (near, far):
+        one.write(f"MODE {one.nick} +w", "PING heard")
+        one.await_line(" PONG ")
+    root.write("WALLOPS :lunch at noon")
+    for one in (near, far):
+        one.await_line(f":{root.nick}!", "WALLOPS :lunch at noon")
+    root.write(f"KILL {far.nick} :enough")
+    far.await_line("ERROR :", f"Killed ({root.nick}: enough)")
+    assert far.receive_line() == ""
+    near.write("PING still")
+    near.await_line("PONG", "still")
+    near.write(f"KILL {root.nick} :no")
+    near.await_line(" 481 ")
+
+
+LONG = "a" * 8190
+BAD_LINES = [
+    (b"SUMMON bob", " 421 "),
+    (b"PRIVMSG", " 411 "),
+    (b"PRIVMSG #x", " 412 "),
+    (b"JOIN", " 461 "),
+    (b"JOIN #1", " 403 "),
+    (b"JOIN x", " 403 "),
+    (b"NICK :a nick", " 400 "),
+    (b"MODE #x~1 +z", " 472 "),
+    (b"PRIVMSG #x :" + LONG.encode(), " 417 "),
+    (b"PRIVMSG #x :\xff\xfe", "FAIL PRIVMSG INVALID_UTF8"),
+    (b"\xff\xfe", " INVALID_UTF8 "),
+    (f"@+x={LONG} PRIVMSG #x :hi".encode(), " 417 "),
+    (b"@batch=1 PRIVMSG #x :hi", "FAIL BATCH MULTILINE_INVALID"),
+    (b"BATCH -7", "FAIL BATCH INVALID_PARAMS"),
+    (b"BATCH +8 draft/multiline #x", ""),
+    (b"AUTHENTICATE PLAIN", "AUTHENTICATE +"),
+    (b"AUTHENTICATE !", " 904 "),
+    (b"CHATHISTORY SOON #x * 5", "FAIL CHATHISTORY "),
+    (b"MARKREAD #x tomorrow", "FAIL MARKREAD INVALID_PARAMS"),
+    (b"\0", ""),
+    (b":", ""),
+]
+
+
+def test_a_bad_line_is_answered_and_nothing_else_is_touched(come: Come, ann: NativeUser) -> None:
+    bob, cem = come(0), come(0)
+    chat = open_group(ann, bob, cem)
+    bob.write("CAP REQ :batch draft/multiline")
+    bob.await_line(" ACK ")
+    for number, (line, answer) in enumerate(BAD_LINES):
+        bob.send(line + b"\r\n")
+        bob.write(f"PING after-{number}")
+        if answer:
+            bob.await_line(answer)
+        bob.await_line(" PONG ", f"after-{number}")
+    for one, other in ((bob, cem), (cem, bob)):
+        one.write(f"PRIVMSG #x~{chat} :still here {one.nick}")
+        other.await_line(f"still here {one.nick}")
+    assert not [line for line in cem.pending if " FAIL " in line]

@@ -1,0 +1,84 @@
+"""Real clients of IRC in one chat with users of other protocols."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster
+from tests.support.waiting import block_until
+from tests.system.conftest import Dial
+from tests.system.irc_clients import CLIENTS, IrcClient
+from tests.system.users import DialectUser, NativeUser, V2User
+
+pytestmark = pytest.mark.xdist_group("system")
+
+
+def group_of(owner: V2User, *others: DialectUser) -> int:
+    made = owner.request({"code": 8, "members": [f"{other.number:010d}" for other in others]}, 9)
+    session = int(made["session_id"])
+    owner.list_session(session)
+    return session
+
+
+def unread(edge: str, user: DialectUser) -> int:
+    """The messages that have reached no client of the account."""
+    with DialectUser(edge, "pipe") as other:
+        return int(other.request(f"login|{user.tag}|{user.md5}", "login_succ").split("|")[-1])
+
+
+@pytest.mark.parametrize("kind", CLIENTS, ids=lambda kind: kind.program)
+def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
+    kind: type[IrcClient], system: Cluster, dial: Dial, tmp_path: Path
+) -> None:
+    if not kind.is_installed():
+        pytest.skip(f"{kind.program} is not installed")
+    tag, ann = secrets.token_hex(4), dial(system.edges[1]).register()
+    # this login ends before messages are missed, because a second connection would receive them
+    with DialectUser(system.edges[0], "pipe") as own:
+        own.register()
+    with DialectUser(system.edges[1], "pipe") as pat, NativeUser(system.edges[0]) as nat:
+        pat.register()
+        nat.register()
+        chat = group_of(ann, own, pat, nat)
+        channel = f"#x~{chat}"
+
+        def post(number: int, text: str) -> None:
+            """As a user of each protocol in turn."""
+            match number % 3:
+                case 0:
+                    ann.post(chat, text)
+                case 1:
+                    request = f"send_message|1|{pat.number}|{chat}|0|{text}|{pat.token}"
+                    pat.request(request, "send_message_succ")
+                case _:
+                    nat.do("send", chat=chat, segments=[{"t": "text", "text": text}], nonce=text)
+
+        with kind(tmp_path, system.tcp[0], f"{own.tag}:{own.tag}") as client:
+            client.await_text(f"~{chat}")
+            texts = [f"{tag} {word}" for word in ("one", "two", "three")]
+            for number, text in enumerate(texts):
+                post(number, text)
+                client.await_text(text)
+            answer = f"{tag} own"
+            if client.mark:
+                ann.post(chat, f"{client.mark}echo {answer}")
+            else:
+                client.send(channel, answer)
+            ann.receive_text(answer)
+            pat.receive(answer)
+            nat.receive(f'"text":"{answer}"')
+            # the edge must know that everything has arrived, before the client is killed
+            block_until(lambda: unread(system.edges[1], own) == 0)
+            client.kill()
+
+            texts += [f"{tag} missed {number}" for number in range(9)]
+            for number, text in enumerate(texts[3:]):
+                post(number, text)
+            client.start()
+            client.await_text(texts[-1])
+            texts.append(f"{tag} last")
+            post(0, texts[-1])
+            client.await_text(texts[-1])
+            shown = [f"{tag} {line.partition(tag)[2].strip()}" for line in client.lines() if tag in line]
+    assert [text for text in shown if text != answer] == texts

@@ -1,0 +1,158 @@
+"""The packages of a release, each in an empty environment: both clients use the server that its wheel has installed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PathDistribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.support.commands import ROOT
+from tests.support.javascript import NODE, WEBSOCKETS, needs_node
+from tests.support.waiting import WAIT_SECONDS
+
+pytestmark = pytest.mark.xdist_group("packages")
+
+TOP_LEVEL = {"bench", "clients", "dragoman", "dragoman_client", "local", "services", "shared"}
+"""The top-level packages of the server's wheel, which other packages must not use."""
+PYTHON_USERS = """
+import asyncio, sys
+from dragoman_client.client import Dragoman, text_of
+
+async def main():
+    async with Dragoman(sys.argv[1]) as ann, Dragoman(sys.argv[1]) as bob:
+        await ann.register("Ann", "orange juice")
+        await bob.register("Bob", "orange juice")
+        ann.send(to=bob.account, text="Hello from Python!")
+        async for event in bob:
+            if event["ev"] == "message":
+                print(text_of(event))
+                break
+
+asyncio.run(asyncio.wait_for(main(), 60))
+"""
+JAVASCRIPT_USERS = """
+import { Dragoman } from "dragoman-client";
+const [ann, bob] = [new Dragoman(process.argv[2]), new Dragoman(process.argv[2])];
+const received = new Promise((resolve) => bob.on("message", ({ segments }) => resolve(segments[0].text)));
+const secret = { scheme: "plain", value: "orange juice" };
+await ann.register({ nickname: "Ann", secret });
+const { account } = await bob.register({ nickname: "Bob", secret });
+await ann.send({ to: account, text: "Hello from JavaScript!" });
+console.log(await received);
+ann.close();
+bob.close();
+"""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("packages")
+    subprocess.run([sys.executable, "-m", "deploy.wheels", directory, "--pure"], cwd=ROOT, check=True)
+    return directory
+
+
+def make_environment(directory: Path, wheel: Path) -> Path:
+    """An environment with this wheel and the wheel's dependencies, linked from the environment of the tests: no index
+    is queried. Returns the directory of its programs."""
+    venv.create(directory, symlinks=True)
+    python = directory / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+    (site,) = directory.glob("lib/python3*/site-packages")
+    (metadata,) = site.glob("dragoman*.dist-info")
+    _link(site, PathDistribution(metadata).requires or (), set())
+    return python.parent
+
+
+def _link(site: Path, requirements: Sequence[str], linked: set[str], extras: frozenset[str] = frozenset()) -> None:
+    for requirement in map(Requirement, requirements):
+        wanted = requirement.marker is None or any(requirement.marker.evaluate({"extra": one}) for one in (*extras, ""))
+        key = f"{requirement.name}[{','.join(requirement.extras)}]"
+        if not wanted or key in linked:
+            continue
+        linked.add(key)
+        found = distribution(requirement.name)
+        for file in found.files or ():
+            link = Path(os.path.normpath(site / file))
+            if not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(str(found.locate_file(file)))
+        _link(site, found.requires or (), linked, frozenset(requirement.extras))
+
+
+def run(command: Sequence[str | Path], directory: Path) -> str:
+    done = subprocess.run(
+        command, cwd=directory, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=2 * WAIT_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "TESTS_"))}
+
+
+@pytest.fixture(scope="module")
+def server(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an edge."""
+    directory = tmp_path_factory.mktemp("server")
+    (wheel,) = packages.glob("dragoman-*.whl")
+    programs = make_environment(directory / "environment", wheel)
+    command: list[str | Path] = [programs / "dragoman", "up", "--port", "0", "--data", "data"]
+    with subprocess.Popen(command, cwd=directory, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [line := process.stdout.readline()]
+        while line and not (found := re.search(r"ready (ws://\S+)", line)):
+            lines.append(line := process.stdout.readline())
+        assert line, "".join(lines)
+        assert found is not None
+        yield found[1]
+        process.terminate()
+        process.communicate(timeout=WAIT_SECONDS)
+
+
+def test_the_servers_wheel_is_an_application(packages: Path) -> None:
+    (wheel,) = packages.glob("dragoman-*.whl")
+    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == TOP_LEVEL
+
+
+def test_the_clients_wheel_needs_nothing_of_the_server(packages: Path) -> None:
+    (wheel,) = packages.glob("dragoman_client-*.whl")
+    files = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].partition("-")[0] for name in files} == {"dragoman_client"}
+    assert {"dragoman_client/py.typed", "dragoman_client/client/client.py", "dragoman_client/native.py"} < set(files)
+
+
+def test_all_packages_have_one_version() -> None:
+    server, client = (tomllib.loads((ROOT / name / "pyproject.toml").read_text()) for name in ("", "dragoman_client"))
+    javascript = json.loads((ROOT / "clients" / "javascript" / "package.json").read_text())
+    assert server["project"]["version"] == client["project"]["version"] == javascript["version"]
+
+
+def test_the_client_in_python_sends_and_receives(packages: Path, server: str, tmp_path: Path) -> None:
+    (wheel,) = packages.glob("dragoman_client-*.whl")
+    programs = make_environment(tmp_path / "environment", wheel)
+    assert run([programs / "python", "-I", "-c", PYTHON_USERS, server], tmp_path) == "Hello from Python!\n"
+
+
+@needs_node
+@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm to pack with")
+def test_the_client_in_javascript_sends_and_receives(packages: Path, server: str, tmp_path: Path) -> None:
+    (package,) = packages.glob("dragoman-client-*.tgz")
+    (tmp_path / "package.json").write_text("{}")
+    run(["npm", "install", "--silent", "--offline", "--no-audit", package], tmp_path)
+    (tmp_path / "users.mjs").write_text(JAVASCRIPT_USERS)
+    assert run([NODE, *WEBSOCKETS, "users.mjs", server], tmp_path) == "Hello from JavaScript!\n"
+    assert {path.name for path in (tmp_path / "node_modules" / "dragoman-client").iterdir()} == {
+        "dragoman.js", "dragoman.d.ts", "native.d.ts", "package.json",
+    }  # fmt: skip

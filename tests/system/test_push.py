@@ -1,0 +1,209 @@
+"""Devices are notified of messages that nobody reads, by the test's own push service, while processes are killed."""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.support.cluster import RELAXED, Cluster
+from tests.support.push_device import PushedDevice, PushNotification
+from tests.support.tls_servers import Certificates
+from tests.support.waiting import WAIT_SECONDS
+from tests.support.webhook_receiver import Received, WebhookReceiver
+from tests.system.push_users import PushUsers
+from tests.system.test_http_operations import post, register
+from tests.system.users import V2User
+
+_DELAY_SECONDS = 2
+_PUSH = (
+    "--set", 'push.permitted_networks=["127.0.0.0/8"]', "--set", f"push.delay_seconds={_DELAY_SECONDS}",
+    "--set", "push.longest_pause_seconds=0.2", "--set", "language=en", "--set", "edge.public_url=https://chat.example",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("push") / "tls", "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def pushing(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Cluster]:
+    """The system trusts the authority of the push service."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_FILE", certificates["ca.crt"])
+        with Cluster(tmp_path_factory.mktemp("push") / "data", *RELAXED, *_PUSH) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+def service(certificates: Certificates) -> Iterator[WebhookReceiver]:
+    with WebhookReceiver(lambda _: 201, certificates.server_context()) as service:
+        yield service
+
+
+class Phone:
+    """A device of Ann, who has logged in by `native`."""
+
+    def __init__(self, system: Cluster, service: WebhookReceiver) -> None:
+        system.wait_for_edges(WAIT_SECONDS)
+        self.edge, self.service, self.device = system.edges[0], service, PushedDevice()
+        self.ann = register(self.edge)
+        self.account: int = self.ann["account"]
+        self.key = self.call("push_key")["key"]
+        self.number = self.call("subscribe", **self.device.members(service.url()))["subscription"]
+
+    def call(self, operation: str, **members: Any) -> dict[str, Any]:
+        reply = post(self.edge, operation, self.ann["token"], **members)
+        while reply.status == 503:
+            reply = post(self.edge, operation, self.ann["token"], **members)
+        assert reply.status == 200, reply.body
+        return reply.body
+
+    def notifications(self) -> list[PushNotification]:
+        return [self.device.read(one, self.key) for one in self.service.received]
+
+    def chat_of(self, one: Received) -> str:
+        tag: str = self.device.read(one, self.key).shown["tag"]
+        return tag
+
+    def wait_for(self, body: str) -> PushNotification:
+        def is_last(found: list[Any]) -> bool:
+            return bool(found) and body in self.device.read(found[-1], self.key).shown.get("body", "")
+
+        self.service.wait(is_last)
+        return self.notifications()[-1]
+
+
+class Correspondent:
+    """A user who writes to Ann, or to another account."""
+
+    def __init__(self, system: Cluster, account: int) -> None:
+        self._edge = system.edges[1]
+        self._token = register(self._edge)["token"]
+        self.chat = post(self._edge, "open", self._token, account=account).body["chat"]
+
+    def send(self, text: str) -> None:
+        sent = post(self._edge, "send", self._token, chat=self.chat, text=text, nonce=secrets.token_hex(8))
+        assert sent.status == 200, sent.body
+
+
+def test_a_message_of_another_protocol_notifies_a_device(pushing: Cluster, service: WebhookReceiver) -> None:
+    phone = Phone(pushing, service)
+    assert phone.call("test_push", subscription=phone.number) == {}
+    assert phone.notifications()[0].shown["title"] == "Notifications work on this device"
+    with V2User(pushing.edges[1]) as bob:
+        bob.register()
+        chat = phone.call("open", account=bob.account.number)["chat"]
+        bob.list_session(chat)
+        bob.post(chat, "Hello")
+        shown = phone.wait_for("Hello")
+    assert shown.shown["tag"] == str(chat)
+    assert (shown.content["unread"], shown.content["app_badge"]) == (1, 1)
+    assert (shown.headers["urgency"], len(shown.headers["topic"])) == ("high", 32)
+    listed = phone.call("subscriptions")["subscriptions"]
+    assert [(one["subscription"], one["origin"]) for one in listed] == [(phone.number, service.url().split("/l")[0])]
+    assert listed[0]["last_ok"] > time.time() * 1000 - 60_000
+
+
+def test_a_client_of_irc_is_notified_by_its_own_lines(pushing: Cluster, service: WebhookReceiver) -> None:
+    username, device = f"ann{secrets.token_hex(4)}", PushedDevice()
+    account: int = post(
+        pushing.edges[0], "register", username=username, nickname="Ann", secret={"scheme": "plain", "value": "orange"}
+    ).body["account"]
+    members = device.members(service.url())
+    with connect(f"{pushing.edges[0]}/ws/irc", proxy=None) as phone:
+        lines = (
+            f"PASS {username}:orange", "CAP REQ soju.im/webpush", "NICK ann", "USER ann 0 * :Ann", "CAP END",
+            f"WEBPUSH REGISTER {members['endpoint']} p256dh={members['p256dh']};auth={members['auth']}",
+        )  # fmt: skip
+        for line in lines:
+            phone.send(line)
+        read = [str(phone.recv(WAIT_SECONDS))]
+        while "WEBPUSH REGISTER" not in read[-1]:
+            read.append(str(phone.recv(WAIT_SECONDS)))
+    assert any(" VAPID=" in line for line in read)
+    bob = Correspondent(pushing, account)
+    bob.send("Hello")
+    service.wait(len)
+    tags, source, *words = device.decrypt(service.received[0].body).decode().split(" ")
+    assert tags.endswith(f";msgid={bob.chat}-1")
+    assert source.startswith(":bot")
+    assert words == ["PRIVMSG", username, ":Hello"]
+
+
+def test_what_is_read_in_time_notifies_nobody(pushing: Cluster, service: WebhookReceiver) -> None:
+    phone = Phone(pushing, service)
+    bob, cem = Correspondent(pushing, phone.account), Correspondent(pushing, phone.account)
+    bob.send("read at once")
+    phone.call("read", chat=bob.chat, index=1)
+    cem.send("not read")  # this message is decided later, in a chat of its own
+    assert phone.wait_for("not read").content["unread"] == 1
+    assert [one.shown["tag"] for one in phone.notifications()] == [str(cem.chat)]
+
+
+@pytest.mark.parametrize("name", ["message", "session", "nats"])
+def test_a_killed_process_loses_no_notification_and_repeats_none(
+    pushing: Cluster, service: WebhookReceiver, name: str
+) -> None:
+    """The process is killed between the commit and the notifications; message and NATS once more while these are due.
+    Session may repeat a notification if it is killed after the push service has accepted it."""
+    phone = Phone(pushing, service)
+    writers = [Correspondent(pushing, phone.account) for _ in range(4)]
+    for one in writers:
+        one.send(f"before the end of {name}")
+    pushing.kill(name)
+    if name != "session":
+        pushing.wait_for_edges(WAIT_SECONDS)
+        pushing.kill(name)
+    service.wait(lambda found: len({phone.chat_of(one) for one in found}) == len(writers))
+    pushing.wait_for_edges(WAIT_SECONDS)
+    last = Correspondent(pushing, phone.account)
+    last.send("afterwards")
+    phone.wait_for("afterwards")
+    assert sorted(map(phone.chat_of, service.received)) == sorted(str(one.chat) for one in [*writers, last])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_exactly_the_right_notifications_whatever_is_killed(
+    pushing: Cluster, certificates: Certificates, seed: int
+) -> None:
+    with ExitStack() as running:
+        context = certificates.server_context
+        services = [running.enter_context(WebhookReceiver(lambda _: 201, context())) for _ in range(2)]
+        pushing.wait_for_edges(WAIT_SECONDS)
+        users = PushUsers(pushing, services, seed, _DELAY_SECONDS * 1000, ("message", "session", "nats"))
+        running.callback(users.close)
+        users.run(60)
+        pushing.wait_for_edges(WAIT_SECONDS)
+        assert any(map(users.demanded, users.owners))
+        for owner in users.owners:
+            owner.wait_until_shown(users.demanded(owner))
+            owner.change(owner.levels, "all", "set_settings", level="all")
+            last = Correspondent(pushing, owner.account)
+            last.send("the end")
+            owner.wait_until_shown({last.chat: 1})
+            shown = Counter(owner.shown())
+            assert not users.forbidden(owner) & shown.keys()
+            assert sum(shown.values()) - len(shown) <= 1, "session was killed once, perhaps after a push was accepted"
+
+
+def test_a_device_ends_with_its_login_or_by_its_push_service(pushing: Cluster, service: WebhookReceiver) -> None:
+    phone = Phone(pushing, service)
+    service.status_of = lambda _: 410
+    Correspondent(pushing, phone.account).send("gone")
+    service.wait(len)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while phone.call("subscriptions")["subscriptions"]:
+        assert time.monotonic() < deadline
+    service.status_of = lambda _: 201
+    phone.call("subscribe", **phone.device.members(service.url()))
+    post(phone.edge, "logout", phone.ann["token"])
+    secret = phone.ann["secret"]
+    again = post(phone.edge, "login", kind="id", identifier=str(phone.account), secret=secret)
+    phone.ann["token"] = again.body["token"]
+    assert phone.call("subscriptions") == {"subscriptions": []}

@@ -1,0 +1,36 @@
+"""Auth announces to edges how users can register and recover accounts."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.contract.auth import Entrance, ListRevocations
+from shared.settings import MailSettings, VerificationSettings
+from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
+
+
+@pytest.mark.parametrize(
+    ("auth", "has_mail", "entrance"),
+    [
+        ({}, True, Entrance(True, True, True, 0)),
+        ({}, False, Entrance(True, True, False, 0)),
+        (
+            {"recovery": False, "mail_recovery": "off", "password_min_characters": 8},
+            True,
+            Entrance(True, False, False, 8),
+        ),
+    ],
+)
+async def test_it_follows_the_settings(
+    sqlite_url: str, make_cluster: MakeCluster, tmp_path: Path, auth: dict[str, object], has_mail: bool,
+    entrance: Entrance,
+) -> None:  # fmt: skip
+    cluster = make_cluster(
+        sqlite_url,
+        auth=cheap_auth(tmp_path / "keys").model_copy(update=auth),
+        mail=MailSettings(outbox=tmp_path / "outbox" if has_mail else Path()),
+        verification=VerificationSettings(registration=True),
+    )
+    cluster.start_auth()
+    edge = await cluster.edge()
+    assert (await edge.request(ListRevocations.route, ListRevocations())).entrance == entrance

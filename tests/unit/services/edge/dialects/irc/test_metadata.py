@@ -1,0 +1,192 @@
+"""METADATA, and messages of several lines."""
+
+import pytest
+
+from services.edge.canonical.commands import Command, PostMessage, ShowProfiles
+from services.edge.canonical.replies import Reply, UsersFound
+from services.edge.dialects.encoded_message import to_display
+from services.edge.dialects.irc.marks import Mark
+from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
+from shared.contract.body import pack_segments
+from shared.contract.ephemeral import MetadataChanged
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
+from shared.contract.metadata import NO_CHAT, ListMetadata, MetadataList, MetadataValue, SetMetadata
+from shared.contract.model import Message, Profile, ProfileSummary, Text
+from shared.contract.session import FindHandle, HandleFound
+from shared.settings import LimitsSettings
+from tests.unit.services.edge.dialects.driving import connect, log_in
+from tests.unit.services.edge.dialects.irc.test_session import CHAT, IRC, OTHER, OWN, IrcConnection
+
+CAPABILITIES = "draft/metadata-3 batch draft/multiline message-tags"
+COLOR = MetadataValue(OWN, NO_CHAT, "color", "red")
+
+
+def server(command: Command) -> Reply | Failure:
+    match command:
+        case FindHandle():
+            return HandleFound(CHAT)
+        case ListMetadata(members=True):
+            return MetadataList([MetadataValue(NO_ACCOUNT, CHAT, "color", "blue"), COLOR])
+        case ListMetadata():
+            return MetadataList([COLOR])
+        case SetMetadata(key=key, value=value, account=account, chat=chat):
+            if chat:
+                return Failure(ErrorCode.FORBIDDEN, "only admins")
+            return MetadataList([MetadataValue(account, chat, key, value)])
+        case ShowProfiles():
+            return UsersFound((Profile(id=OWN, uuid="u", nickname="Ann", nick="ann"),))
+    return Failure(ErrorCode.UNAVAILABLE, "later")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("METADATA * GET color size", ["761", "766"]),
+        ("METADATA * LIST", ["761"]),
+        ("METADATA * SET color :red", ["761"]),
+        ("METADATA * SET color", ["766"]),
+        ("METADATA * CLEAR", ["766"]),
+        ("METADATA * SET Öl :red", ["FAIL METADATA KEY_INVALID"]),
+        (f"METADATA * SET color :{'x' * 301}", ["FAIL METADATA INVALID_VALUE"]),
+        ("METADATA #club SET color :red", ["FAIL METADATA KEY_NO_PERMISSION"]),
+        ("METADATA * SUB color size", ["770"]),
+        ("METADATA * SET :", ["461"]),
+        ("METADATA * FORGET color", ["FAIL METADATA SUBCOMMAND_INVALID"]),
+    ],
+)
+def test_each_subcommand_has_its_reply(line: str, expected: list[str]) -> None:
+    written = IrcConnection(server, CAPABILITIES).send(line)
+    shown = [one.rpartition("example ")[0] or one for one in written if " BATCH " not in one]
+    assert len(shown) == len(expected)
+    assert all(kind in one for one, kind in zip(shown, expected, strict=True))
+
+
+def test_a_client_subscribes_to_so_many_keys() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    connection.send(f"METADATA * SUB {' '.join(f'k{number}' for number in range(50))}")
+    assert "TOO_MANY_SUBS k50" in connection.send("METADATA * SUB k50")[0]
+    connection.send("METADATA * UNSUB k0")
+    assert " 770 " in connection.send("METADATA * SUB k50")[0]
+
+
+def test_changes_of_subscribed_keys_are_shown() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    face = ProfileSummary("Bob", "u34", 0, "bob")
+    event = MetadataChanged(OTHER, face, MetadataValue(OTHER, NO_CHAT, "color", "red"), [CHAT], NodeId("other"))
+    assert connection.push(event) == []
+    connection.send("METADATA * SUB color")
+    assert connection.push(event)[0].endswith(" bob color * :red")
+
+
+def test_a_channel_is_synchronized_with_its_members() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    connection.send("METADATA * SUB color")
+    start, group, member, end = connection.send("METADATA #club SYNC")
+    assert " metadata #club" in start
+    assert group.endswith("#club color * :blue")
+    assert member.endswith(" ann color * :red")
+    assert " BATCH -" in end
+
+
+# draft/multiline
+
+
+def post(connection: IrcConnection, *lines: str) -> list[str]:
+    connection.send("BATCH +1 draft/multiline #club")
+    written = [one for line in lines for one in connection.send(line)]
+    return written + connection.send("BATCH -1")
+
+
+def test_a_message_of_several_lines_is_one_message() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    post(
+        connection, "@batch=1 PRIVMSG #club :a \x02b\x02", "@batch=1 PRIVMSG #club :",
+        "@batch=1;draft/multiline-concat PRIVMSG #club :x", "@batch=1 PRIVMSG #club :c",
+    )  # fmt: skip
+    (sent,) = [one for one in connection.commands if isinstance(one, PostMessage)]
+    assert sent.segments == (Text("a b\nx\nc"),)
+    assert sent.mark == Mark(text="a \x02b\x02\n\rx\nc").packed
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("@batch=2 PRIVMSG #club :a", "MULTILINE_INVALID"),
+        ("@batch=1 PRIVMSG #other :a", "MULTILINE_INVALID_TARGET"),
+        ("@batch=1 NOTICE #club :a", "MULTILINE_INVALID"),
+        ("@batch=1;draft/multiline-concat PRIVMSG #club :", "MULTILINE_INVALID"),
+    ],
+)
+def test_a_line_that_does_not_fit_ends_the_message(line: str, code: str) -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    (rejected,) = post(connection, "@batch=1 PRIVMSG #club :first", line, "@batch=1 PRIVMSG #club :last")
+    assert f" FAIL BATCH {code} " in rejected
+    assert not any(isinstance(one, PostMessage) for one in connection.commands)
+
+
+@pytest.mark.parametrize("line", [f"@batch=1 PRIVMSG #club :{'x' * size}" for size in (480, 500)])
+def test_a_message_that_misses_a_line_is_not_sent(line: str) -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    (rejected,) = post(connection, "@batch=1 PRIVMSG #club :first", line, "@batch=1 PRIVMSG #club :last")
+    assert " 417 " in rejected
+    assert not any(isinstance(one, PostMessage) for one in connection.commands)
+
+
+def test_a_message_is_not_sent_without_a_line_that_came_too_fast() -> None:
+    connection = IrcConnection(server, CAPABILITIES)
+    connection.send("BATCH +1 draft/multiline #club")
+    connection.send("@batch=1 PRIVMSG #club :first")
+    context = connection.dialect.identify(b"@batch=1 PRIVMSG #club :too fast")
+    connection.dialect.encode_error(None, Failure(ErrorCode.RATE_LIMITED, "slow down"), context)
+    connection.send("@batch=1 PRIVMSG #club :last")
+    connection.send("BATCH -1")
+    assert not any(isinstance(one, PostMessage) for one in connection.commands)
+
+
+def test_the_formatting_of_a_message_counts_as_text() -> None:
+    connection = IrcConnection(server)
+    connection.dialect = connect(IRC, LimitsSettings(message_text_bytes=20))
+    log_in(connection.dialect, OWN)
+    assert any("draft/multiline=max-bytes=20," in line for line in connection.send("CAP LS 302"))
+    connection.send(f"CAP REQ :{CAPABILITIES}")
+    (rejected,) = post(connection, f"@batch=1 PRIVMSG #club :a{chr(2) * 20}")
+    assert " MULTILINE_MAX_BYTES 20 " in rejected
+    assert not any(isinstance(one, PostMessage) for one in connection.commands)
+
+
+def test_a_batch_has_so_many_lines() -> None:
+    (rejected,) = post(IrcConnection(server, CAPABILITIES), *["@batch=1 PRIVMSG #club :x"] * 102)
+    assert " MULTILINE_MAX_LINES 100 " in rejected
+
+
+def lines_of(text: str, *, batches: bool, mark: str = "") -> list[str]:
+    body = pack_segments((Text(text),), mark)
+    message = Message(ChatId(5), 7, MessageId(107), AccountId(34), 1724400000000, body, Nonce(1))
+    shown = to_display(message, None, ProfileSummary("Bob", "u34", 0, "bob"))
+    style = MessageStyle("irc.example", "", "en", ids=True, batches=batches)
+    return [one.decode() for one in addressed(tuple(encode_message(shown, style)), "#club")]
+
+
+def test_a_text_of_several_lines_is_a_batch_for_those_that_know_it() -> None:
+    start, first, blank, joined, end = lines_of("one\n\ntwo", batches=True, mark=Mark(text="one\n\rtwo").packed)[:5]
+    assert start.endswith(" BATCH +m5-7 draft/multiline #club")
+    assert "msgid=5-7" in start
+    assert first.endswith(" PRIVMSG #club :one")
+    assert blank.endswith(" PRIVMSG #club :")
+    assert joined.startswith("@batch=m5-7;draft/multiline-concat ")
+    assert end.endswith(" BATCH -m5-7")
+    assert [one.rpartition(":")[2] for one in lines_of("one\n\ntwo", batches=False)] == ["one", "two"]
+
+
+def test_a_text_with_line_ends_of_windows_has_no_joined_lines() -> None:
+    written = lines_of("one\r\ntwo\rthree", batches=True)[1:-1]
+    assert [one.rpartition(":")[2] for one in written] == ["one", "two", "three"]
+    assert not any("multiline-concat" in one for one in written)
+
+
+def test_a_long_line_is_joined_from_pieces_without_loss() -> None:
+    text = " ".join(["word"] * 300)
+    written = lines_of(text, batches=True)
+    assert "".join(one.partition(" #club :")[2] for one in written[1:-1]) == text
+    assert all(len(one.partition(" ")[2].encode()) <= 510 for one in written)

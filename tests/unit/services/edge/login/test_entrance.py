@@ -1,0 +1,18 @@
+"""A client can request how users sign in (the entrance) before any login."""
+
+from importlib.metadata import version
+
+from tests.support.waiting import until
+from tests.unit.services.edge.client.test_named_messages import NativeClient
+from tests.unit.services.edge.conftest import EdgeCluster
+
+
+async def test_hello_shows_the_entrance(cluster: EdgeCluster) -> None:
+    edge = await cluster.add_edge()
+    await until(lambda: edge.auth_state.entrance is not None)
+    client = NativeClient(edge)
+    hello = await client.reply(client.send(op="hello"))
+    assert hello["entrance"] == {"registration": "verified", "recovery": ["mail"], "secret_min": 8}
+    assert (hello["build"], hello["features"]) == (version("dragoman"), ["search"])
+    edge.auth_state.heard(None)
+    assert (await client.reply(client.send(op="hello")))["entrance"] == hello["entrance"]

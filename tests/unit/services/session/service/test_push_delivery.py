@@ -1,0 +1,288 @@
+"""Notifications from the event of message to the push service: the real queues, a scripted message service and a
+scripted push service."""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.session.domain import LOBBY
+from services.session.metrics import SessionMetrics
+from services.session.service import message_reader, push_delivery
+from services.session.service.mail_digests import MailDigests
+from services.session.service.message_reader import MessageReader
+from services.session.service.ports import PushFailed, PushMessage, PushResult
+from services.session.service.push_delivery import PushDelivery, PushWays
+from services.session.service.push_texts import PushTexts
+from services.session.service.subscriptions import PushLogins
+from services.session.store import chats, memberships, own_settings, push_queue, subscriptions
+from services.session.store.subscriptions import NewDevice, PushDevice
+from services.session.tables.push import push_chat
+from shared.clock import now_ms
+from shared.contract.body import RECALLED_BODY, pack_segments
+from shared.contract.events import MailRequested
+from shared.contract.following import ChatNews, FollowChats, HeadPosition, News
+from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
+from shared.contract.message import GetHeads, GetHistory, Heads, History
+from shared.contract.model import Mention, Message, Text
+from shared.contract.own_settings import SetOwnSettings
+from shared.contract.push import EndedLogins, FindEndedLogins, PushDue, Subscribe
+from shared.contract.receipts import FindReadIndexes, ReadIndex, ReadIndexes
+from shared.database import Database
+from shared.settings import Settings
+from shared.vapid import make_key
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, StoreHarness
+
+DELAY_MS = 10_000
+HELLO = pack_segments((Text("hello"),))
+TO_BOB = pack_segments((Mention(BOB, "@Bob"),))
+
+
+class ScriptedServices:
+    """Message, auth and the push service. `page`: the most messages of one reply. `failing`: the response of the push
+    service to each device."""
+
+    def __init__(self) -> None:
+        self.messages: dict[ChatId, list[Message]] = {}
+        self.read: dict[tuple[AccountId, ChatId], int] = {}
+        self.lacking: set[tuple[AccountId, ChatId]] = set()
+        self.requests: list[Any] = []
+        self.sent: list[tuple[int, str]] = []
+        self.page = 1_000
+        self.mails: list[MailRequested] = []
+        self.keys: list[str] = []
+        self.on_send: Callable[[PushDevice], None] = lambda _: None
+
+    def post(self, chat: ChatId, count: int = 1, *, age: int = 60_000, body: bytes = HELLO) -> None:
+        known = self.messages.setdefault(chat, [])
+        for index in range(len(known) + 1, len(known) + 1 + count):
+            known.append(Message(chat, index, MessageId(index), ANN, now_ms() - age, body, Nonce(index)))
+
+    async def request(self, request: Any, **_: object) -> Any:
+        self.requests.append(request)
+        match request:
+            case GetHeads(chats=chats):
+                return Heads({chat: len(self.messages.get(chat, [])) for chat in chats})
+            case FindReadIndexes(members=members):
+                return ReadIndexes(
+                    [ReadIndex(*one, self.read.get(one, 0), 1) for one in members if one not in self.lacking]
+                )
+            case FollowChats(positions=positions):
+                return News([self._news(one) for one in positions])
+            case GetHistory(chat=chat, start=start, count=count):
+                known = self.messages[chat]
+                return History(known[start - 1 : start - 1 + count], len(known), False)
+            case FindEndedLogins():
+                return EndedLogins([])
+            case _:
+                raise AssertionError(request)
+
+    def _news(self, known: HeadPosition) -> ChatNews:
+        all_of_it = self.messages[known.chat]
+        taken = all_of_it[known.index : known.index + self.page]
+        last = known.index + len(taken)
+        return ChatNews(HeadPosition(known.chat, last), taken, [], last < len(all_of_it))
+
+    async def mail(self, mail: MailRequested, key: str) -> None:
+        if key not in self.keys:  # as NATS removes repetitions
+            self.mails.append(mail)
+        self.keys.append(key)
+
+    async def send(self, device: PushDevice, message: PushMessage) -> None:
+        self.on_send(device)
+        self.sent.append((device.id, message.tag))
+
+
+class Notifying:
+    """Bob and Cem have a device each."""
+
+    def __init__(self, database: Database) -> None:
+        self.store, self.services = StoreHarness(database), ScriptedServices()
+        self.settings = Settings(push={"key": make_key(), "delay_seconds": DELAY_MS / 1000})
+        self.delivery = self.make()
+
+    def make(self) -> PushDelivery:
+        services, database = self.services, self.store.database
+        metrics, texts = SessionMetrics(CollectorRegistry()), PushTexts(self.settings)
+        reader, logins = MessageReader(services.request), PushLogins(services.request)
+        ways = PushWays(services, texts, MailDigests(services.mail, self.settings))
+        return PushDelivery(database, reader, logins, ways, metrics, self.settings)
+
+    async def subscribe(self, account: AccountId, path: str = "") -> int:
+        request = Subscribe(f"https://push.example/{account}{path}", "p", "a", sid=f"s{account}", actor=account)
+        new = NewDevice(request, "https://push.example", "key")
+        return await self.store.database.write(partial(subscriptions.subscribe, new=new, most=9, now=NOW))
+
+    async def moved(self, *chats: ChatId) -> None:
+        """Announces new messages in these chats, and makes the chats due at once."""
+        await self.delivery.messages_posted(PushDue([*chats]))
+        due = push_chat.update().values(due=0)
+        await self.store.database.write(lambda connection: connection.execute(due) and None)
+
+    async def decide(self) -> None:
+        while await self.delivery._decide():
+            pass
+
+    async def waiting(self, device: int) -> dict[ChatId, int]:
+        rows = await self.store.database.read(partial(push_queue.notifications_of, device=device))
+        return {one.chat: one.waiting for one in rows if one.waiting}
+
+    async def send(self) -> None:
+        await self.delivery._start_sending()
+        await self.delivery._tasks.finish(5)
+
+
+@pytest.fixture
+async def notifying(database: Database) -> AsyncIterator[Notifying]:
+    await database.write(partial(chats.insert_lobby, now=NOW))
+    notifying = Notifying(database)
+    await notifying.store.add_profiles(ANN, BOB, CEM)
+    yield notifying
+    await notifying.delivery.close()
+
+
+async def test_a_chat_that_is_faster_than_the_delay_notifies_and_a_mention_is_not_lost(notifying: Notifying) -> None:
+    chat, device = (await notifying.store.create_group(ANN, BOB)).id, await notifying.subscribe(BOB)
+    notifying.services.page = 300
+    notifying.services.post(chat, age=60_000, body=TO_BOB)
+    notifying.services.post(chat, 700, age=60_000)
+    notifying.services.post(chat, 250, age=5_000)
+    await notifying.moved(chat)
+    await notifying.decide()
+    assert await notifying.waiting(device) == {chat: 701}
+    await notifying.send()
+    assert notifying.services.sent == [(device, str(chat))]
+
+
+async def test_unripe_messages_are_decided_from_where_the_chat_began(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, device = (await notifying.store.create_group(ANN, BOB)).id, await notifying.subscribe(BOB)
+    notifying.services.post(chat, 10, age=0, body=TO_BOB)
+    await notifying.moved(chat)
+    await notifying.decide()
+    notifying.services.post(chat, 5_000, age=-DELAY_MS)
+    later = now_ms() + DELAY_MS + 1_000
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+    await notifying.decide()
+    assert await notifying.waiting(device) == {chat: 10}
+
+
+async def test_a_chat_of_which_message_lacks_some_members_waits_and_the_others_do_not(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Message loses the member list between two requests."""
+    monkeypatch.setattr(message_reader, "MAX_READ_INDEXES", 1)
+    one, other = [(await notifying.store.create_group(ANN, BOB, CEM)).id for _ in range(2)]
+    bob, cem = await notifying.subscribe(BOB), await notifying.subscribe(CEM)
+    for chat in (one, other):
+        notifying.services.post(chat)
+    notifying.services.lacking = {(CEM, one)}
+    await notifying.moved(one, other)
+    await notifying.decide()
+    assert [await notifying.waiting(device) for device in (bob, cem)] == [{other: 1}, {other: 1}]
+    notifying.services.lacking = set()
+    await notifying.moved(one)
+    await notifying.decide()
+    assert await notifying.waiting(cem) == {one: 1, other: 1}
+
+
+async def test_the_lobby_loads_nobody_without_a_mention(notifying: Notifying) -> None:
+    lobby, device = LOBBY, await notifying.subscribe(BOB)
+    await notifying.store.database.write(partial(memberships.join_lobby, account=BOB, head=0, now=NOW))
+    notifying.services.post(lobby, 5)
+    await notifying.moved(lobby)
+    await notifying.decide()
+    assert any(isinstance(one, FollowChats) for one in notifying.services.requests)
+    assert not any(isinstance(one, FindReadIndexes) and one.members for one in notifying.services.requests)
+    notifying.services.post(lobby, body=TO_BOB)
+    await notifying.moved(lobby)
+    await notifying.decide()
+    assert await notifying.waiting(device) == {lobby: 6}
+
+
+async def _wait_with_one(notifying: Notifying) -> tuple[ChatId, int]:
+    chat, device = (await notifying.store.create_group(ANN, BOB)).id, await notifying.subscribe(BOB)
+    notifying.services.post(chat)
+    await notifying.moved(chat)
+    await notifying.decide()
+    assert await notifying.waiting(device) == {chat: 1}
+    return chat, device
+
+
+async def test_what_is_recalled_before_it_is_sent_notifies_nobody(notifying: Notifying) -> None:
+    chat, device = await _wait_with_one(notifying)
+    notifying.services.messages[chat].clear()
+    notifying.services.post(chat, body=RECALLED_BODY)
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([], {})
+
+
+async def test_do_not_disturb_postpones_what_waits(notifying: Notifying, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat, device = await _wait_with_one(notifying)
+    quiet = SetOwnSettings(until=now_ms() + 50_000, actor=BOB)
+    await notifying.store.database.write(partial(own_settings.change, request=quiet))
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([], {chat: 1})
+    later = now_ms() + 120_000
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+    await notifying.send()
+    assert notifying.services.sent == [(device, str(chat))]
+
+
+async def test_an_unexpected_fault_is_an_attempt_with_a_pause(notifying: Notifying) -> None:
+    _, device = await _wait_with_one(notifying)
+    attempts: list[int] = []
+
+    def fail(device: PushDevice) -> None:
+        attempts.append(device.attempts)
+        raise ZeroDivisionError
+
+    notifying.services.on_send = fail
+    await notifying.send()
+    await notifying.send()
+    assert attempts == [0]
+    (listed,) = await notifying.store.database.read(partial(subscriptions.list_own, account=BOB))
+    assert listed.last_error
+    assert await notifying.waiting(device)
+
+
+async def test_faults_of_this_server_end_no_subscription_and_those_of_the_service_do(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt is hours after the previous one."""
+    await _wait_with_one(notifying)
+    later, listed = now_ms(), partial(subscriptions.list_own, account=BOB)
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+    monkeypatch.setattr(push_delivery, "_GIVE_UP_MS", 3_600_000)
+    results = [PushResult.REJECTED, PushResult.REJECTED, PushResult.FAILED, PushResult.FAILED]
+
+    def fail(_: PushDevice) -> None:
+        raise PushFailed(results.pop(0), "no")
+
+    notifying.services.on_send = fail
+    for _ in range(3):
+        await notifying.send()
+        later += 7_200_000
+    assert len(await notifying.store.database.read(listed)) == 1
+    await notifying.send()
+    assert await notifying.store.database.read(listed) == []
+
+
+async def test_a_turn_ends_and_the_longest_waiting_device_is_next(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_delivery, "_TURN_SENDS", 2)
+    device = await notifying.subscribe(BOB)
+    groups = [(await notifying.store.create_group(ANN, BOB)).id for _ in range(3)]
+    for chat in groups:
+        notifying.services.post(chat)
+    await notifying.moved(*groups)
+    await notifying.decide()
+    await notifying.send()
+    assert [tag for _, tag in notifying.services.sent] == [str(chat) for chat in groups[:2]]
+    await notifying.send()
+    assert [tag for _, tag in notifying.services.sent] == [str(chat) for chat in groups]
+    assert await notifying.waiting(device) == {}

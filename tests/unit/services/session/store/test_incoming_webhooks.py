@@ -1,0 +1,155 @@
+"""Incoming webhooks of groups, on both databases."""
+
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from services.session.store import account_removal, incoming_webhooks, profiles
+from services.session.store.incoming_webhooks import NewIncomingWebhook
+from services.session.tables import incoming_webhook
+from shared.contract.bots import CreatedBot
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Role
+from shared.contract.webhooks import (
+    CreateIncomingWebhook,
+    DeleteIncomingWebhook,
+    FoundIncomingWebhook,
+    IncomingWebhookView,
+    ListIncomingWebhooks,
+)
+from shared.settings import LimitsSettings
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, StoreHarness, rejection
+
+
+@pytest.fixture
+async def group(populated: StoreHarness) -> ChatId:
+    """Owned by Ann; Bob is an admin, Cem a member."""
+    chat = (await populated.create_group(ANN, BOB, CEM)).id
+    await populated.set_role(chat, BOB, Role.ADMIN)
+    return chat
+
+
+async def create(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
+    account = CreatedBot(AccountId(100 + int(number)), f"u{number}", "Grafana", NOW)
+    new = NewIncomingWebhook(number, f"d-{number}", account)
+    make = partial(
+        incoming_webhooks.create,
+        request=CreateIncomingWebhook(chat, "Grafana", actor),
+        new=new,
+        limits=store.limits,
+        now=NOW,
+    )
+    await store.database.write(make)
+
+
+async def find(store: StoreHarness, number: str) -> FoundIncomingWebhook:
+    return await store.database.read(partial(incoming_webhooks.find, digest=f"d-{number}"))
+
+
+async def delete(store: StoreHarness, actor: AccountId, chat: ChatId, number: str) -> None:
+    await store.database.write(partial(incoming_webhooks.delete, request=DeleteIncomingWebhook(chat, number, actor)))
+
+
+async def listed(store: StoreHarness, actor: AccountId, chat: ChatId) -> list[IncomingWebhookView]:
+    return (
+        await store.database.read(partial(incoming_webhooks.list_hooks, request=ListIncomingWebhooks(chat, actor)))
+    ).hooks
+
+
+async def test_admins_make_list_and_delete_webhooks(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    assert await find(populated, "1") == FoundIncomingWebhook("1", group, "Grafana", BOB, AccountId(101))
+    assert await listed(populated, ANN, group) == [
+        IncomingWebhookView("1", "Grafana", BOB, NOW, account=AccountId(101))
+    ]
+    profile = await populated.database.read(partial(profiles.find_profile, account=AccountId(101)))
+    assert profile is not None
+    assert (profile.nickname, profile.signature, profile.bot) == ("Grafana", f"webhook · {BOB:010d}", True)
+    for _ in range(2):
+        await delete(populated, ANN, group, "1")
+    assert (await rejection(find(populated, "1"))).code is ErrorCode.NOT_FOUND
+
+
+async def test_nobody_is_in_a_chat_with_the_account_of_a_webhook(populated: StoreHarness, group: ChatId) -> None:
+    """This also holds after the end of the webhook: nobody would read its messages, and a group whose last member it is
+    would have no acting owner."""
+    await create(populated, ANN, group, "1")
+    await delete(populated, ANN, group, "1")
+    account = AccountId(101)
+    await populated.befriend(ANN, account)
+    for attempt in (
+        populated.create_group(ANN, BOB, account),
+        populated.add_member(ANN, group, account),
+        populated.open_private(ANN, account),
+        populated.request_friendship(ANN, account),
+    ):
+        assert (await rejection(attempt)).code is ErrorCode.FORBIDDEN
+
+
+async def test_others_may_not(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, ANN, group, "1")
+    other = (await populated.create_group(EVE, CEM)).id
+    for actor in (CEM, EVE):
+        for attempt in (
+            create(populated, actor, group, "2"), listed(populated, actor, group), delete(populated, actor, group, "1")
+        ):  # fmt: skip
+            assert (await rejection(attempt)).code is ErrorCode.FORBIDDEN
+    await delete(populated, EVE, other, "1")
+    assert await find(populated, "1")
+
+
+async def test_a_group_has_few_webhooks(populated: StoreHarness, group: ChatId) -> None:
+    populated.limits = LimitsSettings(incoming_webhooks_per_group=1)
+    await create(populated, ANN, group, "1")
+    assert (await rejection(create(populated, ANN, group, "2"))).code is ErrorCode.LIMIT
+
+
+async def test_webhooks_end_with_their_group(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, ANN, group, "1")
+    await populated.disband(ANN, group)
+    assert (await rejection(find(populated, "1"))).code is ErrorCode.NOT_FOUND
+
+
+async def test_webhooks_end_with_the_account_that_made_them(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, ANN, group, "1")
+    await create(populated, BOB, group, "2")
+    leave = partial(account_removal.leave_chats, account=BOB, now=NOW, broadcast_from=512)
+    await populated.database.write(leave)
+    assert [one.hook for one in await listed(populated, ANN, group)] == ["1"]
+
+
+async def test_a_webhook_acts_while_its_maker_manages_the_group(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    await populated.set_role(group, BOB, Role.MEMBER)
+    assert (await rejection(find(populated, "1"))).code is ErrorCode.FORBIDDEN
+    assert [one.paused for one in await listed(populated, ANN, group)] == [True]
+    await populated.set_role(group, BOB, Role.ADMIN)
+    assert await find(populated, "1")
+    await populated.end_membership(ANN, group, BOB)
+    assert await listed(populated, ANN, group) == []
+
+
+async def test_a_webhook_that_was_made_without_an_account_gets_one(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    await populated.database.write(
+        lambda connection: connection.execute(sa.update(incoming_webhook).values(account=None)) and None
+    )
+    assert (await find(populated, "1")).account == NO_ACCOUNT
+    assert [one.account for one in await listed(populated, ANN, group)] == [NO_ACCOUNT]
+    given = [
+        await populated.database.write(
+            incoming_webhooks.give_account, "1", CreatedBot(AccountId(account), "u", "Grafana", NOW), BOB, NOW
+        )
+        for account in (201, 202)
+    ]
+    assert given == [201, 201]
+    assert (await find(populated, "1")).account == 201
+
+
+async def test_a_webhook_ends_with_its_own_account(populated: StoreHarness, group: ChatId) -> None:
+    await create(populated, BOB, group, "1")
+    leave = partial(account_removal.leave_chats, account=AccountId(101), now=NOW, broadcast_from=512)
+    await populated.database.write(leave)
+    assert await listed(populated, ANN, group) == []

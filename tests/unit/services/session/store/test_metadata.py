@@ -1,0 +1,81 @@
+"""Metadata of accounts and groups, on both databases."""
+
+import sqlalchemy as sa
+
+from services.session.store import metadata
+from services.session.tables import metadata_value
+from shared.contract.errors import ErrorCode
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.metadata import MOST_KEYS, NO_CHAT, ListMetadata, MetadataValue, SetMetadata
+from shared.contract.model import JoinPolicy
+from tests.unit.services.session.store_harness import ANN, BOB, CEM, StoreHarness, rejection
+
+
+async def put(
+    store: StoreHarness, actor: AccountId, key: str, value: str, chat: ChatId = NO_CHAT
+) -> list[MetadataValue]:
+    account = NO_ACCOUNT if chat else actor
+    return await store.database.write(metadata.set_value, SetMetadata(key, value, account, chat, actor))
+
+
+async def read(store: StoreHarness, actor: AccountId, request: ListMetadata) -> list[MetadataValue]:
+    request.actor = actor
+    return await store.database.read(metadata.list_values, request)
+
+
+async def test_a_value_is_replaced_and_deleted_and_each_change_is_reported_once(populated: StoreHarness) -> None:
+    assert await put(populated, ANN, "url", "a") == [MetadataValue(ANN, NO_CHAT, "url", "a")]
+    assert await put(populated, ANN, "url", "a") == []
+    await put(populated, ANN, "url", "b")
+    await put(populated, BOB, "url", "bob's")
+    assert await read(populated, CEM, ListMetadata(ANN)) == [MetadataValue(ANN, NO_CHAT, "url", "b")]
+    assert await put(populated, ANN, "url", "") == [MetadataValue(ANN, NO_CHAT, "url", "")]
+    assert await put(populated, ANN, "url", "") == []
+    assert len(await read(populated, CEM, ListMetadata(BOB))) == 1
+
+
+async def test_only_so_many_keys(populated: StoreHarness) -> None:
+    for number in range(MOST_KEYS):
+        await put(populated, ANN, f"k{number}", "x")
+    await put(populated, ANN, "k0", "y")
+    assert (await rejection(put(populated, ANN, "one-more", "x"))).code is ErrorCode.LIMIT
+    assert len(await put(populated, ANN, "", "")) == MOST_KEYS
+    assert await read(populated, ANN, ListMetadata(ANN)) == []
+
+
+async def test_managers_set_the_values_of_a_group_and_those_that_may_join_read_them(populated: StoreHarness) -> None:
+    opened = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.OPEN)).id
+    closed = (await populated.create_group(ANN, BOB)).id
+    for chat in (opened, closed):
+        await put(populated, ANN, "url", "x", chat)
+        assert (await rejection(put(populated, BOB, "url", "y", chat))).code is ErrorCode.FORBIDDEN
+        assert (await rejection(put(populated, CEM, "url", "y", chat))).code is ErrorCode.FORBIDDEN
+        assert await read(populated, BOB, ListMetadata(chat=chat)) == [MetadataValue(NO_ACCOUNT, chat, "url", "x")]
+    await put(populated, BOB, "url", "bob's")
+    assert len(await read(populated, BOB, ListMetadata(chat=opened, members=True))) == 2
+    assert len(await read(populated, CEM, ListMetadata(chat=opened, members=True))) == 1
+    assert (await rejection(read(populated, CEM, ListMetadata(chat=closed)))).code is ErrorCode.FORBIDDEN
+
+
+async def test_a_group_is_read_with_the_values_of_its_members_of_the_wanted_keys(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB)).id
+    await put(populated, ANN, "url", "x", chat)
+    for account in (ANN, BOB, CEM):
+        await put(populated, account, "color", str(account))
+        await put(populated, account, "url", str(account))
+    found = await read(populated, BOB, ListMetadata(chat=chat, keys=("color",), members=True))
+    assert found == [MetadataValue(one, NO_CHAT, "color", str(one)) for one in (ANN, BOB)]
+
+
+async def test_a_value_ends_with_its_account_or_group(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB)).id
+    await put(populated, ANN, "url", "x", chat)
+    await put(populated, ANN, "url", "x")
+    await populated.database.write(metadata.delete_of_account, ANN)
+    assert await read(populated, BOB, ListMetadata(ANN)) == []
+    await populated.disband(ANN, chat)
+    ended = (await populated.create_group(ANN)).id
+    await put(populated, ANN, "url", "x", ended)
+    await populated.end_membership(ANN, ended, ANN)
+    rows = sa.select(sa.func.count()).select_from(metadata_value)
+    assert await populated.database.read(lambda connection: connection.execute(rows).scalar_one()) == 0

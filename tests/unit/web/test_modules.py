@@ -1,0 +1,16 @@
+"""Runs the JavaScript tests of the web client, which lie beside this file, with node."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.first_page import AXE
+from tests.support.javascript import check, modules_beside, needs_node
+
+pytestmark = [pytest.mark.skipif(not AXE.exists(), reason="the packages are not installed: ./dev setup")]
+
+
+@needs_node
+@pytest.mark.parametrize("path", modules_beside(__file__), ids=lambda path: path.name)
+def test_the_modules_pass_their_tests(path: Path) -> None:
+    check(path)

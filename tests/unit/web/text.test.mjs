@@ -1,0 +1,62 @@
+/** The parser of messages: its vectors, and texts at random. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { load } from "./typescript.mjs";
+
+const { parse } = await load("text/parse.ts");
+const { textOf } = await load("text/tokens.ts");
+const VECTORS = JSON.parse(readFileSync(new URL("../../vectors/web_text.json", import.meta.url), "utf8"));
+const LONGEST = 16_384;
+const MOST_MS = 10;
+const PIECES = ["*", "**", "_", "~~", "`", "``", "```", "\n", "> ", ">", "- ", "a", " ", "https://", "http://[", "(", ")", "é", "漢",
+  "𝒳", "\u200f", "\r\n", "```js\n", "x.example", "@", "<b>", "👩‍👩‍👧"];
+
+test("vectors", () => {
+  for (const { text, tokens } of VECTORS) assert.equal(shown(parse(text)), tokens, text);
+});
+
+test("whatever is written, the tokens have its text", () => {
+  const random = generator(20_261_128);
+  for (let round = 0; round < 2000; round += 1) {
+    const text = Array.from({ length: random(60) }, () => PIECES[random(PIECES.length)]).join("");
+    assert.equal(textOf(parse(text)), text);
+  }
+});
+
+test("16 KiB of anything take less than 10 ms", () => {
+  const hostile = [...PIECES, "*a_", "*a **b ", "`a``b", "> *", "```\n", "```a\n", "**a", "_a ~~b *c **d ", "https://a)", "https://(((", "h"];
+  for (const piece of hostile) {
+    const text = piece.repeat(Math.ceil(LONGEST / piece.length)).slice(0, LONGEST);
+    const times = Array.from({ length: 5 }, () => {
+      const begun = process.cpuUsage(); // other programs do not count
+      assert.equal(textOf(parse(text)), text);
+      return process.cpuUsage(begun).user / 1000;
+    });
+    assert.ok(Math.min(...times) < MOST_MS, `${JSON.stringify(piece)} takes ${Math.min(...times)} ms`);
+  }
+});
+
+function shown(blocks) {
+  return blocks.map((block) => {
+    if (block.t === "fence") return `fence ${block.language}{${block.code}}`;
+    const lines = block.lines.map((line) => line.map(shownSpan).join("")).join("");
+    return block.t === "lines" ? lines : `${block.t}{${lines}}`;
+  }).join("");
+}
+
+function shownSpan(span) {
+  if (span.t === "styled") return `${span.style}(${span.spans.map(shownSpan).join("")})`;
+  if (span.t === "code") return `code(${span.code})`;
+  if (span.t === "link") return `link(${span.text})`;
+  return span.t === "mark" ? `[${span.text}]` : span.text;
+}
+
+/** Numbers below a bound, the same in each run. */
+function generator(seed) {
+  let state = seed;
+  return (bound) => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return Math.floor((state / 2_147_483_648) * bound);
+  };
+}

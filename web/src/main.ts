@@ -1,0 +1,32 @@
+/** The client's page. */
+import "./parts/account.ts";
+import "./parts/app.ts";
+import "./parts/chats.ts";
+import "./parts/composer.ts";
+import "./parts/conversation.ts";
+import "./parts/dialogs.ts";
+import "./parts/drawer.ts";
+import "./parts/entrance.ts";
+import "./parts/members.ts";
+import "./parts/menu.ts";
+import "./parts/messages.ts";
+import "./parts/notifications.ts";
+import "./parts/people.ts";
+import { announceArrivals } from "./announce.ts";
+import { applyTheme } from "./parts/screens.ts";
+import { keepNotified } from "./push/device.ts";
+import { compareBuilds, startWorker } from "./shell.ts";
+import { visit } from "./visit.ts";
+import { followLogin, model, session } from "./state.ts";
+import { chooseLanguage } from "./words.ts";
+
+applyTheme();
+void chooseLanguage();
+followLogin();
+announceArrivals();
+const restored = session.restore();
+keepNotified(restored);
+void restored.then(visit);
+void startWorker();
+compareBuilds();
+for (const kind of ["online", "pageshow", "visibilitychange"]) addEventListener(kind, () => model.peek()?.wire.wake());

@@ -1,0 +1,191 @@
+/**
+ * What is written and not sent: at once in this browser, a moment later at the server. A synced draft never replaces
+ * newer text: it is offered.
+ */
+import { signal } from "@preact/signals-core";
+import { type Native, failureOf, isPassing } from "../native.ts";
+import { route } from "../site.ts";
+import type { Model } from "./model.ts";
+
+export interface Draft {
+  text: string;
+  reply_to?: number;
+  /** The revision at the server that this one has changed. */
+  base: number;
+  /** What the server has of it. */
+  synced: string;
+}
+
+const SYNC_MS = 1500;
+/** As long a message waits for the draft that is on its way. */
+const SYNCING_MS = 300;
+const EMPTY: Draft = { text: "", base: 0, synced: "" };
+
+export class Drafts {
+  /** Of another device, by chat. */
+  readonly offered = signal<ReadonlyMap<number, Native.DraftInfo>>(new Map());
+  /** Rises when a draft was replaced from elsewhere. */
+  readonly replaced = signal(0);
+  readonly changed = signal(0);
+  /** Rises with drafts of chats that are not open: a key in the field shows the list of chats not again. */
+  readonly listed = signal(0);
+  #own = new Map<number, Draft>();
+  #timers = new Map<number, ReturnType<typeof setTimeout>>();
+  #syncing = new Map<number, Promise<void>>();
+
+  constructor(readonly model: Model) {
+    model.drafts.add((event) => this.#receive(event));
+    addEventListener("storage", this.#follow);
+  }
+
+  close(): void {
+    removeEventListener("storage", this.#follow);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+
+  get(chat: number): Draft {
+    const own = this.#own.get(chat) ?? read(localStorage.getItem(this.#key(chat)));
+    this.#own.set(chat, own);
+    if (!isEmpty(own)) return own;
+    const { draft } = this.model.chats.get(chat)?.head.peek() ?? {};
+    return draft && !draft.cut ? fromServer(draft) : EMPTY;
+  }
+
+  /** For the list of chats. */
+  text(chat: number): string {
+    void this.listed.value;
+    return this.get(chat).text || (this.model.chats.get(chat)?.head.value.draft?.text ?? "");
+  }
+
+  set(chat: number, text: string, reply_to?: number): void {
+    this.#store(chat, { ...this.get(chat), text, ...(reply_to ? { reply_to } : { reply_to: 0 }) });
+    clearTimeout(this.#timers.get(chat));
+    this.#timers.set(
+      chat,
+      setTimeout(() => void this.#sync(chat), SYNC_MS),
+    );
+  }
+
+  /** It is being sent. `post` gets the revision that the server is to remove with it: at once, unless one is on its way. */
+  clear(chat: number, post: (revision: number | undefined) => void): void {
+    clearTimeout(this.#timers.get(chat));
+    const { base: before } = this.get(chat);
+    const known = this.model.chats.get(chat);
+    if (known?.head.peek().draft?.rev) known.update({ draft: { rev: 0, text: "" } });
+    this.#store(chat, EMPTY);
+    const syncing = this.#syncing.get(chat);
+    if (!syncing) return post(before || undefined);
+    const late = new Promise((resolve) => {
+      setTimeout(resolve, SYNCING_MS);
+    });
+    void Promise.race([syncing, late]).then(() => {
+      const { base, text } = this.get(chat);
+      if (!text) this.#store(chat, EMPTY);
+      post(Math.max(base, before) || undefined);
+    });
+  }
+
+  /** The whole text of a draft of another device. */
+  async accept(chat: number): Promise<void> {
+    const { draft } = await this.model.wire.call("draft", { chat });
+    if (draft) this.#replace(chat, draft);
+    this.#offer(chat, undefined);
+  }
+
+  dismiss(chat: number): void {
+    const offered = this.offered.value.get(chat);
+    if (offered) this.#store(chat, { ...this.get(chat), base: offered.rev });
+    this.#offer(chat, undefined);
+  }
+
+  async #sync(chat: number): Promise<void> {
+    await this.#syncing.get(chat);
+    const work = this.#send(chat).finally(() => this.#syncing.delete(chat));
+    this.#syncing.set(chat, work);
+    await work;
+  }
+
+  async #send(chat: number): Promise<void> {
+    const { text, reply_to, base, synced } = this.get(chat);
+    if (text === synced) return;
+    try {
+      const wanted = { chat, text, base, ...(reply_to ? { reply_to } : {}) };
+      const { rev, conflict } = await this.model.wire.call("set_draft", wanted);
+      if (conflict) this.#offer(chat, conflict);
+      else this.#store(chat, { ...this.get(chat), base: rev ?? base, synced: text });
+    } catch (error) {
+      if (isPassing(failureOf(error)))
+        this.#timers.set(
+          chat,
+          setTimeout(() => void this.#sync(chat), SYNC_MS * 10),
+        );
+    }
+  }
+
+  #receive({ chat, ...draft }: Native.DraftEvent): void {
+    const own = this.get(chat);
+    if (own.base >= draft.rev && draft.rev) return;
+    if (own.text === own.synced && !draft.cut && !isBeingWritten(chat)) this.#replace(chat, draft);
+    else if (draft.text && draft.text !== own.text) this.#offer(chat, draft);
+    else this.#store(chat, { ...own, base: draft.rev, synced: draft.text });
+  }
+
+  #replace(chat: number, draft: Native.DraftInfo): void {
+    this.#store(chat, fromServer(draft));
+    this.replaced.value += 1;
+  }
+
+  #offer(chat: number, draft: Native.DraftInfo | undefined): void {
+    const others = new Map(this.offered.value);
+    others.delete(chat);
+    if (draft) others.set(chat, draft);
+    this.offered.value = others;
+  }
+
+  /** Another tab has written, or sent it. A field with the focus is never changed. */
+  #follow = ({ key, newValue }: StorageEvent): void => {
+    const chat = Number(key?.startsWith(this.#key("")) ? key.slice(this.#key("").length) : 0);
+    if (!chat || isBeingWritten(chat)) return;
+    if (newValue === null) this.model.chats.get(chat)?.update({ draft: { rev: 0, text: "" } });
+    this.#show(chat, read(newValue));
+  };
+
+  /** The storage of this browser may be full: what is written is in memory first. */
+  #store(chat: number, draft: Draft): void {
+    try {
+      if (isEmpty(draft)) localStorage.removeItem(this.#key(chat));
+      else localStorage.setItem(this.#key(chat), JSON.stringify(draft));
+    } catch {
+      this.model.store.trouble.value = "full";
+    }
+    this.#show(chat, draft);
+  }
+
+  #show(chat: number, draft: Draft): void {
+    this.#own.set(chat, draft);
+    this.changed.value += 1;
+    if (route.peek().chat !== chat) this.listed.value += 1;
+  }
+
+  #key(chat: number | ""): string {
+    return `dragoman.${this.model.me}.draft.${chat}`;
+  }
+}
+
+function read(stored: string | null): Draft {
+  return stored ? { ...EMPTY, ...(JSON.parse(stored) as Draft) } : EMPTY;
+}
+
+function isEmpty({ text, base, reply_to }: Draft): boolean {
+  return !text && !base && !reply_to;
+}
+
+function fromServer({ text, rev, reply_to = 0 }: Native.DraftInfo): Draft {
+  return { text, base: rev, synced: text, reply_to };
+}
+
+/** A composer that has focus is never changed. In a page without it the field is only where somebody has left. */
+function isBeingWritten(chat: number): boolean {
+  const { activeElement } = document;
+  return document.hasFocus() && activeElement instanceof HTMLTextAreaElement && activeElement.dataset["chat"] === String(chat);
+}

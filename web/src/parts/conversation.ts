@@ -1,0 +1,184 @@
+/** The open chat: its name, its messages, the field for writing. */
+import { type TemplateResult, html, nothing } from "lit";
+import { keyed } from "lit/directives/keyed.js";
+import { alertOf, drop, markUnread, place, react, recall, textOfSegments } from "../model/actions.ts";
+import type { Chat, Sending } from "../model/chat.ts";
+import { type Model, manages } from "../model/model.ts";
+import type { Message } from "../model/shapes.ts";
+import { avatarAddress, go, route } from "../site.ts";
+import { attempt, drafts, model, said } from "../state.ts";
+import { t } from "../words.ts";
+import { typing } from "./chats.ts";
+import type { Composer } from "./composer.ts";
+import { avatar, icon } from "./icons.ts";
+import type { Choice, Menu } from "./menu.ts";
+import type { RowActions } from "./message.ts";
+import type { Messages } from "./messages.ts";
+import "./emojis.ts";
+import { Part } from "./part.ts";
+import { copy } from "./text.ts";
+
+const LATER_MS = 8 * 3_600_000;
+/** After every message. */
+const NEVER = 4_000_000_000_000;
+
+export class Conversation extends Part {
+  static override properties = { showsMembers: { state: true } };
+  declare showsMembers: boolean;
+  readonly actions: RowActions = {
+    jump: (index) => void this.#messages?.jump(index),
+    reply: (message) => this.#composer?.reply(message.index),
+    menu: (message, anchor) => this.#menu?.open(anchor, this.#choices(message, anchor)),
+    emojis: (message, anchor) => this.#pick(message, anchor),
+    edit: (entry) => this.#editRefused(entry),
+  };
+
+  protected override render(): TemplateResult {
+    const known = model.value;
+    const { chat: id, index } = route.value;
+    const chat = known?.chats.get(id ?? 0);
+    void known?.members.value;
+    if (!known || !chat || !drafts.value)
+      return html`<p class="hint empty">${id && known?.isSynced.value ? t("no_member") : t("choose_chat")}</p>`;
+    const title = known.title(chat);
+    return html`<section class="conversation" aria-label=${title} @edit-last=${this.#editLast} @edit-message=${this.#edit} @choose-emoji=${this.#insertEmoji} @message-sent=${() => this.#messages?.toEnd()}
+      @dragover=${(event: DragEvent) => event.preventDefault()} @drop=${this.#drop}>
+      ${this.#header(known, chat, title)}
+      ${keyed(
+        `${known.me} ${id}`,
+        html`<dragoman-messages .model=${known} .chat=${chat} .actions=${this.actions} .index=${index}></dragoman-messages>
+        <p class="typing">${chat.typing.value.size ? typing(known, [...chat.typing.value]) : nothing}</p>
+        <dragoman-composer .model=${known} .drafts=${drafts.value} .chat=${chat}></dragoman-composer>`,
+      )}
+      <dragoman-menu></dragoman-menu>
+    </section>
+    ${
+      this.showsMembers
+        ? html`<dragoman-members .model=${known} .chat=${chat} @close=${() => {
+            this.showsMembers = false;
+          }}></dragoman-members>`
+        : nothing
+    }`;
+  }
+
+  #header(known: Model, chat: Chat, title: string): TemplateResult {
+    const { kind, topic = "", chat: id, avatar: chosen } = chat.head.value;
+    const other = known.other(chat);
+    const picture = other
+      ? avatarAddress("account", other, known.people.get(other).avatar)
+      : avatarAddress("chat", id, kind === "private" ? "" : chosen);
+    return html`<header class="bar conversation-bar">
+      <button type="button" class="plain back" aria-label=${t("back")} title=${t("back")} @click=${() => go({})}>${icon("back")}</button>
+      ${avatar(picture, 32)}<h1><bdi>${title}</bdi></h1> <span class="topic"><bdi>${topic}</bdi></span>
+      <button type="button" class="plain" aria-label=${t("members")} title=${t("members")} aria-expanded=${this.showsMembers ?? false}
+        @click=${() => {
+          this.showsMembers = !this.showsMembers;
+        }}>${icon("people")}</button>
+      <button type="button" class="plain" aria-label=${t("chat_actions")} title=${t("chat_actions")} aria-haspopup="menu"
+        @click=${({ currentTarget }: Event) => this.#menu?.open(currentTarget as HTMLElement, chatChoices(known, chat))}>${icon("more")}</button>
+    </header>`;
+  }
+
+  get #messages(): Messages | null {
+    return this.querySelector<Messages>("dragoman-messages");
+  }
+  get #composer(): Composer | null {
+    return this.querySelector<Composer>("dragoman-composer");
+  }
+  get #menu(): Menu | null {
+    return this.querySelector<Menu>("dragoman-menu");
+  }
+
+  #choices(message: Message, anchor: HTMLElement): Choice[] {
+    const known = model.peek();
+    const head = known?.chats.get(message.chat)?.head.peek();
+    if (!known || !head || message.recalled)
+      return [{ label: t("mark_unread"), choose: () => void attempt(() => markUnread(known as Model, message)) }];
+    const isOwn = message.sender === known.me;
+    return [
+      { label: t("react"), choose: () => this.#pick(message, anchor) },
+      { label: t("reply"), choose: () => this.actions.reply(message) },
+      { label: t("copy"), choose: () => void copy(textOfSegments(message.segments)) },
+      { label: t("mark_unread"), choose: () => void attempt(() => markUnread(known, message)) },
+      ...(isOwn ? [{ label: t("edit"), choose: () => this.#composer?.begin(message) }] : []),
+      ...(isOwn || manages(head, known.me)
+        ? [{ label: t("recall"), isDangerous: true, choose: () => void attempt(() => recall(known, message)) }]
+        : []),
+    ];
+  }
+
+  #pick(message: Message, anchor: HTMLElement): void {
+    const choose = (emoji: string) => {
+      this.#menu?.close();
+      const known = model.peek();
+      if (known)
+        void attempt(() => react(known, known.chats.get(message.chat)?.messages.get(message.index) ?? message, emoji));
+    };
+    this.#chooseEmoji(anchor, choose, (emoji) => t("react_with", { emoji }));
+  }
+
+  #chooseEmoji(anchor: HTMLElement, choose: (emoji: string) => void, label: (emoji: string) => string): void {
+    this.#menu?.open(
+      anchor,
+      [],
+      () => html`<dragoman-emojis .choose=${choose} .label=${label}></dragoman-emojis>`,
+    );
+  }
+
+  #insertEmoji({ detail: anchor }: CustomEvent<HTMLElement>): void {
+    const choose = (emoji: string) => {
+      this.#menu?.close();
+      this.#composer?.insert(emoji);
+    };
+    this.#chooseEmoji(anchor, choose, (emoji) => emoji);
+  }
+
+  #editLast(): void {
+    const last = this.#messages?.lastOwn;
+    if (last) this.#composer?.begin(last.message);
+  }
+
+  #edit({ detail }: CustomEvent<Message>): void {
+    if (detail.sender === model.peek()?.me) this.#composer?.begin(detail);
+  }
+
+  #editRefused(entry: Sending): void {
+    const known = model.peek();
+    if (!known) return;
+    this.#composer?.putBack(entry);
+    drop(known, entry.nonce);
+  }
+
+  #drop(event: DragEvent): void {
+    event.preventDefault();
+    const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === "file");
+    const folder = items.map((item) => item.webkitGetAsEntry()).find((entry) => entry?.isDirectory);
+    if (folder) said.value = t("folder", { name: folder.name });
+    this.#composer?.add(
+      items.flatMap((item) => (item.webkitGetAsEntry()?.isDirectory ? [] : (item.getAsFile() ?? []))),
+    );
+  }
+}
+customElements.define("dragoman-conversation", Conversation);
+
+function chatChoices(known: Model, chat: Chat): Choice[] {
+  const { pinned = false, archived = false } = chat.head.peek();
+  const alerts =
+    (until: number, mentionsOnly = false) =>
+    () =>
+      void attempt(() => alertOf(known, chat, until, mentionsOnly));
+  return [
+    {
+      label: pinned ? t("unpin_chat") : t("pin_chat"),
+      choose: () => void attempt(() => place(known, chat, { pinned: !pinned })),
+    },
+    {
+      label: archived ? t("unarchive") : t("archive"),
+      choose: () => void attempt(() => place(known, chat, { archived: !archived })),
+    },
+    { label: t("alerts_all"), choose: alerts(0) },
+    { label: t("alerts_mentions"), choose: alerts(0, true) },
+    { label: t("alerts_later"), choose: alerts(Date.now() + LATER_MS) },
+    { label: t("alerts_none"), choose: alerts(NEVER) },
+  ];
+}

@@ -1,0 +1,26 @@
+/** A row between the messages: a day, the line before what is new, what is not loaded. */
+import { type TemplateResult, html } from "lit";
+import type { Row } from "../model/rows.ts";
+import { count, dayOf, t } from "../words.ts";
+import { icon } from "./icons.ts";
+
+type LineRow = Exclude<Row, { kind: "message" | "sending" }>;
+
+/** `load`: the messages before an index. */
+export function lineRow(
+  row: LineRow,
+  isLoading: boolean,
+  load: (before: number) => void,
+  dismiss: () => void,
+): TemplateResult {
+  switch (row.kind) {
+    case "day":
+      return html`<span class="day-line"><span>${dayOf(row.time)}</span></span>`;
+    case "new":
+      return html`<span class="new-line">${t("new_line")} <button type="button" class="plain" aria-label=${t("dismiss")} title=${t("dismiss")} @click=${dismiss}>${icon("close")}</button></span>`;
+    case "gap":
+      return html`<span class="gap-line">${count("gap", row.to - row.from + 1)} <button type="button" class="quiet" @click=${() => load(row.to + 1)}>${t("load")}</button></span>`;
+    case "earlier":
+      return html`<span class="gap-line"><button type="button" class="quiet" ?disabled=${isLoading} @click=${() => load(row.before)}>${isLoading ? t("loading") : t("load_earlier")}</button></span>`;
+  }
+}

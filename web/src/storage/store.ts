@@ -1,0 +1,238 @@
+/**
+ * Reads and writes what the model knows. Writes are collected into transactions: a chat's place moves on in the same one
+ * as the messages before it. What cannot be stored is only not kept: `trouble` tells the screens.
+ */
+import { signal } from "@preact/signals-core";
+import type { IDBPTransaction } from "idb";
+import type { Head, Message, News, Outgoing, Person, Place } from "../model/shapes.ts";
+import { applyChange } from "../../../clients/javascript/dragoman.js";
+import { type AccountDatabase, type AccountSchema, openAccount } from "./database.ts";
+
+type Names = ("messages" | "heads" | "places" | "outbox" | "people" | "facts")[];
+type Writing = IDBPTransaction<AccountSchema, Names, "readwrite">;
+type Write = (transaction: Writing) => Promise<unknown> | void;
+
+const ALL: Names = ["messages", "heads", "places", "outbox", "people", "facts"];
+const PAGE = 100;
+const LATEST = 0xffff_ffff;
+
+export class AccountStore {
+  /** Why what is new is not kept: "full", "superseded" by a newer version in another tab, "missing" in this browser. */
+  readonly trouble = signal<"" | "full" | "superseded" | "missing">("");
+  /** A transaction has failed: what is stored lacks something, so places stay where they are until the next start. */
+  hasHole = false;
+  #account = 0;
+  #database: AccountDatabase | undefined;
+  #writes: Write[] = [];
+  #places = new Map<number, Place>();
+  #writing: Promise<void> | undefined;
+
+  async open(account: number): Promise<void> {
+    this.#account = account;
+    try {
+      this.#database = await openAccount(account, () => {
+        this.trouble.value = "superseded";
+      });
+    } catch {
+      this.trouble.value = "missing";
+    }
+  }
+
+  close(): void {
+    this.#database?.close();
+    this.#database = undefined;
+  }
+
+  async heads(): Promise<Head[]> {
+    return (await this.#read((database) => database.getAll("heads"))) ?? [];
+  }
+  async places(): Promise<Place[]> {
+    return (await this.#read((database) => database.getAll("places"))) ?? [];
+  }
+  /** What a page that has gone had not stored yet is stored now. */
+  async outbox(): Promise<Outgoing[]> {
+    const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.#underway("")));
+    const left = keys.map((key) => JSON.parse(localStorage.getItem(key) ?? "") as Outgoing);
+    left.forEach((entry) => this.keep({ ev: "outgoing", entry }));
+    await this.flushed();
+    const kept = (await this.#read((database) => database.getAll("outbox"))) ?? [];
+    return [...kept, ...left.filter(({ nonce }) => !kept.some((one) => one.nonce === nonce))];
+  }
+
+  async people(): Promise<Person[]> {
+    return (await this.#read((database) => database.getAll("people"))) ?? [];
+  }
+  fact(name: string): Promise<unknown> {
+    return this.#read((database) => database.get("facts", name));
+  }
+
+  message(chat: number, index: number): Promise<Message | undefined> {
+    return this.#read((database) => database.get("messages", [chat, index]));
+  }
+
+  /** The newest messages up to an index, ascending, without a hole between them. */
+  async newest(chat: number, upto = LATEST): Promise<Message[]> {
+    const found: Message[] = [];
+    await this.#read(async (database) => {
+      let cursor = await database.transaction("messages").store.openCursor(range(chat, 0, upto), "prev");
+      for (; cursor && found.length < PAGE; cursor = await cursor.continue()) {
+        if (found[0] && cursor.value.index !== found[0].index - 1) break;
+        found.unshift(cursor.value);
+      }
+    });
+    return found;
+  }
+
+  /** Undefined if it cannot be read, as if it was not stored: the browser may delete it at any time. */
+  async #read<T>(read: (database: AccountDatabase) => Promise<T>): Promise<T | undefined> {
+    try {
+      return this.#database && (await read(this.#database));
+    } catch {
+      this.trouble.value ||= "missing";
+      return undefined;
+    }
+  }
+
+  /** Done when it is stored, or cannot be. */
+  write(write: Write): Promise<void> {
+    this.#writes.push(write);
+    this.#writing ??= Promise.resolve().then(() => this.#flush());
+    return this.#writing;
+  }
+
+  /** A chat's place, stored together with what was written before. */
+  move(place: Place): void {
+    this.#places.set(place.chat, place);
+    void this.write(() => {});
+  }
+
+  flushed(): Promise<void> {
+    return this.#writing ?? Promise.resolve();
+  }
+
+  /** What the news leave behind. Idempotent. */
+  keep(news: News): void {
+    switch (news.ev) {
+      case "message":
+        this.write((t) => put(t, news, news.rev ?? 0));
+        break;
+      case "page":
+        this.write((t) => Promise.all(news.messages.map((one) => put(t, one, one.rev ?? 0))));
+        break;
+      case "gap": // no changes come of what may be kept there
+        this.write((t) => t.objectStore("messages").delete(range(news.chat, news.from, news.to)));
+        break;
+      case "changed":
+        this.write((t) => change(t, news, this.#account));
+        break;
+      case "reset":
+        this.#places.clear();
+        this.write((t) =>
+          Promise.all([
+            t.objectStore("messages").clear(),
+            t.objectStore("places").clear(),
+            t.objectStore("heads").clear(),
+          ]),
+        );
+        break;
+      case "gone":
+        this.#places.delete(news.chat);
+        this.write((t) => forget(t, news.chat));
+        break;
+      case "outgoing":
+        this.#send(news.entry);
+        break;
+      case "dropped":
+        localStorage.removeItem(this.#underway(news.nonce));
+        this.write((t) => t.objectStore("outbox").delete(news.nonce));
+        break;
+      case "outcome":
+        localStorage.removeItem(this.#underway(news.nonce));
+        this.write((t) => settle(t, news));
+        break;
+    }
+  }
+
+  #send(entry: Outgoing): void {
+    const key = this.#underway(entry.nonce);
+    try {
+      localStorage.setItem(key, JSON.stringify(entry));
+    } catch {
+      // it is full: the database alone has it
+    }
+    void this.write((t) => t.objectStore("outbox").put(entry)).then(() => {
+      if (this.#database && !this.hasHole) localStorage.removeItem(key);
+    });
+  }
+
+  /** Of an entry that is written at once, beside the database: a page may go before its transaction ends. */
+  #underway(nonce: string): string {
+    return `dragoman.${this.#account}.underway.${nonce}`;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#writes.length && this.#database) {
+      const writes = this.#writes.splice(0);
+      const places = [...this.#places.values()];
+      this.#places.clear();
+      if (!this.hasHole) writes.push((t) => Promise.all(places.map((place) => t.objectStore("places").put(place))));
+      try {
+        const transaction = this.#database.transaction(ALL, "readwrite", { durability: "relaxed" });
+        await Promise.all([inTurn(writes, transaction), transaction.done]);
+        if (this.trouble.value === "full") this.trouble.value = "";
+      } catch (error) {
+        this.hasHole = true;
+        this.trouble.value ||= (error as Error).name === "QuotaExceededError" ? "full" : "missing";
+      }
+    }
+    this.#writes.length = 0;
+    this.#places.clear();
+    this.#writing = undefined;
+  }
+}
+
+/** Each reads what those before it have written: a message and its changes may come together. */
+async function inTurn(writes: Write[], transaction: Writing): Promise<void> {
+  for (const write of writes) await write(transaction);
+}
+
+async function put(transaction: Writing, message: Omit<Message, "rev">, rev: number): Promise<void> {
+  const store = transaction.objectStore("messages");
+  const known = await store.get([message.chat, message.index]);
+  if (!known || known.rev <= rev) await store.put(stored(message, rev));
+}
+
+/** As it is kept. */
+export function stored(message: Omit<Message, "rev">, rev: number): Message {
+  const { chat, index, sender, time, segments, edited, recalled, reactions, mine, reply_to } = message;
+  return { chat, index, sender, time, segments, rev, ...defined({ edited, recalled, reactions, mine, reply_to }) };
+}
+
+function defined<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
+
+async function change(transaction: Writing, news: Extract<News, { ev: "changed" }>, me: number): Promise<void> {
+  const store = transaction.objectStore("messages");
+  const known = await store.get([news.chat, news.index]);
+  if (known && known.rev < news.rev) await store.put(applyChange(known, news, me));
+}
+
+function range(chat: number, from: number, to: number): IDBKeyRange {
+  return IDBKeyRange.bound([chat, from], [chat, to]);
+}
+
+async function forget(transaction: Writing, chat: number): Promise<void> {
+  await Promise.all([
+    transaction.objectStore("messages").delete(range(chat, 0, LATEST)),
+    transaction.objectStore("heads").delete(chat),
+    transaction.objectStore("places").delete(chat),
+  ]);
+}
+
+async function settle(transaction: Writing, { nonce, failure }: Extract<News, { ev: "outcome" }>): Promise<void> {
+  const store = transaction.objectStore("outbox");
+  const entry = failure && (await store.get(nonce));
+  if (entry) await store.put({ ...entry, rejected: failure });
+  else await store.delete(nonce);
+}
