@@ -235,15 +235,15 @@ class Membership(msgspec.Struct, frozen=True):
     speaker: AccountId = NO_ACCOUNT
     """The only account that may post; NO_ACCOUNT: every member may."""
     muted: dict[AccountId, int] = {}
-    """The accounts, at most 1,000, that may not post before this time (Unix ms). NO_ACCOUNT: all but owner and admins.
-    """
+    """The accounts that may not post before this time (Unix ms), where strangers post also the banned ones. NO_ACCOUNT:
+    all but owner and admins."""
     outgoing_hooks: bool = False
     change_times: ChangeTimes | None = None
     """None: unknown, from an older version of session."""
     speakers: list[AccountId] = []
     """Members that post although all but owner and admins are silenced."""
     strangers_post: bool = False
-    """Accounts that are no members may post, too."""
+    """Accounts that are no members may post, too, unless they are muted."""
 
 
 class GetMembership(msgspec.Struct):

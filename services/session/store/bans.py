@@ -36,6 +36,12 @@ def list_bans(connection: sa.Connection, chat: ChatId, now: int) -> list[Ban]:
     return [Ban(AccountId(row[0]), 0 if row[1] == ALWAYS else row[1], AccountId(row[2])) for row in found]
 
 
+def banned_until(connection: sa.Connection, chat: ChatId) -> dict[AccountId, int]:
+    """The time (Unix ms, perhaps in the past) until which each account is banned."""
+    rows = connection.execute(sa.select(ban.c.account, ban.c.until).where(ban.c.chat == chat))
+    return {AccountId(row.account): row.until for row in rows}
+
+
 def require_not_banned(connection: sa.Connection, chat: ChatId, account: AccountId, now: int) -> None:
     """Raises RequestError if the account is banned from the chat."""
     if banned_among(connection, chat, [account], now):

@@ -20,7 +20,7 @@ from services.session.domain import (
     private_name,
 )
 from services.session.store import happenings, masks
-from services.session.store.bans import silences
+from services.session.store.bans import banned_until, silences
 from services.session.store.blocks import blocked_members, require_unblocked
 from services.session.store.friends import friends_of
 from services.session.store.memberships import count_groups, lock_group, lock_managed_group
@@ -45,7 +45,7 @@ from services.session.store.sql import (
     touch,
 )
 from services.session.tables import ascii_lower as folded
-from services.session.tables import ban, chat, mask, member, outgoing_webhook, profile
+from services.session.tables import chat, mask, member, outgoing_webhook, profile
 from shared.contract.errors import ErrorCode
 from shared.contract.happenings import HappeningKind
 from shared.contract.ids import NO_ACCOUNT, SYSTEM_ACCOUNT, AccountId, ChatId
@@ -360,6 +360,8 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int, 
         # Members that a mask silences stand on the last page only.
         by_masks = {} if more else muted_by_masks(connection, request.chat, server)
         muted = silences(connection, request.chat) | by_masks
+        for account, until in banned_until(connection, request.chat).items() if found[6] else ():
+            muted[account] = max(until, muted.get(account, 0))
     else:
         muted = dict.fromkeys(blocked_members(connection, pair), ALWAYS)
     return Membership(
@@ -378,9 +380,9 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int, 
 
 
 def _strangers_post() -> sa.ColumnElement[bool]:
-    """A group without the mode `n` that bans nobody: message does not know whom a mask names."""
-    bans = sa.exists().where(ban.c.chat == chat.c.id) | sa.exists().where(mask.c.chat == chat.c.id, mask.c.kind == "b")
-    return sa.and_(chat.c.kind == ChatKind.GROUP, ~chat.c.modes.contains("n"), ~bans)
+    """A group without the mode `n`, and without a mask that bans: message does not know whom it names."""
+    banning = sa.exists().where(mask.c.chat == chat.c.id, mask.c.kind == "b")
+    return sa.and_(chat.c.kind == ChatKind.GROUP, ~chat.c.modes.contains("n"), ~banning)
 
 
 def muted_by_masks(connection: sa.Connection, number: ChatId, server: str) -> dict[AccountId, int]:

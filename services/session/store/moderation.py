@@ -47,7 +47,7 @@ def ban_member(
     left = None
     version = group.version
     if role is None:
-        if not bans.banned_among(connection, group.id, [request.account], now):
+        if bans.banned_until(connection, group.id).get(request.account) != (request.until or domain.ALWAYS):
             increment_version(connection, group.id, now)
             version += 1
         changed = [request.account]

@@ -64,6 +64,8 @@ def test_strangers_post_where_a_group_lets_them_unless_all_are_silenced() -> Non
     assert check(made, BOB, EVE) == [SILENCED, None]
     quoting = Draft(EVE, ROOM, Nonce(1), LATER, b"", quote=Quote("Ann", "hi"))
     assert made.check_post(quoting, NOW) == NOT_A_MEMBER
+    made.muted = {EVE: LATER}
+    assert check(made, EVE) + check(made, EVE, now=LATER) == [SILENCED, None]
     made.muted = {NO_ACCOUNT: LATER}
     assert check(made, EVE) == [SILENCED]
     ended = ChatMembers()

@@ -39,7 +39,8 @@ async def test_a_banned_member_is_removed_and_cannot_return(populated: StoreHarn
 
 async def test_a_ban_of_another_account_ends_at_its_time(populated: StoreHarness, group: ChatId) -> None:
     assert await populated.ban(ANN, group, DAN) == (2, None)
-    assert await populated.ban(ANN, group, DAN, until=LATER) == (2, None)
+    assert await populated.ban(ANN, group, DAN, until=LATER) == (3, None), "message reads when it ends"
+    assert await populated.ban(ANN, group, DAN, until=LATER) == (3, None)
     assert await populated.bans(ANN, group) == [Ban(DAN, LATER, ANN)]
     populated.now = LATER
     assert await populated.bans(ANN, group) == []

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from services.session.domain import ALWAYS
 from services.session.store import chats, directory, masks, modes, profiles
 from services.session.store.departures import LeftChat
 from services.session.store.memberships import StartedJoin, request_membership
@@ -259,9 +260,7 @@ async def test_a_nick_belongs_to_one_account(populated: StoreHarness) -> None:
     assert (await populated.database.read(profiles.find_profiles, [ANN]))[ANN].nick == "GUS"
 
 
-async def test_strangers_post_where_the_mode_is_off_and_nobody_is_banned(
-    populated: StoreHarness, group: ChatId
-) -> None:
+async def test_strangers_post_where_the_mode_is_off_and_no_mask_bans(populated: StoreHarness, group: ChatId) -> None:
     async def strangers_post() -> bool:
         return (await populated.changes(group)).strangers_post
 
@@ -272,9 +271,29 @@ async def test_strangers_post_where_the_mode_is_off_and_nobody_is_banned(
     assert not await strangers_post()
     await change(populated, group, ANN, "-b a!*@*")
     assert await strangers_post()
-    before = (await populated.changes(group)).version
-    assert (await populated.ban(ANN, group, EVE)).version > before
-    assert not await strangers_post()
-    before = (await populated.changes(group)).version
-    assert await populated.unban(ANN, group, EVE) > before
-    assert await strangers_post()
+
+
+async def test_a_banned_stranger_does_not_post_until_the_ban_ends(populated: StoreHarness, group: ChatId) -> None:
+    async def muted() -> dict[AccountId, int]:
+        return dict((await populated.changes(group)).muted)
+
+    await populated.ban(ANN, group, EVE, NOW + 5)
+    assert await muted() == {}  # nobody writes from outside
+    await change(populated, group, ANN, "-n")
+    assert (await populated.changes(group)).strangers_post
+    assert await muted() == {EVE: NOW + 5}
+    version = (await populated.changes(group)).version
+    assert (await populated.ban(ANN, group, EVE, NOW + 5)).version == version
+    assert (await populated.ban(ANN, group, EVE)).version == version + 1
+    assert await muted() == {EVE: ALWAYS}
+    assert await populated.unban(ANN, group, EVE) == version + 2
+    assert await muted() == {}
+
+
+async def test_the_later_end_of_a_ban_and_a_silence_counts(populated: StoreHarness, group: ChatId) -> None:
+    await change(populated, group, ANN, "-n")
+    await populated.silence(ANN, group, CEM, NOW + 9)
+    await populated.ban(ANN, group, CEM, NOW + 5)
+    assert (await populated.changes(group)).muted == {CEM: NOW + 9}
+    await populated.ban(ANN, group, CEM)
+    assert (await populated.changes(group)).muted == {CEM: ALWAYS}
