@@ -58,7 +58,7 @@ SEGMENTS: Mapping[str, RichSegment] = {
 QUOTE = Quote("Ann", "see you")
 
 
-_FILLED_IN_LATER = frozenset({"actor", "all", "base_url", "caller_sid", "origin", "read_to", "ticket"})
+_FILLED_IN_LATER = frozenset({"actor", "all", "base_url", "caller_sid", "face", "origin", "read_to", "ticket"})
 """Optional fields of commands that the edge or an operator sets, never a dialect."""
 
 

@@ -15,11 +15,13 @@ class Ephemeral(msgspec.Struct, frozen=True):
 
 
 class Typing(Ephemeral, tag="typing", frozen=True):
-    """A member is writing a message. Show it for this number of milliseconds; 0: the member has stopped."""
+    """A member, whose face it is, is writing a message. Show it for this number of milliseconds; 0: the member has
+    stopped."""
 
     chat: ChatId
     account: AccountId
     ttl_ms: int
+    face: ProfileSummary | None = None
 
 
 class PresenceChanged(Ephemeral, frozen=True):

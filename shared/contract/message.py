@@ -97,7 +97,8 @@ class Changed(msgspec.Struct, tag="changed", frozen=True, omit_defaults=True):
 
 class ChangeMessage(msgspec.Struct):
     """Change a committed message. Each change of a chat's messages gets the chat's next `rev`. `origin`: node and
-    number of the connection, to which the change is not pushed."""
+    number of the connection, to which the change is not pushed. `face`: the actor's profile summary, forwarded to the
+    recipients' edges."""
 
     route = Routed("message.change", Changed)
     chat: ChatId
@@ -105,6 +106,7 @@ class ChangeMessage(msgspec.Struct):
     change: EditText | RecallText | React | PinMessage
     actor: AccountId = NO_ACCOUNT
     origin: tuple[NodeId, int] | None = None
+    face: ProfileSummary | None = None
 
 
 class ChangeKind(StrEnum):

@@ -62,10 +62,12 @@ class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class DisplayChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A change of a message. `segments`: the new content, if the message was edited."""
+    """A change of a message. `segments`: the new content, if the message was edited. `summary`: of the account that
+    made the change; None: unknown."""
 
     change: MessageChange
     segments: tuple[RichSegment, ...] = ()
+    summary: ProfileSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,7 +306,7 @@ class LocalChats:
                 audience = sequencer.visible_to(change.index)
             if recipients is None or not self._lacks_unconfirmed(sequencer, recipients):
                 sequencer.rev = max(sequencer.rev or 0, change.rev)
-        event = MessageChanged(to_display_change(change))
+        event = MessageChanged(to_display_change(change, delivery.face))
         for local in filter(None, map(self._accounts.get, audience)):
             for recipient in local.recipients:
                 if recipient.number != origin:

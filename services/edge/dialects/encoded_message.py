@@ -71,8 +71,8 @@ def make_quote(message: Message, name: str, language: Language) -> Quote:
     return Quote(name, quote_text(unpack_segments(message.body), language))
 
 
-def to_display_change(change: MessageChange) -> DisplayChange:
+def to_display_change(change: MessageChange, face: ProfileSummary | None = None) -> DisplayChange:
     if not change.body:
-        return DisplayChange(change)
+        return DisplayChange(change, summary=face)
     body = unpack(change.body)
-    return DisplayChange(change, body.rich or body.segments)
+    return DisplayChange(change, body.rich or body.segments, face)

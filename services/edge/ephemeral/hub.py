@@ -123,7 +123,7 @@ class TypingEvents:
         if local is None or command.chat not in local.chats:
             raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
         if self._rates.take((actor, command.chat, command.on), self._clock()):
-            typing = Typing(command.chat, actor, _TTL_MS if command.on else 0)
+            typing = Typing(command.chat, actor, _TTL_MS if command.on else 0, local.summary)
             self._tasks.start(self._announce(typing), "typing")
 
     async def _announce(self, typing: Typing) -> None:

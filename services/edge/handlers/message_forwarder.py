@@ -107,6 +107,7 @@ class MessageChanger:
         account = session.connection.account
         request = await self._edit(command, account) if isinstance(command, EditMessage) else command
         request.actor, request.origin = account, (self._node, session.connection.number)
+        request.face = session.summary()
         leader = self._leaders.leader(request.chat, self._clock())
         if leader != ANY:
             try:

@@ -88,7 +88,7 @@ class MessageChanges:
             if (change := revised.change or revised.again) is not None:
                 if isinstance(request.change, RecallText) and request.change.reason:
                     change = msgspec.structs.replace(change, reason=request.change.reason[:_REASON_CHARACTERS])
-                await self._announce(revised.message, ChangeDelivery(change, None, request.origin))
+                await self._announce(revised.message, ChangeDelivery(change, None, request.origin, request.face))
         self._record(request, revised)
         return revised.reply
 

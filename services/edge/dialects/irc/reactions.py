@@ -15,6 +15,7 @@ from shared.clock import utc_time
 from shared.contract.ephemeral import Typing
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React
+from shared.contract.model import ProfileSummary
 
 REDACTION = "draft/message-redaction"
 _REACT, _UNREACT, _TYPING = "+draft/react", "+draft/unreact", "+typing"
@@ -34,9 +35,9 @@ def message_changed(session: IrcSession, event: MessageChanged) -> Lines:
     if not shows(session, change.chat):
         return ()
     if change.kind is ChangeKind.RECALL and session.has(REDACTION):
-        _show_by(session, change.by, lambda by: _recalled(session, change, by))
-    elif change.kind is ChangeKind.REACTION and change.emoji and session.has("message-tags"):
-        _show_by(session, change.by, lambda by: _reacted(session, change, by))
+        return _show_by(session, change.by, event.shown.summary, lambda by: _recalled(session, change, by))
+    if change.kind is ChangeKind.REACTION and change.emoji and session.has("message-tags"):
+        return _show_by(session, change.by, event.shown.summary, lambda by: _reacted(session, change, by))
     return ()
 
 
@@ -53,9 +54,9 @@ def _reacted(session: IrcSession, change: MessageChange, by: User) -> Lines:
 
 
 def typing(session: IrcSession, event: Typing) -> Lines:
-    if session.has("message-tags") and shows(session, event.chat):
-        _show_by(session, event.account, lambda by: _types(session, event, by))
-    return ()
+    if not session.has("message-tags") or not shows(session, event.chat):
+        return ()
+    return _show_by(session, event.account, event.face, lambda by: _types(session, event, by))
 
 
 def _types(session: IrcSession, event: Typing, by: User) -> Lines:
@@ -70,11 +71,18 @@ def _target(session: IrcSession, chat: ChatId, by: AccountId) -> str:
     return session.channel_name(chat)
 
 
-def _show_by(session: IrcSession, account: AccountId, show: Callable[[User], Lines]) -> None:
-    """Shows what an account has done, once its names are known, or cannot be known now."""
+def _show_by(
+    session: IrcSession, account: AccountId, face: ProfileSummary | None, show: Callable[[User], Lines]
+) -> Lines:
+    """Shows what an account has done. Without its face, its names are requested first."""
+    if account == session.account:
+        return show(session.user)
+    if face is not None:
+        return show(user_of(account, face, session.server))
 
     def found(users: UsersFound) -> Lines:
         profiles = users.profiles
         return show(user_of(account, profiles[0], session.server) if profiles else session.user_for(account))
 
     session.request(ShowProfiles((account,)), Answer(), found, lambda _: show(session.user_for(account)))
+    return ()

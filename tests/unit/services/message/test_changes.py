@@ -26,7 +26,7 @@ from shared.contract.message import (
     React,
     RecallText,
 )
-from shared.contract.model import Role, Text
+from shared.contract.model import ProfileSummary, Role, Text
 from shared.contract.receipts import FindReactors, Reactor, Reactors
 from shared.contract.resume import Resume
 from shared.contract.session import ChangeTimes
@@ -52,8 +52,9 @@ async def change(
     made: EditText | RecallText | React | PinMessage,
     index: int = 1,
     origin: tuple[NodeId, int] | None = None,
+    face: ProfileSummary | None = None,
 ) -> Changed:
-    request = ChangeMessage(ROOM, index, made, actor, origin)
+    request = ChangeMessage(ROOM, index, made, actor, origin, face)
     return await env.edges.bus.send(request, seconds=5.0, retry=True)
 
 
@@ -80,10 +81,12 @@ async def test_an_edit_reaches_the_edges_of_the_members(env: MessageEnvironment,
         await env.edges.join(NORTH, ANN, CEM)
         await env.edges.join(SOUTH, BOB)
         await env.edges.send(ANN, ROOM)
-        assert (await change(env, ANN, edit("new"), origin=(NORTH, 4))).rev == 1
+        face = ProfileSummary("Ann", "u1")
+        assert (await change(env, ANN, edit("new"), origin=(NORTH, 4), face=face)).rev == 1
         await wait_until(lambda: bool(announced(env, NORTH) and announced(env, SOUTH)))
         (north,), (south,) = announced(env, NORTH), announced(env, SOUTH)
         assert (north.recipients, south.recipients) == ([ANN], [BOB]), "not to members who may not see it"
+        assert north.face == south.face == face
         assert (north.origin, north.change.kind, north.change.rev) == ((NORTH, 4), ChangeKind.EDIT, 1)
         assert unpack_segments(north.change.body) == (Text("new"),)
         assert (await change(env, ANN, edit("new"))).rev == 1

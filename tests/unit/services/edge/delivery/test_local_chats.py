@@ -18,7 +18,7 @@ from services.edge.presence.local_accounts import LocalAccount, LocalAccounts
 from shared.contract.edge import ChangeDelivery, ChatCreated, Delivery, JoinedAt, MembershipChanged, RecentJoins
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.message import ChangeKind, MessageChange
-from shared.contract.model import Message, Role
+from shared.contract.model import Message, ProfileSummary, Role
 from shared.presence.store import Presence
 from shared.settings import LimitsSettings, RedisSettings
 from tests.unit.services.edge.presence.test_local_accounts import NullRecipient, silent_announcer
@@ -255,8 +255,11 @@ class NotifiedRecipient(NullRecipient):
         self.events.append(event)
 
 
+SUMMARY = ProfileSummary("Bob", "u2")
+
+
 def message_changed(rev: int, index: int, recipients: list[AccountId] | None) -> ChangeDelivery:
-    return ChangeDelivery(MessageChange(CHAT, rev, index, ChangeKind.RECALL, BOB, 0), recipients)
+    return ChangeDelivery(MessageChange(CHAT, rev, index, ChangeKind.RECALL, BOB, 0), recipients, face=SUMMARY)
 
 
 def test_a_change_goes_to_all_connections_but_the_one_that_made_it(accounts: LocalAccounts, chats: LocalChats) -> None:
@@ -269,6 +272,7 @@ def test_a_change_goes_to_all_connections_but_the_one_that_made_it(accounts: Loc
         [event.shown.change.rev for event in one.events if isinstance(event, MessageChanged)] for one in connections
     ]
     assert seen == [[1], [], [1, 2]]
+    assert [event.shown.summary for event in connections[0].events if isinstance(event, MessageChanged)] == [SUMMARY]
 
 
 def test_a_broadcast_change_goes_to_members_that_may_see_the_message(

@@ -1,11 +1,15 @@
 """Typing, between edges on a real bus."""
 
+import asyncio
+
 import pytest
 
 from services.edge.app import Edge
 from services.edge.ephemeral import hub
 from shared.contract.contacts import FindBlockedMembers
+from shared.contract.ephemeral import Typing
 from shared.contract.ids import AccountId, ChatId
+from tests.support.waiting import WAIT_SECONDS
 from tests.unit.services.edge.conftest import EdgeCluster
 from tests.unit.services.edge.edge_client import EdgeClient
 
@@ -56,6 +60,15 @@ async def test_all_other_members_see_it_on_all_connections(typists: Typists) -> 
         await typists.until_shown(client, CHAT, ANN, 0)
     assert shown(typists.bob) == shown(typists.second_bob) == [[CHAT, ANN, 0]]
     assert shown(typists.ann) == [[CHAT, BOB, 6000]]
+
+
+async def test_the_typist_s_profile_summary_comes_with_it(typists: Typists, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = asyncio.Queue[Typing]()
+    monkeypatch.setattr(typists.cluster.edges[0]._ephemeral.typing, "_publish", published.put)
+    await typists.type(typists.ann)
+    async with asyncio.timeout(WAIT_SECONDS):
+        event = await published.get()
+    assert event.face == typists.ann.client.session.summary() is not None
 
 
 async def test_a_member_alone_may_type(typists: Typists) -> None:

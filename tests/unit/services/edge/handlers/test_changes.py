@@ -82,6 +82,7 @@ async def test_the_leader_is_requested_first(
     assert (replica, request.chat, request.index, request.actor) == ("one", CHAT, 4, ME)
     assert request.origin == (cluster.edges[0].id, client.client.connection.number)
     assert isinstance(request.change, EditText)
+    assert request.face == session.summary() is not None
     assert (request.change.nonce, request.change.if_rev) == (nonce_of(ME, CHAT, "n"), 2)
     body = unpack(request.change.body)
     assert (body.segments, body.edited) == ((Text("new"),), True)

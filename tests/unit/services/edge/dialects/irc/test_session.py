@@ -526,9 +526,14 @@ def test_the_chats_with_messages_come_from_one_request() -> None:
     assert [line.split()[4] for line in newest] == ["Bob|34"]
 
 
-def changed(by: AccountId, chat: ChatId = CHAT) -> MessageChanged:
-    change = MessageChange(chat, 4, 8, ChangeKind.REACTION, by, 1724400000000, reactions={"👍": 1}, emoji="👍")
-    return MessageChanged(DisplayChange(change))
+SUMMARY = ProfileSummary("Bob", "u34")
+
+
+def changed(
+    by: AccountId, face: ProfileSummary | None = None, kind: ChangeKind = ChangeKind.REACTION
+) -> MessageChanged:
+    change = MessageChange(CHAT, 4, 8, kind, by, 1724400000000, reactions={"👍": 1}, emoji="👍")
+    return MessageChanged(DisplayChange(change, summary=face))
 
 
 def faces(command: Command) -> Reply:
@@ -544,6 +549,23 @@ def test_a_reaction_in_a_private_chat_is_shown_there(by: AccountId, target: str)
     (line,) = connection.push(changed(by))
     assert line.endswith(f" TAGMSG {target}")
     assert line.startswith("@+draft/reply=5-8;+reply=5-8;+draft/react=👍 ")
+
+
+@pytest.mark.parametrize(
+    ("event", "source", "shown"),
+    [
+        (changed(OTHER, SUMMARY), "Bob|34!u34@34", "TAGMSG #Fruit~5"),
+        (changed(OTHER, SUMMARY, ChangeKind.RECALL), "Bob|34!u34@34", "REDACT #Fruit~5 5-8"),
+        (Typing(CHAT, OTHER, 6000, SUMMARY), "Bob|34!u34@34", "TAGMSG #Fruit~5"),
+        (changed(OWN), "n|12!u12@12", "TAGMSG #Fruit~5"),
+    ],
+)
+def test_what_a_known_user_has_done_is_shown_without_a_request(event: Event, source: str, shown: str) -> None:
+    connection = joined("message-tags draft/message-redaction")
+    connection.commands.clear()
+    (line,) = connection.push(event)
+    assert line.endswith(f":{source}.irc.dragoman.local {shown}")
+    assert connection.commands == []
 
 
 def test_a_channel_that_the_client_has_left_shows_no_reactions_and_typing() -> None:
