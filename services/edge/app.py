@@ -150,7 +150,7 @@ class Edge:
         self._verifier, self._token_logins = TokenVerifier(bus, metrics, self.auth_state), TokenLoginReports(bus)
         requests = AuthRequests(bus, self.id, self.auth_state)
         verification = VerificationFlow(requests, self.auth_state.clock, clock)
-        self.guests = guests = LocalGuests(bus, context.tasks, ephemeral.nicks)
+        self.guests = guests = LocalGuests(bus, context.tasks, ephemeral.nicks, accounts)
         social = SocialNotifier(bus, accounts, chats, context.tasks, guests.renamed)
         dispatcher = self._dispatcher(requests, verification, social, quotes, leaders)
         # Clients

@@ -196,8 +196,8 @@ class LoginSession:
         now = self._context.clock()
         self._account = account = self._services.accounts.attach(answer.account, self._recipient, now)
         account.summary = summary or account.summary
-        if answer.guest:
-            self._services.guests.began(answer.account, account.summary)
+        if answer.guest or (account.summary is not None and account.summary.guest):
+            self._services.guests.began(answer.account, account.summary, elsewhere=bool(other_nodes))
         self.pushes_since = self._services.chats.message_clock.latest() * 1000
         self.connection.logged_in(answer, account.requests, claims)
         dialect = self.dialect
@@ -210,6 +210,14 @@ class LoginSession:
     @property
     def is_guest(self) -> bool:
         return self.connection.account in self._services.guests
+
+    async def is_last_of_guest(self) -> bool:
+        return await self._services.guests.is_last(self.connection.account)
+
+    def deleted(self) -> None:
+        """The account is deleted; the connection stays open."""
+        self._services.guests.deleted(self.connection.account)
+        self.log_out()
 
     def guest_registered(self, answer: Authenticated) -> None:
         """The guest has become a user. The connection and its chats stay."""
@@ -238,9 +246,9 @@ class LoginSession:
         self.mark_delivered(self._out.end_pushes())
         self._account = None
         self._out.record = None
-        self._services.guests.left(account.account, self._recipient.number)
         if self._services.accounts.detach(account, self._recipient):
             self._services.chats.account_detached(account)
+        self._services.guests.left(account.account, self._recipient.number)
 
     def revoked(self, revocation: Revocation) -> bool:
         """Whether the connection must be closed now. A token is verified again in any case."""

@@ -82,6 +82,8 @@ class AuthHandler:
                 login = await self._reply_first(session, self._requests.send(connection, command))
                 connection.login_replaced(login)
                 return PasswordChanged(login, await self._count_made(login.account))
+            case DeleteAccount(of_guest=True) if not await session.is_last_of_guest():
+                return Ack()
             case DeleteAccount():
                 return await self._end(session, command)
             case Logout():
@@ -109,7 +111,10 @@ class AuthHandler:
     async def _end(self, session: LoginSession, command: DeleteAccount | Logout) -> Ack:
         """End the login of this connection."""
         answer = await self._reply_first(session, self._requests.send(session.connection, command))
-        session.log_out()
+        if isinstance(command, DeleteAccount):
+            session.deleted()
+        else:
+            session.log_out()
         return answer
 
     async def _recover(self, session: LoginSession, command: Recover | RecoverByTicket) -> AccountRecovered:

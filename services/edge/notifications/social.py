@@ -79,10 +79,8 @@ class SocialNotifier:
     def notify(self, notify: Notify, event: Social) -> None:
         """Push a live event to its recipients."""
         if isinstance(event, ProfileChanged) and (changed := self._accounts.get(event.profile.id)):
-            shown = event.profile
-            changed.summary = summary_of(shown)
-            if event.former_nick or shown.guest:
-                self._guest_renamed(shown.id, changed.summary)
+            changed.summary = summary_of(event.profile)
+            self._guest_renamed(event.profile.id, changed.summary)
         stored = event.kept if isinstance(event, FriendshipAnswered | MembershipAnswered) else {}
         for account in self._recipients(notify, event):
             for one in _shown_of(event):

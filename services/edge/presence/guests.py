@@ -1,13 +1,14 @@
-"""Deletes each guest of this node when the guest's connection ends."""
+"""Deletes each guest of this node when the guest's last connection ends."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
 from shared.bus.client import Bus
 from shared.contract.auth import DeleteAccount
 from shared.contract.errors import RequestError
 from shared.contract.guests import KeepGuests
-from shared.contract.ids import AccountId
+from shared.contract.ids import AccountId, NodeId
 from shared.contract.model import ProfileSummary
 from shared.request_nonce import new_nonce
 from shared.tasks import Tasks
@@ -25,48 +26,66 @@ class Nicks(Protocol):
     def stop_monitoring(self, connection: int) -> None: ...
 
 
+class Connections(Protocol):
+    def connections(self, account: AccountId) -> int: ...
+
+    async def other_nodes(self, account: AccountId) -> Collection[NodeId]: ...
+
+
 class LocalGuests:
     """The guests that are connected to this node. If this node cannot delete a guest, or dies, auth deletes the guest
     some minutes later."""
 
-    def __init__(self, bus: Bus, tasks: Tasks, nicks: Nicks) -> None:
+    def __init__(self, bus: Bus, tasks: Tasks, nicks: Nicks, connections: Connections) -> None:
         self._bus = bus
         self._tasks = tasks
         self._nicks = nicks
+        self._connections = connections
         self._accounts: dict[AccountId, ProfileSummary | None] = {}
 
-    def began(self, account: AccountId, face: ProfileSummary | None) -> None:
+    def began(self, account: AccountId, face: ProfileSummary | None, *, elsewhere: bool = False) -> None:
+        """`elsewhere`: the guest is connected to another node, too."""
+        is_first = account not in self._accounts and not elsewhere
         self._accounts[account] = face
-        if face is not None:
+        if is_first and face is not None:
             self._nicks.seen(account, face, online=True)
 
     def renamed(self, account: AccountId, face: ProfileSummary) -> None:
         before = self._accounts.get(account)
         if before is None:
             return
+        if not face.guest:  # it has registered on another node
+            self.registered(account)
+            return
+        self._accounts[account] = face
         if before.nick.lower() != face.nick.lower():
             self._nicks.seen(account, before, online=False)
-            self.began(account, face)
-        else:
-            self._accounts[account] = face
-            if before.signature != face.signature:
-                self._nicks.seen(account, face, online=True, described=True)
+            self._nicks.seen(account, face, online=True)
+        elif before.signature != face.signature:
+            self._nicks.seen(account, face, online=True, described=True)
 
     def __contains__(self, account: AccountId) -> bool:
         return account in self._accounts
 
     def registered(self, account: AccountId) -> None:
-        """The guest has become a user, who stays when the connection ends."""
+        """The guest has become a user, who stays when the last connection ends."""
         self._accounts.pop(account, None)
 
     def left(self, account: AccountId, connection: int) -> None:
         """The connection has left the account, which may be a guest."""
         self._nicks.stop_monitoring(connection)
-        if account in self._accounts:
-            face = self._accounts.pop(account)
-            if face is not None:
-                self._nicks.seen(account, face, online=False)
+        if account in self._accounts and not self._connections.connections(account):
             self._tasks.start(self._end(account), "end guest")
+
+    def deleted(self, account: AccountId) -> None:
+        """The account, which may be a guest, is deleted."""
+        face = self._accounts.pop(account, None)
+        if face is not None:
+            self._nicks.seen(account, face, online=False)
+
+    async def is_last(self, account: AccountId) -> bool:
+        """Whether the account has one connection, here."""
+        return self._connections.connections(account) == 1 and not await self._connections.other_nodes(account)
 
     async def run(self) -> None:
         while True:
@@ -78,6 +97,13 @@ class LocalGuests:
                     _log.warning("guests not kept", error=str(error))
 
     async def _end(self, account: AccountId) -> None:
+        other_nodes = await self._connections.other_nodes(account)
+        if self._connections.connections(account):
+            return
+        if other_nodes:
+            self._accounts.pop(account, None)
+            return
+        self.deleted(account)
         try:
             request = DeleteAccount(account, reason=_CLOSED, of_guest=True)
             await self._bus.send(request, seconds=_SECONDS, retry=True, nonce=new_nonce())

@@ -191,11 +191,14 @@ class LocalAccounts:
     def get(self, account: AccountId) -> LocalAccount | None:
         return self.by_account.get(account)
 
+    def connections(self, account: AccountId) -> int:
+        """The number of the account's connections here."""
+        local = self.by_account.get(account)
+        return len(local.recipients) if local is not None else 0
+
     def is_full(self, account: AccountId) -> bool:
         """Whether the account has as many connections here as it may have."""
-        local = self.by_account.get(account)
-        full = local is not None and len(local.recipients) >= self._limits.connections_per_account
-        return full and self._limits.rates
+        return self._limits.rates and self.connections(account) >= self._limits.connections_per_account
 
     def attach(self, account: AccountId, recipient: Recipient, now: float) -> LocalAccount:
         """Add a connection of the account."""
