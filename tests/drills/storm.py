@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster
 from tests.support.commands import DRAGOMAN, ROOT
 
 EDGES = 3
-_DIALECTS = ("pipe", "native")
+_DIALECTS = ("pipe", "native", "irc")
 _ALL_BACK = "seconds until all had what they missed"
 
 

@@ -58,7 +58,9 @@ _OTHERS = (
     ),
     _Installation([f"{_TESTS}/list.py::FaketimeListTestCase"], seconds=300),
 )
-"""They run beside the installation of all other tests: the last one waits for minutes."""
+"""They run beside the installations of all other tests: the last one waits for minutes."""
+_PARTS = 2
+"""So many installations share all other tests, which wait more than they compute."""
 _OWN_NICK = "an account has one nick: whoever logs in gets it, whatever NICK asked"
 _REASONS: Mapping[str, str] = {
     "chathistory.ChathistoryTestCase.testChathistoryTagmsg": "a TAGMSG is relayed and not stored",
@@ -89,9 +91,10 @@ def main() -> int:
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--page", type=Path, help="file for the table as a page")
     chosen, arguments = parser.parse_known_args()
-    elsewhere = [test for one in _OTHERS for test in one.tests]
-    main_one = _Installation([*_files(chosen.checkout), *(f"--deselect={test}" for test in elsewhere)])
-    installations = [_Installation(arguments)] if arguments else [main_one, *_OTHERS]
+    deselected = [f"--deselect={test}" for one in _OTHERS for test in one.tests]
+    files = _files(chosen.checkout)
+    parts = [_Installation([*files[number::_PARTS], *deselected]) for number in range(_PARTS)]
+    installations = [_Installation(arguments)] if arguments else [*parts, *_OTHERS]
     with ThreadPoolExecutor(len(installations)) as pool:
         found = pool.map(lambda one: _results(chosen.checkout, one), installations)
         results = {name: result for one in found for name, result in one.items()}

@@ -7,13 +7,14 @@ from services.edge.canonical.replies import Reply, UsersFound
 from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.irc.marks import Mark
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
+from shared.contract.auth import Authenticated, Login
 from shared.contract.body import pack_segments
 from shared.contract.ephemeral import MetadataChanged
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, MessageId, NodeId, Nonce
-from shared.contract.metadata import NO_CHAT, ListMetadata, MetadataList, MetadataValue, SetMetadata
+from shared.contract.metadata import MOST_KEYS, NO_CHAT, ListMetadata, MetadataList, MetadataValue, SetMetadata
 from shared.contract.model import Message, Profile, ProfileSummary, Text
-from shared.contract.session import FindHandle, HandleFound
+from shared.contract.session import AccountView, FindHandle, GetAccount, HandleFound
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.driving import connect, log_in
 from tests.unit.services.edge.dialects.irc.test_session import CHAT, IRC, OTHER, OWN, IrcConnection
@@ -77,6 +78,29 @@ def test_changes_of_subscribed_keys_are_shown() -> None:
     assert connection.push(event) == []
     connection.send("METADATA * SUB color")
     assert connection.push(event)[0].endswith(" bob color * :red")
+
+
+def test_values_from_before_the_welcome_are_stored_with_it() -> None:
+    def answer(command: Command) -> Reply | Failure:
+        match command:
+            case Login():
+                return Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n")
+            case GetAccount():
+                return AccountView(Profile(id=OWN, uuid="u12", nickname="n"))
+        return server(command)
+
+    connection = IrcConnection(answer)
+    connection.dialect = connect(IRC)
+    connection.send("CAP REQ :draft/metadata-3")
+    for number in range(MOST_KEYS):
+        (line,) = connection.send(f"METADATA * SET K{number} :{number}")
+        assert line.endswith(f" 761 * * k{number} * :{number}")
+    assert "FAIL METADATA LIMIT_REACHED" in connection.send("METADATA * SET one-more :1")[0]
+    assert " 761 " in connection.send("METADATA * SET K3 :new")[0]
+    for line in ("PASS ann:orange", "NICK ann", "USER ann 0 * :Ann", "CAP END"):
+        connection.send(line)
+    stored = [(one.key, one.value, one.account) for one in connection.commands if isinstance(one, SetMetadata)]
+    assert stored == [(f"k{number}", "new" if number == 3 else str(number), OWN) for number in range(MOST_KEYS)]
 
 
 def test_a_channel_is_synchronized_with_its_members() -> None:

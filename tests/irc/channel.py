@@ -1,0 +1,160 @@
+"""`python -m tests.irc.channel`: what one channel with many members costs.
+
+It measures a login, NAMES and WHO by one client, joins and messages that all connected members see, and how long a
+user outside the channel waits for PONG meanwhile. All clients are on one edge, on the server's machine.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
+
+from bench.load.dialects import NATIVE
+from bench.load.run import gather_all
+from bench.measurements.measured import machine
+from bench.system.seeding import Seeder
+from bench.system.system import MeasuredSystem, SystemSize, own_system
+from dragoman_client.aio import AsyncConnection, NullListener, connect
+from dragoman_client.codec import CODECS
+from dragoman_client.codec.base import ClientAccount
+from tests.stages.timing import percentiles
+
+_AT_ONCE = 16
+_SECONDS = 120.0
+_BETWEEN_PINGS = 0.01
+_IRC = CODECS["irc"]
+
+
+class ChannelPlan(NamedTuple):
+    """`connected` of `members` are on the edge; `repeated`: how often each step is measured."""
+
+    members: int
+    connected: int
+    repeated: int
+
+
+class ChannelClient(NullListener):
+    """A connection of one account. `bytes`: those of all lines received."""
+
+    def __init__(self, account: ClientAccount) -> None:
+        self.bytes = 0
+        self._account = account
+        self._connection: AsyncConnection | None = None
+        self._wanted: tuple[bytes, asyncio.Future[None]] | None = None
+
+    def received(self, line: object, now: int) -> None:
+        assert isinstance(line, bytes)
+        self.bytes += len(line)
+        if self._wanted is not None and self._wanted[0] in line and not self._wanted[1].done():
+            self._wanted[1].set_result(None)
+
+    async def log_in(self, edge: str) -> float:
+        """Until the client is in its channels. Returns the ms. Raises ClientError."""
+        self._account.secret = ""  # a login by token is quicker than one by password
+        self._connection = await connect(edge, _IRC, self, lambda line: line)
+        request = _IRC.login(self._account)
+        return await self.perform([*request.before, request.frame], b" 422 ")
+
+    async def perform(self, lines: Sequence[bytes], wanted: bytes) -> float:
+        """Send the lines, and wait for a line with the wanted text. Returns the ms."""
+        assert self._connection is not None
+        self._wanted = wanted, asyncio.get_running_loop().create_future()
+        began = time.perf_counter()
+        for line in lines:
+            self._connection.send(line)
+        async with asyncio.timeout(_SECONDS):
+            await self._wanted[1]
+        return (time.perf_counter() - began) * 1000
+
+
+class BusyEdge:
+    """The CPU time of the edge, and how long a user outside the channel waits for PONG, while something goes on."""
+
+    def __init__(self, target: MeasuredSystem, outsider: ChannelClient) -> None:
+        self._target = target
+        self._outsider = outsider
+
+    async def during(self, name: str, steps: Sequence[Awaitable[float]]) -> str:
+        """A line about these steps, one after the other."""
+        waits: list[float] = []
+        pinging = asyncio.create_task(self._ping(waits))
+        before = self._used()
+        times = [await step for step in steps]
+        spent = (self._used() - before) * 1000 / len(times)
+        pinging.cancel()
+        await asyncio.wait((pinging,))
+        return f"{name}: {percentiles(times)}; {spent:.0f} ms of the edge each; PONG {percentiles(waits)}"
+
+    async def _ping(self, waits: list[float]) -> None:
+        while True:
+            waits.append(await self._outsider.perform([b"PING now"], b" PONG "))
+            await asyncio.sleep(_BETWEEN_PINGS)
+
+    def _used(self) -> float:
+        return sum(seconds for name, seconds in self._target.cpu().items() if name.startswith("edge"))
+
+
+async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
+    """Lines about it. Raises ClientError."""
+    assert target.installation is not None
+    edge, seeder = target.edges[0], await asyncio.to_thread(Seeder, target.installation)
+    members = await asyncio.to_thread(seeder.accounts, plan.members)
+    others = seeder.users(await asyncio.to_thread(seeder.accounts, plan.repeated + 1))
+    [chat] = made = await asyncio.to_thread(seeder.chats, members, plan.members)
+    await seeder.publish(made)
+    accounts = seeder.users(members[: plan.connected])
+    owner = await connect(edge, NATIVE, NullListener())
+    await owner.request(NATIVE.login(seeder.users(members[:1])[0]))
+    await owner.request(NATIVE.call("set_chat", {"chat": chat, "join_policy": "open"}))
+    clients, (outsider, *newcomers) = list(map(ChannelClient, accounts)), list(map(ChannelClient, others))
+    slots, channel = asyncio.Semaphore(_AT_ONCE), f"#x~{chat}".encode()
+
+    async def enter(client: ChannelClient) -> float:
+        async with slots:
+            return await client.log_in(edge)
+
+    await gather_all(map(enter, [outsider, *newcomers, *clients]))
+    busy, first = BusyEdge(target, outsider), clients[0]
+
+    async def seen(line: bytes, by: ChannelClient, wanted: bytes) -> float:
+        """Until all clients of the channel but `by` have a line with the wanted text."""
+        watching = [client.perform([], wanted) for client in clients if client is not by]
+        return max(await gather_all([*watching, by.perform([line], wanted)]))
+
+    await first.perform([b"NAMES " + channel], b" 366 ")
+    before = first.bytes
+    await first.perform([b"NAMES " + channel], b" 366 ")
+    lines = [f"NAMES has {first.bytes - before:,} bytes"]
+    repeated = range(plan.repeated)
+    steps = {
+        "nothing": [asyncio.sleep(0.2, 200.0) for _ in repeated],
+        "NAMES": [first.perform([b"NAMES " + channel], b" 366 ") for _ in repeated],
+        "WHO": [first.perform([b"WHO " + channel], b" 315 ") for _ in repeated],
+        "a message to all": [
+            seen(b"PRIVMSG %b :text-%d-end" % (channel, number), first, b"text-%d-end" % number) for number in repeated
+        ],
+        "a join seen by all": [seen(b"JOIN " + channel, newcomer, b" JOIN ") for newcomer in newcomers],
+    }
+    return [*lines, *[await busy.during(name, each) for name, each in steps.items()]]
+
+
+async def _main(plan: ChannelPlan, settings: Sequence[str]) -> None:
+    async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
+        lines = await measure(target, plan)
+    sys.stdout.write("\n".join([machine(), f"{plan.members:,} members, {plan.connected:,} connected", *lines]) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.irc.channel", description=__doc__)
+    parser.add_argument("--members", type=int, default=5_000, help="of the channel (default 5000)")
+    parser.add_argument("--connected", type=int, default=500, help="of these (default 500)")
+    parser.add_argument("--repeated", type=int, default=10, help="how often each step is measured (default 10)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
+    given = parser.parse_args()
+    asyncio.run(_main(ChannelPlan(given.members, given.connected, given.repeated), given.set))
+
+
+if __name__ == "__main__":
+    main()
