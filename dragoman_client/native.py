@@ -264,7 +264,8 @@ class ExportResult(TypedDict):
     metadata: dict[str, str]
 
 class ProfileResult(TypedDict):
-    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message."""
+    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message. `nick`: the name on
+    IRC; without it, that name is made of the nickname and the account's number."""
     account: int
     uuid: str
     nickname: str
@@ -275,6 +276,7 @@ class ProfileResult(TypedDict):
     deleted: bool
     bot: NotRequired[bool]
     v: NotRequired[int]
+    nick: NotRequired[str]
 
 class RequestsResult(TypedDict):
     """The requests that wait for this account's answer."""
@@ -952,7 +954,7 @@ class RenamedEvent(TypedDict):
 
 class SettingsEvent(TypedDict):
     """`by` has changed the group with `set_chat`. The event has all settings but the name, for which there is
-    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set."""
+    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set. `handle`: left out if not set."""
     ev: Literal["settings"]
     chat: int
     by: int
@@ -963,6 +965,7 @@ class SettingsEvent(TypedDict):
     edit_s: int | None
     recall_s: int | None
     history_for_new: bool | None
+    handle: NotRequired[str]
 
 class MemberEvent(TypedDict):
     """`account` has joined the group. If `accepted` is false, this account's request to join was rejected, and `name`
@@ -1000,6 +1003,7 @@ class ProfileEvent(TypedDict):
     deleted: bool
     bot: NotRequired[bool]
     v: NotRequired[int]
+    nick: NotRequired[str]
 
 class TypingEvent(TypedDict):
     """Another member writes a message. `ttl_ms`: show the typing for this time, or until the member's message comes; 0:

@@ -365,6 +365,7 @@ export type ProfileResult = {
   deleted: boolean;
   bot?: boolean;
   v?: number;
+  nick?: string;
 };
 
 export type RequestsResult = {
@@ -1312,6 +1313,7 @@ export type SettingsEvent = {
   edit_s: number | null;
   recall_s: number | null;
   history_for_new: boolean | null;
+  handle?: string;
 };
 
 export type MemberEvent = {
@@ -1348,6 +1350,7 @@ export type ProfileEvent = {
   deleted: boolean;
   bot?: boolean;
   v?: number;
+  nick?: string;
 };
 
 export type TypingEvent = {

@@ -110,6 +110,7 @@ export const en = {
   not_loaded: "These messages could not be loaded.",
   not_sent: "Not sent: {reason}",
   offline: "Offline. You can read and write; it is sent later.",
+  on_irc: "On IRC: {name}",
   open_drawer: "Connection and what is being sent",
   outbox: "Being sent",
   outbox_empty: "Everything is sent.",

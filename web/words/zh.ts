@@ -111,6 +111,7 @@ export const zh: Words = {
   not_loaded: "无法加载这些消息。",
   not_sent: "未发送：{reason}",
   offline: "离线。可以阅读和书写，稍后发送。",
+  on_irc: "在 IRC 上：{name}",
   open_drawer: "连接和待发送内容",
   outbox: "等待发送",
   outbox_empty: "全部已发送。",

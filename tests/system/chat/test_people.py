@@ -1,5 +1,7 @@
 """Friends, requests, the own profile, and the members of a chat."""
 
+import secrets
+
 from playwright.sync_api import expect
 
 from tests.support.chat_page import ChatPage
@@ -28,6 +30,7 @@ def test_a_profile_is_changed_and_its_new_name_is_shown(ann: ChatPage, bob: Bob,
     ann.go("Team").send("by any name")
     ann.until_sent("by any name")
     ann.page.get_by_role("link", name="People").click()
+    ann.page.get_by_text(f"On IRC: {bob.call('profile', account=ann.account())['nick']}", exact=True).wait_for()
     ann.page.get_by_label("Name that others see").fill("Annabel")
     ann.page.get_by_label("Signature").fill("at sea")
     ann.page.get_by_role("button", name="Save").click()
@@ -42,6 +45,9 @@ def test_members_are_invited_and_leave_after_a_question(ann: ChatPage, bob: Bob,
     ann.go("Team").page.get_by_role("button", name="Members").click()
     side = ann.page.get_by_role("complementary", name="Members")
     side.get_by_text("owner").wait_for()
+    handle = f"t{secrets.token_hex(4)}"
+    bob.call("set_chat", chat=team, handle=handle)
+    side.get_by_text(f"On IRC: #{handle}").wait_for()
     expect(side.get_by_role("button", name="Invite")).to_have_count(0)
     bob.call("role", chat=team, account=ann.account(), role="admin")
     side.get_by_label("Find by user name, mail or number").fill(zoe.username)

@@ -295,7 +295,7 @@ export class Model {
         chat.update({ name: news.name });
         break;
       case "settings":
-        chat.update({ avatar: news.avatar, topic: news.topic });
+        chat.update({ avatar: news.avatar, topic: news.topic, handle: news.handle ?? "" });
         break;
       case "mute":
         chat.update({ muted_until: news.until, mentions_only: news.mentions_only });

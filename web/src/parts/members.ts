@@ -42,6 +42,7 @@ export class Members extends Part {
     const head = this.chat.head.value;
     return html`<aside class="side" aria-label=${t("members")}>
       <header class="bar"><h2>${t("members")}</h2><button type="button" class="plain" aria-label=${t("close")} @click=${() => this.dispatchEvent(new Event("close"))}>${icon("close")}</button></header>
+      ${head.handle ? html`<p class="hint">${t("on_irc", { name: `#${head.handle}` })}</p>` : nothing}
       <label class="search"><span class="unseen">${t("search_members")}</span>${icon("search")}<input type="search" placeholder=${t("search_members")} .value=${this.query} @input=${this.#search}></label>
       <ul class="people">${repeat(
         this.list,

@@ -57,6 +57,7 @@ export class PeopleScreen extends Part {
           ? html`<form class="card" @submit=${this.#save}><h2>${t("profile")}</h2>
         <label>${t("nickname")}<input name="nickname" required maxlength="64" .value=${this.profile.nickname}></label>
         <label>${t("signature")}<input name="signature" maxlength="200" .value=${this.profile.signature}></label>
+        ${this.profile.nick ? html`<p class="hint">${t("on_irc", { name: this.profile.nick })}</p>` : nothing}
         <button class="primary">${t("save")}</button></form>`
           : nothing
       }
@@ -69,7 +70,7 @@ export class PeopleScreen extends Part {
       }
       <div class="card"><h2>${t("friends")}</h2>
         <form @submit=${this.#find}><label>${t("find_people")}<input name="query" autocapitalize="none" autocomplete="off"></label></form>
-        <ul class="people">${this.found.map(({ account }) => this.#person(known, account))}</ul>
+        <ul class="people">${this.found.map(({ account, nick }) => this.#person(known, account, nick))}</ul>
         <ul class="people">${this.friends.map((account) => this.#person(known, account))}</ul></div>
       ${
         this.blocks.length
@@ -92,9 +93,10 @@ export class PeopleScreen extends Part {
       ${this.#button(t("accept"), () => answer(true))}${this.#button(t("decline"), () => answer(false))}</li>`;
   }
 
-  #person(known: Model, account: number): TemplateResult {
+  #person(known: Model, account: number, nick?: string): TemplateResult {
     const isFriend = this.friends.includes(account);
     return html`<li>${this.#face(known, account)}
+      ${nick ? html`<span class="hint">${t("on_irc", { name: nick })}</span>` : nothing}
       ${this.#button(t("start_chat"), () => openWith(known, account))}
       ${isFriend ? this.#button(t("remove_friend"), () => known.wire.call("unfriend", { account })) : this.#button(t("add_friend"), () => known.wire.call("befriend", { account }))}
       ${this.#button(t("block"), () => known.wire.call("block", { account }))}</li>`;

@@ -79,7 +79,7 @@ class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
 
 class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
     """`by` has changed the group with `set_chat`. The event has all settings but the name, for which there is
-    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set."""
+    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set. `handle`: left out if not set."""
 
     chat: int
     by: int
@@ -90,6 +90,7 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
     edit_s: int | None
     recall_s: int | None
     history_for_new: bool | None
+    handle: str | UnsetType = UNSET
 
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
@@ -226,7 +227,8 @@ def settings_event(changed: ChatSettingsChanged, base_url: str) -> SettingsEvent
     avatar = encode.avatar_of("chat", changed.chat, changed.avatar, changed.avatar_hash, base_url)
     policy = changed.join_policy.value
     rules = changed.edit_seconds, changed.recall_seconds, changed.history_for_new
-    return SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts, *rules)
+    handle = changed.handle or UNSET
+    return SettingsEvent(changed.chat, changed.by, avatar, changed.topic, policy, changed.receipts, *rules, handle)
 
 
 def synced(reply: ChatsResumed, base_url: str) -> list[msgspec.Struct]:

@@ -122,7 +122,8 @@ class ProfileParameters(Parameters, kw_only=True):
 
 
 class ProfileResult(SparseResult):
-    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message."""
+    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message. `nick`: the name on
+    IRC; without it, that name is made of the nickname and the account's number."""
 
     account: int
     uuid: str
@@ -134,6 +135,7 @@ class ProfileResult(SparseResult):
     deleted: bool
     bot: bool | UnsetType = UNSET
     v: int | UnsetType = UNSET
+    nick: str | UnsetType = UNSET
 
 
 class ProfilesParameters(Parameters, kw_only=True):
@@ -171,7 +173,7 @@ def profile_members(shown: Profile, base_url: str) -> tuple[Any, ...]:
     """Of a ProfileResult."""
     avatar = avatar_of("account", shown.id, shown.avatar, shown.avatar_hash, base_url)
     account = shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id
-    return *account, shown.deleted, shown.bot, shown.public_updated
+    return *account, shown.deleted, shown.bot, shown.public_updated, shown.nick or UNSET
 
 
 def profile(shown: Profile, caller: Caller) -> ProfileResult:
