@@ -182,6 +182,7 @@ class Edge:
             settings.verification.registration,
             bool(settings.irc.guest_password.get_secret_value()),
         )
+            settings.irc.sts_policy,
 
     def _dispatcher(
         self,

@@ -114,6 +114,20 @@ class IrcSettings(SettingsSection):
         [], description="usernames of operators of IRC: OPER with their password permits KILL and WALLOPS"
     )
 
+    sts_port: int = Field(
+        0, ge=0, le=65535,
+        description="port with TLS to which IRC clients without TLS must move (STS); 0: none",
+    )  # fmt: skip
+    sts_seconds: int = Field(
+        0, ge=0, description="seconds in which IRC clients then insist on a valid certificate (STS)"
+    )
+
+    @property
+    def sts_policy(self) -> str:
+        """The value of the capability `sts`; empty: there is none. A client without TLS obeys the port, one with TLS
+        the duration."""
+        return f"port={self.sts_port},duration={self.sts_seconds}" if self.sts_port else ""
+
     @field_validator("guest_password")
     @classmethod
     def _check_guest_password(cls, value: SecretStr) -> SecretStr:

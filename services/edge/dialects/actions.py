@@ -104,7 +104,7 @@ class ServerInfo:
     `guests`: who has no account may visit. `users`: how many accounts are on this edge. `past_guests`: those that have
     left or taken another nick, the last one last. `user_modes`: those that an account on this edge shows.
     `verifies_mail`: a registration needs an e-mail address. `guests_give_password`: of the server, so nobody without it
-    registers on IRC."""
+    registers on IRC. `sts_policy`: of the capability `sts`; empty: there is none."""
 
     build: str = ""
     features: tuple[str, ...] = ()
@@ -118,6 +118,7 @@ class ServerInfo:
     description: str = "Dragoman"
     verifies_mail: bool = False
     guests_give_password: bool = False
+    sts_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
