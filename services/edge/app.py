@@ -51,6 +51,7 @@ from services.edge.http import (
 from services.edge.http.app import TracedHttp
 from services.edge.http.chat_client import ChatClient
 from services.edge.http.downloads import Downloads
+from services.edge.http.file_host import FileHost
 from services.edge.http.first_page import FirstPage
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
@@ -181,8 +182,8 @@ class Edge:
             settings.irc.description,
             settings.verification.registration,
             bool(settings.irc.guest_password.get_secret_value()),
-        )
             settings.irc.sts_policy,
+        )
 
     def _dispatcher(
         self,
@@ -347,10 +348,12 @@ def _http(
     webhooks = WebhookMessages(bus, publisher, asyncio.get_running_loop().time, settings)
     programs = ProgramInterface(operations, HttpWebhooks(webhooks.post, settings.limits))
     access = UploadAccess(verifier.check_with_scopes, settings)
+    uploads = HttpUploads(media.service, media.resumable, access)
     files = MediaInterface(
         Downloads(media.service),
-        HttpUploads(media.service, media.resumable, access),
+        uploads,
         HttpResumableUploads(media.resumable, access),
+        FileHost(operations, uploads, access),
     )
     confirm_button = settings.verification.confirm_button
     links = VerificationLinks(_open_verification(bus), _describe_verification(bus), confirm_button, settings.language)

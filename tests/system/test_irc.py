@@ -1,13 +1,17 @@
 """Clients of IRC on two edges, among users of other protocols."""
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from urllib.request import Request, urlopen
 
 import pytest
 
 from dragoman_client.codec.base import ClientAccount
 from local.ports import free_ports
+from services.edge.identicons import avatar_png
 from tests.support.cluster import RELAXED, Cluster
+from tests.support.waiting import WAIT_SECONDS
 from tests.system.users import DialectUser, IrcUser, NativeUser, V2User
 
 pytestmark = pytest.mark.xdist_group("irc")
@@ -73,6 +77,23 @@ def test_typing_is_shown_in_all_protocols(come: Come, ann: NativeUser) -> None:
     assert ann.event("typing")["chat"] == chat
     ann.do("typing", chat=chat, on=True)
     bob.await_line("+typing=active", f"TAGMSG #Fruit~{chat}")
+
+
+def test_a_picture_is_uploaded_as_on_irc_and_seen_as_a_picture(irc: Cluster, ann: NativeUser) -> None:
+    with V2User(irc.edges[0]) as registered:
+        account = registered.register().account
+    with IrcUser(irc.tcp[0], account) as bob:
+        chat = open_group(ann, bob)
+        bob.write("VERSION")
+        host = bob.await_line(" 005 ", "soju.im/FILEHOST=").partition("FILEHOST=")[2].split()[0]
+        login = base64.b64encode(f"{account.number}:{account.secret}".encode()).decode()
+        described = {"Authorization": f"Basic {login}", "Content-Disposition": 'attachment; filename="me.png"'}
+        with urlopen(Request(host, avatar_png("account", 7), described), timeout=WAIT_SECONDS) as response:  # noqa: S310
+            address = response.headers["Location"]
+        bob.write(f"PRIVMSG #x~{chat} :{address}")
+        (picture,) = ann.event("message")["segments"]
+        assert (picture["t"], picture["media"]["name"], picture["media"]["url"]) == ("image", "me.png", address)
+        bob.await_line(f"PRIVMSG #x~{chat} :me.png {address}")
 
 
 def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Cluster, come: Come) -> None:

@@ -38,16 +38,18 @@ class PostMessage(msgspec.Struct, frozen=True, gc=False):
     committed message, sent when the chat's order reaches it.
 
     `references_media`: pictures and files have only an `id` and perhaps a new name. The edge looks up the rest before
-    it posts the message. `stored`: the id of the file that was stored for this message; a rejection of the message
-    removes the file. `nonce`: the client's own name of the message; the server posts no second message with a nonce
-    that its sender has used in the chat. `reply_to`: the index of the message that this message replies to, or 0; the
-    edge makes `quote` from it before posting. `draft`: the `rev` of the sender's draft that became this message, or
-    0. `mark`: data that only the sender's dialect reads, stored with the message (see DisplayMessage.dialect)."""
+    it posts the message. `kind_by_content`: their content decides which of them are shown as pictures. `stored`: the id
+    of the file that was stored for this message; a rejection of the message removes the file. `nonce`: the client's own
+    name of the message; the server posts no second message with a nonce that its sender has used in the chat.
+    `reply_to`: the index of the message that this message replies to, or 0; the edge makes `quote` from it before
+    posting. `draft`: the `rev` of the sender's draft that became this message, or 0. `mark`: data that only the
+    sender's dialect reads, stored with the message (see DisplayMessage.dialect)."""
 
     chat: ChatId
     segments: tuple[RichSegment, ...]
     to: AccountId = NO_ACCOUNT
     references_media: bool = False
+    kind_by_content: bool = False
     stored: str = ""
     nonce: str = ""
     reply_to: int = 0

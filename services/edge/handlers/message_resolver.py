@@ -18,6 +18,7 @@ from services.edge.client.session import LoginSession
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.base import Request
 from services.edge.media import MediaService
+from services.edge.media.mime_sniffing import PICTURES
 from services.edge.media.naming import safe_name
 from services.edge.media.store import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
@@ -65,6 +66,8 @@ class MessageResolver:
         segments, quote = command.segments, None
         if command.references_media:
             segments = await self.look_up_all(segments)
+        if command.kind_by_content:
+            segments = tuple(map(_by_content, segments))
         if command.reply_to:
             quote = await self._quotes.find(chat, command.reply_to, actor)
         return PostMessage(
@@ -131,6 +134,12 @@ class MessageResolver:
             text, field = "there is no picture or file at this address", f"segments[{number}].media"
             raise RequestError(ErrorCode.INVALID, text, field)
         return type(segment)(_renamed(media, segment.media.name))
+
+
+def _by_content(segment: RichSegment) -> RichSegment:
+    if isinstance(segment, File) and segment.media.mime in PICTURES:
+        return Image(segment.media)
+    return segment
 
 
 def _renamed(media: Media, name: str) -> Media:

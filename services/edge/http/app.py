@@ -21,6 +21,8 @@ from services.edge.gateway.handshake import http_date
 from services.edge.http.chat_client import PATHS as CHAT_PATHS
 from services.edge.http.chat_client import ChatClient
 from services.edge.http.downloads import Downloads
+from services.edge.http.file_host import PATH as FILE_HOST_PATH
+from services.edge.http.file_host import FileHost
 from services.edge.http.first_page import FirstPage
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
@@ -169,6 +171,7 @@ class MediaInterface:
     downloads: Downloads
     uploads: HttpUploads
     resumable: HttpResumableUploads
+    file_host: FileHost
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ class HttpApp:
             front += [Route(path, chat.respond, methods=_ANY) for path in CHAT_PATHS]
         routes = [
             Route("/media", media.uploads.respond, methods=["POST"]),
+            Route(FILE_HOST_PATH, media.file_host.respond, methods=["OPTIONS", "POST"]),
             Route("/media/uploads", media.resumable.respond, methods=_ANY),
             Route("/media/uploads/{id:media_id}", media.resumable.respond, methods=_ANY),
             Route("/media/{id:media_id}", media.downloads.respond),

@@ -3,7 +3,8 @@ command without `op` and `id`; the response is its reply without `re`. `GET /api
 and on request the events after those that a client has."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+import re
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import aclosing
 from dataclasses import replace
 from math import ceil
@@ -42,6 +43,7 @@ from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
 _UNSUPPORTED = "unsupported"
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _STATUS = {**STATUS, _UNSUPPORTED: 404}
 _UNKNOWN_OPERATION = json_response(
     404, {"error": {"code": _UNSUPPORTED, "text": "there is no such operation", "field": "op"}}
@@ -125,6 +127,21 @@ class HttpOperations:
             return reply
         return await self._perform(request, handshake, "sync", body)
 
+    async def log_in(self, request: Request, identifier: str, password: str) -> str:
+        """The token of a new login. A password that looks like a hash counts as one. Raises RequestError."""
+        secret = {"scheme": "sha256" if _SHA256.fullmatch(password) else "plain", "value": password}
+        body = msgspec.json.encode({"identifier": identifier, "secret": secret})
+        reply = await self._perform(request, self._handshake(request), "login", body)
+        if (token := reply.result.get("token")) is not None:
+            return msgspec.json.decode(token, type=str)
+        code = reply.error.code if reply.error is not None else ""
+        failed = ErrorCode(code) if code in (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE) else None
+        raise RequestError(failed or ErrorCode.UNAUTHENTICATED, "this login failed")
+
+    async def log_out(self, request: Request, token: str) -> None:
+        """Raises RequestError."""
+        await self._within(self._perform_logged_in(token, self._handshake(request), "logout", b"{}"))
+
     async def stream(self, request: Request) -> Response:
         """The events from now on, or from the client's positions on, until the client or the edge ends the connection.
         Raises RequestError."""
@@ -160,9 +177,13 @@ class HttpOperations:
         return handshake
 
     async def _perform(self, request: Request, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
+        return await self._within(self._begin(request, handshake, operation, body))
+
+    async def _within(self, operation: Awaitable[OperationReply]) -> OperationReply:
+        """Wait for the reply as long as a request may last. Raises RequestError."""
         try:
             async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
-                return await self._begin(request, handshake, operation, body)
+                return await operation
         except TimeoutError as error:
             text = "no reply in time; repeat the request, a message with the same nonce"
             raise RequestError(ErrorCode.UNAVAILABLE, text) from error

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from services.edge.http.request import body_length, pieces_of
+from services.edge.http.request import bearer_token, body_length, pieces_of
 from services.edge.http.responses import json_response, not_allowed
 from services.edge.http.uploads import UploadAccess, Uploader, UploadReply, media_path, nonce_in, upload_error
 from services.edge.media import Upload
@@ -164,7 +164,7 @@ class HttpResumableUploads:
         if method not in allowed.split(", "):
             return not_allowed(allowed)
         check_version(request.headers)
-        uploader = await self._access.admit(request)
+        uploader = await self._access.admit(bearer_token(request))
         if method == "POST":
             return await self._create(request, uploader, nonce_in(query))
         upload = await self._uploads.find(uploader.account, id)

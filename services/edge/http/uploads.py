@@ -56,9 +56,9 @@ class UploadAccess:
         self._limiter.admit_address(handshake.address, asyncio.get_running_loop().time())
         return handshake
 
-    async def admit(self, request: Request) -> Uploader:
-        """The account of the request's token. Raises RequestError for a bad token, and over the account's rate."""
-        now, token = asyncio.get_running_loop().time(), bearer_token(request)
+    async def admit(self, token: str) -> Uploader:
+        """The account of the token. Raises RequestError for a bad token, and over the account's rate."""
+        now = asyncio.get_running_loop().time()
         account = await self._account(token)
         self._limiter.admit_account(account, now)
         return Uploader(account, token)
@@ -124,22 +124,23 @@ class HttpUploads:
     async def respond(self, request: Request) -> Response:
         """Raises ClientDisconnect."""
         try:
-            media = await self._receive(request)
+            handshake = self._access.admit_address(request)
+            name, nonce = parse_qs(handshake.query).get("name", [""])[0], nonce_in(handshake.query)
+            media = await self.receive(request, bearer_token(request), name, nonce)
         except RequestError as error:
             return upload_error(error)
         path = media_path(media)
         reply = UploadReply.of(media, self._access.url(request, path))
         return json_response(201, reply, {"Location": path})
 
-    async def _receive(self, request: Request) -> Media:
-        handshake = self._access.admit_address(request)
-        uploader = await self._access.admit(request)
+    async def receive(self, request: Request, token: str, name: str, nonce: str = "") -> Media:
+        """Store the body. Raises RequestError, ClientDisconnect."""
+        uploader = await self._access.admit(token)
         length = body_length(request.headers)
         if length == 0 and "content-length" not in request.headers:
             raise RequestError(ErrorCode.INVALID, "the body of the request must be the file")
         self._access.check_body(request)
         self._access.check_size(length or 0)
-        nonce = nonce_in(handshake.query)
         if not nonce or not await self._resumable.has_stored(uploader.account, nonce):
             await self._media.check_quota(uploader.account)
         with self._access.slot(uploader):
@@ -149,12 +150,11 @@ class HttpUploads:
                     if data:
                         await upload.write(data)
                 await self._access.check(uploader)  # the token may have been revoked during the upload
-                return await self._store(upload, handshake.query, uploader.account, nonce)
+                return await self._store(upload, name, uploader.account, nonce)
             finally:
                 upload.drop()
 
-    async def _store(self, upload: Upload, query: str, account: AccountId, nonce: str) -> Media:
-        name = parse_qs(query).get("name", [""])[0]
+    async def _store(self, upload: Upload, name: str, account: AccountId, nonce: str) -> Media:
         if nonce:
             return await self._resumable.store_once(account, nonce, upload, name)
         return await self._media.store(upload, media_kind(upload.head), name, account=account)

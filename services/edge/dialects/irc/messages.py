@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayMessage, MessageAccepted
@@ -40,7 +42,7 @@ from services.edge.dialects.text_fallback import readable_size, render_segment
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.model import File, Image, Mention, RichSegment, Text
+from shared.contract.model import File, Image, Media, Mention, RichSegment, Text
 from shared.contract.session import ChatOpened, OpenPrivateChat
 from shared.message_event import media_url
 from shared.setting_types import Language
@@ -56,6 +58,7 @@ _DATE_BYTES = len("[11-28 12:04] ")
 _FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
+_MEDIA_ID = re.compile(r"[0-9a-f]{32}")
 REPLY_TAGS = ("+draft/reply", "+reply")
 _CLIENT_TAG = re.compile(r"\+(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9-]+")
 _FIRST_TAGS = frozenset({"msgid", *REPLY_TAGS})
@@ -238,8 +241,15 @@ def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
         raw if plain(raw) != raw and not text.startswith(_ME) else "",
         client_tags(line) | ({"bot": ""} if "B" in session.user_modes else {}),
     )
-    segments = validation.message_text((Text(text),), session.info.limits)
+    segments = validation.message_text((_segment(text, session.info.base_url),), session.info.limits)
     return session.each(names, lambda target: send_to(session, target, segments, mark, line, answer))
+
+
+def _segment(text: str, base_url: str) -> RichSegment:
+    """A text that is only the address of a picture or file of this server is that picture or file."""
+    prefix = f"{base_url}/media/"
+    found = _MEDIA_ID.fullmatch(text.removeprefix(prefix)) if text.startswith(prefix) else None
+    return Text(text) if found is None else File(Media(found[0], "", 0, "", ""))
 
 
 def check_fits(session: IrcSession, text: str, names: Iterable[str], answer: Answer) -> None:
@@ -352,6 +362,9 @@ def _show_away(session: IrcSession, user: User, answer: Answer) -> Lines:
 
 
 def _post(session: IrcSession, command: PostMessage, target: str, answer: Answer) -> None:
+    if any(isinstance(one, File) for one in command.segments):
+        command = replace(command, references_media=True, kind_by_content=True)
+
     def done(reply: MessageAccepted) -> Lines:
         if fold(target) == fold(session.nick):  # no event delivers a message to oneself, so the reply must
             answer.follow(addressed(reply.frames, target))

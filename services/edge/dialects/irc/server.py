@@ -78,6 +78,8 @@ def _tokens(session: IrcSession) -> Iterator[str]:
         "MODES=50", f"TARGMAX=PRIVMSG:4,NOTICE:4,{many},WHOIS:1,KICK:{MOST_KICKED}", "UTF8ONLY", "WHOX", "SAFELIST",
         f"CHATHISTORY={HISTORY_MESSAGES}", "MSGREFTYPES=msgid,timestamp", "draft/ACCOUNTREQUIRED",
     )  # fmt: skip
+    if not session.is_guest:
+        yield f"soju.im/FILEHOST={session.info.base_url}/media/filehost"
     if session.push_key:
         yield f"VAPID={session.push_key}"
 

@@ -121,6 +121,9 @@ COMMANDS: dict[str, Callable[[Fields], Command]] = {
     "here": lambda fields: GiveState(fields["state"], fields.get("text", "")),
     "block": lambda fields: SetBlocked(AccountId(fields["account"]), fields["on"]),
     "cite": lambda fields: PostMessage(ChatId(fields["chat"]), _cited(fields), references_media=True),
+    "attach": lambda fields: PostMessage(
+        ChatId(fields["chat"]), (File(Media(fields["id"], "", 0, "", "")),), references_media=True, kind_by_content=True
+    ),
 }
 
 

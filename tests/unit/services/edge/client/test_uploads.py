@@ -11,6 +11,7 @@ from services.edge.canonical.commands import StartUpload
 from services.edge.canonical.frames import Binary
 from services.edge.client.uploads import UploadSlots
 from services.edge.dialects.base import Request
+from services.edge.identicons import avatar_png
 from services.edge.media.store import MediaUse
 from shared.contract.body import unpack_segments
 from shared.contract.errors import RequestError
@@ -227,6 +228,18 @@ async def test_referenced_media_is_described_by_its_record(cluster: EdgeCluster)
     media = file.media
     renamed = Media(media.id, "yours.txt", media.size, media.sha256, media.mime, media.packages)
     assert shown == [Image(media), Image(renamed)]
+
+
+@pytest.mark.parametrize(("content", "kind"), [(avatar_png("account", 7), Image), (b"text", File)])
+async def test_the_content_decides_whether_a_file_is_a_picture(
+    cluster: EdgeCluster, content: bytes, kind: type[Image | File]
+) -> None:
+    device = await ann(cluster)
+    upload = cluster.edges[0].media.start_upload()
+    await upload.write(content)
+    media = await cluster.edges[0].media.store(upload, "file", "me")
+    assert await device.request(do="attach", chat=CHAT, id=media.id) == [CHAT, 1]
+    assert posted(cluster) == [(kind(media),)]
 
 
 async def test_media_that_is_not_found_in_time_is_not_posted(

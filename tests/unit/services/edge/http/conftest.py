@@ -22,6 +22,7 @@ from services.edge.http import (
     VerificationResult,
 )
 from services.edge.http.downloads import Downloads
+from services.edge.http.file_host import FileHost
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.resumable_uploads import HttpResumableUploads
@@ -183,15 +184,14 @@ async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -
     access = UploadAccess(tokens.check, settings)
     resumable = ResumableUploads(store, media, settings, metrics, quota, clock.now)
     sockets = client_sockets(settings.edge, settings.limits)
+    operations = HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets)
+    uploads = HttpUploads(media, resumable, access)
     app = HttpApp(
         MailInterface(VerificationLinks(no_link, no_requester), UnsubscribeLinks(no_mails)),
         MediaInterface(
-            Downloads(media), HttpUploads(media, resumable, access), HttpResumableUploads(resumable, access)
+            Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
         ),
-        ProgramInterface(
-            operations := HttpOperations(endpoint, HTTP_OPERATIONS, tokens.check, settings, sockets),
-            HttpWebhooks((hooks := FakeWebhooks()).post, settings.limits),
-        ),
+        ProgramInterface(operations, HttpWebhooks((hooks := FakeWebhooks()).post, settings.limits)),
         HttpPolicy(settings),
         stall_seconds=stall_seconds,
     )

@@ -23,6 +23,7 @@ from services.edge.http import (
     VerificationResult,
 )
 from services.edge.http.downloads import Downloads
+from services.edge.http.file_host import FileHost
 from services.edge.http.first_page import FirstPage
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
@@ -84,18 +85,18 @@ def app(
     store, metrics = DirectoryStore(Path("/nowhere"), disk), EdgeMetrics(CollectorRegistry())
     media, access = MediaService(store, settings, metrics, disk), UploadAccess(check, settings)
     resumable = ResumableUploads(store, media, settings, metrics, MediaQuota(FakeCounters(), settings.media))
+    sockets = client_sockets(settings.edge, settings.limits)
+    operations = HttpOperations(RecordingEndpoint(), (), check, settings, sockets)
+    uploads = HttpUploads(media, resumable, access)
     return HttpApp(
         MailInterface(
             VerificationLinks(links.open, links.describe, confirm_button, language),
             UnsubscribeLinks(links.stop, language),
         ),
         MediaInterface(
-            Downloads(media), HttpUploads(media, resumable, access), HttpResumableUploads(resumable, access)
+            Downloads(media), uploads, HttpResumableUploads(resumable, access), FileHost(operations, uploads, access)
         ),
-        ProgramInterface(
-            HttpOperations(RecordingEndpoint(), (), check, settings, client_sockets(settings.edge, settings.limits)),
-            HttpWebhooks(FakeWebhooks().post, settings.limits),
-        ),
+        ProgramInterface(operations, HttpWebhooks(FakeWebhooks().post, settings.limits)),
         HttpPolicy(settings),
         first_page,
     )

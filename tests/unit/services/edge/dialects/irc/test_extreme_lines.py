@@ -3,17 +3,17 @@
 import msgspec
 import pytest
 
-from services.edge.canonical.commands import Command, FindUsers
+from services.edge.canonical.commands import Command, FindUsers, PostMessage
 from services.edge.canonical.events import Event
 from services.edge.canonical.irc_commands import RelayTags
 from services.edge.canonical.replies import HistoryPage, Reply, UsersFound
 from services.edge.dialects.base import ConnectionInfo, ServerInfo
-from shared.contract.auth import Authenticated, DeleteAccount
+from shared.contract.auth import Authenticated, DeleteAccount, Login
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
 from shared.contract.ephemeral import Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest
-from shared.contract.model import Profile
+from shared.contract.model import File, Media, Profile, Text
 from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,
@@ -26,13 +26,13 @@ from shared.contract.session import (
     ReadTime,
 )
 from shared.settings import LimitsSettings
+from tests.unit.services.edge.dialects.irc.test_reactions import changed
 from tests.unit.services.edge.dialects.irc.test_session import (
     CHAT,
     IRC,
     OTHER,
     OWN,
     IrcConnection,
-    changed,
     group,
     joined,
 )
@@ -84,6 +84,73 @@ def test_the_end_of_a_guest_deletes_no_user() -> None:
     assert " FAIL REGISTER TEMPORARILY_UNAVAILABLE " in connection.send("REGISTER * * orange-marmalade")[-1]
     connection.send("QUIT :bye")
     assert connection.commands[-1] == DeleteAccount(reason="Quit: bye", of_guest=True)
+
+
+def entering(guests: bool) -> IrcConnection:
+    """A connection without an account. Every login succeeds."""
+
+    def answer(command: Command) -> Reply | Failure:
+        if isinstance(command, Login | RegisterGuest):
+            return Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n")
+        return Failure(ErrorCode.UNAVAILABLE, "later")
+
+    connection = IrcConnection(answer)
+    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=ServerInfo(guests=guests)))
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("password", "guests", "expected"),
+    [
+        ("ann:orange", True, [Login]),
+        ("orange", True, [RegisterGuest]),
+        ("ann:orange", False, [Login]),
+        ("orange", False, []),
+    ],
+)
+def test_a_password_that_names_an_account_is_no_guest_s(password: str, guests: bool, expected: list[type]) -> None:
+    connection = entering(guests)
+    for line in (f"PASS {password}", "NICK ann", "USER a 0 * :Ann"):
+        connection.send(line)
+    assert [type(one) for one in connection.commands if not isinstance(one, GetAccount)] == expected
+
+
+def test_only_a_guest_needs_a_nick_that_is_one() -> None:
+    connection = entering(guests=True)
+    connection.send("CAP LS 302")
+    assert " 432 * 2ann " in connection.send("NICK 2ann")[0]
+    assert entering(guests=False).send("NICK 2ann") == []
+    connection.send("AUTHENTICATE PLAIN")
+    assert " 903 " in connection.send("AUTHENTICATE AGFubgBvcmFuZ2U=")[1]
+    assert connection.send("NICK 2ann") == []
+
+
+@pytest.mark.parametrize(("policy", "listed"), [("port=6697,duration=60", ["sts=port=6697,duration=60"]), ("", [])])
+def test_a_policy_of_tls_is_listed_where_values_are_and_not_requested(policy: str, listed: list[str]) -> None:
+    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"))
+    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=ServerInfo(sts_policy=policy)))
+    assert not any("sts" in name for line in connection.send("CAP LS") for name in line.split())
+    names = [name.lstrip(":") for line in connection.send("CAP LS 302") for name in line.split()]
+    assert [name for name in names if name.startswith("sts")] == listed
+    assert " NAK " in connection.send("CAP REQ :sts")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [
+        (f"http://chat.example:8080/media/{'0a' * 16}", File(Media("0a" * 16, "", 0, "", ""))),
+        (f"see http://chat.example:8080/media/{'0a' * 16}", None),
+        (f"http://elsewhere.example/media/{'0a' * 16}", None),
+        (f"http://chat.example:8080/media/{'0a' * 16}/..", None),
+    ],
+)
+def test_the_address_of_a_file_of_this_server_is_the_file(text: str, segment: File | None) -> None:
+    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"))
+    connection.send(f"PRIVMSG #x~5 :{text}")
+    (command,) = connection.commands
+    assert isinstance(command, PostMessage)
+    assert command.segments == (segment or Text(text),)
+    assert (command.references_media, command.kind_by_content) == (bool(segment), bool(segment))
 
 
 def test_the_latest_time_that_a_client_can_write_is_one_that_it_can_be_shown() -> None:
