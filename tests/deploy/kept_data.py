@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.native_http import post, register
 from tests.support.waiting import WAIT_SECONDS, block_until
-from tests.system.test_http_operations import post, register
 from tests.system.test_incoming_webhooks import post_to_webhook
 from tests.system.test_media import http
 from tests.system.users import NativeUser

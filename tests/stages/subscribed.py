@@ -29,9 +29,9 @@ from services.session.tables.push import push_subscription
 from shared.clock import now_ms
 from shared.database import make_engine
 from shared.vapid import public_text
+from tests.support.native_http import post
 from tests.support.push_device import PushedDevice
 from tests.support.tls_servers import Certificates
-from tests.system.test_http_operations import post
 
 _LOADS = {
     "pairs": ("pairs", "--people", "40"),

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from tests.support.chat_page import PASSWORD
 from tests.support.cluster import Cluster
+from tests.support.native_http import post
 from tests.support.push_device import PushedDevice
 from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.system.chat.dialect_writer import DialectWriter, IrcWriter
-from tests.system.test_http_operations import post
 
 _DIALECTS = ("ourchat-v1", "ourchat-v2", "pipe")
 _OWN_MS, _STORED_MS = 50, 1_000

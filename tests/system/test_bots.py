@@ -9,9 +9,10 @@ import pytest
 
 from dragoman_client.errors import ConnectionEnded
 from tests.support.cluster import Cluster
+from tests.support.native_http import post
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Enter
-from tests.system.test_http_operations import EventStream, post
+from tests.system.test_http_operations import EventStream
 from tests.system.users import DialectUser, NativeUser
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -4,39 +4,17 @@ import http.client
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.native_http import post, register
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.users import DialectUser
 
 pytestmark = pytest.mark.xdist_group("system")
-
-
-class Posted(NamedTuple):
-    status: int
-    body: dict[str, Any]
-
-
-def post(edge: str, operation: str, token: str = "", **members: Any) -> Posted:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    connection = http.client.HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)
-    try:
-        connection.request("POST", f"/api/v1/{operation}", json.dumps(members), headers)
-        response = connection.getresponse()
-        return Posted(response.status, json.loads(response.read()))
-    finally:
-        connection.close()
-
-
-def register(edge: str) -> dict[str, Any]:
-    username, secret = f"bot{secrets.token_hex(6)}", {"scheme": "plain", "value": secrets.token_hex(8)}
-    registered = post(edge, "register", username=username, nickname="Bot", secret=secret)
-    assert registered.status == 200, registered.body
-    return {**registered.body, "secret": secret}
 
 
 def test_a_program_chats(system: Cluster) -> None:

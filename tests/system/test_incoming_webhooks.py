@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.native_http import Posted, post, register
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.operating import admin
-from tests.system.test_http_operations import Posted, post, register
 from tests.system.users import DialectUser
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -14,9 +14,9 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
+from tests.support.native_http import register
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.restarts import AT_EACH, RESTARTED
-from tests.system.test_http_operations import register
 from tests.system.typed_client import TypedClient
 from tests.system.users import DialectUser
 

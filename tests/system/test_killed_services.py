@@ -26,11 +26,11 @@ from services.message.tables import MessageTables
 from services.session.tables import metadata as session_tables
 from shared.settings import OutgoingWebhookSettings, PushSettings, Settings, VerificationSettings
 from shared.vapid import make_key
+from tests.support.native_http import register
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.stack import Build, ServiceProcess, Stack
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.held_commands import PHASES, close_gates, held, open_gates
-from tests.system.test_http_operations import register
 from tests.system.users import NativeUser
 from tests.system.writing_operations import WRITING_OPERATIONS, PreparedUser, WritingOperation, names
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import RELAXED, Cluster
+from tests.support.native_http import Posted, post, register
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.webhook_receiver import Received, WebhookReceiver
-from tests.system.test_http_operations import Posted, post, register
 
 _WEBHOOKS = (
     "--set", "outgoing_webhooks.enabled=true", "--set", 'outgoing_webhooks.permitted_networks=["127.0.0.0/8"]',

@@ -11,12 +11,12 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.support.cluster import RELAXED, Cluster
+from tests.support.native_http import post, register
 from tests.support.push_device import PushedDevice, PushNotification
 from tests.support.tls_servers import Certificates
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.webhook_receiver import Received, WebhookReceiver
 from tests.system.push_users import PushUsers
-from tests.system.test_http_operations import post, register
 from tests.system.users import V2User
 
 _DELAY_SECONDS = 2

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from services.edge.dialects.native.operation import RateClass
 from services.edge.dialects.native.operations import OPERATIONS
-from tests.system.test_http_operations import post
+from tests.support.native_http import post
 from tests.system.users import NativeUser
 
 Members = dict[str, Any]

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, CDPSession, Worker, expect
 
 from tests.support.chat_page import PASSWORD, ChatPage, chat_user
 from tests.support.cluster import RELAXED, Cluster
+from tests.support.native_http import post
 from tests.support.push_device import PushedDevice
 from tests.support.tls_servers import Certificates
 from tests.support.waiting import WAIT_SECONDS
@@ -23,7 +24,6 @@ from tests.support.webhook_receiver import WebhookReceiver
 from tests.system.chat.conftest import Bob
 from tests.system.chat.test_searches import until
 from tests.system.mail import Postbox
-from tests.system.test_http_operations import post
 from tests.system.test_push_mail import PUBLIC, registered
 from tests.system.users import NativeUser, V2User, new_account
 
