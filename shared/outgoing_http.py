@@ -1,15 +1,15 @@
-"""HTTP requests to addresses that users name: looks up the name once, checks every found address, and connects to a
-checked one. A certificate is verified for the name. Nothing of the environment (proxies) has an effect."""
+"""HTTP requests to addresses that users name: each connection looks up the name once, checks every found address, and
+goes to a checked one. A certificate is verified for the name. Nothing of the environment (proxies) has an effect."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import h11
 
@@ -20,7 +20,8 @@ from shared.telemetry import log
 _log = log(__name__)
 
 _HEAD_BYTES = 16 * 1024
-_READ_BYTES = 64 * 1024
+_LONGEST_SECONDS = 300.0
+"""A connection carries no further request after this time, because its name may have other addresses by then."""
 _UNREACHABLE = "the address cannot be reached"
 """The one text for a name that does not exist, does not answer, or leads to a forbidden address: users see it, and
 would learn by several texts which internal names exist."""
@@ -28,11 +29,13 @@ _LOOKUPS = 4
 """The number of lookups at once, for each request: a hanging lookup ends later than its request, and lookups of other
 requests do not wait for it."""
 
-_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 
 class OutgoingFailed(Exception):
     """The request got no response. The text can be shown to users."""
+
+
+class _Unanswered(OutgoingFailed):
+    """The connection ended before a response began."""
 
 
 class OutgoingResponse(NamedTuple):
@@ -43,18 +46,150 @@ class OutgoingResponse(NamedTuple):
     body: bytes
 
 
+class _OutgoingConnection(asyncio.Protocol):
+    """A connection to a checked address. It carries one request at a time, and is idle in between. `destination`: an
+    address without its target, for whose name the certificate was verified."""
+
+    def __init__(self, destination: OutgoingAddress) -> None:
+        self.destination = destination
+        self.is_open, self.is_answered = True, False
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
+        self._loop = asyncio.get_running_loop()
+        self._opened = self._loop.time()
+        self._changed = asyncio.Event()
+        self._error: Exception | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._expiry is not None:  # nothing was requested, so this would count as the next response
+            self.abort()
+            return
+        self.is_answered = True
+        self._http.receive_data(data)
+        self._changed.set()
+
+    def eof_received(self) -> None:
+        self.connection_lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The receiver has ended the connection, or this process has."""
+        self.is_open, self._error = False, error
+        self._http.receive_data(b"")
+        self._changed.set()
+
+    def abort(self) -> None:
+        self.is_open = False
+        self._transport.abort()
+
+    async def exchange(self, events: Iterable[h11.Event], most_bytes: int) -> OutgoingResponse:
+        """With 0 `most_bytes`, nothing waits for the body. Raises OutgoingFailed, OSError, h11.RemoteProtocolError."""
+        self.is_answered = False
+        if not self.is_open:
+            raise ConnectionResetError
+        self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
+        while not isinstance(head := await self._next(), h11.Response):
+            pass
+        body = b""
+        while most_bytes and not isinstance(event := await self._next(), h11.EndOfMessage):
+            body += event.data if isinstance(event, h11.Data) else b""
+            if len(body) > most_bytes:
+                raise OutgoingFailed("the response is too long")
+        return OutgoingResponse(head.status_code, list(head.headers), body)
+
+    async def _next(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._changed.clear()
+            await self._changed.wait()
+            if self._error is not None:
+                raise self._error
+        return event
+
+    def rest(self, seconds: float) -> bool:
+        """Wait so long for another request. False: the connection can carry none."""
+        with suppress(h11.RemoteProtocolError):
+            while isinstance(self._http.next_event(), h11.Data):  # what has arrived of the body
+                pass
+        is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if not is_done or not self.is_open or self._http.trailing_data[0]:
+            return False
+        self._http.start_next_cycle()
+        self._expiry = self._loop.call_later(seconds, self.abort)
+        return True
+
+    def resume(self) -> bool:
+        """Whether the connection can carry another request."""
+        assert self._expiry is not None
+        self._expiry.cancel()
+        self._expiry = None
+        return self.is_open and self._loop.time() - self._opened < _LONGEST_SECONDS
+
+
+class _IdleConnections:
+    """Connections that wait for another request to their destination, those first that have waited longest. There are
+    at most `most`, and half as many to one destination."""
+
+    def __init__(self, seconds: float, most: int) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._waiting: list[_OutgoingConnection] = []
+
+    def take(self, destination: OutgoingAddress) -> _OutgoingConnection | None:
+        for one in [one for one in reversed(self._waiting) if one.destination == destination]:
+            self._waiting.remove(one)
+            if one.resume():
+                return one
+            one.abort()
+        return None
+
+    def put(self, connection: _OutgoingConnection) -> None:
+        """The connection ends if it can carry no further request."""
+        if not self._seconds or not connection.rest(self._seconds):
+            connection.abort()
+            return
+        self._waiting = [one for one in self._waiting if one.is_open]
+        same = [one for one in self._waiting if one.destination == connection.destination]
+        if len(same) >= max(1, self._most // 2):
+            self._end(same[0])
+        elif len(self._waiting) >= self._most:
+            self._end(self._waiting[0])
+        self._waiting.append(connection)
+
+    def _end(self, connection: _OutgoingConnection) -> None:
+        self._waiting.remove(connection)
+        connection.resume()
+        connection.abort()
+
+    def close(self) -> None:
+        self._seconds = 0.0
+        for one in [*self._waiting]:
+            self._end(one)
+
+
 class OutgoingHttp:
-    """Each request has a connection of its own, and `seconds` from the lookup of the name on. `at_once`: requests."""
+    """Each request has `seconds` from the lookup of the name on. `at_once`: requests. A connection waits
+    `idle_seconds` for another request to the same destination; 0: each request has a connection of its own."""
 
     def __init__(
-        self, rules: AddressRules, seconds: float, at_once: int, context: ssl.SSLContext | None = None
+        self,
+        rules: AddressRules,
+        seconds: float,
+        at_once: int,
+        context: ssl.SSLContext | None = None,
+        *,
+        idle_seconds: float = 0.0,
     ) -> None:
         self._rules = rules
         self._seconds = seconds
         self._context = context
         self._threads = ThreadPoolExecutor(_LOOKUPS * at_once, "lookup")
+        self._idle = _IdleConnections(idle_seconds, at_once)
+        self._fields = {"User-Agent": "Dragoman"} | ({} if idle_seconds else {"Connection": "close"})
 
     def close(self) -> None:
+        self._idle.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def request(
@@ -62,51 +197,70 @@ class OutgoingHttp:
     ) -> OutgoingResponse:
         """A redirect is an ordinary response: a caller that follows the redirect requests the new address, which is
         checked then. At most `most_bytes` of the body are read, and a longer body is a failure. With 0, nothing is
-        read. Raises OutgoingFailed."""
+        read. A request is repeated on a new connection if an idle one ends before it answers. Raises OutgoingFailed."""
         deadline = asyncio.get_running_loop().time() + self._seconds
-        address, (reader, writer) = await self._reach(url, deadline)
+        address = self._check(url)
+        fields = {"Host": address.authority, "Content-Length": str(len(body)), **self._fields, **headers}
+        request = h11.Request(method=method, target=address.target, headers=list(fields.items()))
+        events = (request, h11.Data(data=body), h11.EndOfMessage())
+        idle = self._idle.take(address._replace(target=""))
+        if idle is not None:
+            with suppress(_Unanswered):
+                return await self._exchange(idle, events, most_bytes, deadline)
+        return await self._exchange(await self._reach(address, deadline), events, most_bytes, deadline)
+
+    async def _exchange(
+        self, connection: _OutgoingConnection, events: Iterable[h11.Event], most_bytes: int, deadline: float
+    ) -> OutgoingResponse:
+        """Raises OutgoingFailed."""
         try:
             async with asyncio.timeout_at(deadline):
-                http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
-                writer.write(_request_bytes(http, method, address, headers, body))
-                await writer.drain()
-                return await _response(http, reader, most_bytes)
-        except TimeoutError as error:
-            raise OutgoingFailed("no response in time") from error
-        except h11.RemoteProtocolError as error:
-            raise OutgoingFailed("no response of HTTP") from error
-        except OSError as error:
-            raise OutgoingFailed("the connection broke") from error
-        finally:
-            writer.transport.abort()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+                response = await connection.exchange(events, most_bytes)
+        except BaseException as error:
+            connection.abort()
+            failed = OutgoingFailed if connection.is_answered else _Unanswered
+            match error:
+                case TimeoutError():
+                    raise OutgoingFailed("no response in time") from error
+                case h11.RemoteProtocolError():
+                    raise failed("no response of HTTP") from error
+                case OSError():
+                    raise failed("the connection broke") from error
+            raise
+        self._idle.put(connection)
+        return response
 
-    async def _reach(self, url: str, deadline: float) -> tuple[OutgoingAddress, _Streams]:
+    def _check(self, url: str) -> OutgoingAddress:
         """Raises OutgoingFailed; only the log has the reason."""
         try:
-            address = self._rules.check_endpoint(url)
+            return self._rules.check_endpoint(url)
         except RequestError as error:
             _log.info("an outgoing request is not permitted", reason=repr(error))
             raise OutgoingFailed(_UNREACHABLE) from error
+
+    async def _reach(self, address: OutgoingAddress, deadline: float) -> _OutgoingConnection:
+        """Raises OutgoingFailed; only the log has the reason."""
         try:
             async with asyncio.timeout_at(deadline):
-                return address, await self._connect(address)
+                return await self._connect(address)
         except ssl.SSLCertVerificationError as error:
             raise OutgoingFailed("the server's certificate is not valid") from error
         except (OSError, ValueError) as error:
             _log.info("an outgoing request cannot reach its address", host=address.authority, reason=repr(error))
             raise OutgoingFailed(_UNREACHABLE) from error
 
-    async def _connect(self, address: OutgoingAddress) -> _Streams:
+    async def _connect(self, address: OutgoingAddress) -> _OutgoingConnection:
         """Connects to the first address that answers. Raises OSError."""
         found = await self._look_up(address)
         if not found or not all(self._rules.is_permitted(one, is_encrypted=address.is_encrypted) for one in found):
             raise PermissionError("requests may not go to this address")
         context, name = (await self._verifying(), address.host) if address.is_encrypted else (None, None)
+        connect = asyncio.get_running_loop().create_connection
+        make = partial(_OutgoingConnection, address._replace(target=""))
         for last, one in enumerate(found, 1 - len(found)):
             try:
-                return await asyncio.open_connection(str(one), address.port, ssl=context, server_hostname=name)
+                _, connection = await connect(make, str(one), address.port, ssl=context, server_hostname=name)
+                return connection
             except ssl.SSLError:
                 raise
             except OSError:
@@ -127,37 +281,3 @@ class OutgoingHttp:
         rows = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         found = {ip_address(row[4][0]) for row in rows}
         return sorted(found, key=lambda one: (one.version, int(one)))
-
-
-def _request_bytes(
-    http: h11.Connection, method: str, address: OutgoingAddress, headers: Mapping[str, str], body: bytes
-) -> bytes:
-    fields = {
-        "Host": address.authority,
-        "User-Agent": "Dragoman",
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        **headers,
-    }
-    request = h11.Request(method=method, target=address.target, headers=list(fields.items()))
-    parts = [http.send(event) for event in (request, h11.Data(data=body), h11.EndOfMessage())]
-    return b"".join(part for part in parts if part)
-
-
-async def _response(http: h11.Connection, reader: asyncio.StreamReader, most_bytes: int) -> OutgoingResponse:
-    """Raises OutgoingFailed, OSError, h11.RemoteProtocolError."""
-    head, body = h11.Response(status_code=200, headers=[]), b""
-    while True:
-        match http.next_event():
-            case h11.Response() as head:
-                if not most_bytes:
-                    break
-            case h11.Data(data=data):
-                body += data
-                if len(body) > most_bytes:
-                    raise OutgoingFailed("the response is too long")
-            case h11.EndOfMessage():
-                break
-            case h11.NEED_DATA:
-                http.receive_data(await reader.read(_READ_BYTES))
-    return OutgoingResponse(head.status_code, list(head.headers), body)

@@ -102,8 +102,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await reconciler.stop()
         await asyncio.gather(delivery.close(), push.close())
         poster.close()
-        sender.close()
         await service.stop()
+        sender.close()  # tests of devices are requests
         await notifier.close()
         await presence.close()
         await service.close()

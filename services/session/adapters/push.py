@@ -35,6 +35,8 @@ _RENEWED_BEFORE = 3_600
 _TOKENS = 1_000
 """The number of tokens that are kept, for the origins used last. It is limited, because users choose the origins."""
 _LONGEST_RETRY_SECONDS = 86_400
+_IDLE_SECONDS = 20.0
+"""Of a connection. Most of the work of a notification would be its handshake. Push services wait longer."""
 _GONE, _THROTTLED, _REDIRECTS, _SERVER_ERROR = (404, 410), 429, range(300, 400), 500
 _UNAUTHORIZED = (401, 403)
 _SERVICES = ("fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com")
@@ -106,7 +108,7 @@ class HttpPushSender:
     def __init__(self, settings: Settings, metrics: SessionMetrics, context: ssl.SSLContext | None = None) -> None:
         push = settings.push
         rules = AddressRules(push.permitted_networks)
-        self._http = OutgoingHttp(rules, push.timeout_seconds, PUSHES_AT_ONCE, context)
+        self._http = OutgoingHttp(rules, push.timeout_seconds, PUSHES_AT_ONCE, context, idle_seconds=_IDLE_SECONDS)
         contact = push.contact or (settings.edge.public_url if settings.edge.has_https else "")
         keys = (push.key.get_secret_value(), push.previous_key.get_secret_value())
         self._keys = {one.public: one for one in (Vapid(key, contact) for key in keys if key)}

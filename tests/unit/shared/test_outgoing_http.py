@@ -8,13 +8,14 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp, OutgoingResponse
 from tests.support.tls_servers import Certificates
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 from tests.support.webhook_receiver import WebhookReceiver
 
 HEADERS = {"webhook-id": "5.1"}
@@ -260,3 +261,222 @@ async def test_a_receiver_that_is_away() -> None:
         async with client(LOOPBACK) as http:
             url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
             assert await failure(post(http, url)) == UNREACHABLE
+
+
+# Connections that carry several requests
+
+EMPTY = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+
+
+class ServerAnswer(NamedTuple):
+    """`ends`: the server closes the connection afterwards."""
+
+    data: bytes = EMPTY
+    ends: bool = False
+
+
+END = ServerAnswer(b"", ends=True)
+
+
+class KeepingServer:
+    """Answers each request by the next of `answers`, or else by `EMPTY`."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.answers: list[ServerAnswer] = []
+        self.requests: list[int] = []
+        """The connection of each."""
+        self.connections: list[asyncio.StreamWriter] = []
+        self.ended: list[asyncio.Event] = []
+        self._tls = tls
+
+    async def __aenter__(self) -> "KeepingServer":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for number in range(len(self.ended)):
+            await self.wait_until_ended(number)
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}/"
+
+    async def wait_until_ended(self, connection: int) -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self.ended[connection].wait()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number, ended, answer = len(self.connections), asyncio.Event(), ServerAnswer()
+        self.connections.append(writer)
+        self.ended.append(ended)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while not answer.ends:
+                await reader.readuntil(b"\r\n\r\n{}")
+                self.requests.append(number)
+                answer = self.answers.pop(0) if self.answers else ServerAnswer()
+                writer.write(answer.data)
+        writer.close()
+        ended.set()
+
+
+@asynccontextmanager
+async def keeping(
+    context: ssl.SSLContext | None = None, *, seconds: float = 60.0, idle_seconds: float = WAIT_SECONDS
+) -> AsyncIterator[OutgoingHttp]:
+    http = OutgoingHttp(AddressRules(LOOPBACK), seconds, AT_ONCE, context, idle_seconds=idle_seconds)
+    yield http
+    http.close()
+
+
+async def until_idle_ones_have_ended(http: OutgoingHttp) -> None:
+    await until(lambda: not any(one.is_open for one in http._idle._waiting))
+
+
+def idle_hosts(http: OutgoingHttp) -> list[str]:
+    return [one.destination.host for one in http._idle._waiting]
+
+
+async def test_a_connection_carries_one_request_after_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names, certificates = resolve(monkeypatch, "127.0.0.1"), Certificates(tmp_path / "tls", "a.example")
+    trusting = ssl.create_default_context(cafile=certificates["ca.crt"])
+    async with KeepingServer(certificates.server_context()) as server, keeping(trusting) as http:
+        for _ in range(3):
+            assert (await post(http, server.url("a.example"))).status == 201
+        assert await failure(post(http, server.url("b.example"))) == "the server's certificate is not valid"
+        await post(http, server.url("a.example"))
+        assert (server.requests, names) == ([0, 0, 0, 0], ["a.example", "b.example"])
+
+
+async def test_requests_at_once_have_a_connection_each() -> None:
+    async with KeepingServer() as server, keeping() as http:
+        await asyncio.gather(*(post(http, server.url()) for _ in range(3)))
+        assert sorted(server.requests) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+async def test_each_new_connection_is_checked_although_an_earlier_one_was(
+    monkeypatch: pytest.MonkeyPatch, is_idle: bool
+) -> None:
+    """The second lookup of the name leads to a private address. The first connection ends while it is idle, or as the
+    next request arrives."""
+    resolve(monkeypatch, "127.0.0.1")
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [ServerAnswer(), END]
+        await post(http, server.url("a.example"))
+        resolve(monkeypatch, "10.0.0.1")
+        if is_idle:
+            server.connections[0].close()
+            await until_idle_ones_have_ended(http)
+        assert await failure(post(http, server.url("a.example"))) == UNREACHABLE
+        assert server.requests == ([0] if is_idle else [0, 0])
+
+
+async def test_a_request_is_repeated_once_if_its_used_connection_ends_without_an_answer() -> None:
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [ServerAnswer(), END]
+        assert [(await post(http, server.url())).status for _ in range(2)] == [201, 201]
+        assert server.requests == [0, 0, 1]
+        server.answers = [END, END]
+        assert await failure(post(http, server.url())) == "no response of HTTP"
+        assert server.requests[3:] == [1, 2]
+        server.answers = [ServerAnswer(), ServerAnswer(b"HTTP/1.1 20", ends=True)]
+        await post(http, server.url())
+        assert await failure(post(http, server.url())) == "no response of HTTP"
+        assert server.requests[5:] == [3, 3], "a response has begun"
+
+
+async def test_what_comes_without_a_request_is_no_response() -> None:
+    other = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [ServerAnswer(EMPTY + other)]
+        assert [(await post(http, server.url())).status for _ in range(2)] == [201, 201]
+        server.connections[1].write(other)
+        await until_idle_ones_have_ended(http)
+        assert (await post(http, server.url())).status == 201
+        assert server.requests == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 201 Created\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 201 Created\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nabc",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\nwrong\r\n",
+    ],
+)  # fmt: skip
+async def test_a_connection_that_is_to_end_or_has_no_whole_body_yet_carries_no_other(answer: bytes) -> None:
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [ServerAnswer(answer)]
+        assert [(await post(http, server.url())).status for _ in range(2)] == [201, 201]
+        assert server.requests == [0, 1]
+
+
+async def test_a_body_that_has_arrived_is_skipped() -> None:
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [
+            ServerAnswer(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(EMPTY), EMPTY))
+        ]
+        assert [(await post(http, server.url())).status for _ in range(2)] == [400, 201]
+        assert server.requests == [0, 0]
+
+
+async def test_an_idle_connection_ends_in_time_and_an_old_one_carries_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with KeepingServer() as server, keeping(idle_seconds=0.01) as brief, keeping() as http:
+        await post(brief, server.url())
+        await server.wait_until_ended(0)
+        await post(http, server.url())
+        monkeypatch.setattr("shared.outgoing_http._LONGEST_SECONDS", 0.0)
+        await post(http, server.url())
+        assert server.requests == [0, 1, 2]
+
+
+async def test_few_connections_are_idle_of_one_place_and_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, "127.0.0.1")
+    async with KeepingServer() as server, keeping() as http:
+        await asyncio.gather(*(post(http, server.url("a.example")) for _ in range(AT_ONCE)))
+        assert idle_hosts(http) == ["a.example"] * (AT_ONCE // 2)
+        for name in ("b", "c", "d"):
+            await post(http, server.url(f"{name}.example"))
+        assert idle_hosts(http) == ["a.example", "b.example", "c.example", "d.example"]
+        await until(lambda: sum(one.is_set() for one in server.ended) == 3)
+
+
+async def test_a_receiver_that_hangs_on_a_used_connection_delays_no_other_and_gets_no_repetition() -> None:
+    async with KeepingServer() as hanging, KeepingServer() as server, keeping(seconds=0.3) as http:
+        hanging.answers = [ServerAnswer(), ServerAnswer(b"")]
+        await post(http, hanging.url())
+        failed = asyncio.ensure_future(failure(post(http, hanging.url())))
+        await until(lambda: hanging.requests == [0, 0])
+        assert (await post(http, server.url())).status == 201
+        assert not failed.done()
+        assert await failed == "no response in time"
+        assert hanging.requests == [0, 0]
+
+
+async def test_a_cancelled_request_ends_its_connection() -> None:
+    async with KeepingServer() as server, keeping() as http:
+        server.answers = [ServerAnswer(), ServerAnswer(b"")]
+        await post(http, server.url())
+        cancelled = asyncio.ensure_future(post(http, server.url()))
+        await until(lambda: server.requests == [0, 0])
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        await server.wait_until_ended(0)
+        assert (await post(http, server.url())).status == 201
+        assert server.requests == [0, 0, 1]
+
+
+async def test_a_closed_client_keeps_no_connection() -> None:
+    async with KeepingServer() as server, keeping() as http:
+        await post(http, server.url())
+        server.answers = [ServerAnswer(b"")]
+        late = asyncio.ensure_future(post(http, server.url()))
+        await until(lambda: len(server.requests) == 2)
+        http.close()
+        server.connections[0].write(EMPTY)
+        assert (await late).status == 201
+        await server.wait_until_ended(0)
