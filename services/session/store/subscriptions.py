@@ -7,11 +7,11 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from services.session import domain
-from services.session.store.sql import insert, require_active
+from services.session.store.sql import insert, lock_active, require_active
 from services.session.tables.push import push_removed, push_subscription
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
-from shared.contract.push import MAIL, Subscribe, SubscriptionView
+from shared.contract.push import IRC, MAIL, Subscribe, SubscriptionView
 
 _ROW, _REMOVED = push_subscription.c, push_removed.c
 MAIL_ORIGIN = "mailto:"
@@ -76,10 +76,11 @@ def subscribe(connection: sa.Connection, new: NewDevice, most: int, now: int) ->
     request = new.request
     require_active(connection, [request.actor], "account")
     digest = _digest(request.endpoint)
-    _check_removed(connection, request, digest)
     known = sa.select(_ROW.id, _ROW.account).where(_ROW.digest == digest)
     row = connection.execute(known.with_for_update()).one_or_none()
-    if row is None or row.account != request.actor:
+    is_new = row is None or row.account != request.actor
+    _check_removed(connection, request, digest, is_new=is_new)
+    if is_new:
         own = sa.select(sa.func.count()).where(_ROW.account == request.actor)
         rule = "an account has at most {} subscriptions: unsubscribe one of its other devices first"
         domain.check_count(connection.execute(own).scalar_one(), most, rule, "endpoint")
@@ -101,12 +102,14 @@ def _digest(endpoint: str) -> str:
     return hashlib.sha256(endpoint.encode()).hexdigest()
 
 
-def _check_removed(connection: sa.Connection, request: Subscribe, digest: str) -> None:
-    """Only its user brings a device back. Raises RequestError."""
-    removed = sa.and_(_REMOVED.account == request.actor, _REMOVED.digest == digest)
+def _check_removed(connection: sa.Connection, request: Subscribe, digest: str, *, is_new: bool) -> None:
+    """Only its user brings a device back, which may have another endpoint or another login by now. Raises
+    RequestError."""
+    is_same = sa.or_(_REMOVED.digest == digest, sa.and_(_REMOVED.sid == request.sid, _REMOVED.sid != ""))
+    removed = sa.and_(_REMOVED.account == request.actor, is_same)
     if not request.again:
         connection.execute(sa.delete(push_removed).where(removed))
-    elif connection.execute(sa.select(_REMOVED.time).where(removed)).first():
+    elif is_new and connection.execute(sa.select(_REMOVED.time).where(removed)).first():
         text = "you have removed this device: it is notified again once you ask for that on it"
         raise RequestError(ErrorCode.FORBIDDEN, text, "endpoint", 0, Reason.GONE)
 
@@ -125,15 +128,19 @@ def find_own(connection: sa.Connection, account: AccountId, number: int) -> Push
 
 
 def delete_own(connection: sa.Connection, removed: RemovedDevice, most: int, now: int) -> None:
-    """Remember the device if another login removes it; the last `most` of an account are remembered."""
+    """Remember the device if another login removes it; the last `most` of an account are remembered. Until then, the
+    account cannot subscribe."""
+    lock_active(connection, [removed.account])
     wanted = _ROW.digest == _digest(removed.endpoint) if removed.endpoint else _ROW.id == removed.number
     own = sa.and_(wanted, _ROW.account == removed.account)
-    digest = connection.scalar(sa.select(_ROW.digest).where(own, _ROW.sid != removed.sid))
+    device = sa.select(_ROW.digest, _ROW.sid, _ROW.kind).where(own, _ROW.sid != removed.sid)
+    found = connection.execute(device).one_or_none()
     connection.execute(sa.delete(push_subscription).where(own))
-    if digest is None or removed.endpoint:
+    if found is None or removed.endpoint:
         return
-    new = insert(connection, push_removed).values(account=removed.account, digest=digest, time=now)
-    connection.execute(new.on_conflict_do_update(index_elements=["account", "digest"], set_={"time": now}))
+    login = {"time": now, "sid": "" if found.kind == IRC else found.sid}  # a user of IRC cannot bring a login back
+    new = insert(connection, push_removed).values(account=removed.account, digest=found.digest, **login)
+    connection.execute(new.on_conflict_do_update(index_elements=["account", "digest"], set_=login))
     mine = _REMOVED.account == removed.account
     last = sa.select(_REMOVED.digest).where(mine).order_by(_REMOVED.time.desc()).limit(most)
     connection.execute(sa.delete(push_removed).where(mine, _REMOVED.digest.not_in(last)))

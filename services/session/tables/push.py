@@ -67,14 +67,15 @@ class PushChatRow(SessionBase, table=True):
 
 
 class PushRemovedRow(SessionBase, table=True):
-    """A device that its user has removed elsewhere: it does not subscribe again by itself. `digest`: of the
-    endpoint."""
+    """A device that its user has removed elsewhere: it does not subscribe again by itself, neither with this endpoint
+    nor by its login `sid` with another. `digest`: of the endpoint. `sid`: empty for a device of IRC."""
 
     __tablename__ = "push_removed"
 
     account: int = int64(primary_key=True, sa_column_kwargs={"autoincrement": False})
     digest: str = Field(primary_key=True)
     time: int = int64()
+    sid: str = Field(sa_column_kwargs={"server_default": ""})
 
     __table_args__ = ({"sqlite_with_rowid": False},)
 

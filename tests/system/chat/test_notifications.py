@@ -36,7 +36,7 @@ _PUSH_MANAGER = """(keys) => {
   const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (one) => one.charCodeAt(0));
   const made = (key) => key && {
     options: { userVisibleOnly: true, applicationServerKey: bytes(key).buffer },
-    toJSON: () => keys,
+    toJSON: () => ({ ...keys, endpoint: localStorage.getItem("test.endpoint") ?? keys.endpoint }),
     unsubscribe: async () => { localStorage.removeItem("test.subscription"); return true; },
   };
   PushManager.prototype.getSubscription = async () => made(stored());
@@ -257,11 +257,14 @@ def test_10_each_start_registers_again_with_the_key_of_the_server(browsing: Brow
     assert browsing.call("subscriptions") == {"subscriptions": []}
 
 
-def test_10_a_device_that_another_one_has_removed_comes_back_by_a_click_alone(browsing: Browsing) -> None:
+@pytest.mark.parametrize("path", ["", "/another"])
+def test_10_a_device_that_another_one_has_removed_comes_back_by_a_click_alone(browsing: Browsing, path: str) -> None:
+    """Even if its browser has another endpoint by then."""
     browsing.turn_on()
     (one,) = browsing.call("subscriptions")["subscriptions"]
     browsing.call("unsubscribe", subscription=one["subscription"])
     page = browsing.page.page
+    page.evaluate(f"localStorage.setItem('test.endpoint', '{browsing.service.url()}{path}')")
     page.reload()
     page.get_by_role("button", name="Notify me on this device").wait_for()
     browsing.wait_until_forgotten()

@@ -1,6 +1,13 @@
 """Subscriptions and the two queues of notifications, on both databases."""
 
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
+
+import pytest
+import sqlalchemy as sa
 
 from services.session.push_rules import Notified
 from services.session.store import push_queue, subscriptions
@@ -8,15 +15,17 @@ from services.session.store.push_queue import DeviceChat, DevicesLeftOut, DueCha
 from services.session.store.subscriptions import NewDevice, PushDevice, RemovedDevice
 from shared.contract.errors import ErrorCode, Reason
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.push import Subscribe
+from shared.contract.push import IRC, Subscribe
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, StoreHarness, rejection
 
 _ORIGIN = "https://push.example"
 _MOST = 2
 
 
-async def subscribe(store: StoreHarness, account: AccountId, path: str, sid: str = "s", again: bool = False) -> int:
-    request = Subscribe(f"{_ORIGIN}/{path}", "p", "a", sid=sid, again=again, actor=account)
+async def subscribe(
+    store: StoreHarness, account: AccountId, path: str, sid: str = "s", again: bool = False, kind: str = "web"
+) -> int:
+    request = Subscribe(f"{_ORIGIN}/{path}", "p", "a", kind, sid=sid, again=again, actor=account)
     new = NewDevice(request, _ORIGIN, "key")
     return await store.database.write(partial(subscriptions.subscribe, new=new, most=_MOST, now=NOW))
 
@@ -77,11 +86,64 @@ async def test_only_its_user_brings_a_device_back_that_another_login_has_removed
     await unsubscribe(populated, BOB, own, sid="s")
     await subscribe(populated, BOB, "a", again=True)
     for path in ("a", "b", "c"):
-        await unsubscribe(populated, BOB, await subscribe(populated, BOB, path))
-    await subscribe(populated, BOB, "a", again=True)
+        await unsubscribe(populated, BOB, await subscribe(populated, BOB, path, sid=path))
+    await subscribe(populated, BOB, "a", sid="a", again=True)
     assert await rejection(subscribe(populated, BOB, "b", again=True)), "the last two are remembered"
     await populated.database.write(partial(subscriptions.delete_of_account, account=BOB))
-    await subscribe(populated, BOB, "c", again=True)
+    await subscribe(populated, BOB, "c", sid="c", again=True)
+
+
+async def test_a_removed_device_does_not_come_back_by_itself_with_another_endpoint(populated: StoreHarness) -> None:
+    old, new = await subscribe(populated, BOB, "old"), await subscribe(populated, BOB, "new", again=True)
+    await unsubscribe(populated, BOB, old)
+    assert await subscribe(populated, BOB, "new", again=True) == new, "this endpoint is not removed"
+    await unsubscribe(populated, BOB, new, sid="s")
+    failure = await rejection(subscribe(populated, BOB, "newer", again=True))
+    assert (failure.code, failure.reason) == (ErrorCode.FORBIDDEN, Reason.GONE)
+    await subscribe(populated, BOB, "newer", sid="another device", again=True)
+    number = await subscribe(populated, BOB, "newest")
+    await unsubscribe(populated, BOB, number, sid="s")
+    await subscribe(populated, BOB, "old", again=True)
+
+
+async def test_a_device_of_irc_is_known_by_its_endpoint_alone(populated: StoreHarness) -> None:
+    """Its client always subscribes by itself, and an endpoint that its user turns on again is another one."""
+    await unsubscribe(populated, BOB, await subscribe(populated, BOB, "a", kind=IRC))
+    assert await rejection(subscribe(populated, BOB, "a", again=True, kind=IRC))
+    await subscribe(populated, BOB, "b", again=True, kind=IRC)
+
+
+@asynccontextmanager
+async def uncommitted(store: StoreHarness, work: Callable[[sa.Connection], object]) -> AsyncIterator[None]:
+    """Another process has done the work, and commits it after the context."""
+    done, commit = threading.Event(), threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        work(connection)
+        done.set()
+        commit.wait()
+
+    held = asyncio.ensure_future(store.database.write(hold))
+    await asyncio.to_thread(done.wait)
+    try:
+        yield
+    finally:
+        commit.set()
+        await held
+
+
+_WAIT_SECONDS = 0.3
+"""For work that waits for another process: without the wait, it takes less time."""
+
+
+@pytest.mark.parametrize("path", ["a", "b"])
+async def test_a_device_that_subscribes_while_it_is_removed_stays_removed(populated: StoreHarness, path: str) -> None:
+    removed = RemovedDevice(BOB, await subscribe(populated, BOB, "a"), "other")
+    async with uncommitted(populated, partial(subscriptions.delete_own, removed=removed, most=_MOST, now=NOW)):
+        again = asyncio.ensure_future(rejection(subscribe(populated, BOB, path, again=True)))
+        await asyncio.wait([again], timeout=_WAIT_SECONDS)
+    assert (await again).reason is Reason.GONE
+    assert await listed(populated, BOB) == []
 
 
 async def test_a_clock_that_was_ahead_delays_nothing_for_long(populated: StoreHarness) -> None:
