@@ -172,10 +172,12 @@ class PushServices:
             if idle is not None:
                 del self._services[idle]
 
-    def end(self, origin: str, now: int, *, works: bool, took_ms: int = 0) -> None:
-        """`works`: the service has given any proper answer. `took_ms`: the slowest answer."""
+    def end(self, origin: str, now: int, *, works: bool | None, took_ms: int = 0) -> None:
+        """`works`: the service has given any proper answer; None: it got no request. `took_ms`: the slowest answer."""
         one = self._services[origin]
         one.running -= 1
+        if works is None:
+            return
         one.slow = min(one.slow + 1, self._SLOWEST) if took_ms >= self._SLOW_MS else max(0, one.slow - 1)
         if works:
             one.failures = one.until = 0

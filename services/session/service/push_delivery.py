@@ -39,7 +39,7 @@ from shared.contract.model import Message
 from shared.contract.push import IRC, PushDue
 from shared.contract.receipts import ReadIndex
 from shared.settings import Settings
-from shared.tasks import Tasks
+from shared.tasks import Tasks, growing_pauses, is_set_within
 from shared.telemetry import log
 from shared.transactions import Transactions
 
@@ -56,6 +56,7 @@ _LEASE_MS = 60_000
 """Longer than a turn, with the time of one request."""
 _TURN_SECONDS = 20.0
 _TURN_SENDS = 20
+_NOTE_SECONDS, _NOTE_PAUSES = 20.0, (0.1, 2.0)
 _QUIET_MS = 60_000
 _UNAVAILABLE_MS = 5_000
 _CLOSE_SECONDS = 3.5
@@ -92,18 +93,18 @@ class _Turn:
     """A turn of a device. The turn ends after a time or a number of notifications, so that other devices of the push
     service get turns, and so that the lease of the device does not expire."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: str) -> None:
+        self.lease = lease
         self._end = monotonic() + _TURN_SECONDS
-        self._sends = 0
-        self.slowest_ms = self.pause_ms = 0
+        self.sends = self.slowest_ms = self.pause_ms = 0
 
     def is_over(self) -> bool:
-        return self.pause_ms > 0 or self._sends >= _TURN_SENDS or monotonic() >= self._end
+        return self.pause_ms > 0 or self.sends >= _TURN_SENDS or monotonic() >= self._end
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[None]:
         began = monotonic()
-        self._sends += 1
+        self.sends += 1
         try:
             yield
         finally:
@@ -136,7 +137,8 @@ class PushDelivery:
         self._sender, self._texts, self._mails = ways
         self._metrics = metrics
         self._settings = settings.push
-        self._lease_ms = _LEASE_MS + int(settings.push.timeout_seconds * 1000)
+        self._timeout_ms = int(settings.push.timeout_seconds * 1000)
+        self._lease_ms = _LEASE_MS + self._timeout_ms
         self._in_progress: set[int] = set()
         """The devices that have a turn in this process."""
         self._delay_ms = int(settings.push.delay_seconds * 1000)
@@ -185,11 +187,23 @@ class PushDelivery:
     # Whom messages notify
 
     async def _decide(self) -> bool:
-        """Raises RequestError; the chats are taken again when their time is over."""
+        """Raises RequestError; the chats are taken again soon, or when their time is over."""
         now = now_ms()
         due = await self._database.write(push_queue.take_chats, now, now + self._lease_ms, _CHATS, _MEMBERS)
         if not due:
             return False
+        try:
+            await self._decide_chats(due)
+        except RequestError:
+            for one in due:  # those that are decided have another index by now
+                again = now_ms() + _UNAVAILABLE_MS
+                await self._database.write(push_queue.finish_chat, one, one.done, again, [], now_ms())
+            raise
+        self._woken.set()
+        return True
+
+    async def _decide_chats(self, due: Sequence[DueChat]) -> None:
+        """Raises RequestError."""
         heads = await self._messages.last_change_of([one.chat for one in due])
         readers = await self._readers([one.chat for one in due if one.chat != LOBBY])
         starts = {one.chat: start for one in due if (start := _start(one, heads, readers)) is not None}
@@ -207,8 +221,6 @@ class PushDelivery:
             if one.chat in readers.lacking:
                 upto, again = one.done, now_ms() + _UNAVAILABLE_MS
             await self._database.write(push_queue.finish_chat, one, upto, again, [], now_ms())
-        self._woken.set()
-        return True
 
     async def _readers(self, chats: Collection[ChatId], among: Collection[AccountId] | None = None) -> _Readers:
         """Raises RequestError."""
@@ -276,7 +288,8 @@ class PushDelivery:
         return len(devices) == limit
 
     async def _have_turn(self, device: PushDevice, lease: str) -> None:
-        turn, works, pause = _Turn(), True, 0
+        turn, pause = _Turn(lease), 0
+        works: bool | None = None
         self._in_progress.add(device.id)
         try:
             await self._notify(device, turn)
@@ -292,6 +305,8 @@ class PushDelivery:
         finally:
             self._in_progress.discard(device.id)
             now = now_ms()
+            if works is None and turn.sends:
+                works = True
             self._services.end(device.origin, now, works=works, took_ms=turn.slowest_ms)
             await self._database.write(push_queue.release, device.id, lease, now, now + max(pause, turn.pause_ms))
             self._woken.set()
@@ -343,12 +358,11 @@ class PushDelivery:
                 return
             if message is None:
                 continue
-            group = await self._database.read(push_queue.chat_name, row.chat)
-            name = group or await self._database.read(push_queue.nickname, message.sender)
+            group, sender = await self._database.read(push_queue.names, row.chat, message.sender)
             unread, *_ = await self._messages.read(row.chat, to.first, 1, device.account) or [message]
             new = await self._messages.read(row.chat, max(to.first, row.shown + 1), _NEW, device.account)
             notifying = [one for one in new if decide(ripe([one], 0, now, 0), [to], views[row.chat].nature, now)]
-            chats.append(MailedChat(name, bool(group), states[row.chat].unread, unread.time))
+            chats.append(MailedChat(group or sender, bool(group), states[row.chat].unread, unread.time))
             first = (notifying or [message])[0].time
             began.append(first if first <= now + self._delay_ms else 0)  # later: the clock was wrong
             rows.append(row)
@@ -356,7 +370,8 @@ class PushDelivery:
         last = device.last_ok if device.last_ok <= now else 0  # a time in the future comes from a wrong clock
         due = max(min(began, default=now), last) + self._mails.pause_ms
         if due <= now and rows:
-            await self._mails.send(device, rows, chats, zone, now)
+            with turn.sending():
+                await self._mails.send(device, rows, chats, zone, now)
             await self._database.write(push_queue.note_shown, device.id, rows, [], now)
             self._metrics.pushes.labels("mailed", "mail").inc()
             due = now + self._mails.pause_ms
@@ -380,14 +395,27 @@ class PushDelivery:
         return to, None
 
     async def _send(self, device: PushDevice, row: DeviceChat, shown: Shown, turn: _Turn) -> Collection[ChatId]:
-        """Returns the chats whose notifications are withdrawn. Raises PushFailed."""
-        text = await self._text(device, row.chat, shown)
+        """Returns the chats whose notifications are withdrawn. Raises PushFailed, RequestError."""
+        text, until = await self._text(device, row.chat, shown), now_ms() + self._timeout_ms
+        if not await self._database.read(push_queue.is_held, device.id, turn.lease, until, row, brief=True):
+            return ()
         with turn.sending():
             await self._sender.send(device, text)
         now = now_ms()
         self._metrics.push_seconds.observe((now - shown.message.time) / 1000)
-        await self._database.write(push_queue.note_shown, device.id, [row], text.closed, now)
+        await self._note_shown(device, row, text.closed, now)
         return text.closed
+
+    async def _note_shown(self, device: PushDevice, row: DeviceChat, closed: Collection[ChatId], now: int) -> None:
+        """While the database does not answer, repeats this for a part of the lease: what is accepted is not sent again.
+        Raises RequestError."""
+        end = monotonic() + _NOTE_SECONDS
+        for pause in growing_pauses(*_NOTE_PAUSES):
+            try:
+                return await self._database.write(push_queue.note_shown, device.id, [row], closed, now)
+            except RequestError:
+                if monotonic() + pause >= end or await is_set_within(self._stopping, pause):
+                    raise
 
     async def _text(self, device: PushDevice, chat: ChatId, shown: Shown) -> PushMessage:
         sender = shown.message.sender
@@ -395,8 +423,7 @@ class PushDelivery:
             server = self._texts.irc_server
             place = await self._database.read(push_queue.irc_place, chat, sender, device.account, server)
             return self._texts.of_line(shown, place, device.language)
-        name = await self._database.read(push_queue.nickname, sender)
-        group = await self._database.read(push_queue.chat_name, chat)
+        group, name = await self._database.read(push_queue.names, chat, sender)
         return self._texts.of_message(shown._replace(sender=name, group=group), device.language)
 
     async def _note_failure(self, device: PushDevice, failed: PushFailed) -> None:

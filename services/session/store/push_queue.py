@@ -150,9 +150,8 @@ def finish_chat(
 
 def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId, Notified], now: int) -> None:
     of_device = _DEVICES.id, _DEVICES.account, _DEVICES.created, (_DEVICES.kind == MAIL).label("is_mail")
-    devices = connection.execute(
-        sa.select(*of_device).where(_DEVICES.account.in_(notified)).order_by(_DEVICES.id)
-    ).all()
+    held = sa.select(*of_device).where(_DEVICES.account.in_(notified)).order_by(_DEVICES.id)
+    devices = connection.execute(held.with_for_update(read=True, key_share=True)).all()  # none of them is removed now
     by_push = {row.account for row in devices if not row.is_mail}
     rows = [
         {"subscription": row.id, "chat": number, "shown": 0, "waiting": one.upto, "urgent": one.urgent}
@@ -245,6 +244,14 @@ def notifications_of(connection: sa.Connection, device: int) -> list[DeviceChat]
     return [DeviceChat(*row) for row in connection.execute(rows.order_by(_SHOWN.chat))]
 
 
+def is_held(connection: sa.Connection, device: int, lease: str, until: int, row: DeviceChat) -> bool:
+    """Whether the process that has this lease may notify the device up to `until`, and the notification still waits:
+    nobody has sent it meanwhile, and the device has no other user."""
+    own = sa.and_(_DEVICES.id == device, _DEVICES.lease == lease, _DEVICES.leased_until > until)
+    waits = sa.and_(_SHOWN.subscription == _DEVICES.id, _SHOWN.chat == row.chat, _SHOWN.waiting >= row.waiting)
+    return connection.execute(sa.select(sa.literal(1)).where(own, waits)).first() is not None
+
+
 def note_shown(
     connection: sa.Connection, device: int, rows: Collection[DeviceChat], closed: Collection[ChatId], now: int
 ) -> None:
@@ -268,10 +275,11 @@ def drop(connection: sa.Connection, device: int, read: Collection[DeviceChat], c
     connection.execute(sa.delete(push_notification).where(own, gone, _SHOWN.waiting == 0))
 
 
-def chat_name(connection: sa.Connection, number: ChatId) -> str:
-    """The name of a group; empty for any other chat."""
-    name = sa.select(chat.c.name).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP)
-    return connection.execute(name).scalar() or ""
+def names(connection: sa.Connection, number: ChatId, sender: AccountId) -> tuple[str, str]:
+    """The name of a group, which is empty for any other chat, and the nickname of the sender."""
+    group = sa.select(chat.c.name).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP)
+    nickname = sa.select(profile.c.nickname).where(profile.c.id == sender)
+    return connection.execute(group).scalar() or "", connection.execute(nickname).scalar() or str(sender)
 
 
 class IrcPlace(NamedTuple):
@@ -287,7 +295,3 @@ def irc_place(connection: sa.Connection, number: ChatId, sender: AccountId, to: 
     nick, _, _ = masks.full_name(connection, to, server).partition("!")
     target = channel_name(number, *group) if group else nick
     return IrcPlace(masks.full_name(connection, sender, server), target)
-
-
-def nickname(connection: sa.Connection, account: AccountId) -> str:
-    return connection.execute(sa.select(profile.c.nickname).where(profile.c.id == account)).scalar() or str(account)

@@ -116,7 +116,9 @@ def test_a_dead_service_delays_its_own_notifications_alone() -> None:
     assert services.has_place("https://dead.example", NOW + 2_000), "one attempt"
     assert services.has_place("https://dead.example", NOW - 3_600_000), "the clock was ahead"
     services.begin("https://dead.example")
-    assert not services.has_place("https://dead.example", NOW + 2_000)
+    services.end("https://dead.example", NOW + 2_000, works=None)
+    services.begin("https://dead.example")
+    assert not services.has_place("https://dead.example", NOW + 2_000), "it has given no answer since"
     services.end("https://dead.example", NOW + 2_000, works=True)
     assert services.closed(NOW + 2_000) == []
 
@@ -126,6 +128,8 @@ def test_a_slow_service_has_few_places_and_few_services_are_known() -> None:
     for _ in range(2):
         services.begin("https://slow.example")
         services.end("https://slow.example", NOW, works=True, took_ms=5_000)
+    services.begin("https://slow.example")
+    services.end("https://slow.example", NOW, works=None)
     services.begin("https://slow.example")
     assert not services.has_place("https://slow.example", NOW)
     for number in range(2_000):

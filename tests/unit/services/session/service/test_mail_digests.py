@@ -98,10 +98,10 @@ async def test_one_mail_names_all_chats_after_the_pause_and_the_next_one_waits(m
     await mailing.post(private)
     assert await mailing.wait(_PAUSE_MS - 3 * DELAY_MS) == []
     (text,) = await mailing.wait(2 * DELAY_MS)
+    _, nickname = await mailing.store.database.read(partial(push_queue.names, number=private, sender=ANN))
     assert text.splitlines()[:2] == [
         "1 unread message in Te{a}m since 22:13 UTC",
-        f"1 unread message from {await mailing.store.database.read(partial(push_queue.nickname, account=ANN))} "
-        "since 22:13 UTC",
+        f"1 unread message from {nickname} since 22:13 UTC",
     ], "the scripted message service counts one unread message in each chat"
     (mail,) = mailing.notifying.services.mails
     assert (mail.to, mail.account, mail.subject) == ("", BOB, "2 unread messages")

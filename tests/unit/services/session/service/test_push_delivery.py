@@ -1,7 +1,7 @@
 """Notifications from the event of message to the push service: the real queues, a scripted message service and a
 scripted push service."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,10 @@ from services.session.service.push_texts import PushTexts
 from services.session.service.subscriptions import PushLogins
 from services.session.store import chats, memberships, own_settings, push_queue, subscriptions
 from services.session.store.subscriptions import NewDevice, PushDevice
-from services.session.tables.push import push_chat
+from services.session.tables.push import push_chat, push_subscription
 from shared.clock import now_ms
 from shared.contract.body import RECALLED_BODY, pack_segments
+from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import MailRequested
 from shared.contract.following import ChatNews, FollowChats, HeadPosition, News
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
@@ -36,6 +37,7 @@ from shared.vapid import make_key
 from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW, StoreHarness
 
 DELAY_MS = 10_000
+_ORIGIN = "https://push.example"
 HELLO = pack_segments((Text("hello"),))
 TO_BOB = pack_segments((Mention(BOB, "@Bob"),))
 
@@ -51,6 +53,10 @@ class ScriptedServices:
         self.requests: list[Any] = []
         self.sent: list[tuple[int, str]] = []
         self.page = 1_000
+        self.is_away = False
+        """Message and auth do not answer."""
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        """Happens once, while a process waits for the message that it is to send."""
         self.mails: list[MailRequested] = []
         self.keys: list[str] = []
         self.on_send: Callable[[PushDevice], None] = lambda _: None
@@ -62,6 +68,11 @@ class ScriptedServices:
 
     async def request(self, request: Any, **_: object) -> Any:
         self.requests.append(request)
+        if self.is_away:
+            raise RequestError(ErrorCode.UNAVAILABLE, "away")
+        if isinstance(request, GetHistory) and self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            await happens()
         match request:
             case GetHeads(chats=chats):
                 return Heads({chat: len(self.messages.get(chat, [])) for chat in chats})
@@ -111,8 +122,8 @@ class Notifying:
         return PushDelivery(database, reader, logins, ways, metrics, self.settings)
 
     async def subscribe(self, account: AccountId, path: str = "") -> int:
-        request = Subscribe(f"https://push.example/{account}{path}", "p", "a", sid=f"s{account}", actor=account)
-        new = NewDevice(request, "https://push.example", "key")
+        request = Subscribe(f"{_ORIGIN}/{path or account}", "p", "a", sid=f"s{account}", actor=account)
+        new = NewDevice(request, _ORIGIN, "key")
         return await self.store.database.write(partial(subscriptions.subscribe, new=new, most=9, now=NOW))
 
     async def moved(self, *chats: ChatId) -> None:
@@ -286,3 +297,77 @@ async def test_a_turn_ends_and_the_longest_waiting_device_is_next(
     await notifying.send()
     assert [tag for _, tag in notifying.services.sent] == [str(chat) for chat in groups]
     assert await notifying.waiting(device) == {}
+
+
+async def test_chats_are_decided_soon_after_the_message_service_was_away(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, device = (await notifying.store.create_group(ANN, BOB)).id, await notifying.subscribe(BOB)
+    notifying.services.post(chat)
+    await notifying.moved(chat)
+    notifying.services.is_away = True
+    with pytest.raises(RequestError):
+        await notifying.decide()
+    notifying.services.is_away = False
+    later = now_ms() + 6_000
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+    await notifying.decide()
+    assert await notifying.waiting(device) == {chat: 1}
+
+
+async def test_a_turn_that_sends_nothing_does_not_show_that_its_service_works(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, later = notifying.delivery._services, now_ms() + 2_000
+    for _ in range(3):
+        services.begin(_ORIGIN)
+        services.end(_ORIGIN, now_ms(), works=False)
+    chat, device = await _wait_with_one(notifying)
+    notifying.services.read[BOB, chat] = 1
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([], {})
+    services.begin(_ORIGIN)
+    assert services.closed(later) == [_ORIGIN], "it gets one request at a time"
+
+
+async def test_what_was_accepted_is_not_sent_again_because_the_database_was_away(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, device = await _wait_with_one(notifying)
+    note_shown, failures = push_queue.note_shown, [RequestError(ErrorCode.UNAVAILABLE, "away")]
+
+    def note(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        note_shown(*arguments)
+
+    monkeypatch.setattr(push_queue, "note_shown", note)
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(chat))], {})
+
+
+async def test_a_process_that_was_frozen_does_not_send_what_another_has_sent(notifying: Notifying) -> None:
+    chat, device = await _wait_with_one(notifying)
+    frozen, other = notifying.delivery, notifying.make()
+    ended = push_subscription.update().values(leased_until=0)
+
+    async def happens() -> None:
+        await notifying.store.database.write(lambda connection: connection.execute(ended) and None)
+        await other._start_sending()
+        await other._tasks.finish(5)
+
+    notifying.services.meanwhile = happens
+    await notifying.send()
+    assert notifying.delivery is frozen
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(chat))], {})
+    await other.close()
+
+
+async def test_a_device_that_gets_another_user_during_its_turn_shows_nothing_of_the_previous_one(
+    notifying: Notifying,
+) -> None:
+    await _wait_with_one(notifying)
+    notifying.services.meanwhile = partial(notifying.subscribe, CEM, path=f"{BOB}")
+    await notifying.send()
+    assert notifying.services.sent == []

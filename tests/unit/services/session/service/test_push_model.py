@@ -5,6 +5,7 @@ delay; none is sent twice. In the end each device has had one of the newest mess
 settings last changed.
 """
 
+import asyncio
 import contextlib
 import random
 from collections import defaultdict
@@ -48,6 +49,7 @@ class PushModel:
     """The model of the test: messages, reads and settings, and the faults that are still to come."""
 
     def __init__(self, notifying: Notifying, seed: int) -> None:
+        """Two replicas share the queues. Whoever decides or sends next is one of them."""
         self.random, self.notifying, self.now = random.Random(seed), notifying, NOW
         self.chats: dict[ChatId, tuple[AccountId, ...]] = {}
         self.private: set[ChatId] = set()
@@ -63,6 +65,7 @@ class PushModel:
         services.on_send = self._service_fails
         self._request, services.request = services.request, self._bus_fails  # type: ignore[method-assign]
         services.send = self._send  # type: ignore[method-assign]
+        self.replicas = [notifying.make() for _ in range(2)]
 
     async def begin(self) -> None:
         store = self.notifying.store
@@ -124,7 +127,8 @@ class PushModel:
     # Steps
 
     async def step(self) -> None:
-        work = (self.decide, self.decide, self.send)
+        self.notifying.delivery = self.random.choice(self.replicas)
+        work = (self.decide, self.decide, self.send, self.send_together)
         steps = (self.post, self.post, self.post, self.read, self.change, self.die, *work, *work)
         await self.random.choice(steps)()
         self.now += self.random.choice((0, 500, 3_000, 12_000))
@@ -165,6 +169,11 @@ class PushModel:
         with contextlib.suppress(RequestError):
             await self.notifying.send()
 
+    async def send_together(self) -> None:
+        await asyncio.gather(*(one._start_sending() for one in self.replicas), return_exceptions=True)
+        for one in self.replicas:
+            await one._tasks.finish(5)
+
     async def die(self) -> None:
         """Leases chats and devices as a process that is killed afterwards."""
         database, until = self.notifying.store.database, self.now + _LEASE_MS
@@ -183,7 +192,6 @@ async def test_exactly_the_right_notifications(database: Database, seed: int, mo
     notifying = Notifying(database)
     push = {"key": make_key(), "delay_seconds": DELAY_MS / 1000}
     notifying.settings = Settings(push=push, edge={"public_url": "https://chat.example"})
-    notifying.delivery = notifying.make()
     await notifying.store.add_profiles(*_USERS)
     model = PushModel(notifying, seed)
     monkeypatch.setattr(push_delivery, "now_ms", lambda: model.now)
@@ -199,4 +207,5 @@ async def test_exactly_the_right_notifications(database: Database, seed: int, mo
     assert model.wrong == []
     model.check_nothing_is_lost()
     assert len(model.sent) > 9
-    await notifying.delivery.close()
+    for one in model.replicas:
+        await one.close()

@@ -146,6 +146,18 @@ async def test_a_device_that_subscribes_while_it_is_removed_stays_removed(popula
     assert await listed(populated, BOB) == []
 
 
+async def test_a_device_that_ends_while_a_chat_is_decided_does_not_fail_the_others(populated: StoreHarness) -> None:
+    chat = await populated.create_group(ANN, BOB)
+    ending, other = await subscribe(populated, BOB, "a"), await subscribe(populated, BOB, "b")
+    await moved(populated, chat.id)
+    (due,) = await taken(populated, NOW + 10)
+    async with uncommitted(populated, partial(push_queue.remove, devices=[ending], now=NOW)):
+        decided = asyncio.ensure_future(finish(populated, due, Notified(BOB, 7, NOW + 1, urgent=True)))
+        await asyncio.wait([decided], timeout=_WAIT_SECONDS)
+    await decided
+    assert [one.id for one in await devices(populated, NOW)] == [other]
+
+
 async def test_a_clock_that_was_ahead_delays_nothing_for_long(populated: StoreHarness) -> None:
     chat = await populated.create_group(ANN, BOB)
     number = await subscribe(populated, BOB, "b")
