@@ -1,20 +1,36 @@
-"""Devices are notified of messages that nobody reads, by the test's own push service, while processes are killed."""
+"""Devices are notified of messages that nobody reads, by the test's own push service, while processes are killed, and
+by two replicas of session."""
 
 import secrets
+import ssl
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
 from websockets.sync.client import connect
 
+from local.fork_server import ForkServer
+from local.process_group import ProcessGroup
+from services.session.service.ports import PUSHES_AT_ONCE
+from services.session.tables.push import push_notification, push_subscription
+from shared.database import make_engine
+from shared.settings import PushSettings, Settings
+from shared.vapid import make_key
 from tests.support.cluster import RELAXED, Cluster
 from tests.support.native_http import post, register
 from tests.support.push_device import PushedDevice, PushNotification
+from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
+from tests.support.stack import Stack
 from tests.support.tls_servers import Certificates
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.support.webhook_receiver import Received, WebhookReceiver
 from tests.system.push_users import PushUsers
 from tests.system.users import V2User
@@ -207,3 +223,94 @@ def test_a_device_ends_with_its_login_or_by_its_push_service(pushing: Cluster, s
     again = post(phone.edge, "login", kind="id", identifier=str(phone.account), secret=secret)
     phone.ann["token"] = again.body["token"]
     assert phone.call("subscriptions") == {"subscriptions": []}
+
+
+class HoldingService(WebhookReceiver):
+    """Accepts the first `free` requests at once, and the others after `released` is set. `begun`: the devices that they
+    are for."""
+
+    def __init__(self, free: int, tls: ssl.SSLContext) -> None:
+        self.begun_for: list[str] = []
+        self.released = threading.Event()
+        self._free = free
+        super().__init__(self._hold, tls)
+
+    def _hold(self, request: Received) -> int:
+        self.begun_for.append(request.path)
+        if len(self.begun_for) > self._free:
+            self.released.wait()
+        return 201
+
+
+class SharedQueue:
+    """The queue of devices in the database of session."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = make_engine(url.format(service="session"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def waiting(self) -> int:
+        """The number of devices that are still to be notified."""
+        held = sa.select(sa.func.count()).where(push_notification.c.waiting > 0)
+        with self._engine.connect() as connection:
+            return connection.execute(held).scalar_one()
+
+    def end_leases(self) -> None:
+        """As if their time were over."""
+        with self._engine.begin() as connection:
+            connection.execute(push_subscription.update().values(leased_until=0))
+
+
+@pytest.mark.xdist_group("postgresql")
+def test_two_replicas_share_the_devices_and_a_killed_one_leaves_its_own_to_the_other(
+    tmp_path: Path, certificates: Certificates, nats_server: NatsServer, valkey_server: ValkeyServer,
+    postgres_server: PostgresServer, process_group: ProcessGroup, fork_server: ForkServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The first replica has notified some devices, and has as many requests open as one push service may get from it.
+    The second one notifies the rest. The first is killed before its requests are answered."""
+    monkeypatch.setenv("SSL_CERT_FILE", certificates["ca.crt"])
+    accepted, held, rest = 6, PUSHES_AT_ONCE // 2, 6
+    push = PushSettings(
+        key=SecretStr(make_key()), permitted_networks=["127.0.0.0/8"], delay_seconds=0.5, timeout_seconds=60
+    )
+    change = partial(Settings.model_copy, update={"push": push})
+    with ExitStack() as running:
+        url = running.enter_context(postgres_server.databases())
+        queue = SharedQueue(url)
+        running.callback(queue.close)
+        service = HoldingService(accepted, certificates.server_context())
+        running.enter_context(service)
+        running.callback(service.released.set)
+        stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
+        services = running.enter_context(stack.running("auth", "session", "message", "edge", change=change))
+        edge, first = f"ws://127.0.0.1:{services[3].port}", services[1]
+        bob, users = register(edge), [register(edge) for _ in range(accepted + held + rest)]
+        for number, user in enumerate(users):
+            members = PushedDevice().members(service.url(path=f"/{number}"))
+            assert post(edge, "subscribe", user["token"], **members).status == 200
+        accounts = [user["account"] for user in users]
+        chat = post(edge, "create", bob["token"], name="Team", members=accounts).body["chat"]
+        assert post(edge, "send", bob["token"], chat=chat, text="Hello", nonce="1").status == 200
+        block_until(lambda: len(service.begun_for) == accepted + held and queue.waiting() == held + rest)
+
+        second = stack.start("session", change=change)
+        running.callback(second.process.wait)
+        running.callback(second.process.kill)
+        block_until(lambda: len(service.begun_for) == len(users))
+        assert len({*service.begun_for}) == len(users), "no device has two requests"
+        first.process.kill()
+        first.process.wait()
+        service.released.set()
+        block_until(lambda: queue.waiting() == held)
+        queue.end_leases()
+        block_until(lambda: queue.waiting() == 0)
+    counted = Counter(service.begun_for)
+    by_first = service.begun_for[: accepted + held]
+    assert {one: counted[one] for one in by_first[:accepted]} == dict.fromkeys(by_first[:accepted], 1)
+    assert {one: counted[one] for one in by_first[accepted:]} == dict.fromkeys(by_first[accepted:], 2), (
+        "the killed replica has not heard whether they were accepted"
+    )
+    assert sum(counted.values()) == len(users) + held, "what the second replica has sent was sent once"
