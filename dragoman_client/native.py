@@ -1212,7 +1212,7 @@ class Operations(ABC):
         this `rev`."""
     @overload
     async def call(self, op: Literal["recall"], *, chat: int, index: int) -> ChangeResult:
-        """A message of a chat."""
+        """The message with this index in a chat."""
     @overload
     async def call(self, op: Literal["react"], *, chat: int, index: int, emoji: str) -> ReactResult:
         """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white
@@ -1230,10 +1230,10 @@ class Operations(ABC):
         """`emoji`: list only reactions with this emoji. `after`: the last account of the previous page."""
     @overload
     async def call(self, op: Literal["pin"], *, chat: int, index: int) -> ChangeResult:
-        """A message of a chat."""
+        """The message with this index in a chat."""
     @overload
     async def call(self, op: Literal["unpin"], *, chat: int, index: int) -> ChangeResult:
-        """A message of a chat."""
+        """The message with this index in a chat."""
     @overload
     async def call(self, op: Literal["report"], *, chat: int, index: int, reason: str) -> Nothing:
         """Sends the operator a report on a message of another account, with the `reason`."""

@@ -1,4 +1,4 @@
-"""The edge: its wiring, start, drain and end."""
+"""Wires the objects of an edge together, and starts, drains and ends the edge."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -105,8 +105,8 @@ _OPS_SECONDS = 2.0
 
 
 class Edge:
-    """Everything behind the gateway, which reports to `endpoint`. Start the bus, then `run` until it is cancelled,
-    `drain`, `close`."""
+    """The whole edge behind the gateway. The gateway reports each connection to `endpoint`. The caller starts the bus,
+    awaits `run` until it is cancelled, and then calls `drain` and `close`."""
 
     def __init__(
         self,

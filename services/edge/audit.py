@@ -1,11 +1,12 @@
-"""Finds where one message is on this node for each account, by connections, chats and the journal. The audit also
-counts lost messages: those that are committed, but neither delivered nor waiting. There should be none.
+"""Finds out how far the delivery of a message to each account of this node has come, from connections, chats and the
+journal. The audit also counts lost messages. A lost message is committed, but no connection has it or waits for it.
+There should be none.
 
 The audit takes one local account after the other, and checks it in two ways. First, for each undelivered message of the
 account, one of the account's connections must have the message or wait for it. Second, the audit watches each of the
-account's connections for some seconds: a connection must get every message committed meanwhile, also one that another
-device has read, or that the client itself marks as read. A message that is missing at two looks is lost: the log names
-it, and the counter names the stage.
+account's connections for some seconds. In this time each connection must get every message that is committed, even if
+another device has read the message, or the client itself marks it as read. A message that is missing in two comparisons
+is lost: the log names the message, and the counter names the stage at which it was lost.
 """
 
 import asyncio
@@ -39,25 +40,26 @@ from shared.contract.model import Message
 from shared.telemetry import log
 
 _COMMIT_MS = 10_000
-"""Within this time after its confirmation, a delivery is committed, or another attempt is due."""
+"""Within this time after a client has confirmed a delivery, the delivery is committed, or the edge tries again to
+commit it."""
 _UNDER_WAY = (DeliveryStage.PUSHED, DeliveryStage.HELD, DeliveryStage.QUEUED, DeliveryStage.BACKLOG)
 _log = log(__name__)
 _WATCH_SECONDS = 10.0
 _AGE_MS = 10_000
-"""A younger message is not compared, because the node notices and repairs a loss within seconds."""
+"""The audit skips messages that are younger than this, because the node notices and repairs a loss within seconds."""
 _IDLE_SECONDS = 1.0
 _EMPTY_SECONDS = 5.0
 _PAUSE_SECONDS = 5.0
-"""The pause before the second look."""
+"""The pause before a message that is missing is looked up for the second time."""
 _REQUEST_SECONDS = 5.0
 _AT_ONCE = 200
-"""The number of messages that are compared before the event loop gets a pause, and the number that is watched in a busy
-chat."""
+"""The number of messages that are compared before the event loop gets a pause. Also the most new messages of one chat
+that a watch compares."""
 _NEWEST = 1_000
-"""The most undelivered messages of a chat that are compared. A client that marks messages as read itself may never mark
-them."""
+"""The most undelivered messages of a chat that are compared. Some clients mark messages as read themselves, and may
+never do so for old ones."""
 _REPORTED = 10_000
-"""How many lost messages are remembered, so that each counts once."""
+"""The number of lost messages that are remembered, so that each message is counted once."""
 
 Place = tuple[ChatId, int]
 """The chat and the index of a message."""
@@ -137,7 +139,7 @@ class MessageLocator:
         return excused[0] if len(excused) == len(stages) else self._missing(account, chat, index)
 
     def stage_at(self, recipient: Recipient, account: AccountId, message: Message) -> DeliveryStage:
-        """The stage of a message that this connection of the account has not got."""
+        """The stage of a message that this connection of the account has not received."""
         chat, index = message.chat, message.index
         stage = recipient.delivery_stage(chat, index, message.time)
         if stage is None or stage is DeliveryStage.UNMARKED:
@@ -177,7 +179,7 @@ class DeliveryWatch:
                 recipient.keep_record(None)
 
     def lacking(self, chat: ChatId, index: int) -> list[Recipient]:
-        """The connections that have not got this message, except connections whose login has ended."""
+        """The connections that have not received this message, except connections whose login has ended."""
         return [
             recipient
             for recipient, record in self._watched
@@ -209,7 +211,7 @@ class DeliveryAuditor:
 
     async def run(self, accounts_per_second: float, interval_seconds: float) -> None:
         """Audit one account after the other until cancelled. Each account is audited at most once in the interval,
-        because a watched connection takes more time for each message."""
+        because each message to a watched connection costs more CPU time."""
         async with asyncio.TaskGroup() as group:
             while True:
                 accounts = list(self._accounts.by_account)
@@ -268,8 +270,8 @@ class DeliveryAuditor:
         return losses, heads
 
     async def _posted(self, local: LocalAccount, heads: Mapping[ChatId, int]) -> list[Message]:
-        """The posted messages after these indexes that the account may see, at most 200 of each chat. Raises
-        RequestError."""
+        """The messages that were posted after these indexes and that the account may see, at most 200 of each chat.
+        Raises RequestError."""
         account, posted = local.account, list[Message]()
         async for page in self._pages(Sync(account, bare=True)):
             for chat, head in ((entry.chat, entry.head) for entry in page):

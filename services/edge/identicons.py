@@ -1,7 +1,8 @@
-"""Default avatars of accounts and chats: symmetrical patterns derived from kind and number.
+"""Makes the default avatars of accounts and chats: symmetrical patterns that are computed from kind and number.
 
-The bytes are the same on every edge and in every version, because clients compare their sha256. So the code needs
-neither a compressor nor floating point, only deflate's stored blocks (RFC 1951, section 3.2.4).
+The bytes are the same on every edge and in every version, because clients compare their sha256. A compressor may
+produce other bytes in another version. So this code uses only deflate's stored blocks (RFC 1951, section 3.2.4), and no
+floating point.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ Kind = Literal["account", "chat"]
 
 _CELLS = 5
 _SIDE = 96
-"""The side in pixels: five cells of 16 and a margin of 8, so that cells are whole bytes of one-bit pixels."""
+"""The length of a side in pixels: five cells of 16, and margins of 8. So each cell begins at a whole byte of one-bit
+pixels."""
 _BACKGROUNDS = {"account": (0xF4, 0xF4, 0xF2), "chat": (0xEA, 0xF0, 0xF4)}
 _COLOURS = (
     (0xC0, 0x39, 0x2B), (0xD3, 0x54, 0x00), (0xB7, 0x86, 0x0B), (0x7A, 0x8B, 0x1F), (0x2E, 0x8B, 0x57),
@@ -46,19 +48,19 @@ def avatar_png(kind: Kind, number: int) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def avatar_hash(kind: Kind, number: int) -> str:
-    """sha256 of the PNG, in hex."""
+    """The sha256 of the PNG file, in hex."""
     return hashlib.sha256(avatar_png(kind, number)).hexdigest()
 
 
 def _row(bits: int) -> bytes:
-    """One pixel line of a row of cells. Three bits give the left half and the middle; the right half
-    mirrors the left."""
+    """One line of pixels in a row of cells. Three bits are the left half and the middle, and the right half mirrors the
+    left."""
     half = [b"\xff\xff" if bits >> column & 1 else b"\x00\x00" for column in range(3)]
     return _line(b"".join((*half, half[1], half[0])))
 
 
 def _line(cells: bytes) -> bytes:
-    """Add PNG's filter byte (none), and a margin at both ends."""
+    """Put a margin at both ends of the line, and PNG's filter byte (none) before it."""
     return b"\x00\x00" + cells + b"\x00"
 
 
@@ -67,6 +69,6 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _stored(data: bytes) -> bytes:
-    """A zlib stream of one stored block, up to 65,535 bytes."""
+    """A zlib stream with one stored block of at most 65,535 bytes."""
     size = len(data)
     return b"\x78\x01\x01" + struct.pack("<HH", size, size ^ 0xFFFF) + data + struct.pack("!I", zlib.adler32(data))

@@ -1,5 +1,5 @@
-"""This node's memory of recent messages, for the audit and for an operator who looks for a message. The journal is
-bounded and holds no texts."""
+"""Remembers recent events of messages on this node, for the audit and for operators who look for a message. The journal
+is bounded and contains no texts."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,19 +14,20 @@ from shared.contract.ids import AccountId, ChatId, Nonce
 
 _PAGE_ENTRIES: Final = 250
 _PAGES = 20
-"""The most full pages, each with 5,000 entries."""
+"""The most full pages that are kept. Each has 5,000 entries."""
 
 _RECORDED = 10_000
 _encoder: Final = msgspec.json.Encoder()
 EntryT = TypeVar("EntryT")
 Ranges = Mapping[ChatId, Sequence[tuple[int, int]]]
 Confirmed = Mapping[ChatId, Sequence[tuple[int, int, int]]]
-"""For each chat: the first index, the last index, and when the client had these messages (Unix milliseconds)."""
+"""For each chat: the first index and the last index of a range of messages, and when the client had them (Unix
+milliseconds)."""
 
 
 class DeliveryRecord:
-    """The messages that one connection gets while the connection is audited, as pushes or as replies to its own posts.
-    A full record counts as containing every message."""
+    """The messages that one connection gets while the connection is audited. They are pushes, or replies to its own
+    posts. A full record counts as if it contained every message."""
 
     __slots__ = ("_messages",)
 
@@ -42,17 +43,17 @@ class DeliveryRecord:
 
 
 class RecentEntries(Generic[EntryT]):
-    """The last 5,000 entries or some more, in order. Full pages are JSON lines, because thousands of live objects would
-    displace the data of messages from the CPU's cache. `form`: the type of an entry, for msgspec."""
+    """The last 5,000 entries or some more, in order. Full pages are stored as JSON lines, because thousands of Python
+    objects would displace the data of messages from the CPU's cache. `form`: the type of an entry, for msgspec."""
 
     __slots__ = ("_began", "_decoder", "_page", "_pages")
 
     def __init__(self, form: type[EntryT]) -> None:
         self._decoder = msgspec.json.Decoder(form)
         self._pages: deque[tuple[float, bytes]] = deque(maxlen=_PAGES)
-        """The full pages. Each has the time from which it has all entries."""
+        """The full pages, each with the time from which it contains all entries."""
         self._began = monotonic()
-        """The time from which the last page has all entries."""
+        """The time from which the present page contains all entries."""
         self._page: list[EntryT] = []
 
     def __iter__(self) -> Iterator[EntryT]:
@@ -65,7 +66,7 @@ class RecentEntries(Generic[EntryT]):
         return self._pages[0][0] if self._pages else self._began
 
     def append(self, entry: EntryT) -> None:
-        """Append an entry, which is not changed any more."""
+        """Append an entry, which must not be changed any more."""
         if len(self._page) == _PAGE_ENTRIES:
             self._pages.append((self._began, _encoder.encode_lines(self._page)))
             self._began, self._page = monotonic(), []
@@ -73,7 +74,7 @@ class RecentEntries(Generic[EntryT]):
 
 
 class MessageJournal:
-    """Entries begin with their time in monotonic seconds; answers have Unix milliseconds."""
+    """The entries begin with their time in monotonic seconds. The results of queries have Unix milliseconds."""
 
     __slots__ = ("_acknowledged", "_arrivals", "_confirmations", "_requests")
 
@@ -94,8 +95,8 @@ class MessageJournal:
         self._acknowledged.append((monotonic(), seconds, account, dialect, chat, indexes))
 
     def arrived(self, replica: str, counter: int, chat: ChatId, low: int, high: int) -> None:
-        """Note messages in a delivery batch of this replica with this counter. An empty replica means that the edge
-        fetched the messages."""
+        """Note messages in a delivery batch of this replica with this counter. If `replica` is empty, the edge itself
+        has fetched the messages."""
         self._arrivals.append((monotonic(), replica, counter, chat, low, high))
 
     def confirmed(self, account: AccountId, dialect: str, ranges: Ranges) -> None:
@@ -107,7 +108,7 @@ class MessageJournal:
 
     @property
     def remembers_from(self) -> int:
-        """The time before which nothing is known."""
+        """The time from which all events are remembered."""
         lists = (self._requests, self._acknowledged, self._arrivals, self._confirmations)
         return unix_ms_at(max(entries.remembers_from for entries in lists))
 

@@ -24,7 +24,7 @@ class Traffic:
 
 
 class CachedLabels:
-    """Caches the labelled children of a counter: under overload, each rejected message increments one."""
+    """Caches a counter for each set of labels. Under overload, each rejected message increments such a counter."""
 
     def __init__(self, counter: Counter) -> None:
         self.labels = cache(counter.labels)
@@ -34,9 +34,9 @@ class EdgeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.by_dialect: dict[str, Traffic] = {}
         self.delivered = 0
-        """Messages delivered to connections."""
+        """The number of messages that were delivered to connections."""
         self.encoded = 0
-        """Messages encoded, counted once for each variant of a dialect."""
+        """The number of messages that were encoded. Each message is counted once for each variant of a dialect."""
         registry.register(_PlainCollector(self))
         self.connections = Gauge("dragoman_edge_connections", "Open connections", ["dialect"], registry=registry)
         self.undecided = Gauge(
@@ -115,7 +115,7 @@ class EdgeMetrics:
 
 
 class _PlainCollector(Collector):
-    """Exports the plain counters."""
+    """Exports the counters that are plain integers."""
 
     def __init__(self, metrics: EdgeMetrics) -> None:
         self._metrics = metrics
@@ -124,7 +124,7 @@ class _PlainCollector(Collector):
         metrics = self._metrics
         received = CounterMetricFamily("dragoman_edge_frames_in", "Frames received", labels=["dialect"])
         sent = CounterMetricFamily("dragoman_edge_frames_out", "Frames sent", labels=["dialect"])
-        # another thread collects the metrics while this mapping may grow
+        # Another thread collects the metrics. This mapping may grow meanwhile, so it is copied.
         for dialect, traffic in list(metrics.by_dialect.items()):
             received.add_metric([dialect], traffic.frames_in)
             sent.add_metric([dialect], traffic.frames_out)

@@ -1,11 +1,12 @@
-"""Token buckets that limit the rates of connections and accounts. Pure: the time is an argument."""
+"""Token buckets that limit the rates of connections and accounts. This module is pure: times are arguments."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
 _MAX_BUCKETS = 10_000
 _PACED_SECONDS = 1.2
-"""Twice the time between the turns of a paced connection, about."""
+"""A connection that has waited for its turn within this time still counts as paced. It is about twice the time between
+two turns."""
 
 
 class TokenBucket:
@@ -20,7 +21,7 @@ class TokenBucket:
         self._updated = now
 
     def take(self, now: float) -> bool:
-        """Take a token. Returns False if no token is left: the request is over the limit."""
+        """Take a token. Returns False if no token is left, which means that the request is over the limit."""
         tokens = self._tokens + (now - self._updated) * self._per_second
         if tokens > self._burst:
             tokens = self._burst
@@ -36,20 +37,20 @@ class TokenBucket:
         return self._updated + (1 - self._tokens) / self._per_second
 
     def spend(self, tokens: float) -> None:
-        """Take tokens that are missing from the next bursts, too: the debt is a burst at most."""
+        """Take tokens even if they are not there. Then they are missing later. The debt is at most one burst."""
         self._tokens = max(self._tokens - tokens, -self._burst)
 
 
 class AccountRequests(TokenBucket):
-    """The requests of all connections of an account here. Connections whose frames are paced get equal shares of the
-    requests."""
+    """The requests of all connections of an account on this node. If the frames of several connections are paced, these
+    connections get equal shares."""
 
     __slots__ = ("_paced",)
 
     def __init__(self, per_second: float, burst: float, now: float) -> None:
         super().__init__(per_second, burst, now)
         self._paced: dict[int, float] = {}
-        """The time at which each connection, by its number, last waited for its turn."""
+        """For each connection, by its number, the time at which it last waited for its turn."""
 
     def others_paced(self, connection: int, now: float) -> int:
         """Note that this connection waits for its turn. Returns how many other connections of the account have waited
@@ -60,12 +61,12 @@ class AccountRequests(TokenBucket):
 
 
 def log_rate(now: float) -> TokenBucket:
-    """A limit of one log line a second for each cause that a client can repeat."""
+    """A limit of one log line a second, for a cause that a client can repeat."""
     return TokenBucket(1.0, 1, now)
 
 
 class TokenBuckets:
-    """A bucket for each key. If there are too many, the least recently used are forgotten."""
+    """A bucket for each key. If there are too many keys, the least recently used buckets are forgotten."""
 
     def __init__(self, per_second: float, burst: float) -> None:
         self._per_second = per_second
@@ -73,7 +74,7 @@ class TokenBuckets:
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def take(self, key: Hashable, now: float) -> bool:
-        """Takes a token from the bucket of this key, as TokenBucket.take does."""
+        """Take a token from the bucket of this key. See TokenBucket.take."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._per_second, self._burst, now)
@@ -83,6 +84,6 @@ class TokenBuckets:
         return bucket.take(now)
 
     def spend(self, key: Hashable, tokens: float) -> None:
-        """Spend from one of many buckets, as TokenBucket.spend does. A forgotten bucket has no debt."""
+        """Spend tokens from the bucket of this key. See TokenBucket.spend. A bucket that was forgotten has no debt."""
         if (bucket := self._buckets.get(key)) is not None:
             bucket.spend(tokens)

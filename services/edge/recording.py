@@ -1,5 +1,5 @@
-"""Recordings of frames without their secrets: taps on connections, and the recording of this edge, at most one at a
-time, which operators' requests start, end and fetch."""
+"""Records frames without their secrets. A tap records the frames of one connection. This edge has at most one recording
+at a time, which operators' requests start, end and fetch."""
 
 import asyncio
 import hashlib
@@ -37,27 +37,27 @@ from shared.telemetry import log
 
 _HASH = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}")
 _TOKEN = re.compile(r"eyJ(?!-secret-)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-"""A JWT, but no mask of one."""
+"""A JWT that is not masked."""
 _FRAME_BYTES = 256 * 1024
-"""For a larger frame, only the size is recorded, because a page of a record must fit into one NATS message."""
+"""Of a larger frame, only the size is recorded, because a page of a record must fit into one NATS message."""
 _HELD_EVENTS = 16
 _HELD_BYTES = 16 * 1024
-"""The limit of held bytes of a connection before its login, while nobody knows whether the connection is to be
-recorded."""
+"""The most bytes that are held for a connection before its login. Until then, it is unknown whether the connection is
+to be recorded."""
 
 _encode = msgspec.json.Encoder().encode
 _log = log(__name__)
 _MOST_SECONDS = 86_400
 _MOST_BYTES = 64 * 1024 * 1024
 _FORGET_SECONDS = 3_600.0
-"""An ended recording that nobody reads is dropped."""
+"""The time after which an ended recording is dropped if it is not fetched."""
 _PAGE_BYTES = 384 * 1024
 
 
 class SecretMasks:
-    """Numbers secrets in the order of their appearance. A mask has the form of its secret, because the form decides the
-    meaning of a frame: `<secret-1>`, 31 or 63 zeros and a 1 for a hash in hex, `eyJ-secret-1.masked.masked` for a
-    token. The secrets are not kept, but their keyed digests."""
+    """Replaces secrets by masks, with numbers in the order of their first appearance. A mask has the form of its
+    secret, because the form decides what a frame means. The forms are `<secret-1>`, 31 or 63 zeros and a 1 for a hash
+    in hex, and `eyJ-secret-1.masked.masked` for a token. Keyed digests of the secrets are kept, but not the secrets."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(16)
@@ -71,7 +71,7 @@ class SecretMasks:
         return f"eyJ-secret-{number}.masked.masked" if _TOKEN.fullmatch(secret) else f"<secret-{number}>"
 
     def mask_tokens(self, text: str) -> str:
-        """Masks this server's tokens wherever they occur in the text, for example in a message."""
+        """Mask the tokens of this server wherever they are in the text, for example in a message."""
         return _TOKEN.sub(lambda found: self.mask(found[0]), text)
 
 
@@ -85,7 +85,7 @@ class TappedConnection(Protocol):
 
 
 class Recording:
-    """`full` is called when an event does not fit any more."""
+    """The events of one recording. `full` is called when an event does not fit any more."""
 
     def __init__(self, request: StartRecording, full: Callable[[], None]) -> None:
         self.request = request
@@ -111,7 +111,7 @@ class Recording:
         )
 
     def wants(self, connection: TappedConnection) -> bool | None:
-        """Whether to record this connection; None while this is unknown, before the login or the first frame."""
+        """Whether to record this connection. None while this is unknown, before the login or the first frame."""
         request, account, dialect = self.request, connection.account, connection.dialect
         if request.dialect:
             return None if dialect is None else dialect.name == request.dialect
@@ -128,7 +128,8 @@ class Recording:
 
 
 class Tap:
-    """`detach` is called when the connection is not to be recorded."""
+    """Records the frames of one connection. `detach` is called when it turns out that the connection is not to be
+    recorded."""
 
     __slots__ = ("_account", "_connection", "_detach", "_held", "_held_bytes", "_is_opened", "_recording")
 
@@ -139,7 +140,7 @@ class Tap:
         self._account = NO_ACCOUNT
         self._is_opened = False
         self._held: list[bytes] | None = []
-        """None: all is recorded."""
+        """Events that are held until it is known whether to record the connection. None if it is known."""
         self._held_bytes = 0
 
     def received(self, frame: Frame) -> None:
@@ -233,7 +234,7 @@ class FrameRecorder:
         bus.serve(subjects.recording(node), self._read)
 
     def connected(self, client: TappedClient) -> None:
-        """A new connection."""
+        """Begin to record a new connection, if the recording may want it."""
         recording = self._recording
         if recording is not None and not recording.ended and recording.wants(client.connection) is not False:
             client.tap = Tap(recording, client.connection, lambda: _detach(client))
@@ -292,7 +293,7 @@ class FrameRecorder:
         _log.info("recording ended", id=recording.request.id, reason=reason, events=len(recording.lines))
 
     def _set_timer(self, seconds: float, reason: str) -> None:
-        """After `seconds`, end the recording for this reason; without a reason, drop the ended recording."""
+        """End the recording after `seconds`, for this reason. Without a reason, the ended recording is dropped then."""
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()

@@ -37,13 +37,14 @@ class PostMessage(msgspec.Struct, frozen=True, gc=False):
     """Post a message to a chat or, with `to` and chat 0, to the private chat with an account. The reply is the
     committed message, sent when the chat's order reaches it.
 
-    `references_media`: pictures and files have only an `id` and perhaps a new name. The edge looks up the rest before
-    it posts the message. `kind_by_content`: their content decides which of them are shown as pictures. `stored`: the id
-    of the file that was stored for this message; a rejection of the message removes the file. `nonce`: the client's own
-    name of the message; the server posts no second message with a nonce that its sender has used in the chat.
-    `reply_to`: the index of the message that this message replies to, or 0; the edge makes `quote` from it before
-    posting. `draft`: the `rev` of the sender's draft that became this message, or 0. `mark`: data that only the
-    sender's dialect reads, stored with the message (see DisplayMessage.dialect)."""
+    `references_media`: the pictures and files of `segments` have only an `id` and perhaps a new name. The edge looks up
+    the rest before it posts the message. `kind_by_content`: whether the content of these files decides which of them
+    are shown as pictures. `stored`: the id of the file that was stored for this message; if the message is rejected,
+    the file is removed. `nonce`: a name that the client gives the message. The server posts no second message with a
+    nonce that the sender has used in the chat. `reply_to`: the index of the message that this message replies to, or 0;
+    the edge makes `quote` from it before posting. `draft`: the `rev` of the sender's draft that became this message, or
+    else 0. `mark`: data that only the sender's dialect reads, stored with the message (see DisplayMessage.dialect).
+    """
 
     chat: ChatId
     segments: tuple[RichSegment, ...]
@@ -60,7 +61,7 @@ class PostMessage(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class EditMessage:
-    """Replace the content of a message of the sender's own. `references_media` and `nonce` are as in PostMessage.
+    """Replace the content of a message that the account has sent. `references_media` and `nonce` are as in PostMessage.
     `if_rev`: edit only if the text has not changed after this `rev` of the chat."""
 
     chat: ChatId
@@ -119,7 +120,8 @@ class PostUpload:
 
 @dataclass(frozen=True, slots=True)
 class DropUpload:
-    """The client deviated from its announcement: the parts are discarded, and the reply is this failure."""
+    """The client's frames do not match the announcement of its upload. The edge discards the parts, and replies with
+    this failure."""
 
     number: int
     failure: Failure
@@ -129,13 +131,14 @@ MessageCommand = PostMessage | PostUpload
 """The commands that post a message."""
 
 UploadCommand = StartUpload | UploadPart | PostUpload | DropUpload
-"""An error reply to an upload command ends the upload, in the dialect and in the edge."""
+"""The commands of an upload. When one of these commands is answered with an error, the upload ends, in the dialect and
+in the edge."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateChatByUuid:
-    """Create a group of the accounts with these uuids, which anyone may join. With `private`, find or create the
-    private chat with the only member."""
+    """Create a group, which anyone may join, with these accounts as members. With `private`, find or create the private
+    chat with the one account of the list."""
 
     uuids: tuple[str, ...]
     name: str
@@ -171,8 +174,8 @@ class CountUnread:
 
 @dataclass(frozen=True, slots=True)
 class ReadHistory:
-    """A page of messages as in GetHistory, with the reactions to them. The messages stay unread. The reply holds the
-    chat's last index."""
+    """Return a page of messages as in GetHistory, with the reactions to them. The messages stay unread. The reply
+    contains the chat's last index."""
 
     chat: ChatId
     start: int
@@ -184,8 +187,9 @@ class ReadHistory:
 
 @dataclass(frozen=True, slots=True)
 class ResumeChats:
-    """The chats of which the client lacks something, as in shared.contract.resume.Resume. `epoch`: the epoch under
-    which the client stored its messages. If it has changed, the stored messages do not count."""
+    """Return the messages and changes that the client lacks in its chats, as described in
+    shared.contract.resume.Resume. `epoch`: the epoch under which the client stored its messages. If the epoch has
+    changed since, the client must discard its messages."""
 
     epoch: str
     have: dict[ChatId, int]
@@ -196,7 +200,8 @@ class ResumeChats:
     states: dict[ChatId, int] = field(default_factory=dict)
     among: tuple[int, int] | None = None
     lists: dict[str, int] = field(default_factory=dict)
-    """The known states of the lists that are wanted, as in shared.contract.own_lists.GetOwnLists."""
+    """The lists that the client wants, each with the state that the client has of it. See
+    shared.contract.own_lists.GetOwnLists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +224,7 @@ class AnnounceTyping:
 
 @dataclass(frozen=True, slots=True)
 class WatchAccounts:
-    """From now on, show the connection the presence of exactly these accounts."""
+    """Show the connection the presence of these accounts from now on, and of no others."""
 
     accounts: tuple[AccountId, ...]
 
@@ -247,8 +252,8 @@ class GetServerStatus:
 
 @dataclass(frozen=True, slots=True)
 class RenewToken:
-    """The edge has verified the token of this request. The request logs in, or replaces the token of the connection's
-    login."""
+    """Use the token of this request, which the edge has verified. The token logs the connection in, or replaces the
+    token of the connection's login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +263,7 @@ class ExportAccount:
 
 @dataclass(frozen=True, slots=True)
 class ExportMessages:
-    """A page of the messages that the account has sent to a chat, after an index."""
+    """Return a page of the messages that the account has sent to a chat, after an index."""
 
     chat: ChatId
     after: int = 0
@@ -331,7 +336,7 @@ EdgeCommand = (
     | ExportAccount
     | ExportMessages
 )
-"""The edge has handlers for these commands."""
+"""The commands that the edge itself handles."""
 Command = EdgeCommand | Forwarded
 
 _READING = (
@@ -342,8 +347,8 @@ _READING = (
 
 
 def has_effect(command: Command) -> bool:
-    """Whether the command has a lasting effect. If such a command is not answered in time, nobody knows whether it took
-    effect."""
+    """Whether the command has a lasting effect. If such a command is not answered in time, the client cannot know
+    whether it took effect."""
     route = getattr(command, "route", None)
     return not isinstance(command, _READING) if route is None else not route.reads
 
@@ -360,8 +365,8 @@ def may_be_overtaken(command: Command) -> bool:
 def holds_back(read: Command, command: Command) -> bool:
     """Whether a command that is not a message waits until an earlier read is answered. If the command did not wait, the
     reply to the read could contradict the reply to the command. Messages and their changes need not wait: `index` and
-    `rev` tell their order. A search need not either: its index is a moment behind anyway. A command of the login waits
-    for all."""
+    `rev` tell their order. A command need not wait for a search either, because the search index is always a moment
+    behind. A login command waits for all earlier reads."""
     return not isinstance(read, _MESSAGE_READS) or isinstance(command, AuthCommand)
 
 

@@ -58,7 +58,7 @@ class Departure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChatLeft:
-    """The account is no member of the chat any more. `by` and what follows it: as in MembershipChanged."""
+    """The account is no member of the chat any more. `by` and the fields after it are as in MembershipChanged."""
 
     chat: ChatId
     departure: Departure
@@ -70,8 +70,9 @@ class ChatLeft:
 
 @dataclass(frozen=True, slots=True)
 class RoleChanged:
-    """Another member or this account has a new role. LEFT: another member has left the group or was removed. `by`: the
-    account that changed the role. `version`: the chat's version. The others: as in MembershipChanged."""
+    """Another member or this account has a new role. The role LEFT means that another member has left the group or was
+    removed. `by`: the account that changed the role. `version`: the chat's version. The other fields are as in
+    MembershipChanged."""
 
     chat: ChatId
     account: AccountId

@@ -9,14 +9,14 @@ from shared.contract.model import Secret
 
 @dataclass(frozen=True, slots=True)
 class ReadStates:
-    """Return the presence of these accounts now, to any account."""
+    """Return the current presence of these accounts. Any account may request this."""
 
     accounts: tuple[AccountId, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ShowAway:
-    """Show the members of a chat, which the account has joined, that it is away."""
+    """Show the other members of a chat, which the account has joined, that the account is away."""
 
     chat: ChatId
     text: str
@@ -24,8 +24,8 @@ class ShowAway:
 
 @dataclass(frozen=True, slots=True)
 class RelayTags:
-    """Show the tags of a client's TAGMSG to the other members of a chat, on IRC. With a `text`: a message of the client
-    to their clients; `unanswered`: a NOTICE."""
+    """Show the tags of a client's TAGMSG to those members of a chat who use IRC. With a `text`, show a message of this
+    client instead. With `unanswered`, the message is a NOTICE."""
 
     chat: ChatId
     tags: Mapping[str, str]
@@ -35,23 +35,23 @@ class RelayTags:
 
 @dataclass(frozen=True, slots=True)
 class MonitorNicks:
-    """From now on, show the connection when users with these nicks come and leave. These nicks replace all earlier
-    ones."""
+    """From now on, show the connection when users with these nicks come and leave. These nicks replace all nicks of
+    earlier commands."""
 
     nicks: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ShowModes:
-    """Show these modes of the account to others on IRC, until it leaves this edge."""
+    """Show these modes of the account to other users of IRC, until the account leaves this edge."""
 
     modes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class BecomeOperator:
-    """The secret of an account that the setting `irc.operators` names makes the connection's account an operator of
-    IRC, until it leaves this edge."""
+    """Make the connection's account an IRC operator until it leaves this edge. `name` and `secret` belong to an account
+    that the setting `irc.operators` lists."""
 
     name: str
     secret: Secret
@@ -59,8 +59,8 @@ class BecomeOperator:
 
 @dataclass(frozen=True, slots=True)
 class ActAsOperator:
-    """Of an operator of IRC: closes the connections of `account`, because of `text`. Without an account, `text` is
-    shown to all who want such texts."""
+    """Close the connections of `account`, and give `text` as the reason. Only an IRC operator may do this. Without an
+    account, `text` is shown to all users who have requested such texts."""
 
     text: str
     account: AccountId = NO_ACCOUNT

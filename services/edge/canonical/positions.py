@@ -1,5 +1,5 @@
-"""The position of a client: the last index and change that it has of each chat, in the form of commands, bodies and
-headers."""
+"""The position of a client: for each chat, the last index and the last change that the client has. Commands, bodies and
+headers contain this position."""
 
 from collections.abc import Mapping
 from itertools import accumulate, chain, pairwise
@@ -11,7 +11,8 @@ from shared import base64url
 from shared.contract.ids import ChatId
 
 HEAD_CHARACTERS = 4096
-"""The longest position that a stream uses as the id of an event, because servers and proxies limit headers."""
+"""The longest position that an event stream uses as the id of an event. Servers and proxies limit the size of headers,
+and a client returns the id in a header."""
 
 _END = 2**53
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=_END)]
@@ -19,16 +20,16 @@ _Epoch = Annotated[str, msgspec.Meta(max_length=1024)]
 
 
 class Place(NamedTuple):
-    """The position of a client in a chat: the `last` index and `rev` up to which it has everything, and the last state
-    that it knows (see shared.contract.resume), 0 for none."""
+    """The position of a client in a chat. The client has all messages up to index `last` and all changes up to `rev`.
+    `state`: the last state of the chat that the client knows (see shared.contract.resume), or 0 if it knows none."""
 
     last: int
     rev: int
     state: int = 0
 
 
-# Chats stand in the order of their ids. Each has four numbers: the difference of its id from the previous chat's id,
-# and the three numbers of its place.
+# Chats are sorted by id. Each chat has four numbers: the difference of its id from the previous chat's id, and the
+# three numbers of its place.
 _decode = msgspec.msgpack.Decoder(tuple[_Epoch, list[_Count]]).decode
 
 

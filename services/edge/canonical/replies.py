@@ -43,12 +43,14 @@ class VerificationMailed:
 
 class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message to encode. `summary`: the sender's profile summary, for dialects that name senders. `to`: the other
-    member of a private chat (NO_ACCOUNT once deleted); None in a group. `dialect`: the sender's dialect, if that
-    dialect tags its messages. `edited`: the segments are no longer those that were sent. `reactions`: the reactions to
-    the message, if the client requested them.
+    member of a private chat, NO_ACCOUNT after that account is deleted, and None in a group. `dialect`: the sender's
+    dialect, if that dialect tags its messages. `edited`: whether the sender has changed the segments since.
+    `reactions`: the reactions to the message, if the client requested them.
 
-    `segments` are for dialects that know neither replies nor mentions: they begin with a quote, and have mentions as
-    texts. `rich`: the segments of a message with either. `reply_to`: the index of the message that it answers, or 0."""
+    `segments` are for dialects without replies and mentions. In `segments`, a reply begins with a quote, and mentions
+    are texts. `rich`: the segments for other dialects, if the message has a reply or a mention. `reply_to`: the index
+    of the message that it answers, or 0.
+    """
 
     message: Message
     segments: tuple[Segment, ...]
@@ -79,7 +81,7 @@ class MessagePage:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """The reply to ReadHistory. `head`: the chat's last index. `more`: messages follow the last one, in the direction
+    """The reply to ReadHistory. `head`: the chat's last index. `more`: whether further messages follow in the direction
     of the page. `rev`: the number of the last change that the messages include. `sides`: for a page around an index,
     whether there are more messages before and after the page. `older`: the direction of any other page."""
 
@@ -93,7 +95,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class MessagesFound:
-    """The reply to SearchMessages. `around`: the neighbours of the found messages, as they are shown."""
+    """The reply to SearchMessages. `around`: the messages before and after the found messages."""
 
     page: SearchPage
     around: tuple[DisplayMessage, ...] = ()
@@ -101,9 +103,10 @@ class MessagesFound:
 
 @dataclass(frozen=True, slots=True)
 class ChatMarkedRead:
-    """The reply to MarkChatRead, with the resulting state: another connection may have read more. `unread`: how many
-    messages of other users remain unread, and how many of these mention the account. `index`: the account has read all
-    messages up to this index. `unread` and `mentions` are None if the message service was not queried."""
+    """The reply to MarkChatRead, with the resulting read state, because another connection may have read more.
+    `unread`: how many messages of other users remain unread, and how many of these mention the account. `index`: the
+    account has read all messages up to this index. `unread` and `mentions` are None if the message service was not
+    queried."""
 
     unread: tuple[int, int] | None
     index: int | None = None
@@ -121,7 +124,7 @@ class ChangesPage:
 @dataclass(frozen=True, slots=True)
 class ChatToResume:
     """A chat, its place in the message service, and the messages and changes that the client lacks. `mute` and `role`
-    are the account's. `other`: the other member of a private chat, if it is known."""
+    belong to the requesting account. `other`: the other member of a private chat, if it is known."""
 
     chat: Chat
     state: ResumedChat
@@ -137,8 +140,8 @@ _NO_LISTS = OwnLists()
 
 @dataclass(frozen=True, slots=True)
 class ChatsResumed:
-    """The reply to ResumeChats. `reset`: the client's messages do not count any more. `gone`, `away` as in Resumed;
-    `before`: where the next page begins, None after the last one. `lists`: the lists that have changed."""
+    """The reply to ResumeChats. `reset`: the client must discard its stored messages. `gone` and `away` are as in
+    Resumed. `before`: where the next page begins, or None after the last page. `lists`: the lists that have changed."""
 
     epoch: str
     reset: bool
@@ -156,7 +159,8 @@ class UsersFound:
 
 @dataclass(frozen=True, slots=True)
 class ForwardedMessage:
-    """The result for one chat: where the forwarded message is, or why the chat does not have it."""
+    """The result of forwarding a message to one chat: the place of the forwarded message, or the reason for the
+    failure."""
 
     chat: ChatId
     posted: Posted | None = None
@@ -203,7 +207,7 @@ class AccountExported:
 
 @dataclass(frozen=True, slots=True)
 class AccountMade:
-    """The reply to ListMade. `bots`: the bots, with their valid tokens."""
+    """The reply to ListMade. `bots`: the account's bots, with their valid tokens."""
 
     bots: tuple[BotView, ...]
     made: Made
@@ -211,8 +215,8 @@ class AccountMade:
 
 @dataclass(frozen=True, slots=True)
 class MadeCounts:
-    """The numbers of webhooks, links and bots' tokens that an account has made. They work without a login of the
-    account."""
+    """The numbers of webhooks, links and bots' tokens that an account has made. All of them work even while the account
+    has no login."""
 
     hooks: int
     outgoing_hooks: int
@@ -236,8 +240,8 @@ class AccountRecovered(Ack, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class MessagesExported:
-    """`after`: the last index that this page has considered; the next page begins there. `more`: whether a next page
-    exists. `draft`: part of the first page."""
+    """`after`: the last index that this page covers. The next page begins after this index. `more`: whether a next page
+    exists. `draft`: only in the first page."""
 
     messages: tuple[DisplayMessage, ...]
     after: int
@@ -248,7 +252,7 @@ class MessagesExported:
 class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
     variant, if the dialect echoes messages; otherwise empty. `again`: an earlier request with the same nonce has posted
-    it."""
+    the message."""
 
     message: Message
     frames: "tuple[Outgoing, ...]"
@@ -284,4 +288,4 @@ Reply = (
     | Ack
     | msgspec.Struct
 )
-"""A reply that the edge makes, or the reply of a service as the request's route names it."""
+"""A reply that the edge itself makes, or a reply of a service, which the route of its request names."""

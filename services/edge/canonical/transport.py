@@ -1,4 +1,5 @@
-"""The port between the gateway (WebSockets by either library, plain TCP) and the edge behind it.
+"""The interface between the gateway and the edge behind it. The gateway handles WebSockets, with either of two
+libraries, and plain TCP.
 
 Every call is synchronous, runs on the event loop, and never blocks.
 """
@@ -15,7 +16,8 @@ from services.edge.canonical.frames import Frame
 @dataclass(frozen=True, slots=True)
 class Handshake:
     """A client's opening handshake or, on plain TCP, its equivalent. `path` is decoded and has no query. `address` is
-    the client's, also behind trusted proxies. `host` and `origin` are the headers, or empty."""
+    the client's address, even if a trusted proxy forwarded the connection. `host` and `origin` are the headers, or
+    empty."""
 
     path: str
     host: str
@@ -31,14 +33,15 @@ class Handshake:
     proxy's address."""
 
     def base_url(self, public_url: str) -> str:
-        """The prefix of URLs shown to this client: the public URL or, without one, the URL that the client connected
-        to."""
+        """The beginning of URLs that are shown to this client. This is the public URL or, if none is set, the URL that
+        the client connected to."""
         return (public_url or f"{'https' if self.secure else 'http'}://{self.host}").rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Accept the handshake, with one of the offered subprotocols or none. `binary`: its texts are binary messages."""
+    """Accept the handshake, with one of the offered subprotocols or none. With `binary`, texts are sent as binary
+    messages."""
 
     subprotocol: str | None = None
     binary: bool = False
@@ -57,17 +60,19 @@ class Socket(ABC):
     """One open WebSocket or plain TCP connection, as the edge uses it. After the end of the connection, every call does
     nothing.
 
-    Socket is a base class and no protocol, because compiled code calls its methods directly, once for each delivery."""
+    Socket is a base class instead of a Protocol, because compiled code calls the methods of a class directly. These
+    methods are called for every delivery.
+    """
 
     __slots__ = ("sent_bytes",)
 
     sent_bytes: int
-    """The bytes of all frames so far, including bytes that the kernel has not accepted or never will."""
+    """The bytes of all frames sent so far. This includes bytes that the kernel has not accepted yet, or never will."""
 
     @property
     def behind_proxy(self) -> bool:
-        """Whether a proxy acknowledges bytes in the client's place. Behind a proxy, only pongs prove that bytes have
-        arrived at the client. On TCP, which has no pongs, the value is False."""
+        """Whether a proxy acknowledges TCP bytes in place of the client. Behind a proxy, only pongs prove that bytes
+        have arrived at the client. On TCP, which has no pongs, the value is False."""
         return False
 
     @property
@@ -77,8 +82,8 @@ class Socket(ABC):
 
     @property
     def closed_by_page(self) -> bool:
-        """Whether a web page itself has ended this WebSocket. The page's browser may have dropped the frames that
-        arrived last. Other clients handle such frames, and reject a repetition."""
+        """Whether a web page has ended this WebSocket with a close frame. The page's browser may have dropped the
+        frames that arrived last. Other clients handle such frames, and drop them if they are sent again."""
         return False
 
     @abstractmethod
@@ -94,7 +99,8 @@ class Socket(ABC):
 
     @abstractmethod
     def count_as_flood(self) -> None:
-        """Report that the client has ignored its rates: for a while its address may open fewer new connections."""
+        """Report that the client has exceeded its rate limits. For a while, its address may open fewer new
+        connections."""
 
     @abstractmethod
     def close(self, code: int, reason: str) -> None:
@@ -119,8 +125,9 @@ class Socket(ABC):
 
     @abstractmethod
     def unacknowledged(self) -> int | None:
-        """The bytes in our buffers and the kernel's (SIOCOUTQ) that the peer's kernel has not acknowledged. None if
-        unknown: after a reset, and behind a proxy, unless the client has replied to our close frame."""
+        """The bytes in our buffers and in the kernel's (SIOCOUTQ) that the peer's kernel has not acknowledged. None if
+        this number is unknown. It is unknown after a reset, and behind a proxy until the client has replied to our
+        close frame."""
 
     def delays_pongs(self) -> bool:
         """Whether pongs are late for a known reason: our own pacing of messages, or a large frame that is still
@@ -137,8 +144,8 @@ class ClientHandler(Protocol):
 
     @property
     def is_logged_in(self) -> bool:
-        """Before the login, no message may be larger than a text frame. The gateway reports only the beginning of a
-        larger message."""
+        """Whether the client has logged in. Before the login, no message may be larger than a text frame, and the
+        gateway reports only the beginning of a larger message."""
 
     def frame_received(self, frame: Frame) -> None:
         """One whole message has arrived, with its fragments joined into one text or bytes. The text of a WebSocket is
@@ -147,8 +154,9 @@ class ClientHandler(Protocol):
     def pong_received(self) -> None: ...
 
     def input_ended(self) -> None:
-        """The socket receives nothing more, but can still send: a TCP client has ended its side, or its input is
-        malformed. The handler calls `close` once everything is answered. Called at most once."""
+        """The socket receives nothing more, but can still send. Either a TCP client has ended its side of the
+        connection, or its input is malformed. The handler calls `close` once everything is answered. The gateway calls
+        this at most once."""
 
     def peer_closing(self) -> None:
         """The connection is about to end, for one of three reasons. A close frame or the end of the stream has arrived

@@ -30,8 +30,8 @@ _Skipped = tuple[AccountId, ChatId, int]
 
 
 class LeftOutMessages:
-    """If the account could not be notified, the messages stay undelivered. No account is notified twice of the same
-    messages."""
+    """Notifies each account once of the same messages. If an account could not be notified, the messages stay
+    undelivered."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class LeftOutMessages:
         self._notifying: set[_Skipped] = set()
 
     def skip(self, account: AccountId, chat: ChatId, upto: int, messages: int, pair: MemberPair | None) -> None:
-        """Do not push the account the missed messages of the chat up to this index. `messages`: how many they are.
-        `pair`: the members, if the chat is private."""
+        """Do not push these missed messages to the account: those of the chat up to this index. `messages`: their
+        number. `pair`: the members, if the chat is private."""
         if not messages:
             self._read_state.mark_delivered(account, {chat: [(1, upto)]})
         elif (skipped := (account, chat, upto)) not in self._notifying:
@@ -88,7 +88,7 @@ class LeftOutMessages:
         account, _, _ = skipped
         opened = await self._bus.send(OpenAnnouncements([account]), seconds=_SECONDS, retry=True)
         if account not in opened.chats:
-            return  # it is deleted
+            return  # the account is deleted
         digest = hashlib.blake2b(repr(skipped).encode(), digest_size=8).digest()
         nonce = Nonce(int.from_bytes(digest) & NONCE_BITS)
         deadline, body = self._publisher.deadline(self._clock()), pack_segments((Text(text),))
@@ -96,6 +96,7 @@ class LeftOutMessages:
         try:
             await post_one(self._publisher, draft, self._clock())
         except RequestError as error:
-            # a conflict means that an earlier announcement named the chat differently
+            # The system account has announced these messages before, when the chat had another name. The message
+            # service has rejected the second announcement, because its nonce is the same and its text is not.
             if error.failure.code is not ErrorCode.CONFLICT:
                 raise

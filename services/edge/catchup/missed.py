@@ -1,11 +1,13 @@
-"""Reads the missed messages (offline messages) of an account for one connection: after a login, and for chats found by
-a re-sync.
+"""Reads the missed messages (offline messages) of an account for one connection, after a login and for chats that a
+resync finds.
 
-Presence is registered before this starts, so each message is read here or delivered live, or both. So each connection
-keeps its own last index for each chat until the chat's last index on this node is higher.
+The account's presence is registered before this starts. So each message is either read here or delivered live, or both.
+To skip the duplicates, each connection remembers for each chat the last index that it has read, until the chat's last
+index on this node is higher.
 
-The first page is requested before the login is answered. A message posted after that reply comes after the snapshot.
-Such a message is shown even if it is the account's own, or if another device has read it already.
+The first page is requested before the login is answered. A message that the client posts after the reply to its login
+is newer than this page. The connection gets such a message even if it is the account's own, or if another device has
+read it already.
 """
 
 import asyncio
@@ -38,39 +40,40 @@ _READING = -1
 
 
 class ChatsLoaded(NamedTuple):
-    """Give the dialect these chats of the account."""
+    """Instruct the connection to give these chats of the account to the dialect."""
 
     chats: list[LoadedChat]
 
 
 class ShowMessages(NamedTuple):
-    """Deliver these messages of one chat. The iterator looks at the state of the reading and of the connection's batch
-    before each message, so it must be consumed at once."""
+    """Instruct the connection to deliver these messages of one chat. Before each message, the iterator checks how far
+    the connection has read and which of its own messages are in flight. So the iterator must be consumed at once."""
 
     messages: Iterator[EncodedMessage]
 
 
 class AwaitRoom(NamedTuple):
-    """Continue when the client has received most of the frames sent to it."""
+    """Instruct the connection to wait until the client has received most of the frames sent to it."""
 
 
 Step = ChatsLoaded | ShowMessages | AwaitRoom
 Steps = AsyncGenerator[Step]
-"""The connection performs each step without suspending, except AwaitRoom, and closes the generator."""
+"""The generator yields one step after the other. The connection performs each step without suspending, except
+AwaitRoom, and closes the generator."""
 
 
 class OwnMessages(Protocol):
     """Access to the messages that the connection itself has posted and that have no reply yet."""
 
     def awaits(self, message: Message) -> bool:
-        """Whether this message is a missed message that is still to be read."""
+        """Whether the connection has posted this message and the message has no reply yet."""
 
     def are_in(self, chat: ChatId) -> bool: ...
 
 
 class MissedMessages:
-    """How far one connection has read each chat. Messages up to the reached index, and all messages while the
-    connection reads on, are not live for the connection."""
+    """The index up to which one connection has read each chat. A message up to this index is not live for the
+    connection. While the connection reads a chat, none of the chat's messages are live."""
 
     __slots__ = (
         "_account", "_answered", "_chats", "_dialect", "_discovered", "_first_page", "_last", "_other_nodes", "_own",
@@ -98,11 +101,11 @@ class MissedMessages:
         self._first_page: Synced | None = None
         self._last: dict[ChatId, int] = {}
         self._discovered: dict[ChatId, int] = {}
-        """The chats that remain to be read. Messages from the given index on arrived after the login."""
+        """The chats that remain to be read, each with an index. Messages from this index on arrived after the login."""
         self._answered: set[tuple[ChatId, int]] = set()
-        """The connection's own messages that were accepted before their place in the chat came."""
+        """The connection's own messages that were answered before the connection read them in their chat."""
         self.complete = complete
-        """True if every chat has been reached. Once all are reached, a chat without a position has no missed
+        """Whether the connection has begun to read every chat. If it has, a chat without a position has no missed
         messages."""
 
     # Live messages meanwhile
@@ -113,7 +116,7 @@ class MissedMessages:
         position = self._last.get(chat)
         if position is None:
             if not self.complete:
-                # Another node may have delivered an older message.
+                # The first live message here may follow older messages that another node has delivered.
                 fresh = index if message.time >= self._since else AFTER_LAST
                 self._discovered[chat] = min(fresh, self._discovered.get(chat, AFTER_LAST))
             return not self.complete
@@ -129,8 +132,8 @@ class MissedMessages:
             self._answered.add((chat, index))
 
     def chat_discovered(self, chat: ChatId, fresh: int) -> None:
-        """The node did not know that the account is in this chat, so no live messages of the chat arrived: read the
-        chat, too. After the sync, messages from index `fresh` on are always shown."""
+        """Note that the chat must be read, too. The node did not know that the account is in this chat, so the chat's
+        live messages did not arrive. After the sync, messages from index `fresh` on are always shown."""
         if chat not in self._last:
             fresh = fresh if self.complete else AFTER_LAST
             self._discovered[chat] = min(fresh, self._discovered.get(chat, AFTER_LAST))
@@ -160,8 +163,8 @@ class MissedMessages:
     # Reading
 
     async def begin(self, other_nodes: Collection[NodeId]) -> None:
-        """Begin before the login is answered. The login waits for this only briefly. `other_nodes`: the other nodes
-        that the account is on."""
+        """Request the first page before the login is answered. The login waits only briefly for the page.
+        `other_nodes`: the other nodes on which the account has connections."""
         self._other_nodes = other_nodes
         try:
             async with asyncio.timeout(_BEGIN_SECONDS):
@@ -185,7 +188,7 @@ class MissedMessages:
                 yield step
 
     async def read_discovered(self) -> Steps:
-        """Read the chats discovered meanwhile. Afterwards the connection is back to live delivery."""
+        """Read the chats that were found while other chats were read. Afterwards, only live messages are delivered."""
         while self._discovered:
             chat = next(iter(self._discovered))
             fresh = self._discovered.pop(chat)
@@ -219,7 +222,8 @@ class MissedMessages:
         sequencer.rev = entry.rev if sequencer.rev is None else sequencer.rev
         fresh = min(live, before + 1) if after_login else entry.head + 1
         if after_login and self._posts_in(chat):
-            # messages that the account sent itself may be among the missed ones, and a sync omits them
+            # The account may have posted some of the missed messages itself. A sync leaves the account's own messages
+            # out.
             after = min(entry.missed_from, fresh) - 1
         elif pushes:
             after = min(entry.upto, fresh - 1)
@@ -238,9 +242,9 @@ class MissedMessages:
         yield AwaitRoom()
 
     async def _before_login(self, entry: ChatSync) -> int:
-        """An index up to which all messages of the snapshot are from before the login. The result is the last index if
-        the client can have missed no message since. The snapshot is from after the login, so the client may have
-        requested older messages already."""
+        """Return an index up to which all messages of the snapshot were posted before the login. The snapshot was taken
+        after the login, so the client may have requested older messages already. If the client can have missed no
+        message since the login, the result is the last index."""
         if 0 < entry.last_time < self._since:
             return entry.head
         before, step = entry.head, _LOOK_BACK
@@ -259,8 +263,8 @@ class MissedMessages:
         return self._own.are_in(chat)
 
     async def _read_on(self, cursor: ChatCursor) -> Steps:
-        """Read pages up to the last index while live messages of this chat are held. When the last index is reached,
-        the connection changes to live messages."""
+        """Read pages up to the last index while live messages of this chat are held. From the last index on, the
+        connection gets live messages."""
         self._last[cursor.chat] = _READING
         sequencer = self._chats.joined(self._account, cursor.chat, None)
         try:
@@ -283,7 +287,7 @@ class MissedMessages:
             yield AwaitRoom()
             return
         first = page.first_index.get(cursor.account)
-        if first is None:  # it has left
+        if first is None:  # the account has left the chat
             cursor.at_head = True
             return
         if cursor.after is None:

@@ -23,15 +23,15 @@ from shared.telemetry import log
 
 _ACCOUNTS_PER_REQUEST = 256
 _NOT_ANSWERED = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED)
-"""The failures that do not depend on the accounts of the request."""
+"""Failures that have other causes than the accounts of the request."""
 _log = log(__name__)
 _SUMMARIES_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class ChatCursor:
-    """Selects the messages after index `after` (None: from the first undelivered one), except the ranges in `read`.
-    Indexes from `fresh` on arrived after the login and are always shown."""
+    """Selects the messages of a chat after index `after`, except the ranges in `read`. If `after` is None, the first
+    undelivered message comes first. Indexes from `fresh` on arrived after the login and are always shown."""
 
     chat: ChatId
     account: AccountId
@@ -39,9 +39,10 @@ class ChatCursor:
     fresh: int
     read: list[tuple[int, int]] = field(default_factory=list)
     since: float = 0.0
-    """The client itself requests messages from before this time (Unix milliseconds on the clock of messages)."""
+    """The client itself requests messages that are older than this time (Unix milliseconds, on the clock that stamps
+    messages)."""
     at_head: bool = False
-    """The connection has every message, and changes to live messages."""
+    """Whether the connection has every message of the chat, and gets live messages from now on."""
 
     def shows(self, message: Message, awaits_reply: Callable[[Message], bool]) -> bool:
         """Whether the connection is shown this message. `awaits_reply` tells whether the message is the connection's
@@ -55,8 +56,8 @@ class ChatCursor:
 
 
 class SyncRequests:
-    """See shared.contract.message.Sync. For an account that reads no messages at its login, `bare` pages are
-    requested."""
+    """Requests the chats and missed messages of accounts; see shared.contract.message.Sync. For an account whose client
+    reads messages itself, pages without messages (`bare`) are requested."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -73,7 +74,8 @@ class SyncRequests:
         await self._bare.close()
 
     async def _request(self, accounts: Sequence[AccountId], *, bare: bool) -> dict[AccountId, Synced | RequestError]:
-        """Divide a request that fails, so that one account that cannot be synced does not delay the others."""
+        """Request a page for several accounts at once. If this fails, halve the request, so that one account that
+        cannot be synced does not delay the others."""
         first, *others = accounts
         try:
             page = await self._bus.send(Sync(first, also=others, bare=bare), retry=True)
@@ -98,7 +100,7 @@ class MessageContext(NamedTuple):
 
 
 class MissedReader:
-    """Reads missed messages; all connections of a node share this reader."""
+    """Reads missed messages. All connections of a node share this reader."""
 
     def __init__(
         self,
@@ -115,8 +117,8 @@ class MissedReader:
         self._read_state = read_state
 
     async def first_page(self, account: AccountId, other_nodes: Collection[NodeId], *, bare: bool) -> Synced | None:
-        """The account's chats, after the deliveries to its other connections are committed. `bare`: without messages.
-        None if the account cannot be synced."""
+        """Return the account's chats, after the deliveries to its other connections are committed. `bare`: without
+        messages. The result is None if the account cannot be synced."""
         await self._read_state.flush_account(account, other_nodes)
         return await _page(account, self._syncs.first_page(account, bare=bare))
 
@@ -125,14 +127,14 @@ class MissedReader:
         return await _page(account, request_until_answered(self._bus, request))
 
     async def chat_page(self, cursor: ChatCursor) -> ChatSynced:
-        """Messages of one chat after the cursor, and which of these messages the account may see. Raises
+        """Return messages of one chat after the cursor, and which of these messages the account may see. Raises
         RequestError."""
         after = AFTER_LAST if cursor.after is None else cursor.after
         request = SyncChat(cursor.chat, [cursor.account], after)
         return await request_until_answered(self._bus, request)
 
     def first_undelivered(self, cursor: ChatCursor, stored: int) -> int:
-        """See ReadStateFlusher.first_undelivered; only messages that are not `fresh` count."""
+        """See ReadStateFlusher.first_undelivered. Only messages before the cursor's `fresh` count."""
         return self._read_state.first_undelivered(cursor.account, cursor.chat, stored, cursor.fresh)
 
     def skip_left_out(self, account: AccountId, entry: ChatSync) -> None:
@@ -146,8 +148,8 @@ class MissedReader:
         return MessageContext(summaries, {} if dialect.shows_replies else await self._quotes.of(messages))
 
     async def _summaries(self, messages: Collection[Message]) -> Mapping[AccountId, ProfileSummary]:
-        """The profile summaries of the senders, as far as the services return them. A missing summary holds back no
-        message."""
+        """The profile summaries of the senders, as far as the services return them. A message is shown even if its
+        sender's summary is missing."""
         if not messages:
             return {}
         try:

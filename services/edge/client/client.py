@@ -1,5 +1,5 @@
-"""One client: its socket, inbox, posts, outbox and login. A message comes in through the inbox and the posts, and goes
-out through the outbox."""
+"""One client: its socket, inbox, posts, outbox and login. A message from the client passes through the inbox and the
+posts. Output to the client passes through the outbox."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -35,7 +35,7 @@ _INPUT_ENDED = 1000, "all is answered"
 
 class Client(Recipient):
     """Implements services.edge.canonical.transport.ClientHandler, services.edge.client.posts.Processable and
-    services.edge.client.requests.RequestOwner. `ended` is called when the socket has ended."""
+    services.edge.client.requests.RequestOwner. The client calls `ended` when the socket has ended."""
 
     __slots__ = (
         "_close_when_idle", "_context", "_ended", "_iteration", "_last_heard", "_out", "_posts", "_requests",
@@ -58,7 +58,7 @@ class Client(Recipient):
         self._iteration = iteration
         self._last_heard = now
         self._close_when_idle: tuple[int, str] | None = None
-        """Code and reason with which the connection closes once everything is answered."""
+        """The code and the reason with which the connection is closed once every request is answered."""
         self.connection = connection
         self.socket = socket
         self.inbox = ClientInbox(connection, socket, edge, now)
@@ -77,12 +77,12 @@ class Client(Recipient):
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing more is sent or received, although the socket has not ended."""
+        """Whether nothing more is sent or received. The socket itself may not have ended yet."""
         return self._out.is_closed
 
     @property
     def tap(self) -> Tap | None:
-        """The tap, while the frames are recorded."""
+        """The recorder of this connection's frames, if they are recorded."""
         return self._out.tap
 
     @tap.setter
@@ -91,7 +91,7 @@ class Client(Recipient):
 
     @property
     def record(self) -> DeliveryRecord | None:
-        """The record, while the login is audited."""
+        """The record of messages that this connection has got, while the account is audited."""
         return self._out.record
 
     def keep_record(self, record: DeliveryRecord | None) -> None:
@@ -148,8 +148,9 @@ class Client(Recipient):
         self._iteration.add(self)
 
     def process(self) -> None:
-        """Process the inbox as far as possible now: one request at a time, messages to one chat in batches, replies in
-        the order of requests. If a dialect's replies have ids, later replies may overtake reads."""
+        """Process the inbox as far as possible now. Requests are handled one at a time, and messages to one chat in
+        batches. Replies are in the order of requests. In a dialect whose replies have ids, later replies may overtake
+        the replies to reads."""
         posts, requests, inbox = self._posts, self._requests, self.inbox
         if posts.in_flight is not None:
             posts.reply_due()
@@ -205,7 +206,7 @@ class Client(Recipient):
             self.inbox.requeue(request)
 
     def requeue(self, request: Request) -> None:
-        """Put a held request in front of all waiting requests."""
+        """Put a request that was taken from the inbox in front of all waiting requests."""
         if not self._out.is_closed:
             self.inbox.requeue(request)
             self.wake()
@@ -216,7 +217,7 @@ class Client(Recipient):
             self._requests.reject(rejected.request, rejected.failure, rejected.context)
 
     def _add_actions(self, actions: Sequence[Action]) -> None:
-        """Add actions of the dialect itself. The list is empty at the end of media transfers."""
+        """Add requests of the dialect itself. The list is empty when the dialect's media transfers have ended."""
         self.inbox.add_actions(actions)
         self.wake()
 
@@ -226,8 +227,7 @@ class Client(Recipient):
     # Output to the client
 
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
-        """Deliver live messages of one chat. Missed messages come before these messages, even before the client's
-        own."""
+        """Deliver live messages of one chat. Missed messages come first, even before the client's own new messages."""
         catch_up = self.session.catch_up
         if catch_up.missed is None and self._posts.in_flight is None:
             self._out.push(messages)
@@ -237,7 +237,8 @@ class Client(Recipient):
                 self._deliver_one(encoded)
 
     def _deliver_one(self, encoded: EncodedMessage) -> None:
-        """Deliver a live or a missed message. A message of the batch in flight becomes its own reply."""
+        """Deliver a live or a missed message. If the message belongs to the batch in flight, it answers the client's
+        request."""
         if self._posts.in_flight is not None:
             if self._posts.accept(encoded):
                 return
@@ -283,7 +284,7 @@ class Client(Recipient):
             _log.exception("missed messages not read")
             self.fail()
 
-    # The methods below work for the account that is logged in.
+    # The following methods are for the account that is logged in.
 
     @property
     def number(self) -> int:
@@ -331,8 +332,8 @@ class Client(Recipient):
     # Timer and end
 
     def on_timer(self, now: float, *, may_confirm: bool) -> bool:
-        """Called about every second. Pings, and closes the connection after its time limits. `may_confirm`: see
-        DeliveryConfirmation.on_timer. Returns whether a ping was sent."""
+        """Sends pings, and closes the connection after its time limits. The endpoint calls this about every second.
+        `may_confirm`: see DeliveryConfirmation.on_timer. Returns whether a ping was sent."""
         edge, connection, socket = self._context.settings.edge, self.connection, self.socket
         self.inbox.on_timer(now)
         if self.inbox.paced:
@@ -357,15 +358,15 @@ class Client(Recipient):
         self.wake()
 
     def _close_in_order(self, code: int, reason: str) -> None:
-        """Close once everything except paced frames is answered. If only the client has ended its input, wait for the
-        paced frames, too."""
+        """Close once every request is answered, except those in frames over the rate. If only the client has ended its
+        input, answer those, too."""
         if self.inbox.paced and self.inbox.stopped:
             self._reject_waiting(WAITED)
         if not self.inbox.paced:
             self.close(code, reason)
 
     def close(self, code: int, reason: str) -> None:
-        """Close from this side. The account stays until the socket ends, because only then is it known which messages
+        """Close from this side. The account stays until the socket ends. Only then does the edge know which messages
         were delivered."""
         if self._out.is_closed:
             return

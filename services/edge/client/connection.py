@@ -1,4 +1,4 @@
-"""The identity of one client: its dialect, its login, and its permissions. Sans-IO."""
+"""The identity of one client: its dialect, its login, and its permissions. This module is pure: it does no I/O."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -29,7 +29,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingVerification:
-    """A registration or login that waits until its e-mail address is verified. `expires` is a time of the caller's
+    """A registration or login that waits until its e-mail address is verified. `expires` is a time on the caller's
     clock."""
 
     request: Request
@@ -38,8 +38,8 @@ class PendingVerification:
 
 
 class Connection:
-    """`number` is unique on this node; `address` is the client's. Times are seconds of one monotonic clock. The dialect
-    is None until the first frame selects one of `dialects`."""
+    """`number` is unique on this node; `address` is the client's address. Times are seconds of one monotonic clock. The
+    dialect is None until the first frame selects one of `dialects`."""
 
     __slots__ = (
         "account", "account_requests", "address", "claims", "dialect", "dialects", "first_valid", "info", "number",
@@ -57,7 +57,7 @@ class Connection:
         self.phase = Phase.OPENED
         self.opened = now
         self.first_valid: float | None = None
-        """When the first frame was decoded without an error."""
+        """When the first frame arrived that could be decoded."""
         self.account: AccountId = NO_ACCOUNT
         self.sid = ""
         self.token = ""
@@ -74,7 +74,7 @@ class Connection:
         """Limits the requests of all connections of the account together."""
 
     def logged_in(self, answer: Authenticated, account_requests: AccountRequests, claims: Claims | None = None) -> None:
-        """`claims`: the claims of the login's token; None if the login was by a secret."""
+        """Note the login. `claims`: the claims of the token that logged in, or None if a secret did."""
         self.phase = Phase.AUTHENTICATED
         self.account, self.sid, self.revision = answer.account, answer.sid, answer.revision
         self.claims, self.scopes = claims, claims.scopes if claims is not None else None
@@ -82,13 +82,13 @@ class Connection:
         self.pending_verification = None
 
     def login_replaced(self, answer: Authenticated) -> None:
-        """The account has this login now; its previous logins are revoked."""
+        """Note that the account has this new login, and that its previous logins are revoked."""
         self.sid, self.revision = answer.sid, answer.revision
         self.claims, self.token = None, ""
 
     def token_shown(self, token: str, claims: Claims, revision: int) -> None:
-        """The client has shown a token that no revocation up to `revision` voids. If the token belongs to another login
-        of the account, the connection has that login from now on."""
+        """Note that the client has sent this token, which no revocation up to `revision` makes invalid. If the token
+        belongs to another login of the account, the connection changes to that login."""
         if claims.sid != self.sid:
             self.sid, self.claims, self.revision = claims.sid, claims, revision
         self.token, self.token_expires = token, claims.expires
@@ -101,8 +101,8 @@ class Connection:
         self.account_requests = self.scopes = None
 
     def may_replace_token(self, claims: Claims) -> bool:
-        """Whether the token may replace the login's token. A bot's token may not, because the bot's scopes end with its
-        revocation."""
+        """Whether the token may replace the login's token. A bot's token may not replace another token, because the
+        bot's scopes must end when its token is revoked."""
         if self.account == NO_ACCOUNT or claims.sid == self.sid:
             return True
         return self.scopes is None and claims.scopes is None
@@ -114,7 +114,7 @@ class Connection:
         return same and unix_seconds <= self.token_expires
 
     def is_ended_by(self, revocation: Revocation) -> bool:
-        """Whether the revocation voids this login. Revocations up to the login's revision do not."""
+        """Whether the revocation ends this login. Revocations with a number up to the login's revision do not."""
         if revocation.number <= self.revision:
             return False
         if self.claims is not None:
@@ -122,7 +122,7 @@ class Connection:
         return revocation.sid in ("", self.sid)
 
     def timed_out(self, now: float, first_frame_seconds: float, unauthenticated_seconds: float) -> str:
-        """The reason to close a connection that has no login yet; empty if it may stay."""
+        """The reason to close a connection that has no login yet. The text is empty if the connection may stay."""
         if self.phase is not Phase.OPENED:
             return ""
         if self.first_valid is None:

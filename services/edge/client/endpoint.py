@@ -1,4 +1,5 @@
-"""Accepts connections, runs the timers of all connections twice a second, and closes all connections at shutdown."""
+"""Accepts connections, calls all connections twice a second for their time limits, and closes all connections at
+shutdown."""
 
 import asyncio
 import random
@@ -30,21 +31,21 @@ _TICK_SECONDS = 0.5
 _EMPTY_SECONDS = 5.0
 """The pause between two updates of the gauges while there is no connection."""
 _PART_CONNECTIONS = 400
-"""The most connections that are called without a pause. The parts are spread over half a second, because the pings of
-very many connections at once would delay messages."""
+"""The most connections whose timers run without a pause. The connections are divided into such parts, which run at
+intervals within half a second. If all pings were sent at once, they would delay messages."""
 _SLICE_SECONDS = 0.1
 _ONE_SLICE_CONNECTIONS = 20
-"""At most this number of connections are closed at the same moment."""
+"""With at most this number of connections, all are closed at the same moment."""
 _REPLY_SECONDS = 3.0
 _CLOSE_SECONDS = 3.5
 _ORIGIN_CHARACTERS = 200
 _PROXY_LOG_SECONDS = 300.0
-"""A pause between log lines, because a proxy that is not trusted forwards many clients."""
+"""The pause between two log lines about untrusted proxies, because such a proxy forwards many clients."""
 _RESTARTING = 1012, "restarting, please reconnect"
 
 
 class ConnectionCounts:
-    """Counts of connections, collected while all connections are called once."""
+    """Counts of connections, taken while the timers of all connections run."""
 
     def __init__(self) -> None:
         self.by_dialect = Counter[str]()
@@ -59,7 +60,7 @@ class ConnectionCounts:
 
 
 class ConnectionRegistry:
-    """Implements services.edge.canonical.transport.Endpoint. `dialects`: the enabled ones."""
+    """Implements services.edge.canonical.transport.Endpoint. `dialects`: the enabled dialects."""
 
     def __init__(
         self,
@@ -155,7 +156,7 @@ class ConnectionRegistry:
             self._occupied.clear()
 
     async def run(self) -> None:
-        """Call all connections twice a second, and update the gauges."""
+        """Run the timers of all connections twice a second, and update the gauges."""
         while True:
             clients, counts = list(self.clients.values()), ConnectionCounts()
             parts = max(1, ceil(len(clients) / _PART_CONNECTIONS))
@@ -190,8 +191,8 @@ class ConnectionRegistry:
         metrics.chats.set(len(self._services.chats))
 
     async def drain(self, seconds: float) -> None:
-        """Close the connections over `seconds`, each after its requests are answered. Clients reconnect to another
-        node."""
+        """Close the connections over a period of `seconds`, each after its requests are answered. The clients reconnect
+        to other nodes."""
         clients = list(self.clients.values())
         random.shuffle(clients)
         slices = max(1, round(seconds / _SLICE_SECONDS)) if len(clients) > _ONE_SLICE_CONNECTIONS else 1

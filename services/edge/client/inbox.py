@@ -1,13 +1,13 @@
-"""The unprocessed input of one client: frames, and the requests decoded from them. Limits the rates; the dialects limit
-the sizes. Sans-IO.
+"""The unprocessed input of one client: frames, and the requests decoded from them. The inbox limits rates, and the
+dialects limit sizes. This module is pure: it does no I/O.
 
-Frames over the rate are paced: a frame waits in its place until the rate admits it, and counts as arrived at that time.
-A client is closed only if it sends more after `limits.requests_waiting` paced frames; before a login, after a burst of
-frames.
+Frames over the rate are paced: each waits in the queue until the rate admits it, and counts as arrived at that time. A
+connection is closed only when it sends another frame while `limits.requests_waiting` frames are paced. Before a login,
+one burst of frames is the limit.
 
-Backpressure: a full queue stops the reading of its socket. A full queue stops the reading only for a short time,
-because pongs, and requests behind unread frames, are seen only by reading. After that, a full queue stores a rejection
-in the place of each frame.
+A full queue stops the reading of its socket (backpressure), but only for a short time. Pongs, and requests behind
+unread frames, arrive only while the socket is read. After this time, a full queue reads again, and stores a rejection
+in place of each frame.
 
 A frame is decoded just before it is processed, because its meaning depends on the account that is then logged in.
 """
@@ -32,27 +32,29 @@ NOT_LOGGED_IN = Failure(ErrorCode.UNAUTHENTICATED, "log in first")
 WAITED = Failure(ErrorCode.UNAVAILABLE, "too many requests are waiting, please try again")
 
 _BATCH_MESSAGES: Final = 64
-"""The highest number of messages of one connection in one request."""
+"""The most messages of one connection in one request to the message service."""
 _QUEUE_DELAY_LIMIT_SECONDS: Final = 0.7
-"""If frames wait longer than this twice in a row, the queue does not get shorter. After a stall, frames wait this long
-in one batch only."""
+"""If frames wait longer than this after two batches in a row, the queue is overloaded. After a single stall, frames
+wait this long in one batch only."""
 _REJECTIONS_PER_SECOND = 10
 _REJECTIONS_BURST = 200
 _FIRST_REJECTIONS = 20
-"""How many rejections a new connection may cause at once. A flood of them costs the event loop milliseconds each
+"""How many rejections a new connection may cause at once. A flood of rejections costs the event loop milliseconds each
 time."""
 _BEHIND_SECONDS = 1.5
-"""The longest time that frames stay unread, except packages of an upload, which cannot be rejected one by one."""
+"""The longest time that frames stay unread. The binary frames of an upload may stay unread longer, because they cannot
+be rejected one by one."""
 _EXCESS = 8
-"""The most frames and rejections that wait, as a multiple of the limit of frames."""
+"""The most frames and rejections that wait while a full queue rejects frames, as a multiple of the limit of frames."""
 _UNSENT_BYTES = 128 * 1024
-"""While more replies than this are unsent, no further frames are rejected: the client reads too slowly."""
+"""While more bytes of replies than this are unsent, no further frames are read and rejected, because the client reads
+too slowly."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedFrame:
-    """A frame that could not be decoded, or a request beyond the limits. It waits in the queue like other frames, so
-    that its error reply is written in order."""
+    """A frame that could not be decoded, or a request over the limits. It waits in the queue like other frames, so that
+    its error reply keeps the order."""
 
     failure: Failure
     request: Request | None = None
@@ -71,8 +73,8 @@ Work = PostBatch | Request | LocalReply | Disconnect | RejectedFrame
 
 
 class ClientInbox:
-    """Frames wait here until the request before them is answered, so that replies keep request order. `next_work` takes
-    one piece after the other."""
+    """Frames wait here until the request before them is answered, so that replies keep the order of requests. The
+    caller takes one piece of work after the other with `next_work`."""
 
     __slots__ = (
         "_arrived", "_batch_started", "_before_login", "_behind_since", "_connection", "_has_rates", "_held",
@@ -93,13 +95,14 @@ class ClientInbox:
         self._before_login = TokenBucket(limits.requests_per_second, limits.requests_burst_before_login, now)
         self._rejections = TokenBucket(_REJECTIONS_PER_SECOND, _REJECTIONS_BURST, now)
         self._rejections.spend(_REJECTIONS_BURST - _FIRST_REJECTIONS)
-        # The queues are lists, because most connections have nothing waiting and few have much.
+        # The queues are lists. Most connections have no waiting frames, and an empty list takes little memory.
         self.frames: list[tuple[Frame | RejectedFrame, float]] = []
-        """Each entry has the time of its arrival. An excess frame is rejected and not stored."""
+        """The waiting frames, each with the time of its arrival. In place of a frame over the limits, its rejection is
+        stored."""
         self.paced = 0
         """How many of the last frames are over the rate, or wait behind such frames."""
         self.decoded: list[QueueItem] = []
-        """Decoded items, which come before the frames."""
+        """Items that are decoded already. They are handled before the frames."""
         self.queued_bytes = 0
         """The bytes of the frames that wait."""
         self.paused = False
@@ -109,9 +112,10 @@ class ClientInbox:
         self._rejects_excess = False
         """Whether a full queue rejects frames instead of leaving them unread."""
         self._paced_since_tick = 0
-        """Beyond the limit of frames, no more are read before the next call of `on_timer`."""
+        """The number of frames over the rate since the last call of `on_timer`. When this number reaches the limit of
+        frames, the socket is not read until the next call."""
         self.stopped = False
-        """The socket is not read any more."""
+        """Whether the socket is not read any more."""
         self._batch_started: float | None = None
         """When the last piece of work was taken, if it was a batch of messages."""
         self._overloaded_batches = 0
@@ -146,8 +150,8 @@ class ClientInbox:
             self._pace(frame, connection.dialect, now)
 
     def admit(self, now: float) -> bool:
-        """Whether the rate admits the first paced frame by now. While other connections of the account also wait for
-        their turns, this connection uses up its own rate sooner."""
+        """Whether the rate admits the first paced frame now. If so, the frame is paced no more. The connection's rate
+        is also charged for each other connection of the account that has paced frames."""
         frame, account = self.frames[0][0], self._connection.account_requests
         if not isinstance(frame, Binary) and self._has_rates:
             others = 0 if account is None else account.others_paced(self._connection.number, now)
@@ -159,11 +163,11 @@ class ClientInbox:
         return True
 
     def requeue(self, request: Request) -> None:
-        """Put a request that was held, or did not fit, in front of all waiting requests."""
+        """Put a request that was taken, or did not fit into a batch, in front of all waiting requests."""
         self.decoded.insert(0, request)
 
     def add_actions(self, actions: Sequence[Action]) -> None:
-        """Queue actions of the dialect itself, before the frames that wait."""
+        """Queue requests of the dialect itself, before the frames that wait."""
         if self._connection.phase is not Phase.CLOSING:
             self.decoded += actions
 
@@ -238,7 +242,7 @@ class ClientInbox:
         return False
 
     def _exceeds(self, share: float) -> bool:
-        """Whether more than this share of the limits waits."""
+        """Whether the waiting frames take more than this share of the limits."""
         frames = self._max_frames
         if self._rejects_excess:
             frames *= _EXCESS
@@ -249,9 +253,9 @@ class ClientInbox:
     # Work
 
     def next_work(self, now: float, patience: float = math.inf) -> Work | None:
-        """The next piece of work, while something waits: messages to one chat, another request, or a reply to write.
-        None if all frames are paced or only stored. Frames that waited for more than `patience` seconds are rejected:
-        their replies would be too late, and would delay later replies. Raises CloseConnection when the connection
+        """Return the next piece of work: messages to one chat, another request, or a reply to write. The result is None
+        if all frames are paced or only stored. Frames that waited for more than `patience` seconds are rejected,
+        because their replies would be late and would delay later replies. Raises CloseConnection when the connection
         cannot continue."""
         connection = self._connection
         if self._batch_started is not None:
@@ -275,8 +279,8 @@ class ClientInbox:
         return self._take_batch(item, command, now, patience)
 
     def _take_batch(self, first: Request, posted: PostMessage, now: float, patience: float) -> PostBatch:
-        """Take the message, and the next messages if they go to the same chat. A message that must be looked up first
-        stays alone."""
+        """Take the message, and the next messages if they go to the same chat. A message for which something must be
+        looked up is a batch of its own."""
         requests, messages = [first], [posted]
         if self._connection.phase is not Phase.AUTHENTICATED:
             return PostBatch(requests, messages)
@@ -297,7 +301,7 @@ class ClientInbox:
         return PostBatch(requests, messages)
 
     def reject_all(self, failure: Failure) -> Sequence[RejectedFrame]:
-        """Empties the queue."""
+        """Empty the queue. Return the rejections of all requests that waited."""
         dialect = self._connection.dialect
         assert dialect is not None
         rejected = [RejectedFrame(failure, item) for item in self.decoded if isinstance(item, Request)]
@@ -310,7 +314,8 @@ class ClientInbox:
         return rejected
 
     def _waiting(self, now: float) -> float:
-        """The time that the next item has waited; 0 for a requeued item, and for an item of the dialect itself."""
+        """The time that the next item has waited; The time is 0 for a requeued item, and for a request of the dialect
+        itself."""
         decoded, held = self.decoded, self._held
         if not decoded:
             return 0.0 if self.paced == len(self.frames) else now - self.frames[0][1]

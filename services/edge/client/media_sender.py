@@ -1,5 +1,5 @@
-"""Sends images and files to one client in the form of the client's dialect. All other output waits behind the images
-and files, in order."""
+"""Sends images and files to one client in the form of the client's dialect. Meanwhile, all other output to the client
+waits in order."""
 
 import asyncio
 from collections import deque
@@ -18,15 +18,16 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _LOW_WATER_BYTES = 256 * 1024
-"""No further package is read while a socket has more unsent bytes than this."""
+"""While a socket has more unsent bytes than this, no further package of a file is read."""
 _POLL_SECONDS = 0.01
 _SLOT_SECONDS = 30.0
-"""A client waits this long for a slot. After this time, it receives a text with the address instead."""
+"""The longest time that a client waits for a slot. After this time, the client receives a text with the address of the
+file instead."""
 
 
 class MediaTransfers:
     """The transfers of images and files to all clients of this node. At most `concurrent` run at once, because each
-    holds a package in memory, which may be large."""
+    keeps a package in memory, and a package may be large."""
 
     def __init__(self, media: MediaService, tasks: Tasks, concurrent: int, clock: Callable[[], float]) -> None:
         self.media = media
@@ -36,39 +37,40 @@ class MediaTransfers:
         self._log_rate = log_rate(clock())
 
     def warn(self, problem: str, media: Media, **details: str) -> None:
-        """Log the problem, unless something was logged within the last second: a client can repeat its cause."""
+        """Log the problem, but at most once a second, because a client can cause the problem again and again."""
         if self._log_rate.take(self._clock()):
             _log.warning(problem, media=media.sha256, **details)
 
 
 class _Item(NamedTuple):
-    """Frames that are written without other output between them, and the message that they push, if any."""
+    """Frames that are written without other output between them, and the message that these frames push, if any."""
 
     frames: tuple[Outgoing, ...]
     message: Message | None
 
 
 class FrameWriter(Protocol):
-    """The function that writes frames to the client's socket."""
+    """Writes frames to the client's socket."""
 
     def write_now(self, frames: tuple[Frame, ...], message: Message | None = None) -> None:
-        """Write these frames now, before all waiting output. `message`: the message that these frames complete."""
+        """Write these frames now, before all waiting output. `message`: the message whose last frames these are."""
 
     def unsent(self) -> int:
         """The bytes that the kernel has not accepted."""
 
     def progressed(self) -> None:
-        """The client receives frames, however slowly."""
+        """Note that the client receives frames, however slowly."""
 
     def transfers_ended(self) -> None:
-        """Every transfer has ended and is written."""
+        """Note that every transfer has ended, and that all its frames are written."""
 
     def transfer_failed(self) -> None:
-        """A transfer ended half way, and cannot be repaired."""
+        """Note that a transfer has failed half way. The connection cannot continue."""
 
 
 class MediaSender:
-    """The first call of `enqueue` brings a MediaPayload. Until the transfers end, all output must be queued here."""
+    """Sends the output to one client while files are transferred. The first call of `enqueue` contains a MediaPayload.
+    Until all transfers end, all output must be queued here."""
 
     __slots__ = ("_queue", "_task", "_transfers", "_writer", "waiting_bytes")
 
@@ -93,7 +95,7 @@ class MediaSender:
 
     def forget_pushes(self) -> None:
         """Note that the account has logged out: its waiting messages stay undelivered. The item that is being written
-        confirms no message."""
+        is still written, but confirms no message."""
         remaining = [item._replace(message=None) if at == 0 else item for at, item in enumerate(self._queue)]
         self._queue.clear()
         self._queue.extend(item for item in remaining if item.message is None)
@@ -141,7 +143,8 @@ class MediaSender:
             slots.release()
 
     async def _stream(self, payload: MediaPayload) -> None:
-        """Announce the file only once its first bytes are here. Raises RequestError, perhaps half way."""
+        """Read the first bytes of the file, then announce the file and send it. Raises RequestError, perhaps half
+        way."""
         chunks = self._transfers.media.read(payload.media)
         async with aclosing(chunks), aclosing(split_packages(chunks, payload.media.size, payload.packages)) as parts:
             try:
@@ -166,7 +169,7 @@ class MediaSender:
 
 
 async def split_packages(chunks: AsyncGenerator[bytes], size: int, count: int) -> AsyncGenerator[bytes]:
-    """Split `size` bytes into `count` parts whose sizes differ by at most one byte. Raises RequestError if there are
+    """Divide `size` bytes into `count` parts whose sizes differ by at most one byte. Raises RequestError if there are
     fewer bytes."""
     rest = bytearray()
     for number in range(count):

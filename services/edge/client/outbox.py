@@ -1,4 +1,5 @@
-"""The output to one client: replies are written at once, and pushes when the dialect permits. All output is bounded."""
+"""The output to one client. Replies are written at once, and pushes when the dialect permits it. All output is
+bounded."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -31,16 +32,17 @@ _log = log(__name__)
 _PACE_BYTES = 256 * 1024
 _PACE_SECONDS = 0.05
 _TICK_BYTES = 4 * 1024
-"""The output of one event-loop iteration stays unsent until the iteration ends. If more than this is unsent, the client
-does not keep up."""
+"""All output of one event-loop iteration stays unsent until the iteration ends. A client with more unsent output than
+this does not keep up."""
 _CHECKS = 16
-"""The number of checks of the socket's buffer in the time that it needs to send all that may wait in it."""
+"""The number of checks of the socket's buffer in the time that it takes to send as many bytes as the buffer may
+hold."""
 
 
 class ClientOutbox:
     """`close` is called when the client does not keep up, or when its dialect or a transfer fails. `on_requests` is
-    called with the dialect's own requests, and with none at the end of transfers. Times are the event loop's.
-    Implements services.edge.client.media_sender.FrameWriter."""
+    called with the dialect's own requests, and with an empty list at the end of transfers. Times are on the event
+    loop's clock. Implements services.edge.client.media_sender.FrameWriter."""
 
     __slots__ = (
         "_check_at", "_close", "_connection", "_context", "_on_requests", "_sender", "_socket", "_timer", "_transfers",
@@ -65,19 +67,19 @@ class ClientOutbox:
         self._on_requests = on_requests
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
-        """The time at which the timer goes off; some event loops' timers do not know it."""
+        """When this number of bytes has been sent, the socket's buffer is checked next."""
         self._check_at = 0
         """The socket's buffer is checked each time that this number of bytes has been sent."""
         self._sender: MediaSender | None = None
-        """The sender of the transfers, while there are any. All other output waits behind them."""
+        """The sender of files, while any file is transferred. All other output waits behind these transfers."""
         self.confirmation = confirmation
         self.traffic: Traffic | None = None
         self.tap: Tap | None = None
-        """The tap, while the connection's frames are recorded."""
+        """The recorder of this connection's frames, if they are recorded."""
         self.record: DeliveryRecord | None = None
-        """The record, while the connection is audited."""
+        """The record of delivered messages, while the account is audited."""
         self.is_closed = False
-        """Nothing more is written, although the socket has not ended."""
+        """Whether nothing more is written. The socket itself may not have ended yet."""
 
     @property
     def dialect(self) -> Dialect:
@@ -94,7 +96,7 @@ class ClientOutbox:
             self.reschedule_wake()
 
     def reply_error(self, request: Request | None, failure: Failure, context: object = None) -> None:
-        """`context`: the dialect's own context of a frame that could not be decoded."""
+        """Write an error reply. `context`: the dialect's own context of a frame that could not be decoded."""
         if not self.is_closed:
             if self.dialect.names_errors:
                 failure = replace(failure, request=failure.request or new_trace())
@@ -111,7 +113,8 @@ class ClientOutbox:
             self._on_requests(actions)
 
     def write(self, frames: tuple[Outgoing, ...], message: Message | None = None) -> None:
-        """`message`: the message that these frames push, or None."""
+        """Write frames, or queue them behind a running transfer. `message`: the message that these frames push, or
+        None."""
         if self.is_closed:
             return
         if self._sender is None and _has_no_media(frames):
@@ -140,8 +143,8 @@ class ClientOutbox:
         self.reschedule_wake()
 
     def push(self, messages: Sequence[EncodedMessage]) -> None:
-        """Write messages of one chat now, or let the dialect hold these messages. A client that requests messages
-        itself gets none."""
+        """Write messages of one chat now, or let the dialect hold these messages. A client that requests its messages
+        itself gets no pushes."""
         dialect = self._connection.dialect
         if self.is_closed or dialect is None or not dialect.receives_pushes:
             return
@@ -206,8 +209,7 @@ class ClientOutbox:
             self._close(1013, "the connection is too slow: reconnect to catch up")
 
     def delivery_stage(self, chat: ChatId, index: int) -> DeliveryStage | None:
-        """The stage that this message has reached on its way to the client; None if this connection does not have
-        it."""
+        """The stage of this message on its way to the client. None if this connection does not have the message."""
         if self.confirmation.unconfirmed.contains(chat, index):
             return DeliveryStage.PUSHED
         if self._sender is not None and self._sender.holds(chat, index):
@@ -219,7 +221,7 @@ class ClientOutbox:
 
     @property
     def transfers(self) -> bool:
-        """Whether a transfer is running, because transfers take time."""
+        """Whether files are being transferred."""
         return self._sender is not None
 
     def unsent(self) -> int:
@@ -236,8 +238,8 @@ class ClientOutbox:
         self._close(1011, "the transfer of a file failed: reconnect to get the file")
 
     def end_pushes(self) -> Ranges:
-        """The account leaves the connection: pushes that are still queued stay undelivered. Returns the pushes that
-        were delivered."""
+        """Note that the account leaves the connection: pushes that are still queued stay undelivered. Returns the
+        pushes that were delivered."""
         if self._sender is not None:
             self._sender.forget_pushes()
         return self.confirmation.ended()

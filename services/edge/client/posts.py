@@ -1,5 +1,6 @@
-"""The messages that one client posts, in batches, of which one is in flight at a time. A message is accepted when its
-place in the chat comes. The reply to a message is due when all messages before it have a result, too."""
+"""The messages that one client posts. They are posted in batches, and one batch is in flight at a time. A message is
+accepted when all earlier messages of its chat have been delivered here. Its reply is due when all messages before it in
+the batch have a result, too."""
 
 import asyncio
 import hashlib
@@ -29,9 +30,10 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _BATCH_BYTES: Final = 192 * 1024
-"""The approximate size of one connection's messages in one request."""
+"""The approximate maximum size of one connection's messages in one request."""
 _PLACE_SECONDS = 2.0
-"""A committed message waits so much longer for its place in the chat than other requests wait for their reply."""
+"""After it is committed, a message waits this much longer for its place in the chat than other requests wait for their
+reply."""
 
 _UUID_7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
 _TIME_BITS, _CHECKSUM_BITS = 2**31 - 1, 32
@@ -44,7 +46,7 @@ class Processable(Protocol):
     def process(self) -> None: ...
 
     def fail(self) -> None:
-        """Handles an exception that `process` raised. The exception has been logged."""
+        """Handle an exception that `process` raised. The exception has been logged."""
 
 
 class Iteration:
@@ -73,9 +75,9 @@ class Iteration:
 
 
 class InFlight:
-    """One batch of messages, answered in the order of the client's requests. `since`: when it was posted. `waited`: the
-    seconds from its arrival until then. `bodies`: the bodies of messages whose nonce the client chose. They show
-    whether another message with the same nonce is the same."""
+    """One batch of messages, answered in the order of the client's requests. `since`: when the batch was posted.
+    `waited`: the seconds from its arrival until then. `bodies`: the bodies of messages whose nonce the client chose. By
+    its body, another message with the same nonce is recognised."""
 
     __slots__ = ("_bodies", "_requests", "_results", "chat", "parked", "since", "waited")
 
@@ -95,17 +97,17 @@ class InFlight:
         self.since = since
         self.waited = waited
         self.parked: tuple[EncodedMessage, ...] = ()
-        """Committed messages that are shown in their place among the missed messages. If that takes too long, they are
-        accepted."""
+        """Committed messages that will be shown in their place among the missed messages. If reading the missed
+        messages takes too long, they are accepted at once."""
 
     def __bool__(self) -> bool:
-        """Whether any request has no reply."""
+        """Whether a request of the batch has no reply yet."""
         return bool(self._requests)
 
     def awaits(self, message: Message) -> bool:
-        """Whether this message is one of the batch and has no result yet. Another connection of the account may have
-        posted another message with its nonce. The message may also have changed since; then the reply of the message
-        service tells its result."""
+        """Whether this message belongs to the batch and has no result yet. Its body is compared, because another
+        connection of the account may have posted another message with the same nonce. If the message was edited
+        meanwhile, the bodies differ, too. Then the reply of the message service gives its result."""
         nonce = message.nonce
         return self._results.get(nonce, self) is None and self._bodies.get(nonce, message.body) == message.body
 
@@ -123,16 +125,15 @@ class InFlight:
         return due
 
     def fail_rest(self, failure: Failure) -> list[tuple[Request, Result]]:
-        """All replies. Requests without a result get the failure."""
+        """Return all replies. Requests without a result get the failure."""
         due = [(request, self._results[nonce] or failure) for request, nonce in self._requests]
         self._requests.clear()
         return due
 
 
 class Posts:
-    """The replies to messages that arrive in one iteration of the event loop are written together: at its end, or
-    before any other output. Implements services.edge.upstream.attempt.Submitter and
-    services.edge.catchup.missed.OwnMessages."""
+    """Replies to messages that arrive in one iteration of the event loop are written together, at its end or before any
+    other output. Implements services.edge.upstream.attempt.Submitter and services.edge.catchup.missed.OwnMessages."""
 
     __slots__ = ("_client", "_context", "_iteration", "_out", "_publisher", "_session", "in_flight")
 
@@ -151,7 +152,7 @@ class Posts:
 
     def submit(self, batch: PostBatch, now: float, waited: float) -> list[Request]:
         """Queue as many of these messages as fit into one request. Returns the requests of the remaining messages.
-        `waited`: the seconds since the first of the messages arrived, which count for the deadline."""
+        `waited`: the seconds since the first of the messages arrived. The deadline counts from this arrival."""
         publisher, dialect = self._publisher, self._session.connection.dialect
         assert dialect is not None
         bodies = _pack_bodies(batch.messages, dialect)
@@ -182,13 +183,15 @@ class Posts:
         return self.in_flight is not None and self.in_flight.chat == chat
 
     def accept(self, encoded: EncodedMessage, *, again: bool = False) -> bool:
-        """Returns whether the message is one of the batch without a result. A message of the batch becomes its own
-        result. When the reply is due, it is written at the end of the iteration. `again`: see MessageAccepted.
+        """Answer the sender with its own message as it was delivered. Returns whether the message belongs to the batch
+        and had no result. The reply is written at the end of the iteration in which it is due. `again`: see
+        MessageAccepted.
 
-        The delivery of a message answers its sender, and not the reply of the message service. So the reply keeps its
-        place among the chat's other messages. The reply comes after the delivery and brings nothing new: `done` makes
-        the publisher drop it. The reply is handled, by `confirmed`, only if the delivery was lost or has gone to
-        another node."""
+        The sender is answered by the delivery of its message, not by the reply of the message service. So the reply
+        keeps its place among the chat's other messages. The reply of the message service arrives after the delivery and
+        contains nothing new, so `done` makes the publisher drop it. `confirmed` handles this reply only if the delivery
+        was lost, or went to another node.
+        """
         message, batch = encoded.message, self.in_flight
         if batch is None or not batch.awaits(message):
             return False
@@ -206,8 +209,7 @@ class Posts:
             self.flush()
 
     def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
-        """The message is committed, but not delivered here yet. The message is answered when its place in the chat has
-        come."""
+        """The message is committed, but not delivered here yet. Answer it when its place in the chat comes."""
         message = Message(draft.chat, posted.index, posted.id, draft.sender, posted.time, draft.body, draft.nonce)
         self._session.expect(message, partial(self._not_delivered, message, draft.face, again=again))
 
@@ -215,9 +217,9 @@ class Posts:
         self._client.fail()
 
     def _not_delivered(self, message: Message, summary: ProfileSummary | None, *, again: bool) -> None:
-        """The turn of this message has come in the order of its chat, but the message was not delivered to this client.
-        Either the sender has left the chat, or its missed messages of the chat are being read, or a message with a
-        nonce of the client was posted long ago."""
+        """All earlier messages of the chat have been delivered, but this message was not delivered to this client.
+        There are three possible reasons. The sender has left the chat, the client's missed messages of this chat are
+        being read, or an earlier request with the same nonce posted the message long ago."""
         encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
         repeated = again and self._out.dialect.names_messages
         if not repeated and self._session.catch_up.contains(message):
@@ -235,14 +237,14 @@ class Posts:
             self._wake_if_answered()
 
     def reply_due(self) -> None:
-        """Write the replies that are due. The caller continues with the client itself."""
+        """Write the replies that are due. The caller itself wakes the client."""
         batch = self.in_flight
         if batch is not None and (due := batch.take_due()):
             self._reply(batch, due)
 
     def expire(self, now: float) -> None:
-        """Answers a batch that has waited too long. The timer calls this about every second. A committed message should
-        not be reported as failed, but the connection cannot wait for its place forever."""
+        """Answer a batch that has waited too long. The timer calls this about every second. A committed message should
+        not be reported as failed, but the connection cannot wait forever for the earlier messages."""
         batch = self.in_flight
         if batch is None:
             return
@@ -266,7 +268,7 @@ class Posts:
             self._iteration.add(self._client)
 
     def _reply(self, batch: InFlight, due: DueReplies) -> None:
-        """Write replies to accepted messages together, with errors in their place."""
+        """Write the replies to accepted messages together, and the error replies between them in order."""
         if not batch:
             self.in_flight = None
         accepted: list[tuple[Request, MessageAccepted]] = []
@@ -297,8 +299,8 @@ class Posts:
 
 
 def _pack_bodies(messages: list[PostMessage], dialect: Dialect) -> list[bytes]:
-    """The bodies of as many first messages as fit into one request, at least one. If two messages have the same nonce,
-    only the first is included."""
+    """The bodies of the messages that fit into one request, at least one. If two messages have the same nonce, only the
+    first is included."""
     tag = dialect.name if dialect.tags_dialect else ""
     bodies: list[bytes] = []
     size = 0
@@ -314,8 +316,8 @@ def _pack_bodies(messages: list[PostMessage], dialect: Dialect) -> list[bytes]:
 
 
 def _without_content(batch: PostBatch, count: int) -> list[Request]:
-    """The parts of the first `count` messages that their replies need. The content is freed now, while the CPU's cache
-    holds it, so that the next message uses the same memory."""
+    """Return the first `count` requests with only the parts that their replies need. The content is freed now, while
+    the CPU's cache holds it, so that the next message uses the same memory."""
     first = batch.messages[0]
     command = PostMessage(first.chat, (), first.to)
     plain = Request(command)

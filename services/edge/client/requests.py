@@ -1,6 +1,6 @@
-"""Handles the requests of one client, one at a time, except messages that need no lookup. If the dialect's replies have
-ids, several reads can wait for their replies at the same time. Only `_perform`, `_read` and `_resolve` suspend their
-task."""
+"""Handles the requests of one client, one at a time. Messages for which nothing must be looked up are not handled here.
+If the dialect's replies have ids, several reads can wait for their replies at the same time. Only `_perform`, `_read`
+and `_resolve` suspend their task."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class RequestHandler(Protocol):
         """Return messages, or the last part of a file, as messages that only have to be posted. Raises RequestError."""
 
     def after_login(self, session: LoginSession) -> None:
-        """A login is answered, so the work that follows a login starts."""
+        """Start the work that follows a login. The login has been answered."""
 
 
 class FailureLog:
@@ -61,7 +61,7 @@ class FailureLog:
         self._rate: TokenBucket | None = None
 
     def to_failure(self, error: Exception, command: str) -> Failure:
-        """The failure has the trace id of the logged lines."""
+        """Return the failure to reply with. It has the trace id of the logged lines."""
         if isinstance(error, RequestError):
             return replace(error.failure, request=trace.get())
         if self._rate is None:
@@ -75,13 +75,13 @@ class RequestOwner(Protocol):
     """The part of the client that the handling of requests uses."""
 
     def post(self, batch: PostBatch, lookup_seconds: float = 0.0) -> None:
-        """Post messages that need no lookup any more. `lookup_seconds`: how long the lookup took."""
+        """Post messages for which nothing remains to be looked up. `lookup_seconds`: how long the lookup took."""
 
     def start_reading(self) -> None:
-        """Read the missed messages, if a login was answered."""
+        """Start to read the missed messages, if a login was answered."""
 
     def wake(self) -> None:
-        """Continue at the end of this iteration of the event loop."""
+        """Process the client at the end of this iteration of the event loop."""
 
     def fail(self) -> None: ...
 
@@ -106,7 +106,7 @@ class RequestRunner:
         self._handler = handler
         self._owner = owner
         self.is_performing = False
-        """True while a request other than a batch in flight or a read is being handled."""
+        """Whether a request is being handled that is neither a batch in flight nor a read."""
         self._reads: list[tuple[Request, asyncio.Task[None]]] = []
         self._queued_reads: list[Request] = []
 
@@ -115,8 +115,8 @@ class RequestRunner:
         return not (self.is_performing or self._reads)
 
     def must_wait(self, request: Request) -> bool:
-        """Whether the request must wait for the reply to a read. Reads themselves wait in this queue, so that they
-        delay only requests that depend on them."""
+        """Whether the request must wait for the reply to a read. Reads never wait here, because they have a queue of
+        their own."""
         if not self._reads or self._is_read(request):
             return False
         reads = [*[read for read, _ in self._reads], *self._queued_reads]
@@ -139,7 +139,7 @@ class RequestRunner:
         self._context.tasks.start(work, type(request.command).__name__)
 
     def resolve(self, batch: PostBatch) -> None:
-        """Handle messages with a token, for a private chat, or with content that must be looked up."""
+        """Handle messages for which something must be looked up: the token, the private chat or the content."""
         self.is_performing = True
         self._context.tasks.start(self._resolve(batch.requests), "PostMessage")
 
@@ -152,7 +152,8 @@ class RequestRunner:
     async def _read(self, request: Request) -> None:
         try:
             result = await self._result(request)
-            await self._out.until_room()  # unlimited replies could fill the outbox, which would close the connection
+            # an unlimited number of replies could fill the outbox, which would close the connection
+            await self._out.until_room()
             self._answer(request, result)
         except Exception:
             _log.exception("dialect failed", command=type(request.command).__name__)
@@ -226,7 +227,7 @@ class RequestRunner:
         self._out.reply_error(request, failure, context)
 
     def cancel_reads(self) -> None:
-        """The connection has ended."""
+        """Cancel all reads, because the connection has ended."""
         self._queued_reads.clear()
         for _, task in self._reads:
             task.cancel()
@@ -242,7 +243,7 @@ class RequestRunner:
 
 
 def _is_login(request: Request, result: Reply | Failure, before: AccountId) -> bool:
-    """`before`: the connection's account before the request."""
+    """Whether this result has logged an account in. `before`: the connection's account before the request."""
     if isinstance(result, TokenRenewed):
         return result.account != before
     return isinstance(result, Authenticated) and isinstance(request.command, Login | Register | RegisterGuest)

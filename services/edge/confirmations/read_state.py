@@ -1,5 +1,5 @@
 """Collects the messages that local accounts have received and read, and commits this read state to the message service
-in batches. An account leaves presence only after that."""
+in batches. After its last connection has ended, an account stays in presence until its read state is committed."""
 
 import asyncio
 import contextlib
@@ -27,13 +27,14 @@ Ranges = dict[ChatId, list[tuple[int, int]]]
 _log = log(__name__)
 _BATCH_SECONDS = 0.4
 _POSTED_SECONDS = 3.5
-"""Confirmations of posted messages wait this long for those of the read messages between them. By default, clients
-confirm the messages before a post every 3 s."""
+"""The read state of posted messages is committed only after this time. Meanwhile the client confirms the messages of
+others between its own posts, and the sum is one range. By default, clients confirm messages every 3 s."""
 _LEAVE_SECONDS = 0.1
-"""The pause between two searches for departed accounts. A departed account may log in on another node, which waits for
-this node's read state."""
+"""The pause between two searches for departed accounts. A departed account may log in on another node, and that login
+waits for the read state of this node."""
 _PRESENCE_LOST_SECONDS = 0.5
-"""After presence was lost, other nodes have this time to commit the read state of departed accounts themselves."""
+"""After presence data was lost, a login waits this long. Meanwhile the other nodes commit the read state of departed
+accounts without a request."""
 _BATCH_RANGES = 4_000
 _COMMIT_SECONDS = 4.0
 _ATTEMPT_SECONDS = 2.0
@@ -41,8 +42,8 @@ _PAUSE_SECONDS = 0.2
 _MARKING_SECONDS = 2.0
 """A login waits this long for messages that are just being marked as delivered."""
 _ABSENT_SECONDS = 0.25
-"""A node that did not respond gets no request for this time. When a node dies, thousands of its accounts may log in
-here."""
+"""After a node has not responded, it gets no request for this time. When a node dies, thousands of its accounts may log
+in here, and each login would request the dead node."""
 
 
 class ReadBuffer:
@@ -51,7 +52,7 @@ class ReadBuffer:
     def __init__(self) -> None:
         self._ranges: dict[AccountId, Ranges] = {}
         self._posted_since: dict[AccountId, float] = {}
-        """When each account first posted, in seconds."""
+        """When each account posted its first message that is not committed as delivered, in seconds."""
         self._confirmed: set[AccountId] = set()
         """The accounts that have received or read something, and not only posted."""
         self._reads: dict[tuple[AccountId, ChatId], tuple[int, int]] = {}
@@ -69,7 +70,7 @@ class ReadBuffer:
         return frozenset(self._ranges)
 
     def covers(self, account: AccountId, chat: ChatId, index: int) -> bool:
-        """Whether this message has arrived."""
+        """Whether this message is noted here as delivered to the account."""
         return any(low <= index <= high for low, high in self._ranges.get(account, {}).get(chat, ()))
 
     def first_undelivered(self, account: AccountId, chat: ChatId, stored: int, end: int) -> int:
@@ -99,9 +100,9 @@ class ReadBuffer:
     def add_posted(
         self, account: AccountId, chat: ChatId, indexes: Sequence[int], now: float, connection: int = 0
     ) -> None:
-        """Note posted messages, at least one index. The indexes of one batch are mostly consecutive; a message sent
-        again has an earlier index. An account that writes has read everything before, which need not have arrived at
-        each of its clients."""
+        """Note posted messages, at least one index. The indexes of one batch are mostly consecutive, but a repeated
+        message has an earlier index. An account that posts has read all earlier messages of the chat. These messages
+        still may not have arrived at each of its clients."""
         self._posted_since.setdefault(account, now)
         chats = self._ranges.setdefault(account, {})
         low = high = indexes[0]
@@ -119,9 +120,9 @@ class ReadBuffer:
             self._reads[key] = read
 
     def take(self, posted_until: float, accounts: Collection[AccountId] = ()) -> "ReadBuffer":
-        """Move the ranges of these accounts to another buffer, and the ranges of all accounts that have received or
-        read something, or posted before `posted_until`. If an account receives and posts in turn, either alone would be
-        many ranges."""
+        """Move the ranges of these accounts to another buffer. Accounts that have received or read something, or have
+        posted before `posted_until`, are also moved. An account's received and posted messages are moved together: if
+        the account receives and posts in turn, each kind alone would be many ranges."""
         posted = [account for account, since in self._posted_since.items() if since <= posted_until]
         taken = ReadBuffer()
         confirmed, self._confirmed = self._confirmed, set()
@@ -135,13 +136,14 @@ class ReadBuffer:
         return taken
 
     def reads_of(self, ranges: Iterable[ReadRange]) -> list[ReadPlace]:
-        """The read positions of these ranges. The ranges themselves may have been removed from the buffer already."""
+        """Return the read positions that belong to these ranges, even if the ranges have been removed from the
+        buffer."""
         reads = ((one, self._reads.get((one.account, one.chat))) for one in ranges if one.read)
         return [ReadPlace(one.account, one.chat, *read) for one, read in reads if read is not None]
 
     def pop_batch(self, limit: int) -> list[ReadRange]:
-        """Remove about `limit` ranges; the ranges of one account stay together. The first range of a chat has its read
-        index."""
+        """Remove and return about `limit` ranges. The ranges of one account stay together. Only the first range of each
+        chat has the chat's read index."""
         batch: list[ReadRange] = []
         while self._ranges and len(batch) < limit:
             account, chats = self._ranges.popitem()
@@ -153,7 +155,7 @@ class ReadBuffer:
         return batch
 
     def put_back(self, ranges: Iterable[ReadRange], taken: "ReadBuffer") -> None:
-        """Put the ranges of another buffer back into this one."""
+        """Put ranges that could not be committed back into this buffer, with the read positions from `taken`."""
         ranges = list(ranges)
         for one in ranges:
             self.add(one.account, {one.chat: [(one.low, one.high)]})
@@ -186,7 +188,7 @@ class ReadStateFlusher:
         self._bus.serve(subjects.flush(self._node), self._serve_flush)
 
     def notify_committed(self, callback: Callable[[Sequence[ReadPlace]], None]) -> None:
-        """Call `callback` with everything that is committed as read."""
+        """Call `callback` with all read positions that are committed."""
         self._committed_callbacks.append(callback)
 
     async def run(self) -> None:
@@ -207,7 +209,8 @@ class ReadStateFlusher:
         self._work.set()
 
     def mark_read(self, place: ReadPlace) -> None:
-        """Note that the account has read everything up to there. A read message counts as delivered, too."""
+        """Note that the account has read everything up to this place. A message that is read counts as delivered,
+        too."""
         self._buffer.add_read(place)
         self._work.set()
 
@@ -247,7 +250,8 @@ class ReadStateFlusher:
         return await self._flush(math.inf)
 
     async def _flush(self, posted_until: float) -> bool:
-        """Flush without the accounts that have received nothing and have posted since."""
+        """Flush all accounts, except accounts that have only posted messages, and have done so only after
+        `posted_until`."""
         async with self._flushing:
             departed = self._accounts.awaiting_leave()
             if not await self._commit(posted_until, departed):
@@ -272,8 +276,8 @@ class ReadStateFlusher:
             return await self._commit_buffer(self._buffer.take(posted_until, accounts))
 
     async def _commit_buffer(self, waiting: ReadBuffer) -> bool:
-        """Ranges that are confirmed meanwhile wait for the next flush. Ranges without a reply go back to the buffer,
-        also when the flush is cancelled."""
+        """Commit the ranges of `waiting`. Ranges that are confirmed meanwhile wait for the next flush. Ranges whose
+        commit is not answered are put back into the buffer, even when the flush is cancelled."""
         self._committing = waiting.accounts
         ranges: list[ReadRange] = []
         try:
@@ -291,7 +295,7 @@ class ReadStateFlusher:
             self._work.set()
             self._committing = frozenset()
 
-    # Delivery confirmations of the account must be committed before its missed messages are requested.
+    # An account's delivery confirmations are committed before its missed messages are requested.
 
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
         """Commit the read state of the account's connections here and on other nodes, however long that takes. While it

@@ -1,1 +1,1 @@
-"""Delivers batches to local members in order, and handles gaps, losses and re-syncs. Begin with receiver.py."""
+"""Delivers messages to local members in order, and handles gaps, losses and resyncs. Begin with receiver.py."""

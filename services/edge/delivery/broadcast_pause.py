@@ -1,15 +1,14 @@
-"""Stops receiving broadcasts while every live replica of the message service knows the accounts here by their
-announcements.
+"""Stops receiving broadcasts while every live replica of the message service knows the accounts on this node. The node
+announces its accounts to the replicas.
 
-A replica that cannot read presence broadcasts the delivery batches that are otherwise for single nodes. Invariant: this
-node receives broadcasts unless all replicas have named this node in their heartbeats, without interruption. A replica
-that names the node and a number sends, on the node's own subject, everything for accounts that were announced up to
-this number. The replica may miss only events for accounts with a later announcement; the node syncs these accounts when
-all replicas have named its number.
+A replica that cannot read presence sends its delivery batches as broadcasts to all nodes, instead of to single nodes.
+The following rule always holds: this node receives broadcasts, unless all replicas have named this node in each of
+their heartbeats. A replica that names the node also names a number. It then sends everything for the accounts that were
+announced up to this number on the node's own subject. It may miss only events for accounts that were announced later.
+The node syncs these accounts when all replicas have named the numbers of their announcements.
 
-The invariant breaks when a replica is new, was silent, or lacks an announcement. When the invariant breaks, the node
-receives broadcasts again, and syncs all accounts. The node first receives broadcasts and only then withdraws its
-announcements, so that no event is missed.
+When a replica is new, was silent, or lacks an announcement, the node receives broadcasts again, and syncs all accounts.
+The node first receives broadcasts and only then withdraws its announcements, so that no event is missed.
 """
 
 import asyncio
@@ -30,23 +29,24 @@ from shared.telemetry import log
 _log = log(__name__)
 _TICK_SECONDS = 0.25
 _WANTED_SECONDS = 3.0
-"""The time for which a heartbeat that asks for announcements is valid. Presence that becomes known for a moment changes
-nothing."""
+"""The time for which a heartbeat that asks for announcements is valid. If presence becomes known only for a moment, the
+node keeps announcing."""
 _OVERTAKING_SECONDS = 1.0
-"""A heartbeat may be handled this much earlier than a delivery batch that was published before it."""
+"""A node may handle a heartbeat this much earlier than a delivery batch that was published before the heartbeat."""
 _UNCONFIRMED_SECONDS = 6.0
-"""While broadcasts are received, a login is synced after this time, even if some replica does not name its
-announcement."""
+"""While broadcasts are received, a login is synced after this time, even if the heartbeats of some replica do not name
+its announcement."""
 
 ReceiveBroadcasts = Callable[[bool], Awaitable[None]]
-"""Switches broadcasts to this process on or off, and returns when NATS does so. Raises nats.errors.Error."""
+"""Switches broadcasts to this process on or off, and returns when the change is in effect at NATS. Raises
+nats.errors.Error."""
 MarkStale = Callable[[str, Collection[AccountId] | None], None]
 """See services.edge.delivery.resync.Resync.mark_stale."""
 
 
 class KnowingReplicas:
-    """The accounts and broadcasts of this node that the live replicas know, by their heartbeats. Pure. All times come
-    from one monotonic clock."""
+    """The accounts and broadcasts of this node that the live replicas know, according to their heartbeats. This class
+    does no I/O. All times come from one monotonic clock."""
 
     def __init__(self, node: NodeId) -> None:
         self._node = node
@@ -55,8 +55,8 @@ class KnowingReplicas:
         self._wanted_until = float("-inf")
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
-        """Returns whether the replica may have broadcast something for this node that it did not send on the node's own
-        subject."""
+        """Note a heartbeat. Returns whether the replica may have broadcast something for this node without also sending
+        it on the node's own subject."""
         self._drop_silent(now)
         key = heartbeat.replica, heartbeat.epoch
         if heartbeat.leaving:
@@ -73,8 +73,8 @@ class KnowingReplicas:
         return now < self._wanted_until
 
     def confirmed(self, first: int, now: float) -> int:
-        """The number up to which all replicas know all announcements from number `first` or earlier. 0 if some replica
-        does not, or none is live."""
+        """The number up to which all replicas know all announcements since the number `first`. The result is 0 if some
+        replica does not know them, or if no replica is live."""
         self._drop_silent(now)
         known = [numbers for _, numbers in self._known.values()]
         return min((last if since >= first else 0 for since, last in known), default=0)
@@ -101,7 +101,7 @@ class BroadcastPause:
         self._beat_seconds = lease_seconds / BEATS_PER_LEASE
         self.paused = False
         self._broken = False
-        """True if, during the pause, something may have been broadcast for this node."""
+        """Whether something may have been broadcast for this node while it did not receive broadcasts."""
         self._confirmed: deque[tuple[float, int]] = deque()
         """The numbers that all replicas have named, and the times when they did."""
         self._changed = asyncio.Event()
@@ -112,8 +112,8 @@ class BroadcastPause:
             self._changed.set()
 
     async def run(self) -> None:
-        """Runs until cancelled. Only a heartbeat can start a pause or its end. Work that has started is checked four
-        times a second."""
+        """Runs until cancelled. Only a heartbeat can start or end a pause of the broadcasts. During a pause, and while
+        announcements are not confirmed, the state is checked four times a second."""
         while True:
             has_begun = self.paused or self._announcer.wanted or self._announcer.unconfirmed
             await is_set_within(self._changed, _TICK_SECONDS if has_begun else None)
@@ -124,7 +124,7 @@ class BroadcastPause:
                 _log.warning("the subscription to broadcasts was not changed", error=repr(error))
 
     async def on_timer(self) -> None:
-        """Raises nats.errors.Error; the next call tries again."""
+        """Raises nats.errors.Error. The next call then tries again."""
         now, announcer = _now(), self._announcer
         wanted = self._replicas.want_accounts(now)
         is_due = now - announcer.listed_at >= self._beat_seconds
@@ -157,7 +157,8 @@ class BroadcastPause:
             self._mark_stale("messages for this node may have been lost", None)
 
     def _confirm(self, confirmed: int, now: float) -> None:
-        """Sync the logins that all replicas know: messages that were not sent to them were committed before."""
+        """Sync the accounts whose login all replicas know. Messages that the replicas did not send to these accounts
+        were committed before, so the sync finds all of them."""
         if not self._announcer.unconfirmed:
             self._confirmed.clear()
             return

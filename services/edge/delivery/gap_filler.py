@@ -1,8 +1,9 @@
 """Fills gaps in the chats of this node: fetches missing messages from the message service for the accounts that may
 read them.
 
-A missing message, or the membership version that a broadcast needs, usually arrives by itself. The node fetches a
-missing message only after 0.1 s, and a missing version only after 0.03 s. An unknown last index is fetched at once.
+A missing message usually arrives without a request, and so does the membership version that a broadcast needs. So the
+node fetches a missing message only after 0.1 s, and a missing version only after 0.03 s. An unknown last index is
+fetched at once.
 """
 
 import asyncio
@@ -33,11 +34,11 @@ _log = log(__name__)
 _GAP_SECONDS = 0.1
 _MEMBERSHIP_SECONDS = 0.03
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.03, 0.5
-"""The pause after a request that brought nothing; it doubles each time. While many accounts join, a reply is often too
-old by a moment."""
+"""The pause after a request whose reply had nothing new. The pause doubles each time. While many accounts join a chat,
+replies are often slightly too old."""
 _SUMMARY_SECONDS = 2.0
 _ACCOUNTS_PER_REQUEST = 4_000
-"""The most accounts in a request. The reply names each account twice."""
+"""The most accounts in one request. The reply contains each account twice."""
 
 FirstUndelivered = Callable[[AccountId, ChatId, int, int], int]
 """See ReadStateFlusher.first_undelivered."""
@@ -99,7 +100,7 @@ class GapFiller:
         self._filling[chat] = self._tasks.start(self._fill(chats, chat, sequencer), "fill a gap")
 
     async def _fill(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
-        """Fetch everything that the sequencer is missing."""
+        """Fetch all messages and membership changes that the sequencer is missing."""
         pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         try:
             while sequencer.behind:
@@ -115,7 +116,7 @@ class GapFiller:
                 del self._filling[chat]
 
     async def _fill_page(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> bool:
-        """Fetch one page. Returns whether the next one can be requested without a pause. Raises RequestError."""
+        """Fetch one page. Returns whether the next page can be requested without a pause. Raises RequestError."""
         after = AFTER_LAST if sequencer.head is None else sequencer.head  # AFTER_LAST requests only the last index
         page = await self._request_changes(chat, sequencer, after)
         if page is None:
@@ -175,8 +176,9 @@ class GapFiller:
     async def _request_page(
         self, chat: ChatId, sequencer: ChatSequencer, after: int, *, for_all: bool
     ) -> "_Page | None":
-        """One page of messages, with the membership of the local members, or of all local accounts, and of accounts
-        that join meanwhile. None if the membership changed between the requests, and the changes are not known."""
+        """Request one page of messages, with the membership of the local members, or of all local accounts. Accounts
+        that join meanwhile are included. The result is None if the membership changed between the requests and the
+        changes are not known."""
         wanted = set(self._accounts.by_account if for_all else sequencer.members)
         reply, requested = None, set[AccountId]()
         while reply is None or not wanted <= requested:
@@ -200,9 +202,9 @@ class GapFiller:
 
 
 class _Page(NamedTuple):
-    """`requested`: the requested accounts; None if only changes were requested. `concerned`: the accounts whose
-    membership the page gives. `first_index`: the first visible index of each account that is a member. `for_all`: no
-    other local account's membership has changed since it was last known."""
+    """A reply with messages and membership. `requested`: the accounts of the request, or None if only changes were
+    requested. `concerned`: the accounts whose membership the page contains. `first_index`: the first visible index of
+    each account that is a member. `for_all`: whether the membership of all other local accounts is unchanged."""
 
     reply: ChatSynced
     requested: set[AccountId] | None

@@ -1,4 +1,5 @@
-"""Chats with members on this node: the order of their messages, their local members, and delivery to connections."""
+"""The chats that have members on this node. This module keeps the order of their messages and their local members, and
+delivers messages to connections."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,17 +21,17 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _HEARD_CHATS = 10_000
-"""The number of broadcast chats without members on this node that keep their last index."""
+"""The number of chats without local members whose last index is kept, because a broadcast has named it."""
 
 
 class GapWatcher(Protocol):
     """Fetches the messages that a chat is missing. See services.edge.delivery.gap_filler.GapFiller."""
 
     def watch(self, chats: "LocalChats", chat: ChatId, sequencer: ChatSequencer) -> None:
-        """The sequencer is behind: fetch the messages that do not arrive by themselves."""
+        """Fetch the messages that the sequencer is missing and that do not arrive without a request."""
 
     def forget(self, chat: ChatId) -> None:
-        """The chat was dropped: stop fetching."""
+        """Stop fetching for this chat, because this node no longer keeps the chat."""
 
 
 class LocalChats:
@@ -40,8 +41,8 @@ class LocalChats:
         self._metrics = metrics
         self._sequencers: dict[ChatId, ChatSequencer] = {}
         self._heard: dict[ChatId, int] = {}
-        """The last broadcast index of each chat without a sequencer. The snapshot by which an account joins the chat
-        may be older."""
+        """The last index of each chat without a sequencer, as broadcasts have named it. When an account joins such a
+        chat, its snapshot of the chat may be older."""
         self.message_clock = RemoteClock()
         """The clocks of the message service, which stamp the messages."""
 
@@ -61,7 +62,7 @@ class LocalChats:
     def joined(self, local: LocalAccount, chat: ChatId, head: int | None, first: int = 0) -> ChatSequencer | None:
         """Add the account to the chat's local members. Returns None if it has left the chat or the node since. `head`:
         the last index in a snapshot; it starts a sequencer without a last index. `first`: the first index that the
-        account may see; 0 if unknown, or known before."""
+        account may see, or 0 if it is unknown or was already set."""
         if chat in local.left or self._accounts.get(local.account) is not local:
             return None
         sequencer = self._sequencers.get(chat)
@@ -85,7 +86,7 @@ class LocalChats:
             self._drop_if_idle(chat, sequencer)
 
     def account_detached(self, local: LocalAccount) -> None:
-        """The account's last connection on this node has closed."""
+        """Remove an account, whose last connection on this node has closed, from all its chats."""
         for chat in list(local.chats):
             self.left(local, chat)
 
@@ -99,9 +100,9 @@ class LocalChats:
         for_all: bool,
     ) -> None:
         """Apply a membership reply of this version. `first_index` has an entry for each member among the requested
-        accounts: the first index that it may see. A later version known for an account stays. `for_all`: the reply
-        gives the membership of every local account. If False, events up to the reply's version still count for the
-        other accounts."""
+        accounts: the first index that it may see. If a later version is known for an account, its membership stays.
+        `for_all`: whether the reply contains the membership of every local account. If it does not, events up to the
+        reply's version still change the other accounts."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None or version < max(sequencer.version, sequencer.forgotten_version):
             return
@@ -119,7 +120,7 @@ class LocalChats:
                 sequencer.members.pop(account, None)
                 if local is not None and chat in local.chats:
                     local.chats.discard(chat)
-                    if for_all:  # the event of this departure may still come, and changes nothing then
+                    if for_all:  # the event of this departure may arrive later, and then changes nothing
                         local.notify(ChatLeft(chat, Departure.UNKNOWN))
             if not for_all:
                 sequencer.know_ahead(account, version)
@@ -128,7 +129,7 @@ class LocalChats:
         self._drop_if_idle(chat, sequencer)
 
     def on_chat_created(self, event: ChatCreated) -> None:
-        """A new chat has no messages, so its last index is 0."""
+        """Start a new chat. It has no messages, so its last index is 0."""
         head = None if event.chat in self._sequencers else 0
         for account in event.members:
             if local := self._accounts.get(account):
@@ -162,8 +163,8 @@ class LocalChats:
             self.release(event.chat, sequencer, sequencer.drain())
 
     def _apply_recent_joins(self, chat: ChatId, recent: RecentJoins | None, version: int) -> None:
-        """Apply recent joins. Nothing else in the chat has changed up to this version, but the events of these joins
-        are still to come."""
+        """Apply the joins that a delivery names. These joins are the only changes of the chat up to this version. Their
+        own events will still arrive."""
         sequencer = self._sequencers.get(chat)
         if recent is not None and sequencer is not None and recent.since <= sequencer.version < version:
             self.apply_membership(chat, recent.joined, recent.joined, version, for_all=True)
@@ -174,18 +175,18 @@ class LocalChats:
         return self.joined(local, chat, head, first)
 
     def _catch_up_if_late(self, local: LocalAccount, chat: ChatId, first: int) -> None:
-        """The account is about to become a local member. If the sequencer has already passed its first index, the
-        account catches up."""
+        """Let the account catch up if the chat's sequencer has already passed the account's first index. The account is
+        about to become a local member."""
         sequencer = self._sequencers.get(chat)
         if sequencer is not None and sequencer.delivered(first) and chat not in local.chats:
             local.catch_up(chat, AFTER_LAST)
 
     def recheck_left(self, local: LocalAccount, chat: ChatId) -> None:
-        """A reply names a chat that the account has left. Either the reply is old, or the account is back and the event
-        was lost."""
+        """Check a chat that the account has left, although a reply names the account as a member. Either the reply is
+        old, or the account has joined again and that event was lost."""
         sequencer = self._sequencers.get(chat)
         if sequencer is not None:
-            sequencer.version = 0  # version 0 makes the edge request the members at the next broadcast
+            sequencer.version = 0  # with version 0, the edge requests the members at the next broadcast
         else:
             version = local.left.pop(chat)
             if sequencer := self.joined(local, chat, None):
@@ -193,8 +194,8 @@ class LocalChats:
 
     @contextmanager
     def reading(self, chat: ChatId, sequencer: ChatSequencer) -> Iterator[None]:
-        """While a connection reads the chat's missed messages, the sequencer keeps recent messages for the
-        change-over."""
+        """While a connection reads the chat's missed messages, the sequencer keeps recent messages. With these, the
+        connection changes over to live messages."""
         sequencer.begin_reading()
         try:
             yield
@@ -212,7 +213,7 @@ class LocalChats:
         if sequencer is None:
             return
         self._gaps.forget(chat)
-        if sequencer.version:  # there were broadcasts
+        if sequencer.version:  # the chat has had broadcasts
             self._hear(chat, sequencer.known_head)
         for account in sequencer.members:
             if local := self._accounts.get(account):
@@ -223,8 +224,8 @@ class LocalChats:
     # Messages
 
     def receive(self, run: Sequence[Delivery]) -> None:
-        """Handle committed messages of one chat (see `group_runs`), for the named recipients or, with None, for all
-        local members."""
+        """Handle committed messages of one chat (see `group_runs`). The recipients are the accounts that the deliveries
+        name or, with None, all local members."""
         first = run[0]
         chat, recipients = first.message.chat, first.recipients
         if first.recent is not None:
@@ -247,16 +248,16 @@ class LocalChats:
             self._put_in_order(run, chat, sequencer)
 
     def _lacks_unconfirmed(self, sequencer: ChatSequencer, named: Collection[AccountId]) -> bool:
-        """Whether an account that has just logged in here may be an unnamed member: the replica may not know yet that
-        the account is on this node. If so, the membership of this version decides which accounts get the message, as
-        for a broadcast."""
+        """Whether some local member, which the delivery does not name, has just logged in here. The message service may
+        not know yet that this account is on this node. Then the membership of this version decides which accounts get
+        the message, as for a broadcast."""
         if not self._accounts.has_unconfirmed:
             return False
         lacking = sequencer.members.keys() - named
         return any(self._accounts.is_unconfirmed(account) for account in lacking)
 
     def _hear(self, chat: ChatId, index: int) -> None:
-        """Note the last index of the chat. The latest `_HEARD_CHATS` chats are kept."""
+        """Note the last index of the chat. Only the latest `_HEARD_CHATS` chats are kept."""
         self._heard[chat] = max(index, self._heard.pop(chat, 0))
         if len(self._heard) > _HEARD_CHATS:
             del self._heard[next(iter(self._heard))]
@@ -280,9 +281,8 @@ class LocalChats:
     def _join_unannounced(
         self, chat: ChatId, recipients: Iterable[AccountId], index: int, version: int
     ) -> ChatSequencer | None:
-        """Add recipients that were not known to be in the chat. The membership event of these recipients is late, or
-        was lost together with earlier messages. Before the next broadcast, the node requests which messages they may
-        see."""
+        """Add recipients that were not known to be in the chat. Their membership event is late, or was lost together
+        with earlier messages. Before the next broadcast, the node requests which messages these accounts may see."""
         sequencer = self._sequencers.get(chat)
         for account in recipients:
             if (local := self._accounts.get(account)) and chat not in local.chats:
@@ -298,7 +298,7 @@ class LocalChats:
 
     def notify_changed(self, delivery: ChangeDelivery, origin: int | None) -> None:
         """Push a change of a message to the connections of its recipients. `origin`: the number of the connection that
-        made the change; it gets only the reply."""
+        made the change. This connection gets only the reply."""
         change, recipients = delivery.change, delivery.recipients
         audience: Iterable[AccountId] = recipients or ()
         if sequencer := self._sequencers.get(change.chat):
@@ -313,8 +313,8 @@ class LocalChats:
                     recipient.notify(event)
 
     def expect(self, account: AccountId, chat: ChatId, index: int, callback: Callable[[], None]) -> None:
-        """Call `callback` once the chat has released the account's own committed message. The message is fetched if it
-        does not arrive."""
+        """Call `callback` when this message of the account and all earlier messages of the chat have been delivered
+        here. The message is fetched if it does not arrive."""
         sequencer = self._sequencers.get(chat)
         if sequencer is None and (local := self._accounts.get(account)):
             sequencer = self.joined(local, chat, None)
@@ -325,13 +325,13 @@ class LocalChats:
         self.raise_head(chat, sequencer, index)
 
     def raise_head(self, chat: ChatId, sequencer: ChatSequencer, index: int) -> None:
-        """The chat has a message with this index: fetch the missing messages up to it."""
+        """Note that the chat has a message with this index, and fetch the missing messages up to this index."""
         sequencer.known_head = max(sequencer.known_head, index)
         if sequencer.behind:
             self._gaps.watch(self, chat, sequencer)
 
     def release(self, chat: ChatId, sequencer: ChatSequencer, deliveries: Iterable[Delivery]) -> None:
-        """Deliver the messages that a sequencer has released, and fetch the messages that the sequencer lacks."""
+        """Deliver the messages that a sequencer has released, and fetch the messages that it lacks."""
         for run in group_runs(deliveries):
             self._deliver(run, sequencer)
         self._after_release(chat, sequencer)
@@ -344,8 +344,8 @@ class LocalChats:
             self._gaps.watch(self, chat, sequencer)
 
     def _deliver(self, run: Sequence[Delivery], sequencer: ChatSequencer) -> None:
-        """Deliver to every recipient; a failing recipient does not affect the others. The run counts with the commit
-        time of its first message."""
+        """Deliver to every recipient. A failing recipient does not affect the others. The metrics use the commit time
+        of the run's first message."""
         first, by_account, count = run[0], self._accounts.by_account, 0
         if first.recipients is None and len(run) > 1 and not sequencer.same_for_all(first.message.index):
             for delivery in run:
@@ -384,8 +384,8 @@ def _departure(event: MembershipChanged) -> Departure:
 
 
 def _add_later_members(delivery: Delivery, sequencer: ChatSequencer) -> Delivery:
-    """Add members to the recipients: the sender of the batch knew an older membership than this node. Members who
-    joined later can see the message, too."""
+    """Add members to the recipients. The message service may have known an older membership than this node knows.
+    Members who joined later can see the message, too."""
     named = delivery.recipients or []
     later = set(sequencer.visible_to(delivery.message.index)).difference(named)
     return msgspec.structs.replace(delivery, recipients=[*named, *later]) if later else delivery

@@ -1,7 +1,8 @@
-"""The message order of one chat on this node, pure. Messages arrive in any order and are released by index.
+"""Keeps the message order of one chat on this node, pure (no I/O). Messages arrive in any order and are released by
+index.
 
-`head` is the index of the last released message. `head` is None until it is known, because it is never guessed.
-Messages above it wait. A gap is filled from the message service, for the accounts that may read it.
+`head` is the index of the last released message, or None until this index is known. Messages above `head` wait. Missing
+messages are fetched from the message service, for the accounts that may read them.
 """
 
 from collections import deque
@@ -12,24 +13,24 @@ from shared.contract.edge import Delivery, Heartbeat
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message
 
-# Detects lost delivery batches by the counters of each replica of the message service. Pure.
+# The next classes detect lost delivery batches by the counters of each replica of the message service, without I/O.
 #
-# A replica counts its delivery batches per subject: the node's own subject, and "all" for broadcasts. An empty batch
-# follows the last one to this node. A heartbeat each second repeats the counter of broadcasts. (A replica of the
-# previous version repeats this node's counter, too.) Three signs reveal a loss: a skipped counter, a heartbeat's
-# counter that is not reached soon after the heartbeat (heartbeats and batches travel apart), and the silence of a
-# replica that did not announce its end. A restarted replica counts as a new one.
+# A replica counts its delivery batches per subject: the node's own subject, and "all" for broadcasts. After its last
+# batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts. (The
+# heartbeat of a replica of the previous version contains this node's counter, too.) There are three signs of a loss. A
+# counter is skipped, a replica is silent without having announced its end, or a heartbeat has a counter that the
+# batches do not reach soon. Batches may arrive later than the heartbeat. A restarted replica counts as a new one.
 #
-# A replica that knows this node by its announcements repeats broadcasts on the node's subject, and the node may not
-# receive broadcasts. The counter of broadcasts then proves nothing, until a heartbeat shows that the replica no longer
-# repeats them.
+# A replica that knows the accounts of this node sends copies of broadcasts on the node's own subject, and the node may
+# not receive the broadcasts themselves. Then the counter of broadcasts is ignored, until a heartbeat shows that the
+# replica no longer sends such copies.
 
 BROADCAST = "all"
 SILENCE_SECONDS = 3.5
 PATIENCE_SECONDS = 0.7
 FIRST_SECONDS = 1.5
-"""Every running replica is heard within this time. Broadcasts of a replica before it is heard were not meant for this
-node."""
+"""Within this time, a heartbeat of every running replica arrives. Broadcasts that a replica sent earlier were not meant
+for this node."""
 
 
 @dataclass(slots=True)
@@ -37,13 +38,14 @@ class _Replica:
     last_seen: float
     counters: dict[str, int] = field(default_factory=dict)
     announced: list[tuple[float, str, int]] = field(default_factory=list)
-    """Heartbeats that are ahead of the delivery batches: the time of arrival, the subject and the counter of each."""
+    """The heartbeats whose counters the delivery batches have not reached yet. Each entry is the time of arrival, the
+    subject and the counter."""
     leaving: bool = False
     knows_node: bool = False
 
 
 class LossDetector:
-    """`batch`, `heartbeat` and `on_timer` report each loss once; the caller then syncs everything."""
+    """`batch`, `heartbeat` and `on_timer` report each loss once. The caller then syncs everything."""
 
     def __init__(self, node: NodeId, now: float) -> None:
         self._node = node
@@ -58,8 +60,8 @@ class LossDetector:
         return counter > before + 1 and not (subject == BROADCAST and sender.knows_node)
 
     def heartbeat(self, heartbeat: Heartbeat, now: float) -> bool:
-        """Whether batches of this replica were lost before. The timer, not this method, detects the silence of other
-        replicas: if this process was frozen, their heartbeats come next."""
+        """Note a heartbeat. Returns whether earlier batches of this replica were lost. Only the timer detects the
+        silence of other replicas. After this process was frozen, their heartbeats are still queued and arrive next."""
         sender = self._replica(heartbeat.replica, heartbeat.epoch, heartbeat.counters.get(BROADCAST, 0), now)
         sender.leaving = heartbeat.leaving
         knew_node, sender.knows_node = sender.knows_node, self._node in heartbeat.known_nodes
@@ -107,20 +109,20 @@ AFTER_LAST = 2**53
 """An index after every message."""
 RECENT_MESSAGES = 256
 """How many messages are kept while a connection reads the chat's missed messages, so that it can change over to live
-ones."""
+messages."""
 WAITING_MESSAGES = 1024
-"""How many messages are kept above a gap. Later ones are fetched."""
+"""The number of messages that are kept above a gap. Messages above these are fetched later."""
 ACCOUNTS_AHEAD = 4096
-"""The number of accounts of a chat whose version is later than the chat's, and which are kept."""
+"""The most accounts that are kept in `_ahead` for one chat."""
 
 
 class ChatSequencer:
     """`pair`: the members of a private chat. `known_head`: the highest known index. `members`: the local members in
-    membership version `version`, with the first index that each may see, as far as known (0: the reading of missed
-    messages keeps older messages from the member). Only broadcasts need the members, and a broadcast waits for its
-    version or a later one. `latest_version`: the highest known version. A reply with an older version is used only for
-    its membership. `forgotten_version`: changes up to this version may have been forgotten. `rev`: of the
-    last change of a message that all local members have; None: not known."""
+    membership version `version`, with the first index that each may see. The index is 0 if it is unknown. Only
+    broadcasts need the members, and a broadcast waits until its version or a later one is known. `latest_version`: the
+    highest known version. A reply with an older version is used only for its membership. `forgotten_version`:
+    membership changes up to this version may have been forgotten. `rev`: the number of the last change of a message
+    that all local members have, or None if it is not known."""
 
     __slots__ = (
         "_ahead", "_last_first_index", "_readers", "_recent", "expected", "forgotten_version", "head", "known_head",
@@ -137,15 +139,16 @@ class ChatSequencer:
         self.forgotten_version = 0
         self.members: dict[AccountId, int] = {}
         self._last_first_index = 0
-        """No member has a higher first index."""
+        """The highest first index of any member so far."""
         self._ahead: dict[AccountId, int] = {}
-        """The accounts whose membership is known by a version later than `version`, with that version. Only the latest
-        of these accounts are kept. Events and replies from before the forgotten version add no account, so no account
-        that has left comes back. A member that is missed is found before the next broadcast of its version, because
-        `version` is earlier."""
+        """The accounts whose membership is known by a later version than `version`, with that version. Only the latest
+        of these accounts are kept. Events and replies from before the forgotten version add no account, so that an
+        account that has left is not added again. If a member is missing, it is found before the next broadcast, because
+        the broadcast has a later version than `version`."""
         self.waiting: dict[int, Delivery] = {}
         self.expected: dict[int, Callable[[], None]] = {}
-        """The callbacks to call when the last released index has passed their index."""
+        """The callbacks of expected messages. A callback is called when the message with this index, or a later one, is
+        released."""
         self._readers = 0
         self._recent: deque[Message] | None = None
 
@@ -165,8 +168,8 @@ class ChatSequencer:
         return self.drain()
 
     def deliver_if_next(self, delivery: Delivery) -> bool:
-        """The fast path for most messages: release this message alone if it is the next and none waits. If it returns
-        False, the caller must call `receive`."""
+        """The fast path for most messages: release this message alone if it is the next and no other message waits. If
+        this method returns False, the caller must call `receive`."""
         if self.waiting or not self._is_next(delivery):
             return False
         if delivery.version > self.latest_version:
@@ -177,14 +180,14 @@ class ChatSequencer:
         return True
 
     def start(self, head: int) -> list[Delivery]:
-        """Set the first `head`. Messages that arrived before stay above it."""
+        """Set the first `head`. Messages that arrived before and follow `head` are then released."""
         self.head = min(head, min(self.waiting, default=head + 1) - 1)
         self.known_head = max(self.known_head, head)
         return self.drain()
 
     def fill(self, deliveries: Iterable[Delivery], upto: int, version: int) -> list[Delivery]:
-        """Insert all existing messages from `head` up to an index, for the members of this version. A live message that
-        names its recipients, or has a later version, is kept instead."""
+        """Insert all existing messages from `head` up to an index, for the members of this version. If a live message
+        with the same index names its recipients, or has a later version, that message is kept instead."""
         for delivery in deliveries:
             index = delivery.message.index
             waiting = self.waiting.get(index)
@@ -220,11 +223,11 @@ class ChatSequencer:
 
     @property
     def waits_for_membership(self) -> bool:
-        """Whether the next message is here and lacks only the membership of its version."""
+        """Whether the next message has arrived and waits only for the membership of its version."""
         return self.head is not None and self.head + 1 in self.waiting
 
     def due_callbacks(self) -> list[Callable[[], None]]:
-        """The callbacks of expected messages that `head` has passed, each once."""
+        """Return the callbacks of expected messages up to `head`. Each callback is returned once."""
         passed = sorted(index for index in self.expected if self.delivered(index))
         return [self.expected.pop(index) for index in passed]
 
@@ -243,14 +246,14 @@ class ChatSequencer:
     # Members
 
     def add_member(self, account: AccountId, first: int) -> None:
-        """`first`: the first index that the account may see; 0: the index known before."""
+        """Add a member. `first`: the first index that the account may see, or 0 to keep the index known before."""
         self.members[account] = first or self.members.get(account, 0)
         self._last_first_index = max(self._last_first_index, first)
 
     def change_member(self, account: AccountId, since: int, version: int, first: int | None) -> bool:
         """Apply a membership change of this version, the only change after version `since`. `first`: the first index
-        that the account may see; None if it has left or is not on this node. Returns False if the change, or a later
-        one of the account, is known or may have been. Several members may leave in one version."""
+        that the account may see, or None if it has left or is not on this node. Returns False if this change or a later
+        change of the account is known already, or may have been forgotten. Several members may leave in one version."""
         leaves_too = version == self.version and first is None and account in self.members
         if version <= self.version and not leaves_too:
             return False
@@ -269,8 +272,7 @@ class ChatSequencer:
         return True
 
     def know_ahead(self, account: AccountId, version: int) -> None:
-        """Note that the account's membership is known by this version, which may be later than the other accounts'
-        version."""
+        """Note that the account's membership is known by this version, which may be later than `version`."""
         self.latest_version = max(self.latest_version, version)
         self._ahead[account] = max(version, self._ahead.pop(account, 0))
         if len(self._ahead) > ACCOUNTS_AHEAD:
@@ -282,7 +284,7 @@ class ChatSequencer:
         return self._ahead.get(account, 0) > version
 
     def advance_membership(self, version: int) -> None:
-        """Note that the membership of all local accounts is known by this version or a later one."""
+        """Note that the membership of all local accounts is known at least by this version."""
         self.version = version
         if self._ahead:
             self._ahead = {account: known for account, known in self._ahead.items() if known > version}
@@ -297,10 +299,10 @@ class ChatSequencer:
         """Whether every local member may see the message with this index."""
         return index >= self._last_first_index
 
-    # The methods below change from missed messages to pushed ones.
+    # With the following methods, a connection changes from missed messages to pushed ones.
 
     def begin_reading(self) -> None:
-        """A connection starts to read missed messages: keep recent messages from now on."""
+        """Keep recent messages from now on, because a connection starts to read missed messages."""
         self._readers += 1
         if self._recent is None:
             self._recent = deque(maxlen=RECENT_MESSAGES)

@@ -1,7 +1,8 @@
-"""Lines that show replies in dialects without replies: `> Ann: see you`.
+"""Makes the quotes that show replies in dialects without replies, such as `> Ann: see you`.
 
-Each line is made from the present state of the message that is replied to, and is stored nowhere. So no reply shows a
-text that was recalled or has expired."""
+Each quote is made from the present state of the quoted message, and is not stored. So no quote shows a text that was
+recalled or has expired.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -33,8 +34,8 @@ class QuoteReader:
         self._language = language
 
     async def of(self, messages: Iterable[Message]) -> Quotes:
-        """The quotes of the replies among these messages, as far as the services return them. A missing quote holds
-        back no message."""
+        """The quotes of the replies among these messages, as far as the services return them. A message is shown even
+        if its quote is missing."""
         replies = {(one.chat, one.index): target for one in messages if (target := reply_target(one.body))}
         if not replies:
             return {}
@@ -53,7 +54,7 @@ class QuoteReader:
             page = await self._bus.send(request, retry=True)
         except RequestError as error:
             if error.failure.code is ErrorCode.FORBIDDEN:
-                # no quote is needed: the message itself is rejected later, unless an earlier attempt has posted it
+                # No quote is needed. The message itself will be rejected, unless an earlier attempt has posted it.
                 return None
             raise
         message = requested_message(page.messages, index, "reply_to")

@@ -1,5 +1,5 @@
-"""Receives delivery batches and heartbeats from the message service. Messages go to their chats; losses cause a
-re-sync."""
+"""Receives delivery batches and heartbeats from the message service. Passes messages to their chats, and starts a
+resync after a loss."""
 
 import asyncio
 from typing import Final
@@ -22,7 +22,7 @@ from shared.telemetry import log
 _log = log(__name__)
 _TICK_SECONDS = 1.0
 _HEARTBEAT_MS = 1000.0
-"""A heartbeat takes no longer than this to arrive, because the next one is sent by then."""
+"""The longest time that a heartbeat takes to arrive, because the next heartbeat is sent after this time."""
 
 _REMEMBERED_CHANGES = 4_096
 
@@ -47,8 +47,8 @@ class DeliveryReceiver:
         self._journal = journal
         self._pause = pause
         self._changes: dict[tuple[ChatId, int], set[AccountId | None]] = {}
-        """The recipients of the last changes, by chat and `rev`. A broadcast and a delivery batch may bring the same
-        change."""
+        """The accounts that the last changes were pushed to, by chat and `rev`. The same change may arrive in a
+        broadcast and in a delivery batch."""
         self._losses = LossDetector(node, _now())
 
     def subscribe(self, bus: Bus) -> None:
@@ -75,8 +75,8 @@ class DeliveryReceiver:
             self._notify_changed(change)
 
     def _notify_changed(self, delivery: ChangeDelivery) -> None:
-        """Push the change. A client that misses this event gets the change with the chat's next one, or at its next
-        sync."""
+        """Push the change. A client that misses this event gets the change together with the chat's next change, or at
+        its next sync."""
         node, number = delivery.origin or ("", 0)
         if (delivery := self._without_notified(delivery)).recipients == []:
             return
@@ -108,7 +108,7 @@ class DeliveryReceiver:
         self._chats.message_clock.observe(heartbeat.now, now - _HEARTBEAT_MS, now)
 
     async def run(self) -> None:
-        """Detect losses that no delivery batch shows."""
+        """Detect losses that are not visible in a delivery batch."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             self.on_timer(_now())

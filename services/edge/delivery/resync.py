@@ -42,7 +42,7 @@ class Resync:
         self._has_stale = asyncio.Event()
 
     def mark_stale(self, reason: str, accounts: Collection[AccountId] | None = None) -> None:
-        """Compare these accounts soon; with None, all local accounts."""
+        """Compare these accounts soon, or all local accounts if `accounts` is None."""
         stale = self._accounts.by_account if accounts is None else accounts
         if stale and not self._stale:
             _log.info("re-sync", reason=reason, accounts=len(stale))
@@ -100,7 +100,7 @@ class Resync:
         for chat in unlisted & local.chats:
             self._chats.left(local, chat)
             local.notify(ChatLeft(chat, Departure.UNKNOWN))
-        for request in lost:  # last, because what was synced is outdated afterwards
+        for request in lost:  # last, because the lists of the sync may be outdated after these requests
             await self._notify_changes(local, request)
 
     def reconcile(self, local: LocalAccount, entry: ChatSync) -> None:
@@ -113,15 +113,16 @@ class Resync:
             self._chats.raise_head(entry.chat, sequencer, entry.head)
 
     def _lost_changes(self, local: LocalAccount, entry: ChatSync) -> list[GetChanges]:
-        """The request for changes whose announcement was lost, if there are any. No later change may come that would
-        show the loss."""
+        """Return the request for changes of messages whose announcement was lost, if there are any. Without this
+        request, the client would see the loss only at the next change."""
         sequencer = self._chats.sequencer(entry.chat)
         if sequencer is None or sequencer.rev is None or entry.rev <= sequencer.rev:
             return []
         return [GetChanges(entry.chat, sequencer.rev, local.account)]
 
     async def _notify_changes(self, local: LocalAccount, request: GetChanges) -> None:
-        """Each account gets its own reactions with the changes."""
+        """Push the changes that were lost. Each account gets its own list, because it contains the account's own
+        reactions."""
         more = True
         while more and self._accounts.get(local.account) is local:
             try:
@@ -135,8 +136,8 @@ class Resync:
             more = page.more and bool(page.changes)
 
     def _join_discovered(self, local: LocalAccount, entry: ChatSync) -> None:
-        """Handle a chat that the sync has found: the account is a member, and this node did not know it. The chat's
-        missed messages come from the sequencer or, if the sequencer has passed them, from a catch-up."""
+        """Add the account to a chat of which this node did not know that the account is a member. The chat's missed
+        messages come from the sequencer or, if the sequencer has passed them, from a catch-up."""
         if entry.first_index:
             local.notify(ChatJoined(entry.chat, entry.head, entry.first_index, entry.rev))
         else:  # an older version of the message service gives no first index

@@ -1,6 +1,6 @@
 """The values that the edge and a dialect pass to each other: the actions of frames, pushes, and the properties of a
-connection. The values are not in `base`, which exports them, because `base` is compiled and msgspec needs uncompiled
-structs."""
+connection. `base` exports these values. They are defined here, because `base` is compiled and msgspec needs structs
+that are not compiled."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from shared.settings import LimitsSettings
 
 
 class DecodeError(Exception):
-    """The frame cannot be decoded. `context`: the dialect's own, for `encode_error`. `field`: the wrong member of
-    the frame, if it is known. `retry_ms`, `reason`: see Failure. `disconnect`: the connection closes after the error
-    reply."""
+    """The frame cannot be decoded. `context`: a value that the dialect gets back in `encode_error`. `field`: the wrong
+    member of the frame, if it is known. `retry_ms`, `reason`: see Failure. `disconnect`: the connection closes after
+    the error reply."""
 
     def __init__(
         self,
@@ -40,11 +40,12 @@ class DecodeError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One decoded request. `context` is the dialect's own and comes back with the reply.
+    """One decoded request. `context` is a value of the dialect, which gets it back with the reply.
 
-    A `token` (JWT) must be valid and belong to the connection's account; on a connection without a login, the token is
-    a login. An `account` must be the token's. The token of a Login is a login by itself, on any connection. Its account
-    must be the one that the Login identifies, and no secret is checked."""
+    A `token` (JWT) must be valid and belong to the connection's account; on a connection without a login, the token
+    logs in. If `account` is given, it must be the account of the token. The token of a Login command logs in on any
+    connection. Its account must be the account that the Login identifies, and no secret is checked.
+    """
 
     command: Command
     context: object = None
@@ -53,8 +54,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class LocalReply(NamedTuple):
-    """The reply to a frame that needs no service, such as a ping. A local reply is written in its place among the
-    replies to requests, and needs no login."""
+    """The reply to a frame that needs no service, such as a ping. A local reply needs no login, and is written in order
+    with the replies to requests."""
 
     frames: tuple[Outgoing, ...]
 
@@ -72,9 +73,9 @@ Action = Request | LocalReply | Disconnect
 
 
 class Push(NamedTuple):
-    """Frames to write now. `message`: the message that the frames contain, if any. A held message then counts as
-    pushed. `requests`: the dialect's own requests, for example for the name of a chat. The replies to `requests` are
-    encoded like replies to the client."""
+    """Frames to write now. `message`: the message that the frames contain, if any. If the dialect held this message
+    until now, it counts as pushed from now on. `requests`: the dialect's own requests, for example for the name of a
+    chat. The replies to `requests` are encoded like replies to the client."""
 
     frames: tuple[Outgoing, ...]
     message: Message | None = None
@@ -82,7 +83,7 @@ class Push(NamedTuple):
 
 
 class LoadedChat(NamedTuple):
-    """A chat of an account at its login. `pair`: both members of a private chat; None in a group."""
+    """A chat of an account at its login. `pair`: both members of a private chat, or None in a group."""
 
     chat: ChatId
     pair: MemberPair | None = None
@@ -98,13 +99,13 @@ class FirstFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Public information about the server, which needs no login. `build`: its version. `features`: the optional
-    features that it has. `entrance`: None while it is not known. `name`, `description`: of the server on IRC.
-    `web_build`: of the web client that it serves, empty if it serves none.
-    `guests`: who has no account may visit. `users`: how many accounts are on this edge. `past_guests`: those that have
-    left or taken another nick, the last one last. `user_modes`: those that an account on this edge shows.
-    `verifies_mail`: a registration needs an e-mail address. `guests_give_password`: of the server, so nobody without it
-    registers on IRC. `sts_policy`: of the capability `sts`; empty: there is none."""
+    """Public information about the server, which is shown before a login. `build`: the server's version. `features`:
+    its optional features. `entrance`: None while it is not known. `name` and `description` are those of the server on
+    IRC. `web_build`: the version of the web client that it serves, empty if it serves none. `guests`: whether clients
+    without an account may log in as guests. `users`: the number of accounts on this edge. `past_guests`: the guests
+    that have left or taken another nick, the last one last. `user_modes`: the modes that an account on this edge shows.
+    `verifies_mail`: whether a registration needs an e-mail address. `guests_give_password`: whether registering on IRC
+    requires the server's password. `sts_policy`: the value of the IRC capability `sts`, empty without it."""
 
     build: str = ""
     features: tuple[str, ...] = ()
@@ -123,7 +124,7 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """The properties of a connection that its dialect knows."""
+    """The properties of its connection that a dialect can read."""
 
     limits: LimitsSettings
     base_url: str
@@ -135,7 +136,7 @@ class ConnectionInfo:
     language: Language = "zh"
     """The language of the server's own texts for users."""
     ping_seconds: float = 25.0
-    """The server pings a connection after receiving nothing for this number of seconds."""
+    """After the server has received nothing on a connection for this number of seconds, it sends a ping."""
     unix_ms: Callable[[], int] = now_ms
     """The wall clock, for dialects that write the time into frames."""
     server: ServerInfo = ServerInfo()

@@ -1,4 +1,4 @@
-"""Addresses in frames. For an address of this server, only the path counts, because clients see the server under
+"""Addresses in frames. For an address of this server, only the path is compared, because clients reach the server at
 several origins."""
 
 import re
@@ -24,8 +24,8 @@ class DisplayedAvatar(NamedTuple):
 
 
 def stored_address(address: str, limits: FrameLimits) -> str:
-    """The avatar address to store when a client sets one. For an address of this server, it is only the path. Empty
-    means the generated avatar. Raises DecodeError."""
+    """Return what is stored when a client sets this address as an avatar. For an address of this server, only the path
+    is stored. An empty text means the generated avatar. Raises DecodeError."""
     if not address:
         return ""
     if len(address.encode()) > limits.address_url_bytes:
@@ -50,8 +50,8 @@ def media_id(address: str, limits: FrameLimits) -> str:
 def displayed_avatar(
     kind: Kind, number: int, stored: DisplayedAvatar, base_url: str, own_only: bool
 ) -> DisplayedAvatar:
-    """The avatar of an account or chat: the stored avatar, or else the generated picture and its hash. With `own_only`,
-    the generated avatar also replaces any address outside this server."""
+    """The avatar to show for an account or chat. This is the stored avatar or, if there is none, the generated picture
+    and its hash. With `own_only`, the generated avatar also replaces any address outside this server."""
     own = stored.avatar.startswith("/")
     if stored.avatar and (own or not own_only):
         return DisplayedAvatar(base_url + stored.avatar if own else stored.avatar, stored.avatar_hash)

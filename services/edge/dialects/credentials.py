@@ -1,4 +1,4 @@
-"""Passwords and e-mail addresses in frames, for every dialect that has them."""
+"""Passwords and e-mail addresses in frames, for every dialect that has these fields."""
 
 import re
 
@@ -13,18 +13,18 @@ _HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile
 
 
 VERIFY_BY_MAIL = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
-"""The error for clients whose protocol has no verification."""
+"""The error for clients whose protocol has no frame for a verification."""
 
 
 def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
-    """The secret that a client has sent as a password. A text with exactly as many hex digits as the dialect's hash
-    counts as that hash; any other text is a plain password. Raises DecodeError."""
+    """Return the secret that a client has sent as a password. A text with the form of the dialect's hash in hex counts
+    as that hash. Any other text is a plain password. Raises DecodeError."""
     _check_length(text)
     return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
 
 
 def secret(scheme: Scheme, text: str, field: str) -> Secret:
-    """A password whose frame names its scheme. Raises DecodeError."""
+    """Return a password from a frame that names its scheme. Raises DecodeError."""
     _check_length(text, field)
     if scheme is Scheme.PLAIN:
         return Secret(scheme, text)
@@ -41,7 +41,7 @@ def _check_length(text: str, field: str = "") -> None:
 
 
 def email(text: str) -> str:
-    """An e-mail address, unchanged. Raises DecodeError."""
+    """Return the e-mail address unchanged. Raises DecodeError."""
     if len(text) > _EMAIL_CHARACTERS or not _EMAIL.fullmatch(text):
         raise DecodeError("this is no e-mail address", field="email")
     return text

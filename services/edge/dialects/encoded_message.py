@@ -1,5 +1,5 @@
-"""A message to deliver. A message for encoding: its segments are unpacked once, and its frames are encoded once for
-each variant of a dialect."""
+"""A message to deliver. Its segments are unpacked once, and its frames are encoded once for each variant of a
+dialect."""
 
 from services.edge.canonical.frames import Outgoing
 from services.edge.canonical.replies import DisplayChange, DisplayMessage
@@ -13,8 +13,8 @@ from shared.setting_types import Language
 
 
 class EncodedMessage:
-    """`pair`: both members of a private chat. `summary`: the sender's, if known. `quote`: the quote of a reply, if
-    known."""
+    """`pair`: both members of a private chat. `summary`: the sender's profile summary, if it is known. `quote`: the
+    quote of a reply, if it is known."""
 
     __slots__ = ("_pair", "_quote", "_shown", "_summary", "encoded", "message")
 
@@ -49,7 +49,7 @@ def to_display(
     reactions: Reactions | None = None,
     quote: Quote | None = None,
 ) -> DisplayMessage:
-    """A sender without a known summary is shown by its number."""
+    """Return the message in the form that dialects encode. A sender without a known summary is shown by its number."""
     sender, body = message.sender, unpack(message.body)
     other = None if pair is None else other_member(pair, sender)
     face = summary or ProfileSummary(str(sender), "")
@@ -61,7 +61,7 @@ def to_display(
 
 
 def other_member(pair: MemberPair, account: AccountId) -> AccountId:
-    """`account`: one of the two members."""
+    """The other member of a private chat. `account`: one of its two members."""
     first, second = pair
     return second if first == account else first
 

@@ -12,19 +12,21 @@ Shape = TypeVar("Shape")
 
 
 class FastReader(Generic[Shape]):
-    """Decodes a dialect's most frequent frame, a short text message to a chat, in one step. Any unusual or invalid
-    frame takes the slow path, which is the reference: `json_frames.read_object`, then the reader of its code.
+    """Decodes a dialect's most frequent frame, a short text message to a chat, in one step. For any unusual or invalid
+    frame, the dialect uses the slow path: `json_frames.read_object`, then the reader for its code. The slow path
+    defines what is valid.
 
-    `quotes` returns the number of quotation marks in a frame that holds exactly this struct. A frame with more also
-    holds other members, or a member twice, which msgspec accepts."""
+    `quotes` returns the number of quotation marks in a frame that contains exactly this struct. A frame with more
+    quotation marks contains other members, or one member twice. msgspec accepts such a frame, so this check is needed.
+    """
 
     def __init__(self, shape: type[Shape], quotes: Callable[[Shape], int]) -> None:
         self._decode = msgspec.json.Decoder(shape).decode
         self._quotes = quotes
 
     def read(self, frame: Frame, limits: FrameLimits) -> Shape | None:
-        """Returns None if the frame must take the slow path. The frame is no larger than a text may be, so its text is
-        not, either."""
+        """Returns None if the frame must take the slow path. The size of the frame is compared with the limit of a
+        text, because a text is never larger than its frame."""
         if isinstance(frame, Binary) or len(frame) > limits.message_text_bytes or len(frame) > limits.text_frame_bytes:
             return None
         quotes = frame.count(b'"')

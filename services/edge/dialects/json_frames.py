@@ -1,8 +1,8 @@
-"""Parses the frames of JSON dialects: one valid JSON object, and then typed structs of this object. Every error is a
-DecodeError.
+"""Parses the frames of JSON dialects. A frame is one valid JSON object, which is then converted into typed structs.
+Every error is a DecodeError.
 
 msgspec parses the JSON and rejects malformed JSON, NaN and infinities, lone surrogates and bad UTF-8. This module also
-rejects JSON that msgspec accepts and a chat must not: deep nesting, duplicate keys, U+0000.
+rejects deep nesting, duplicate keys and U+0000, which msgspec accepts.
 """
 
 import re
@@ -20,17 +20,17 @@ from shared.settings.limits import FrameLimits
 Shape = TypeVar("Shape")
 
 _ERROR_CHARACTERS = 200
-"""How many characters of a decoder's error are shown. The error may quote the frame."""
+"""The most characters of a decoder's error that are shown. The error may quote the frame."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""A JSON string from its opening quote on, also an unterminated string. So each byte of any input is scanned only
-once."""
+"""A JSON string, from its opening quotation mark to the closing one or to the end of the input. So each byte of any
+input is scanned only once."""
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _SCALAR = re.compile(rb'\s*+:\s*+("(?:[^"\\]++|\\.)*+"|[0-9]++)(?=[\s,}])')
 _SCANNED_STRINGS = 10_000
-"""Scanning this number of strings takes some milliseconds."""
+"""The most strings that are scanned. Scanning this number takes some milliseconds."""
 _SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -46,7 +46,7 @@ class WireId:
 
 
 def read_object(frame: Frame, limits: FrameLimits) -> dict[str, Any]:
-    """The JSON object in this frame. Raises DecodeError."""
+    """Parse the JSON object in this frame. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     if len(frame) > limits.text_frame_bytes:
@@ -72,8 +72,8 @@ def _parse_object(frame: bytes, limits: FrameLimits) -> dict[str, Any]:
 
 
 def scan_member(frame: bytes, name: bytes) -> object:
-    """The text or natural number of this member of the outermost object, in a frame that may be invalid anywhere else.
-    None if there is no such member, or it was not found."""
+    """Return the text or natural number of this member of the outermost object. The frame may be invalid everywhere
+    else. The result is None if the member does not exist or was not found."""
     depth = end = 0
     for string in islice(_STRINGS.finditer(frame), _SCANNED_STRINGS):
         between = frame[end : string.start()]
@@ -88,10 +88,10 @@ def scan_member(frame: bytes, name: bytes) -> object:
 
 
 class MemberMask:
-    """Masks the members of a dialect's frames, in objects at any depth, except members that never hold a secret. A
-    member that a client has invented is masked. `public`: names of members without secrets, separated by spaces.
-    `objects`: the members of a frame whose value must be an object; another value is masked. `counts`: members whose
-    value is an object of integers, under names that users choose."""
+    """Masks the members of a dialect's frames, in objects at any depth, except members that never contain a secret. A
+    member that the dialect does not have is masked. `public`: the names of members without secrets, separated by
+    spaces. `objects`: members whose value must be an object. Any other value of such a member is masked. `counts`:
+    members whose value is an object of integers, under names that users choose."""
 
     def __init__(self, public: str, objects: str = "", counts: str = "") -> None:
         self._public = frozenset(public.split())
@@ -99,7 +99,7 @@ class MemberMask:
         self._counts = frozenset(counts.split())
 
     def apply(self, frame: bytes, mask: Mask, limits: FrameLimits) -> bytes | None:
-        """See Dialect.mask_secrets. A frame without secrets keeps its bytes."""
+        """See Dialect.mask_secrets. A frame without secrets is returned unchanged."""
         try:
             members = _parse_object(frame, limits)
         except DecodeError:
@@ -124,19 +124,19 @@ class MemberMask:
 
 
 def _mask_value(value: object, mask: Mask) -> object:
-    """An empty value stays as it is."""
+    """Mask a value. An empty value stays as it is."""
     if value is None or value == "" or isinstance(value, bool):
         return value
     return mask(_encode(value).decode() if isinstance(value, dict | list) else str(value))
 
 
 def count_quotes(value: object) -> int:
-    """The number of quotation marks in a member's value that is no object or list."""
+    """The number of quotation marks in the value of a member. The value is no object or list."""
     return 2 if type(value) is str else 0
 
 
 def integer(members: dict[str, Any], name: str) -> int:
-    """The member of this name, which must be an integer. Raises DecodeError."""
+    """Return the member of this name, which must be an integer. Raises DecodeError."""
     value = members.get(name)
     if type(value) is not int:
         raise DecodeError(f"`{name}` must be an integer")

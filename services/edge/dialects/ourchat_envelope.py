@@ -1,4 +1,4 @@
-"""Common to the OurChat dialects: the form of OC numbers, the check of a frame's sender, the login."""
+"""Common parts of the OurChat dialects: the form of OC numbers, the check of a frame's sender, and the login."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -15,22 +15,22 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.settings.limits import FrameLimits
 
 _ACCOUNT_CHARACTERS = 256
-"""The longest account name that is read. The limit is longer than any e-mail address, so a longer name matches no
-account, cut or not."""
+"""The most characters of an account name that are read. No account has a longer name, because e-mail addresses are
+shorter. So a longer name matches no account, even if it is cut."""
 
 Members = dict[str, Any]
 
 
 class EnvelopedFrame(NamedTuple):
-    """A frame of v0 or v1: `{"code", "data"}`. Other members are ignored."""
+    """A frame of v0 or v1 with the members `code` and `data`. Other members are ignored."""
 
     code: int
     data: Members
 
 
 class ErrorReply(NamedTuple):
-    """The reply code of a request, and its status for each error. None: the reply has no status for the error, so an 18
-    is sent."""
+    """The reply code of a request, and its status for each error. With None, the reply has no status for the error, and
+    a frame with code 18 is sent instead."""
 
     reply: IntEnum
     statuses: Mapping[ErrorCode, int | None]
@@ -46,12 +46,12 @@ def read_envelope(frame: Frame, limits: FrameLimits) -> EnvelopedFrame:
 
 
 def ocid(account: AccountId) -> str:
-    """The OC number as v0 and v2 write it, padded to ten digits."""
+    """The OC number in the form of v0 and v2, padded to ten digits."""
     return str(account).zfill(10)
 
 
 def check_own_account(claimed: WireId, name: str, account: AccountId, context: object = None) -> None:
-    """A frame must not name another sender than the connection's account. Raises DecodeError."""
+    """Check that a frame names no other sender than the connection's account. Raises DecodeError."""
     if account == NO_ACCOUNT:
         raise DecodeError("log in first", ErrorCode.UNAUTHENTICATED, context)
     if AccountId(claimed.number) != account:
@@ -59,7 +59,8 @@ def check_own_account(claimed: WireId, name: str, account: AccountId, context: o
 
 
 def login_command(kind: IdentifierKind, account: str | int, password: str) -> Login:
-    """A login by OC number or e-mail address. A text that is no OC number fails like a wrong number."""
+    """Make the command for a login by OC number or e-mail address. A text that is no OC number is rejected like a wrong
+    number."""
     number = kind is IdentifierKind.ID
     identifier = str(parse_id(account) or 0) if number else str(account)[:_ACCOUNT_CHARACTERS]
     return Login(kind=kind, identifier=identifier, secret=credentials.password(password))

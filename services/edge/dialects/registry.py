@@ -1,6 +1,6 @@
-"""The table of all dialects. A new dialect is a module, a line in this table, a file of vectors and a page.
+"""The table of all dialects. A new dialect needs a module, a line in this table, a file of vectors and a page.
 
-The table is a value: each lookup names the table that it reads.
+Functions that look up a dialect get the table as a parameter.
 """
 
 import json
@@ -23,11 +23,11 @@ from shared.errors import StartupError
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One dialect. A call makes the translator of one connection. `binary`: a subprotocol with the same texts in binary
-    messages.
+    """One dialect. A call of an Entry makes the translator of one connection. `binary`: the name of a subprotocol whose
+    messages have the same texts, but are binary.
 
-    `detects` is the detection rule of a dialect that the fixed rules (dialect_of) do not name; it is applied after the
-    fixed rules.
+    `detects` recognises the first frame of a dialect that the fixed rules (dialect_of) do not name. It is applied after
+    the fixed rules.
     """
 
     name: str
@@ -54,19 +54,20 @@ DIALECTS: Dialects = (
 )  # fmt: skip
 
 HTTP_OPERATIONS: Collection[str] = BY_NAME.keys()
-"""The operations of native, which programs request without a WebSocket."""
+"""The operations of native that programs can request without a WebSocket."""
 
 UNDECIDED_PATHS = ("/", "/ws")
-"""At these paths, the subprotocol decides the dialect; without one, the first frame does."""
+"""At these paths, the subprotocol decides the dialect. Without a subprotocol, the first frame decides it."""
 
 
 class UnknownDialect(Exception):
-    """The first frame belongs to no dialect of this edge, and the text says so (a close reason, under 124 bytes)."""
+    """The first frame belongs to no dialect of this edge. The text of the exception is a close reason (under 124 bytes)
+    that explains this."""
 
 
 def enabled(names: Collection[str]) -> Dialects:
-    """The dialects of the setting `edge.dialects`; all dialects if the setting names none. Raises StartupError for an
-    unknown name."""
+    """Return the dialects of the setting `edge.dialects`, or all dialects if the setting is empty. Raises StartupError
+    for an unknown name."""
     known = [entry.name for entry in DIALECTS]
     for name in names:
         if name not in known:
@@ -81,13 +82,13 @@ def by_path(path: str, dialects: Dialects) -> Entry | None:
 
 
 def by_subprotocol(offered: Iterable[str], dialects: Dialects) -> tuple[Entry, str] | None:
-    """The first offered subprotocol that is in the table, and its dialect."""
+    """The first of the offered subprotocols that is in the table, and its dialect."""
     ours = {name: entry for entry in dialects for name in (entry.subprotocol, entry.binary)}
     return next(((ours[name], name) for name in offered if name and name in ours), None)
 
 
 def detect(frame: Frame, dialects: Dialects) -> Entry:
-    """The dialect of a connection's first frame. Raises UnknownDialect."""
+    """Return the dialect that the first frame of a connection belongs to. Raises UnknownDialect."""
     if isinstance(frame, Binary):
         raise UnknownDialect("a text frame must come first")
     first = read_first_frame(frame)
@@ -98,9 +99,10 @@ def detect(frame: Frame, dialects: Dialects) -> Entry:
     raise UnknownDialect(f"{name} is not spoken here" if name else "no protocol here begins with such a frame")
 
 
-# The functions below find the dialect of a connection's first text frame, by fixed rules in a fixed order. Real clients
-# connect without a path or a subprotocol. The rules also cover dialects that are disabled here, so that their frames
-# never reach another dialect. JSON is read leniently, because the dialect reports its errors.
+# The following functions are the detection of a connection's dialect by its first text frame, with fixed rules in a
+# fixed order. Real clients connect without a path or a subprotocol. The rules also recognise dialects that are disabled
+# here, so that their frames never reach another dialect. JSON is parsed with few checks here, because the dialect
+# itself reports errors in it.
 
 _LOGIN_CODES = (4, 6)
 """Every OurChat dialect has these codes for registration and login."""
@@ -118,7 +120,7 @@ def read_first_frame(frame: bytes) -> FirstFrame:
 
 
 def dialect_of(first: FirstFrame) -> str | None:
-    """The name of the dialect by the fixed rules, if one of these rules matches."""
+    """The name of the dialect by the fixed rules, or None if no rule matches."""
     members = first.members
     if members is None:
         command, bar, _ = first.text.partition("|")

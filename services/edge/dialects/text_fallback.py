@@ -15,12 +15,12 @@ _QUOTE_CHARACTERS = 80
 
 
 def only_text(segments: tuple[Segment, ...]) -> str | None:
-    """The text of a message that is one text segment, as most messages are."""
+    """The text of a message with a single text segment, as most messages are. None for any other message."""
     return segments[0].text if len(segments) == 1 and type(segments[0]) is Text else None
 
 
 def render_message(segments: tuple[Segment, ...], base_url: str, language: Language = "zh") -> str:
-    """A message as one text: the segments of the message, joined by a space."""
+    """Return a message as one text, with a space between its segments."""
     text = only_text(segments)
     return " ".join([render_segment(segment, base_url, language) for segment in segments]) if text is None else text
 
@@ -42,7 +42,7 @@ def render_segment(segment: Segment, base_url: str, language: Language = "zh") -
 
 
 def with_quote(quote: Quote, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-    """A reply: one line with the beginning of the other message, then the reply's own segments."""
+    """Return a reply as segments. They begin with a line that quotes the beginning of the other message."""
     line = _one_line(f"> {_one_line(quote.name)}: {quote.text}")
     first = segments[0] if segments else None
     if isinstance(first, Text):
@@ -51,7 +51,7 @@ def with_quote(quote: Quote, segments: tuple[Segment, ...]) -> tuple[Segment, ..
 
 
 def quote_text(segments: tuple[Segment, ...], language: Language) -> str:
-    """The beginning of a message on one line, without addresses."""
+    """The beginning of a message on one line, without the addresses of pictures and files."""
     return _one_line(" ".join([_named(segment, language) for segment in segments]))
 
 
@@ -66,13 +66,13 @@ def _named(segment: Segment, language: Language) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text without line breaks, and cut."""
+    """Return the text without line breaks. A long text is cut."""
     line = " ".join(text.split())
     return line if len(line) <= _QUOTE_CHARACTERS else f"{line[: _QUOTE_CHARACTERS - 1]}…"
 
 
 def readable_size(count: int) -> str:
-    """A number of bytes: `512 B`, `1.5 KB`, `2.0 MB` (1024)."""
+    """Write a number of bytes, as in `512 B`, `1.5 KB`, `2.0 MB`. A KB is 1,024 bytes."""
     if count < 1024:
         return f"{count} B"
     amount, units = count / 1024, ["GB", "MB", "KB"]

@@ -1,4 +1,4 @@
-"""Limits of texts in frames, for every dialect. An empty or too long text raises DecodeError."""
+"""Checks the limits of texts in frames, for every dialect. An empty or too long text raises DecodeError."""
 
 from services.edge.dialects.base import DecodeError
 from shared.contract.errors import ErrorCode
@@ -35,7 +35,7 @@ def _name(text: str, what: str, characters: int) -> str:
 
 
 def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: str = "") -> tuple[RichSegment, ...]:
-    """Checks the segments of a message to send, and returns them. Raises DecodeError."""
+    """Check the segments of a message to send, and return them. Raises DecodeError."""
     if len(segments) > limits.segments_per_message:
         most = f"a message has at most {limits.segments_per_message} segments"
         raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)
@@ -49,7 +49,7 @@ def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: 
 
 
 def reaction(emoji: str) -> str:
-    """The text of a reaction, unchanged. Raises DecodeError."""
+    """Check the text of a reaction, and return it unchanged. Raises DecodeError."""
     if len(emoji.encode()) > EMOJI_BYTES and not is_one_cluster(emoji):
         text = f"a reaction is one emoji, or has at most {EMOJI_BYTES} bytes"
         raise DecodeError(text, ErrorCode.TOO_LARGE, field="emoji")
@@ -59,6 +59,6 @@ def reaction(emoji: str) -> str:
 
 
 def _is_shown(character: str) -> bool:
-    """Whether a character is shown: printable ones, and unprintable ones that join emoji or tag the flags of
-    regions."""
+    """Whether a character may be in a reaction. It must be printable, or a character that joins emoji or tags the flags
+    of regions."""
     return (character.isprintable() and character != " ") or character == _JOINER or character in _TAGS

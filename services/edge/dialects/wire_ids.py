@@ -7,7 +7,7 @@ _MAX_ID: Final = 2**63 - 1
 
 
 def parse_id(value: object) -> int | None:
-    """An id as clients write it; None if the value is no id."""
+    """Return an id that a client has written as a number or as a text. None if the value is no id."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
         value = int(value)
     return value if type(value) is int and 1 <= value <= _MAX_ID else None

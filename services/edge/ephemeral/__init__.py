@@ -1,1 +1,1 @@
-"""Ephemeral events: typing, watched presence, reads. Begin with hub.py."""
+"""Ephemeral events, which nobody stores: typing, presence, reads. Begin with hub.py."""

@@ -1,5 +1,5 @@
-"""Ephemeral events to and from the other edges, including an account's changes of its own settings and chats. The
-account's other connections show such a change at once, or after the next sync."""
+"""Publishes and receives ephemeral events. These include changes that an account makes to its own settings and chats.
+The account's other connections show such a change at once, or after the next sync."""
 
 from collections.abc import Awaitable, Callable
 from typing import assert_never
@@ -28,7 +28,7 @@ Publish = Callable[[EphemeralEvent], Awaitable[None]]
 """Publishes an event to every edge, including this one. Raises nats.errors.Error."""
 
 OwnChange = MuteChat | PlaceChat | SaveDraft | SetOwnSettings | MarkReadTime
-"""The commands by which an account changes something for itself alone."""
+"""The commands by which an account changes something that only itself sees."""
 OwnChanged = ChatMuted | ChatPlaced | DraftChanged | OwnSettingsChanged | ReadTimeMoved
 
 _decode: Callable[[bytes], EphemeralEvent] = msgspec.msgpack.Decoder(EphemeralEvent).decode
@@ -54,12 +54,13 @@ class OwnEvents:
         self._accounts = accounts
 
     async def announce(self, command: OwnChange, reply: msgspec.Struct, connection: int) -> None:
-        """Announce that the command was performed. `connection`: the connection that needs no event."""
+        """Announce that the command was performed. `connection`: the connection that has sent the command, and so needs
+        no event."""
         if (changed := _changed(command, reply, (self._node, connection))) is not None:
             await self._announce(changed)
 
     async def draft_changed(self, account: AccountId, chat: ChatId, draft: SavedDraft, connection: int) -> None:
-        """`draft` has no text if the draft was sent or removed."""
+        """Announce the account's draft of a chat. `draft` has no text if the draft was sent or removed."""
         await self._announce(DraftChanged(chat, account, preview(draft), (self._node, connection)))
 
     async def _announce(self, changed: OwnChanged) -> None:

@@ -1,4 +1,4 @@
-"""Connects the parts for ephemeral events, and receives the events of all edges."""
+"""Connects the classes that handle ephemeral events, and receives the ephemeral events of all edges."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +48,8 @@ from shared.tasks import Tasks
 from shared.telemetry import log
 
 _TYPING_KNOWN_SECONDS = 60.0
-"""Blocks are remembered for this time; afterwards, a lost event about a block does no more harm."""
+"""Replies about blocks are kept for this time. If an event about a block was lost, typing is shown wrongly at most
+until then."""
 _MEMBERS_PER_REQUEST = 100
 _KNOWN_PLACES = 100_000
 
@@ -62,16 +63,18 @@ class KnownBlocks:
         self._bus = bus
         self._clock = clock
         self._known: OrderedDict[_Place, tuple[bool, float]] = OrderedDict()
-        """Whether one of the two members blocks the other, and until when the reply counts."""
+        """Whether one of the two members blocks the other, and the time until which this reply is used."""
         self._forgotten = 0
-        """The number of times that everything was forgotten. The reply to an earlier request is used only once."""
+        """How many times all replies were forgotten. A reply to a request from before that is returned, but not
+        kept."""
         self._requests = RequestCoalescer("blocked members", self._fetch, _MEMBERS_PER_REQUEST)
 
     async def close(self) -> None:
         await self._requests.close()
 
     async def is_blocked(self, account: AccountId, chat: ChatId) -> bool:
-        """Whether one member of a private chat blocks the other; False in a group. Raises RequestError."""
+        """Whether one member of a private chat blocks the other. The result is False in a group. Raises
+        RequestError."""
         blocked, until = self._known.get((account, chat), (False, 0.0))
         if self._clock() < until:
             return blocked
@@ -96,8 +99,8 @@ class KnownBlocks:
 
 class TypingEvents:
     """Sends typing events from a connection to the members of its chat that are online and whose dialect has typing. In
-    a private chat, nobody sees typing if one member blocks the other. `clock` is the clock of the connections. No
-    caller waits for an event, because a task publishes it."""
+    a private chat, nobody sees typing if one member blocks the other. `clock` is the clock of the connections. A task
+    publishes each event, so no caller waits for it."""
 
     def __init__(
         self,
@@ -117,8 +120,8 @@ class TypingEvents:
         self._rates = TokenBuckets(1 / _EVERY_SECONDS, 1)
 
     def announce(self, command: AnnounceTyping, actor: AccountId) -> None:
-        """Publish one beginning and one end for each member, chat and 3 seconds, and drop the other events. Raises
-        RequestError."""
+        """Publish that a member has begun to write, or has stopped, at most once in 3 seconds for each member and chat.
+        Further events are dropped. Raises RequestError."""
         local = self._accounts.get(actor)
         if local is None or command.chat not in local.chats:
             raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
@@ -134,7 +137,7 @@ class TypingEvents:
             _log.info("typing not announced", chat=typing.chat, error=repr(error))
 
     def show(self, typing: Typing) -> None:
-        """Pushes the event to the other members here."""
+        """Push the event to the other members on this node."""
         sequencer = self._chats.sequencer(typing.chat)
         if sequencer is None or len(sequencer.members) > _MEMBERS:
             return
@@ -144,10 +147,11 @@ class TypingEvents:
 
 
 _KNOWN_SECONDS = 10.0
-"""A group's setting is remembered for this time; then a new setting applies on all edges."""
+"""Replies about a group's setting are kept for this time. After it, a new setting applies on all edges."""
 _KNOWN_CHATS = 20_000
 _MEMBERS = 100
-"""The most members of a chat with receipts, and on one node with typing. If there are more, nothing is shown."""
+"""The most members of a chat whose receipts are shown, and the most members on this node of a chat whose typing is
+shown."""
 _REQUEST_SECONDS = 2.0
 
 
@@ -156,7 +160,8 @@ class KnownReceipts:
         self._bus = bus
         self._clock = clock
         self._known: OrderedDict[ChatId, tuple[int, float]] = OrderedDict()
-        """The number of members of each chat (0: receipts are not shown), and until when the number counts."""
+        """The number of members of each chat (0 if receipts are not shown), and the time until which this reply is
+        used."""
         self._forgotten = 0
 
     async def members(self, chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
@@ -168,7 +173,7 @@ class KnownReceipts:
         return {chat: members for chat, members in found.items() if members}
 
     def forget(self) -> None:
-        """Forget all cached replies, because an account has blocked or unblocked another account."""
+        """Forget all cached replies, because the setting of a group may have changed."""
         self._forgotten += 1
         self._known.clear()
 
@@ -185,9 +190,9 @@ class KnownReceipts:
 
 
 class ReceiptDisplay:
-    """Sends read receipts: they show the members of small chats which messages others have read, several reads
-    together, at once or never. The session service decides which chats show receipts, and its reply is kept for a
-    while."""
+    """Sends read receipts, which show the members of small chats what other members have read. Several reads are shown
+    together, and each is shown at once or never. The session service decides which chats show receipts, and its reply
+    is kept for a while."""
 
     def __init__(
         self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, tasks: Tasks, known_receipts: KnownReceipts
@@ -219,7 +224,7 @@ class ReceiptDisplay:
                 self._due.add((place.account, place.chat))
 
     def _viewers(self, chat: ChatId) -> Iterable[LocalAccount]:
-        """The members here with a connection that shows receipts."""
+        """The local members that have a connection which shows receipts."""
         sequencer = self._chats.sequencer(chat)
         if sequencer is None or len(sequencer.members) > _MEMBERS:
             return []
@@ -277,7 +282,7 @@ class EphemeralHub:
         await self._blocked.close()
 
     async def relay_tags(self, command: RelayTags, actor: AccountId, face: ProfileSummary | None) -> None:
-        """Raises RequestError, also if one member of a private chat blocks the other."""
+        """Raises RequestError, for example if one member of a private chat blocks the other."""
         if await self._blocked.is_blocked(actor, command.chat):
             raise RequestError(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
         self.nicks.relay(command, actor, face)

@@ -1,5 +1,5 @@
-"""Shows IRC clients the ephemeral events of users: the tags of TAGMSG, which users are away, and when monitored nicks
-come and leave."""
+"""Shows IRC clients the ephemeral events of users. These are the tags of TAGMSG, which users are away, and when users
+with monitored nicks come and leave."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _log = log(__name__)
 _MEMBERS = 200
 """The most members of a chat on one node. If there are more, nothing is shown."""
 _OPERATOR = "o"
-"""The mode."""
+"""The mode of an IRC operator."""
 _KILLED = 4003
 _CHATS = 300
 """The most chats in which a change of an account's state is shown."""
@@ -47,7 +47,7 @@ class NickEvents:
         self._modes: dict[AccountId, frozenset[str]] = {}
         """The modes of the accounts on this edge."""
         self.past_guests: deque[tuple[AccountId, ProfileSummary]] = deque(maxlen=0)
-        """Those that have left or taken another nick."""
+        """The guests that have left or taken another nick."""
 
     def remember_guests(self, most: int) -> None:
         self.past_guests = deque(maxlen=most)
@@ -63,7 +63,8 @@ class NickEvents:
     def away(
         self, actor: AccountId, face: ProfileSummary | None, text: str, chats: Iterable[ChatId] | None = None
     ) -> None:
-        """The account is away; without a text, it is back. `chats`: those whose members see it; None: all."""
+        """Show that the account is away or, without a text, that it is back. `chats`: the chats whose members see this.
+        None means all chats of the account."""
         local = self._accounts.get(actor)
         if local is not None and face is not None:
             shown = sorted(local.chats if chats is None else {*local.chats} & {*chats})[:_CHATS]
@@ -77,7 +78,8 @@ class NickEvents:
                 self._announce(MetadataChanged(actor, face, one, chats, self._node))
 
     def seen(self, account: AccountId, face: ProfileSummary, *, online: bool, described: bool = False) -> None:
-        """A guest has come or left, or has another nick, or (`described`) another real name."""
+        """Announce that a guest has come or left, or has another nick. With `described`, the user has another real
+        name."""
         self._announce(NickSeen(account, face, online, self._node, described))
 
     def monitor(self, recipient: Recipient, nicks: frozenset[str]) -> None:
@@ -98,11 +100,11 @@ class NickEvents:
     # Modes
 
     def modes_of(self, account: AccountId) -> frozenset[str]:
-        """None of an account that has left."""
+        """The modes of an account. An account that has left this edge has no modes."""
         return self._modes.get(account, frozenset()) if self._accounts.get(account) is not None else frozenset()
 
     def show_modes(self, account: AccountId, modes: frozenset[str]) -> None:
-        """Nobody becomes an operator by this."""
+        """Set the modes of an account. Only an account that is an operator already keeps the mode of an operator."""
         self._modes = {one: shown for one, shown in self._modes.items() if self._accounts.get(one) is not None}
         self._modes[account] = modes if _OPERATOR in self.modes_of(account) else modes - {_OPERATOR}
 

@@ -23,7 +23,7 @@ class _Given(NamedTuple):
 
 
 class OwnStates:
-    """`now_ms`: the wall clock."""
+    """`now_ms`: a function that returns the wall clock in milliseconds."""
 
     def __init__(self, presence: Presence, node: NodeId, accounts: LocalAccounts, now_ms: Callable[[], int]) -> None:
         self._presence = presence
@@ -42,8 +42,8 @@ class OwnStates:
         self._given[account] = _Given(connection, given)
 
     async def end_departed(self) -> None:
-        """Remove the states of connections that have ended. The state of an account that leaves presence is removed
-        only after the account has left, so that a hidden account is not shown for a moment. Raises RedisError."""
+        """Remove the states of connections that have ended. The state of an account that is leaving presence is removed
+        only after it has left. Otherwise a hidden account would be shown for a moment. Raises RedisError."""
         departed = [
             account
             for account, given in self._given.items()
@@ -55,7 +55,8 @@ class OwnStates:
             self._given.pop(account, None)
 
     async def restore(self) -> None:
-        """Write all states again after presence was lost, except states that have a later one. Raises RedisError."""
+        """Write all states again after presence data was lost. A state that has been set again since is not
+        overwritten. Raises RedisError."""
         states = iter([(account, given.state) for account, given in self._given.items()])
         while batch := list(islice(states, _BATCH)):
             await self._presence.change_states(

@@ -1,8 +1,8 @@
-"""The presence of watched accounts. One task of the edge reads presence in small batches for all connections that watch
-accounts.
+"""Shows connections the presence of the accounts that they watch. One task of the edge reads presence in small batches
+for all these connections.
 
-Presence is read and not pushed, because a push would cost something at each login and logout, also of accounts that
-nobody watches. `_ACCOUNTS_PER_SECOND` bounds the cost, and nothing is read while nobody watches.
+Presence is read and not pushed. A push would cost something at each login and logout, even for accounts that no
+connection watches. `_ACCOUNTS_PER_SECOND` limits the cost, and nothing is read while no connection watches an account.
 """
 
 import asyncio
@@ -27,13 +27,15 @@ _PERIOD_SECONDS = 3.0
 _BATCH_ACCOUNTS = 500
 _ACCOUNTS_PER_SECOND = 2_000
 _CHECKED_SECONDS = 600.0
-"""After this time, session is asked again which accounts a connection may see, because a friendship may have ended."""
+"""After this time, the session service is asked again which accounts a connection may see, because friendships may have
+ended."""
 _REQUEST_SECONDS = 2.0
 
 
 class Watcher:
-    """One connection of `account`. `allowed`: the `wanted` accounts that it may see, as of `checked` (None: to be
-    checked again). `behind`: the accounts whose present state the watcher may lack."""
+    """One connection of `account` that watches others. `allowed`: those of the `wanted` accounts that it may see.
+    `checked`: when this was last checked, or None if it must be checked again. `behind`: the accounts whose present
+    state may not have been pushed to the connection yet."""
 
     __slots__ = ("account", "allowed", "behind", "blocks", "checked", "recipient", "wanted")
 
@@ -52,13 +54,13 @@ class Watcher:
         self.checked: float | None = checked
         self.behind: set[AccountId] = set()
         self.blocks = 0
-        """The number of changed blocks that concern this connection."""
+        """How often a block that concerns this connection has changed."""
 
 
 class WatchLists:
     def __init__(self) -> None:
         self.watchers: dict[int, Watcher] = {}
-        """The watchers by the number of their connection."""
+        """The watchers, by the numbers of their connections."""
         self._by_account: dict[AccountId, dict[int, Watcher]] = {}
         self._states: dict[AccountId, GivenState] = {}
         """The states of the watched accounts, as far as they are known."""
@@ -74,8 +76,8 @@ class WatchLists:
             self._discard(number, watcher.allowed)
 
     def allow(self, number: int, allowed: frozenset[AccountId], now: float) -> None:
-        """Set the accounts whose presence the connection may see from now on. The connection is behind with new
-        accounts, and with accounts that the connection may not see any more."""
+        """Set the accounts whose presence the connection may see from now on. New accounts are marked as `behind`, and
+        so are accounts that the connection may not see any more."""
         watcher = self.watchers[number]
         self._add(number, watcher, allowed - watcher.allowed)
         self._discard(number, watcher.allowed - allowed)
@@ -102,7 +104,7 @@ class WatchLists:
         return [watcher for watcher in self.watchers.values() if watcher.account == account]
 
     def observe(self, states: dict[AccountId, GivenState]) -> None:
-        """Note the present states. Watchers for whom a state differs are behind."""
+        """Note the present states. An account whose state has changed is marked as `behind` for its watchers."""
         for account, state in states.items():
             watchers = self._by_account.get(account)
             if watchers is None:
@@ -115,7 +117,7 @@ class WatchLists:
                     watcher.behind.add(account)
 
     def due(self) -> Iterator[tuple[Watcher, PresenceChanged]]:
-        """The changes that each watcher lacks."""
+        """The changes that must be pushed to each watcher."""
         for watcher in self.watchers.values():
             if watcher.behind and watcher.checked is not None:
                 for account in list(watcher.behind):
@@ -147,7 +149,7 @@ class PresenceWatch:
     async def watch(
         self, account: AccountId, connection: int, wanted: Collection[AccountId]
     ) -> tuple[PresenceChanged, ...]:
-        """The present states. Later states are pushed. Raises RequestError."""
+        """Return the present states. Later states will be pushed. Raises RequestError."""
         allowed, now = await self._find_allowed(account, wanted), self._clock()
         states = await self._read(allowed)
         recipient = self._recipient(account, connection)
@@ -160,7 +162,8 @@ class PresenceWatch:
         return tuple([self._lists.shown(watcher, one) for one in wanted])
 
     async def read_now(self, account: AccountId, wanted: Collection[AccountId]) -> tuple[PresenceChanged, ...]:
-        """Without pushing later states; also of guests, and of members of small common groups. Raises RequestError."""
+        """Return the present states, without pushing later ones. The result also contains guests, and members of small
+        groups that the account is in. Raises RequestError."""
         if not wanted:
             return ()
         request = FindWatchable(list(wanted), account, near=True)
@@ -184,7 +187,7 @@ class PresenceWatch:
                 _log.warning("watched presence not read", error=repr(error))
 
     async def poll(self) -> None:
-        """Raises RedisError."""
+        """Read the states of some watched accounts. Raises RedisError."""
         if self._presence.has_lost_state:
             self._was_lost = True
             return
@@ -202,7 +205,7 @@ class PresenceWatch:
         self._push()
 
     def _push(self) -> None:
-        """Push the changes that are due. If a connection is busy, its change stays due."""
+        """Push the changes that are due. If a connection cannot take a change now, the change stays due."""
         for watcher, changed in self._lists.due():
             if watcher.recipient.notify_ephemeral(changed):
                 watcher.behind.discard(changed.account)
@@ -223,7 +226,7 @@ class PresenceWatch:
             _log.info("watched accounts not checked", watchers=len(due), error=str(error))
 
     async def _check(self, number: int, watcher: Watcher) -> None:
-        """Raises RequestError; then the watcher is checked later."""
+        """Raises RequestError. The watcher is then checked later."""
         blocks = watcher.blocks
         allowed = await self._find_allowed(watcher.account, watcher.wanted)
         if self._lists.watchers.get(number) is watcher and watcher.blocks == blocks:
@@ -237,7 +240,7 @@ class PresenceWatch:
         return frozenset(reply.accounts).intersection(wanted)
 
     async def _read(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
-        """The states of these accounts; empty while presence is unknown."""
+        """The states of these accounts. The result is empty while presence is unknown."""
         if not accounts or self._presence.has_lost_state:
             return {}
         try:

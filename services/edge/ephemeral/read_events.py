@@ -1,8 +1,9 @@
-"""Announces to all edges which messages accounts here have read, by `read` or by writing, once the read state is
-committed. Clients that show read receipts get the event at once or never. The stored read state decides: a client that
-misses an event gets the state at its next sync.
+"""Announces to all edges which messages accounts of this node have read, once the read state is committed. An account
+reads by `read` or by writing. Clients that show read receipts get the event at once or never. If a client misses an
+event, it gets the stored read state at its next sync.
 
-Nothing is announced while no edge has such a client."""
+While no edge has such a client, nothing is announced.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -25,7 +26,7 @@ _GATHER_SECONDS = 1.0
 _PLACES = 5_000
 """The most reads in one ephemeral event, which takes some 100 KB."""
 _WAITING_PLACES = 20_000
-"""The most reads of one second. Further reads are not announced."""
+"""The most reads that are collected in one second. Further reads are not announced."""
 _WANTED_EVERY_SECONDS = 2.0
 _WANTED_SECONDS = 10.0
 
@@ -36,7 +37,7 @@ _REQUEST_SECONDS = 2.0
 
 
 class ReadEvents:
-    """The reads of a second share an ephemeral event. `clock` is the connections' clock."""
+    """Collects the reads of a second into one ephemeral event. `clock` is the clock of the connections."""
 
     def __init__(
         self, publish: Publish, node: NodeId, accounts: LocalAccounts, tasks: Tasks, clock: Callable[[], float]
@@ -65,7 +66,8 @@ class ReadEvents:
             await asyncio.sleep(_WANTED_EVERY_SECONDS)
 
     def committed(self, places: Iterable[ReadPlace]) -> None:
-        """Announce reads. The connection of a place is not notified of it. Index 0: the chat is marked as unread."""
+        """Announce reads. The connection that has read a place is not notified of it. Index 0 means that the chat is
+        marked as unread."""
         if not self.is_wanted:
             return
         for place in places:
@@ -76,7 +78,8 @@ class ReadEvents:
             self._tasks.start(self._publish_soon(), "read events")
         key = place.account, place.chat
         waiting = self._waiting.get(key)
-        # the account has marked the chat as unread after a read: even the connection that has read the chat is notified
+        # The account has read the chat and then marked it as unread. So even the connection that has read it must be
+        # notified.
         if waiting and not place.index:
             place = ReadPlace(*key, waiting.index, 0)
         if (waiting is None and len(self._waiting) < _WAITING_PLACES) or (waiting and waiting.index <= place.index):
@@ -96,8 +99,8 @@ class ReadEvents:
 
 
 class DueReads:
-    """`show` takes a batch, with the connection of each read that need not be notified (0: none). If it raises
-    RequestError, the batch is not shown."""
+    """Collects reads that are due, and passes them to `show` in batches. A batch contains, for each read, the
+    connection that need not be notified (0: none). If `show` raises RequestError, the batch is not shown."""
 
     def __init__(self, show: Callable[[Mapping[ReadKey, int]], Awaitable[None]], tasks: Tasks, name: str) -> None:
         self._show = show
@@ -107,7 +110,7 @@ class DueReads:
         self._is_working = False
 
     def add(self, key: ReadKey, origin: int = 0) -> None:
-        """Add a read. If two connections read one chat, both are notified."""
+        """Add a read. If two connections have read the same chat, both are notified."""
         if key in self._due:
             self._due[key] = 0
         elif len(self._due) < _DUE:

@@ -1,5 +1,5 @@
-"""The only code that touches clients' sockets: WebSockets and plain TCP behind `services.edge.canonical.transport`, and
-HTTP on the port of the WebSockets."""
+"""The only code that reads and writes clients' sockets: WebSockets and plain TCP (see
+`services.edge.canonical.transport`), and HTTP."""
 
 from services.edge.gateway.server import Gateway
 

@@ -1,34 +1,38 @@
-"""Bounds the input that no request limit counts. For one connection, such input is control frames, small fragments, and
-bytes; for all connections, incomplete messages. Pure: times are arguments."""
+"""Limits the input that no limit on requests counts. For one connection, this input is control frames, small fragments,
+and bytes. For all connections together, it is incomplete messages. This module is pure: it does no I/O, and gets times
+as arguments."""
 
 from services.edge.gateway.framing import CLOSE, POLICY_VIOLATION, PONG, TRY_LATER, ParsedFrame, ProtocolViolation
 from services.edge.rate_limit import TokenBucket
 from shared.settings.limits import ConnectionLimits
 
 SMALL_FRAGMENT_BYTES = 128
-"""Larger fragments are limited by their bytes."""
+"""Fragments of this size or larger are limited only by their bytes."""
 COUNTED_BYTES = 4096
-"""Smaller reads are limited by the requests, control frames and fragments in them."""
+"""Reads of this size or larger count against the rate of bytes. Smaller reads are limited by the requests, control
+frames and fragments in them."""
 PART_BYTES = 8192
-"""A smaller read that completes nothing counts as this number of bytes, because it costs the event loop as much. No
-client becomes slower by this rule: bytes that arrive during a pause are read at once."""
+"""A smaller read that completes no message counts as this number of bytes, because it costs the event loop as much.
+This rule slows down no normal client, because all bytes that arrive during a pause are read at once."""
 _BURST_SECONDS = 2.0
-"""The bytes of this number of seconds may come at once."""
+"""The bytes that the rate permits in this number of seconds may also arrive at once."""
 
 
 class FloodGuard:
-    """`check` limits frames, and `pause_seconds` limits bytes. A pong that answers one of our pings is free."""
+    """Limits the input of one connection. `check` limits frames, and `pause_seconds` limits bytes. A pong that answers
+    one of our pings does not count."""
 
     __slots__ = ("_behind_bytes", "_control", "_limits", "_pings", "_received_at")
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._control: TokenBucket | None = None
-        """The bucket is made for the first frame that counts, because most connections have no such frame."""
+        """The limit on control frames and small fragments. It is made for the first such frame, because most
+        connections have none."""
         self._pings = 0
-        """The number of pings without a pong."""
+        """The number of our pings that have no pong yet."""
         self._behind_bytes = 0.0
-        """The bytes received beyond the rate."""
+        """The bytes that count against the rate, as of the last read."""
         self._received_at = 0.0
 
     def ping_sent(self) -> None:
@@ -50,7 +54,7 @@ class FloodGuard:
             raise ProtocolViolation(POLICY_VIOLATION, "too many control frames or small fragments")
 
     def pause_seconds(self, received: int, now: float) -> float:
-        """Count received bytes. Returns for how many seconds nothing more may be read."""
+        """Count received bytes. Returns the number of seconds for which nothing more may be read."""
         rate = self._limits.received_bytes_per_second
         if not self._limits.rates:
             return 0.0
@@ -63,11 +67,11 @@ class ReceiveBudget:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.held = 0
-        """The bytes of incomplete messages."""
+        """The bytes of the incomplete messages of all connections."""
 
     def change(self, before: int, after: int) -> None:
-        """A connection holds `after` bytes instead of `before`. Raises ProtocolViolation (1013) if that is too much;
-        the bytes count until the connection holds 0."""
+        """Note that a connection holds `after` bytes instead of `before`. Raises ProtocolViolation (1013) if all
+        connections together hold too much. Then the bytes count until the connection reports that it holds 0."""
         self.held += after - before
         if after > before and self.held > self._limit:
             raise ProtocolViolation(TRY_LATER, "the server is receiving too much, try again later")

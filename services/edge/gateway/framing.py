@@ -1,5 +1,5 @@
-"""WebSocket frames as bytes (RFC 6455, section 5). Builds the server's frames, parses the most frequent ones, and
-assembles frames into whole messages: joins fragments, and checks sizes and text encoding."""
+"""WebSocket frames as bytes (RFC 6455, section 5). This module builds the server's frames, and parses the most frequent
+frames. It joins fragments into whole messages, and checks sizes and text encoding."""
 
 import codecs
 import logging
@@ -23,16 +23,16 @@ _pack_head: Final = struct.Struct("!BBH").pack
 _pack_large_head: Final = struct.Struct("!BBQ").pack
 _SENDABLE_CODES = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 SILENT_LOGGER = logging.getLogger(f"{__name__}.silent")
-"""The logger of the parsers' libraries, which log data that peers send."""
+"""The logger for the libraries of the parsers. These libraries log data that peers send, and this logger drops it."""
 SILENT_LOGGER.disabled = True
 _MASKED = 0x80
 _LENGTH = 0x7F
 _EXTENDED = {126: 2, 127: 8}
-"""How many bytes of the length follow, for each length in the second byte."""
+"""The number of further bytes that contain the length, for these two values of the length in a frame's second byte."""
 
 
 class ProtocolViolation(Exception):
-    """The peer broke the protocol: the connection fails with this close code and reason."""
+    """The peer has broken the protocol, so the connection is closed with this code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -41,7 +41,8 @@ class ProtocolViolation(Exception):
 
 
 class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
-    """One frame of a client with a valid header, unmasked. `final`: the frame is the last frame of its message."""
+    """One frame of a client with a valid header, unmasked. `final`: whether the frame is the last frame of its
+    message."""
 
     opcode: int
     final: bool
@@ -49,8 +50,8 @@ class ParsedFrame(msgspec.Struct, frozen=True, gc=False):
 
 
 def frame_bytes(opcode: int, payload: bytes) -> bytes:
-    """A whole message or control frame of a server. Servers' frames are unmasked, so all clients receive the same
-    bytes."""
+    """Build a frame of the server with a whole message or a control frame. Servers do not mask frames, so all clients
+    receive the same bytes."""
     size = len(payload)
     if size < 126:
         return bytes((0x80 | opcode, size)) + payload
@@ -60,8 +61,8 @@ def frame_bytes(opcode: int, payload: bytes) -> bytes:
 
 
 def parse_text(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
-    """The fast path for most reads. Returns the text and the end of the masked frame at `start`, if it is a whole ASCII
-    text message within the limit. If `end` is 0, the frame is of another kind, and the parser must read it."""
+    """The fast path for most reads. Parses the masked frame at `start`, if it is a whole ASCII text message within the
+    limit. Returns its text and its end. If the end is 0, the frame is of another kind, and the parser must read it."""
     body, received = start + 6, len(data)
     if received < body or data[start] != 0x80 | TEXT:
         return b"", 0
@@ -83,8 +84,8 @@ def parse_text(data: bytes, start: int, limit: int) -> tuple[bytes, int]:
 
 
 def parse_single_close(data: bytes) -> bytes | None:
-    """The payload of `data`, if `data` is exactly one masked close frame with an ASCII reason and a valid code or none.
-    If the result is None, the parser must read the frame."""
+    """Return the payload of `data`, if `data` is exactly one masked close frame with an ASCII reason, and with a valid
+    code or none. If the result is None, the parser must read the frame."""
     size = len(data) - 6
     if size < 0 or size == 1 or size > 125 or data[0] != 0x80 | CLOSE or data[1] != 0x80 | size:
         return None
@@ -99,7 +100,7 @@ def message_bytes(message: Frame) -> bytes:
 
 
 def close_frame(code: int, reason: str) -> bytes:
-    """A reason over 123 bytes is cut between characters."""
+    """Build a close frame. A reason over 123 bytes is cut between characters."""
     text = reason.encode()
     if len(text) > _REASON_BYTES:
         text = text[:_REASON_BYTES].decode(errors="ignore").encode()
@@ -120,21 +121,21 @@ def _is_sendable(code: int) -> bool:
 
 
 class FragmentAssembler:
-    """Takes the data frames of one connection in order. The caller handles control frames between fragments."""
+    """Joins the data frames of one connection into messages. The caller handles control frames between fragments."""
 
     __slots__ = ("_fragments", "_opcode", "_size", "kept", "limit")
 
     def __init__(self, limit: int, kept: int | None = None) -> None:
         self.limit = limit
         self.kept = kept
-        """How many bytes of a longer message remain; None: all."""
+        """The number of bytes that are kept of a message over the limit, or None to keep all."""
         self._size = 0
         self._opcode = CONTINUATION
         self._fragments: bytearray | None = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no fragmented message is incomplete."""
+        """Whether no message is incomplete."""
         return self._fragments is None
 
     @property
@@ -143,7 +144,7 @@ class FragmentAssembler:
         return 0 if self._fragments is None else len(self._fragments)
 
     def add(self, frame: ParsedFrame) -> Frame | None:
-        """The message that this frame completes, or None. Raises ProtocolViolation."""
+        """Add a frame. Returns the message that this frame completes, or None. Raises ProtocolViolation."""
         opcode, payload = frame.opcode, frame.payload
         if self._fragments is None:
             if opcode == CONTINUATION:
@@ -180,9 +181,9 @@ class FragmentAssembler:
 
 
 class FrameTruncator:
-    """Rewrites a WebSocket stream so that data frames keep only their first `kept` bytes. A frame by which its message
-    exceeds `limit` is announced with the size of the message. Everything else passes, also frames that break the
-    protocol."""
+    """Shortens the frames of a WebSocket stream before they are parsed: of data frames, only the first `kept` bytes
+    remain. If a frame makes its message exceed `limit`, its head is rewritten with the size of the message. All other
+    bytes pass unchanged, even those that break the protocol."""
 
     __slots__ = ("_dropping", "_head", "_kept", "_limit", "_message_bytes", "_passing")
 
@@ -190,11 +191,12 @@ class FrameTruncator:
         self._kept = kept
         self._limit = limit
         self._head = bytearray()
-        """The head of a frame, until it is complete."""
+        """The head of a frame whose head is incomplete."""
         self._message_bytes = 0
-        """The bytes of the frames of the current message."""
+        """The bytes of all frames of the current message so far."""
         self._passing = self._dropping = 0
-        """The number of the current frame's bytes that pass, and the number of bytes after these that are dropped."""
+        """The number of the current frame's bytes that still pass, and the number of bytes after these that are
+        dropped."""
 
     @property
     def is_idle(self) -> bool:
@@ -230,7 +232,7 @@ class FrameTruncator:
         return at
 
     def _begin(self, head: bytes) -> bytes:
-        """The head of the frame that passes."""
+        """Begin a frame. Returns the head that is passed on for it."""
         extended = _EXTENDED.get(head[1] & _LENGTH, 0)
         size = int.from_bytes(head[2 : 2 + extended], "big") if extended else head[1] & _LENGTH
         opcode = head[0] & 0x0F
@@ -238,7 +240,7 @@ class FrameTruncator:
             self._passing = size
             return head
         self._message_bytes = size + (self._message_bytes if opcode == CONTINUATION else 0)
-        if self._message_bytes > self._limit:  # the parser rejects it
+        if self._message_bytes > self._limit:  # this makes the parser reject the message
             self._passing = self._message_bytes
         else:
             self._passing = min(size, self._kept)

@@ -1,4 +1,5 @@
-"""The WebSocket opening handshake (RFC 6455, section 4), pure: parses a request's head, builds the responses."""
+"""The WebSocket opening handshake (RFC 6455, section 4), pure (no I/O). Parses the head of a request, and builds the
+response."""
 
 import base64
 import binascii
@@ -18,7 +19,7 @@ from shared.addresses import canonical, host_name, is_address
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _HINTS = {405: b"Allow: GET\r\n", 426: b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"}
 Headers = Sequence[tuple[bytes, bytes]]
-"""Header names in lower case, with their values."""
+"""The names of headers in lower case, with their values."""
 Networks = tuple[IPv4Network | IPv6Network, ...]
 ANY = "*"
 
@@ -48,7 +49,7 @@ def parse_networks(names: Iterable[str]) -> Networks:
 
 
 def check_request(request: HandshakeRequest) -> Reject | None:
-    """The reason to reject an invalid WebSocket upgrade request; None if it is valid."""
+    """The HTTP status with which to reject an invalid upgrade request. None if the request is valid."""
     if request.method != "GET":
         return Reject(405, "a WebSocket must be opened by GET")
     if request.version != "1.1":
@@ -62,7 +63,7 @@ def check_request(request: HandshakeRequest) -> Reject | None:
 
 
 def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: bool = False) -> Handshake:
-    """`encrypted`: whether the edge's own port is encrypted."""
+    """`encrypted`: whether the edge's own port uses TLS."""
     headers = request.headers
     path, _, query = _origin_form(request.target).decode("latin-1").partition("?")
     is_trusted = in_networks(request.peer, trusted)
@@ -81,8 +82,8 @@ def parse_handshake(request: HandshakeRequest, trusted: Networks, *, encrypted: 
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
-    """The right-most address that is not a trusted proxy's. Every proxy appends its caller's address, so entries to the
-    left of an untrusted or invalid entry cannot be trusted."""
+    """The right-most address that is not the address of a trusted proxy. Every proxy appends the address of its own
+    peer. So entries to the left of an untrusted or invalid entry cannot be trusted."""
     address = canonical(peer)
     for entry in reversed(forwarded):
         if not in_networks(address, trusted):
@@ -115,13 +116,13 @@ def reject_response(reject: Reject) -> bytes:
 
 
 def authority(address: str, port: int) -> str:
-    """Host and port as in a URL."""
+    """The host and port in the form that they have in a URL."""
     host = canonical(address)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _origin_form(target: bytes) -> bytes:
-    """The path of a request target. Proxies can send `http://host/path` instead of `/path`."""
+    """The path of a request target. A proxy may send `http://host/path` instead of `/path`."""
     scheme, separator, rest = target.partition(b"://")
     if not separator or b"/" in scheme:
         return target
@@ -137,7 +138,7 @@ def _first(headers: Headers, name: bytes) -> str:
 
 
 def _tokens(headers: Headers, name: bytes) -> list[str]:
-    """The items of a comma-separated list that may span several headers."""
+    """The items of a comma-separated list, which may be spread over several headers."""
     members = b",".join(_values(headers, name)).decode("latin-1").split(",")
     return [member.strip() for member in members if member.strip()]
 
@@ -150,7 +151,7 @@ def _is_key(value: bytes) -> bool:
 
 
 def _without_port(entry: str) -> str:
-    """The entry without port and brackets: `1.2.3.4:5`, `[::1]:5`, `[::1]`."""
+    """The entry without its port and brackets. Examples of entries are `1.2.3.4:5`, `[::1]:5` and `[::1]`."""
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
@@ -162,7 +163,8 @@ def in_networks(address: str, trusted: Networks) -> bool:
 
 class WebOrigins:
     """`allowed`: origins as browsers write them (`https://chat.example`), or ANY. Pages of the edge itself are always
-    permitted. A page's origin is the public URL or, if that is the edge's own, the Host that the page connects to."""
+    permitted. These are pages whose origin is the public URL, or is the Host that the page connects to, if that Host is
+    the edge's own."""
 
     def __init__(self, allowed: Collection[str], public_url: str) -> None:
         self._any = ANY in allowed
@@ -176,14 +178,14 @@ class WebOrigins:
         return is_own_page(handshake) and self.is_own(handshake.host)
 
     def is_own(self, host: str) -> bool:
-        """Whether a Host header names an edge of this system: by its address, as `localhost`, or by a name of the
-        settings."""
+        """Whether a Host header names an edge of this system. It does so by an IP address, as `localhost`, or by a name
+        in the settings."""
         name = host_name(host)
         return self._any or name in self._names or is_address(name)
 
 
 def is_own_page(handshake: Handshake) -> bool:
-    """Whether a page connects to the server from which it was loaded, under any name of the server."""
+    """Whether a page connects to the same server from which it was loaded, whatever name it uses for the server."""
     return bool(handshake.host) and handshake.origin.lower().partition("://")[2] == handshake.host.lower()
 
 

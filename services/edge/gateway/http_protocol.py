@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol, with limits for the input of clients. The head of a request, and all bytes outside a body,
-have a maximum size; a head has a time limit, and all bytes have a rate. WebSocket upgrades are forwarded to
-`upgrade`."""
+have a maximum size. A head must arrive within a time limit, and all bytes have a limited rate. Upgrades to a WebSocket
+are passed to `upgrade`."""
 
 import asyncio
 import sys
@@ -18,24 +18,25 @@ from services.edge.gateway.handshake import HandshakeRequest, http_date
 from shared.settings.limits import ConnectionLimits
 
 _HEAD_BYTES = 16 * 1024
-"""The limit of a head, and of the bytes between two bytes of a body: the sizes and extensions of chunks, and
-trailers."""
+"""The most bytes of a head, and the most bytes between two bytes of a body. The latter are sizes and extensions of
+chunks, and trailers."""
 _FRAMING_PER_BYTE = 8
-"""How many bytes of chunked framing may come for each byte of the body. A chunk of one byte needs five."""
+"""The most bytes of chunked framing for each byte of the body. A chunk of one byte needs five."""
 _PIECE_BYTES = 4096
 """The most bytes that are parsed at a time."""
 _TURN_BYTES = 8192
-"""After this number of bytes outside a body, the event loop serves other connections. 8,192 bytes may be 1,600
-chunks."""
+"""After this number of bytes outside a body, the event loop serves other connections first. These bytes may be the
+framing of 1,600 chunks."""
 _FRAMING_COST = 24
-"""A byte outside a body counts as this number of bytes against the rate. Thus a chunk counts as much as a small
-fragment does."""
+"""A byte outside a body counts as this number of bytes against the rate. So a chunk counts as much as a small WebSocket
+fragment."""
 _PIPELINED = 8
-"""The most requests that wait for the responses to earlier requests. Clients send none."""
+"""The most requests of a connection that wait for the responses to earlier requests. Real clients send no such
+requests."""
 _NOTHING = memoryview(b"")
 
 Upgrade = Callable[[HandshakeRequest, asyncio.Transport, bytes], None]
-"""Receives the bytes that arrived after the head of the request."""
+"""A function that takes over the connection of an upgrade request, with the bytes that arrived after the head."""
 
 
 class Turns:
@@ -43,7 +44,7 @@ class Turns:
         self._waiting = deque[Callable[[], None]]()
 
     def wait(self, work: Callable[[], None]) -> None:
-        """Do the work after the work that already waits."""
+        """Do this work after all work that already waits, in an iteration of the event loop of its own."""
         self._waiting.append(work)
         if len(self._waiting) == 1:
             self._go_on()
@@ -60,7 +61,7 @@ class Turns:
 
 class RequestLimits(NamedTuple):
     """`head_seconds`: the time limit for receiving one whole request head, and for waiting for the next one. `turns`:
-    shared by all connections that send many bytes outside bodies."""
+    the queue of connections that have sent many bytes outside bodies. All connections share it."""
 
     head_seconds: float
     rates: ConnectionLimits
@@ -69,7 +70,7 @@ class RequestLimits(NamedTuple):
 
 class HttpProtocol(HttpToolsProtocol):
     """`admit`: whether a client of this address may connect. `ended` is called when the connection is upgraded or ends.
-    `address`: the client's address; empty means the peer's."""
+    `address`: the client's address, or empty if it is the peer's address."""
 
     def __init__(
         self,
@@ -91,13 +92,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._ended = ended
         self._address = address
         self._deadline: asyncio.TimerHandle | None = None
-        """The time limit that runs while no request is served."""
+        """The time limit for the next head. It runs while no request is served."""
         self._is_head = self._is_upgraded = False
         self._allowance = _HEAD_BYTES
-        """The bytes that may come before the next byte of a body, or the end of a message."""
+        """How many more bytes may arrive before the next byte of a body, or before the end of the message."""
         self._unparsed = _NOTHING
         self._received = 0
-        """The received bytes that have not been counted against the rate."""
+        """The number of received bytes that have not been counted against the rate yet."""
         self._piece = _NOTHING
         """The piece that is being parsed."""
         self._body_bytes = 0
@@ -106,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Whether a head or a message has ended in this turn."""
         self._pause: asyncio.TimerHandle | None = None
         self._rests = False
-        """True if nothing is read or parsed until the next turn."""
+        """Whether nothing is read or parsed until the next turn."""
         self._cycles = deque[RequestResponseCycle]()
         """The requests without a complete response, oldest first."""
 
@@ -140,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.pause_reading()
 
     def _parse(self) -> None:
-        """Parse as much as fits into one turn of the event loop."""
+        """Parse at most as many bytes as one turn permits."""
         framing, self._completes = 0, False
         while self._unparsed and framing < _TURN_BYTES and not self.transport.is_closing():
             framing += self._parse_piece()
@@ -150,7 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._rest(received if self._completes else max(received, PART_BYTES) + framing * _FRAMING_COST)
 
     def _parse_piece(self) -> int:
-        """Returns how many bytes of the piece are outside a body."""
+        """Parse one piece. Returns how many of its bytes are outside a body."""
         self._piece, self._unparsed = self._unparsed[:_PIECE_BYTES], self._unparsed[_PIECE_BYTES:]
         size, self._body_bytes = len(self._piece), 0
         self._allowance -= size
@@ -161,7 +162,8 @@ class HttpProtocol(HttpToolsProtocol):
         return size - self._body_bytes
 
     def _rest(self, counted: int) -> None:
-        """Rest until the next turn, or as long as the rate demands for this number of bytes."""
+        """Stop parsing until the next turn. If the rate demands a longer pause for this number of bytes, stop until its
+        end."""
         seconds = self._flood.pause_seconds(counted, self.loop.time())
         if self._unparsed or seconds:
             self._rests = True
@@ -185,13 +187,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Send the response, but never within another response."""
+        """Send the response with status 400, but not while another response is being sent."""
         if any(cycle.response_started for cycle in self._cycles):
             self.transport.abort()
             return
         self.server_state.default_headers = [(b"date", http_date().encode())]
         super().send_400_response(msg)
-        # Only this response needs the header: the application sets the headers of its own responses.
+        # Only this response needs the header. The application itself sets the headers of its responses.
         self.server_state.default_headers = []
 
     # Callbacks of the parser
@@ -201,14 +203,14 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A trailer is no header (RFC 9110, section 6.5.1). Proxies and this edge check only heads, so a trailer must
-        not count as one."""
+        """Ignore trailers, because a trailer is no header (RFC 9110, section 6.5.1). Proxies and this edge check only
+        heads, so a trailer must not count as a header."""
         if self._is_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Raises ValueError, which ends the parsing with status 400, in these cases: a head that is too large or has
-        not exactly one Host (RFC 9112, section 3.2), a tunnel, and one request too many."""
+        """Check the head. Raises ValueError, which ends the parsing with status 400, in four cases. The head is too
+        large, it has not exactly one Host (RFC 9112, section 3.2), it requests a tunnel, or too many requests wait."""
         self._is_head = False
         self._completes = True
         self._allowance = _HEAD_BYTES
@@ -260,8 +262,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._upgrade(request, self.transport, received)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Other upgrades are ignored (RFC 9110, section 7.8): the request is parsed again without that header. If the
-        header stayed, the parser would take the request's body for the next request, whose headers no proxy has
+        """Ignore upgrades to other protocols (RFC 9110, section 7.8), by parsing the request again without that header.
+        With the header, the parser would take the request's body for the next request, whose headers no proxy has
         checked."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
@@ -270,11 +272,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._unparsed = memoryview(head + self._after_head() + bytes(self._unparsed))
 
     def _after_head(self) -> bytes:
-        """The base class handles the parser's exception, which has the number of parsed bytes."""
+        """The bytes after the head of an upgrade request. The base class calls this while it handles the parser's
+        exception, which contains the number of parsed bytes."""
         error = sys.exc_info()[1]
         return bytes(self._piece[error.args[0] :]) if isinstance(error, HttpParserUpgrade) else b""
 
-    # The methods below limit the time for the head of a request.
+    # The following methods limit the time for the head of a request.
 
     def _await_head(self) -> None:
         self._cancel_deadline()

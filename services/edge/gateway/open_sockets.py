@@ -13,14 +13,14 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _FLOOD_COST = 100
-"""A connection that was closed for a flood counts as this number of new connections of its address. Without this cost,
-each new connection of a flooding client would begin with a full budget."""
+"""A connection that was closed because of a flood counts as this number of new connections of its address. Without this
+cost, each new connection of a flooding client would begin with a full budget."""
 
 
 class _Connection(Protocol):
     @property
     def is_flood(self) -> bool:
-        """Whether the connection was closed for a flood."""
+        """Whether the connection was closed because of a flood."""
 
 
 class ClientSocket(_Connection, Protocol):
@@ -41,8 +41,8 @@ class AddressLimits(NamedTuple):
 
 
 class OpenSockets(Generic[C]):
-    """Admits at most `limit` connections. Times are the event loop's. An IPv6 /64 counts as one address. Without
-    `of_address`, and for addresses in `exempt`, only the sum is limited."""
+    """Admits at most `limit` connections. Times are on the event loop's clock. An IPv6 /64 network counts as one
+    address. Without `of_address`, and for addresses in `exempt`, only the total number is limited."""
 
     def __init__(self, limit: int, of_address: AddressLimits | None, exempt: Networks = ()) -> None:
         self._limit = limit
@@ -50,16 +50,17 @@ class OpenSockets(Generic[C]):
         self._exempt = exempt
         self._networks: dict[C, str] = {}
         self._open: Counter[str] = Counter()
-        """By network."""
+        """The number of open connections of each network."""
         self._new = TokenBuckets(of_address.per_second, of_address.burst) if of_address else None
-        """By network."""
+        """The rate of new connections of each network."""
         self._log_rate = log_rate(0.0)
 
     def __iter__(self) -> Iterator[C]:
         return iter(list(self._networks))
 
     def reason_to_reject(self, address: str, now: float) -> str:
-        """Count one more connection of an address. An empty text admits it, and `add` follows."""
+        """Count one more connection of an address, and return the reason to reject it. If the text is empty, the
+        connection is admitted, and the caller must call `add`."""
         reason = self._reason(address, now)
         if reason and self._log_rate.take(now):
             _log.warning("connection rejected", reason=reason, address=address)

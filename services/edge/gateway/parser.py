@@ -1,15 +1,15 @@
-"""The port for parsers of a connection, and the parser of WebSocket frames. The library picows unmasks and splits them
-in C.
+"""The interface of the parsers of a connection, and the parser of WebSocket frames. The library picows splits and
+unmasks frames in C.
 
-A picows protocol drives its transport itself (handshake, close on errors, a log line for each connection), and the
-handshake of picows rejects browsers that send `Connection: keep-alive, Upgrade`. So it gets a null transport and a
-constant handshake. picows does not check reserved bits and some close codes; this module and `framing` do. `framing`
-also builds the server's frames.
+A picows protocol controls its transport itself: it does the handshake, closes on errors, and logs each connection. Its
+handshake rejects browsers that send `Connection: keep-alive, Upgrade`. For these reasons, this module gives it a
+transport that does nothing, and a constant handshake. picows does not check reserved bits and some close codes; this
+module and `framing` do. `framing` also builds the server's frames.
 
-Between two frames, a picows protocol has no state of its connection. So a connection borrows a protocol only within a
-frame, and idle connections need none. Two kinds of picows protocols are not reused: after a close frame, because the
-protocol remembers the frame, and after a large frame, because the protocol's buffer never shrinks. Most close frames
-bypass the protocol (see `framing.parse_single_close`).
+Between two frames, a picows protocol has no state that belongs to its connection. So a connection uses a protocol only
+within a frame, and idle connections need none. A protocol is not reused after a close frame, because it remembers the
+frame, or after a large frame, because its buffer never shrinks. Most close frames are parsed without it (see
+`framing.parse_single_close`).
 """
 
 import logging
@@ -36,19 +36,19 @@ class Parser(Protocol[Item_co]):
     """The parser of one connection. The parser rejects malformed frames and single frames over the size limit."""
 
     violation: ProtocolViolation | None
-    """Set once the peer has broken the protocol; `feed` has returned the frames before that. No more data is fed after
-    it."""
+    """Set once the peer has broken the protocol. `feed` has then returned the frames before the violation, and must not
+    be called again."""
 
     @property
     def buffered(self) -> int:
         """The bytes of the incomplete item."""
 
     def feed(self, data: memoryview) -> Sequence[Item_co]:
-        """The items that these bytes complete, in order."""
+        """Parse these bytes. Returns the items that they complete, in order."""
 
 
 class _Protocol(Protocol):
-    """The part of picows' protocol that this module uses; picows' stubs do not declare it."""
+    """The part of picows' protocol that this module uses. picows' stubs do not declare this part."""
 
     @property
     def transport(self) -> WSTransport: ...
@@ -61,13 +61,13 @@ class _Protocol(Protocol):
 
 
 class _NullTransport:
-    """Stands for a transport and for the transport's socket: accepts every call and does nothing."""
+    """Takes the place of a transport and of the transport's socket. It accepts every call and does nothing."""
 
     def get_extra_info(self, name: str) -> object:
         return self if name == "socket" else None
 
     def get_write_buffer_size(self) -> int:
-        """Never 0, because picows would then write to the socket itself."""
+        """The result is never 0, because picows would then write to the socket itself."""
         return 1
 
     def fileno(self) -> int:
@@ -86,7 +86,7 @@ _NULL_TRANSPORT: Final = _NullTransport()
 
 
 class _FrameListener(WSListener):
-    """One picows protocol, and the frames that this protocol has parsed."""
+    """One picows protocol, and the frames that it has parsed."""
 
     __slots__ = ("_protocol", "buffered", "frames", "is_idle", "reusable", "violation")
 
@@ -94,7 +94,7 @@ class _FrameListener(WSListener):
         self.frames: list[ParsedFrame] = []
         self.violation: ProtocolViolation | None = None
         self.is_idle = True
-        """Whether every frame so far is complete."""
+        """Whether no frame is incomplete."""
         self.buffered = 0
         """The bytes of an incomplete frame."""
         self.reusable = True
@@ -137,7 +137,7 @@ class _FrameListener(WSListener):
 
 
 class FrameParserPool:
-    """A factory of parsers for payloads up to `limit` bytes, which share idle picows protocols."""
+    """Makes parsers for payloads up to `limit` bytes. These parsers share idle picows protocols."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -155,8 +155,8 @@ class FrameParserPool:
 
 
 class FrameParser:
-    """Parses one connection's frames. `is_idle`: the parser holds no partial frame, so the next frame may bypass the
-    parser."""
+    """Parses one connection's frames. `is_idle`: whether the parser holds no part of a frame. If so, the next frame may
+    be parsed without it."""
 
     __slots__ = ("_listener", "_pool", "is_idle", "violation")
 

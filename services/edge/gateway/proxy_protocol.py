@@ -1,4 +1,4 @@
-"""By the PROXY protocol, a trusted proxy names the client for which it opened a TCP connection.
+"""Reads the PROXY protocol, by which a trusted proxy names the client for which it has opened a TCP connection.
 
 The specification of versions 1 (text) and 2 (binary) is https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt,
 sections 2.1 and 2.2.
@@ -22,10 +22,10 @@ _FIXED_BYTES = 16
 _LOCAL, _PROXY = 0x20, 0x21
 _UNSPECIFIED, _TCP4, _TCP6, _UNIX = 0x00, 0x11, 0x21, 0x31
 _ADDRESSES = {_TCP4: (4, 12), _TCP6: (16, 36)}
-"""The bytes of the source's address, and of both addresses with their ports."""
+"""For each family of addresses, the bytes of the source's address, and the bytes of both addresses with their ports."""
 
 ClientReady = Callable[[asyncio.Transport, str, bytes], None]
-"""Receives the client's address, and the bytes that the client has already sent."""
+"""A function that gets the connection, the client's address, and the bytes that the client has already sent."""
 
 
 class MalformedProxyHeader(Exception):
@@ -33,7 +33,7 @@ class MalformedProxyHeader(Exception):
 
 
 class ProxyHeader(NamedTuple):
-    """`source` is the client's address, and is empty if the proxy names none (for the proxy's own health checks). The
+    """`source` is the client's address. It is empty if the proxy names no address, as in its own health checks. The
     client's data begins after `bytes` bytes."""
 
     source: str
@@ -44,9 +44,9 @@ _NO_HEADER = ProxyHeader("", 0)
 
 
 class ProxyProtocolReader(asyncio.Protocol):
-    """The protocol of a connection until its client's address is known, for at most `seconds`. Untrusted peers are
-    clients themselves. With `required`, a trusted proxy must send a header; without `required`, the proxy's clients
-    could forge one. `pending` holds the reader while it waits."""
+    """The protocol of a connection until the address of its client is known, for at most `seconds`. Untrusted peers are
+    clients themselves. With `required`, a trusted proxy must send a header. Otherwise a client of a proxy that sends no
+    header could forge one. `pending` holds the reader while it waits."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class ProxyProtocolReader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        if peer is None:  # already disconnected
+        if peer is None:  # the peer has already disconnected
             transport.abort()
             return
         self._peer = peer[0]
@@ -105,7 +105,7 @@ class ProxyProtocolReader(asyncio.Protocol):
 
 
 def parse_proxy_header(data: bytes) -> ProxyHeader | None:
-    """The header at the start of the data; None if it is incomplete. Raises MalformedProxyHeader. Pure."""
+    """The header at the start of the data. None if it is incomplete. Raises MalformedProxyHeader."""
     if _SIGNATURE.startswith(data[: len(_SIGNATURE)]):
         return _parse_binary(data) if len(data) >= _FIXED_BYTES else None
     if _TEXT.startswith(data[: len(_TEXT)]):

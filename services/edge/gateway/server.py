@@ -1,4 +1,4 @@
-"""The clients' ports: HTTP by uvicorn's protocol, WebSockets and plain TCP by our own."""
+"""Opens the ports for clients. HTTP is handled by uvicorn's protocol, and WebSockets and plain TCP by our own."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,16 +38,17 @@ _log = log(__name__)
 
 C = TypeVar("C", ClientSocket, HttpProtocol, TlsTransport)
 _SHARE = 4
-"""One address may use 1/`_SHARE` of the connections that the edge may have by HTTP or in a TLS handshake."""
+"""One address may have at most 1/`_SHARE` of the connections that the edge may have in HTTP, or in TLS handshakes."""
 _REQUESTS_SECONDS = 2.0
 _ABORTED_SECONDS = 1.0
 
 
 class Gateway:
-    """`http` is an ASGI application that serves all requests except WebSocket upgrades, and may add to `sockets`. The
-    gateway handles no signals, and closes no open socket before `close`.
+    """`http` is an ASGI application that serves all requests except WebSocket upgrades. It may add connections to
+    `sockets`. The gateway handles no signals, and closes open sockets only in `close`.
 
-    Raises ValueError for a trusted proxy that is not a network."""
+    The constructor raises ValueError for a trusted proxy that is not a network.
+    """
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Gateway:
         most, unopened = settings.max_connections, _unopened_limits(settings, limits)
         self._sockets = sockets
         self._http = OpenSockets[HttpProtocol](most, unopened, self._trusted)
-        """The connections that are no WebSocket (yet)."""
+        """The HTTP connections that have not become a WebSocket."""
         self._tls_handshakes = OpenSockets[TlsTransport](most, unopened, self._trusted)
         self._budget = ReceiveBudget(limits.receiving_bytes)
         self._proxy_readers: set[ProxyProtocolReader] = set()
@@ -85,7 +86,7 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        """The HTTP port in use, also if the setting is 0 (any free port)."""
+        """The HTTP port in use. It is also known if the setting is 0 (any free port)."""
         return self._port
 
     async def start(self) -> None:
@@ -113,7 +114,7 @@ class Gateway:
         self._servers.clear()
 
     async def close(self) -> None:
-        """Abort the remaining sockets. HTTP requests in flight have 2 s to finish before they are aborted, too."""
+        """Abort the remaining sockets. HTTP requests in flight may finish within 2 s, and are then aborted, too."""
         self.stop_accepting()
         for socket in self._sockets:
             socket.abort()
@@ -138,7 +139,8 @@ class Gateway:
         return not tasks or not (await asyncio.wait(tasks, timeout=seconds))[1]
 
     def _new_http_connection(self) -> asyncio.Protocol:
-        """HTTP proxies may send the client's address in headers, so the PROXY protocol is optional here."""
+        """Make the protocol of an HTTP connection. The PROXY protocol is optional here, because an HTTP proxy may send
+        the client's address in a header."""
         plain = not self._trusted and self._tls is None
         return self._http_protocol() if plain else self._proxy_reader(False, self._start_http)
 
@@ -171,7 +173,8 @@ class Gateway:
         assert self._write_batch is not None
         transport.write(accept_response(request, decision))
         if reason := self._reason_to_reject(self._sockets, handshake.address):
-            # The rejection is a close code, because browsers do not show an HTTP status to their scripts.
+            # The WebSocket is rejected by a close code, because browsers do not show an HTTP status to the scripts of a
+            # page.
             transport.write(close_frame(TRY_LATER, reason))
             transport.close()
             return
@@ -191,7 +194,7 @@ class Gateway:
         return ProxyProtocolReader(self._trusted, required, ready, self._proxy_readers, self._head_seconds)
 
     def _after_handshake(self, tls: ServerTls, client_ready: ClientReady) -> ClientReady:
-        """The header of a proxy precedes the TLS handshake."""
+        """Let a TLS handshake follow. The header of the PROXY protocol precedes this handshake."""
 
         def start_handshake(transport: asyncio.Transport, address: str, received: bytes) -> None:
             if self._reason_to_reject(self._tls_handshakes, address):
@@ -238,6 +241,7 @@ class Gateway:
 
 
 def _unopened_limits(settings: EdgeSettings, limits: LimitsSettings) -> AddressLimits | None:
-    """Twice as many new connections as requests are allowed, because a request over its rate gets a response."""
+    """The limits for connections that are not open as a WebSocket. An address may open twice as many connections as it
+    may send requests, because a request over the rate gets a response."""
     rate, burst = 2 * limits.page_requests_per_second, 2 * limits.page_requests_burst
     return AddressLimits(-(-settings.max_connections // _SHARE), rate, burst) if limits.rates else None

@@ -1,4 +1,4 @@
-"""Socket options that the gateway sets, and the kernel's send queue."""
+"""The socket options that the gateway sets, and the length of the kernel's send queue."""
 
 import asyncio
 import fcntl
@@ -20,9 +20,9 @@ REPORTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen with one socket for each address of the host. Accepted sockets inherit two options: a small send buffer,
-    which soon reveals a peer that does not read, and a time limit for peers that acknowledge nothing. Raises OSError,
-    for example when the port is taken."""
+    """Listen with one socket for each address of the host. Accepted sockets inherit two options. With a small send
+    buffer, it is soon noticed that a peer does not read. A time limit ends connections whose peer acknowledges nothing.
+    Raises OSError, for example when the port is taken."""
     listeners = listening.listen(host, port, BACKLOG)
     for listener in listeners:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -42,8 +42,8 @@ def keep_alive(listener: socket.socket) -> None:
 
 
 def descriptor(transport: asyncio.Transport) -> int:
-    """The descriptor of the socket, for writing to it past the transport; -1 if the transport is encrypted or has no
-    socket."""
+    """The descriptor of the socket, for writing to the socket without its transport. -1 if the transport is encrypted
+    or has no socket."""
     connection = transport.get_extra_info("socket")
     if connection is None or transport.get_extra_info("ssl_object") is not None:
         return -1
@@ -52,8 +52,8 @@ def descriptor(transport: asyncio.Transport) -> int:
 
 
 def unacknowledged(transport: asyncio.Transport) -> int | None:
-    """The bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ). None on other systems, and after
-    the connection is reset."""
+    """The bytes in the kernel that the peer's kernel has not acknowledged (SIOCOUTQ). None if this is not known, on
+    other systems or after a reset of the connection."""
     if sys.platform != "linux":
         return None
     connection = transport.get_extra_info("socket")

@@ -1,8 +1,9 @@
-"""Splits a plain TCP stream into frames, pure: into JSON values if the first byte opens one, otherwise into lines.
+"""Splits a plain TCP stream into frames, pure (no I/O). If the first byte opens a JSON value, each frame is a JSON
+value. Otherwise each frame is a line.
 
-Only brackets and quotes determine the end of a JSON value, and the splitter scans no byte twice. An error inside a
-value is left to its dialect. If the start of the next value cannot be determined, the stream is broken: the malformed
-data becomes the last frame, which no dialect can decode.
+Only brackets and quotes determine the end of a JSON value, and no byte is scanned twice. Errors inside a value are
+detected by its dialect. If the start of the next value cannot be determined, the stream ends. The malformed data is its
+last frame, which no dialect can decode.
 """
 
 import re
@@ -19,33 +20,34 @@ _WORD = re.compile(rb"[-+.\w]*+")
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
 _BREAKS = re.compile(rb"\n|\v|\f|\r|\x1c|\x1d|\x1e|\xc2\x85|\xe2\x80\xa8|\xe2\x80\xa9")
-"""Every line break that some reader recognizes, in UTF-8. (Separate alternatives let the engine skip most bytes.)"""
+"""Every line break, in UTF-8, that any program recognises. (With separate alternatives, the engine skips most
+bytes.)"""
 
 
 class _Format(Protocol):
     """How the frames of a stream end: by lines, or by JSON values."""
 
     scanned: int
-    """The bytes of the current frame that have been scanned."""
+    """The number of bytes of the current frame that have been scanned."""
 
     def end(self, buffer: bytearray, start: int) -> int:
-        """The end of the frame that begins at `start`; 0 if it is incomplete. Raises ProtocolViolation."""
+        """The end of the frame that begins at `start`, or 0 if the frame is incomplete. Raises ProtocolViolation."""
 
     def one_line(self, frame: bytes) -> bytes: ...
 
 
 class StreamSplitter:
-    """Splits the received bytes of one stream into frames of at most `limit` bytes, and frames the sent messages. See
-    services.edge.gateway.parser.Parser."""
+    """Splits the received bytes of one stream into frames of at most `limit` bytes, and makes lines of the sent
+    messages. See services.edge.gateway.parser.Parser."""
 
     __slots__ = ("_buffer", "_dropped", "_format", "_limit", "kept", "violation")
 
     def __init__(self, limit: int, kept: int | None = None) -> None:
         self._limit = limit
         self.kept = kept
-        """About how many bytes of a longer frame remain if it arrives in parts; None: all."""
+        """About how many bytes are kept of a longer frame that arrives in parts, or None to keep all."""
         self._dropped = 0
-        """The bytes of the current frame that do not remain."""
+        """The number of bytes of the current frame that were not kept."""
         self._buffer = bytearray()
         self._format: _Format | None = None
         self.violation: ProtocolViolation | None = None
@@ -81,7 +83,7 @@ class StreamSplitter:
         return [remainder] if remainder else []
 
     def to_wire(self, frame: Frame, line_ending: bytes) -> bytes:
-        """Returns the frame as one line, without the line breaks that users have written."""
+        """Return the frame as one line. Line breaks inside the frame are replaced."""
         assert not isinstance(frame, Binary), "no protocol has binary frames on TCP"
         assert self._format is not None, "the client sends first"
         return self._format.one_line(frame) + line_ending
@@ -97,7 +99,7 @@ class StreamSplitter:
 
 
 class _Values:
-    """`scanned` bytes of the current value have been scanned."""
+    """Finds the ends of JSON values. `scanned`: the number of bytes of the current value that have been scanned."""
 
     __slots__ = ("_closings", "_quoted", "scanned")
 
@@ -123,7 +125,8 @@ class _Values:
         return 0
 
     def one_line(self, frame: bytes) -> bytes:
-        """Non-ASCII line breaks occur only inside strings, ASCII ones only between tokens."""
+        """Return a value on one line. A line break of more than one byte can only be inside a string. A line break of
+        one byte can only be between tokens."""
         return _BREAKS.sub(lambda found: b" " if len(found[0]) == 1 else b"\\u%04x" % ord(found[0].decode()), frame)
 
     def _skip(self, buffer: bytearray, at: int) -> int:
@@ -141,7 +144,7 @@ class _Values:
 
 
 class _Lines:
-    """`scanned` bytes of the current line have been scanned."""
+    """Finds the ends of lines. `scanned`: the number of bytes of the current line that have been scanned."""
 
     __slots__ = ("scanned",)
 

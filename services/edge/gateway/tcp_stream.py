@@ -1,8 +1,9 @@
 """One open plain TCP connection. Each message is a line or a JSON value, and kernel acknowledgements replace pongs.
 
-TCP has no close frame. A client that only ends its own side sends nothing more, and its requests are still answered.
-Before we end our side, everything sent gets a moment to arrive, and the handler reads the number of unacknowledged
-bytes, which is unknown afterwards."""
+TCP has no close frame. If a client ends only its own side, its requests are still answered. Before we end our side, we
+wait a moment for the arrival of everything sent. Then the handler reads the number of unacknowledged bytes, which would
+be unknown later.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -20,8 +21,8 @@ _MAX_CHECK_SECONDS = 1.0
 
 
 class TcpConnection(BaseTransport[bytes]):
-    """Messages are written singly, `pacing_seconds` apart. With 0, each message is written in an event-loop iteration
-    of its own."""
+    """Messages are written one at a time, `pacing_seconds` apart. If this is 0, each message is written in its own
+    event-loop iteration."""
 
     __slots__ = (
         "_closing_reported",
@@ -48,7 +49,7 @@ class TcpConnection(BaseTransport[bytes]):
         self._pacing_seconds = pacing_seconds
         self._waiting: list[bytes] = []
         self._pause: asyncio.TimerHandle | None = None
-        """The pause after each message, while it runs."""
+        """The timer for the pause after a message."""
         self._peer_ended = self._own_side_ended = self._closing_reported = False
 
     # services.edge.canonical.transport.Socket
@@ -84,7 +85,7 @@ class TcpConnection(BaseTransport[bytes]):
     # asyncio.Protocol
 
     def eof_received(self) -> bool:
-        """The transport stays open unless our side has already ended."""
+        """Handle the end of the peer's side. The transport stays open unless our side has already ended."""
         self._peer_ended = True
         if self._receiving:
             self._receiving = False
@@ -113,8 +114,8 @@ class TcpConnection(BaseTransport[bytes]):
             self._write(line)
 
     def _check_arrival(self, position: int, seconds: float) -> None:
-        """Report the pong to a ping sent at this position once the peer's kernel has all bytes up to it. Each check
-        comes later than the previous one."""
+        """Report the pong to a ping that was sent at this position, once the peer's kernel has acknowledged all bytes
+        up to it. Each check is made after a longer pause than the previous one."""
         if not self._sending:
             return
         if self._has_arrived(position):
@@ -123,7 +124,8 @@ class TcpConnection(BaseTransport[bytes]):
             self._loop.call_later(seconds, self._check_arrival, position, min(2 * seconds, _MAX_CHECK_SECONDS))
 
     def _has_arrived(self, position: int) -> bool:
-        """On systems without `unacknowledged`, bytes that our kernel has accepted count as arrived."""
+        """Whether the peer's kernel has all bytes up to this position. On systems without `unacknowledged`, bytes that
+        our kernel has accepted count as arrived."""
         in_transit = self._in_transit() if socket_options.REPORTS_UNACKNOWLEDGED else self.unsent()
         return in_transit is not None and self.sent_bytes - in_transit >= position
 
@@ -139,13 +141,14 @@ class TcpConnection(BaseTransport[bytes]):
         self._client.frame_received(item)
 
     def _fail(self, code: int, reason: str) -> None:
-        """Close after the frames before the error, and the malformed data as the last frame, are answered."""
+        """Close the connection. The frames before the error are answered first, and then the malformed data, which is
+        the last frame."""
         self._stop_receiving()
         self._client.input_ended()
 
     def _stop_receiving(self) -> None:
-        """Keep reading and drop the data: closing a TCP connection with unread bytes resets it, and our last messages
-        would be lost."""
+        """Keep reading, but drop the data. If a TCP connection with unread bytes is closed, it is reset, and our last
+        messages would be lost."""
         self._receiving = self._paused = False
         if not self._peer_ended:
             self._transport.resume_reading()

@@ -1,7 +1,9 @@
-"""TLS of the clients' ports: the certificate, which is read again when the files change, and one encrypted connection.
+"""TLS of the clients' ports. This module has the certificate, which is read again when its files change, and the
+transport of one encrypted connection.
 
 The event loop's own TLS hides how many bytes wait in the connection below it. Delivery confirmation needs this
-number."""
+number.
+"""
 
 import asyncio
 import os
@@ -26,8 +28,8 @@ Version = tuple[tuple[int, int, int], ...]
 
 
 class ServerTls:
-    """`context` serves new connections with the present certificate; open connections keep theirs. The constructor
-    raises StartupError for files that cannot be used."""
+    """`context` gives new connections the present certificate. Open connections keep the certificate that they began
+    with. The constructor raises StartupError for files that cannot be used."""
 
     def __init__(self, settings: EdgeSettings, left: Gauge) -> None:
         self._settings = settings
@@ -42,8 +44,8 @@ class ServerTls:
         return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in stats)
 
     async def watch(self, seconds: float = _WATCH_SECONDS) -> None:
-        """Read the files again when they have changed, until cancelled. While the files cannot be used, because only
-        one of the two has been replaced yet, the previous certificate stays."""
+        """Read the files again when they have changed, until cancelled. If the files cannot be used, for example
+        because only one of them has been replaced yet, the previous certificate is kept."""
         failed = False
         while True:
             await asyncio.sleep(seconds)
@@ -63,15 +65,15 @@ class ServerTls:
 
 
 def server_tls(settings: EdgeSettings, left: Gauge) -> ServerTls | None:
-    """TLS of the port; None without a certificate. `left`: for each file, the seconds until its certificate expires.
-    Raises StartupError."""
+    """TLS of the port, or None without a certificate. `left`: the gauge that shows, for each file, the seconds until
+    its certificate expires. Raises StartupError."""
     return ServerTls(settings, left) if settings.tls_certificate else None
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """A TLS transport on top of another transport; it is that transport's protocol. `ready` gets this transport after
-    the handshake, sets its protocol and reports the connection there; the handshake takes at most `seconds`. `waited`
-    is called when the handshake, or the connection, ends."""
+    """A TLS transport on top of another transport, whose protocol it is. The handshake takes at most `seconds`. After
+    the handshake, `ready` gets this transport and sets its protocol. `waited` is called when the handshake ends, or
+    when the connection ends before."""
 
     is_flood = False
 
@@ -91,12 +93,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._waited = waited
         self._protocol: asyncio.Protocol | None = None
         self._has_ended = False
-        """True once the peer has ended its side."""
+        """Whether the peer has ended its side."""
         self._writing_ended = False
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
         below.set_protocol(self)
 
-    # The methods below implement asyncio.Protocol for the transport underneath.
+    # The following methods implement asyncio.Protocol for the transport underneath.
 
     def data_received(self, data: bytes) -> None:
         """Pass on all arrived data as one piece, because a protocol that pauses reading gets no second piece."""
@@ -114,7 +116,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._write_outgoing()
             return
         except ssl.SSLError as error:
-            self._write_outgoing()  # the alert
+            self._write_outgoing()  # sends the TLS alert
             _log.debug("TLS failed", error=str(error))
             self._below.close()
             return
@@ -125,7 +127,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._report_end()
 
     def _read(self) -> tuple[bytes, bool]:
-        """The received data, and whether the peer has ended its side. Raises ssl.SSLError."""
+        """Return the received data, and whether the peer has ended its side. Raises ssl.SSLError."""
         chunks: list[bytes] = []
         try:
             while chunk := self._tls.read(_READ_BYTES):

@@ -1,4 +1,5 @@
-"""The common base of WebSocket and plain TCP connections: an asyncio protocol that implements most of a socket."""
+"""The common base class of WebSocket and plain TCP connections. It is an asyncio protocol, and implements most methods
+of a Socket."""
 
 import asyncio
 import os
@@ -17,17 +18,19 @@ Item = TypeVar("Item")
 
 _log = log(__name__)
 SLICE_BYTES = 4096
-"""How many bytes are parsed at a time, so that few more frames are reported after `pause_reading`."""
+"""The number of bytes that are parsed at a time. The number is small, so that few more frames are reported after
+`pause_reading`."""
 _CLOSING_SECONDS = 3
 _MESSAGE_SECONDS = 120.0
-"""A message that has not arrived completely after this time ends its connection. The connection may last up to twice
-this time."""
+"""The time in which a message must arrive. If it does not, its connection is closed, at the latest after twice this
+time."""
 _NOTHING = memoryview(b"")
 
 
 class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
-    """The transport writes only while `_sending`, and reports frames only while `_receiving`. `_outgoing_bytes`: bytes
-    that the handler has sent and the transport has not written yet. `_lost_bytes`: bytes sent after the end."""
+    """The transport writes only while `_sending`, and reports frames only while `_receiving`. `_outgoing_bytes`: the
+    bytes that the handler has sent and that are not written yet. `_lost_bytes`: the bytes that were sent after the end
+    of the connection."""
 
     __slots__ = (
         "_budget",
@@ -68,20 +71,20 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
         self._transport = transport
         self._descriptor = socket_options.descriptor(transport)
         self._is_backlogged = True
-        """True while bytes may wait in the transport."""
+        """Whether bytes may wait in the asyncio transport."""
         self._parser = parser
         self._loop = loop
         self._on_closed = on_closed
         self._flood = flood
         self._budget = budget
         self._held = 0
-        """The bytes of the shared budget that this connection holds."""
+        """The number of bytes by which this connection uses the shared budget of incomplete messages."""
         self._completed = 0
         """The number of messages that needed the parser."""
         self._unfinished: asyncio.TimerHandle | None = None
         """The timer that runs while a message may be incomplete."""
         self._throttled: asyncio.TimerHandle | None = None
-        """The timer that runs while nothing is read because too many bytes came."""
+        """The timer that runs while nothing is read, because the peer has sent too many bytes."""
         self._items: Iterator[Item] = iter(())
         self._unparsed = _NOTHING
         self._outgoing_bytes = self.sent_bytes = self._lost_bytes = 0
@@ -103,7 +106,7 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
 
     @abstractmethod
     def _fail(self, code: int, reason: str) -> None:
-        """Close because the input cannot be parsed any further."""
+        """Close the connection, because its input cannot be parsed any further."""
 
     # services.edge.canonical.transport.Socket
 
@@ -164,16 +167,16 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     # Out
 
     def _write_out(self, data: bytes) -> None:
-        """Write past the transport, unless bytes wait in it. The transport's `write` uses many objects. After an idle
-        time these are in no cache, and the call takes almost as long as the system call. The transport gets the bytes
-        that the kernel does not accept, and finds out why. The transport closes the socket only after
-        `connection_lost`."""
+        """Write to the socket directly, unless bytes wait in the asyncio transport. The transport's `write` uses many
+        objects. After an idle time these are not in the CPU's cache, and the call takes almost as long as the system
+        call. Bytes that the kernel does not accept are given to the transport, which also finds out the reason. The
+        transport closes the socket only after `connection_lost`."""
         if self._is_backlogged:
             self._is_backlogged = self._descriptor < 0 or self._transport.get_write_buffer_size() > 0
         if not self._is_backlogged:
             try:
                 written = os.write(self._descriptor, data)
-            except OSError:  # the kernel buffer has no room, or the connection has ended
+            except OSError:  # the kernel's buffer is full, or the connection has ended
                 written = 0
             if written == len(data):
                 return
@@ -248,7 +251,7 @@ class BaseTransport(Socket, asyncio.Protocol, Generic[Item]):
     # The end
 
     def _report_closing(self) -> None:
-        """Reports the end of a connection that is aborted after its time limit."""
+        """Report the end of a connection that is about to be aborted after its time limit."""
 
     def _abort_later(self) -> None:
         if self._timer is None:

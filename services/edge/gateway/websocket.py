@@ -1,12 +1,13 @@
 """One open WebSocket.
 
-A WebSocket can send until a close frame is sent or received. A WebSocket receives until a close frame is received or
-the stream ends. After a protocol violation, it sends a close frame and keeps reading until the peer has stopped
-sending. Without this reading, the close frame would be lost: closing a TCP connection with unread bytes resets it, and
-a balancer resets a client that sends to a half-closed connection.
+A WebSocket sends until a close frame is sent or received. It receives until a close frame is received or the stream
+ends. After a protocol violation, it sends a close frame and keeps reading until the peer has stopped sending. Otherwise
+the close frame would be lost for two reasons. If a TCP connection with unread bytes is closed, it is reset. A load
+balancer also resets a client that sends to a half-closed connection.
 
 All output is delayed to the end of the event-loop iteration, so that each socket needs one system call. A message to a
-very big group is written part by part: the first recipients need not wait until the message is prepared for the last.
+very big group is written to some recipients before it is prepared for the others, so that the first recipients need not
+wait for the last.
 """
 
 import asyncio
@@ -39,16 +40,16 @@ _UNSENT_PONG_BYTES = 64 * 1024
 _FLUSH_BYTES: Final = 64 * 1024
 """If more bytes than this are waiting, they are written at once and not at the end of the iteration."""
 _ARRIVAL_SECONDS = 0.25
-"""The time for the acknowledgement of bytes sent just before the peer's close frame."""
+"""The time in which bytes that were sent just before the peer's close frame must be acknowledged."""
 _CHECK_SECONDS = 0.01
 _FIRST_SLICE_BYTES = 1024
-"""How many bytes are parsed at a time until the login."""
+"""The number of bytes that are parsed at a time before the login."""
 _QUIET_SECONDS = 0.3
-"""After a protocol violation, a peer that has sent nothing for this time has stopped sending."""
+"""If a peer has sent nothing for this time after a protocol violation, it has stopped sending."""
 _DRAIN_SECONDS = 3.0
-"""The time in which a peer must stop sending."""
+"""The time in which a peer must stop sending after a protocol violation."""
 _MAX_WRITERS: Final = 512
-"""The most sockets that wait for the end of the iteration."""
+"""The most sockets whose output waits for the end of the iteration."""
 
 
 class WriteBatch:
@@ -58,11 +59,11 @@ class WriteBatch:
         self.loop = loop
         self._writers: list[WebSocket] = []
         self.framed_cache: dict[int, tuple[tuple[Frame, ...], bytes]] = {}
-        """The messages framed in this iteration, by the identity of their tuple. The tuple is kept, so that its id is
-        not reused."""
+        """The messages that were framed in this iteration, by the id of their tuple. The tuple is kept, so that its id
+        is not used for another tuple."""
 
     def frame_messages(self, frames: tuple[Frame, ...]) -> bytes:
-        """Frame the messages, once per iteration for all sockets."""
+        """Frame the messages. They are framed once in an iteration, for all sockets."""
         wire = message_bytes(frames[0]) if len(frames) == 1 else b"".join(map(message_bytes, frames))
         self.framed_cache[id(frames)] = frames, wire
         return wire
@@ -107,23 +108,24 @@ class WebSocket(BaseTransport[ParsedFrame]):
         self._batch = batch
         self._outgoing: list[bytes] | None = None
         """The messages sent in this iteration. A new list is made each time, because the list of an idle socket would
-        be in no cache."""
+        not be in the CPU's cache."""
         self._frame_bytes = 0
-        """The bytes of the incomplete frame, when they were last read."""
+        """The bytes of the incomplete frame at the last call of `delays_pongs`."""
         self._arrival_pending = False
         self._discarded_at = 0.0
-        """When the peer last sent something after the end."""
+        """When the peer last sent something that was dropped after the end."""
         self._behind_proxy = behind_proxy
         self.binary_texts = False
-        """Whether the texts of the dialect are binary messages."""
+        """Whether the dialect's texts are sent as binary messages."""
         self._is_page = self._closed_by_page = False
         self._close_code = 0
         """The code of the close frame that we have sent."""
         self._close_echoed = False
-        """True if the peer has replied to our close frame, and so has received everything sent before it."""
+        """Whether the peer has replied to our close frame. If so, it has received everything that was sent before the
+        close frame."""
 
     def open(self, endpoint: Endpoint, handshake: Handshake) -> None:
-        """Browsers send the header Origin; other clients do not."""
+        """Begin the connection. Only browsers send the header Origin."""
         self._is_page = bool(handshake.origin)
         super().open(endpoint, handshake)
 
@@ -142,7 +144,7 @@ class WebSocket(BaseTransport[ParsedFrame]):
         return self._closed_by_page
 
     def delays_pongs(self) -> bool:
-        """Whether more of a frame has arrived since the last call. No pong can arrive within a frame."""
+        """Whether more of a frame has arrived since the last call. No pong can arrive in the middle of a frame."""
         before, self._frame_bytes = self._frame_bytes, self._frame_parser.buffered
         return self._frame_bytes > before
 
@@ -178,7 +180,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        """Text frames, and a single close frame, bypass the parser, unless a frame or message is incomplete."""
+        """Read the data. Text frames and a single close frame are parsed here, without the parser, unless a frame or
+        message is incomplete."""
         if len(data) >= COUNTED_BYTES:
             self._throttle(len(data))
         assembler = self._assembler
@@ -208,20 +211,21 @@ class WebSocket(BaseTransport[ParsedFrame]):
             self._client_failed()
 
     def _next_slice(self, size: int = SLICE_BYTES) -> memoryview:
-        """The next bytes to parse. The input is cut slice by slice, so that a flood costs little more than the frames
-        before the flood's violation."""
+        """The next bytes to parse. The input is shortened slice by slice. So a flood costs little more than the frames
+        before its first violation."""
         if self._truncator is None:
             return super()._next_slice(size)
         return memoryview(self._truncator.feed(bytes(super()._next_slice(_FIRST_SLICE_BYTES))))
 
     def _end_truncation(self) -> None:
-        """End the truncation, with the first frame after the login."""
+        """Stop shortening frames, at the first frame after the login."""
         assert self._truncator is not None
         if self._client.is_logged_in and self._truncator.is_idle and self._assembler.is_idle:
             self._truncator = self._assembler.kept = None
 
     def eof_received(self) -> bool:
-        """The transport closes itself after the remaining writes, unless a close frame was received before."""
+        """Handle the end of the stream. The transport closes itself after its remaining writes, unless a close frame
+        was received before."""
         if not self._arrival_pending:
             self._closed_by_page = self._is_page and self._sending
             self._stop_receiving()
@@ -285,8 +289,8 @@ class WebSocket(BaseTransport[ParsedFrame]):
     # The end
 
     def _handle_close(self, payload: bytes) -> None:
-        """Send nothing more. Our last messages may not have arrived yet, so wait a moment for the peer's kernel to
-        acknowledge them: acknowledged bytes count as delivered."""
+        """Send nothing more. Our last messages may not have arrived yet. So wait a moment until the peer's kernel has
+        acknowledged them, because acknowledged bytes count as delivered."""
         echo = close_echo(payload) if self._sending else b""
         self._close_echoed = self._close_code > 0 and payload[:2] == self._close_code.to_bytes(2, "big")
         self._closed_by_page = self._is_page and not self._close_echoed

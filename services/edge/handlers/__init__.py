@@ -1,1 +1,2 @@
-"""The handlers: each handles one kind of command and makes the reply. Begin with `dispatcher.py`."""
+"""Handles the clients' commands. Each handler handles one kind of command and makes the reply. Begin with
+`dispatcher.py`."""

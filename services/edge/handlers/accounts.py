@@ -1,4 +1,4 @@
-"""Commands about profiles, which this node caches, and about chats."""
+"""Handles commands about chats, and about profiles, which this node caches."""
 
 import asyncio
 from collections.abc import Iterable
@@ -56,12 +56,12 @@ from shared.contract.session import (
 from shared.tasks import time_left
 
 _PAGE = 200
-"""How many messages of a chat one page considers."""
+"""The number of messages of a chat that one page of an export covers."""
 
 
 class OwnDataExporter:
-    """Exports the stored data of an account for the account itself. The export contains nothing that other requests do
-    not show. Every method may raise RequestError."""
+    """Exports the stored data of an account for the account itself. The export contains only data that the account can
+    also get by other requests. Every method may raise RequestError."""
 
     def __init__(self, bus: Bus, requests: AuthRequests) -> None:
         self._bus = bus
@@ -74,7 +74,7 @@ class OwnDataExporter:
         }
 
     async def account(self, connection: Connection) -> AccountExported:
-        """Auth is queried first, because it limits and records the export."""
+        """Export the account's data. The auth service is queried first, because it limits and records exports."""
         bus, actor = self._bus, connection.account
         record = await self._requests.send(connection, ExportLogins())
         profile = GetAccount(actor, lists=True, actor=actor, left=True)
@@ -90,7 +90,8 @@ class OwnDataExporter:
         return AccountExported(now_ms(), record, view, requests, blocked, *lists)
 
     async def messages(self, command: ExportMessages, actor: AccountId) -> MessagesExported:
-        """The account may have left the chat, or have left and joined again."""
+        """Export a page of the account's messages in a chat. The account may have left the chat, or may have joined it
+        again."""
         request = GetHistory(command.chat, command.after + 1, _PAGE, older=False, actor=actor, own=True)
         try:
             page = await self._history(request)
@@ -115,7 +116,7 @@ class OwnDataExporter:
 
 
 def _to_display(message: Message) -> DisplayMessage:
-    """The message without its sender, who is the account itself."""
+    """The message without its sender, because the account itself is the sender."""
     return msgspec.structs.replace(to_display(message, None, None), summary=None)
 
 
@@ -129,7 +130,8 @@ class AvatarFiles:
         self._media = media
 
     async def keep(self, avatar: str | UnsetType) -> None:
-        """`avatar`: an address as profiles and chats store it. Raises RequestError."""
+        """Keep the picture of an avatar. `avatar`: an address in the form in which profiles and chats store it. Raises
+        RequestError."""
         if isinstance(avatar, str) and avatar.startswith(_PATH):
             await self._media.mark_used(avatar.removeprefix(_PATH), MediaUse.AVATAR)
 
@@ -172,7 +174,7 @@ class AccountHandler:
         }
 
     async def get(self, command: GetAccount, actor: AccountId) -> Reply:
-        """Get one profile. Several gets are requested from the service together."""
+        """Get one profile. Concurrent calls share a request to the service."""
         if command.lists:
             return await self._forwarder.forward(command, actor)
         profile = await self._profiles.get(command.account, time_left())
@@ -217,7 +219,7 @@ class AccountHandler:
         return await self._forwarder.forward(command, session.connection.account)
 
     async def _change_own(self, session: LoginSession, command: OwnChange) -> Reply:
-        """Show the change on the account's other connections."""
+        """Make a change that only the account itself sees, and show it on the account's other connections."""
         answer = await self._forwarder.forward(command, session.connection.account)
         await self._ephemeral.own.announce(command, answer, session.connection.number)
         return answer
@@ -235,7 +237,7 @@ class AccountHandler:
         return await self._forwarder.forward(GetChat(chat), actor)
 
     def _update_summary(self, account: AccountId, changed: SetProfile) -> None:
-        """Make the account's next message have the new nickname already."""
+        """Note the new nickname, so that the account's next message already has it."""
         local = self._accounts.get(account)
         summary = local.summary if local is not None else None
         if local is not None and summary is not None and changed.nickname not in (UNSET, summary.nickname):

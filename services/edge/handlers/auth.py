@@ -1,4 +1,4 @@
-"""Commands about an account's logins and bots, and about webhooks, links and tokens."""
+"""Handles commands about the logins and bots of an account, and about webhooks, links and tokens."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -37,7 +37,7 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _COUNT_SECONDS = 2.0
-"""The reply about a new secret waits at most this long for the counts that it shows."""
+"""The reply about a new secret contains counts of what the account has made. It waits at most this long for them."""
 R = TypeVar("R")
 
 
@@ -122,8 +122,8 @@ class AuthHandler:
         return AccountRecovered(await self._count_made(recovered.account))
 
     async def _reply_first(self, session: LoginSession, request: Awaitable[R]) -> R:
-        """Perform a request that voids the login of its own connection. The request is answered first, with everything
-        that the answer shows, and then the login ends."""
+        """Perform a request that makes the login of its own connection invalid. The request is answered first, and then
+        the login ends."""
         session.replies_first = True
         try:
             return await request
@@ -145,8 +145,8 @@ class AuthHandler:
         return Ack()
 
     async def _count_made(self, account: AccountId) -> MadeCounts | None:
-        """The counts for the reply after the account has got a new secret. The new secret must be acknowledged even if
-        anything else fails. None: unknown."""
+        """The counts of what the account has made, for the reply about a new secret. The result is None if they are
+        unknown, because the new secret must be acknowledged even if the counts fail."""
         if account == NO_ACCOUNT:
             return None
         try:

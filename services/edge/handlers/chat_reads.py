@@ -1,4 +1,4 @@
-"""A client marks a chat as read or unread, and gets the number of messages that remain unread."""
+"""Handles the commands by which a client marks a chat as read or unread, and gets the number of unread messages."""
 
 import msgspec
 
@@ -16,8 +16,8 @@ from shared.contract.message import GetHistory, MarkUnread, UnreadMarked
 
 
 class ChatReads:
-    """Most clients mark the last message that they got. After the last message nothing is unread, and the message
-    service is not queried. The service is not queried either if the client does not want the number."""
+    """Marks chats as read. Most clients mark the last message of the chat. Then nothing is unread, and the message
+    service is not queried. It is not queried either if the client does not want the number."""
 
     def __init__(
         self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, read_state: ReadStateFlusher, reads: ReadEvents
@@ -35,7 +35,7 @@ class ChatReads:
         }
 
     async def mark(self, command: MarkChatRead, actor: AccountId, connection: int) -> ChatMarkedRead:
-        """`connection` is not notified of this read. Raises RequestError."""
+        """`connection`: the connection that has read, which is not notified. Raises RequestError."""
         place = ReadPlace(actor, command.chat, command.index, connection)
         delivered = self._delivered(place)
         if command.index == delivered:
@@ -44,12 +44,13 @@ class ChatReads:
         if command.index < delivered and not command.counts:
             self._read_state.mark_read(place)
             return ChatMarkedRead(None)
-        if command.counts:  # reads that another connection reported just now must be counted
+        if command.counts:  # this also counts the reads that another connection has just reported
             await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         return await self._mark_by_request(place)
 
     async def mark_unread(self, command: MarkUnread, actor: AccountId, connection: int) -> UnreadMarked:
-        """Earlier reads are committed first, because they would end the mark. Raises RequestError."""
+        """Mark a chat as unread. Earlier reads are committed first, because they would remove this mark. Raises
+        RequestError."""
         command.actor = actor
         await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
         marked = await self._bus.send(command, retry=True)

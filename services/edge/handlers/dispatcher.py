@@ -1,4 +1,4 @@
-"""Passes each command of a client to the handler of the command, and begins a trace."""
+"""Passes each command of a client to the handler for it, and begins a trace."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -30,7 +30,7 @@ class CommandHandler(Protocol):
 
 
 class Dispatcher:
-    """Implements services.edge.client.requests.RequestHandler. Commands without a handler among `parts` are
+    """Implements services.edge.client.requests.RequestHandler. Commands for which no handler is in `parts` are
     forwarded."""
 
     def __init__(

@@ -1,4 +1,5 @@
-"""Commands that the session or auth service answers in the same form: only the actor is added."""
+"""Forwards commands that the session or auth service answers as they are. Only the account that sends the command is
+added."""
 
 import msgspec
 
@@ -11,8 +12,8 @@ from shared.request_nonce import request_nonce_of
 
 
 class Forwarder:
-    """Repeats each request while the operation has time. The nonce ensures that a request has its effect only once.
-    Every method may raise RequestError."""
+    """Repeats each request until the time of the operation ends. The nonce ensures that a request has its effect only
+    once. Every method may raise RequestError."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -38,7 +39,7 @@ class Forwarder:
         return (await self._bus.send(request, retry=True)).chat
 
     async def list_chats(self, command: ListChatViews, actor: AccountId) -> ChatViews:
-        """All pages."""
+        """Return the chats of all pages."""
         command.actor = actor
         chats: list[ChatWithMembers] = []
         while True:

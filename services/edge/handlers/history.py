@@ -56,7 +56,7 @@ class MissingMessages:
         return ChatsResumed(epoch, reset, tuple(states), gone, away, before, lists)
 
     async def _resumed(self, command: ResumeChats, actor: AccountId) -> tuple[Resumed, bool]:
-        """The reply, and whether it disregards the messages that the client has."""
+        """Return the reply of the service. Also return whether the client must discard its messages."""
         window, timeline, revs, states = command.window, command.timeline, command.revs, command.states
         resumed = await self._request(
             Resume(actor, command.have, window, timeline, command.before, revs, states, command.among)
@@ -75,7 +75,8 @@ class MissingMessages:
         return await self._bus.send(request, retry=True)
 
     async def _chats(self, chats: list[ChatId], actor: AccountId) -> ChatsFound:
-        """Fetch the chats in parts whose replies fit, however long the chats' names are."""
+        """Fetch the chats in parts. Each part is so small that its reply fits into a NATS message even if the chats'
+        names are long."""
         slices = [chats[first : first + _CHATS] for first in range(0, len(chats), _CHATS)]
         pages = await asyncio.gather(*(self._bus.send(GetChats(one, actor), retry=True) for one in slices))
         found = ChatsFound([], {}, {})
@@ -100,8 +101,8 @@ def _to_resume(
 
 
 def is_restored(known: str, current: str) -> bool:
-    """Whether the database was restored since the client's last visit: its epoch is not the one that the client knows.
-    See shared.contract.resume.Resumed."""
+    """Whether the database was restored since the client's last visit. If it was, the client's epoch is not the current
+    one. See shared.contract.resume.Resumed."""
     return bool(known and current) and known != current
 
 
@@ -145,8 +146,8 @@ class MessageHistory:
     async def fetch(
         self, command: GetHistory | FetchUnread, actor: AccountId, unpushed_to: UnpushedTo = lambda _: {}
     ) -> MessagePage:
-        """`unpushed_to`: for each chat, the index up to which messages are not pushed to this client. Raises
-        RequestError."""
+        """Fetch messages. `unpushed_to`: for each chat, the index up to which messages are not pushed to this client.
+        Raises RequestError."""
         pairs: Mapping[ChatId, MemberPair] = {}
         if isinstance(command, GetHistory):
             command.actor = actor
@@ -167,7 +168,7 @@ class MessageHistory:
         )
 
     async def read_page(self, command: ReadHistory, actor: AccountId) -> HistoryPage:
-        """Fetch a page of history: as many messages as fit into one reply. Raises RequestError."""
+        """Fetch a page of history, with as many messages as fit into one reply. Raises RequestError."""
         request = GetHistory(command.chat, command.start, command.count, command.older, actor, with_reactions=True)
         request.around, request.at = command.around, command.at
         page = await self._bus.send(request, retry=True)
@@ -188,7 +189,7 @@ class MessageHistory:
         return await self._bus.send(request, retry=True)
 
     async def _history(self, command: GetHistory) -> list[Message]:
-        """The requested number of messages, from as many replies as needed."""
+        """Fetch the requested number of messages, from as many replies as needed."""
         messages: list[Message] = []
         while True:
             page = await self._bus.send(command, retry=True)
@@ -202,14 +203,14 @@ class MessageHistory:
     async def _unread(
         self, actor: AccountId, count: int, heads: Mapping[ChatId, int]
     ) -> tuple[list[Message], Mapping[ChatId, MemberPair]]:
-        """At most `count` messages, from as many replies as needed. The messages of a reply are marked as delivered
-        before the next request. A message that could not be marked comes again, and ends the loop. Messages after the
-        `heads` are pushed, so they are left out."""
+        """Fetch at most `count` unread messages, from as many replies as needed. The messages of a reply are marked as
+        delivered before the next request. If a message could not be marked, the next reply has it again, and the loop
+        ends. Messages after the `heads` are left out, because they are pushed."""
         messages: dict[tuple[ChatId, int], Message] = {}
         pairs: dict[ChatId, MemberPair] = {}
         other_nodes = await self._accounts.other_nodes(actor)
         while count > 0:
-            # messages that any node has just delivered are not unread
+            # this commits what all nodes have just delivered, so that it does not count as unread
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
             unread = await self._bus.send(request, retry=True)
@@ -226,7 +227,8 @@ class MessageHistory:
         return list(messages.values()), pairs
 
     def _heads(self, account: AccountId) -> Mapping[ChatId, int]:
-        """For each chat, the index of the last message that was delivered to the account's connections here."""
+        """For each chat of the account, the index of the last message that was delivered to its connections on this
+        node."""
         local = self._accounts.get(account)
         sequencers = {chat: self._chats.sequencer(chat) for chat in (local.chats if local else ())}
         return {
@@ -241,7 +243,7 @@ class MessageHistory:
 
 
 def _has_more(command: ReadHistory, page: History) -> bool:
-    """Whether the chat can have further messages beyond this page, in the requested direction."""
+    """Whether the chat may have more messages after this page, in the direction of the page."""
     if not page.messages:
         return False
     last = page.messages[-1].index

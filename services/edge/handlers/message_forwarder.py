@@ -1,4 +1,5 @@
-"""Forwards a message: posts its content as a new message to each of several chats."""
+"""Forwards messages, which means that their content is posted as new messages to other chats. Also posts the messages
+of incoming webhooks, and changes messages."""
 
 import asyncio
 import hashlib
@@ -27,11 +28,12 @@ from shared.contract.webhooks import FindIncomingWebhook, FoundIncomingWebhook
 from shared.settings import Settings
 from shared.tasks import operation
 
-# Posts the messages of incoming webhooks. A webhook posts as an account of its own, with the permissions of the
-# webhook's maker.
+# The next class posts the messages of incoming webhooks. A webhook posts as an account of its own, with the permissions
+# of the account that made it.
 
 _WEBHOOK_NAME = "\0hook "
-"""The names of these messages begin with this text, whose first character no frame can have."""
+"""The names of webhook messages (see PostMessage.nonce) begin with this text. No frame of a client can contain its
+first character."""
 
 
 class WebhookMessages:
@@ -48,8 +50,8 @@ class WebhookMessages:
         self._buckets = buckets if limits.rates else None
 
     async def post(self, secret: str, text: str, key: str) -> None:
-        """Returns once the message is committed. A repeated `key` posts nothing again; "" is no key. Raises
-        RequestError."""
+        """Returns once the message is committed. A message with a `key` that was used before is not posted again. An
+        empty `key` is not compared. Raises RequestError."""
         started = self._clock()
         with operation(self._seconds):
             draft = await self._admit(secret, text, key, started)
@@ -76,11 +78,11 @@ class WebhookMessages:
         return Draft(sender, webhook.chat, nonce, self._publisher.deadline(started), body, face, by=webhook.by)
 
 
-# Sends edits, recalls, reactions and pins to the message service, and reads the pages of such changes.
+# The next class sends edits, recalls, reactions and pins to the message service, and reads the pages of such changes.
 
 _LEADER_SECONDS = 1.0
-"""After this time without a reply of the leader, the request goes to any replica. A repeated change has no second
-effect."""
+"""If the leader does not reply within this time, the request goes to any replica. A change that is requested twice has
+no second effect."""
 
 
 class MessageChanger:
@@ -138,7 +140,8 @@ class MessageChanger:
 
 
 _NO_CLIENT_S_NAME = "\0forward "
-"""The names of forwarded messages begin with this text, whose first character no frame can have."""
+"""The names of forwarded messages (see PostMessage.nonce) begin with this text. No frame of a client can contain its
+first character."""
 
 
 class MessageForwarder:
@@ -156,8 +159,8 @@ class MessageForwarder:
         return {ForwardMessage: self.forward}
 
     async def forward(self, session: LoginSession, command: ForwardMessage) -> MessagesForwarded:
-        """Returns the result for each chat. The messages reach all connections of the account like the messages of
-        others."""
+        """Forward a message. Returns the result for each chat. All connections of the account get the new messages like
+        the messages of others."""
         started = self._clock()
         segments = await self._content(session, command)
         submission = _Submission(command.into)
@@ -171,8 +174,8 @@ class MessageForwarder:
         return MessagesForwarded(tuple(results))
 
     async def _content(self, session: LoginSession, command: ForwardMessage) -> tuple[Segment, ...]:
-        """The content of the message as the reader sees it. Mentions become texts, so that nobody is mentioned
-        again."""
+        """The content of the message as the account sees it. Mentions become texts, so that the new message mentions no
+        account."""
         request = GetHistory(command.chat, command.index, 1, actor=session.connection.account)
         page = await self._bus.send(request, retry=True)
         segments = unpack_segments(requested_content(page.messages, command.index).body)

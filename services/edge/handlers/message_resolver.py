@@ -1,5 +1,5 @@
-"""Prepares messages for posting: finds the private chat, stores the file, and looks up the cited media and the message
-that is replied to."""
+"""Prepares messages for posting. It finds the private chat, stores the file, and looks up the pictures and files of the
+message and the message that it replies to."""
 
 import asyncio
 from collections.abc import Callable
@@ -91,8 +91,8 @@ class MessageResolver:
         return Ack()
 
     async def _check_recipient(self, actor: AccountId, command: StartUpload) -> None:
-        """Reject an upload early if the actor cannot post to its recipient: the account is deleted, or the actor may
-        not see the chat."""
+        """Reject an upload early if the actor cannot post to its recipient. This is so if the recipient's account is
+        deleted, or if the actor may not see the chat."""
         local = self._accounts.get(actor)
         if command.to:
             if local is None or command.to not in local.private_chats:
@@ -105,7 +105,7 @@ class MessageResolver:
             await self._bus.send(request_chat, retry=True)
 
     async def _chat(self, actor: AccountId, command: MessageCommand) -> ChatId:
-        """A private chat is requested only once while the account is here."""
+        """The chat of the command. A private chat is requested only once while the account is on this node."""
         if not command.to:
             return command.chat
         local = self._accounts.get(actor)
@@ -117,7 +117,7 @@ class MessageResolver:
         return chats[command.to]
 
     async def look_up_all(self, segments: tuple[RichSegment, ...]) -> tuple[RichSegment, ...]:
-        """The segments with the media that they cite. Raises RequestError."""
+        """Return the segments with all data of the pictures and files that they reference. Raises RequestError."""
         try:
             async with asyncio.timeout(time_left()):
                 return tuple([await self._look_up(number, segment) for number, segment in enumerate(segments)])
@@ -125,8 +125,8 @@ class MessageResolver:
             raise RequestError(ErrorCode.UNAVAILABLE, "the pictures and files were not found in time") from error
 
     async def _look_up(self, number: int, segment: RichSegment) -> RichSegment:
-        """The media at the cited address. Only the name of the media may come from the client. `number`: the segment's
-        number in the message."""
+        """Return a segment with all data of the picture or file that it references. Only the file's name may come from
+        the client. `number`: the place of the segment in the message."""
         if not isinstance(segment, Image | File):
             return segment
         media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)

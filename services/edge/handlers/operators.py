@@ -1,4 +1,4 @@
-"""Accounts become operators of IRC."""
+"""Handles the command by which an account becomes an operator of IRC."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ _log = log(__name__)
 
 
 class OperatorLogin:
-    """`names`: the usernames of operators."""
+    """`names`: the usernames of the accounts that may become operators."""
 
     def __init__(self, bus: Bus, requests: AuthRequests, nicks: NickEvents, names: Iterable[str]) -> None:
         self._bus = bus
@@ -31,7 +31,7 @@ class OperatorLogin:
         return {BecomeOperator: self._become_operator}
 
     async def _become_operator(self, session: LoginSession, command: BecomeOperator) -> Ack:
-        """The login only proves the secret, and ends at once. Raises RequestError."""
+        """Check the secret by a login, which ends at once, and make the account an operator. Raises RequestError."""
         if fold(command.name) not in self._names:
             raise RequestError(ErrorCode.FORBIDDEN, "this account is no operator of IRC")
         login = Login(kind=IdentifierKind.USERNAME, identifier=command.name, secret=command.secret)

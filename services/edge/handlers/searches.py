@@ -1,4 +1,4 @@
-"""Answers clients' searches. No client waits for a search service that is unavailable."""
+"""Answers the searches of clients. If no search service is available, the client gets an error at once."""
 
 from services.edge.canonical.replies import MessagesFound
 from services.edge.delivery.local_chats import LocalChats
@@ -39,8 +39,8 @@ class ClientSearches:
         )
 
     async def _find(self, command: SearchMessages) -> SearchPage:
-        """Search an index with all messages; if there is none, search an index that is still being made. Raises
-        RequestError."""
+        """Search an index with all messages. If no service has a complete index, search one that is still being built.
+        Raises RequestError."""
         try:
             return await self._bus.send(command, retry=True, wait_for_service=False)
         except NoResponders:

@@ -1,4 +1,4 @@
-"""The table of handlers: each class with handlers has a part of the dispatcher's table."""
+"""The type of the table of handlers. Each class with handlers makes a part of the dispatcher's table."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -11,9 +11,9 @@ C = TypeVar("C")
 
 Handle = Callable[[LoginSession, Any], Awaitable[Reply]]
 Handlers = dict[type[Any], Handle]
-"""The handlers by the command's type. Each may raise RequestError."""
+"""The handlers, by the type of the command. Each handler may raise RequestError."""
 
 
 def for_actor(handle: Callable[[C, AccountId], Awaitable[Reply]]) -> Handle:
-    """The handler of a command for which all connections of the account are equal."""
+    """Make a handler for a command that does not depend on the connection, but only on the account."""
     return lambda session, command: handle(command, session.connection.account)

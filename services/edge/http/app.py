@@ -1,4 +1,4 @@
-"""The ASGI application of the clients' port: routes requests by path."""
+"""The ASGI application of the clients' port. It routes requests by their path."""
 
 import asyncio
 import hashlib
@@ -56,21 +56,21 @@ _PARAMETERS: Mapping[str, str] = {
     "number": "[1-9][0-9]{0,18}",
     "operation": "(?s:.*)",
 }
-"""The content types of paths, by their kind."""
+"""For each kind of path, the content types that a request may have."""
 _ANY: tuple[str, ...] = ()
-"""The endpoint itself distinguishes the methods of a request."""
+"""The methods of a path whose endpoint itself checks the method."""
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"
 _STALL_SECONDS = 60.0
 _OF_PROGRAMS = "/api/"
-"""Errors below this path are errors of native."""
+"""Errors below this path have the form of native's errors."""
 _KNOWN = ("", "avatar", "chat", "hooks", "media", "unsubscribe", "verify", "web")
 
 
 class Transfer:
-    """`scope["extensions"]["dragoman.abort"]`, if the server has it, drops the connection. A client that transfers
-    nothing for `stall_seconds` counts as disconnected. A client also counts as disconnected if its body lasts longer
-    than that and a second for each KiB. ClientDisconnect is raised then. `headers`: headers of this response, besides
-    the headers of every response."""
+    """One request and its response. `scope["extensions"]["dragoman.abort"]`, if the server has it, drops the
+    connection. A client counts as disconnected if it transfers nothing for `stall_seconds`. It also counts as
+    disconnected if its body takes longer than `stall_seconds` and a second for each KiB. Then ClientDisconnect is
+    raised. `headers`: headers of this response, in addition to the headers that every response has."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, stall_seconds: float, headers: Mapping[str, str]
@@ -85,13 +85,14 @@ class Transfer:
         self._continued = "expect" not in received
 
     async def receive(self) -> Message:
-        """Raises ClientDisconnect if the body comes too slowly."""
+        """Receive the next message. Raises ClientDisconnect if the body arrives too slowly."""
         self._continued = True
         return await (self._receive_body() if self._unread else self._receive())
 
     async def send(self, message: Message) -> None:
-        """Wait while the client does not read. If the request's body is unread, the connection closes some time after
-        the response, because the client might miss the response otherwise. Raises ClientDisconnect."""
+        """Send a message, and wait while the client does not read. If the request's body is unread, the connection is
+        closed only some time after the response, because the client could miss the response otherwise. Raises
+        ClientDisconnect."""
         if message["type"] == "http.response.start":
             await self._send({**message, "headers": self._complete(message["headers"])})
             return
@@ -118,7 +119,7 @@ class Transfer:
                 message = await self._receive()
         except TimeoutError as error:
             raise ClientDisconnect from error
-        finally:  # a cancelled wait counts, too
+        finally:  # this also happens when the wait is cancelled
             came = len(message.get("body", b""))
             self._patience = min(self._stall_seconds, self._patience - (clock() - began) + came / _SLOWEST_BYTES)
         if self._patience <= 0:
@@ -142,7 +143,7 @@ class Transfer:
         return [*(line for line in lines if line[0] not in own), *headers]
 
     async def _linger(self) -> None:
-        """Read the rest of the body for a moment."""
+        """Read the rest of the body for a moment, and drop it."""
         if not self._continued:
             return
         with suppress(TimeoutError):
@@ -158,7 +159,7 @@ for _kind, _regex in _PARAMETERS.items():
 
 @dataclass(frozen=True)
 class ProgramInterface:
-    """The parts that serve programs: `/api/v1` and `/hooks`."""
+    """The objects that answer programs at `/api/v1` and `/hooks`."""
 
     operations: HttpOperations
     webhooks: HttpWebhooks
@@ -166,7 +167,7 @@ class ProgramInterface:
 
 @dataclass(frozen=True)
 class MediaInterface:
-    """The parts that serve `/media`."""
+    """The objects that answer requests at `/media`."""
 
     downloads: Downloads
     uploads: HttpUploads
@@ -176,14 +177,14 @@ class MediaInterface:
 
 @dataclass(frozen=True)
 class MailInterface:
-    """The parts that serve the links in mails."""
+    """The objects that answer the links in mails."""
 
     verification: VerificationLinks
     unsubscription: UnsubscribeLinks
 
 
 class HttpApp:
-    """HEAD is answered like GET, except for verification links, where GET may have an effect."""
+    """Answers HEAD like GET, except for verification links, where GET may have an effect."""
 
     def __init__(
         self,
@@ -235,7 +236,7 @@ class HttpApp:
             await transfer.abort()
 
     async def _client_file(self, request: Request) -> Response:
-        """A file of the JavaScript client."""
+        """Answer with a file of the JavaScript client."""
         found = self._client.find(request.scope["path"], request.headers)
         if found is None:
             return unknown_path()
@@ -251,7 +252,7 @@ async def _no_websocket(_: Request) -> Response:
 
 
 async def _avatar(request: Request) -> Response:
-    """A generated avatar never changes: a new one has a new URL."""
+    """Answer with a generated avatar. It never changes, because a new avatar has a new URL."""
     png = avatar_png(request.path_params["kind"], int(request.path_params["number"]))
     tag = f'"{hashlib.sha256(png).hexdigest()[:32]}"'
     caching = {"ETag": tag, "Cache-Control": "public, max-age=31536000, immutable"}
@@ -261,12 +262,13 @@ async def _avatar(request: Request) -> Response:
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    """Reply to programs with JSON, and to people with a text."""
+    """Answer that there is no such path. Programs get JSON, and users get a text."""
     return unknown_path() if request.scope["path"].startswith(_OF_PROGRAMS) else not_found()
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
-    """The response names the methods in a fixed order; Starlette names them in any order."""
+    """Answer that the method is not allowed. The response names the methods in a fixed order, because Starlette names
+    them in any order."""
     assert isinstance(error, HTTPException)
     assert error.headers is not None
     methods = ", ".join(sorted(error.headers["Allow"].split(", ")))
@@ -303,6 +305,7 @@ class TracedHttp:
 
 
 def span_name(method: str, path: str) -> str:
-    """The method and the first part of the path. The rest may be secret, such as a media id. Pure."""
+    """The name of a span: the method and the first part of the path. The rest of the path may be secret, such as a
+    media id."""
     section = path.removeprefix("/").partition("/")[0]
     return f"{method} /{section}" if section in _KNOWN else f"{method} elsewhere"

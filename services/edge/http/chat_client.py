@@ -1,4 +1,5 @@
-"""The web client at `/chat`: its page under enforced policies, assets that never change, the worker, the manifest."""
+"""Serves the web client at `/chat`: its page with security policies, files that never change, the service worker, and
+the manifest."""
 
 import html
 import re
@@ -14,7 +15,7 @@ from services.edge.http.web_files import WebFile
 from shared.settings import EdgeSettings
 
 BUILT = Path(__file__).parents[3] / "clients" / "chat"
-"""The files that `web/build.mjs` makes. The built files are not in the repository."""
+"""The directory of the files that `web/build.mjs` makes. These files are not in the repository."""
 PATHS = ("/chat", "/chat/{file:path}")
 _PAGES = re.compile(r"/chat(/[0-9]+(/[0-9]+)?|/(people|devices|settings))?/?")
 _TYPES: Mapping[str, str] = {
@@ -27,7 +28,7 @@ _TYPES: Mapping[str, str] = {
 }
 _BUILD = re.compile(rb'data-build="([0-9A-Z]+)"')
 _FILLED = ("index.html", "manifest.webmanifest")
-"""The files that contain the prefix."""
+"""The files into which the path prefix of the address is written."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
     "connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -39,7 +40,7 @@ _OFF = (
     "picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
 )  # fmt: skip
 _PERMISSIONS = ", ".join([*(f"{name}=()" for name in _OFF), "clipboard-read=(self)", "clipboard-write=(self)"])
-"""Notifications have no name in this list, so they stay permitted."""
+"""The value of the header Permissions-Policy. Notifications have no name in this header, so they stay permitted."""
 _NOT_BUILT = (
     "The web client is not built here.\n\n"
     "In a checkout, `./dev setup` builds it: with npm, or without it from a package of the Python index.\n"
@@ -48,8 +49,8 @@ _NOT_BUILT = (
 
 
 class ChatClient:
-    """The files are read into memory, and again when the page has changed: a build replaces the page last. The address
-    of the page is below the path of edge.public_url, which a proxy removes."""
+    """The files are read into memory, and are read again when the page has changed. A build replaces the page last. The
+    address of the page is below the path of edge.public_url, which a proxy removes."""
 
     def __init__(self, settings: EdgeSettings, built: Path = BUILT) -> None:
         self._built = built
@@ -64,7 +65,7 @@ class ChatClient:
         self._files: Mapping[str, WebFile] = {}
 
     def build(self) -> str:
-        """The build of the present page; empty without a page."""
+        """The version of the present build. It is empty without a page."""
         self._read_again()
         return self._build
 

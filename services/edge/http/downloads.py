@@ -1,4 +1,5 @@
-"""Serves pictures and files: `GET /media/<id>`, whole or a range (RFC 9110, section 14), at the speed of the client."""
+"""Serves pictures and files by `GET /media/<id>`, whole or a range (RFC 9110, section 14), as fast as the client
+reads."""
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -18,7 +19,7 @@ from shared.contract.model import Media
 
 _RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", re.IGNORECASE)
 _PLAIN_IN_NAMES = "!#$&+^`|"
-"""The characters that RFC 8187 leaves unescaped, beside letters, digits and the characters that `quote` never
+"""The characters that RFC 8187 leaves unescaped, in addition to letters, digits and the characters that `quote` never
 escapes."""
 
 
@@ -27,7 +28,7 @@ class RangeNotSatisfiable(Exception):
 
 
 class ByteRange(NamedTuple):
-    """Bytes from `start` up to, not including, `stop`."""
+    """The bytes from `start` up to `stop`, without the byte at `stop`."""
 
     start: int
     stop: int
@@ -72,7 +73,7 @@ async def _content(first: bytes, chunks: AsyncGenerator[bytes]) -> AsyncIterator
             async for chunk in chunks:
                 yield chunk
         except RequestError as error:
-            # the head of the response is sent, so only a broken connection can report the error
+            # The head of the response is sent. So the only way to report the error is to break the connection.
             raise ClientDisconnect from error
 
 
@@ -81,7 +82,8 @@ def _unavailable() -> Response:
 
 
 def download_part(media: Media, headers: Mapping[str, str], *, whole: bool) -> DownloadPart:
-    """The response to a request for a file (RFC 9110, sections 13 and 14). `whole`: ignore ranges. Pure."""
+    """The response to a request for a file (RFC 9110, sections 13 and 14). `whole`: whether to ignore ranges. This
+    function is pure."""
     tag = f'"{media.sha256}"'
     fields = {
         "ETag": tag,
@@ -108,20 +110,21 @@ def download_part(media: Media, headers: Mapping[str, str], *, whole: bool) -> D
 
 
 def disposition(media: Media) -> str:
-    """Browsers display harmless pictures, play videos and sounds, and save all other files (RFC 6266), under a name in
-    any script (RFC 8187)."""
+    """The header by which browsers display harmless pictures, play videos and sounds, and save all other files (RFC
+    6266). The file's name may be in any script (RFC 8187)."""
     kind = "inline" if media.mime in SHOWN else "attachment"
     return f"{kind}; filename*=UTF-8''{quote(media.name, safe=_PLAIN_IN_NAMES)}"
 
 
 def _matches(if_none_match: str, tag: str) -> bool:
-    """Weak comparison suffices: the tag is the hash of the content."""
+    """Whether the tag is among those that the client has. A weak comparison suffices, because the tag is the hash of
+    the content."""
     tags = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
     return tag in tags or "*" in tags
 
 
 def parse_range(header: str, size: int) -> ByteRange | None:
-    """The range of a Range header. None (the whole file) if the header is invalid or has several ranges. Raises
+    """Parse a Range header. The result is None (the whole file) if the header is invalid or has several ranges. Raises
     RangeNotSatisfiable."""
     match = _RANGE.fullmatch(header.strip())
     if match is None or match[1] == match[2] == "":

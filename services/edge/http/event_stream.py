@@ -1,5 +1,5 @@
-"""The connection of a client without a socket: its events are a stream of server-sent events. The stream begins with
-its position alone, or with the events that the reader of an earlier stream has missed."""
+"""Sends a client without a socket its events, as a stream of server-sent events. The stream begins with the client's
+position, or with the events that the client has missed since an earlier stream."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -15,18 +15,20 @@ from shared.contract.ids import ChatId
 from shared.tasks import is_set_within
 
 MAX_CHATS = 3000
-"""The positions of this number of chats fit into a command. The stream keeps the chats that have changed last."""
+"""The most chats whose positions are kept, because more positions would not fit into a command. The chats that have
+changed last are kept."""
 _BAD_CURSOR = "`have` and Last-Event-ID must be an id from a stream of events"
 _SILENCE_SECONDS = 15.0
-"""The stream writes something after this time, because proxies end a silent response."""
+"""After this time without events, the stream writes a comment, because proxies end a response that is silent."""
 _COMMENT = b":\n\n"
 _WINDOW = 500
 _TIMELINE = 100
-"""The most messages of a chat that are sent. A `gap` names the others."""
+"""The most missed messages of a chat that are sent. A `gap` names the indexes of the others."""
 _PLACE_CHARACTERS = 12
-"""About this number of characters encodes the position of a chat."""
+"""The approximate number of characters that encode the position of one chat."""
 _SHORT_CHARACTERS = 1024
-"""A position up to this length follows each event. A longer position follows only after events of the same length."""
+"""A position up to this length follows each event. A longer position is sent only after events of the same length in
+total."""
 
 
 class _Event(msgspec.Struct):
@@ -45,7 +47,7 @@ class _ResumedChat(msgspec.Struct):
 
 
 class SyncReply(msgspec.Struct):
-    """The members of a reply to `sync` that a stream needs. `before`: there are more chats."""
+    """The members of a reply to `sync` that a stream needs. `before`: set if there are more chats."""
 
     epoch: str
     reset: bool
@@ -60,19 +62,19 @@ class SyncReply(msgspec.Struct):
 
 
 class EventPositions:
-    """The reader's position in each chat. The position moves only with the next message or change of the chat, so
-    everything after a hole comes again."""
+    """The client's position in each chat. A position moves only with the next message or change of the chat. So if the
+    client misses an event, it gets everything from this event on again."""
 
     def __init__(self, epoch: str = "") -> None:
         self._epoch = epoch
         self._chats: dict[ChatId, Place] = {}
-        """The chat that changed last is the last one in this order."""
+        """The positions of the chats. The chat that has changed last is the last in this order."""
         self._unmarked = 0
-        """Characters of events since the last position."""
+        """The number of characters of the events since a position was last sent."""
 
     @classmethod
     def parse(cls, text: str) -> "EventPositions":
-        """Raises RequestError."""
+        """Parse positions. Raises RequestError."""
         positions = cls()
         try:
             positions._epoch, positions._chats = unpack(text)
@@ -87,7 +89,7 @@ class EventPositions:
         return pack(self._epoch, self._chats)
 
     def synced(self, *pages: SyncReply) -> None:
-        """Move the positions after the events of these pages, which begin with the last active chats. Only the first
+        """Move the positions after the events of these pages, which list the last active chats first. Only the first
         page of a sync may require a reset."""
         first = pages[0]
         self._epoch = pages[-1].epoch or self._epoch
@@ -100,7 +102,8 @@ class EventPositions:
             self._chats.pop(gone, None)
 
     def advance(self, encoded: bytes) -> tuple[bool, bool]:
-        """Returns whether the reader lacks this event of native, and whether a position has moved."""
+        """Move the positions by this event of native. Returns whether the client lacks the event, and whether a
+        position has moved."""
         event = msgspec.json.decode(encoded, type=_Event)
         known = self._chats.get(event.chat)
         place = known or Place(event.index - 1, 0)
@@ -112,7 +115,7 @@ class EventPositions:
 
     def is_due(self, characters: int) -> bool:
         """Whether to send the position after an event of this number of characters. A long position is sent only after
-        correspondingly long events."""
+        as many characters of events."""
         self._unmarked += characters
         if len(self._chats) * _PLACE_CHARACTERS > max(self._unmarked, _SHORT_CHARACTERS):
             return False
@@ -132,7 +135,8 @@ class EventPositions:
 
 
 class EventConnection(OperationConnection):
-    """Lasts until `abort`, or until the edge closes it because the events are read too slowly."""
+    """A connection whose events are a stream. It lasts until `abort`, or until the edge closes it because the client
+    reads too slowly."""
 
     ends_when_idle = False
     is_flood = False
@@ -145,8 +149,8 @@ class EventConnection(OperationConnection):
         super().__init__(endpoint, handshake, lambda _: self._end_stream())
 
     async def stream(self, positions: EventPositions) -> AsyncGenerator[bytes]:
-        """Parts of the response: the events that the reader lacks until the connection ends, and a comment after each
-        silence."""
+        """The parts of the response until the connection ends: the events that the client lacks, and a comment after
+        each silence."""
         while self._unread or not self._is_over:
             if not await is_set_within(self._changed, _SILENCE_SECONDS):
                 yield _COMMENT
@@ -170,7 +174,8 @@ class EventConnection(OperationConnection):
 
 
 def event_block(event: bytes, positions: EventPositions | None = None) -> bytes:
-    """`positions`: the positions after the event, from which the stream can be resumed."""
+    """An event in the form of the stream. `positions`: the positions after the event, from which the client can
+    resume."""
     block = b"data: %b\n\n" % event
     if positions is None:
         return block
@@ -187,7 +192,7 @@ def _position(positions: EventPositions) -> tuple[bytes, bytes]:
 
 
 def _unknown(event: bytes, positions: EventPositions) -> bytes:
-    """Returns the event, or nothing if the reader already has it."""
+    """The event in the form of the stream, or nothing if the client already has it."""
     is_new, has_moved = positions.advance(event)
     return event_block(event, positions if has_moved and positions.is_due(len(event)) else None) if is_new else b""
 
@@ -199,7 +204,7 @@ class SyncRejected(Exception):
 
 
 class Wait(msgspec.Struct):
-    """The part of a `sync` that tells how long its response may wait, and for which changes."""
+    """The members of a `sync` that say how long its response may wait, and for which changes."""
 
     wait_ms: int = 0
     have: str | dict[str, object] = ""
@@ -208,7 +213,7 @@ class Wait(msgspec.Struct):
 
     @property
     def for_states(self) -> bool:
-        """Whether the reader also wants states, and not only messages and changes."""
+        """Whether the client also waits for states, and not only for messages and changes."""
         return bool(self.states or self.lists or (self.have and isinstance(self.have, str)))
 
 
@@ -217,7 +222,7 @@ class _Start(msgspec.Struct):
 
 
 def known_positions(headers: Mapping[str, str], query: str, body: bytes) -> EventPositions | None:
-    """The position that the reader names in its body, in `Last-Event-ID`, or else in `?have=`. Raises RequestError."""
+    """The position that the client has sent in the body, in `Last-Event-ID` or in `?have=`. Raises RequestError."""
     try:
         text = msgspec.json.decode(body or b"{}", type=_Start).have
     except (ValueError, RecursionError) as error:
@@ -250,7 +255,7 @@ async def first_part(connection: EventConnection, start: EventPositions | None) 
 
 
 async def _page(connection: EventConnection, members: Mapping[str, object]) -> tuple[list[bytes], SyncReply]:
-    """The events that the reader lacks, and their reply."""
+    """Perform a sync. Returns the events that the client lacks, and the reply."""
     reply = await connection.perform("sync", msgspec.json.encode(members))
     if reply.error is not None:
         raise SyncRejected(reply)
@@ -258,7 +263,7 @@ async def _page(connection: EventConnection, members: Mapping[str, object]) -> t
 
 
 def resumed_events(reply: OperationReply) -> list[bytes]:
-    """The events of a stream that replace the reply to a sync."""
+    """The events that take the place of the reply to a sync in a stream."""
     return [msgspec.json.encode({"ev": "resumed"} | reply.result), *reply.events]
 
 
@@ -267,12 +272,12 @@ def sync_reply(reply: OperationReply) -> SyncReply:
 
 
 def has_news(reply: OperationReply) -> bool:
-    """Whether the reply to a sync is worth a response: it is an error, or has something new."""
+    """Whether the reply to a sync must be sent now, because it is an error or contains something new."""
     return reply.error is not None or not sync_reply(reply).is_empty
 
 
 def wait_of(body: bytes) -> Wait:
-    """Reads from a body how long its `sync` waits. An invalid body, which will be rejected, does not wait."""
+    """Read from a body how long its `sync` may wait. An invalid body will be rejected, and so does not wait."""
     try:
         return msgspec.json.decode(body, type=Wait)
     except (ValueError, RecursionError):

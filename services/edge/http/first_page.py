@@ -1,4 +1,5 @@
-"""The first page: two users of two dialects in a browser, for tests on one's own machine (`edge.demo`)."""
+"""Serves the first page, on which two users of two dialects can chat in one browser. It is for tests on one's own
+machine (`edge.demo`)."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,8 +28,8 @@ _decode = msgspec.json.Decoder(SystemState).decode
 
 
 class SystemView(msgspec.Struct):
-    """The page's view of the system. Without a supervisor there are no `processes`. `dashboard`: the dashboard's port,
-    0 without it. `way`: the path of a chat's last message, if it was requested."""
+    """What the page shows of the system. Without a supervisor, there are no `processes`. `dashboard`: the port of the
+    dashboard, or 0 if there is none. `way`: the path of a chat's last message, if it was requested."""
 
     edge: str
     supervised: bool
@@ -40,8 +41,9 @@ class SystemView(msgspec.Struct):
 
 
 class FirstPage:
-    """`GET /` and `/web/…`: files. `GET /web/api/system`: the processes. `POST /web/api/kill`, `/web/api/way`: a
-    SystemRequest as JSON, from this page alone; the supervisor checks its token."""
+    """Answers `GET /` and `/web/…` with files, and `GET /web/api/system` with the processes. `POST /web/api/kill` and
+    `/web/api/way` contain a SystemRequest as JSON, and must come from this page. The supervisor checks the token of the
+    request."""
 
     def __init__(self, settings: EdgeSettings) -> None:
         self._name = settings.name
@@ -67,7 +69,7 @@ class FirstPage:
 
     async def _command(self, request: Request) -> Response:
         """The page's origin must be an edge of this system by its configured names. A page of another site has another
-        origin, and another name that leads here is rejected, too."""
+        origin. Another host name with the address of this edge is rejected, too."""
         origin = request.headers.get("origin", "").lower()
         if origin not in self._origins or origin.partition("://")[2] != request.headers.get("host", "").lower():
             return PlainTextResponse("Only the first page of this system can request this.\n", 403)
@@ -90,7 +92,7 @@ class FirstPage:
 
 
 class NoSupervisor(Exception):
-    """The supervisor of `dragoman up`, which listens on loopback, does not exist or does not answer."""
+    """There is no supervisor of `dragoman up` that listens on loopback, or it does not answer."""
 
 
 async def request_supervisor(port: int, request: SystemRequest) -> SystemState:

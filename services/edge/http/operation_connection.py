@@ -1,4 +1,5 @@
-"""A client's connection without a socket: operations of the dialect native and their replies, which an id joins."""
+"""The connection of a client without a socket. It performs operations of the dialect native, and finds the reply to
+each operation by its id."""
 
 import asyncio
 import re
@@ -39,7 +40,7 @@ class _ErrorReply(msgspec.Struct):
 
 @dataclass(frozen=True)
 class OperationReply:
-    """`frame`: the reply in native's form. `events`: the events that belong to it."""
+    """A reply in native's form (`frame`), and the events that belong to it (`events`)."""
 
     frame: bytes
     events: list[bytes]
@@ -53,14 +54,14 @@ class OperationReply:
 
     @cached_property
     def error(self) -> ReplyError | None:
-        """The error in the reply; None for any other reply. The value is cached, because each later request reads it in
-        the login's reply."""
+        """The error in the reply, or None if it has none. The value is cached, because each later request of the
+        connection reads it in the reply to the login."""
         return msgspec.json.decode(self.frame, type=_ErrorReply).error
 
 
 class OperationConnection(Socket):
-    """Ends a minute after the last operation. `ended` is called then or before. Events are dropped, except those that
-    belong to a reply."""
+    """The connection ends a minute after its last operation, or earlier. `ended` is called when it ends. Events are
+    dropped, except those that belong to a reply."""
 
     ends_when_idle = True
 
@@ -69,23 +70,24 @@ class OperationConnection(Socket):
     ) -> None:
         self.sent_bytes = 0
         self.pushes = 0
-        """The number of events of messages, changes and chats, which a `sync` would contain."""
+        """The number of events about messages, changes and chats. A `sync` would return these."""
         self.state_pushes = 0
-        """Events that change the state of a chat or of a list, which a `sync` with states would report."""
+        """The number of events that change the state of a chat or of a list. A `sync` with states would return
+        these."""
         self._loop = asyncio.get_running_loop()
         self._ended = ended
         self._waiting: dict[int, asyncio.Future[OperationReply]] = {}
         """The commands that wait for a reply, by id, oldest first."""
         self._ids = count(1)
         self._polls: dict[asyncio.Future[None], bool] = {}
-        """The waiting `sync` commands, and whether each has states."""
+        """The `sync` commands whose reply waits for events, and whether each of them has states."""
         self._idle: asyncio.TimerHandle | None = None
         self._has_ended_input = False
         self._is_closed = False
         self._handler = endpoint.connected(handshake, self)
 
     def perform(self, operation: str, members: bytes) -> asyncio.Future[OperationReply]:
-        """`members`: the JSON object of the parameters. Raises RequestError."""
+        """Perform an operation. `members`: the JSON object with the parameters. Raises RequestError."""
         number = next(self._ids)
         command = _command(operation, number, members)
         if len(self._waiting) >= _WAITING_OPERATIONS:
@@ -103,14 +105,15 @@ class OperationConnection(Socket):
         return reply
 
     def end_input(self) -> None:
-        """The connection closes once all operations are answered."""
+        """Close the connection once all its operations are answered."""
         self._ended(self)
         if not (self._has_ended_input or self._is_closed):
             self._has_ended_input = True
             self._handler.input_ended()
 
     def news(self, *, states: bool) -> int:
-        """The number of events that a `sync` would contain, with or without states."""
+        """The number of events since the beginning that a `sync` would return. `states`: whether the `sync` has
+        states."""
         return self.pushes + (self.state_pushes if states else 0)
 
     async def until_pushed(self, before: int, seconds: float, *, states: bool) -> None:
@@ -133,7 +136,7 @@ class OperationConnection(Socket):
                 waiting.set_result(None)
 
     def pushed(self, event: bytes) -> None:
-        """Receives each event that belongs to no reply, and drops it."""
+        """Count an event that belongs to no reply, and drop it."""
         if event.startswith(_SYNCED):
             self.pushes += 1
             self.end_polls()
@@ -159,7 +162,8 @@ class OperationConnection(Socket):
                 waiting.set_result(reply)
 
     def _id_of(self, reply: bytes) -> int:
-        """A reply without an id belongs to the only waiting command; if several wait, to none."""
+        """The id of a reply. A reply without an id belongs to the waiting command if there is only one, and otherwise
+        to none."""
         found = _REPLY_ID(reply)
         number = 0 if found is None else int(found[1])
         return next(iter(self._waiting)) if number not in self._waiting and len(self._waiting) == 1 else number
@@ -172,7 +176,7 @@ class OperationConnection(Socket):
             self._handler.pong_received()
 
     def count_as_flood(self) -> None:
-        """The HTTP server limits the requests of an address."""
+        """Do nothing here, because the HTTP server limits the requests of an address."""
 
     def close(self, code: int, reason: str) -> None:
         if not self._is_closed:
@@ -192,13 +196,13 @@ class OperationConnection(Socket):
         self._handler.closed()
 
     def _reply_unknown(self, reason: str) -> None:
-        """Reply to all operations that wait."""
+        """Answer all waiting operations with an error. It is unknown whether they had an effect."""
         text = f"{reason}; repeat the request, a message with the same nonce"
         error = {"code": ErrorCode.UNAVAILABLE, "text": text, "unknown": True}
         self.send(tuple([msgspec.json.encode({"re": number, "error": error}) for number in self._waiting]))
 
     def pause_reading(self) -> None:
-        """The number of waiting operations is limited."""
+        """Do nothing here, because the number of waiting operations is limited."""
 
     def resume_reading(self) -> None: ...
 
@@ -210,7 +214,7 @@ class OperationConnection(Socket):
 
 
 def _command(operation: str, number: int, members: bytes) -> bytes:
-    """The operation as one frame. The dialect rejects repeated keys, and values that are no object. Raises
+    """Encode an operation as one frame. The dialect will reject repeated keys and values that are no object. Raises
     RequestError."""
     try:
         members.decode()

@@ -1,6 +1,6 @@
 """`POST /api/v1/OPERATION`: the operations of the dialect native, for programs without a WebSocket. The body is a
-command without `op` and `id`; the response is its reply without `re`. `GET /api/v1/events`: the events as they occur,
-and on request the events after those that a client has."""
+command without `op` and `id`, and the response is its reply without `re`. `GET /api/v1/events` is a stream of the
+events as they occur. On request, the stream begins with the events that the client has missed."""
 
 import asyncio
 import re
@@ -49,18 +49,20 @@ _UNKNOWN_OPERATION = json_response(
     404, {"error": {"code": _UNSUPPORTED, "text": "there is no such operation", "field": "op"}}
 )
 _BEGINNINGS = ("register", "login", "token", "refresh", "recover")
-"""The operations that need no login, or may replace a connection's login. A shared connection keeps its own login."""
+"""The operations that need no login, or may replace a connection's login. These operations never use a shared
+connection."""
 _EVENT_STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ALLOWANCE_SECONDS = 2.0
-"""The extra time for the reply: the connection itself answers within the time of a request."""
+"""The extra time for which HTTP waits for a reply. The connection itself answers within the time of a request."""
 
 
 class HttpOperations:
-    """Requests with the same token share a connection, which stays open for a while; the account is online meanwhile. A
-    request without a token has a connection of its own. A stream of events is one of `sockets`. `names`: the names of
+    """Requests with the same token share a connection, which stays open for a while. Meanwhile the account is online. A
+    request without a token has a connection of its own. Streams of events count among `sockets`. `names`: the names of
     all operations.
 
-    Raises ValueError for a trusted proxy that is not a network."""
+    The constructor raises ValueError for a trusted proxy that is not a network.
+    """
 
     def __init__(
         self,
@@ -81,13 +83,13 @@ class HttpOperations:
         limits = settings.limits
         seconds = ceil(limits.requests_burst / limits.requests_per_second)
         self._rates = f'"all";q={limits.requests_burst};w={seconds}' if limits.rates else ""
-        """The rates in the form of the IETF draft RateLimit: requests for each period."""
+        """The rates in the form of the IETF draft RateLimit, which names the requests of each period."""
         self._logins: dict[str, tuple[OperationConnection, asyncio.Future[OperationReply]]] = {}
-        """For each token: the connection, and the reply to its login."""
+        """For each token, its connection and the reply to the login of this connection."""
         self._is_stopping = False
 
     def stop(self) -> None:
-        """Begins no operation any more, and answers operations that wait for something new."""
+        """Begin no more operations, and answer the operations that wait for events."""
         self._is_stopping = True
         for connection, _ in self._logins.values():
             connection.end_polls()
@@ -113,8 +115,8 @@ class HttpOperations:
         return response
 
     async def _poll(self, request: Request, handshake: Handshake, body: bytes, wait: Wait) -> OperationReply:
-        """The reply to a `sync` at once if there is something new, else the reply to the same `sync` later. The time of
-        waiting does not count for the requests before and after it."""
+        """Perform a `sync`. If there is something new, return its reply. Otherwise wait for an event, and return the
+        reply to the same `sync` then. The time of waiting does not count for the requests before and after it."""
         token, states = bearer_token(request), wait.for_states
         before = self._logins[token][0].news(states=states) if token in self._logins else 0
         reply = await self._perform(request, handshake, "sync", body)
@@ -143,8 +145,8 @@ class HttpOperations:
         await self._within(self._perform_logged_in(token, self._handshake(request), "logout", b"{}"))
 
     async def stream(self, request: Request) -> Response:
-        """The events from now on, or from the client's positions on, until the client or the edge ends the connection.
-        Raises RequestError."""
+        """Answer with the events from now on, or from the client's positions on, until the client or the edge ends the
+        connection. Raises RequestError."""
         if request.method not in ("GET", "POST"):
             return wrong_method("GET, POST")
         if request.method == "POST":
@@ -158,7 +160,7 @@ class HttpOperations:
         return _EventStream(self._open_stream(handshake), self._sockets, token, start)
 
     def _open_stream(self, handshake: Handshake) -> EventConnection:
-        """Raises RequestError beyond the limits of connections."""
+        """Open the connection of a stream. Raises RequestError if a limit on connections is reached."""
         if reason := self._sockets.reason_to_reject(handshake.address, asyncio.get_running_loop().time()):
             raise RequestError(ErrorCode.RATE_LIMITED, reason)
         connection = EventConnection(self._endpoint, handshake)
@@ -219,7 +221,8 @@ class HttpOperations:
 
 
 def _check_type(request: Request) -> None:
-    """A web page of another origin needs permission for this type, and does not get it. Raises RequestError."""
+    """Check the content type. A web page of another origin may send this type only with permission, which it does not
+    get. Raises RequestError."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestError(ErrorCode.INVALID, "the request needs Content-Type: application/json")
 

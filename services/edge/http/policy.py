@@ -17,20 +17,21 @@ from shared.contract.errors import ErrorCode, Failure
 from shared.settings import Settings
 
 _LINKS = ("/verify/", "/hooks/", "/unsubscribe/")
-"""The paths with a secret that is looked up in a database, or checked."""
+"""The paths that contain a secret. The secret is looked up in a database, or checked."""
 _OPERATIONS = "/api/v1/"
 _UPLOADS = re.compile(r"/media(/uploads(/[0-9a-f]{32})?)?")
-"""Uploads have a rate per account instead."""
+"""The paths of uploads, whose rate is limited for each account instead."""
 _NO_PAGES = ("/media", "/avatar", "/ws")
 TOO_MANY = PlainTextResponse(
     "Too many requests, please wait a moment.\n", 429, {"Retry-After": "1", "Connection": "close"}
 )
-"""Closing drops the requests that the client has already sent without waiting for replies."""
+"""The response over the rate does not close the connection. Closing would drop requests that the client has already
+sent."""
 _TOO_MANY_OPERATIONS = Failure(ErrorCode.RATE_LIMITED, "too many requests from this address")
 
 
 class HttpPolicy:
-    """Raises ValueError for a trusted proxy that is not a network."""
+    """The constructor raises ValueError for a trusted proxy that is not a network."""
 
     def __init__(self, settings: Settings) -> None:
         edge, limits = settings.edge, settings.limits
@@ -44,8 +45,8 @@ class HttpPolicy:
         self._links = TokenBuckets(limits.links_per_second, limits.links_burst)
 
     def decide(self, request: Request, now: float) -> Response | None:
-        """The response to a request that is not served: its address is over the rate, or the request must be repeated
-        by TLS."""
+        """The response to a request that is not served, or None. It is not served if its address is over the rate, or
+        if it must be repeated with TLS."""
         if _UPLOADS.fullmatch(request.scope["path"]):
             return None
         handshake = handshake_of(request, self._trusted)
@@ -65,7 +66,7 @@ class HttpPolicy:
         return not request.scope["path"].startswith(_LINKS) or self._links.take(unit, now)
 
     def headers(self, request: Request) -> Mapping[str, str]:
-        """Further headers of the response."""
+        """Headers that this policy adds to the response."""
         if self._hsts and _is_page(request) and handshake_of(request, self._trusted).secure:
             return {"Strict-Transport-Security": self._hsts}
         return {}

@@ -1,4 +1,4 @@
-"""Parses the parts of a request that Starlette does not offer."""
+"""Parses what a request contains, as far as Starlette does not."""
 
 import asyncio
 from collections import Counter
@@ -19,12 +19,12 @@ from shared.settings.limits import ConnectionLimits
 from shared.tokens import Claims
 
 CheckToken = Callable[[str], Awaitable[Claims]]
-"""Returns a token's claims within this number of seconds. Raises RequestError."""
+"""A function that checks a token and returns its claims. Raises RequestError."""
 _MAX_UPLOADS = 4
 
 
 def bearer_token(request: Request) -> str:
-    """The token of a login, or of a bot. Raises RequestError without one."""
+    """Return the token of the request, which belongs to a login or a bot. Raises RequestError if there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise RequestError(ErrorCode.UNAUTHENTICATED, "a token is needed: Authorization: Bearer TOKEN")
@@ -32,7 +32,7 @@ def bearer_token(request: Request) -> str:
 
 
 def handshake_of(request: Request, trusted: Networks) -> Handshake:
-    """The handshake that a WebSocket of this client would have, also behind trusted proxies."""
+    """The handshake that a WebSocket of this client would have, even if a trusted proxy forwarded the request."""
     scope = request.scope
     target = scope["raw_path"] + b"?" + scope["query_string"]
     return parse_handshake(
@@ -43,12 +43,12 @@ def handshake_of(request: Request, trusted: Networks) -> Handshake:
 
 
 def body_length(headers: Headers) -> int | None:
-    """The number of bytes in the request's body; None for a chunked body."""
+    """The number of bytes in the request's body, or None if the body is chunked."""
     return None if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises ClientDisconnect, and RequestError if it has more than `limit` bytes."""
+    """Read the whole body. Raises ClientDisconnect, and RequestError if it has more than `limit` bytes."""
     body = b""
     async with aclosing(request.stream()) as pieces:
         async for data in pieces:
@@ -79,7 +79,8 @@ async def pieces_of(request: Request, silence_seconds: float) -> AsyncIterator[b
 
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, None]) -> bool:
     """Run the work until it ends or the client disconnects. A disconnection cancels the work and is not an error.
-    Returns whether it has ended. Raises the exceptions of the work. The request's body has been read."""
+    Returns whether the work has ended. Raises the exceptions of the work. The caller must have read the request's
+    body."""
     working = asyncio.create_task(work, name="response")
     disconnect = asyncio.create_task(_disconnected(request), name="disconnect")
     try:
@@ -120,7 +121,8 @@ class RateLimiter:
 
     @contextmanager
     def slot(self, account: AccountId) -> Iterator[None]:
-        """The slot that an upload holds until the upload ends. Raises RequestError when too many are active."""
+        """Hold a slot for an upload until the upload ends. Raises RequestError when the account has too many
+        uploads."""
         if self._uploads[account] >= _MAX_UPLOADS:
             raise RequestError(ErrorCode.RATE_LIMITED, f"at most {_MAX_UPLOADS} uploads at the same time")
         self._uploads[account] += 1

@@ -24,7 +24,7 @@ STATUS: Mapping[str, int] = {
 }
 _HINTS: Mapping[int, Mapping[str, str]] = {401: {"WWW-Authenticate": "Bearer"}}
 _RETRY_MS = {429: 1000, 503: 5000}
-"""When to repeat a rejected request, if nothing more exact is known."""
+"""When to repeat a rejected request, if no exact time is known."""
 
 
 def error_response(failure: Failure, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,5 +1,5 @@
-"""Uploads that are resumed by tus 1.0: `/media/uploads` creates an upload, `/media/uploads/<id>` continues the
-upload."""
+"""Uploads in several requests, by the protocol tus 1.0. A request to `/media/uploads` creates an upload, and requests
+to `/media/uploads/<id>` continue it."""
 
 import binascii
 import hashlib
@@ -31,13 +31,13 @@ _NAME_KEYS = ("filename", "name")
 _CREATION = "OPTIONS, POST"
 _CONTINUATION = "OPTIONS, HEAD, PATCH, DELETE"
 _SILENCE_SECONDS = 2.0
-"""After a silence of this number of seconds, the received bytes are stored. The client may have lost its connection
-unnoticed, and then ask on another connection how much was stored."""
+"""After this time without bytes, the received bytes are stored. The client may have lost its connection without the
+edge's notice. It then asks on another connection how much was stored."""
 _NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
 
 
 class TusError(Exception):
-    """A request was rejected with a status that the tus protocol defines."""
+    """A request was rejected with a status of the tus protocol."""
 
     def __init__(self, status: int, code: ErrorCode, text: str) -> None:
         super().__init__(f"{status}: {text}")
@@ -47,7 +47,8 @@ class TusError(Exception):
 
 
 class Metadata(NamedTuple):
-    """The metadata of an upload. `header`: the header as the client wrote it; `name`: the file's name in it."""
+    """The metadata of an upload. `header`: the header as the client has written it. `name`: the file's name in the
+    header."""
 
     header: str
     name: str
@@ -209,7 +210,8 @@ class HttpResumableUploads:
         self._access.check_body(request)
 
     async def _receive_first(self, request: Request, uploader: Uploader, upload: ResumableUpload) -> ResumableUpload:
-        """After a failure, the upload is removed, because the client does not know its address."""
+        """Receive the first bytes of an upload. If this fails, the upload is removed, because the client does not know
+        its address."""
         try:
             return await self._receive(request, uploader, upload)
         except (ClientDisconnect, RequestError, TusError):
@@ -240,14 +242,14 @@ class HttpResumableUploads:
     def _finished(
         self, request: Request, upload: ResumableUpload, status: int, headers: Mapping[str, str]
     ) -> Response | None:
-        """A response with the file, if the upload is finished; otherwise None."""
+        """The response about the stored file, if the upload is finished. Otherwise None."""
         if (media := upload.record.media) is None:
             return None
         return json_response(status, UploadReply.of(media, self._access.url(request, media_path(media))), headers)
 
 
 class _Reception:
-    """The reception of one request's bytes, which become parts. Without a checksum, each part is stored when it is
+    """Receives the bytes of one request, and makes parts of them. Without a checksum, each part is stored when it is
     full, so that a crash loses no more than one part. With a checksum, all parts wait on this edge until the last byte
     has arrived."""
 
@@ -269,12 +271,12 @@ class _Reception:
         await self._parts[-1].write(data)
 
     async def pause(self) -> None:
-        """Store the bytes after a silence. The last part is stored only with the file: see `end`."""
+        """Store the bytes so far, after a silence. The last part of the file is not stored here, but in `end`."""
         if self._hash is None and self._parts[0].size and self._received < self._upload.record.length:
             await self._begin_part()
 
     async def end(self) -> ResumableUpload:
-        """The last part of a complete upload is not stored by itself, but with the file."""
+        """Store the remaining bytes. The last part of the file is not stored as a part, but together with the file."""
         if self._hash is not None and self._checksum is not None and self._hash.digest() != self._checksum.digest:
             raise TusError(460, ErrorCode.CONFLICT, "the bytes do not have this checksum")
         while len(self._parts) > 1:

@@ -1,5 +1,5 @@
-"""The link that ends the mails about unread messages to an account. A mail program posts to it (RFC 8058); a browser
-shows a page with a button that does, because mail scanners open links."""
+"""Serves the link that ends the mails about unread messages to an account. A mail program posts to the link (RFC 8058).
+A browser gets a page with a button that posts to it, because mail scanners open links."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,7 +12,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.setting_types import Language
 
 StopMails = Callable[[str], Awaitable[object]]
-"""Ends the mails by a link's token. Raises RequestError: `not_found`, `unavailable`."""
+"""Ends the mails that the token of the link names. Raises RequestError (`not_found`, `unavailable`)."""
 
 _TEXTS: Mapping[int, Mapping[Language, tuple[str, str]]] = {
     200: {

@@ -1,5 +1,5 @@
-"""HTTP uploads of pictures and files: `POST /media?name=…&nonce=…`, with a login's token as bearer token. The rules
-about who may upload, and how fast, also hold for resumable uploads."""
+"""Uploads of pictures and files in one request: `POST /media?name=…&nonce=…`, with a login's token as bearer token. The
+rules about who may upload, and how fast, also hold for resumable uploads."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ class Uploader(NamedTuple):
 
 
 class UploadAccess:
-    """Raises ValueError for a trusted proxy that is not a network. `file_bytes`: the maximum size of a file."""
+    """The constructor raises ValueError for a trusted proxy that is not a network. `file_bytes`: the maximum size of a
+    file."""
 
     def __init__(self, check_token: CheckToken, settings: Settings) -> None:
         self.file_bytes = settings.limits.file_bytes
@@ -57,7 +58,7 @@ class UploadAccess:
         return handshake
 
     async def admit(self, token: str) -> Uploader:
-        """The account of the token. Raises RequestError for a bad token, and over the account's rate."""
+        """Return the account of the token. Raises RequestError for an invalid token, and over the account's rate."""
         now = asyncio.get_running_loop().time()
         account = await self._account(token)
         self._limiter.admit_account(account, now)
@@ -68,7 +69,8 @@ class UploadAccess:
         await self._account(uploader.token)
 
     def slot(self, uploader: Uploader) -> AbstractContextManager[None]:
-        """The slot that an upload holds until the upload ends. Raises RequestError when too many are active."""
+        """Hold a slot for the upload until the upload ends. Raises RequestError when the account has too many
+        uploads."""
         return self._limiter.slot(uploader.account)
 
     def check_body(self, request: Request) -> None:
@@ -81,7 +83,7 @@ class UploadAccess:
             raise UnsupportedBody("the body must be the file itself, without Content-Encoding")
 
     def check_size(self, size: int) -> None:
-        """Raises RequestError over the limit."""
+        """Raises RequestError if the size is over the limit."""
         if size > self.file_bytes:
             raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self.file_bytes} bytes")
 
@@ -97,8 +99,8 @@ class UploadAccess:
 
 
 class UploadReply(msgspec.Struct):
-    """The response to an upload. `hash`: the content's sha256 in hex. `mime`: the content's type, by its first bytes.
-    `width`, `height`: as in a message."""
+    """The response to an upload. `hash`: the content's sha256 in hex. `mime`: the type of the content, detected from
+    its first bytes. `width`, `height`: as in a message."""
 
     url: str
     name: str
@@ -161,7 +163,7 @@ class HttpUploads:
 
 
 def nonce_in(query: str) -> str:
-    """The nonce under which a client repeats an upload; empty if there is no nonce. Raises RequestError."""
+    """The nonce by which a repeated upload is recognised. It is empty if the client sends none. Raises RequestError."""
     nonce = parse_qs(query).get("nonce", [""])[0]
     if len(nonce) > _NONCE_CHARACTERS:
         raise RequestError(ErrorCode.INVALID, f"a nonce has at most {_NONCE_CHARACTERS} characters", "nonce")
@@ -178,6 +180,6 @@ def upload_error(error: RequestError) -> Response:
 
 
 def _values(request: Request, name: str) -> Iterator[str]:
-    """The values of a header that may occur several times."""
+    """The values of a header that may be repeated."""
     for line in request.headers.getlist(name):
         yield from (value.strip().lower() for value in line.split(",") if value.strip())

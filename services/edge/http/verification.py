@@ -1,4 +1,4 @@
-"""The pages of mailed verification links."""
+"""Serves the pages of verification links, which are sent by mail."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ VerificationResult = Literal["passed", "wrong", "expired"]
 OpenLink = Callable[[str, str], Awaitable[VerificationResult]]
 """Redeems a verification link by its ticket and code. Raises RequestError when the service is unavailable."""
 DescribeLink = Callable[[str, str], Awaitable[Requester]]
-"""Finds the device that requested the confirmation, by the link's ticket and code. Raises RequestError: `not_found`,
-`unavailable`."""
+"""Finds the device that has requested the verification, by the link's ticket and code. Raises RequestError
+(`not_found`, `unavailable`)."""
 
 _LinkResult = VerificationResult | Literal["unavailable"]
 
@@ -51,7 +51,7 @@ _CONFIRMATION: Mapping[Language, tuple[str, str]] = {
     "zh": ("验证邮箱", '验证 <span lang="en">Verify my e-mail address</span>'),
     "en": ("Verify your e-mail address", "Verify my e-mail address"),
 }
-"""The title and the button of the page."""
+"""The title of the page and the text of its button, in each language."""
 _REQUESTS: Mapping[str, Mapping[Language, str]] = {
     "register": {
         "zh": "有人正在用您的邮箱注册账号：地址 {address}，客户端 {client}，时间 {time}。如非本人操作，请勿点击。",
@@ -72,8 +72,8 @@ FORM_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form
 
 class VerificationLinks:
     """With `confirm_button`, a link shows a page that names the device, and only the POST of its button has an effect.
-    Without `confirm_button`, GET has the effect. The button exists because mail scanners open links, and because the
-    owner of the address may not be the requester. Chinese pages are in English, too."""
+    Without `confirm_button`, GET has the effect. The button is needed because mail scanners open links, and because
+    another person may have given the address. Chinese pages also contain the English text."""
 
     def __init__(
         self, open_link: OpenLink, describe: DescribeLink, confirm_button: bool = True, language: Language = "zh"
@@ -108,8 +108,8 @@ class VerificationLinks:
         return self._page(status, title[self._language], f'<p lang="en">{message}</p>', headers)
 
     async def _confirmation(self, ticket: str, code: str) -> Response:
-        """A page whose button posts to the page's own address; the page itself changes nothing. A wrong link has the
-        button, too, and its POST informs the waiting client."""
+        """A page with a button that posts to the page's own address. The page itself changes nothing. A wrong link has
+        the button, too, because its POST informs the waiting client."""
         try:
             requester = self._paragraphs(await self._describe(ticket, code))
         except RequestError as error:
@@ -134,7 +134,7 @@ class VerificationLinks:
 
 
 def page(language: Language, status: int, title: str, body: str, headers: Mapping[str, str]) -> Response:
-    """The page of a mailed link. `body`: HTML."""
+    """Make the page of a link. `body` is HTML."""
     html = (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'

@@ -1,4 +1,5 @@
-"""Files for browsers, read once, compressed and tagged: the files of the first page, and the JavaScript client."""
+"""Serves files to browsers: the files of the first page, and the JavaScript client. They are read once, compressed, and
+have tags."""
 
 import base64
 import gzip
@@ -12,8 +13,8 @@ from starlette.responses import Response
 
 FIRST_PAGE = Path(__file__).with_name("web")
 CLIENT = Path(__file__).parents[3] / "clients" / "javascript"
-"""The JavaScript client: a module for web pages, the module's types, and the OpenAPI document with its page. The edge
-imports no file of the client."""
+"""The directory of the JavaScript client: a module for web pages, the module's types, and the OpenAPI document with its
+page. The edge imports no file of the client."""
 _TYPES: Mapping[str, str] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -23,7 +24,7 @@ _TYPES: Mapping[str, str] = {
     "native.d.ts": "text/plain; charset=utf-8",
     "openapi.json": "application/json",
 }
-"""The content types, by the end of a name or by the whole name."""
+"""The content types, by the extension of the name or by the whole name."""
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{}; img-src 'self' blob:; connect-src 'self' ws: wss:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -42,8 +43,8 @@ class WebFile(NamedTuple):
         return cls(body, gzip.compress(body, mtime=0), content_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
     def response(self, headers: Mapping[str, str], fields: Mapping[str, str]) -> Response:
-        """Returns the response with the file, in the encoding that the request accepts. `headers`: headers of the
-        request; `fields`: further headers of the response."""
+        """Returns the response with the file, in the encoding that the request accepts. `headers`: the headers of the
+        request. `fields`: further headers of the response."""
         fields = {**fields, "ETag": self.tag, "Vary": "Accept-Encoding"}
         if self.tag in headers.get("if-none-match", ""):
             return Response(None, 304, fields)
@@ -53,8 +54,8 @@ class WebFile(NamedTuple):
 
 
 class WebFiles:
-    """The files by path. Each of `pages` is `index.html`; other files are below `root`. A browser keeps the files and
-    checks their tags, which are hashes of the content."""
+    """The files by path. Each path in `pages` is answered with `index.html`, and the other files are below `root`. A
+    browser keeps the files and compares their tags, which are hashes of the content."""
 
     def __init__(self, directory: Path = FIRST_PAGE, root: str = "/web/", pages: Sequence[str] = ("/",)) -> None:
         self._files = dict(_read(directory, root, pages))
@@ -71,7 +72,7 @@ class WebFiles:
 
 
 def _read(directory: Path, root: str, pages: Sequence[str]) -> Iterator[tuple[str, tuple[WebFile, str]]]:
-    """Each path with its file and the policy of that."""
+    """Each path with its file and the Content-Security-Policy of this file."""
     for path in sorted(directory.rglob("*")):
         if content_type := _TYPES.get(path.suffix) or _TYPES.get(path.name):
             body = path.read_bytes()

@@ -1,6 +1,6 @@
-"""`POST /hooks/SECRET`: a program without an account posts to a group, in the format of Slack's incoming webhooks.
-The readable parts of blocks and attachments become lines of text. Values of another type than Slack documents are
-left out."""
+"""`POST /hooks/SECRET`: a program without an account posts to a group, in the format of Slack's incoming webhooks. The
+readable parts of blocks and attachments become lines of text. Values that do not have the type in Slack's documentation
+are left out."""
 
 import codecs
 import re
@@ -18,11 +18,12 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.settings import LimitsSettings
 
 PostToWebhook = Callable[[str, str, str], Awaitable[None]]
-"""Posts a text by a webhook's secret, under a key or "". Raises RequestError."""
+"""Posts a text with a webhook's secret. The third argument is a key against repetition, or empty. Raises
+RequestError."""
 _KEY_CHARACTERS = 255
 _FORM = "application/x-www-form-urlencoded"
 _CHARSETS = {"iso-8859-1": "latin-1", "latin1": "latin-1", "windows-1252": "cp1252"}
-"""The encodings that older programs send, beside UTF-8 and UTF-16 with a byte order mark."""
+"""The encodings that older programs send, in addition to UTF-8, and UTF-16 with a byte order mark."""
 _DEPTH = 12
 _MARK = re.compile(r"<([^<>|]+)(?:\|([^<>]*))?>")
 _ESCAPED = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
@@ -50,8 +51,8 @@ class HttpWebhooks:
 
 
 def text_of(content_type: str, body: bytes) -> str:
-    """The texts of `text`, `blocks` and `attachments`. `text` is left out if `blocks` or `attachments` repeat it: then
-    `text` is their summary for notifications. Raises RequestError."""
+    """Return the texts of `text`, `blocks` and `attachments`. If there are `blocks` or `attachments`, `text` may only
+    be their summary for notifications. If it repeats them, it is left out. Raises RequestError."""
     message = _object(content_type, body)
     text = message.get("text")
     if text is not None and not isinstance(text, str):
@@ -91,7 +92,7 @@ def _decode(body: bytes, parameters: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Turns Slack's markup (links, mentions, dates) and escapes into readable text."""
+    """Turn Slack's markup (links, mentions, dates) and escapes into readable text."""
     text = _MARK.sub(_mark, text)
     for escaped, character in _ESCAPED:
         text = text.replace(escaped, character)
@@ -118,7 +119,7 @@ def _link(address: str, shown: str) -> str:
 
 
 def block_lines(value: object, depth: int = _DEPTH) -> Iterator[str]:
-    """The lines of a block, of several blocks, or of something in one."""
+    """The lines of a block, of several blocks, or of an element of a block."""
     if isinstance(value, str):
         yield plain(value)
     elif isinstance(value, list) and depth:
@@ -140,7 +141,7 @@ def _object_lines(value: dict[str, Any], depth: int) -> Iterator[str]:
 
 
 def _without_icon(element: object) -> object:
-    """Leave out pictures in a line of small print, which are as small as a letter."""
+    """Replace a picture in a line of small print by its text, because such a picture is as small as a letter."""
     if isinstance(element, dict) and element.get("type") == "image":
         return element.get("alt_text")
     return element
@@ -192,7 +193,7 @@ def _inline(one: object) -> str:
 
 
 def _emoji(points: str) -> str:
-    """The code points `1f44d-1f3fb` as characters; empty if they are not an emoji."""
+    """The characters with these code points, as in `1f44d-1f3fb`. The text is empty if they are no emoji."""
     try:
         text = "".join(chr(int(point, 16)) for point in points.split("-"))
         text.encode()
@@ -202,7 +203,7 @@ def _emoji(points: str) -> str:
 
 
 def moment(seconds: float | str) -> str:
-    """A time in Unix seconds as text; empty for a time that does not exist."""
+    """A time in Unix seconds as text. The text is empty for a time that does not exist."""
     try:
         return datetime.fromtimestamp(float(seconds), UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):
@@ -213,7 +214,7 @@ def moment(seconds: float | str) -> str:
 
 
 def attachment_lines(value: object) -> Iterator[str]:
-    """The lines of each attachment, or its `fallback` if the attachment has nothing else."""
+    """The lines of each attachment. If an attachment has no lines, its `fallback` is used."""
     for one in value if isinstance(value, list) else ():
         if isinstance(one, dict):
             lines = [line for line in _attachment(one) if line.strip()]

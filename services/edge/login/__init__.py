@@ -1,1 +1,1 @@
-"""Passwords, tokens, verification and revocations. Begin with login.py."""
+"""Handles logins by password and token, verification and revocations. Begin with login.py."""

@@ -1,4 +1,4 @@
-"""Looks up the account of a login: the profile summary, and the number of undelivered messages."""
+"""Looks up data of the account that logs in: its profile summary, and the number of its undelivered messages."""
 
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
@@ -27,9 +27,10 @@ class AccountLookup:
         return await self._summaries.get(account, time_left())
 
     async def ensure_profile(self, answer: Authenticated, *, is_new: bool = False) -> ProfileSummary | None:
-        """Create a missing profile. Returns the current summary. A login does not fail if session is unavailable: an
-        event creates the profile, too, and the account keeps the name of its registration. A new account waits for its
-        profile as long as the operation may last, because until then session does not know the account."""
+        """Create a missing profile. Returns the current summary. A login does not fail if the session service is
+        unavailable. Then an event of the auth service creates the profile, with the name of the registration. The login
+        of a new account waits for the profile as long as the operation may last, because the session service cannot
+        handle the account before."""
         registered = None
         if answer.nickname:
             real_name = answer.signature if answer.guest else ""
@@ -43,7 +44,8 @@ class AccountLookup:
             return registered
 
     async def ensure_bot_profile(self, created: CreatedBot) -> None:
-        """Create the bot's profile. If session is unavailable, an event creates it."""
+        """Create the bot's profile. If the session service is unavailable, an event of the auth service creates it
+        later."""
         request = EnsureProfile(
             account=created.account, uuid=created.uuid, nickname=created.nickname, created=created.created, bot=True
         )
@@ -53,7 +55,7 @@ class AccountLookup:
             _log.warning("profile not ensured", account=created.account, error=str(error))
 
     async def count_unread(self, account: AccountId) -> int:
-        """The number of undelivered messages; 0 if it is not known."""
+        """The number of undelivered messages, or 0 if it is unknown."""
         request = GetUnread(account, 0)
         try:
             unread = await self._bus.send(request, seconds=_UNREAD_SECONDS, retry=True)

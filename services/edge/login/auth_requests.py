@@ -1,4 +1,5 @@
-"""Requests to the auth service on behalf of a connection, with the origin of the connection for auth's rate limits."""
+"""Sends requests to the auth service on behalf of a connection. They contain the origin of the connection, for the rate
+limits of the auth service."""
 
 from typing import TypeVar
 
@@ -14,13 +15,14 @@ from shared.request_nonce import request_nonce_of
 R = TypeVar("R")
 
 _SENT_ONCE: tuple[object, ...] = (Login, ExportLogins)
-"""Each of these requests is sent only once. A login computes a hash each time and has no lasting effect; an export is
-recorded each time."""
+"""Requests that are not repeated. At each login request, the auth service computes a hash, and it records each
+export."""
 
 
 class AuthRequests:
-    """Each request fails at once while auth is known to be down. A request with an effect is repeated in the time of
-    the operation; its nonce ensures that the effect happens once. Every method may raise RequestError."""
+    """Sends requests to the auth service. Each request fails at once while the service is known to be down. A request
+    with an effect is repeated in the time of the operation, and its nonce ensures that it has its effect only once.
+    Every method may raise RequestError."""
 
     def __init__(self, bus: Bus, node: NodeId, state: AuthState) -> None:
         self._bus = bus
@@ -28,7 +30,8 @@ class AuthRequests:
         self._state = state
 
     async def send(self, connection: Connection, request: HasRoute[R]) -> R:
-        """Send a request, with the properties of the connection that the request's type needs."""
+        """Send a request. Properties of the connection are added, as far as the type of the request has fields for
+        them."""
         self._state.require_service()
         client = connection.dialect.name if connection.dialect else ""
         known = {

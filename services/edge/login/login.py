@@ -1,4 +1,4 @@
-"""Logs a connection in: by registration, by secret or by token."""
+"""Logs a connection in, by a registration, a secret or a token."""
 
 from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
@@ -38,8 +38,9 @@ class LoginFlow:
         self._token_logins = token_logins
 
     async def authenticate(self, session: LoginSession, request: Request) -> None:
-        """The token of a request must belong to the connection's account. On a connection without an account, this is a
-        login. A token of another login of the account replaces the connection's login. Raises RequestError."""
+        """Check the token of a request. The token must belong to the connection's account. On a connection without an
+        account, it logs in. If it belongs to another login of the account, it replaces the connection's login. Raises
+        RequestError."""
         connection = session.connection
         if not request.token or isinstance(request.command, Login):
             return
@@ -86,7 +87,7 @@ class LoginFlow:
         return answer
 
     async def _log_in_with_token(self, session: LoginSession, command: Login, token: str) -> Authenticated:
-        """Log in by token instead of the secret, for the account that is named."""
+        """Log in to the named account with a token instead of the secret."""
         claims = await self._verifier.check(token)
         answer = self._session_from_claims(claims, token)
         if command.kind is not IdentifierKind.UUID:
@@ -98,7 +99,8 @@ class LoginFlow:
         return answer
 
     def _session_from_claims(self, claims: Claims, token: str) -> Authenticated:
-        """The token has just been verified, so no revocation received so far voids it."""
+        """Make the result of a login by token. The token has just been verified, so no revocation that was received so
+        far ends it."""
         return Authenticated(
             account=claims.account, sid=claims.sid, token=token, expires=claims.expires, uuid="", nickname="",
             revision=self._state.revision,
@@ -107,7 +109,8 @@ class LoginFlow:
     async def _enter(
         self, session: LoginSession, answer: Authenticated, summary: ProfileSummary | None, claims: Claims | None = None
     ) -> None:
-        """Register presence first, then read the missed messages. `claims`: the claims of the token that logs in."""
+        """Register the account in presence, and then read its missed messages. `claims`: the claims of the token that
+        logs in."""
         other_nodes = await self._accounts.register(answer.account)
         if session.is_closing:
             raise RequestError(ErrorCode.UNAVAILABLE, "the connection is closed")

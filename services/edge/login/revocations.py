@@ -1,6 +1,6 @@
-"""Applies changes within a second or two: revoked logins, maintenance mode, and the keys that verify tokens. Auth
-pushes revocations and maintenance mode. Auth also announces its state each second, and this node requests the changes
-that the node lacks. Without announcements, it requests everything every second."""
+"""Applies changes of the auth service within a second or two: revoked logins, maintenance mode, and the keys that
+verify tokens. The service pushes revocations and maintenance mode. It also announces its state each second, and then
+this node requests the changes that it lacks. Without announcements, the node requests all changes every second."""
 
 import asyncio
 import time
@@ -23,16 +23,16 @@ _log = log(__name__)
 _INTERVAL_SECONDS = 1.0
 _SILENCE_SECONDS = 3.0
 _CHECK_SECONDS = 60.0
-"""The requests are made at least this often, with or without announcements."""
+"""The longest time between two requests, with or without announcements."""
 _ATTEMPT_SECONDS = 2.0
 _ANNOUNCEMENT_MS = 1000.0
-"""An announcement takes no longer than this to arrive, because the next one is sent by then."""
+"""The longest time that an announcement takes to arrive, because the next announcement is sent after this time."""
 
 _decode_state = msgspec.msgpack.Decoder(Revocations).decode
 
 
 class RevocationWatcher:
-    """`notify_all` reaches every connection, logged in or not."""
+    """`notify_all` pushes an event to every connection, even without a login."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class RevocationWatcher:
         self._notify_all = notify_all
         self._loaded = False
         self._pushed = 0
-        """The number of times that auth has pushed maintenance mode."""
+        """The number of times that the auth service has pushed maintenance mode."""
         self._announced_at = 0.0
-        """Monotonic seconds."""
+        """When the last announcement arrived, in monotonic seconds."""
         self._outdated = asyncio.Event()
 
     async def run(self) -> None:
@@ -65,8 +65,8 @@ class RevocationWatcher:
                 await self._until_outdated()
 
     async def _until_outdated(self) -> None:
-        """Wait until auth announces another state, or nothing at all. Without an announcement, the wait lasts for at
-        least one interval."""
+        """Wait until the auth service announces another state, or stops announcing. Without an announcement, the wait
+        lasts for at least one interval."""
         now = time.monotonic()
         due, pause = now + _CHECK_SECONDS, _INTERVAL_SECONDS
         while not self._outdated.is_set() and pause > 0:
@@ -75,7 +75,7 @@ class RevocationWatcher:
         self._outdated.clear()
 
     def receive_state(self, data: bytes) -> None:
-        """A replica of auth has announced its state."""
+        """Handle the state that a replica of the auth service has announced."""
         announced, state, now = _decode_state(data), self._state, steady_ms()
         self._announced_at = time.monotonic()
         state.heard(announced.entrance)
@@ -86,7 +86,7 @@ class RevocationWatcher:
             self._outdated.set()
 
     async def refresh(self) -> None:
-        """Raises RequestError."""
+        """Request the changes that this node lacks. Raises RequestError."""
         state, more = self._state, True
         while more:
             since, pushed, sent = state.revision, self._pushed, steady_ms()
@@ -96,16 +96,16 @@ class RevocationWatcher:
             self.revoked(reply.revocations)
             if reply.keys:
                 self._verifier.set_keys(reply.keys)
-            if state.revision == since:  # otherwise, a login has set a newer revision in the meantime
+            if state.revision == since:  # otherwise, a login has meanwhile required revocations to be requested again
                 state.revision = reply.revocations[-1].number if reply.more else reply.last
-            if self._pushed == pushed:  # otherwise, a push has brought a newer state than this reply
+            if self._pushed == pushed:  # otherwise, a push has arrived whose state is newer than this reply
                 self._set_maintenance(reply.maintenance)
             more = reply.more
         self._loaded = True
         self._verifier.revocations_loaded.set()
 
     def revoked(self, revocations: list[Revocation]) -> None:
-        """A revocation may be received twice, which changes nothing."""
+        """Apply revocations. A revocation that is received twice has no further effect."""
         self._verifier.revoked(revocations)
         for revocation in revocations:
             local = self._accounts.get(revocation.account)
@@ -113,7 +113,7 @@ class RevocationWatcher:
                 recipient.revoked(revocation)
 
     def maintenance(self, on: bool) -> None:
-        """Auth has pushed maintenance mode."""
+        """Apply the maintenance mode that the auth service has pushed."""
         self._pushed += 1
         self._set_maintenance(on)
 

@@ -1,4 +1,5 @@
-"""Sends auth the logins by token, for auth's audit trail and refresh tokens, because edges themselves verify tokens."""
+"""Reports logins by token to the auth service, for its audit trail and its refresh tokens. The service does not see
+these logins, because edges themselves verify tokens."""
 
 import asyncio
 import time
@@ -17,9 +18,10 @@ _log = log(__name__)
 _PAUSE_SECONDS = 5.0
 _REQUEST_SECONDS = 4.0
 _PENDING = 10_000
-"""The most logins that wait while auth is unavailable. Further logins are not reported."""
+"""The most logins that wait while the auth service is unavailable. Further logins are not reported."""
 _REPORTED = 50_000
-"""The most tokens and networks that are not reported again on the same day. Clients reconnect often."""
+"""The most logins that are remembered, so that the same token and network are not reported again within a day. Clients
+reconnect often."""
 _DAY_SECONDS = 86_400.0
 
 
@@ -28,10 +30,10 @@ class TokenLoginReports:
         self._bus = bus
         self._pending: dict[TokenLogin, None] = {}
         self._reported: OrderedDict[tuple[AccountId, str, str, int], float] = OrderedDict()
-        """Monotonic seconds."""
+        """When each login was reported, in monotonic seconds."""
 
     def note(self, claims: Claims, connection: Connection) -> None:
-        """`claims`: of the token."""
+        """Report a login. `claims`: the claims of its token."""
         where = network(connection.address) if connection.address else ""
         key = (claims.account, where, claims.sid, claims.issued)
         now = time.monotonic()

@@ -1,5 +1,5 @@
-"""Verifies each token of a client once, and then answers from a cache. A revocation voids a token as soon as it is
-received."""
+"""Verifies each token of a client once, and then answers from a cache. A token becomes invalid as soon as its
+revocation is received."""
 
 import asyncio
 import hashlib
@@ -18,11 +18,12 @@ from shared.tokens import BadToken, Claims, UnknownKey, Verifier
 
 _CACHED_TOKENS = 50_000
 _KEYS_SECONDS = 5.0
-"""The time between two requests for keys, so that tokens with unknown keys cost auth little."""
+"""The time between two requests for keys. So tokens with unknown keys cause few requests to the auth service."""
 
 
 class TokenVerifier:
-    """`revocations_loaded` is set once all previous revocations are known. Until then no token is accepted."""
+    """Verifies tokens. `revocations_loaded` is set once all earlier revocations are known. Until then, no token is
+    accepted."""
 
     def __init__(self, bus: Bus, metrics: EdgeMetrics, state: AuthState) -> None:
         self._bus = bus
@@ -33,7 +34,7 @@ class TokenVerifier:
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
         self._sessions: set[str] = set()
         self._accounts: dict[AccountId, Revocation] = {}
-        """The highest number and time of the revocations of all tokens of an account."""
+        """For each account whose tokens were all revoked, the highest number and time of such a revocation."""
         self.revocations_loaded = asyncio.Event()
 
     def revoked(self, revocations: Iterable[Revocation]) -> None:
@@ -46,18 +47,18 @@ class TokenVerifier:
                 self._accounts[revocation.account] = Revocation(number, revocation.account, "", seconds)
 
     def set_keys(self, keys: Iterable[str]) -> None:
-        """The ids of the current keys. If they have changed, all tokens are verified again."""
+        """Set the ids of the current keys. If they have changed, all tokens must be verified again."""
         if self._verifier is not None and self._verifier.keys != frozenset(keys):
             self._verifier = None
             self._verified.clear()
 
     async def check(self, token: str) -> Claims:
-        """The claims of a user's token, which permits everything. Raises RequestError."""
+        """Verify a user's token, and return its claims. The token permits everything. Raises RequestError."""
         return await self._counted(token, bots=False)
 
     async def check_with_scopes(self, token: str) -> Claims:
-        """The claims of a user's or a bot's token. The caller permits nothing beyond Claims.scopes. Raises
-        RequestError."""
+        """Verify a user's or a bot's token, and return its claims. The caller must permit nothing beyond Claims.scopes.
+        Raises RequestError."""
         return await self._counted(token, bots=True)
 
     async def _counted(self, token: str, *, bots: bool) -> Claims:

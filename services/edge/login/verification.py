@@ -1,4 +1,4 @@
-"""Registrations and logins that wait until a link mailed to their address is opened."""
+"""Holds registrations and logins until a link that is mailed to their address is opened."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from services.edge.rpc.remote_clock import RemoteClock
 from shared.contract.auth import Login, Register, SendVerification, VerificationNeeded
 
 _APART_SECONDS = 0.05
-"""Two frames are sent this far apart if the second needs the first, because clients handle the newest first."""
+"""The time between two frames, if a client needs the first frame to handle the second. Clients handle the newest frame
+first."""
 
 
 class VerificationFlow:
@@ -23,8 +24,8 @@ class VerificationFlow:
         self._clock = clock
 
     async def hold(self, connection: Connection, request: Request, needed: VerificationNeeded) -> None:
-        """Hold the request pending verification, if the dialect waits for that; the client then requests the mail
-        itself. If the dialect does not wait, the mail is sent at once, and the reply asks the user to try again later.
+        """Hold the request pending verification, if the dialect waits for that. The client then requests the mail
+        itself. If the dialect does not wait, the mail is sent at once, and the reply tells the user to try again later.
         Raises RequestError."""
         assert connection.dialect is not None
         if connection.dialect.waits_for_verification:
@@ -34,7 +35,7 @@ class VerificationFlow:
             await self._requests.send(connection, SendVerification(needed.ticket))
 
     async def mail(self, connection: Connection) -> NoPendingVerification | VerificationMailed:
-        """Raises RequestError."""
+        """Send the mail for the pending verification. Raises RequestError."""
         pending = connection.pending_verification
         if pending is None:
             return NoPendingVerification()
@@ -42,7 +43,7 @@ class VerificationFlow:
         return VerificationMailed()
 
     def opened(self, client: Client, ticket: str, passed: bool) -> None:
-        """The mailed link was opened, so the held request is repeated in its place."""
+        """The mailed link was opened. If it was the right link, perform the held request now."""
         pending = client.connection.pending_verification
         if pending is None or pending.ticket != ticket:
             return

@@ -1,4 +1,4 @@
-"""Pictures and files: stored once per content, addressed by unguessable ids, read in chunks."""
+"""Stores pictures and files. Each content is stored once, has unguessable ids, and is read in chunks."""
 
 from services.edge.media.service import MediaService
 from services.edge.media.upload_buffer import Upload

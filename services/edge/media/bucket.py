@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 _WINDOW_BYTES = 1024 * 1024
-"""The bytes that one request reads: a small number, so that a slow reader holds no request open."""
+"""The bytes that one request reads. The number is small, so that a slow reader holds no request open."""
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 _LISTED_AT_ONCE = 500
@@ -47,7 +47,8 @@ class BucketStore:
         )  # fmt: skip
 
     async def prepare(self) -> None:
-        """The operator creates the bucket. While it is unreachable, everything else works."""
+        """Do nothing here, because the operator creates the bucket. While the bucket is unreachable, everything else
+        works."""
 
     async def put(self, key: str, source: Path, size: int) -> bool:
         with _as_os_error():
@@ -109,7 +110,8 @@ class BucketStore:
 
 
 def _config(settings: MediaSettings) -> "S3Config":
-    """Unset values come from the environment, as in other S3 clients, or from the machine's own role."""
+    """Values that the settings leave out come from the environment, as in other S3 clients, or from the role of the
+    machine."""
     config: S3Config = {}
     if settings.endpoint:
         config["endpoint"] = settings.endpoint

@@ -1,4 +1,5 @@
-"""The store in a local directory, which edges may share. Files appear whole, by rename."""
+"""The store in a local directory, which several edges may share. A file appears only when it is complete, because it is
+renamed."""
 
 import os
 import secrets
@@ -71,7 +72,7 @@ def _move(source: Path, target: Path, size: int) -> bool:
     if is_new or target.stat().st_mtime < time.time() - FRESH_SECONDS:
         os.utime(source)
         source.replace(target)
-    _sync(target.parent)  # always synced, because a process may have crashed between an earlier move and its sync
+    _sync(target.parent)  # always synced, because an earlier process may have crashed between its rename and the sync
     return is_new
 
 
@@ -86,7 +87,7 @@ def _create_small(temporary: Path, target: Path, data: bytes) -> bool:
 
 
 def _create(source: Path, target: Path) -> bool:
-    """A link, unlike a rename, never replaces a file."""
+    """Create a file by a link. Unlike a rename, a link never replaces a file."""
     try:
         _place(target, partial(os.link, source, target))
     except FileExistsError:
@@ -107,7 +108,7 @@ def _written(temporary: Path, data: bytes) -> Iterator[None]:
 
 
 def _place(target: Path, place: Callable[[], object]) -> None:
-    """Place a file durably, in a directory that may be missing."""
+    """Place a file durably. Its directory is created if it is missing."""
     try:
         place()
     except FileNotFoundError:
@@ -118,7 +119,7 @@ def _place(target: Path, place: Callable[[], object]) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """Makes renames into the directory durable."""
+    """Make renames into the directory durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -134,7 +135,7 @@ def _load(path: Path) -> bytes | None:
 
 
 def _read_chunk(path: Path, start: int, size: int) -> bytes:
-    """Opens the file for each chunk, so that slow or departed readers hold no file open."""
+    """Read one chunk. The file is opened for each chunk, so that a slow reader holds no file open."""
     with path.open("rb", buffering=0) as file:
         file.seek(start)
         chunk = file.read(size)
@@ -144,7 +145,7 @@ def _read_chunk(path: Path, start: int, size: int) -> bytes:
 
 
 def _stored(root: Path, kind: str) -> Generator[StoredKey]:
-    """A directory of the first level must exist."""
+    """The keys of one kind. The directory of the first level must exist."""
     absent = (FileNotFoundError,) if "/" in kind else ()
     with suppress(*absent), os.scandir(root / kind) as entries:
         for entry in entries:
@@ -164,6 +165,6 @@ def _delete(path: Path, older_than: float | None) -> bool:
     except FileNotFoundError:
         return False
     if path.parent.name not in (*DIRECTORIES, *UPLOAD_KINDS):
-        with suppress(OSError):  # a folder that has other files cannot be removed
+        with suppress(OSError):  # a directory that contains other files cannot be removed
             path.parent.rmdir()
     return True

@@ -1,4 +1,4 @@
-"""Runs file I/O on threads of its own, so that a disk that hangs blocks nothing else."""
+"""Runs file I/O on separate threads, so that a disk that does not answer blocks nothing else."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,17 +19,17 @@ class Disk:
         self._detached: set[Future[None]] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run the work in a thread. A cancelled call may still be performed."""
+        """Run the work in a thread. Even if the call is cancelled, the work may still be done."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def run_detached(self, work: Callable[[], None]) -> None:
-        """Run without waiting; a failure is logged."""
+        """Run the work in a thread without waiting. A failure is logged."""
         future = self._threads.submit(work)
         self._detached.add(future)
         future.add_done_callback(self._done)
 
     async def close(self) -> None:
-        """Wait for detached work, at most 2 s."""
+        """Wait at most 2 s for the work that runs without a caller."""
         if futures := [asyncio.wrap_future(future) for future in list(self._detached)]:
             await asyncio.wait(futures, timeout=_CLOSE_SECONDS)
         self._threads.shutdown(wait=False)

@@ -1,12 +1,12 @@
-"""Detects a file's type by its first bytes, never by a client's claim; pure. (Signatures: WHATWG, MIME Sniffing; the
-brands of ISO media: the registry at mp4ra.org.)"""
+"""Detects a file's type from its first bytes, and never from what a client claims. This module is pure. (Signatures:
+WHATWG, MIME Sniffing; the brands of ISO media: the registry at mp4ra.org.)"""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 
 class FileType(NamedTuple):
-    """`extension` has its dot, or is empty."""
+    """`extension` includes the dot, or is empty."""
 
     mime: str
     extension: str
@@ -26,7 +26,8 @@ PICTURES = frozenset(one.mime for one in (_PNG, _JPEG, _GIF, _WEBP))
 """Types that every client knows and that browsers can display safely, because these types contain no active content.
 Photographs in other formats, such as those of phones (HEIC, AVIF), are files."""
 SHOWN = PICTURES | {one.mime for one in (_MP4, _WEBM, _M4A)}
-"""Types that browsers display or play, all without active content. Messages show videos and sounds as files."""
+"""Types that browsers can display or play, and that contain no active content. Messages show videos and sounds as
+files."""
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
@@ -50,12 +51,12 @@ _BRANDS = (
     ((b"3g2",), FileType("video/3gpp2", ".3g2")),
     ((b"mp4", b"iso", b"avc1", b"dash", b"M4V", b"MSNV", b"mmp4", b"f4v "), _MP4),
 )
-"""The beginnings of the brands of each type. A file has the first type in this list that matches its major brand, else
-the first that matches another brand."""
+"""For each type, the beginnings of its brands. The type of a file is the first in this list that matches its major
+brand. If none matches, it is the first that matches another of its brands."""
 _GENERAL_BRANDS = (b"mif1", b"msf1")
-"""All pictures of this family have these brands; a second brand tells the type."""
+"""All pictures of this family have these brands. A second brand shows the type."""
 _DOCUMENT_TYPE = b"\x42\x82"
-"""The id of the element of an EBML header that names the kind of document (RFC 8794)."""
+"""The id of the EBML element that names the type of the document (RFC 8794)."""
 _DOCUMENTS = {b"webm": _WEBM, b"matroska": FileType("video/matroska", ".mkv")}
 
 
@@ -65,7 +66,7 @@ def media_kind(head: bytes) -> Literal["image", "file"]:
 
 
 def sniff(head: bytes) -> FileType:
-    """`head` is the first 64 bytes of a file, or more."""
+    """Detect the type. `head`: the first 64 bytes of a file, or more."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _WEBP
     if head[4:8] == b"ftyp":
@@ -82,7 +83,7 @@ def _of_brands(head: bytes) -> FileType:
 
 
 def _brands(head: bytes) -> Iterator[bytes]:
-    """The major brand, and the brands with which the file is compatible."""
+    """The major brand of a file, and the brands with which the file is compatible."""
     end = min(len(head), int.from_bytes(head[:4], "big"))
     yield head[8:12]
     yield from (head[at : at + 4] for at in range(16, end - 3, 4))

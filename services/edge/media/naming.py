@@ -1,4 +1,4 @@
-"""Sanitizes file names that users see and save files under; pure."""
+"""Cleans the names of files that users see and save files under. This module is pure."""
 
 import re
 import unicodedata
@@ -11,11 +11,11 @@ _EXTENSION_BYTES = 32
 
 
 def safe_name(name: str) -> str:
-    """The last component of a Unix or Windows path, in Unicode's composed form (NFC). Invisible characters are removed,
-    except those that the name's script needs. The result, which may be empty, has at most 255 bytes of UTF-8 with its
-    extension."""
+    """Return the last component of a Unix or Windows path, in Unicode's composed form (NFC). Invisible characters are
+    removed, except those that the name's script needs. The result has at most 255 bytes of UTF-8 and keeps its
+    extension. It may be empty."""
     before, safe = "", re.split(r"[/\\]", name)[-1]
-    while safe != before:  # each removal may uncover another character to remove
+    while safe != before:  # a removal may bring about another sequence that must be removed
         before, safe = safe, _cleaned(safe)
     return safe
 

@@ -1,4 +1,4 @@
-"""Opens the media service of an edge: the store that the settings name, and its quotas and sweeper."""
+"""Opens the media service of an edge, with the store that the settings name, and with its quotas and sweeper."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from shared.contract.ids import NodeId
 from shared.settings import MediaSettings, Settings
 from shared.telemetry import log
 
-# The sweeper below removes files to which nothing refers any more, and expired files, once a day in small steps. One
+# The sweeper removes expired files, and files to which nothing refers any more. It runs once a day, in small steps. One
 # elected edge sweeps for all edges.
 
 _log = log(__name__)
@@ -27,15 +27,16 @@ _FIRST_SECONDS = 60.0
 _CHECK_SECONDS = 3600.0
 _INTERVAL_SECONDS = 23 * 3600
 _ORPHAN_SECONDS = 86_400.0
-"""The age at which a blob without a record is removed. A blob's record follows it within seconds."""
+"""The age at which a blob (the content of a file) is removed if it has no record. Its record is normally stored within
+seconds."""
 _PAUSE_SECONDS = 0.05
 """The pause after each batch of 500 keys."""
 
 
 @dataclass
 class MediaSweep:
-    """The result of one sweep. `files` and `size` (bytes): the files that remain; `size` includes parts of uploads.
-    `abandoned`: the removed records and parts of uploads."""
+    """The result of one sweep. `files` and `size`: the number and the bytes of the remaining files. `size` includes the
+    parts of uploads. `abandoned`: the number of removed records and parts of uploads."""
 
     expired: int = 0
     orphans: int = 0
@@ -47,7 +48,8 @@ class MediaSweep:
 async def sweep(
     store: MediaStore, retention: MediaRetention, *, orphan_seconds: float = _ORPHAN_SECONDS, pause: float = 0.0
 ) -> MediaSweep:
-    """Remove blobs after all records were read. If a record cannot be read, every blob stays. Raises OSError."""
+    """Remove expired records, and then blobs without a record. If a record cannot be read, no blob is removed. Raises
+    OSError."""
     found, referenced, before = MediaSweep(), set[str](), time.time() - orphan_seconds
     unreadable = False
     async for batch in store.list("records"):
@@ -78,8 +80,8 @@ async def sweep(
 
 
 async def sweep_uploads(store: MediaStore, retention: MediaRetention, found: MediaSweep, *, pause: float = 0.0) -> None:
-    """Remove everything that is older than an upload may be. The parts of an upload are younger than its record. Raises
-    OSError."""
+    """Remove the records and parts of uploads that are older than an unfinished upload may be. The parts of an upload
+    are younger than its record. Raises OSError."""
     before = time.time() - retention.unfinished * 86_400
     for kind in UPLOAD_KINDS:
         async for batch in store.list(kind):
@@ -135,7 +137,7 @@ class MediaSweeper:
 
 def open_store(settings: MediaSettings, disk: Disk) -> MediaStore:
     if settings.bucket_url:
-        from services.edge.media.bucket import BucketStore  # imported here, because the S3 library takes memory
+        from services.edge.media.bucket import BucketStore  # imported here, because the S3 library needs much memory
 
         return BucketStore(settings)
     return DirectoryStore(settings.directory, disk)

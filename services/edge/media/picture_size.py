@@ -1,4 +1,5 @@
-"""Reads the shown size of a picture from the headers of its file, and decodes no pixels. Pure.
+"""Reads the size at which a picture is shown from the headers of its file, without decoding its pixels. This module is
+pure.
 
 The formats are those of PNG, GIF89a, RFC 9649 (WebP), ITU T.81 annex B (JPEG) and Exif 2.32 (orientation).
 """
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 
 class PictureSize(NamedTuple):
-    """The size in pixels; zeros if it is unknown."""
+    """The size in pixels. Both numbers are 0 if it is unknown."""
 
     width: int = 0
     height: int = 0
@@ -17,11 +18,11 @@ class PictureSize(NamedTuple):
 
 UNKNOWN = PictureSize()
 BEGINNING_BYTES = 256 * 1024
-"""The number of bytes at the beginning of a file that are examined. In photographs, profiles and small pictures come
-before the size."""
+"""The number of bytes at the beginning of a file that are examined. In photographs, colour profiles and preview
+pictures come before the size."""
 _LARGEST = 65_535
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""The markers that begin a JPEG frame, which has the size."""
+"""The markers that begin a JPEG frame. The frame contains the size."""
 _APP1, _SCAN = 0xE1, 0xDA
 _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112
@@ -30,7 +31,7 @@ _TURNED = range(5, 9)
 
 
 def picture_size(mime: str, head: bytes) -> PictureSize:
-    """`head`: the beginning of a file of this type."""
+    """Read the size. `mime`: the type of the file. `head`: the beginning of the file."""
     try:
         size = _READERS[mime](head) if mime in _READERS else UNKNOWN
     except (error, IndexError):
@@ -73,10 +74,10 @@ def _jpeg(head: bytes) -> PictureSize:
 
 
 def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
-    """The marker of each segment before the first scan, and the place of its content."""
+    """The marker of each segment before the first scan, and the start and end of its content."""
     at = 2
     while head[at] == 0xFF and head[at + 1] != _SCAN:
-        if head[at + 1] == 0xFF:  # a fill byte
+        if head[at + 1] == 0xFF:  # a fill byte may precede a marker
             at += 1
             continue
         (length,) = unpack_from(">H", head, at + 2)
@@ -85,7 +86,8 @@ def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _orientation(exif: bytes) -> int:
-    """The orientation; 0 if the header has none or is damaged. A damaged header does not hide the size."""
+    """Read the orientation. The result is 0 if the header has none or is damaged, so that the size can still be
+    used."""
     order = "<" if exif[:2] == b"II" else ">"
     try:
         (directory,) = unpack_from(f"{order}I", exif, 4)

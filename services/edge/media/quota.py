@@ -1,8 +1,9 @@
-"""Quotas of stored bytes: for each account and day (UTC), and for all files together. Redis counts them for all edges
-together; while Redis is unavailable, each edge counts alone.
+"""Limits the stored bytes of each account and day (UTC), and of all files together. Redis counts them for all edges
+together. While Redis is unavailable, each edge counts by itself.
 
-Keys: Redis has four kinds of keys: `media:bytes:<day>:<account>` counts an account's bytes, `media:bytes` those of all
-files, `media:bytes:<id>` the arrivals of a file that counts only once, and `media:sweeper` names the node that sweeps.
+Redis has four kinds of keys. `media:bytes:<day>:<account>` counts the bytes of an account, and `media:bytes` the bytes
+of all files. `media:bytes:<id>` counts the uploads of a file that must be counted only once. `media:sweeper` names the
+node that sweeps.
 """
 
 import time
@@ -23,13 +24,15 @@ _FALLBACK_SECONDS = 1.0
 _LOCAL_KEYS = 100_000
 _SWEEPER = "media:sweeper"
 _KEY_SECONDS = 2 * 86_400
-"""The life of a counter after its last change: a day of an account, or the time between two sweeps."""
+"""The time after its last change at which a counter expires. It is longer than the day of an account, and than the time
+between two sweeps."""
 _TOTAL = ""
 _FULL = "this server has no room for more pictures and files"
 
 
 class MediaCounters:
-    """`add`, `get` and `set` never fail: without Redis, the edge continues from the counts that it saw last."""
+    """Counts bytes in Redis. `add`, `get` and `set` never fail. Without Redis, the edge continues from the counts that
+    it saw last."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._redis = redis_client(settings)
@@ -40,7 +43,7 @@ class MediaCounters:
         await self._redis.aclose()
 
     async def add(self, name: str, number: int) -> int:
-        """Returns the sum."""
+        """Add a number to a counter. Returns the sum."""
         if time.monotonic() >= self._fallback_until:
             try:
                 async with self._redis.pipeline(transaction=False) as pipeline:
@@ -59,8 +62,8 @@ class MediaCounters:
             self._start_fallback(error)
 
     async def elect_sweeper(self, node: NodeId, seconds: int) -> bool:
-        """Returns whether this node sweeps. For this number of seconds, no other node is elected. No node is elected
-        while Redis is unavailable."""
+        """Elect this node as the sweeper, if no other node is. Returns whether this node is elected. It is the only one
+        for this number of seconds. While Redis is unavailable, no node is elected."""
         try:
             return bool(await self._redis.set(_SWEEPER, node, nx=True, ex=seconds))
         except REDIS_FAILURES as error:
@@ -88,9 +91,9 @@ class ByteCounters(Protocol):
 
 
 class UnfinishedUploads:
-    """The number of bytes of this edge's unfinished uploads. Unfinished uploads of an account fit into the account's
-    daily quota, and all unfinished uploads into the quota of all files: uploads that never end must not fill the disk.
-    Pure."""
+    """The bytes of the unfinished uploads on this edge. The unfinished uploads of an account must fit into its daily
+    quota, and all unfinished uploads into the quota of all files. Otherwise uploads that never end could fill the disk.
+    This class is pure."""
 
     def __init__(self, settings: MediaSettings) -> None:
         self._daily = settings.account_bytes_per_day
@@ -98,7 +101,7 @@ class UnfinishedUploads:
         self._sizes = Counter[AccountId]()
 
     def add(self, account: AccountId, size: int) -> None:
-        """Raises RequestError (LIMIT), and then adds nothing."""
+        """Count bytes of an account. Raises RequestError (LIMIT) and counts nothing if a quota is exceeded."""
         if self._total and self._sizes.total() + size > self._total:
             raise RequestError(ErrorCode.LIMIT, _FULL)
         if self._daily and account != NO_ACCOUNT and self._sizes[account] + size > self._daily:
@@ -112,7 +115,7 @@ class UnfinishedUploads:
 
 
 class MediaQuota:
-    """`now` returns Unix milliseconds."""
+    """`now` is a function that returns Unix milliseconds."""
 
     def __init__(self, counters: ByteCounters, settings: MediaSettings, now: Callable[[], int] = now_ms) -> None:
         self._counters = counters
@@ -121,14 +124,14 @@ class MediaQuota:
         self._now = now
 
     async def check(self, account: AccountId, size: int = 1) -> None:
-        """Checks the limits before an upload of at least this size. Raises RequestError (LIMIT)."""
+        """Check the limits before an upload of at least this size. Raises RequestError (LIMIT)."""
         for name, limit, text in self._limits(account):
             if await self._counters.add(name, 0) + size > limit:
                 raise RequestError(ErrorCode.LIMIT, text)
 
     async def reserve(self, account: AccountId, size: int, once: str = "") -> bool:
-        """Counts the bytes of a file before it is stored. `once`: a number of the file, which counts only the first
-        time, once it is within the limits. Returns whether it counts. Raises RequestError (LIMIT)."""
+        """Count the bytes of a file before it is stored. `once`: an id of the file, if the file may be reserved several
+        times but must be counted once. Returns whether this call has counted it. Raises RequestError (LIMIT)."""
         if once and await self._counters.add(f":{once}", 0) > 0:
             return False
         taken: list[str] = []
@@ -143,13 +146,14 @@ class MediaQuota:
         return True
 
     async def give_back(self, account: AccountId, size: int, once: str = "") -> None:
-        """The file was not stored, or was removed with the message that should show it. `once`: see `reserve`."""
+        """Subtract the bytes of a file that was not stored, or that was removed because its message was rejected.
+        `once`: see `reserve`."""
         if once:
             await self._counters.set(f":{once}", 0)
         await self._subtract([name for name, _, _ in self._limits(account)], size)
 
     async def measured(self, size: int) -> None:
-        """Note how many bytes the files take together."""
+        """Note the measured size of all files together."""
         if self._total:
             await self._counters.set(_TOTAL, size)
 
@@ -158,7 +162,7 @@ class MediaQuota:
             await self._counters.add(name, -size)
 
     def _limits(self, account: AccountId) -> list[tuple[str, int, str]]:
-        """The counter, the limit, and the text of the error, for each limit."""
+        """For each limit: its counter, the limit, and the text of the error."""
         limits: list[tuple[str, int, str]] = []
         if self._total:
             limits.append((_TOTAL, self._total, _FULL))

@@ -1,8 +1,9 @@
 """Uploads that are sent in several requests. The parts of an upload are in the media store, so that any edge can
 continue the upload.
 
-A part's key is the offset of its first byte, and is created only once. If two requests, on any edges, continue an
-upload at the same offset, only one request succeeds. So the parts have neither gaps nor overlaps.
+The key of a part contains the offset of its first byte, and can be created only once. If two requests continue an
+upload at the same offset, on any edges, only one of them succeeds. So there are neither gaps nor overlaps between the
+parts.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from shared.contract.model import Media
 from shared.settings import Settings
 
 PART_BYTES = 8 * 1024 * 1024
-"""A longer request is stored in parts of this size as it arrives."""
+"""The size of a part. A longer request is stored in parts of this size while it arrives."""
 _MAX_PARTS = 10_000
 _DAY_MS = 86_400_000
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -37,8 +38,8 @@ _NONCE_USED = "another upload of yours has this nonce"
 
 
 class UploadRecord(msgspec.Struct, frozen=True):
-    """The record of an upload as it is stored. `length`: bytes of the whole file. `metadata`: the metadata in the form
-    in which the client wrote them. `created`: Unix milliseconds. `media`: the finished file."""
+    """The record of an upload as it is stored. `length`: the bytes of the whole file. `metadata`: the metadata as the
+    client has written them. `created`: Unix milliseconds. `media`: the finished file."""
 
     account: AccountId
     length: int
@@ -49,7 +50,7 @@ class UploadRecord(msgspec.Struct, frozen=True):
 
 
 class ResumableUpload(msgspec.Struct, frozen=True):
-    """`offset`: the number of stored bytes; it equals the length once the upload is finished. `expires`: Unix
+    """`offset`: the number of stored bytes. It equals the length once the upload is finished. `expires`: Unix
     milliseconds."""
 
     id: str
@@ -63,7 +64,7 @@ _decode = msgspec.json.Decoder(UploadRecord).decode
 
 
 class ResumableUploads:
-    """`now` returns Unix milliseconds. Every call may raise RequestError."""
+    """`now` is a function that returns Unix milliseconds. Every call may raise RequestError."""
 
     def __init__(
         self,
@@ -86,9 +87,10 @@ class ResumableUploads:
     async def create(
         self, account: AccountId, length: int, name: str, metadata: str, nonce: str = ""
     ) -> ResumableUpload:
-        """Create an upload. A repetition with the same `nonce` gets the first upload. Raises RequestError: LIMIT for
-        too many uploads of the account or more bytes than its quota, CONFLICT for another upload under the nonce. The
-        count comes after the upload's own record is stored, so uploads created at once on any edges see each other."""
+        """Create an upload. If an upload with the same `nonce` exists, it is returned. Raises RequestError with LIMIT
+        if the account has too many uploads or exceeds its quota, and with CONFLICT if the upload with this nonce is
+        another one. The uploads are counted after the record of this upload is stored. So uploads that are created at
+        the same time, on any edges, are all counted."""
         id = _id_under(account, nonce) if nonce else secrets.token_hex(16)
         record = UploadRecord(account, length, name, metadata, self._now())
         upload = self._upload(id, record)
@@ -108,12 +110,12 @@ class ResumableUploads:
         return upload
 
     async def has_stored(self, account: AccountId, nonce: str) -> bool:
-        """Whether an upload under this nonce exists."""
+        """Whether an upload with this nonce exists."""
         return await self.find(account, _id_under(account, nonce)) is not None
 
     async def store_once(self, account: AccountId, nonce: str, whole: Upload, name: str) -> Media:
-        """Store a file that has arrived in one request. Raises RequestError (CONFLICT) if another file has the nonce.
-        The upload ends here."""
+        """Store a file that has arrived in one request, and end the upload. Raises RequestError (CONFLICT) if another
+        file has the nonce."""
         upload = self._upload(_id_under(account, nonce), UploadRecord(account, whole.size, name, "", self._now()))
         try:
             if (first := await self.find(account, upload.id)) is not None and first.record.media is None:
@@ -123,13 +125,13 @@ class ResumableUploads:
             whole.drop()
 
     async def find(self, account: AccountId, id: str) -> ResumableUpload | None:
-        """Find an upload of this account by its id; None if it does not exist. The upload can have expired."""
+        """Find an upload of this account by its id. The result is None if it does not exist. It may have expired."""
         if not _ID.fullmatch(id):
             return None
         with self._failures.reported("find"):
             async with asyncio.timeout(self._seconds):
                 stored = [part async for batch in self._store.list(f"parts/{id}") for part in batch]
-                # The record is read last: a finished upload first removes its parts, then its record.
+                # The record is read last, because a finished upload first removes its parts and then its record.
                 if (record := await self._load(f"uploads/{account}/{id}")) is not None:
                     return self._upload(id, record, contiguous(stored))
                 record = await self._load(f"finished/{account}/{id}")
@@ -138,12 +140,12 @@ class ResumableUploads:
         return replace(self._upload(id, record), offset=record.length)
 
     def start_part(self, upload: ResumableUpload) -> Upload:
-        """The next part. The caller writes the part, then appends or drops it."""
+        """Begin the next part. The caller writes to the part, and then appends or drops it."""
         return self._media.start_upload(upload.record.account)
 
     async def append(self, upload: ResumableUpload, part: Upload) -> ResumableUpload:
-        """Store a part durably. Raises RequestError: CONFLICT if another request has continued or finished the upload,
-        NOT_FOUND if another request has removed it."""
+        """Store a part durably. Raises RequestError with CONFLICT if another request has continued or finished the
+        upload, and with NOT_FOUND if another request has removed it."""
         key = f"parts/{upload.id}/{upload.offset:020}"
         try:
             if len(upload.parts) >= _MAX_PARTS:
@@ -158,8 +160,8 @@ class ResumableUploads:
         return replace(upload, offset=upload.offset + part.size, parts=parts)
 
     async def finish(self, upload: ResumableUpload, last: Upload) -> ResumableUpload:
-        """Store the file, made of the parts and the bytes that complete it. If several requests finish an upload, all
-        get the same file."""
+        """Store the file, which consists of the parts and the last bytes. If several requests finish an upload, all get
+        the same file."""
         record = upload.record
         try:
             media = await self._keep(await self._join(upload, last) if upload.parts else last, upload)
@@ -174,8 +176,8 @@ class ResumableUploads:
         return replace(upload, record=replace(record, media=media), offset=record.length, parts=())
 
     async def remove(self, upload: ResumableUpload) -> None:
-        """Remove an unfinished upload, with the parts that other requests have stored meanwhile. A request that stores
-        a part later finds no record, and removes its part itself."""
+        """Remove an unfinished upload, with the parts that other requests have stored meanwhile. If a request stores a
+        part later, it finds no record, and removes its part itself."""
         with self._failures.reported("remove"):
             async with asyncio.timeout(self._seconds):
                 await self._store.delete(f"uploads/{upload.record.account}/{upload.id}")
@@ -184,7 +186,7 @@ class ResumableUploads:
                 await self._remove_part(part)
 
     async def forget(self, upload: ResumableUpload) -> None:
-        """Remove the address of an upload, finished or not. The file of a finished upload stays."""
+        """Remove the address of an upload, finished or not. If it is finished, its file stays."""
         await self.remove(upload)
         with self._failures.reported("remove"):
             async with asyncio.timeout(self._seconds):
@@ -223,15 +225,15 @@ class ResumableUploads:
         return is_created
 
     async def _check_unfinished(self, upload: ResumableUpload, part: StoredKey) -> None:
-        """If the upload has been finished or removed, remove the part just stored and raise RequestError. The address
-        of a finished upload still exists: a tus client continues after a conflict, and gives up an address that is not
-        found."""
+        """If the upload has been finished or removed, remove the part that was just stored, and raise RequestError. The
+        error must show whether the upload is finished. A tus client continues after a conflict, but gives up an address
+        that is not found."""
         address = f"{upload.record.account}/{upload.id}"
         with self._failures.reported("find"):
             async with asyncio.timeout(self._seconds):
                 if await self._load(f"uploads/{address}") is not None:
                     return
-                # finishing an upload stores this record first, and then removes the other
+                # to finish an upload, this record is stored first, and then the other record is removed
                 is_finished = await self._load(f"finished/{address}") is not None
             await self._remove_part(part)
         if is_finished:
@@ -249,14 +251,15 @@ class ResumableUploads:
         return None if loaded is None else _decode(loaded)
 
     async def _keep(self, whole: Upload, upload: ResumableUpload) -> Media:
-        """Store the upload's file. Raises RequestError: CONFLICT if another file has been claimed."""
+        """Store the file of the upload. Raises RequestError with CONFLICT if another file was claimed for the
+        upload."""
         record = upload.record
         claim = partial(self._claim, upload)
         return await self._media.store(whole, media_kind(whole.head), record.name, account=record.account, claim=claim)
 
     async def _claim(self, upload: ResumableUpload, media: Media) -> Media:
-        """Give the upload its address before the file is stored. A request that repeats the last one, after an edge has
-        died, then stores the file at the same address."""
+        """Note the address of the file in the upload, before the file is stored. If an edge crashes and the client
+        repeats its last request, the file is stored at the same address."""
         record = replace(upload.record, media=media)
         key = f"finished/{record.account}/{upload.id}"
         with self._failures.reported("keep"):
@@ -269,7 +272,8 @@ class ResumableUploads:
         return claimed.media
 
     async def _join(self, upload: ResumableUpload, last: Upload) -> Upload:
-        """The quota of the account does not limit this call, because `last` counts already."""
+        """Join the parts and the last bytes. The quota of the account is not checked here, because `last` is counted
+        already."""
         whole = self._media.start_upload()
         try:
             for part in upload.parts:
@@ -291,8 +295,8 @@ class ResumableUploads:
 
 
 def _id_under(account: AccountId, nonce: str) -> str:
-    """The id of the upload that an account creates with this nonce. Every edge computes the same id. It does not reveal
-    the file's address."""
+    """The id of the upload that an account creates with this nonce. Every edge computes the same id. The id does not
+    reveal the address of the file."""
     return hashlib.sha256(f"{account} {nonce}".encode()).hexdigest()[:32]
 
 
@@ -303,7 +307,8 @@ def _same(first: ResumableUpload, record: UploadRecord) -> ResumableUpload:
 
 
 def contiguous(stored: Iterable[StoredKey]) -> list[StoredKey]:
-    """The parts from the first byte up to the first gap. A listing may lack the newest parts. Pure."""
+    """The parts from the first byte up to the first gap. The store's listing may lack the newest parts. This function
+    is pure."""
     parts, end = list[StoredKey](), 0
     for part in sorted(stored):
         if int(part.key.rpartition("/")[2]) != end:

@@ -1,4 +1,4 @@
-"""Stores uploads, finds media by id, and reads them. The store behind this service only knows keys."""
+"""Stores uploads, finds media by id, and reads media. The store below this service only has keys and bytes."""
 
 import asyncio
 import re
@@ -31,13 +31,14 @@ from shared.settings import Settings
 
 _CACHED_RECORDS = 10_000
 _CACHED_SECONDS = 300.0
-"""An address that was removed elsewhere is forgotten here after this time."""
+"""The longest time for which an address is cached. After it, an address that another edge has removed is unknown here,
+too."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 Claim = Callable[[Media], Awaitable[Media]]
-"""Claims the address of a file before the file is stored. Returns this file, or the same file as it was stored or
+"""Claims an address for a file before the file is stored. Returns this file, or the same file if it was stored or
 claimed before."""
 
 
@@ -60,7 +61,7 @@ class MediaService:
         self._disk = disk
         self._quota = quota
         self._cache: OrderedDict[str, tuple[MediaRecord, float]] = OrderedDict()
-        """The records, and until when (in monotonic seconds) they count."""
+        """The cached records, each with the time until which it is used (monotonic seconds)."""
 
     async def prepare(self) -> None:
         """Must be called first. Raises StartupError."""
@@ -75,15 +76,15 @@ class MediaService:
             ) from error
 
     async def remove_stale_uploads(self) -> None:
-        """Remove files older than a day that crashed processes left. Raises OSError."""
+        """Remove files older than a day that crashed processes have left behind. Raises OSError."""
         await self._uploads.prepare()
 
     def start_upload(self, account: AccountId = NO_ACCOUNT) -> Upload:
-        """A new file. The caller writes the upload, then stores or drops it."""
+        """Begin a new file. The caller writes to the upload, and then stores or drops it."""
         return self._uploads.start_upload(account)
 
     async def check_quota(self, account: AccountId) -> None:
-        """Called before an upload. Raises RequestError if the account may store nothing more today."""
+        """Check the quota before an upload. Raises RequestError if the account may store nothing more today."""
         if self._quota is not None:
             await self._quota.check(account)
 
@@ -97,9 +98,9 @@ class MediaService:
         use: MediaUse = MediaUse.UPLOADED,
         claim: Claim | None = None,
     ) -> Media:
-        """Store an upload of an account durably under a new id, or under the id of the file that `claim` returns. In
-        the second case, the file is stored and counted once, even if the call is repeated often and on several edges.
-        The upload ends here, also on failure. Raises RequestError."""
+        """Store an upload of an account durably under a new id, or under the id of the file that `claim` returns. With
+        `claim`, the file is stored and counted once, even if the call is repeated, on any edges. The upload ends here,
+        even on failure. Raises RequestError."""
         id, file_type = secrets.token_hex(16), sniff(upload.head)
         try:
             with self._failures.reported("keep"):
@@ -125,7 +126,7 @@ class MediaService:
         return self._cache_record(record).media
 
     async def find(self, id: str) -> Media | None:
-        """Returns the media with this id. Raises RequestError."""
+        """Return the media with this id, or None. Raises RequestError."""
         record = await self._find_record(id)
         return record.media if record is not None else None
 
@@ -135,7 +136,7 @@ class MediaService:
         return await self._find_record(id) is not None
 
     async def mark_used(self, id: str, use: MediaUse) -> Media | None:
-        """Record that a message or a profile is about to show this media; None if it does not exist. Raises
+        """Record that a message or a profile is about to show this media. Returns None if it does not exist. Raises
         RequestError."""
         record = await self._find_record(id)
         if record is None:
@@ -149,8 +150,8 @@ class MediaService:
         return record.media
 
     async def discard(self, id: str) -> None:
-        """Remove an address because the message that should show it was rejected. The sweeper removes its content.
-        Raises RequestError."""
+        """Remove an address, because the message that should show it was rejected. The sweeper removes the content
+        later. Raises RequestError."""
         if (record := await self._find_record(id)) is None:
             return
         self._cache.pop(id, None)
@@ -161,9 +162,9 @@ class MediaService:
             await self._quota.give_back(record.account, record.size, id)
 
     async def read(self, media: Media, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
-        """The bytes from `start` up to `stop` (None: the end) in chunks of at most 256 KiB, each read on demand. A
-        caller that stops early closes the generator (`contextlib.aclosing`). Raises RequestError, also after some
-        chunks."""
+        """Read the bytes from `start` up to `stop` (None: the end), in chunks of at most 256 KiB. Each chunk is read
+        when the caller requests it. A caller that stops early closes the generator (`contextlib.aclosing`). Raises
+        RequestError, perhaps after some chunks."""
         stop = media.size if stop is None else min(stop, media.size)
         if not _SHA256.fullmatch(media.sha256):
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such file")
@@ -173,12 +174,12 @@ class MediaService:
                 yield chunk
 
     async def close(self) -> None:
-        """Must be called after all users of the service have ended."""
+        """Must be called last, after all other uses of the service."""
         await self._disk.close()
 
     async def _store_counted(self, source: Path, record: MediaRecord, *, once: bool) -> None:
-        """With `once`, a file that is not stored stays counted, because another request may be storing the same file
-        uncounted."""
+        """Store and count a file. With `once`, a file that could not be stored stays counted. Another request may be
+        storing the same file without counting it."""
         number = record.id if once else ""
         counted = self._quota is not None and await self._quota.reserve(record.account, record.size, number)
         try:
@@ -186,7 +187,7 @@ class MediaService:
                 async with asyncio.timeout(self._seconds):
                     if not await self._store.put(f"blobs/{record.sha256}", source, record.size):
                         self._metrics.media_duplicates.inc()
-                    # A repeated upload may have stored this record already, and a message may use it.
+                    # An earlier attempt of this upload may have stored the record already, and a message may use it.
                     await self._store.create(f"records/{record.id}", msgspec.json.encode(record))
         except BaseException:
             if self._quota is not None and counted and not once:
@@ -197,7 +198,7 @@ class MediaService:
         await self._store.write(f"records/{record.id}", msgspec.json.encode(record))
 
     async def _find_record(self, id: str) -> MediaRecord | None:
-        """The record; None if it is unknown or expired."""
+        """Find a record. The result is None if it does not exist or has expired."""
         record, believed = self._cache.get(id, (None, 0.0))
         if record is not None and time.monotonic() < believed:
             self._cache.move_to_end(id)

@@ -1,5 +1,5 @@
-"""The port from the media service to its store, a directory or a bucket. The module also defines the record of each
-address in the store (its file, owner, use, and rule of expiry), and the reports of the store's failures."""
+"""The interface between the media service and its store, which is a directory or a bucket. This module also defines the
+record of each address (its file, owner, use and expiry), and reports failures of the store."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +20,8 @@ _DAY_MS = 86_400_000
 CHUNK_BYTES = 256 * 1024
 """Files are read in chunks of at most this size."""
 FRESH_SECONDS = 12 * 3600.0
-"""An older blob is stored again when its content arrives again. The sweeper removes only blobs without a record that
-are a day old, and so keeps each blob that is about to get a record."""
+"""If the same content arrives again, a blob that is older than this is stored again. The sweeper removes only blobs
+that are a day old and have no record. So it never removes a blob that is about to get a record."""
 
 UPLOAD_KINDS = ("uploads", "parts", "finished")
 """The kinds of keys of resumable uploads: `uploads/<account>/<id>`, `parts/<id>/<offset>` and
@@ -31,7 +31,7 @@ _log = log(__name__)
 
 
 class MediaUse(IntEnum):
-    """The state of a stored file's use. The value of a file only rises."""
+    """How a stored file is used. The value of a file never becomes lower."""
 
     UPLOADED = 0
     POSTED = 1
@@ -40,7 +40,8 @@ class MediaUse(IntEnum):
 
 
 class MediaRecord(msgspec.Struct, array_like=True, frozen=True):
-    """The stored record: the fields of Media in an order of its own. `created`: Unix milliseconds; 0 if not known."""
+    """The stored record: the fields of Media in an order of its own. `created`: Unix milliseconds, or 0 if the time is
+    unknown."""
 
     id: str
     name: str
@@ -56,7 +57,7 @@ class MediaRecord(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def media(self) -> Media:
-        """The media as messages contain it."""
+        """The file in the form in which messages contain it."""
         return msgspec.convert(self, Media, from_attributes=True)
 
 
@@ -64,14 +65,15 @@ _decode_record = msgspec.json.Decoder(MediaRecord).decode
 
 
 class MediaRetention(NamedTuple):
-    """Times in days; 0 means for ever, except for `unfinished` uploads."""
+    """The times after which files expire, in days. 0 means never, except for `unfinished` uploads."""
 
     posted: float
     unposted: float
     unfinished: float = 1.0
 
     def expired(self, record: MediaRecord, now_ms: int) -> bool:
-        """Avatars never expire. A record without a time has an unknown use and does not expire either."""
+        """Whether the file has expired. Avatars never expire. A record without a time does not expire either, because
+        its use is unknown."""
         if not record.created or record.use is MediaUse.AVATAR:
             return False
         limits = [self.posted] if record.use is MediaUse.POSTED else [self.posted, self.unposted]
@@ -79,7 +81,8 @@ class MediaRetention(NamedTuple):
 
 
 def retention(settings: Settings) -> MediaRetention:
-    """Files expire with the messages, unless files have a time of their own."""
+    """Make the retention from the settings. Files expire with the messages, unless the settings have a time for
+    files."""
     return MediaRetention(
         settings.media.retention_days or settings.message.retention_days,
         settings.media.unposted_days,
@@ -96,11 +99,11 @@ class StoredKey(NamedTuple):
 
 
 class MediaStore(Protocol):
-    """Keys are `blobs/<sha256>`, `records/<id>`, and those of UPLOAD_KINDS. A blob's content never changes. Every call
-    raises OSError on failure."""
+    """Keys are `blobs/<sha256>` (contents), `records/<id>`, and the keys of UPLOAD_KINDS. The content of a blob never
+    changes. Every call raises OSError on failure."""
 
     async def prepare(self) -> None:
-        """Called once, first."""
+        """Prepare the store. This is called once, before all other calls."""
 
     async def put(self, key: str, source: Path, size: int) -> bool:
         """Store the content of a file durably, unless it is stored and fresh. The store may move the file. Returns
@@ -110,16 +113,16 @@ class MediaStore(Protocol):
         """Store a few bytes durably under a key, whether the key exists or not."""
 
     async def create(self, key: str, source: Path | bytes) -> bool:
-        """Store a file of a few MiB, or a few bytes, durably under a new key. Of several calls with the same key, also
-        on several edges, only one succeeds. Returns whether this call has succeeded."""
+        """Store a file of a few MiB, or a few bytes, durably under a new key. If several calls have the same key, on
+        any edges, only one succeeds. Returns whether this call has succeeded."""
 
     async def load(self, key: str) -> bytes | None: ...
 
     def read(self, key: str, start: int, stop: int) -> AsyncGenerator[bytes]:
-        """The bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError for an unknown key."""
+        """Read the bytes from `start` up to `stop`, in chunks. Raises FileNotFoundError for an unknown key."""
 
     def list(self, kind: str) -> AsyncGenerator[Sequence[StoredKey]]:
-        """All keys below `kind`, such as `blobs`, in batches and in any order. A key that is created or deleted
+        """List all keys below `kind`, such as `blobs`, in batches and in any order. A key that is created or deleted
         meanwhile may be missing."""
 
     async def delete(self, key: str, *, older_than: float | None = None) -> bool:
@@ -139,7 +142,7 @@ class StoreFailures:
 
     @contextmanager
     def reported(self, operation: str) -> Iterator[None]:
-        """Converts an OSError (including TimeoutError) or a damaged record into RequestError."""
+        """Convert an OSError (including TimeoutError), or the error of a damaged record, into RequestError."""
         try:
             yield
         except (OSError, msgspec.MsgspecError) as error:

@@ -1,4 +1,4 @@
-"""Incoming files: each is written to a temporary file and hashed as it arrives."""
+"""Receives files. Each file is written to a temporary file and hashed while it arrives."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 
 HEAD_BYTES = 64
-"""How many bytes of the beginning are kept to detect the type."""
+"""The number of bytes at the beginning of a file that are kept, to detect its type."""
 _STALE_SECONDS = 24 * 3600.0
 
 
@@ -39,7 +39,8 @@ class UploadBuffer:
         return Upload(path, self._limit, self._disk, self._failures, self._unfinished, account)
 
     async def prepare(self) -> None:
-        """Create the directory, and remove files older than a day that crashed processes left. Raises OSError."""
+        """Create the directory, and remove files older than a day that crashed processes have left behind. Raises
+        OSError."""
         await self._disk.run(self._prepare)
 
     def _prepare(self) -> None:
@@ -51,8 +52,8 @@ class UploadBuffer:
 
 
 class Upload:
-    """One incoming file. An upload is written sequentially; `drop` may be called at any time, also during a write. The
-    code that started the upload always drops it in the end."""
+    """One incoming file. It is written sequentially. `drop` may be called at any time, even during a write. The code
+    that has started an upload must drop it in the end."""
 
     def __init__(
         self,
@@ -75,10 +76,10 @@ class Upload:
         self._file: FileIO | None = None
         self._dropped = False
         self._lock = Lock()
-        """Threads hold this lock, so that the file is not closed during a write."""
+        """Each thread that uses the file holds this lock, so that the file is not closed during a write."""
 
     async def write(self, data: bytes) -> None:
-        """Raises RequestError over a limit, and when the disk fails."""
+        """Write bytes. Raises RequestError over a limit, and when the disk fails."""
         if self.size + len(data) > self._limit:
             raise RequestError(ErrorCode.TOO_LARGE, f"a file has at most {self._limit} bytes")
         if not self._dropped:
@@ -89,18 +90,18 @@ class Upload:
             await self._disk.run(partial(self._append, data))
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """The written bytes, in chunks. Raises RequestError when the disk fails."""
+        """Read the written bytes, in chunks. Raises RequestError when the disk fails."""
         for start in range(0, self.size, CHUNK_BYTES):
             with self._failures.reported("read"):
                 chunk = await self._disk.run(partial(self._read, start))
             yield chunk
 
     async def beginning(self) -> bytes:
-        """The first bytes. Raises OSError."""
+        """Return the first chunk of the file. Raises OSError."""
         return await self._disk.run(partial(self._read, 0))
 
     async def finish(self) -> tuple[Path, str]:
-        """The path of the now durable file, and its sha256 in hex. Raises OSError."""
+        """Make the file durable. Returns its path, and its sha256 in hex. Raises OSError."""
         return await self._disk.run(self._finish)
 
     def drop(self) -> None:

@@ -1,5 +1,5 @@
-"""Friendship, membership and profile events. Such events are pushed live to local accounts; stored ones are pushed
-after the login."""
+"""Pushes events about friendships, memberships and profiles. Live events are pushed to local accounts at once. Stored
+events are pushed after the login."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol, assert_never
@@ -87,14 +87,14 @@ class SocialNotifier:
                 self._notify_account(account, one, stored.get(account))
 
     def notify_added(self, created: ChatCreated) -> None:
-        """Push the new membership to each account that was added to a new group."""
+        """Push the new membership to each account that was added at the creation of a group."""
         for account, number in created.kept.items():
             event = MembershipAnswered(created.chat, created.name, account, accepted=True, version=created.version)
             self._notify_account(account, event, number)
 
     def notify_role(self, notify: Notify, changed: MembershipChanged) -> None:
-        """Push a new role or a departure; in a big group, only to the account concerned. Joins are not handled here,
-        nor is the event that tells the past member of its departure."""
+        """Push a new role or a departure. In a big group, it is pushed only to the account that has the new role. Joins
+        are pushed elsewhere, and so is the event by which an account itself learns that it has left."""
         if changed.by == NO_ACCOUNT:
             return
         event = RoleChanged(
@@ -107,13 +107,14 @@ class SocialNotifier:
                 local.notify(event)
 
     def after_login(self, client: NotifiedClient) -> None:
-        """Sends pending notifications, if the client's dialect shows them."""
+        """Send the pending notifications of the account, if the client's dialect shows them."""
         dialect = client.connection.dialect
         if dialect is not None and dialect.pushes_pending_requests:
             self._tasks.start(send_pending(self._bus, client), "requests")
 
     def _notify_account(self, account: AccountId, event: Event, number: int | None) -> None:
-        """`number`: the number of the stored notification, which is deleted once a client has shown the event."""
+        """Push an event to an account. `number`: the number of the stored notification, which is deleted once a client
+        has shown the event."""
         local = self._accounts.get(account)
         if local is None:
             return
@@ -136,14 +137,15 @@ class SocialNotifier:
         return tuple(sequencer.members) if sequencer else ()
 
     def _shows_others_joins(self, account: AccountId) -> bool:
-        """Most dialects show a join in a broadcast chat only to the new member. If joins were pushed to all members,
-        they would take time from messages."""
+        """Whether the account is shown the joins of others. In a broadcast chat, most dialects show a join only to the
+        new member, because pushing it to all members would delay messages."""
         local = self._accounts.get(account)
         return local is not None and any(recipient.shows_others_joins for recipient in local.recipients)
 
 
 def _shown_of(event: Social) -> Iterable[Event]:
-    """A group's new name and its new settings are shown separately."""
+    """Split an event into the events that clients are shown. A group's new name and its new settings are separate
+    events."""
     if not isinstance(event, ChatRenamed):
         yield event
         return
@@ -155,7 +157,7 @@ def _shown_of(event: Social) -> Iterable[Event]:
 
 
 async def send_pending(bus: Bus, client: NotifiedClient) -> None:
-    """After a login: push the requests that the account has not answered, and its stored notifications."""
+    """Push the requests that the account has not answered, and its stored notifications, after a login."""
     account = client.connection.account
     try:
         requests = await bus.send(ListRequests(account), seconds=_SECONDS, retry=True)
@@ -176,14 +178,15 @@ async def send_pending(bus: Bus, client: NotifiedClient) -> None:
 
 
 async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int]) -> None:
-    """Delete stored notifications. If that fails, they are sent again at the next login."""
+    """Delete stored notifications. If this fails, they are pushed again at the next login."""
     try:
         await bus.send(DropPendingEvents(numbers, account), seconds=_SECONDS, retry=True)
     except RequestError as error:
         _log.warning("pending events not dropped", account=account, error=str(error))
 
 
-# Receives notifications from the session and auth services and forwards each to the module that handles it.
+# The next class receives notifications from the session and auth services, and passes each to the object that handles
+# it.
 
 _decode = msgspec.msgpack.Decoder(Notify).decode
 

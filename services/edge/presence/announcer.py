@@ -1,8 +1,8 @@
-"""Announces the accounts of this node over NATS: while the node cannot reach Redis, and while replicas of the message
-service cannot reach Redis and request announcements.
+"""Announces the accounts of this node over NATS. It does so while the node cannot reach Redis, and while replicas of
+the message service cannot reach Redis and request announcements.
 
-For the replicas, announcements are numbered. A new account on the node is unconfirmed until the replicas have repeated
-the number of an announcement with this account. Until then, the replicas may send the account nothing.
+For the replicas, announcements have numbers. A new account on the node is unconfirmed until the heartbeats of the
+replicas contain the number of an announcement with this account. Until then, the replicas may send the account nothing.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
 
 PresentAccounts = Callable[[], Collection[AccountId]]
-"""Returns all accounts that are here or about to be."""
+"""Returns all accounts that have connections here, or are about to have one."""
 
 
 class AnnouncedLogin(NamedTuple):
@@ -35,8 +35,8 @@ class AnnouncedLogin(NamedTuple):
 
 
 class PresenceAnnouncer:
-    """An announcement is valid for a lease, and each beat of the lease repeats it. `wanted`: whether replicas of the
-    message service want announcements. Times are the event loop's."""
+    """An announcement is valid as long as the node's lease, and is repeated each time that the lease is refreshed.
+    `wanted`: whether replicas of the message service want announcements. Times are on the event loop's clock."""
 
     def __init__(self, publish: PublishBytes, node: NodeId, lease_seconds: float) -> None:
         self._publish = publish
@@ -45,16 +45,16 @@ class PresenceAnnouncer:
         self._incomplete = False
         self.wanted = False
         self.first = 0
-        """The lowest number since announcements have been wanted."""
+        """The number of the first announcement since announcements have been wanted."""
         self._number = 0
-        """The last number, which may have been skipped."""
+        """The number of the last announcement, or a number that was skipped."""
         self._listing = asyncio.Lock()
         self.listed_at = float("-inf")
-        """When the last list of all accounts began."""
+        """When this node last began to announce all accounts."""
         self._logins: set[AccountId] = set()
         """The accounts to announce at the end of this event-loop iteration."""
         self.unconfirmed: dict[AccountId, AnnouncedLogin] = {}
-        """Read-only for other modules."""
+        """The accounts that are not confirmed yet. Other modules may only read this."""
 
     async def announce_login(self, account: AccountId) -> None:
         """Announce an account that could not be registered in presence."""
@@ -62,12 +62,12 @@ class PresenceAnnouncer:
         await self._announce_soon(account)
 
     async def announce_registered(self, account: AccountId) -> None:
-        """Announce an account that is registered. Only replicas that cannot read presence lack the account."""
+        """Announce an account that is registered in presence. Only replicas that cannot read presence need this."""
         if self.wanted:
             await self._announce_soon(account)
 
     async def _announce_soon(self, account: AccountId) -> None:
-        """The logins of one event-loop iteration share an announcement."""
+        """Announce an account together with the other logins of this event-loop iteration."""
         self._logins.add(account)
         await asyncio.sleep(0)
         if self._logins:
@@ -82,8 +82,8 @@ class PresenceAnnouncer:
         await self.announce_all(present)
 
     async def announce_all(self, present: PresentAccounts) -> None:
-        async with self._listing:  # two lists must not interleave their announcements
-            names = list(present())  # accounts that log in from here on get later numbers
+        async with self._listing:  # the announcements of two lists must not alternate
+            names = list(present())  # accounts that log in after this line get later numbers
             self.listed_at = _now()
             starts = range(0, len(names), _PAGE_ACCOUNTS) or (0,)
             for start in starts:
@@ -96,22 +96,23 @@ class PresenceAnnouncer:
             await self._announce([], milliseconds=0)
 
     def want(self) -> None:
-        """Number the announcements from now on. The node skips one number: a replica that has not noticed the previous
-        end must not continue with its old knowledge."""
+        """Number the announcements from now on. One number is skipped. A replica that has not noticed the end of the
+        previous announcements must not continue with its old knowledge."""
         self.wanted = True
         self._number += 1
         self.first = self._number + 1
 
     async def withdraw(self) -> None:
-        """Replicas do not want the announcements any more, and forget them."""
+        """Stop announcing, because the replicas do not want announcements any more. The replicas forget the
+        accounts."""
         self.wanted = False
         await self._announce([], milliseconds=self._milliseconds if self._incomplete else 0)
 
-    # The methods below track logins that the replicas may not know yet.
+    # The following method tracks logins that the replicas may not know yet.
 
     def confirm(self, number: int, before: float) -> list[AccountId]:
-        """Replicas know the announcements up to `number`, or need not know logins from before the time `before`.
-        Returns the accounts that are confirmed by this; the caller must sync these accounts."""
+        """Note that the replicas know the announcements up to `number`, and need not know logins from before the time
+        `before`. Returns the accounts that are confirmed by this. The caller must sync these accounts."""
         confirmed = [one for one, login in self.unconfirmed.items() if login.number <= number or login.time < before]
         for account in confirmed:
             del self.unconfirmed[account]

@@ -33,8 +33,8 @@ class Connections(Protocol):
 
 
 class LocalGuests:
-    """The guests that are connected to this node. If this node cannot delete a guest, or dies, auth deletes the guest
-    some minutes later."""
+    """The guests that are connected to this node. If this node cannot delete a guest, or crashes, the auth service
+    deletes the guest some minutes later."""
 
     def __init__(self, bus: Bus, tasks: Tasks, nicks: Nicks, connections: Connections) -> None:
         self._bus = bus
@@ -68,23 +68,24 @@ class LocalGuests:
         return account in self._accounts
 
     def registered(self, account: AccountId) -> None:
-        """The guest has become a user, who stays when the last connection ends."""
+        """Note that the guest has registered. The account stays when its last connection ends."""
         self._accounts.pop(account, None)
 
     def left(self, account: AccountId, connection: int) -> None:
-        """The connection has left the account, which may be a guest."""
+        """Note that the connection has left the account. If this was the last connection here of a guest, end the
+        guest."""
         self._nicks.stop_monitoring(connection)
         if account in self._accounts and not self._connections.connections(account):
             self._tasks.start(self._end(account), "end guest")
 
     def deleted(self, account: AccountId) -> None:
-        """The account, which may be a guest, is deleted."""
+        """Note that the account is deleted. It may be a guest."""
         face = self._accounts.pop(account, None)
         if face is not None:
             self._nicks.seen(account, face, online=False)
 
     async def is_last(self, account: AccountId) -> bool:
-        """Whether the account has one connection, here."""
+        """Whether the account has a single connection on all nodes, which is here."""
         return self._connections.connections(account) == 1 and not await self._connections.other_nodes(account)
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
-"""Refreshes this node's lease in presence, and compares presence with the accounts here. After a lost lease, all
-accounts are registered and synced again; after a difference, those that presence lacked. While Redis cannot be reached,
-each beat announces the accounts over NATS.
-"""
+"""Refreshes this node's lease in presence, and compares presence with the accounts on this node. After the lease was
+lost, all accounts are registered and synced again. After a difference, this is done only for accounts that were missing
+in presence. While Redis cannot be reached, the accounts are announced over NATS each time that the lease should be
+refreshed."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -20,7 +20,7 @@ _log = log(__name__)
 BEATS_PER_LEASE = 3.3
 
 MarkStale = Callable[[str, Collection[AccountId]], None]
-"""Re-sync these accounts for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
+"""Syncs these accounts again, for this reason. See services.edge.delivery.resync.Resync.mark_stale."""
 _PAUSE_SECONDS = 0.05
 """The pause between two pages. The sweep of a million accounts takes 2,000 pages and less than two minutes."""
 _REST_SECONDS = 30.0
@@ -58,14 +58,14 @@ class Lease:
             await asyncio.sleep(self._seconds / BEATS_PER_LEASE)
 
     async def release(self) -> None:
-        """Release the lease on shutdown. Without Redis, the lease expires by itself."""
+        """Release the lease on shutdown. Without Redis, the lease expires later."""
         try:
             await self._presence.release_lease(self._node)
         except RedisError as error:
             _log.warning("lease not released", error=repr(error))
 
     async def beat(self) -> None:
-        """Raises RedisError."""
+        """Refresh the lease, and register accounts that presence lacks. Raises RedisError."""
         state = await self._presence.beat(self._node, self._seconds)
         if self._generation and (not state.held or state.generation != self._generation):
             _log.warning("presence lost this node: registering again", accounts=len(self._accounts))
@@ -78,7 +78,7 @@ class Lease:
             _log.warning("presence lacked accounts, which are registered again", accounts=len(lacking))
             self._metrics.presence_lost.inc()
             self._mark_stale("presence lacked the account", lacking)
-        # this call removes the accounts above, which are marked for a sync already
+        # this call clears the accounts that were taken above, because they are marked for a sync already
         self._accounts.unregistered_to_sync()
         if not self._accounts.has_unregistered:
             await self._announcer.announce_complete()
@@ -101,8 +101,8 @@ class Sweeper:
                 wait = self._seconds
 
     async def sweep(self) -> bool:
-        """Sweep all shards while this edge is the elected one. Returns whether this edge has swept the shards; then no
-        edge sweeps for a while. Raises RedisError."""
+        """Sweep all shards if this edge is elected. Returns whether it has swept them. If so, no edge sweeps for a
+        while. Raises RedisError."""
         removed = 0
         if not await self._elected(self._seconds):
             return False

@@ -1,10 +1,10 @@
 """Accounts with connections on this node, and their registration in presence.
 
 An account joins presence before its missed messages are read, and leaves presence only after its read state is
-committed. Joins share requests, and so do lookups. At most one call to Redis is in flight for each account, so that no
-call overtakes another, and none while presence is compared with the accounts here. Without Redis nothing waits: the
-node announces the accounts that presence lacks, services then count this node among the accounts' nodes, and the lease
-registers the accounts later.
+committed. Several joins share a request to Redis, and so do several lookups. At most one call to Redis is in flight for
+each account, so that no call overtakes another. There is none while presence is compared with the accounts here. If
+Redis is unavailable, nothing waits. The node announces the accounts that presence lacks, and the services use these
+announcements. The lease registers the accounts later.
 """
 
 import asyncio
@@ -34,19 +34,21 @@ _BATCH_ACCOUNTS = 1_000
 
 
 class Recipient(ABC):
-    """A connection of a local account, as delivery and notifications use it. Recipient is a base class and no protocol,
-    because compiled code calls its methods directly, once for each delivery."""
+    """A connection of a local account, as delivery and notifications use it. Recipient is a base class instead of a
+    Protocol, because compiled code calls the methods of a class directly. These methods are called for every
+    delivery."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def record(self) -> DeliveryRecord | None:
-        """The record while the login is audited. The end of the login removes it."""
+        """The record of the messages that this connection gets, while the login is audited. It is removed at the end of
+        the login."""
 
     @abstractmethod
     def keep_record(self, record: DeliveryRecord | None) -> None:
-        """Set the record; None ends the audit."""
+        """Set the record, or end the audit with None."""
 
     @property
     @abstractmethod
@@ -56,22 +58,22 @@ class Recipient(ABC):
     @property
     @abstractmethod
     def names_senders(self) -> bool:
-        """Whether its dialect shows senders' names."""
+        """Whether the connection's dialect shows senders' names."""
 
     @property
     @abstractmethod
     def pushes_pending_requests(self) -> bool:
-        """Whether its dialect shows pending requests and stored notifications."""
+        """Whether the connection's dialect shows pending requests and stored notifications."""
 
     @property
     @abstractmethod
     def shows_ephemeral(self) -> bool:
-        """Whether its dialect shows ephemeral events."""
+        """Whether the connection's dialect shows ephemeral events."""
 
     @property
     @abstractmethod
     def shows_others_joins(self) -> bool:
-        """Whether a dialect of the account shows when others join a broadcast chat."""
+        """Whether the connection's dialect shows when others join a broadcast chat."""
 
     @property
     @abstractmethod
@@ -79,32 +81,32 @@ class Recipient(ABC):
 
     @abstractmethod
     def delivery_stage(self, chat: ChatId, index: int, time: int) -> DeliveryStage | None:
-        """The stage that an undelivered message has reached on this connection; None if the connection should have the
-        message and does not. `time`: when the message was committed."""
+        """The stage of an undelivered message on this connection. None if the connection should have the message and
+        does not. `time`: when the message was committed."""
 
     @abstractmethod
     def deliver(self, messages: Sequence[EncodedMessage]) -> None:
-        """New messages of one chat, in index order."""
+        """Deliver new messages of one chat, in index order."""
 
     @abstractmethod
     def notify(self, event: Event) -> None: ...
 
     @abstractmethod
     def notify_ephemeral(self, event: Event) -> bool:
-        """Push the ephemeral event now, or drop it: it is not pushed if output waits, or if the dialect does not show
-        such events. Returns whether it was pushed."""
+        """Push the ephemeral event now, or drop it. It is dropped if other output waits, or if the dialect does not
+        show such events. Returns whether it was pushed."""
 
     @abstractmethod
     def catch_up(self, chat: ChatId, fresh: int) -> None:
-        """Read messages of this chat that were not delivered, because the account was not known to be in it. Messages
-        from index `fresh` on are new."""
+        """Read the messages of this chat that were not delivered, because the node did not know that the account is in
+        it. Messages from index `fresh` on are new."""
 
     @abstractmethod
     def close(self, code: int, reason: str) -> None: ...
 
     @abstractmethod
     def revoked(self, revocation: Revocation) -> None:
-        """Some of the account's logins are revoked. May be called twice, or late."""
+        """Note that some of the account's logins are revoked. This may be called twice, or late."""
 
     @abstractmethod
     async def confirm_all(self) -> None:
@@ -113,8 +115,8 @@ class Recipient(ABC):
 
 class LocalAccount:
     """One account with connections on this node. `recipients` is replaced, never mutated, so that it can be iterated
-    while connections open and close. `requests` limits all connections of the account together. `left` maps each chat
-    that the account has left to the membership version of its departure; older versions are ignored."""
+    while connections open and close. `requests` limits all connections of the account together. `left`: for each chat
+    that the account has left, the membership version of its departure. Older versions are ignored."""
 
     __slots__ = ("account", "chats", "left", "private_chats", "recipients", "requests", "summary")
 
@@ -126,7 +128,7 @@ class LocalAccount:
         self.requests = requests
         self.summary: ProfileSummary | None = None
         self.private_chats: dict[AccountId, ChatId] = {}
-        """The private chats that the account has posted to from here, by the other member."""
+        """The private chats to which the account has posted over this node. The key is the other member."""
 
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         for recipient in self.recipients:
@@ -150,7 +152,7 @@ class LocalAccounts:
         self._announcer = announcer
         self._limits = limits
         self.by_account: dict[AccountId, LocalAccount] = {}
-        """Other modules only read it."""
+        """The local accounts. Other modules may only read this."""
         self.ephemeral_connections = 0
         """The number of connections on this node whose dialect shows ephemeral events."""
         self.connections_with_joins = 0
@@ -158,22 +160,24 @@ class LocalAccounts:
         self.stale_profiles: set[AccountId] = set()
         """Accounts whose profile summary may have changed without an event."""
         self._leaving: set[AccountId] = set()
-        """Accounts without a connection here that are still in presence."""
+        """Accounts that have no connection here any more, and are still in presence."""
         self._departed_callbacks: list[Callable[[], None]] = []
         self._missing: set[AccountId] = set()
         """Accounts that may be missing in presence."""
         self._registered = RegisteredAccounts()
         self._unregistered: tuple[set[AccountId], set[AccountId]] = set(), set()
-        """Accounts that could not be registered, before the last beat of the lease and since."""
+        """Accounts that could not be registered. The first set is from before the last call of `unregistered_to_sync`,
+        and the second from after it."""
         self._comparison: asyncio.Event | None = None
-        """Set at the end of the comparison that calls wait for."""
+        """Set while presence is compared with the accounts here. Other calls wait for this event, which the end of the
+        comparison sets."""
         self._in_flight: dict[AccountId, asyncio.Event] = {}
-        """Accounts with a call to Redis in flight; the event is set when it ends."""
+        """The accounts that have a call to Redis in flight. The event is set when the call ends."""
         self._joins = RequestCoalescer("presence", self._join, _BATCH_ACCOUNTS)
         self._lookups = RequestCoalescer("presence lookup", self._look_up, _BATCH_ACCOUNTS)
 
     def notify_departed(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever accounts await their leave."""
+        """Call `callback` whenever accounts must leave presence."""
         self._departed_callbacks.append(callback)
 
     async def close(self) -> None:
@@ -197,7 +201,7 @@ class LocalAccounts:
         return len(local.recipients) if local is not None else 0
 
     def is_full(self, account: AccountId) -> bool:
-        """Whether the account has as many connections here as it may have."""
+        """Whether the account has the most connections here that it may have."""
         return self._limits.rates and self.connections(account) >= self._limits.connections_per_account
 
     def attach(self, account: AccountId, recipient: Recipient, now: float) -> LocalAccount:
@@ -214,8 +218,8 @@ class LocalAccounts:
         return local
 
     def detach(self, local: LocalAccount, recipient: Recipient) -> bool:
-        """Remove a connection. Returns whether this was the account's last recipient; the account leaves presence
-        later."""
+        """Remove a connection. Returns whether it was the account's last connection here. If so, the account leaves
+        presence later."""
         local.recipients = tuple(other for other in local.recipients if other is not recipient)
         self.ephemeral_connections -= recipient.shows_ephemeral
         self.connections_with_joins -= recipient.shows_others_joins
@@ -233,9 +237,9 @@ class LocalAccounts:
     # Presence
 
     async def register(self, account: AccountId) -> list[NodeId]:
-        """Join presence for an account; the caller attaches the account in the same iteration, or the account leaves
-        presence again. Returns the account's other nodes. Without Redis, there are no other nodes, and the account is
-        registered later."""
+        """Join presence for an account. The caller must attach the account in the same event-loop iteration. Otherwise
+        the account leaves presence again. Returns the account's other nodes. Without Redis, the list is empty, and the
+        account is registered later."""
         while (call := self._in_flight.get(account) or self._comparison) is not None:
             await call.wait()
         with self._exclusive_call([account]):
@@ -261,16 +265,17 @@ class LocalAccounts:
         return bool(self._announcer.unconfirmed) or any(self._unregistered)
 
     def is_unconfirmed(self, account: AccountId) -> bool:
-        """Whether services may not know yet that the account is here: it has just logged in, without Redis."""
+        """Whether services may not know yet that the account is on this node, because it has just logged in without
+        Redis."""
         return account in self._announcer.unconfirmed or any(account in one for one in self._unregistered)
 
     @property
     def presence_unknown(self) -> bool:
-        """Presence was lost: accounts may be on nodes that it does not name yet."""
+        """Whether presence data was lost. Then an account may be on nodes that presence does not contain yet."""
         return self._presence.has_lost_state
 
     async def other_nodes(self, account: AccountId) -> list[NodeId]:
-        """The account's other nodes; empty without Redis."""
+        """The account's other nodes. The list is empty without Redis."""
         return [node for node in await self._lookups.get(account) if node != self._node]
 
     async def _join(self, accounts: Collection[AccountId]) -> Mapping[AccountId, list[NodeId]]:
@@ -288,25 +293,25 @@ class LocalAccounts:
             return dict.fromkeys(accounts, ())
 
     def forget(self) -> None:
-        """Presence was lost: register all accounts again."""
+        """Register all accounts again, because presence data was lost."""
         self._registered.clear()
         self._missing.update(self.by_account)
 
     @property
     def has_unregistered(self) -> bool:
-        """Whether an account here, or one that is about to be here, may be missing in presence."""
+        """Whether an account that is here, or about to be here, may be missing in presence."""
         return not (self._missing.isdisjoint(self.by_account) and self._missing.isdisjoint(self._in_flight))
 
     def unregistered_to_sync(self) -> set[AccountId]:
-        """Accounts that could not be registered before the last call. A service that did not know that presence lacks
-        them may have sent them nothing."""
+        """The accounts that could not be registered before the last call of this method. Services did not know that
+        these accounts are here, and may have sent them nothing."""
         due, since = self._unregistered
         self._unregistered = since, set()
         return due
 
     async def compare(self) -> list[AccountId]:
-        """Compare presence with the accounts here, shard by shard, and repair it. Returns the accounts that it lacked.
-        Other calls wait meanwhile. Raises RedisError."""
+        """Compare presence with the accounts here, shard by shard, and correct it. Returns the accounts that were
+        missing in presence. Other calls to Redis wait meanwhile. Raises RedisError."""
         self._comparison = ended = asyncio.Event()
         lacking: list[AccountId] = []
         try:
@@ -322,7 +327,8 @@ class LocalAccounts:
         return lacking
 
     async def register_missing(self) -> list[AccountId]:
-        """Register a batch of missing accounts and return it; empty when all are registered. Raises RedisError."""
+        """Register a batch of missing accounts, and return it. The list is empty when all are registered. Raises
+        RedisError."""
         self._missing = {one for one in self._missing if one in self.by_account or one in self._in_flight}
         batch = [account for account in self._missing if account not in self._in_flight][:_BATCH_ACCOUNTS]
         if batch:
@@ -341,7 +347,7 @@ class LocalAccounts:
         return account in self._leaving or account in self._in_flight
 
     async def leave(self, accounts: Collection[AccountId]) -> None:
-        """Leave presence for those of the accounts that have not come back. Raises RedisError."""
+        """Remove accounts from presence, except those that have connected again. Raises RedisError."""
         while self._comparison is not None:
             await self._comparison.wait()
         gone = [account for account in accounts if account in self._leaving and account not in self._in_flight]
@@ -352,9 +358,10 @@ class LocalAccounts:
             try:
                 await self._presence.leave(self._node, gone)
                 self._registered.remove(gone)
-            except BaseException:  # also a cancellation
+            except BaseException:  # even if the call was cancelled
                 self._begin_leaving(account for account in gone if account not in self.by_account)
-                self._missing.update(gone)  # Redis may still execute this removal after the accounts have come back
+                # Redis may still perform this removal after the accounts have connected again
+                self._missing.update(gone)
                 raise
 
     @contextmanager

@@ -1,7 +1,8 @@
-"""Profile summaries (nickname and uuid) of senders, from the session service.
+"""Requests profile summaries (nickname and uuid) of senders from the session service.
 
-A local sender's messages carry the summary of its local account. An event of a change may be lost, or arrive just
-before the account does, so summaries are refreshed soon after a login, a message or a re-sync.
+Messages of a local account get the summary that is stored with the local account. The event about a changed profile may
+be lost, or may arrive just before the account logs in. So a stored summary is refreshed soon after a login, a message
+or a resync.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _REQUEST_SECONDS = 2.0
 async def fetch_summaries(
     bus: Bus, accounts: Collection[AccountId], seconds: float | None = None
 ) -> dict[AccountId, ProfileSummary]:
-    """Raises RequestError."""
+    """Request the summaries of these accounts. Raises RequestError."""
     wanted, summaries = sorted(accounts), dict[AccountId, ProfileSummary]()
     for start in range(0, len(wanted), _SUMMARIES_PER_REQUEST):
         request = GetProfileSummaries(wanted[start : start + _SUMMARIES_PER_REQUEST])
@@ -35,7 +36,7 @@ async def fetch_summaries(
 
 
 def coalesced_summaries(bus: Bus) -> RequestCoalescer[AccountId, ProfileSummary | None]:
-    """Coalesces requests for one summary each."""
+    """Make an object that combines requests for single summaries into batches."""
 
     async def fetch(accounts: Sequence[AccountId]) -> Mapping[AccountId, ProfileSummary | None]:
         return dict.fromkeys(accounts) | await fetch_summaries(bus, accounts, _REQUEST_SECONDS)
@@ -44,7 +45,7 @@ def coalesced_summaries(bus: Bus) -> RequestCoalescer[AccountId, ProfileSummary 
 
 
 def coalesced_profiles(bus: Bus, seconds: float) -> RequestCoalescer[AccountId, Profile | None]:
-    """Coalesces requests for one whole profile each."""
+    """Make an object that combines requests for single whole profiles into batches."""
 
     async def fetch(accounts: Sequence[AccountId]) -> Mapping[AccountId, Profile | None]:
         request = GetProfileSummaries(list(accounts), profiles=True)
@@ -55,7 +56,7 @@ def coalesced_profiles(bus: Bus, seconds: float) -> RequestCoalescer[AccountId, 
 
 
 async def refresh_loop(bus: Bus, accounts: LocalAccounts) -> None:
-    """Refresh stale summaries every few seconds."""
+    """Refresh the summaries that may be outdated, every few seconds."""
     while True:
         await asyncio.sleep(_REFRESH_SECONDS)
         stale, accounts.stale_profiles = accounts.stale_profiles, set()
@@ -68,6 +69,6 @@ async def refresh_loop(bus: Bus, accounts: LocalAccounts) -> None:
             continue
         for account, summary in summaries.items():
             local = accounts.get(account)
-            # otherwise, an event has brought a newer summary
+            # otherwise, an event has already set a newer summary
             if local is not None and local.summary is before[account]:
                 local.summary = summary

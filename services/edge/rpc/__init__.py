@@ -1,1 +1,1 @@
-"""Requests to services are coalesced and repeated; their failures become replies. Begin with `coalescer.py`."""
+"""Combines requests to services, repeats them, and turns failures into replies. Begin with `coalescer.py`."""

@@ -1,8 +1,8 @@
 """Coalesces lookups of one kind into batched requests (the DataLoader pattern).
 
-Lookups of one event-loop iteration, or lookups made while two requests are in flight, share the next request. So a
-storm of logins needs few requests, which are answered in order. While replies take long, requests get smaller: a
-request that takes longer than its time limit would never be answered.
+All lookups of one event-loop iteration share a request, and so do all lookups that are made while two requests are in
+flight. So very many logins at once need few requests, which are answered in order. While replies take long, requests
+get smaller, because a request that takes longer than its time limit would never be answered.
 """
 
 import asyncio
@@ -21,24 +21,25 @@ _LEAST_KEYS = 16
 _QUICK_SECONDS, _SLOW_SECONDS = 0.5, 1.0
 
 FetchMany = Callable[[Sequence[K]], Awaitable[Mapping[K, V | RequestError]]]
-"""Returns the values of at least one of the keys, or the errors of the keys that have no value."""
+"""Returns the values of at least one of the keys. For a key without a value, it returns the error."""
 
 
 class RequestCoalescer(Generic[K, V]):
-    """A request has at most `limit` keys. Waiting keys are not limited, since callers (connections) are."""
+    """A request has at most `limit` keys. The number of waiting keys is not limited, because the number of callers
+    (connections) is."""
 
     def __init__(self, name: str, fetch: FetchMany[K, V], limit: int) -> None:
         self._name = name
         self._fetch = fetch
         self._limit = self._size = limit
         self._waiting: dict[K, list[asyncio.Future[V]]] = {}
-        """A future for each caller, which may give up alone."""
+        """For each key, a future of each caller. One caller may give up alone."""
         self._in_flight = 0
         self._scheduled = False
         self._tasks = Tasks()
 
     async def get(self, key: K, seconds: float | None = None) -> V:
-        """The key's value, requested after this call. Raises RequestError after `seconds`, and the exceptions of
+        """Return the key's value, as it is after this call. Raises RequestError after `seconds`, and the exceptions of
         `fetch`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[V] = loop.create_future()
@@ -89,7 +90,7 @@ class RequestCoalescer(Generic[K, V]):
             self._schedule()
 
     async def _timed_fetch(self, keys: Sequence[K]) -> Mapping[K, V | RequestError]:
-        """Fetches, and adapts the size of the next requests."""
+        """Fetch the values, and adapt the size of later requests to the time that this takes."""
         clock = asyncio.get_running_loop().time
         started = clock()
         try:

@@ -21,13 +21,14 @@ _TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL, ErrorCode.RATE_LIMITED)
 
 
 async def request_until_answered(bus: Bus, request: HasRoute[R]) -> R:
-    """Returns the reply, and waits for it without a limit. Raises RequestError when a retry would not help."""
+    """Return the reply, and wait for it without a time limit. Raises RequestError when another attempt would not
+    help."""
     return await retry_until_answered(partial(bus.send, request, retry=True), request.route.label)
 
 
 async def retry_until_answered(request: Callable[[], Awaitable[R]], name: str) -> R:
-    """Repeats a request, which `name` describes in the log, until it is answered. The request's operation does not
-    limit the time of the repetitions."""
+    """Repeat a request until it is answered. The log names it by `name`. The time limit of the present operation does
+    not apply."""
     while True:
         try:
             with operation(math.inf):

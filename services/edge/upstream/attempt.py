@@ -1,9 +1,10 @@
 """Attempts to post a batch of drafts to the message service, until the batch is answered or its deadline has passed.
 
-A draft is repeated with the same nonce. A draft is reported as failed only a second after the deadline, so that no
-replica commits a message that was reported as failed. A leader that does not reply within a fraction of a second is
-suspended, and the next one is tried. A replica that shuts down or has lost its database replies UNAVAILABLE, and
-another replica is tried. A replica that is overloaded is believed, and the senders get its error at once.
+A draft is sent again with the same nonce. It is reported as failed only a second after the deadline, so that no replica
+commits a message that was reported as failed. If a leader does not reply within a fraction of a second, it is
+suspended, and the drafts are sent to the next one. A replica that shuts down or has lost its database replies
+UNAVAILABLE, and the drafts are sent to another replica. If a replica replies that it is overloaded, the senders get
+this error at once.
 """
 
 import asyncio
@@ -29,23 +30,25 @@ from shared.tasks import Tasks
 from shared.telemetry import log, trace
 
 ANY = ""
-"""Any replica of the queue group: there is one replica only, or no leader."""
+"""This receiver is any replica of the queue group. It is used if there is only one replica, or no leader."""
 
 _LEAST_SECONDS = 0.5
-"""Much longer than a reply takes, unless there is a queue."""
+"""The shortest time to wait for a reply. A reply takes much less, unless other requests wait before it."""
 MOST_SECONDS = 2.0
 _TIMES_SLOWER = 3.0
-"""A reply may take this many times as long as the slowest recent reply: an overloaded replica is not a dead one."""
+"""A reply may take this many times as long as the slowest recent reply, because an overloaded replica is not a dead
+one."""
 _SLOWEST_DECAY = 0.9
-"""By each reply."""
+"""With each reply, the time of the slowest recent reply is multiplied by this."""
 _SUSPENSION_SECONDS = 1.0
 _DOUBLINGS = 4
-"""A suspension lasts for 16 s at most."""
+"""The most times that the length of a suspension is multiplied by two. It then lasts for 16 s."""
 
 
 @dataclass(slots=True)
 class _Replies:
-    """The replies of one replica: the seconds of the slowest recent reply, and the silences since the last reply."""
+    """The replies of one replica. Its fields are the seconds of the slowest recent reply, and the number of requests
+    without a reply since the last reply."""
 
     slowest: float = 0.0
     silences: int = 0
@@ -53,11 +56,13 @@ class _Replies:
 
 class Leaders:
     """The replicas of the message service that lead the partitions of chats, and how long this edge waits for their
-    replies. Times are the event loop's. `partitions`: see MessageSettings. A receiver of messages is a replica, or ANY.
+    replies. Times are on the event loop's clock. `partitions`: see MessageSettings. The receiver of a request is a
+    replica, or ANY.
 
-    A replica that does not reply in time is suspended: the next leader serves its partitions. Each further failure
-    without a reply in between doubles the suspension, so that a replica that can be heard but not reached costs little.
-    The last remaining replica is not suspended for slowness, because the queue group has no better one."""
+    A replica that does not reply in time is suspended, and the next leader serves its partitions. Each further failure
+    doubles the suspension, until there is a reply. So a replica whose heartbeats arrive but that does not reply delays
+    few messages. The last remaining replica is not suspended for slowness, because no other replica could reply.
+    """
 
     def __init__(self, partitions: int) -> None:
         self._replicas = LiveReplicas(partitions)
@@ -72,34 +77,35 @@ class Leaders:
             self._replies[replica] = _Replies()
 
     def leader(self, chat: ChatId, now: float) -> str:
-        """The replica that leads the chat's partition; ANY if no replica leads it, or if there is only one replica."""
+        """The replica that leads the chat's partition. ANY if no replica leads it, or if there is only one replica."""
         return ANY if self._replicas.is_sole else self._replicas.leader(chat, now) or ANY
 
     def after(self, chat: ChatId, receiver: str, now: float) -> str:
-        """The receiver that follows this one for a request; the same receiver if there is no other."""
+        """The receiver to which a request is sent after this one has failed. It is the same receiver if there is no
+        other."""
         return ANY if self._replicas.is_sole else self._replicas.after(chat, receiver, now) or ANY
 
     def seconds(self, replica: str) -> float:
-        """How long to wait for the replica's reply."""
+        """How many seconds to wait for the replica's reply."""
         if self._replicas.is_last(replica):
             return MOST_SECONDS
         replies = self._replies[replica]
         return min(max(_LEAST_SECONDS, _TIMES_SLOWER * replies.slowest), MOST_SECONDS)
 
     def replied(self, replica: str, seconds: float) -> None:
-        """A reply ends the suspension of a replica that was silent."""
+        """Note a reply of the replica. It ends a suspension."""
         self._replicas.resume(replica)
         if replies := self._replies.get(replica):
             replies.slowest = max(seconds, replies.slowest * _SLOWEST_DECAY)
             replies.silences = 0
 
     def silent(self, replica: str, now: float) -> None:
-        """The replica did not reply in time. Requests that were sent together count as one."""
+        """Note that the replica did not reply in time. Several requests that were sent together count as one."""
         if self._replicas.leads(replica) and not self._replicas.is_last(replica):
             self.gone(replica, now)
 
     def gone(self, replica: str, now: float) -> None:
-        """The replica does not serve."""
+        """Suspend the replica, because it does not serve its partitions."""
         if not self._replicas.leads(replica):
             return
         replies = self._replies[replica]
@@ -113,27 +119,28 @@ _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.15
 _ATTEMPT_SECONDS = 2.0
 _OUTAGE_SECONDS = 4.0
-"""A restart, or the death of one of several replicas, takes less."""
+"""Failures for a shorter time are no outage. A restart, or the death of one of several replicas, takes less time than
+this."""
 _PROBE_SECONDS = 1.0
 _FORGOTTEN_SECONDS = 30.0
-"""After this time without attempts, a service no longer counts as unavailable."""
+"""After this time without attempts, the service no longer counts as unavailable."""
 
 CONCURRENT = Failure(ErrorCode.UNAVAILABLE, "another connection is sending this message, please try again")
 UNCONFIRMED = Failure(ErrorCode.UNAVAILABLE, "the message was not confirmed in time, please try again")
 
 
 class Submitter(Protocol):
-    """Receives the result of each submitted draft, unless the submitter calls `done` before."""
+    """Receives the result of each draft that it has submitted, unless it calls `done` before."""
 
     def confirmed(self, draft: Draft, posted: Posted, *, again: bool = False) -> None:
         """The draft is committed. `again`: an earlier request has committed it."""
 
     def failed(self, draft: Draft, failure: Failure) -> None:
-        """The draft is not committed and never will be. If no reply came, nobody knows whether the message was
-        posted."""
+        """The draft is not committed and never will be. If no replica has replied, it may have been committed
+        nevertheless."""
 
     def crashed(self) -> None:
-        """One of the methods above raised an exception, which has been logged."""
+        """One of the other methods has raised an exception, which has been logged."""
 
 
 class PendingPosts:
@@ -141,15 +148,15 @@ class PendingPosts:
 
     def __init__(self) -> None:
         self._submitters: dict[Nonce, tuple[Draft, Submitter]] = {}
-        """The request of a delivered draft may still be under way when the client posts another draft with the same
-        nonce."""
+        """The submitters, by nonce. The request of a draft that was delivered may still be under way when the client
+        posts another draft with the same nonce. So each entry has its draft."""
 
     def __contains__(self, nonce: Nonce) -> bool:
         return nonce in self._submitters
 
     def add(self, drafts: list[Draft], submitter: Submitter) -> list[Draft]:
-        """Register drafts, and return those to post. A draft fails if its nonce is in use: another connection of the
-        account is posting a draft with the same nonce."""
+        """Register drafts, and return the drafts to post. A draft fails if its nonce is in use, because another
+        connection of the account is posting a draft with the same nonce."""
         accepted: list[Draft] = []
         rejected: list[Draft] = []
         for draft in drafts:
@@ -163,15 +170,16 @@ class PendingPosts:
         return accepted
 
     def done(self, nonce: Nonce) -> None:
-        """The draft's message was delivered, so the draft is not repeated and its result is not passed on."""
+        """Note that the draft's message was delivered. So the draft is not repeated, and its result is not passed
+        on."""
         self._submitters.pop(nonce, None)
 
     def still(self, drafts: list[Draft]) -> list[Draft]:
-        """The drafts among these that have no result yet."""
+        """Those of the drafts that have no result yet."""
         return [draft for draft in drafts if self._submitters.get(draft.nonce, (None,))[0] is draft]
 
     def settle(self, drafts: list[Draft], results: PostResults) -> list[Draft]:
-        """Forwards the results; returns the drafts to repeat."""
+        """Pass the results on to the submitters. Returns the drafts to repeat."""
         again: list[Draft] = []
         for position, (draft, posted) in enumerate(zip(drafts, results.posted, strict=True)):
             if posted is not None:
@@ -183,8 +191,8 @@ class PendingPosts:
         return again
 
     def settle_late(self, drafts: list[Draft], requesting: "asyncio.Task[PostResults | RequestError]") -> None:
-        """Forwards results that a leader has committed but whose reply came late; the other drafts are on their way to
-        another replica."""
+        """Pass on results of a leader whose reply came late. The drafts without a result are on their way to another
+        replica."""
         if (
             requesting.cancelled()
             or requesting.exception() is not None
@@ -208,7 +216,7 @@ class PendingPosts:
             _pass_failure(submitter, draft, failure)
 
     def _take_submitter(self, draft: Draft) -> Submitter | None:
-        """The submitter of the draft; None if the draft has its result."""
+        """Remove and return the submitter of the draft. None if the draft already has its result."""
         posted, submitter = self._submitters.get(draft.nonce, (None, None))
         if posted is not draft:
             return None
@@ -217,27 +225,28 @@ class PendingPosts:
 
 
 class OutageDetector:
-    """Detects that the message service does not answer: messages are then rejected at once instead of after the
-    deadline, except one submission a second, which tests whether the service is back. Times are the event loop's."""
+    """Detects that the message service does not answer. Messages are then rejected at once, instead of after the
+    deadline. One submission a second is still sent, to find out whether the service answers again. Times are on the
+    event loop's clock."""
 
     __slots__ = ("_failed_at", "_probe_at", "failing_since")
 
     def __init__(self) -> None:
         self.failing_since: float | None = None
-        """When the first attempt since the last answer began; None: the last one was answered."""
+        """When the first attempt since the last answer began. None if the last attempt was answered."""
         self._failed_at = 0.0
-        """The time at which the last outage began."""
+        """When the last failed attempt began."""
         self._probe_at = 0.0
 
     def attempt_failed(self, began: float) -> None:
-        """Note a failed attempt: the request got no answer, or only answers `unavailable`."""
+        """Note a failed attempt. The request got no answer, or only `unavailable`."""
         if self.failing_since is None:
             self.failing_since = began
         self._failed_at = began
 
     def seconds(self, now: float) -> float:
-        """How long the service has been unavailable, as far as is known; 0 for a short failure, or without recent
-        attempts."""
+        """How many seconds the service has been unavailable, as far as this is known. The result is 0 for a short
+        failure, or without recent attempts."""
         if self.failing_since is None or now - self._failed_at > _FORGOTTEN_SECONDS:
             return 0.0
         outage = now - self.failing_since
@@ -257,7 +266,7 @@ class OutageDetector:
 
 
 class PostAttempts:
-    """Carries batches to the message service."""
+    """Sends batches to the message service."""
 
     def __init__(
         self, bus: Bus, node: NodeId, leaders: Leaders, metrics: EdgeMetrics, journal: MessageJournal, tasks: Tasks
@@ -271,11 +280,11 @@ class PostAttempts:
         self.pending = PendingPosts()
         self.outage = OutageDetector()
         self.slack_seconds = _SLACK_SECONDS
-        """The time after the deadline in which a draft still gets its result."""
+        """The time after its deadline within which a draft still gets its result."""
 
     async def run(self, batch: list[Draft]) -> Failure | None:
-        """Repeat drafts without an answer until the deadline, all in their order. Returns why some drafts have no
-        result."""
+        """Send the batch, and repeat drafts without an answer until the deadline, in order. Returns the reason why
+        drafts have no result, if there are any."""
         remaining, failure = batch, UNCONFIRMED
         self._journal.requested(trace.get(), [draft.nonce for draft in batch])
         try:
@@ -292,7 +301,8 @@ class PostAttempts:
         return failure if remaining else None
 
     async def _send_in_parts(self, batch: list[Draft]) -> list[Draft]:
-        """A batch for which NATS has no room is divided. The parts are sent one after the other, to keep the order."""
+        """Send a batch. If NATS has no room for the batch, it is divided. The parts are sent one after the other, to
+        keep the order."""
         try:
             return await self._send_with_retry(batch)
         except TooLarge as error:
@@ -303,8 +313,8 @@ class PostAttempts:
         return [*await self._send_in_parts(batch[:half]), *await self._send_in_parts(batch[half:])]
 
     async def _send_with_retry(self, batch: list[Draft]) -> list[Draft]:
-        """Returns the drafts without an answer at the deadline. Raises RequestError, though not while an unanswered
-        attempt may still be carried out."""
+        """Send drafts, and repeat those without an answer. Returns the drafts without an answer at the deadline. Raises
+        RequestError, but not while an unanswered attempt may still be carried out."""
         loop, outage = asyncio.get_running_loop(), self.outage
         left = (max([draft.deadline for draft in batch]) - STARTED_MS) / 1000 - time.monotonic()
         deadline = loop.time() + left + _SLACK_SECONDS
@@ -334,14 +344,15 @@ class PostAttempts:
         return batch
 
     async def _request(self, leader: str, attempt: str, batch: list[Draft], left: float) -> PostResults:
-        """Send one request, to a queue group if `leader` is no replica. Raises RequestError."""
+        """Send one request. If `leader` is ANY, it goes to the queue group. Raises RequestError."""
         request, loop = PostMessages(self._node, batch), asyncio.get_running_loop()
         if leader == ANY:
             self._requests.labels("any").inc()
             return await self._bus.send(request, seconds=min(left, _ATTEMPT_SECONDS))
         self._requests.labels(attempt).inc()
         requesting = self._tasks.start(self._request_leader(leader, request, min(left, MOST_SECONDS)), "post to leader")
-        loop.call_soon(self._bus.flush)  # the task publishes in its first step, and the flush follows right after it
+        # the task publishes in its first step, and NATS is flushed right after this step
+        loop.call_soon(self._bus.flush)
         if not (await asyncio.wait({requesting}, timeout=self._leaders.seconds(leader)))[0]:
             self._leaders.silent(leader, loop.time())
             requesting.add_done_callback(partial(self.pending.settle_late, batch))
@@ -352,7 +363,8 @@ class PostAttempts:
         return results
 
     async def _request_leader(self, leader: str, request: PostMessages, seconds: float) -> PostResults | RequestError:
-        """Is never cancelled for being late: the reply still counts, and shows that the leader lives."""
+        """Send a request to a leader. This task is not cancelled when it is late, because a late reply still has
+        results, and shows that the leader lives."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -378,7 +390,8 @@ def _pass_failure(submitter: Submitter, draft: Draft, failure: Failure) -> None:
 
 
 def _note_answer(outage: OutageDetector, code: ErrorCode | None, began: float) -> None:
-    """`code`: the error of the whole request, None if something of it was answered otherwise."""
+    """Note whether the service has answered. `code`: the error of the whole request, or None if some drafts have
+    another answer."""
     if code is ErrorCode.UNAVAILABLE:
         outage.attempt_failed(began)
     else:

@@ -1,10 +1,10 @@
-"""Publishes local connections' messages to the message service: to the replica that leads the partition of their chat,
-or to any. The publisher is the queue: submissions of one event-loop iteration to one replica share a request. While
-several requests to a replica are in flight, submissions of 20 ms share one. A congestion window for each replica bounds
-the messages in flight by how soon they are answered. While replies still arrive, a submission queued for more than 1.5
-s is rejected with RATE_LIMITED. While a database of the service has not answered for some seconds, new submissions to
-that database are rejected at once, and are not sent. services.edge.upstream.attempt describes the path of a request.
-"""
+"""Publishes local connections' messages to the message service. They go to the replica that leads the partition of
+their chat, or to any replica. The publisher queues them. The submissions of one event-loop iteration to one replica
+share a request. While several requests to a replica are in flight, the submissions of 20 ms share one. For each
+replica, a congestion window limits the messages in flight by how soon they are answered. While replies still arrive, a
+submission that is queued for more than 1.5 s is rejected with RATE_LIMITED. If the service has not answered for some
+seconds, new submissions are rejected at once and are not sent. services.edge.upstream.attempt describes how a request
+is sent."""
 
 import asyncio
 import secrets
@@ -28,22 +28,24 @@ if TYPE_CHECKING:
     from shared.tracing import Tracer
 
 _GATHER_SECONDS = 0.02
-"""Submissions are gathered for this time: so a replica that does not reply delays other replicas' messages by no
-more."""
+"""Submissions are gathered for this time. So a replica that does not reply delays the messages to other replicas by no
+more than this."""
 _SOON_SECONDS = 0.5
-"""A request that takes longer has waited for other requests."""
+"""A reply that takes longer shows that the request has waited for other requests."""
 _QUEUE_SECONDS = 1.5
-"""A submission is queued no longer than this while others are answered."""
+"""The longest time that a submission is queued while others are answered."""
 NONCE_BITS: Final = 2**63 - 1
 
 _CONCURRENT_REQUESTS: Final = 3
-"""This number of requests in flight keeps a replica busy: one is fanned out, one is committed, one waits."""
+"""With this number of requests in flight, a replica always has work. One is being delivered, one is being committed,
+and one waits."""
 _REQUEST_DRAFTS: Final = 512
 _REQUEST_BYTES: Final = 384 * 1024
-"""A request at these limits gets no further submission. A submission is never divided, to keep its order."""
+"""The most bytes of a request. A request that has reached a limit gets no further submission. A submission is never
+divided, to keep its order."""
 _DRAFT_BYTES: Final = 64
 _MIN_MESSAGES = 1_536
-"""Many more messages than one connection's batch has."""
+"""The smallest size of the window. It is many more messages than the batch of one connection has."""
 _MAX_MESSAGES = 32_768
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too many messages are being sent, please try again")
@@ -51,12 +53,13 @@ SERVICE_DOWN = Failure(ErrorCode.UNAVAILABLE, "messages cannot be stored at the 
 
 
 class NotAcknowledged(Exception):
-    """No message was acknowledged for some seconds, although some were sent."""
+    """No message was acknowledged for some seconds, although messages were sent."""
 
 
 class CongestionWindow:
-    """Bounds the messages in flight of an edge (additive increase, multiplicative decrease): while replies take long,
-    more messages would only wait in the message service, which cannot reject them there. Pure; counts messages."""
+    """Limits the messages in flight from an edge (additive increase, multiplicative decrease). While replies take long,
+    more messages would only wait in the message service, where they cannot be rejected early. This class is pure. It
+    counts messages."""
 
     __slots__ = ("_in_flight", "_size")
 
@@ -71,8 +74,8 @@ class CongestionWindow:
         self._in_flight += messages
 
     def acknowledged(self, messages: int, *, soon: bool, limited: bool) -> None:
-        """`soon`: the reply was quick; `limited`: more messages wait for room. Within the time of a reply, the window
-        at most doubles or halves."""
+        """Note that messages were acknowledged. `soon`: whether the reply was quick. `limited`: whether more messages
+        wait for room. Within the time of a reply, the window at most doubles or halves."""
         self._in_flight -= messages
         if not soon:
             self._size = max(_MIN_MESSAGES, self._size - messages // 2)
@@ -81,17 +84,18 @@ class CongestionWindow:
 
 
 class Lane:
-    """The messages to one replica of message, or to any: queued, then in flight. Pure. A congestion window limits the
-    messages in flight by the time until replies: so a slow replica delays no other replica's messages."""
+    """The messages to one replica of the message service, or to any. They are queued, then in flight. This class is
+    pure. A congestion window limits the messages in flight by the time that replies take. So a slow replica delays no
+    messages to other replicas."""
 
     __slots__ = ("_in_flight", "_window", "queue")
 
     def __init__(self) -> None:
         self.queue: deque[tuple[float, list[Draft]]] = deque()
-        """Submissions that are in no request yet, and since when."""
+        """The submissions that are not in a request yet, each with the time since which it is queued."""
         self._in_flight: dict[int, list[Draft]] = {}
-        """The drafts of each unanswered request, by the identity of the request's list: a delivered message may be sent
-        again before the reply to its first request."""
+        """The drafts of each unanswered request, by the identity of the request's list. A nonce could not be the key,
+        because a delivered message may be sent again before the reply to its first request."""
         self._window = CongestionWindow()
 
     @property
@@ -99,8 +103,8 @@ class Lane:
         return not self.queue and not self._in_flight
 
     def is_busy(self, awaited: PendingPosts) -> bool:
-        """Whether one more request to this receiver would only wait there. A request without an `awaited` message is
-        done: its reply comes after its messages, and delays no other request."""
+        """Whether one more request to this receiver would only wait there. A request whose messages are all delivered
+        no longer counts, although its reply comes later."""
         busy = [batch for batch in self._in_flight.values() if any(draft.nonce in awaited for draft in batch)]
         return len(busy) >= _CONCURRENT_REQUESTS
 
@@ -108,11 +112,11 @@ class Lane:
         self.queue.append((now, drafts))
 
     def has_room(self) -> bool:
-        """Whether there is a submission, and the window has room for it."""
+        """Whether a submission is queued and the window has room for it."""
         return bool(self.queue) and self._window.has_room(len(self.queue[0][1]))
 
     def next_batch(self) -> list[Draft]:
-        """The first submission, and as many others as fit into the same request. All are in flight now."""
+        """Take the first submission, and as many others as fit into the same request. All are in flight from now on."""
         batch: list[Draft] = []
         size = 0
         while self.queue:
@@ -128,27 +132,28 @@ class Lane:
         return batch
 
     def answered(self, batch: list[Draft], *, soon: bool) -> None:
-        """Every draft of the batch, as `next_batch` returned the batch, has its result. `soon`: the reply was quick."""
+        """Note that every draft of a batch has its result. `batch`: the list that `next_batch` returned. `soon`:
+        whether the reply was quick."""
         del self._in_flight[id(batch)]
         self._window.acknowledged(len(batch), soon=soon, limited=bool(self.queue))
 
     def expire(self, latest: float) -> list[Draft]:
-        """Removes and returns the drafts that were submitted before `latest`."""
+        """Remove and return the drafts that were submitted before `latest`."""
         expired: list[Draft] = []
         while self.queue and self.queue[0][0] < latest:
             expired += self.queue.popleft()[1]
         return expired
 
     def take_queue(self) -> list[tuple[float, list[Draft]]]:
-        """Removes and returns all submissions."""
+        """Remove and return all submissions."""
         submissions = list(self.queue)
         self.queue.clear()
         return submissions
 
 
 class MessagePublisher:
-    """`post` during an iteration of the event loop; `flush` at its end. Every draft has a result soon after
-    `longest_seconds`."""
+    """Callers call `post` during an iteration of the event loop, and `flush` at its end. Every draft has a result soon
+    after `longest_seconds`."""
 
     def __init__(
         self,
@@ -170,22 +175,22 @@ class MessagePublisher:
         self.longest_seconds = request_seconds + self._attempts.slack_seconds
         self.pending = self._attempts.pending
         self._lanes: dict[str, Lane] = {}
-        """By receiver."""
+        """The lanes, by receiver."""
         self._timer: asyncio.TimerHandle | None = None
         self._nonces = count(secrets.randbits(62))
 
     def deadline(self, arrived: float) -> int:
-        """The deadline of messages that arrived at this time of the event loop's clock."""
+        """The deadline of messages that arrived at this time (on the event loop's clock)."""
         waited = asyncio.get_running_loop().time() - arrived
         return int(STARTED_MS + (time.monotonic() - waited + self._seconds) * 1000)
 
     def new_nonce(self) -> Nonce:
-        """A nonce for a draft to which its client has given none."""
+        """A nonce for a draft whose client has given it none."""
         return Nonce(next(self._nonces) & NONCE_BITS)
 
     def post(self, submitter: Submitter, drafts: list[Draft], now: float) -> None:
-        """Queue a connection's messages to one chat, in this order, for the next request, except messages that are
-        being posted already. `now`: the time of the event loop's clock."""
+        """Queue a connection's messages to one chat, in this order, for the next request. Messages that are being
+        posted already are left out. `now`: the time on the event loop's clock."""
         if not (drafts := self.pending.add(drafts, submitter)):
             return
         leader = self._leaders.leader(drafts[0].chat, now)
@@ -196,12 +201,12 @@ class MessagePublisher:
         lane.submit(drafts, now)
 
     async def check(self) -> None:
-        """The check for readiness. Raises NotAcknowledged."""
+        """Check whether this node is ready. Raises NotAcknowledged."""
         if seconds := self._outage.seconds(asyncio.get_running_loop().time()):
             raise NotAcknowledged(f"no message was acknowledged for {seconds:.0f} s")
 
     def flush(self) -> None:
-        """Begin requests, or gather submissions for a moment."""
+        """Send the queued submissions, or gather more for a moment."""
         is_waiting = False
         for lane in self._lanes.values():
             if lane.queue:
@@ -226,13 +231,13 @@ class MessagePublisher:
             self._timer = None
 
     def _send_queued(self, lane: Lane) -> None:
-        """Sends as many queued requests as fit into the window."""
+        """Send as many queued requests as fit into the window."""
         while lane.has_room():
             self._send(lane)
 
     def _expire_queue(self, lane: Lane) -> None:
-        """Reject submissions that were queued too long while others were answered, because they would wait longer and
-        longer."""
+        """Reject submissions that were queued too long while others were answered. Otherwise submissions would wait
+        longer and longer."""
         for draft in lane.expire(asyncio.get_running_loop().time() - _QUEUE_SECONDS):
             self.pending.fail(draft, OVERLOADED)
 
@@ -253,11 +258,11 @@ class MessagePublisher:
             waited = int((asyncio.get_running_loop().time() - since) * 1e6)
             delivering = self._tracer.begin("post", {"messages": len(batch), "waited_us": waited}).around(delivering)
         self._tasks.start(delivering, "post")
-        # the task publishes in its first step, and the flush follows right after it
+        # The task publishes in its first step, and NATS is flushed right after this step.
         asyncio.get_running_loop().call_soon(self._bus.flush)
 
     async def finish(self, timeout_seconds: float) -> None:
-        """Send everything, whether there is room or not."""
+        """Send all submissions, even if the window has no room."""
         for lane in self._lanes.values():
             while lane.queue:
                 self._send(lane)
@@ -266,7 +271,7 @@ class MessagePublisher:
     async def _deliver(self, lane: Lane, batch: list[Draft]) -> None:
         started = asyncio.get_running_loop().time()
         if self._tracer is None:
-            trace.set(new_trace())  # of this task
+            trace.set(new_trace())  # the trace of this task
         failure = await self._attempts.run(batch)
         soon = failure is None and asyncio.get_running_loop().time() - started < _SOON_SECONDS
         lane.answered(batch, soon=soon)
@@ -276,7 +281,7 @@ class MessagePublisher:
 
 
 async def post_one(publisher: MessagePublisher, draft: Draft, now: float) -> None:
-    """Returns once it is committed. `now`: the time of the event loop's clock. Raises RequestError."""
+    """Post one draft. Returns once it is committed. `now`: the time on the event loop's clock. Raises RequestError."""
     submission = _SinglePost()
     publisher.post(submission, [draft], now)
     publisher.flush()

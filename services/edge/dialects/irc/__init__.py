@@ -1,7 +1,10 @@
-"""irc: lines of IRC (RFC 1459, RFC 2812, IRCv3). Begin at `session`: how a line is answered.
+"""The dialect irc: lines of IRC (RFC 1459, RFC 2812, IRCv3). Begin with `session`, which describes how a line is
+answered.
 
-`registration` handles the lines before the welcome. Afterwards, each command has a handler in the table below. Messages
-pass `messages` both ways; outgoing ones then pass the `gate`, which names their chats as this connection does."""
+`registration` handles the lines before the welcome. Afterwards, each command has a handler in the table below.
+`messages` decodes and encodes messages. Messages to the client then pass the `gate`, which writes the name of their
+chat into them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -58,9 +61,9 @@ _FIRST_COMMANDS: Final = frozenset({"CAP", "NICK", "PASS", "USER", "AUTHENTICATE
 _REGISTRATION: Final = _FIRST_COMMANDS | {"REGISTER"}
 _SECRET_COMMANDS: Final = frozenset({"PASS", "AUTHENTICATE", "OPER", "REGISTER", "WEBPUSH"})
 _FIRST_SECRETS: Final[Mapping[str, int]] = {"OPER": 1, "REGISTER": 2, "WEBPUSH": 1}
-"""How many parameters come before the secret."""
+"""The commands with a secret, and how many parameters come before it."""
 _PUBLIC_PARAMETERS: Final = frozenset({"*", "+", *CAPABILITIES["sasl"].split(",")})
-"""Of AUTHENTICATE."""
+"""The parameters of AUTHENTICATE that are not secret."""
 
 
 def detects(first: FirstFrame) -> bool:
@@ -156,7 +159,7 @@ class Irc(Dialect):
         self._set_variant()
 
     def _set_variant(self) -> None:
-        """Sets the variant, which connections with the same tags share."""
+        """Set the variant. Connections whose lines have the same tags share a variant."""
         session = self._session
         times, accounts, ids = map(session.has, ("server-time", "account-tag", "message-tags"))
         batches = session.has(multiline.CAPABILITY) and session.has("batch")
@@ -192,7 +195,8 @@ class Irc(Dialect):
         return line.tags.get("label", "")[:64] if self._session.has("labeled-response") else ""
 
     def _rejection(self, answer: Answer, frame: Frame, failure: Failure) -> LineRejection:
-        """The command of an answer is empty if the frame is no valid line; it is named as far as it can be read."""
+        """Return how to reject a frame. If the frame is no valid line, its command and label are read as far as
+        possible."""
         if answer.command:
             return LineRejection(answer)
         line = None if isinstance(frame, Binary) else parse_line(frame.decode(errors="replace"))
@@ -254,9 +258,9 @@ class Irc(Dialect):
         return self._session.reject(rejected, failure)
 
     def _finish(self, task: Task, handle: Callable[[], Lines]) -> tuple[Outgoing, ...]:
-        """Part of a line may turn out to be wrong only after a reply."""
+        """Write the lines for one reply. A handler may find only now that a part of the line is wrong."""
         try:
-            written = list(handle())  # encoding the lines may open further requests of the same answer
+            written = list(handle())  # encoding the lines may cause further requests of the same answer
         except DecodeError as error:
             context = error.context if isinstance(error.context, LineRejection) else LineRejection(task.answer)
             written = [self._session.rejected(context, error.failure)]
@@ -302,14 +306,14 @@ class Irc(Dialect):
         self._gate.clear()
 
     def chats_loaded(self, chats: Sequence[LoadedChat], now: float) -> tuple[Push, ...]:
-        """Groups are shown with the welcome. For private chats, the nicks of the other members are requested."""
+        """Request the nicks of the other members of private chats. Groups are shown with the welcome instead."""
         session = self._session
         lines: list[bytes] = []
         pairs = {loaded.chat: loaded.pair for loaded in chats if loaded.pair is not None}
         for chat, pair in pairs.items():
             session.partners[chat] = next(iter({*pair} - {session.account}), session.account)
             channel = session.channels.pop(chat, None)
-            # the client was shown a channel before this connection knew that the chat is private
+            # The chat may have been shown as a channel, before this connection knew that it is private.
             if channel is not None and channel.shown:
                 lines.append(session.own("PART", channel.name))
         channels.learn_users(session, [session.partners[chat] for chat in pairs], Answer())

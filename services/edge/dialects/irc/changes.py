@@ -1,4 +1,4 @@
-"""Handles REDACT, and shows who is away."""
+"""Handles REDACT, and shows which users are away."""
 
 from services.edge.dialects.irc import reactions
 from services.edge.dialects.irc.channels import find_chat

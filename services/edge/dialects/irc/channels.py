@@ -33,12 +33,13 @@ _REASON_CHARACTERS = 300
 
 
 def show_channel(session: IrcSession, chat: ChatId, answer: Answer, *, silent: bool = False) -> None:
-    """JOIN, topic and names of a group that the account is in. `silent`: the client has not asked for it."""
+    """Show JOIN, topic and names of a group that the account is in. `silent`: whether the client has not asked for
+    it."""
     channel = session.channels.setdefault(chat, Channel(numbered_channel(chat, ""), invited=True))
     channel.hidden = False
 
     def failed(failure: Failure) -> Lines:
-        """Releases the messages of a group that the client cannot join. Otherwise they would wait without end."""
+        """Release the messages of a group that the client cannot join. Otherwise these messages would wait forever."""
         if failure.code in (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND) or chat in session.partners:
             session.channels.pop(chat, None)
             return () if silent else [session.fail(answer.command, failure)]
@@ -84,7 +85,7 @@ def _with_names(session: IrcSession, chat: ChatId, answer: Answer, marker: bytes
         return ()
 
     def joined(_: Failure | None = None) -> Lines:
-        """The lines of a join, without the members if they cannot be read now."""
+        """The lines of a join. They contain no members if the members cannot be read now."""
         return _joined(session, chat, names, answer, marker)
 
     list_members(session, chat, answer, keep, joined, joined)
@@ -104,7 +105,7 @@ def _joined(
     session: IrcSession, chat: ChatId, names: list[str], answer: Answer, marker: bytes = b""
 ) -> Iterator[bytes]:
     channel = session.channels.get(chat)
-    if channel is None or channel.shown:  # the account has left in the meantime
+    if channel is None or channel.shown:  # or: the account has left in the meantime
         return
     channel.shown = True
     yield join_line(session, session.user, channel.name)
@@ -124,13 +125,13 @@ def _joined(
 
 
 def shows(session: IrcSession, chat: ChatId) -> bool:
-    """Whether the client shows the chat: it is private, or a channel that it has not left."""
+    """Whether the client shows the chat. It shows every private chat, and every channel that it has not left."""
     channel = session.channels.get(chat)
     return channel is None or (channel.shown and not channel.hidden)
 
 
 def shown_channel(session: IrcSession, chat: ChatId) -> Channel | None:
-    """The channel of a chat; None if the client does not see the channel, and so must not see its events."""
+    """The channel of a chat. None if the client does not show the channel, and so must not get its events."""
     if not shows(session, chat):
         return None
     return session.channels.get(chat) or Channel(numbered_channel(chat, ""), shown=True)
@@ -202,7 +203,7 @@ def find_chat(
     found: Callable[[ChatId], Lines],
     missing: Callable[[Failure], Lines] | None = None,
 ) -> Lines:
-    """Finds the group that a channel's name means."""
+    """Find the group that has this channel name."""
     chat = session.find_channel(name) or chat_of(name)
     if chat is not None:
         return found(chat)
@@ -228,7 +229,7 @@ def not_in(session: IrcSession, name: str) -> bytes:
 
 
 def failed_in(session: IrcSession, failure: Failure, answer: Answer, name: str, *words: str) -> bytes:
-    """The line for a failed request about a group."""
+    """The error line for a failed request about a group."""
     if failure.reason == Reason.NOT_MEMBER or (failure.code is ErrorCode.NOT_FOUND and failure.field == "chat"):
         return not_in(session, name)
     if failure.code is ErrorCode.FORBIDDEN:
@@ -265,8 +266,8 @@ def described(
     describe: Callable[[Channel], Lines],
     failed: Callable[[Failure], Lines],
 ) -> Lines:
-    """The lines that `describe` gives for a channel. Requests the channel's data first if the client does not see the
-    channel."""
+    """Write the lines that `describe` returns for a channel. If the client does not see the channel, the channel's data
+    is requested first."""
     known = session.channels.get(chat)
     if known is not None and known.shown:
         return describe(known)
@@ -283,7 +284,7 @@ def described(
 def topic_changed(
     session: IrcSession, chat: ChatId, text: str, time: int, by: AccountId = NO_ACCOUNT, source: str = ""
 ) -> Iterator[bytes]:
-    """Shows a new topic once: when the reply or the event arrives, whichever comes first."""
+    """Show a new topic once, when either the reply or the event arrives first."""
     channel = shown_channel(session, chat)
     if channel is not None and channel.topic != text:
         channel.topic, channel.has_topic = text, bool(text)
@@ -293,7 +294,7 @@ def topic_changed(
 
 
 def names(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
-    """One end for all channels."""
+    """Answer NAMES. Only one end line is written, after the names of all channels."""
     names = targets(line, answer)
     for place, name in enumerate(names, 1):
         end = [_end_of_names(session, ",".join(map(word, names)))] if place == len(names) else []
@@ -311,12 +312,12 @@ def _list_names(session: IrcSession, name: str, answer: Answer, end: list[bytes]
     def write(members: list[MemberRole]) -> Lines:
         return _names_lines(session, name, _names(session, members), known.modes if known else "")
 
-    list_members(session, chat, answer, write, lambda: end, partial(_same, end))  # strangers see no members
+    list_members(session, chat, answer, write, lambda: end, partial(_same, end))  # users who are no members get no list
     return ()
 
 
 def role_line(session: IrcSession, channel: str, nick: str, role: Role, source: str) -> bytes:
-    """`+q`, `+o`, or the line for a member that is neither."""
+    """The MODE line that gives a member `+q` or `+o`, or takes both from it."""
     if role in MODES:
         return session.line("MODE", channel, f"+{MODES[role]}", nick, source=source)
     return session.line("MODE", channel, "-qo", nick, nick, source=source)

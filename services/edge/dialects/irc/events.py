@@ -1,5 +1,5 @@
-"""Shows the actions of other users as lines. An event contains the names of its users, except an event of an older
-session service: then the names are requested."""
+"""Shows the actions of other users as lines. An event contains the names of its users. Only events of an older session
+service lack the names, which are then requested."""
 
 from collections.abc import Mapping
 

@@ -10,7 +10,7 @@ from shared.contract.ids import ChatId
 from shared.contract.model import Message
 
 _OLD_MS = 60_000
-"""A message that has waited this long is shown with its time."""
+"""A message that has waited this long is shown with the time at which it was sent."""
 _NOW = 0.0
 
 
@@ -31,7 +31,8 @@ class MessageGate(PushGate):
         self.held_bytes, self.wake_at = 0, None
 
     def replan(self) -> None:
-        """The dialect calls this after every line and reply, because these may have shown channels."""
+        """Compute again when held messages can be written. The dialect calls this after every line and reply, because
+        these may have shown channels."""
         if self._queues:
             self.wake_at = _NOW if any(self._is_ready(chat, queue[0]) for chat, queue in self._queues.items()) else None
 
@@ -41,7 +42,7 @@ class MessageGate(PushGate):
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
         channel = self._session.channels.get(message.chat)
         if channel is not None and channel.hidden:
-            return ()  # it stays undelivered
+            return ()  # the message stays undelivered
         push = Push(frames, message)
         queue = self._queues.setdefault(message.chat, [])
         queue.append(push)
@@ -89,8 +90,8 @@ class MessageGate(PushGate):
         return session.nick if account is None else session.user_for(account).nick
 
     def _is_shown(self, message: Message, push: Push) -> bool:
-        """Whether to show a message. Private messages that the account itself wrote elsewhere are not shown, because
-        clients would open a chat with oneself."""
+        """Whether to show a message. A private message that the account has sent from another client is not shown,
+        because IRC clients would open a chat of the user with itself."""
         session = self._session
         if message.sender != session.account or is_channel(target_of(push.frames)):
             return True

@@ -1,4 +1,5 @@
-"""CHATHISTORY: messages of a chat, by index or time, and what has happened in a group."""
+"""Handles CHATHISTORY, which reads the messages of a chat by index or time, and other events of a group such as
+joins."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,21 +27,22 @@ EVENT_PLAYBACK = "draft/event-playback"
 _LARGEST = 2**53 - 1
 _PAGE_CHATS = 500
 _PAGE_MESSAGES = 200
-"""Of one request."""
+"""The most messages of one request."""
 _ANSWER_BYTES = 400_000
 _BESIDE = 3
-"""The messages around a time: one before it, and one after it."""
+"""The number of messages that are read to find a time: the message at this time, one before it, and one after it."""
 
 
 class Selector(NamedTuple):
-    """A place in a chat: the index `number`, or (0) a time in Unix milliseconds."""
+    """A place in a chat. It is the index `number` or, if `number` is 0, a time in Unix milliseconds."""
 
     number: int = 0
     at: int = 0
 
 
 class _Span(NamedTuple):
-    """Between these times is what has happened; `newest`: the last part of it is wanted."""
+    """The period whose group events (such as joins) are wanted. `newest`: whether the last events of the period are
+    wanted."""
 
     after: int
     before: int
@@ -48,8 +50,8 @@ class _Span(NamedTuple):
 
 
 class _ChatHistory(NamedTuple):
-    """`target`: the name as the client has written it; `name`: the name to which the chat's messages are addressed.
-    `span`: None if the client wants messages alone."""
+    """`target`: the chat's name as the client has written it. `name`: the chat's name as the lines of its messages name
+    it. `span`: None if the client wants messages and no group events."""
 
     session: IrcSession
     style: MessageStyle
@@ -138,12 +140,13 @@ def _chat(session: IrcSession, target: str) -> ChatId | None:
 
 
 def _targets(session: IrcSession, first: int, second: int, count: int, answer: Answer) -> Lines:
-    """The chats whose last message is between both times, from the first time on; written oldest first."""
+    """List the chats whose last message is between both times. The list begins at the first time, and is written oldest
+    first."""
     low, high = sorted((first, second))
     found: list[tuple[int, str]] = []
 
     def listed(page: ChatsResumed) -> Lines:
-        """The last active chat is first."""
+        """Handle one page, in which the chat with the newest message is first."""
         found.extend((one.state.time, _name(session, one)) for one in page.chats if low < one.state.time < high)
         enough = second < first and len(found) >= count
         if page.before is not None and page.before[0] > low and not enough:
@@ -174,7 +177,8 @@ def _name(session: IrcSession, resumed: ChatToResume) -> str:
 
 
 class _Located(NamedTuple):
-    """A place among the messages: those up to index `upto` are not newer, those from `since` on are not older."""
+    """A place between messages. The messages up to index `upto` are not newer than the place, and the messages from
+    index `since` on are not older."""
 
     since: int
     upto: int
@@ -195,7 +199,7 @@ def _located(request: _ChatHistory, selector: Selector, read: Callable[[_Located
 def _with_times(
     request: _ChatHistory, selectors: Sequence[Selector], done: Callable[[tuple[int, ...]], Lines], *times: int
 ) -> Lines:
-    """Calls `done` with the times of these places."""
+    """Call `done` with the times of these places."""
     if len(times) == len(selectors):
         return done(times)
     number, at = selectors[len(times)]
@@ -210,7 +214,7 @@ def _with_times(
 
 
 def _read_all(request: _ChatHistory, subcommand: str, selectors: Sequence[Selector], times: tuple[int, ...]) -> Lines:
-    """Reads messages and what has happened."""
+    """Read the messages and group events that a subcommand selects."""
     first, last = times[0], times[-1]
     match subcommand:
         case "LATEST":
@@ -247,7 +251,8 @@ def _read_around(request: _ChatHistory, selector: Selector, time: int) -> Lines:
 
 
 def _read_older(request: _ChatHistory, start: int, after: int) -> Lines:
-    """The newest messages up to `start` (-1: the last one), and after an index."""
+    """Read the newest messages up to index `start`, and after index `after`. With `start` -1, the last message is
+    included."""
     if start == 0:
         return _finish(request, [])
     return _read(request, ReadHistory(request.chat, start, request.most, older=True), after=after)
@@ -258,7 +263,8 @@ def _read_newer(request: _ChatHistory, after: int, before: int) -> Lines:
 
 
 def _between(request: _ChatHistory, first: Selector, second: Selector) -> Lines:
-    """The messages between two places, from the first towards the second, without these two."""
+    """Read the messages between two places, without the messages at these places. The direction is from the first place
+    to the second."""
 
     def with_both(one: _Located, other: _Located) -> Lines:
         low, high = sorted((one, other))
@@ -270,7 +276,7 @@ def _between(request: _ChatHistory, first: Selector, second: Selector) -> Lines:
 
 
 def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: int = 0) -> Lines:
-    """The messages between the indexes, ascending, from as many pages as necessary."""
+    """Read the messages between the indexes in ascending order, from as many pages as necessary."""
     found: list[DisplayMessage] = []
 
     def done(page: HistoryPage) -> Lines:
@@ -289,8 +295,8 @@ def _read(request: _ChatHistory, command: ReadHistory, after: int = 0, before: i
 
 
 def _has_room(found: Sequence[DisplayMessage]) -> bool:
-    """Whether the answer can take more messages. It must not fill the output of the connection; the client requests the
-    rest."""
+    """Whether the answer can take more messages. A long answer would fill the output of the connection. The client
+    requests further messages itself."""
     return sum(len(one.message.body) for one in found) < _ANSWER_BYTES
 
 
@@ -306,21 +312,21 @@ def _failed(request: _ChatHistory, failure: Failure) -> Lines:
 
 
 class _Entry(NamedTuple):
-    """The lines of a message, or of what has happened."""
+    """The lines of a message or of a group event."""
 
     time: int
     lines: tuple[bytes, ...]
 
 
 def _entries(request: _ChatHistory, shown: Sequence[DisplayMessage]) -> list[_Entry]:
-    """Recalled messages are left out."""
+    """The lines of these messages. Recalled messages are left out."""
     kept = [one for one in shown if one.message.body != RECALLED_BODY]
     return [_Entry(one.message.time, _addressed(request, one)) for one in kept]
 
 
 def _finish(request: _ChatHistory, shown: Sequence[DisplayMessage], *, is_cut: bool = False) -> Lines:
-    """Writes the messages and what has happened. `is_cut`: the client has to request further messages, so nothing from
-    beyond these is written."""
+    """Write the messages and the group events. `is_cut`: the client has to request further messages, so group events
+    beyond the written messages are left out."""
     entries = _entries(request, shown)
     span = request.span
     if span is None:

@@ -25,7 +25,7 @@ _WORD_CHARACTERS = 80
 
 
 class Line(NamedTuple):
-    """`command` is as written by the client; a tag without a value has an empty value."""
+    """`command` is as the client has written it. A tag without a value has an empty text as its value."""
 
     tags: Mapping[str, str]
     source: str
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 def parse_line(text: str) -> Line | None:
-    """Parses a line of a client; None if the line has no command."""
+    """Parse a line of a client. Returns None if the line has no command."""
     match = _LINE.fullmatch(text.lstrip(" "))
     if match is None:
         return None
@@ -44,7 +44,7 @@ def parse_line(text: str) -> Line | None:
 
 
 def _parse_tags(text: str) -> dict[str, str]:
-    """The tags of a line. If a name comes several times, the last one counts."""
+    """The tags of a line. If a tag occurs several times, its last value counts."""
     tags: dict[str, str] = {}
     for tag in filter(None, text.split(";")):
         name, _, value = tag.partition("=")
@@ -53,7 +53,7 @@ def _parse_tags(text: str) -> dict[str, str]:
 
 
 def read_line(frame: bytes) -> Line:
-    """A line of a client. Raises DecodeError."""
+    """Parse a line of a client, and check its size and form. Raises DecodeError."""
     line = frame.rstrip(b"\r\n")
     tags, _, rest = line.partition(b" ") if line.startswith(b"@") else (b"", b"", line)
     if len(rest) > LINE_BYTES or len(tags) > len("@") + _CLIENT_TAG_BYTES:
@@ -70,7 +70,8 @@ def read_line(frame: bytes) -> Line:
 def encode_line(
     command: str, *words: object, last: str | None = None, source: str = "", tags: Mapping[str, str] | None = None
 ) -> bytes:
-    """Whatever users have written in `last` and in the tags. Words are made by `word`, or by the server."""
+    """Encode a line. `last` and the tags may contain any text of users. The caller makes the words with `word`, or they
+    come from the server."""
     parts = [f"@{_encode_tags(tags)}"] if tags else []
     parts += [f":{source}"] if source else []
     parts += [command, *map(str, words)]
@@ -98,18 +99,20 @@ def one_line(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A client's text without the codes of bold, colours and the like, which other dialects would show as they are."""
+    """Return a client's text without its codes for bold, colours and the like. Other dialects would show these codes as
+    characters."""
     return _FORMATTING.sub("", text)
 
 
 def word(text: str) -> str:
-    """A text that a client has sent, changed so that it can be a parameter before the last one."""
+    """Return a text of a client in a form in which it can be a parameter before the last one."""
     cleaned = "".join(text.split()).replace("\0", "").lstrip(":")[:_WORD_CHARACTERS]
     return one_line(cleaned) or "*"
 
 
 def cut_text(text: str, size: int) -> list[str]:
-    """The lines of a text, at least one, in pieces of at most `size` bytes: cut at a space, else between characters."""
+    """Divide a text into its lines, at least one, and each line into pieces of at most `size` bytes. A line is cut at a
+    space or, if there is none, between characters."""
     pieces = [piece for line in _LINE_BREAKS.split(text) if line for piece in _pieces(one_line(line), size)]
     return pieces or [" "]
 
@@ -130,8 +133,8 @@ def _pieces(line: str, size: int) -> Iterator[str]:
 
 
 def cut_whole(line: str, size: int) -> Iterator[str]:
-    """A line in pieces of at most `size` bytes, which together are the line: cut after a space, else between
-    characters."""
+    """Divide a line into pieces of at most `size` bytes that together are the whole line. It is cut after a space or,
+    if there is none, between characters."""
     data = line.encode()
     while len(data) > size:
         head = _cut(data, size)
@@ -142,12 +145,12 @@ def cut_whole(line: str, size: int) -> Iterator[str]:
 
 
 def _cut(data: bytes, size: int) -> bytes:
-    """The beginning of the text with at most this number of bytes, without part of a character."""
+    """Return the beginning of the text with at most this number of bytes. No character is cut in two."""
     return data[:size].decode(errors="ignore").encode()
 
 
 def fill_lines(words: Iterable[str], size: int, separator: str = " ") -> Iterator[str]:
-    """Joins words to lines, as few as possible."""
+    """Join words into as few lines as possible."""
     line = ""
     for each in words:
         if line and len(line) + len(separator) + len(each) > size:

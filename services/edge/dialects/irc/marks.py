@@ -7,7 +7,7 @@ import msgspec
 
 _BEGIN = "irc "
 JOINED = "\r"
-"""In the text of a mark: a line ends here, and the next one continues its text."""
+"""In the text of a mark: the line ends here, but the next line belongs to the same line of the text."""
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -20,18 +20,19 @@ _decode = msgspec.json.Decoder(_Packed).decode
 
 
 class Mark(NamedTuple):
-    """See the module. `unanswered`: the message is a NOTICE. `text`: the text with its formatting; empty without
-    formatting, unless its lines are joined or blank."""
+    """See the module's description. `unanswered`: the message is a NOTICE. `text`: the text with its formatting. It is
+    empty if the text has no formatting, no joined lines and no blank lines."""
 
     unanswered: bool = False
     text: str = ""
-    tags: Mapping[str, str] = {}  # it is never changed
+    tags: Mapping[str, str] = {}  # this mapping is never changed
     replies: bool = False
-    """The message is a reply from IRC, where texts name whom they answer: it needs no quote. Not stored."""
+    """Whether the message is a reply that was sent from IRC. IRC users name the recipient in the text, so such a reply
+    needs no quote. This value is not stored."""
 
     @property
     def packed(self) -> str:
-        """The mark as a message carries it in DisplayMessage.dialect; empty for an ordinary message."""
+        """The mark in the form of DisplayMessage.dialect. It is empty for an ordinary message."""
         if not any(self) and not self.replies:
             return ""
         return _BEGIN + msgspec.json.encode(_Packed(self.unanswered, self.text, dict(self.tags))).decode()

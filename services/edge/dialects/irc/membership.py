@@ -23,7 +23,7 @@ from shared.contract.model import JoinPolicy
 from shared.contract.session import CreateChat
 
 MOST_KICKED = 4
-"""Of one line."""
+"""The most users that one KICK line removes."""
 _REASON_CHARACTERS = 300
 
 
@@ -79,7 +79,7 @@ def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, 
         return [session.numeric("473", word(name), last=text)]
 
     def failed(failure: Failure) -> Lines:
-        if failure.code is ErrorCode.CONFLICT:  # a member already
+        if failure.code is ErrorCode.CONFLICT:  # the user is a member already
             show_channel(session, chat, answer)
             return ()
         numeric = {Reason.BANNED: "474", Reason.WRONG_KEY: "475"}.get(Reason(failure.reason)) if failure.reason else ""
@@ -92,7 +92,7 @@ def _request_membership(session: IrcSession, chat: ChatId, name: str, key: str, 
 
 
 def part(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
-    """Leaves an open group. If the account could not return to a group without help, the group is only hidden on this
+    """Leave an open group. If the account could not return to a group without help, the group is only hidden on this
     connection."""
     reason = " ".join(line.parameters[1:2])
     for name in targets(line, answer):
@@ -112,7 +112,7 @@ def _part(session: IrcSession, name: str, reason: str, answer: Answer, chat: Cha
 
 
 def kick(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """The command names several users of one channel, or a channel for each user."""
+    """Remove users. The line names several users of one channel, or one channel for each user."""
     names, nicks, *rest = line.parameters
     reason = plain(rest[0]) if rest and rest[0] else session.nick
     wanted, channels = nicks.split(",")[:MOST_KICKED], names.split(",")
@@ -160,7 +160,7 @@ def _end_membership(
 
 
 def rename(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """Gives a group another handle. The event shows it."""
+    """Give a group another handle. The client sees the change when the event arrives."""
     name, new, *rest = line.parameters
 
     def failed(failure: Failure) -> Lines:

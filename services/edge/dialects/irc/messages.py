@@ -1,7 +1,8 @@
-"""Messages: shown as lines, and sent.
+"""Encodes messages as lines, and handles the lines that send messages.
 
-A message is encoded once for all connections of a variant. So its lines name the chat only by its number, `#~5` or
-`|34`, and `addressed` puts this connection's name for the chat there."""
+A message is encoded once for all connections of a variant. So its lines name the chat by its number, as `#~5` or `|34`.
+For each connection, `addressed` then replaces the number by the name that the connection has for the chat.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -62,13 +63,13 @@ _MEDIA_ID = re.compile(r"[0-9a-f]{32}")
 REPLY_TAGS = ("+draft/reply", "+reply")
 _CLIENT_TAG = re.compile(r"\+(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9-]+")
 _FIRST_TAGS = frozenset({"msgid", *REPLY_TAGS})
-"""Of the first line alone."""
+"""The tags that only the first line of a message has."""
 _BATCH = re.compile(rb"(?P<head>(?:@[^ ]* )?:[^ ]* BATCH \+[^ ]* draft/multiline )(?P<target>[^ ]*)(?P<middle>)")
 
 
 class MessageStyle(NamedTuple):
     """The properties that connections of one variant share. `times`, `accounts`, `ids`: whether lines have the tags
-    `time`, `account`, `msgid`. `batches`: a message of several lines is a batch."""
+    `time`, `account`, `msgid`. `batches`: whether a message of several lines is sent as a batch."""
 
     server: str
     base_url: str
@@ -98,11 +99,12 @@ def encode_message(shown: DisplayMessage, style: MessageStyle) -> Iterator[bytes
         return
     text = text.replace(JOINED, "\n").replace(
         _CTCP_END, ""
-    )  # clients would answer a line that begins with this character
+    )  # clients would answer a line that begins with the character for CTCP
     size = LINE_BYTES - _FRAME_BYTES - len(source)
     whole = LINE_BYTES - len(f":{source} {command} {target} :{start}{end}")
     if len(text.encode()) <= whole:
-        size = whole  # the text is one line, which `addressed` cuts if the name of the chat leaves too little room
+        # The text is written as one line. `addressed` cuts the line if the chat's name is too long for it.
+        size = whole
     for piece in cut_text(text, size):
         yield encode_line(command, target, last=f"{start}{piece}{end}", source=source, tags=tags)
         tags = {name: value for name, value in tags.items() if name not in _FIRST_TAGS}
@@ -114,7 +116,7 @@ class _Piece(NamedTuple):
 
 
 def _pieces(text: str, size: int) -> list[_Piece]:
-    """The lines of a text; blank ones, too. Their texts together are the text."""
+    """The lines of a text, including blank lines. A long line is cut into several pieces."""
     return [
         _Piece(one, joined=bool(number or place))
         for line in text.replace(_CTCP_END, "").split("\n")
@@ -140,7 +142,7 @@ def _sender(shown: DisplayMessage, style: MessageStyle) -> User:
 
 
 def _tags(shown: DisplayMessage, style: MessageStyle, user: User, mark: Mark) -> dict[str, str]:
-    """The tags of a message. Only the first line of a message has tags."""
+    """The tags of the first line of a message."""
     message, tags = shown.message, dict[str, str]()
     if style.times:
         tags["time"] = utc_time(message.time)
@@ -155,7 +157,7 @@ def _tags(shown: DisplayMessage, style: MessageStyle, user: User, mark: Mark) ->
 
 
 def _text(shown: DisplayMessage, style: MessageStyle) -> str:
-    """A picture or file is a separate line."""
+    """The text of a message. A picture or file is a line of its own."""
     segments: Iterable[RichSegment] = shown.segments
     if shown.rich is not None and (style.ids or is_marked(shown.dialect)):
         segments = shown.rich
@@ -180,7 +182,8 @@ def message_id(chat: ChatId, index: int) -> str:
 
 
 def addressed(frames: Iterable[Outgoing], target: str) -> tuple[bytes, ...]:
-    """The lines of a message with this connection's name for the chat, `target`, in place of the chat's number."""
+    """Return the lines of a message with the chat's number replaced by `target`, this connection's name for the
+    chat."""
     name = target.encode()
     named = (
         (_BATCH if _BATCH.match(each) else _MESSAGE).sub(
@@ -192,7 +195,7 @@ def addressed(frames: Iterable[Outgoing], target: str) -> tuple[bytes, ...]:
 
 
 def _fitting(line: bytes) -> Iterator[bytes]:
-    """The line, cut into several if it is too long (tags do not count)."""
+    """Return the line, cut into several lines if it is too long. Tags do not count."""
     bare = line.partition(b" ")[2] if line.startswith(b"@") else line
     found = _MESSAGE.match(line)
     if len(bare) <= LINE_BYTES or found is None:
@@ -204,7 +207,7 @@ def _fitting(line: bytes) -> Iterator[bytes]:
 
 
 def dated(frames: Iterable[bytes], sent_ms: int, now_ms: int) -> tuple[bytes, ...]:
-    """Writes the time into old messages, for clients without server-time."""
+    """Write the time into the text of old messages, for clients without server-time."""
     time = datetime.fromtimestamp(sent_ms // 1000, UTC)
     text = (f"[{time:%H:%M}] " if now_ms - sent_ms < _DAY_MS else f"[{time:%m-%d %H:%M}] ").encode()
     shown = (_MESSAGE.sub(lambda found: found[0] + text, each, count=1) for each in frames)
@@ -212,7 +215,7 @@ def dated(frames: Iterable[bytes], sent_ms: int, now_ms: int) -> tuple[bytes, ..
 
 
 def target_of(frames: Iterable[Outgoing]) -> str:
-    """The chat that the lines of a message name by its number."""
+    """Return the number by which the lines of a message name its chat."""
     for each in lines(frames):
         if (found := _MESSAGE.match(each)) is not None:
             return found["target"].decode()
@@ -227,7 +230,7 @@ def lines(frames: Iterable[Outgoing]) -> Iterator[bytes]:
 
 
 def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """PRIVMSG or NOTICE."""
+    """Handle PRIVMSG and NOTICE."""
     if not line.parameters or not line.parameters[0]:
         raise rejection(answer, "411", "No recipient was named")
     if len(line.parameters) < 2 or not line.parameters[1]:
@@ -253,7 +256,7 @@ def _segment(text: str, base_url: str) -> RichSegment:
 
 
 def check_fits(session: IrcSession, text: str, names: Iterable[str], answer: Answer) -> None:
-    """Raises DecodeError for a line that would be too long once it names its sender."""
+    """Check that the line is short enough for other clients, who get it with its sender's name. Raises DecodeError."""
     for target in names:
         room = LINE_BYTES - len(f":{session.mask} {answer.command} {target} :".encode())
         if len(text.encode()) > room:
@@ -261,7 +264,8 @@ def check_fits(session: IrcSession, text: str, names: Iterable[str], answer: Ans
 
 
 def client_tags(line: Line) -> dict[str, str]:
-    """The tags for other clients. What is no name of a tag could break their lines."""
+    """The tags that are passed on to other clients. Names of an invalid form are left out, because they could break the
+    lines of these clients."""
     return {name: value for name, value in line.tags.items() if _CLIENT_TAG.fullmatch(name) and name not in REPLY_TAGS}
 
 
@@ -272,7 +276,8 @@ def is_ctcp(line: Line) -> bool:
 
 
 def _sent_text(text: str, answer: Answer) -> str:
-    """An ACTION is a message that other dialects write with `/me`. Raises DecodeError."""
+    """Return the text for other dialects, without formatting. An ACTION becomes a text that begins with `/me`. Raises
+    DecodeError."""
     action = _SENT_ACTION.fullmatch(text)
     if action is not None:
         return f"{_ME}{plain(action[1] or '') or ' '}"
@@ -301,7 +306,7 @@ def send_to(
 
 
 def replied_index(tags: Mapping[str, str], chat: ChatId) -> int:
-    """The index of the chat's message to which this message replies, or 0."""
+    """The index of the message in the same chat that this message replies to, or 0."""
     for name in REPLY_TAGS:
         number, _, index = tags.get(name, "").partition("-")
         if number == str(chat) and index.isascii() and index.isdigit():
@@ -346,7 +351,7 @@ def _post_to_oneself(session: IrcSession, segments: tuple[RichSegment, ...], mar
 
 
 def _show_away(session: IrcSession, user: User, answer: Answer) -> Lines:
-    """Tells the sender that the recipient is away, at most once an hour."""
+    """Show the sender that the recipient is away, at most once an hour."""
     now = session.info.unix_ms()
     if answer.command == "NOTICE" or now - session.shown_away.get(user.account, 0) < _HOUR_MS:
         return ()
@@ -366,7 +371,8 @@ def _post(session: IrcSession, command: PostMessage, target: str, answer: Answer
         command = replace(command, references_media=True, kind_by_content=True)
 
     def done(reply: MessageAccepted) -> Lines:
-        if fold(target) == fold(session.nick):  # no event delivers a message to oneself, so the reply must
+        # no event delivers this message to the sender, so the reply shows it a second time
+        if fold(target) == fold(session.nick):
             answer.follow(addressed(reply.frames, target))
         return addressed(reply.frames, target) if session.has("echo-message") else ()
 
@@ -378,7 +384,7 @@ def _show_unsent(session: IrcSession, target: str, answer: Answer, failure: Fail
 
 
 def is_quiet(answer: Answer) -> bool:
-    """A NOTICE is never answered, except to a label."""
+    """Whether errors are not shown. A NOTICE gets no reply, unless it has a label."""
     return answer.command == "NOTICE" and not answer.label
 
 

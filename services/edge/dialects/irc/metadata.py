@@ -1,4 +1,4 @@
-"""METADATA: texts of users and channels under keys."""
+"""Handles METADATA: texts of users and channels, stored under keys."""
 
 from collections.abc import Callable, Iterator
 
@@ -23,7 +23,7 @@ from shared.contract.metadata import (
 LIMITS = f"before-connect,max-subs={MOST_SUBSCRIPTIONS},max-keys={MOST_KEYS},max-value-bytes={MOST_BYTES}"
 _WORDS_BYTES = 300
 _Found = Callable[[AccountId, ChatId, str], Lines]
-"""Gets the account, or the group, and the name to show."""
+"""The function that is called with the account or the group that was found, and with the name to show for it."""
 
 
 def metadata(session: IrcSession, line: Line, answer: Answer) -> Lines:
@@ -53,7 +53,8 @@ def metadata(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def metadata_before_welcome(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """The client's own values and subscriptions. Values are stored once the account is known."""
+    """Handle METADATA before the welcome. The client's own values are kept here, and stored once its account is
+    known."""
     target, subcommand, *rest = line.parameters
     if subcommand.upper() != "SET" or not rest or target != NOBODY:
         return metadata(session, line._replace(parameters=[NOBODY, subcommand, *rest]), answer)
@@ -65,7 +66,7 @@ def metadata_before_welcome(session: IrcSession, line: Line, answer: Answer) -> 
 
 
 def show_own(session: IrcSession, answer: Answer) -> None:
-    """Stores the values that the client has set before the welcome, and shows all values of the account."""
+    """Store the values that the client has set before the welcome, and show all values of the account."""
 
     def fail(key: str) -> Callable[[Failure], Lines]:
         return lambda failure: [_failed(session, failure, session.nick, key)]
@@ -116,7 +117,7 @@ def _failed(session: IrcSession, failure: Failure, target: str, key: str) -> byt
 
 
 class _Get:
-    """GET, and LIST without keys."""
+    """Handles GET, and LIST, which has no keys."""
 
     def __init__(self, session: IrcSession, keys: list[str], answer: Answer) -> None:
         self._session = session
@@ -146,7 +147,7 @@ class _Get:
 
 
 class _Set:
-    """SET, and CLEAR without a key."""
+    """Handles SET, and CLEAR, which has no key."""
 
     def __init__(self, session: IrcSession, key: str, value: str, answer: Answer) -> None:
         self._session = session

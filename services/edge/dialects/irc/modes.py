@@ -1,4 +1,4 @@
-"""MODE: settings of groups, and of the own connection; LIST."""
+"""Handles MODE, which changes settings of groups and of the connection itself, and LIST."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def _parse(session: IrcSession, name: str, rest: list[str], answer: Answer) -> _
 
 
 def _invalid(flag: str, text: str) -> str:
-    """The numeric of a parameter that cannot be set."""
+    """The numeric reply for a parameter that cannot be set, or an empty text."""
     if flag == "k" and _KEY.fullmatch(text) is None:
         return "525"
     if flag == "l" and not (text.isascii() and text.isdigit() and 0 < int(text[:18]) and len(text) < 18):
@@ -139,7 +139,7 @@ def _parse_mask(session: IrcSession, flag: str, text: str, wanted: _Wanted, *, o
 
 
 def full_mask(text: str) -> str:
-    """`nick!user@host`, each * if it is missing."""
+    """Complete a mask to `nick!user@host`. A missing part becomes *."""
     if text.startswith("m:"):
         return f"m:{full_mask(text[2:])}"
     if text.startswith("a:"):
@@ -229,7 +229,7 @@ def _user_mode(session: IrcSession, name: str, rest: list[str], answer: Answer) 
 
 
 def list_channels(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """Lists the open groups and the account's own groups."""
+    """List the open groups and the groups of the account."""
     conditions = line.parameters[0].split(",") if line.parameters else []
     fits = _condition(conditions, session.info.unix_ms())
 
@@ -248,8 +248,8 @@ def list_channels(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def _condition(texts: list[str], now: int) -> Callable[[GroupListed], bool]:
-    """The function that selects groups for LIST: they must meet all conditions about the size and the minutes since the
-    creation (C) or the topic (T), match one of the names, and match no excluded name."""
+    """Return the function that selects groups for LIST. A group must meet all conditions about its size and about the
+    minutes since its creation (C) or its topic (T). It must also match one of the names, and no excluded name."""
     times = [(found[1], found[2], int(found[3])) for text in texts if (found := _TIME.fullmatch(text))]
     texts = [text for text in texts if not _TIME.fullmatch(text)]
     sizes = [(text[0], int(text[1:])) for text in texts if text[:1] in "<>" and text[1:].isdecimal() and len(text) < 12]

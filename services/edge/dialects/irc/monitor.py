@@ -1,4 +1,4 @@
-"""MONITOR: tells a client which nicks are online."""
+"""Handles MONITOR, which shows a client which nicks are online."""
 
 from collections.abc import Iterable, Iterator
 
@@ -54,7 +54,7 @@ def _set(session: IrcSession, monitored: dict[str, str], answer: Answer) -> None
 
 
 def _show_here(session: IrcSession, nicks: list[str], answer: Answer) -> Lines:
-    """Shows which of these nicks are online. A user whose presence the account must not see counts as offline."""
+    """Show which of these nicks are online. A user whose presence the account must not see counts as offline."""
     if not nicks:
         return ()
 

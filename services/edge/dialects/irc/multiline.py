@@ -17,7 +17,7 @@ _MOST_BYTES, _MOST_LINES = 16_384, 100
 
 
 def limits(session: IrcSession) -> str:
-    """The value of the capability."""
+    """The value of the capability draft/multiline."""
     return f"max-bytes={_most_bytes(session)},max-lines={_MOST_LINES}"
 
 
@@ -27,8 +27,8 @@ def _most_bytes(session: IrcSession) -> int:
 
 @dataclass(slots=True)
 class OpenBatch:
-    """A message that the client has begun. `start`: its first line, with the message's tags. `rejected`: the rest is
-    ignored, because the client has its error."""
+    """A message whose batch the client has opened. `start`: the line that opened the batch, with the message's tags.
+    `rejected`: whether further lines are ignored, because the client has already got an error."""
 
     name: str
     label: str
@@ -46,7 +46,7 @@ def batch(session: IrcSession, line: Line, answer: Answer) -> Lines:
         if opened is not None and not opened.rejected:
             raise _rejected(opened, "MULTILINE_INVALID", "An earlier batch has not ended")
         session.open_batch = OpenBatch(name[1:], answer.label, line)
-        answer.label = ""  # the reply with this label comes at the end of the batch
+        answer.label = ""  # the reply with this label is written when the batch is closed
         return ()
     if opened is None or name != f"-{opened.name}":
         raise rejection(answer, "", "There is no such batch", name, fail="INVALID_PARAMS")
@@ -55,7 +55,7 @@ def batch(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def add_line(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """A PRIVMSG or NOTICE with the tag `batch`."""
+    """Add a PRIVMSG or NOTICE with the tag `batch` to the open batch."""
     opened = session.open_batch
     if opened is None:
         raise rejection(Answer("BATCH", answer.label), "", "There is no such batch", fail="MULTILINE_INVALID")
@@ -80,7 +80,7 @@ def add_line(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def line_rejected(session: IrcSession) -> None:
-    """A message that misses a line is not sent."""
+    """Note that a line of the open batch was rejected. A message without one of its lines is not sent."""
     if session.open_batch is not None:
         session.open_batch.rejected = True
 

@@ -1,6 +1,8 @@
 """The names of users and chats.
 
-A channel is a group's handle, `#lobby`, or a name with the group's number, `#hiking~5`, which always names it."""
+The name of a channel is the group's handle, as in `#lobby`, or contains the group's number, as in `#hiking~5`. The
+number stays valid when the handle changes.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,12 +17,12 @@ __all__ = ["NICK_CHARACTERS", "numbered_channel"]
 
 CHANNEL_CHARACTERS = 64
 PREFIXES: Mapping[Role, str] = {Role.OWNER: "~", Role.ADMIN: "@"}
-"""The signs before members in lists."""
+"""The signs before the names of owners and admins in lists of members."""
 MODES: Mapping[Role, str] = {Role.OWNER: "q", Role.ADMIN: "o"}
 
 
 class User(NamedTuple):
-    """A user as all clients of IRC see it. `account_name`: empty for a guest."""
+    """A user as all IRC clients see it. `account_name` is empty for a guest."""
 
     account: AccountId
     nick: str
@@ -31,7 +33,7 @@ class User(NamedTuple):
 
     @property
     def mask(self) -> str:
-        """The user's `nick!user@host`, which lines name as their source."""
+        """The user's `nick!user@host`, which is the source of the user's lines."""
         return f"{self.nick}!{self.user}@{self.host}"
 
 
@@ -53,7 +55,7 @@ def unknown_user(account: AccountId, server: str) -> User:
 
 
 def account_of(nick: str) -> AccountId | None:
-    """The account that a nick of the form `name|number` means; None for any other nick."""
+    """The account that a nick of the form `name|number` names. None for any other nick."""
     _, bar, number = nick.rpartition("|")
     found = parse_id(number) if bar else None
     return None if found is None else AccountId(found)
@@ -64,7 +66,7 @@ def channel_of(chat: Chat) -> str:
 
 
 def chat_of(channel: str) -> ChatId | None:
-    """The chat that a channel's name means: the lobby, or the number in `#name~number`. None for any other name."""
+    """The chat that a channel's name contains: the lobby, or the number in `#name~number`. None for any other name."""
     if fold(channel) == LOBBY_NAME:
         return LOBBY
     _, tilde, number = channel.rpartition("~")
@@ -77,5 +79,6 @@ def is_channel(target: str) -> bool:
 
 
 def fold(name: str) -> str:
-    """Names that differ only in the case of ASCII letters are the same."""
+    """Return the form of a name in which names are compared. Names that differ only in the case of ASCII letters are
+    the same."""
     return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)

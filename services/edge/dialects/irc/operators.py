@@ -49,7 +49,7 @@ def kill(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def wall_operators(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """The text is shown to all users with the mode `w`."""
+    """Handle WALLOPS. The text is shown to all users with the mode `w`."""
     return _act(session, ActAsOperator(plain(line.parameters[0])), answer)
 
 

@@ -1,4 +1,5 @@
-"""Reactions and typing: tags of TAGMSG that mean the same in all dialects. Shows them and REDACT to IRC clients."""
+"""Handles the TAGMSG tags that mean the same in all dialects: reactions and typing. Shows reactions, typing and REDACT
+to IRC clients."""
 
 from collections.abc import Callable, Mapping
 
@@ -22,8 +23,8 @@ _REACT, _UNREACT, _TYPING = "+draft/react", "+draft/unreact", "+typing"
 
 
 def command_of(tags: Mapping[str, str], chat: ChatId) -> ChangeMessage | AnnounceTyping | None:
-    """The command that tags mean in all dialects; None for tags that only IRC knows, as those of a reaction to no
-    message. Raises DecodeError."""
+    """Return the command for tags that mean the same in all dialects. None for tags that only IRC has, such as a
+    reaction without a message. Raises DecodeError."""
     index, emoji = replied_index(tags, chat), tags.get(_REACT) or tags.get(_UNREACT)
     if index and emoji:
         return ChangeMessage(chat, index, React(validation.reaction(emoji), bool(tags.get(_REACT))))
@@ -65,7 +66,7 @@ def _types(session: IrcSession, event: Typing, by: User) -> Lines:
 
 
 def _target(session: IrcSession, chat: ChatId, by: AccountId) -> str:
-    """The name of a chat in a line about what `by` has done there."""
+    """The name of the chat in a line about an action of the account `by`."""
     if chat in session.partners:
         return session.user_for(session.partners[chat]).nick if by == session.account else session.nick
     return session.channel_name(chat)
@@ -74,7 +75,8 @@ def _target(session: IrcSession, chat: ChatId, by: AccountId) -> str:
 def _show_by(
     session: IrcSession, account: AccountId, face: ProfileSummary | None, show: Callable[[User], Lines]
 ) -> Lines:
-    """Shows what an account has done. Without its face, its names are requested first."""
+    """Show an action of an account. `face`: its profile summary. Without it, the account's names are requested
+    first."""
     if account == session.account:
         return show(session.user)
     if face is not None:

@@ -1,4 +1,5 @@
-"""MARKREAD: until when the account has read a chat. Other dialects have the index of the last message until then."""
+"""Handles MARKREAD, which sets the time until which the account has read a chat. Other dialects have the index of the
+last read message instead."""
 
 from services.edge.canonical.commands import MarkChatRead, ReadHistory
 from services.edge.canonical.replies import HistoryPage
@@ -61,7 +62,8 @@ def _time(text: str, target: str, answer: Answer) -> int:
 
 
 def read_elsewhere(session: IrcSession, event: ReadTimeMoved | ChatRead) -> Lines:
-    """Another connection of the account has read, on IRC until a time, by another protocol until an index."""
+    """Show that another connection of the account has read messages. IRC gives the time until which they are read, and
+    other protocols the index."""
     chat, partner = event.chat, session.partners.get(event.chat)
     if not session.has("draft/read-marker") or (chat not in session.channels and partner is None):
         return ()
@@ -99,7 +101,7 @@ def _mark(session: IrcSession, chat: ChatId, target: str, time: int, answer: Ans
 
 
 def _move(session: IrcSession, chat: ChatId, time: int, answer: Answer) -> None:
-    """Moves the read position that all dialects share."""
+    """Move the read position that all dialects share."""
 
     def found(page: HistoryPage) -> Lines:
         read = [shown.message.index for shown in page.messages if shown.message.time <= time]

@@ -1,4 +1,4 @@
-"""Handles the beginning of a connection: capabilities, nick, user, password or SASL, and the welcome once the account
+"""Handles the beginning of a connection: capabilities, nick, user, password or SASL. Shows the welcome once the account
 is known."""
 
 import base64
@@ -53,7 +53,7 @@ CAPABILITIES: dict[str, str] = {
     "znc.in/self-message": "",
 }
 _OLDER: Mapping[str, str] = {"draft/metadata-2": "draft/metadata-3", "soju.im/webpush": webpush.CAPABILITY}
-"""Older names of capabilities, and the newer names under which they are served."""
+"""Older names of capabilities, and the newer names that mean the same."""
 _CAP_BYTES = 400
 _SASL_BYTES, _SASL_WHOLE = 400, 12_000
 _REAL_NAME_CHARACTERS = 120
@@ -61,8 +61,8 @@ _HOW = "Log in by SASL PLAIN, or by the server password USERNAME:PASSWORD"
 
 
 class IrcRegistration:
-    """The state before the welcome. `begun`: the client has sent a line of its registration; `negotiating`: it has sent
-    CAP and no CAP END."""
+    """The state before the welcome. `begun`: whether the client has sent a line of its registration. `negotiating`:
+    whether it has sent CAP, but no CAP END yet."""
 
     def __init__(self, session: IrcSession) -> None:
         self._session = session
@@ -148,8 +148,9 @@ class IrcRegistration:
     # Names
 
     def _nick(self, line: Line, answer: Answer) -> Lines:
-        """Numeric 001 gives the account's nick, even if the client has requested another one. Afterwards a nick is no
-        name of an account either: a change would rename the login of every dialect."""
+        """Handle NICK. In numeric 001, the client gets the account's nick, even if it has requested another one. After
+        the welcome, only a guest can change its nick, because an account's nick follows its nickname, which other
+        dialects change."""
         if not line.parameters or not line.parameters[0]:
             raise rejection(answer, "431", "A nick is missing")
         session, nick = self._session, line.parameters[0]
@@ -186,7 +187,8 @@ class IrcRegistration:
         return ()
 
     def _register(self, line: Line, answer: Answer) -> Lines:
-        """A new account, whose name is the nick that the client wants, or has as a guest, who becomes this account."""
+        """Register a new account with the nick that the client has requested. A guest becomes this account, with its
+        present nick."""
         session = self._session
         if len(line.parameters) < 3:
             raise rejection(answer, "461", "REGISTER has three parameters", "REGISTER")
@@ -308,7 +310,7 @@ class IrcRegistration:
         session = self._session
         if session.welcomed or self._negotiating or self._mechanism or not (self._has_nick and self._has_user):
             return ()
-        if session.follow_ups:  # a login
+        if session.follow_ups:  # a login is one of the follow-ups
             return ()
         if session.account != NO_ACCOUNT:
             request_welcome(session, answer)
@@ -368,7 +370,7 @@ def _login(name: str, secret: str) -> Login:
 
 
 def _sasl_login(mechanism: str, message: str) -> tuple[Command, str]:
-    """The command of a login, and its token, if it has one. Raises ValueError, DecodeError."""
+    """Return the command of a login, and its token if it has one. Raises ValueError, DecodeError."""
     if mechanism == "OAUTHBEARER":
         return RenewToken(), _bearer(message)
     other, name, secret = message.split("\0")
@@ -390,7 +392,7 @@ def _bearer(message: str) -> str:
 
 
 def _rename_guest(session: IrcSession, nick: str, answer: Answer) -> Lines:
-    """Requests a new nick for a guest. The client sees the new nick when the event arrives."""
+    """Request a new nick for a guest. The client sees the new nick when the event arrives."""
     if not is_nick(nick):
         raise rejection(answer, "432", "This is no nick", nick)
     if nick == session.nick:

@@ -1,4 +1,4 @@
-"""What clients send to each other and nobody stores: TAGMSG, and CTCP other than ACTION."""
+"""Handles the lines that clients send to each other and that are not stored: TAGMSG, and CTCP other than ACTION."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -25,7 +25,7 @@ _SILENCED = Failure(ErrorCode.FORBIDDEN, "You may not write here")
 
 
 class _Relayed(NamedTuple):
-    """`text`: of a CTCP."""
+    """`text`: the text of a CTCP, otherwise empty."""
 
     tags: Mapping[str, str]
     text: str = ""
@@ -103,7 +103,7 @@ def _relay(session: IrcSession, target: str, wanted: _Relayed, answer: Answer) -
 
 
 def _command(session: IrcSession, wanted: _Relayed, chat: ChatId) -> tuple[Command, Mapping[str, str]]:
-    """The command, and the tags of its echo. Raises DecodeError."""
+    """Return the command, and the tags that the sender sees. Raises DecodeError."""
     meant = reactions.command_of(wanted.tags, chat) if not wanted.text else None
     if meant is not None:
         return meant, wanted.tags
@@ -112,7 +112,7 @@ def _command(session: IrcSession, wanted: _Relayed, chat: ChatId) -> tuple[Comma
 
 
 def _may_write(session: IrcSession, own: MemberList) -> bool:
-    """As far as the list with this member alone tells."""
+    """Whether the account may write in the group. `own`: the member list with only this account."""
     member = own.members[0] if own.members else None
     if member is None or member.account != session.account:
         return False

@@ -1,5 +1,5 @@
-"""Lines about the server: the welcome once the account is known, answers to queries about the server, and the last
-line."""
+"""Lines about the server: the welcome once the account is known, the answers to queries about the server, and the last
+line of a connection."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -39,7 +39,8 @@ def request_welcome(session: IrcSession, answer: Answer) -> None:
 
 
 def _welcome(session: IrcSession, view: AccountView, answer: Answer) -> Iterator[bytes]:
-    """The lines of the welcome. After a login as another account, only the lines of this account's groups."""
+    """The lines of the welcome. If the connection logs in to another account later, only the lines of that account's
+    groups are written."""
     yield from session.rename(user_of(session.account, view.profile, session.server))
     session.is_guest = bool(view.profile.guest)
     if not session.welcomed:
@@ -85,8 +86,8 @@ def _tokens(session: IrcSession) -> Iterator[str]:
 
 
 def quit_server(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """Ends the connection. A guest's account is deleted before the last line is written, so that its nick is free
-    afterwards."""
+    """Handle QUIT: end the connection. The account of a guest is deleted before the last line is written, so that its
+    nick is free afterwards."""
     reason = plain(" ".join(line.parameters[:1]))
     text = f"Closing the connection: {reason or 'bye'}"
     if not session.is_guest:
@@ -98,7 +99,7 @@ def quit_server(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def goodbye(session: IrcSession, text: str) -> Lines:
-    """The last line; the connection closes after it."""
+    """The last line. The connection closes after this line."""
     session.follow_ups.append(Disconnect())
     return [encode_line("ERROR", last=text)]
 
@@ -128,7 +129,7 @@ def info(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def users(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """Answers with the number of users on this edge."""
+    """Handle LUSERS: answer with the number of users on this edge."""
     now = session.info.server.users()
     return [
         session.numeric("251", last=f"There are 0 users and {now} invisible on 1 servers"),

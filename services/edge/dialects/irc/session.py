@@ -1,7 +1,9 @@
-"""The state of one connection, and how its lines are answered.
+"""The state of one IRC connection, and the answers to its lines.
 
-A line of the client may cause several requests, one after the other: each has a Task as its context, which knows the
-next step. Their replies form one Answer, which is written as a whole if it has a label."""
+A line of the client may cause several requests, one after the other. The context of each request is a Task, whose
+functions handle the reply and make the next request. All their lines form one Answer. If the line has a label, the
+Answer is written as a whole.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,9 +27,10 @@ Lines = Iterable[bytes]
 NOBODY = "*"
 """The nick of a connection that is not logged in."""
 MOST_TARGETS = 20
-"""The most targets of one line, because each may need a request. Clients join ten channels at once."""
+"""The most targets of one line, because each may need a request. Some clients join ten channels with one line."""
 HAPPENING = "@"
-"""Before the time of what has happened in a group: 5-@1724400000000. A message has its index there."""
+"""This character precedes the time in the id of a group event, as in 5-@1724400000000. The id of a message has the
+message's index there."""
 _GONE = 256
 _HELD_BYTES = 64 * 1024
 """The most bytes of a labelled answer that are held before it is written piece by piece."""
@@ -46,8 +49,8 @@ _FAIL_CODES: Mapping[ErrorCode, str] = {
 
 
 class Answer:
-    """The answer to one line of the client, or to none if the server begins. `opened`: how many requests have no reply
-    yet."""
+    """The answer to one line of the client. At an event, there is an Answer without a line. `opened`: the number of
+    requests without a reply."""
 
     __slots__ = ("_after", "_batch", "_lines", "command", "label", "opened")
 
@@ -60,7 +63,7 @@ class Answer:
         self._batch = ""
 
     def add(self, lines: Lines, session: "IrcSession") -> tuple[bytes, ...]:
-        """The lines that can be written now."""
+        """Add lines. Returns the lines that can be written now."""
         if not self.label:
             after, self._after = self._after, []
             return (*lines, *after)
@@ -73,7 +76,8 @@ class Answer:
         return tuple(self._batched(session))
 
     def hold(self, lines: Lines) -> None:
-        """Add lines about an action of the account, which an event has brought while this answer was pending."""
+        """Add lines about an action of the account itself. An event has reported this action before the reply to its
+        request arrived."""
         self._lines += lines
 
     def follow(self, lines: Lines) -> None:
@@ -81,7 +85,7 @@ class Answer:
         self._after += lines
 
     def only(self, line: bytes) -> tuple[bytes, ...]:
-        """The answer as this single line, without the lines collected before."""
+        """Return the answer as this single line, without the lines that were collected before."""
         return (with_tag(line, "label", self.label) if self.label else line,)
 
     def _labelled(self, session: "IrcSession") -> Iterator[bytes]:
@@ -104,7 +108,7 @@ class Answer:
 
 
 def in_batch(lines: Lines, name: str) -> Lines:
-    """Lines of an inner batch already name that batch."""
+    """Put lines into a batch. Lines of an inner batch already have the tag of that batch, and stay unchanged."""
     return (line if line.startswith(b"@batch=") else with_tag(line, "batch", name) for line in lines)
 
 
@@ -115,7 +119,8 @@ def _is_batch(line: bytes) -> bool:
 
 
 class Task(NamedTuple):
-    """Handles the reply of one request: the lines for the client, and the next request."""
+    """The context of one request. Its functions handle the reply or the failure, return the lines for the client, and
+    may make the next request."""
 
     answer: Answer
     done: Callable[[Any], Lines]
@@ -123,8 +128,8 @@ class Task(NamedTuple):
 
 
 class LineRejection(NamedTuple):
-    """The context of a line that is rejected: the numeric and its words, or (without a numeric) a FAIL. `batched`: it
-    is part of a message of several lines, and was not decoded."""
+    """The context of a line that is rejected: the numeric reply and its words or, without a numeric, a FAIL. `batched`:
+    the line is part of a message of several lines, and was not decoded."""
 
     answer: Answer
     numeric: str = ""
@@ -136,8 +141,8 @@ class LineRejection(NamedTuple):
 @dataclass(slots=True)
 class Channel:
     """A group of the account, and its settings: `modes`, `key`, `most`, `silenced`, `invited`, `ownerless`. `shown`:
-    its JOIN is written. `hidden`: the client has left the channel, but the account may still be a member. `ended`: the
-    account has left, too, and an event about this is still to come."""
+    whether its JOIN is written. `hidden`: the client has left the channel, but the account may still be a member.
+    `ended`: the account has left the group, and the event about this has not arrived yet."""
 
     name: str
     topic: str = ""
@@ -165,49 +170,50 @@ class IrcSession:
         self.capabilities: set[str] = set()
         self._batches = count(1)
         self.welcomed = False
-        """001 is written: the client is ready for everything."""
+        """Whether numeric 001 is written, which means that the client is ready for all lines."""
         self.account = NO_ACCOUNT
         self.user = unknown_user(NO_ACCOUNT, self.server)
         self.is_guest = False
         self.wanted_nick = self.wanted_user = self.wanted_name = ""
-        """The names of a guest, from NICK and USER."""
+        """The names that a guest gets. They come from NICK and USER."""
         self.away = ""
         self.user_modes = {"i"}
         self.shown_away: dict[AccountId, int] = {}
-        """When a 301 was written about a user, in Unix milliseconds."""
+        """When numeric 301 (away) was last written about each user, in Unix milliseconds."""
         self.monitored: dict[str, str] = {}
         """The monitored nicks, by their folded forms."""
         self.open_batch: OpenBatch | None = None
         self.subscribed: list[str] = []
         """The keys of METADATA whose changes the client sees."""
         self.early_metadata: dict[str, str] = {}
-        """What the client has set before the welcome."""
+        """The values that the client has set by METADATA before the welcome."""
         self.shown_times: dict[ChatId, int] = {}
-        """Until when each chat is read, as MARKREAD has said."""
+        """The times that MARKREAD has shown for each chat."""
         self.sid = ""
-        """The login of the account."""
+        """The id of the account's login."""
         self.push_key = ""
         self.leaving = False
-        """QUIT is being carried out."""
+        """Whether QUIT is being carried out."""
         self.gone: deque[AccountId] = deque(maxlen=_GONE)
-        """Accounts whose QUIT is written."""
+        """The accounts whose QUIT line is written."""
         self._real_names: dict[AccountId, str] = {}
-        """The real names that SETNAME has shown."""
+        """The real names that were shown by SETNAME."""
         self.channels: dict[ChatId, Channel] = {}
         self.partners: dict[ChatId, AccountId] = {}
         """The other members of private chats."""
         self.users: dict[AccountId, User] = {}
-        """The users of private chats, as far as they are known."""
+        """The other members of private chats, as far as their names are known."""
         self.waiting: Answer | None = None
-        """The labelled answer of the requests that have no reply yet. An action of the account itself belongs to the
-        answer."""
+        """The labelled answer whose requests have no reply yet. Lines about actions of the account itself belong to
+        this answer."""
         self._shown_mask = ""
-        """The source of the account, as the client knows it."""
+        """The `nick!user@host` of the account that the client was last shown."""
         self._left: list[str] = []
-        """The channels of the previous account, which the client still shows."""
+        """The channels of the previous account that the client still shows."""
 
     def enter(self, account: AccountId) -> None:
-        """The connection is logged in as `account`. Nothing changes if the account was logged in before."""
+        """Note that the connection is logged in as `account`. Nothing changes if it was logged in as this account
+        before."""
         if account == self.account:
             return
         self._left += [channel.name for channel in self.channels.values() if channel.shown and not channel.hidden]
@@ -216,8 +222,8 @@ class IrcSession:
         self.channels, self.partners, self.users, self.shown_times = {}, {}, {}, {}
 
     def rename(self, user: User) -> Lines:
-        """Set the account's names. The client sees the same user with a new nick, who leaves the channels of the
-        previous account."""
+        """Set the account's names. To the client, the same user gets a new nick and leaves the channels of the previous
+        account."""
         self.user, nick = user, user.nick
         before, self._shown_mask = self._shown_mask, self.mask
         if not self.welcomed or before == self._shown_mask:
@@ -227,7 +233,8 @@ class IrcSession:
         return [*parts, encode_line("NICK", nick, source=before)] if not before.startswith(f"{nick}!") else parts
 
     def real_name_line(self, user: User) -> Lines:
-        """SETNAME of another user, once: a monitored one of a common group changes in two events."""
+        """The SETNAME line of another user, only once. If this user is monitored and is in a common group, two events
+        report the same change."""
         if not self.has("setname") or self._real_names.get(user.account) == user.real_name:
             return ()
         self._real_names[user.account] = user.real_name
@@ -236,7 +243,8 @@ class IrcSession:
         return [self.by(user, self.line("SETNAME", last=user.real_name, source=user.mask))]
 
     def set_real_name(self, text: str) -> Lines:
-        """Once, by the reply or by the event, whichever comes first."""
+        """Set the account's real name. The line is written only once, when either the reply or the event arrives
+        first."""
         if not self.welcomed or self.user.real_name == text:
             return ()
         self.user = self.user._replace(real_name=text)
@@ -257,7 +265,7 @@ class IrcSession:
         return f"b{next(self._batches)}"
 
     def user_for(self, account: AccountId) -> User:
-        """The user of an account; with names made of the account's number if its names are unknown."""
+        """The user of an account. If the account's names are unknown, names with the account's number are used."""
         if account == self.account:
             return self.user
         return self.users.get(account) or unknown_user(account, self.server)
@@ -271,7 +279,7 @@ class IrcSession:
         return next((chat for chat, one in self.channels.items() if fold(one.name) == folded), None)
 
     def chat_with(self, account: AccountId) -> ChatId:
-        """0: none is known."""
+        """The private chat with this account, or 0 if none is known."""
         return next((chat for chat, other in self.partners.items() if other == account), ChatId(0))
 
     def private_chat(self, nick: str) -> ChatId | None:
@@ -279,7 +287,7 @@ class IrcSession:
         return next((chat for chat, one in self.partners.items() if fold(self.user_for(one).nick) == folded), None)
 
     def prefixes(self, found: str) -> str:
-        """The marks of a member that the client understands."""
+        """The signs before a member's nick that the client understands."""
         return found if self.has("multi-prefix") else found[:1]
 
     # Lines
@@ -291,7 +299,7 @@ class IrcSession:
         return line
 
     def happened(self, line: bytes, chat: ChatId, time: int) -> bytes:
-        """A line about what has happened in a group, with its name in the history."""
+        """A line about a group event, with the id that the event has in the history."""
         if time and self.has("message-tags"):
             line = with_tag(line, "msgid", f"{chat}-{HAPPENING}{time}")
         return with_tag(line, "time", utc_time(time)) if time and self.has("server-time") else line
@@ -304,7 +312,7 @@ class IrcSession:
         return encode_line(command, *words, last=last, source=self.mask)
 
     def line(self, command: str, *words: object, last: str | None = None, source: str = "") -> bytes:
-        """`source`: the server, if nobody is named."""
+        """Make a line. Without a `source`, the server is the source."""
         return encode_line(command, *words, last=last, source=source or self.server)
 
     def notice(self, text: str, target: str = "") -> bytes:
@@ -343,7 +351,7 @@ class IrcSession:
     # Requests
 
     def take_requests(self) -> tuple[Request, ...]:
-        """The requests of an event or of a login."""
+        """Take the requests that an event or a login has caused."""
         requests = tuple([action for action in self.follow_ups if isinstance(action, Request)])
         self.follow_ups.clear()
         return requests
@@ -356,7 +364,8 @@ class IrcSession:
         failed: Callable[[Failure], Lines] | None = None,
         token: str = "",
     ) -> None:
-        """Requests something after this line or reply. Without `failed`, a failure becomes a FAIL line."""
+        """Make a request that the edge performs after this line or reply. Without `failed`, a failure becomes a FAIL
+        line."""
         answer.opened += 1
         self.waiting = answer if answer.label else None
         on_failure = failed or (lambda failure: [self.fail(answer.command, failure)])
@@ -375,5 +384,5 @@ def targets(line: Line, answer: Answer, most: int = MOST_TARGETS) -> list[str]:
 def rejection(
     answer: Answer, numeric: str, text: str, *words: str, code: ErrorCode = ErrorCode.INVALID, fail: str = ""
 ) -> DecodeError:
-    """An exception to raise: it rejects the line by this numeric reply or, if `numeric` is empty, by a FAIL."""
+    """Return an exception that rejects the line with this numeric reply or, if `numeric` is empty, with a FAIL."""
     return DecodeError(text, code, LineRejection(answer, numeric, tuple(word(each) for each in words), fail))

@@ -1,4 +1,4 @@
-"""The keys of METADATA that a client subscribes to, and how it sees their values."""
+"""The METADATA keys that a client subscribes to, and how the client is shown their values."""
 
 from services.edge.canonical.commands import ShowProfiles
 from services.edge.canonical.replies import UsersFound
@@ -20,12 +20,12 @@ def value_line(session: IrcSession, target: str, key: str, value: str) -> bytes:
 
 
 def sync_later(session: IrcSession, channel: str) -> Lines:
-    """Asks the client to request the values of a channel when it has time."""
+    """Instruct the client to request the values of a channel when it has time."""
     return [session.numeric("774", channel)] if session.subscribed and session.has(CAPABILITY) else ()
 
 
 def sync_chat(session: IrcSession, chat: ChatId, name: str, answer: Answer, *, requested: bool) -> None:
-    """The values of a channel and of its members. `requested`: an answer is due even without values."""
+    """Show the values of a channel and of its members. `requested`: whether an answer is due even without values."""
     if not session.subscribed or not session.has(CAPABILITY):
         return
 

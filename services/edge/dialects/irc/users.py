@@ -1,4 +1,5 @@
-"""Queries about users: WHO, WHOIS, WHOWAS, USERHOST, ISON. Also changes of the own user: SETNAME, AWAY."""
+"""Handles queries about users (WHO, WHOIS, WHOWAS, USERHOST, ISON), and changes of the connection's own user (SETNAME,
+AWAY)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,7 +20,7 @@ from shared.contract.session import FindHandle, HandleFound, SetProfile
 
 NO_NICK = "There is no such nick"
 OFFLINE = "offline"
-"""The text of a user without a connection."""
+"""The text that is shown for a user without a connection."""
 _AWAY_CHARACTERS = 120
 _WHOX = "tcuihsnfdlaor"
 """The fields of WHOX in the order in which they are written."""
@@ -27,7 +28,7 @@ _CHANNELS_BYTES = 300
 
 
 def find_users(session: IrcSession, nicks: list[str], answer: Answer, done: Callable[[dict[str, User]], Lines]) -> None:
-    """The users of these nicks, or of usernames that are no nicks."""
+    """Find the users with these nicks. A username is also accepted in place of a nick."""
 
     def found(reply: UsersOfNicks) -> Lines:
         users = [user_of(one.profile.id, one.profile, session.server) for one in reply.users]
@@ -61,7 +62,7 @@ def list_members(
     end: Callable[[], Lines],
     failed: Callable[[Failure], Lines],
 ) -> None:
-    """`write` gets the members of each page, and `end` follows the last page."""
+    """List the members of a chat. `write` gets the members of each page, and `end` is called after the last page."""
 
     def page(found: MemberList) -> Iterator[bytes]:
         yield from write(found.members)
@@ -76,7 +77,8 @@ def list_members(
 def with_states(
     session: IrcSession, accounts: list[AccountId], answer: Answer, done: Callable[[dict[AccountId, str]], Lines]
 ) -> Lines:
-    """Calls `done` with the away texts of these accounts; empty for an account that is online and not away."""
+    """Call `done` with the away texts of these accounts. The text is empty for an account that is online and not
+    away."""
 
     def shown(reply: PresenceShown) -> Lines:
         return done({one.account: _away_text(one.state, one.text) for one in reply.presence})
@@ -156,7 +158,7 @@ def _describe(
 
 
 def whowas(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
-    """The guests that have left or taken another nick, the last one first."""
+    """Handle WHOWAS: list the guests that have left or taken another nick, the last one first."""
     nick, count = line.parameters[0].split(",")[0], "".join(line.parameters[1:2])
     most = int(count[:9]) if count.isascii() and count.isdigit() else 0
     past = [user_of(account, face, session.server) for account, face in reversed(session.info.server.past_guests())]
@@ -173,7 +175,7 @@ def whowas(session: IrcSession, line: Line, answer: Answer) -> Iterator[bytes]:
 
 
 def list_users(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """Lists the users of channels, nicks and masks. `%FIELDS,TOKEN` chooses the columns."""
+    """Handle WHO: list the users of channels, nicks and masks. `%FIELDS,TOKEN` chooses the columns (WHOX)."""
     fields, token = "", ""
     if len(line.parameters) > 1 and "%" in line.parameters[1]:
         fields, _, token = line.parameters[1].partition("%")[2].partition(",")
@@ -184,7 +186,7 @@ def list_users(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 class _Row:
-    """Writes one user as a reply to WHO, or with the fields that a WHOX request names."""
+    """Writes one user as a reply to WHO, or with the fields that the client has chosen (WHOX)."""
 
     def __init__(self, session: IrcSession, fields: str, token: str) -> None:
         self._session = session
@@ -270,7 +272,7 @@ def _list_matching(session: IrcSession, name: str, row: _Row, answer: Answer, en
 
 
 def set_name(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """The nickname of an account; a guest's nickname is its nick."""
+    """Handle SETNAME, which changes the nickname of an account. The nickname of a guest is its nick."""
     text = plain(line.parameters[0])
 
     def failed(failure: Failure) -> Lines:

@@ -1,4 +1,4 @@
-"""WEBPUSH: a device that is notified by lines of IRC while no client runs."""
+"""Handles WEBPUSH, which registers a device. The device gets lines of IRC as notifications while no client runs."""
 
 from services.edge.dialects.irc.lines import Line
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
@@ -10,7 +10,7 @@ CAPABILITY = "draft/webpush"
 
 
 def learn_key(session: IrcSession, answer: Answer) -> None:
-    """The welcome names the key."""
+    """Request the key of Web Push, which the welcome shows."""
 
     def learn(found: PushKey) -> Lines:
         session.push_key = found.key

@@ -1,7 +1,7 @@
-"""native: JSON objects of three shapes: commands with `op`, replies with `re`, events with `ev`.
+"""The dialect native: JSON objects of three shapes. Commands have `op`, replies have `re`, and events have `ev`.
 
-Begin at `operations`, the one table of operations. Each subject has its rows: the parameters, the result, the command
-made from the parameters, and the encoding of the reply.
+Begin at `operations`, the one table of operations. Each module of this package has the operations of one subject. An
+operation has its parameters, its result, the command that is made from the parameters, and the encoding of the reply.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,8 @@ _LARGEST: Final = LARGEST
 _SEND: Final = BY_NAME["send"]
 _BAD_FRAMES_PER_SECOND, _BAD_FRAMES_BURST = 1.0, 50
 _NEW_CHAT_MEMBERS = 100
-"""A group may have 10,000 members. A list of all members would cost more than the rest of the join."""
+"""The most members that the event for a new chat lists. A group may have 10,000 members, and a list of all of them
+would cost more than the rest of the join."""
 _NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login is waiting for a mailed link")
 _TOO_OFTEN = "too many commands of this kind, slow down"
 _MEMBERS = MemberMask(
@@ -110,7 +111,7 @@ _MEMBERS = MemberMask(
     objects="error limits entrance secret old new verify data made",
     counts="reactions",
 )
-"""The names of members whose values are no secrets."""
+"""Which members of frames are not secret. See MemberMask."""
 
 
 class Native(Dialect):
@@ -170,7 +171,7 @@ class Native(Dialect):
         return (request, Disconnect(1000, "logged out")) if isinstance(made, Logout) else (request,)
 
     def _check(self, operation: AnyOperation, number: Id | None, now: float) -> None:
-        """Raises DecodeError if the operation comes too often, or if the token does not permit it."""
+        """Raises DecodeError if the operation is requested too often, or if the token does not permit it."""
         rate = operation.rate
         if rate in RATES and self.limits.rates and (retry_ms := self._rates.retry_ms(rate, now)):
             raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
@@ -197,7 +198,7 @@ class Native(Dialect):
         return frames
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        """`context`: the CommandId of a frame that cannot be decoded, if the frame is a command at all."""
+        """`context`: the CommandId of a frame that cannot be decoded, if the frame is a command."""
         bad = context if request is None else request.context
         if isinstance(bad, ChatJoined):  # the dialect made this request by itself, so the client gets no error for it
             return ()
@@ -259,7 +260,7 @@ class Native(Dialect):
                 | NickSeen()
                 | OperatorActed()
                 | ReadTimeMoved()
-            ):  # of IRC
+            ):  # only IRC shows these events
                 return ()
             case _:
                 assert_never(event)
@@ -291,7 +292,8 @@ _reader: Final = FastReader(FastSend, _quotes)
 
 
 def _fast_send(frame: Frame, limits: FrameLimits) -> Request | None:
-    """The text and the chat of a frame that only sends a short text to a chat. None: decode it as any other frame."""
+    """Decode a frame that only sends a short text to a chat. None means that the frame must be decoded like any
+    other."""
     wire = _reader.read(frame, limits)
     if wire is None:
         return None
@@ -306,7 +308,7 @@ def _id(context: object) -> Id | None:
 
 
 def _reply(number: Id | None, result: msgspec.Struct) -> tuple[bytes, ...]:
-    """The reply to a command. A command without an id gets none."""
+    """The reply to a command. A command without an id gets no reply."""
     if number is None:
         return ()
     members = _encode(result)

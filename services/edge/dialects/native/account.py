@@ -63,7 +63,7 @@ def _secret(wire: SecretParameter, field: str = "secret") -> Secret:
 
 
 def unix_ms_of(seconds: int) -> int:
-    """The Unix milliseconds of a token's expiry: tokens expire at full seconds."""
+    """Convert the expiry of a token to Unix milliseconds."""
     return seconds * 1000
 
 
@@ -148,7 +148,7 @@ def _logged_in(reply: LoginReply, caller: Caller) -> LoginResult:
 
 
 def _entered(shown: L, reply: Authenticated, caller: Caller) -> L:
-    """The connection has this login from now on."""
+    """Fill in the result of a login, which the connection has from now on."""
     caller.sid = reply.sid
     shown.account, shown.sid, shown.token = reply.account, reply.sid, reply.token
     shown.expires, shown.time = unix_ms_of(reply.expires), caller.unix_ms()

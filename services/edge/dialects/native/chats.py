@@ -83,7 +83,7 @@ class ChatResult(msgspec.Struct):
 
 
 def chat_members(view: ChatView, base_url: str) -> tuple[Any, ...]:
-    """The chat as the members of a ChatResult."""
+    """The values of a ChatResult for this chat, in the order of its fields."""
     one = view.chat
     avatar = avatar_of("chat", one.id, one.avatar, one.avatar_hash, base_url)
     members = [int(member) for member in view.members]

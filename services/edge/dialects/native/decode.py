@@ -27,12 +27,12 @@ _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"
 
 
 class CommandId(msgspec.Struct, frozen=True, gc=False):
-    """The context of a command, also of a command that cannot be decoded. `id`: The id is None if the command has none.
+    """The context of a command, even of a command that cannot be decoded. `id`: None if the command has no id.
     `operation`: set if the command can be decoded."""
 
     id: Id | None
     unsupported: bool = False
-    """True if the operation is unknown."""
+    """Whether the operation is unknown."""
     operation: AnyOperation | None = None
 
 
@@ -59,7 +59,7 @@ def parse_command(members: dict[str, Any]) -> CommandFrame:
 
 
 def in_plain_words(error: DecodeError) -> Failure:
-    """The error for a frame that is no JSON object; the JSON decoder has no such error."""
+    """The error for a frame that is no JSON object, in words that do not come from the JSON decoder."""
     cause = error.__cause__
     if not isinstance(cause, msgspec.DecodeError | UnicodeDecodeError):
         return error.failure
@@ -68,7 +68,7 @@ def in_plain_words(error: DecodeError) -> Failure:
 
 
 def scan_id(frame: Frame) -> CommandId:
-    """The id of a frame that cannot be decoded."""
+    """Return the id of a frame that cannot be decoded."""
     value = None if isinstance(frame, Binary) else scan_member(frame, b'"id"')
     try:
         return CommandId(_parse_id(value))
@@ -85,7 +85,8 @@ def _parse_id(value: object) -> Id | None:
 
 
 def why_not(text: str, field: str) -> tuple[str, Reason]:
-    """The decoder's error in plain words, such as the required type of a field."""
+    """Put the decoder's error into plain words, such as the required type of a field. Returns these words and the
+    reason."""
     name = f"`{field or 'command'}`"
     if _MISSING.match(text):
         return f"{name} is missing", Reason.MISSING
@@ -105,7 +106,7 @@ def why_not(text: str, field: str) -> tuple[str, Reason]:
 
 
 def _field(text: str) -> str:
-    """The path of the member that a validation error is about."""
+    """The path of the member that a validation error names."""
     path, missing = _PATH.search(text), _MISSING.match(text)
     parts = [path["path"].lstrip(".") if path else "", missing["name"] if missing else ""]
     return ".".join(filter(None, parts))[:_FIELD_CHARACTERS]

@@ -20,7 +20,8 @@ ROLES = {Role.LEFT: "left", Role.MEMBER: "member", Role.ADMIN: "admin", Role.OWN
 
 
 def event(shown: DisplayMessage, base_url: str) -> MessageEvent:
-    """Encode the event. Most messages are one text and take a short path; `_fields` is the reference."""
+    """Encode the event. Most messages have one text and take a short path, whose result must be the same as with
+    `_fields`."""
     text = only_text(shown.segments)
     if text is None or shown.rich is not None or shown.edited or shown.reactions is not None or shown.reply_to:
         return MessageEvent(*_fields(shown, base_url))
@@ -31,7 +32,7 @@ def event(shown: DisplayMessage, base_url: str) -> MessageEvent:
 
 
 def sent(number: Id, message: Message, *, again: bool) -> SentReply:
-    """`number`: the id of the command."""
+    """Encode the reply to `send`. `number`: the id of the command."""
     return SentReply(number, message.chat, message.index, message.id, message.time, again or UNSET)
 
 
@@ -40,7 +41,7 @@ def messages(shown: Iterable[DisplayMessage], base_url: str) -> list[ShownMessag
 
 
 def _fields(shown: DisplayMessage, base_url: str) -> tuple[Any, ...]:
-    """The fields of a ShownMessage."""
+    """The values of a ShownMessage, in the order of its fields."""
     message, summary = shown.message, shown.summary
     face = UNSET if summary is None else sender_info(summary)
     to = UNSET if shown.to is None else shown.to
@@ -60,7 +61,7 @@ def changes(shown: Iterable[DisplayChange], base_url: str) -> list[ShownChange]:
 
 
 def change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
-    """The fields of a ShownChange."""
+    """The values of a ShownChange, in the order of its fields."""
     one = shown.change
     reactions: dict[str, int] | UnsetType = UNSET
     mine: list[str] | UnsetType = UNSET
@@ -82,7 +83,7 @@ def change_fields(shown: DisplayChange, base_url: str) -> tuple[Any, ...]:
 
 
 def avatar_of(kind: Kind, number: int, avatar: str, avatar_hash: str, base_url: str) -> str:
-    """The address of the stored picture, or else of the generated one."""
+    """The address of the stored picture or, if there is none, of the generated picture."""
     return displayed_avatar(kind, number, DisplayedAvatar(avatar, avatar_hash), base_url, own_only=False).avatar
 
 

@@ -17,7 +17,7 @@ from shared.contract.ids import NO_ACCOUNT
 UNSUPPORTED: Final = "unsupported"
 """The error code for an operation that this server does not have."""
 BAD_FRAMES = 4008
-"""The close code after too many frames that are no JSON objects."""
+"""The close code after too many frames that are not JSON objects."""
 BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
 _MEDIA_MEMBER = ".media"
@@ -26,7 +26,7 @@ _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
 _REASONS: Mapping[str, WhyNot] = {reason: reason for reason in get_args(WhyNot)}
-"""The reasons of a failure. Newer versions may add some."""
+"""The reasons of a failure that native shows. Newer versions may add reasons."""
 
 
 class CloseReason(msgspec.Struct):
@@ -57,7 +57,7 @@ _POLICY: Mapping[str, _Close] = {
     DISCONNECTED: _Close(1013, ErrorCode.UNAVAILABLE, 10_000),
     TOO_MANY_REQUESTS: _Close(4029, ErrorCode.RATE_LIMITED, 10_000),
 }
-"""The meaning of a close with code 1008, for each reason."""
+"""The close codes and errors of native for each reason with which the edge closes a connection (code 1008)."""
 
 
 def error_info(request: Request | None, failure: Failure, *, unsupported: bool = False) -> ErrorInfo:
@@ -69,7 +69,7 @@ def error_info(request: Request | None, failure: Failure, *, unsupported: bool =
 
 
 def failure_info(failure: Failure, *, has_effect: bool) -> ErrorInfo:
-    """`has_effect`: whether the failed command has a lasting effect."""
+    """Make the error that a reply contains. `has_effect`: whether the failed command has a lasting effect."""
     return ErrorInfo(
         failure.code.value,
         failure.words,
@@ -82,20 +82,20 @@ def failure_info(failure: Failure, *, has_effect: bool) -> ErrorInfo:
 
 
 def _text(request: Request | None, failure: Failure) -> str:
-    """The text of the failure in native's words, because other dialects name a file by its address. Without a request,
-    the id has a wrong form."""
+    """The text of the failure. For an unknown file, native has its own text, because the text of other dialects names a
+    file by its address. `request` is None if the frame could not be decoded, and then the id has a wrong form."""
     is_unknown_media = request is not None and failure.field.endswith(_MEDIA_MEMBER)
     return _UNKNOWN_MEDIA if is_unknown_media else failure.text
 
 
 def _field(request: Request | None, failure: Failure) -> str:
-    """The wrong field's name in native. Services call the recipient of a private message `account`."""
+    """The wrong field's name in native. Services use the name `account` for the recipient of a private message."""
     is_private = request is not None and isinstance(request.command, PostMessage) and request.command.to != NO_ACCOUNT
     return "to" if is_private and failure.field == "account" else failure.field
 
 
 def closing(code: int, reason: str) -> tuple[ByeEvent | None, int, str]:
-    """The last event, the close code, and the reason, which is JSON with `code` and `retry_ms`."""
+    """Return the last event, the close code, and the reason. The reason is JSON with `code` and `retry_ms`."""
     close = _POLICY.get(reason) if code == 1008 else _CLOSES.get(code)
     if close is None:
         return None, code, reason

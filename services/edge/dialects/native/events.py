@@ -1,4 +1,4 @@
-"""native, server to client: the events. A member that is UNSET is left out."""
+"""The dialect native, server to client: the events. A member that is UNSET is left out."""
 
 from typing import Any
 
@@ -216,7 +216,7 @@ def draft_event(chat: ChatId, draft: DraftPreview) -> DraftEvent:
 
 
 def chat_event(joined: ChatJoined, members: tuple[Any, ...]) -> ChatEvent:
-    """`members`: the chat's members."""
+    """Make the event about a new chat. `members`: the values of the chat's fields."""
     event = ChatEvent(*members)
     if joined.head is not None and joined.first is not None and joined.rev is not None:
         event.head, event.first, event.rev = joined.head, joined.first, joined.rev
@@ -232,8 +232,8 @@ def settings_event(changed: ChatSettingsChanged, base_url: str) -> SettingsEvent
 
 
 def synced(reply: ChatsResumed, base_url: str) -> list[msgspec.Struct]:
-    """The events that follow the reply to `sync`: for each chat its messages, then its changes; at last the end of the
-    sync."""
+    """The events that follow the reply to `sync`. They are the messages and then the changes of each chat, and at last
+    the end of the sync."""
     shown: list[msgspec.Struct] = []
     for one in reply.chats:
         shown += [encode.event(message, base_url) for message in one.messages]

@@ -110,7 +110,7 @@ def _send(wire: SendParameters, caller: Caller) -> PostMessage:
 
 
 def _sent(reply: MessageAccepted, _: Caller) -> SendResult:
-    """The value that `encode.sent` encodes, with the id of the command."""
+    """The result of `send`. `encode.sent` encodes the same value together with the id of the command."""
     one = reply.message
     return SendResult(one.chat, one.index, one.id, one.time, reply.again or UNSET)
 
@@ -121,7 +121,7 @@ def _edit(wire: EditParameters, caller: Caller) -> EditMessage:
 
 
 def _content(wire: SendParameters | EditParameters, caller: Caller) -> tuple[tuple[RichSegment, ...], bool]:
-    """The segments of the message, and whether one of these segments is an uploaded file."""
+    """The segments of the message, and whether one of them is an uploaded file."""
     if bool(wire.text) is bool(wire.segments):
         raise DecodeError("either `text` or `segments` is the message", field="text")
     segments = tuple(map(_segment, wire.segments)) if wire.segments else (Text(wire.text),)

@@ -1,4 +1,4 @@
-"""native: the definition of an operation, and how often each kind may be sent."""
+"""The dialect native: the definition of an operation, and the rates at which operations may be requested."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,15 +33,14 @@ ENTRANCE, READ, WRITE = RateClass.ENTRANCE, RateClass.READ, RateClass.WRITE
 EXPENSIVE, EPHEMERAL, LOCAL = RateClass.EXPENSIVE, RateClass.EPHEMERAL, RateClass.LOCAL
 
 RATES: Mapping[RateClass, tuple[float, int]] = {ENTRANCE: (1.0, 20), EXPENSIVE: (2.0, 20), EPHEMERAL: (2.0, 10)}
-"""Commands each second, and the largest burst. For other kinds of commands, only the limit on frames
-(`limits.requests_per_second`) holds."""
+"""The commands each second, and the largest burst, for each kind of command. Commands of other kinds are limited only
+like all frames (`limits.requests_per_second`)."""
 _LONGEST_RETRY_SECONDS = 60.0
-"""The longest wait that a rejection names. Without this limit, a client that repeats at once would get later and later
-times.
-"""
+"""The longest wait that a rejection names. Each rejection names a later time than the one before. Without this limit, a
+client that repeats at once would get times further and further away."""
 
 USERS = None
-"""The scopes of an operation that no bot may use."""
+"""The scopes of an operation that bots may not use."""
 ANY = frozenset[TokenScope]()
 SENDS, READS, REACTS, MANAGES = (frozenset({scope}) for scope in TokenScope)
 
@@ -65,9 +64,10 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation(Generic[P, R]):
-    """`scopes`: a bot's token must have all these scopes; None: no bot may use the operation. `request` makes the
-    command from the parameters, or the result itself if no service is needed; it raises DecodeError. `encode` makes the
-    result from the reply. Without it, the result takes the reply's attributes with the same names."""
+    """One operation. `scopes`: a bot's token must have all these scopes. With None, no bot may use the operation.
+    `request` makes the command from the parameters, or the result itself if no service is needed. It raises
+    DecodeError. `encode` makes the result from the reply. Without it, the result takes the reply's attributes with the
+    same names."""
 
     name: str
     text: str
@@ -80,8 +80,8 @@ class Operation(Generic[P, R]):
     needs_login: bool = True
 
     def rejection(self, held: frozenset[TokenScope] | None) -> str:
-        """Why a token does not permit the operation, or an empty text if it does. `held`: the token's scopes; None for
-        a user."""
+        """The reason why a token does not permit the operation. The text is empty if the token permits it. `held`: the
+        token's scopes, or None for a user."""
         if held is None:
             return ""
         if self.scopes is None:
@@ -99,19 +99,19 @@ AnyOperation = Operation[Any, Any]
 
 
 class CommandRates:
-    """Of one connection."""
+    """Limits the commands of one connection."""
 
     __slots__ = ("_buckets", "_promised")
 
     def __init__(self) -> None:
         self._buckets: dict[RateClass, TokenBucket] = {}
         self._promised: dict[RateClass, float] = {}
-        """When the last rejected command of this rate may be repeated."""
+        """The time at which the last rejected command of each rate may be repeated."""
 
     def retry_ms(self, rate: RateClass, now: float) -> int:
-        """Count a command against its rate in RATES. Returns 0 if it is admitted. For a rejected command, the result is
-        the time in milliseconds after which a repetition succeeds: each rejected command gets a time of its own, within
-        a minute."""
+        """Count a command against its rate in RATES. Returns 0 if the command is admitted. For a rejected command, the
+        result is the time in milliseconds after which a repetition will be admitted. Each rejected command gets a
+        different time, within a minute."""
         per_second, burst = RATES[rate]
         bucket = self._buckets.get(rate)
         if bucket is None:

@@ -1,4 +1,5 @@
-"""native: the table of all operations. The decoder, the schemas and the documents are made from it."""
+"""The dialect native: the table of all operations. The decoder uses this table, and the schemas and the documents are
+made from it."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -59,7 +59,7 @@ def draft_info(of: DraftPreview) -> DraftInfo:
 
 
 def saved_draft(of: SavedDraft | None) -> DraftInfo | UnsetType:
-    """UNSET: the account has set none."""
+    """The draft of a chat. UNSET if the account has no draft there."""
     return UNSET if of is None or not of.rev else DraftInfo(of.rev, of.text, of.reply_to)
 
 

@@ -56,7 +56,7 @@ class SetSettingsResult(msgspec.Struct):
 
 
 def settings_members(of: OwnSettings) -> tuple[int, str, str | UnsetType, Quiet | UnsetType, int | UnsetType]:
-    """Of a SettingsResult."""
+    """The values of a SettingsResult, in the order of its fields."""
     quiet = Quiet(of.quiet_zone, of.quiet_from, of.quiet_to) if of.quiet_zone else UNSET
     return of.rev, of.level, of.language or UNSET, quiet, of.until or UNSET
 

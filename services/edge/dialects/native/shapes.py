@@ -1,4 +1,4 @@
-"""native: the types of the members of frames, and the parts that several operations share.
+"""The dialect native: the types of the members of frames, and the structs that several operations share.
 
 This module is not compiled, because msgspec cannot read the types of a compiled module.
 """
@@ -15,22 +15,22 @@ from shared.message_event import ShownSegment
 LARGEST = 2**53 - 1
 _SCALAR = 2**31 - 1
 LONGEST_ID = 64
-"""The most characters of an id, and of a nonce."""
+"""The most characters of an id or a nonce."""
 
-# Each type has the example that the page of operations shows.
+# Each type has the example that the documentation of the operations shows.
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST, examples=[1])] | Annotated[str, msgspec.Meta(max_length=LONGEST_ID)]
-"""Names a command. The reply has the same id."""
+"""The id of a command. The reply has the same id."""
 Account = Annotated[AccountId, msgspec.Meta(ge=1, le=LARGEST, examples=[12])]
 AnyAccount = Annotated[AccountId, msgspec.Meta(ge=0, le=LARGEST, examples=[12])]
-"""0: none."""
+"""An account, or 0 for none."""
 Chat = Annotated[ChatId, msgspec.Meta(ge=1, le=LARGEST, examples=[12])]
 AnyChat = Annotated[ChatId, msgspec.Meta(ge=0, le=LARGEST, examples=[12])]
-"""0: none."""
+"""A chat, or 0 for none."""
 Number = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, examples=[12])]
 """The index of a message."""
 Index = Annotated[int, msgspec.Meta(ge=0, le=LARGEST, examples=[12])]
-"""The number of a message or a change, or another count; 0: none."""
+"""The number of a message or a change, or another count. 0 means none."""
 UnixMs = Annotated[int, msgspec.Meta(ge=0, le=LARGEST, examples=[1_795_263_300_000])]
 Small = Annotated[int, msgspec.Meta(ge=0, le=_SCALAR, examples=[3])]
 MediaId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", examples=["6f9619ff8b864d01b42d00c04fc964ff"])]
@@ -48,7 +48,7 @@ DeviceName = Annotated[str, msgspec.Meta(max_length=64, examples=["Ann's phone"]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["builds"])]
 """The name that a user gives a token or a webhook."""
 KeyText = Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["fZ3kQ0aT"])]
-"""The server's name of a link, a webhook or a token. It is no secret."""
+"""The name that the server gives a link, a webhook or a token. It is no secret."""
 
 # Client to server
 
@@ -82,7 +82,7 @@ class MemberParameters(ChatParameters, kw_only=True):
 
 
 class IndexParameters(Parameters, kw_only=True):
-    """A message of a chat."""
+    """The message with this index in a chat."""
 
     chat: Chat
     index: Number
@@ -98,12 +98,12 @@ class FastSend(msgspec.Struct, frozen=True, gc=False):
     nonce: str
 
 
-# The server sends the messages below to the client. They omit each member that is UNSET.
+# The following messages go from the server to the client. They omit each member that is UNSET.
 
 
 class SparseResult(msgspec.Struct):
     def __post_init__(self) -> None:
-        """Members that may be UNSET are left out if the reply's attribute is empty or 0."""
+        """Leave out members that may be UNSET if the reply's attribute is empty or 0."""
         for name in _omissible(type(self)):
             if not getattr(self, name):
                 setattr(self, name, UNSET)

@@ -188,7 +188,7 @@ def _sync(wire: SyncParameters, _: Caller) -> ResumeChats:
 
 
 def _known(wire: SyncParameters) -> tuple[str, dict[Chat, int], dict[Chat, int], dict[Chat, int]]:
-    """The epoch, the indexes, the revs, the states."""
+    """Return the epoch, the indexes, the revs and the states that the client has."""
     if isinstance(wire.have, dict):
         have = {chat: place[0] for chat, place in wire.have.items()}
         return wire.epoch, have, {chat: place[1] for chat, place in wire.have.items() if len(place) > 1}, wire.states
@@ -204,7 +204,7 @@ def _known(wire: SyncParameters) -> tuple[str, dict[Chat, int], dict[Chat, int],
 
 
 def _synced(reply: ChatsResumed, caller: Caller) -> SyncResult:
-    """`events.synced` follows."""
+    """The result of `sync`. The events that `events.synced` makes are sent after it."""
     heads = [_head(one, caller.base_url) for one in reply.chats]
     lists = _lists(reply.lists, caller) if reply.lists.changed else UNSET
     before = UNSET if reply.before is None else [*reply.before]

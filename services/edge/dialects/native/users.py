@@ -47,7 +47,7 @@ from shared.contract.model import Profile
 from shared.contract.session import AccountView, GetAccount, SetProfile
 from shared.names import is_valid_name
 
-# The operations below concern ephemeral events, which are shown at once or never.
+# The following operations concern ephemeral events, which are shown at once or never.
 
 
 class TypingParameters(ChatParameters, kw_only=True):
@@ -170,7 +170,7 @@ class FindResult(msgspec.Struct):
 
 
 def profile_members(shown: Profile, base_url: str) -> tuple[Any, ...]:
-    """Of a ProfileResult."""
+    """The values of a ProfileResult, in the order of its fields."""
     avatar = avatar_of("account", shown.id, shown.avatar, shown.avatar_hash, base_url)
     account = shown.id, shown.uuid, shown.nickname, avatar, shown.signature, shown.status, shown.icon_id
     return *account, shown.deleted, shown.bot, shown.public_updated, shown.nick or UNSET

@@ -1,4 +1,5 @@
-"""OurChat v0 (2022): JSON objects with `code` and `data`; OC numbers are padded strings, a `cid` a chat's integer."""
+"""OurChat v0 (2022): JSON objects with `code` and `data`. An OC number is a padded string, and a `cid` is the number of
+a chat."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -31,7 +32,7 @@ from shared.contract.routes import Ack
 _PUBLIC_MEMBERS: Final = MemberMask(
     public="cid code details emojiId mail msg nick ocId packages_num sender_id size state time", objects="data"
 )
-"""The members of its frames that hold no secret."""
+"""Which members of its frames are not secret. See MemberMask."""
 
 
 class OurChatV0(Dialect):
@@ -46,7 +47,7 @@ class OurChatV0(Dialect):
         self._account = NO_ACCOUNT
         self._incoming = IncomingTransfer(self.limits)
         self._package_bytes = self.limits.binary_frame_bytes if info.binary else 0
-        """0 if the connection carries no binary frames."""
+        """The most bytes of a package, or 0 if the connection has no binary frames."""
         self.variant = intern(f"{self.variant} {self._package_bytes}")
 
     def logged_in(self, account: AccountId, now: float) -> None:

@@ -1,5 +1,5 @@
 """The frames of OurChat v0 by their `code`, under the headings of the protocol's document, and the error replies.
-Registration and login have their own states; every other error is an 18."""
+Errors of registration and login have states of their own. Every other error has code 18."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -25,7 +25,7 @@ class V0Code(IntEnum):
     LOGGED_IN = 7
     """登录信息 and its reply."""
     ERROR = 18
-    """An error that the document gives no state. Not in the document."""
+    """An error for which the document has no state. This code is not in the document."""
 
 
 ERROR_REPLIES: Mapping[object, ErrorReply] = {

@@ -1,5 +1,5 @@
-"""OurChat v0, client to server: one reader for each code, from the frame's `data` to a command, or to the
-announcement of a picture or file."""
+"""OurChat v0, client to server. For each code, one reader makes a command from the frame's `data`, or the announcement
+of a picture or file."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
@@ -120,7 +120,7 @@ class _V0RegisterBody(msgspec.Struct):
 
 
 def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 4, with an e-mail address or (in clients of the time) a nickname instead. Without a nickname, the
+    """Read a frame 4, which has an e-mail address or, from clients of that time, a nickname. Without a nickname, the
     part of the address before the `@` is used. The account joins the lobby."""
     wire = decode_as(data, _V0RegisterBody)
     if wire.mail is None and wire.nick is None:
@@ -137,7 +137,7 @@ class _V0LoginBody(msgspec.Struct):
 
 
 def _login(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 6: a login by OC number."""
+    """Read a frame 6, a login by OC number."""
     wire = decode_as(data, _V0LoginBody)
     return Request(login_command(IdentifierKind.ID, wire.account, wire.password))
 

@@ -15,7 +15,7 @@ from shared.contract.model import Emoji, File, Image, Segment
 from shared.setting_types import Language
 
 _PACKAGE_BYTES = 256 * 1024
-"""The package size for media that was not uploaded in packages."""
+"""The package size for a file that was not uploaded in packages."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,12 +25,12 @@ def _frame(code: int, data: dict[str, object]) -> bytes:
 
 
 def registered(answer: Authenticated) -> bytes:
-    """The token in the frame also serves uploads, downloads and other dialects."""
+    """The reply to a registration. Its token is also valid for uploads, downloads and other dialects."""
     return _frame(V0Code.REGISTERED, {"state": 0, "ocId": ocid(answer.account), "token": answer.token})
 
 
 def logged_in(answer: Authenticated) -> bytes:
-    """Like `registered`."""
+    """The reply to a login. Its token is valid as in `registered`."""
     return _frame(V0Code.LOGGED_IN, {"state": 0, "token": answer.token})
 
 
@@ -46,8 +46,8 @@ def error(details: str) -> bytes:
 def message(
     shown: DisplayMessage, base_url: str, package_bytes: int, language: Language = "zh"
 ) -> tuple[Outgoing, ...]:
-    """The frames of one message: one frame for each emoji and for each run of adjacent texts, and packages of at most
-    `package_bytes` bytes for each picture or file (0: as text), in order."""
+    """The frames of one message, in order. Each emoji and each run of adjacent texts has one frame. Each picture or
+    file has packages of at most `package_bytes` bytes or, if this is 0, a frame with text."""
     where = {"cid": shown.message.chat, "sender_id": ocid(shown.message.sender)}
     if text := only_text(shown.segments):
         return (_frame(V0Code.TEXT, {**where, "msg": text}),)
@@ -73,7 +73,7 @@ def _frames(
 def _content(
     segment: Image | File, where: dict[str, object], base_url: str, package_bytes: int, language: Language
 ) -> MediaPayload:
-    """The file in as many packages as the uploader sent, unless these are too large."""
+    """The file in as many packages as its uploader has sent. If these would be too large, there are more packages."""
     media, code = segment.media, V0Code.IMAGE if isinstance(segment, Image) else V0Code.FILE
     packages = max(1, media.packages or -(-media.size // _PACKAGE_BYTES), -(-media.size // package_bytes))
     announcement = _frame(code, {**where, "packages_num": packages, "size": media.size})

@@ -19,11 +19,11 @@ from shared.contract.ids import AccountId, ChatId
 from shared.settings.limits import FrameLimits
 
 _COMING_SECONDS = 30.0
-"""After this time without a package, no more packages are expected."""
+"""When no package has arrived for this time, no more packages are expected."""
 _PACKAGE_BYTES = 1024
 _FEW = 64
-"""This number of packages of an upload may have any size. Beyond them, the average must be at least 1 KiB, because each
-package costs as much as a request."""
+"""This number of packages of an upload may have any size. In an upload with more packages, their average size must be
+at least 1 KiB, because each package costs as much as a request."""
 
 
 class Announcement(NamedTuple):
@@ -40,11 +40,11 @@ class _OpenTransfer:
     announced: Announcement
     packages: int = 0
     size: int = 0
-    """Bytes received."""
+    """The bytes of all received packages."""
 
 
 class IncomingTransfer:
-    """`now` is a time of any clock, in seconds."""
+    """Keeps the open transfer of one client. `now` is a time in seconds on any clock."""
 
     __slots__ = ("_last_package", "_leftover", "_limits", "_numbers", "_transfer")
 
@@ -55,10 +55,10 @@ class IncomingTransfer:
         self._leftover = 0
         """The number of packages of a failed transfer or rejected announcement that may still arrive."""
         self._last_package: float | None = None
-        """When the last package arrived; None before the first one."""
+        """The time of the last package, or None before the first package."""
 
     def announce(self, announced: Announcement, account: AccountId, now: float) -> Request:
-        """Raises DecodeError."""
+        """Open a transfer. Raises DecodeError."""
         incoming = self._leftover and self._last_package is not None and now - self._last_package < _COMING_SECONDS
         if self._transfer is not None or incoming:
             raise DecodeError("one picture or file at a time: the previous one is incomplete", ErrorCode.CONFLICT)
@@ -82,7 +82,7 @@ class IncomingTransfer:
             raise DecodeError(f"a file of this size is sent in {least} to {_most_packages(size)} packages")
 
     def package(self, data: bytes, now: float) -> Sequence[Request]:
-        """Raises DecodeError if no package was announced."""
+        """Take one package. Raises DecodeError if no package was announced."""
         self._last_package = now
         transfer = self._transfer
         if transfer is not None:
@@ -105,7 +105,7 @@ class IncomingTransfer:
         return PostUpload(number, data, announced.chat, announced.kind, packages=announced.packages)
 
     def _mismatch(self, transfer: _OpenTransfer, size: int) -> Failure | None:
-        """The earliest detectable difference from the announcement."""
+        """The first difference between the packages so far and the announcement, if there is any."""
         limit, announced = self._limits.binary_frame_bytes, transfer.announced
         if size > limit:
             return Failure(ErrorCode.TOO_LARGE, f"a package has at most {limit} bytes")
@@ -117,7 +117,7 @@ class IncomingTransfer:
         return None
 
     def failed(self, number: int) -> None:
-        """End this transfer, if this transfer is the open one."""
+        """End the transfer with this number, if it is still open."""
         transfer = self._transfer
         if transfer is not None and transfer.number == number:
             self._transfer = None

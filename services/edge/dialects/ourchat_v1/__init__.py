@@ -1,6 +1,6 @@
 """OurChat v1 (2023): JSON objects with `code`, `time` and `data`. All ids are integers, and times are seconds.
 
-Applications, answers to applications, and new names have no replies: the sender gets the same push as all others.
+Applications, answers to applications, and new names have no replies. Their sender gets the same push as all others.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _PUBLIC_MEMBERS: Final = MemberMask(
     ),
     objects="data",
 )
-"""The members of its frames that hold no secret."""
+"""Which members of its frames are not secret. See MemberMask."""
 
 
 class OurChatV1(Dialect):

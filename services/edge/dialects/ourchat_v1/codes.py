@@ -1,5 +1,5 @@
 """The frames of OurChat v1 by their `code`, under the headings of the protocol's document, and the error replies.
-Registration and login have their own states; every other error is an 18."""
+Errors of registration and login have states of their own. Every other error has code 18."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -19,7 +19,7 @@ class V1Code(IntEnum):
     LOGGED_IN = 7
     """登录信息 and its reply."""
     NEW_GROUP = 8
-    """建群请求 (request to make a group); its reply is a 10."""
+    """建群请求 (request to make a group). Its reply has code 10."""
     APPLY = 9
     """申请加入群聊/添加好友, both ways."""
     ACCEPT = 10
@@ -29,7 +29,7 @@ class V1Code(IntEnum):
     RENAME = 12
     """修改群名/用户昵称, both ways."""
     ERROR = 18
-    """An error that the document gives no state. Not in the document."""
+    """An error for which the document has no state. This code is not in the document."""
 
 
 ERROR_REPLIES: Mapping[object, ErrorReply] = {

@@ -1,7 +1,7 @@
-"""OurChat v1, client to server: one reader for each code, from the frame's `data` to a command.
+"""OurChat v1, client to server. For each code, one reader makes a command from the frame's `data`.
 
-The `time` of a frame is ignored: the server's clock decides. If two keys exclude each other, a client may send the
-unused key as null.
+The `time` of a frame is ignored, because the server's clock decides. If two keys exclude each other, a client may send
+the unused key as null.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ _QUOTED_CHARACTERS = 64
 
 
 def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
-    """The request of a frame on a connection of this account. Raises DecodeError."""
+    """Decode a frame on a connection of this account. Raises DecodeError."""
     return _fast_request(frame, account, limits) or _any_request(frame, account, limits)
 
 
@@ -62,7 +62,7 @@ class _V1MessageBody(msgspec.Struct):
 
 
 def _message(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 0: to a group, or to the account `private_id`."""
+    """Read a frame 0, a message to a group or to the account `private_id`."""
     wire = decode_as(data, _V1MessageBody)
     sender = wire.sender
     check_own_account(sender.ocid, "sender.ocid", account)
@@ -117,7 +117,7 @@ class _V1RegisterBody(msgspec.Struct):
 
 
 def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 4: all three members are needed."""
+    """Read a frame 4, which must have all three members."""
     wire = decode_as(data, _V1RegisterBody)
     nickname, email = validation.nickname(wire.name, limits), credentials.email(wire.email)
     return Request(Register(secret=credentials.password(wire.password), nickname=nickname, email=email))
@@ -129,7 +129,7 @@ class _V1LoginBody(msgspec.Struct):
 
 
 def _login(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 6: `account` is an OC number if it is a number, and an e-mail address otherwise."""
+    """Read a frame 6. `account` is an OC number if it is a number, and an e-mail address otherwise."""
     wire = decode_as(data, _V1LoginBody)
     kind = IdentifierKind.EMAIL if parse_id(wire.account) is None else IdentifierKind.ID
     return Request(login_command(kind, wire.account, wire.password))
@@ -144,7 +144,8 @@ class _NewGroupBody(msgspec.Struct):
 
 
 def _new_group(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 8: it creates a group to which users apply. (The document's table has numbers for names.)"""
+    """Read a frame 8, which creates a group. Accounts can apply to join the group. (In the document's table, the names
+    have the type of numbers.)"""
     wire = decode_as(data, _NewGroupBody)
     check_own_account(wire.ocid, "ocid", account)
     name = validation.group_name(str(wire.group_name), limits)
@@ -155,7 +156,8 @@ def _new_group(data: Members, account: AccountId, limits: FrameLimits) -> Reques
 
 
 class _RelationBody(msgspec.Struct):
-    """`ocid` is the applicant, or the account added to a group. `add_ocid` is the account that it wants as a friend."""
+    """`ocid` is the applicant, or the account that is added to a group. `add_ocid` is the account that the applicant
+    wants as a friend."""
 
     ocid: WireId
     group_id: WireId | None = None
@@ -163,7 +165,7 @@ class _RelationBody(msgspec.Struct):
 
 
 def _apply(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 9: an application to a group, or a friend request."""
+    """Read a frame 9, which is an application to a group, or a friend request."""
     wire = decode_as(data, _RelationBody)
     check_own_account(wire.ocid, "ocid", account)
     _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
@@ -174,7 +176,7 @@ def _apply(data: Members, account: AccountId, limits: FrameLimits) -> Request:
 
 
 def _accept(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 10: it adds an applicant or a friend to a group, or accepts a friend request to this account."""
+    """Read a frame 10, which adds an applicant or a friend to a group, or accepts a friend request to this account."""
     wire = decode_as(data, _RelationBody)
     _check_either(wire.group_id, wire.add_ocid, "`group_id`, `add_ocid`")
     applicant = AccountId(wire.ocid.number)
@@ -208,8 +210,8 @@ class _RenameBody(msgspec.Struct):
 
 
 def _rename(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 12, which renames the named group or, without a group, this account. The document's example has
-    `name`, its table `group_name`."""
+    """Read a frame 12, which renames the named group or, without a group, this account. The new name is in `name` in
+    the document's example, and in `group_name` in its table."""
     wire = decode_as(data, _RenameBody)
     name = wire.group_name if wire.name is None else wire.name
     if name is None:

@@ -1,5 +1,5 @@
-"""OurChat v1, server to client: the frames, byte for byte. Each has a `time` in whole Unix seconds; all numbers are
-integers."""
+"""OurChat v1, server to client: the frames, byte for byte. Each frame has a `time` in whole Unix seconds, and all
+numbers are integers."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _V1SenderMember(msgspec.Struct):
-    """In the frames of both members, `private_id` is the recipient."""
+    """`private_id` is the recipient, also in the frame that the sender gets."""
 
     ocid: int
     group_id: int | UnsetType = UNSET
@@ -75,7 +75,7 @@ def friendship_requested(event: FriendshipRequested, time: int) -> bytes:
 
 
 def friendship_answered(event: FriendshipAnswered, time: int) -> bytes:
-    """A rejection names the rejecting account, too."""
+    """The answer to a friend request. Even a rejection names the account that has answered."""
     code = V1Code.ACCEPT if event.accepted else V1Code.REJECT
     return _frame(code, time, {"add_ocid": event.account, "ocid": event.applicant})
 
@@ -91,7 +91,7 @@ def membership_answered(event: MembershipAnswered, time: int) -> bytes:
 
 
 def in_group(chat: ChatId, name: str, account: AccountId, time: int) -> bytes:
-    """The account is in this group: it was accepted or added, or has created the group."""
+    """The account is in this group, because it was accepted or added, or has created the group."""
     return _frame(V1Code.ACCEPT, time, {"group_id": chat, "group_name": name, "ocid": account})
 
 
@@ -104,10 +104,10 @@ def account_renamed(account: AccountId, name: str, time: int) -> bytes:
 
 
 def _name_members(name: str) -> dict[str, object]:
-    """Returns both members: the protocol's document has one in its example, and the other in its table."""
+    """The name under two keys, because the document's example has one key and its table has the other."""
     return {"name": name, "group_name": name}
 
 
 def _text_member(text: str) -> dict[str, object]:
-    """The text of an applicant of another dialect; the protocol's document lacks it."""
+    """The text that an applicant has written in another dialect. The protocol's document has no such text."""
     return {"text": text} if text else {}

@@ -1,4 +1,5 @@
-"""OurChat v2 (2024): JSON objects with an integer `code`; ids are strings on output, times milliseconds."""
+"""OurChat v2 (2024): JSON objects with an integer `code`. The ids in frames to the client are strings, and times are
+milliseconds."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -50,9 +51,9 @@ from shared.settings.limits import FrameLimits
 
 # Holds the pushes of a v2 connection until its client can handle them.
 #
-# The PC client of 2024 crashes on a message of a session that it does not list, and handles frames that arrive together
-# newest first. "PC client" here is any client of its code base. Other v2 clients get the same care until they are known
-# to be different. The rules:
+# The PC client of 2024 crashes on a message of a session (the v2 word for chat) that it does not list. If several
+# frames arrive together, it handles the newest first. Here, "PC client" means any client made from its code. The rules,
+# which hold for other v2 clients as far as they are not known to be different, are:
 #
 # - Nothing is pushed until a second after the login, or until the first frame with code 10 is answered.
 # - A frame with code 9 announces a session that the connection does not know, before its first message.
@@ -60,17 +61,17 @@ from shared.settings.limits import FrameLimits
 #   second.
 # - Any other connection gets these messages at once after such a request, otherwise a second after the login or after
 #   the frame with code 9.
-# - A client that posts to a session gets the held messages of that session before the echo, so that everybody sees the
-#   same order. The PC client posts only to sessions that it has requested.
+# - A client that posts to a session gets the held messages of that session before the reply (the echo of its message).
+#   So all members see the same order. The PC client posts only to sessions that it has requested.
 #
 # The echo of the client's own message does not pass this gate. The caller gives all times, in seconds.
 
-# The functions below write the frames from the server to the client, byte for byte.
+# The following functions write the frames from the server to the client, byte for byte.
 
 _encode: Final = msgspec.json.Encoder().encode
 
 _MESSAGE: Final = b'{"code":0,"time":%d,"msg_id":"%d","sender":{"ocid":"%010d","session_id":"%d"},"msg":%b}'
-"""The frame 用户信息: all ids are strings, and `time` is whole milliseconds."""
+"""The frame 用户信息: in it, all ids are strings, and `time` is whole milliseconds."""
 _TEXT: Final = _MESSAGE.replace(b"%b", b'[{"type":0,"text":%b}]')
 
 
@@ -83,17 +84,17 @@ def message_frame(message: Message, segments: tuple[Segment, ...], base_url: str
 
 
 def status_frame(code: int, status: int) -> bytes:
-    """`{"code", "status"}`, the form of most replies."""
+    """A frame with `code` and `status`, the form of most replies."""
     return _encode({"code": code, "status": status})
 
 
 def data_frame(code: V2Code, data: dict[str, object]) -> bytes:
-    """Encode the requested values."""
+    """The reply that contains the requested values."""
     return _encode({"code": code, "status": 0, "data": data})
 
 
 def login_frame(code: V2Code, answer: Authenticated) -> bytes:
-    """The reply to a registration or login that succeeded. The token also serves uploads, downloads and other
+    """The reply to a registration or login that succeeded. Its token is also valid for uploads, downloads and other
     dialects."""
     return _encode({"code": code, "status": 0, "ocid": ocid(answer.account), "token": answer.token})
 
@@ -112,7 +113,8 @@ def error_frame(details: str) -> bytes:
 
 SECOND = 1.0
 APART = 0.05
-"""The time between two frames of which the second needs the first. Clients may handle the newest frame first."""
+"""The time between two frames, if a client needs the first frame to handle the second. Clients may handle the newest
+frame first."""
 
 
 class V2PushGate(PushGate):
@@ -126,7 +128,7 @@ class V2PushGate(PushGate):
     def __init__(self) -> None:
         self.is_pc_client = False
         self._creating = 0
-        """The number of frames 8 that have no reply yet. Their sessions are not announced before this time."""
+        """The number of frames 8 without a reply. While there are any, no session is announced."""
         self._forget(-inf)
 
     def _forget(self, opens: float) -> None:
@@ -135,10 +137,10 @@ class V2PushGate(PushGate):
         self._settles = inf
         """The time one second after the login."""
         self._known: set[ChatId] | None = None
-        """The chats at the login; None until they are loaded. Before the first list of chats, no chat is announced."""
+        """The chats at the login, or None until they are loaded. Until then, no chat is announced."""
         self._announced: dict[ChatId, float] = {}
         self._listed: dict[ChatId, float] = {}
-        """When each chat was announced by a 9, and when it was requested by a 1."""
+        """When the client requested each chat by a frame with code 1."""
         self.free: set[ChatId] = set()
         """The chats whose messages are no longer held."""
         self._unannounced: dict[ChatId, None] = {}
@@ -151,14 +153,14 @@ class V2PushGate(PushGate):
     # Events of the connection
 
     def logged_in(self) -> None:
-        """The account has logged in. Nothing is pushed before the reply to the login."""
+        """Note that the account has logged in. Nothing is pushed before the reply to the login."""
         self._forget(inf)
 
     def logged_out(self) -> None:
         self._forget(-inf)
 
     def login_answered(self, now: float) -> None:
-        """The reply to the login is written."""
+        """Note that the reply to the login is written."""
         self._opens = self._settles = now + SECOND
         self._replan()
 
@@ -173,12 +175,12 @@ class V2PushGate(PushGate):
         self._replan()
 
     def account_answered(self, now: float) -> None:
-        """The reply to a frame 10 is written."""
+        """Note that the reply to a frame 10 is written."""
         self._opens = min(self._opens, now + APART)
         self._replan()
 
     def session_answered(self, chat: ChatId, now: float) -> None:
-        """The reply to a frame 1 about this chat is written."""
+        """Note that the reply to a frame 1 about this chat is written."""
         self._listed.setdefault(chat, now)
         self._plan(self._due(chat))
 
@@ -186,7 +188,7 @@ class V2PushGate(PushGate):
         self._creating += 1
 
     def create_answered(self, chat: ChatId, now: float) -> None:
-        """The reply to a frame 8 is written: the 9 about this chat."""
+        """Note that the reply to a frame 8 is written, which announces this chat by a frame 9."""
         self._announced.setdefault(chat, now)
         self.create_failed()
 
@@ -205,8 +207,8 @@ class V2PushGate(PushGate):
         return ()
 
     def chat_joined(self, chat: ChatId, now: float) -> tuple[Push, ...]:
-        """The account has joined this chat. Push a 9, even if the sync has found the chat already, because earlier
-        replies did not show it."""
+        """Push a frame 9, because the account has joined this chat. It is pushed even if a sync has found the chat
+        already, because no earlier reply has shown it."""
         return () if self._is_announced(chat) else self._announce(chat, now)
 
     def _announce(self, chat: ChatId, now: float) -> tuple[Push, ...]:
@@ -235,7 +237,7 @@ class V2PushGate(PushGate):
         return any(push.message and push.message.index == index for push in self._queues.get(chat, ()))
 
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
-        """The next frame is the echo of the client's own message in this chat. Returns everything that is held for the
+        """Return everything that is held for the chat. The next frame is the echo of the client's own message in this
         chat."""
         if chat not in self._queues or (self.is_pc_client and chat not in self._listed):
             return ()
@@ -249,7 +251,7 @@ class V2PushGate(PushGate):
         return pushes
 
     def wake(self, now: float) -> tuple[Push, ...]:
-        """Everything that is due: first the status, then announcements, then messages."""
+        """Return everything that is due: first the status, then announcements, then messages."""
         pushes: list[Push] = []
         if self._status is not None and now >= self._opens:
             pushes.append(Push((self._status,)))
@@ -287,7 +289,7 @@ class V2PushGate(PushGate):
         return self._settles if chat in self._known else inf
 
     def _flush(self, chat: ChatId) -> list[Push]:
-        """All held messages of this chat. From now on, the chat's messages are not held."""
+        """Return all held messages of this chat. From now on, its messages are not held."""
         self.free.add(chat)
         return self._unqueue(chat)
 
@@ -315,7 +317,8 @@ def _size(frames: tuple[Outgoing, ...]) -> int:
 
 
 _SESSION_LIMIT = 2
-"""The status 到达创建会话上限, which needs no explanation by an 18."""
+"""The status 到达创建会话上限 (limit of sessions reached). With this status, no frame with code 18 follows to explain
+the error."""
 
 _VERIFICATION_STATUS = {"passed": 0, "wrong": 1, "expired": 2}
 """验证状态."""
@@ -327,7 +330,7 @@ _PUBLIC_MEMBERS: Final = MemberMask(
     ),
     objects="data sender",
 )
-"""The members of its frames that hold no secret."""
+"""Which members of its frames are not secret. See MemberMask."""
 
 
 class OurChatV2(Dialect):
@@ -397,8 +400,8 @@ class OurChatV2(Dialect):
         return ViewerContext(self._account, self._gate.is_pc_client, self.base_url)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        """`context` is the type of the command for which an undecodable frame was meant, if the type decides the
-        reply."""
+        """`context` is the type of the command for which an undecodable frame was meant. It is set only if the type
+        decides the form of the reply."""
         kind = context if request is None else type(request.command)
         error = _error(failure.text or failure.code)
         if kind is CreateChat:
@@ -451,7 +454,7 @@ def _error(details: str) -> tuple[Frame]:
 
 
 def _names(request: Request) -> tuple[str, ...]:
-    """The names of the values that a frame 1 or 10 requests."""
+    """The names of the values that the request, a frame 1 or 10, has requested."""
     assert isinstance(request.context, tuple)
     return request.context
 

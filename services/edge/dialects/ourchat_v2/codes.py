@@ -1,5 +1,5 @@
 """The frames of OurChat v2 by their `code`, under the headings of the protocol's document, and the error replies. If
-the document names a status for an error, the reply has it; every other error is an 18."""
+the document names a status for an error, the reply has this status. Every other error has code 18."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -24,14 +24,15 @@ class V2Code(IntEnum):
     """登录信息 and its reply."""
     NEW_SESSION = 8
     NEW_SESSION_MADE = 9
-    """新建会话 (new session) and its reply; also pushed to members of a session that their connection does not know."""
+    """新建会话 (new session) and its reply. The reply is also pushed to members whose connection does not know the
+    session."""
     GET_ACCOUNT = 10
     ACCOUNT = 11
     """获取账号信息 and its reply."""
     SERVER_STATUS = 12
     """获取服务器状态 (get the server status), request and reply; also pushed when the status changes."""
     VERIFY = 13
-    """发起验证: the request is pending until the address is verified."""
+    """发起验证. This request has no reply until the address is verified."""
     SEND_VERIFICATION = 14
     VERIFICATION = 15
     """生成验证码 and its result (验证状态)."""

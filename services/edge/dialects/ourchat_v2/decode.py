@@ -1,4 +1,4 @@
-"""OurChat v2, client to server: one reader per code, each from the frame's shape to a canonical command."""
+"""OurChat v2, client to server. For each code, one reader makes a command from the frame."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -33,7 +33,7 @@ _Hash = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 def request_of(frame: Frame, account: AccountId, limits: FrameLimits) -> Request:
-    """The request of any frame on a connection of this account. For the most frequent frame, see V2FastMessage. Raises
+    """Decode any frame on a connection of this account. For the most frequent frame, see V2FastMessage. Raises
     DecodeError."""
     members = read_object(frame, limits)
     code = integer(members, "code")
@@ -52,15 +52,15 @@ class _V2SenderMember(msgspec.Struct):
 
 
 class _V2MessageBody(msgspec.Struct):
-    """A `time` is ignored, because the server's clock decides."""
+    """A message. Its `time` is ignored, because the server's clock decides."""
 
     sender: _V2SenderMember
     msg: list[WireSegment]
 
 
 def _message(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 0: `sender.session_id` names the session. `sender.ocid`, if present, must be the connection's
-    own."""
+    """Read a frame 0. `sender.session_id` names the session. If `sender.ocid` is present, it must be the connection's
+    own account."""
     wire = decode_as(members, _V2MessageBody)
     if wire.sender.ocid is not UNSET:
         check_own_account(wire.sender.ocid, "sender.ocid", account)
@@ -78,7 +78,7 @@ class _GetSessionBody(msgspec.Struct):
 
 
 def _get_session(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 1: the request's context is the names of the requested values, in their order."""
+    """Read a frame 1. The context of the request is the names of the requested values, in their order."""
     wire = decode_as(members, _GetSessionBody)
     return Request(GetChat(ChatId(wire.session_id.number)), _requested_values(wire.request_values, SESSION_VALUES))
 
@@ -89,7 +89,7 @@ class _GetAccountBody(msgspec.Struct):
 
 
 def _get_account(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 10, with the same context as for a frame 1."""
+    """Read a frame 10. The context of the request is the same as for a frame 1."""
     wire = decode_as(members, _GetAccountBody)
     names = _requested_values(wire.request_values, ACCOUNT_VALUES)
     lists = "sessions" in names or "friends" in names
@@ -120,7 +120,7 @@ class _SetAccountBody(msgspec.Struct):
 
 
 def _set_account(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 19: a value that cannot be set, and another account, are rejected with a 20."""
+    """Read a frame 19. A frame with another account, or with a value that cannot be set, is rejected by a frame 20."""
     wire = decode_as(members, _SetAccountBody)
     check_own_account(wire.ocid, "ocid", account, SetProfile)
     for name in wire.data:
@@ -147,7 +147,7 @@ class _V2RegisterBody(msgspec.Struct):
 
 
 def _register(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 4: without a name, the local part of the e-mail address is the nickname."""
+    """Read a frame 4. Without a name, the local part of the e-mail address becomes the nickname."""
     wire = decode_as(members, _V2RegisterBody)
     email = credentials.email(wire.email)
     nickname = wire.name or email.partition("@")[0][: limits.nickname_characters]
@@ -162,7 +162,7 @@ class _V2LoginBody(msgspec.Struct):
 
 
 def _login(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 6: the login_type 0 is by e-mail address, 1 by OC number."""
+    """Read a frame 6. A login_type of 0 means a login by e-mail address, and 1 a login by OC number."""
     wire = decode_as(members, _V2LoginBody)
     kind = IdentifierKind.ID if wire.login_type else IdentifierKind.EMAIL
     return Request(login_command(kind, wire.account, wire.password))
@@ -179,7 +179,7 @@ class _NewSessionBody(msgspec.Struct):
 
 
 def _new_session(members: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 8: it creates a closed group. A member named several times is one member."""
+    """Read a frame 8, which creates a closed group. A member that is named several times is added once."""
     wire = decode_as(members, _NewSessionBody)
     return Request(
         CreateChat(

@@ -1,5 +1,5 @@
-"""The segments of a v2 message (`msg`), in both directions. On output, every segment except text also has its rendering
-as `text`, because clients show `msg[0].text` for every type."""
+"""The segments of a v2 message (`msg`), in both directions. In frames to the client, every segment also has a readable
+`text`, because clients show `msg[0].text` for every type of segment."""
 
 from typing import Annotated, assert_never
 
@@ -23,7 +23,8 @@ class WireEmoji(msgspec.Struct, tag_field="type", tag=1):
 
 
 class WireImage(msgspec.Struct, tag_field="type", tag=2):
-    """On input, only the address and the name count. `size` is in bytes, and `hash` is the sha256 in hex."""
+    """A picture. In frames from the client, only the address and the name are used. `size` is in bytes, and `hash` is
+    the sha256 in hex."""
 
     url: str
     name: str = ""
@@ -33,7 +34,7 @@ class WireImage(msgspec.Struct, tag_field="type", tag=2):
 
 
 class WireFile(msgspec.Struct, tag_field="type", tag=3):
-    """Like WireImage."""
+    """A file, with the same fields as WireImage."""
 
     url: str
     name: str = ""
@@ -62,7 +63,8 @@ def to_wire(segment: Segment, base_url: str, language: Language = "zh") -> WireS
 
 
 def from_wire(wire: WireSegment, limits: FrameLimits) -> Segment:
-    """A picture or file on the wire has only a media id and a name. Raises DecodeError."""
+    """Convert a segment of a frame. Of a picture or file, only the media id and the name are taken. Raises
+    DecodeError."""
     match wire:
         case WireText(text=text):
             return Text(text)

@@ -1,4 +1,4 @@
-"""The values that a frame 1 and a frame 10 may request, by name, and the form in which the PC client needs them."""
+"""The values that a frame 1 or a frame 10 may request, by name, in the form that the PC client needs."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -11,14 +11,15 @@ from shared.contract.ids import AccountId
 from shared.contract.session import AccountView, ChatView
 
 PC_CLIENT_VALUE = "public_update_time"
-"""Only the PC client, and clients made from its code, request this value, which the document does not mention."""
+"""The name of a value that only the PC client and clients made from its code request. The document does not mention
+it."""
 _LISTS = ("sessions", "friends")
 
 _json = msgspec.json.Encoder().encode
 
 
 class ViewerContext(NamedTuple):
-    """The connection that requests. The PC client can only handle picture addresses of this server."""
+    """The connection that requests the values. The PC client can only handle picture addresses of this server."""
 
     account: AccountId
     is_pc_client: bool
@@ -26,8 +27,9 @@ class ViewerContext(NamedTuple):
 
 
 def account_values(view: AccountView, names: tuple[str, ...], viewer: ViewerContext) -> dict[str, object]:
-    """Encode 获取账号信息. The PC client gets lists as strings that hold JSON; for other accounts it gets `"null"`,
-    even unrequested. Any other client gets arrays, and null."""
+    """Encode 获取账号信息 (get account information). The PC client gets lists as strings that contain JSON. For other
+    accounts, it gets these lists as `"null"`, even if it has not requested them. Any other client gets arrays, and
+    null."""
     values = {name: ACCOUNT_VALUES[name](view, viewer) for name in names}
     if PC_CLIENT_VALUE in names:
         others = view.profile.id != viewer.account

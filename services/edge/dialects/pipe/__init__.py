@@ -1,4 +1,4 @@
-"""pipe: text frames of fields separated by `|`. All requests but a few have a token."""
+"""The dialect pipe: text frames of fields that are separated by `|`. Almost every request has a token."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -82,7 +82,7 @@ class Pipe(Dialect):
                 raise never_requested("pipe")
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Frame, ...]:
-        """`context` is the command of an undecodable frame, if the frame names one."""
+        """`context` is the command's name in a frame that cannot be decoded, if the frame names a command."""
         if request is not None and isinstance(request.command, UploadCommand):
             self._uploads.failed(request.command.number)
         name = _name(request) if request else context if isinstance(context, str) else ""
@@ -120,7 +120,7 @@ def _error(name: str, reason: str) -> tuple[Frame]:
 
 
 def _name(request: Request) -> str:
-    """The name of the command in the frame."""
+    """The name that the command has in the frame."""
     assert isinstance(request.context, str)
     return request.context
 

@@ -1,4 +1,5 @@
-"""pipe, client to server: for each command, one reader makes a canonical command of the fields after the name."""
+"""The dialect pipe, client to server. For each command, one reader makes a canonical command from the fields after its
+name."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from shared.settings.limits import FrameLimits
 
 
 class ChunkRequest(NamedTuple):
-    """A request that carries a file or a chunk of a file. Earlier chunks decide which command it becomes."""
+    """A request with a file or a chunk of a file. Which command it becomes depends on the earlier chunks."""
 
     chunk: Chunk
     token: str
@@ -29,8 +30,8 @@ class ChunkRequest(NamedTuple):
 
 
 def request_of(frame: Frame, account: AccountId, limits: FrameLimits, uploads: ChunkedUploads) -> Request:
-    """The request of a frame on a connection of this account; its context is the command's name. Raises DecodeError,
-    with the same context if the command exists."""
+    """Decode a frame on a connection of this account. The context of the request is the command's name. Raises
+    DecodeError, with the same context if the command exists."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     name, rest = fields.split_command(frame)
@@ -53,7 +54,7 @@ def request_of(frame: Frame, account: AccountId, limits: FrameLimits, uploads: C
 
 
 def command_name(frame: Frame) -> str | None:
-    """The command that a frame names, if it exists."""
+    """The name of the command in a frame, or None if there is no such command."""
     if isinstance(frame, Binary):
         return None
     try:
@@ -64,7 +65,7 @@ def command_name(frame: Frame) -> str | None:
 
 
 def _check_own(request: Request | ChunkRequest, account: AccountId) -> None:
-    """A frame must not name another account than the connection's. (Before the login, the token decides the
+    """Check that a frame names no other account than the connection's. (Before the login, the token decides the
     account.)"""
     if account != NO_ACCOUNT and request.account not in (NO_ACCOUNT, account):
         raise DecodeError("that uid is not the account of this connection", ErrorCode.FORBIDDEN)
@@ -94,7 +95,7 @@ def _login(rest: str, limits: FrameLimits) -> Request:
 
 
 def _update_profile(rest: str, limits: FrameLimits) -> Request:
-    """An empty answer keeps the old answer."""
+    """An empty security answer keeps the old answer."""
     uid, token, nickname, icon, signature, question, answer = fields.split_fields(rest, 7)
     me = _account(uid)
     profile = SetProfile(
@@ -157,7 +158,7 @@ def _del_friend(rest: str, limits: FrameLimits) -> Request:
 
 
 def _hand_friend_request(rest: str, limits: FrameLimits) -> Request:
-    """The account uid1 answers the request of uid2."""
+    """The account uid1 answers the request of the account uid2."""
     uid, applicant, accepted, token = fields.split_fields(rest, 4)
     command = AnswerFriendship(_account(applicant), fields.flag(accepted))
     return Request(command, token=fields.token(token), account=_account(uid))
@@ -178,7 +179,7 @@ def _join_group(rest: str, limits: FrameLimits) -> Request:
 
 
 def _hand_group_request(rest: str, limits: FrameLimits) -> Request:
-    """The account uid1 is the applicant; the token belongs to the account that answers."""
+    """The account uid1 is the applicant. The token belongs to the account that answers."""
     applicant, group, accepted, token = fields.split_fields(rest, 4)
     command = AnswerMembership(_chat(group), _account(applicant), fields.flag(accepted))
     return Request(command, token=fields.token(token))
@@ -188,7 +189,7 @@ def _hand_group_request(rest: str, limits: FrameLimits) -> Request:
 
 
 def _send_message(rest: str, limits: FrameLimits) -> Request:
-    """The time is ignored, because the server's clock decides."""
+    """The time in the frame is ignored, because the server's clock decides."""
     (kind, uid, recipient, _), text, (token,) = fields.split_around_text(rest, 4, 1)
     segments = validation.message_text((Text(text),), limits)
     if fields.flag(kind):
@@ -199,7 +200,7 @@ def _send_message(rest: str, limits: FrameLimits) -> Request:
 
 
 def _send_file(rest: str, limits: FrameLimits) -> ChunkRequest:
-    """Type 0 is a picture, and type 1 is a file; uid2 is an account."""
+    """Type 0 is a picture, and type 1 is a file. The recipient uid2 is an account."""
     (kind, uid, recipient, _), field, (data, token) = fields.split_around_text(rest, 4, 2)
     chunk = Chunk(
         "file" if fields.flag(kind) else "image", _account(recipient), *parse_chunk_name(field), decode_data(data)

@@ -1,5 +1,5 @@
-"""pipe, server to client: the frames, character for character. A user's text is a field with its bars replaced, or the
-last field, where bars do no harm."""
+"""The dialect pipe, server to client: the frames, character for character. In a user's text, bars are replaced, except
+in the last field, where they cause no error."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -102,8 +102,8 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
 
 
 def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
-    """A message to an online client. A picture or file of a private chat has a frame of its own if it is served by
-    plain HTTP."""
+    """A message to an online client. A picture or file of a private chat has a kind of frame of its own, if it is
+    served by plain HTTP."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
             host, port = origin["host"], origin["port"] or _HTTP_PORT
@@ -113,8 +113,8 @@ def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "z
 
 
 def message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
-    """In a group, the text itself names the sender. pipe's own clients write the name there; messages of other dialects
-    get the nickname in front."""
+    """A message. In a group, the text itself names the sender. pipe's own clients write the name into the text. In
+    messages of other dialects, the nickname is put before the text."""
     sent, data = shown.message, render_message(shown.segments, base_url, language)
     seconds = sent.time // 1000
     if shown.to is not None:

@@ -1,5 +1,5 @@
-"""A frame of pipe: fields separated by bars; the first field names the command. At most one field is free text, which
-may contain bars. The other fields are then counted from both ends."""
+"""The form of a pipe frame: fields that are separated by bars. The first field names the command. At most one field is
+free text, which may contain bars. In such a frame, the other fields are counted from both ends."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 def split_command(frame: bytes) -> tuple[str, str]:
-    """The command, and the text after its bar. Raises DecodeError."""
+    """Return the command, and the text after its bar. Raises DecodeError."""
     try:
         text = frame.decode()
     except UnicodeDecodeError as error:
@@ -24,7 +24,7 @@ def split_command(frame: bytes) -> tuple[str, str]:
 
 
 def split_fields(rest: str, count: int) -> list[str]:
-    """Exactly `count` fields, on one line. Bars after the last field are ignored. Raises DecodeError."""
+    """Split into exactly `count` fields, on one line. Bars after the last field are ignored. Raises DecodeError."""
     fields = rest.split("|")
     while len(fields) > count and not fields[-1]:
         fields.pop()
@@ -35,7 +35,7 @@ def split_fields(rest: str, count: int) -> list[str]:
 
 
 def split_around_text(rest: str, before: int, after: int) -> tuple[list[str], str, list[str]]:
-    """The fields before the free text, the text, the fields after it. Raises DecodeError."""
+    """Return the fields before the free text, the free text, and the fields after it. Raises DecodeError."""
     fields = rest.rstrip("|").split("|")
     end = len(fields) - after
     if end <= before:
@@ -46,7 +46,7 @@ def split_around_text(rest: str, before: int, after: int) -> tuple[list[str], st
 
 
 def parse_id_field(field: str) -> int:
-    """The id of an account or a group. Raises DecodeError."""
+    """Return the id of an account or a group. Raises DecodeError."""
     number = parse_id(field)
     if number is None:
         raise DecodeError("a number of a person or a group is expected")
@@ -54,7 +54,7 @@ def parse_id_field(field: str) -> int:
 
 
 def number(field: str) -> int:
-    """A number, 0 or more. Raises DecodeError."""
+    """Return a number that is 0 or more. Raises DecodeError."""
     if not _DIGITS.fullmatch(field):
         raise DecodeError("a number is expected")
     return int(field)
@@ -83,9 +83,9 @@ def _check_lines(fields: list[str]) -> None:
 
 
 class FrameLayout(NamedTuple):
-    """The fields after the command: `size` fields follow the command; `secret` has the places of the secret fields.
-    `text`: one field is free text. With `text`, a frame may have more fields, and the secret places count from the end
-    (-1: the last)."""
+    """How many fields follow the command (`size`), and which of them are secret (`secret`). `text`: whether one field
+    is free text. If so, a frame may have more fields, and the places in `secret` are counted from the end (-1 is the
+    last field)."""
 
     size: int
     secret: tuple[int, ...] = ()
@@ -122,7 +122,8 @@ _REPLY_ENDINGS = ("_succ", "_error")
 
 
 def mask_fields(frame: bytes, mask: Mask) -> bytes | None:
-    """See Dialect.mask_secrets. If a known command has a wrong number of fields, all its fields are one secret."""
+    """See Dialect.mask_secrets. If a known command has a wrong number of fields, all its fields are masked as one
+    secret."""
     try:
         command, rest = split_command(frame)
     except DecodeError:
@@ -139,7 +140,7 @@ def mask_fields(frame: bytes, mask: Mask) -> bytes | None:
 
 
 def _fields(rest: str, count: int) -> list[str]:
-    """Bars after the last field are ignored."""
+    """Split into fields. Bars after the last field are ignored."""
     fields = rest.split("|") if rest else []
     while len(fields) > count and not fields[-1]:
         fields.pop()

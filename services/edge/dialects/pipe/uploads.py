@@ -1,5 +1,5 @@
-"""Files that a pipe client uploads in chunks. `name#k/n` is chunk k of n; chunks come in order, with one upload per
-name at a time."""
+"""Files that a pipe client uploads in chunks. `name#k/n` is chunk k of n. Chunks come in order, and there is one upload
+per name at a time."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _NO_CHAT = ChatId(0)
 
 
 class Chunk(NamedTuple):
-    """`number` counts from 1. A file in one piece is chunk 1 of 1."""
+    """A chunk of a file. `number` counts from 1. A file in one piece is chunk 1 of 1."""
 
     kind: Literal["image", "file"]
     to: AccountId
@@ -45,7 +45,8 @@ class ChunkedUploads:
         self._open: dict[str, _ChunkedUpload] = {}
 
     def chunk(self, chunk: Chunk) -> Command:
-        """Chunk 1 begins again. Any other chunk out of order is rejected and changes nothing. Raises DecodeError."""
+        """Return the command for the next chunk. Chunk 1 begins the upload again. Any other chunk that is out of order
+        is rejected, and the upload stays as it is. Raises DecodeError."""
         if chunk.of == chunk.number == 1:
             return PostUpload(None, chunk.data, _NO_CHAT, chunk.kind, chunk.to, chunk.name)
         upload = self._open.get(chunk.name)
@@ -68,7 +69,7 @@ class ChunkedUploads:
         return StartUpload(number, _NO_CHAT, chunk.to, chunk.data, replaces)
 
     def failed(self, number: int | None) -> None:
-        """End this upload if it is open."""
+        """End the upload with this number, if it is open."""
         for name, upload in list(self._open.items()):
             if upload.number == number:
                 del self._open[name]
@@ -78,7 +79,7 @@ class ChunkedUploads:
 
 
 def parse_chunk_name(field: str) -> tuple[str, int, int]:
-    """The file name, the chunk's number and the number of chunks. Raises DecodeError."""
+    """Return the file name, the chunk's number and the number of chunks. Raises DecodeError."""
     match = _CHUNK.fullmatch(field)
     if match is None:
         if not field:
@@ -88,7 +89,7 @@ def parse_chunk_name(field: str) -> tuple[str, int, int]:
 
 
 def decode_data(field: str) -> bytes:
-    """The bytes of base64 text. Raises DecodeError."""
+    """Return the bytes of a base64 text. Raises DecodeError."""
     try:
         data = base64.b64decode(field, validate=True)
     except (binascii.Error, ValueError) as error:

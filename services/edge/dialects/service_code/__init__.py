@@ -1,5 +1,4 @@
-"""service: JSON objects. The dialect service: requests have a `service_code` and a token; replies have a
-`state_code`."""
+"""The dialect service: JSON objects. Requests have a `service_code` and a token, and replies have a `state_code`."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -26,12 +25,12 @@ _PUBLIC_MEMBERS: Final = MemberMask(
     ),
     objects="content",
 )
-"""The members of its frames that hold no secret."""
+"""Which members of its frames are not secret. See MemberMask."""
 
 
 class Service(Dialect):
-    """See services.edge.dialects.base. Messages are pushed only if the address (`?push=1`) or the login requests
-    pushes."""
+    """See services.edge.dialects.base. Messages are pushed only if the client's address (`?push=1`) or its login
+    requests pushes."""
 
     name = "service"
     shows_others_joins = False

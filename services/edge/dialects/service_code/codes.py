@@ -19,6 +19,6 @@ class ServiceCode(IntEnum):
     CREATE = 7
     """创建群聊."""
     PUSH = 8
-    """A frame from the server, to clients that requested pushes."""
+    """A message from the server to a client that has requested pushes."""
     RECEIVE = 9
     """接收消息: messages, oldest first, or newest first from the end."""

@@ -1,4 +1,4 @@
-"""service, client to server: for each `service_code`, one reader makes a command of the struct of the frame's
+"""The dialect service, client to server. For each `service_code`, one reader makes a command from the frame's
 `content`."""
 
 import hashlib
@@ -29,23 +29,23 @@ from shared.settings.limits import FrameLimits
 _COUNT = 200
 """The most messages of one request."""
 _NAME_CHARACTERS = 8
-"""How many characters of the uuid become the nickname. A registration in this dialect has no other name."""
+"""The number of characters of the uuid that become the nickname. A registration in this dialect has no other name."""
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 _BYTES = 4096
-"""No token is longer than this; auth limits secrets."""
+"""The most bytes of a token. The auth service limits secrets further."""
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-"""The beginning of a JWT: the header of a JWT is a JSON object, so each JWT begins with these characters."""
+"""The form of a JWT. Its header is a JSON object, so each JWT begins with these characters."""
 
 Content = dict[str, Any]
 _Credential = int | str
 
 
-# The field `token` has the client's own secret or a token of this server, as a number or as text.
+# The field `token` contains either the client's own secret or a token of this server. It is a number or a text.
 
 
 def credential_text(credential: int | str) -> str:
-    """A number is the same secret as its decimal digits. Raises DecodeError."""
+    """Return the text of a secret or token. A number is the same secret as its decimal digits. Raises DecodeError."""
     text = str(credential)
     if len(text.encode()) > _BYTES:
         raise DecodeError(f"`token` has at most {_BYTES} bytes", ErrorCode.TOO_LARGE)
@@ -57,8 +57,8 @@ def is_token(text: str) -> bool:
 
 
 class ConnectionSecret:
-    """The secret with which a connection logged in. Only the secret's digest is kept, because the secret is only
-    compared."""
+    """The secret with which a connection has logged in. Only its digest is kept, because later requests are only
+    compared with it."""
 
     def __init__(self, secret: str = "") -> None:
         self._digest = _digest(secret) if secret else b""
@@ -75,14 +75,14 @@ def _digest(text: str) -> bytes:
 
 
 class ServiceContext(NamedTuple):
-    """The context of a request. `push`: the login requests pushes."""
+    """The context of a request. `push`: whether the login requests pushes."""
 
     code: ServiceCode
     push: bool = False
 
 
 def request_of(frame: Frame, secret: ConnectionSecret, limits: FrameLimits) -> Request:
-    """The request of a frame. `secret`: the secret with which the connection logged in. Raises DecodeError."""
+    """Decode a frame. `secret`: the secret with which the connection has logged in. Raises DecodeError."""
     return _fast_request(frame, secret, limits) or _any_request(frame, secret, limits)
 
 
@@ -112,8 +112,8 @@ class _LoginBody(msgspec.Struct):
 
 
 def _login_or_register(code: ServiceCode, content: Content) -> Request:
-    """Read a frame 1 or 2. `token` is the client's own secret or, in a 1, a token that this server issued to the
-    account."""
+    """Read a frame 1 or 2. `token` is the client's own secret. In a frame 1, it may instead be a token that this server
+    has issued to the account."""
     wire = decode_as(content, _LoginBody)
     uuid, text = _uuid(wire.id), credential_text(wire.token)
     if not text:
@@ -139,7 +139,8 @@ class _TokenBody(msgspec.Struct):
 
 
 def _proof(token: _Credential, secret: ConnectionSecret) -> str:
-    """The token of a request; empty if it is the secret that the connection used for its login. Raises DecodeError."""
+    """Return the token of a request. The result is empty if the request has the secret with which the connection has
+    logged in. Raises DecodeError."""
     text = credential_text(token)
     if not text:
         raise DecodeError("`token` is missing", ErrorCode.UNAUTHENTICATED)
@@ -156,14 +157,15 @@ class _HistoryBody(msgspec.Struct):
 
 
 def _get_chat(content: Content, limits: FrameLimits) -> Command:
-    """Read a frame 3: messages from `index`, or from the −index-th newest, towards older messages."""
+    """Read a frame 3, which requests messages and older ones. The first is the message with `index` or, if `index` is
+    negative, the −index-th newest message."""
     wire = decode_as(content, _HistoryBody)
     return GetHistory(ChatId(wire.chat.number), wire.index, wire.count)
 
 
 def _receive(content: Content, limits: FrameLimits) -> Command:
-    """Read a frame 9. It requests messages from `index` (0: the first) towards newer messages. If `index` is negative,
-    it requests messages from the newest but so many, towards older messages."""
+    """Read a frame 9, which requests messages from `index` (0: the first) towards newer messages. If `index` is
+    negative, it requests messages from the −index-th newest towards older messages."""
     wire = decode_as(content, _HistoryBody)
     older = wire.index < 0
     return GetHistory(ChatId(wire.chat.number), wire.index or 1, wire.count, older=older)
@@ -230,7 +232,7 @@ class _CreateBody(msgspec.Struct):
 
 
 def _create(content: Content, limits: FrameLimits) -> Command:
-    """Read a frame 7: a member named several times is one member, and the creator need not be named."""
+    """Read a frame 7. A member that is named several times is added once, and the creator need not be named."""
     wire = decode_as(content, _CreateBody)
     uuids = tuple(dict.fromkeys(_uuid(member.id) for member in wire.member))
     return CreateChatByUuid(uuids, wire.name and validation.group_name(wire.name, limits), private=not wire.is_group)

@@ -33,7 +33,7 @@ def ok(content: dict[str, object]) -> bytes:
 
 
 def failed(cause: str) -> bytes:
-    """Encode 服务器返回值(失败): a valid request was rejected."""
+    """Encode 服务器返回值(失败): a valid request was rejected (failed)."""
     return ok({"msg": "failed", "cause": cause})
 
 
@@ -68,7 +68,7 @@ def _sender_summary(shown: DisplayMessage) -> ProfileSummary:
 
 
 def chats(views: Iterable[ChatWithMembers], language: Language = "zh") -> bytes:
-    """Encode 找Chat, with both forms of the chat's kind in the document."""
+    """Encode 找Chat (find chats). The kind of a chat has both forms that are in the document."""
     return ok({"values": [_chat(view, language) for view in views]})
 
 
@@ -88,7 +88,7 @@ STATES: Mapping[ErrorCode, int | None] = {
     ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: 413, ErrorCode.RATE_LIMITED: 429,
     ErrorCode.UNAVAILABLE: 503, ErrorCode.INTERNAL: 500,
 }  # fmt: skip
-"""Error codes by command. None means status 200 with `failed`."""
+"""The failures that a command answers with an error code of its own. None means status 200 with `failed`."""
 
 _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     Register: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}),
@@ -96,11 +96,12 @@ _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     RequestMembership: frozenset({ErrorCode.FORBIDDEN}),
     CreateChatByUuid: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
 }
-"""For these commands, these errors become 200 and `failed`; for other commands, an error state."""
+"""Further failures that these commands answer with status 200 and `failed`. Other commands answer them with an error
+state."""
 
 
 def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
-    """`kind`: the type of the command; None if the frame was not decoded."""
+    """`kind`: the type of the command, or None if the frame was not decoded."""
     fails_only = failure.code in _FAILED_ONLY.get(kind, ())
     return _encoded(None if fails_only else STATES[failure.code], failure.words)
 
