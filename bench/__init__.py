@@ -1,2 +1,3 @@
-"""The load generator. A *measurement* plans the tasks of users on the measured *system*. Workers put the *load* on the
-system, each by a *run* of its task. A *report* shows the result. Begin with `cli.py`."""
+"""The load generator. A *measurement* plans the work of simulated users on the measured *system*. Workers put this
+*load* on the system, and each worker does it in a *run* of its task. A *report* shows the result. Begin with
+`cli.py`."""

@@ -70,9 +70,9 @@ Measurement = Callable[[MeasuredSystem, ProgressLine], Awaitable[Result]]
 
 
 class TargetSpec(NamedTuple):
-    """A running system by the `addresses` of the edges, the `data` directory of the `dragoman up`, or both (`data` then
-    identifies the processes). Without both, a system of this `size` with `settings` is started; `apart`: on other cores
-    than the load."""
+    """Names the system to measure. A running system is named by the `addresses` of its edges, by the `data` directory
+    of its `dragoman up`, or by both. With both, `data` is used only to find the processes. Without both, a system of
+    this `size` with `settings` is started. `apart`: on other cores than the load."""
 
     addresses: tuple[str, ...]
     data: Path | None
@@ -92,8 +92,8 @@ def run(spec: TargetSpec, output: Path | None, measurement: Measurement) -> int:
 
 
 def run_and_report(output: Path | None, work: Callable[[ProgressLine], Awaitable[Sequence[Report]]]) -> int:
-    """Print the reports, and write them to a JSON file. Returns the exit status: 0 if all passed, 1 otherwise. Raises
-    CommandFailed, KeyboardInterrupt."""
+    """Print the reports, and write them to a JSON file. Returns the exit status, which is 0 if all passed and 1
+    otherwise. Raises CommandFailed, KeyboardInterrupt."""
     reports = complete(work)
     for report in reports:
         click.echo(growth_table(report) if isinstance(report, Growth) else table(report))
@@ -103,7 +103,7 @@ def run_and_report(output: Path | None, work: Callable[[ProgressLine], Awaitable
 
 
 def write(output: Path, reports: Sequence[Report]) -> None:
-    """Raises CommandFailed."""
+    """Write the reports to a file. Raises CommandFailed."""
     try:
         output.write_bytes(msgspec.json.format(msgspec.json.encode(reports)) + b"\n")
     except OSError as error:
@@ -111,7 +111,7 @@ def write(output: Path, reports: Sequence[Report]) -> None:
 
 
 def complete(work: Callable[[ProgressLine], Awaitable[T]]) -> T:
-    """Raises CommandFailed, KeyboardInterrupt."""
+    """Do the work in an event loop. Raises CommandFailed, KeyboardInterrupt."""
     try:
         return asyncio.run(_run(work))
     except asyncio.CancelledError:
@@ -143,7 +143,7 @@ async def _target(spec: TargetSpec, show: ProgressLine) -> AsyncIterator[Measure
 
 
 def _edges_in(data: Path | None) -> list[str]:
-    """Edge addresses of the `dragoman up` in `data`. Raises OperatorError."""
+    """The addresses of the edges that the `dragoman up` in `data` has started. Raises OperatorError."""
     system = read_run(data) if data else None
     if system is None:
         raise not_running(data or Path(), "edges by --edge")
@@ -227,7 +227,8 @@ def _run_measurement(measurement: Measurement, given: dict[str, Any]) -> None:
 
 
 def _run_chosen(measurement: Any, choice: Any, given: dict[str, Any]) -> None:
-    """`choice`: the options of the measurement; its fields have the names of command options."""
+    """Run the measurement with its options. `choice`: the class of these options, whose fields have the names of
+    command options."""
     chosen = choice(**{name: given[name] for name in choice._fields})
     _run_measurement(lambda target, show: measurement(target, show, chosen), given)
 

@@ -1,4 +1,5 @@
-"""The product's packages with the hot modules compiled to C, for a checkout. Only the standard library.
+"""Builds the product's packages for a checkout, with the most used modules compiled to C. This module uses only the
+standard library.
 
 `./dev up` starts `python -m deploy.compiled` in the background, and uses the result from the next start on.
 """
@@ -23,27 +24,28 @@ CACHE = VENV / "compiled"
 LOG = CACHE / "build.log"
 
 _CLIENTS = "clients"
-"""Folders that are served and never imported: a system with compiled modules serves the checkout's files."""
+"""A folder whose files are served and never imported. A system with compiled modules serves these files from the
+checkout."""
 _PROJECT = ("pyproject.toml", "README.md", "LICENSE")
 _BUILDS_TO_KEEP = 3
-"""Earlier builds are kept because a running system may use one."""
+"""The number of earlier builds that are kept, because a running system may use one of them."""
 
 
 def find() -> Path | None:
-    """The packages compiled from the current sources; None if they do not exist."""
+    """The directory of the packages that were compiled from the present sources. None if it does not exist."""
     packages = CACHE / fingerprint(ROOT)
     return packages if packages.is_dir() else None
 
 
 def can_compile() -> bool:
-    """Whether a C compiler and Python's headers are there, and the cache is this user's."""
+    """Whether a C compiler and the headers of Python exist, and the cache belongs to this user."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     header = Path(sysconfig.get_path("include")) / "Python.h"
     return shutil.which(compiler) is not None and header.exists() and os.access(VENV, os.W_OK)
 
 
 def copy_sources(directory: Path) -> Path:
-    """The build is made from a copy, because it moves the project file aside for a while."""
+    """Copy the sources. The build uses a copy, because it moves the project file to another place for a while."""
     source = directory / "source"
     source.mkdir(parents=True)
     for name in _package_names():
@@ -54,15 +56,15 @@ def copy_sources(directory: Path) -> Path:
 
 
 def build_wheel(source: Path, wheels: Path, *, is_compiled: bool) -> Path:
-    """Builds the wheel of the sources; it is the only one in the directory `wheels`. Raises CalledProcessError with the
-    builder's output."""
+    """Build the wheel of the sources. It is the only wheel in the directory `wheels`. Raises CalledProcessError with
+    the output of the builder."""
     command = [
         sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--no-build-isolation",
         "--wheel-dir", str(wheels), str(source),
     ]  # fmt: skip
     subprocess.run(
         command,
-        # With warnings on, gcc takes minutes to compute column numbers in mypyc's long lines.
+        # With warnings enabled, gcc would take minutes to compute column numbers in mypyc's long lines.
         env=os.environ | {"HATCH_BUILD_HOOK_ENABLE_MYPYC": "true" if is_compiled else "false", "CFLAGS": "-w"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
@@ -71,7 +73,7 @@ def build_wheel(source: Path, wheels: Path, *, is_compiled: bool) -> Path:
 
 
 def build_packages(source: Path) -> Path:
-    """Builds the compiled packages, in a directory beside the sources. Returns the directory. Raises
+    """Build the compiled packages in a directory next to the sources. Returns this directory. Raises
     CalledProcessError."""
     packages = source.parent / "packages"
     zipfile.ZipFile(build_wheel(source, source.parent / "wheels", is_compiled=True)).extractall(packages)
@@ -98,7 +100,7 @@ def build() -> None:
 
 
 def fingerprint(root: Path) -> str:
-    """A digest of the sources in a directory and of this Python's version."""
+    """A digest of the sources in a directory, and of the version of this Python."""
     digest = hashlib.sha256(sys.implementation.cache_tag.encode())
     for path in (root / "pyproject.toml", *_sources(root)):
         digest.update(f"\0{path.relative_to(root)}\0".encode())
@@ -125,7 +127,8 @@ def _package_names() -> list[str]:
 
 def _use_little_of_the_processor() -> None:
     os.nice(19)
-    # Linux divides the CPU among sessions before processes, so this session's share must be low, too
+    # Linux divides the CPU among sessions first and then among processes. So the share of this session must be low,
+    # too.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text("19")
 

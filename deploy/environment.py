@@ -1,6 +1,7 @@
-"""The environment of a checkout: finds it, checks whether it is current, makes it. Only the standard library.
+"""The Python environment of a checkout. This module finds it, checks whether it is current, and makes it. It uses only
+the standard library.
 
-The environment is `.venv` in the checkout, unless `.venv` belongs to another user and cannot be used as it is: then the
+The environment is `.venv` in the checkout. If `.venv` belongs to another user and cannot be used as it is, the
 environment is in the user's own cache.
 """
 
@@ -34,12 +35,13 @@ def _stamp(directory: Path) -> Path:
 
 
 def _unfinished(directory: Path) -> Path:
-    """A file that exists while packages are installed, with the environment's new stamp."""
+    """A file that exists while packages are installed. It contains the stamp that the environment will get."""
     return directory / "unfinished"
 
 
 def inputs(interpreter: str) -> str:
-    """The inputs on which an environment depends: the lock, the project's metadata, its interpreter, the place."""
+    """A digest of everything on which an environment depends: the lock file, the project's metadata, the interpreter,
+    and the place of the checkout."""
     parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes().split(b"[tool.")[0]]
     parts += [part.encode() for part in (os.path.realpath(interpreter), platform.machine(), str(ROOT))]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
@@ -56,7 +58,7 @@ def is_usable(directory: Path) -> bool:
 
 
 def place() -> Path:
-    """The directory of this user's environment, which possibly does not exist yet."""
+    """The directory of this user's environment. It may not exist yet."""
     shared = ROOT / ".venv"
     if is_usable(shared) or _may_make(shared):
         return shared
@@ -65,7 +67,8 @@ def place() -> Path:
 
 
 def _may_make(directory: Path) -> bool:
-    """An environment of another user is never replaced, not even by root."""
+    """Whether this user may make an environment in this directory. An environment of another user is never replaced,
+    not even by root."""
     try:
         return directory.stat().st_uid == os.geteuid()
     except FileNotFoundError:
@@ -91,7 +94,7 @@ def is_current() -> bool:
 
 
 def make() -> None:
-    """Raises Trouble. Continues an environment whose making was interrupted."""
+    """Make the environment. If an earlier attempt was interrupted, it is continued. Raises Trouble."""
     try:
         _make()
     except OSError as error:
@@ -126,8 +129,8 @@ def _is_resumable() -> bool:
 
 
 def _remove_half_installed() -> None:
-    """Removes packages without INSTALLER, which pip writes almost last: such packages are incomplete, but pip takes
-    them for installed."""
+    """Remove packages that were installed only in part, because pip treats them as installed. Such a package has no
+    file INSTALLER, which pip writes almost last."""
     for metadata in _packages().glob("*.dist-info"):
         if not (metadata / "INSTALLER").exists() and not metadata.name.startswith("pip-"):
             shutil.rmtree(metadata)
@@ -147,7 +150,7 @@ def _has_ensurepip() -> bool:
 
 
 def pip(what: str, total: int, *arguments: str) -> None:
-    """`pip install`. `total`: the number of packages, or 0. Raises Trouble."""
+    """Run `pip install`. `total`: the number of packages, or 0 if it is unknown. Raises Trouble."""
     command = [tool("python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", *arguments]
     dropped = (
         "PYTHONHOME",
@@ -188,7 +191,7 @@ def show(text: str) -> None:
 
 
 class InstallProgress:
-    """Shows the progress of an installation: on a terminal in one line that counts, elsewhere in a line at the
+    """Shows the progress of an installation. On a terminal, it is one line that counts. Elsewhere, it is a line at the
     beginning, every ten seconds, and at the end."""
 
     def __init__(self, what: str, total: int) -> None:
@@ -199,7 +202,7 @@ class InstallProgress:
         self._write("")
 
     def show(self, count: int, *, unpacking: bool = False) -> None:
-        """`unpacking`: all are there."""
+        """Show how many packages were fetched. `unpacking`: whether all were fetched."""
         now = time.monotonic()
         if self._is_terminal or unpacking or now - self._shown >= _PROGRESS_SECONDS:
             self._shown = now

@@ -1,6 +1,6 @@
-"""Builds the web client of a checkout: `web/` into `clients/chat`. Only the standard library.
+"""Builds the web client of a checkout from `web/` into `clients/chat`. This module uses only the standard library.
 
-The build uses the machine's npm, else the npm in a wheel of node from the package index.
+The build uses the npm of the machine. If there is none, it uses the npm in a wheel of node from the package index.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def is_built() -> bool:
 
 
 def has_node() -> bool:
-    """Whether a build needs no download of node."""
+    """Whether node need not be downloaded for a build."""
     return shutil.which("npm") is not None or _WHEEL.exists()
 
 
@@ -37,7 +37,7 @@ def has_packages() -> bool:
 
 
 def install() -> None:
-    """Installs the packages of the lock, if they are missing. Raises Trouble."""
+    """Install the packages of the lock file, if they are missing. Raises Trouble."""
     if has_packages():
         return
     if not has_node():
@@ -48,13 +48,13 @@ def install() -> None:
 
 
 def build() -> None:
-    """Raises Trouble."""
+    """Build the web client. Raises Trouble."""
     install()
     _run([_node()], "web/build.mjs")
 
 
 def checks() -> list[Sequence[str]]:
-    """The checks that `./dev lint` runs, with their names; none without the packages."""
+    """The checks that `./dev lint` runs, with their names. There are none if the packages are not installed."""
     if not has_packages():
         return []
     return [
@@ -65,7 +65,7 @@ def checks() -> list[Sequence[str]]:
 
 
 def watch() -> NoReturn:
-    """Builds whenever a file changes, until it is stopped."""
+    """Build whenever a file changes, until this process is stopped."""
     install()
     command = [_node(), "web/build.mjs", "--watch"]
     os.chdir(ROOT)
@@ -73,7 +73,7 @@ def watch() -> NoReturn:
 
 
 def start() -> None:
-    """Builds in the background."""
+    """Start a build in the background."""
     start_module("deploy.web_client", sys.executable, LOG)
 
 

@@ -1,7 +1,8 @@
-"""Builds the packages of a release: the server's wheel, pure and with compiled edges for this platform and Python, and
-the clients' wheel and npm package.
+"""Builds the packages of a release. These are the server's wheel, the wheel of the clients, and the npm package. The
+server's wheel is built in pure Python, and with compiled edges for this platform and Python.
 
-A publisher's CI runs it on each platform, with each version of Python. `pip` prefers the compiled wheel.
+The CI of a publisher runs this module on each platform, with each version of Python. If there is a compiled wheel,
+`pip` prefers it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Client library: a pure codec for each dialect (`codec`), and two shells that do its I/O, `aio` and `blocking`.
+"""The client library: a codec for each dialect, and the I/O for asyncio (`aio`) or synchronous code (`blocking`).
 
-The library imports no service. `dragoman_client.codec.CODECS` lists the dialects.
+The codecs do no I/O. `dragoman_client.codec.CODECS` lists the dialects. The library imports no service.
 """

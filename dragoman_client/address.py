@@ -1,4 +1,4 @@
-"""The address of a server: ws://, wss:// or tcp://, a host, a port."""
+"""The address of a server. It has a scheme (ws://, wss:// or tcp://), a host and a port."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,12 +10,12 @@ _PORTS = {"ws": 80, "wss": 443}
 
 
 class InvalidAddress(ClientError):
-    """The text is no address of a server."""
+    """The text is not the address of a server."""
 
 
 class ServerAddress(NamedTuple):
-    """`url` has the path of the dialect, unless the text had a path. Plain TCP has no path: the server detects the
-    dialect from the first frame."""
+    """`url` has the path of the dialect, unless the text itself had a path. Plain TCP has no path, so the server
+    detects the dialect from the first frame."""
 
     url: str
     host: str
@@ -24,7 +24,7 @@ class ServerAddress(NamedTuple):
 
 
 def parse(text: str, codec: Codec) -> ServerAddress:
-    """Raises InvalidAddress."""
+    """Parse an address. Raises InvalidAddress."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

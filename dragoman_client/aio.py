@@ -1,6 +1,7 @@
-"""Connections for asyncio, cheap enough for thousands in a process: WebSocket by picows, plain TCP by a protocol.
+"""Connections for asyncio. Thousands of them can be in one process. WebSockets use picows, and plain TCP an asyncio
+protocol.
 
-A frame is decoded where it arrives, and the event is handed to a listener, without a queue and a task in between.
+A frame is decoded where it arrives, and its event is passed directly to a listener, without a queue or another task.
 """
 
 import asyncio
@@ -29,13 +30,13 @@ class Listener(Protocol):
     """Receives a connection's events. `now` is in nanoseconds of the monotonic clock."""
 
     def received(self, event: Any, now: int) -> None:
-        """Any event but a reply, for example an own message that comes back."""
+        """Handle an event that is no reply, for example an own message that the server echoes."""
 
     def replied(self, reply: ServerReply, now: int) -> None:
-        """A reply to a frame that was sent without waiting for one."""
+        """Handle a reply whose request did not wait for it."""
 
     def ended(self) -> None:
-        """The server, or the network, ended the connection."""
+        """Handle the end of the connection by the server or the network."""
 
 
 class NullListener:
@@ -52,14 +53,15 @@ class NullListener:
 
 
 class AsyncConnection(ABC):
-    """Made by `connect`. `decode` replaces the codec's: its events that are no ServerReply go to the listener."""
+    """A connection, which `connect` makes. `decode` is used instead of the codec's own method. Its events that are no
+    ServerReply are passed to the listener."""
 
     def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
         self.close_code = _ABNORMAL
-        """The code of the server's close frame, or 1006 without one."""
+        """The code of the server's close frame, or 1006 if there was none."""
         self.close_reason = b""
         self.pong_sent_at = 0.0
-        """Monotonic time of the last pong; 0 before the first."""
+        """The monotonic time of the last pong, or 0 before the first one."""
         self._decode = decode or codec.decode
         self._decode_binary = codec.decode_binary
         self._listener = listener
@@ -70,7 +72,7 @@ class AsyncConnection(ABC):
 
     @property
     def unanswered(self) -> int:
-        """Requests without a reply."""
+        """The number of requests without a reply."""
         return len(self._requests)
 
     @property
@@ -81,10 +83,11 @@ class AsyncConnection(ABC):
 
     @abstractmethod
     def send(self, frame: bytes) -> None:
-        """Raises nothing: a connection that has ended shows by `Listener.ended`."""
+        """Send a frame. If the connection has ended, no exception is raised, because the listener gets `ended`."""
 
     def start(self, request: ClientRequest) -> asyncio.Future[ServerReply]:
-        """Send a request. The future of the request has the reply, an error too, or raises ConnectionEnded."""
+        """Send a request. Returns a future for its reply, which may be an error. The future raises ConnectionEnded if
+        there is no reply."""
         assert request.reply is not None, "nothing answers it"
         future: asyncio.Future[ServerReply] = asyncio.get_running_loop().create_future()
         if self._ended.is_set():
@@ -96,7 +99,7 @@ class AsyncConnection(ABC):
         return future
 
     async def request(self, request: ClientRequest, seconds: float = 30.0) -> ServerReply:
-        """Send, and wait for the reply. Raises ConnectionEnded, NoReply, RequestRejected."""
+        """Send a request, and wait for its reply. Raises ConnectionEnded, NoReply, RequestRejected."""
         try:
             async with asyncio.timeout(seconds):
                 reply = await self.start(request)
@@ -105,7 +108,7 @@ class AsyncConnection(ABC):
         return check(request, reply)
 
     async def close(self) -> None:
-        """Closes in order: frames that the server sent before are still received."""
+        """Close the connection in order. Frames that the server has sent before are still received."""
         self._closing = True
         if self._ended.is_set():
             return
@@ -117,7 +120,7 @@ class AsyncConnection(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """End the connection as a network failure does."""
+        """End the connection without a closing handshake, as a network failure would do."""
 
     async def wait_ended(self) -> None:
         await self._ended.wait()
@@ -128,8 +131,8 @@ class AsyncConnection(ABC):
     # Receiving
 
     def _handle(self, event: Any) -> None:
-        """Pass an event to the request that it answers, and to the listener. A reply that comes too late for its
-        request goes to the listener, too."""
+        """Pass an event to the request that it answers. The listener gets each event that is no ServerReply, and a
+        ServerReply while no request waits for one."""
         if self._requests:
             found = self._unanswered.match(event)
             if found is not None and not found[1].done():
@@ -202,7 +205,7 @@ class AsyncWebSocket(WSListener, AsyncConnection):
 
 
 class AsyncTcp(asyncio.Protocol, AsyncConnection):
-    """Each frame from the server is a line."""
+    """A TCP connection, on which each frame of the server is a line."""
 
     def __init__(self, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None) -> None:
         AsyncConnection.__init__(self, codec, listener, decode)
@@ -243,7 +246,7 @@ def _code_of(payload: bytes) -> int:
 async def connect(
     server: str, codec: Codec, listener: Listener, decode: Callable[[bytes], Any] | None = None
 ) -> AsyncConnection:
-    """A connection to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
+    """Connect to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
     place = address.parse(server, codec)
     if place.is_tcp:
         return await _connect_tcp(place, AsyncTcp(codec, listener, decode))
@@ -267,6 +270,6 @@ async def _connect_tcp(place: address.ServerAddress, connection: AsyncTcp) -> As
     try:
         async with asyncio.timeout(_HANDSHAKE_SECONDS):
             await asyncio.get_running_loop().create_connection(lambda: connection, place.host, place.port)
-    except OSError as error:  # TimeoutError is one
+    except OSError as error:  # TimeoutError is an OSError
         raise Unreachable(f"{place.url} cannot be reached: {error}") from error
     return connection

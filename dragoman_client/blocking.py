@@ -1,4 +1,5 @@
-"""Connections for plain synchronous code: every wait has a limit, and frames can be sent and received as they are."""
+"""Connections for synchronous code. Every wait has a time limit, and frames can be sent and received without a
+codec."""
 
 import select
 import socket
@@ -29,7 +30,7 @@ _ABNORMAL = 1006
 _READ_BYTES = 65536
 
 Trace = Callable[[bool, str | bytes], None]
-"""Receives each frame, and whether the client sends it."""
+"""A function that gets each frame, and whether the client has sent it."""
 
 
 class BlockingConnection(ABC):
@@ -41,16 +42,16 @@ class BlockingConnection(ABC):
     @property
     @abstractmethod
     def socket(self) -> socket.socket:
-        """The socket below, for bytes that are no frames."""
+        """The socket of the connection, for sending bytes that are no frames."""
 
     def send(self, frame: str | bytes | Iterable[str]) -> None:
-        """Text, binary data, or a text in fragments. Raises ConnectionEnded."""
+        """Send a text, binary data, or a text in fragments. Raises ConnectionEnded."""
         if self._trace is not None:
             self._trace(True, frame if isinstance(frame, str | bytes) else "".join(frame))
         self._send(frame)
 
     def receive(self, seconds: float | None = SECONDS) -> str | bytes:
-        """The next frame. Raises TimeoutError, ConnectionEnded."""
+        """Receive the next frame. Raises TimeoutError, ConnectionEnded."""
         frame = self._receive(seconds)
         if self._trace is not None:
             self._trace(False, frame)
@@ -64,7 +65,7 @@ class BlockingConnection(ABC):
 
     @abstractmethod
     def end(self) -> None:
-        """Send nothing more. Frames that the server sent before can still be received, until ConnectionEnded."""
+        """Send nothing more. Frames that the server has sent can still be received, until ConnectionEnded is raised."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -113,7 +114,7 @@ class BlockingWebSocket(BlockingConnection):
 
 
 class BlockingTcp(BlockingConnection):
-    """Each frame from the server is a line."""
+    """A TCP connection, on which each frame of the server is a line."""
 
     def __init__(self, connected: socket.socket, trace: Trace | None = None) -> None:
         super().__init__(trace)
@@ -163,7 +164,7 @@ class BlockingTcp(BlockingConnection):
 
 
 def connect(server: str, codec: Codec, trace: Trace | None = None, seconds: float = SECONDS) -> BlockingConnection:
-    """A connection to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
+    """Connect to an address (ws://host:port). Raises Unreachable, InvalidAddress."""
     place = address.parse(server, codec)
     try:
         if place.is_tcp:
@@ -178,7 +179,7 @@ def connect(server: str, codec: Codec, trace: Trace | None = None, seconds: floa
 
 
 class Received(NamedTuple):
-    """`is_answer`: the event completed a request."""
+    """A received event. `is_answer`: whether it has completed a request."""
 
     frame: str | bytes
     event: ClientEvent
@@ -186,10 +187,10 @@ class Received(NamedTuple):
 
 
 class BlockingClient:
-    """An account's connection: requests with their replies, and events.
+    """The connection of an account. It sends requests, and receives their replies and events.
 
-    Alone, `request` receives until its reply is there, and keeps the other frames in `pending`. If another thread calls
-    `receive` all the time, use `start`, which gives the reply's future.
+    If no other thread receives, `request` receives frames until its reply has arrived, and keeps the other frames in
+    `pending`. If another thread calls `receive` all the time, use `start`, which returns a future for the reply.
     """
 
     def __init__(self, connection: BlockingConnection, codec: Codec) -> None:
@@ -200,8 +201,9 @@ class BlockingClient:
         self._lock = threading.Lock()
 
     def start(self, request: ClientRequest, future: Future[ServerReply] | None = None) -> Future[ServerReply]:
-        """Send a request. The future of the request has the reply, an error too, or raises ConnectionEnded. Callbacks
-        of a future that is given run before the next frame is received. Raises ConnectionEnded."""
+        """Send a request. Returns a future for its reply, which may be an error. The future raises ConnectionEnded if
+        there is no reply. If `future` is given, it is used, and its callbacks run before the next frame is received.
+        Raises ConnectionEnded."""
         future = Future() if future is None else future
         if request.reply is None:
             future.set_result(ServerReply(ReplyKind.ANY))
@@ -213,7 +215,7 @@ class BlockingClient:
         return future
 
     def receive(self, seconds: float | None = SECONDS) -> Received:
-        """Receives the next frame, whose event completes the request that it answers. Raises TimeoutError,
+        """Receive the next frame. If its event is a reply, the request is completed. Raises TimeoutError,
         ConnectionEnded."""
         try:
             frame = self.connection.receive(seconds)
@@ -232,7 +234,8 @@ class BlockingClient:
         return Received(frame, event, is_answer=found is not None)
 
     def request(self, request: ClientRequest, seconds: float = SECONDS) -> ServerReply:
-        """Send, and receive until the reply. Raises NoReply, RequestRejected, ConnectionEnded."""
+        """Send a request, and receive frames until its reply has arrived. Raises NoReply, RequestRejected,
+        ConnectionEnded."""
         future = self.start(request)
         deadline = time.monotonic() + seconds
         while not future.done():

@@ -2,16 +2,16 @@
 
 
 class ClientError(Exception):
-    """The base of all errors of a client; the message is one sentence for the user."""
+    """The base class of all errors of a client. The message is one sentence for the user."""
 
 
 class Unreachable(ClientError):
-    """The server cannot be connected to."""
+    """It is not possible to connect to the server."""
 
 
 class ConnectionEnded(ClientError):
-    """The server or the network ended the connection. `code` is the WebSocket close code; 1006: there was no close
-    frame."""
+    """The server or the network has ended the connection. `code` is the WebSocket close code, or 1006 if there was no
+    close frame."""
 
     def __init__(self, text: str, code: int = 1006) -> None:
         super().__init__(text)
@@ -19,11 +19,11 @@ class ConnectionEnded(ClientError):
 
 
 class NoReply(ClientError):
-    """A request has no reply in time."""
+    """The reply to a request has not arrived in time."""
 
 
 class RequestRejected(ClientError):
-    """The reply to a request is an error. `status` is the dialect's number for the error."""
+    """The reply to a request is an error. `status` is the dialect's number of the error."""
 
     def __init__(self, text: str, status: int = 0, *, needs_verification: bool = False) -> None:
         super().__init__(text)

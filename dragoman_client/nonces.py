@@ -1,4 +1,4 @@
-"""Nonces: names of messages that no other client gives."""
+"""Makes nonces, which are names for messages. No other client makes the same ones."""
 
 import random
 import time
@@ -6,12 +6,12 @@ import time
 _NS_PER_MS = 1_000_000
 _MIDDLE_BITS = 24
 _NUMBER_BITS = 47
-"""The number has one bit less than there are: it never overflows within a millisecond."""
+"""The number has one bit less than there are bits for it, so that it never overflows within a millisecond."""
 
 
 class NonceSource:
-    """UUIDs of version 7 (RFC 9562, section 5.7). The nonces begin with the time, so that the server keeps new nonces
-    beside each other. Within a millisecond they count from a random number (section 6.2, method 2)."""
+    """Makes UUIDs of version 7 (RFC 9562, section 5.7). They begin with the time, so that new nonces are adjacent in
+    the server's database. Within a millisecond, the nonces count from a random number (section 6.2, method 2)."""
 
     def __init__(self) -> None:
         self._ms = 0

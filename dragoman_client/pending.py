@@ -1,4 +1,4 @@
-"""The requests that have no reply yet, matched with the events of a connection. Pure."""
+"""Finds the request that an event of a connection answers. This module is pure."""
 
 from collections import deque
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class UnansweredRequests(Generic[T]):
-    """The requests without a reply, oldest first, each with the waiter for the reply, such as a future."""
+    """The requests without a reply, oldest first. Each has an object that waits for the reply, such as a future."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -21,7 +21,8 @@ class UnansweredRequests(Generic[T]):
         self.requests.append((request, waiting))
 
     def match(self, event: object) -> tuple[ServerReply, T] | None:
-        """The reply in an event, and the waiter of the first request that this reply answers."""
+        """Find the first request that this event answers. Returns the reply, and the object that waits for it. The
+        result is None if the event answers no request."""
         for entry in self.requests:
             if (reply := self._codec.match(entry[0], event)) is not None:
                 self.requests.remove(entry)
@@ -29,14 +30,15 @@ class UnansweredRequests(Generic[T]):
         return None
 
     def clear(self) -> list[T]:
-        """Removes and returns the requests that will get no reply, because the connection has ended."""
+        """Remove all requests, because the connection has ended and they will get no reply. Returns the objects that
+        wait."""
         waiting = [entry[1] for entry in self.requests]
         self.requests.clear()
         return waiting
 
 
 def check(request: ClientRequest, reply: ServerReply) -> ServerReply:
-    """The reply, if it is no error. Raises RequestRejected."""
+    """Return the reply if it is no error. Raises RequestRejected."""
     if not reply.error:
         return reply
     text = f"{_name(request)} rejected: {reply.error}"

@@ -1,2 +1,2 @@
-"""A system on this machine: settings, data, ports, servers, processes. Begin with `up_plan.py`, which says what is
-started."""
+"""Runs a system on this machine: settings, data, ports, servers, processes. Begin with `up_plan.py`, which plans the
+processes."""

@@ -1,4 +1,5 @@
-"""Generated passwords of the embedded servers' users, stored only in the data directory."""
+"""Generates the passwords for the users of the embedded servers. The passwords are stored only in the data
+directory."""
 
 import os
 import secrets
@@ -11,7 +12,7 @@ from shared.vapid import make_key
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """Passwords by user name, for each server; the private VAPID key of notifications."""
+    """The passwords for each server, by the user's name, and the private VAPID key of notifications."""
 
     nats: dict[str, str]
     valkey: dict[str, str]
@@ -19,7 +20,8 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def generate(known: Credentials | None = None) -> Credentials:
-    """Generates a password for every user of NATS and Valkey, and a push key. Passwords and keys in `known` stay."""
+    """Generate a password for every user of NATS and Valkey, and a push key. Passwords and keys in `known` do not
+    change."""
     return Credentials(
         push_key=(known.push_key if known else "") or make_key(),
         nats=complete(nats.USERS, known.nats if known else {}),
@@ -28,7 +30,8 @@ def generate(known: Credentials | None = None) -> Credentials:
 
 
 def load_or_make(file: Path) -> Credentials:
-    """The credentials in `file` (mode 0600), generated on first start. Raises OSError, msgspec.DecodeError."""
+    """Load the credentials in `file` (mode 0600). Credentials that are missing are generated. Raises OSError,
+    msgspec.DecodeError."""
     known = msgspec.json.decode(file.read_bytes(), type=Credentials) if file.exists() else None
     credentials = generate(known)
     if credentials != known:
@@ -37,7 +40,8 @@ def load_or_make(file: Path) -> Credentials:
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Replace a file atomically with one that only its owner may read. Raises OSError, and leaves nothing behind."""
+    """Replace a file atomically with a file that only its owner may read. If this fails, nothing is left behind. Raises
+    OSError."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -50,5 +54,5 @@ def write_private(file: Path, content: bytes) -> None:
 
 
 def complete(users: tuple[str, ...], known: dict[str, str]) -> dict[str, str]:
-    """A password for each user; known passwords do not change."""
+    """Return a password for each user. Known passwords do not change."""
     return {user: known.get(user) or secrets.token_hex(24) for user in users}

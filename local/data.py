@@ -1,4 +1,5 @@
-"""The data directory of `dragoman up`: private files, a lock against a second run, and a description of the run."""
+"""The data directory of `dragoman up`. It has private files, a lock that prevents a second run, and a description of
+the run."""
 
 import contextlib
 import fcntl
@@ -14,12 +15,12 @@ from local.options import OperatorError
 
 USE_ANOTHER = "Let this user write there, or name another directory by --data"
 _REMNANTS_SECONDS = 12.0
-"""Children of a killed supervisor end within this time."""
+"""The time within which the children of a killed supervisor end."""
 
 
 class RunningProcess(msgspec.Struct, frozen=True):
-    """One process of the present run. `port`: for clients, 0 if the process serves no clients; `ops`: the operations
-    port of the process."""
+    """One process of the current run. `port`: its port for clients, or 0 if it serves no clients. `ops`: its operations
+    port."""
 
     name: str
     pid: int
@@ -28,8 +29,8 @@ class RunningProcess(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """The current run, as `run.json` describes it to other commands and tests. `valkey`: the port of the embedded
-    Valkey, 0 if there is none."""
+    """The current run. It is stored in `run.json`, for other commands and tests. `valkey`: the port of the embedded
+    Valkey, or 0 if there is none."""
 
     supervisor: int
     nats: str
@@ -43,7 +44,7 @@ def run_file(directory: Path) -> Path:
 
 
 def read_run(directory: Path) -> Run | None:
-    """The current run; None if there is none or its supervisor has ended."""
+    """The current run. None if there is no run, or if its supervisor has ended."""
     try:
         run = msgspec.json.decode(run_file(directory).read_bytes(), type=Run)
     except (FileNotFoundError, NotADirectoryError):
@@ -56,7 +57,7 @@ def write_run(directory: Path, run: Run) -> None:
 
 
 def prepare(directory: Path, *parts: str) -> None:
-    """Create the directory and its parts, accessible to the owner only. Raises OperatorError."""
+    """Create the directory and its parts, so that only the owner can access them. Raises OperatorError."""
     try:
         for path in (directory, *(directory / part for part in parts)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def prepare(directory: Path, *parts: str) -> None:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[int]:
-    """Locks the directory; yields the lock's descriptor, which child processes inherit. Raises OperatorError."""
+    """Lock the directory. Yields the descriptor of the lock, which child processes inherit. Raises OperatorError."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The exit statuses of all commands; `./dev docs` makes a page of this table."""
+"""The exit statuses of all commands. `./dev docs` makes a page from this table."""
 
 from enum import IntEnum
 
@@ -24,4 +24,4 @@ FOUND = {
     "replay": "a frame differs from the record",
     "up": "a part could not be started",
 }
-"""For each command, the meaning of status 1 besides its own failure."""
+"""For each command that has one, the second meaning of status 1. The first meaning is that the command has failed."""

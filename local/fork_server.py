@@ -1,8 +1,8 @@
-"""A fork server: one process that has imported the services, and forks each service's processes in milliseconds.
+"""A fork server is a process that has imported the services. It forks the processes of each service in milliseconds.
 
-Importing a service takes far longer than everything else at its start. The server (`dragoman/forked.py`) reads requests
-from the socket that is its standard input, until the end of file. The fork server exists only on Linux. On other
-systems, each process is started separately.
+Most of the time that a service needs to start is for imports. The server (`dragoman/forked.py`) reads requests from the
+socket that is its standard input, until the end of file. It exists only on Linux. On other systems, each process is
+started separately.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from typing import NoReturn, TypedDict
 from local.process_group import ProcessGroup
 
 COMMAND = (sys.executable, "-P", "-m", "dragoman.main")
-"""The command of a process that can be forked, before its arguments."""
+"""The command of a process that can be forked. Its arguments follow."""
 
 _START_SECONDS = 30.0
 _FORK_SECONDS = 2.0
@@ -34,11 +34,12 @@ _REQUEST_BYTES = 200_000
 _PR_SET_CHILD_SUBREAPER = 36
 _UNKNOWN_STATUS = 255
 _ARGUMENTS_BEGIN = 45
-"""Fields of /proc/self/stat after the name of the program."""
+"""The index of the field of /proc/self/stat that has the address of the arguments, counted from the field after the
+name of the program. The next field has the address of their end."""
 
 
 class ForkRequest(TypedDict):
-    """`name` is shown by `top` and `pgrep`, its first 15 bytes."""
+    """A request to fork a process. `top` and `pgrep` show the first 15 bytes of `name`."""
 
     name: str
     arguments: list[str]
@@ -46,17 +47,19 @@ class ForkRequest(TypedDict):
 
 
 class ForkServer:
-    """Starts the server, `module`, at once, and again when it was killed or does not answer. Forked processes are
-    children of the calling process (which becomes the reaper of all processes that lose their parent).
+    """Starts the server, `module`, at once. Starts it again when it was killed or does not answer. Forked processes are
+    children of the calling process. For this, the calling process becomes the reaper of all its descendants that lose
+    their parent.
 
-    With `from_here`, the first fork server is a fork of the calling process, which imports the same modules and has no
-    other thread yet: they share the memory of all imports. Later fork servers are new processes."""
+    With `from_here`, the first fork server is a fork of the calling process. The calling process imports the same
+    modules and has no other thread yet, so both share the memory of all imports. Later fork servers are new processes.
+    """
 
     module = "dragoman.forked"
     _process: "subprocess.Popen[bytes] | _ForkedServer"
     _socket: socket.socket
     _ready: bool
-    """It has answered."""
+    """Whether the fork server has answered."""
 
     def __init__(self, group: ProcessGroup, *, from_here: bool = False) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -73,8 +76,8 @@ class ForkServer:
         return self._process.pid
 
     def fork(self, name: str, command: Sequence[str], environment: Mapping[str, str], output: int) -> int | None:
-        """The pid of a new process that runs this command, with `output` as its standard output and error. None if the
-        server cannot fork the command: it is not one of the product's, or the server has just been killed."""
+        """Fork a process that runs this command, with `output` as its standard output and error. Returns its pid. The
+        result is None if the command is not one of the product's, or if the server has just been killed."""
         prefix = len(COMMAND)
         if tuple(command[:prefix]) != COMMAND:
             return None
@@ -133,7 +136,7 @@ class ForkServer:
 
 
 class _ForkedServer:
-    """The part of subprocess.Popen that is used of a server which is a fork of this process."""
+    """The methods of subprocess.Popen that are needed, for a server that is a fork of this process."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -146,7 +149,8 @@ class _ForkedServer:
 
 
 class ForkedProcess:
-    """The part of asyncio.subprocess.Process that a supervisor uses. `stdout` is its output, errors included."""
+    """The methods of asyncio.subprocess.Process that a supervisor uses. `stdout` has the process's output and
+    errors."""
 
     def __init__(self, pid: int, stdout: asyncio.StreamReader) -> None:
         self.pid = pid
@@ -162,7 +166,7 @@ class ForkedProcess:
         return self.returncode
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Raises ProcessLookupError if it has ended."""
+        """Send a signal. Raises ProcessLookupError if the process has ended."""
         if self.returncode is not None:
             raise ProcessLookupError(self.pid)
         signal.pidfd_send_signal(self._descriptor, number)
@@ -180,7 +184,7 @@ class ForkedProcess:
 async def fork(
     server: ForkServer, name: str, command: Sequence[str], environment: Mapping[str, str]
 ) -> ForkedProcess | None:
-    """The new process; None if the fork server cannot start it."""
+    """Fork a process. None if the fork server cannot start it."""
     read, write = os.pipe()
     try:
         pid = await asyncio.to_thread(server.fork, name, command, environment, write)
@@ -197,7 +201,8 @@ async def fork(
 
 
 def serve(requests: socket.socket) -> ForkRequest | None:
-    """Fork a process for each request. Returns the request in the new process, and None in the server at the end."""
+    """Fork a process for each request. In a new process, returns its request. In the server itself, returns None when
+    there are no more requests."""
     requests.send(b"ready")
     while True:
         text, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 1)
@@ -216,8 +221,7 @@ def serve(requests: socket.socket) -> ForkRequest | None:
 
 
 def _fork_twice() -> int:
-    """0 in the new process. The new process's parent has ended when this returns, so that the reaper is the new
-    parent."""
+    """Fork a process whose parent has ended, so that the reaper becomes its parent. Returns 0 in the new process."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -236,7 +240,7 @@ def _fork_twice() -> int:
 
 
 def adopt(request: ForkRequest) -> None:
-    """Get the name, the environment and the arguments of the request, and a session, in the new process."""
+    """In the new process: take the name, the environment and the arguments of the request, and begin a session."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -248,7 +252,8 @@ def adopt(request: ForkRequest) -> None:
 
 
 def share(modules: Sequence[str]) -> None:
-    """Import the modules. Objects that exist then are never collected, so that forked processes do not copy them."""
+    """Import the modules. The garbage collector never touches the objects that exist then, so that forked processes do
+    not copy them."""
     for name in modules:
         importlib.import_module(name)
     gc.collect()
@@ -256,8 +261,8 @@ def share(modules: Sequence[str]) -> None:
 
 
 def serve_standard_input(modules: Sequence[str]) -> bool:
-    """Import the modules, then serve the requests of the socket that is the standard input. Returns whether this is a
-    new process, which has adopted its request."""
+    """Import the modules, and then serve the requests of the socket that is the standard input. Returns whether this is
+    a new process, which has taken over its request."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     share(modules)
     with socket.socket(fileno=os.dup(0)) as connection:
@@ -268,8 +273,8 @@ def serve_standard_input(modules: Sequence[str]) -> bool:
 
 
 def become_server(requests: socket.socket, kept: Collection[int], run: Callable[[], None]) -> NoReturn:
-    """Become the server, in a fork of another process, and `run` in each new process. Resources of the other process
-    are neither used nor closed in order; only the descriptors `kept` and standard error stay open."""
+    """In a fork of another process: become the server, and call `run` in each new process. The resources of the other
+    process are neither used nor closed in order. Only the descriptors `kept` and standard error stay open."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
@@ -277,7 +282,7 @@ def become_server(requests: socket.socket, kept: Collection[int], run: Callable[
         os.dup2(null, descriptor)
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor not in (requests.fileno(), *kept):
-            # this may be the descriptor of the listing itself, which is closed already
+            # this may be the descriptor with which the directory was listed, which is closed already
             with contextlib.suppress(OSError):
                 os.close(descriptor)
     if (request := serve(requests)) is None:
@@ -287,8 +292,9 @@ def become_server(requests: socket.socket, kept: Collection[int], run: Callable[
 
 
 def apart(work: Callable[[], list[str]], failure: type[Exception]) -> Callable[[], list[str]]:
-    """Start the work in a fork of this process, which has no other thread yet: the work's memory is free again when the
-    work ends. The returned function waits for its lines. A `failure` of the work is raised there."""
+    """Start the work in a fork of this process, which has no other thread yet. The memory of the work is free again
+    when the work ends. The returned function waits for the lines of the work. If the work raises a `failure`, the
+    returned function raises it."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -320,8 +326,8 @@ def _report(work: Callable[[], list[str]], failure: type[Exception], answer: int
 
 
 def end_with(run: Callable[[], None]) -> NoReturn:
-    """Call the function and end the process, by the function's exit status. Nothing is closed in order: in a fork, that
-    is another process's."""
+    """Call the function, and end the process with the function's exit status. Nothing is closed in order, because in a
+    fork the resources belong to another process."""
     status = 1
     try:
         run()
@@ -337,15 +343,16 @@ def end_with(run: Callable[[], None]) -> NoReturn:
 
 
 def set_title(name: str) -> None:
-    """Sets the title in `ps` to `dragoman: NAME`, because all forked processes have the arguments of the fork server.
-    The title is cut to the room that the kernel has for the arguments. Systems other than Linux change nothing."""
+    """Set the title in `ps` to `dragoman: NAME`, because all forked processes have the arguments of the fork server.
+    The title is cut to the space that the kernel has for the arguments. On systems other than Linux, nothing
+    changes."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         begin, end = map(int, fields[_ARGUMENTS_BEGIN : _ARGUMENTS_BEGIN + 2])
         arguments = Path("/proc/self/cmdline").read_bytes()
         with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
             memory.seek(begin)
-            if memory.read(end - begin) != arguments:  # kernels other than Linux place the arguments elsewhere
+            if memory.read(end - begin) != arguments:  # kernels other than Linux store the arguments elsewhere
                 return
             memory.seek(begin)
             title = f"dragoman: {name}".encode()[: end - begin - 1]

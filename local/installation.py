@@ -1,5 +1,5 @@
-"""Finds the installation on which a command works: by default, the one that `dragoman up` runs in the data
-directory."""
+"""Finds the installation that a command works on. By default, it is the installation that `dragoman up` runs in the
+data directory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from shared.settings import NatsSettings, RedisSettings, Settings
 
 
 class Server(Enum):
-    """Who runs a server. HERE: the `dragoman up` in the data directory runs the servers. NOWHERE: that command would,
-    but does not run now. ELSEWHERE: the operator runs the servers."""
+    """Where a server runs. HERE means that the `dragoman up` in the data directory runs it. NOWHERE means that this
+    `dragoman up` should run it, but is not running. ELSEWHERE means that the operator runs it."""
 
     HERE = 1
     NOWHERE = 2
@@ -29,14 +29,14 @@ class Server(Enum):
 
 @dataclass(frozen=True)
 class Installation:
-    """`sources`: the origin of each setting that is not a default."""
+    """`sources`: where each setting comes from that is not a default."""
 
     settings: Settings
     sources: Mapping[str, str]
 
     def broker(self, user: str) -> NatsSettings:
-        """The NATS server that the settings name, otherwise the one of the `dragoman up` in the data directory. Raises
-        OperatorError."""
+        """Return the NATS server that the settings name or, without such a setting, the server of the `dragoman up` in
+        the data directory. Raises OperatorError."""
         settings = self.settings
         if "nats.url" in self.sources:
             return settings.nats
@@ -65,7 +65,7 @@ class Installation:
         return Server.HERE if (run.embedded_nats if setting == "nats.url" else run.valkey) else Server.ELSEWHERE
 
     def brokers(self) -> list[NatsSettings]:
-        """The broker's settings for each user whose password is known here."""
+        """The settings of NATS for each user whose password is known here."""
         match self.nats_server:
             case Server.NOWHERE:
                 return []
@@ -75,7 +75,7 @@ class Installation:
                 return [self.broker(self.settings.nats.user)]
 
     def valkeys(self) -> dict[str, RedisSettings]:
-        """Valkey's settings by user, for each user whose password is known here."""
+        """The settings of Valkey for each user whose password is known here, by the user's name."""
         settings = self.settings.redis
         if self.valkey_server is Server.NOWHERE:
             return {}
@@ -90,7 +90,8 @@ class Installation:
 
 
 def not_running(data: Path, otherwise: str) -> OperatorError:
-    """`otherwise`: the option that can be given instead of a data directory."""
+    """The error that a `dragoman up` is not running. `otherwise`: the option that can be given instead of a data
+    directory."""
     if not data.is_dir():
         what = f"there is no data directory {data}"
     elif not (data / "credentials.json").is_file():
@@ -101,13 +102,13 @@ def not_running(data: Path, otherwise: str) -> OperatorError:
 
 
 def find(file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]) -> Installation:
-    """Raises OperatorError."""
+    """Find an installation. Raises OperatorError."""
     return Installation(*resolve(file, assignments, flags))
 
 
 def find_existing(file: Path | None, assignments: tuple[str, ...], data: Path | None) -> Installation:
-    """Finds an installation that exists. The function makes no installation, because the directory's name may be
-    mistyped. Raises OperatorError."""
+    """Find an installation that exists. If it does not exist, it is not created, because the name of the directory may
+    be mistyped. Raises OperatorError."""
     if data is not None and not data.expanduser().is_dir():
         raise not_running(data, "another installation by --config")
     return find(file, assignments, flags_of(data=data))
@@ -116,7 +117,8 @@ def find_existing(file: Path | None, assignments: tuple[str, ...], data: Path | 
 def resolve(
     file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str]
 ) -> tuple[Settings, dict[str, str]]:
-    """The user's settings, completed by the defaults of `up`, and the sources of the settings. Raises OperatorError."""
+    """Return the user's settings, with the defaults of `up` for the others, and the sources of the settings. Raises
+    OperatorError."""
     settings, sources = read_settings(file, assignments, flags)
     data = settings.data.expanduser().resolve()
     ours = {name: value for name, value in defaults(data, settings.edge).items() if name not in sources}

@@ -1,4 +1,5 @@
-"""Configures nats-server: durable JetStream on loopback, one user per service with exactly the service's subjects."""
+"""Configures nats-server: durable JetStream on loopback, and one user per service that may use exactly the subjects of
+this service."""
 
 import json
 import sysconfig
@@ -10,27 +11,29 @@ from shared.contract.permissions import BUS_USERS, publishes, subscribes
 from shared.contract.subjects import STREAM, STREAMS, health
 
 SETUP = "setup"
-"""The only user that may change streams, and create any consumer."""
+"""The only user that may change streams and create consumers."""
 
 USERS = (*BUS_USERS, SETUP)
 
 _EDGE = "edge"
 _CALLOUT_SECONDS = 3
-"""The time for auth's decision about a node. nats-server asks auth once for each attempt to connect, and waits this
-long if auth is unavailable."""
+"""The time for the decision of the auth service whether a node may connect. nats-server asks once for each attempt to
+connect. If the auth service is unavailable, the attempt waits this long."""
 
 
 NOISE = (b"[INF]", b"Plaintext passwords")
-"""Log lines without information: only the owner may read the configuration file with its plain passwords."""
+"""Parts of log lines without useful information. The warning about plain passwords is dropped, because only the owner
+may read the configuration file."""
 
 
 def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes:
-    """The server's configuration file (JSON is a subset of its syntax); `store` holds JetStream's data."""
+    """Return the configuration file of the server (JSON is a subset of its syntax). `store`: the directory for the data
+    of JetStream."""
     settings: dict[str, Any] = {
         "server_name": "dragoman",
         "host": "127.0.0.1",
         "port": port,
-        # A frozen service must leave its queue groups before requests to it time out.
+        # If a service is frozen, it must leave its queue groups before requests to it time out.
         "ping_interval": "2s",
         "ping_max": 2,
         "jetstream": {"store_dir": str(store), "sync_interval": "always", "max_file_store": 2**30},
@@ -40,8 +43,9 @@ def configuration(port: int, store: Path, passwords: Mapping[str, str]) -> bytes
 
 
 def access(passwords: Mapping[str, str], issuer: str) -> bytes:
-    """Users and permissions only: a file to `include` in another server's configuration. Auth decides on edges, which
-    log in as nodes with subjects of their own. `issuer`: the public key of auth's grants."""
+    """Return only users and permissions, as a file to `include` in the configuration of another server. Edges have no
+    user in the file. They log in as nodes with subjects of their own, and the auth service decides about each.
+    `issuer`: the public key with which the auth service signs its decisions."""
     authorization = _authorization({user: passwords[user] for user in USERS if user != _EDGE})
     users = [user["user"] for user in authorization["users"]]
     authorization |= {"timeout": _CALLOUT_SECONDS, "auth_callout": {"issuer": issuer, "auth_users": users}}
@@ -53,8 +57,8 @@ def command(config: Path) -> list[str]:
 
 
 def environment(given: Mapping[str, str], cores: int) -> dict[str, str]:
-    """Limits nats-server to a quarter of the cores: with more, its idle threads search for work on cores that the other
-    processes need."""
+    """Limit nats-server to a quarter of the cores. Otherwise its idle threads would search for work on cores that the
+    other processes need."""
     return {"GOMAXPROCS": str(max(1, cores // 4)), **given}
 
 

@@ -1,5 +1,5 @@
-"""Makes every command's settings from the command's options; a wrong option is an error message of one sentence, exit
-status 2."""
+"""Makes every command's settings from the command's options. A wrong option gives an error message of one sentence and
+exit status 2."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from shared.setting_types import TLS_FILES
 from shared.settings import Settings
 from shared.tls import check_files
 
-# The functions below load the settings: flags override the environment, which overrides a TOML file.
+# The following functions load the settings. Flags override the environment, which overrides a TOML file.
 #
 # The same setting is `DRAGOMAN_EDGE__PORT=8080` in the environment, `port = 8080` below `[edge]` in the file, and the
 # flag `--set edge.port=8080`. In a flag and in the environment, a list is JSON, and every other value is used
@@ -27,7 +27,7 @@ _PREFIX = "dragoman_"
 
 
 class WrongForm(ValueError):
-    """The value of a setting has a wrong form. `form`: the form that the setting demands."""
+    """The value of a setting has a wrong form. `form`: the form that the setting must have."""
 
     def __init__(self, name: str, source: str, form: str) -> None:
         super().__init__(f"{name} should be {form}")
@@ -35,17 +35,18 @@ class WrongForm(ValueError):
 
 
 class Source(NamedTuple):
-    """`values`: by section."""
+    """`values`: the settings of one source, by section."""
 
     name: str
     values: dict[str, Any]
 
 
 def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
-    """Loads the settings, and the source of each one that is no default (a flag, the environment, the file's name).
+    """Load the settings. Also return the source of each setting that is not a default: a flag, the environment, or the
+    name of the file.
 
-    `flags` maps dotted names to values. Raises pydantic.ValidationError, WrongForm; OSError or ValueError for a file
-    that cannot be read.
+    `flags` maps dotted names to values. Raises pydantic.ValidationError and WrongForm, and OSError or ValueError for a
+    file that cannot be read.
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -56,7 +57,7 @@ def load(file: Path | None, flags: Mapping[str, str]) -> tuple[Settings, dict[st
 
 
 def read_sources(file: Path | None, flags: Mapping[str, str]) -> Iterator[Source]:
-    """Later sources override earlier ones. Raises as `load`."""
+    """The sources of settings. A later source overrides an earlier one. Raises the errors of `load`."""
     if file is not None:
         with file.open("rb") as stream:
             sections = tomllib.load(stream)
@@ -66,8 +67,8 @@ def read_sources(file: Path | None, flags: Mapping[str, str]) -> Iterator[Source
 
 
 def _environment() -> dict[str, str]:
-    """The settings in the environment by their names. Other variables may begin in the same way, such as those of our
-    scripts."""
+    """The settings in the environment, by their names. Other variables may begin in the same way, such as those of our
+    scripts, and are left out."""
     found = {}
     for variable, value in os.environ.items():
         name = variable.lower().removeprefix(_PREFIX)
@@ -77,8 +78,8 @@ def _environment() -> dict[str, str]:
 
 
 def _resolve_files(sections: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """The sections with certificates' paths relative to `directory`, so that a settings file and its certificates can
-    be mounted anywhere together."""
+    """Make the paths of certificates relative to `directory`. So a settings file and its certificates can be mounted
+    together, in any place."""
     for section in sections.values():
         for name in TLS_FILES:
             if isinstance(section, dict) and isinstance(path := section.get(name), str) and path:
@@ -100,7 +101,7 @@ def _nested(values: Mapping[str, str], source: str) -> dict[str, Any]:
 
 
 def _decode(name: str, text: str, source: str) -> Any:
-    """JSON where the setting is a list or a section, else the text."""
+    """Decode JSON if the setting is a list or a section. Other values are texts."""
     wanted = _type_of(name)
     if wanted is not list and not (wanted is dict and text.lstrip().startswith("{")):
         return text
@@ -114,7 +115,7 @@ def _decode(name: str, text: str, source: str) -> Any:
 
 
 def _type_of(name: str) -> type | None:
-    """`list`, `dict` for a section, or None for another or an unknown setting."""
+    """The type of a setting: `list`, or `dict` for a section. None for any other setting, and for an unknown one."""
     model: Any = Settings
     for part in name.split("."):
         if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
@@ -126,7 +127,8 @@ def _type_of(name: str) -> type | None:
 
 
 def _checked(source: Source) -> Source:
-    """The names of files and hosts have no NUL, and texts are Unicode. Raises WrongForm."""
+    """Check that texts are Unicode, and that none contains NUL, because names of files and hosts cannot contain it.
+    Raises WrongForm."""
     for name, value in leaves(source.values):
         for text in (name, *(value if isinstance(value, list) else (value,))):
             if isinstance(text, str) and not _is_text(text):
@@ -150,7 +152,7 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
 
 
 def leaves(layer: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value by its dotted name."""
+    """Each value, with its dotted name."""
     for name, value in layer.items():
         dotted = f"{prefix}{name}"
         if isinstance(value, dict):
@@ -176,7 +178,8 @@ _SOURCES = {"flag": "a flag", "environment": "the environment"}
 
 
 class CommandFailed(click.ClickException):
-    """`problem`: the failure and its reason. `remedy`: a sentence with the operator's next step."""
+    """A command has failed. `problem`: the failure and its reason. `remedy`: a sentence with the operator's next
+    step."""
 
     exit_code = ExitStatus.FAILED
 
@@ -187,7 +190,7 @@ class CommandFailed(click.ClickException):
 
 
 class OperatorError(CommandFailed):
-    """An error that the operator must correct first. Nothing was started or changed."""
+    """An error that the operator must correct before the command can work. Nothing was started or changed."""
 
     exit_code = ExitStatus.WRONG_USE
 
@@ -197,7 +200,7 @@ def unwritable(path: Path, error: OSError) -> CommandFailed:
 
 
 def settings_options(command: F) -> F:
-    """Adds --config and --set."""
+    """Add --config and --set to a command."""
     command = click.option(
         "assignments", "--set", multiple=True, metavar="NAME=VALUE", help="A setting, as in edge.port=8080; repeatable."
     )(command)
@@ -207,22 +210,22 @@ def settings_options(command: F) -> F:
 
 
 def data_option(command: F) -> F:
-    """Adds --data."""
+    """Add --data to a command."""
     return click.option(
         "--data", type=click.Path(path_type=Path), help="Data directory of the `dragoman up` to work on."
     )(command)
 
 
 def flags_of(**named: object) -> dict[str, str]:
-    """The settings for which a command's own options stand."""
+    """The settings that a command's own options set."""
     return {_SETTING_OF[option]: str(value) for option, value in named.items() if value is not None}
 
 
 def read_settings(
     file: Path | None, assignments: tuple[str, ...], flags: Mapping[str, str] | None = None
 ) -> tuple[Settings, dict[str, str]]:
-    """The settings, and the source of each that is not a default. `flags` come from the command's own options. Raises
-    OperatorError."""
+    """Return the settings, and the source of each setting that is not a default. `flags` come from the command's own
+    options. Raises OperatorError."""
     values = dict(map(_split, assignments)) | dict(flags or {})
     if file is not None and not file.is_file():
         raise OperatorError(f"the settings file {file} does not exist", "Name another by --config")
@@ -243,8 +246,8 @@ def read_settings(
 
 
 def require_public_url(settings: Settings) -> None:
-    """Mail by SMTP needs `edge.public_url` for its links: a link built from a request's Host header could lead the
-    recipient to an attacker's host. Raises OperatorError."""
+    """Check that `edge.public_url` is set if mail is sent by SMTP, because mails contain links. A link that is made
+    from a request's Host header could lead the recipient to an attacker's host. Raises OperatorError."""
     if settings.mail.smtp_host and not settings.edge.public_url:
         raise OperatorError(
             "mail.smtp_host is set, and edge.public_url is not", "Set edge.public_url: links in mails lead there"
@@ -265,7 +268,7 @@ def _split(assignment: str) -> tuple[str, str]:
 
 def _reject(error: ValidationError, file: Path | None, values: Mapping[str, str]) -> NoReturn:
     first = error.errors(include_url=False, include_input=False)[0]
-    # a number is a position in a list, and no part of the setting's name
+    # a number is a position in a list, and is no part of the setting's name
     name = ".".join(part for part in first["loc"] if isinstance(part, str))
     source = _source(name, file, values)
     if first["type"] == "extra_forbidden":
@@ -278,7 +281,7 @@ def _reject_value(name: str, source: str, wrong: str) -> NoReturn:
 
 
 def _source(name: str, file: Path | None, values: Mapping[str, str]) -> str:
-    """The source of the value of a setting, or of a setting within a section."""
+    """Where the value of a setting comes from, or the value of a setting within a section."""
     found = "the defaults"
     for source in read_sources(file, values):
         if any(one == name or one.startswith(f"{name}.") for one, _ in leaves(source.values)):

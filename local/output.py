@@ -1,5 +1,5 @@
-"""The combined log of `dragoman up`: lines of many processes, each with its name. A slow reader of the log blocks no
-process."""
+"""Prints the combined log of `dragoman up`: the lines of many processes, each with the name of its process. A slow
+reader of the log does not delay the processes."""
 
 import errno
 import queue
@@ -13,8 +13,8 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Output:
-    """Prints lines on a thread of its own, so that a stalled reader cannot block the supervisor. Lines beyond a full
-    queue are dropped, and the log shows their number."""
+    """Prints lines on a thread of its own, so that a stalled reader cannot block the supervisor. If the queue is full,
+    lines are dropped, and the log shows how many."""
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self._stream = stream or sys.stdout.buffer
@@ -31,7 +31,7 @@ class Output:
         self._put(f"{name:<8} | ".encode() + line.rstrip() + b"\n")
 
     def close(self) -> None:
-        """Write the queued lines; give up if the reader stalls."""
+        """Write the queued lines. If the reader does not read, give up after some time."""
         try:
             self._queue.put(None, timeout=_FLUSH_SECONDS)
         except queue.Full:
@@ -60,6 +60,6 @@ class Output:
                 return self._discard()
 
     def _discard(self) -> None:
-        """The reader has closed the stream: drop all lines, so that the servers keep running."""
+        """Drop all lines, because the reader has closed the stream. The servers keep running."""
         while self._queue.get() is not None:
             pass

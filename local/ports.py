@@ -1,4 +1,5 @@
-"""Finds free TCP ports on loopback, and reserves them among all processes of this user that use this module."""
+"""Finds free TCP ports on loopback. Each port is reserved, so that no other process of this user gets it from this
+module."""
 
 import fcntl
 import os
@@ -8,14 +9,15 @@ from pathlib import Path
 
 from shared.listening import listen
 
-# The ports are below the ephemeral range: a client that reconnects to a dead server must not get the server's port as
-# its own source port.
+# The ports are below the range of ephemeral ports. Otherwise a client that reconnects to a dead server could get the
+# server's port as its own source port.
 _LOWEST, _HIGHEST = 10_000, 32_000
 _TRIES = 200
 
 
 class NoFreePort(OSError):
-    """No free port was found; the message gives the reason, for example that the machine has no address 127.0.0.1."""
+    """No free port was found. The message contains the reason, for example that the machine has no address
+    127.0.0.1."""
 
 
 class _Reservations:
@@ -27,7 +29,8 @@ class _Reservations:
         self._descriptor: int | None = None
 
     def reserve(self, port: int) -> bool:
-        """False if the port is reserved already. Raises OSError if the shared file cannot be opened."""
+        """Reserve a port. Returns False if it is reserved already. Raises OSError if the shared file cannot be
+        opened."""
         if port in self._mine:
             return False
         if self._descriptor is None:
@@ -45,12 +48,13 @@ _reservations = _Reservations()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port without a listener, reserved for this process. Raises NoFreePort."""
+    """Return a port without a listener, and reserve it for this process. Raises NoFreePort."""
     return free_ports(1, host)
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> int:
-    """Returns the first of `count` ports in a row without listeners, reserved for this process. Raises NoFreePort."""
+    """Return the first of `count` consecutive ports without listeners, and reserve them for this process. Raises
+    NoFreePort."""
     failure = "all are taken"
     for _ in range(_TRIES):
         first = random.SystemRandom().randrange(_LOWEST, _HIGHEST)
@@ -66,11 +70,11 @@ def free_ports(count: int, host: str = "127.0.0.1") -> int:
 
 
 def reserve(port: int) -> None:
-    """`free_port` does not return this port any more. Does nothing if it is reserved already."""
+    """Reserve this port, so that `free_port` does not return it. Does nothing if it is reserved already."""
     _reservations.reserve(port)
 
 
 def try_to_bind(host: str, port: int) -> None:
-    """Raises OSError if no server can listen there now."""
+    """Check that a server can listen there now. Raises OSError if it cannot."""
     for listener in listen(host, port):
         listener.close()

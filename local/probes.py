@@ -1,4 +1,4 @@
-"""Readiness probes of child processes, over loopback."""
+"""Checks over loopback whether child processes are ready."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ _SECONDS = 3.0
 
 
 def listens(port: int) -> Check:
-    """Ready when it accepts a connection."""
+    """Make a check that succeeds when the process accepts a connection."""
 
     async def check() -> bool:
         try:
@@ -24,7 +24,7 @@ def listens(port: int) -> Check:
 
 
 def answers_ready(host: str, port: int) -> Check:
-    """Ready when `/readyz` on its operations port is 200."""
+    """Make a check that succeeds when `/readyz` on the operations port has status 200."""
 
     async def check() -> bool:
         try:

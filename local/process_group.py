@@ -1,4 +1,5 @@
-"""A group of child processes that get no terminal signals and never outlive the process that started the group."""
+"""A group of child processes. They get no signals from the terminal, and never outlive the process that has started the
+group."""
 
 import contextlib
 import os
@@ -11,13 +12,13 @@ from typing import TypedDict
 from local import watchdog
 
 _HAVE_SESSIONS = os.path.exists("/proc/self/fd")
-"""Whether each child gets its own session; the watchdog then finds children by /proc instead of by process group. Linux
-divides the machine's cores among sessions (in containers, too): in one common session, all children together would get
-no more than a load generator in another."""
+"""Whether each child gets a session of its own. The watchdog then finds the children in /proc instead of by their
+process group. Linux divides the cores of a machine among sessions (in containers, too). If all children were in one
+session, they would together get no more than a load generator in another session."""
 
 
 class SpawnOptions(TypedDict):
-    """Arguments for subprocess that make the new process a member of the group."""
+    """The arguments for subprocess by which a new process becomes a member of the group."""
 
     start_new_session: bool
     process_group: int | None
@@ -26,8 +27,8 @@ class SpawnOptions(TypedDict):
 
 
 class ProcessGroup:
-    """Starts its watchdog (see watchdog.py) at once. `close` makes the watchdog end the remaining members, and waits.
-    Members inherit the descriptors `held`, so that a lock, say, is held until the last member ends."""
+    """Starts its watchdog (see watchdog.py) at once. `close` waits until the watchdog has ended the remaining members.
+    Members inherit the descriptors `held`. For example, a lock is held until the last member ends."""
 
     def __init__(self, held: tuple[int, ...] = ()) -> None:
         self._held = held
@@ -47,7 +48,7 @@ class ProcessGroup:
         }
 
     def ensure_watchdog(self) -> None:
-        """Replace a watchdog that was killed."""
+        """Start a new watchdog if the present one was killed."""
         if self._watchdog.poll() is not None:
             if self._watchdog.stdin is not None:
                 self._watchdog.stdin.close()
@@ -55,13 +56,14 @@ class ProcessGroup:
             self._forward_first()
 
     def end_first(self, pids: Iterable[int]) -> None:
-        """The watchdog ends these members before the others."""
+        """Name the members that the watchdog ends before the others."""
         self._first = b" ".join(b"%d" % pid for pid in pids) + b"\n"
         self._forward_first()
 
     def _forward_first(self) -> None:
         if self._watchdog.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # if the watchdog was killed, its successor gets this line first
+            # if the watchdog was killed, the next watchdog gets this line first
+            with contextlib.suppress(BrokenPipeError):
                 self._watchdog.stdin.write(self._first)
 
     def close(self) -> None:
@@ -102,8 +104,8 @@ def _exists(group: int) -> bool:
 
 
 def use_batch_priority(pid: int) -> None:
-    """Set SCHED_BATCH on Linux: the process, when woken, waits for its time slice instead of preempting others. The
-    priority stays if the process has inherited a policy other than the default."""
+    """Set SCHED_BATCH on Linux. When the process has work, it then waits for its time slice instead of preempting
+    others. If it has inherited another policy than the default, nothing changes."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # the process may have ended, and a sandbox may forbid both calls
             if os.sched_getscheduler(pid) == os.SCHED_OTHER:

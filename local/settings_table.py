@@ -27,7 +27,7 @@ class SettingRow(NamedTuple):
 
 
 def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
-    """The table has one row per setting, in order of declaration; secrets are masked."""
+    """One row per setting, in the order of declaration. Secrets are masked."""
     return [
         SettingRow(name, show(value), _source(name, sources), description)
         for name, value, description in leaves(settings)
@@ -35,13 +35,13 @@ def rows(settings: Settings, sources: dict[str, str]) -> list[SettingRow]:
 
 
 def _source(name: str, sources: dict[str, str]) -> str:
-    """The source of a setting's value; for a setting with several parts, one of the sources."""
+    """Where a setting's value comes from. If the setting has several parts, one of their sources is returned."""
     parts = (source for part, source in sources.items() if part.startswith(f"{name}."))
     return sources.get(name) or next(parts, "default")
 
 
 def show(value: object) -> str:
-    """A value as written in a flag, without passwords."""
+    """A value in the form of a flag, without passwords."""
     match value:
         case bool():
             return str(value).lower()
@@ -64,13 +64,13 @@ def _show_section(section: BaseModel) -> str:
 
 
 def without_password(text: str) -> str:
-    """Masks the passwords in one URL, several, or any other text. A name without a password is a token in the URLs of
-    NATS."""
+    """Mask the passwords in a text, which may be one URL, several URLs, or any other text. In a URL of NATS, a user
+    name without a password is a token, and is masked, too."""
     return _SECRET.sub(lambda found: f"{found[found.lastgroup or 0]}***{'@' * found[0].endswith('@')}", text)
 
 
 def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Name, value and description of every setting."""
+    """The name, the value and the description of every setting."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
@@ -80,7 +80,7 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]
 
 
 def page(text: str) -> str:
-    """A documentation page whose table of settings is replaced by the current table."""
+    """Replace the table of settings on a page of the documentation by the current table."""
     before, marker, rest = text.partition(_MARK)
     table = "".join(
         f"| `{name}` | {_cell(value)} | {description} |\n" for name, value, _, description in rows(Settings(), {})

@@ -1,5 +1,5 @@
-"""Supervises one child process: starts the process, waits until it is ready, restarts it after its death, stops it in
-order."""
+"""Supervises one child process. It starts the process, waits until it is ready, restarts it after it has died, and
+stops it in order."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.05
 _USAGE_STATUS = 2
 _LINE_BYTES = 65_536
 _STOPPED_SECONDS = 5.0
-"""A process that has been stopped (by SIGSTOP) for this time is killed, because it may hold a lock that blocks
+"""If a process has been stopped (by SIGSTOP) for this time, it is killed, because it may hold a lock that blocks
 others."""
 
 Check = Callable[[], Awaitable[bool]]
@@ -31,8 +31,8 @@ ChildProcess = asyncio.subprocess.Process | ForkedProcess
 
 @dataclass(frozen=True)
 class Program:
-    """A program to supervise. `check` probes the program's readiness; after `stop_seconds` of grace the program is
-    killed."""
+    """A program to supervise. `check` tests whether the program is ready. If the program does not end within
+    `stop_seconds` after SIGTERM, it is killed."""
 
     name: str
     command: Sequence[str]
@@ -40,19 +40,19 @@ class Program:
     environment: Mapping[str, str] | None = None
     stop_seconds: float = 5.0
     hides: tuple[bytes, ...] = ()
-    """Log lines that contain one of these are dropped."""
+    """Log lines that contain one of these texts are dropped."""
     batch_priority: bool = False
-    """See use_batch_priority: the program works in large pieces and need not preempt others."""
+    """Whether the program gets batch priority, because it works in large pieces and need not preempt others. See
+    use_batch_priority."""
 
 
 class CrashLoop(Exception):
-    """A child process fails at its start in a way that a restart cannot repair. The child's own error message is in the
-    log."""
+    """A child process fails at its start, and a restart would not help. The log has the child's own error message."""
 
 
 class Child:
-    """A supervised process: `run` keeps it alive until `stop`. `changed` is called whenever its pid changes. The fork
-    server starts the child, if there is a server and the program has an `environment`."""
+    """A supervised process. `run` keeps it running until `stop`. `changed` is called whenever its pid changes. If there
+    is a fork server and the program has an `environment`, the fork server starts the child."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class Child:
         self._was_ready = False
 
     async def run(self) -> None:
-        """Keep the program running. Raises CrashLoop if the program was never ready and fails repeatedly or rejects its
-        settings; OSError if the first start fails."""
+        """Keep the program running. Raises OSError if the first start fails. Raises CrashLoop if the program rejects
+        its settings, or has never been ready and fails repeatedly."""
         pauses, failures = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS), 0
         while not self._stopping.is_set():
             started = time.monotonic()
@@ -97,12 +97,12 @@ class Child:
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
     async def stop(self) -> None:
-        """Send SIGTERM, and SIGKILL after the grace period. SIGCONT wakes a stopped process."""
+        """Send SIGTERM, and after the grace period SIGKILL. A process that was stopped (SIGSTOP) also gets SIGCONT."""
         self._stopping.set()
         await self._end(self.program.stop_seconds)
 
     async def restart(self, stop_seconds: float) -> None:
-        """End the process within these seconds; `run` starts it again."""
+        """End the process within this number of seconds. `run` then starts it again."""
         await self._end(stop_seconds)
 
     async def _end(self, stop_seconds: float) -> None:
@@ -119,7 +119,7 @@ class Child:
             await process.wait()
 
     def fail(self) -> None:
-        """Kill the process, as a crash does; `run` starts it again."""
+        """Kill the process, to simulate a crash. `run` then starts it again."""
         if self._process is not None:
             _send(self._process, signal.SIGKILL)
 
@@ -138,7 +138,8 @@ class Child:
             return _USAGE_STATUS
 
     async def _run_once(self) -> int:
-        """Run the program once; returns the exit status (negative: the signal that ended the program)."""
+        """Run the program once. Returns its exit status. If a signal has ended the program, the status is the negative
+        number of the signal."""
         process = self._process = await self._spawn()
         self.pid = process.pid
         self.starts += 1
@@ -181,7 +182,7 @@ class Child:
         self.ready.set()
 
     async def _end_if_stopped(self, process: ChildProcess) -> None:
-        """Kill the process when it is stopped and is not continued. On Linux only."""
+        """Kill the process if it stays stopped (SIGSTOP). This works only on Linux."""
         since: float | None = None
         while True:
             await self._until_next_look()
@@ -195,8 +196,8 @@ class Child:
                 return
 
     async def _until_next_look(self) -> None:
-        """Wait until the next moment at which all children are checked. The moment is the same for all, so that an idle
-        supervisor wakes up seldom."""
+        """Wait until the next moment at which all children are checked. The moment is the same for all children, so
+        that an idle supervisor seldom has to wake up."""
         pause = _STOPPED_SECONDS / 4
         await asyncio.sleep(pause - asyncio.get_running_loop().time() % pause)
 
@@ -226,7 +227,7 @@ def _send(process: ChildProcess, number: signal.Signals) -> None:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether SIGSTOP or SIGTSTP has stopped the process, and not a debugger."""
+    """Whether the process was stopped by SIGSTOP or SIGTSTP, and not by a debugger."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""The plan of `dragoman up`: pure functions from settings to processes and their environments."""
+"""The plan of `dragoman up`. Its pure functions make processes and their environments from the settings."""
 
 import json
 import os
@@ -20,11 +20,12 @@ SERVICES = ("auth", "session", "message")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PREFIX = "DRAGOMAN_"
 _DRAIN_SECONDS = 2.0
-"""Short, because when the whole system stops, no other edge remains for the clients."""
+"""The time for draining an edge. It is short, because the whole system stops, and the clients have no other edge to
+connect to."""
 
 
 def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
-    """Settings that `up` adds unless the user sets them."""
+    """The settings that `up` uses unless the user sets them."""
     values = {
         "database.url": f"sqlite:///{data}/{{service}}.db",
         "mail.outbox": str(data / "outbox"),
@@ -33,7 +34,7 @@ def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
         "search.directory": str(data / "search"),
         "edge.drain_seconds": str(_DRAIN_SECONDS),
     }
-    # without a fixed port, links follow the Host header of the connection
+    # without a fixed port, links contain the host from the Host header of the connection
     if edge.host in _LOOPBACK and edge.port:
         values["edge.public_url"] = f"{_scheme('http', edge)}://{authority(edge.host, edge.port)}"
     return values
@@ -41,8 +42,8 @@ def defaults(data: Path, edge: EdgeSettings) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PlannedProcess:
-    """A process of the product: a service or an edge. `port` is for clients by WebSocket, `tcp_port` for clients by
-    plain TCP; 0 if it serves none."""
+    """A process of the product, which is a service or an edge. `port`: its port for clients with WebSockets.
+    `tcp_port`: its port for clients with plain TCP. Both are 0 if it does not have such a port."""
 
     name: str
     service: str
@@ -65,13 +66,13 @@ class UpPlan:
     valkey_port: int
     processes: tuple[PlannedProcess, ...]
     control_port: int = 0
-    """The port of the supervisor, for the first page; 0 without one."""
+    """The port on which the supervisor answers the first page, or 0 if it does not."""
     dashboard_port: int = 0
-    """The port of the dashboard of the whole system, on loopback; 0 without one."""
+    """The port on loopback of the dashboard of the whole system, or 0 without a dashboard."""
 
     @property
     def first_page(self) -> str:
-        """The address of the first page; empty if the edges do not serve it."""
+        """The address of the first page. It is empty if the edges do not serve the page."""
         edge = self.settings.edge
         is_end_to_end = bool(self.nats_port) and edge.host in _LOOPBACK
         served = is_end_to_end if edge.demo == "auto" else edge.demo == "on"
@@ -79,7 +80,8 @@ class UpPlan:
 
     @property
     def linked_dashboard(self) -> int:
-        """The dashboard's port, if browsers of the first page certainly reach it; otherwise 0, as in a container."""
+        """The dashboard's port, if the browsers that show the first page can certainly reach it. Otherwise 0, for
+        example in a container."""
         return self.dashboard_port if self.settings.edge.host in _LOOPBACK else 0
 
     @property
@@ -91,11 +93,11 @@ class UpPlan:
         return f"{_scheme('ws', self.settings.edge)}://{authority(self._host, edge.port)}"
 
     def tcp_address(self, edge: PlannedProcess) -> str:
-        """The URL for clients by plain TCP; empty if the edge has no such port."""
+        """The URL for clients with plain TCP. It is empty if the edge has no such port."""
         return f"tcp://{authority(self._host, edge.tcp_port)}" if edge.tcp_port else ""
 
     def _origins(self) -> list[str]:
-        """The origins of the edges' pages, because a page of one edge may connect to another edge."""
+        """The origins of the pages of all edges, because a page of one edge may connect to another edge."""
         hosts = dict.fromkeys((self._host, *_LOOPBACK) if self._host in _LOOPBACK else (self._host,))
         scheme = _scheme("http", self.settings.edge)
         return [f"{scheme}://{authority(host, edge.port)}" for edge in self.edges for host in hosts]
@@ -106,7 +108,7 @@ class UpPlan:
         return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
 
     def nats(self, user: str) -> NatsSettings:
-        """The broker's settings for a user."""
+        """The settings of NATS for this user."""
         if not self.nats_port:
             return self.settings.nats
         return self.settings.nats.model_copy(
@@ -122,7 +124,8 @@ class UpPlan:
         return self.nats(SETUP)
 
     def environment(self, part: PlannedProcess, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """The environment of a process: inherited variables, with DRAGOMAN_… replaced by the resolved settings."""
+        """The environment of a process. It has the inherited variables, but the variables DRAGOMAN_… are replaced by
+        the resolved settings."""
         settings, redis = self.settings, self.settings.redis
         if self.valkey_port and part.service in self.credentials.valkey:
             url = valkey.url(self.valkey_port, part.service, self.credentials.valkey[part.service])
@@ -148,7 +151,7 @@ class UpPlan:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The environment variables that yield these settings."""
+    """The environment variables from which these settings can be loaded."""
     plain = {name: value for name, value, _ in leaves(Settings())}
     return {variable(name): _text(value) for name, value, _ in leaves(settings) if value != plain[name]}
 

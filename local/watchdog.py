@@ -1,10 +1,10 @@
 """Ends a group of processes when the process that started them has ended, even by SIGKILL.
 
-The watchdog is a script in a new process group, which the members join unless they have sessions of their own. Standard
-input is a pipe from the starter: the last line has the process ids of the members that end first, and end of file means
-that the starter has ended. The argument is the descriptor of a pipe that every member holds open: the pipe's holders
-are the members, and end of file means that all members have ended. Imports only the standard library, so that it starts
-fast.
+The watchdog is a script in a new process group. The members join this group, unless they have sessions of their own.
+The standard input of the script is a pipe from the process that has started it. The last line of the input has the
+process ids of the members that must end first. The end of the input means that the starter has ended. The argument of
+the script is the descriptor of a second pipe, which every member holds open. The end of this pipe means that all
+members have ended. The script imports only the standard library, so that it starts fast.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def watch(alive: int) -> None:
 
 
 def _until_starter_ended() -> list[int]:
-    """The members that end first."""
+    """Wait until the starter has ended. Returns the members that must end first."""
     text = b""
     while chunk := os.read(0, 4096):
         text = b"\n".join((text + chunk).split(b"\n")[-2:])
@@ -56,7 +56,8 @@ def _send(pid: int, *numbers: signal.Signals) -> None:
 
 
 def _is_member(alive: int, pid: int) -> bool:
-    """Whether the member of the group still runs, and its process id was not given to another process."""
+    """Whether this process id still belongs to a running member of the group. The id may have been given to another
+    process."""
     if os.path.exists("/proc/self/fd"):
         return _holds(alive, pid)
     try:
@@ -66,7 +67,7 @@ def _is_member(alive: int, pid: int) -> bool:
 
 
 def _holds(alive: int, pid: int) -> bool:
-    """Whether the process holds the pipe, on systems with /proc."""
+    """Whether the process has the pipe open, on systems with /proc."""
     pipe = os.fstat(alive)
     return any(_is(pipe, f"/proc/{pid}/fd/{name}") for name in _names(f"/proc/{pid}/fd"))
 

@@ -1,1 +1,1 @@
-"""Costs and latencies as one size grows (rate, edges, replicas, accounts). Begin with `measurement.py`."""
+"""Measures how costs grow with one size, such as the number of edges. Begin with `measurement.py`."""

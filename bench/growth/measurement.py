@@ -1,6 +1,6 @@
-"""Measures how the cost of a message grows along an axis. Each point has accounts of its own; some of these accounts
-send at a steady rate far below saturation. The cost is measured as CPU time, which other processes of the machine
-disturb least."""
+"""Measures how the cost of a message grows along an axis, such as the number of chats. Each point of the axis has
+accounts of its own. Some of these accounts send at a steady rate, which is far below saturation. The cost is measured
+as CPU time, because other processes of the machine affect it least."""
 
 import asyncio
 import secrets
@@ -24,8 +24,8 @@ _LOGINS_AT_ONCE = 32
 
 
 class RunOptions(NamedTuple):
-    """Options of each point: `seconds` measured after `warm_up` and `rest`, at `rate` messages a second, or fewer to
-    stay below `deliveries` a second."""
+    """The options of each point. It is measured for `seconds`, after `warm_up` and `rest`. The rate is `rate` messages
+    a second, or less if there would be more than `deliveries` a second."""
 
     seconds: float
     warm_up: float
@@ -38,8 +38,8 @@ class RunOptions(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """Accounts in groups of equal size, with `each` chats for every group, of which they use the first. `speakers`
-    accounts send, at `rate` messages a second if the rate is not 0."""
+    """Accounts in groups of equal size. Each group has `each` chats and uses the first of them. `speakers` accounts
+    send, at `rate` messages a second if the rate is not 0."""
 
     accounts: range
     chats: range
@@ -54,8 +54,8 @@ class Accounts(NamedTuple):
 
 @dataclass
 class GrowthStack:
-    """The measured system, with the accounts that were seeded so far (`seeded`: their number). The points of an axis
-    are measured on it one after the other."""
+    """The measured system, with the accounts that were written so far (`seeded`: their number). The points of an axis
+    are measured on this system one after the other."""
 
     target: MeasuredSystem
     seeder: Seeder
@@ -68,7 +68,7 @@ class GrowthStack:
         return self.seeder.accounts(count)
 
     async def measure(self, axis: "GrowthAxis", x: int) -> Result:
-        """Seed the people of a point and measure it. Raises BenchError, ClientError."""
+        """Write the accounts of a point into the databases, and measure the point. Raises BenchError, ClientError."""
         people = await asyncio.to_thread(axis.seed, self, x)
         await self.seeder.publish(people.chats)
         run_options = self.run_options
@@ -93,9 +93,9 @@ class GrowthStack:
 
 
 class GrowthAxis(NamedTuple):
-    """One axis along which the cost of a message is measured. `values`: its points; `quick`: fewer points for a quick
-    run. `limit`: the highest allowed exponent of a message's cost. `size`: each value is measured on a system of its
-    own, of this size."""
+    """One axis along which the cost of a message is measured. `values`: its points. `quick`: fewer points, for a quick
+    run. `limit`: the highest allowed exponent of a message's cost. `size`: set if each point is measured on a system of
+    its own, which has this size."""
 
     title: str
     values: Sequence[int]
@@ -167,7 +167,8 @@ _CHEAP_PASSWORDS = ("auth.argon2_memory_kib=8", "auth.argon2_iterations=1")
 
 
 class GrowthPlan(NamedTuple):
-    """`settings`: NAME=VALUE. `values` replace those of the axis; `quick`: a few small points."""
+    """`settings`: a list of NAME=VALUE. `values` replace the points of the axis. `quick`: whether to measure only a few
+    small points."""
 
     size: SystemSize
     settings: Sequence[str]

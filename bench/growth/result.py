@@ -1,4 +1,4 @@
-"""The result of a growth measurement, as stored and shown, and power laws that fit its costs. Pure."""
+"""The result of a growth measurement, and the power laws that fit its costs. This module is pure."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ from bench.report.result import Result, by_kind
 from bench.report.table import figure
 
 Points = Sequence[tuple[float, float]]
-"""(x, y), ascending, both above 0."""
+"""Pairs (x, y) in ascending order, both greater than 0."""
 
 FLAT, LINEAR = 0.1, 1.1
-"""Highest exponents of flat and linear costs, with the precision of measurements."""
+"""The highest exponents of costs that count as flat and as linear. They include the error of the measurements."""
 
 _LAST = 100.0
-"""Only points within this factor of the largest x are fitted: for smaller x, constant costs dominate."""
+"""Only points whose x is at least the largest x divided by this factor are fitted. For smaller x, constant costs
+dominate."""
 _LEAST = 3
 
 
 def exponent(points: Points) -> float:
-    """The k of the best fit y ~ x^k for large x; 0 for a single point."""
+    """The exponent k of the best fit y ~ x^k for large x. It is 0 for a single point."""
     large = [one for one in points if one[0] * _LAST >= points[-1][0]]
     chosen = large if len(large) >= _LEAST else list(points[-_LEAST:])
     across, up = [math.log(x) for x, _ in chosen], [math.log(y) for _, y in chosen]
@@ -42,8 +43,8 @@ _LEAST_COST = 0.01
 
 
 class GrowthPoint(msgspec.Struct):
-    """`cost`: CPU time of a message at `x` in microseconds, over all processes, without their CPU time at rest.
-    `parts`: by kind of process."""
+    """`cost`: the CPU time of a message at `x` in microseconds, over all processes. The CPU time without messages is
+    subtracted. `parts`: the cost by kind of process."""
 
     x: int
     cost: float
@@ -55,7 +56,8 @@ class GrowthPoint(msgspec.Struct):
 
 
 class Growth(msgspec.Struct):
-    """`axis`: title of the axis. `limit`: highest allowed exponent (None: too few points to decide)."""
+    """`axis`: the title of the axis. `limit`: the highest allowed exponent, or None if there are too few points to
+    decide."""
 
     name: str
     axis: str
@@ -90,14 +92,15 @@ def point(x: int, result: Result) -> GrowthPoint:
 
 
 def growth_table(growth: Growth) -> str:
-    """Ends with the summary, which stays visible in a terminal."""
+    """The growth as text. It ends with the summary, which is then visible in a terminal."""
     lines = [f"growth with {growth.axis}: {growth.started}; {growth.machine}", "", *_rows(growth), ""]
     lines += [f"  note, at {point.x:,}: {remark}" for point in growth.points for remark in point.remarks]
     return "\n".join([*lines, f"  {growth.finding}", "", _summary(growth)])
 
 
 def _rows(growth: Growth) -> list[str]:
-    """Microseconds of a message: of all processes, and of each kind."""
+    """One line for each point: the microseconds of a message for all processes together, and for each kind of
+    process."""
     kinds = sorted({kind for point in growth.points for kind in point.parts})
     head = f"  {growth.axis:<24} {'µs/message':>12} " + " ".join(f"{kind:>9}" for kind in kinds)
     return [head, *(_row(point, kinds) for point in growth.points)]

@@ -1,1 +1,1 @@
-"""The work of workers: tasks over connections, latencies, and the check of received messages. Begin with `run.py`."""
+"""The worker processes run tasks, record latencies, and check received messages. Begin with `run.py`."""

@@ -1,4 +1,5 @@
-"""The runs of tasks with conversations: at a rate, in closed loops, in steps, of users that come and go."""
+"""The runs of tasks in which users send messages. They send at a rate, in closed loops or in steps, and some lose their
+connections."""
 
 import asyncio
 import time
@@ -23,14 +24,14 @@ from shared.tasks import growing_pauses
 
 _RETRY_SECONDS = 0.05
 _READ_SECONDS = 3.0
-"""Seconds from the arrival of a message until it is marked as read, as edges do for dialects without `read`."""
+"""The seconds after which a received message is marked as read. For dialects without `read`, edges do this."""
 _SETTLE_SECONDS = 1.2
-"""ourchat-v2 may hold messages back for a second after a login."""
+"""The time for which ourchat-v2 may hold messages back after a login."""
 
 
 class LoadConnection:
-    """The client of one seat, and the client's messages without a reply; replies arrive in sending order. The seat may
-    reconnect: received messages are verified across all its connections."""
+    """The client of one seat, with its messages that have no reply. Replies arrive in the order of sending. The seat
+    may reconnect, and received messages are verified across all its connections."""
 
     def __init__(self, seat: protocol.Seat, conversations: "Conversations") -> None:
         self.seat = seat
@@ -39,14 +40,14 @@ class LoadConnection:
         self.connection: AsyncConnection | None = None
         self.pending: deque[tuple[TagSender, int, int]] = deque()
         self.dropped = asyncio.Event()
-        """The server has ended the connection."""
+        """Set when the server has ended the connection."""
         self.logged_in = 0
-        """Time of the last login reply, in nanoseconds of the monotonic clock."""
+        """The time of the last login reply, in nanoseconds of the monotonic clock."""
         self._conversations = conversations
         self._connected_at = 0
         self._catching_up = False
         self._unread: set[int] = set()
-        """Chats whose received messages are soon marked as read."""
+        """The chats with received messages that are soon marked as read."""
 
     async def log_in(self, edge: str) -> None:
         """Log in, and request missed messages if the dialect does not push them. Raises ClientError."""
@@ -71,8 +72,8 @@ class LoadConnection:
             await connection.close()
 
     async def _catch_up(self, connection: AsyncConnection, known: Mapping[int, int]) -> None:
-        """Request missed messages after the `known` positions. Pushes may arrive before the missed messages, so order
-        is not checked until all are received."""
+        """Request the missed messages after the `known` positions. Pushed messages may arrive before missed ones, so
+        the order is checked only when all are received."""
         for chat, after in known.items():
             while messages := await self._missed(connection, chat, after):
                 for message in messages:
@@ -110,13 +111,13 @@ class LoadConnection:
                 sender.loop.arrived()
 
     def replied(self, reply: ServerReply, now: int) -> None:
-        # the server closes the connection after a rejected request and has not read the requests behind it
+        # The server closes the connection after a rejected request. It has not read the requests after it.
         if self.connection is None:
             return
         if self.codec.marks_read and reply.to is not ReplyKind.MESSAGE:
             self._conversations.recorder.faults.answered_wrongly += bool(reply.error)
             return
-        # a client that catches up may get an error for its request of missed messages
+        # While a client catches up, its request for missed messages may get an error.
         if not self.pending:
             self._conversations.recorder.faults.answered_wrongly += not self._catching_up
             return
@@ -159,7 +160,7 @@ class LoadConnection:
 
 
 class TagSender:
-    """Sends the tagged messages of one connection to one chat of the connection."""
+    """Sends tagged messages over one connection to one of its chats."""
 
     __slots__ = ("_conversations", "_write", "device", "listeners", "loop", "number", "rejected", "sent")
 
@@ -187,7 +188,7 @@ class TagSender:
 
 
 class Loop:
-    """Closed loop: keeps `window` messages of its senders in flight."""
+    """A closed loop. It keeps `window` messages of its senders in flight."""
 
     def __init__(self, senders: list[TagSender], window: int, listeners: int, conversations: "Conversations") -> None:
         self._next_sender: Iterator[TagSender] = cycle(senders)
@@ -234,7 +235,8 @@ class Conversations:
         self._acknowledgements.record(due, now)
 
     def reject(self, sender: TagSender, number: int, reason: str) -> None:
-        """Count a rejected message. A closed loop pauses first: an immediate message would be rejected too."""
+        """Count a rejected message. A closed loop pauses before its next message, because that message would be
+        rejected, too, if it was sent at once."""
         sender.rejected.add(number)
         self.rejected += 1
         self.expected -= sender.listeners
@@ -265,7 +267,8 @@ class Conversations:
         )
 
     def reconcile(self, sent_counts: SentCounts) -> None:
-        """Count messages that another process sent and that did not arrive here, and messages without a reply."""
+        """Count messages that did not arrive here although another process has sent them, and messages without a
+        reply."""
         faults = self.recorder.faults
         senders_of: dict[int, list[int]] = {}
         for sender, chat in self.chat_of.items():
@@ -281,7 +284,7 @@ class Conversations:
             faults.unanswered += len(device.pending)
 
     async def open(self, at_once: int) -> None:
-        """Connect all seats, `at_once` logins in flight. Raises ClientError."""
+        """Connect all seats, with `at_once` logins in flight. Raises ClientError."""
         slots = asyncio.Semaphore(at_once)
 
         async def log_in(device: LoadConnection) -> None:
@@ -296,7 +299,7 @@ class Conversations:
 
 
 class ConversingRun(TaskRun):
-    """A run with conversations over its connections."""
+    """A run whose connections send and receive messages."""
 
     def __init__(self, job: protocol.Job, conversations: Conversations) -> None:
         super().__init__(conversations.recorder)
@@ -332,7 +335,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
 
 
 class ConversationRun(ConversingRun):
-    """Carries out the task `Talk`."""
+    """Does the task `Talk`."""
 
     def __init__(self, job: Job, task: Talk, recorder: Recorder) -> None:
         super().__init__(job, Conversations(job, task.size, recorder))
@@ -355,7 +358,7 @@ class ConversationRun(ConversingRun):
 
 
 class OpenLoop:
-    """Sends at a given pace, by all senders in turn."""
+    """Sends at a given pace. All senders send in turn."""
 
     def __init__(self, conversations: Conversations) -> None:
         self._lateness = conversations.recorder.series("lateness")
@@ -367,12 +370,13 @@ class OpenLoop:
             for number, due in enumerate(pace.pop_due(time.monotonic_ns()), 1):
                 self._lateness.record(due, time.monotonic_ns())
                 next(self._next_sender).send(due)
-                if number % _SENT_AT_ONCE == 0:  # late senders must leave clients time to receive
+                # if the senders are late, they must still leave the clients time to receive
+                if number % _SENT_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
 
 class SurgeRun(ConversingRun):
-    """Carries out the task `Surge`: the rate changes from step to step."""
+    """Does the task `Surge`: the rate changes from step to step."""
 
     def __init__(self, job: Job, task: Surge, recorder: Recorder) -> None:
         super().__init__(job, Conversations(job, task.size, recorder))
@@ -390,8 +394,8 @@ class SurgeRun(ConversingRun):
 
 
 class ReconnectRun(ConversingRun):
-    """Carries out the task `Reconnect`. Latencies count from the first lost connection of this process: `login` to the
-    login reply, `back` to the arrival of the missed message."""
+    """Does the task `Reconnect`. Latencies count from the first lost connection of this process. `login` ends with the
+    reply to a login, and `back` with the arrival of the missed message."""
 
     def __init__(self, job: Job, task: Reconnect, recorder: Recorder) -> None:
         super().__init__(job, Conversations(job, SIZE, recorder))
@@ -423,7 +427,7 @@ class ReconnectRun(ConversingRun):
         await gather_all([self._send_from(sender) for sender in self._senders])
 
     async def _send_from(self, sender: TagSender) -> None:
-        """Send until a message is acknowledged: clients that have received one are back."""
+        """Send messages until one is acknowledged. Clients that have received a message are connected again."""
         if self._task.all_edges:
             await sender.device.dropped.wait()
             await self._log_in(sender.device, sender.number)
@@ -447,7 +451,7 @@ class ReconnectRun(ConversingRun):
         self._backs.record(self._dropped_at, time.monotonic_ns())
 
     async def _log_in(self, device: LoadConnection, number: int) -> None:
-        """Try the edges in turn, the failed one last, with growing pauses."""
+        """Try the edges in turn, the failed edge last. The pauses between the attempts grow."""
         *others, fallen = self._task.edges
         first = number % max(1, len(others))
         pauses = growing_pauses(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)

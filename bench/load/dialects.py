@@ -1,4 +1,4 @@
-"""Client codecs by the dialect names that options and plans use, and decoding of tagged messages."""
+"""The client codecs by the names of their dialects, and the decoding of tagged messages."""
 
 from collections.abc import Callable
 
@@ -16,21 +16,21 @@ NATIVE = CODECS["native"]
 
 
 class TaggedMessage(msgspec.Struct, gc=False):
-    """A received message with a tag. `position`: the message's place in the chat, or 0 if the dialect does not send
-    one."""
+    """A received message with a tag. `position`: the place of the message in its chat, or 0 if the dialect does not
+    send it."""
 
     tag: Tag
     position: int
 
 
 def registering(dialect: str) -> Codec:
-    """The codec that registers accounts for a dialect. Accounts of ourchat-v2 can log in over all dialects but
-    service."""
+    """The codec with which accounts for a dialect are registered. Accounts of ourchat-v2 can log in over all dialects
+    but service."""
     return SERVICE if dialect == "service" else V2
 
 
 def decoder(codec: Codec) -> Callable[[bytes], TaggedMessage | ClientEvent]:
-    """A function that decodes frames. Of a tagged message it decodes only the tag and the position."""
+    """Make a function that decodes frames. Of a tagged message, it decodes only the tag and the position."""
     find, position, decode = message_tag.find, codec.position, codec.decode
 
     def decode_tagged(frame: bytes) -> TaggedMessage | ClientEvent:
@@ -45,6 +45,6 @@ def decoder(codec: Codec) -> Callable[[bytes], TaggedMessage | ClientEvent]:
 
 
 def tagged(message: ReceivedMessage) -> TaggedMessage | None:
-    """The tag and position of a message from a history page; None without a tag."""
+    """The tag and position of a message from a page of history. None if the message has no tag."""
     tag = message_tag.find(message.text.encode())
     return None if tag is None else TaggedMessage(tag, message.position)

@@ -6,7 +6,7 @@ import msgspec
 
 _EXACT_BITS = 8
 _STEPS = 1 << (_EXACT_BITS - 1)
-"""Buckets per power of two."""
+"""The number of buckets for each power of two."""
 
 
 class Histogram(msgspec.Struct):
@@ -31,7 +31,8 @@ class Histogram(msgspec.Struct):
         self.highest = max(self.highest, other.highest)
 
     def quantile(self, share: float) -> int:
-        """The value that a `share` of all values does not exceed, within the bucket error; 0 if empty."""
+        """The value that this share of all values does not exceed, within the error of a bucket. It is 0 if there are
+        no values."""
         wanted = max(1, math.ceil(share * self.count))
         for bucket in sorted(self.buckets):
             wanted -= self.buckets[bucket]
@@ -41,6 +42,6 @@ class Histogram(msgspec.Struct):
 
 
 def _top(bucket: int) -> int:
-    """The largest value that falls in a bucket."""
+    """The largest value that belongs to a bucket."""
     shift = max(0, bucket // _STEPS - 1)
     return (bucket - shift * _STEPS + 1 << shift) - 1

@@ -1,5 +1,5 @@
-"""The tag at the start of every text that the load sends. The tag identifies the sender, the message's number and the
-due time, independent of the dialect. A tag has only characters that no dialect escapes."""
+"""The tag at the start of every text that the load sends. From the tag, the sender, the number and the due time of the
+message are known in every dialect. A tag has only characters that no dialect escapes."""
 
 from binascii import hexlify, unhexlify
 from struct import Struct, error
@@ -9,12 +9,13 @@ import msgspec
 _START = b"~dgm~"
 _FIELDS = Struct(">IIIQ")
 SIZE = len(_START) + 2 * _FIELDS.size
-"""Bytes of a tag."""
+"""The number of bytes of a tag."""
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
-    """`run` identifies the run, so that messages of earlier runs are ignored. `sender`: an account in a chat. `number`:
-    1, 2, 3 … by sender. `due`: the scheduled send time, in nanoseconds of the monotonic clock."""
+    """`run` identifies the run, so that messages of earlier runs are ignored. `sender`: the number of an account in a
+    chat. `number`: 1, 2, 3 … for each sender. `due`: the time at which the message should be sent, in nanoseconds of
+    the monotonic clock."""
 
     run: int
     sender: int
@@ -27,7 +28,7 @@ def write(run: int, sender: int, number: int, due: int) -> bytes:
 
 
 def find(payload: bytes) -> Tag | None:
-    """The first tag of a frame; None without one."""
+    """The first tag of a frame, or None if it has none."""
     at = payload.find(_START) + len(_START)
     if at < len(_START):
         return None

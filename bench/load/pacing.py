@@ -1,12 +1,13 @@
-"""Open-loop pacing: due times do not depend on earlier messages. A stalled server does not slow the load down, and
-latency counts from the due time, which avoids coordinated omission."""
+"""The pace of an open loop. The due times of messages do not depend on earlier messages, so a slow server does not slow
+down the load. A latency counts from the due time of its message. So the waiting of messages that were sent late is
+included (no coordinated omission)."""
 
 _SECOND = 1_000_000_000
 
 
 class Pace:
-    """An even rate from `start` to `end` (nanoseconds). Due times are rounded up to whole steps, so that messages of a
-    step are sent together, as by many clients."""
+    """An even rate from `start` to `end` (nanoseconds). Due times are rounded up to whole steps. So all messages of a
+    step are sent together, as if many clients sent them."""
 
     def __init__(self, per_second: float, start: int, end: int, step: int = 1_000_000) -> None:
         self._gap = _SECOND / per_second
@@ -17,7 +18,7 @@ class Pace:
 
     @property
     def next(self) -> int | None:
-        """The next due time; None after the end."""
+        """The next due time, or None after the end."""
         due = self._start + int(self._count * self._gap)
         return -(-due // self._step) * self._step if due < self._end else None
 

@@ -1,4 +1,4 @@
-"""Distributes seats and senders over worker processes. Pure."""
+"""Distributes seats (client connections) and senders over worker processes. This module is pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,13 @@ from typing import NamedTuple
 from bench.load.protocol import Job, LoopPlan, Seat, SenderPlan, Talk
 
 _TOGETHER = 2
-"""Adjacent seats, on different edges, share a process, so that both sides of a pair are in one."""
+"""This number of adjacent seats, which are on different edges, are in the same process. So both sides of a pair are in
+one process."""
 
 
 class Load(NamedTuple):
-    """`rate` in messages a second in total. If it is 0, `window` messages are in flight in each chat, or for each
-    sender with `each`."""
+    """`rate`: messages a second in total. If it is 0, `window` messages are in flight in each chat or, with `each`, for
+    each sender."""
 
     size: int
     warm_up: float
@@ -23,7 +24,7 @@ class Load(NamedTuple):
 
 
 def distribute(seats: Sequence[Seat], processes: int) -> list[list[int]]:
-    """Indices of the seats of each process, evenly distributed; no process is empty."""
+    """Return the indexes of the seats of each process. The seats are evenly distributed, and no process is empty."""
     count = max(1, min(processes, len(seats) // _TOGETHER))
     seats_by_process: list[list[int]] = [[] for _ in range(count)]
     for number in range(len(seats)):
@@ -32,7 +33,8 @@ def distribute(seats: Sequence[Seat], processes: int) -> list[list[int]]:
 
 
 def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], processes: int, load: Load) -> list[Job]:
-    """Jobs in which the seats `speakers` send to all their chats. Sender numbers are unique over all jobs."""
+    """Make jobs in which the seats `speakers` send to all their chats. The numbers of senders are unique over all
+    jobs."""
     sizes = Counter(chat for seat in seats for chat in seat.chats)
     order = [(number, chat) for number in speakers for chat in seats[number].chats]
     numbers = {place: number for number, place in enumerate(order, 1)}
@@ -62,8 +64,8 @@ def conversations(run: int, seats: Sequence[Seat], speakers: Sequence[int], proc
 def _loops(
     here: Sequence[Seat], senders: Sequence[SenderPlan], load: Load, places: Mapping[tuple[int, int], int], process: int
 ) -> list[LoopPlan]:
-    """Closed loops of one process. The window of a chat is divided among all processes with senders in it.
-    `places` maps all senders (seat, chat) to their processes."""
+    """The closed loops of one process. The window of a chat is divided among all processes that have senders in this
+    chat. `places` maps all senders (seat, chat) to their processes."""
     listeners = Counter(chat for seat in here for chat in seat.chats)
     if load.each:
         return [LoopPlan([index], load.window, listeners[sender.chat] - 1) for index, sender in enumerate(senders)]

@@ -1,5 +1,4 @@
-"""Messages between the command and the command's worker processes: a job and orders to a worker, reports from a
-worker."""
+"""The messages between the command and its worker processes. A worker gets a job and orders, and sends reports."""
 
 import msgspec
 
@@ -9,7 +8,8 @@ from dragoman_client.codec.base import ClientAccount
 
 
 class Seat(msgspec.Struct):
-    """A client connection of the load. `edge`: an address. Messages of `chats` must arrive on this connection."""
+    """One client connection of the load. `edge`: the address of its edge. Messages of `chats` must arrive on this
+    connection."""
 
     account: ClientAccount
     dialect: str
@@ -18,8 +18,8 @@ class Seat(msgspec.Struct):
 
 
 class SenderPlan(msgspec.Struct):
-    """A sender in a chat. `number` is unique in the run, `seat` is an index into the seats of the job, `listeners` the
-    number of seats in all processes that must receive its messages."""
+    """A sender in a chat. `number` is unique in the run. `seat` is an index into the seats of the job. `listeners`: the
+    number of seats, in all processes, that must receive its messages."""
 
     number: int
     seat: int
@@ -28,8 +28,8 @@ class SenderPlan(msgspec.Struct):
 
 
 class LoopPlan(msgspec.Struct):
-    """Closed loop: `senders` (indices) keep `window` messages in flight. A message is complete when all `listeners` in
-    this process have received it."""
+    """A closed loop. `senders` (indexes) keep `window` messages in flight. A message is complete when all `listeners`
+    in this process have received it."""
 
     senders: list[int]
     window: int
@@ -40,7 +40,7 @@ class LoopPlan(msgspec.Struct):
 
 
 class Talk(msgspec.Struct, tag=True):
-    """All seats connect, then send `rate` messages a second in total, or in closed loops if `rate` is 0."""
+    """All seats connect. They then send `rate` messages a second in total or, if `rate` is 0, in closed loops."""
 
     size: int
     warm_up: float
@@ -50,8 +50,8 @@ class Talk(msgspec.Struct, tag=True):
 
 
 class LoginChurn(msgspec.Struct, tag=True):
-    """Connections that log in and close: `at_once` logins in flight in closed loop; in open loop `rate` logins a second
-    and at most `at_once` in flight."""
+    """Connections log in and close again. In a closed loop, `at_once` logins are in flight. In an open loop, there are
+    `rate` logins a second, and at most `at_once` in flight."""
 
     warm_up: float
     seconds: float
@@ -60,7 +60,7 @@ class LoginChurn(msgspec.Struct, tag=True):
 
 
 class PagedChat(msgspec.Struct):
-    """A chat of `length` messages. `name`: the measure in which its page requests are recorded."""
+    """A chat of `length` messages. `name`: the name under which requests for its pages are recorded."""
 
     name: str
     chat: int
@@ -78,9 +78,9 @@ class HistoryPaging(msgspec.Struct, tag=True):
 
 class Reconnect(msgspec.Struct, tag=True):
     """All seats connect and lose their connections. The senders send one message when all seats of their process are
-    disconnected; each seat then reconnects to one of `edges` and must receive the message. The last of `edges` is the
-    edge that failed. `cuts`: the worker aborts the connections itself instead of an edge being killed. `all_edges`: all
-    fail, so that the senders lose their connections, too."""
+    disconnected. Each seat then reconnects to one of `edges`, and must receive the message. The last of `edges` is the
+    edge that has failed. `cuts`: whether the worker itself aborts the connections, and no edge is killed. `all_edges`:
+    whether all edges fail, so that the senders lose their connections, too."""
 
     edges: list[str]
     seconds: float
@@ -89,14 +89,14 @@ class Reconnect(msgspec.Struct, tag=True):
 
 
 class RateStep(msgspec.Struct):
-    """`rate` messages a second for `seconds`."""
+    """Send `rate` messages a second for `seconds`."""
 
     seconds: float
     rate: float
 
 
 class Surge(msgspec.Struct, tag=True):
-    """All seats connect, then send in open loop at the rate of each step in turn."""
+    """All seats connect. They then send in an open loop, with the rate of one step after the other."""
 
     size: int
     steps: list[RateStep]
@@ -106,7 +106,8 @@ Task = Talk | LoginChurn | HistoryPaging | Reconnect | Surge
 
 
 class Job(msgspec.Struct, tag=True):
-    """The share of one worker process. `chat_of`: the chat of every sender of the run. `at_once`: logins in flight."""
+    """The work of one worker process. `chat_of`: the chat of every sender of the run. `at_once`: the number of logins
+    in flight."""
 
     run: int
     seats: list[Seat]
@@ -120,7 +121,7 @@ class Job(msgspec.Struct, tag=True):
 
 
 class Start(msgspec.Struct, tag=True):
-    """Start the load at this time of the monotonic clock, in nanoseconds; the same for all processes."""
+    """Start the load at this time of the monotonic clock, in nanoseconds. The time is the same for all processes."""
 
     at: int
 
@@ -130,7 +131,7 @@ class Stop(msgspec.Struct, tag=True):
 
 
 class Reconcile(msgspec.Struct, tag=True):
-    """The sent messages of all processes, for the search for lost messages."""
+    """The messages that all processes have sent. The worker searches for lost messages."""
 
     sent_counts: SentCounts
 
@@ -143,13 +144,14 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Progress(msgspec.Struct, tag=True):
-    """Counts so far. `expected`: deliveries of the sent messages. `over`: the load has ended."""
+    """The counts so far. `expected`: the deliveries of the messages that were sent. `over`: whether the load has
+    ended."""
 
     done: int = 0
     expected: int = 0
     delivered: int = 0
     waiting: int = 0
-    """Messages without a reply."""
+    """The number of messages without a reply."""
     over: bool = False
 
 
@@ -158,8 +160,8 @@ class SentReport(msgspec.Struct, tag=True):
 
 
 class Totals(msgspec.Struct, tag=True):
-    """The measurements of one process. `series`: microseconds by name and second. `counts` and `cores` (CPU cores used)
-    cover the measured time."""
+    """The measurements of one process. `series`: latencies in microseconds, by name and second. `counts` and `cores`
+    (used CPU cores) are those of the measured time."""
 
     faults: Faults
     series: dict[str, dict[int, Histogram]] = {}

@@ -1,4 +1,4 @@
-"""The latencies of each second, the counts, and the CPU use of a worker process during the measurement."""
+"""Records the latencies of each second, the counts, and the CPU use of a worker process during the measurement."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ _MAX_REASONS = 20
 
 
 class Series:
-    """Latency histograms of one kind, by the second of the due time."""
+    """Histograms of the latencies of one kind. There is one for each second, which contains the due times of the
+    messages."""
 
     def __init__(self) -> None:
         self.by_second: dict[int, Histogram] = {}
@@ -24,7 +25,7 @@ class Series:
         self._start, self._end = start, end
 
     def record(self, due: int, now: int) -> None:
-        """Count one latency; both times are in nanoseconds. Due times outside the measurement are ignored."""
+        """Count one latency. Both times are in nanoseconds. A due time outside the measurement is ignored."""
         if self._start <= due < self._end:
             second = (due - self._start) // SECOND
             histogram = self.by_second.get(second)
@@ -34,8 +35,8 @@ class Series:
 
 
 class Recorder:
-    """Collects latencies after `open`, from `start` to `end` (nanoseconds of the monotonic clock). Counters run all the
-    time; `watch` stores their growth during the measurement."""
+    """Collects latencies after `open`, from `start` to `end` (nanoseconds of the monotonic clock). Counters count all
+    the time, and `watch` stores how much they grow during the measurement."""
 
     def __init__(self) -> None:
         self.start = self.end = 0
@@ -58,7 +59,7 @@ class Recorder:
             self._rejections[reason] = self._rejections.get(reason, 0) + 1
 
     async def watch(self, counts: Callable[[], dict[str, int]]) -> None:
-        """Wait for the end of the measurement and store the growth of the counters."""
+        """Wait for the end of the measurement, and store how much the counters have grown."""
         await until(self.start)
         self._counts = counts()
         with self.working():
@@ -80,5 +81,6 @@ class Recorder:
 
 
 async def until(moment: int) -> None:
-    """Sleep until `moment` (nanoseconds of the monotonic clock). Yields to other tasks even if it has passed."""
+    """Sleep until `moment` (nanoseconds of the monotonic clock). Other tasks get their turn even if the moment has
+    passed."""
     await asyncio.sleep(max(0, moment - time.monotonic_ns()) / SECOND)

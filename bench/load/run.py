@@ -1,4 +1,4 @@
-"""A worker's run of a task. The defaults suit a task without messages."""
+"""The base classes for a worker's run of a task. Their defaults suit a task without messages."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -15,7 +15,8 @@ R = TypeVar("R")
 
 
 async def gather_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
-    """The results of all coroutines, in order. The first exception cancels the others and is raised unchanged."""
+    """Wait for all coroutines, and return their results in order. The first exception cancels the other coroutines, and
+    is raised unchanged."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)
@@ -26,7 +27,7 @@ async def gather_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
 
 
 async def enter(seat: Seat) -> AsyncConnection:
-    """Opens a connection, logs in, and ignores all received events. Raises ClientError."""
+    """Open a connection, and log in. Received events are ignored. Raises ClientError."""
     codec = CODECS[seat.dialect]
     connection = await connect(seat.edge, codec, NullListener())
     try:
@@ -38,7 +39,8 @@ async def enter(seat: Seat) -> AsyncConnection:
 
 
 class TaskRun(ABC):
-    """Called in this order: `connect`, `run`, `reconcile`, `close`. `connect` and `run` raise ClientError."""
+    """The methods are called in this order: `connect`, `run`, `reconcile`, `close`. `connect` and `run` raise
+    ClientError."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -52,7 +54,7 @@ class TaskRun(ABC):
         """Run the load from `at` (nanoseconds of the monotonic clock) to its end."""
 
     async def recorded(self, at: int, warm_up: float, seconds: float, load: Callable[[], Awaitable[object]]) -> None:
-        """Carry out the load from `at` on, measured for `seconds` after `warm_up`, until both have ended."""
+        """Run the load from `at` on, and measure it for `seconds` after `warm_up`. Returns when both have ended."""
         self.recorder.open(at + int(warm_up * SECOND), seconds)
         await until(at)
         watching = asyncio.create_task(self.recorder.watch(lambda: self.counts), name="watch")
@@ -62,7 +64,7 @@ class TaskRun(ABC):
     @property
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """Counters that count all the time. The result has their growth during the measurement."""
+        """Counters that count all the time. The result of the run has their growth during the measurement."""
 
     @property
     @abstractmethod
@@ -73,7 +75,7 @@ class TaskRun(ABC):
         return SentCounts()
 
     def reconcile(self, sent_counts: SentCounts) -> None:
-        """Count lost messages, given the sent messages of all processes."""
+        """Count lost messages. `sent_counts`: the messages that all processes have sent."""
         return
 
     async def close(self) -> None:
@@ -81,7 +83,7 @@ class TaskRun(ABC):
 
 
 class SeatedRun(TaskRun):
-    """A run in which each seat keeps one connection until the end and sends one request after another."""
+    """A run in which each seat keeps one connection until the end, and sends one request after the other."""
 
     def __init__(self, job: Job, recorder: Recorder, counted: str) -> None:
         super().__init__(recorder)

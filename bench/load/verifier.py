@@ -8,32 +8,32 @@ from bench.load.message_tag import Tag
 
 
 class SentCounts(msgspec.Struct):
-    """For each sender, the number of `sent` messages, numbered from 1, and the numbers of messages that the server
-    rejected."""
+    """For each sender, the number of `sent` messages, which are numbered from 1, and the numbers of the rejected
+    messages."""
 
     sent: dict[int, int] = {}
     rejected: dict[int, set[int]] = {}
 
     def merge(self, other: "SentCounts") -> None:
-        """Add the counts of another process, which has no sender in common."""
+        """Add the counts of another process, which has other senders."""
         self.sent.update(other.sent)
         self.rejected.update(other.rejected)
 
 
 class Faults(msgspec.Struct):
-    """Counts of faults. A run is good when all are 0."""
+    """Counts of faults. A run is without fault when all counts are 0."""
 
     lost: int = 0
     doubled: int = 0
     reordered: int = 0
     misrouted: int = 0
-    """The number of messages that accounts outside the chat received."""
+    """The number of messages that an account outside the chat has received."""
     unanswered: int = 0
-    """Messages that were neither acknowledged nor rejected."""
+    """The number of messages that were neither acknowledged nor rejected."""
     answered_wrongly: int = 0
-    """Replies that do not match the oldest message without a reply."""
+    """The number of replies that do not belong to the oldest message without a reply."""
     closed: int = 0
-    """Connections that the server closed."""
+    """The number of connections that the server has closed."""
 
     def merge(self, other: "Faults") -> None:
         for name in self.__struct_fields__:
@@ -44,8 +44,8 @@ class Faults(msgspec.Struct):
 
 
 def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
-    """Faults of a page with `size` messages from the index `start` towards older messages; `found`: the received
-    indexes."""
+    """The faults of a page. It should contain `size` messages, from the index `start` towards older messages. `found`:
+    the indexes that were received."""
     wanted = set(range(start, start - size, -1))
     return Faults(
         lost=len(wanted.difference(found)),
@@ -56,8 +56,8 @@ def faults_of_page(start: int, size: int, found: Sequence[int]) -> Faults:
 
 
 class Inbox:
-    """The messages that one seat has received. `chat_of`: the chat of every sender of the run. `position`: place of a
-    message in its chat, by any measure that never decreases (an index, a time)."""
+    """The messages that one seat has received. `chat_of`: the chat of every sender of the run. `position`: the place of
+    a message in its chat, as an index, a time, or another number that never decreases."""
 
     __slots__ = ("_chat_of", "_chats", "_faults", "_holes", "_next", "_positions", "_read")
 
@@ -71,7 +71,7 @@ class Inbox:
         self._read: set[tuple[int, int]] = set()
 
     def receive(self, tag: Tag, position: int) -> bool:
-        """Record a pushed message; False if it is a duplicate or misrouted."""
+        """Record a pushed message. Returns False if it is a duplicate or misrouted."""
         chat = self._chat_of.get(tag.sender)
         if chat is None or chat not in self._chats:
             self._faults.misrouted += 1
@@ -90,8 +90,8 @@ class Inbox:
         return True
 
     def read(self, tag: Tag, position: int) -> bool:
-        """Record a message of a history page; False if it was known. If a message that was fetched here is pushed once
-        later, it is no duplicate."""
+        """Record a message from a page of history. Returns False if it was known. If such a message is pushed once
+        afterwards, that push is no duplicate."""
         expected = self._next.get(tag.sender, 1)
         if tag.number < expected and not self._fills_hole(tag):
             return False
@@ -107,7 +107,7 @@ class Inbox:
         return not self._next
 
     def position(self, chat: int) -> int:
-        """Position of the last received or read message of a chat; 0 before the first."""
+        """The position of the last message of a chat that was pushed or read, or 0 if there is none."""
         return self._positions.get(chat, 0)
 
     def lost(self, senders: Collection[int], sent_counts: SentCounts) -> int:
@@ -121,7 +121,7 @@ class Inbox:
         return self._holes.get(sender, set()) | set(range(self._next.get(sender, 1), sent + 1))
 
     def _was_read(self, tag: Tag) -> bool:
-        """Whether the message was read from a history; true once per message."""
+        """Whether the message was read from a history. The result is true only once for each message."""
         known = (tag.sender, tag.number) in self._read
         self._read.discard((tag.sender, tag.number))
         return known

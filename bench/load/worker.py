@@ -1,4 +1,5 @@
-"""A worker process: reads its job and orders from standard input, writes reports to standard output, as JSON lines.
+"""A worker process. It reads its job and its orders from standard input, and writes reports to standard output, as JSON
+lines.
 
 The worker ends at the end of its standard input, so it never outlives the command.
 """
@@ -44,8 +45,8 @@ from dragoman_client.errors import ClientError
 
 
 class HistoryPagingRun(SeatedRun):
-    """Carries out the task `HistoryPaging`: each seat requests one page at a time, at a random place of each chat in
-    turn."""
+    """Does the task `HistoryPaging`. Each seat requests one page at a time, at a random place of one chat after the
+    other."""
 
     def __init__(self, job: Job, task: HistoryPaging, recorder: Recorder) -> None:
         super().__init__(job, recorder, "pages")
@@ -71,7 +72,7 @@ class HistoryPagingRun(SeatedRun):
 
 
 class LoginChurnRun(TaskRun):
-    """Carries out the task `LoginChurn`. Latency counts from the due time to the login reply."""
+    """Does the task `LoginChurn`. A latency counts from the due time to the reply to the login."""
 
     def __init__(self, job: Job, task: LoginChurn, recorder: Recorder) -> None:
         super().__init__(recorder)
@@ -133,11 +134,11 @@ T = TypeVar("T", bound=Order)
 
 
 class _Ended(Exception):
-    """Standard input has ended: the command has exited."""
+    """The standard input has ended, which means that the command has exited."""
 
 
 class _Orders:
-    """A queue of orders. `read` runs all the time, so that the end of the command is noticed at any moment."""
+    """A queue of orders. `read` runs all the time, so that the end of the command is noticed at once."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -175,7 +176,7 @@ def _run(job: Job, recorder: Recorder) -> TaskRun:
 
 
 async def _serve() -> None:
-    """Carry out the orders. Raises _Ended in an exception group."""
+    """Follow the orders. Raises _Ended in an exception group."""
     reader = asyncio.StreamReader(limit=_LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     orders = _Orders(reader)

@@ -17,7 +17,7 @@ from bench.load.verifier import SentCounts
 from local.process_group import use_batch_priority
 
 HEAD_START_SECONDS = 0.3
-"""The time from `WorkerPool.run` to the start of the load, in which the order reaches all workers."""
+"""The time from `WorkerPool.run` to the start of the load. In this time, the order reaches all workers."""
 
 _COMMAND = (sys.executable, "-P", "-m", "bench.load.worker")
 _LINE_BYTES = 256 * 1024 * 1024
@@ -28,11 +28,11 @@ _STOP_SECONDS = 5.0
 T = TypeVar("T", bound=Report)
 
 Watch = Callable[[Progress], None]
-"""Is called regularly with the progress of all workers together."""
+"""A function that is called regularly with the progress of all workers together."""
 
 
 class WorkerPool:
-    """A pool with one process for each job; an async context manager."""
+    """Manages one worker process for each job. The pool is an async context manager."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._members = [_WorkerProcess(job) for job in jobs]
@@ -51,7 +51,8 @@ class WorkerPool:
         await gather_all(member.expect(Ready) for member in self._members)
 
     async def run(self, watch: Watch, at_start: Callable[[], object] = lambda: None) -> list[Totals]:
-        """Run the load and return each worker's totals; `at_start` is called at its start. Raises BenchError."""
+        """Run the load, and return the totals of each worker. `at_start` is called when the load starts. Raises
+        BenchError."""
         self._send(Start(time.monotonic_ns() + int(HEAD_START_SECONDS * 1e9)))
         asyncio.get_running_loop().call_later(HEAD_START_SECONDS, at_start)
         watching = asyncio.create_task(self._watch(watch), name="watch")
@@ -101,7 +102,7 @@ class _WorkerProcess:
         self._decode = msgspec.json.Decoder(Report).decode
 
     async def start(self) -> None:
-        """Start the process in a process group of its own, because only the command handles Ctrl-C, and with batch
+        """Start the process. It is in a process group of its own, because only the command handles Ctrl-C. It has batch
         priority, because the load must not preempt the measured system."""
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
@@ -130,7 +131,7 @@ class _WorkerProcess:
         raise BenchError("a worker process of the bench died")
 
     async def stop(self) -> None:
-        """Close standard input, which ends the process. Kill it after a time-out."""
+        """Close standard input, which ends the process. If the process does not end in time, kill it."""
         if self._process is None:
             return
         assert self._process.stdin is not None

@@ -1,1 +1,1 @@
-"""The measurements of `dragoman bench`, a module for most commands. Begin with `conversations.py`, the simplest."""
+"""The measurements of `dragoman bench`. Begin with `conversations.py`, the simplest."""

@@ -1,6 +1,7 @@
-"""Measures connections without a conversation. Idle connections are measured by the edges' memory. Logins come one
-after the other, by token (service, pipe), which costs a signature, or by password (ourchat-v2), which costs a hash. In
-a reconnect storm, one edge or all edges die, and clients reconnect to other edges and fetch the missed messages."""
+"""Measures connections on which no messages are sent. For idle connections, the memory of the edges is measured. Logins
+come one after the other, by token (service, pipe) or by password (ourchat-v2). A token costs a signature, and a
+password a hash. In a reconnect storm, one edge or all edges die, and the clients reconnect to other edges and fetch the
+missed messages."""
 
 import contextlib
 import os
@@ -26,7 +27,7 @@ from bench.system.system import MeasuredSystem
 
 
 class IdleOptions(NamedTuple):
-    """`connections` belong to `people` accounts, in turn."""
+    """The `connections` belong to `people` accounts, in turn."""
 
     connections: int
     people: int
@@ -37,8 +38,8 @@ class IdleOptions(NamedTuple):
 
 
 async def idle(target: MeasuredSystem, show: ProgressLine, options: IdleOptions) -> Result:
-    """Measure it. Meaningful only on freshly started edges: allocators reuse freed memory. Raises BenchError,
-    ClientError."""
+    """Measure idle connections. The result is only valid on edges that have just started, because allocators reuse
+    memory that was freed. Raises BenchError, ClientError."""
     whole = target.whole_memory()
     dialects = list(islice(cycle(options.dialects), options.people))
     users = list(zip(await Registrar(target.edges, show.step).users(dialects), dialects, strict=True))
@@ -75,7 +76,7 @@ def _idle_jobs(seats: Sequence[Seat], options: IdleOptions) -> list[Job]:
 
 
 def _memory(target: MeasuredSystem) -> dict[str, int]:
-    """KiB of each readable edge process."""
+    """The memory in KiB of each edge process that can be read."""
     used = {one.name: memory_kib(one.pid) for one in target.processes if one.port}
     return {name: kib for name, kib in used.items() if kib is not None}
 
@@ -87,7 +88,8 @@ def _growth(before: Mapping[str, int], after: Mapping[str, int], connections: in
 
 
 class ConnectOptions(NamedTuple):
-    """`people` accounts, of `dialects` in turn; `at_once` logins in flight in total, or `rate` logins a second."""
+    """There are `people` accounts, of `dialects` in turn. Either `at_once` logins in total are in flight, or there are
+    `rate` logins a second."""
 
     people: int
     dialects: Sequence[str]
@@ -99,7 +101,7 @@ class ConnectOptions(NamedTuple):
 
 
 async def connect(target: MeasuredSystem, show: ProgressLine, options: ConnectOptions) -> Result:
-    """Measure it. Raises BenchError, ClientError."""
+    """Measure logins. Raises BenchError, ClientError."""
     dialects = list(islice(cycle(options.dialects), options.people))
     accounts = await participants(target, show, dialects)
     seats = [
@@ -123,11 +125,11 @@ def _login_jobs(seats: Sequence[Seat], options: ConnectOptions) -> list[Job]:
 
 
 _MEMBERS = 1_000
-"""Most members of a chat; a message to all users is sent once for each chat."""
+"""The most members of a chat. A message to all users is sent once for each chat."""
 
 
 class ReconnectStormOptions(NamedTuple):
-    """`people` users on one edge, or on `all_edges`, must all reconnect within `seconds`."""
+    """The `people` users of one edge, or of all edges with `all_edges`, must reconnect within `seconds`."""
 
     people: int
     dialects: Sequence[str]
@@ -138,7 +140,7 @@ class ReconnectStormOptions(NamedTuple):
 
 
 async def reconnect_storm(target: MeasuredSystem, show: ProgressLine, options: ReconnectStormOptions) -> Result:
-    """Kill the first edge, or all edges, if their processes are known; otherwise, the clients abort the connections.
+    """Kill the first edge, or all edges, if their processes are known. Otherwise the clients abort their connections.
     Raises BenchError, ClientError."""
     dialects = list(islice(cycle(options.dialects), options.people))
     groups = await chat_groups(target, show, dialects, _MEMBERS)
@@ -175,7 +177,7 @@ def _storm_jobs(
     *,
     cuts: bool,
 ) -> list[Job]:
-    """The senders belong to the first process and connect to the last edge."""
+    """The jobs of a reconnect storm. The senders belong to the first process, and connect to the last edge."""
     seats_by_process = distribute(seats, options.processes)
     task = Reconnect([*edges[1:], *edges[:1]], options.seconds, cuts, options.all_edges and not cuts)
     run = secrets.randbits(32)
@@ -193,7 +195,7 @@ def _storm_jobs(
 
 
 def _processes(target: MeasuredSystem, edges: Sequence[str]) -> list[int]:
-    """Process ids of these edges, as far as they are known."""
+    """The process ids of these edges, as far as they are known."""
     ports = {urlsplit(edge).port for edge in edges}
     return [one.pid for one in target.processes if one.port in ports]
 

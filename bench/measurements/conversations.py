@@ -17,14 +17,14 @@ from bench.system.seeding import Seeder
 from bench.system.system import MeasuredSystem
 from dragoman_client.codec.base import ClientAccount
 
-# The functions below compare history pages of a short chat, of a long chat, and of one chat among many.
+# The following functions compare pages of history in a short chat, in a long chat, and in one chat of many.
 
 _READERS = 4
 
 
 class HistoryOptions(NamedTuple):
-    """The pages, of `size` messages, are of the only chat, then of a chat of `messages` and of the last of `chats`, at
-    random places, in one dialect. Each measurement takes `seconds`."""
+    """The pages have `size` messages at random places, and are read in one dialect. They are first from the only chat,
+    and then from a chat of `messages` messages and from the last of `chats` chats. Each measurement takes `seconds`."""
 
     dialect: str
     messages: int
@@ -35,7 +35,7 @@ class HistoryOptions(NamedTuple):
 
 
 class Histories:
-    """Chats with histories, written into the databases of the measured system."""
+    """Chats with histories, which are written into the databases of the measured system."""
 
     def __init__(self, seeder: Seeder, show: ProgressLine) -> None:
         self._seeder = seeder
@@ -47,7 +47,7 @@ class Histories:
         return self._seeder.users(self._accounts)
 
     async def chats(self, count: int, length: int) -> int:
-        """Make `count` chats of `length` messages; returns the last."""
+        """Make `count` chats of `length` messages. Returns the last chat."""
         self._show.print(f"seeding {count * length:,} messages")
         made = await asyncio.to_thread(self._write, count, length)
         await self._seeder.publish(made)
@@ -86,7 +86,7 @@ async def history(target: MeasuredSystem, show: ProgressLine, options: HistoryOp
 
 
 def _compared(first: Result, second: Result) -> Result:
-    """Merge both results and add the ratios of their p99 latencies."""
+    """Merge both results, and add the ratios of their p99 latencies."""
     first.faults.merge(second.faults)
     second.faults = first.faults
     second.measures = first.measures | second.measures
@@ -100,8 +100,8 @@ def _compared(first: Result, second: Result) -> Result:
 
 
 class ConversationOptions(NamedTuple):
-    """`people` users of `dialects` in turn; `speakers` of them send (0: all). `rest`: seconds without messages before
-    the measurement, for the cost of a message."""
+    """There are `people` users, of `dialects` in turn, and `speakers` of them send (0: all). `rest`: the seconds
+    without messages before the measurement. They are needed to compute the cost of a message."""
 
     people: int
     dialects: Sequence[str]
@@ -113,7 +113,7 @@ class ConversationOptions(NamedTuple):
 async def traced_pairs(
     target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load, receiver: SpanReceiver
 ) -> Result:
-    """Like `pairs`, but with the time of each stage of the message path. Raises BenchError, ClientError."""
+    """Measure as `pairs` does, and add the time of each stage of the message path. Raises BenchError, ClientError."""
     result = await pairs(target, show, options, load)
     await asyncio.sleep(GATHER_SECONDS)
     result.stages = stage_means(receiver.spans, load.seconds)
@@ -121,12 +121,12 @@ async def traced_pairs(
 
 
 async def pairs(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
-    """Each user has a peer on another edge. Raises BenchError, ClientError."""
+    """Measure users in pairs. Each user has a peer on another edge. Raises BenchError, ClientError."""
     return await _talk("pairs", target, show, options, in_pairs(options.people), load._replace(each=True))
 
 
 async def group(target: MeasuredSystem, show: ProgressLine, options: ConversationOptions, load: Load) -> Result:
-    """All users are in one chat. Raises BenchError, ClientError."""
+    """Measure users who are all in one chat. Raises BenchError, ClientError."""
     return await _talk("group", target, show, options, [range(options.people)], load)
 
 
@@ -153,7 +153,7 @@ async def _talk(
 
 
 def queueing_note(in_flight: int) -> str:
-    """The notes about a closed loop, whose times depend on the number of messages in flight. Pure."""
+    """A note about a closed loop, in which times depend on the number of messages in flight. This function is pure."""
     return (
         f"closed loop: {in_flight} messages are always in flight, so the times above are mostly queueing "
         f"({in_flight} / messages a second); `--rate` below the highest rate shows the time of a message"

@@ -1,4 +1,5 @@
-"""One measurement: starts the workers, shows progress, samples the CPU time of the system, builds the result."""
+"""Runs one measurement. It starts the workers, shows the progress, samples the CPU time of the system, and makes the
+result."""
 
 import asyncio
 import os
@@ -19,7 +20,8 @@ OTHERS = "cores used by others"
 
 
 class CpuSampler:
-    """CPU time of the system's processes and of the whole machine, between the first and last sample in a time span."""
+    """The CPU time of the system's processes and of the whole machine, between the first and the last sample of a
+    period."""
 
     def __init__(self, target: MeasuredSystem, start: float, end: float) -> None:
         self._target = target
@@ -37,7 +39,7 @@ class CpuSampler:
             self._first = self._first or self._last
 
     def others(self, generator: float) -> float | None:
-        """The number of cores used by processes other than the system and the load generator; None if the system's
+        """The number of cores that processes other than the system and the load generator use. None if the system's
         processes are unknown."""
         cores = self.cores()
         all_cores = cores.pop(_ALL, None)
@@ -51,18 +53,19 @@ class CpuSampler:
 
 
 class CpuMeter:
-    """Measures how much logins and messages increase one counter of each process. The counter's growth at rest is
+    """Measures how much logins and messages increase one counter of each process. The growth without load is
     subtracted."""
 
     def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
         self._read = read
         self._moment, self._used = time.monotonic(), read()
         self.idle: dict[str, float] = {}
-        """The growth in each second without load, which `rest` sets."""
+        """The growth of each process in a second without load. `rest` sets these values."""
         self._from = float("inf")
 
     async def rest(self, seconds: float) -> dict[str, float]:
-        """Measure the growth at rest for `seconds`. Returns the growth since construction, without that at rest."""
+        """Measure the growth without load for `seconds`. Returns the growth since the construction of this object,
+        without this part."""
         since, before = self._moment, self._used
         self._note()
         came, now = self._moment - since, self._used
@@ -72,7 +75,7 @@ class CpuMeter:
         return {name: now[name] - before[name] - self.idle[name] * came for name in self.idle if name in before}
 
     def count_from(self, moment: float) -> None:
-        """Count from `moment` (monotonic seconds); `sample` must be called regularly."""
+        """Count from `moment` on (monotonic seconds). `sample` must be called regularly."""
         self._from = moment
 
     def sample(self) -> None:
@@ -81,7 +84,7 @@ class CpuMeter:
             self._from = float("inf")
 
     def spent(self) -> dict[str, float]:
-        """Growth by process since `count_from`, without the growth at rest."""
+        """The growth of each process since `count_from`, without the growth that it has without load."""
         passed, used = time.monotonic() - self._moment, self._read()
         return {
             name: used[name] - self._used[name] - self.idle.get(name, 0.0) * passed
@@ -104,7 +107,7 @@ class CpuMeters:
         self._of_logins = self._of_messages | {"KiB": CpuMeter(target.memory)}
 
     async def rest(self, seconds: float, logins: int) -> dict[str, float]:
-        """The costs of a login, and the cores that are used without any request."""
+        """Return the costs of a login, and the cores that are used without any request."""
         came = await asyncio.gather(*(meter.rest(seconds) for meter in self._of_logins.values()))
         figures = {f"idle cores of {name}": round(cores, 4) for name, cores in self._cpu.idle.items()}
         for unit, used in zip(self._of_logins, came, strict=True):
@@ -120,7 +123,7 @@ class CpuMeters:
             meter.sample()
 
     def spent(self, messages: int) -> dict[str, float]:
-        """The cost of a message by unit and process."""
+        """The cost of a message, by unit and process."""
         figures: dict[str, float] = {}
         for unit, meter in self._of_messages.items():
             figures |= _costs(f"{unit} of a message", meter.spent(), messages, unit)
@@ -148,8 +151,8 @@ async def measured(
     offered: float = 0.0,
     rest: float = 0.0,
 ) -> Result:
-    """Run the jobs and return their result. With `rest` seconds without load, the result also has the cost of a login
-    and of a message. Raises BenchError, ClientError."""
+    """Run the jobs and return their result. If `rest` is not 0, there are `rest` seconds without load, and the result
+    also has the cost of a login and of a message. Raises BenchError, ClientError."""
     async with WorkerPool(jobs) as pool:
         connections = sum(len(job.seats) for job in jobs)
         show.print(f"{measurement}: {connections:,} connections in {len(jobs)} processes")
@@ -191,7 +194,8 @@ def result(
     *,
     done: bool | None = None,
 ) -> Result:
-    """Build the result. A run fails with any fault, and if nothing was `done` (default: nothing was measured)."""
+    """Make the result. A run fails if there is any fault, or if nothing was `done`. By default, this means that nothing
+    was measured."""
     if done is None:
         done = any(measure.count for measure in totals.measures.values())
     return Result(

@@ -1,5 +1,6 @@
-"""Overload: more messages than the system can commit. The system must keep its goodput, answer every message, reject
-the excess with proper error replies, bound its memory, and recover soon afterwards."""
+"""Measures overload: more messages are sent than the system can commit. The system must keep its goodput, answer every
+message, and reject the excess with proper error replies. It must also keep its memory bounded, and recover soon
+afterwards."""
 
 import asyncio
 import contextlib
@@ -24,11 +25,13 @@ from bench.system.system import MeasuredSystem
 _OVERLOADED = 1.3
 _BACK = 3.0
 _BACK_MS = 20.0
-"""Latency has recovered at no more than _BACK times the latency before, or _BACK_MS above that."""
+"""Latency counts as recovered if it is at most _BACK times the latency before the surge, or at most _BACK_MS above
+it."""
 
 
 class FloodResult(NamedTuple):
-    """The number of connections that were accepted, closed with 1013, or failed in another way."""
+    """The numbers of connections that were accepted, that were closed with code 1013, and that failed in another
+    way."""
 
     let_in: int
     rejected: int
@@ -36,8 +39,8 @@ class FloodResult(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The objectives limit goodput (as a share of the saturated rate), the memory growth of each process, the time for
-    a reply beyond the setting `edge.request_seconds`, and the time until latency has recovered."""
+    """The objectives. They limit the goodput (as a share of the saturated rate), the growth of each process's memory,
+    the time for a reply beyond the setting `edge.request_seconds`, and the time until latency has recovered."""
 
     goodput: float = 0.9
     memory_mib: float = 256.0
@@ -46,7 +49,7 @@ class Bounds(NamedTuple):
 
 
 class OverloadMeasured(NamedTuple):
-    """Rates in messages a second, memory as growth in MiB by process."""
+    """What was measured. Rates are in messages a second, and memory is the growth of each process in MiB."""
 
     saturated: float
     goodput: float
@@ -57,7 +60,7 @@ class OverloadMeasured(NamedTuple):
 
 
 def violations(measured: OverloadMeasured, bounds: Bounds, request_seconds: float) -> list[str]:
-    """The failed objectives, as sentences."""
+    """The objectives that were not reached, as sentences."""
     broken = []
     if measured.goodput < bounds.goodput * measured.saturated:
         broken.append(f"goodput fell to {measured.goodput / max(measured.saturated, 1.0):.2f} of the saturated rate")
@@ -76,8 +79,8 @@ def violations(measured: OverloadMeasured, bounds: Bounds, request_seconds: floa
 
 
 def recovery(answers: Measure | None, calm: float, surge: float) -> float:
-    """Seconds from the end of the surge until latency has recovered, by the second of the request; infinite if it never
-    does."""
+    """The seconds from the end of the surge until latency has recovered. Latencies are those of the second in which the
+    request was sent. The result is infinite if latency never recovers."""
     if answers is None:
         return float("inf")
     before = [point.p50 for point in answers.points if 1 <= point.second < calm]
@@ -91,7 +94,7 @@ def recovery(answers: Measure | None, calm: float, surge: float) -> float:
 
 
 _CALM = 0.2
-"""Share of the saturated rate, before and after the surge."""
+"""The share of the saturated rate that is offered before and after the surge."""
 _LOGINS_AT_ONCE = 32
 _MEMORY_SECONDS = 0.5
 _LATE_SECONDS = 0.5
@@ -101,8 +104,8 @@ _DEFAULT_BOUNDS = Bounds()
 
 
 class OverloadOptions(NamedTuple):
-    """The surge offers `factor` times the rate that `people` in pairs reach in closed loops of `window`. The surge
-    lasts `seconds`, with `calm` seconds before and after."""
+    """The surge offers `factor` times the rate that `people` in pairs reach in closed loops of `window` messages. It
+    lasts `seconds`, and there are `calm` seconds before and after it."""
 
     people: int
     dialects: Sequence[str]
@@ -115,14 +118,14 @@ class OverloadOptions(NamedTuple):
 
 
 def max_connections(options: OverloadOptions, edges: int) -> int:
-    """Connections that an edge must accept, with room for closing ones."""
+    """The number of connections that an edge must accept, including connections that are closing."""
     return options.people * 5 // (edges * 4) + 64
 
 
 async def overload(
     target: MeasuredSystem, show: ProgressLine, options: OverloadOptions, bounds: Bounds = _DEFAULT_BOUNDS
 ) -> Result:
-    """Measure overload on a system that is started for it. Raises BenchError, ClientError."""
+    """Measure overload on a system that was started for this measurement. Raises BenchError, ClientError."""
     installation = target.installation
     assert installation is not None
     seats = await _seats(target, await asyncio.to_thread(Seeder, installation), options)
@@ -163,11 +166,11 @@ class _OverloadMonitor:
 
     @property
     def growth(self) -> dict[str, float]:
-        """Memory growth in MiB, of the processes that ran at the start."""
+        """The growth of the memory in MiB, for the processes that ran at the start."""
         return {name: (self.highest[name] - kib) / 1024 for name, kib in self._first.items()}
 
     def rate(self, start: float, end: float) -> float:
-        """Deliveries a second between two times in seconds after the first sample."""
+        """The deliveries a second between two times, which are in seconds after the first sample."""
         began = self._seen[0][0]
         within = [one for one in self._seen if start <= one[0] - began <= end]
         if len(within) < 2 or within[0][0] == within[-1][0]:
@@ -176,7 +179,7 @@ class _OverloadMonitor:
 
 
 async def _seats(target: MeasuredSystem, seeder: Seeder, options: OverloadOptions) -> list[Seat]:
-    """Seats of pairs, each across two edges."""
+    """The seats of pairs, each of which is on two edges."""
     accounts = await asyncio.to_thread(seeder.accounts, options.people)
     chats = await asyncio.to_thread(seeder.chats, accounts, 2)
     await seeder.publish(chats)
@@ -197,7 +200,7 @@ def _steps(options: OverloadOptions) -> list[tuple[float, float]]:
 
 
 def _surges(jobs: list[Job], steps: Sequence[RateStep]) -> list[Job]:
-    """The jobs with the task Surge, each with its share of the rates."""
+    """Give the jobs the task Surge. Each job gets its share of the rates."""
     senders = sum(len(job.senders) for job in jobs)
     for job in jobs:
         share = len(job.senders) / senders
@@ -276,15 +279,15 @@ class _Visitor(WSListener):
 
 
 async def flood(address: str, most: int, seconds: float = 10.0) -> FloodResult:
-    """Open a few connections more than `most` to an edge without connections. The result counts the connections that
-    stay open and the connections that the edge closes within `seconds`."""
+    """Open a few connections more than `most` to an edge without connections. Returns how many of them stay open, and
+    how many the edge closes within `seconds`."""
     slots = asyncio.Semaphore(_AT_ONCE)
     opened: list[tuple[WSTransport, _Visitor]] = []
 
     async def open_connection() -> None:
         async with slots:
-            with contextlib.suppress(OSError, WSError, TimeoutError):  # counted as lost
-                visitor = _Visitor()  # ws_connect returns no connection that has already been disconnected
+            with contextlib.suppress(OSError, WSError, TimeoutError):  # a failed connection is counted as lost
+                visitor = _Visitor()  # ws_connect returns no connection if it has already been closed
                 transport, _ = await ws_connect(lambda: visitor, address + "/")
                 opened.append((transport, visitor))
 

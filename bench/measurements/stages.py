@@ -1,5 +1,5 @@
-"""Finds out where a message waits. The system sends spans of some requests here; a stage is the time between two spans.
-All processes share one clock, because all are on this machine."""
+"""Measures where messages wait. The system sends spans of some requests to this module. A stage is the time between two
+spans. All processes share one clock, because all run on this machine."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 GATHER_SECONDS = 2.0
-"""A span is sent within this time after its end."""
+"""The time within which a span is sent after its end."""
 STAGES = (
     "queue of the edge", "NATS to message", "queue of message", "commit", "lookup", "delivery batch", "NATS to edge",
     "sockets",
@@ -21,7 +21,7 @@ STAGES = (
 
 
 class StageSpan(NamedTuple):
-    """Times are nanoseconds. `waited`: how long the first message of a request waited before the stage."""
+    """One span. Its times are nanoseconds. `waited`: how long the first message of a request had waited before."""
 
     name: str
     id: bytes
@@ -40,7 +40,7 @@ class SpanReceiver:
         self.spans: list[StageSpan] = []
 
     def take(self, body: bytes) -> None:
-        """A request of OTLP."""
+        """Add the spans of an OTLP request."""
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             for span in (span for scope in resource.scope_spans for span in scope.spans):
                 waited = sum(one.value.int_value for one in span.attributes if one.key == "waited_us") * 1000
@@ -51,7 +51,7 @@ class SpanReceiver:
 
 @contextmanager
 def receiving() -> Iterator[SpanReceiver]:
-    """Receives spans on a free port of this machine."""
+    """Receive spans on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -75,8 +75,9 @@ def receiving() -> Iterator[SpanReceiver]:
 
 
 def stage_means(spans: Sequence[StageSpan], seconds: float) -> dict[str, float]:
-    """Pure. The mean milliseconds of each stage, for requests in the last `seconds`; empty without requests. The sum of
-    the means is the mean time from the arrival of a message at the edge to the writing of its delivery."""
+    """The mean milliseconds of each stage, for requests in the last `seconds`. The result is empty if there are none.
+    The sum of the means is the mean time from the arrival of a message at the edge to the writing of its delivery. This
+    function is pure."""
     since = max((span.end for span in spans), default=0) - int((seconds + GATHER_SECONDS) * 1e9)
     tree = _Tree(spans)
     ways = [way for post in spans if post.name == "post" and post.start >= since for way in _ways(post, tree)]
@@ -95,9 +96,9 @@ class _Tree:
 
 
 def _ways(post: StageSpan, tree: _Tree) -> Iterator[tuple[int, ...]]:
-    """The nanoseconds of each stage, for each edge to which a traced request leads."""
+    """The nanoseconds of each stage of one traced request, for each edge that delivers its messages."""
     paths: list[tuple[StageSpan, ...]] = [(post,)]
-    # the edge sends the request, then the message service receives it
+    # the first span is the request of the edge, and the second is its arrival at the message service
     for name in ("", "", "commit", "fan out", "deliver"):
         paths = [(*path, one) for path in paths for one in tree.caused_by(path[-1], name)]
     for _, _, received, commit, fan_out, delivery in paths:

@@ -1,1 +1,1 @@
-"""Results as tables, and progress. Begin with `result.py`."""
+"""Shows results as tables, and progress. Begin with `result.py`."""

@@ -1,4 +1,4 @@
-"""Shows the progress on standard error: on a terminal in one line that is redrawn, elsewhere in a line for each
+"""Shows the progress on standard error. On a terminal, it is one line that is redrawn. Elsewhere, it is a line for each
 step."""
 
 import sys
@@ -12,7 +12,7 @@ _REDRAW_SECONDS = 0.1
 
 
 class ProgressLine:
-    """The progress line goes to standard error; standard output is for the result."""
+    """Writes the progress to standard error, because standard output is for the result."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -24,14 +24,14 @@ class ProgressLine:
         self._write(text, end="\n")
 
     def step(self, what: str, done: int, total: int) -> None:
-        """Show that `done` of `total` are done."""
+        """Show that `done` of `total` steps are done."""
         if done == total:
             self._write(f"{what}: {total}", end="\n")
         else:
             self._draw(f"{_bar(done / total)} {what} {done:,}/{total:,}")
 
     def progress(self, what: str, share: float, progress: Progress) -> None:
-        """Show the progress of a load; `share`: the elapsed share of its time."""
+        """Show the progress of a load. `share`: the share of its time that has passed."""
         at, done = self._last
         now = time.monotonic()
         if now - self._drawn < _REDRAW_SECONDS:

@@ -1,4 +1,4 @@
-"""The result of a measurement, as stored and shown: the totals of all workers, and notes on them. Pure."""
+"""The result of a measurement, made from the totals of all workers, and notes about it. This module is pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from bench.load.verifier import Faults
 
 
 class Point(msgspec.Struct):
-    """One second of a measure."""
+    """One second of a measurement."""
 
     second: int
     count: int
@@ -21,7 +21,7 @@ class Point(msgspec.Struct):
 
 
 class Measure(msgspec.Struct):
-    """Latency percentiles in microseconds."""
+    """The percentiles of a latency, in microseconds."""
 
     count: int
     p50: int
@@ -33,8 +33,8 @@ class Measure(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """`figures`: values by name; names include units. `generator`: cores used by each worker process. `refusals`: error
-    replies by reason."""
+    """`figures`: values by name. The names include the units. `generator`: the cores that each worker process has used.
+    `refusals`: the number of error replies, by reason."""
 
     measurement: str
     started: str
@@ -48,7 +48,7 @@ class Result(msgspec.Struct):
     remarks: list[str]
     passed: bool
     stages: dict[str, float] = {}
-    """The mean milliseconds of each stage of a message's way, in order, if they were traced."""
+    """The mean milliseconds of each stage of a message's path, in order, if the stages were traced."""
 
 
 def measure(by_second: Iterable[tuple[int, Histogram]]) -> Measure:
@@ -61,9 +61,9 @@ def measure(by_second: Iterable[tuple[int, Histogram]]) -> Measure:
 
 
 _GENERATOR_LIMIT = 0.9
-"""Share of a core; above it the generator limits the throughput."""
+"""A share of a core. If a worker process uses more, the load generator limits the throughput."""
 _HELD = 0.95
-"""Share of the offered rate; below it, the system was overloaded and latencies are meaningless."""
+"""A share of the offered rate. If less was reached, the system was overloaded and the latencies are meaningless."""
 _LATE = 0.5
 _OTHERS_LIMIT = 0.25
 
@@ -94,8 +94,8 @@ def add_up(worker_totals: Sequence[Totals]) -> RunTotals:
 
 
 def notes(totals: RunTotals, seconds: float, offered: float = 0.0, others: float | None = None) -> list[str]:
-    """Warnings about the figures. `offered`: messages a second, 0 in a closed loop. `others`: cores used by other
-    processes of this machine."""
+    """Warnings about the figures. `offered`: the messages a second that were offered, or 0 in a closed loop. `others`:
+    the cores that other processes of this machine have used."""
     found = []
     if others is not None and others > _OTHERS_LIMIT:
         found.append(f"others used {others:.1f} cores during the run: do not quote these figures")
@@ -115,7 +115,7 @@ def notes(totals: RunTotals, seconds: float, offered: float = 0.0, others: float
 
 
 def by_kind(figures: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """Sums of the figures by kind of process."""
+    """The sums of the figures with this prefix, by kind of process."""
     kinds: dict[str, float] = {}
     for name, value in figures.items():
         if name.startswith(prefix):

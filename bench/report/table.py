@@ -1,4 +1,4 @@
-"""A result as text for a terminal."""
+"""Shows a result as text for a terminal."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 
 
 def table(result: Result) -> str:
-    """Ends with the summary, which stays visible in a terminal."""
+    """The result as text. It ends with the summary, which is then visible in a terminal."""
     lines = [f"{result.measurement}: {result.started}; {result.machine}", _options(result), ""]
     lines += [f"  {name:<24} {figure(value):>14}" for name, value in result.figures.items()]
     lines += ["", f"  {'milliseconds':<24} {'count':>10} " + " ".join(f"{name:>9}" for name in _COLUMNS)]
@@ -45,7 +45,7 @@ def _row(name: str, measure: Measure) -> str:
 
 
 def _stages(stages: Mapping[str, float]) -> list[str]:
-    """A bar for each stage of a message, which begins where the previous bar ends."""
+    """A bar for each stage of a message. Each bar begins where the previous one ends."""
     if not stages:
         return []
     whole, lines, before = sum(stages.values()), ["", f"  {'milliseconds, on average':<24}"], 0.0

@@ -1,5 +1,5 @@
-"""Accounts and chats of a measurement: written into the databases of the bench's own system, in any other made as by a
-client."""
+"""Makes the accounts and chats of a measurement. If the bench has started the system, they are written into its
+databases. Otherwise they are made by requests, as clients make them."""
 
 import asyncio
 import hashlib
@@ -26,11 +26,11 @@ _FIRST_PAUSE_SECONDS = 0.5
 
 T = TypeVar("T")
 Step = Callable[[str, int, int], None]
-"""Receives the name of the work, the number of finished steps and their total."""
+"""A function that gets the name of the work, the number of finished steps, and the number of all steps."""
 
 
 class Registrar:
-    """Sends requests to `edges` in turn, and calls `step` after each."""
+    """Registers accounts and creates chats by requests to `edges` in turn. `step` is called after each request."""
 
     def __init__(self, edges: Sequence[str], step: Step) -> None:
         self._edges = cycle(edges)
@@ -50,7 +50,7 @@ class Registrar:
         codec = registering(dialect)
 
         async def register() -> ClientAccount:
-            """Registers an account under a new name at each attempt, because a registration without a reply may have
+            """Register an account. Each attempt has a new name, because a registration without a reply may have
             succeeded."""
             secret, own = hashlib.sha256(secrets.token_bytes(16)).hexdigest(), f"{name}-{secrets.token_hex(2)}"
             account = ClientAccount(own, secret, uuid=str(uuid.uuid4()), email=f"{own}@example.invalid")
@@ -61,8 +61,8 @@ class Registrar:
         return await self._until_done(register)
 
     async def _create(self, group: Sequence[tuple[ClientAccount, str]]) -> int:
-        """Creates the chat by its first account of ourchat-v2 if it has one, because ourchat-v2 needs only the members'
-        numbers."""
+        """Create a chat. If possible, its first account of ourchat-v2 creates it, because ourchat-v2 needs only the
+        numbers of the members."""
         founder, dialect = next((one for one in group if one[1] != "service"), group[0])
         codec = registering(dialect)
         request = codec.create_group(founder, "bench", [account for account, _ in group if account is not founder])
@@ -70,7 +70,7 @@ class Registrar:
         return reply.chat
 
     async def _until_done(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Retries after a pause: hashing has a queue, rates have limits."""
+        """Repeat the work after pauses, because logins wait for hashes, and rates are limited."""
         pause = _FIRST_PAUSE_SECONDS
         async with self._slots:
             for _ in range(_TRIES - 1):
@@ -82,7 +82,7 @@ class Registrar:
             return await work()
 
     async def _request(self, codec: Codec, request: ClientRequest, account: ClientAccount | None = None) -> ServerReply:
-        """Sends the request on a connection of its own."""
+        """Send a request on a connection that is opened for it."""
         connection = await connect(next(self._edges), codec, NullListener())
         try:
             if account is not None:
@@ -107,7 +107,7 @@ class Registrar:
 async def seated(
     target: MeasuredSystem, show: ProgressLine, dialects: Sequence[str], groups: Iterable[Sequence[int]]
 ) -> list[Seat]:
-    """Registers an account for each dialect, and creates a chat for each of the groups, whose members are positions in
+    """Register an account for each dialect, and create a chat for each group. The members of a group are positions in
     `dialects`. Returns a seat for each account, on the edges in turn. Raises ClientError."""
     registrar, members = Registrar(target.edges, show.step), list(groups)
     users = list(zip(await registrar.users(dialects), dialects, strict=True))
@@ -120,12 +120,12 @@ async def seated(
 
 
 def in_pairs(people: int) -> list[range]:
-    """Groups of two neighbouring users, who are on different edges."""
+    """Groups of two adjacent users. These users are on different edges."""
     return [range(first, first + 2) for first in range(0, people, 2)]
 
 
 class ChatGroup(NamedTuple):
-    """A chat of `members`, whose dialects the run chooses, and a `sender` of ourchat-v2."""
+    """A chat of `members`, whose dialects the run has chosen, and of a `sender` with ourchat-v2."""
 
     chat: int
     sender: ClientAccount
@@ -133,7 +133,7 @@ class ChatGroup(NamedTuple):
 
 
 async def participants(target: MeasuredSystem, show: ProgressLine, dialects: Sequence[str]) -> list[ClientAccount]:
-    """Makes one account for each dialect. Raises ClientError."""
+    """Make one account for each dialect. Raises ClientError."""
     if (seeder := await _seeder(target)) is None:
         return await Registrar(target.edges, show.step).users(dialects)
     return await asyncio.to_thread(lambda: seeder.users(seeder.accounts(len(dialects))))
@@ -142,7 +142,8 @@ async def participants(target: MeasuredSystem, show: ProgressLine, dialects: Seq
 async def chat_groups(
     target: MeasuredSystem, show: ProgressLine, dialects: Sequence[str], most: int
 ) -> list[ChatGroup]:
-    """An account for each dialect, in as few chats of at most `most` members as possible. Raises ClientError."""
+    """Make an account for each dialect, and put all accounts into as few chats of at most `most` members as possible.
+    Raises ClientError."""
     count = -(-len(dialects) // most)
     groups = [dialects[number::count] for number in range(count)]
     if (seeder := await _seeder(target)) is None:
@@ -151,7 +152,7 @@ async def chat_groups(
 
 
 async def _made(registrar: Registrar, groups: Sequence[Sequence[str]]) -> list[ChatGroup]:
-    """Register the members of each group and create its chat."""
+    """Register the members of each group, and create its chat."""
     found = []
     for dialects in groups:
         sender, *others = await registrar.users(["ourchat-v2", *dialects])

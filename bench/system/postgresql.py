@@ -1,4 +1,5 @@
-"""A disposable PostgreSQL with its default settings: commits are synced. Each has a new cluster of its own."""
+"""Starts a disposable PostgreSQL with default settings, so commits are synced to disk. Each start makes a new
+cluster."""
 
 import asyncio
 import contextlib
@@ -25,12 +26,12 @@ from shared.database import make_engine
 
 _START_SECONDS = 60.0
 _PACKAGES = Path("/usr/lib/postgresql")
-"""Debian's packages install there, and put nothing else on the path."""
+"""Debian installs PostgreSQL in this directory, and adds none of its programs to the path."""
 
 
 class ServerUser(TypedDict):
-    """Arguments for subprocess: PostgreSQL refuses to run as root, so root starts it as the user nobody. None: this
-    user."""
+    """Arguments for subprocess. PostgreSQL does not run as root, so root starts it as the user nobody. None means the
+    present user."""
 
     user: int | None
     group: int | None
@@ -45,7 +46,7 @@ def server_user() -> ServerUser:
 
 
 def installed_programs() -> Path | None:
-    """The directory of initdb and postgres; None if this machine has none."""
+    """The directory of initdb and postgres. None if they are not installed on this machine."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     packaged = sorted(_PACKAGES.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
@@ -53,8 +54,8 @@ def installed_programs() -> Path | None:
 
 
 def initialise(programs: Path, home: Path, password: str) -> Path:
-    """Creates a cluster in the directory, which becomes the server's, with this password of `postgres`. Returns its
-    data directory. Raises OSError; the message is that of initdb."""
+    """Make a cluster in this directory. The directory then belongs to the user of the server. `password`: the password
+    of the user `postgres`. Returns the data directory. Raises OSError with the message of initdb."""
     user, password_file = server_user(), home / "password"
     password_file.write_text(password)
     if user["user"] is not None:
@@ -73,7 +74,7 @@ def initialise(programs: Path, home: Path, password: str) -> Path:
 
 
 def command(programs: Path, data: Path, port: int, **settings: str) -> list[str]:
-    """The options of the server: it listens on loopback alone, without a socket in the file system."""
+    """The command of a server that listens only on loopback, without a socket in the file system."""
     options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200", **settings}
     return [
         str(programs / "postgres"), "-D", str(data), "-p", str(port),
@@ -82,7 +83,7 @@ def command(programs: Path, data: Path, port: int, **settings: str) -> list[str]
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Waits until a server that starts accepts connections. Raises psycopg.OperationalError."""
+    """Connect to a server, and wait if it is still starting. Raises psycopg.OperationalError."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
@@ -103,7 +104,8 @@ _MISSING = (
 
 @contextlib.asynccontextmanager
 async def disposable_postgresql(process_group: ProcessGroup) -> AsyncIterator[str]:
-    """Start a server with an empty database for each service; yields their URL, with {service}. Raises BenchError."""
+    """Start a server with an empty database for each service. Yields the URL of the databases, with {service} in it.
+    Raises BenchError."""
     if (programs := installed_programs()) is None:
         raise BenchError(_MISSING)
     port, password = free_port(), secrets.token_hex(8)
@@ -124,7 +126,7 @@ async def disposable_postgresql(process_group: ProcessGroup) -> AsyncIterator[st
 
 
 def main_process(url: str) -> int:
-    """The pid of PostgreSQL's main process if it runs on this machine, else 0. Raises SQLAlchemyError."""
+    """The pid of PostgreSQL's main process, or 0 if it does not run on this machine. Raises SQLAlchemyError."""
     url = url.replace("{service}", _SERVICES[-1])
     if not url.startswith("postgresql"):
         return 0
@@ -137,7 +139,7 @@ def main_process(url: str) -> int:
 
 
 def _create_databases(url: str) -> None:
-    """Raises BenchError."""
+    """Create a database for each service. Raises BenchError."""
     try:
         with connect(url) as connection:
             for service in _SERVICES:
@@ -147,7 +149,7 @@ def _create_databases(url: str) -> None:
 
 
 async def _stop(server: asyncio.subprocess.Process) -> None:
-    """A fast shutdown ends all connections."""
+    """Stop the server by a fast shutdown, which ends all connections."""
     with contextlib.suppress(ProcessLookupError):
         server.send_signal(signal.SIGINT)
     try:

@@ -1,5 +1,5 @@
-"""CPU time, traffic and memory of local processes, from /proc (Linux only), and sizes of batches, from their
-metrics."""
+"""Reads the CPU time, traffic and memory of local processes from /proc (Linux only). Reads the sizes of batches from
+the metrics of processes."""
 
 import contextlib
 import http.client
@@ -17,8 +17,9 @@ _SERIES = {
 
 
 def batch_counts(ports: Iterable[int]) -> dict[str, float]:
-    """The sums over processes with these operations ports: `requests` of edges, `commits`, `delivery batches` to edges,
-    `member lists` requested from session. A process that does not answer is left out."""
+    """The sums over the processes with these operations ports. They count `requests` of edges, `commits`, `delivery
+    batches` to edges, and `member lists` that are requested from session. A process that does not answer is left
+    out."""
     counts = dict.fromkeys(_SERIES.values(), 0.0)
     for port in ports:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -28,7 +29,7 @@ def batch_counts(ports: Iterable[int]) -> dict[str, float]:
 
 
 def counted(exposition: str) -> Mapping[str, float]:
-    """The counts in the text of one process's metrics."""
+    """The counts in the metrics of one process, which are given as text."""
     found = {name: 0.0 for name in _SERIES.values()}
     for line in exposition.splitlines():
         series, _, value = line.rpartition(" ")
@@ -51,7 +52,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """CPU seconds since the process started; None for an unreadable process."""
+    """The CPU seconds of a process since its start. None if it cannot be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -60,7 +61,7 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def tree_cpu_seconds(pid: int) -> float | None:
-    """CPU seconds of a process and its children, including those that ended; None for an unreadable process."""
+    """The CPU seconds of a process and its children, even of children that have ended. None if it cannot be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -70,7 +71,7 @@ def tree_cpu_seconds(pid: int) -> float | None:
 
 
 def parent_of(pid: int, name: str) -> int:
-    """The parent of a local process of this name; 0 if there is no such process."""
+    """The parent of a local process of this name, or 0 if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -79,7 +80,7 @@ def parent_of(pid: int, name: str) -> int:
 
 
 def busy_seconds() -> float | None:
-    """CPU seconds of all cores and processes, stolen time included; None without /proc."""
+    """The CPU seconds of all cores and processes, with the time that the hypervisor has taken. None without /proc."""
     try:
         first = Path("/proc/stat").read_text().split("\n", 1)[0]
     except OSError:
@@ -89,7 +90,8 @@ def busy_seconds() -> float | None:
 
 
 def bytes_through(pid: int) -> tuple[int, int] | None:
-    """Bytes read and written since the start, sockets and files included; None for an unreadable process."""
+    """The bytes that a process has read and written since its start, to sockets and files. None if it cannot be
+    read."""
     try:
         lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     except OSError:
@@ -99,7 +101,7 @@ def bytes_through(pid: int) -> tuple[int, int] | None:
 
 
 def memory_kib(pid: int) -> int | None:
-    """Anonymous memory of a process in KiB; None for an unreadable process."""
+    """The anonymous memory of a process in KiB. None if it cannot be read."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -108,7 +110,7 @@ def memory_kib(pid: int) -> int | None:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """The process and all its descendants, with their names; empty if the process cannot be read."""
+    """The process and all its descendants, with their names. The result is empty if the process cannot be read."""
     try:
         found = {pid: Path(f"/proc/{pid}/comm").read_text().strip()}
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -119,7 +121,8 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def proportional_kib(pid: int) -> int:
-    """Memory of a process in KiB, where a page that n processes share counts as an nth; 0 for an unreadable process."""
+    """The memory of a process in KiB. A page that n processes share counts as an nth. The result is 0 if the process
+    cannot be read."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

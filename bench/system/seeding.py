@@ -1,7 +1,7 @@
-"""Accounts, chats and histories, written straight into the databases of a system, as the services would store them.
+"""Writes accounts, chats and histories into the databases of a system, in the form in which the services store them.
 
-Rows are generated in SQL from series of numbers, in the services' tables, for SQLite and PostgreSQL. Services may run
-meanwhile if no account is registered and no message is sent to these chats.
+The rows are generated in SQL from series of numbers, for SQLite and PostgreSQL. The services may run meanwhile, if no
+account is registered and no message is sent to these chats.
 """
 
 import time
@@ -28,34 +28,35 @@ from shared.database import make_engine
 from shared.presence.store import Presence
 
 SECRET = "5e" * 32
-"""The password of all accounts, as ourchat-v2 sends it (sha256 in hex)."""
+"""The password of all accounts, in the form in which ourchat-v2 sends it (sha256 in hex)."""
 
 _AT_ONCE = 100_000
-"""Rows of one statement: limits how long a transaction blocks the services."""
+"""The most rows of one statement. This limits how long a transaction blocks the services."""
 _CHATS_PUBLISHED_AT_ONCE = 10_000
 _UUID = "5eed0000-0000-4000-8000-"
 _UUID_BASE = 10**11
-"""Added to account numbers for twelve digits."""
+"""This number is added to the number of an account, so that it has twelve digits."""
 
 Values = Mapping[str, object]
 Number = sa.ColumnElement[int]
 _ChatRow = Callable[[Number, int], Values]
-"""A row by its number and the id of the first new chat."""
+"""A function that makes a row from its number and the id of the first new chat."""
 
 
 class Seeder:
-    """The seeded rows are permanent: use only a disposable installation."""
+    """Writes rows that are never removed, so the installation must be a disposable one."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._keys = SigningKeys(installation.settings.auth)
-        # These parameters equal those of the system's hasher, so that a login need not hash the password again.
+        # The parameters are those of the system's own hasher. So a login does not hash the password again with other
+        # parameters.
         settings = installation.settings.auth
         hasher = PasswordHasher(settings.argon2_iterations, settings.argon2_memory_kib, parallelism=1)
         self._verifier = hasher.hash(SECRET)
 
     def accounts(self, count: int) -> range:
-        """Create accounts with profiles and the same password; returns their ids."""
+        """Create accounts with profiles. All have the same password. Returns their ids."""
         with self._connected("auth") as connection:
             first = _after(connection, auth.accounts.c.id)
             for some in _portions(range(first, first + count)):
@@ -68,8 +69,8 @@ class Seeder:
         return range(first, first + count)
 
     def chats(self, accounts: range, size: int, each: int = 1, unread_from: int = 1) -> range:
-        """Create chats of `size` adjacent accounts, `each` chats for every group; returns their ids. Messages before
-        `unread_from` count as read. Remaining accounts are in no chat."""
+        """Create chats of `size` adjacent accounts, and `each` chats for every group of accounts. Accounts that remain
+        are in no chat. Messages before `unread_from` count as read. Returns the ids of the chats."""
 
         def group(number: Number, first: int) -> Values:
             return _group(number, accounts.start + (number - first) // each * size, size)
@@ -81,8 +82,8 @@ class Seeder:
         return self._add_chats(len(accounts) // size * each, size, group, member)
 
     def private_chats(self, account: int, others: range) -> range:
-        """Create the private chats of an account with each of the others, whose numbers are higher; returns the chats'
-        ids."""
+        """Create the private chats of an account with each of the others, whose numbers are higher. Returns the ids of
+        the chats."""
 
         def chat(number: Number, first: int) -> Values:
             return _private(number, account, number - first + others.start)
@@ -94,7 +95,8 @@ class Seeder:
         return self._add_chats(len(others), 2, chat, member)
 
     def _add_chats(self, count: int, size: int, chat: _ChatRow, member: _ChatRow) -> range:
-        """`chat`: by its id. `member`: by its number, `size` for each chat."""
+        """Write chats and their members. `chat` makes the row of a chat from its id. `member` makes the row of a member
+        from its number. Each chat has `size` members."""
         with self._connected("session") as connection:
             first = max(_after(connection, session.chat.c.id), LOBBY + 1)
             chats = range(first, first + count)
@@ -127,14 +129,15 @@ class Seeder:
                 _fill(connection, message.heads, some, head)
 
     def analyze(self) -> None:
-        """Run ANALYZE on PostgreSQL, as autovacuum would later. SQLite is not analyzed, as in production."""
+        """Run ANALYZE on PostgreSQL, because autovacuum would do so later. SQLite is not analyzed in production
+        either."""
         for service in ("auth", "session", "message"):
             with self._connected(service) as connection, connection.begin():
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql("ANALYZE")
 
     def users(self, accounts: Sequence[int]) -> list[ClientAccount]:
-        """Client accounts for any dialect, with tokens."""
+        """The accounts in the form that clients of any dialect need, with tokens."""
         now = time.time()
         return [
             ClientAccount(
@@ -144,7 +147,8 @@ class Seeder:
         ]
 
     async def publish(self, chats: range) -> None:
-        """Publish the membership versions of these chats. Without versions, session is asked again and again."""
+        """Publish the membership versions of these chats. Without them, the session service would be asked again and
+        again."""
         presence = Presence(self._installation.valkeys()["session"])
         try:
             for start in range(chats.start, chats.stop, _CHATS_PUBLISHED_AT_ONCE):
@@ -161,7 +165,7 @@ class Seeder:
                 if connection.dialect.name == "postgresql":
                     connection.exec_driver_sql(
                         "SET statement_timeout = 0"
-                    )  # one statement inserts at most a million rows
+                    )  # a statement that inserts up to a million rows must not be cancelled
                     connection.commit()
                 yield connection.execution_options(begin="BEGIN IMMEDIATE")
         finally:
@@ -248,13 +252,13 @@ def _portions(numbers: range) -> Iterator[range]:
 
 
 def _after(connection: sa.Connection, column: sa.Column[int]) -> int:
-    """The number after the highest in the column."""
+    """The number after the highest number in the column."""
     with connection.begin():
         return (connection.execute(sa.select(sa.func.max(column))).scalar_one() or 0) + 1
 
 
 def _renumber(connection: sa.Connection, table: sa.Table) -> None:
-    """Advance PostgreSQL's sequence past the inserted ids; SQLite needs no sequence."""
+    """Move PostgreSQL's sequence past the inserted ids. SQLite has no sequence."""
     if connection.dialect.name == "postgresql":
         last = sa.select(sa.func.max(table.c.id)).scalar_subquery()
         with connection.begin():

@@ -1,4 +1,4 @@
-"""The measured system: started for the run, or already running."""
+"""The measured system. It is started for the run, or is already running."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,8 @@ _RAISED = {
     "limits.connections_per_account": "1000000",
     "limits.new_connections_burst": "1000000",
 }
-"""Limits stay enabled, because their cost is part of the measurement, at rates above those of the load."""
+"""The limits stay enabled, because their cost is part of the measurement. Their rates are above the rates of the
+load."""
 
 
 _DATABASE = "database"
@@ -45,8 +46,8 @@ _URL = "database.url="
 
 
 class SystemSize(NamedTuple):
-    """`replicas` of message, on PostgreSQL; 0: as many as `dragoman up` starts, on SQLite unless a setting says
-    otherwise."""
+    """`replicas`: the number of replicas of message, which use PostgreSQL. With 0, there are as many as `dragoman up`
+    starts, and they use SQLite unless a setting says otherwise."""
 
     edges: int
     replicas: int = 0
@@ -54,9 +55,9 @@ class SystemSize(NamedTuple):
 
 @dataclass
 class MeasuredSystem:
-    """`edges` are addresses (ws://host:port). `data`: the directory of the system's `dragoman up`, if known; it
-    identifies the processes. `own`: the system was started for this run, with `settings` (NAME=VALUE). `postgresql`:
-    pid of its main process, 0 if unknown."""
+    """`edges` are addresses (ws://host:port). `data`: the directory of the system's `dragoman up`, if it is known. It
+    is needed to find the processes. `own`: whether the system was started for this run, with `settings` (NAME=VALUE).
+    `postgresql`: the pid of PostgreSQL's main process, or 0 if it is unknown."""
 
     edges: Sequence[str]
     data: Path | None = None
@@ -67,7 +68,7 @@ class MeasuredSystem:
 
     @property
     def installation(self) -> Installation | None:
-        """The installation with its databases, if known."""
+        """The installation with its databases, if it is known."""
         return find(None, tuple(self.settings), flags_of(data=self.data)) if self.data else None
 
     @property
@@ -87,8 +88,8 @@ class MeasuredSystem:
         return sum(cpu_seconds(pid) or 0.0 for pid in self._all())
 
     def whole_memory(self) -> dict[str, float]:
-        """The memory in MiB, by name, of `dragoman up` and all its processes, where a page that n processes share
-        counts as an nth; empty if unknown."""
+        """The memory in MiB of `dragoman up` and all its processes, by name. A page that n processes share counts as an
+        nth. The result is empty if the processes are unknown."""
         used: dict[str, float] = {}
         for pid, name in self._all().items():
             used[name] = used.get(name, 0.0) + proportional_kib(pid) / 1024
@@ -99,11 +100,11 @@ class MeasuredSystem:
         return descendants(run.supervisor) if run else {}
 
     def received(self) -> dict[str, float]:
-        """Bytes read so far, by process, files included."""
+        """The bytes that each process has read so far, from sockets and files."""
         return {name: read for name, (read, _) in self._traffic().items()}
 
     def sent(self) -> dict[str, float]:
-        """Bytes written so far, by process, files included."""
+        """The bytes that each process has written so far, to sockets and files."""
         return {name: written for name, (_, written) in self._traffic().items()}
 
     def _traffic(self) -> dict[str, tuple[int, int]]:
@@ -111,11 +112,11 @@ class MeasuredSystem:
         return {name: counts for name, counts in both.items() if counts is not None}
 
     def batches(self) -> dict[str, float]:
-        """The number of batches so far, for each kind of batch; see batch_counts."""
+        """The number of batches so far, for each kind of batch. See batch_counts."""
         return batch_counts([one.ops for one in self.processes if one.ops])
 
     def memory(self) -> dict[str, int]:
-        """Anonymous memory in KiB, by process."""
+        """The anonymous memory in KiB of each process."""
         used = {one.name: memory_kib(one.pid) for one in self.processes}
         return {name: kib for name, kib in used.items() if kib is not None}
 
@@ -124,7 +125,8 @@ class MeasuredSystem:
 async def own_system(
     size: SystemSize, settings: Sequence[str], report: Callable[[str], None]
 ) -> AsyncIterator[MeasuredSystem]:
-    """Start a `dragoman up` on free ports, in a temporary directory. `settings`: NAME=VALUE. Raises BenchError."""
+    """Start a `dragoman up` on free ports, in a temporary directory. `settings`: a list of NAME=VALUE. Raises
+    BenchError."""
     async with contextlib.AsyncExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dragoman-bench-")))
         process_group = stack.enter_context(ProcessGroup())

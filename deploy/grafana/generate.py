@@ -1,4 +1,4 @@
-"""Generates Grafana's dashboards: `python -m deploy.grafana.generate` writes the JSON files."""
+"""Generates the dashboards of Grafana. `python -m deploy.grafana.generate` writes them as JSON files."""
 
 import itertools
 import json
@@ -29,14 +29,15 @@ from shared.dashboard.panels import (
     Unit,
 )
 
-# The functions below read the limits of alerts from the alert rules, and their instructions from the runbooks. Panels
-# show both.
+# The following functions read the limits of alerts from the alert rules, and their instructions from the runbooks.
+# Panels show both.
 
 _ROOT = Path(__file__).parents[2]
 _RULES = _ROOT / "deploy" / "helm" / "dragoman" / "files" / "rules.yml"
 _RUNBOOK_PAGES = _ROOT / "docs" / "runbooks"
 _LIMIT = re.compile(r"(?:== 0|> ([\d.]+))(?:\s+(?:and|or absent)\b.*)?$", re.DOTALL)
-"""The comparison at the end of the whole expression, or before the first `and` of the expression."""
+"""The comparison of an alert's expression with its limit. It is at the end of the expression, or before its first
+`and`."""
 
 LIMITS = {
     "Closed as too slow": ("DragomanClientsTooSlow",),
@@ -68,7 +69,7 @@ LIMITS = {
     "Valkey answers": ("DragomanValkeyDown",),
     "Waiting for a hash": ("DragomanHashQueue",),
 }
-"""The alerts that compare a panel's value with a limit, by the panel's title."""
+"""The alerts that compare a panel's value with a limit, by the title of the panel."""
 RELATED = {
     "Acknowledged": ("DragomanQueueStuck",),
     "Certificate is valid for": ("DragomanCertificateEnds", "DragomanCertificateExpires"),
@@ -85,11 +86,11 @@ RELATED = {
     "Up for": ("DragomanRestarts",),
     "Valkey answers": ("DragomanExporterDown",),
 }
-"""Alerts whose limit concerns another measure, such as the growth over a longer time."""
+"""Alerts that are related to a panel, but whose limit is for another measure, such as the growth over a longer time."""
 
 
 class Alert(NamedTuple):
-    """`number`: the number of its runbook."""
+    """`number`: the number of the alert's runbook."""
 
     name: str
     severity: str
@@ -98,7 +99,7 @@ class Alert(NamedTuple):
     runbook: str
 
     def part(self, name: str) -> str:
-        """A paragraph of the runbook, such as Symptom, on one line."""
+        """One paragraph of the runbook, such as Symptom, on one line."""
         _, found, after = self.runbook.partition(f"- **{name}.** ")
         if not found:
             raise LookupError(f"the runbook of {self.name} has no {name}")
@@ -106,8 +107,8 @@ class Alert(NamedTuple):
 
     @property
     def limit(self) -> float | None:
-        """The alert fires above this limit; None: it fires at zero. Raises LookupError for an expression of another
-        form."""
+        """The limit above which the alert fires. None means that it fires at zero. Raises LookupError for an expression
+        of another form."""
         if (found := _LIMIT.search(self.expression)) is None:
             raise LookupError(f"{self.name} compares with no limit: {self.expression}")
         return float(found[1]) if found[1] else None
@@ -126,11 +127,12 @@ def _alert(number: int, rule: dict[str, Any]) -> Alert:
 
 
 ALERTS = _read()
-"""All of them by name, in the order of the rules."""
+"""All alerts by name, in the order of the rules."""
 
 
-# Each service has a Grafana dashboard with the panels of its own status page. Other dashboards span services. Panels
-# with metrics of servers' exporters select them by the jobs of `deploy/prometheus/prometheus.yml`.
+# Each service has a dashboard in Grafana with the panels of its own status page. Other dashboards are about several
+# services. Panels about servers, such as NATS, use the metrics of exporters. They select these metrics by the jobs of
+# `deploy/prometheus/prometheus.yml`.
 
 JOBS = ("auth", "edge", "message", "search", "session")
 _STORES = ("auth", "message", "session")
@@ -140,11 +142,11 @@ _LOST = rate("dragoman_message_refused_total", 'job="message",code=~"internal|ra
 _CONNECTIONS = 'sum by (instance) (pg_stat_activity_count{job="postgres"})'
 
 Row = tuple[str, tuple[GrafanaPanel, ...]]
-"""A title and the panels below it."""
+"""A title, and the panels below it."""
 
 
 class GrafanaDashboard(NamedTuple):
-    """`by_instance`: a variable selects single processes of the dashboard's only job."""
+    """`by_instance`: whether a variable selects single processes of the dashboard's only job."""
 
     name: str
     title: str
@@ -170,8 +172,8 @@ def _row(group: PanelGroup, scope: Scope = EVERYWHERE) -> Row:
 
 
 def _of(dashboard: Dashboard, *titles: str) -> tuple[GrafanaPanel, ...]:
-    """Panels of a service by title, over all its processes. Raises LookupError for a title that the service's dashboard
-    does not have."""
+    """The panels of a service with these titles, over all its processes. Raises LookupError for a title that the
+    service's dashboard does not have."""
     if unknown := set(titles) - {source.title for source in dashboard.panels}:
         raise LookupError(f"{dashboard.service} has no panels {sorted(unknown)}")
     return _some(tuple(source for source in dashboard.panels if source.title in titles), _across(dashboard.service))
@@ -185,7 +187,8 @@ def _of_service(dashboard: Dashboard) -> GrafanaDashboard:
 
 
 def _nats(title: str, unit: Unit, name: str, text: str = "") -> GrafanaPanel:
-    """A metric by the exporter's default name, or by the name that NATS's Helm chart configures."""
+    """A panel for a metric of NATS. The metric has the exporter's default name, or the name that the Helm chart of NATS
+    configures."""
     return one(title, unit, f'gnatsd_{name}{{job="nats"}} or nats_{name}{{job="nats"}}', "server_id", text)
 
 
@@ -209,7 +212,7 @@ _FAILED_REPLIES = GrafanaPanel(
     tuple((f"dragoman:failed_replies:ratio_rate{span}", span) for span in ("5m", "30m", "1h", "6h")),
     "Share of the edges' replies that are errors of the server. The service level limits it.",
 )
-"""Panels from the recording rules of the service level's alerts."""
+"""Panels for the recording rules that the alerts about the service level use."""
 _SEND_SUCCESS = GrafanaPanel(
     "Share of accepted messages that are acknowledged", Unit.SHARE,
     ((f"{_ACKNOWLEDGED} / ({_ACKNOWLEDGED} + {_LOST})", "success"),),
@@ -228,7 +231,7 @@ _OPEN_FILES = one(
     "Open file descriptors as a share of the process's limit.",
 )
 _CLOCK = f"dragoman_clock_seconds{{{_ALL}}}"
-_CLOCKS = one(  # a sample's timestamp is the time of Prometheus's clock at the scrape
+_CLOCKS = one(  # the timestamp of a sample is the time on the clock of Prometheus when it read the sample
     "Clocks apart from Prometheus's", Unit.SECONDS, f"abs({_CLOCK} - timestamp({_CLOCK}))", "instance",
     "Difference between a process's clock and Prometheus's clock.",
 )
@@ -244,7 +247,7 @@ _PYTHON = (
         ((f"count by (job, version) (python_info{{{_ALL}}})", "{{job}} {{version}}"),),
     ),
 )
-"""Panels of metrics that the client library exports for every Python process."""
+"""Panels for the metrics that the client library exports for every Python process."""
 _ANSWERED_BY_SUBJECT = one(
     "Time until answered, p99 by subject", Unit.SECONDS, quantile(0.99, "dragoman_bus_ask_seconds", _ALL, "subject"),
     "subject",
@@ -338,9 +341,9 @@ _WIDTH, _HEIGHT, _COLUMNS = 6, 7, 24
 _TEXT_WIDTH, _TEXT_HEIGHT = 12, 9
 _RUNBOOKS = "dragoman-runbooks"
 _COLOURS = {"info": "yellow", "warning": "orange", "critical": "red"}
-"""The colour of an alert's limit, by its severity, in ascending order."""
+"""The colour of an alert's limit, for each severity in ascending order."""
 _ABOVE_ZERO = 1e-9
-"""Grafana changes the colour from a value on; an alert fires above it."""
+"""The limit in Grafana for an alert that fires above zero. Grafana changes the colour at a value, and not above it."""
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _LINK = {"type": "dashboards", "title": "Dragoman", "tags": ["dragoman"], "asDropdown": True, "keepTime": True}
 _UNITS = {
@@ -352,13 +355,13 @@ Json = dict[str, Any]
 
 
 def files() -> dict[str, str]:
-    """File contents by name."""
+    """The contents of the files, by their names."""
     documents = {one.name: _dashboard(one) for one in DASHBOARDS} | {"runbooks": _runbooks()}
     return {f"{name}.json": _text(one) for name, one in documents.items()}
 
 
 def _text(document: Json) -> str:
-    """The document as JSON with one panel on each line, so that a diff shows the changed panels."""
+    """The document as JSON, with one panel on each line. So a diff shows which panels have changed."""
     panels = ",\n  ".join(map(json.dumps, document["panels"]))
     others = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in document.items() if name != "panels")
     parts = ",\n ".join([*others, f'"panels": [\n  {panels}\n ]'])
@@ -367,7 +370,7 @@ def _text(document: Json) -> str:
 
 def _dashboard(dashboard: GrafanaDashboard) -> Json:
     starts = f'time() - process_start_time_seconds{{job=~"{"|".join(dashboard.jobs)}"}} < 30'
-    annotation = {  # each start of a process is an upgrade or follows a crash
+    annotation = {  # the start of a process is marked, because it is an upgrade or follows a crash
         "name": "Starts", "enable": True, "datasource": _SOURCE, "expr": starts, "step": "30s",
         "iconColor": "blue", "titleFormat": "start of {{instance}}",
     }  # fmt: skip
@@ -376,7 +379,7 @@ def _dashboard(dashboard: GrafanaDashboard) -> Json:
 
 
 def _runbooks() -> Json:
-    """A panel for each runbook: links to them need no address outside of Grafana."""
+    """A dashboard with a panel for each runbook. Links to these panels need no address outside of Grafana."""
     panels = [
         {
             "id": alert.number, "type": "text", "title": alert.name,
@@ -408,7 +411,7 @@ def _variables(dashboard: GrafanaDashboard) -> Iterator[Json]:
 
 
 def _place(position: int, width: int, height: int, top: int = 0) -> Json:
-    """The position of a panel among panels of one size."""
+    """The place of a panel, if all panels have the same size."""
     row, column = divmod(position, _COLUMNS // width)
     return {"x": column * width, "y": top + row * height, "w": width, "h": height}
 
@@ -423,7 +426,7 @@ def _panels(dashboard: GrafanaDashboard) -> Iterator[Json]:
 
 
 def _panel(panel: GrafanaPanel, number: int, place: Json) -> Json:
-    """The panel with the limits, instructions and runbooks of its alerts."""
+    """The panel as JSON, with the limits, instructions and runbooks of its alerts."""
     limits, related = ([ALERTS[name] for name in of.get(panel.title, ())] for of in (LIMITS, RELATED))
     return {
         "id": number,
@@ -454,7 +457,7 @@ def _link_to_runbook(alert: Alert) -> Json:
 
 
 def _style(panel: GrafanaPanel, limits: list[Alert]) -> Json:
-    """Unit and colours; panels that show errors are red. Lines mark the alerts' limits."""
+    """The unit and the colours of a panel. Panels that show errors are red, and lines mark the limits of alerts."""
     colour = {"mode": "shades", "fixedColor": "red"} if panel.bad else {"mode": "palette-classic"}
     drawn = {"lineWidth": 1, "fillOpacity": 8, "showPoints": "never", "spanNulls": 60_000}
     style = {"unit": _UNITS[panel.unit], "min": 0, "color": colour}
@@ -465,7 +468,8 @@ def _style(panel: GrafanaPanel, limits: list[Alert]) -> Json:
 
 
 def _steps(limits: list[Alert]) -> list[Json]:
-    """The colours with the value from which on each holds, ascending; None: from the lowest on."""
+    """The colours of the limits, in ascending order. Each has the value from which it is shown. None means the lowest
+    value."""
     colours: dict[float | None, str] = {None: "green"}
     for alert in sorted(limits, key=lambda alert: list(_COLOURS).index(alert.severity)):
         colour = _COLOURS[alert.severity]

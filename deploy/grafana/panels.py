@@ -1,4 +1,5 @@
-"""Grafana's panels: the panels of a service's status page as PromQL, and panels of further metrics."""
+"""The panels of Grafana. They are the panels of a service's status page, with queries in PromQL, and panels for further
+metrics."""
 
 from typing import NamedTuple
 
@@ -24,8 +25,8 @@ _SHOWN = {
 
 
 class GrafanaPanel(NamedTuple):
-    """`queries`: PromQL with its legend in Grafana's notation, {{label}}. `text`: a description for the reader. `bad`:
-    any value but zero indicates a problem."""
+    """`queries`: queries in PromQL, each with its legend in the notation of Grafana, {{label}}. `text`: a description
+    for the reader. `bad`: whether any value but zero indicates a problem."""
 
     title: str
     unit: Unit
@@ -35,7 +36,8 @@ class GrafanaPanel(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """`selector` selects processes by label; each value of the label `split` gets a series."""
+    """The processes that a panel shows. `selector` selects them by labels. Each value of the label `split` gets a line
+    of its own."""
 
     selector: str
     split: str
@@ -52,21 +54,22 @@ def _help_texts() -> dict[str, str]:
 
 
 _HELP_TEXTS = _help_texts()
-"""Metrics by the name of their family, without the metrics of the database and presence, which need a connection."""
+"""The descriptions of metrics, by the name of their family. The metrics of the database and of presence are missing,
+because they need a connection."""
 
 
 def one(title: str, unit: Unit, expression: str, label: str, text: str = "", *, bad: bool = False) -> GrafanaPanel:
-    """A series for each value of the label."""
+    """A panel with a line for each value of the label."""
     return GrafanaPanel(title, unit, ((expression, _legend(label)),), text, bad)
 
 
 def of_process(source: Panel, scope: Scope) -> GrafanaPanel:
-    """A panel of the status page, for all processes of the scope."""
+    """A panel of the status page, but for all processes of the scope."""
     return GrafanaPanel(source.title, source.unit, _queries(source, scope), _text(source), source.bad)
 
 
 def rate(metric: str, selector: str, *labels: str) -> str:
-    """The growth of a counter per second, summed by the given labels."""
+    """The query for the growth of a counter per second, summed by the given labels."""
     by = f" by ({', '.join(labels)})" if labels else ""
     return f"sum{by} (rate({metric}{{{selector}}}[$__rate_interval]))"
 

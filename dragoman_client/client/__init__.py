@@ -1,6 +1,5 @@
-"""A client of the dialect native that reconnects, sends unacknowledged messages again, and gives the messages of each
-chat in order, once. docs/build/python.md describes it.
-"""
+"""A client of the dialect native. It reconnects, sends unacknowledged messages again, and gives the program the
+messages of each chat once and in order. docs/build/python.md describes it."""
 
 from dragoman_client.client.client import Dragoman
 from dragoman_client.client.connection import CommandRejected

@@ -1,4 +1,5 @@
-"""One login of a client, which reconnects until the client is closed: sync, order of each chat, outbox, tokens."""
+"""One login of a client. The client reconnects until it is closed. It syncs, orders the messages of each chat, and has
+an outbox and tokens."""
 
 import asyncio
 import random
@@ -38,8 +39,9 @@ _WRITE_SECONDS = 1.0
 
 class EventInbox:
     """The queue of events between the client and the program, which takes the events one by one. An event counts as
-    handled when the next event is taken: then `write` gets the event's changes of the store, at once if nothing else
-    waits, and otherwise within a second. Before the first event is `wanted`, events are dropped."""
+    handled when the program takes the next event. Then the changes that the event makes to the store are written: at
+    once if no event waits, and otherwise within a second. Until the program wants events (`wanted`), they are
+    dropped."""
 
     def __init__(self, write: Callable[[Changes], None]) -> None:
         self.wanted = asyncio.Event()
@@ -57,13 +59,13 @@ class EventInbox:
             self._arrived.set()
 
     async def room(self) -> None:
-        """The program is not far behind."""
+        """Wait until the program has taken most of the events."""
         while len(self._events) >= _ROOM:
             self._taken.clear()
             await self._taken.wait()
 
     def end(self, error: Exception) -> None:
-        """`take` raises it after the last event."""
+        """End the queue. `take` raises this error after the last event."""
         self._end = self._end or error
         self._arrived.set()
 
@@ -79,7 +81,7 @@ class EventInbox:
         return event
 
     def note_handled(self) -> None:
-        """The event that was taken last."""
+        """Note that the event that was taken last is handled."""
         self._handled.update(self._current)
         self._current = {}
         if self._handled and (not self._events or time.monotonic() - self._written_at > _WRITE_SECONDS):
@@ -88,7 +90,7 @@ class EventInbox:
             self._written_at = time.monotonic()
 
     def close(self) -> None:
-        """Writes what was handled."""
+        """Write the changes of the events that were handled."""
         if self._handled:
             self._write(self._handled)
 
@@ -97,7 +99,7 @@ _WINDOW = 500
 
 
 class ClientParts(NamedTuple):
-    """The parts of a client that outlive one connection."""
+    """The parts of a client that stay when a connection ends."""
 
     tokens: Tokens
     positions: Positions
@@ -116,12 +118,12 @@ class Session:
         self._timeline = parts.timeline
 
     async def request(self, op: str, members: Mapping[str, Any]) -> Members:
-        """Raises CommandRejected."""
+        """Send a command, and return the reply. Raises CommandRejected."""
         return await self.connection.request(op, members, partial(self._note, op, members))
 
     async def serve(self, tasks: asyncio.TaskGroup) -> None:
-        """Serve the connection from the login until the connection ends. Events are requested once the program wants
-        some."""
+        """Serve the connection from the login until the connection ends. Events are requested only when the program
+        wants them."""
         tasks.create_task(self._post(tasks))
         tasks.create_task(self._keep_fresh())
         await self._inbox.wanted.wait()
@@ -138,8 +140,8 @@ class Session:
             await self._tokens.keep_fresh(self.connection)
 
     async def _fetch(self, op: str, members: Mapping[str, Any]) -> Members:
-        """A page of a chat; an empty page if the account may not have it. Raises CommandLost: after another error the
-        next sync repeats it, on another connection."""
+        """Fetch a page of a chat. It is empty if the account may not have it. Raises CommandLost after any other error.
+        Then the connection ends, and the next sync, on another connection, fetches the page."""
         await self._inbox.room()
         try:
             return await self.connection.repeat(op, members)
@@ -161,7 +163,7 @@ class Session:
                 lambda reply: connection.queue({"ev": LISTING, "reset": reply.get("reset")}),
             )  # fmt: skip
             while (event := await connection.events.get())["ev"] != "synced":
-                # the server has lost data, so the pages listed so far are void
+                # The server has lost data, so the pages that were listed before are not valid any more.
                 if event["ev"] == LISTING and event["reset"]:
                     pages, early = [], EarlyEvents()
                 early.put(event)
@@ -199,7 +201,7 @@ class Session:
         except CommandLost:
             raise
         except CommandRejected as error:
-            if error.code == "unauthenticated":  # reconnecting logs in again and sends the command again
+            if error.code == "unauthenticated":  # the client reconnects, logs in again, and sends the command again
                 await asyncio.sleep(RETRY_MS / 1000)
                 return self.connection.abort()
             self._outbox.complete(entry, error)
@@ -208,10 +210,11 @@ class Session:
             self._outbox.complete(entry, reply)
             self._inbox.give({**outcome, "reply": reply})
 
-    # The methods below give the client its own messages and changes, because the server sends no event for them.
+    # The following methods give the program its own messages and changes, because the server sends no event for these.
 
     def _note_sent(self, entry: QueuedCommand, reply: Members) -> None:
-        """Give a plain message to the program in the form in which it was sent, but fetch any other message."""
+        """Give the program its own message after the server has stored it. A plain message is given in the form in
+        which it was sent. Any other message is fetched."""
         draft = entry.draft
         segments = draft.get("segments") or [{"t": "text", "text": draft.get("text", "")}]
         is_plain = entry.op == "send" and _has_place(reply) and not reply.get("again")
@@ -243,7 +246,7 @@ def _has_place(stored: Mapping[str, Any]) -> bool:
 
 _FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS = 0.5, 30.0
 _STABLE_SECONDS = 10.0
-"""A login that lasts this long ends the growth of delays."""
+"""If a login lasts this long, the next delay before a reconnect is short again."""
 
 T = TypeVar("T")
 Work = Callable[[NativeConnection, asyncio.TaskGroup], Awaitable[T]]
@@ -251,9 +254,9 @@ Work = Callable[[NativeConnection, asyncio.TaskGroup], Awaitable[T]]
 
 class Dragoman(native.Operations):
     """`async with` connects the client, and `async for` gives the client's events. `token`: the token of a bot, or of
-    another login; otherwise, `login` or `register` gets one, or the store has one. `timeline`: the number of a chat's
-    newest messages that are given after an absence, at most 100. `call_seconds`: the longest time of a call, with the
-    wait for a connection."""
+    another login. Without it, the token is in the store, or comes from `login` or `register`. `timeline`: how many of a
+    chat's newest messages are given after an absence, at most 100. `call_seconds`: the longest time of a call,
+    including the wait for a connection."""
 
     def __init__(
         self, server: str, store: Store | None = None, *, token: str = "", timeline: int = 20,
@@ -277,16 +280,16 @@ class Dragoman(native.Operations):
 
     @property
     def account(self) -> int:
-        """0 before the first login."""
+        """The number of the account, or 0 before the first login."""
         return self._tokens.login.account
 
     @property
     def outbox(self) -> list[QueuedCommand]:
-        """Entries that the server has not accepted yet, oldest first."""
+        """The commands that the server has not accepted yet, oldest first."""
         return self._outbox.entries
 
     def server_time(self) -> int:
-        """Unix milliseconds, by the server's clock."""
+        """The time on the server's clock, in Unix milliseconds."""
         return self._tokens.server_time()
 
     # Life of the client
@@ -304,7 +307,7 @@ class Dragoman(native.Operations):
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connection. The client sends nothing any more; the outbox stays in the store."""
+        """End the connection. The client sends nothing more, and the store keeps the outbox."""
         if self._running is not None:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
@@ -314,12 +317,12 @@ class Dragoman(native.Operations):
         self._store.close()
 
     async def login(self, identifier: str, password: str, **members: Any) -> native.LoginResult:
-        """Makes a single attempt; `members`: members of the operation. If the user must open a mailed link, it waits
-        for that. Raises CommandRejected, Unreachable."""
+        """Log in, with a single attempt. `members`: further members of the operation. If the user must open a mailed
+        link, the call waits for that. Raises CommandRejected, Unreachable."""
         return await self._enter("login", {"identifier": identifier, "secret": _plain(password), **members})
 
     async def register(self, nickname: str, password: str, **members: Any) -> native.LoginResult:
-        """Registers an account and logs in. The result is that of `login`."""
+        """Register an account, and log in. The result is the same as for `login`."""
         return await self._enter("register", {"nickname": nickname, "secret": _plain(password), **members})
 
     async def _enter(self, op: str, members: Members) -> native.LoginResult:
@@ -338,7 +341,7 @@ class Dragoman(native.Operations):
         return cast(native.LoginResult, reply)
 
     async def refresh(self) -> None:
-        """Replaces the token now; otherwise, the client does this in time. Raises CommandRejected."""
+        """Replace the token now. Without this call, the client replaces it in time. Raises CommandRejected."""
         await self._tokens.refresh((await self._online()).connection, self._tokens.login.token)
 
     def _start(self) -> None:
@@ -347,51 +350,53 @@ class Dragoman(native.Operations):
     # Commands
 
     def send(self, **draft: Any) -> "asyncio.Future[native.SendResult]":
-        """Puts a message (`chat` or `to`, `text` or `segments`, `reply_to`) into the outbox. The future has the reply
-        when the server has stored the message, after any number of connections. Cancelling the future does not take the
-        message back. Raises CommandRejected, OutboxFull."""
+        """Put a message (`chat` or `to`, `text` or `segments`, `reply_to`) into the outbox. The future gets the reply
+        when the server has stored the message, even if the client must reconnect before. If the future is cancelled,
+        the message is sent nevertheless. Raises CommandRejected, OutboxFull."""
         return self._outbox.add("send", draft)
 
     def edit(self, **draft: Any) -> "asyncio.Future[native.ChangeResult]":
-        """Puts an edit of an own message (`chat`, `index`, `text` or `segments`) into the outbox, as `send`."""
+        """Put an edit of an own message (`chat`, `index`, `text` or `segments`) into the outbox. See `send`."""
         return self._outbox.add("edit", draft)
 
     def recall(self, **message: Any) -> "asyncio.Future[native.ChangeResult]":
-        """Puts the recall of a message (`chat`, `index`) into the outbox, as `send`. A rejected recall leaves the
-        outbox."""
+        """Put the recall of a message (`chat`, `index`) into the outbox. See `send`. If the recall is rejected, it is
+        removed from the outbox."""
         return self._outbox.add("recall", message)
 
     def react(self, **reaction: Any) -> "asyncio.Future[native.ReactResult]":
-        """Puts a reaction (`chat`, `index`, `emoji`) into the outbox, as `recall`."""
+        """Put a reaction (`chat`, `index`, `emoji`) into the outbox. See `recall`."""
         return self._outbox.add("react", reaction)
 
     def unreact(self, **reaction: Any) -> "asyncio.Future[native.ReactResult]":
-        """Removes a reaction. The result is that of `react`."""
+        """Remove a reaction. The result is the same as for `react`."""
         return self._outbox.add("unreact", reaction)
 
     def read(self, chat: int, index: int) -> "asyncio.Future[native.ReadResult]":
-        """Puts a read position into the outbox, in place of an earlier one."""
+        """Put a read position into the outbox. It replaces an earlier position."""
         return self._outbox.add("read", {"chat": chat, "index": index})
 
     def retry(self, nonce: str) -> None:
-        """Sends a rejected entry again. Raises KeyError."""
+        """Send a rejected command again. Raises KeyError."""
         self._outbox.retry(nonce)
 
     def discard(self, nonce: str) -> None:
-        """Removes a rejected entry from the outbox. Raises KeyError."""
+        """Remove a rejected command from the outbox. Raises KeyError."""
         self._outbox.discard(nonce)
 
     async def upload(
         self, path: Path, name: str = "", nonce: str = "", progress: Callable[[int, int], None] = lambda *_: None
     ) -> UploadedFile:
-        """Stores a file, without sending bytes again that have arrived. `progress` gets the bytes sent, and all.
-        `nonce`: the upload of a previous program continues. Raises CommandRejected, OSError."""
+        """Store a file. If the connection fails, bytes that have arrived are not sent again. `progress` gets the number
+        of sent bytes, and the number of all bytes. `nonce`: if an earlier program has begun an upload with this nonce,
+        the upload continues. Raises CommandRejected, OSError."""
         upload = FileUpload(self._server, path, name, nonce or self._nonces.new_nonce(), progress)
         await self._tokens.keep_fresh((await self._online()).connection)
         return await upload.send(lambda: self._tokens.login.token)
 
     async def _call(self, op: str, members: Members) -> Any:
-        """Fails after `call_seconds`. A command that takes a nonce is repeated until its result is known."""
+        """Perform an operation. It fails after `call_seconds`. A command that takes a nonce is repeated until its
+        result is known."""
         members = {name.removesuffix("_"): value for name, value in members.items()}
         has_nonce = op in native.NONCED
         if has_nonce and not members.get("nonce"):
@@ -415,7 +420,7 @@ class Dragoman(native.Operations):
             raise lost or unavailable(f"no reply within {self._call_seconds:g} s", unknown=is_sent) from None
 
     async def _online(self) -> Session:
-        """Waits for a connection. Raises CommandRejected: the client has ended."""
+        """Wait for a connection. Raises CommandRejected if the client has ended."""
         await self._is_online.wait()
         if self._session is None:
             assert self._end is not None
@@ -429,8 +434,8 @@ class Dragoman(native.Operations):
         return self
 
     async def __anext__(self) -> Event:
-        """An event counts as handled when the next one is taken, or the client is left without an exception. Raises
-        CommandRejected when the login has ended."""
+        """An event counts as handled when the program takes the next one, or leaves the client without an exception.
+        Raises CommandRejected when the login has ended."""
         return cast(Event, await self._inbox.take())
 
     def _give(self, kind: str, **members: Any) -> None:
@@ -459,7 +464,7 @@ class Dragoman(native.Operations):
             raise
 
     def _note_end(self, error: Exception | None) -> None:
-        """Notes why the client has ended. `error` None: the program has closed the client."""
+        """Note why the client has ended. If `error` is None, the program has closed the client."""
         if self._end is None:
             text = "the client is closed" if error is None else f"the client has ended: {error}"
             self._end = error if isinstance(error, CommandRejected) else unavailable(text, unknown=True)
@@ -476,7 +481,7 @@ class Dragoman(native.Operations):
         return random.uniform(0, limit)  # noqa: S311 (spreads clients)
 
     async def _live(self) -> CommandRejected:
-        """A connection from its beginning to its end: returns the reason of the end."""
+        """Keep one connection from its beginning to its end. Returns the reason of its end."""
 
         async def serve(connection: NativeConnection, tasks: asyncio.TaskGroup) -> None:
             await self._tokens.log_in(connection)
@@ -499,7 +504,7 @@ class Dragoman(native.Operations):
         raise AssertionError("a session ends only by an exception")
 
     async def _connected_for(self, work: Work[T]) -> T:
-        """The result of some work on a connection of its own. Raises CommandRejected, Unreachable."""
+        """Do some work on a separate connection, and return the result. Raises CommandRejected, Unreachable."""
         connection = NativeConnection()
         await connection.open(self._server)
         found: list[CommandRejected] = []

@@ -1,4 +1,5 @@
-"""One connection: commands with replies by id, events in a queue, and the reason for the connection's end."""
+"""One connection. It sends commands, whose replies are found by id, queues events, and reports the reason for its
+end."""
 
 import asyncio
 import itertools
@@ -22,21 +23,22 @@ _QUEUED_EVENTS = 10_000
 _FAULT_MS = 10_000
 _DAY_MS = 86_400_000
 _SILENT_PINGS = 3
-"""During which a command may have no reply."""
+"""The most pings during which a command may have no reply. After this, the connection is aborted."""
 _IN_ORDER: Mapping[str, tuple[str, ...]] = {
     "message": ("chat", "index"), "changed": ("chat", "index", "rev"), "gone": ("chat",)
 }  # fmt: skip
-"""The place of an event in its chat."""
+"""For each kind of event, the members by which the client orders it in its chat."""
 _DELAYS_MS: Mapping[int, int | None] = {
     1000: None, 1001: 0, 1005: 0, 1006: 0, 1011: 0, 1012: 0, 1013: RETRY_MS, 4001: RETRY_MS, 4003: None, 4008: 60_000,
 }  # fmt: skip
-"""Milliseconds until a reconnect by close code, if the server gives no `retry_ms`; None: the client does not reconnect.
-Any other code means a fault of the client."""
+"""The milliseconds until a reconnect, by the close code, if the server gives no `retry_ms`. With None, the client does
+not reconnect. Any other code shows a fault of the client."""
 
 
 class CommandRejected(ClientError):
-    """An error reply, or `unavailable` without a connection. `retry_ms`: the same command can succeed after this time.
-    `unknown`: the command has possibly had its effect. `request`: the operator finds it in the log."""
+    """An error reply, or the error `unavailable` if there is no connection. `retry_ms`: the same command can succeed
+    after this time. `unknown`: whether the command may have had its effect. `request`: the id by which an operator
+    finds the request in the log."""
 
     def __init__(
         self, code: str, text: str, field: str = "", retry_ms: int | None = None, *, unknown: bool = False,
@@ -52,7 +54,7 @@ class CommandRejected(ClientError):
 
 
 class CommandLost(CommandRejected):
-    """The connection has ended before the reply: nothing is answered by this."""
+    """The connection has ended before the reply arrived."""
 
 
 def unavailable(text: str, retry_ms: int | None = None, *, unknown: bool = False) -> CommandRejected:
@@ -60,7 +62,7 @@ def unavailable(text: str, retry_ms: int | None = None, *, unknown: bool = False
 
 
 def rejection(answer: object) -> CommandRejected:
-    """The code of a reply's error, in any form."""
+    """Make an exception from the error of a reply. The error may have any form."""
     error: Members = answer if isinstance(answer, dict) else {}
     code = str(error.get("code", "internal"))
     text, field, reason, request = (str(error.get(name, "")) for name in ("text", "field", "reason", "request"))
@@ -74,7 +76,8 @@ def is_integer(value: object) -> TypeGuard[int]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A command without a reply. `pings`: the pings that were sent since; below zero: the reply may take any time."""
+    """A command without a reply. `pings`: the number of pings that were sent since. If it is below zero, the reply may
+    take any time."""
 
     future: "asyncio.Future[Members]"
     process: Callable[[Members], None]
@@ -82,8 +85,8 @@ class _Waiting:
 
 
 class NativeConnection:
-    """See dragoman_client.aio.Listener. `events`: the events since `listen`, in order. `is_heard`: something has come
-    since it was unset."""
+    """A connection of the dialect native. See dragoman_client.aio.Listener. `events`: the events since `listen`, in
+    order. `is_heard`: whether anything has arrived since this was last set to False."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[Members] = asyncio.Queue()
@@ -96,24 +99,24 @@ class NativeConnection:
         self._bye: Members | None = None
 
     async def open(self, server: str) -> None:
-        """Raises Unreachable, InvalidAddress."""
+        """Connect to the server. Raises Unreachable, InvalidAddress."""
         self._connection = await connect(server, CODECS["native"], self, _object)
 
     async def until_ended(self) -> None:
-        """Raises CommandRejected: why it has ended."""
+        """Wait for the end of the connection. Raises CommandRejected with the reason."""
         assert self._connection is not None
         await self._connection.wait_ended()
         raise self._end()
 
     def listen(self) -> None:
-        """Events before are dropped: a sync must follow."""
+        """Queue events from now on. Earlier events are dropped, so a sync must follow."""
         self._is_listening = True
 
     async def request(
         self, op: str, members: Mapping[str, Any], process: Callable[[Members], None] = lambda _: None
     ) -> Members:
-        """`process` gets the reply before any later event is queued, also if the caller has given up. Raises
-        CommandRejected; CommandLost if the server has not answered."""
+        """Send a command, and return the reply. `process` gets the reply before any later event is queued, even if the
+        caller has given up. Raises CommandRejected, or CommandLost if the server has not answered."""
         assert self._connection is not None
         if self.has_ended:
             raise self._lost()
@@ -127,7 +130,7 @@ class NativeConnection:
     async def repeat(
         self, op: str, members: Mapping[str, Any], process: Callable[[Members], None] = lambda _: None
     ) -> Members:
-        """Sends a command, and sends it again after each error that permits a repetition. Raises CommandRejected."""
+        """Send a command, and send it again after each error that permits a repetition. Raises CommandRejected."""
         while True:
             try:
                 return await self.request(op, members, process)
@@ -140,7 +143,8 @@ class NativeConnection:
             await asyncio.sleep(spread(retry_ms / 1000))
 
     async def ping(self, note: Callable[[Members], None]) -> None:
-        """Ping until the connection ends; a silent connection counts as ended. `note` gets each reply."""
+        """Send pings until the connection ends. If nothing arrives after a ping, the connection is aborted. `note` gets
+        each reply."""
         while True:
             await asyncio.sleep(PING_SECONDS)
             self.is_heard = False
@@ -164,7 +168,7 @@ class NativeConnection:
             return
         self.events.put_nowait(event)
         if self.events.qsize() > _QUEUED_EVENTS:
-            self.abort()  # the client reconnects, and its next sync brings the dropped events
+            self.abort()  # the client then reconnects, and its next sync fetches the dropped events
 
     # dragoman_client.aio.Listener
 
@@ -179,7 +183,8 @@ class NativeConnection:
                 self.queue(event)
             return
         waiting = self._waiting.get(number := self._answered(event))
-        if waiting is not None and event.get("verify"):  # the reply comes after the user has opened the mailed link
+        # the reply comes only after the user has opened the mailed link
+        if waiting is not None and event.get("verify"):
             waiting.pings = float("-inf")
             waiting.process(event)
         elif waiting is not None:
@@ -187,14 +192,15 @@ class NativeConnection:
             _complete(waiting, event)
 
     def _answered(self, reply: Members) -> int:
-        """The id of the answered command: an error may lack the id, and then belongs to the only command that waits."""
+        """The id of the command that a reply answers. An error may have no id. It then belongs to the waiting command,
+        if there is only one."""
         id = reply.get("re")
         if id is None and "error" in reply and len(self._waiting) == 1:
             return next(iter(self._waiting))
         return id if type(id) is int else 0
 
     def replied(self, reply: ServerReply, now: int) -> None:
-        """Does nothing, because this client does not decode frames to replies."""
+        """Do nothing, because this client does not decode frames into replies."""
 
     def ended(self) -> None:
         if self.has_ended:
@@ -204,7 +210,7 @@ class NativeConnection:
         for waiting in self._waiting.values():
             if not waiting.future.done():
                 waiting.future.set_exception(lost)
-                # this marks the exception as read, because the caller may no longer wait for it
+                # This marks the exception as read, because the caller may not wait for it any more.
                 waiting.future.exception()
 
     def _lost(self) -> CommandLost:
@@ -233,7 +239,7 @@ def _complete(waiting: _Waiting, reply: Members) -> None:
 
 
 def spread(seconds: float) -> float:
-    """A random time from `seconds` to twice as long, so that clients do not reconnect at the same time."""
+    """A random time between `seconds` and twice as long, so that clients do not reconnect at the same time."""
     return seconds * random.uniform(1, 2)  # noqa: S311
 
 
@@ -242,7 +248,7 @@ def _milliseconds(value: object) -> int | None:
 
 
 def _object(text: bytes) -> Members | None:
-    """The members of a JSON object; None for any other text."""
+    """The members of a JSON object, or None for any other text."""
     try:
         read = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""The events that a client gives to the program: events of the server, and its own."""
+"""The events that a client gives to the program. They come from the server or from the client itself."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -7,24 +7,25 @@ from dragoman_client.client.connection import CommandRejected
 
 
 class HeadEvent(native.ChatHead):
-    """The summary of a chat, from a sync, which replaces the previous summary."""
+    """The summary of a chat, from a sync. It replaces the previous summary."""
 
     ev: Literal["head"]
 
 
 GapEvent = TypedDict("GapEvent", {"ev": Literal["gap"], "chat": int, "from": int, "to": int})
-"""The client does not give these messages; `history` has them, unless they have expired."""
+"""Messages that the client does not give to the program. They can be requested by `history`, unless they have
+expired."""
 
 
 class ResetEvent(TypedDict):
-    """The server was restored from a backup: all messages that were given are to be forgotten."""
+    """The server was restored from a backup. The program must forget all messages that it has got."""
 
     ev: Literal["reset"]
     epoch: str
 
 
 class StateEvent(TypedDict):
-    """The state of the connection. `waiting`: the client waits for its next attempt, because of `error`."""
+    """The state of the connection. `waiting` means that the client waits for its next attempt, because of `error`."""
 
     ev: Literal["state"]
     state: Literal["connecting", "online", "waiting"]
@@ -32,14 +33,15 @@ class StateEvent(TypedDict):
 
 
 class StoreEvent(TypedDict):
-    """The store has failed. The client continues without it, and forgets its state at the end."""
+    """The store has failed. The client continues without it, and loses its state when it ends."""
 
     ev: Literal["store"]
     error: Exception
 
 
 class OutboxResultEvent(TypedDict):
-    """The result of an entry of the outbox, also of a previous run of the program: `reply`, or `error`."""
+    """The result of a command in the outbox, which may be from an earlier run of the program. It has a `reply` or an
+    `error`."""
 
     ev: Literal["outcome"]
     op: str
@@ -53,15 +55,15 @@ Event = native.Event | HeadEvent | GapEvent | ResetEvent | StateEvent | StoreEve
 
 
 class KeptMessage(native.ShownMessage):
-    """A message as a program keeps it. `rev`: the `rev` of the page with the message, or of the last change that
-    applied."""
+    """A message in the form in which a program keeps it. `rev`: the `rev` of the page that the message came from, or of
+    the last change that was applied."""
 
     rev: NotRequired[int]
 
 
 def apply_change(message: KeptMessage, change: native.ChangedEvent | native.ShownChange, account: int) -> KeptMessage:
-    """The message after a change. The rule for a page: a change applies to a message that was fetched at a lower `rev`;
-    the message already has every other change. `account`: the account whose reactions are `mine`."""
+    """Apply a change to a message, and return the result. A change is applied only if the message was fetched at a
+    lower `rev`. Otherwise the message has the change already. `account`: the account whose reactions are `mine`."""
     if (change["chat"], change["index"]) != (message["chat"], message["index"]) or change["rev"] <= message.get(
         "rev", 0
     ):
@@ -87,5 +89,5 @@ def _mine(message: KeptMessage, change: native.ChangedEvent | native.ShownChange
 
 
 def text_of(message: native.MessageEvent | native.ShownMessage | native.ChangedEvent) -> str:
-    """The words of a message, and of its mentions."""
+    """The texts of a message, including its mentions."""
     return "".join(one["text"] for one in message.get("segments", []) if one["t"] == "text" or one["t"] == "mention")

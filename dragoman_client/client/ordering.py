@@ -1,4 +1,5 @@
-"""Gives the messages and changes of each chat once and in order, and fetches those that are missing."""
+"""Gives the program the messages and changes of each chat once and in order. Missing messages and changes are
+fetched."""
 
 import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -12,23 +13,25 @@ from dragoman_client.client.store import Changes
 
 Event = dict[str, Any]
 Give = Callable[[Event, Changes], None]
-"""Takes an event, and the changes of the store after the program has handled it."""
+"""A function that takes an event, and the changes that it makes to the store after the program has handled it."""
 Fetch = Callable[[str, Event], Awaitable[Event]]
-"""Gets a page; an empty object if the account may not have it. Raises CommandRejected: the connection ends."""
+"""A function that fetches a page. The page is an empty object if the account may not have it. Raises CommandRejected,
+which ends the connection."""
 REACH, LISTING = "client_reach", "client_listing"
-"""Events of the client itself: messages and changes that the server does not push here; or a reply to `sync`, to which
-everything up to `synced` belongs."""
+"""Two events that the client itself makes. REACH names messages and changes that the server does not push to this
+connection. LISTING is a reply to `sync`. The events after it, up to `synced`, belong to this reply."""
 _RANKS = {"message": 1, "changed": 2, REACH: 3}
 _PAGE = 100
 _EPOCH, _PREFIX = "epoch", "chat/"
 _MOST_CHATS = 2000
-"""The most chats in one command: each takes at most 32 characters of a frame, and usually 12."""
+"""The most chats in one command. A chat takes at most 32 characters of a frame, and usually 12."""
 _MOST_IDS = 2**53
 
 
 class ChatPosition(msgspec.Struct, array_like=True):
-    """The messages of a chat that the program has got; a gap names missing messages. `state`: the state of the last
-    head. `covered`: the last change that a sync has sent."""
+    """How far the program has got the messages of a chat. (For missing messages, it has got a gap.) `index`, `rev`: the
+    last message and the last change. `state`: the state of the last summary. `covered`: the last change that a sync has
+    sent."""
 
     index: int = 0
     rev: int = 0
@@ -48,8 +51,8 @@ class Positions:
         }
 
     def named(self) -> Iterator[dict[str, Any]]:
-        """The members of the next `sync` commands that name the known chats (docs/protocols/native/sync.md): one
-        command if a frame can name all chats, else several."""
+        """The members of the next `sync` commands that name the known chats (docs/protocols/native/sync.md): There is
+        one command if a frame can name all chats, and otherwise several."""
         chats = sorted(self.chats)
         starts = [0, *chats[_MOST_CHATS::_MOST_CHATS], _MOST_IDS]
         for at, (start, end) in enumerate(pairwise(starts)):
@@ -81,8 +84,8 @@ class Positions:
 
 
 class EarlyEvents:
-    """The events that come before the end of a sync. Of two copies of a message, the client uses the copy of the sync.
-    The other copy was pushed when the message was new, and may come late."""
+    """The events that come before the end of a sync. If a message arrives both by push and by the sync, the copy from
+    the sync is used. The pushed copy shows the message as it was when it was new, and may arrive late."""
 
     def __init__(self) -> None:
         self._others = list[Event]()
@@ -100,8 +103,8 @@ class EarlyEvents:
             self._others.append(event)
 
     def in_order(self, revs: Mapping[int, int]) -> list[Event]:
-        """Returns messages before their changes, and REACH last: the sync may have sent the rest. `revs`: for each
-        chat, the last change that its messages have."""
+        """Return the events in order, with messages before their changes. REACH comes last, because the sync may have
+        sent what it names. `revs`: for each chat, the last change that its messages have."""
         listed = {key: {"rev": revs.get(one["chat"], 0), **one} for key, one in self._listed.items()}
         return sorted([*self._others, *(self._pushed | listed).values()], key=_early_key)
 
@@ -112,10 +115,10 @@ def _early_key(event: Event) -> tuple[int, int, int]:
 
 
 class ChatOrder:
-    """The order of events on one connection. Methods raise the errors of `fetch`."""
+    """Puts the events of one connection in order. Its methods raise the errors of `fetch`."""
 
     def __init__(self, positions: Positions, give: Give, fetch: Fetch, timeline: int) -> None:
-        """`timeline`: the number of a new chat's newest messages that are given."""
+        """`timeline`: how many of a new chat's newest messages are given to the program."""
         self._positions = positions
         self._give_with = give
         self._fetch = fetch
@@ -124,7 +127,7 @@ class ChatOrder:
             place.covered = place.rev
 
     def take_head(self, head: Event, *, had: bool) -> None:
-        """A chat of a sync. `had`: the sync has named it."""
+        """Handle the summary of a chat from a sync. `had`: whether the client has named the chat in the sync."""
         chat, covered = head["chat"], head["changes_after" if "changes_after" in head else "rev"]
         lacks_from = head["gap"]["from"] if "gap" in head else head["first"]
         place = self._positions.chats.get(chat)
@@ -133,7 +136,7 @@ class ChatOrder:
             self._positions.chats[chat] = place
         elif had:
             place.covered = covered
-        if "state" in head:  # older servers send no state
+        if "state" in head:  # servers of older versions send no state
             place.state = head["state"]
         self._give_event({"ev": "head", **head}, chat)
         if "gap" in head:
@@ -155,18 +158,19 @@ class ChatOrder:
                 self._begin(event)
 
     def _begin(self, event: Event) -> None:
-        """In a chat that is newer than the sync, everything after its event is pushed."""
+        """Begin a chat that is newer than the sync. All its later messages are pushed."""
         chat, head, first, rev = (event.get(name) for name in ("chat", "head", "first", "rev"))
         if not (is_integer(chat) and is_integer(head) and is_integer(first) and is_integer(rev)):
-            return  # older servers send no such numbers
+            return  # servers of older versions do not send these numbers
         if chat not in self._positions.chats:
             place = self._positions.chats[chat] = ChatPosition(max(0, min(first - 1, head)), rev, 0, rev)
             self._skip(chat, place, head - self._timeline)
 
     async def reach(self, chat: int, index: int, rev: int, event: Event | None = None) -> None:
-        """Gives an event after all messages up to an index and all changes up to a `rev`."""
+        """Give an event after all messages up to an index, and after all changes up to a `rev`."""
         place = self._positions.chats.get(chat)
-        if place is None:  # the chat began after the sync: the event of its creation comes later, or has no last index
+        # The chat began after the sync. The event about the new chat arrives later, or has no last index.
+        if place is None:
             place = self._positions.chats[chat] = ChatPosition()
             self._skip(chat, place, index - self._timeline)
         while place.index < index:
@@ -178,7 +182,7 @@ class ChatOrder:
             self._give(place, event)
 
     def _give(self, place: ChatPosition, event: Event) -> None:
-        """Unless it was given."""
+        """Give an event to the program, unless it was given before."""
         if event["ev"] == "message":
             if event["index"] <= place.index:
                 return

@@ -1,4 +1,5 @@
-"""Messages, changes and read positions that the server has not acknowledged yet. A store keeps them over restarts."""
+"""Messages, changes and read positions that the server has not acknowledged yet. A store keeps them when the program
+restarts."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -12,20 +13,20 @@ from dragoman_client.errors import ClientError
 from dragoman_client.nonces import NonceSource
 
 _DRAFT_BYTES = 65_000
-"""The server rejects larger frames."""
+"""The most bytes of a command, because the server rejects larger frames."""
 _MOST_REJECTED = 100
 _PREFIX = "outbox/"
 _TEXTS = ("send", "edit")
-"""The outbox keeps the text of such an entry when it is rejected, and it has a nonce. Other entries may be repeated
-without a nonce."""
+"""The commands with a text and a nonce. When such a command is rejected, the outbox keeps it. Other commands can be
+repeated without a nonce."""
 
 
 class OutboxFull(ClientError):
-    """Too many commands wait for the server."""
+    """Too many commands are waiting to be sent."""
 
 
 class StoredError(msgspec.Struct, omit_defaults=True):
-    """Why the server has rejected a command."""
+    """The reason for which the server has rejected a command."""
 
     code: str
     text: str
@@ -34,8 +35,8 @@ class StoredError(msgspec.Struct, omit_defaults=True):
 
 
 class QueuedCommand(msgspec.Struct, eq=False, omit_defaults=True):
-    """`op`: send, edit, recall, react, unreact or read. `draft`: its members. With an `error`, the command waits for
-    the program."""
+    """A command in the outbox. `op`: send, edit, recall, react, unreact or read. `draft`: the members of the command.
+    If it has an `error`, it is not sent before the program has retried it."""
 
     op: str
     draft: Members
@@ -43,13 +44,13 @@ class QueuedCommand(msgspec.Struct, eq=False, omit_defaults=True):
 
     @property
     def nonce(self) -> str:
-        """The nonce of the command; empty for a command that has none."""
+        """The nonce of the command, or an empty text if it has none."""
         return str(self.draft.get("nonce", ""))
 
     @property
     def lane(self) -> str:
-        """The lane of an entry. Entries of one lane are sent one by one: each waits for the reply to the previous
-        one."""
+        """The lane of the command. The commands of one lane are sent one after the other. Each waits for the reply to
+        the previous one."""
         to = self.draft.get("to")
         return f"{self.op == 'read'} {f'to {to}' if to else self.draft.get('chat')}"
 
@@ -58,7 +59,7 @@ Result = asyncio.Future[Any]
 
 
 class Outbox:
-    """The outbox of one account. `write`: writes to the store."""
+    """The outbox of one account. `write`: a function that writes to the store."""
 
     def __init__(self, stored: dict[str, bytes], write: Callable[[Changes], None], limit: int) -> None:
         names = sorted(name for name in stored if name.startswith(_PREFIX))
@@ -74,11 +75,11 @@ class Outbox:
 
     @property
     def entries(self) -> list[QueuedCommand]:
-        """Oldest first."""
+        """The commands in the outbox, oldest first."""
         return list(self._entries.values())
 
     def take(self) -> Iterator[QueuedCommand]:
-        """The entries to send now: the first of each lane without an entry under way."""
+        """The commands to send now. From each lane without a command under way, it is the first one."""
         lanes = {entry.lane for entry in self._under_way}
         for entry in self.entries:
             if entry.error is None and entry.lane not in lanes:
@@ -87,13 +88,13 @@ class Outbox:
                 yield entry
 
     def release(self) -> None:
-        """The connection has ended: everything is sent again."""
+        """Note that the connection has ended. All commands will be sent again."""
         self._under_way.clear()
 
     def add(self, op: str, draft: Members) -> Result:
-        """The future has the reply, or raises CommandRejected. If a command with this nonce is waiting already, both
-        have the same result. A read position replaces an earlier one, unless that is under way. Raises OutboxFull, the
-        error of `abandon`, and CommandRejected for a draft that is not accepted."""
+        """Add a command. The future gets the reply, or raises CommandRejected. If a command with this nonce is waiting
+        already, both have the same result. A read position replaces an earlier position, unless that one is under way.
+        Raises OutboxFull, the error of `abandon`, and CommandRejected for a draft that is not accepted."""
         if self._end is not None:
             raise self._end
         entry = QueuedCommand(op, self._frozen(op, draft))
@@ -121,15 +122,14 @@ class Outbox:
         return "", None
 
     def _admitted(self) -> str:
-        """The name of a new entry."""
+        """The name of a new entry, if the outbox has room."""
         if sum(one.error is None for one in self._entries.values()) >= self._limit:
             raise OutboxFull("the outbox is full")
         self._last += 1
         return f"{_PREFIX}{self._last:012}"
 
     def _frozen(self, op: str, draft: Members) -> Members:
-        """A copy of the draft, because the caller can change its own object later. Checks that the draft can be
-        sent."""
+        """Copy the draft, because the caller may change its own object later. Checks whether the draft can be sent."""
         named = draft if op not in _TEXTS else {**draft, "nonce": draft.get("nonce") or self._nonces.new_nonce()}
         try:
             content = msgspec.json.encode(named)
@@ -143,7 +143,8 @@ class Outbox:
         return frozen
 
     def complete(self, entry: QueuedCommand, result: Members | CommandRejected) -> None:
-        """The server has accepted or rejected it. A rejected text stays, with the reason."""
+        """Note that the server has accepted or rejected a command. A rejected text stays in the outbox, with the
+        reason."""
         name = next(name for name, known in self._entries.items() if known is entry)
         self._under_way.discard(entry)
         if isinstance(result, CommandRejected) and entry.op in _TEXTS:
@@ -151,11 +152,11 @@ class Outbox:
             self._write({name: msgspec.json.encode(entry), **self._excess()})
         else:
             self._remove(name)
-        self.filled.set()  # wakes the messages that wait behind this one
+        self.filled.set()  # this sends the messages that wait for this one
         self._finish(self._results.pop(entry, []), result)
 
     def _excess(self) -> Changes:
-        """The oldest rejected entries go when there are too many."""
+        """Remove the oldest rejected commands if there are too many."""
         rejected = [name for name, one in self._entries.items() if one.error is not None]
         excess = rejected[:-_MOST_REJECTED]
         for name in excess:
@@ -163,11 +164,11 @@ class Outbox:
         return dict.fromkeys(excess)
 
     def discard(self, nonce: str) -> None:
-        """Removes a rejected entry. Raises KeyError."""
+        """Remove a rejected command. Raises KeyError."""
         self._remove(self._rejected(nonce)[0])
 
     def retry(self, nonce: str) -> None:
-        """A rejected entry is sent again. Raises KeyError."""
+        """Send a rejected command again. Raises KeyError."""
         name, entry = self._rejected(nonce)
         entry.error = None
         self._write({name: msgspec.json.encode(entry)})
@@ -184,7 +185,7 @@ class Outbox:
         self._write({name: None})
 
     def abandon(self, error: ClientError) -> None:
-        """Ends the outbox with this error: it sends nothing more. Waiting commands stay in the store."""
+        """End the outbox with this error. It sends nothing more, and waiting commands stay in the store."""
         self._end = error
         for results in self._results.values():
             self._finish(results, error)
@@ -196,6 +197,6 @@ class Outbox:
                 continue
             if isinstance(result, ClientError):
                 future.set_exception(result)
-                future.exception()  # this marks the exception as read, because not every caller waits for its result
+                future.exception()  # this marks the exception as read, because some callers do not wait for the result
             else:
                 future.set_result(result)

@@ -1,4 +1,4 @@
-"""Stores that outlive the program: a client's login, positions in chats, and outbox."""
+"""Stores a client's login, positions in chats, and outbox. They can outlive the program."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Protocol
 from dragoman_client.errors import ClientError
 
 Changes = Mapping[str, bytes | None]
-"""New values of entries by their names; the value None removes an entry."""
+"""New values of entries, by their names. The value None removes an entry."""
 
 
 class StoreInUse(ClientError):
@@ -27,7 +27,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A store in memory, whose entries end with the program."""
+    """A store in memory. Its entries are lost when the program ends."""
 
     def __init__(self) -> None:
         self._entries: dict[str, bytes] = {}
@@ -47,10 +47,11 @@ class MemoryStore:
 
 
 class FileStore:
-    """A file of SQLite, for one program at a time. The file has secrets: the tokens of the login."""
+    """A store in an SQLite file, for one program at a time. The file contains secrets, because it contains the tokens
+    of the login."""
 
     def __init__(self, path: Path) -> None:
-        """Raises StoreInUse."""
+        """Open the file. Raises StoreInUse."""
         path.touch(mode=0o600)
         self._database = sqlite3.connect(path, isolation_level=None, timeout=0)
         try:

@@ -1,4 +1,4 @@
-"""The login of a client: its tokens, which a refresh replaces, and the server's clock."""
+"""The login of a client. It has tokens, which are replaced by a refresh, and estimates the server's clock."""
 
 import asyncio
 import time
@@ -14,7 +14,8 @@ _MARGIN_MS = 60_000
 
 
 class StoredLogin(msgspec.Struct, omit_defaults=True):
-    """`account`: 0 before the first login. `refresh`: empty of a bot, and of a login that cannot be refreshed."""
+    """`account`: the number of the account, or 0 before the first login. `refresh`: the refresh token. It is empty for
+    a bot, and for a login that cannot be refreshed."""
 
     account: int = 0
     token: str = ""
@@ -23,11 +24,12 @@ class StoredLogin(msgspec.Struct, omit_defaults=True):
 
 
 class Tokens:
-    """`write`: to the store. A successor is stored before it is used. A refresh whose reply is lost is repeated with
-    the spent token, and gets the same successor."""
+    """The tokens of a login. `write`: a function that writes to the store. A new refresh token is stored before it is
+    used. If the reply to a refresh is lost, the refresh is repeated with the old token, and returns the same new
+    token."""
 
     def __init__(self, stored: bytes | None, token: str, write: Callable[[Changes], None]) -> None:
-        """`token`: replaces the stored token."""
+        """`token`: a token that replaces the stored one."""
         self.login = msgspec.json.decode(stored or b"{}", type=StoredLogin)
         if token and token != self.login.token:
             self.login = StoredLogin(self.login.account, token)
@@ -36,7 +38,7 @@ class Tokens:
         self._clock_ms: float | None = None
 
     def server_time(self) -> int:
-        """Unix milliseconds by the server's clock, or before the first login by the own clock."""
+        """The Unix milliseconds on the server's clock. Before the first login, the own clock is used."""
         return round(time.time() * 1000 if self._clock_ms is None else time.monotonic() * 1000 + self._clock_ms)
 
     def note_time(self, reply: Members) -> None:
@@ -44,7 +46,8 @@ class Tokens:
             self._clock_ms = shown - time.monotonic() * 1000
 
     def take(self, reply: Members) -> None:
-        """The reply to a login or to a refresh. Raises CommandRejected: it is another account's."""
+        """Take the tokens from the reply to a login or to a refresh. Raises CommandRejected if they belong to another
+        account."""
         account = reply.get("account", 0)
         if self.login.account not in (0, account):
             raise CommandRejected("conflict", "this client belongs to another account")
@@ -55,12 +58,12 @@ class Tokens:
             self._write({"login": msgspec.json.encode(login)})
 
     def forget(self) -> None:
-        """Forgets the login after a logout. The store still belongs to the account."""
+        """Forget the login after a logout. The store still belongs to the account."""
         self.login = StoredLogin(self.login.account)
         self._write({"login": msgspec.json.encode(self.login)})
 
     async def log_in(self, connection: NativeConnection) -> None:
-        """Raises CommandRejected."""
+        """Log in with the token, on a new connection. Raises CommandRejected."""
         await self.keep_fresh(connection)
         before = self.login.token
         try:
@@ -78,12 +81,12 @@ class Tokens:
         return await connection.request("token", {"token": self.login.token, "overtaking": True})
 
     async def keep_fresh(self, connection: NativeConnection) -> None:
-        """Replaces a token that expires soon. Raises CommandRejected."""
+        """Replace the token if it expires soon. Raises CommandRejected."""
         if self.login.refresh and self.server_time() + _MARGIN_MS >= self.login.expires:
             await self.refresh(connection, self.login.token)
 
     async def refresh(self, connection: NativeConnection, previous: str) -> None:
-        """Replaces a token, unless it was replaced meanwhile. Raises CommandRejected."""
+        """Replace a token, unless it was replaced meanwhile. Raises CommandRejected."""
         async with self._refreshing:
             if self.login.token == previous:
                 self.take(await connection.repeat("refresh", {"refresh": self.login.refresh}))

@@ -16,9 +16,9 @@ from dragoman_client.client.connection import CommandRejected, spread, unavailab
 _PIECE_BYTES = 8 << 20
 _READ_BYTES = 64 << 10
 _SECONDS = 30.0
-"""Seconds within which the server must take some bytes, or answer."""
+"""The time within which the server must accept some bytes, or answer."""
 _FAILURES = 10
-"""Attempts in a row without progress."""
+"""The most attempts in succession without progress."""
 _RETRY_SECONDS = (0.5, 30.0)
 _TUS = {"Tus-Resumable": "1.0.0", "Accept": "application/json"}
 _CONTENT_TYPE = "application/offset+octet-stream"
@@ -26,7 +26,7 @@ _GONE = (404, 410)
 
 
 class UploadedFile(TypedDict):
-    """`id` goes into a segment of a message. `hash`: sha256 in hex."""
+    """A stored file. `id` is needed in a segment of a message. `hash`: the sha256 in hex."""
 
     url: str
     name: str
@@ -45,8 +45,8 @@ class _Response(NamedTuple):
 
 
 class FileUpload:
-    """`progress` gets the bytes sent, and all. `nonce`: if a previous program began an upload under this nonce, that
-    upload continues."""
+    """`progress` gets the number of sent bytes, and the number of all bytes. `nonce`: if an earlier program has begun
+    an upload with this nonce, the upload continues."""
 
     def __init__(self, server: str, path: Path, name: str, nonce: str, progress: Callable[[int, int], None]) -> None:
         place = urlsplit(server)
@@ -64,7 +64,8 @@ class FileUpload:
         self._is_cancelled = False
 
     async def send(self, token: Callable[[], str]) -> UploadedFile:
-        """Uploads until the file is stored. `token`: the current one. Raises CommandRejected."""
+        """Upload until the file is stored. `token`: a function that returns the current token. Raises
+        CommandRejected."""
         failures, before = 0, self._offset
         try:
             while True:
@@ -84,7 +85,7 @@ class FileUpload:
             self._is_cancelled = True
 
     def _step(self, token: str, loop: asyncio.AbstractEventLoop) -> _Response:
-        """Creates the upload, or sends its next piece. Raises OSError, HTTPException, CommandRejected."""
+        """Create the upload, or send the next piece. Raises OSError, HTTPException, CommandRejected."""
         if not self._address:
             metadata = {"Upload-Length": f"{self._size}", "Upload-Metadata": self._metadata, "Content-Length": "0"}
             created = _checked(self._request("POST", self._creation, token, metadata))
@@ -124,7 +125,7 @@ class FileUpload:
 
 
 def _checked(response: _Response) -> _Response:
-    """Raises OSError if a later attempt may succeed, and CommandRejected otherwise."""
+    """Check a response. Raises OSError if a later attempt may succeed, and CommandRejected otherwise."""
     status = response.status
     if status < 300:
         return response

@@ -1,4 +1,4 @@
-"""The dialects that clients speak. To add a dialect, add a module here and an entry in `CODECS`."""
+"""The codecs of all dialects. To add a dialect, add a module here and an entry in `CODECS`."""
 
 from dragoman_client.codec.base import Codec
 from dragoman_client.codec.irc import IrcCodec

@@ -1,7 +1,8 @@
-"""The base of all codecs: a client's side of a dialect, pure. Requests become frames; frames become events.
+"""The base class of all codecs. A codec is the client's side of a dialect, without I/O. It turns requests into frames,
+and frames into events.
 
-A codec has no state, so that one object serves every connection. A request that a dialect lacks raises Unsupported with
-a sentence for the user.
+A codec has no state, so that one object is enough for all connections. A request that a dialect lacks raises
+Unsupported, with a sentence for the user.
 """
 
 from abc import ABC, abstractmethod
@@ -15,12 +16,12 @@ from dragoman_client.errors import ClientError
 
 
 class Unsupported(ClientError):
-    """The dialect cannot express this request, or these arguments of the request."""
+    """The dialect does not have this request, or not with these arguments."""
 
 
 class ClientAccount(msgspec.Struct):
-    """The data that a client has of an account. `secret` is sent unchanged: it is the password, or its hash if the
-    dialect takes a hash. If there is a `token`, dialects that accept tokens log in by it."""
+    """The data of an account that a client has. `secret` is sent unchanged. It is the password, or its hash if the
+    dialect takes a hash. If there is a `token`, it is used for the login in dialects that accept tokens."""
 
     name: str = ""
     secret: str = ""
@@ -31,21 +32,22 @@ class ClientAccount(msgspec.Struct):
 
 
 class Destination(NamedTuple):
-    """A chat, or the other user of a private chat where the dialect names the user instead."""
+    """A chat. In a private chat of some dialects, it is the other user instead."""
 
     chat: int = 0
     user: int = 0
 
 
 class ClientRequest(NamedTuple):
-    """A frame to send, and the frames to send `before` it. `reply` is None where nothing answers a success. An own
-    message or group that comes back as the reply is found by `echo`: its text or name."""
+    """A frame to send, and the frames to send `before` it. `reply`: the kind of its reply, or None if there is no reply
+    to a success. In some dialects, the reply is the sender's own message or group, which is recognised by its text or
+    name (`echo`)."""
 
     frame: bytes
     reply: ReplyKind | None
     echo: str = ""
     account: int = 0
-    """The number of the account that sends it."""
+    """The number of the account that sends the frame."""
     before: tuple[bytes, ...] = ()
 
 
@@ -53,11 +55,12 @@ class Codec(ABC):
     dialect: ClassVar[str]
     registration_logs_in: ClassVar[bool] = True
     pushes_missed: ClassVar[bool] = True
-    """Whether missed messages are pushed after the login; otherwise they are requested (`missed`)."""
+    """Whether missed messages are pushed after the login. If not, the client requests them with `missed`."""
     marks_read: ClassVar[bool] = False
-    """Whether the client reports reads (`read`); otherwise a message is read when its user writes in the chat."""
+    """Whether the client reports what is read (`read`). If not, a message counts as read when its user writes in the
+    chat."""
     lobby: ClassVar[int] = 0
-    """The chat that every account of the dialect is in; 0: none."""
+    """The chat that every account of the dialect is in, or 0 if there is none."""
 
     @property
     def path(self) -> str:
@@ -73,7 +76,7 @@ class Codec(ABC):
     def login(self, account: ClientAccount) -> ClientRequest: ...
 
     def after_login(self, account: ClientAccount) -> Sequence[ClientRequest]:
-        """The requests that start the delivery of missed messages."""
+        """The requests that a client sends after the login, so that missed messages are delivered."""
         return ()
 
     @abstractmethod
@@ -82,10 +85,10 @@ class Codec(ABC):
     @abstractmethod
     def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
         """The bytes before and after the text of a message to a chat, for programs that send many messages. The text is
-        inserted unchanged, so it must not contain characters that need escaping."""
+        inserted unchanged. So it must not contain characters that need escaping."""
 
     def message_writer(self, account: ClientAccount, chat: int) -> Callable[[bytes], bytes]:
-        """A function that makes the frame of a text, as `message_parts` do."""
+        """Make a function that makes the frame for a text. See `message_parts`."""
         head, tail = self.message_parts(account, chat)
         return lambda text: head + text + tail
 
@@ -93,7 +96,7 @@ class Codec(ABC):
         raise self.unsupported("make a group")
 
     def open_private(self, account: ClientAccount, user: ClientAccount) -> ClientRequest | Destination:
-        """A request for the chat with a user, or the recipient where none is needed."""
+        """The request for the private chat with a user. If no request is needed, it is the destination itself."""
         raise self.unsupported("open a private chat")
 
     def join(self, account: ClientAccount, chat: int) -> ClientRequest:
@@ -107,25 +110,25 @@ class Codec(ABC):
         raise self.unsupported("list the chats of an account")
 
     def describe_chat(self, account: ClientAccount, chat: int) -> ClientRequest:
-        """A request for the name and members of a listed chat."""
+        """The request for the name and the members of a listed chat."""
         raise self.unsupported("look at a chat")
 
     def history(self, account: ClientAccount, chat: int, count: int, start: int = -1) -> ClientRequest:
-        """A page of messages from index `start` (−1: the newest) towards older messages."""
+        """The request for a page of messages from index `start` (−1: the newest) towards older messages."""
         raise self.unsupported("page through the history of a chat")
 
     def search(self, query: str, count: int, zone: int = 0) -> ClientRequest:
-        """The newest messages that match the query (docs/reference/search.md) in the chats of the account. `zone`:
-        minutes east of UTC, for dates in the query."""
+        """The request for the newest messages in the account's chats that match the query (docs/reference/search.md).
+        `zone`: minutes east of UTC, for dates in the query."""
         raise self.unsupported("search")
 
     def missed(self, account: ClientAccount, chat: int, after: int) -> Sequence[ClientRequest]:
         """The requests for the messages of a chat after a position. The reply to the last request is a page of
-        messages, or any reply after all messages were delivered like new ones."""
+        messages. In other dialects, it is any reply, and the messages are delivered before it like new ones."""
         raise self.unsupported("request missed messages")
 
     def reply(self, chat: int, index: int, text: str) -> ClientRequest:
-        """A message that replies to another message."""
+        """A message that is a reply to another message."""
         raise self.unsupported("reply to a message")
 
     def edit(self, chat: int, index: int, text: str) -> ClientRequest:
@@ -141,31 +144,32 @@ class Codec(ABC):
         raise self.unsupported("pin a message")
 
     def read(self, chat: int, index: int, *, counts: bool = True) -> ClientRequest:
-        """Mark the messages of a chat up to an index as read. `counts`: the reply tells how many unread messages
-        remain; otherwise there is no reply."""
+        """Mark the messages of a chat up to an index as read. `counts`: whether the client wants a reply with the
+        number of unread messages. If not, there is no reply."""
         raise self.unsupported("mark messages as read")
 
     def call(self, operation: str, members: Mapping[str, Any]) -> ClientRequest:
-        """Any operation of the dialect, by its name. The `values` of its reply are all that the server sends."""
+        """The request for any operation of the dialect, by its name. The `values` of its reply are everything that the
+        server has sent."""
         raise self.unsupported("call an operation by its name")
 
     def block(self, user: ClientAccount, *, on: bool = True) -> ClientRequest:
         raise self.unsupported("block a user")
 
     def request_verification(self) -> ClientRequest | None:
-        """The request to mail the link of a verification; None if the server mails the link without a request."""
+        """The request to mail the link for a verification. None if the server mails the link without a request."""
         return None
 
     # Users
 
     def account(self, name: str, secret: str) -> ClientAccount:
-        """The account that a typed name means: an e-mail address, a number, or a user name."""
+        """The account that a user means by a typed name, which is an e-mail address, a number, or a user name."""
         if "@" in name:
             return ClientAccount(name.partition("@")[0], secret, email=name)
         return ClientAccount(name, secret, int(name) if name.isascii() and name.isdecimal() else 0)
 
     def user(self, text: str) -> ClientAccount:
-        """The user that a text typed by a person names. Raises Unsupported."""
+        """The user whose number is typed in this text. Raises Unsupported."""
         if not text.isascii() or not text.isdecimal():
             raise Unsupported(f"{self.dialect} needs the number of a user: {text} is no number")
         return ClientAccount(number=int(text))
@@ -178,15 +182,16 @@ class Codec(ABC):
 
     @abstractmethod
     def decode(self, frame: bytes) -> ClientEvent:
-        """Raises ValueError or msgspec.MsgspecError for a frame that no server sends."""
+        """Decode a frame. Raises ValueError or msgspec.MsgspecError for a frame that no server sends."""
 
     def decode_binary(self, frame: bytes) -> ClientEvent:
         return ReceivedPart(frame)
 
     @abstractmethod
     def position(self, frame: bytes) -> int | None:
-        """The position of a message, read without the rest of its frame; None where that cannot be: `decode` it.
-        Receivers of many messages call it, because they recognise a message by a tag in its text."""
+        """The position of a message, without decoding the rest of its frame. The result is None if this is not
+        possible, and then the caller must call `decode`. Programs that receive many messages use this method, because
+        they recognise a message by a tag in its text."""
 
     def match(self, request: ClientRequest, event: object) -> ServerReply | None:
         """The reply in an event, if it answers the request."""
@@ -199,7 +204,7 @@ class Codec(ABC):
 
 
 def echo_of(request: ClientRequest, event: object) -> ServerReply | None:
-    """The sender's own message that comes back is the reply."""
+    """The reply to a message, if the dialect sends the sender's own message as the reply."""
     if (
         request.reply is ReplyKind.MESSAGE
         and isinstance(event, ReceivedMessage)
@@ -214,5 +219,5 @@ def encode(frame: object) -> bytes:
 
 
 def padded(number: int) -> str:
-    """An OC number as OurChat writes it."""
+    """The number of an account in the form of OurChat."""
     return f"{number:010d}"

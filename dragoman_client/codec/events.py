@@ -1,4 +1,4 @@
-"""Decoded frames of a server: the events that a client of any dialect may receive."""
+"""The events that a client of any dialect may receive. They are decoded from the frames of a server."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -11,7 +11,7 @@ _NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
 class ReplyKind(Enum):
-    """Kinds of requests that have replies. The values complete the sentence "no answer to a …"."""
+    """The kinds of requests that have replies. A value completes the sentence "no answer to a …"."""
 
     REGISTRATION = "registration"
     LOGIN = "login"
@@ -25,11 +25,11 @@ class ReplyKind(Enum):
     STATUS = "request of the server's status"
     OPERATION = "request by name"
     ANY = "request"
-    """The kind of a reply that answers the oldest request, and of a request that accepts any reply."""
+    """For a reply, it answers the oldest request. For a request, any reply answers it."""
 
 
 class ListedChat(msgspec.Struct, frozen=True):
-    """A chat of the account. `name` and `members` are empty where they must be requested for each chat."""
+    """A chat of the account. In some dialects, `name` and `members` are empty and must be requested for each chat."""
 
     number: int
     name: str = ""
@@ -37,10 +37,10 @@ class ListedChat(msgspec.Struct, frozen=True):
 
 
 class ReceivedMessage(msgspec.Struct, gc=False):
-    """A message. `position` orders a chat's messages as well as the dialect allows: an index, a time, or 0.
+    """A message. `position` orders the messages of a chat as well as the dialect allows. It is an index, a time, or 0.
 
-    `chat` is 0 in a private chat where the dialect names users instead: `sender` and, in v1, `recipient`. `sender` is 0
-    where the dialect does not name the sender, or names it by `sender_uuid`.
+    In some dialects, `chat` is 0 in a private chat. Then the chat is named by its users: by `sender` and, in v1, by
+    `recipient`. `sender` is 0 if the dialect does not name the sender, or names it by `sender_uuid`.
     """
 
     text: str
@@ -54,7 +54,7 @@ class ReceivedMessage(msgspec.Struct, gc=False):
 
 
 class ServerReply(msgspec.Struct):
-    """A reply to a request. `error` is empty when the request succeeded; `status` is the dialect's number for the
+    """A reply to a request. `error` is empty when the request has succeeded. `status` is the dialect's number of the
     error. `fields` (pipe) and `values` (v2, and native's OPERATION) are the rest of the reply as it was sent."""
 
     to: ReplyKind
@@ -69,7 +69,7 @@ class ServerReply(msgspec.Struct):
     fields: Sequence[str] = ()
     values: Mapping[str, Any] = _NO_VALUES
     needs_verification: bool = False
-    """The server waits until the e-mail address is verified."""
+    """Whether the server waits until the e-mail address is verified."""
 
 
 class NotificationKind(Enum):
@@ -101,9 +101,9 @@ class NotificationKind(Enum):
 
 
 class ReceivedNotification(msgspec.Struct):
-    """News that is no message. `user`: the account that the notification is about. `text`: the words of a request, the
-    reason of a departure, a role, the state of a user's presence, the place of a chat in the account's list, or the
-    beginning of a draft."""
+    """An event that is no message. `user`: the account that it is about. `text`: depends on the kind. It is the words
+    of a request, the reason of a departure, a role, the state of a user's presence, the place of a chat in the
+    account's list, or the beginning of a draft."""
 
     kind: NotificationKind
     chat: int = 0
@@ -114,8 +114,8 @@ class ReceivedNotification(msgspec.Struct):
 
 class ReceivedChange(msgspec.Struct):
     """The message at `position` has changed. `kind`: edit, recall, reaction or pin. `user`: the user who made the
-    change. `text`: the text of the edited message, or the emoji; empty if only the result is known. `on`: the reaction
-    or the pin is added. `rev` counts the changes of the chat, 1, 2, 3 …"""
+    change. `text`: the text of the edited message, or the emoji. It is empty if only the result is known. `on`: whether
+    the reaction or the pin is added. `rev` counts the changes of the chat, 1, 2, 3 …"""
 
     kind: str
     chat: int
@@ -127,19 +127,20 @@ class ReceivedChange(msgspec.Struct):
 
 
 class PendingRequests(msgspec.Struct):
-    """The requests of other users that this account may answer."""
+    """The requests of other users that the account has not answered yet."""
 
     requests: Sequence[ReceivedNotification]
 
 
 class MaintenanceStatus(msgspec.Struct):
-    """Whether the server is in maintenance: the reply to a status request, also sent when the status changes."""
+    """Whether the server is in maintenance. This is the reply to a status request, and is also sent when the status
+    changes."""
 
     active: bool
 
 
 class ReceivedMedia(msgspec.Struct):
-    """A picture or file: either at `url`, or in the next `parts` binary frames."""
+    """A picture or file. It is at `url`, or in the next `parts` binary frames."""
 
     sender: int
     size: int
@@ -156,7 +157,8 @@ class ReceivedPart(msgspec.Struct):
 
 
 class OtherFrame(msgspec.Struct):
-    """A frame without news: a part of another frame, or a frame that this library does not request."""
+    """A frame without an event of its own. It is a part of another frame, or a frame that this library never
+    requests."""
 
 
 ClientEvent = (

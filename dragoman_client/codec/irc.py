@@ -1,4 +1,5 @@
-"""irc: lines of IRC, one a frame. A login takes several lines, and asks for message ids and echoes."""
+"""The dialect irc, in which each frame is a line of IRC. A login takes several lines. It also requests message ids and
+echoes."""
 
 import base64
 import re
@@ -25,7 +26,7 @@ _MESSAGE_ID = re.compile(rb"[@;]msgid=(\d+)-(\d+)[; ]")
 _CHANNEL = re.compile(r"#.*~(\d+)")
 _CAPABILITIES = "CAP REQ :echo-message message-tags server-time"
 _CHUNK = 400
-"""Bytes of a line of SASL: a shorter one is the last."""
+"""The bytes of a line of SASL. A shorter line is the last one."""
 _KINDS = {"PRIVMSG": ReplyKind.MESSAGE, "REGISTER": ReplyKind.REGISTRATION}
 _LOGIN_ERRORS = frozenset({"464", "902", "904", "905", "906"})
 _NO_MOTD = "422"
@@ -43,13 +44,14 @@ class IrcCodec(Codec):
         if not account.name:
             raise Unsupported(f"{self.dialect} registers an account by a nick")
         register = f"REGISTER * {account.email or '*'} :{account.secret}"
-        # the welcome waits for USER and for the end of CAP
+        # the server sends the welcome only after USER and CAP END
         before = (_CAPABILITIES, f"NICK {account.name}", register, "CAP END")
         frame = f"USER {account.name} 0 * :{account.name}"
         return ClientRequest(frame.encode(), ReplyKind.REGISTRATION, before=_lines(*before))
 
     def login(self, account: ClientAccount) -> ClientRequest:
-        """By the token, if there is one. The nick is the account's, whatever the client requests."""
+        """Log in with the token, if there is one. The user gets the nick of its account, even if the client requests
+        another one."""
         if account.token:
             mechanism, message = "IRCV3BEARER", f"\0jwt\0{account.token}"
         else:
@@ -118,7 +120,8 @@ class IrcCodec(Codec):
         return int(found[2]) if found else None
 
     def match(self, request: ClientRequest, event: object) -> ServerReply | None:
-        """A registration is a login, whose reply tells the number. A refused message is refused by a numeric."""
+        """A registration also logs in, and the reply to this login has the account's number. If a message is rejected,
+        the reply is a numeric."""
         if isinstance(event, ServerReply) and event.to is ReplyKind.LOGIN and request.reply is ReplyKind.REGISTRATION:
             return event
         return super().match(request, event) or echo_of(request, event)
@@ -135,7 +138,7 @@ def _sasl(message: str) -> Iterator[bytes]:
 
 
 def _channel(chat: int) -> str:
-    """A channel's name of which the number alone counts."""
+    """A name for a channel. Only the number in it is used."""
     return f"#chat~{chat}"
 
 
@@ -145,7 +148,7 @@ def _chat(words: list[str]) -> int:
 
 
 def _message(frame: bytes, user: re.Match[str], words: list[str], text: str) -> ClientEvent:
-    """Only the first line of a message has its number. CTCP other than ACTION is no message."""
+    """Only the first line of a message has an index. A CTCP other than ACTION is no message."""
     if text.startswith(_CTCP) and not text.startswith(_ACTION):
         return OtherFrame()
     found = _MESSAGE_ID.search(frame, 0, frame.find(b" ") + 1)
@@ -164,7 +167,7 @@ def _announcement(words: list[str], text: str) -> ClientEvent:
 
 
 def _registered(words: list[str], text: str) -> ClientEvent:
-    """A success is followed by the reply to the login."""
+    """The reply to a registration. After a success, the reply to the login follows, so a success itself is no reply."""
     if words[0] == "SUCCESS":
         return OtherFrame()
     return ServerReply(ReplyKind.REGISTRATION, error=text, needs_verification=True)

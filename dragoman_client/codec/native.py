@@ -1,7 +1,7 @@
-"""native: JSON objects in three shapes: commands with `op`, replies with `re`, events with `ev`.
+"""The dialect native: JSON objects in three shapes. Commands have `op`, replies have `re`, and events have `ev`.
 
-A command's id is the number of the kind of its reply, so that the codec needs no state: two replies of one kind keep
-the order of their commands. So a login does not permit `overtaking`.
+The id of a command is the number of the kind of its reply, so that the codec needs no state. This works because replies
+of one kind are in the order of their commands. So a login does not permit `overtaking`.
 """
 
 import re
@@ -63,7 +63,7 @@ class _NativeError(msgspec.Struct):
 
 
 class _NativeChat(msgspec.Struct):
-    """`face`: the profile of the other member of a private chat, whose `members` are both known."""
+    """`face`: the profile of the other member, in a private chat whose two `members` are known."""
 
     chat: int
     members: list[int] = []
@@ -164,7 +164,7 @@ def _request(reply: ReplyKind, op: str, **members: object) -> ClientRequest:
 
 
 class NativeCodec(Codec):
-    """`new_nonce` gives a text that no other call returns."""
+    """`new_nonce` returns a text that is different at each call."""
 
     dialect = "native"
     pushes_missed = False
@@ -180,7 +180,7 @@ class NativeCodec(Codec):
         return _request(ReplyKind.REGISTRATION, "register", **names, email=account.email, secret=_secret(account))
 
     def login(self, account: ClientAccount) -> ClientRequest:
-        """Logs in by the token if there is no secret."""
+        """Log in with the token, if there is no secret."""
         if account.token and not account.secret:
             return _request(ReplyKind.LOGIN, "token", token=account.token)
         kind, identifier = "any", account.name
@@ -218,7 +218,8 @@ class NativeCodec(Codec):
         return ClientRequest(encode({**members, "op": operation, "id": _CALL}), ReplyKind.OPERATION)
 
     def message_parts(self, account: ClientAccount, chat: int) -> tuple[bytes, bytes]:
-        """The parts of a frame for one message; `message_writer` gives each message a nonce of its own."""
+        """The parts of the frame for one message. To send several messages, use `message_writer`, which gives each
+        message its own nonce."""
         start = b'{"op":"send","id":%d,"chat":%d,"text":"' % (_IDS[ReplyKind.MESSAGE], chat)
         return start, b'","nonce":"%b"}' % self._new_nonce().encode()
 
@@ -242,7 +243,7 @@ class NativeCodec(Codec):
         return _request(ReplyKind.ANY, "block" if on else "unblock", account=user.number)
 
     def list_chats(self, account: ClientAccount) -> ClientRequest:
-        """The last active ones."""
+        """The request for the most recently active chats."""
         return _request(ReplyKind.CHATS, "sync", window=_CHATS, timeline=0)
 
     def describe_chat(self, account: ClientAccount, chat: int) -> ClientRequest:
@@ -307,7 +308,7 @@ def _answer(read: _NativeReply, frame: bytes) -> ServerReply:
 
 
 def _listed(chat: _NativeChat) -> ListedChat:
-    """A group has no name here: its members have to be requested anyway."""
+    """A chat of the account. A group has no name here, because its members must be requested anyway."""
     return ListedChat(chat.chat, chat.face.nickname, [str(member) for member in chat.members])
 
 
@@ -333,7 +334,7 @@ def _found(hit: _NativeHit) -> ReceivedMessage:
 
 
 def _whole(segments: list[_NativeSegment]) -> str:
-    """The text of a message. A mention brings its own spaces."""
+    """The text of a message. No space is added before or after a mention."""
     whole, before = "", "mention"
     for segment in segments:
         whole += ("" if "mention" in (segment.t, before) else " ") + _text(segment)

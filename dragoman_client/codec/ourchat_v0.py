@@ -1,4 +1,4 @@
-"""OurChat v0: an integer `code` and an object `data` in each frame; messages, registrations, logins and no more."""
+"""OurChat v0: frames with an integer `code` and an object `data`. It has only messages, registrations and logins."""
 
 import msgspec
 
@@ -53,7 +53,7 @@ class OurChatV0Codec(Codec):
     # Requests
 
     def register(self, account: ClientAccount) -> ClientRequest:
-        """Registers by e-mail address, or by a nickname as clients did in 2022."""
+        """Register by e-mail address, or by nickname as clients did in 2022."""
         named = {"mail": account.email} if account.email else {"nick": account.name}
         return ClientRequest(encode({"code": 4, "data": named | {"password": account.secret}}), ReplyKind.REGISTRATION)
 
@@ -94,7 +94,7 @@ class OurChatV0Codec(Codec):
         return OtherFrame()
 
     def position(self, frame: bytes) -> int | None:
-        """The dialect has no positions: each sender's messages keep their order."""
+        """The position is always 0, because the dialect has none. The messages of each sender keep their order."""
         return 0
 
     def match(self, request: ClientRequest, event: object) -> ServerReply | None:

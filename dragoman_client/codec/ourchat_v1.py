@@ -1,4 +1,5 @@
-"""OurChat v1: an integer `code`, a `time` and an object `data` in each frame; requests about groups and friends."""
+"""OurChat v1: frames with an integer `code`, a `time` and an object `data`. It also has requests about groups and
+friends."""
 
 from collections.abc import Sequence
 
@@ -28,7 +29,7 @@ _OF_USERS = {
     11: NotificationKind.FRIENDSHIP_REJECTED,
     12: NotificationKind.USER_RENAMED,
 }
-"""Texts by the code of a notification without a `group_id`, which is about users."""
+"""The kinds of notifications about users, by their code. These notifications have no `group_id`."""
 
 
 class _V1Sender(msgspec.Struct):
@@ -97,7 +98,7 @@ class OurChatV1Codec(Codec):
         return b'{"code":0,"time":0,"data":{"sender":%b,"msg":"' % sender, b'"}}'
 
     def create_group(self, account: ClientAccount, name: str, members: Sequence[ClientAccount] = ()) -> ClientRequest:
-        """The reply is the notification that the founder is a member."""
+        """Create a group. The reply is the notification that the account is a member of it."""
         if members:
             raise Unsupported(f"{self.dialect} makes groups without members: they ask to join")
         frame = _encode(8, {"group_name": name, "ocid": account.number})

@@ -38,9 +38,9 @@ _ERRORS = {
     (7, 1): "unknown account or wrong password",
     (7, 2): "the server could not, or there were too many failed logins",
 }
-"""By code and status."""
+"""The texts of errors, by the code and the status of a frame."""
 _SESSION_LIMIT = 2
-"""The status of a frame 9 after which no other frame comes."""
+"""This status of a frame 9 is not followed by another frame."""
 _VERIFICATIONS = {
     0: NotificationKind.VERIFICATION_PASSED,
     1: NotificationKind.VERIFICATION_FAILED,
@@ -101,7 +101,8 @@ class OurChatV2Codec(Codec):
         return ClientRequest(encode(frame), ReplyKind.LOGIN)
 
     def after_login(self, account: ClientAccount) -> Sequence[ClientRequest]:
-        """The requests to send after a login: the server pushes nothing before the first request about an account."""
+        """The requests to send after a login. The server pushes nothing before it gets the first request about an
+        account."""
         return (self.list_chats(account),)
 
     def post(self, account: ClientAccount, to: Destination, text: str) -> ClientRequest:
@@ -120,15 +121,15 @@ class OurChatV2Codec(Codec):
         return ClientRequest(encode(frame | ({"name": name} if name else {})), ReplyKind.CHAT)
 
     def open_private(self, account: ClientAccount, user: ClientAccount) -> ClientRequest:
-        """A session of the two."""
+        """Open a private chat. In this dialect, it is a session with two members."""
         return self.create_group(account, "", [user])
 
     def list_chats(self, account: ClientAccount) -> ClientRequest:
         return self.describe_account(account.number, ACCOUNT_VALUES)
 
     def describe_account(self, number: int, values: Sequence[str]) -> ClientRequest:
-        """The account values to request. If a client requested values that only the PC client requests, the server
-        would take it for a PC client."""
+        """The request for these values of an account. Some values are requested only by the PC client. If another
+        client requested one of them, the server would treat it as a PC client."""
         frame = {"code": 10, "ocid": padded(number), "request_values": values}
         return ClientRequest(encode(frame), ReplyKind.ACCOUNT)
 
@@ -171,7 +172,7 @@ class OurChatV2Codec(Codec):
                 return ServerReply(ReplyKind.ANY, f"status {read.status}" if read.status else "", read.status)
             case 15 if (kind := _VERIFICATIONS.get(read.status)) is not None:
                 return ReceivedNotification(kind)
-        return OtherFrame()  # frame 9 with status 1 also arrives here, and the frame 18 after it has the reason
+        return OtherFrame()  # also a frame 9 with status 1, because the frame 18 after it has the reason
 
     def position(self, frame: bytes) -> int | None:
         return _position(frame).time
@@ -200,7 +201,8 @@ def _message(read: _V2Frame) -> ReceivedMessage:
 
 
 def _account(read: _V2Frame) -> ServerReply:
-    """The PC client gets a list as a string that holds it, and the string `null` instead of null."""
+    """The values of an account. The PC client gets a list as a string that contains JSON, and the string `null` instead
+    of null."""
     sessions = read.data.get("sessions")
     numbers = json.loads(sessions) if isinstance(sessions, str) else sessions
     chats = [ListedChat(int(number)) for number in numbers or ()]

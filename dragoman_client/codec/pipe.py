@@ -1,4 +1,4 @@
-"""pipe: text frames whose fields are separated by `|`; the first is the command."""
+"""The dialect pipe: text frames whose fields are separated by `|`. The first field is the command."""
 
 from collections.abc import Sequence
 from urllib.parse import urlunsplit
@@ -24,7 +24,7 @@ _REPLIES = {
     "send_message_succ": ReplyKind.MESSAGE,
     "create_group_succ": ReplyKind.CHAT,
 }
-"""The kinds of replies by command. `userinfo` answers a login by token."""
+"""The kinds of replies, by their command. `userinfo` is the reply to a login by token."""
 _MESSAGE, _SENT = b"message|", b"send_message_succ|"
 _ACCEPTED = ServerReply(ReplyKind.MESSAGE)
 
@@ -43,8 +43,8 @@ class PipeCodec(Codec):
         return ClientRequest(frame, ReplyKind.REGISTRATION)
 
     def login(self, account: ClientAccount) -> ClientRequest:
-        """With a token, this is a request about oneself; otherwise, it is a login by number, e-mail address or user
-        name."""
+        """Log in. With a token, this is a request for the account's own data. Otherwise, it is a login by number,
+        e-mail address or user name."""
         if account.token:
             frame = _frame("get_user_info", account.number, account.number, account.token)
         else:
@@ -108,8 +108,8 @@ class PipeCodec(Codec):
         return int(frame.split(b"|", 4)[3]) if frame.startswith(_MESSAGE) else None
 
     def match(self, request: ClientRequest, event: object) -> ServerReply | None:
-        """Replies with lists of groups and with details of a group begin with the same word: the request distinguishes
-        both."""
+        """The reply in an event. A list of groups and the details of a group begin with the same word, and are
+        distinguished by the request."""
         if isinstance(event, ServerReply) and event.fields and event.fields[0] == "groupinfo":
             if request.reply is ReplyKind.CHATS:
                 chats = [ListedChat(int(number)) for number in event.fields[2:]]
@@ -126,7 +126,8 @@ def _frame(*fields: object) -> bytes:
 
 
 def _message(rest: str) -> ReceivedMessage:
-    """`kind|number|seconds|text`: the number is a private chat's sender, or the group, whose text names the sender."""
+    """A message in the form `kind|number|seconds|text`. The number is the sender of a private message, or a group. In a
+    group, the text names the sender."""
     kind, number, seconds, text = rest.split("|", 3)
     if kind == _PRIVATE:
         return ReceivedMessage(text, position=int(seconds), sender=int(number))

@@ -1,4 +1,5 @@
-"""service: JSON objects, requests with a `service_code`, replies with a `state_code`, in the order of the requests."""
+"""The dialect service: JSON objects. Requests have a `service_code`, and replies have a `state_code`. Replies are in
+the order of the requests."""
 
 import base64
 import re
@@ -22,7 +23,7 @@ class _ServiceUser(msgspec.Struct):
 
 
 class _ServiceValue(msgspec.Struct):
-    """The shape of a message or a chat in a reply."""
+    """A message or a chat in a reply."""
 
     id: str | int = ""
     content: str = ""
@@ -72,8 +73,8 @@ def _request(reply: ReplyKind, code: int, **content: object) -> ClientRequest:
 
 
 class ServiceCodec(Codec):
-    """The codec of service. Its users choose their UUIDs and secrets themselves. A login requests pushes, unless `push`
-    is false."""
+    """The codec of service. Users of this dialect choose their UUIDs and secrets themselves. A login requests pushes,
+    unless `push` is false."""
 
     dialect = "service"
     pushes_missed = False
@@ -169,6 +170,6 @@ def _chat(value: _ServiceValue) -> ListedChat:
 
 
 def _account_of(token: str) -> int:
-    """The account that a token was given to. Only the server knows whether the account's token is valid."""
+    """The number of the account that a token belongs to. Only the server can check whether the token is valid."""
     claims = token.split(".")[1]
     return int(_claims(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))).sub)

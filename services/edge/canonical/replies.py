@@ -64,8 +64,8 @@ class DisplayMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class DisplayChange(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A change of a message. `segments`: the new content, if the message was edited. `summary`: of the account that
-    made the change; None: unknown."""
+    """A change of a message. `segments`: the new content, if the message was edited. `summary`: the profile summary of
+    the account that made the change, or None if it is unknown."""
 
     change: MessageChange
     segments: tuple[RichSegment, ...] = ()

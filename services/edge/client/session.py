@@ -1,4 +1,5 @@
-"""The login of one client: the account on this node, with its missed messages, uploads and delivered messages."""
+"""The login of one client. It has the account on this node, with its missed messages, uploads and delivered
+messages."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -29,13 +30,13 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.tokens import Claims
 
-# Reads the missed messages of one client in a background task, which starts before the login is answered and ends when
-# all are read.
+# The next class reads the missed messages of one client in a background task. The task starts before the login is
+# answered, and ends when all messages are read.
 
 
 class CatchUp:
-    """`start_reading` and `chat_discovered` return steps if there is something to read. The client performs the steps
-    in a task, which it keeps in `reading`."""
+    """Reads missed messages. If there is something to read, `start_reading` and `chat_discovered` return steps. The
+    client performs these steps in a task, and stores the task in `reading`."""
 
     __slots__ = ("_chats", "_reader", "missed", "own", "reading")
 
@@ -43,10 +44,10 @@ class CatchUp:
         self._reader = reader
         self._chats = chats
         self.own: OwnMessages
-        """The client sets it before `begin`."""
+        """Access to the client's own messages. The client sets this before `begin`."""
         self.missed: MissedMessages | None = None
-        """The reading in progress. It is kept until the chats' last indexes have passed those of the reading. If it is
-        empty, every message is live."""
+        """How far the missed messages are read. This is kept until the last index of each chat on this node has
+        passed the last index that was read. If it is None, every message is live."""
         self.reading: asyncio.Task[None] | None = None
 
     async def begin(self, account: LocalAccount, dialect: Dialect, other_nodes: Collection[NodeId]) -> None:
@@ -100,7 +101,7 @@ class CatchUp:
 
 @dataclass(frozen=True)
 class LocalServices:
-    """The parts of the node that a client with a login uses."""
+    """The objects of the node that a client with a login uses."""
 
     accounts: LocalAccounts
     chats: LocalChats
@@ -113,7 +114,8 @@ class LocalServices:
 
 
 class LoginSession:
-    """Lasts as long as the connection, which may log in, log out and log in again. `recipient` is the client."""
+    """The login of a connection. It lasts as long as the connection, which may log in, log out and log in again.
+    `recipient` is the client."""
 
     __slots__ = (
         "_account", "_context", "_out", "_recipient", "_services", "_uploads", "catch_up", "connection", "deferred",
@@ -137,15 +139,15 @@ class LoginSession:
         self.connection = connection
         self.catch_up = CatchUp(services.missed_reader, services.chats)
         self.deferred: list[ChatJoined] | None = None
-        """Chats that appear during a request. These chats are pushed after the reply, because the reply may be about
+        """Chats that appear while a request is handled. They are pushed after the reply, because the reply may be about
         them."""
         self.replies_first = False
-        """True if the request may void the login. The request is answered before the login ends."""
+        """Whether the request may make the login invalid. If so, the request is answered before the login ends."""
         self.is_void = False
-        """True if the login was voided meanwhile."""
+        """Whether the login has become invalid meanwhile."""
         self.pushes_since = 0.0
-        """The client itself requests messages from before this time, unless the dialect pushes missed messages. Unix
-        milliseconds on the clock of messages."""
+        """The client itself requests messages that are older than this time, unless the dialect pushes missed messages.
+        The time is Unix milliseconds on the clock that stamps messages."""
 
     @property
     def dialect(self) -> Dialect:
@@ -153,7 +155,7 @@ class LoginSession:
 
     @property
     def is_closing(self) -> bool:
-        """Whether nothing more is sent or received, although the socket has not ended."""
+        """Whether nothing more is sent or received. The socket itself may not have ended yet."""
         return self._out.is_closed
 
     @property
@@ -189,9 +191,9 @@ class LoginSession:
         summary: ProfileSummary | None,
         claims: Claims | None = None,
     ) -> None:
-        """Log out of the previous account first. From this call on, the client receives the messages of the new
-        account. The account's missed messages are requested now, and read once the login is answered. `other_nodes`:
-        the other nodes that the account is on. `claims`: see Connection.logged_in."""
+        """Log in, and log out of the previous account before. From this call on, the client receives the messages of
+        the new account. The account's missed messages are requested now, and read once the login is answered.
+        `other_nodes`: the other nodes that the account is on. `claims`: see Connection.logged_in."""
         self.log_out()
         now = self._context.clock()
         self._account = account = self._services.accounts.attach(answer.account, self._recipient, now)
@@ -215,17 +217,17 @@ class LoginSession:
         return await self._services.guests.is_last(self.connection.account)
 
     def deleted(self) -> None:
-        """The account is deleted; the connection stays open."""
+        """Note that the account is deleted. The connection stays open."""
         self._services.guests.deleted(self.connection.account)
         self.log_out()
 
     def guest_registered(self, answer: Authenticated) -> None:
-        """The guest has become a user. The connection and its chats stay."""
+        """Note that the guest has registered. The connection and its chats stay."""
         self._services.guests.registered(answer.account)
         self.connection.login_replaced(answer)
 
     def log_out(self) -> None:
-        """Leave the account; the connection stays open."""
+        """Leave the account. The connection stays open."""
         if self._account is not None:
             self.leave()
             if self.deferred is not None:
@@ -236,7 +238,7 @@ class LoginSession:
             self._out.reschedule_wake()
 
     def leave(self) -> None:
-        """From now on, the account's messages are not delivered to this client."""
+        """Stop delivering the account's messages to this client."""
         account = self._account
         if account is None:
             return
@@ -251,7 +253,7 @@ class LoginSession:
         self._services.guests.left(account.account, self._recipient.number)
 
     def revoked(self, revocation: Revocation) -> bool:
-        """Whether the connection must be closed now. A token is verified again in any case."""
+        """Whether the connection must be closed now. If it stays open, the client's token must be verified again."""
         self.connection.token = ""
         if not self.connection.is_ended_by(revocation):
             return False
@@ -266,7 +268,7 @@ class LoginSession:
         return self._account.summary if self._account is not None else None
 
     def discover(self, chat: ChatId, fresh: int) -> Steps | None:
-        """Messages of this chat were not delivered. Returns the steps that read them; see Recipient.catch_up."""
+        """Read messages of this chat that were not delivered. Returns the steps for this. See Recipient.catch_up."""
         if self._account is None or self.is_closing or not self.dialect.receives_pushes:
             return None
         return self.catch_up.chat_discovered(self._account, self.dialect, chat, fresh)
@@ -277,8 +279,8 @@ class LoginSession:
             self._services.journal.confirmed(self._account.account, self.dialect.name, ranges)
 
     def mark_posted(self, sender: AccountId, chat: ChatId, indexes: list[int], seconds: float) -> None:
-        """The client gets these messages of its own as replies. These messages and all earlier ones count as read, even
-        after the account has left. `seconds`: the time since the first of their frames arrived."""
+        """Note that the client gets these messages of its own as replies. These messages and all earlier ones count as
+        read, even after the account has left. `seconds`: the time since the first of their frames arrived."""
         if (dialect := self.connection.dialect) is not None:
             self._services.journal.acknowledged(sender, dialect.name, chat, indexes, seconds)
         self._services.read_state.mark_posted(sender, chat, indexes, self.connection.number)
@@ -288,22 +290,23 @@ class LoginSession:
                 self._out.record.add(chat, index)
 
     def draft_sent(self, sender: AccountId, chat: ChatId, rev: int) -> None:
-        """The draft was sent and its message is committed. Notify the account's other connections that the draft is
-        gone."""
+        """Notify the account's other connections that the draft is gone, because it was sent and its message is
+        committed."""
         own, number = self._services.own, self.connection.number
         self._context.tasks.start(own.draft_changed(sender, chat, SavedDraft(rev), number), "draft sent")
 
     def expect(self, message: Message, callback: Callable[[], None]) -> None:
-        """Call back when the message's place in the chat has come on this node."""
+        """Call `callback` when all earlier messages of the chat have been delivered on this node."""
         self._services.chats.expect(message.sender, message.chat, message.index, callback)
 
     def pair(self, chat: ChatId) -> MemberPair | None:
-        """The members of a private chat; None for a group, or if this node does not know them."""
+        """The members of a private chat. None for a group, or if this node does not know them."""
         sequencer = self._services.chats.sequencer(chat)
         return sequencer.pair if sequencer else None
 
 
 async def _discard(media: MediaService, id: str) -> None:
-    """Remove a file that no message shows. If the store fails, the file stays, but nobody knows its address."""
+    """Remove a file that no message shows. If the store fails, the file stays, but its address is unknown to all
+    clients."""
     with suppress(RequestError):
         await media.discard(id)

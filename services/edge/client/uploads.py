@@ -25,8 +25,8 @@ class _PartialUpload:
 
 
 class UploadSlots:
-    """Requests are handled one at a time, but `drop_all` may be called while a request is handled. The caller that
-    rejects a request drops its upload. `now` is a time of the caller's clock."""
+    """The open uploads of a client. Requests are handled one at a time, but `drop_all` may be called meanwhile. If a
+    caller rejects a request, it must drop the upload of the request. `now` is a time on the caller's clock."""
 
     __slots__ = ("_media", "_open")
 
@@ -35,7 +35,7 @@ class UploadSlots:
         self._open: dict[int, _PartialUpload] = {}
 
     async def start(self, request: Request, account: AccountId, now: float) -> None:
-        """Raises RequestError."""
+        """Begin an upload. Raises RequestError."""
         command = request.command
         assert isinstance(command, StartUpload)
         self.drop(command.replaces)
@@ -46,7 +46,7 @@ class UploadSlots:
         await self.add(UploadPart(command.number, command.data), now)
 
     async def add(self, command: UploadPart, now: float) -> None:
-        """Raises RequestError."""
+        """Add a part to an upload. Raises RequestError."""
         if command.number not in self._open:
             raise RequestError.from_failure(GONE)
         opened = self._open[command.number]
@@ -54,7 +54,7 @@ class UploadSlots:
         await opened.upload.write(command.data)
 
     async def store(self, command: PostUpload, account: AccountId) -> Media:
-        """Store the account's whole file under an address. The upload ends, even if this raises RequestError."""
+        """Store the whole file of the account under an address. The upload ends, even if this raises RequestError."""
         upload = self._media.start_upload(account) if command.number is None else self._pop(command.number)
         try:
             await upload.write(command.data)

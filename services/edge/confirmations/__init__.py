@@ -1,1 +1,1 @@
-"""Delivery confirmations, and read state on its way to the message service. Begin with confirmation.py."""
+"""Confirms deliveries, and commits read state to the message service. Begin with confirmation.py."""

@@ -1,5 +1,5 @@
-"""Delivery confirmation for one connection: each pong of the client confirms the messages pushed before the matching
-ping."""
+"""Delivery confirmation for one connection. Each pong of the client confirms the messages that were pushed before the
+ping that it answers."""
 
 import asyncio
 from array import array
@@ -15,19 +15,20 @@ from shared.settings import EdgeSettings
 _SETTLE_SECONDS = 0.8
 _FEW_PINGS = 500
 _SLACK = 1.5
-"""This factor allows more pings than the average number, so that even the last connections get their turn."""
+"""By this factor, more pings are allowed than are needed on average, so that even the last connections get their
+turn."""
 
 
 def confirms_per_tick(connections: int, tick_seconds: float, settings: EdgeSettings) -> int:
     """The number of connections that may be pinged for their pushes each time all connections are called. After a
-    message to a very large group, all these connections are due at once; their pings and pongs would delay the next
-    message."""
+    message to a very large group, all its connections are due at once. Without this limit, their pings and pongs would
+    delay the next message."""
     interval = max(tick_seconds, settings.confirm_interval_seconds)
     return max(_FEW_PINGS, int(connections * tick_seconds / interval * _SLACK))
 
 
 class _PushedRun:
-    """Pushes of consecutive messages of one chat."""
+    """The pushes of consecutive messages of one chat."""
 
     __slots__ = ("chat", "high", "low")
 
@@ -39,26 +40,27 @@ class _PushedRun:
 
 class UnconfirmedPushes:
     """The pushed messages of one connection that are not confirmed yet. The position of a message is the number of
-    bytes sent up to the message's end; times are seconds of one clock.
+    bytes that were sent up to its end. Times are seconds on one clock.
 
-    UnconfirmedPushes keeps no object per message. Tens of thousands of messages are unconfirmed at a time, and objects
-    would displace from the CPU's cache the data that the next message needs."""
+    There is no object per message. Tens of thousands of messages are unconfirmed at a time, and so many objects would
+    displace the data of the next message from the CPU's cache.
+    """
 
     __slots__ = ("_chat", "_high", "_low", "_older", "_pinged", "_positions", "_times")
 
     def __init__(self) -> None:
         self._older: list[_PushedRun] = []
-        """The runs before the last run, in order."""
+        """The runs before the last run, in order. A run is a series of pushes with consecutive indexes."""
         self._chat = ChatId(0)
         self._low, self._high = 1, 0
-        """The first and last index of the last run. The two indexes are fields here, so that a push needs one object
+        """The first and last index of the last run. They are fields of this object, so that a push needs one object
         less. The run is empty if no push is unconfirmed."""
         self._positions = array("q")
         """The position of each push."""
         self._times = array("d")
         """The time of each push, if pushes are timed."""
         self._pinged = 0
-        """The number of messages that were pushed before the ping."""
+        """The number of unconfirmed messages that were pushed before the ping."""
 
     def __bool__(self) -> bool:
         return len(self._positions) > 0
@@ -81,16 +83,16 @@ class UnconfirmedPushes:
         return any(run.chat == chat and run.low <= index <= run.high for run in self._older)
 
     def pinged(self) -> None:
-        """A ping was sent; its pong will confirm everything pushed so far."""
+        """Note that a ping was sent. Its pong will confirm everything that was pushed before."""
         self._pinged = len(self._positions)
 
     def ponged(self) -> Ranges:
-        """The ranges confirmed by the pong."""
+        """Return the ranges that the pong confirms."""
         return self._confirm(self._pinged)
 
     def ended(self, position: int, until: float | None) -> Ranges:
-        """The ranges confirmed at the connection's end, when `position` bytes have arrived. `until`: the client has
-        handled no timed push after this time. The other messages stay undelivered."""
+        """Return the ranges that are confirmed at the end of the connection, when `position` bytes have arrived.
+        `until`: the time after which the client has handled no push. All other messages stay undelivered."""
         count = bisect_right(self._positions, position)
         if until is not None:
             count = bisect_right(self._times, until, hi=count)
@@ -120,11 +122,13 @@ class UnconfirmedPushes:
 
 
 class DeliveryConfirmation:
-    """Returns confirmed ranges. At most one ping is unanswered, because peers may answer only the latest ping.
+    """Confirms the pushes of one connection. Its methods return confirmed ranges. At most one ping is unanswered,
+    because peers may answer only the latest ping.
 
-    A ping follows pushes after `edge.confirm_interval_seconds`, or later if very many connections are due (see
-    `confirms_per_tick`). Behind a proxy, a ping follows at the end of the event-loop iteration: there, the end of the
-    connection confirms nothing, and even a short visit must confirm its messages."""
+    After pushes, a ping is sent when `edge.confirm_interval_seconds` have passed, or later if very many connections are
+    due (see `confirms_per_tick`). Behind a proxy, it is sent at the end of the event-loop iteration. There, the end of
+    the connection confirms nothing, so the messages of a short connection must be confirmed at once.
+    """
 
     __slots__ = (
         "_behind_proxy", "_clock", "_handling_seconds", "_is_page", "_ping_due", "_settled", "_socket", "last_ping",
@@ -152,7 +156,7 @@ class DeliveryConfirmation:
             self._socket.ping()
 
     def pushed(self, message: Message) -> None:
-        """Note that the last bytes sent push this message."""
+        """Note that the bytes that were just sent push this message."""
         self.unconfirmed.pushed(message.chat, message.index, self._socket.sent_bytes)
         if self._is_page:
             self.unconfirmed.timed(self._clock())
@@ -177,9 +181,9 @@ class DeliveryConfirmation:
     def on_timer(
         self, now: float, last_heard: float, settings: EdgeSettings, *, excused: bool, may_confirm: bool
     ) -> bool:
-        """Pings when it is time. The timer calls this about every second. Returns whether a pong is overdue.
-        `last_heard`: when the client last sent anything. `excused`: see `excuse`. `may_confirm`: whether it may ping
-        because of pushes."""
+        """Ping when it is time. The timer calls this about every second. Returns whether a pong is overdue.
+        `last_heard`: when the client last sent anything. `excused`: see `excuse`. `may_confirm`: whether a ping may be
+        sent because of pushes."""
         if self.waiting_since is None:
             is_due = self.unconfirmed and now >= self.last_ping + settings.confirm_interval_seconds
             if (is_due and may_confirm) or now >= last_heard + settings.ping_interval_seconds:
@@ -197,9 +201,9 @@ class DeliveryConfirmation:
             self.waiting_since = now
 
     def ended(self) -> Ranges:
-        """The account leaves the connection. Bytes that the client's kernel has acknowledged count as delivered,
-        because messages since the last pong must not be sent twice. A web page that closes its WebSocket may have
-        dropped the last pushes, because browsers handle no message after `close()`."""
+        """Return the confirmed messages, because the account leaves the connection. Bytes that the client's kernel has
+        acknowledged count as delivered, so that messages since the last pong are not sent twice. If a web page closes
+        its WebSocket, the last pushes may be lost, because browsers handle no message after `close()`."""
         confirmed: Ranges = {}
         if self.unconfirmed:
             waiting = self._socket.unacknowledged()
@@ -210,7 +214,7 @@ class DeliveryConfirmation:
         return confirmed
 
     async def confirm_all(self) -> None:
-        """Wait until everything pushed so far is confirmed, at most 0.8 s."""
+        """Wait at most 0.8 s until everything that was pushed so far is confirmed."""
         if not self.unconfirmed:
             return
         # the pong of a ping already in flight does not confirm newer pushes
@@ -223,7 +227,7 @@ class DeliveryConfirmation:
                     self._settled = self._settled or asyncio.Event()
                     await self._settled.wait()
         except TimeoutError:
-            pass  # the rest stays undelivered
+            pass  # the other messages stay undelivered
 
     def _wake(self) -> None:
         if self._settled is not None:

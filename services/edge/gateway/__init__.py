@@ -1,5 +1,4 @@
-"""The only code that reads and writes clients' sockets: WebSockets and plain TCP (see
-`services.edge.canonical.transport`), and HTTP."""
+"""The only code that reads and writes clients' sockets: WebSockets, plain TCP and HTTP."""
 
 from services.edge.gateway.server import Gateway
 

@@ -1,2 +1,1 @@
-"""Handles the clients' commands. Each handler handles one kind of command and makes the reply. Begin with
-`dispatcher.py`."""
+"""Each handler makes the replies to one kind of command. Begin with `dispatcher.py`."""

@@ -1,5 +1,5 @@
-"""HTTP on the clients' port: operations of native and events, incoming webhooks, files both ways, avatars, links of
-mails, the first page, the web client, a client in JavaScript. Begin with `app`, which routes requests by path."""
+"""HTTP on the clients' port: operations of native, webhooks, files, avatars, mailed links and web pages. Begin with
+`app.py`, which routes requests by path."""
 
 from services.edge.http.app import HttpApp, MailInterface, MediaInterface, ProgramInterface
 from services.edge.http.unsubscription import UnsubscribeLinks

@@ -56,7 +56,7 @@ _PARAMETERS: Mapping[str, str] = {
     "number": "[1-9][0-9]{0,18}",
     "operation": "(?s:.*)",
 }
-"""For each kind of path, the content types that a request may have."""
+"""The form of each parameter in a path, as a regular expression."""
 _ANY: tuple[str, ...] = ()
 """The methods of a path whose endpoint itself checks the method."""
 _GREETING = "Dragoman, a chat server. Connect to this address with a WebSocket client.\n"

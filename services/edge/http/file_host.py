@@ -1,5 +1,5 @@
-"""`POST /media/filehost`: uploads of IRC clients, which log in as on IRC: by name and password, or by a token. The
-specification is https://codeberg.org/emersion/soju/src/branch/master/doc/ext/filehost.md."""
+"""Serves `POST /media/filehost`, by which IRC clients upload files. They log in as on IRC, with name and password or
+with a token. The specification is https://codeberg.org/emersion/soju/src/branch/master/doc/ext/filehost.md."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -40,7 +40,8 @@ class FileHost:
 
     @asynccontextmanager
     async def _token(self, request: Request) -> AsyncIterator[str]:
-        """The request's token; for a name and a password, that of a login which ends with the upload."""
+        """The token of the request. For a name and a password, it is the token of a new login, which ends after the
+        upload."""
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
             yield bearer_token(request)

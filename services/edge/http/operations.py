@@ -130,7 +130,7 @@ class HttpOperations:
         return await self._perform(request, handshake, "sync", body)
 
     async def log_in(self, request: Request, identifier: str, password: str) -> str:
-        """The token of a new login. A password that looks like a hash counts as one. Raises RequestError."""
+        """Log in, and return the token. A password in the form of a hash is sent as a hash. Raises RequestError."""
         secret = {"scheme": "sha256" if _SHA256.fullmatch(password) else "plain", "value": password}
         body = msgspec.json.encode({"identifier": identifier, "secret": secret})
         reply = await self._perform(request, self._handshake(request), "login", body)
@@ -182,7 +182,7 @@ class HttpOperations:
         return await self._within(self._begin(request, handshake, operation, body))
 
     async def _within(self, operation: Awaitable[OperationReply]) -> OperationReply:
-        """Wait for the reply as long as a request may last. Raises RequestError."""
+        """Wait for the reply as long as a request may take. Raises RequestError."""
         try:
             async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
                 return await operation

@@ -25,8 +25,7 @@ _NO_PAGES = ("/media", "/avatar", "/ws")
 TOO_MANY = PlainTextResponse(
     "Too many requests, please wait a moment.\n", 429, {"Retry-After": "1", "Connection": "close"}
 )
-"""The response over the rate does not close the connection. Closing would drop requests that the client has already
-sent."""
+"""This response closes the connection. So requests that the client has sent without waiting for replies are dropped."""
 _TOO_MANY_OPERATIONS = Failure(ErrorCode.RATE_LIMITED, "too many requests from this address")
 
 

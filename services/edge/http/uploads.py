@@ -136,7 +136,7 @@ class HttpUploads:
         return json_response(201, reply, {"Location": path})
 
     async def receive(self, request: Request, token: str, name: str, nonce: str = "") -> Media:
-        """Store the body. Raises RequestError, ClientDisconnect."""
+        """Store the request's body as a file. Raises RequestError, ClientDisconnect."""
         uploader = await self._access.admit(token)
         length = body_length(request.headers)
         if length == 0 and "content-length" not in request.headers:

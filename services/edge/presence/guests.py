@@ -1,4 +1,4 @@
-"""Deletes each guest of this node when the guest's last connection ends."""
+"""Deletes a guest of this node when the guest's last connection ends."""
 
 import asyncio
 from collections.abc import Collection
@@ -44,7 +44,7 @@ class LocalGuests:
         self._accounts: dict[AccountId, ProfileSummary | None] = {}
 
     def began(self, account: AccountId, face: ProfileSummary | None, *, elsewhere: bool = False) -> None:
-        """`elsewhere`: the guest is connected to another node, too."""
+        """Note that a guest has connected. `elsewhere`: whether the guest is connected to another node, too."""
         is_first = account not in self._accounts and not elsewhere
         self._accounts[account] = face
         if is_first and face is not None:
@@ -54,7 +54,7 @@ class LocalGuests:
         before = self._accounts.get(account)
         if before is None:
             return
-        if not face.guest:  # it has registered on another node
+        if not face.guest:  # the guest has registered on another node
             self.registered(account)
             return
         self._accounts[account] = face

@@ -196,7 +196,7 @@ class LocalAccounts:
         return self.by_account.get(account)
 
     def connections(self, account: AccountId) -> int:
-        """The number of the account's connections here."""
+        """The number of the account's connections on this node."""
         local = self.by_account.get(account)
         return len(local.recipients) if local is not None else 0
 

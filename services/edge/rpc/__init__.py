@@ -1,1 +1,1 @@
-"""Combines requests to services, repeats them, and turns failures into replies. Begin with `coalescer.py`."""
+"""Combines and repeats requests to services. Begin with `coalescer.py`."""

@@ -136,8 +136,8 @@ class Submitter(Protocol):
         """The draft is committed. `again`: an earlier request has committed it."""
 
     def failed(self, draft: Draft, failure: Failure) -> None:
-        """The draft is not committed and never will be. If no replica has replied, it may have been committed
-        nevertheless."""
+        """The draft has failed. Either it was rejected, or no replica has replied in time. In the second case, the
+        message may have been committed."""
 
     def crashed(self) -> None:
         """One of the other methods has raised an exception, which has been logged."""

@@ -249,7 +249,8 @@ def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def _segment(text: str, base_url: str) -> RichSegment:
-    """A text that is only the address of a picture or file of this server is that picture or file."""
+    """Return a segment for a text. If the text is only the address of a picture or file on this server, the segment is
+    this picture or file."""
     prefix = f"{base_url}/media/"
     found = _MEDIA_ID.fullmatch(text.removeprefix(prefix)) if text.startswith(prefix) else None
     return Text(text) if found is None else File(Media(found[0], "", 0, "", ""))

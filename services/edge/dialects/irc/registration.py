@@ -123,7 +123,7 @@ class IrcRegistration:
                 yield f"{name}={value}" if value else name
             elif not name.startswith("draft/"):
                 yield name
-        if self._is_302 and server.sts_policy:  # a client that requests it gets NAK
+        if self._is_302 and server.sts_policy:  # a client that requests this capability gets NAK
             yield f"sts={server.sts_policy}"
 
     def _list(self, subcommand: str, names: list[str]) -> Lines:
