@@ -16,7 +16,7 @@ SERVICES = Path(__file__).parents[1] / "services"
 OLDEST = "0.1"
 """The oldest release that works on a database of this release: the previous one, to be changed with each release."""
 
-_LAST_WITH_ALL = "13dc3a3a"
+_LAST_WITH_ALL = "9456d506"
 """The commit whose migrations end where the first revisions begin. The names of revisions are in the order of the
 revisions."""
 _REVISIONS = "alembic_version"

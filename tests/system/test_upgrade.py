@@ -1,9 +1,9 @@
 """A data directory of an earlier commit keeps its accounts, chats, messages, read state, files and webhooks under this
 version.
 
-`data-13dc3a3a.zip` was written by `dragoman up` of commit ff153765 and upgraded by 13dc3a3a, the first from which
-databases are upgraded: Ann (ocid 1) and Bob (2) in chat 2, four messages that both have read, two that Bob has not, a
-file and an incoming webhook of Ann's.
+`data-9456d506.zip` was written by `dragoman up` of commit 9456d506, the first from which databases are upgraded: Ann
+(ocid 1) and Bob (2) in chat 2, four messages that both have read, two that Bob has not, a file and an incoming webhook
+of Ann's.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from tests.system.test_incoming_webhooks import post_to_webhook
 from tests.system.test_media import PNG, http
 from tests.system.users import NativeUser, V2User, account_of
 
-ARCHIVE = Path(__file__).with_name("data-13dc3a3a.zip")
+ARCHIVE = Path(__file__).with_name("data-9456d506.zip")
 ANN, BOB, CHAT = account_of("ann", 1), account_of("bob", 2), 2
-FILE, WEBHOOK = "823100e175691f2dfb39a5d8c9570cdc", "7ACtIti1haLOVSyYX4i41nwDbJbuQFAu"
+FILE, WEBHOOK = "b3abcb6c9501f6c95fb7f8652f4493f7", "7QqEMX0Gqmaq9INbRSdevuz_f3FKc3Wj"
 
 
 @pytest.fixture
@@ -33,8 +33,7 @@ def upgraded(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_what_an_earlier_version_has_stored_is_there_and_goes_on(upgraded: Cluster) -> None:
-    """What is read begins where the one state of the earlier version stood. Messages that a client receives after the
-    upgrade are delivered and not read."""
+    """Messages that a client receives after the upgrade are delivered and not read."""
     (edge,) = upgraded.edges
     with NativeUser(edge) as web:
         web.call("login", identifier=BOB.email, secret={"scheme": "sha256", "value": BOB.secret})

@@ -27,7 +27,9 @@ SERVICES = sorted(
 )
 
 DECLARED = {"auth": AuthBase.metadata, "message": message_tables.metadata, "session": session_tables.metadata}
-OLDEST_DATA = Path(__file__).parents[2] / "system" / "data-13dc3a3a.zip"
+SYSTEM_TESTS = Path(__file__).parents[2] / "system"
+"""Has the oldest databases that are upgraded: a data directory of `dragoman up`, and what pg_dump made of one on
+PostgreSQL."""
 
 _FIRST = """
 import sqlalchemy as sa
@@ -105,17 +107,32 @@ def check(service: str, url: str) -> None:
         engine.dispose()
 
 
+def restore_oldest(service: str, url: str) -> None:
+    engine = make_engine(url)
+    try:
+        if engine.dialect.name == "sqlite":
+            with ZipFile(SYSTEM_TESTS / "data-9456d506.zip") as archive:
+                Path(str(engine.url.database)).write_bytes(archive.read(f"{service}.db"))
+        else:
+            with ZipFile(SYSTEM_TESTS / "postgresql-9456d506.zip") as archive, engine.begin() as connection:
+                connection.execution_options(no_parameters=True)
+                connection.exec_driver_sql(archive.read(f"{service}.sql").decode())
+    finally:
+        engine.dispose()
+
+
 # Alembic does not compare expression-based indexes of SQLite
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_oldest_database_that_is_upgraded_gets_the_declared_tables(service: str, tmp_path: Path) -> None:
-    with ZipFile(OLDEST_DATA) as archive:
-        url = f"sqlite:///{archive.extract(f'{service}.db', tmp_path)}"
-    upgrade(service, url)
-    check(service, url)
-    with make_engine(url).connect() as connection:
+def test_the_oldest_database_that_is_upgraded_gets_the_declared_tables(service: str, database_url: str) -> None:
+    restore_oldest(service, database_url)
+    upgrade(service, database_url)
+    check(service, database_url)
+    engine = make_engine(database_url)
+    with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": lambda name, *_: name != "release"})
         assert compare_metadata(context, DECLARED[service]) == []
+    engine.dispose()
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -288,7 +305,7 @@ def test_a_database_before_the_first_revision_is_rejected_with_the_commit_that_u
     upgrade(service, database_url)
     execute(database_url, "UPDATE alembic_version SET version_num = '0007'")
     for work in (check, upgrade):
-        with pytest.raises(NotMigrated, match=rf"{service} is at revision 0007, .*migrate` of commit 13dc3a3a first"):
+        with pytest.raises(NotMigrated, match=rf"{service} is at revision 0007, .*migrate` of commit 9456d506 first"):
             work(service, database_url)
 
 

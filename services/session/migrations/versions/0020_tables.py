@@ -4,7 +4,7 @@ from alembic import op
 
 from services.session.tables import metadata
 
-revision = "0025"
+revision = "0020"
 down_revision = None
 
 

@@ -6,7 +6,7 @@ from alembic import op
 
 from services.message.tables import metadata
 
-revision = "0015"
+revision = "0013"
 down_revision = None
 
 

@@ -4,7 +4,7 @@ from alembic import op
 
 from services.auth.tables import AuthBase, state
 
-revision = "0019"
+revision = "0017"
 down_revision = None
 
 
