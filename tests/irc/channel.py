@@ -50,12 +50,14 @@ class ChannelClient(NullListener):
         if self._wanted is not None and self._wanted[0] in line and not self._wanted[1].done():
             self._wanted[1].set_result(None)
 
-    async def log_in(self, edge: str) -> float:
-        """Until the client is in its channels. Returns the ms. Raises ClientError."""
+    async def log_in(self, edge: str, wanted: bytes, *, names: bool = False) -> float:
+        """Until a line with the wanted text, in ms. `names`: the login shows the members of channels. Raises
+        ClientError."""
         self._account.secret = ""  # a login by token is quicker than one by password
         self._connection = await connect(edge, _IRC, self, lambda line: line)
+        first = [] if names else [b"CAP REQ :no-implicit-names"]
         request = _IRC.login(self._account)
-        return await self.perform([*request.before, request.frame], b" 422 ")
+        return await self.perform([*first, *request.before, request.frame], wanted)
 
     async def perform(self, lines: Sequence[bytes], wanted: bytes) -> float:
         """Send the lines, and wait for a line with the wanted text. Returns the ms."""
@@ -104,18 +106,20 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
     others = seeder.users(await asyncio.to_thread(seeder.accounts, plan.repeated + 1))
     [chat] = made = await asyncio.to_thread(seeder.chats, members, plan.members)
     await seeder.publish(made)
-    accounts = seeder.users(members[: plan.connected])
+    accounts = seeder.users(members[: plan.connected + plan.repeated])
     owner = await connect(edge, NATIVE, NullListener())
     await owner.request(NATIVE.login(seeder.users(members[:1])[0]))
     await owner.request(NATIVE.call("set_chat", {"chat": chat, "join_policy": "open"}))
     clients, (outsider, *newcomers) = list(map(ChannelClient, accounts)), list(map(ChannelClient, others))
+    late, clients = clients[plan.connected :], clients[: plan.connected]
     slots, channel = asyncio.Semaphore(_AT_ONCE), f"#x~{chat}".encode()
 
-    async def enter(client: ChannelClient) -> float:
+    async def enter(client: ChannelClient, wanted: bytes) -> float:
         async with slots:
-            return await client.log_in(edge)
+            return await client.log_in(edge, wanted)
 
-    await gather_all(map(enter, [outsider, *newcomers, *clients]))
+    await gather_all(enter(client, b" 422 ") for client in (outsider, *newcomers))
+    await gather_all(enter(client, b" JOIN ") for client in clients)
     busy, first = BusyEdge(target, outsider), clients[0]
 
     async def seen(line: bytes, by: ChannelClient, wanted: bytes) -> float:
@@ -130,6 +134,7 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
     repeated = range(plan.repeated)
     steps = {
         "nothing": [asyncio.sleep(0.2, 200.0) for _ in repeated],
+        "a login with NAMES": [client.log_in(edge, b" 366 ", names=True) for client in late],
         "NAMES": [first.perform([b"NAMES " + channel], b" 366 ") for _ in repeated],
         "WHO": [first.perform([b"WHO " + channel], b" 315 ") for _ in repeated],
         "a message to all": [
