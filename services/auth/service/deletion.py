@@ -57,10 +57,10 @@ class AccountDeletion:
         )
         if revocation is None:
             return None
-        self.outbox.wake()
         self.metrics.deletions.inc()
         await self.revocations.publish(revocation)
         await self._erase_elsewhere(EraseAccount(request.actor, request.reason[:_REASON_CHARACTERS]))
+        self.outbox.wake()  # afterwards, because the event has no reason
         return revocation
 
     async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from services.auth.adapters.outbox_relay import OutboxRelay
 from shared.contract.auth import DeleteAccount, GetKeys, IdentifierKind, ListDeletedAccounts, ListRevocations, Logout
 from shared.contract.edge import Revoked
 from shared.contract.errors import ErrorCode
@@ -40,6 +41,19 @@ async def test_deletion_erases_at_once_where_services_reply(tables_url: str, mak
         assert await rejection_code(edge.login(name, kind=kind)) == ErrorCode.UNAUTHENTICATED
     again = await edge.register("ann@example.org", username="ann", uuid=uuid)
     assert again.account > made.account
+
+
+async def test_the_durable_event_follows_the_requests_because_it_has_no_reason(
+    tables_url: str, make_cluster: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = make_cluster(tables_url)
+    cluster.start_auth()
+    edge, session, message = await cluster.edge(), await cluster.session(), await cluster.message()
+    made = await edge.register("ann@example.org")
+    woken: list[tuple[list[AccountId], list[AccountId]]] = []
+    monkeypatch.setattr(OutboxRelay, "wake", lambda _: woken.append(([*session.erased], [*message.erased])))
+    assert await edge.send(DeleteAccount(made.account, reason="bye")) == Ack()
+    assert woken == [([made.account], [made.account])]
 
 
 async def test_a_secret_is_checked_if_there_is_one(tables_url: str, make_cluster: MakeCluster) -> None:
