@@ -20,7 +20,6 @@ COMPOSE_TEST = "deploy/compose/end_to_end.sh"
 SYSTEMD, INSTALL = "deploy/systemd/end_to_end.sh", "deploy/install_test.sh"
 ENVIRONMENT = "tests/deploy/test_environment.py::test_half_an_environment_is_made_anew"
 CERTIFICATE = "tests/deploy/test_release.py::test_a_certificate_of_one_s_own_is_found"
-GENERATORS = "tests/docs/test_generators.py::test_a_changed_file_is_written_anew"
 ON_API_SERVER = "tests/deploy/test_printed_commands.py"
 BESIDE = f"{ON_API_SERVER}::test_what_is_applied_beside_the_chart_is_accepted"
 PAGES = sorted((ROOT / "docs" / "operate").glob("*.md"))
@@ -74,17 +73,14 @@ ELSEWHERE = {
     "upgrade.sh NAMESPACE RELEASE": (
         "tests/deploy/test_release.py::test_an_upgrade_replaces_one_service_after_the_other"
     ),
-    "python -m deploy.grafana.generate": GENERATORS,
     "journalctl --unit dragoman --follow": SYSTEMD,
     "systemctl edit": SYSTEMD,
 }
 """The places that run a command, by the command's beginning."""
 BY_HAND = {
     "psql --set ON_ERROR_STOP=1 --file deploy/citus": "tests/support/citus.py runs the file, on a machine with Citus",
-    "./dev drill citus": "it needs Citus",
     "./dev drill scale --from": "there is no release yet from which it could begin",
     "docker run --rm -p 127.0.0.1:4318:4318": "it needs Jaeger's image; tests/system/test_tracing.py has a collector",
-    "python -m tests.drills.floods": "its figures need an idle machine",
 }
 """Why no test runs a command."""
 
