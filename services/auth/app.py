@@ -1,7 +1,7 @@
 """Wires the auth service, starts it and stops it in order.
 
-The service is ready when NATS answers and stores events, and the database commits. Redis is not required: without Redis
-each process counts limits alone.
+The service is ready when NATS answers and stores events, and the database commits. Redis is not required, because
+without Redis each process counts for its own limits.
 """
 
 import asyncio
@@ -62,8 +62,8 @@ class _Adapters(NamedTuple):
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Run the service until `stopping` is set; wait for dependencies that are not available yet. Raises StartupError
-    without usable keys or tables."""
+    """Run the service until `stopping` is set; wait for dependencies that are not available yet. Raises StartupError if
+    the keys or tables cannot be used."""
     keys = await asyncio.to_thread(SigningKeys, settings.auth)
     service = DatabaseService("auth", settings, database_state)
     database, bus, metrics = service.database, service.bus, AuthMetrics(service.registry)

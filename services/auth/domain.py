@@ -52,13 +52,14 @@ DEVICE_CHARACTERS = 64
 
 FREE_FAILURES = 10
 MAX_DELAY_SECONDS = 1.0
-"""Together with the longest wait for a hash, this is below the edge's time limit for requests."""
+"""The longest delay of a login. This delay and the longest wait for a hash are together shorter than the time limit
+that edges set for requests."""
 _FIRST_DELAY_SECONDS = 0.1
 
 _VOID_AHEAD_SECONDS = 10
-"""A revocation of all tokens also voids tokens without a revision that were issued while the revocation is committed,
-or by a replica whose clock is ahead. Tokens issued later are dated after the revocation; verifiers accept a greater
-clock skew than this."""
+"""A revocation of all tokens is dated this far in the future. So it also voids tokens without a revision that are
+issued while the revocation is being committed, or by a replica whose clock is ahead. Tokens issued later get a time
+after the revocation. This time may be in the future, because verifiers accept a larger difference between clocks."""
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _REFRESH_TOKEN = re.compile(r"(?P<family>[0-9a-f]{32})\.(?P<part>[0-9a-f]{64})")
@@ -75,13 +76,14 @@ class VerificationPurpose(StrEnum):
     REGISTER = "register"
     LOGIN = "login"
     ADDRESS = "address"
-    """The verification of an address by a logged-in account. No login waits for such a verification."""
+    """An account verifies its e-mail address while it is logged in. No login waits for this verification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account that is not deleted. `profile` seeds the profile in session. `answer` is the hash of the answer to the
-    security question. A token issued before `tokens_from` (Unix seconds) is void."""
+    """An account that is not deleted. `profile` has the first values of the profile that the session service stores.
+    `answer` is the hash of the answer to the security question. A token issued before `tokens_from` (Unix seconds) is
+    void."""
 
     profile: EnsureProfile
     email: str = field(repr=False)
@@ -127,13 +129,13 @@ class RefreshToken:
         return digest(self.part)
 
     def successor(self, salt: str) -> "RefreshToken":
-        """The next refresh token. The same salt gives the same token, so that a repeated request gets the same
-        reply."""
+        """The next refresh token. The same salt gives the same token. So a repeated request gets the same reply."""
         return RefreshToken(self.family, hmac.digest(salt.encode(), self.part.encode(), "sha256").hex())
 
 
 def digest(text: str) -> str:
-    """The stored form of a random secret; it needs neither a salt nor a slow hash."""
+    """The stored form of a random secret. A random secret cannot be guessed, so it needs neither a salt nor a slow
+    hash."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -145,7 +147,7 @@ def parse_refresh_token(text: str) -> RefreshToken | None:
 
 @dataclass(frozen=True, slots=True)
 class VerificationSubject:
-    """An e-mail address that is registering (`account` 0), or an account that is logging in."""
+    """The e-mail address of a registration (`account` is 0), or the account of a login."""
 
     purpose: VerificationPurpose
     email: str = field(repr=False)
@@ -175,15 +177,15 @@ def check_registration(request: Register, nickname_characters: int) -> None:
 
 
 def check_bot(request: CreateBot, nickname_characters: int) -> None:
-    """The check also brings the name to its stored form. Raises RequestError (`invalid`) with the field."""
+    """Checks the request, and brings the name to its stored form. Raises RequestError (`invalid`) with the field."""
     request.nickname = plain_name(request.nickname)
     _check_name(request.nickname, "nickname", nickname_characters)
     check_origin(request.origin)
 
 
 def check_no_imitation(nickname: str, reserved: str) -> None:
-    """`reserved`: the nickname of the system account, which the operator uses for announcements. Raises RequestError
-    (`invalid`)."""
+    """Raises RequestError (`invalid`) if the nickname resembles `reserved`, the nickname of the system account, which
+    sends the operator's announcements."""
     if imitates(nickname, reserved):
         raise RequestError(
             ErrorCode.INVALID, "this nickname resembles the name of the account that sends announcements", "nickname"
@@ -191,7 +193,7 @@ def check_no_imitation(nickname: str, reserved: str) -> None:
 
 
 def check_bot_token(request: CreateBotToken) -> None:
-    """The check also brings the name to its stored form. Raises RequestError (`invalid`) with the field."""
+    """Checks the request, and brings the name to its stored form. Raises RequestError (`invalid`) with the field."""
     request.name = plain_name(request.name)
     check_number(request.bot, "account")
     _check_name(request.name, "name", BOT_TOKEN_NAME_CHARACTERS)
@@ -201,7 +203,8 @@ def check_bot_token(request: CreateBotToken) -> None:
 
 
 def check_login(request: Login) -> None:
-    """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
+    """Raises RequestError (`invalid`) for a malformed request. The result does not depend on whether the account
+    exists."""
     request.device = plain_name(request.device)
     check_identifier(request.identifier)
     check_secret(request.secret)
@@ -209,7 +212,8 @@ def check_login(request: Login) -> None:
 
 
 def check_recovery(request: Recover) -> None:
-    """Raises RequestError (`invalid`) for a malformed request, whether the account exists or not."""
+    """Raises RequestError (`invalid`) for a malformed request. The result does not depend on whether the account
+    exists."""
     _check_identifier(request.username, "username")
     _check_answer(request.question_id, request.answer)
     check_new_secret(request.secret)
@@ -254,7 +258,8 @@ def _check_retry(request: Register | Login) -> None:
 
 
 def check_origin(origin: Origin) -> None:
-    """The node is checked because it becomes part of a bus subject."""
+    """Checks the form of the request's origin. The node's name becomes part of a NATS subject, so it must have no other
+    characters."""
     _check(bool(_NODE.fullmatch(origin.node)), "node", "must have only letters, digits, - and _")
     _check(len(origin.address) <= OPAQUE_CHARACTERS and origin.address.isprintable(), "address", _OPAQUE_RULE)
     _check(len(origin.client) <= OPAQUE_CHARACTERS and origin.client.isprintable(), "client", _OPAQUE_RULE)
@@ -280,7 +285,8 @@ def check_token_logins(request: RecordTokenLogins) -> None:
 
 
 def failure_entries(failures: Counter[Act], most: int) -> list[Act]:
-    """Entries of the audit trail: one for each of the `most` most frequent failures, and one for all others."""
+    """The entries for the audit trail: one for each of the `most` most frequent failures, and one for all other
+    failures together."""
     listed = failures.most_common(most)
     entries = [msgspec.structs.replace(act, detail=_times(count)) for act, count in listed]
     if rest := failures.total() - sum(count for _, count in listed):
@@ -313,7 +319,7 @@ def check_secret(secret: Secret) -> None:
 
 
 def check_new_secret(secret: Secret) -> None:
-    """Check the new secret of a recovery. A client of the dialect service has no secret to check."""
+    """Check the new secret of a recovery. A secret of the service dialect is rejected."""
     _check(secret.scheme is not Scheme.SERVICE, "secret", "must be a password")
     check_secret(secret)
 
@@ -356,13 +362,14 @@ def is_mail_recoverable(account: Account, *, any_address: bool) -> bool:
 
 
 def may_be_offered_verification(account: Account) -> bool:
-    """Whether a login may mail a link that verifies the address, without which no mail recovers the account."""
+    """Whether a login may mail a link that verifies the account's address. Only a verified address can be used to
+    recover the account by mail."""
     return bool(account.email) and not account.email_verified and not account.verification_offered
 
 
 def void_before(now: float) -> int:
-    """A revocation of all tokens at `now` voids tokens without a revision that were issued before this time (Unix
-    seconds)."""
+    """The time (Unix seconds) before which a token without a revision must have been issued to be voided by a
+    revocation of all tokens at `now`."""
     return int(now) + _VOID_AHEAD_SECONDS
 
 
@@ -370,8 +377,8 @@ def void_before(now: float) -> int:
 
 
 class LoginSubject(NamedTuple):
-    """The identifier of a login, and its account. If there is no account, the identifier takes its place, so that both
-    cases behave alike."""
+    """The identifier of a login, and its account. If there is no account, `account` holds the identifier. So logins to
+    existing and to missing accounts are limited alike."""
 
     identifier: str
     account: str

@@ -31,16 +31,16 @@ def plain_email(email: str) -> str:
 
 
 def is_valid_email(email: str) -> bool:
-    """Whether a new account may have this plain address. An address with letters that look like others is rejected,
-    because nobody could tell it from another address."""
+    """Whether a new account may have this plain address. An address whose letters look like other letters is rejected,
+    because users could not tell it from another address."""
     key = email_key(email)
     has_form = len(email) <= EMAIL_CHARACTERS and email.isprintable() and _EMAIL.fullmatch(email)
     return bool(has_form and _EMAIL.fullmatch(key)) and not _is_ambiguous(key)
 
 
 def email_key(email: str) -> str:
-    """Addresses with the same key are the same address. Case, Unicode's forms and the two spellings of a domain make no
-    difference."""
+    """The key by which addresses are compared. Addresses that differ only in case, in Unicode form, or in the spelling
+    of an international domain have the same key."""
     local, at, domain = fold(plain_email(email)).rpartition("@")
     return local + at + (".".join(map(_unicode_label, domain.rstrip(".").split("."))) if at else domain)
 
@@ -53,8 +53,8 @@ def _unicode_label(label: str) -> str:
 
 
 def _is_ambiguous(key: str) -> bool:
-    """Whether a word looks like an ASCII word, or mixes scripts whose letters look alike. Below a non-ASCII top-level
-    domain, labels should be in the script of that domain."""
+    """Whether a word of the key looks like an ASCII word, or mixes scripts whose letters look alike. If the top-level
+    domain is not ASCII, the labels of the domain may have its script."""
     local, _, domain = key.rpartition("@")
     *labels, top = domain.split(".")
     expected_in_ascii = _NO_WORD.split("-".join([local, *labels] if top.isascii() else [local]))
@@ -68,12 +68,13 @@ def _is_ambiguous(key: str) -> bool:
 
 
 def plain_username(username: str) -> str:
-    """The form that is stored."""
+    """The form of a username that is stored."""
     return unicodedata.normalize("NFC", username).strip()
 
 
 def is_valid_username(username: str) -> bool:
-    """Whether a new account may have this plain name, which must not look like a number or an address."""
+    """Whether a new account may have this plain username. A username must not look like an OC number or an e-mail
+    address."""
     if not is_valid_name(username) or not without_joiners(username).isprintable():
         return False
     folded = unicodedata.normalize("NFKC", username)
@@ -91,5 +92,6 @@ def parse_oc_number(identifier: str) -> int:
 
 
 def uuid_spellings(uuid: str) -> list[str]:
-    """The spellings of a uuid: an account's uuid is stored as it was registered."""
+    """The spellings under which this uuid may be stored. An account's uuid is stored as the client spelled it at
+    registration."""
     return list(dict.fromkeys((uuid, uuid.lower(), uuid.upper())))

@@ -1,4 +1,4 @@
-"""Subject → use case."""
+"""Registers each use case for the NATS subject that it serves."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
@@ -37,12 +37,14 @@ _QUEUE = "auth"
 _CONCURRENT_HASHES = 2048
 """The most requests that compute a hash at once. Most of them wait in the bounded hash queue, or for a delay."""
 _TRAIL_BATCHES = 1
-"""How many batches of logins by token are handled at once. Entries of the audit trail are not urgent."""
+"""How many batches of logins by token are handled at once. One is enough, because these entries of the audit trail are
+not urgent."""
 _MAIL_RETRY_SECONDS = (0.5, 1, 2, 5, 10, *[30] * 20)
-"""The pauses between attempts, about 10 minutes in all. The pauses add up to the time for which a verification is valid
-by default."""
+"""The pauses between attempts to deliver a mail. Together, they are about 10 minutes, as long as a verification is
+valid by default."""
 _DIGEST_RETRY_SECONDS = (*_MAIL_RETRY_SECONDS, *[300] * 12)
-"""An hour more. At most 64 mails wait for another attempt, so that the others would wait as long."""
+"""The pauses between attempts to deliver a mail about unread messages. They are an hour longer in all. They are not
+longer still, because only 64 mails can wait for another attempt, and further mails wait for these."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,13 @@ from shared.identity import installation_table
 from shared.run_once import request_table
 
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""SQLite numbers only an INTEGER PRIMARY KEY, which has 64 bits there."""
+"""SQLite assigns numbers only to an INTEGER PRIMARY KEY. In SQLite, such a column has 64 bits."""
 
 
 _IS_DELETED = sa.text("uuid IS NULL")
 IS_TWIN = sa.text("username_twin <> 0")
 IS_GUEST = sa.text("guest_seen IS NOT NULL")
-"""Conditions in this form use the tables' indexes."""
+"""The conditions of the partial indexes, as literal text. A query that contains the same text uses the index."""
 
 
 class AuthBase(SQLModel, registry=registry()):
@@ -23,7 +23,7 @@ class AuthBase(SQLModel, registry=registry()):
 
 
 class AccountRow(AuthBase, table=True):
-    """An account. After a deletion, the row stays with nothing but the id, so that the id is never reused."""
+    """An account. After a deletion, the row stays with only the id, so that the id is never reused."""
 
     __tablename__ = "accounts"
     __table_args__ = (
@@ -37,11 +37,11 @@ class AccountRow(AuthBase, table=True):
 
     id: int = Field(sa_type=_SERIAL, primary_key=True)
     uuid: str | None = Field(unique=True)
-    """None: deleted."""
+    """None if the account is deleted."""
     email: str | None
     email_key: str | None = Field(unique=True)
     email_verified: bool = Field(sa_column_kwargs={"server_default": sa.false()})
-    """A mailed link or ticket has reached the user."""
+    """The user has received a mailed link or ticket at this address."""
     verification_offered: bool = Field(sa_column_kwargs={"server_default": sa.false()})
     """A login has mailed a link that verifies the address."""
     username: str | None = Field(unique=True)
@@ -50,7 +50,7 @@ class AccountRow(AuthBase, table=True):
     username_look: str | None
     """See shared.names.name_look."""
     username_twin: int = Field(sa_type=sa.BigInteger, sa_column_kwargs={"server_default": "0"})
-    """0, or the account's id if another account had a name with this key or look before."""
+    """0, or the account's id if an earlier account has a username with the same key or look."""
     created: int = Field(sa_type=sa.BigInteger)
     question_id: int = Field(sa_type=sa.BigInteger)
     answer: str | None
@@ -88,8 +88,9 @@ class RevocationRow(AuthBase, table=True):
 
 
 class LoginRow(AuthBase, table=True):
-    """A login whose token may be valid. `client`: the dialect; `device`: the user's name for it. Fields whose names
-    begin with `refresh` are None for a login without a refresh token; see services.auth.store.logins."""
+    """A login whose token may be valid. `client`: the dialect of the client. `device`: the name that the user gave to
+    the device. Fields whose names begin with `refresh` are None for a login without a refresh token; see
+    services.auth.store.logins."""
 
     __tablename__ = "logins"
     sid: str = Field(primary_key=True)
@@ -101,23 +102,23 @@ class LoginRow(AuthBase, table=True):
     client: str
     device: str = Field(default="", sa_column_kwargs={"server_default": ""})
     revision: int | None = Field(default=None, sa_type=sa.BigInteger)
-    """The revision of its token. None: a replica of the previous version has added the login."""
+    """The revision of the login's token; None if a replica of the previous version has added the login."""
     refresh_family: str | None = Field(default=None, unique=True, index=True)
-    """SHA-256 in hex, as of the parts."""
+    """The SHA-256 hash of the family in hex. The parts are also stored as such hashes."""
     refresh_part: str | None = None
     """The part of the valid refresh token."""
     refresh_spent: str | None = None
-    """The part of the refresh token before."""
+    """The part of the previous refresh token."""
     refresh_salt: str | None = None
-    """The salt from which the valid refresh token is computed, by the previous one."""
+    """The salt with which the valid refresh token is computed from the previous one."""
     refreshed: int | None = Field(default=None, sa_type=sa.BigInteger)
-    """When the refresh token before was spent."""
+    """When the previous refresh token was spent."""
     refresh_used: bool = Field(default=False, sa_column_kwargs={"server_default": sa.false()})
-    """An edge has reported that a token which came with the valid one was used."""
+    """An edge has reported the use of a token that was issued together with the valid refresh token."""
 
 
 class BotRow(AuthBase, table=True):
-    """A bot. `owner`: the account that made it; 0: an operator did."""
+    """A bot. `owner`: the account that made the bot; 0 if an operator made it."""
 
     __tablename__ = "bots"
     account: int = Field(sa_type=sa.BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -126,7 +127,7 @@ class BotRow(AuthBase, table=True):
 
 
 class BotTokenRow(AuthBase, table=True):
-    """A token of a bot that may be valid. `scopes`: words."""
+    """A token of a bot that may be valid. `scopes`: the scopes, separated by blanks."""
 
     __tablename__ = "bot_tokens"
     sid: str = Field(primary_key=True)
@@ -175,8 +176,8 @@ class TicketRow(AuthBase, table=True):
     code: str
     """SHA-256 of the code that was mailed last, in hex; empty before the first mail."""
     secret: str = Field(sa_column_kwargs={"server_default": ""})
-    """The argon2id hash of the secret that the request had. Empty here and below: the previous version wrote the
-    row."""
+    """The argon2id hash of the secret in the request. This field and the fields below are empty if the previous version
+    wrote the row."""
     address: str = Field(sa_column_kwargs={"server_default": ""})
     client: str = Field(sa_column_kwargs={"server_default": ""})
     """The dialect of the request."""
@@ -187,8 +188,8 @@ class TicketRow(AuthBase, table=True):
 
 
 class RecoveryRow(AuthBase, table=True):
-    """A mailed ticket for a new password that is not spent. `digest`: its SHA-256 in hex. `account`: 0 for a decoy; see
-    services.auth.store.recoveries."""
+    """A mailed ticket for a new password that is not spent. `digest`: the SHA-256 hash of the ticket in hex. `account`:
+    0 for a decoy; see services.auth.store.recoveries."""
 
     __tablename__ = "recoveries"
     digest: str = Field(primary_key=True)
@@ -199,7 +200,7 @@ class RecoveryRow(AuthBase, table=True):
 
 
 class OutboxRow(AuthBase, table=True):
-    """An event of a committed transaction that the broker has not confirmed yet; `key` deduplicates it there."""
+    """An event of a committed transaction that NATS has not confirmed yet. NATS uses `key` to drop a repeated event."""
 
     __tablename__ = "outbox"
     __table_args__ = {"sqlite_autoincrement": True}

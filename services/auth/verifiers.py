@@ -1,4 +1,4 @@
-"""The texts of a secret that are hashed and stored, and the texts that are compared with a stored hash."""
+"""Derives from a secret the texts that are hashed and stored, and the texts that are compared with a stored hash."""
 
 import hashlib
 import re
@@ -17,7 +17,8 @@ def has_form(secret: Secret) -> bool:
 
 
 def plain_text(text: str) -> str:
-    """The form of a new password or answer: systems type the same characters in several forms of Unicode."""
+    """The form in which a new password or answer is hashed. It is needed because keyboards of different systems encode
+    the same characters in different Unicode forms."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -28,7 +29,8 @@ def text_forms(text: str) -> list[str]:
 
 
 def verifier_texts(secret: Secret) -> dict[Scheme, str]:
-    """The texts to hash and store, by scheme: every derivable scheme of a plain password, else the secret's own."""
+    """The texts to hash and store, by scheme. A plain password has a text for every scheme that can be derived from it.
+    Any other secret has only its own scheme."""
     return _verifier_texts(secret, plain_text(secret.value))
 
 
@@ -47,20 +49,20 @@ def _verifier_texts(secret: Secret, password: str) -> dict[Scheme, str]:
 
 
 def secret_text(secret: Secret) -> str:
-    """The text by which held requests are compared. Another scheme is another secret."""
+    """The text by which the secrets of held requests are compared. Secrets of different schemes are never equal."""
     [(scheme, text), *_] = verifier_texts(secret).items()
     return f"{scheme} {text}"
 
 
 def reset_verifier_texts(password: str, held: Collection[Scheme]) -> dict[Scheme, str]:
-    """The texts to hash and store when an operator sets a new password, which is the secret of a service client."""
+    """The texts to hash and store when an operator sets a new password. If the account is a service client's, the
+    password becomes its service secret."""
     return verifier_texts(Secret(Scheme.SERVICE if Scheme.SERVICE in held else Scheme.PLAIN, password))
 
 
 def texts_to_verify(secret: Secret, held: Collection[Scheme]) -> list[tuple[Scheme, str]]:
-    """The scheme whose verifier is compared with this secret, and the texts to compare, one after the other. For an
-    account without such a verifier, the number of texts is the same, and the scheme is one that the account does not
-    have."""
+    """The texts to compare one after the other, each with the scheme of the verifier to compare it with. If the account
+    has no suitable verifier, the number of texts is the same, and the scheme is one that the account lacks."""
     forms = text_forms(secret.value) if secret.scheme is Scheme.PLAIN else [secret.value]
     texts = [_verifier_texts(secret, form) for form in forms]
     scheme = next((scheme for scheme in texts[0] if scheme in held), secret.scheme)

@@ -1,8 +1,9 @@
 """Answers nats-server's auth callout: each process of an edge gets the subjects of its own node.
 
-nats-server requests the grants of every connection whose user is not in its configuration. Requests and replies are
-JWTs with the algorithm `ed25519-nkey`; keys in them are nkeys: base32 of a type byte, the key and a CRC-16. Only
-nats-server can publish requests: nats-server denies the requests' subject to every connection.
+When a user who is not in nats-server's configuration connects, nats-server requests what that user may publish and
+subscribe. Requests and replies are JWTs with the algorithm `ed25519-nkey`. The keys in these JWTs are nkeys: the base32
+form of a type byte, the key and a CRC-16. Only nats-server can publish requests, because it denies the subject of these
+requests to every connection.
 """
 
 import binascii
@@ -27,7 +28,7 @@ _HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
 _ACCOUNT_TYPE = b"\0"
 """The type byte of an account's nkey, which begins with A."""
 _NATS_ACCOUNT = "$G"
-"""The account of users in a configuration without accounts."""
+"""nats-server puts all users into this account if its configuration has no accounts."""
 _REPLY = {"max": 1, "ttl": 60_000_000_000}
 """For each received request, the node may send one reply within this number of nanoseconds."""
 _UNLIMITED = {"subs": -1, "data": -1, "payload": -1}
@@ -56,7 +57,8 @@ class _Claims(msgspec.Struct):
 
 
 class AuthCallout:
-    """Grants subjects by the password that all edges share, and by the secret in the node's name."""
+    """Grants subjects to an edge node that presents the password of all edges, and the secret whose fingerprint is in
+    the node's name."""
 
     def __init__(self, settings: CalloutSettings) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(settings.key.get_secret_value()))

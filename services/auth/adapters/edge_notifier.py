@@ -1,5 +1,5 @@
-"""Notifies edges at most once, and announces auth's state. Edges make up for a lost notification: they list
-revocations regularly, and a verification has a time limit."""
+"""Notifies edges at most once, and announces auth's state. A lost notification does no harm: edges list revocations
+regularly, and a verification has a time limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

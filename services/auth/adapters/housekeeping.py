@@ -26,8 +26,8 @@ _DAY_SECONDS = 86_400
 async def run(
     database: Transactions, keys: SigningKeys, settings: AuthSettings, failures: LoginTrail, end_abandoned: EndAbandoned
 ) -> None:
-    """Runs until it is cancelled. A guest is deleted only after edges have had minutes to name the guest as
-    connected."""
+    """Runs until it is cancelled. Guests are deleted only after the database has worked for some minutes, so that edges
+    had time to report their connected guests."""
     reachable_since = time.monotonic()
     while True:
         try:

@@ -1,5 +1,5 @@
-"""Texts of mails: with `language` zh in English and Chinese, with en in English only. Delivers mails to an SMTP server,
-writes them as files into a directory, or rejects all. Never logs addresses or texts."""
+"""Writes the texts of mails: in English and Chinese if `language` is zh, otherwise only in English. Delivers mails to
+an SMTP server, writes them as files into a directory, or rejects all mails. Never logs addresses or texts."""
 
 import asyncio
 import hashlib
@@ -32,14 +32,14 @@ from shared.telemetry import log
 _log = log(__name__)
 _PERMANENT = 500
 _UNFOLDED = policy.default.clone(max_line_length=998)
-"""A link in a header stays whole."""
+"""The limit is so high that a link in a header is not broken into two lines."""
 
 Transport = Callable[[MailRequested], None]
 """Blocks until the mail is delivered. Raises OSError or MailDeferred when a retry may succeed, else MailRejected."""
 
 
 FindAddresses = Callable[[Collection[AccountId]], Awaitable[Mapping[AccountId, str]]]
-"""The verified addresses of those accounts that have one. Raises RequestError."""
+"""Returns the verified address of each account that has one. Raises RequestError."""
 
 
 class MailDeferred(Exception):
@@ -51,7 +51,7 @@ class MailRejected(Exception):
 
 
 class Mailer:
-    """Consumes MailRequested. A mail that is delivered twice has the same Message-ID both times."""
+    """Consumes MailRequested. If a mail is delivered twice, both copies have the same Message-ID."""
 
     def __init__(self, settings: MailSettings, metrics: AuthMetrics, find_addresses: FindAddresses) -> None:
         self._transport = _transport(settings)
@@ -62,7 +62,7 @@ class Mailer:
         self._metrics.mails.labels(await self._try_delivery(mail)).inc()
 
     async def _try_delivery(self, mail: MailRequested) -> str:
-        """Returns the label for the metric. Raises for another attempt."""
+        """Returns the result as a label of the metric. If it raises an exception, the delivery is tried again."""
         if mail.expires <= now_ms():
             return "expired"
         try:
@@ -122,7 +122,7 @@ def _write_file(settings: MailSettings, mail: MailRequested) -> None:
 
 
 def _reject(mail: MailRequested) -> None:
-    """Reject a mail from before mails were switched off, or to an account without an address."""
+    """Reject a mail that was requested before mails were switched off, or whose account has no address."""
     raise MailRejected("this server sends no mails, or the account has no verified address")
 
 
@@ -193,11 +193,11 @@ _OTHERWISE = ("If it is not you, ignore this mail.", "如非本人操作，请�
 _RECOVERY_SUBJECT: Mapping[Language, str] = {"en": "A new password", "zh": "A new password / 重置密码"}
 _RECOVERY_REASON = ("Somebody requests a new password for your account.", "有人请求重置您的账号密码。")
 _RECOVERY_REQUEST = ("If it is you, give your chat program this ticket:", "如是您本人操作，请在聊天程序中输入此凭证：")
-"""The texts in English and Chinese, as above."""
+"""The English and the Chinese text, like the texts above."""
 
 
 def verification_mail(mail: VerificationMail, link: str, language: Language = "zh") -> MailRequested:
-    """The mail with the link alone on a line, as the first address in the text."""
+    """The mail in which the link has a line of its own, and is the first address in the text."""
     english, chinese = (
         f"{reason}\n{_requester(mail.requester, form)}".rstrip()
         for reason, form in zip(_REASON[mail.purpose], _REQUESTER, strict=True)
@@ -215,7 +215,7 @@ def _requester(requester: Requester, form: str) -> str:
 
 
 def recovery_mail(email: str, ticket: str, expires: int, language: Language = "zh") -> MailRequested:
-    """The mail has the ticket alone on a line."""
+    """The mail in which the ticket has a line of its own."""
     text = _text(_RECOVERY_REASON, _RECOVERY_REQUEST, ticket, language)
     return MailRequested(email, _RECOVERY_SUBJECT[language], text, expires)
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _BATCH = 64
 _POLL_SECONDS = 2.0
-"""The pause between two reads of the outbox. The events may be from a stopped replica, or nobody may have announced
-them."""
+"""The pause between two reads of the outbox. The relay polls because nothing wakes it for the events of a stopped
+replica."""
 
 
 class OutboxRelay:
-    """Publishes the events in auth's outbox. Several replicas can publish the same outbox at once: NATS drops a
-    repeated event by its key."""
+    """Publishes the events in auth's outbox. Several replicas can publish the same outbox at once, because NATS
+    recognizes a repeated event by its key and drops it."""
 
     def __init__(self, database: Transactions, bus: Bus, metrics: AuthMetrics, tracer: "Tracer | None" = None) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class OutboxRelay:
         self._finishing = False
 
     def wake(self) -> None:
-        """An event was committed."""
+        """Wake the relay, because an event was committed."""
         self._woken.set()
 
     def finish(self) -> None:
@@ -59,7 +59,7 @@ class OutboxRelay:
             self._woken.clear()
 
     async def _relay_batch(self) -> bool:
-        """Returns True if a whole batch was published: more events can be waiting."""
+        """Returns True if the batch was full, because then more events can be waiting."""
         try:
             entries = await self._database.read(outbox.oldest, _BATCH, brief=True)
             await self._publish(entries)

@@ -16,7 +16,7 @@ from shared.settings import AuthSettings
 T = TypeVar("T")
 
 _MAX_WAIT_SECONDS = 6.0
-"""The longest wait for a hash. Callers give up soon after, so a later hash would be useless."""
+"""The longest wait for a hash. Callers stop waiting soon afterwards, so a later hash would be useless."""
 
 
 class Argon2Hasher:
@@ -38,19 +38,19 @@ class Argon2Hasher:
         return await self._run(lambda: [self._hasher.hash(text) for text in texts])
 
     async def verify(self, verifier: str | None, text: str) -> bool:
-        """Returns whether the text matches. Without a verifier, the result is False, and the call takes the same
-        time."""
+        """Returns whether the text matches. If `verifier` is None, the result is False, and the call takes as long as
+        with a verifier."""
         matches = await self._run(lambda: self._matches(verifier or self._dummy_verifier, text))
         return matches and verifier is not None
 
     def is_outdated(self, verifier: str) -> bool:
-        """Whether the verifier was made with cheaper parameters than the settings' now."""
+        """Whether the verifier was made with cheaper parameters than the present settings have."""
         made = extract_parameters(verifier)
         return made.memory_cost < self._hasher.memory_cost or made.time_cost < self._hasher.time_cost
 
     @property
     def is_busy(self) -> bool:
-        """Whether requests wait in the queue: optional hashes are then left out."""
+        """Whether requests wait in the queue. If so, callers leave out optional hashes."""
         return self._waiting > 0
 
     async def close(self) -> None:

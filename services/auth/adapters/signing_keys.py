@@ -1,5 +1,5 @@
-"""The keys that sign tokens: Ed25519, `<kid>.pem` in one directory. The key with the last name signs tokens; all keys
-verify them.
+"""The Ed25519 keys that sign tokens. Each key is a file `<kid>.pem` in one directory. The key with the last name signs
+tokens; all keys verify them.
 
 `rotate` adds a key with a later name. `delete` removes an old key once its last token has expired. Running replicas
 load both changes within a minute.
@@ -44,7 +44,7 @@ _ROLLOUT_SECONDS = 120.0
 
 
 class SigningKeys:
-    """Raises StartupError when the directory cannot be used."""
+    """The loaded keys. The constructor raises StartupError when the directory cannot be used."""
 
     def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
@@ -57,7 +57,7 @@ class SigningKeys:
             ) from error
 
     def reload(self) -> None:
-        """Load added and deleted keys. If the directory cannot be used, the present keys stay."""
+        """Load added and deleted keys. If the directory cannot be read or is empty, the loaded keys stay in use."""
         try:
             keys = _read(self._settings.keys) or self._keys
         except (OSError, ValueError) as error:
@@ -78,8 +78,8 @@ class SigningKeys:
         return self._issue(account, now, revision, sid, self._settings.legacy_token_days * _DAY_SECONDS)
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """Like `issue`, but for a token that can be refreshed. Revocations are kept as long as the longest token is
-        valid."""
+        """Like `issue`, but for a short-lived token that can be refreshed. It is never valid longer than other tokens,
+        because revocations are stored only for that time."""
         longest = self._settings.legacy_token_days * _DAY_SECONDS
         seconds = min(self._settings.access_token_minutes * 60, longest)
         return self._issue(account, now, revision, sid, seconds)
@@ -124,8 +124,8 @@ def ensure_keys(directory: Path) -> dict[str, Ed25519PrivateKey]:
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """`made`: Unix seconds. `needed_until`: when the last token that may have this key's signature expires (Unix
-    seconds); None for the key that signs now."""
+    """`made`: Unix seconds. `needed_until`: the time (Unix seconds) at which the last token that this key may have
+    signed expires; None for the key that signs now."""
 
     kid: str
     made: float
@@ -151,7 +151,8 @@ def rotate(directory: Path) -> str:
 
 
 def delete(directory: Path, kid: str) -> None:
-    """Deletes a key that no longer signs. The tokens that it signed become void. Raises OSError, ValueError."""
+    """Deletes a key that no longer signs. The tokens that the deleted key has signed become void. Raises OSError,
+    ValueError."""
     with _locked(directory / ".lock"):
         keys = _read(directory)
         if kid not in keys:
@@ -162,8 +163,8 @@ def delete(directory: Path, kid: str) -> None:
 
 
 def _created_at(path: Path) -> float:
-    """The time in the file's name, which survives copying. If the name has no time, the file's modification time (Unix
-    seconds)."""
+    """Returns the time in the file's name (Unix seconds), because copying a file changes its modification time. If the
+    name has no time, returns the modification time."""
     try:
         return datetime.strptime(path.stem[:14] + "+0000", _TIME_FORMAT + "%z").timestamp()
     except ValueError:
@@ -189,7 +190,7 @@ def _key(path: Path) -> Ed25519PrivateKey:
 
 
 def _create_first(directory: Path) -> dict[str, Ed25519PrivateKey]:
-    """Creates the first key of an installation. Replicas that start at the same time agree on one."""
+    """Creates the first key of an installation. Replicas that start at the same time get the same key."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(directory / ".lock"):
         if keys := _read(directory):

@@ -1,9 +1,9 @@
-"""Counts events in sliding windows: for all replicas together in Redis, in each process alone while Redis is
-unavailable.
+"""Counts events in sliding windows. Redis counts the events of all replicas together. While Redis is unavailable, each
+process counts its own events.
 
-The key `limit:<kind>:…` holds a JSON list of times (Unix milliseconds): the times of the newest events, at most as many
-as the limit, and the negative times of running attempts. A process that is killed leaves its attempts running for a
-minute.
+The key `limit:<kind>:…` holds a JSON list of times in Unix milliseconds. Positive numbers are the times of the newest
+events, at most as many as the limit. Negative numbers are the times of running attempts. The attempts of a killed
+process count as running for one more minute.
 """
 
 import json
@@ -19,14 +19,14 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _FALLBACK_SECONDS = 1.0
-"""After a failure, Redis is not used for this time, so that not every login waits for its time limit."""
+"""After a failure, Redis is not used for this time. Otherwise every login would wait for the time limit of Redis."""
 _LOCAL_KEYS = 100_000
 _RUNNING_SECONDS = 60
 """An attempt takes at most this time."""
 
 # KEYS[1] is the Redis key of the list. ARGV has the window in milliseconds, the limit, the change, and the longest time
-# of an attempt in milliseconds. The script returns four values: the numbers of events and of running attempts before
-# the change, the time, and the new list.
+# of an attempt in milliseconds. The script returns four values: the number of events and the number of running attempts
+# before the change, the time, and the new list.
 _CHANGE = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -58,7 +58,8 @@ class Counts(NamedTuple):
 
 
 class SlidingWindow:
-    """Never fails: without Redis, this process counts alone, from the last counts that Redis returned to it."""
+    """Counts events in Redis. No method fails: while Redis is unavailable, this process continues from the last counts
+    that Redis returned."""
 
     def __init__(self, settings: RedisSettings, metrics: AuthMetrics) -> None:
         self._redis = redis_client(settings)
@@ -83,7 +84,8 @@ class SlidingWindow:
         return (await self._change(key, seconds, 0, "peek")).events
 
     async def begin(self, key: str, seconds: float, limit: int) -> Admission:
-        """Count a running attempt if it is admitted: events and running attempts together are fewer than `limit`."""
+        """Count a running attempt if it is admitted, that is, if there are fewer than `limit` events and running
+        attempts together."""
         counts = await self._change(key, seconds, limit, "begin")
         if counts.events >= limit:
             return Admission.FULL
@@ -154,7 +156,7 @@ class LocalSlidingWindow:
 
     def mirror(self, key: str, ages: list[float], running_more: int, now: float) -> None:
         """Copies a change in Redis to this process's own counts. `ages`: the ages of all events in seconds.
-        `running_more`: further attempts of this process."""
+        `running_more`: the change of the number of this process's running attempts."""
         running = self._pop(key, now).running
         self._store(key, _Moments([now - age for age in ages], _with_more(running, running_more, now)))
 

@@ -93,8 +93,8 @@ class Administration:
         return Ack()
 
     async def reset_password(self, request: ResetPassword) -> Ack:
-        """The reset also removes the security question, and forgets the failed logins, so that these neither delay the
-        next login nor require a verification."""
+        """Sets a new password, removes the security question, and forgets the failed logins. So failed logins neither
+        delay the next login nor require a verification."""
         domain.check_secret(Secret(Scheme.PLAIN, request.password))
         account = await self._find(IdentifierKind.ID, str(request.account))
         if await self.database.read(bots.is_bot, account.id):
@@ -148,7 +148,7 @@ class Administration:
         return await self.database.read(trail.search, request)
 
     async def record_act(self, request: RecordAct) -> Ack:
-        """Record an act of the operator that another service performs."""
+        """Record an act of the operator that another service has carried out."""
         await self._record(request.act, request.account, request.detail)
         return Ack()
 

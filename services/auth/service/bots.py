@@ -40,7 +40,8 @@ from shared.transactions import Transactions
 
 
 class _Token(NamedTuple):
-    """The values from which a token is signed, also for a repetition. `issued`: Unix seconds."""
+    """The values from which a token is signed. A repeated request signs the same values again. `issued`: Unix
+    seconds."""
 
     sid: str
     issued: float
@@ -50,8 +51,8 @@ class _Token(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Bots:
-    """`by_operator`: the request comes from an operator and concerns bots of any owner; otherwise it concerns bots of
-    its actor. Every method may raise RequestError (`unauthenticated`, `invalid`, `unavailable`)."""
+    """`by_operator`: requests come from an operator and may concern bots of all owners. Otherwise, a request concerns
+    bots of its actor. Every method may raise RequestError (`unauthenticated`, `invalid`, `unavailable`)."""
 
     settings: Settings
     database: Transactions
@@ -180,7 +181,8 @@ class Bots:
         return "admin" if self.by_operator else "user"
 
     def _owner(self, actor: AccountId) -> AccountId | None:
-        """The owner of the bots in a request; None: the bots of all owners. Raises RequestError."""
+        """The owner whose bots the request may concern; None if it may concern the bots of all owners. Raises
+        RequestError."""
         if self.by_operator:
             return None
         domain.check_actor(actor)

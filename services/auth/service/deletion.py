@@ -28,7 +28,8 @@ _log = log(__name__)
 _PAGE = 1_000
 _REASON_CHARACTERS = 300
 _ERASE_SECONDS = 1.5
-"""The limit is below the 2 s after which the deletion request itself is repeated."""
+"""The time limit of the request to another service. It is shorter than the 2 s after which the deletion request itself
+is repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +42,17 @@ class AccountDeletion:
     metrics: AuthMetrics
 
     async def delete(self, request: DeleteAccount, by: str = "user") -> Ack:
-        """First commits here, then requests the erasure from the other services. A durable event repeats that request.
-        A repetition has no further effect, and does not wait for a service that is down. Raises RequestError:
-        `unauthenticated`, also for a wrong secret, `rate_limited`, `invalid`, `unavailable`."""
+        """Commits the deletion in auth, then requests the erasure from the other services. A durable event repeats the
+        request for erasure. A repeated deletion has no further effect, and does not wait for a service that is
+        unavailable. Raises RequestError: `unauthenticated` (also for a wrong secret), `rate_limited`, `invalid`,
+        `unavailable`."""
         domain.check_deletion(request)
         await stored_or(self.database, stored(*REVOKED), partial(self.carry_out, request, by))
         return Ack()
 
     async def carry_out(self, request: DeleteAccount, by: str) -> Revocation | None:
-        """Like `delete`, for the first request and for a repetition. None: the account is deleted already."""
+        """Carries out the deletion, for the first request and for a repetition. Returns None if the account is deleted
+        already."""
         held = await self._check_secret(request)
         seconds = domain.void_before(time.time())
         revocation = await self.database.write(
@@ -64,13 +67,15 @@ class AccountDeletion:
         return revocation
 
     async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:
-        """The checked scheme and verifier. None: the request has no secret, or the account is deleted already."""
+        """Returns the scheme and verifier that the secret matches; None if the request has no secret, or the account is
+        deleted already."""
         if request.secret is None or (account := await self.own_secret.find(request.actor)) is None:
             return None
         return await self.own_secret.check(account, request.secret, request.origin.address, "failed deletion", "secret")
 
     async def _erase_elsewhere(self, erasure: EraseAccount) -> None:
-        """A service that does not reply in time erases the data later, when it receives the durable event."""
+        """Requests the erasure from the other services. A service that does not reply in time erases the data later,
+        when it receives the durable event."""
         await asyncio.gather(*(self._request_erasure(route, erasure) for route in (ERASE_PROFILE, ERASE_READ_STATE)))
 
     async def _request_erasure(self, route: Route[EraseAccount, Ack], erasure: EraseAccount) -> None:
@@ -89,7 +94,8 @@ class AccountDeletion:
 
 
 def _erase(connection: Any, request: DeleteAccount, held: tuple[Scheme, str] | None, seconds: int) -> Revocation | None:
-    """Like `accounts.erase`, but only if the account still has the verifier, or is still a guest's."""
+    """Like `accounts.erase`, but only if the account still has the verifier. For the deletion of a guest, the account
+    must still be a guest's."""
     if held is not None and not accounts.lock_verifier(connection, request.actor, held):
         raise wrong("secret")
     if request.of_guest and not accounts.lock_guest(connection, request.actor):

@@ -1,5 +1,5 @@
-"""Lookups of accounts: other users find them by exact names, services ask whether they may act, and an account gets its
-own data."""
+"""Lookups of accounts. Other users find accounts by exact names, services request whether accounts may act, and an
+account gets its own data."""
 
 import time
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class AccountDirectory:
     limits: LoginLimiter
 
     async def look_up(self, request: LookUpAccounts) -> AccountsLookedUp:
-        """Each search counts, whether it finds an account or not: names cannot be enumerated. Raises RequestError:
-        `rate_limited`, `invalid`, `unauthenticated`, `unavailable`."""
+        """Each search counts towards the limit, whether it finds an account or not. So nobody can find all names by
+        trying. Raises RequestError: `rate_limited`, `invalid`, `unauthenticated`, `unavailable`."""
         domain.check_actor(request.actor)
         domain.check_identifier(request.identifier)
         await self.limits.search(request.actor)

@@ -28,10 +28,10 @@ from shared.settings import Settings
 from shared.transactions import Transactions
 
 _USER = re.compile(r"[!-?A-~]{1,16}")
-"""A part of `nick!user@host`."""
+"""The characters that the part `user` of the IRC name `nick!user@host` may have."""
 _REAL_NAME_CHARACTERS = 128
 ABANDONED_SECONDS = 180
-"""Edges name their guests every minute."""
+"""A guest that no edge has reported for this time is abandoned. Edges report their guests every minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ class Guests:
         return await self.sessions.start(found.account, made.revision, began, request.origin, "")
 
     async def _check_password(self, request: RegisterGuest) -> None:
-        """A wrong password counts as a registration, so that nobody tries many. It is checked last: a right one must
-        not be recognized by another error, which does not count."""
+        """A wrong password counts as a registration, which limits the attempts to guess it. The password is checked
+        last. Otherwise, an error that does not count would show that the password was right."""
         wanted = self.settings.irc.guest_password.get_secret_value()
         if wanted and not hmac.compare_digest(request.password.value.encode(), wanted.encode()):
             await self.limits.registration(request.origin.address)
@@ -104,6 +104,6 @@ class Guests:
         return Ack()
 
     async def end_abandoned(self) -> None:
-        """Deletes the guests whose edge ended before it had deleted them."""
+        """Deletes the guests whose edge ended without deleting them."""
         for account in await self.database.read(accounts.list_abandoned_guests, now_ms() - ABANDONED_SECONDS * 1_000):
             await self.deletion.carry_out(DeleteAccount(account, of_guest=True), "housekeeping")

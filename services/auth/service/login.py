@@ -29,7 +29,7 @@ class PasswordLogin:
     trail: LoginTrail
 
     async def login(self, request: Login) -> LoginReply:
-        """Raises RequestError: `unauthenticated` for an unknown account and for a wrong secret alike, `rate_limited`,
+        """Raises RequestError: `unauthenticated` both for an unknown account and for a wrong secret, `rate_limited`,
         `invalid`, `unavailable`."""
         domain.check_login(request)
         began = time.time()
@@ -65,7 +65,8 @@ class PasswordLogin:
     async def _required_verification(
         self, account: Account, failing: LoginSubject, request: Login
     ) -> VerificationNeeded | None:
-        """The needed verification. None: the login needs none, or has consumed one."""
+        """Returns the verification that the login needs; None if the login needs no verification, or has consumed
+        one."""
         allowed = self.verification.after_failed_logins
         if not allowed or not account.email or await self.limits.failures(failing) < allowed:
             return None
@@ -79,7 +80,7 @@ class PasswordLogin:
 
 
 class FoundVerifier(NamedTuple):
-    """`text`: the text of which the verifier is the hash."""
+    """A verifier that the secret matches. `text`: the text whose hash is the verifier."""
 
     scheme: Scheme
     verifier: str
@@ -87,8 +88,8 @@ class FoundVerifier(NamedTuple):
 
 
 async def find_verifier(passwords: PasswordHashing, account: Account | None, secret: Secret) -> FoundVerifier | None:
-    """The account's verifier that the secret matches. The number of computed hashes is always the same, so that the
-    time does not show whether the account or the secret was wrong."""
+    """The account's verifier that the secret matches. The number of computed hashes is always the same. So the time
+    taken does not show whether the account or the secret was wrong."""
     held = account.verifiers if account else {}
     for scheme, text in verifiers.texts_to_verify(secret, held):
         verifier = held.get(scheme)

@@ -1,5 +1,5 @@
-"""Rate limits: registrations and mails per address, searches per account; wrong secrets per address, network,
-identifier and account."""
+"""Rate limits. Registrations and mails are limited per address, and searches per account. Wrong secrets are limited per
+address, network, identifier and account."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -31,8 +31,8 @@ _BETWEEN_TRIES_SECONDS = 0.1
 
 
 class LoginAttempt:
-    """One login whose secret is under check. `is_blocked`: the secret must not be checked, and the reply must not show
-    it."""
+    """One login whose secret is being checked. If `is_blocked`, the secret must not be checked, and the reply must not
+    show that the attempt was blocked."""
 
     def __init__(self) -> None:
         self.failed = False
@@ -40,7 +40,7 @@ class LoginAttempt:
 
 
 class _Bound(NamedTuple):
-    """The limit of failed and running attempts together, within `seconds`."""
+    """`limit` is the most failed and running attempts together, within `seconds`."""
 
     key: str
     seconds: float
@@ -48,11 +48,11 @@ class _Bound(NamedTuple):
 
 
 class LoginLimiter:
-    """If `limits.rates` is off, the limiter rejects and delays nothing. `count_failures` still counts failed logins,
-    for verification.
+    """Limits logins and other requests. If `limits.rates` is off, the limiter rejects and delays nothing. With
+    `count_failures`, it still counts failed logins, because verification needs their number.
 
-    A caller only sees effects of the identifier, not of its account. Without this rule, a limit reached by one
-    identifier would show which other identifiers belong to the same account."""
+    The replies that a caller can see depend on the limits of the identifier, not on those of its account. Otherwise, a
+    limit that one identifier has reached would show which other identifiers belong to the same account."""
 
     def __init__(self, limits: AccountLimits, window: EventWindow, *, count_failures: bool) -> None:
         self._limits = limits
@@ -60,7 +60,8 @@ class LoginLimiter:
         self._counts_failures = count_failures
         self._waiting = 0
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        """The places by the key of a limit. The attempts of this process get places in the order of arrival."""
+        """The places for running attempts, by the key of the limit. The attempts of this process get places in the
+        order of arrival."""
 
     async def registration(self, address: str) -> None:
         """Counts a registration. Raises RequestError (`rate_limited`)."""
@@ -72,8 +73,8 @@ class LoginLimiter:
         await self._count(f"mail:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     async def offer(self, address: str) -> None:
-        """Count a mail that a login from this address causes. Such mails are counted separately, so that they use up no
-        requested mails. Raises RequestError (`rate_limited`)."""
+        """Count a mail that a login from this address causes. Such mails are counted apart from the mails that users
+        request, whose limit they must not use up. Raises RequestError (`rate_limited`)."""
         await self._count(f"offer:{network(address)}", TEN_MINUTES, self._limits.mails_per_address, "mails")
 
     async def search(self, account: AccountId) -> None:
@@ -89,8 +90,8 @@ class LoginLimiter:
         await self._count(f"hook:{account}", DAY, self._limits.incoming_webhooks_per_account, "incoming webhooks")
 
     def login(self, subject: LoginSubject, address: str) -> AbstractAsyncContextManager[LoginAttempt]:
-        """Surrounds the check of a secret; set `failed` on the yielded attempt if the secret was wrong. Raises
-        RequestError (`rate_limited`).
+        """The check of a secret runs inside this context. The caller sets `failed` on the yielded attempt if the secret
+        was wrong. Raises RequestError (`rate_limited`).
 
         A running attempt counts as failed until it ends. An attempt beyond the limit waits until a running attempt
         ends."""
@@ -98,9 +99,9 @@ class LoginLimiter:
 
     @asynccontextmanager
     async def recovery(self, subject: LoginSubject, address: str) -> AsyncIterator[LoginAttempt]:
-        """Surrounds the check of an answer, as `login` surrounds the check of a secret. Wrong answers are also limited
-        over all addresses, without an effect on logins: for each identifier, and for the account, whose attempts are
-        then blocked."""
+        """The check of an answer runs inside this context, as the check of a secret runs inside `login`. Wrong answers
+        have two more limits over all addresses, one for the identifier and one for the account. If the account's limit
+        is reached, the attempt is blocked. These two limits have no effect on logins."""
         limit = self._limits.failed_recoveries_per_account
         bounds = [*self._login_bounds(subject, address), _Bound(f"recovering:{subject.identifier}", DAY, limit)]
         async with (
@@ -152,8 +153,8 @@ class LoginLimiter:
 
     @asynccontextmanager
     async def _block(self, bound: _Bound, attempt: LoginAttempt) -> AsyncIterator[None]:
-        """Block an attempt beyond a limit that the caller must not notice. A blocked attempt does not wait for a place,
-        either."""
+        """Block an attempt beyond a limit that the caller must not notice. A blocked attempt does not wait for a
+        place."""
         attempt.is_blocked = self._limits.rates and await self._window.begin(*bound) is not Admission.ADMITTED
         try:
             yield
@@ -211,6 +212,6 @@ class LoginLimiter:
 
 
 def _too_many(kind: str, seconds: float = 0.0) -> RequestError:
-    """The error for too many events of a kind. `seconds`: the time after which, at the latest, the oldest of the events
-    no longer counts."""
+    """The error for too many events of a kind. `seconds`: the oldest of the events stops counting after this time at
+    the latest."""
     return RequestError(ErrorCode.RATE_LIMITED, f"too many {kind}, please wait", retry_ms=round(seconds * 1000))

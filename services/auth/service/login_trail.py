@@ -1,5 +1,5 @@
-"""Writes the audit trail of logins, which any client can cause at will. Failed logins are counted and written together,
-so that a flood of them does not fill the table."""
+"""Writes logins into the audit trail. Failed logins are counted and written together, because any client can cause them
+in large numbers, which would fill the table."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _COUNTED = 10_000
 """The number of combinations of kind, account and network that are counted separately between two flushes. This bounds
 the memory."""
 _ENTRIES = 50
-"""The most entries of one flush. The remaining failures share one more entry."""
+"""The most entries that one flush writes. The remaining failures are written as one more entry."""
 _DAY_MS = 86_400_000
 
 
@@ -31,8 +31,8 @@ class LoginTrail:
     _failures: Counter[Act] = field(default_factory=Counter, init=False)
 
     def note_failure(self, act: str, account: Account | None, address: str) -> None:
-        """Note a wrong secret. An identifier without an account is not stored, because a user may have typed a secret
-        there."""
+        """Note a wrong secret. An identifier that belongs to no account is not stored, because a user may have typed a
+        secret in its place."""
         number = NO_ACCOUNT if account is None else account.id
         failure = Act(act, number, "user", network(address) if address else "")
         if failure not in self._failures and len(self._failures) >= _COUNTED:
@@ -50,7 +50,8 @@ class LoginTrail:
                 del self._failures[written]
 
     async def record_token_logins(self, request: RecordTokenLogins) -> Ack:
-        """Idempotent within a day. Raises RequestError (`invalid`, `unavailable`)."""
+        """Record logins by token. A repetition within a day has no effect. Raises RequestError (`invalid`,
+        `unavailable`)."""
         domain.check_token_logins(request)
         since = now_ms() - _DAY_MS
         await self.database.write(trail.add_token_logins, request.logins, since)

@@ -20,7 +20,7 @@ from shared.transactions import Transactions
 
 
 class _Changed(NamedTuple):
-    """`device`: the device of the caller's previous login."""
+    """The result of a password change. `device`: the device of the caller's previous login."""
 
     revocation: Revocation
     device: str
@@ -35,8 +35,8 @@ class PasswordChange:
     sessions: LoginSessions
 
     async def change(self, request: ChangePassword) -> Authenticated:
-        """Ends all logins of the account and starts a new one, for the caller. Raises RequestError: `unauthenticated`,
-        `rate_limited`, `invalid`, `unavailable`."""
+        """Changes the password, ends all logins of the account, and starts a new login for the caller. Raises
+        RequestError: `unauthenticated`, `rate_limited`, `invalid`, `unavailable`."""
         domain.check_password_change(request)
         self.new_passwords.check(request.new)
         changed = await stored_or(self.database, stored(_Changed, type(None)), partial(self._change, request))

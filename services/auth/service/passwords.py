@@ -19,8 +19,9 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class NewPasswords:
-    """Hashes new passwords. Passwords that exist already stay valid. The rules only concern plain passwords: nothing is
-    known of a password that the client has hashed, and users do not choose the secrets of service clients."""
+    """Hashes new passwords. Passwords that exist already stay valid. Checks and hashes new passwords. The rules hold
+    only for plain passwords. The server cannot examine a password that the client has hashed, and users do not choose
+    the secrets of service clients."""
 
     hasher: PasswordHashing
     min_characters: int
@@ -62,9 +63,9 @@ class OwnSecret:
         return (await self.database.read(accounts.find, IdentifierKind.ID, str(number))).account
 
     async def check(self, account: Account, secret: Secret, address: str, act: str, field: str) -> tuple[Scheme, str]:
-        """The verifier that the secret matches. Wrong secrets are limited like failed logins by the account's number,
-        and are `act` in the audit trail. Raises RequestError: `unauthenticated` with the field, `rate_limited`,
-        `unavailable`."""
+        """Returns the verifier that the secret matches. A wrong secret counts as a failed login with the account's
+        number, and `act` is its name in the audit trail. Raises RequestError: `unauthenticated` with the field,
+        `rate_limited`, `unavailable`."""
         async with self.limits.login(domain.login_subject(account, str(account.id)), address) as attempt:
             held = await find_verifier(self.passwords, account, secret)
             attempt.failed = held is None

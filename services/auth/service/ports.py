@@ -1,4 +1,4 @@
-"""The ports of the use cases. Adapters implement the ports, `app` connects both."""
+"""The ports of the use cases. Adapters implement the ports. `app` gives the adapters to the use cases."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -14,7 +14,7 @@ from shared.contract.routes import Ack, Route
 from shared.contract.session import EraseAccount
 
 WindowChange = Literal["add", "peek", "begin", "fail", "succeed"]
-"""`begin` counts a running attempt. `fail` and `succeed` end one; `fail` also counts an event."""
+"""`begin` counts a running attempt. `fail` and `succeed` end a running attempt, and `fail` also counts an event."""
 
 
 class Admission(IntEnum):
@@ -22,7 +22,7 @@ class Admission(IntEnum):
 
     ADMITTED = 0
     BUSY = 1
-    """Running attempts have all places. The places become free if the attempts succeed."""
+    """Running attempts have taken all places. A place becomes free when its attempt succeeds."""
     FULL = 2
     """The events have reached the limit."""
 
@@ -34,10 +34,11 @@ class PasswordHashing(Protocol):
         """A verifier for each text."""
 
     async def verify(self, verifier: str | None, text: str) -> bool:
-        """Whether the text matches. Without a verifier, the text never matches, but the check takes the same time."""
+        """Whether the text matches. If `verifier` is None, the text never matches, but the check takes the same
+        time."""
 
     def is_outdated(self, verifier: str) -> bool:
-        """Whether the verifier was made with cheaper parameters than today's."""
+        """Whether the verifier was made with cheaper parameters than the present settings have."""
 
     @property
     def is_busy(self) -> bool:
@@ -46,7 +47,7 @@ class PasswordHashing(Protocol):
 
 class TokenIssuer(Protocol):
     def issue(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
-        """A token of a new login session, or of the session `sid`, issued at `now` (Unix seconds). `revision`: see
+        """A token of a new login, or of the login `sid`, issued at `now` (Unix seconds). `revision`: see
         shared.tokens.Claims. Calls with the same values return the same token."""
 
     def issue_brief(self, account: AccountId, now: float, revision: int, sid: str = "") -> IssuedToken:
@@ -82,7 +83,7 @@ class EventWindow(Protocol):
         """The number of events within the last `seconds`."""
 
     async def begin(self, key: str, seconds: float, limit: int) -> Admission:
-        """Count a running attempt if the limit admits it: events and running attempts are fewer than `limit`."""
+        """Count a running attempt if there are fewer than `limit` events and running attempts together."""
 
     async def end(self, key: str, seconds: float, limit: int, *, failed: bool) -> None:
         """Ends a running attempt. A failed attempt counts as an event."""
@@ -110,7 +111,7 @@ class EventOutbox(Protocol):
     """Publishes committed events."""
 
     def wake(self) -> None:
-        """An event was committed."""
+        """Publish soon, because an event was committed."""
 
 
 class VerificationTemplate(Protocol):

@@ -38,7 +38,7 @@ class PasswordRecovery:
     """If False, every answer is wrong."""
 
     async def recover(self, request: Recover) -> Recovered:
-        """Raises RequestError: `unauthenticated` for an unknown account, a wrong question and a wrong answer alike,
+        """Raises RequestError: `unauthenticated` for an unknown account, a wrong question or a wrong answer,
         `rate_limited`, `invalid`, `unavailable`."""
         domain.check_recovery(request)
         self.new_passwords.check(request.secret)
@@ -96,7 +96,7 @@ def _unrecoverable() -> RequestError:
 @dataclass(frozen=True, kw_only=True)
 class MailRecoveryPolicy:
     life_seconds: float
-    """Of a ticket."""
+    """How long a ticket is valid."""
     enabled: bool
     any_address: bool
     """Whether tickets are also mailed to unverified addresses."""
@@ -113,9 +113,9 @@ class MailRecovery:
     policy: MailRecoveryPolicy
 
     async def request(self, request: RequestRecovery) -> Ack:
-        """Takes the same steps for any identifier. The outbox sends the mail later: an immediate mail would delay the
-        next reply, which would reveal it. Raises RequestError: `forbidden`, `rate_limited`, `invalid`,
-        `unavailable`."""
+        """Takes the same steps for any identifier. The mail is sent later, from the outbox. An immediate mail would
+        delay the reply, and so reveal that the account exists. Raises RequestError: `forbidden`, `rate_limited`,
+        `invalid`, `unavailable`."""
         domain.check_identifier(request.identifier)
         domain.check_origin(request.origin)
         self._check_enabled()
@@ -123,21 +123,21 @@ class MailRecovery:
         return Ack()
 
     async def _request(self, request: RequestRecovery) -> bool:
-        """Whether a mail is sent."""
+        """Returns whether a mail is sent."""
         await self.limits.mail(request.origin.address)
         account = (await self.database.read(accounts.find, IdentifierKind.ANY, request.identifier)).account
         return await self.database.write(once(recoveries.request_mail, bool), self._new_ticket(account), now_ms())
 
     def _new_ticket(self, account: Account | None) -> NewTicket:
-        """Stores a decoy if the account may not be recovered by mail."""
+        """Returns a new ticket. The ticket is a decoy if the account may not be recovered by mail."""
         ticket, expires = token_hex(16), now_ms() + int(self.policy.life_seconds * 1000)
         if account is None or not domain.is_mail_recoverable(account, any_address=self.policy.any_address):
             return NewTicket(domain.digest(ticket), NO_ACCOUNT, self.template("", ticket, expires))
         return NewTicket(domain.digest(ticket), account.id, self.template(account.email, ticket, expires))
 
     async def recover(self, request: RecoverByTicket) -> Recovered:
-        """Raises RequestError: `unauthenticated`, `forbidden`, `invalid`, `unavailable`. Only a valid ticket costs a
-        hash."""
+        """Raises RequestError: `unauthenticated`, `forbidden`, `invalid`, `unavailable`. A hash is computed only for a
+        valid ticket."""
         domain.check_opaque(request.ticket, "ticket")
         domain.check_new_secret(request.secret)
         domain.check_origin(request.origin)

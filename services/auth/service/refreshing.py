@@ -1,4 +1,5 @@
-"""Refreshes a login: issues a new token and a new refresh token for a refresh token, which is then spent."""
+"""Refreshes a login: a client exchanges a refresh token for a new token and a new refresh token. The exchanged refresh
+token is then spent."""
 
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class LoginRefresh:
-    """`life_seconds`: how long a refresh token is valid; `grace_seconds`: see Refresh."""
+    """`life_seconds`: how long a refresh token is valid. `grace_seconds`: see Refresh."""
 
     database: Transactions
     tokens: TokenIssuer

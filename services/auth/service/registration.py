@@ -26,7 +26,7 @@ from shared.transactions import Transactions
 
 
 class Registered(NamedTuple):
-    """`revision`: as of AccountSnapshot."""
+    """A registered account. `revision`: see AccountSnapshot."""
 
     account: AccountId
     revision: int
@@ -43,8 +43,8 @@ class Registration:
     outbox: EventOutbox
 
     async def register(self, request: Register) -> LoginReply:
-        """Raises RequestError: `conflict` with the taken field, `rate_limited`, `invalid`, `forbidden` for a guest that
-        is none any more, `unavailable`."""
+        """Raises RequestError: `conflict` with the taken field, `forbidden` if the guest that registers is no guest any
+        more, `rate_limited`, `invalid`, `unavailable`."""
         domain.check_registration(request, self.settings.limits.nickname_characters)
         domain.check_no_imitation(request.nickname, self.settings.announcements.name)
         self.passwords.check(request.secret)
@@ -74,7 +74,7 @@ class Registration:
         return await self._create(await self._new_account(request, subject))
 
     def _required_verification(self, request: Register) -> VerificationSubject | None:
-        """The subject of the verification that this registration needs; None if registrations need none."""
+        """The subject of the verification that this registration needs; None if registrations need no verification."""
         if not self.settings.verification.registration:
             return None
         if not request.email:

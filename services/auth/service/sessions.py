@@ -1,4 +1,4 @@
-"""The logins of an account: started, listed, ended."""
+"""Starts, lists and ends the logins of accounts."""
 
 import time
 from dataclasses import dataclass
@@ -27,8 +27,9 @@ _SALT_BYTES = 32
 
 
 class _Started(NamedTuple):
-    """The stored result of a login, for repetitions of the request. `issued`: when the token was issued, `ends`: when
-    the login ends (Unix seconds). `salt`: the salt of the refresh token. `displaced`: revocations of other logins."""
+    """The stored result of a login, from which a repeated request gets the same reply. `issued`: when the token was
+    issued (Unix seconds). `ends`: when the login ends (Unix seconds). `salt`: the salt of the refresh token.
+    `displaced`: revocations of other logins."""
 
     sid: str
     issued: float
@@ -40,7 +41,7 @@ class _Started(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LoginSessions:
-    """All raise RequestError (`unavailable`)."""
+    """Every method may raise RequestError (`unavailable`)."""
 
     database: Transactions
     tokens: TokenIssuer
@@ -53,10 +54,10 @@ class LoginSessions:
     async def start(
         self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False
     ) -> Authenticated:
-        """The secret was right in the snapshot of `revision`, which was taken at `began`: later revocations of all
-        logins void the token, and also this login if the revocations are committed already. Edges of the previous
-        version compare times: for such edges the token is dated after all previous revocations. Raises RequestError:
-        `unauthenticated`."""
+        """Starts a login whose secret was right at `began`, when the account's revision was `revision`. A later
+        revocation of all logins voids the token. If such a revocation is committed already, the login fails. Edges of
+        the previous version compare times instead of revisions. For these edges, the token gets a time after all
+        previous revocations. Raises RequestError: `unauthenticated`."""
         new = _Started(token_hex(16), max(began, account.tokens_from), revision, 0, token_bytes(_SALT_BYTES), [])
         ends = int(new.issued + self.refresh_seconds) if refreshable else self._token(account, new, refreshable).expires
         view = LoginView(new.sid, int(new.issued * 1000), ends, origin.address, origin.client, device)
@@ -76,7 +77,7 @@ class LoginSessions:
 
     def _reply(self, account: Account, started: _Started, refreshable: bool) -> Authenticated:
         profile = msgspec.structs.asdict(account.profile)
-        del profile["bot"]  # a bot has no secret to log in with
+        del profile["bot"]  # bots never log in with a secret
         token = self._token(account, started, refreshable)
         answer = Authenticated(
             **profile, sid=token.sid, token=token.text, expires=token.expires, revision=started.revision
@@ -96,7 +97,7 @@ class LoginSessions:
         return Logins(await self.database.read(logins.list_valid, request.actor, int(time.time())))
 
     async def end(self, request: EndLogin, by: str = "user") -> Ack:
-        """Raises RequestError: `unauthenticated`, `invalid`, `not_found` also for a login of another account."""
+        """Raises RequestError: `unauthenticated`, `invalid`, `not_found` (also for a login of another account)."""
         domain.check_actor(request.actor)
         domain.check_opaque(request.sid, "sid")
         if (

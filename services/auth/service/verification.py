@@ -1,5 +1,5 @@
-"""Verification of e-mail addresses (v2: 13, 14, 15): a request is held until its mailed link was opened, and is then
-repeated. Links are sent, described, opened."""
+"""Verification of e-mail addresses (commands 13, 14 and 15 of v2). A request is held until the user has opened a mailed
+link, and is then repeated. This module sends, describes and opens the links."""
 
 import re
 from dataclasses import dataclass
@@ -52,20 +52,22 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class EmailVerification:
-    """A passed ticket can be consumed once until it expires: by the connection that names the ticket, or by an attempt
-    with the same secret. So nobody can use a link that another user opened for another request."""
+    """A passed ticket can be consumed once until it expires. Only the connection that names the ticket, or a request
+    with the same secret, can consume it. So a link that a user has opened for one request cannot serve the request of
+    another user."""
 
     database: Transactions
     passwords: PasswordHashing
     life_seconds: float
-    """Of a ticket."""
+    """How long a ticket is valid."""
     after_failed_logins: int
-    """Failed logins after which the login of an account with an e-mail address needs a verification, too; 0: never."""
+    """Failed logins after which the login of an account with an e-mail address needs a verification, too; 0 for
+    never."""
     metrics: AuthMetrics
 
     async def create_ticket(self, subject: VerificationSubject, request: Register | Login) -> VerificationNeeded:
-        """A ticket for a request that must be verified: the named ticket if it is still pending, otherwise a new one.
-        Raises RequestError (`unavailable`)."""
+        """Returns a ticket for a request that must be verified. This is the ticket that the request names if that
+        ticket is still pending, otherwise a new one. Raises RequestError (`unavailable`)."""
         [secret] = await self.passwords.hash([verifiers.secret_text(request.secret)])
         now = now_ms()
         ticket = await self.database.write(
@@ -84,8 +86,9 @@ class EmailVerification:
         return any(passed.ticket == ticket for passed in await self._list_passed(subject))
 
     async def find_passed(self, subject: VerificationSubject, request: Register | Login) -> str:
-        """The ticket that this request may consume; empty if there is none. Costs up to one hash for each passed
-        ticket, so limit the rate of requests that name none. Raises RequestError (`unavailable`)."""
+        """The ticket that this request may consume; empty if there is none. Up to one hash is computed for each passed
+        ticket, so the caller must limit the rate of requests that name no ticket. Raises RequestError
+        (`unavailable`)."""
         found = await self._list_passed(subject)
         if any(passed.ticket == request.ticket for passed in found):
             return request.ticket
@@ -96,7 +99,7 @@ class EmailVerification:
         return ""
 
     async def consume(self, subject: VerificationSubject, ticket: str) -> bool:
-        """False: the ticket is consumed or has expired."""
+        """Returns False if the ticket was consumed before or has expired."""
         return await self.database.write(verifications.consume, subject, ticket, now_ms()) is not None
 
     async def _list_passed(self, subject: VerificationSubject) -> list[PassedTicket]:
@@ -118,12 +121,14 @@ def _may_match(passed: PassedTicket, request: Register | Login) -> bool:
 
 _log = log(__name__)
 _WEEK_MS = 7 * 86_400_000
-"""How long a link without a user's request is valid: the user may not look for it at once."""
+"""How long a link that the user has not requested is valid. It is valid for long, because the user does not look for it
+at once."""
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}(/[\w.~-]+){0,20}")
 
 
 class MailedLinks:
-    """Links start with edge.public_url or, where that is empty, with the address of the client's connection."""
+    """Mails links and handles opened links. Links start with the setting edge.public_url or, if it is empty, with the
+    address to which the client is connected."""
 
     def __init__(
         self,
@@ -146,7 +151,7 @@ class MailedLinks:
         self._metrics = metrics
 
     async def send(self, request: SendVerification) -> Ack:
-        """Mails the link. A later mail's code replaces the earlier one's. Raises RequestError: `not_found`,
+        """Mails the link. The code in the mail replaces the code of an earlier mail. Raises RequestError: `not_found`,
         `rate_limited`, `invalid`, `forbidden`, `unavailable`."""
         check_opaque(request.ticket, "ticket")
         check_origin(request.origin)
@@ -161,7 +166,7 @@ class MailedLinks:
         return Ack()
 
     async def _send(self, request: SendVerification) -> bool:
-        """False: there is no such ticket."""
+        """Returns False if there is no such ticket."""
         await self._limits.mail(request.origin.address)
         code = token_hex(16)
         base_url = self._public_url or request.base_url
@@ -180,8 +185,8 @@ class MailedLinks:
             ) from error
 
     async def offer_once(self, account: Account, request: Login) -> None:
-        """After a login: mails, once, the link that verifies an address, unless the address is verified already. A
-        failure is logged, and the next login tries again."""
+        """Called after a login. Mails the link that verifies the account's address, unless it was mailed before or the
+        address is verified. If this fails, the failure is logged, and the next login tries again."""
         base_url = self._public_url or request.base_url
         if (
             not self._offers

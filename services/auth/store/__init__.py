@@ -1,5 +1,4 @@
-"""The database of auth, a module for each subject."""
+"""The database of auth. Each subject has a module."""
 
 CHECKED_TABLES = ("accounts", "secrets", "revocations", "logins", "bot_tokens", "state", "tickets", "outbox")
-"""The service works only while it can write to all of these tables, as the service's health check proves
-(`Database.check`)."""
+"""The service works only while it can write to all of these tables. The health check tests this (`Database.check`)."""

@@ -23,15 +23,15 @@ from shared.contract.subjects import ACCOUNT_DELETED, ACCOUNT_REGISTERED
 from shared.irc_names import is_nick
 from shared.names import fold, name_key, name_look
 
-# The functions below store guests. A guest is an account without a secret, which ends with its connection.
+# The functions below store guests. A guest is an account without a secret. It is deleted when its connection ends.
 
 _ABANDONED = 1_000
 _KEPT = 5_000
-"""Guests in one statement."""
+"""The most guests in one statement."""
 
 
 def rename_guest(connection: sa.Connection, account: AccountId, nick: str, nickname: str) -> bool:
-    """False: the account is no guest. Raises IdentifierTaken."""
+    """Returns False if the account is no guest. Raises IdentifierTaken."""
     own = sa.and_(accounts.c.id == account, accounts.c.guest_seen.is_not(None))
     present = connection.execute(sa.select(accounts.c.username).where(own)).scalar_one_or_none()
     if present is None:
@@ -48,7 +48,8 @@ def rename_guest(connection: sa.Connection, account: AccountId, nick: str, nickn
 
 
 def lock_guest(connection: sa.Connection, account: AccountId) -> bool:
-    """Whether the account is a guest's, until the end of this transaction."""
+    """Returns whether the account is a guest's. The row stays locked, so the answer holds until the end of this
+    transaction."""
     own = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.guest_seen.is_not(None))
     return connection.execute(own.with_for_update()).first() is not None
 
@@ -60,7 +61,7 @@ def keep_guests(connection: sa.Connection, guests: Sequence[AccountId], now: int
 
 
 def list_abandoned_guests(connection: sa.Connection, before: int) -> list[AccountId]:
-    """Guests that no edge has named since then."""
+    """The guests that no edge has reported since `before` (Unix milliseconds)."""
     found = sa.select(accounts.c.id).where(accounts.c.guest_seen < before).order_by(accounts.c.guest_seen)
     return [AccountId(number) for number in connection.scalars(found.limit(_ABANDONED))]
 
@@ -81,7 +82,7 @@ class NewAccount:
 
 
 class IdentifierTaken(Exception):
-    """Another account has this e-mail address or uuid, or a username that looks like this one."""
+    """Another account has the same e-mail address or uuid, or a username that looks alike."""
 
     def __init__(self, field: str) -> None:
         super().__init__(field)
@@ -89,7 +90,7 @@ class IdentifierTaken(Exception):
 
 
 class NoGuest(Exception):
-    """The guest that registers has left, or is registered already."""
+    """The account that registers is no guest: the guest has left, or is registered already."""
 
 
 class NotVerified(Exception):
@@ -98,14 +99,14 @@ class NotVerified(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """`revision`: the highest revocation number in the same snapshot."""
+    """An account as one transaction has read it. `revision`: the highest revocation number in the same transaction."""
 
     account: Account | None
     revision: int
 
 
 def find_conflict(connection: sa.Connection, request: Register) -> str | None:
-    """The field of this registration that another account has."""
+    """The field of this registration whose value another account has; None if no value is taken."""
     if request.uuid.lower() == SYSTEM_UUID:
         return "uuid"
     wanted = (
@@ -146,7 +147,7 @@ def register(connection: sa.Connection, new: NewAccount) -> AccountSnapshot:
 
 
 def _stored(new: NewAccount) -> sa.Insert | sa.Update:
-    """Of a guest, the number and the uuid stay."""
+    """The statement that stores the account. A guest that registers keeps its number and its uuid."""
     row = _row(new)
     if not new.request.guest:
         return accounts.insert().values(row)
@@ -156,8 +157,8 @@ def _stored(new: NewAccount) -> sa.Insert | sa.Update:
 
 
 def _verified_address(connection: sa.Connection, subject: VerificationSubject, new: NewAccount) -> str:
-    """The spelling of the address to which the mail was sent: another spelling may be another person's address. Raises
-    NotVerified."""
+    """Returns the address in the spelling to which the mail was sent, because another spelling may be another person's
+    address. Raises NotVerified."""
     email = verifications.consume(connection, subject, new.request.ticket, new.created)
     if email is None:
         raise NotVerified
@@ -251,14 +252,14 @@ def holds_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme
 
 
 def lock_verifier(connection: sa.Connection, account: AccountId, held: tuple[Scheme, str]) -> bool:
-    """Like `holds_verifier`, but the result holds until the end of this transaction: the account's row is locked, as
-    for every change of its secrets."""
+    """Like `holds_verifier`, but the account's row is locked, as for every change of its secrets. So the result holds
+    until the end of this transaction."""
     lock_accounts(connection, [account])
     return holds_verifier(connection, account, *held)
 
 
 def replace_verifier(connection: sa.Connection, account: AccountId, scheme: Scheme, old: str, new: str) -> bool:
-    """False: the account does not have the old verifier any more, or is disabled."""
+    """Returns False if the account does not have the old verifier any more, or is disabled."""
     renewed = secrets.update().where(*_is_verifier_of(account, scheme, old)).values(verifier=new)
     return connection.execute(renewed).rowcount == 1
 
@@ -278,8 +279,8 @@ def _insert_verifiers(connection: sa.Connection, account: int, verifiers: Mappin
 def recover(
     connection: sa.Connection, account: AccountId, answer: str, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
-    """Replaces all secrets of an account, and voids its tokens issued before `seconds` (Unix). None: the answer has
-    changed, or the account is disabled."""
+    """Replaces all secrets of an account, and voids its tokens issued before `seconds` (Unix). Returns None if the
+    answer has changed, or the account is disabled."""
     allowed = sa.and_(accounts.c.answer == answer, ~accounts.c.disabled)
     return _replace_secrets(connection, account, allowed, verifiers, seconds)
 
@@ -287,8 +288,8 @@ def recover(
 def recover_by_ticket(
     connection: sa.Connection, account: AccountId, digest: str, verifiers: Mapping[Scheme, str], seconds: int, now: int
 ) -> Revocation | None:
-    """Like `reset_secrets`, but by a mailed ticket, which also verifies the address. None: the ticket is not valid any
-    more, the account has another address now, or is disabled."""
+    """Like `reset_secrets`, but by a mailed ticket, which also verifies the address. Returns None if the ticket is not
+    valid any more, or if the account has another address now or is disabled."""
     connection.execute(sa.select(accounts.c.id).where(accounts.c.id == account).with_for_update())
     if (key := recoveries.spend(connection, digest, now)) is None:
         return None
@@ -304,7 +305,7 @@ def reset_secrets(
     connection: sa.Connection, account: AccountId, verifiers: Mapping[Scheme, str], seconds: int
 ) -> Revocation | None:
     """Like `recover`, but without an answer. The reset also removes the security question, whose answer another person
-    may have set. None: the account does not exist."""
+    may have set. Returns None if the account does not exist."""
     set_security(connection, account, 0, None)
     return _replace_secrets(connection, account, accounts.c.uuid.is_not(None), verifiers, seconds)
 
@@ -316,8 +317,8 @@ def change_secrets(
     verifiers: Mapping[Scheme, str],
     seconds: int,
 ) -> Revocation | None:
-    """Like `recover`, but for the account with the verifier `held`. None: the account no longer has this verifier, or
-    is disabled."""
+    """Like `recover`, but for the account with the verifier `held`. Returns None if the account no longer has this
+    verifier, or is disabled."""
     if not lock_verifier(connection, account, held):
         return None
     return _replace_secrets(connection, account, sa.true(), verifiers, seconds)
@@ -330,8 +331,8 @@ def _replace_secrets(
     verifiers: Mapping[Scheme, str],
     seconds: int,
 ) -> Revocation | None:
-    """Locks the account's row, so that two replacements run one after the other. Voids the tickets for a new
-    password."""
+    """Replaces the secrets, and voids the tickets for a new password. Locks the account's row, so that two replacements
+    run one after the other."""
     existing = sa.select(accounts.c.id).where(accounts.c.id == account, allowed).with_for_update()
     if connection.execute(existing).first() is None:
         return None
@@ -342,14 +343,14 @@ def _replace_secrets(
 
 
 def confirm_email(connection: sa.Connection, account: AccountId) -> None:
-    """Note that a mail to the address has reached the user."""
+    """Note that the user has received a mail at the account's address, so the address is verified."""
     has_address = sa.and_(accounts.c.id == account, accounts.c.email_key.is_not(None))
     connection.execute(accounts.update().where(has_address).values(email_verified=True))
 
 
 def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
     """Disables the account's secrets, and voids the tokens of the account and its bots that were issued before
-    `seconds` (Unix). None: the account does not exist."""
+    `seconds` (Unix). Returns None if the account does not exist."""
     if not _set_disabled(connection, account, True):
         return None
     for one in (account, *_lock_bots(connection, account)):
@@ -358,7 +359,7 @@ def disable(connection: sa.Connection, account: AccountId, seconds: int) -> Revo
 
 
 def enable(connection: sa.Connection, account: AccountId) -> bool:
-    """False: the account does not exist."""
+    """Returns False if the account does not exist."""
     return _set_disabled(connection, account, False)
 
 
@@ -368,7 +369,8 @@ def _set_disabled(connection: sa.Connection, account: AccountId, disabled: bool)
 
 
 def active_among(connection: sa.Connection, wanted: Sequence[AccountId]) -> set[AccountId]:
-    """Returns the active accounts. An account is inactive if it, or the owner of this bot, is disabled or erased."""
+    """Returns the active accounts. An account is inactive if it is disabled or erased. A bot is also inactive if its
+    owner is."""
     owner = accounts.alias("owner")
     owned = bots.join(owner, owner.c.id == bots.c.owner)
     is_held = (
@@ -381,14 +383,15 @@ def active_among(connection: sa.Connection, wanted: Sequence[AccountId]) -> set[
 
 
 def verified_addresses(connection: sa.Connection, wanted: Collection[AccountId]) -> dict[AccountId, str]:
-    """The verified e-mail addresses of those accounts that have one, and are neither disabled nor deleted."""
+    """The verified e-mail addresses of the wanted accounts. Accounts without a verified address, and disabled and
+    deleted accounts, are left out."""
     active = accounts.c.uuid.is_not(None), ~accounts.c.disabled, accounts.c.email_verified
     found = sa.select(accounts.c.id, accounts.c.email).where(accounts.c.id.in_(wanted), *active)
     return {AccountId(number): email for number, email in connection.execute(found) if email}
 
 
 def set_security(connection: sa.Connection, account: AccountId, question_id: int, answer: str | None) -> bool:
-    """False: the account does not exist."""
+    """Returns False if the account does not exist."""
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
     change = accounts.update().where(existing).values(question_id=question_id, answer=answer)
     return connection.execute(change).rowcount == 1
@@ -396,7 +399,7 @@ def set_security(connection: sa.Connection, account: AccountId, question_id: int
 
 def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revocation | None:
     """Erases all data of an account except the id, erases the account's bots, and voids the account's tokens issued
-    before `seconds` (Unix). None: the account was erased before."""
+    before `seconds` (Unix). Returns None if the account was erased before."""
     existing = sa.and_(accounts.c.id == account, accounts.c.uuid.is_not(None))
     if connection.execute(accounts.update().where(existing).values(_TOMBSTONE)).rowcount == 0:
         return None
@@ -413,7 +416,8 @@ def erase(connection: sa.Connection, account: AccountId, seconds: int) -> Revoca
 
 
 def _lock_bots(connection: sa.Connection, owner: AccountId) -> list[AccountId]:
-    """The owner's bots. The owner's row is locked, so that it gets no further bot."""
+    """The owner's bots. Locks the rows of the bots. The caller has locked the owner's row, so the owner gets no further
+    bot."""
     owned = [AccountId(bot) for bot in connection.scalars(sa.select(bots.c.account).where(bots.c.owner == owner))]
     lock_accounts(connection, owned)
     return owned

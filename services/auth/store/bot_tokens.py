@@ -1,5 +1,5 @@
-"""Tokens of bots: a row for each token that may be valid; the token itself is not stored. Every function is one step of
-a transaction."""
+"""Tokens of bots. Each token that may be valid has a row, which does not contain the token itself. Every function is
+one step of a transaction."""
 
 import sqlalchemy as sa
 
@@ -23,7 +23,7 @@ def list_valid(connection: sa.Connection, account: AccountId, seconds: int) -> l
 
 
 def revoke_one(connection: sa.Connection, account: AccountId, sid: str) -> Revocation | None:
-    """Revokes one token of a bot; None if the bot has no such token."""
+    """Revokes one token of a bot. Returns None if the bot has no such token."""
     revoked = _revoke(connection, account, bot_tokens.c.sid == sid)
     return revoked[0] if revoked else None
 
@@ -37,8 +37,8 @@ def purge_expired(connection: sa.Connection, seconds: int) -> None:
 
 
 def _revoke(connection: sa.Connection, account: AccountId, which: sa.ColumnElement[bool]) -> list[Revocation]:
-    """The revocation gets the time at which the token expires, because revocations are purged by time, and tokens of
-    bots are valid longer than other tokens."""
+    """Each revocation gets the time at which its token expires. Revocations are purged by their time, and a bot's token
+    may be valid for longer than other tokens."""
     ended = bot_tokens.delete().where(bot_tokens.c.account == account, which)
     rows = connection.execute(ended.returning(bot_tokens.c.sid, bot_tokens.c.expires)).all()
     return [revoke(connection, account, row.sid, row.expires) for row in rows]

@@ -23,8 +23,8 @@ LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class NewBot:
-    """`owner`: NO_ACCOUNT if an operator makes it. `created`: Unix milliseconds. `most`: bots of one owner. `act`: the
-    entry for the audit trail, still without the account."""
+    """`owner`: NO_ACCOUNT if an operator makes the bot. `created`: Unix milliseconds. `most`: the most bots of one
+    owner. `act`: the entry for the audit trail, to which the account is added."""
 
     owner: AccountId
     uuid: str
@@ -47,7 +47,7 @@ class NewWebhookAccount:
 
 @dataclass(frozen=True, slots=True)
 class NewBotToken:
-    """`revision`: of the token. `most`: valid tokens of one bot at `seconds` (Unix)."""
+    """`revision`: the revision of the token. `most`: the most tokens of one bot that are valid at `seconds` (Unix)."""
 
     token: BotTokenView
     revision: int
@@ -57,8 +57,8 @@ class NewBotToken:
 
 
 def create(connection: sa.Connection, new: NewBot) -> CreatedBot:
-    """Raises RequestError: `unauthenticated` for an owner that is disabled or does not exist, `forbidden` for a bot as
-    the owner, `limit`."""
+    """Raises RequestError: `unauthenticated` for an owner that is disabled or does not exist, `forbidden` if the owner
+    is a bot, `limit`."""
     if new.owner != NO_ACCOUNT:
         _check_new_owner(connection, new)
     seed = _insert(connection, new.uuid, new.nickname, new.created)
@@ -68,7 +68,8 @@ def create(connection: sa.Connection, new: NewBot) -> CreatedBot:
 
 
 def create_webhook_account(connection: sa.Connection, new: NewWebhookAccount) -> CreatedBot:
-    """The account does not belong to an owner, so no list of an owner shows it, and it gets no token."""
+    """The account by which an incoming webhook posts. It has no owner, so no list of bots shows it, and it gets no
+    token."""
     seed = _insert(connection, new.uuid, new.nickname, new.created, new.signature)
     trail.add(connection, Act("create webhook", seed.account, "user", detail=f"maker {new.maker}"))
     return CreatedBot(seed.account, new.uuid, new.nickname, new.created)
@@ -89,7 +90,8 @@ def _insert(connection: sa.Connection, uuid: str, nickname: str, created: int, s
 
 
 def _check_new_owner(connection: sa.Connection, new: NewBot) -> None:
-    """Locks the owner's row: two bots are made one after the other."""
+    """Checks that the owner may have one more bot. Locks the owner's row, so that two bots are made one after the
+    other."""
     active = sa.select(accounts.c.id).where(
         accounts.c.id == new.owner, accounts.c.uuid.is_not(None), ~accounts.c.disabled
     )
@@ -107,7 +109,8 @@ def is_bot(connection: sa.Connection, account: AccountId) -> bool:
 
 
 def list_bots(connection: sa.Connection, owner: AccountId | None, after: AccountId, seconds: int) -> BotList:
-    """One page of bots, each with its tokens that are valid at `seconds` (Unix). `owner` None: all bots."""
+    """One page of bots, each with its tokens that are valid at `seconds` (Unix). If `owner` is None, the list has the
+    bots of all owners."""
     found = sa.select(bots, accounts.c.nickname).join(accounts, accounts.c.id == bots.c.account)
     found = found.where(bots.c.account > after, accounts.c.uuid.is_not(None))
     if owner is not None:
@@ -124,7 +127,8 @@ def list_bots(connection: sa.Connection, owner: AccountId | None, after: Account
 
 
 def check_owner(connection: sa.Connection, bot: AccountId, owner: AccountId | None) -> None:
-    """`owner` None: any. Raises RequestError: `not_found` for a bot of another owner as for none."""
+    """Raises RequestError (`not_found`) if the bot does not exist or has another owner. If `owner` is None, any owner
+    is accepted."""
     found = sa.select(bots.c.account).where(bots.c.account == bot)
     if owner is not None:
         found = found.where(bots.c.owner == owner)
@@ -133,7 +137,7 @@ def check_owner(connection: sa.Connection, bot: AccountId, owner: AccountId | No
 
 
 def add_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, new: NewBotToken) -> None:
-    """Raises RequestError: as `check_owner`, `forbidden` for a disabled bot or owner, `limit`."""
+    """Raises RequestError: the errors of `check_owner`, `forbidden` for a disabled bot or owner, `limit`."""
     check_owner(connection, bot, owner)
     _check_active(connection, bot, new.revision)
     if len(bot_tokens.list_valid(connection, bot, new.seconds)) >= new.most:
@@ -143,7 +147,8 @@ def add_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None
 
 
 def _check_active(connection: sa.Connection, bot: AccountId, revision: int) -> None:
-    """Locks the rows of the owner, if there is one, and of the bot: the owner's first, as the owner's deletion does."""
+    """Locks the row of the bot and, if there is an owner, the owner's row. The owner's row is locked first, as in the
+    deletion of the owner."""
     owner = connection.execute(sa.select(bots.c.owner).where(bots.c.account == bot)).scalar()
     needed = {bot, owner or NO_ACCOUNT} - {NO_ACCOUNT}
     active = sa.select(accounts.c.id).where(

@@ -23,7 +23,7 @@ _SKIP = {
 
 
 def database_state(connection: sa.Connection) -> DatabaseState:
-    """The state of the database, which may have an earlier version."""
+    """The state of the database. The database may have the schema of an earlier version."""
     identity = read_identity(connection)
     given = connection.scalar(_GIVEN[connection.dialect.name]) or 0
     used = connection.scalar(sa.select(sa.func.max(accounts.c.id))) or 0
@@ -31,7 +31,7 @@ def database_state(connection: sa.Connection) -> DatabaseState:
 
 
 def skip_accounts(connection: sa.Connection, number: AccountId) -> None:
-    """The next account gets a higher number than `number`. `number` must be at least the highest number that an account
-    has."""
+    """Makes the next account's number higher than `number`. No account may have a higher number than `number`
+    already."""
     for statement in _SKIP[connection.dialect.name]:
         connection.execute(statement, {"number": number} if ":number" in statement.text else {})

@@ -1,5 +1,5 @@
-"""Logins: each has a token of its own, and ends when the token expires or is revoked. Every function is one step of a
-transaction. Logins at a replica that keeps no list are missing."""
+"""Logins. Each login has its own token, and ends when the token expires or is revoked. Every function is one step of a
+transaction. Replicas of an earlier version add no logins to this list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,13 +29,13 @@ IS_REVOKED = sa.exists().where(
         ),
     ),
 )
-"""A replica that keeps no list revokes logins and leaves them here. A replica of the previous version adds revocations
-without a revision."""
+"""The condition that a revocation has ended a login. It is needed because replicas of earlier versions leave revoked
+logins in the table. The previous version also adds logins without a revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewLogin:
-    """`revision`: the revision of the token, as of the time when the matched secret was read."""
+    """`revision`: the revision that the token gets. It was read together with the secret that matched."""
 
     login: LoginView
     revision: int
@@ -46,7 +46,8 @@ def add(
     connection: sa.Connection, account: AccountId, new: NewLogin, most: int, seconds: int
 ) -> list[Revocation] | None:
     """Adds a login. If the account has more than `most` logins (0: any number), the oldest logins end at `seconds`
-    (Unix). None: all logins of the account were ended after the secret was read, or it is disabled or deleted."""
+    (Unix). Returns None if all logins of the account were ended after the secret was read, or the account is disabled
+    or deleted."""
     if not lock_active(connection, account) or is_revoked_since(connection, account, new.revision):
         return None
     login, refresh = new.login, new.refresh
@@ -77,7 +78,7 @@ def device(connection: sa.Connection, account: AccountId, sid: str) -> str:
 
 
 def end(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation | None:
-    """Ends a login of the account by a revocation; None if the account has no such valid login."""
+    """Ends a login of the account by a revocation. Returns None if the account has no such valid login."""
     found = connection.execute(_valid(account, seconds).where(logins.c.sid == sid)).first()
     return None if found is None else revoke(connection, account, sid, seconds)
 
@@ -95,8 +96,8 @@ def purge_expired(connection: sa.Connection, seconds: int) -> None:
 
 
 def purge_revoked(connection: sa.Connection, before_seconds: int) -> None:
-    """Deletes logins that revocations from before then (Unix) have ended: these are forgotten next, and a refresh
-    token lives longer."""
+    """Deletes the logins that revocations before `before_seconds` (Unix) have ended. This must run before these
+    revocations are purged: the refresh token of a login is valid for longer than its revocation is stored."""
     old = sa.select(revocations.c.account).where(revocations.c.seconds < before_seconds)
     connection.execute(logins.delete().where(logins.c.account.in_(old), IS_REVOKED))
 
@@ -109,7 +110,7 @@ def _valid(account: AccountId, seconds: int) -> sa.Select:  # type: ignore[type-
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """A request for the successor of `spent`, at `now` (Unix milliseconds). `salt` is random. `expires`: when the
-    successor expires (Unix seconds). `address`: the client's."""
+    successor expires (Unix seconds). `address`: the address of the client."""
 
     spent: RefreshToken
     salt: str = field(repr=False)
@@ -121,8 +122,9 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class RotatedLogin:
-    """`issued`: when the token was issued (Unix milliseconds). `salt` and `expires` (Unix seconds) belong to its
-    refresh token. `salt` is empty if the refresh token stays. `revision`: of its tokens."""
+    """`issued`: when the token was issued (Unix milliseconds). `salt` and `expires` (Unix seconds) belong to the
+    login's refresh token. `salt` is empty if the refresh token stays. `revision`: the revision of the login's
+    tokens."""
 
     account: AccountId
     sid: str
@@ -133,11 +135,11 @@ class RotatedLogin:
 
 
 def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revocation | None:
-    """A Revocation: the token was spent before, and its login is ended now. None: there is no such login, or its
-    account is disabled or deleted.
+    """Returns a Revocation if the token was spent before; the call has then ended its login. Returns None if there is
+    no such login, or its account is disabled or deleted.
 
-    A new token stays for the grace period, so that all requests of a client, even late ones, have either this token or
-    its predecessor."""
+    A new refresh token is not replaced during the grace period. So all requests of a client, even late ones, have
+    either this token or the one before it."""
     family = logins.c.refresh_family == rotation.spent.family_hash
     account = connection.execute(sa.select(logins.c.account).where(family)).scalar()
     if account is None or not lock_active(connection, AccountId(account)):
@@ -147,7 +149,7 @@ def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revo
     if login is None:
         return None
     revision = last_number(connection) if login.revision is None else login.revision
-    # a token issued before the last refresh may have expired already
+    # A token with an earlier time than the last refresh may have expired already.
     issued = max(rotation.now, login.refreshed or 0, login.created)
     rotated = RotatedLogin(AccountId(account), login.sid, issued, "", login.expires, revision)
     is_new = login.refreshed is not None and rotation.now - login.refreshed < rotation.grace_ms
@@ -172,7 +174,7 @@ def _successor(rotation: Rotation) -> dict[str, object]:
 
 
 def mark_used(connection: sa.Connection, used: Sequence[TokenLogin]) -> None:
-    """Note that the tokens that came with a refresh token are used."""
+    """Note that clients use the tokens that they got together with a refresh token."""
     tokens = [{"of": one.sid, "issued": one.issued} for one in used if one.sid]
     if not tokens:
         return

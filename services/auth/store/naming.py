@@ -19,11 +19,12 @@ from shared.database import make_engine
 class NamedAccounts(NamedTuple):
     condition: sa.ColumnElement[bool]
     rank: sa.ColumnElement[Any]
-    """The identifier names the account with the lowest rank."""
+    """If the condition finds several accounts, the identifier names the account with the lowest rank."""
 
 
 def name_accounts(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> NamedAccounts:
-    """Deleted accounts included. The number of executed statements does not depend on whether the account exists."""
+    """The condition for the accounts that the identifier names, deleted accounts included. The number of executed
+    statements does not depend on whether the account exists."""
     may_be_username = kind in (IdentifierKind.USERNAME, IdentifierKind.ANY)
     username = usernames.resolve(connection, identifier) if may_be_username else identifier
     by_username = accounts.c.username == username
@@ -50,7 +51,8 @@ def list_duplicates(connection: sa.Connection) -> Duplicates:
 
 
 def accounts_of_domain(url: str, domain: str) -> list[AccountId]:
-    """`url`: auth's database. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """The accounts with an e-mail address of this domain. `url`: the address of auth's database. Raises
+    sqlalchemy.exc.SQLAlchemyError."""
     engine = make_engine(url)
     try:
         with engine.connect() as connection:

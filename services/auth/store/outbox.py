@@ -1,4 +1,4 @@
-"""The outbox: an event is stored in the transaction that causes it, until the broker has confirmed the event."""
+"""The outbox. An event is stored in the transaction that causes it, and stays until NATS has confirmed the event."""
 
 from dataclasses import dataclass
 from secrets import token_hex
@@ -16,9 +16,9 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """One unconfirmed event in the form in which it was committed: a replica of a newer version may have added a field
-    or a topic. The broker deduplicates the event by `key`, which is random, so that the key stays unique when the
-    database is replaced."""
+    """One unconfirmed event, encoded as it was committed, because a replica of a newer version may have added a field
+    or a topic. NATS deduplicates the event by `key`. The key is random, so that it is unique even after the database
+    was replaced."""
 
     id: int
     key: str
@@ -28,7 +28,7 @@ class OutboxEntry:
 
 
 def add_event(connection: sa.Connection, topic: Topic[E], event: E) -> None:
-    """A step of a transaction: the event is published only if the transaction commits."""
+    """Stores an event as a step of a transaction. The event is published only if the transaction commits."""
     payload = msgspec.msgpack.encode(event)
     connection.execute(
         outbox.insert().values(key=token_hex(16), subject=topic.subject, payload=payload, trace=trace.get())

@@ -13,8 +13,8 @@ from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.subjects import MAIL_REQUESTED
 
 TICKETS_PER_ACCOUNT = 3
-"""Tickets of an account that are valid at the same time. Further requests neither fill the account's mailbox nor void
-the tickets in it."""
+"""The most tickets of an account that are valid at the same time. The limit keeps requests from filling the account's
+mailbox. Further requests do not void the tickets that were mailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,14 @@ def request_mail(connection: sa.Connection, ticket: NewTicket, now: int) -> bool
 
 
 def find(connection: sa.Connection, digest: str, now: int) -> AccountId | None:
-    """The account of a valid ticket."""
+    """The account to which a valid ticket belongs; None if the ticket is not valid."""
     found = connection.execute(sa.select(recoveries.c.account).where(*_valid(digest, now))).scalar()
     return None if found is None else AccountId(found)
 
 
 def spend(connection: sa.Connection, digest: str, now: int) -> str | None:
-    """Deletes a valid ticket. Returns the key of the address that it was mailed to. The account's row is locked."""
+    """Deletes a valid ticket. Returns the key of the address to which the ticket was mailed. The caller has locked the
+    account's row."""
     spent = recoveries.delete().where(*_valid(digest, now)).returning(recoveries.c.email_key)
     return connection.execute(spent).scalar()
 

@@ -1,5 +1,5 @@
-"""The results of requests that are carried out, for their repetitions. No result holds a secret: tokens are signed
-again, and refresh tokens are derived from the request's nonce."""
+"""Stores the results of requests, so that a repeated request gets the same result. No result contains a secret: a
+repetition signs tokens again, and derives refresh tokens from the request's nonce."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
@@ -14,7 +14,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 REVOKED = (Revocation, type(None))
-"""The result of a step that revokes, or finds nothing to revoke."""
+"""The types of the result of a step that revokes tokens: None if there was nothing to revoke."""
 
 
 def once(step: Callable[[sa.Connection, *Ts], T], *kinds: Any, part: str = "") -> Callable[[sa.Connection, *Ts], T]:

@@ -9,13 +9,13 @@ from shared.contract.auth import Revocation, Revocations
 from shared.contract.ids import AccountId
 
 REVOCATIONS_PER_PAGE = 1000
-"""Most revocations in one reply to ListRevocations: some 70 KiB."""
+"""The most revocations in one reply to ListRevocations. They take about 70 KiB."""
 
 
 def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation:
-    """Voids the tokens of one login session or, without `sid`, all tokens of the account. A token with a revision is
-    void if its revision is lower, a token without one if it was issued before `seconds` (Unix seconds). Before it voids
-    all tokens, the caller must lock the account's row."""
+    """Voids the tokens of one login or, without `sid`, all tokens of the account. A token with a revision is void if
+    its revision is lower than the revocation's number. A token without a revision is void if it was issued before
+    `seconds` (Unix seconds). Before a call that voids all tokens, the caller must lock the account's row."""
     count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
     revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
     connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))
@@ -25,16 +25,16 @@ def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int
 
 
 def lock_accounts(connection: sa.Connection, numbers: Collection[AccountId]) -> None:
-    """Locks the rows of these accounts, in order. A transaction that revokes tokens of several accounts does this
-    before its first revocation, which locks the counter until the end. Otherwise, two such transactions could wait for
-    each other."""
+    """Locks the rows of these accounts, in order. A transaction that revokes tokens of several accounts must call this
+    before its first revocation. A revocation locks the row of the counter until the transaction ends. With another
+    order of locks, two such transactions could wait for each other."""
     rows = sa.select(accounts.c.id).where(accounts.c.id.in_(numbers)).order_by(accounts.c.id)
     connection.execute(rows.with_for_update())
 
 
 def lock_active(connection: sa.Connection, account: AccountId) -> bool:
-    """Whether the account is neither disabled nor deleted. The row stays locked: all the account's tokens are revoked
-    before, or after this transaction."""
+    """Returns whether the account is neither disabled nor deleted. The row stays locked, so that a revocation of all
+    tokens of the account is committed before or after this transaction."""
     active = sa.select(accounts.c.id).where(accounts.c.id == account, accounts.c.uuid.is_not(None))
     return connection.execute(active.where(~accounts.c.disabled).with_for_update()).first() is not None
 

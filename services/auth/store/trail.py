@@ -34,8 +34,8 @@ def add_all(connection: sa.Connection, acts: Iterable[Act]) -> None:
 
 
 def add_token_logins(connection: sa.Connection, logins: Sequence[TokenLogin], since: int) -> None:
-    """Since `since` (Unix milliseconds), one entry for each account and network, and at most `_TOKEN_LOGINS` for each
-    account."""
+    """Adds entries for logins by token. From `since` (Unix milliseconds) on, each account gets one entry for each
+    network, and at most `_TOKEN_LOGINS` entries in all."""
     accounts = {login.account for login in logins}
     recent = sa.select(trail.c.account, trail.c.address).where(
         trail.c.account.in_(accounts), trail.c.act == BY_TOKEN, trail.c.time >= since
@@ -51,7 +51,8 @@ def add_token_logins(connection: sa.Connection, logins: Sequence[TokenLogin], si
 
 
 def recorded(step: Callable[[Any, *Ts], T], act: Act) -> Callable[[Any, *Ts], T]:
-    """The step, which also stores the act in the trail, in its own transaction, if the result is not None or False."""
+    """Returns the step, extended to store the act in the trail in the same transaction. The act is stored unless the
+    result is None or False."""
 
     def run(connection: sa.Connection, *args: *Ts) -> T:
         if result := step(connection, *args):

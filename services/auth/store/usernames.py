@@ -1,8 +1,9 @@
-"""Keys and looks of usernames: accounts with a common key or look have names that look alike.
+"""Keys and looks of usernames. Two usernames with the same key or the same look are similar enough to be mistaken for
+each other.
 
-A new account gets both at registration. All accounts get new ones here when the data for keys have changed. Among
-accounts that look alike, one has twin 0, and each other account has its own number as twin. So all keep their names,
-and no further account gets such a name.
+A new account gets its key and look at registration. When the data from which they are made have changed, this module
+gives all accounts new ones. Old accounts may then look alike. One of them gets the twin number 0, and each other one
+gets its own account number. So all of them keep their names, and no further account gets such a name.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +41,8 @@ def is_taken(connection: sa.Connection, username: str, but: int = 0) -> bool:
 
 
 def resolve(connection: sa.Connection, identifier: str) -> str:
-    """The username that the identifier names: the identifier itself, or the only username that differs just in case and
-    Unicode's form. If there is no such username, the identifier itself."""
+    """Returns the username that the identifier names. If no username equals the identifier, and only one differs from
+    it just in case and Unicode form, that one is named. Otherwise, returns the identifier itself."""
     same_key = sa.select(accounts.c.username).where(accounts.c.username_key == name_key(identifier.strip()))
     names = list(connection.scalars(same_key.where(accounts.c.username.is_not(None))))
     folded = fold(identifier.strip())
@@ -54,8 +55,9 @@ def _looks_like(username: str) -> sa.ColumnElement[bool]:
 
 
 def key_all(url: str) -> list[str]:
-    """Gives all accounts new keys if the data for keys have changed, in short transactions, while replicas work.
-    Returns a line for each name that several accounts share, up to 100. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Gives all accounts new keys if the data for keys have changed. Replicas can work meanwhile, because each
+    transaction is short. Returns a line for each name that several accounts share, up to 100. Raises
+    sqlalchemy.exc.SQLAlchemyError."""
     engine = make_engine(url)
     try:
         with engine.connect() as opened:
@@ -81,7 +83,7 @@ def _key_stale(connection: sa.Connection) -> None:
 
 
 def _key_next(connection: sa.Connection, after: int) -> int | None:
-    """Gives new keys to the next accounts that have one. Returns the last account, or None at the end."""
+    """Gives new keys to the next accounts that have a username. Returns the last account, or None at the end."""
     keyed = _NAMED.where(accounts.c.id > after, accounts.c.username.is_not(None)).order_by(accounts.c.id).limit(_BATCH)
     rows = {row.id: row.username for row in connection.execute(keyed)}
     _give_keys(connection, rows)
@@ -109,7 +111,7 @@ def _give_keys(connection: sa.Connection, usernames: Mapping[int, str]) -> None:
 
 
 def _holders(connection: sa.Connection, column: sa.Column[str], texts: set[str]) -> dict[str, int]:
-    """Maps each of these keys (or looks) to the account that has it with twin 0."""
+    """Maps each of these keys (or looks) to the account that has it and the twin number 0."""
     held = sa.select(column.label("text"), accounts.c.id).where(column.in_(texts), accounts.c.username_twin == 0)
     return {row.text: row.id for row in connection.execute(held)}
 

@@ -20,7 +20,7 @@ from shared.contract.subjects import MAIL_REQUESTED
 
 MAILS_PER_TICKET = 3
 MAILS_PER_ADDRESS = 10
-"""The limit counts mails of all unexpired tickets, so that verifications cannot flood a mailbox."""
+"""The most mails of all unexpired tickets of one address. Otherwise, verifications could flood a mailbox."""
 WRONG_CODES = 10
 
 
@@ -74,7 +74,8 @@ def create(
     now: int,
     expires: int,
 ) -> Ticket:
-    """A ticket of this subject: the named ticket if it is still pending, else a new one. `secret` is hashed."""
+    """Returns a ticket of this subject: the ticket `named` if it is still pending, else a new one. `secret` is a
+    hash."""
     found = sa.select(tickets.c.expires).where(tickets.c.ticket == named, ~tickets.c.passed, *_of_subject(subject, now))
     if (until := connection.execute(found).scalar()) is not None:
         return Ticket(named, until)
@@ -109,8 +110,8 @@ def list_passed(connection: sa.Connection, subject: VerificationSubject, now: in
 
 
 def consume(connection: sa.Connection, subject: VerificationSubject, ticket: str, now: int) -> str | None:
-    """Deletes a passed ticket of the subject. Returns the address as the mail was sent to it, which may be another
-    spelling of the subject's; None: the ticket is consumed or has expired."""
+    """Deletes a passed ticket of the subject. Returns the address to which the mail was sent; the subject may have
+    another spelling of it. Returns None if the ticket was consumed before or has expired."""
     passed = tickets.delete().where(tickets.c.ticket == ticket, tickets.c.passed, *_of_subject(subject, now))
     email: str | None = connection.execute(passed.returning(tickets.c.email)).scalar_one_or_none()
     return email
@@ -124,9 +125,9 @@ def request_mail(
     template: Callable[[VerificationMail], MailRequested],
     now: int,
 ) -> bool:
-    """Gives a ticket a new code and requests the mail; `origin` is notified of the result from now on. Locks the
-    tickets of the address, so that the address's mails are counted one after the other. False: there is no such ticket.
-    Raises TooManyMails."""
+    """Gives a ticket a new code and requests the mail. From now on, the result is reported to `origin`. Locks the
+    tickets of the address, so that two mails to it are counted one after the other. Returns False if there is no such
+    ticket. Raises TooManyMails."""
     address = sa.select(tickets.c.email_key).where(*_unexpired(ticket, now)).scalar_subquery()
     of_address = sa.select(tickets).where(tickets.c.email_key == address, tickets.c.expires > now)
     rows = connection.execute(of_address.order_by(tickets.c.ticket).with_for_update()).all()
@@ -154,8 +155,8 @@ def offer_once(
     now: int,
     expires: int,
 ) -> bool:
-    """Request a mail whose link verifies the account's address. `template` makes the link from the ticket. False: it
-    was requested before, or the address is verified. Raises TooManyMails."""
+    """Request a mail whose link verifies the account's address. `template` makes the link from the ticket. Returns
+    False if this mail was requested before, or the address is verified. Raises TooManyMails."""
     unoffered = accounts.c.id == account.id, ~accounts.c.email_verified, ~accounts.c.verification_offered
     if connection.execute(accounts.update().where(*unoffered).values(verification_offered=True)).rowcount == 0:
         return False
@@ -170,14 +171,15 @@ class TooManyMails(Exception):
 
 
 def find_requester(connection: sa.Connection, ticket: str, code: str, now: int) -> Requester | None:
-    """The description of the link with this code; None: the code is unknown, wrong or expired. Changes nothing."""
+    """Returns the description of the request whose link has this code; None if the code is unknown, wrong or expired.
+    Changes nothing."""
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now))).first()
     return _requester(row) if row is not None and _is_right(row, code) else None
 
 
 def open_link(connection: sa.Connection, ticket: str, code: str, now: int) -> OpenedLink:
-    """Checks a code. The right code stays valid until WRONG_CODES wrong codes have been entered. Locks the account, if
-    the ticket has one, before the ticket, as the account's erasure does."""
+    """Checks a code. The right code stays valid until WRONG_CODES wrong codes have been entered. If the ticket belongs
+    to an account, locks the account's row before the ticket's row, as the erasure of an account does."""
     owner = sa.select(tickets.c.account).where(*_unexpired(ticket, now)).scalar_subquery()
     connection.execute(sa.select(accounts.c.id).where(accounts.c.id == owner).with_for_update())
     row = connection.execute(sa.select(tickets).where(*_unexpired(ticket, now)).with_for_update()).first()
@@ -206,7 +208,7 @@ def _is_right(row: sa.Row[Any], code: str) -> bool:
 
 
 def _requester(row: sa.Row[Any]) -> Requester:
-    """The purpose ADDRESS follows a login."""
+    """Who has requested the mail. The purpose ADDRESS is described as a login, because a login has caused that mail."""
     return Requester(
         "login" if row.purpose == VerificationPurpose.ADDRESS else row.purpose, row.address, row.client, row.requested
     )
