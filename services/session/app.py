@@ -1,7 +1,7 @@
 """The session service: wiring, start and graceful stop.
 
-The service is ready when NATS answers and stores events, and the database commits. Without Redis, it continues: events
-go to all edges, and versions are published once Redis is back.
+The service is ready when NATS answers and stores events, and the database commits. While Redis is unavailable, the
+service continues: it sends events to all edges, and publishes versions when Redis is available again.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     service.open_port(DASHBOARD, partial(database.check, CHECKED_TABLES), presence.check)
     try:
         if await service.start(stopping, chats.ensure_lobby, system.ensure_system_account):
-            await presence.lookup()  # presence is trusted only some time after its first lookup
+            await presence.lookup()  # Presence is used only some time after its first lookup.
             reconciler.start()
             push.start()
             if settings.outgoing_webhooks.enabled:
@@ -110,8 +110,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 
 async def _forget(database: Database, retention_days: float) -> None:
-    """Once a minute, delete the results of requests that nobody repeats any more, and what has happened in groups so
-    long ago that the messages of that time have expired, too."""
+    """Once a minute, delete the results of requests that are too old to be repeated, and the happenings of groups that
+    are as old as expired messages."""
     while True:
         try:
             await database.write(requests.purge)

@@ -30,7 +30,7 @@ _GROUP_FIELDS = (
 )  # fmt: skip
 """The fields of SetChat, and of a group's row."""
 MEMBER_LIST_FIELDS = frozenset(_CHANGE_TIMES)
-"""The fields among these that the message service applies."""
+"""The fields of a group that the message service applies."""
 _SEPARATORS: Mapping[Language, str] = {"zh": "、", "en": ", "}
 _HASH_CHARACTERS = 128
 _SIGNATURE_CHARACTERS = 1_024
@@ -43,7 +43,7 @@ _LATE_MS = 60_000
 _SAFE_INTEGER_MAX = 2**53 - 1
 """The largest integer that every client can read."""
 ALWAYS = _SAFE_INTEGER_MAX
-"""The end (Unix ms) of something that does not end."""
+"""The end (Unix ms) that stands for "never ends"."""
 
 
 class OwnerCandidate(NamedTuple):
@@ -55,7 +55,8 @@ class OwnerCandidate(NamedTuple):
 
 
 def next_owner(candidates: Iterable[OwnerCandidate]) -> OwnerCandidate | None:
-    """The owner of a chat after its owner has left: the oldest admin, else the oldest member, else None."""
+    """The next owner of a chat whose owner has left. This is the admin who joined first, else the member who joined
+    first; None if there is no member."""
     return min(candidates, key=lambda candidate: (-candidate.role, candidate.seat), default=None)
 
 
@@ -69,7 +70,7 @@ def private_name(nicknames: Mapping[AccountId, str], pair: MemberPair) -> str:
 
 
 def check_seed(seed: EnsureProfile, limits: GroupLimits) -> None:
-    """Check a new profile's first values. The nickname may be empty at registration, not later."""
+    """Check a new profile's first values. At registration, the nickname may be empty; later it may not."""
     check_account(seed.account)
     check_characters("nickname", seed.nickname, limits.nickname_characters)
     for field, text in (("uuid", seed.uuid), ("signature", seed.signature)):
@@ -79,7 +80,7 @@ def check_seed(seed: EnsureProfile, limits: GroupLimits) -> None:
 
 
 def profile_changes(request: SetProfile, limits: GroupLimits) -> dict[str, str | int]:
-    """The values to set, by profile field."""
+    """The profile fields that the request changes, with their new values."""
     check_own(request.actor, request.account)
     values: dict[str, str | int] = {}
     if request.nickname is not UNSET:
@@ -105,8 +106,8 @@ def profile_changes(request: SetProfile, limits: GroupLimits) -> dict[str, str |
 
 
 def new_group_members(request: CreateChat, limits: GroupLimits) -> list[AccountId]:
-    """The members of a new group: the creator first, then each other account once, in the order listed. Checks
-    everything that needs no stored data."""
+    """The members of a new group: the creator first, then each other account once, in the order listed. Makes all
+    checks that need no stored data."""
     check_actor(request.actor)
     if request.kind is not ChatKind.GROUP:
         raise RequestError(ErrorCode.INVALID, "only a group can be created like this", "kind")
@@ -126,7 +127,7 @@ def new_group_members(request: CreateChat, limits: GroupLimits) -> list[AccountI
 
 
 def group_changes(request: SetChat, limits: GroupLimits) -> dict[str, object]:
-    """The columns of a group that the request changes. Checks everything that needs no stored data."""
+    """The columns of a group that the request changes. Makes all checks that need no stored data."""
     check_in_chat(request)
     if request.name == "":
         raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
@@ -154,7 +155,7 @@ def check_handle(handle: str | UnsetType) -> None:
 
 
 def ascii_lower(name: str) -> str:
-    """Makes the ASCII letters of a name small, as SQLite does; all other letters keep their case."""
+    """Makes the ASCII letters of a name lower-case, as SQLite does. All other letters keep their case."""
     return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)
 
 
@@ -188,8 +189,8 @@ def check_reason(reason: str) -> None:
 
 
 def joins_immediately(policy: JoinPolicy, size: int) -> bool:
-    """Whether a join needs no approval. Raises RequestError when the group accepts no requests, or has no member that
-    could answer one."""
+    """Whether a join needs no approval. Raises RequestError when the group accepts no requests, or has no members to
+    answer a request."""
     if policy is JoinPolicy.CLOSED or (policy is JoinPolicy.APPROVAL and not size):
         raise RequestError(ErrorCode.FORBIDDEN, "nobody can ask to join this group", "chat", 0, Reason.CLOSED)
     return policy is JoinPolicy.OPEN
@@ -201,7 +202,8 @@ def shows_history(policy: JoinPolicy, history_for_new: bool | None) -> bool:
 
 
 def check_can_manage(role: Role | None) -> None:
-    """Only the owner and admins manage a group; a non-member receives the same error as for an unknown chat."""
+    """Raises RequestError unless the role may manage a group, as the owner and admins may. A non-member receives the
+    same error as for an unknown chat."""
     if role is None:
         raise hidden_error(ErrorCode.FORBIDDEN)
     if role < Role.ADMIN:
@@ -211,13 +213,15 @@ def check_can_manage(role: Role | None) -> None:
 
 
 def check_can_remove(role: Role | None, removed: Role | None) -> None:
-    """The owner and admins remove members of a lower role. `removed`: None for an account that is no member."""
+    """Raises RequestError unless `role` may remove a member with the role `removed`. The owner and admins may remove
+    members of a lower role. `removed` is None for an account that is no member."""
     check_can_manage(role)
     check_outranks(role, removed)
 
 
 def check_outranks(role: Role | None, member: Role | None) -> None:
-    """`member`: None for an account that is no member."""
+    """Raises RequestError unless `role` is higher than the role `member`. `member` is None for an account that is no
+    member."""
     if member is None:
         raise not_a_member()
     if role is None or member >= role:
@@ -225,7 +229,8 @@ def check_outranks(role: Role | None, member: Role | None) -> None:
 
 
 def check_is_owner(role: Role | None) -> None:
-    """A non-member receives the same error as for an unknown chat."""
+    """Raises RequestError unless the role is the owner's. A non-member receives the same error as for an unknown
+    chat."""
     if role is None:
         raise hidden_error(ErrorCode.FORBIDDEN)
     if role is not Role.OWNER:
@@ -233,7 +238,8 @@ def check_is_owner(role: Role | None) -> None:
 
 
 def check_can_set_role(actor: Role | None, member: Role | None) -> None:
-    """Only the owner may set roles. `member`: the present role; None for an account that is no member."""
+    """Raises RequestError unless `actor` is the owner, who alone may set roles. `member`: the present role of the other
+    account; None if the account is no member."""
     check_is_owner(actor)
     if member is None:
         raise not_a_member()
@@ -244,8 +250,8 @@ def nobody_owns() -> RequestError:
 
 
 def check_count(present: int, most: int, rule: str, field: str) -> None:
-    """Check that one more thing can be added to `present` things. `rule`: the text for users, with {} for the number
-    `most`."""
+    """Check that there are fewer than `most` things, so that one more can be added. `rule`: the text for users, with {}
+    in place of `most`."""
     if present >= most:
         raise RequestError(ErrorCode.LIMIT, rule.format(most), field)
 
@@ -271,7 +277,8 @@ def check_uses(uses: int) -> None:
 
 
 def check_end(field: str, time: int, now: int) -> None:
-    """Check a time limit: Unix ms, now or later, or 0 for none. A request may be repeated, and clocks differ."""
+    """Check a time limit in Unix ms: it must not be in the past, or must be 0 for no limit. A time shortly before now
+    is accepted, because a request may be repeated and clocks differ."""
     _check_number(field, time, _SAFE_INTEGER_MAX)
     if 0 < time < now - _LATE_MS:
         raise RequestError(ErrorCode.INVALID, f"{field} is in the past: the unit is Unix milliseconds", field)
@@ -304,19 +311,21 @@ def check_own(actor: AccountId, account: AccountId) -> None:
 
 
 def check_account(account: AccountId, field: str = "account") -> None:
-    """An id that no column can hold belongs to no account."""
+    """Raises RequestError for an id that is out of the range of a database column, because no account has such an
+    id."""
     if not 1 <= account <= _INT64_MAX:
         raise account_not_found(account, field)
 
 
 def check_chat(chat: ChatId) -> None:
-    """An id that no column can hold belongs to no chat."""
+    """Raises RequestError for an id that is out of the range of a database column, because no chat has such an id."""
     if not 1 <= chat <= _INT64_MAX:
         raise hidden_error(ErrorCode.NOT_FOUND)
 
 
 def hidden_error(code: ErrorCode) -> RequestError:
-    """The error for a chat that does not exist, or of which the actor is no member. Both cases have the same text."""
+    """The error for a chat that does not exist, and for a chat of which the actor is no member. The text is the same in
+    both cases."""
     return RequestError(code, "you are in no such chat", "chat", reason=Reason.NOT_MEMBER)
 
 
@@ -337,8 +346,8 @@ def account_not_found(account: AccountId, field: str = "account") -> RequestErro
 
 
 def _check_avatar(address: str, limits: GroupLimits) -> None:
-    """Check the address of an avatar. Empty means the generated avatar. A path without a host is a picture that every
-    edge serves."""
+    """Check the address of an avatar. An empty address means the generated avatar. A path without a host is a picture
+    that every edge serves."""
     _check_text("avatar", address)
     if address and not address.startswith(("http://", "https://", "/avatar/", "/media/")):
         raise RequestError(ErrorCode.INVALID, "an avatar is an http(s) address", "avatar")
@@ -353,7 +362,8 @@ def check_characters(field: str, text: str, limit: int) -> None:
 
 
 def _check_text(field: str, text: str) -> None:
-    """Reject U+0000, which PostgreSQL cannot store. Lone surrogates do not get here: the bus rejects them."""
+    """Reject U+0000, which PostgreSQL cannot store. Lone surrogates need no check here, because decoding a NATS message
+    rejects them."""
     if "\0" in text:
         raise RequestError(ErrorCode.INVALID, f"{field} must not contain U+0000", field)
 
@@ -370,7 +380,7 @@ def nickname(name: str, limits: GroupLimits) -> str:
 
 
 def group_name(name: str, limits: GroupLimits) -> str:
-    """Check the name of a group. Empty means that the group has no name of its own."""
+    """Check the name of a group. An empty name means that the group has no name of its own."""
     return _plain("name", name, limits.group_name_characters)
 
 
@@ -379,7 +389,8 @@ def topic(text: str, limits: GroupLimits) -> str:
 
 
 def webhook_signature(maker: AccountId) -> str:
-    """The signature in the profile of an incoming webhook. Every dialect shows in it who made the webhook."""
+    """The signature in the profile of an incoming webhook. Every dialect shows the signature, which says who made the
+    webhook."""
     return f"{WEBHOOK}{maker:010d}"
 
 
@@ -390,7 +401,8 @@ def webhook_name(name: str, limits: GroupLimits) -> str:
 
 
 def check_no_imitation(field: str, name: str, reserved: str) -> None:
-    """`reserved`: the nickname of the system account, which the operator uses for announcements."""
+    """Raises RequestError if the name resembles `reserved`, the nickname of the system account, which sends the
+    operator's announcements."""
     if imitates(name, reserved):
         raise RequestError(ErrorCode.INVALID, f"this {field} resembles that of the operator's announcements", field)
 

@@ -23,7 +23,7 @@ def take_fitting(items: Sequence[T], most_bytes: int) -> Sequence[T]:
 
 
 def in_int64(numbers: Iterable[N]) -> list[N]:
-    """The distinct ids that a database column can hold, ascending. No row has any other id."""
+    """The distinct ids within the range of a database column, ascending. No row has an id outside this range."""
     return sorted({number for number in numbers if 1 <= number <= _INT64_MAX})
 
 

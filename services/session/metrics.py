@@ -1,4 +1,4 @@
-"""Session's own metrics. The bus client counts the requests."""
+"""Session's own metrics. The metrics of requests belong to the NATS client."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

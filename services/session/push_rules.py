@@ -1,4 +1,4 @@
-"""Whom a message notifies, as pure functions. Times are Unix milliseconds."""
+"""Pure functions that decide which accounts are notified of a message. Times are Unix milliseconds."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ from shared.contract.own_settings import OwnSettings
 from shared.contract.session import MemberSettings
 
 LIFETIME_MS = 7 * 86_400_000
-"""Older messages notify nobody."""
+"""Nobody is notified of a message that is older than this."""
 
 
 class PushRecipient(NamedTuple):
-    """A member with a device. `first`: the first index that it may see and has not read. `since`: when the first of its
-    devices subscribed. `blocked`: the accounts that it blocks."""
+    """A member with a device. `first`: the index of the first message that the member may see and has not read.
+    `since`: when the first of the member's devices subscribed. `blocked`: the accounts that the member blocks."""
 
     account: AccountId
     first: int
@@ -30,8 +30,8 @@ class PushRecipient(NamedTuple):
 
 
 class ChatNature(NamedTuple):
-    """`is_private`: the chat is between two users, or from the operator. `is_lobby`: everybody is in it, so only
-    mentions notify."""
+    """`is_private`: the chat is between two users, or from the operator. `is_lobby`: the chat is the lobby, where all
+    accounts are members, so only mentions notify."""
 
     is_private: bool
     is_lobby: bool = False
@@ -48,9 +48,9 @@ class Notified(NamedTuple):
 
 
 class Ripe(NamedTuple):
-    """Messages that may notify, ascending. `mentions`: the messages that mention an account. `upto`: the last index
-    that is decided now. `due`: when the next message is due; None if there is none. `own`: the last message of each
-    sender, who has read those before it."""
+    """Messages of a chat that are old enough to notify, ascending. `mentions`: for each account, the messages that
+    mention it. `upto`: the last index that is decided now. `due`: when the next message can be decided; None if there
+    is no further message. `own`: the index of each sender's last message. A sender has read all messages before it."""
 
     messages: Sequence[Message]
     mentions: Mapping[AccountId, Sequence[Message]]
@@ -60,9 +60,10 @@ class Ripe(NamedTuple):
 
 
 def ripe(messages: Sequence[Message], done: int, now: int, delay: int, *, more: bool = False) -> Ripe:
-    """`messages`: the messages after `done`, ascending. Messages of the last `delay` milliseconds are decided later,
-    because their recipients may still be reading, and those that a wrong clock has timed later than that are
-    decided now. `more`: there are messages after these."""
+    """Selects from `messages`, the messages after `done` in ascending order, those that are decided now. Messages of
+    the last `delay` milliseconds are decided later, because their recipients may still be reading. A message whose time
+    is more than `delay` in the future has it from a wrong clock, and is decided now. `more`: there are further messages
+    after `messages`."""
     old = list(takewhile(lambda one: not now - delay < one.time <= now + delay, messages))
     upto, left = (old[-1].index if old else done), messages[len(old) :]
     due = left[0].time + delay if left else (now if more else None)
@@ -92,8 +93,8 @@ def _newest(found: Ripe, to: PushRecipient, nature: ChatNature, now: int) -> Not
 
 
 def _last(messages: Sequence[Message], to: PushRecipient, now: int) -> Message | None:
-    """The last of these messages about which the recipient is notified, if there is one. A device that a wrong clock
-    has made later than now is notified of all."""
+    """The last of these messages of which the recipient is notified; None if there is none. If a wrong clock has given
+    a device a time in the future, the device is notified of all messages."""
     since = to.since if to.since <= now else 0
     for one in reversed(messages):
         if one.index < to.first:
@@ -123,15 +124,15 @@ def is_quiet(own: OwnSettings, now: int) -> bool:
 
 
 def pause_ms(attempts: int, longest_seconds: float, demanded_seconds: float, fraction: float) -> int:
-    """The pause before the next attempt, after `attempts` earlier failures and one more. The push service may demand
-    `demanded_seconds`. `fraction` (0 to 1) spreads the attempts."""
+    """The pause before the next attempt, after `attempts` earlier failures and one more. `demanded_seconds`: the pause
+    that the push service demands, or 0. `fraction` (0 to 1) spreads the attempts."""
     seconds = max(demanded_seconds, min(longest_seconds, 2.0 ** min(attempts, 30)))
     return int(seconds * (1.0 + 0.2 * fraction) * 1000)
 
 
 class _Service:
-    """`failures` in a row, with a pause until `until`. `slow`: the number of slow turns less the number of fast
-    turns."""
+    """The state of one push service. `failures`: the number of failures in a row. `until`: the end of the pause.
+    `slow`: the number of slow turns minus the number of fast turns."""
 
     __slots__ = ("failures", "running", "slow", "until")
 
@@ -141,9 +142,9 @@ class _Service:
 
 class PushServices:
     """Tracks which push services work, by their origins. After three failures in a row, a service gets one request at a
-    time, after a pause that doubles up to five minutes. Before that, it has at most half of all places, and after each
-    slow turn half as many. So a dead or slow service delays only its own notifications. Users choose the origins, so
-    only the last used ones are remembered."""
+    time, after a pause that doubles up to five minutes. Before that, a service has at most half of all places, and each
+    slow turn halves this share. So a broken or slow service delays only its own notifications. Users choose the
+    origins, so only the origins used last are remembered."""
 
     _FAILURES = 3
     _LONGEST_MS = 300_000
@@ -156,13 +157,13 @@ class PushServices:
         self._services: OrderedDict[str, _Service] = OrderedDict()
 
     def closed(self, now: int) -> list[str]:
-        """The origins that get no request now."""
+        """The origins that must get no request now."""
         return [origin for origin in self._services if not self.has_place(origin, now)]
 
     def has_place(self, origin: str, now: int) -> bool:
         one = self._services.get(origin) or _Service()
         places = 1 if one.failures >= self._FAILURES else max(1, self._most >> one.slow)
-        return one.running < places and not now < one.until <= now + self._LONGEST_MS  # later: the clock was wrong
+        return one.running < places and not now < one.until <= now + self._LONGEST_MS  # a wrong clock
 
     def begin(self, origin: str) -> None:
         self._services.setdefault(origin, _Service()).running += 1
@@ -188,6 +189,7 @@ class PushServices:
 
 
 def read_meanwhile(waiting: Mapping[int, int], read: Mapping[int, int]) -> list[int]:
-    """The chats among `waiting` (with the index of the message) that are read up to this index by now, or that the
-    account has left, which `read` lacks."""
+    """The chats among `waiting` that need no notification any more. `waiting` has the index of the message for each
+    chat. A chat is included if the account has read up to this index, or has left the chat, which is then missing in
+    `read`."""
     return [chat for chat, index in waiting.items() if chat not in read or read[chat] >= index]

@@ -1,10 +1,11 @@
-"""Publishes committed changes: versions of chats to Redis and to the replicas of the message service, events to the
-edges.
+"""Publishes committed changes. Redis and the replicas of the message service get the new versions of chats, and the
+edges get events.
 
-A version that Redis does not store is retried until Redis stores it; meanwhile the replicas know the version from NATS.
-Every other loss is made good: readers request a chat whose version is missing in Redis, durable events publish their
-versions again, replicas that were disconnected from NATS query session again, and edges sync. A process that dies
-between a commit and its announcement stops sending heartbeats; then the replicas query session again, too.
+If Redis does not store a version, the notifier tries again until Redis stores it. Meanwhile, the replicas get the
+version from NATS. Other losses are also repaired. Readers request a chat whose version is missing in Redis. Durable
+events publish their versions again. Replicas that were disconnected from NATS query session again. Edges synchronize
+with session again. A process that dies between a commit and its announcement stops sending heartbeats; then the
+replicas also query session again.
 """
 
 import asyncio
@@ -47,7 +48,8 @@ _REPUBLISH_DELAY_SECONDS = 0.05
 _UNPUBLISHED_CHATS = 10_000
 _HEARTBEAT_SECONDS = 1.0
 _RECIPIENTS_PER_MESSAGE = 12_000
-"""A bus message stays below 512 KiB even when it lists each recipient three times, once with a number."""
+"""With this number, a NATS message stays below 512 KiB even if it lists each recipient three times, and once with a
+number."""
 
 
 class EdgeNotifier:
@@ -65,8 +67,8 @@ class EdgeNotifier:
         self._process = secrets.token_hex(8)
 
     async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
-        """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis no
-        longer than its time limit, and not at all while earlier versions are unpublished."""
+        """Publish the versions, then notify the edges. Returns whether Redis stored the versions. Waits for Redis until
+        its time limit at most. While earlier versions are unpublished, does not wait for Redis."""
         await self._announce(versions)
         published = await self._publish_versions(versions)
         await self._notify(list(notifications), presence=published)
@@ -99,8 +101,8 @@ class EdgeNotifier:
     # Versions
 
     def republish(self, versions: Mapping[ChatId, int]) -> None:
-        """Publish versions that are missing in Redis. All versions of the next moments share one call. A failure is not
-        retried, because the next reader reports the versions again."""
+        """Publish versions that are missing in Redis. All versions that are reported within a moment are published by
+        one call. A failure is not retried, because the next reader reports the versions again."""
         if not self._missing:
             self._tasks.start(self._republish(), "republish versions")
         self._missing.update(versions)
@@ -135,8 +137,8 @@ class EdgeNotifier:
         return False
 
     def _queue(self, versions: Mapping[ChatId, int]) -> None:
-        """Queue versions for further attempts, the highest version of each chat. At the limit, versions of further
-        chats are dropped."""
+        """Queue the highest version of each chat for further attempts. If the queue is full, versions of further chats
+        are dropped."""
         for chat, version in versions.items():
             if chat in self._unpublished or len(self._unpublished) < _UNPUBLISHED_CHATS:
                 self._unpublished[chat] = max(version, self._unpublished.get(chat, 0))
@@ -164,7 +166,7 @@ class EdgeNotifier:
     # Events
 
     async def _notify(self, notifications: Sequence[Notification], presence: bool) -> None:
-        """Send each event to the nodes of its recipients, or to all nodes if these are unknown."""
+        """Send each event to the nodes of its recipients, or to all nodes if the recipients' nodes are unknown."""
         accounts = {account for notification in notifications for account in notification.recipients or ()}
         nodes = (await self._presence.lookup(accounts)).nodes if presence and accounts else None
         for event, recipients in await self._with_summaries(notifications):
@@ -200,7 +202,8 @@ class EdgeNotifier:
 
 
 def _named(event: SessionEvent) -> tuple[AccountId, ...]:
-    """The accounts that an event names, if the event does not contain their profile summaries yet."""
+    """The accounts whose profile summaries must be added to the event: the event names them, and contains no summaries
+    yet."""
     match event:
         case MembershipChanged() if not event.faces:
             return event.account, event.by
@@ -245,7 +248,7 @@ def _pages(recipients: Sequence[AccountId] | None) -> Iterator[list[AccountId] |
 
 
 def _restrict_to(event: SessionEvent, page: list[AccountId] | None) -> SessionEvent:
-    """The event without data about other accounts than these recipients."""
+    """The event with only the data that concerns these recipients."""
     if page is None:
         return event
     if not isinstance(event, ChatCreated | FriendshipAnswered | MembershipAnswered):

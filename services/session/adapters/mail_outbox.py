@@ -1,4 +1,4 @@
-"""Mails to users, which auth sends."""
+"""Hands mails to users over to auth, which sends them."""
 
 import nats.errors
 

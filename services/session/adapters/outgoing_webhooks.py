@@ -1,5 +1,5 @@
-"""Posts for outgoing webhooks to addresses outside, and stores webhooks that have stopped. Only the status of a
-response matters."""
+"""Posts messages for outgoing webhooks to addresses on the Internet, and stores webhooks that have stopped as dead
+letters. Of a response, only the status is used."""
 
 import ssl
 

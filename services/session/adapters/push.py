@@ -1,5 +1,6 @@
-"""Notifications on their way to a push service: encrypted for the device (RFC 8291), with the installation's own
-identity (RFC 8292), behind the guard of requests to addresses that users name. Nothing follows a redirect."""
+"""Sends notifications to push services. A notification is encrypted for its device (RFC 8291) and signed with the
+installation's identity (RFC 8292). The guard that checks addresses named by users also checks these requests. Redirects
+are not followed."""
 
 import hashlib
 import hmac
@@ -25,7 +26,8 @@ from shared.settings import Settings
 from shared.vapid import decode, private_key, public_key, public_point, public_text
 
 MAX_PLAINTEXT = 3_993
-"""A push service must take 4,096 bytes: 86 of header, 16 of the tag and the delimiter are not text."""
+"""The most bytes of text. A push service must accept 4,096 bytes. Of these, 86 are the header, 16 the tag and 1 the
+delimiter."""
 _PADDED_TO = 512
 _RECORD_BYTES = 4_096
 _SALT_BYTES, _KEY_BYTES, _NONCE_BYTES = 16, 16, 12
@@ -33,7 +35,8 @@ _TTL_SECONDS = 7 * 86_400
 _TOKEN_SECONDS = 12 * 3_600
 _RENEWED_BEFORE = 3_600
 _TOKENS = 1_000
-"""The number of tokens that are kept, for the origins used last. It is limited, because users choose the origins."""
+"""The number of tokens that are kept. These are the tokens of the origins used last. The number is limited, because
+users choose the origins."""
 _LONGEST_RETRY_SECONDS = 86_400
 _IDLE_SECONDS = 20.0
 """Of a connection. Most of the work of a notification would be its handshake. Push services wait longer."""
@@ -43,14 +46,14 @@ _SERVICES = ("fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com"
 
 
 def service_of(origin: str) -> str:
-    """The label of metrics: users choose the origins, so only the services of browsers have one of their own."""
+    """The label for metrics. Users choose the origins, so only the services of browsers have their own labels."""
     host = origin.removeprefix("https://").partition(":")[0]
     return next((one for one in _SERVICES if f".{host}".endswith(f".{one}")), "other")
 
 
 def encrypt(padded: bytes, point: bytes, auth: bytes, key: ec.EllipticCurvePrivateKey, salt: bytes) -> bytes:
-    """The body of a request, one record of `aes128gcm`. `padded`: see `pad`. `point`, `auth`: keys of the device.
-    `key`, `salt`: fresh ones."""
+    """The body of a request, one record of `aes128gcm`. `padded`: see `pad`. `point`, `auth`: the keys of the device.
+    `key`, `salt`: made for this request only."""
     own = public_point(key.public_key())
     secret = key.exchange(ec.ECDH(), public_key(point))
     material = HKDF(SHA256(), 32, auth, b"WebPush: info\0" + point + own).derive(secret)
@@ -61,8 +64,8 @@ def encrypt(padded: bytes, point: bytes, auth: bytes, key: ec.EllipticCurvePriva
 
 
 def pad(text: bytes) -> bytes:
-    """The text with its delimiter, and zeros, so that its length says less about it. Raises ValueError for a text that
-    is too long."""
+    """The text, its delimiter, and zeros that hide the text's exact length. Raises ValueError if the text is too
+    long."""
     if len(text) > MAX_PLAINTEXT:
         raise ValueError(f"a notification has at most {MAX_PLAINTEXT} bytes")
     size = min(MAX_PLAINTEXT + 1, -(-(len(text) + 1) // _PADDED_TO) * _PADDED_TO)
@@ -70,7 +73,8 @@ def pad(text: bytes) -> bytes:
 
 
 class Vapid:
-    """Tokens for push services, each valid for one service. `contact`: empty for none."""
+    """Makes tokens for push services. Each token is valid for one service. `contact`: the operator's contact; empty if
+    there is none."""
 
     def __init__(self, private: str, contact: str) -> None:
         self.public = public_text(private)
@@ -82,7 +86,7 @@ class Vapid:
     def authorization(self, origin: str, now: int) -> str:
         """The header of a request to this origin. `now`: Unix seconds."""
         token, expires = self._tokens.get(origin, ("", 0))
-        if not _RENEWED_BEFORE <= expires - now <= _TOKEN_SECONDS:  # the upper bound catches a clock that was set back
+        if not _RENEWED_BEFORE <= expires - now <= _TOKEN_SECONDS:  # the upper bound matters if the clock was set back
             expires = now + _TOKEN_SECONDS
             claims = {"aud": origin, "exp": expires} | ({"sub": self._contact} if self._contact else {})
             token = jwt.encode(claims, self._key, "ES256")
@@ -97,8 +101,8 @@ class Vapid:
         self._tokens.pop(origin, None)
 
     def topic(self, device: PushDevice, tag: str) -> str:
-        """A later notification with the same topic replaces one that waits at the push service. The push service does
-        not learn the chat's number."""
+        """The topic of a notification. A notification replaces an earlier one with the same topic that waits at the
+        push service. The topic does not show the chat's number to the push service."""
         return encode(hmac.digest(self._topic_key, f"{device.id}:{tag}".encode(), "sha256")[:24])
 
 
@@ -151,7 +155,7 @@ class HttpPushSender:
 
 
 def _check(status: int, headers: Mapping[str, str]) -> None:
-    """Raises PushFailed unless the service took the notification."""
+    """Raises PushFailed unless the service has accepted the notification."""
     if 200 <= status < 300:
         return
     text = f"status {status}"
@@ -164,5 +168,5 @@ def _check(status: int, headers: Mapping[str, str]) -> None:
 
 
 def _retry_seconds(value: str) -> float:
-    """The value of a header in seconds; a date counts as no value."""
+    """The value of a header in seconds. A date counts as 0."""
     return min(float(value), _LONGEST_RETRY_SECONDS) if value.isascii() and value.isdecimal() else 0.0

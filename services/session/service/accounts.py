@@ -1,4 +1,4 @@
-"""Profiles: created, read, changed, erased."""
+"""Creates, reads, changes and erases profiles."""
 
 import uuid
 from collections.abc import Callable
@@ -79,8 +79,8 @@ class AccountProfiles:
 
     async def ensure_profile(self, seed: EnsureProfile) -> Ack:
         """Create a missing profile and finish interrupted joins. A deleted account stays deleted, and an account that
-        left the lobby does not join it again. If an account's number belonged to another account before, it gets none
-        of that account's data."""
+        left the lobby does not join it again. A new account whose number once belonged to another account gets none of
+        that account's data."""
         domain.check_seed(seed, self._limits)
         state = await self._database.read(profiles.account_state, seed.account, brief=True)
         if state is not None and not state.deleted and state.uuid != seed.uuid:
@@ -107,8 +107,8 @@ class AccountProfiles:
             await self._publish(ProfileChanged(changed, registered=True), friends.peers_of)
 
     async def account_registered(self, event: AccountRegistered) -> None:
-        """Publishes the lobby's version even when nothing changed: a process may have ended before it did. Raises
-        RequestError when the event must be retried."""
+        """Publishes the lobby's version even when nothing changed, because an earlier process may have ended before it
+        published the version. Raises RequestError when the event must be retried."""
         await self.ensure_profile(event.profile)
         if event.profile.lobby:
             version = await self._database.read(chats.version_of, LOBBY)
@@ -128,7 +128,8 @@ class AccountProfiles:
         return AccountView(profile, *await self._database.read(lists))
 
     async def set_profile(self, request: SetProfile) -> Ack:
-        """Notify the friends and the account's own clients; of a guest, the members of its groups."""
+        """Change the profile, and notify the friends and the account's own clients. If the account is a guest, the
+        members of its groups are notified."""
         if not (values := domain.profile_changes(request, self._limits)):
             return Ack()
         domain.check_no_imitation("nickname", str(values.get("nickname", "")), self._reserved)
@@ -170,18 +171,18 @@ class AccountProfiles:
         return Ack()
 
     async def account_deleted(self, event: AccountDeleted) -> None:
-        """Publishes the versions of all chats that the account left, even when nothing changed: a process may have
-        ended before it did. Raises RequestError when the event must be retried."""
+        """Publishes the versions of all chats that the account left, even when nothing changed, because an earlier
+        process may have ended before it published the versions. Raises RequestError when the event must be retried."""
         await self._erase(event.account)
         versions = await self._database.read(account_removal.left_versions, event.account)
         await self._notifier.publish_or_raise(versions)
 
     async def unfinished_deletions(self, accounts: list[AccountId]) -> list[AccountId]:
-        """The deleted accounts among these whose data is not erased completely."""
+        """Of these accounts, the deleted ones whose data is not erased completely."""
         return await self._database.read(account_removal.unfinished_deletions, accounts)
 
     async def _erase(self, account: AccountId, reason: str = "") -> None:
-        """A repetition continues an interrupted removal."""
+        """Erase the account's data. A repetition continues an interrupted erasure."""
         domain.check_account(account)
         former = await self._database.read(profiles.summaries_of, [account], brief=True)
         if await self._database.write(profiles.erase_profile, account, str(uuid.uuid4()), now_ms()):
@@ -201,7 +202,8 @@ class AccountProfiles:
         await self._database.write(subscriptions.delete_of_account, account)
 
     async def _leave_batch(self, account: AccountId, reason: str, former: dict[AccountId, ProfileSummary]) -> int:
-        """Leave a number of chats in one transaction; 0 when none is left."""
+        """Make the account leave some of its chats in one transaction. Returns the number of these chats; 0 if the
+        account was in no chat."""
         left = await self._database.write(account_removal.leave_chats, account, now_ms(), self._broadcast_members)
         notifications = [
             notification for one in left for notification in notifications_of(account, one, account, reason, former)

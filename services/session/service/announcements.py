@@ -1,4 +1,4 @@
-"""The operator's announcements: the system account, the recipients, and the chats to which the account posts. An
+"""The operator's announcements: the system account, the recipients, and the chats to which the system account posts. An
 announcement itself is a message like any other."""
 
 from services.session import list_limits
@@ -37,13 +37,14 @@ class Announcements:
         self._name = settings.announcements.name
 
     async def ensure_system_account(self) -> None:
-        """Create the system account, or rename it to the configured name. The function runs before the service
-        serves."""
+        """Create the system account, or rename it to the configured name. Must run before the service accepts
+        requests."""
         seed = EnsureProfile(account=SYSTEM_ACCOUNT, uuid=SYSTEM_UUID, nickname=self._name)
         await self._database.write(profiles.insert_system, seed, now_ms())
 
     async def list_accounts(self, request: ListAccounts) -> AccountList:
-        """Raises RequestError when online accounts are requested and presence is unknown."""
+        """List accounts, or only online ones. Raises RequestError if online accounts are requested and presence is
+        unknown."""
         found = await self._database.read(profiles.list_active, request.after, _PAGE)
         last = found[-1] if len(found) == _PAGE else NO_ACCOUNT
         accounts = [account for account in found if account != SYSTEM_ACCOUNT]
@@ -57,8 +58,8 @@ class Announcements:
         return AccountList(accounts, last)
 
     async def open_announcements(self, request: OpenAnnouncements) -> AnnouncementsOpened:
-        """The announcement chat of each account. Missing chats are created. Unknown and deleted accounts are left
-        out."""
+        """Returns the announcement chat of each account. Missing chats are created. Unknown and deleted accounts are
+        left out."""
         list_limits.check_batch_size(request.accounts, _RECIPIENTS, "accounts")
         accounts = [account for account in list_limits.in_int64(request.accounts) if account != SYSTEM_ACCOUNT]
         opened, created = await self._database.write(chats.open_announcement_chats, accounts, now_ms())

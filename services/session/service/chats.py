@@ -1,4 +1,4 @@
-"""Chats: created, read, changed."""
+"""Creates, reads and changes chats."""
 
 from functools import partial
 
@@ -54,7 +54,7 @@ _LISTS = 256
 _REASON_CHARACTERS = 300
 _CHATS = 500
 _MEMBERS_PAGE = 13_000
-"""The most members in a reply, of at most 38 bytes each. A full page stays below 512 KiB."""
+"""The most members in a reply. A member takes at most 38 bytes, so a full page stays below 512 KiB."""
 _VIEWS_BYTES = 448 * 1024
 
 
@@ -71,7 +71,7 @@ class Chats:
         self._broadcast_members = settings.message.broadcast_members
 
     async def ensure_lobby(self) -> None:
-        """Create the lobby of a new installation. The function runs before the service serves."""
+        """Create the lobby of a new installation. Must run before the service accepts requests."""
         await self._database.write(chats.insert_lobby, now_ms())
 
     async def create_chat(self, request: CreateChat) -> ChatView:
@@ -137,7 +137,8 @@ class Chats:
         return await self._database.read(chats.list_chats_with_others, page, others, _CHATS_PAGE, brief=True)
 
     async def list_chat_views(self, request: ListChatViews) -> ChatViews:
-        """A page of views that fits on the bus. If a chat alone is too large, it is cut to its first members."""
+        """A page of views that fits into a NATS message. If a single chat is too large, only its first members are
+        listed."""
         domain.check_actor(request.actor)
         limit = self._limits.members_listed
         found = await self._database.read(views.list_chat_views, request.actor, request.after, limit)
@@ -159,7 +160,8 @@ class Chats:
         return await self.set_chat(SetChat(request.chat, request.name, actor=request.actor))
 
     async def set_chat(self, request: SetChat) -> ChatVersion:
-        """Notify the members. The new time limits hold for edits and recalls that are sent after the reply."""
+        """Change a group's settings and notify the members. New time limits hold for edits and recalls that are sent
+        after the reply."""
         if not (values := domain.group_changes(request, self._limits)):
             return ChatVersion()
         changed = await self._database.write(
@@ -191,7 +193,7 @@ class Chats:
 
 
 def _changes_of(chat: Chat, by: AccountId, columns: frozenset[str], reason: str = "") -> ChatRenamed:
-    """The changes that members see in a group whose `columns` have changed."""
+    """The event by which the members of a group learn that its `columns` have changed."""
     settings = ChatSettingsChanged(
         chat.id,
         by,

@@ -1,4 +1,4 @@
-"""Friendships, pending requests, blocked accounts, pending notifications; the lists that a client keeps."""
+"""Friendships, pending requests, blocked accounts and pending notifications, and the lists that a client keeps."""
 
 from msgspec import structs
 
@@ -68,7 +68,8 @@ class Friends:
         return Ack()
 
     async def set_blocked(self, request: SetBlocked) -> Ack:
-        """Private messages posted after the reply are rejected, or accepted again."""
+        """Block or unblock an account. Its private messages that are posted after the reply are rejected, or accepted
+        again."""
         domain.check_peer(request.actor, request.account)
         await self._database.write(blocks.set_blocked, request, self._limits, now_ms())
         pair = domain.pair_of(request.actor, request.account)
@@ -95,12 +96,14 @@ class Friends:
         return WatchableAccounts(sorted(await self._database.read(find, request.actor, accounts)))
 
     async def list_requests(self, request: ListRequests) -> Requests:
-        """The requests that fit into one reply. Further requests follow when these are answered."""
+        """Returns as many pending requests as fit into one reply. Once these are answered, the next call returns
+        further ones."""
         domain.check_actor(request.actor)
         return _fitting(await self._database.read(friends.list_requests, request.actor, _REQUESTS))
 
     async def own_lists(self, request: GetOwnLists) -> OwnLists:
-        """The lists whose state differs from the known one. A state is a hash of the list's content."""
+        """Returns the lists whose state differs from the state that the client has. The state of a list is a hash of
+        its content."""
         domain.check_actor(request.actor)
         most = self._limits.members_listed, _REQUESTS
         found = await self._database.read(friends.find_own_lists, request.actor, frozenset(request.known), *most)
@@ -112,7 +115,8 @@ class Friends:
         return OwnLists(changed, **{name: lists[name] for name in changed})
 
     async def list_pending_events(self, request: ListPendingEvents) -> PendingEvents:
-        """The events that fit into one reply. Further events follow when these are deleted."""
+        """Returns as many pending events as fit into one reply. Once these are deleted, the next call returns further
+        ones."""
         domain.check_actor(request.actor)
         found = await self._database.read(pending_notifications.list_pending, request.actor, now_ms())
         return PendingEvents(list(list_limits.take_fitting(found, _LIST_BYTES)))

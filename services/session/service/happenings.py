@@ -1,4 +1,4 @@
-"""What has happened in groups, for the history of IRC."""
+"""Happenings are joins, departures and changes in groups, which the history of IRC shows."""
 
 from services.session import domain, list_limits
 from services.session.store import happenings, profiles
@@ -28,5 +28,5 @@ class Happenings:
 
 
 def _member(change: ModeChange) -> AccountId:
-    """The member whose role or voice the change is about."""
+    """The member whose role or voice is changed; NO_ACCOUNT if the change concerns no member."""
     return AccountId(int(change.text)) if change.mode in "qov" else NO_ACCOUNT

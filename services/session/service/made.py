@@ -1,4 +1,5 @@
-"""Webhooks and links that accounts have made, for the accounts themselves and for the operator."""
+"""Lists and deletes the webhooks and links that accounts have made, for the accounts themselves and for the
+operator."""
 
 from collections.abc import Collection, Sequence
 from typing import TypeVar
@@ -57,7 +58,7 @@ V = TypeVar("V", IncomingWebhookView, OutgoingWebhookView, InvitationLink)
 
 
 class Makers:
-    """Every method raises RequestError when auth does not answer."""
+    """Requests about the makers of webhooks and links. Every method raises RequestError when auth does not answer."""
 
     def __init__(self, request: SendRequest) -> None:
         self._request = request
@@ -78,7 +79,7 @@ class Makers:
         ]
 
     async def _inactive(self, accounts: Sequence[AccountId]) -> Collection[AccountId]:
-        """Returns those of these accounts that are inactive: auth does not permit them to act now."""
+        """Returns the inactive accounts among `accounts`. Auth does not permit an inactive account to act now."""
         found: list[AccountId] = []
         for start in range(0, len(accounts), _ACCOUNTS):
             request = FindInactive([*accounts[start : start + _ACCOUNTS]])
@@ -87,8 +88,8 @@ class Makers:
         return found
 
     async def create_account(self, name: str, signature: str, maker: AccountId, nonce: str) -> CreatedBot:
-        """The account by which an incoming webhook posts. For ten minutes, a request with the same nonce gets the same
-        account."""
+        """Creates the account by which an incoming webhook posts. For ten minutes, a request with the same nonce gets
+        the same account."""
         request = CreateWebhookAccount(name, signature, maker)
         return await self._request(request, seconds=_REQUEST_SECONDS, retry=True, nonce=nonce)
 

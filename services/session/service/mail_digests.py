@@ -1,4 +1,5 @@
-"""Mails about unread messages, for accounts without a device: their text, and the links that end them."""
+"""Mails about unread messages, for accounts without a device. This module writes the texts, and the links by which
+users end these mails."""
 
 import hashlib
 import hmac
@@ -38,12 +39,13 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
 
 
 def mail_minutes(settings: Settings) -> float:
-    """0: there are no mails."""
+    """The minutes that a message is unread before it is mailed; 0 if there are no mails."""
     return settings.push.mail_minutes if settings.edge.has_https else 0.0
 
 
 class MailedChat(NamedTuple):
-    """`name`: of the group, or of the sender in a private chat. `since`: when the first unread message was sent."""
+    """`name`: the name of the group or, in a private chat, of the sender. `since`: when the first unread message was
+    sent."""
 
     name: str
     is_group: bool
@@ -52,8 +54,8 @@ class MailedChat(NamedTuple):
 
 
 class MailLinks:
-    """Each mail has a link that ends the mails to its account without a login (RFC 8058). The link is signed, and is
-    valid as long as one of the installation's VAPID keys."""
+    """Signs and checks the links in mails. The link in a mail ends the mails to its account, without a login (RFC
+    8058). It is valid as long as the VAPID key of the installation with which it is signed."""
 
     def __init__(self, settings: Settings) -> None:
         push, self._base_url = settings.push, settings.edge.public_url.rstrip("/")
@@ -65,7 +67,7 @@ class MailLinks:
         return f"{self._base_url}/unsubscribe/{encode(number + self._mac(self._keys[0], number))}"
 
     def account_of(self, token: str) -> AccountId:
-        """Raises RequestError."""
+        """The account whose mails this link ends. Raises RequestError."""
         try:
             data = decode(token)
         except ValueError:
@@ -80,8 +82,8 @@ class MailLinks:
 
 
 class MailDigests:
-    """Auth knows the address and mails. `pause_ms`: a message is unread for so long before it is mailed, and so long
-    passes until the next mail; 0: there are no mails."""
+    """Writes mails about unread messages. Auth knows the addresses and sends the mails. `pause_ms`: how long a message
+    is unread before it is mailed, and the least time between two mails to an account; 0 if there are no mails."""
 
     def __init__(self, publish: PublishMail, settings: Settings) -> None:
         self._publish = publish
@@ -94,8 +96,8 @@ class MailDigests:
     async def send(
         self, device: PushDevice, rows: Sequence[DeviceChat], chats: Sequence[MailedChat], zone: str, now: int
     ) -> None:
-        """The same notifications are one mail, also if the process is killed before it notes that. Raises
-        PushFailed."""
+        """Sends one mail about these notifications. If a process is killed before it notes the mail, a repetition does
+        not send a second one. Raises PushFailed."""
         words = _WORDS[chosen_language(device.language, self._default)]
         times = _times([one.since for one in chats], zone, now)
         subject = _count(words, sum(one.unread for one in chats))
@@ -121,7 +123,8 @@ def _line(words: Mapping[str, str], one: MailedChat, time: str) -> str:
 
 
 def _times(sent: Sequence[int], zone: str, now: int) -> list[str]:
-    """In the zone of the account's quiet times, else in UTC; with a date, unless it is today's."""
+    """The times as texts, in the time zone of the account's quiet times, else in UTC. A time that is not today has a
+    date."""
     place = time_zone(zone) if zone else None
     known = place or UTC
     today = datetime.fromtimestamp(now / 1000, known).date()

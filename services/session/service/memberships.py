@@ -44,17 +44,17 @@ from shared.settings import Settings
 from shared.transactions import Transactions
 
 _MEMBERS_PAGE = 200
-"""The most members on a page. With the longest addresses of avatars, this number of members takes 450 KiB."""
+"""The most members on a page. If all avatars have the longest addresses, these members take 450 KiB."""
 _QUERY_CHARACTERS = 64
 _REASON_CHARACTERS = 300
 _LINK_BYTES = 16
 _FINISHED_AT_ONCE = 4
-"""The most joins in one transaction. A join stores a notification for each member, except in big groups."""
+"""The most joins in one transaction. In groups that are not big, each join stores a notification for each member."""
 
 
 class Memberships:
-    """A join has two transactions; `finish_join` runs the second one (see store.memberships). Joins that run at once
-    share the first one."""
+    """A join has two transactions (see store.memberships). `finish_join` runs the second transaction. Joins that are
+    requested together share the first transaction."""
 
     def __init__(
         self, database: Transactions, notifier: ChangeNotifier, heads: MessageReader, makers: Makers, settings: Settings
@@ -68,7 +68,8 @@ class Memberships:
         self._server = settings.irc.name
 
     async def join_lobby(self, account: AccountId) -> None:
-        """Idempotent. Raises RequestError when the message service does not reply."""
+        """Make the account a member of the lobby. A repetition has no further effect. Raises RequestError when the
+        message service does not reply."""
         head = await self._heads.last_index(LOBBY)
         if (version := await self._database.write(memberships.join_lobby, account, head, now_ms())) is not None:
             await self.finish_join(LOBBY, account, version)
@@ -121,7 +122,7 @@ class Memberships:
         return MembersAdded(added, started.rejected, version)
 
     async def end_membership(self, request: EndMembership) -> ChatVersion:
-        """Messages committed after the reply do not reach the past member."""
+        """Remove a member, or let the actor leave. Messages committed after the reply do not reach the past member."""
         domain.check_in_chat(request)
         domain.check_account(request.account)
         domain.check_characters("reason", request.reason, _REASON_CHARACTERS)
@@ -194,8 +195,8 @@ class Memberships:
 
     async def _finish_joins(self, chat: ChatId, accounts: Sequence[AccountId], version: int) -> int:
         """Publish the version with the new members, then set where their unread messages start. Messages committed
-        before the version was published are not unread; later ones reach the accounts. Returns the chat's version.
-        Raises RequestError when the message service does not reply; the joins then stay unfinished and must be
+        before the version was published do not count as unread; later messages reach the accounts. Returns the chat's
+        version. Raises RequestError when the message service does not reply; the joins then stay unfinished and must be
         repeated."""
         if not accounts:
             return version
@@ -239,9 +240,10 @@ def notifications_of(
     reason: str = "",
     gone: dict[AccountId, ProfileSummary] | None = None,
 ) -> list[Notification]:
-    """The notifications for the past member, for the remaining members, who also learn of a new owner, and for those
-    whose requests end with the last member. `by`: who ended the membership. `gone`: the past face of the account,
-    which is deleted."""
+    """The notifications about the end of a membership. They go to the past member and to the remaining members, who are
+    also notified of a new owner. If the last member has left, they also go to the accounts whose membership requests
+    end. `by`: the account that ended the membership. `gone`: the last profile summary of the account if it is
+    deleted."""
     chat, version, owner, first_index, members, rejected, time = left
     recipients = None if members is None else [account, *members]
     departure = MembershipChanged(
@@ -249,7 +251,8 @@ def notifications_of(
     )
     notifications = [Notification(departure, recipients)]
     if owner != NO_ACCOUNT:
-        # The old owner's departure has the same version. An edge that missed that event must not skip this version.
+        # The old owner's departure has the same version. So an edge that has missed the event of the departure must not
+        # count this version as complete.
         changed = MembershipChanged(chat, owner, Role.OWNER, first_index, version, since=version, by=by)
         notifications.append(Notification(changed, members))
     return [*notifications, *(Notification(answer, [answer.account]) for answer in rejected)]

@@ -23,8 +23,8 @@ class MessageReader:
         return (await self.last_change(chat))[0]
 
     async def last_change(self, chat: ChatId) -> tuple[int, int | None]:
-        """The last index of a chat, and the number of its last change. The number is None if an older version of the
-        message service replied."""
+        """The last index of a chat, and the number of its last change. This number is None if an older version of the
+        message service has replied."""
         found = await self._get([chat])
         return found.heads.get(chat, 0), found.revs.get(chat)
 
@@ -35,7 +35,7 @@ class MessageReader:
         return await self._request(GetHeads(list(chats)), seconds=_REQUEST_SECONDS, retry=True)
 
     async def read(self, chat: ChatId, start: int, count: int, actor: AccountId) -> list[Message]:
-        """The messages from index `start` on, at most `count`, as far as `actor` may see them."""
+        """At most `count` messages from index `start` on that `actor` may see."""
         request = GetHistory(chat, start, count, older=False, actor=actor)
         return (await self._request(request, seconds=_REQUEST_SECONDS, retry=True)).messages
 
@@ -49,7 +49,7 @@ class MessageReader:
         self, members: Sequence[tuple[AccountId, ChatId]], *, counts: bool = False
     ) -> tuple[list[ReadIndex], set[ChatId]]:
         """The index up to which these accounts have read; see FindReadIndexes. Also returns the chats whose member list
-        the message service lacks now. The reply has no accounts of such a chat."""
+        the message service lacks now. The result has no accounts of these chats."""
         found, lacking = list[ReadIndex](), set[ChatId]()
         for start in range(0, len(members), MAX_READ_INDEXES):
             request = FindReadIndexes([*members[start : start + MAX_READ_INDEXES]], counts)

@@ -29,8 +29,8 @@ _PAGE = 100
 
 
 class Reports:
-    """Messages that users report to the operator. A report stores the present message. The operator lists and closes
-    reports."""
+    """Messages that users report to the operator. A report stores the message as it is when it is reported. The
+    operator lists and closes reports."""
 
     def __init__(
         self, database: Transactions, messages: MessageReader, metrics: SessionMetrics, limits: GroupLimits
@@ -72,7 +72,8 @@ class Reports:
 
 
 class Moderation:
-    """Messages that a removed or silenced member posts after the reply are rejected."""
+    """Bans and silences members, and disbands groups. Messages that a removed or silenced member posts after the reply
+    are rejected."""
 
     def __init__(self, database: Transactions, notifier: ChangeNotifier, settings: Settings) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The settings of an account for itself."""
+"""The settings that an account has for itself."""
 
 from services.session import domain
 from services.session.store import own_settings

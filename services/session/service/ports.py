@@ -1,4 +1,4 @@
-"""The ports of the use cases. Adapters implement them; `app` connects both."""
+"""The ports of the use cases. Adapters implement the ports. `app` gives the adapters to the use cases."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -31,7 +31,8 @@ SessionEvent = (
 
 
 class Notification(NamedTuple):
-    """An event and its recipients. None: the members of the chat, as each edge knows them."""
+    """An event and its recipients. If the recipients are None, each edge notifies the members that it knows of the
+    chat."""
 
     event: SessionEvent
     recipients: Sequence[AccountId] | None
@@ -41,20 +42,20 @@ class ChangeNotifier(Protocol):
     """Publishes committed changes: the new versions of chats, and events to the edges."""
 
     async def publish(self, versions: Mapping[ChatId, int], notifications: Iterable[Notification] = ()) -> bool:
-        """Publish the versions, then the notifications. Returns whether the versions are published now; otherwise
-        they are retried in the background."""
+        """Publish the versions, then the notifications. Returns whether the versions are published now. If not, further
+        attempts follow in the background."""
 
     async def publish_or_raise(self, versions: Mapping[ChatId, int]) -> None:
         """Publish the versions. Raises RequestError when they are not published now; the caller must retry."""
 
     def republish(self, versions: Mapping[ChatId, int]) -> None:
-        """Publish versions that a reader found missing, soon and without further attempts. The next reader reports them
-        again."""
+        """Soon publish versions that a reader has found missing. If this fails, there is no further attempt, because
+        the next reader reports the versions again."""
 
 
 class OnlineAccounts(Protocol):
     async def select_online(self, accounts: Sequence[AccountId]) -> Collection[AccountId] | None:
-        """The accounts among these that have a connection; None when presence is unknown."""
+        """The accounts among `accounts` that have a connection; None if presence is unknown."""
 
 
 class PostFailed(Exception):
@@ -68,21 +69,21 @@ class PostFailed(Exception):
 
 class WebhookPoster(Protocol):
     async def post(self, endpoint: str, headers: dict[str, str], body: bytes) -> None:
-        """Post to an address outside. Raises PostFailed, also for an address that is not permitted."""
+        """Post to an address on the Internet. Raises PostFailed, also if the address is not permitted."""
 
 
 GiveUpWebhook = Callable[[OutgoingWebhooksDue, str, int], Awaitable[None]]
-"""Stores the event of a webhook that stops as a dead letter, with the error and the number of attempts. Raises
-RequestError when it is not stored."""
+"""Stores the event of a stopped webhook as a dead letter, with the error and the number of attempts. Raises
+RequestError if the dead letter is not stored."""
 
 
 PUSHES_AT_ONCE = 64
-"""Of one process."""
+"""The most notifications that one process sends at once."""
 
 
 class PushMessage(NamedTuple):
-    """`text`: the text that the device decrypts. `tag`: the notification replaces an earlier one with the same tag, and
-    withdraws the notifications of the chats `closed`."""
+    """A notification for a device. `text`: the text that the device decrypts. `tag`: the notification replaces an
+    earlier one with the same tag. `closed`: the chats whose notifications this one withdraws."""
 
     text: bytes
     tag: str
@@ -95,13 +96,14 @@ class PushResult(StrEnum):
     """The subscription is over."""
     THROTTLED = "throttled"
     REJECTED = "rejected"
-    """The service does not take our requests: for a wrong key, clock or contact."""
+    """The service rejects the requests of this installation because its key, clock or contact is wrong."""
     FAILED = "failed"
-    """The service is not reached, or has a fault."""
+    """The service cannot be reached, or has a fault."""
 
 
 class PushFailed(Exception):
-    """The text is shown to the user. `retry_seconds`: the pause that the service demands; 0: none."""
+    """A notification could not be sent. The text is shown to the user. `retry_seconds`: the pause that the service
+    demands, or 0."""
 
     def __init__(self, result: PushResult, text: str, retry_seconds: float = 0.0) -> None:
         super().__init__(text)

@@ -1,5 +1,5 @@
-"""Notifies devices of messages: decides whom a message notifies, and sends. Notifies at least once, and is never on the
-path of a message. Times are Unix milliseconds."""
+"""Decides which devices are notified of a message, and sends the notifications. Each notification is sent at least
+once. Messages are delivered independently of this module. Times are Unix milliseconds."""
 
 import asyncio
 import contextlib
@@ -47,13 +47,13 @@ _log = log(__name__)
 
 _TICK_SECONDS = 1.0
 _CHATS = 100
-"""Decided in one step."""
+"""The most chats that are decided in one step."""
 _DEVICES = 16
-"""Taken in one step."""
+"""The most devices that are taken in one step."""
 _MEMBERS = 5_000
 """The highest number of members of the chats that are decided in one step, unless a single chat has more."""
 _LEASE_MS = 60_000
-"""Longer than a turn, with the time of one request."""
+"""How long a process holds a lease. This is longer than a turn and one request together."""
 _TURN_SECONDS = 20.0
 _TURN_SENDS = 20
 _NOTE_SECONDS, _NOTE_PAUSES = 20.0, (0.1, 2.0)
@@ -64,9 +64,10 @@ _GIVE_UP_MS = 30 * 86_400_000
 _CORRECT_SECONDS = 30.0
 _FORGET_SECONDS = 3_600.0
 _NEW = 50
-"""The first of these messages that notifies begins the time until a mail."""
+"""The most messages that are read to find the first one that notifies. The time until a mail begins with that
+message."""
 _NEWEST = 1_000
-"""In a chat that is new here, only this number of the newest messages may notify."""
+"""If nothing was decided about a chat yet, only this number of its newest messages may notify."""
 
 
 class _Readers(NamedTuple):
@@ -79,7 +80,7 @@ class _Readers(NamedTuple):
 
 
 def _start(one: DueChat, heads: Mapping[ChatId, tuple[int, int]], readers: _Readers) -> int | None:
-    """The index after which messages may notify; None: all are read, or nobody is to be notified."""
+    """The index after which messages may notify; None if all messages are read, or nobody is to be notified."""
     head = heads.get(one.chat, (0, 0))[0]
     start = max(0, head - _NEWEST) if one.done == UNDECIDED else one.done
     if one.chat != LOBBY:
@@ -90,8 +91,8 @@ def _start(one: DueChat, heads: Mapping[ChatId, tuple[int, int]], readers: _Read
 
 
 class _Turn:
-    """A turn of a device. The turn ends after a time or a number of notifications, so that other devices of the push
-    service get turns, and so that the lease of the device does not expire."""
+    """A turn of a device, in which its notifications are sent. The turn ends after a time or a number of notifications.
+    So other devices of the same push service get turns, and the lease of the device does not expire."""
 
     def __init__(self, lease: str) -> None:
         self.lease = lease
@@ -120,7 +121,8 @@ class PushWays(NamedTuple):
 
 
 class PushDelivery:
-    """Two queues in the database: chats with new messages, and devices with notifications. Replicas share them."""
+    """Works on two queues in the database: chats with new messages, and devices with notifications. All replicas share
+    the queues."""
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class PushDelivery:
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._noted = asyncio.Event()
-        """A chat has new messages."""
+        """Set when a chat has new messages."""
         self._loops, self._tasks = Tasks(), Tasks()
 
     async def messages_posted(self, event: PushDue) -> None:
@@ -167,8 +169,8 @@ class PushDelivery:
             self._loops.start(run(self._forget, stopping, _FORGET_SECONDS), "forget quiet chats")
 
     async def close(self) -> None:
-        """Waits for the requests in progress, because nats-py stops reading when the reply to a cancelled request
-        arrives. When the lease ends, another process takes the unfinished work."""
+        """Waits for the requests in progress instead of cancelling them, because nats-py stops reading when the reply
+        to a cancelled request arrives. When the lease ends, another process takes over the unfinished work."""
         self._stopping.set()
         self._woken.set()
         self._noted.set()
@@ -216,21 +218,20 @@ class PushDelivery:
                 raise
             except Exception:
                 _log.exception("notifications of a chat's messages failed", chat=chat)
-        for one in left.values():  # these chats have nobody to notify, or everybody has read everything
+        for one in left.values():  # in these chats, there is nobody to notify, or all messages are read
             upto, again = max(one.done, heads.get(one.chat, (0, 0))[0]), None
             if one.chat in readers.lacking:
                 upto, again = one.done, now_ms() + _UNAVAILABLE_MS
             await self._database.write(push_queue.finish_chat, one, upto, again, [], now_ms())
 
     async def _readers(self, chats: Collection[ChatId], among: Collection[AccountId] | None = None) -> _Readers:
-        """Raises RequestError."""
         found = await self._database.read(push_queue.notifying, chats, among)
         pairs = [(one.account, chat) for chat, view in found.items() for one in view.members]
         indexes, lacking = await self._messages.read_indexes(pairs)
         return _Readers(found, {(one.account, one.chat): one for one in indexes}, lacking)
 
     async def _decide_chat(self, one: DueChat, start: int, page: ChatNews, readers: _Readers) -> None:
-        """Raises RequestError."""
+        """Decides about the messages of one chat. Raises RequestError."""
         now = now_ms()
         found = ripe(page.messages, start, now, self._delay_ms, more=page.more and bool(page.messages))
         if one.chat == LOBBY:
@@ -261,7 +262,7 @@ class PushDelivery:
     # Devices
 
     async def _start_sending(self) -> bool:
-        """Raises RequestError."""
+        """Starts turns for some of the due devices. Raises RequestError."""
         free, now, lease = PUSHES_AT_ONCE - len(self._tasks), now_ms(), secrets.token_hex(8)
         if free <= 0:
             return False
@@ -350,7 +351,7 @@ class PushDelivery:
         states: Mapping[ChatId, ReadIndex],
         turn: _Turn,
     ) -> None:
-        """One mail, once a message has waited for long enough. Raises PushFailed, RequestError."""
+        """Send one mail if a message has waited for long enough. Raises PushFailed, RequestError."""
         now, rows, chats, began, zone = now_ms(), list[DeviceChat](), list[MailedChat](), list[int](), ""
         for row in waiting[:_TURN_SENDS]:
             to, message = await self._wanted(device, row, views[row.chat], states[row.chat], turn)
@@ -364,7 +365,7 @@ class PushDelivery:
             notifying = [one for one in new if decide(ripe([one], 0, now, 0), [to], views[row.chat].nature, now)]
             chats.append(MailedChat(group or sender, bool(group), states[row.chat].unread, unread.time))
             first = (notifying or [message])[0].time
-            began.append(first if first <= now + self._delay_ms else 0)  # later: the clock was wrong
+            began.append(first if first <= now + self._delay_ms else 0)  # a later time is from a wrong clock
             rows.append(row)
             zone = to.own.quiet_zone
         last = device.last_ok if device.last_ok <= now else 0  # a time in the future comes from a wrong clock
@@ -380,15 +381,15 @@ class PushDelivery:
     async def _wanted(
         self, device: PushDevice, row: DeviceChat, view: NotifyingChat, state: ReadIndex, turn: _Turn
     ) -> tuple[PushRecipient, Message | None]:
-        """The waiting message, if it still notifies: it may be recalled or too old by now, and the account may have set
-        the chat to silent. Quiet times end the turn. Raises RequestError."""
+        """The waiting message; None if it does not notify any more. The message may be recalled or too old by now, or
+        the account may have muted the chat. Quiet times of the account end the turn. Raises RequestError."""
         (to,) = await self._recipients(row.chat, view, {(device.account, row.chat): state})
         if is_quiet(to.own, now_ms()):
             turn.pause_ms = _QUIET_MS
             return to, None
         found = await self._messages.read(row.chat, row.waiting, 1, to.account)
         messages = [one for one in found if one.index == row.waiting]
-        now = max([now_ms(), *(one.time for one in messages)])  # clocks differ
+        now = max([now_ms(), *(one.time for one in messages)])  # the clocks of servers differ
         if decide(ripe(messages, 0, now, 0), [to], view.nature, now):
             return to, messages[0]
         await self._database.write(push_queue.drop, device.id, [row], [])
@@ -427,7 +428,7 @@ class PushDelivery:
         return self._texts.of_message(shown._replace(sender=name, group=group), device.language)
 
     async def _note_failure(self, device: PushDevice, failed: PushFailed) -> None:
-        """Faults of this server end no subscription."""
+        """Notes a failed attempt. A failure that this server has caused does not end a subscription."""
         now, is_ours = now_ms(), failed.result is PushResult.REJECTED
         since = device.failing_since or (0 if is_ours else now)
         if failed.result is PushResult.GONE:

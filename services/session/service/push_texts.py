@@ -1,4 +1,4 @@
-"""The text of a notification, in the language of its device. Pure, but for the settings."""
+"""Writes the text of a notification in the language of its device, without input or output."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,19 +17,20 @@ from shared.setting_types import Language
 from shared.settings import Settings
 
 MAX_BYTES = 3_993
-"""The longest text; see services.session.adapters.push."""
+"""The most bytes of a text; see services.session.adapters.push."""
 _LINE_BYTES = 510
 """The most bytes of a line of IRC without its tags and its line break."""
 _SIZES = (600, 300, 150, 75, 0)
-"""The most characters of the body. The smaller sizes are for names and texts that need many bytes."""
+"""The most characters of the body, tried one after the other. The smaller numbers are used if names and texts need many
+bytes."""
 _TITLE_CHARACTERS = 100
-"""Kept of the title in any case."""
+"""The number of characters that are always kept of the title."""
 _LINK_CHARACTERS = 2_000
-"""A longer address of the installation is left out."""
+"""If the installation's address is longer than this, the notification has no address."""
 _CLOSED = 50
-"""The highest number of notifications that one can withdraw."""
+"""The most notifications that one notification can withdraw."""
 _DECLARATIVE = 8030
-"""The number by which browsers know a notification that they may show by themselves."""
+"""The number that marks a notification that a browser can show without running the page's code."""
 _WORDS: Mapping[Language, Mapping[str, str]] = {
     "en": {
         "in": "{} in {}", "message": "New message", "messages": "{} new messages", "image": "[image]",
@@ -43,7 +44,7 @@ _WORDS: Mapping[Language, Mapping[str, str]] = {
 
 
 class Shown(NamedTuple):
-    """A message to show. `group`: the name of the chat, empty in a private one. `unread`: unread messages of the chat;
+    """A message to show. `group`: the name of the chat; empty in a private chat. `unread`: unread messages of the chat;
     `badge`: unread messages of all chats that notify. `closed`: chats whose notifications are withdrawn."""
 
     message: Message
@@ -56,7 +57,7 @@ class Shown(NamedTuple):
 
 
 def chosen_language(tag: str, default: Language) -> Language:
-    """`tag`: the BCP 47 tag of a device, or empty."""
+    """The language of a device. `tag`: the BCP 47 tag of the device, or empty for `default`."""
     if not tag:
         return default
     return "zh" if tag.partition("-")[0].lower() == "zh" else "en"
@@ -91,7 +92,8 @@ class PushTexts:
         return PushMessage(text, str(chat), shown.urgent, closed)
 
     def of_line(self, shown: Shown, place: IrcPlace, language: str) -> PushMessage:
-        """A line of IRC. Its tags name the message and its time. It leaves nothing to withdraw of `closed`."""
+        """The notification as a line of IRC, whose tags name the message and its time. Such a notification withdraws no
+        others."""
         message, words = shown.message, self._words(language)
         source = self.irc_server if self._content == "none" else place.source
         text = _text(message, words) if self._content == "full" else words["message"]

@@ -19,11 +19,12 @@ async def repeat(
     what: str,
     woken: asyncio.Event | None = None,
 ) -> None:
-    """Repeat the step: at once if the step returns that it has found something, and otherwise after `seconds`, or when
-    it is `woken`. A step that fails is repeated the next time. `what` names the waiting work in the log.
+    """Repeat the step. If the step returns True, it has found work and is repeated at once. Otherwise it is repeated
+    after `seconds`, or earlier when `woken` is set. A step that fails is also repeated. `what` names the waiting work
+    in the log.
 
-    A step with `woken` that for a minute was neither woken nor found anything is repeated only every five seconds: its
-    query is most of the work of an idle process."""
+    If `woken` is given, was not set for a minute, and the step found no work in this time, the step is repeated only
+    every five seconds. Its query would otherwise be most of the work of an idle process."""
     now = asyncio.get_running_loop().time
     busy_until = now() + _BUSY_SECONDS
     while not stopping.is_set():

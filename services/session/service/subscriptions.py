@@ -1,4 +1,4 @@
-"""Subscriptions: the devices of an account that push services notify, and its mails."""
+"""Subscriptions: the devices of an account that push services notify, and the mails to the account."""
 
 import asyncio
 from collections.abc import Collection, Iterable
@@ -38,14 +38,15 @@ from shared.vapid import decode, public_key, public_text
 
 _REQUEST_SECONDS = 3.0
 _TEST_SECONDS = 5.0
-"""Shorter than the time that an edge gives a request."""
+"""The time limit of a test notification. It is shorter than the time limit that an edge sets for a request."""
 _ENDPOINT_BYTES = 2_048
 _AUTH_BYTES = 16
 _KINDS = ("web", "unifiedpush", IRC, MAIL)
 
 
 class PushLogins:
-    """Requests from auth which logins of devices have ended. Raises RequestError when auth does not answer."""
+    """Requests from auth the list of the devices' logins that have ended. Raises RequestError when auth does not
+    answer."""
 
     def __init__(self, request: SendRequest) -> None:
         self._request = request
@@ -65,8 +66,8 @@ def public_keys(settings: PushSettings) -> tuple[str, ...]:
 
 
 class Subscriptions:
-    """A subscription ends with its login. The login is checked with auth whenever it matters, so that no subscription
-    outlives its login unseen."""
+    """A subscription ends with its login. Whenever a subscription is used, auth is requested whether its login has
+    ended. So no subscription is used after its login."""
 
     def __init__(
         self, database: Transactions, logins: PushLogins, sender: PushSender, texts: PushTexts, settings: Settings
@@ -126,7 +127,7 @@ class Subscriptions:
         return SubscriptionList(await self._database.read(subscriptions.list_own, request.actor))
 
     async def test(self, request: SendTestPush) -> Ack:
-        """Raises RequestError with the answer of the push service."""
+        """Sends a test notification. Raises RequestError with the answer of the push service if it fails."""
         domain.check_actor(request.actor)
         self._require_keys()
         device = await self._database.read(subscriptions.find_own, request.actor, request.subscription)
@@ -148,7 +149,8 @@ class Subscriptions:
         return Ack()
 
     async def _end_logins(self, account: AccountId, *sids: str) -> Collection[str]:
-        """Removes the subscriptions of ended logins. Returns which of `sids` and of the devices' logins have ended."""
+        """Removes the subscriptions of ended logins. Returns the ended logins among `sids` and among the logins of the
+        account's devices."""
         held = await self._database.read(subscriptions.list_own, account)
         ended = await self._logins.ended((account, sid) for sid in (*sids, *(one.sid for one in held)))
         if ended:
@@ -177,7 +179,7 @@ class Subscriptions:
         check_device_keys(request.p256dh, request.auth)
 
     def _check_endpoint(self, endpoint: str) -> str:
-        """Returns its origin."""
+        """Checks the endpoint and returns its origin."""
         if len(endpoint.encode()) > _ENDPOINT_BYTES:
             raise RequestError(ErrorCode.TOO_LARGE, f"an endpoint has at most {_ENDPOINT_BYTES} bytes", "endpoint")
         address = self._rules.check_endpoint(endpoint)

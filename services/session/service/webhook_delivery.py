@@ -1,4 +1,5 @@
-"""Posts the messages of groups to their outgoing webhooks: in order for each webhook, at least once."""
+"""Posts the messages of groups to their outgoing webhooks. Each webhook gets the messages in order, and each message at
+least once."""
 
 import asyncio
 import base64
@@ -33,21 +34,22 @@ _log = log(__name__)
 
 _TICK_SECONDS = 1.0
 _TURN_SECONDS = 5.0
-"""A webhook posts for this time and one more request. After this time, it is another webhook's turn."""
+"""The length of a turn. A request that has begun in this time is finished. Then another webhook gets a turn."""
 _PAGE = 20
 _CHATS = 1_000
 _UNAVAILABLE_MS = 5_000
 _PAUSED_MS = 30_000
-"""The time between two requests to auth whether the maker of a webhook may act again."""
+"""While auth does not permit the maker of a webhook to act, auth is requested again after this pause."""
 _LEASE_SECONDS = 10.0
-"""A lease lasts this much longer than a turn."""
+"""A lease lasts longer than a turn by this time."""
 _CLOSE_SECONDS = 3.5
 _MOST_DOUBLINGS = 30
 
 
 class WebhookDelivery:
-    """The position of a webhook moves once its receiver has accepted a message. If a process ends between the two, the
-    message is posted again with the same webhook-id. Times are Unix milliseconds."""
+    """The position of a webhook is the index of its next message. It advances after the receiver has accepted a
+    message. If the process ends before the position has advanced, the message is posted again with the same webhook-id.
+    Times are Unix milliseconds."""
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class WebhookDelivery:
             await self._note_head(event.chat, event.index)
 
     async def _note_head(self, chat: ChatId, head: int) -> None:
-        """Raises RequestError."""
+        """Notes that the chat has messages up to the index `head`. Raises RequestError."""
         await self._database.write(outgoing_webhooks.note_head, chat, head, brief=True)
         self._woken.set()
 
@@ -96,8 +98,8 @@ class WebhookDelivery:
         self._loops.start(run(self._search, stopping, self._settings.check_seconds), "messages for outgoing webhooks")
 
     async def close(self) -> None:
-        """Close after the requests in progress, because nats-py stops reading when the reply to a cancelled request
-        arrives. Other processes take over the webhooks at once."""
+        """Wait for the requests in progress instead of cancelling them, because nats-py stops reading when the reply to
+        a cancelled request arrives. Other processes take over the webhooks at once."""
         self._stopping.set()
         self._woken.set()
         await self._loops.finish(_CLOSE_SECONDS)
@@ -140,15 +142,15 @@ class WebhookDelivery:
         self._woken.set()
 
     async def _release(self, leased: LeasedWebhook, due: int) -> None:
-        """Release the lease. A lease that nobody releases expires."""
+        """Release the lease. If the release fails, the lease expires."""
         try:
             await self._database.write(outgoing_webhooks.release, leased, due, brief=True)
         except RequestError as error:
             _log.debug("outgoing webhook not released", hook=leased.hook, error=str(error))
 
     async def _post_page(self, leased: LeasedWebhook, turn: WebhookTurn) -> int | None:
-        """Post the next messages of a webhook. Returns the time at which it is due again; None if its row already has
-        this time. Raises RequestError, TurnEnded."""
+        """Post the next messages of a webhook. Returns the time at which the webhook is due again; None if its row
+        already has this time. Raises RequestError, TurnEnded."""
         messages = await self._messages.read(leased.chat, leased.next, _PAGE, leased.by)
         senders = {message.sender for message in messages}
         names = await self._database.read(profiles.summaries_of, [*senders], brief=True)
@@ -184,8 +186,8 @@ class WebhookDelivery:
     # Failures
 
     async def _note_failure(self, leased: LeasedWebhook, index: int, failed: PostFailed) -> None:
-        """A receiver that is gone leaves no dead letter: nothing can be repaired, and users could cause any number of
-        dead letters. Raises RequestError."""
+        """Notes a failed attempt, and stops the webhook after too many. If the receiver is gone, no dead letter is
+        stored: nothing can be repaired, and users could cause any number of dead letters. Raises RequestError."""
         now, error = now_ms(), str(failed)
         since = leased.failing_since or now
         is_over = now - since >= self._settings.give_up_seconds * 1000
@@ -226,7 +228,7 @@ _SECRET_PREFIX = "whsec_"  # noqa: S105
 
 
 def secret_of(key: bytes) -> str:
-    """The form in which users get a key."""
+    """The text of a key that users get."""
     return _SECRET_PREFIX + base64.b64encode(key).decode()
 
 

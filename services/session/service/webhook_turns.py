@@ -1,6 +1,6 @@
-"""Turns of outgoing webhooks. A turn begins in a quick place. After a quarter of a second the turn moves to a slow
-place, and the next turn of this webhook begins in a slow place. So slow receivers wait for each other, and no other
-receiver waits for them."""
+"""Turns of outgoing webhooks. Each turn occupies a place. A turn begins in a quick place. After a quarter of a second
+it moves to a slow place, and the next turn of this webhook begins in a slow place. So slow receivers wait only for each
+other, and other receivers do not wait for them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ _SLOW_FACTOR = 8
 
 
 def places(concurrent: int) -> int:
-    """The number of places of both kinds."""
+    """The number of quick and slow places together."""
     return concurrent * (1 + _SLOW_FACTOR)
 
 
@@ -44,7 +44,7 @@ class WebhookTurns:
 
 
 class WebhookTurn:
-    """`was_slow`: the turn has lasted longer than a quick one."""
+    """One turn of a webhook. `was_slow`: the turn has lasted longer than a quick turn may."""
 
     def __init__(self, turns: WebhookTurns, *, slow: bool) -> None:
         self._turns = turns
@@ -55,7 +55,7 @@ class WebhookTurn:
         self._timer = asyncio.get_running_loop().call_later(QUICK_SECONDS, self._become_slow)
 
     async def wait_for(self, receiver: Coroutine[Any, Any, None]) -> None:
-        """Raises TurnEnded, and the exceptions of `receiver`."""
+        """Wait for the request to the receiver. Raises TurnEnded, and the exceptions of `receiver`."""
         if self._must_end:
             receiver.close()
             raise TurnEnded

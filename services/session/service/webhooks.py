@@ -1,4 +1,4 @@
-"""Incoming webhooks of groups: made, listed and deleted by the owner and the admins, found by the edges."""
+"""Webhooks of groups. The owner and the admins create, list and delete them. The edges find incoming webhooks."""
 
 import base64
 import hashlib
@@ -108,15 +108,15 @@ _SALT_BYTES = 32
 
 
 class _Made(NamedTuple):
-    """The values from which a repetition gets the same reply."""
+    """The stored values from which a repeated request gets the same reply."""
 
     account: AccountId
     salt: bytes
 
 
 def _name_and_secret(salt: bytes) -> tuple[str, str]:
-    """The number and the secret. The same salt and request always give the same name and secret. The secret is stored
-    nowhere."""
+    """The number that names a webhook, and its secret. The same salt always gives the same number and secret. The
+    secret is not stored."""
     number, secret = derived(salt, b"number "), derived(salt, b"secret ")
     return number[:_NUMBER_BYTES].hex(), base64.urlsafe_b64encode(secret[:_SECRET_BYTES]).decode()
 

@@ -15,12 +15,12 @@ from shared.contract.model import ChatKind, Role
 
 _CHATS = 100
 _MEMBERS = 100_000
-"""The most members of the chats left in one transaction together. A single chat may have more."""
+"""The most members, in all, of the chats that one transaction leaves. A single chat may have more."""
 
 
 def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadcast_from: int) -> list[LeftChat]:
-    """Leave some chats. The result is empty when no chat is left. From `broadcast_from` members on, members are not
-    listed. The account's webhooks and reports end."""
+    """Make the account leave some of its chats, and delete its webhooks and reports. The result is empty if the account
+    is in no chat any more. The members of a chat are not listed if there are `broadcast_from` or more."""
     incoming_webhooks.delete_of_account(connection, account)
     reports.delete_of_account(connection, account)
     locked = _lock_chats(connection, account)
@@ -33,7 +33,8 @@ def leave_chats(connection: sa.Connection, account: AccountId, now: int, broadca
 def name_groups_again(
     connection: sa.Connection, account: AccountId, name_of: Callable[[Sequence[str]], str], now: int
 ) -> None:
-    """Make names of nicknames again without this account's nickname, also in groups that the account has left."""
+    """Some groups are named after the nicknames of members. Make these names again without this account's nickname,
+    also in groups that the account has left."""
     named = sa.select(chat.c.id, chat.c.name, chat.c.default_name).join(member).where(member.c.account == account)
     locked = named.where(chat.c.default_name.is_not(None)).order_by(chat.c.id).with_for_update(key_share=True, of=chat)
     for number, name, previous in connection.execute(locked).all():
@@ -46,8 +47,7 @@ def name_groups_again(
 
 
 def unfinished_deletions(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
-    """The deleted accounts among these that still have a profile, a membership or a friendship, or could still get
-    one."""
+    """Of these accounts, the deleted ones whose profile, memberships or friendships are not erased completely."""
     has_membership = sa.exists().where(member.c.account == profile.c.id, IS_MEMBER)
     has_friends = sa.exists().where(friendship.c.account == profile.c.id)
     finished = sa.select(profile.c.id).where(
@@ -67,7 +67,7 @@ def left_versions(connection: sa.Connection, account: AccountId) -> dict[ChatId,
 
 def _lock_chats(connection: sa.Connection, account: AccountId) -> list[LockedChat]:
     """Lock some chats of the account, and return these chats as they are before the account leaves. A concurrent
-    removal may have left some since they were selected."""
+    removal may have left some chats since they were selected; these chats are not returned."""
     while numbers := _next_batch(connection, account):
         locked = sa.select(chat.c.id, chat.c.owner, chat.c.version, chat.c.size).where(chat.c.id.in_(numbers))
         rows = connection.execute(locked.order_by(chat.c.id).with_for_update(key_share=True)).all()
@@ -88,8 +88,8 @@ def _next_batch(connection: sa.Connection, account: AccountId) -> list[ChatId]:
 
 
 def _rename_private_chats(connection: sa.Connection, numbers: list[ChatId]) -> None:
-    """Rename private chats whose member was deleted: they are named after the members, and the deleted account has no
-    nickname."""
+    """Rename private chats of a deleted account. A private chat is named after its members, and the deleted account has
+    no nickname any more."""
     private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
     pairs = {row.id: pair for row in connection.execute(private) if (pair := parse_pair(row.pair))}
     if not pairs:
@@ -102,7 +102,7 @@ def _rename_private_chats(connection: sa.Connection, numbers: list[ChatId]) -> N
 
 
 def _touch_remaining(connection: sa.Connection, numbers: list[ChatId], now: int) -> None:
-    """Record the change for the remaining members, except in the lobby."""
+    """Record for the remaining members, except in the lobby, that their chats have changed."""
     remaining = sa.select(member.c.account).where(member.c.chat.in_([n for n in numbers if n != LOBBY]), IS_MEMBER)
     lock = sa.select(profile.c.id).where(profile.c.id.in_(remaining)).order_by(profile.c.id)
     touch(connection, connection.execute(lock.with_for_update(key_share=True)).scalars().all(), now)

@@ -16,13 +16,13 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Chat
 
 _MOST = 1_000
-"""Invitations of one group."""
+"""The most invitations of one group."""
 _LISTED = 100
 
 
 def passes(connection: sa.Connection, group: LockedGroup, account: AccountId, key: str, now: int, server: str) -> bool:
-    """Whether the account joins the group at once. False: it can only apply for membership. An invitation overrules all
-    other rules, once. Raises RequestError if the account must not join."""
+    """Whether the account joins the group at once. If False, the account can only request membership. An invitation
+    overrules all other rules once. Raises RequestError if the account must not join."""
     if _is_invited(connection, group.id, account, now):
         return True
     matched = masks.matched(connection, group.id, [account], server).get(account, frozenset())

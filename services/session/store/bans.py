@@ -14,7 +14,7 @@ from shared.settings.limits import GroupLimits
 
 
 def store_ban(connection: sa.Connection, request: BanMember, limits: GroupLimits, now: int) -> None:
-    """Raises RequestError."""
+    """Stores a ban. Raises RequestError at the limit."""
     connection.execute(sa.delete(ban).where(ban.c.chat == request.chat, ban.c.until <= now))
     others = sa.select(sa.func.count()).where(ban.c.chat == request.chat, ban.c.account != request.account)
     present, rule = connection.execute(others).scalar_one(), "a group bans at most {} accounts"
@@ -26,7 +26,7 @@ def store_ban(connection: sa.Connection, request: BanMember, limits: GroupLimits
 
 
 def delete_ban(connection: sa.Connection, chat: ChatId, account: AccountId) -> bool:
-    """Whether there was one."""
+    """Deletes a ban. Returns whether there was one."""
     return connection.execute(sa.delete(ban).where(ban.c.chat == chat, ban.c.account == account)).rowcount > 0
 
 
@@ -51,13 +51,13 @@ def require_not_banned(connection: sa.Connection, chat: ChatId, account: Account
 def banned_among(
     connection: sa.Connection, chat: ChatId, accounts: Sequence[AccountId], now: int
 ) -> frozenset[AccountId]:
-    """Returns those of these accounts that are banned."""
+    """Returns the banned accounts among `accounts`."""
     banned = sa.select(ban.c.account).where(ban.c.chat == chat, ban.c.account.in_(accounts), ban.c.until > now)
     return frozenset(connection.execute(banned).scalars())
 
 
 def store_silence(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> None:
-    """Raises RequestError."""
+    """Stores or ends a silence. Raises RequestError at the limit."""
     ended = sa.or_(silence.c.until <= now, silence.c.account == request.account)
     connection.execute(sa.delete(silence).where(silence.c.chat == request.chat, ended))
     if request.until <= now:
@@ -70,7 +70,8 @@ def store_silence(connection: sa.Connection, request: SilenceMember, limits: Gro
 
 
 def silence_all(connection: sa.Connection, chat: ChatId, now: int, *, on: bool) -> bool:
-    """Whether that changed anything. The owner and the admins may post nevertheless."""
+    """Silences the whole group, or ends this. Returns whether anything changed. The owner and the admins may still post
+    to a silenced group."""
     own = sa.and_(silence.c.chat == chat, silence.c.account == NO_ACCOUNT)
     until = connection.execute(sa.select(silence.c.until).where(own)).scalar_one_or_none()
     if on is ((until or 0) > now):
@@ -82,8 +83,8 @@ def silence_all(connection: sa.Connection, chat: ChatId, now: int, *, on: bool) 
 
 
 def silences(connection: sa.Connection, chat: ChatId) -> dict[AccountId, int]:
-    """The time (Unix ms, perhaps in the past) until which each account may not post. NO_ACCOUNT: all but the owner and
-    the admins."""
+    """The time (Unix ms, perhaps in the past) until which each account may not post. The entry of NO_ACCOUNT concerns
+    all members except the owner and the admins."""
     rows = connection.execute(sa.select(silence.c.account, silence.c.until).where(silence.c.chat == chat))
     return {AccountId(row.account): row.until for row in rows}
 

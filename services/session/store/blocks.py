@@ -1,7 +1,7 @@
 """Blocked accounts. A blocked account cannot reach the users who block it.
 
-The message service learns of a block with the membership of the private chat. So a change has two transactions: the
-second one increments the version of the chat, which may have been created during the first.
+The message service reads blocks together with the membership of the private chat. So a change has two transactions. The
+second transaction increments the version of the chat, which may have been created during the first one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,8 @@ from shared.settings.limits import GroupLimits
 
 
 def set_blocked(connection: sa.Connection, request: SetBlocked, limits: GroupLimits, now: int) -> None:
-    """Idempotent. A blocked account's pending friend request is deleted. Raises RequestError."""
+    """Blocks or unblocks an account. A repetition has no further effect. Blocking deletes the account's pending friend
+    request. Raises RequestError."""
     actor, account = request.actor, request.account
     key = sa.and_(block.c.account == actor, block.c.blocked == account)
     if not request.blocked:
@@ -36,7 +37,8 @@ def set_blocked(connection: sa.Connection, request: SetBlocked, limits: GroupLim
 
 
 def increment_version(connection: sa.Connection, pair: MemberPair, now: int) -> tuple[ChatId, int] | None:
-    """The private chat of the pair and its new version, if the chat exists."""
+    """Increments the version of the pair's private chat. Returns the chat and its new version; None if the chat does
+    not exist."""
     private = sa.update(chat).where(chat.c.pair == pair_key(pair), chat.c.kind == ChatKind.PRIVATE)
     changed = private.values(version=chat.c.version + 1, updated=later(chat.c.updated, now))
     row = connection.execute(changed.returning(chat.c.id, chat.c.version)).one_or_none()
@@ -49,7 +51,7 @@ def list_blocked(connection: sa.Connection, account: AccountId) -> list[AccountI
 
 
 def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[AccountId]:
-    """The members of the pair that the other one blocks."""
+    """The members of the pair that are blocked by the other member."""
     rows = sa.select(block.c.blocked).where(block.c.account.in_(pair), block.c.blocked.in_(pair))
     return [AccountId(number) for number in connection.execute(rows).scalars()]
 
@@ -57,7 +59,7 @@ def blocked_members(connection: sa.Connection, pair: MemberPair) -> list[Account
 def find_blocked_members(
     connection: sa.Connection, members: Sequence[tuple[AccountId, ChatId]]
 ) -> list[tuple[AccountId, ChatId]]:
-    """The members of these private chats that block the other member, or that this account blocks."""
+    """The members of these private chats that block the other member, or are blocked by the other member."""
     numbers = {number for _, number in members}
     private = sa.select(chat.c.id, chat.c.pair).where(chat.c.id.in_(numbers), chat.c.kind == ChatKind.PRIVATE)
     pairs = {row.id: parse_pair(row.pair) or () for row in connection.execute(private)}
@@ -81,7 +83,7 @@ def require_unblocked(connection: sa.Connection, actor: AccountId, accounts: Ite
 
 
 def blocking_among(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> frozenset[AccountId]:
-    """The accounts among these that block the actor."""
+    """The accounts among `accounts` that block the actor."""
     blocking = sa.select(block.c.account).where(block.c.blocked == actor, block.c.account.in_(accounts))
     return frozenset(connection.execute(blocking).scalars())
 

@@ -58,12 +58,12 @@ _INT64_MAX = 2**63 - 1
 FINISHED = sa.select(member.c.chat, member.c.first_index, member.c.unread_from).where(
     IS_MEMBER, member.c.unread_from.is_not(None)
 )
-"""Memberships, except unfinished joins."""
+"""Selects memberships, without unfinished joins."""
 
 
 def _page_of(members: sa.Select[Any], *order: sa.Column[int]) -> sa.Select[Any]:
-    """A page of these member rows with their chats' pairs. The subquery limits the rows before the join with the
-    chats, whichever plan the database would choose."""
+    """Selects a page of these member rows with the `pair` of their chats. The subquery limits the rows before they are
+    joined with the chats. Without it, the database could join all rows first."""
     page = members.add_columns(member.c.account).order_by(*order).limit(sa.bindparam("limit", type_=sa.Integer))
     found = page.subquery()
     listed = sa.select(found.c.chat, found.c.first_index, found.c.unread_from, chat.c.pair, found.c.account)
@@ -82,14 +82,14 @@ _FIRST_PAGES = _page_of(
 
 
 class CreatedChat(NamedTuple):
-    """A new group; `event_numbers`: the numbers of the notifications stored for the members added to it."""
+    """A new group. `event_numbers`: the numbers of the notifications that are stored for the added members."""
 
     chat: Chat
     event_numbers: dict[AccountId, int]
 
 
 def insert_lobby(connection: sa.Connection, now: int) -> None:
-    """Idempotent. The lobby is open and has no owner."""
+    """Create the lobby if it is missing. The lobby is open and has no owner."""
     values = _default_values(LOBBY_NAME, NO_ACCOUNT, now) | {"id": LOBBY, "join_policy": JoinPolicy.OPEN}
     connection.execute(insert(connection, chat).values(values).on_conflict_do_nothing())
 
@@ -102,9 +102,10 @@ def create_group(
     now: int,
     language: Language = "zh",
 ) -> CreatedChat:
-    """Create a group of these members, the owner first; a guest becomes an admin of a group without an owner.
-    `language`: the language of the group's default name, if the group has no name. Raises RequestError when the handle
-    is taken, or a member is unknown or deleted, or blocks the owner, or the owner has too many groups."""
+    """Create a group of these members, the owner first; if a guest creates the group, the guest becomes an admin and
+    the group has no owner. `language`: the language of the group's default name, if the group has no name. Raises
+    RequestError when the handle is taken, or a member is unknown or deleted, or blocks the owner, or the owner has too
+    many groups."""
     nicknames = require_active(connection, members, "members")
     require_unblocked(connection, request.actor, members, "members")
     require_readers(connection, members, "members")
@@ -140,7 +141,7 @@ def find_handle(connection: sa.Connection, handle: str) -> ChatId | None:
 
 
 def find_private(connection: sa.Connection, pair: MemberPair) -> ChatId | None:
-    """The private chat of two active accounts."""
+    """The private chat of two active accounts; None if there is none."""
     active = sa.select(sa.func.count()).where(profile.c.id.in_(pair), profile.c.deleted.is_(False))
     if connection.execute(active).scalar_one() < len({*pair}):
         return None
@@ -149,8 +150,9 @@ def find_private(connection: sa.Connection, pair: MemberPair) -> ChatId | None:
 
 
 def open_private(connection: sa.Connection, pair: MemberPair, actor: AccountId, now: int) -> tuple[ChatId, Chat | None]:
-    """The private chat of two accounts, or of one with itself, and the chat if this call creates it. Raises
-    RequestError when an account is unknown or deleted, or blocks the actor that creates the chat."""
+    """Opens the private chat of two accounts, or of an account with itself. Returns its id, and the chat if this call
+    has created it. Raises RequestError when an account is unknown or deleted, or blocks the actor that creates the
+    chat."""
     members = sorted({*pair})
     nicknames = require_active(connection, members, "account")
     if (number := find_private(connection, pair)) is not None:
@@ -168,8 +170,8 @@ def open_private(connection: sa.Connection, pair: MemberPair, actor: AccountId, 
 def open_announcement_chats(
     connection: sa.Connection, accounts: Sequence[AccountId], now: int
 ) -> tuple[dict[AccountId, ChatId], dict[AccountId, Chat]]:
-    """The chats of these accounts with the system account, without unknown and deleted accounts; also the chats that
-    this call created."""
+    """Opens the chats of these accounts with the system account. Unknown and deleted accounts are left out. Returns the
+    chats' ids, and the chats that this call has created."""
     nicknames = lock_active(connection, [SYSTEM_ACCOUNT, *accounts])
     pairs = {pair_key(pair_of(SYSTEM_ACCOUNT, account)): account for account in accounts if account in nicknames}
     rows = connection.execute(sa.select(chat.c.pair, chat.c.id).where(chat.c.pair.in_(pairs)))
@@ -183,7 +185,8 @@ def open_announcement_chats(
 def _insert_announcement_chats(
     connection: sa.Connection, accounts: Mapping[str, AccountId], name: str, now: int
 ) -> dict[AccountId, Chat]:
-    """Insert one chat for each pair with the system account, all in two statements. The caller touches the profiles."""
+    """Insert one chat for each pair with the system account, all in two statements. The caller records the change in
+    the profiles."""
     values = _default_values(name, SYSTEM_ACCOUNT, now) | {
         "kind": ChatKind.SERVICE, "join_policy": JoinPolicy.CLOSED, "size": 2, "seats": 2,
     }  # fmt: skip
@@ -199,7 +202,8 @@ def _insert_announcement_chats(
 def _insert_chat(
     connection: sa.Connection, values: dict[str, object], roles: Sequence[Role], members: Sequence[AccountId]
 ) -> Chat:
-    """A chat with these members from its first message on. The caller touches their profiles."""
+    """Insert a chat whose members see it from its first message on. The caller records the change in the members'
+    profiles."""
     counted = values | {"size": len(members), "seats": len(members)}
     created = chat_of(connection.execute(sa.insert(chat).values(counted).returning(*CHAT)).one()._mapping)
     connection.execute(sa.insert(member), _member_rows(created, roles, members))
@@ -227,7 +231,7 @@ def _default_values(name: str, owner: AccountId, now: int) -> dict[str, object]:
 
 
 class ChangedChat(NamedTuple):
-    """`members`: all members; None when there are many."""
+    """A changed group. `members`: all members; None if there are many."""
 
     chat: Chat
     members: list[AccountId] | None
@@ -241,7 +245,7 @@ def set_chat(
     now: int,
     broadcast_from: int,
 ) -> ChangedChat:
-    """Change these columns of the group. From `broadcast_from` members on, the members are left out of the result. A
+    """Change these columns of the group. The result does not list the members if there are `broadcast_from` or more. A
     change that the message service applies gets a new version. Raises RequestError."""
     group = _lock_changed(connection, number, actor, values)
     if "handle" in values and not group.ownerless:
@@ -263,14 +267,15 @@ def set_chat(
 
 
 def _is_new_topic(connection: sa.Connection, number: ChatId, topic: object) -> bool:
-    """A repeated command changes nothing more."""
+    """Whether the topic differs from the stored one. If a command is repeated, it does not."""
     return connection.scalar(sa.select(chat.c.topic).where(chat.c.id == number)) != topic
 
 
 def _lock_changed(
     connection: sa.Connection, number: ChatId, actor: AccountId, values: Mapping[str, object]
 ) -> LockedGroup:
-    """Every member may set the topic of some groups. Raises RequestError."""
+    """Lock a group that the actor may change. In a group without the mode `t`, every member may set the topic. Raises
+    RequestError."""
     free = sa.select(chat.c.id).where(chat.c.id == number, ~chat.c.modes.contains("t"))
     if values.keys() == {"topic"} and connection.execute(free).first() and role_of(connection, number, actor):
         return lock_group(connection, number)
@@ -315,13 +320,14 @@ def list_chats(connection: sa.Connection, account: AccountId, after: ChatId, lim
 def list_chats_with_others(
     connection: sa.Connection, page: Callable[[sa.Connection], ChatList], others: Sequence[AccountId], limit: int
 ) -> ChatList:
-    """A page of one account, and all chats of as many other accounts as fit beside the page within `limit` entries."""
+    """A page of one account's chats. The result also has all chats of as many other accounts as fit within `limit`
+    entries."""
     own = page(connection)
     return msgspec.structs.replace(own, also=_first_pages(connection, others, limit - len(own.entries)))
 
 
 def _first_pages(connection: sa.Connection, accounts: Sequence[AccountId], limit: int) -> dict[AccountId, ChatList]:
-    """All chats of as many of the first accounts as have at most `limit` chats together."""
+    """All chats of the first accounts. As many accounts are included as have at most `limit` chats together."""
     rows = connection.execute(_FIRST_PAGES, {"accounts": accounts, "limit": limit + 1}).all()
     found: dict[AccountId, list[Sequence[Any]]] = {account: [] for account in accounts}
     for row in rows:
@@ -335,8 +341,8 @@ def _entries(rows: Iterable[Sequence[Any]]) -> list[ChatEntry]:
 
 
 def list_changes(connection: sa.Connection, request: GetMembership, limit: int, server: str = "") -> Membership:
-    """A page of the members changed after a version. `server`: the name of the server on IRC, which masks name. Raises
-    RequestError when there is no such chat."""
+    """A page of the members that changed after a version. `server`: the server's name on IRC, which masks can contain.
+    Raises RequestError when there is no such chat."""
     only_sender = sa.case((chat.c.kind == ChatKind.SERVICE, chat.c.owner), else_=NO_ACCOUNT)
     has_webhook = sa.exists().where(outgoing_webhook.c.chat == chat.c.id)
     found = connection.execute(
@@ -357,7 +363,7 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int, 
     pair = parse_pair(found[1])
     more = len(rows) > limit
     if pair is None:
-        # Members that a mask silences stand on the last page only.
+        # Only the last page lists the members that a mask silences.
         by_masks = {} if more else muted_by_masks(connection, request.chat, server)
         muted = silences(connection, request.chat) | by_masks
         for account, until in banned_until(connection, request.chat).items() if found[6] else ():
@@ -386,7 +392,7 @@ def _strangers_post() -> sa.ColumnElement[bool]:
 
 
 def muted_by_masks(connection: sa.Connection, number: ChatId, server: str) -> dict[AccountId, int]:
-    """The members without a role that masks forbid to post."""
+    """The ordinary members that may not post because a mask matches them, each with the end of that."""
     if not masks.has_masks(connection, number):
         return {}
     ordinary = sa.select(member.c.account).where(member.c.chat == number, member.c.role == Role.MEMBER)
@@ -396,7 +402,7 @@ def muted_by_masks(connection: sa.Connection, number: ChatId, server: str) -> di
 
 
 def speakers(connection: sa.Connection, number: ChatId) -> list[AccountId]:
-    """The members that post although the group is silenced."""
+    """The members that may post even if the group is silenced."""
     voiced = sa.select(member.c.account).where(member.c.chat == number, member.c.speaker, IS_MEMBER)
     return [AccountId(account) for account in connection.scalars(voiced)]
 

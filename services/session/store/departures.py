@@ -31,10 +31,10 @@ class LockedChat(NamedTuple):
 
 
 class LeftChat(NamedTuple):
-    """A chat that the account has left. `next_owner` owns the chat now, and sees the chat from `first_index` on;
-    NO_ACCOUNT: the owner is unchanged, or the chat has no owner. `members`: the remaining members; None in the lobby,
-    and when there are many. `rejected`: if the last member left, the requests that nobody can answer any more. `time`:
-    of the happening; 0: none."""
+    """A chat that the account has left. `next_owner` owns the chat now, and sees the chat from `first_index` on. It is
+    NO_ACCOUNT if the owner is unchanged, or the chat has no owner. `members`: the remaining members; None in the lobby,
+    and if there are many. `rejected`: if the last member has left, the requests that nobody can answer any more.
+    `time`: the time of the recorded departure; 0 if it is not recorded."""
 
     chat: ChatId
     version: int
@@ -46,8 +46,8 @@ class LeftChat(NamedTuple):
 
 
 def end_membership(connection: sa.Connection, request: EndMembership, now: int, broadcast_from: int) -> LeftChat:
-    """The actor leaves a group, or removes a member. In the lobby, and from `broadcast_from` members on, the remaining
-    members' times of change do not move. Raises RequestError."""
+    """The actor leaves a group, or removes a member. In the lobby, and in a chat with `broadcast_from` or more members,
+    the remaining members' times of change stay the same. Raises RequestError."""
     group = lock_group(connection, request.chat)
     role = role_in(connection, group, request.actor)
     if role is None:
@@ -74,7 +74,7 @@ def record(
 def end_memberships(
     connection: sa.Connection, account: AccountId, left: Sequence[LockedChat], now: int, broadcast_from: int
 ) -> list[LeftChat]:
-    """The account leaves these chats. The account's webhooks and links in these chats end. The caller touches the
+    """Make the account leave these chats, and delete its webhooks and links there. The caller records the change in the
     profiles."""
     numbers = [row.id for row in left]
     owners = _next_owners(connection, account, [row.id for row in left if row.owner == account])
@@ -109,8 +109,8 @@ def end_memberships(
 
 
 def _end_empty(connection: sa.Connection, numbers: list[ChatId]) -> None:
-    """Close groups that have no members left: free their handles, and delete their metadata, and their invitations so
-    that nobody can join."""
+    """Close groups that have no members left. Their handles become free. Their metadata and their invitations are
+    deleted, so that nobody can join."""
     admission.delete_of_chats(connection, numbers)
     metadata.delete_of_chats(connection, numbers)
     happenings.delete_of_chats(connection, numbers)
@@ -131,7 +131,7 @@ def reject_requests(connection: sa.Connection, numbers: Sequence[ChatId], now: i
 def _next_owners(
     connection: sa.Connection, account: AccountId, owned: list[ChatId]
 ) -> dict[ChatId, tuple[AccountId, int]]:
-    """The next owner of each of these chats with another member, and the first index that this owner sees."""
+    """For each of these chats that has another member, the next owner and the first index that the next owner sees."""
     place = sa.func.row_number().over(partition_by=(member.c.chat, member.c.role), order_by=member.c.seat)
     ranked = (
         sa.select(member, place.label("place"))
@@ -147,7 +147,7 @@ def _next_owners(
 
 
 def _transfer_ownership(connection: sa.Connection, owners: dict[ChatId, tuple[AccountId, int]]) -> None:
-    """The chats' versions are already incremented."""
+    """Store the new owners. The caller has already incremented the chats' versions."""
     changes = [{"number": number, "next_owner": account} for number, (account, _) in owners.items()]
     if not changes:
         return

@@ -42,14 +42,15 @@ from shared.contract.model import ChatKind
 from shared.contract.own_lists import OwnLists
 from shared.settings.limits import GroupLimits
 
-# The functions below read those lists of an account that a client stores. A list's state is a fingerprint of its
+# The functions below read the lists of an account that its clients store. A list's state is a fingerprint of its
 # content.
 
 
 def find_own_lists(
     connection: sa.Connection, account: AccountId, names: frozenset[str], friends_most: int, requests_most: int
 ) -> OwnLists:
-    """The lists with these names, without their states. `requests_most`: the most requests of each kind."""
+    """The lists with these names, without their states. `friends_most`: the most friends. `requests_most`: the most
+    requests of each kind."""
     return OwnLists(
         friends=_friends(connection, account, friends_most) if "friends" in names else None,
         requests=list_requests(connection, account, requests_most) if "requests" in names else None,
@@ -80,7 +81,8 @@ def peers_of(connection: sa.Connection, account: AccountId, limit: int) -> list[
 
 
 def find_near(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
-    """Those of `find_watchable`, guests, and members of small groups that the actor is in."""
+    """The accounts among `accounts` that the actor may watch: those of `find_watchable`, guests, and members of small
+    groups that the actor is in."""
     small = sa.select(member.c.chat).join(chat, chat.c.id == member.c.chat)
     small = small.where(member.c.account == actor, IS_MEMBER, chat.c.size <= _SMALL)
     near = sa.select(member.c.account).where(member.c.chat.in_(small), member.c.account.in_(accounts), IS_MEMBER)
@@ -90,7 +92,7 @@ def find_near(connection: sa.Connection, actor: AccountId, accounts: Sequence[Ac
 
 
 def find_watchable(connection: sa.Connection, actor: AccountId, accounts: Sequence[AccountId]) -> set[AccountId]:
-    """The accounts among these whose presence the actor may see."""
+    """The accounts among `accounts` whose presence the actor may see."""
     friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
     keys = {pair_key(pair_of(actor, account)): account for account in accounts}
     private = sa.select(chat.c.pair).where(chat.c.pair.in_(keys), chat.c.kind == ChatKind.PRIVATE)
@@ -157,7 +159,7 @@ def delete_requests(connection: sa.Connection, account: AccountId) -> None:
 
 
 def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> Requests:
-    """The requests that this account can answer, oldest first."""
+    """The pending requests that this account can answer, oldest first."""
     friends = sa.select(friend_request.c.applicant, friend_request.c.text).where(friend_request.c.account == account)
     friends = friends.order_by(friend_request.c.created, friend_request.c.applicant).limit(limit)
     manages = sa.and_(member.c.chat == membership_request.c.chat, member.c.account == account, IS_ADMIN)
@@ -173,8 +175,8 @@ def list_requests(connection: sa.Connection, account: AccountId, limit: int) -> 
 def store_request(
     connection: sa.Connection, table: sa.Table, key: Mapping[str, int], text: str, limits: GroupLimits, now: int
 ) -> None:
-    """Store the applicant's request under `key`, with the profile locked, and replace the text of a pending request.
-    Raises RequestError when too many are pending."""
+    """Store the applicant's request under `key`. If the request is already pending, only its text is replaced. The
+    caller has locked the applicant's profile. Raises RequestError if too many requests are pending."""
     same = [table.c[name] == value for name, value in key.items()]
     if connection.execute(sa.update(table).where(*same).values(text=text)).rowcount == 0:
         rule = "at most {} requests may wait for an answer"
@@ -210,6 +212,6 @@ def _insert_friendship(
 
 
 def _between(one: AccountId, other: AccountId) -> sa.ColumnElement[bool]:
-    """Either direction."""
+    """The condition for the rows of a friendship, in both directions."""
     forward = sa.and_(friendship.c.account == one, friendship.c.friend == other)
     return sa.or_(forward, sa.and_(friendship.c.account == other, friendship.c.friend == one))

@@ -1,4 +1,4 @@
-"""What has happened in groups: joins, departures, modes, topics. The caller has locked the group."""
+"""Happenings of groups: joins, departures, changes of modes and topics. The caller has locked the group."""
 
 from collections.abc import Iterable, Sequence
 
@@ -26,7 +26,7 @@ def record(
     account: AccountId = NO_ACCOUNT,
     text: str = "",
 ) -> int:
-    """The time of the happening, which no other one of the group has."""
+    """Stores a happening. Returns its time, which no other happening of the group has."""
     last = sa.select(sa.func.max(happening.c.time)).where(happening.c.chat == number)
     time = max(now, (connection.execute(last).scalar_one() or 0) + 1)
     values = {"chat": number, "time": time, "kind": kind, "by": by, "account": account, "text": text}
@@ -37,13 +37,13 @@ def record(
 def record_modes(
     connection: sa.Connection, number: ChatId, now: int, by: AccountId, changes: Sequence[ModeChange]
 ) -> int:
-    """Keys are secrets of those that are members now."""
+    """Stores changed modes, with * in place of the key of the group, because only present members may know the key."""
     shown = [msgspec.structs.replace(one, text="*") if one.mode == "k" else one for one in changes]
     return record(connection, number, now, HappeningKind.MODES, by, text=_encode(shown).decode())
 
 
 def list_happenings(connection: sa.Connection, request: ListHappenings, limit: int) -> list[Happening]:
-    """Ordered by time. Raises RequestError unless the actor is a member."""
+    """The happenings of a group, ordered by time. Raises RequestError unless the actor is a member."""
     since = max(request.after, _visible_from(connection, request.chat, request.actor) - 1)
     within = happening.c.chat == request.chat, happening.c.time > since, happening.c.time < request.before
     order = happening.c.time.desc() if request.newest else happening.c.time
@@ -52,8 +52,8 @@ def list_happenings(connection: sa.Connection, request: ListHappenings, limit: i
 
 
 def _visible_from(connection: sa.Connection, number: ChatId, actor: AccountId) -> int:
-    """The time of the first happening that a member may see: its own join, if the group does not show what was
-    before."""
+    """The time of the first happening that a member may see. If the group does not show its history to new members,
+    this is the member's own join."""
     own = sa.select(member.c.first_index, member.c.unread_from)
     own = own.where(member.c.chat == number, member.c.account == actor, IS_MEMBER)
     row = connection.execute(own).one_or_none()
@@ -80,7 +80,8 @@ def delete_of_chats(connection: sa.Connection, numbers: Iterable[ChatId]) -> Non
 
 
 def expire(connection: sa.Connection, before: int, most: int) -> None:
-    """The oldest, at most so many: locks are held briefly."""
+    """Deletes the oldest happenings before `before`. At most `most` are deleted, so that locks are held only
+    briefly."""
     key = happening.c.chat, happening.c.time
     old = sa.select(*key).where(happening.c.time < before).order_by(happening.c.time).limit(most)
     connection.execute(sa.delete(happening).where(sa.tuple_(*key).in_(old)))

@@ -1,5 +1,5 @@
-"""Incoming webhooks, by which programs post to a group. Only the digest of a secret is stored. A webhook acts while its
-maker manages the group."""
+"""Incoming webhooks, by which programs post to a group. Only the digest of a secret is stored. A webhook can post while
+its maker manages the group."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from shared.settings.limits import GroupLimits
 
 
 class NewIncomingWebhook(NamedTuple):
-    """`hook` names the webhook; `account` posts the webhook's messages."""
+    """`hook` is the name of the webhook. `account` posts the webhook's messages."""
 
     hook: str
     digest: str
@@ -52,7 +52,8 @@ def create(
 
 
 def give_account(connection: sa.Connection, number: str, account: CreatedBot, maker: AccountId, now: int) -> AccountId:
-    """Returns the account of the webhook: this account, unless the webhook has already got another."""
+    """Gives an account to a webhook that has none. Returns the webhook's account, which is another one if the webhook
+    already had an account."""
     missing = sa.and_(incoming_webhook.c.hook == number, incoming_webhook.c.account.is_(None))
     if connection.execute(sa.update(incoming_webhook).where(missing).values(account=account.account)).rowcount:
         seed = EnsureProfile(
@@ -137,5 +138,5 @@ def find(connection: sa.Connection, digest: str) -> FoundIncomingWebhook:
 
 
 def paused_webhook() -> RequestError:
-    """The error is the same for a maker that is demoted or disabled, and for a disabled account of the webhook."""
+    """The error if a webhook may not post: its maker is demoted or disabled, or its own account is disabled."""
     return RequestError(ErrorCode.FORBIDDEN, "this webhook, or its maker, may not post to the group")

@@ -1,5 +1,5 @@
-"""The state of session's database: the given numbers of chats, the highest known account, and the identity that all
-databases of the installation share."""
+"""The state of session's database: the highest assigned number of a chat, the highest known account, and the identity
+that all databases of the installation share."""
 
 import sqlalchemy as sa
 
@@ -20,7 +20,7 @@ _SET_SEQUENCE = sa.text("SELECT setval(pg_get_serial_sequence('chat', 'id'), :nu
 
 
 def database_state(connection: sa.Connection) -> DatabaseState:
-    """The state, also of a database of an earlier version."""
+    """The state of the database. The database may have the schema of an earlier version."""
     identity = read_identity(connection)
     account = connection.execute(_LAST_ACCOUNT).one_or_none() or (0, 0)
     last = connection.execute(_LAST_CHAT).one_or_none() or (0, 0)
@@ -28,8 +28,8 @@ def database_state(connection: sa.Connection) -> DatabaseState:
 
 
 def skip_chats(connection: sa.Connection, number: ChatId, now: int) -> None:
-    """Reserve a number above this number and above all assigned ones, by an empty group. The next chat gets a higher
-    number."""
+    """Reserve chat numbers by inserting an empty group, so that the next chat gets a higher number than `number` and
+    than all assigned numbers."""
     values = {
         "id": number, "kind": ChatKind.GROUP, "name": "", "owner": 0, "join_policy": JoinPolicy.CLOSED, "avatar": "",
         "avatar_hash": "", "created": now, "updated": now, "version": 1, "size": 0, "seats": 0,

@@ -1,4 +1,4 @@
-"""Links by which accounts join a group, while the links' makers manage the group."""
+"""Links by which accounts join a group. A link is valid while its maker manages the group."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,8 @@ class FoundLink(NamedTuple):
 
 
 def create(connection: sa.Connection, request: CreateLink, code: str, limits: GroupLimits, now: int) -> InvitationLink:
-    """`code`: the secret part. Links that cannot be used any more are deleted. Raises RequestError."""
+    """Store a link. `code`: the secret part of the link. Links that cannot be used any more are deleted. Raises
+    RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     own = link.c.chat == group.id
     connection.execute(sa.delete(link).where(own, sa.or_(link.c.expires <= now, ~_IS_LEFT)))
@@ -51,7 +52,8 @@ def delete(connection: sa.Connection, request: DeleteLink) -> None:
 
 
 def find(connection: sa.Connection, code: str, actor: AccountId, now: int) -> FoundLink:
-    """A link that can be used, or by which the actor has joined, perhaps just now. Raises RequestError."""
+    """Find a link that can be used. A used-up link is also found if the actor is a member, because a repeated request
+    may have joined just now. Raises RequestError."""
     is_member = sa.exists().where(member.c.chat == link.c.chat, member.c.account == actor, IS_MEMBER)
     found = sa.select(link.c.chat, link.c.by).where(link.c.link == code, sa.or_(_is_usable(code, now), is_member))
     row = connection.execute(found).one_or_none()
@@ -63,7 +65,7 @@ def find(connection: sa.Connection, code: str, actor: AccountId, now: int) -> Fo
 def join(
     connection: sa.Connection, request: JoinByLink, chat: ChatId, head: int, limits: GroupLimits, now: int
 ) -> StartedJoin:
-    """Join by a link. `chat`: the link's chat. `head`: as in `memberships`. If it raises RequestError, the link is not
+    """Join by a link. `chat`: the link's chat. `head`: see `memberships`. Raises RequestError; the link is then not
     used up."""
     group = lock_group(connection, chat)
     if is_joining(connection, group, request.actor):

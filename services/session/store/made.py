@@ -26,7 +26,8 @@ def list_made(connection: sa.Connection, account: AccountId, now: int) -> Made:
 
 
 def end_made(connection: sa.Connection, account: AccountId, now: int) -> dict[ChatId, int]:
-    """Returns the new versions of the chats that have lost an outgoing webhook."""
+    """Delete the webhooks and links that an account has made. Returns the new versions of the chats that have lost an
+    outgoing webhook."""
     versions = _delete_outgoing(connection, outgoing_webhook.c.by == account, now)
     connection.execute(sa.delete(incoming_webhook).where(incoming_webhook.c.by == account))
     connection.execute(sa.delete(link).where(link.c.by == account))
@@ -45,21 +46,22 @@ def list_hooks(connection: sa.Connection, request: ListAllWebhooks) -> WebhookPa
 
 
 def delete_hook(connection: sa.Connection, number: str, now: int) -> dict[ChatId, int] | None:
-    """Returns the new version of the chat if it has lost an outgoing webhook; None: there is no such webhook."""
+    """Delete a webhook. Returns the new version of the chat if it has lost an outgoing webhook; None if there is no
+    such webhook."""
     if connection.execute(sa.delete(incoming_webhook).where(incoming_webhook.c.hook == number)).rowcount:
         return {}
     return _delete_outgoing(connection, outgoing_webhook.c.hook == number, now) or None
 
 
 def _all_webhooks() -> sa.Subquery:
-    """All webhooks; incoming ones have no endpoint."""
+    """Selects all webhooks. Incoming webhooks have an empty endpoint."""
     incoming = sa.select(*(incoming_webhook.c[field] for field in _WEBHOOK_FIELDS), sa.literal("").label("endpoint"))
     outgoing = sa.select(*(outgoing_webhook.c[field] for field in _WEBHOOK_FIELDS), outgoing_webhook.c.endpoint)
     return incoming.union_all(outgoing).subquery()
 
 
 def _delete_outgoing(connection: sa.Connection, which: sa.ColumnElement[bool], now: int) -> dict[ChatId, int]:
-    """Lock the chats first, as all changes of groups do."""
+    """Delete outgoing webhooks. The chats are locked first, as in all changes of groups."""
     chats = sa.select(outgoing_webhook.c.chat).where(which)
     locked = sa.select(chat.c.id, chat.c.version).where(chat.c.id.in_(chats)).order_by(chat.c.id)
     versions = {ChatId(row.id): row.version for row in connection.execute(locked.with_for_update(key_share=True))}

@@ -1,4 +1,5 @@
-"""Masks of groups: `nick!user@host` with * and ?, `a:` of an account, `m:` for a mask that only forbids to post."""
+"""Masks of groups. A mask is `nick!user@host` with the wildcards * and ?, or `a:` and the name of an account. The
+prefix `m:` marks a mask that only forbids to post."""
 
 import re
 from collections import defaultdict
@@ -49,7 +50,7 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def _pattern(texts: Iterable[str]) -> re.Pattern[str]:
-    """The pattern of these masks, for names made small by `ascii_lower`."""
+    """The pattern of these masks, for names that `ascii_lower` has made lower-case."""
     return re.compile("|".join(mask_form(ascii_lower(text)) for text in texts), re.DOTALL)
 
 
@@ -61,7 +62,7 @@ def full_name(connection: sa.Connection, account: AccountId, server: str) -> str
 def _names(
     connection: sa.Connection, accounts: Sequence[AccountId], server: str
 ) -> Mapping[AccountId, tuple[str, str]]:
-    """The full name of each account on IRC, and its account there, which a guest has not."""
+    """For each account, its full name on IRC and its account name there. The account name of a guest is empty."""
     rows = connection.execute(sa.select(*_NAMED).where(profile.c.id.in_(accounts)))
     return {AccountId(row.id): (ascii_lower(irc_names(*row, server).mask), ascii_lower(_account(row))) for row in rows}
 
@@ -80,7 +81,7 @@ def list_masks(connection: sa.Connection, chat: ChatId, kind: str) -> list[Mask]
 
 
 def add(connection: sa.Connection, chat: ChatId, kind: str, text: str, by: str, now: int) -> bool:
-    """Whether it is new. Raises RequestError for too many."""
+    """Add a mask. Returns whether the mask is new. Raises RequestError if the group has too many."""
     present = list_masks(connection, chat, kind)
     if _find(present, text) is not None:
         return False
@@ -102,7 +103,7 @@ def _find(masks: Sequence[Mask], text: str) -> str | None:
 
 
 def forget_maker(connection: sa.Connection, account: AccountId) -> None:
-    """The masks that a deleted account has set stay, without its name."""
+    """Keep the masks that a deleted account has set, but remove the account's name from them."""
     named = mask.c.by.contains(f"@{account}.", autoescape=True)
     connection.execute(sa.update(mask).where(named).values(by=""))
 

@@ -1,11 +1,12 @@
 """Joining chats: at once, on an approved request, or added by a friend.
 
 A join has two transactions. The first transaction makes the account a member, which receives every message committed
-from then on; `head` is the last index that the message service reported shortly before. The second, `finish_joins`,
-sets where the unread messages start: after the last index at the time when all nodes can know the new member. A new
-member sees the earlier messages that the group shows to new members at that time. Each join, and each end of a
-membership, gets its own version of the chat, even if one transaction makes several. `unfinished_joins` finds joins that
-were interrupted in between; a repeated request finishes them too.
+from then on. `head` is the last index that the message service reported shortly before. The second transaction,
+`finish_joins`, sets where the unread messages start. They start after the last index at the time when all edge nodes
+can know the new member. If the group then shows its history to new members, the new member also sees earlier messages.
+Each join, and each end of a membership, gets its own version of the chat, even if one transaction makes several such
+changes. `unfinished_joins` finds joins that were interrupted between the two transactions. A repeated request also
+finishes such a join.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,9 +58,9 @@ class AwaitingApproval(NamedTuple):
 
 
 class FinishedJoin(NamedTuple):
-    """`recipients`: all members, or None if there are many. In the lobby, only the new member. `since`: nobody else's
-    membership has changed after this version. `recent`: the joins of other accounts, in a group with many members;
-    among several joins, only the first has it."""
+    """`recipients`: all members, or None if there are many. In the lobby, only the new member is a recipient. `since`:
+    after this version, no other membership has changed. `recent`: in a group with many members, the latest joins of
+    other accounts. If several joins are finished together, only the first has `recent`."""
 
     version: int
     since: int
@@ -86,7 +87,7 @@ _FIRST_VERSION = 1
 def request_membership(
     connection: sa.Connection, request: RequestMembership, head: int, limits: GroupLimits, now: int, server: str = ""
 ) -> StartedJoin | AwaitingApproval:
-    """Join an open group, or store a request. `server`: the name of the server on IRC, which masks name. Raises
+    """Join an open group, or store a request. `server`: the server's name on IRC, which masks can contain. Raises
     RequestError."""
     group = lock_group(connection, request.chat)
     if is_joining(connection, group, request.actor):
@@ -144,8 +145,8 @@ def admit(
 def insert_members(
     connection: sa.Connection, group: LockedGroup, accounts: Sequence[AccountId], head: int, now: int
 ) -> StartedJoin:
-    """A group without members has no owner: the next member becomes the owner. A past member gets a new seat. The
-    caller has checked the accounts, and locked their profiles."""
+    """Insert members. A group without members has no owner, so its next member becomes the owner. A past member gets a
+    new seat. The caller has checked the accounts, and locked their profiles."""
     has_no_owner = group.owner == NO_ACCOUNT and group.id != LOBBY and not group.ownerless
     next_owner = accounts[0] if has_no_owner else NO_ACCOUNT
     seat = sa.select(chat.c.seats).where(chat.c.id == group.id).scalar_subquery()
@@ -178,8 +179,9 @@ def finish_joins(
     now: int,
     broadcast_from: int,
 ) -> FinishedJoins:
-    """Finish the joins of these accounts, except those that were finished before. From `broadcast_from` members on,
-    only the new members' own notifications are stored, and the other profiles' times of change do not move."""
+    """Finish the joins of these accounts, except those that were finished before. In a group with `broadcast_from` or
+    more members, notifications are stored only for the new members themselves, and the times of change in the other
+    profiles stay the same."""
     group = lock_group(connection, number)
     unfinished = sa.and_(
         member.c.chat == number, member.c.account.in_(accounts), IS_MEMBER, member.c.unread_from.is_(None)
@@ -191,7 +193,7 @@ def finish_joins(
         return FinishedJoins(group.version, [])
     first = 1 if domain.shows_history(group.join_policy, group.history_for_new) else unread_from
     recipients, recent = _audience(connection, group, [row.account for row in joining], first, now, broadcast_from)
-    # A version that names a new owner also ends the membership of the old one.
+    # A version that makes a new member the owner may also be the end of the previous owner's membership.
     is_alone = joining[0].version == group.version and joining[0].role != Role.OWNER
     answers = [
         MembershipAnswered(
@@ -214,7 +216,7 @@ def finish_joins(
 
 
 def _record_join(connection: sa.Connection, number: ChatId, account: AccountId, now: int) -> int:
-    """Nobody sees joins of the lobby."""
+    """Records a join, except in the lobby, whose joins are not shown."""
     return 0 if number == LOBBY else happenings.record(connection, number, now, HappeningKind.JOIN, account, account)
 
 
@@ -225,8 +227,8 @@ def _store(
     recipients: list[AccountId] | None,
     now: int,
 ) -> list[MembershipAnswered]:
-    """Store these notifications for the recipients. If None, each notification is for its own account. Joins of the
-    lobby have no recipients."""
+    """Store these notifications for the recipients. If `recipients` is None, each notification is stored for the
+    account that it is about. Notifications about joins of the lobby are not stored."""
     if group.id == LOBBY:
         return answers
     if recipients is not None:
@@ -242,8 +244,8 @@ def _audience(
     now: int,
     broadcast_from: int,
 ) -> tuple[list[AccountId] | None, RecentJoins | None]:
-    """The accounts that are notified of these joins, as in FinishedJoin, and the joins before the first one. `first`:
-    the first index that they may see."""
+    """The accounts that are notified of these joins (see FinishedJoin), and the joins before the first of them.
+    `first`: the first index that the new members may see."""
     if group.id == LOBBY:
         return None, None
     if group.size >= broadcast_from:
@@ -260,7 +262,7 @@ def _audience(
 def _last_changes(
     connection: sa.Connection, number: ChatId, version: int, without: AccountId
 ) -> Iterator[tuple[int, AccountId, int]]:
-    """The membership changes of other accounts up to this version, in the number that recent_joins needs."""
+    """As many membership changes of other accounts up to this version as `recent_joins` needs."""
     fields = member.c.version, member.c.account, sa.case((IS_MEMBER, member.c.first_index), else_=0)
     others = sa.and_(member.c.chat == number, member.c.version <= version, member.c.account != without)
     changes = sa.select(*fields).where(others)
@@ -308,7 +310,7 @@ def lock_managed_group(connection: sa.Connection, number: ChatId, actor: Account
 
 def count_groups(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, int]:
     """How many groups each of these accounts is in, without the accounts that are in none. Private chats do not count,
-    because others can create them."""
+    because other accounts can create them."""
     counts = sa.select(member.c.account, sa.func.count()).select_from(chat.join(member))
     groups = counts.where(member.c.account.in_(accounts), IS_MEMBER, chat.c.kind == ChatKind.GROUP)
     return {AccountId(row[0]): row[1] for row in connection.execute(groups.group_by(member.c.account))}
@@ -347,7 +349,7 @@ def requests_of(number: ChatId, applicants: Sequence[AccountId]) -> sa.ColumnEle
 def increment_version(
     connection: sa.Connection, number: ChatId, now: int, *, by: int = 1, new_members: int = 0
 ) -> None:
-    """Every change of a membership increments the chat's version."""
+    """Increment the chat's version, as every change of a membership must."""
     connection.execute(
         sa.update(chat)
         .where(chat.c.id == number)
@@ -360,8 +362,8 @@ def increment_version(
     )
 
 
-# An owner or admin adds friends, and accounts that have requested membership, to a group. These joins are finished like
-# all others.
+# An owner or admin adds friends, and accounts that have requested membership, to a group. These joins are then finished
+# like all other joins.
 
 
 class StartedJoins(NamedTuple):
@@ -412,7 +414,8 @@ def _select(
     limits: GroupLimits,
     now: int,
 ) -> tuple[list[AccountId], dict[AccountId, Failure]]:
-    """The accounts that may be added, and for each other account the reason why it may not. Raises RequestError."""
+    """The accounts that may be added, and for each of the other accounts the reason why it may not be added. Raises
+    RequestError."""
     added: list[AccountId] = []
     rejected: dict[AccountId, Failure] = {}
     if not accounts:
@@ -465,7 +468,7 @@ class _Candidates:
 def _friends_and_applicants(
     connection: sa.Connection, number: ChatId, actor: AccountId, accounts: Sequence[AccountId]
 ) -> frozenset[AccountId]:
-    """The accounts among these that are friends of the actor, or have requested membership."""
+    """The accounts among `accounts` that are friends of the actor, or have requested membership."""
     friends = sa.select(friendship.c.friend).where(friendship.c.account == actor, friendship.c.friend.in_(accounts))
     applicants = sa.select(membership_request.c.applicant).where(requests_of(number, accounts))
     return frozenset(connection.execute(friends.union(applicants)).scalars())

@@ -48,8 +48,8 @@ def _of(account: AccountId, number: ChatId) -> sa.ColumnElement[bool]:
 
 
 def _check_readable(connection: sa.Connection, number: ChatId, actor: AccountId) -> bool:
-    """Members read a group, and strangers one that they find and may join. False: for a stranger. Raises
-    RequestError."""
+    """Checks that the actor may read the group's metadata: the actor is a member, or the group can be found and joined.
+    Returns whether the actor is a member. Raises RequestError."""
     if role_of(connection, number, actor) is not None:
         return True
     row = connection.execute(
@@ -64,7 +64,7 @@ def _check_readable(connection: sa.Connection, number: ChatId, actor: AccountId)
 
 
 def set_value(connection: sa.Connection, request: SetMetadata) -> list[MetadataValue]:
-    """The values that have changed. Raises RequestError."""
+    """Sets a value. Returns the values that have changed. Raises RequestError."""
     if request.chat:
         group = lock_group(connection, request.chat)
         domain.check_can_manage(role_of(connection, group.id, request.actor))

@@ -24,14 +24,15 @@ from shared.settings.limits import GroupLimits
 
 
 class BannedMember(NamedTuple):
-    """`version`: the chat's version. `left`: None when the account was no member."""
+    """The result of a ban. `version`: the chat's version. `left`: the end of the membership; None if the account was no
+    member."""
 
     version: int
     left: LeftChat | None
 
 
 class DisbandedChat(NamedTuple):
-    """`rejected`: the requests for membership that were pending."""
+    """A disbanded group. `rejected`: the requests for membership that were pending."""
 
     version: int
     former_members: list[AccountId]
@@ -41,7 +42,7 @@ class DisbandedChat(NamedTuple):
 def ban_member(
     connection: sa.Connection, request: BanMember, limits: GroupLimits, now: int, broadcast_from: int
 ) -> BannedMember:
-    """Raises RequestError."""
+    """Bans an account, and ends its membership. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     role = role_of(connection, group.id, request.account)
     left = None
@@ -67,7 +68,7 @@ def ban_member(
 
 
 def unban_member(connection: sa.Connection, request: UnbanMember, now: int) -> int:
-    """The chat's version. Raises RequestError."""
+    """Deletes a ban. Returns the chat's version. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     if not bans.delete_ban(connection, group.id, request.account):
         return group.version
@@ -82,7 +83,8 @@ def list_bans(connection: sa.Connection, request: ListBans, now: int) -> BanList
 
 
 def silence_member(connection: sa.Connection, request: SilenceMember, limits: GroupLimits, now: int) -> int:
-    """The chat's version. It is a new version if this call changes the member. Raises RequestError."""
+    """Silences a member. Returns the chat's version, which is new if this call changes the member. Raises
+    RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     if request.account != NO_ACCOUNT:
         role = role_of(connection, group.id, request.account)
@@ -98,7 +100,8 @@ def silence_member(connection: sa.Connection, request: SilenceMember, limits: Gr
 
 
 def disband(connection: sa.Connection, request: DisbandChat, now: int, broadcast_from: int) -> DisbandedChat:
-    """From `broadcast_from` members on, the members' times of change do not move. Raises RequestError."""
+    """Disbands a group. If it has `broadcast_from` or more members, the members' times of change stay the same. Raises
+    RequestError."""
     group = lock_group(connection, request.chat)
     domain.check_is_owner(role_in(connection, group, request.actor))
     members, version = members_of(connection, group.id), group.version + 1

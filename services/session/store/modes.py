@@ -1,4 +1,4 @@
-"""The settings of a group that IRC calls modes: several change in one transaction."""
+"""Changes the settings of a group that IRC calls modes, several in one transaction."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _FLAGS = frozenset("ntsC")
 _MOST_LIMIT = 2**31 - 1
 _KEY = re.compile(r"(?!:)[!-+\--~]{1,23}")
 _MASK = re.compile(r"(?!:)[^\s\x00-\x20\x7f]{1,200}")
-"""Both are words of a line of IRC."""
+"""The forms of a key and of a mask. Each must be one word of a line of IRC."""
 
 
 _ROLES = {"q": Role.OWNER, "o": Role.ADMIN}
@@ -105,14 +105,12 @@ def list_masks(connection: sa.Connection, request: ListMasks) -> list[Mask]:
 
 
 def _word(form: re.Pattern[str], field: str, text: str) -> str:
-    """Raises RequestError."""
     if form.fullmatch(text) is None:
         raise RequestError(ErrorCode.INVALID, f"this cannot be a {field}", field)
     return text
 
 
 def _most_members(text: str) -> int:
-    """Raises RequestError."""
     if not (number := parse_int(text)):
         raise RequestError(ErrorCode.INVALID, "a group has at least one member", "members")
     return min(number, _MOST_LIMIT)

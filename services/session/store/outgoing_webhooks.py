@@ -1,6 +1,6 @@
 """Outgoing webhooks, which post the messages of a group while their makers manage it. The row of a webhook is its
-queue: the messages from `next` to `known` are left to post. One process at a time holds the lease of a webhook, and
-posts the webhook's messages."""
+queue: the messages from the index `next` to the index `known` are still to be posted. One process at a time holds the
+lease of a webhook, and posts the webhook's messages."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -31,7 +31,8 @@ _IS_DUE = sa.and_(_ROW.stopped.is_(False), _ROW.next <= _ROW.known, _IS_MANAGED)
 
 
 class LeasedWebhook(NamedTuple):
-    """A webhook for which this process posts. `attempts` have failed since `failing_since` (Unix ms)."""
+    """A webhook for which this process posts. `attempts`: the number of attempts that have failed since `failing_since`
+    (Unix ms)."""
 
     hook: str
     chat: ChatId
@@ -52,13 +53,13 @@ class NewOutgoingWebhook(NamedTuple):
     hook: str
     secret: str
     head: int
-    """The last index of the chat; the webhook posts later messages."""
+    """The last index of the chat. The webhook posts the messages after this index."""
 
     def __repr__(self) -> str:
         return f"NewOutgoingWebhook({self.hook}, ***)"
 
 
-# By the admins
+# Requests of the owner and the admins
 
 
 def check_manages(connection: sa.Connection, chat: ChatId, actor: AccountId) -> None:
@@ -69,7 +70,7 @@ def check_manages(connection: sa.Connection, chat: ChatId, actor: AccountId) -> 
 def create(
     connection: sa.Connection, request: CreateOutgoingWebhook, new: NewOutgoingWebhook, limits: GroupLimits, now: int
 ) -> tuple[int, NewOutgoingWebhook]:
-    """The chat's new version, and the webhook. Raises RequestError."""
+    """Stores a webhook. Returns the chat's new version, and the webhook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     count = connection.execute(sa.select(sa.func.count()).where(_ROW.chat == group.id)).scalar_one()
     rule = "a group has at most {} outgoing webhooks"
@@ -97,7 +98,7 @@ def _view(row: sa.RowMapping) -> OutgoingWebhookView:
 
 
 def delete(connection: sa.Connection, request: DeleteOutgoingWebhook, now: int) -> int:
-    """Returns the chat's version, a new one if the webhook was there. Raises RequestError."""
+    """Deletes a webhook. Returns the chat's version, which is new if the webhook existed. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     ours = sa.and_(_ROW.hook == request.hook, _ROW.chat == group.id)
     if not connection.execute(sa.delete(outgoing_webhook).where(ours)).rowcount:
@@ -107,7 +108,8 @@ def delete(connection: sa.Connection, request: DeleteOutgoingWebhook, now: int) 
 
 
 def replay(connection: sa.Connection, request: ReplayOutgoingWebhook, head: int, now: int) -> int:
-    """Returns the index of the next message. The process that holds the lease loses it. Raises RequestError."""
+    """Lets a webhook post the messages from `request.index` on again. Returns the index of the next message. The
+    process that holds the lease loses it. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     start = min(request.index, head + 1)
     which = sa.and_(_ROW.hook == request.hook, _ROW.chat == group.id)
@@ -117,7 +119,7 @@ def replay(connection: sa.Connection, request: ReplayOutgoingWebhook, head: int,
 
 
 def resume(connection: sa.Connection, hook: str, head: int, now: int) -> None:
-    """A stopped webhook continues where it stopped; any other webhook just continues."""
+    """Lets a stopped webhook continue where it stopped. A webhook that has not stopped just continues."""
     _resume(connection, _ROW.hook == hook, head, _new_state(now))
 
 
@@ -129,12 +131,13 @@ def _resume(
 
 
 def _new_state(now: int) -> dict[str, int | str | bool]:
-    """The webhook is due behind the webhooks that already wait, because its users may replay it at any time."""
+    """The state of a webhook that starts again. It is due after the webhooks that already wait. Otherwise, users could
+    bring their webhook to the front by replaying it."""
     turns: dict[str, int | str | bool] = {"due": now, "lease": "", "leased_until": 0, "stopped": False}
     return {**turns, "attempts": 0, "failing_since": 0, "error": ""}
 
 
-# By what ends
+# Deletions of a group or an account
 
 
 def delete_of_chat(connection: sa.Connection, chat: ChatId) -> None:
@@ -149,15 +152,15 @@ def delete_of_member(connection: sa.Connection, account: AccountId, chats: list[
 
 
 def known_heads(connection: sa.Connection, after: ChatId, limit: int) -> dict[ChatId, int]:
-    """A page of the chats with webhooks that have not stopped, in order, with the last index that the webhooks of each
-    chat know."""
+    """A page of the chats with webhooks that have not stopped, by ascending id. Each chat has the last index that all
+    its webhooks know."""
     found = sa.select(_ROW.chat, sa.func.min(_ROW.known)).where(_ROW.chat > after, _ROW.stopped.is_(False))
     rows = connection.execute(found.group_by(_ROW.chat).order_by(_ROW.chat).limit(limit))
     return {ChatId(chat): known for chat, known in rows}
 
 
 def note_head(connection: sa.Connection, chat: ChatId, head: int) -> None:
-    """Note that the chat has messages up to `head`. The calls come in any order."""
+    """Note that the chat has messages up to `head`. The calls may come in any order."""
     connection.execute(sa.update(outgoing_webhook).where(_ROW.chat == chat, _ROW.known < head).values(known=head))
 
 
@@ -169,9 +172,9 @@ def has_due(connection: sa.Connection, now: int, held: Collection[str], *, slow:
 def lease_due(
     connection: sa.Connection, lease: str, now: int, until: int, limit: int, held: Collection[str], *, slow: bool
 ) -> list[LeasedWebhook]:
-    """Lease webhooks that have messages to post now: with slow receivers, or with others. The webhooks that have waited
-    longest come first. Webhooks in `held` are left out, because their turn in this process has not ended: a replay ends
-    a lease and no turn."""
+    """Lease webhooks that have messages to post now. `slow` selects webhooks with slow receivers or all others. The
+    webhooks that have waited longest come first. Webhooks in `held` are left out, because their turn in this process
+    has not ended. A replay ends the lease of a webhook, but not its turn."""
     fields = [_ROW[field] for field in LeasedWebhook._fields if field != "lease"]
     due = sa.select(*fields).where(_waits(now, held, slow)).order_by(_ROW.due, _ROW.hook).limit(limit)
     rows = connection.execute(due.with_for_update(skip_locked=True)).all()
@@ -187,8 +190,8 @@ def _waits(now: int, held: Collection[str], slow: bool) -> sa.ColumnElement[bool
 
 
 def advance(connection: sa.Connection, leased: LeasedWebhook, index: int) -> bool:
-    """Note that the message `index` is delivered. Returns whether the webhook may continue: the webhook exists, nobody
-    replays it, and its maker manages the group."""
+    """Note that the message `index` is delivered. Returns whether the turn may continue: the webhook exists, this
+    process still has the lease, and the maker manages the group."""
     delivered = {"next": index + 1, "attempts": 0, "failing_since": 0, "error": ""}
     is_kept = connection.execute(_update(leased).values(**delivered)).rowcount > 0
     going_on = sa.select(sa.literal(1)).where(_ROW.hook == leased.hook, _IS_MANAGED)
@@ -196,12 +199,12 @@ def advance(connection: sa.Connection, leased: LeasedWebhook, index: int) -> boo
 
 
 def release(connection: sa.Connection, leased: LeasedWebhook, due: int) -> None:
-    """The webhook posts again from `due` (Unix ms) on, if there is anything."""
+    """Ends the lease. The webhook can be leased again from `due` (Unix ms) on."""
     connection.execute(_update(leased).values(due=due, slow=leased.slow, lease="", leased_until=0))
 
 
 def fail(connection: sa.Connection, leased: LeasedWebhook, error: str, now: int, due: int) -> None:
-    """An attempt has failed. The next one is at `due` (Unix ms)."""
+    """Notes that an attempt has failed. The next attempt is at `due` (Unix ms)."""
     since = leased.failing_since or now
     failed = {
         "attempts": leased.attempts + 1, "failing_since": since, "error": error, "due": due, "slow": leased.slow
@@ -214,7 +217,7 @@ def stop(connection: sa.Connection, leased: LeasedWebhook, error: str) -> None:
 
 
 def count(connection: sa.Connection) -> tuple[int, int]:
-    """How many webhooks failed at their last attempt, and how many have stopped."""
+    """The number of webhooks whose last attempt failed, and the number of stopped webhooks."""
     failing = sa.func.sum(sa.case((sa.and_(_ROW.attempts > 0, _ROW.stopped.is_(False)), 1), else_=0))
     stopped = sa.func.sum(sa.case((_ROW.stopped.is_(True), 1), else_=0))
     row = connection.execute(sa.select(failing, stopped)).one()

@@ -1,4 +1,4 @@
-"""The settings of an account for itself: one row, from the first change on."""
+"""The settings that an account has for itself. The account gets a row at the first change."""
 
 import sqlalchemy as sa
 from msgspec import UNSET, structs
@@ -19,7 +19,7 @@ def find(connection: sa.Connection, account: AccountId) -> OwnSettings:
 
 
 def change(connection: sa.Connection, request: SetOwnSettings) -> OwnSettings:
-    """The profile's row is the lock. Raises RequestError."""
+    """Changes the settings. The lock of the profile's row orders concurrent changes. Raises RequestError."""
     require_active(connection, [request.actor], "account")
     before = find(connection, request.actor)
     if request.if_rev not in (None, before.rev):

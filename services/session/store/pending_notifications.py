@@ -27,7 +27,7 @@ def store(connection: sa.Connection, accounts: Sequence[AccountId], event: N, no
 
 
 def store_several(connection: sa.Connection, accounts: Sequence[AccountId], events: Iterable[N], now: int) -> list[N]:
-    """Store each of these different events, in this order, for each account, as `store` does."""
+    """Store several different events for each account, in this order. See `store`."""
     packed = [(event, msgspec.msgpack.encode(event)) for event in events]
     numbers = _insert(connection, [(account, content) for _, content in packed for account in accounts], now)
     return [
@@ -63,7 +63,7 @@ def _insert(
 
 
 def list_pending(connection: sa.Connection, account: AccountId, now: int) -> list[PendingEvent]:
-    """Oldest first."""
+    """The notifications of the account, oldest first."""
     own = sa.select(pending_notification.c.number, pending_notification.c.notice).where(
         pending_notification.c.account == account, pending_notification.c.created > now - _RETENTION_MS
     )
@@ -78,8 +78,8 @@ def delete(connection: sa.Connection, account: AccountId, numbers: Sequence[int]
 
 
 def _delete_expired(connection: sa.Connection, accounts: Sequence[AccountId], now: int) -> None:
-    """Delete the accounts' notifications that are too old, or more than allowed. Each account has new rows. The limits
-    are found in the index, without reading all rows."""
+    """Delete the accounts' oldest notifications: those that are too old, and those above the limit for an account. Each
+    account has just got new rows. The query finds the limits in the index, without reading all rows."""
     number = pending_notification.c.number
     own = sa.select(number).where(pending_notification.c.account == profile.c.id)
     oldest = own.order_by(number).limit(1).scalar_subquery()

@@ -24,7 +24,8 @@ _SUMMARIES = sa.select(
 
 
 class AccountState(NamedTuple):
-    """An account's state at login. `in_lobby`: the account's join there is finished, or the account has left."""
+    """An account's state at login. `in_lobby`: the account's join of the lobby is finished, or the account has left the
+    lobby."""
 
     deleted: bool
     in_lobby: bool
@@ -95,7 +96,7 @@ def set_nick(connection: sa.Connection, account: AccountId, nick: str, now: int)
 
 
 def register_guest(connection: sa.Connection, seed: EnsureProfile, now: int) -> Profile | None:
-    """The guest's profile becomes a user's; None: it is one already."""
+    """Makes a guest's profile the profile of a registered user. Returns None if it already is."""
     own = sa.update(profile).where(profile.c.id == seed.account, profile.c.guest != "")
     named = {"nickname": seed.nickname, "signature": seed.signature, "guest": ""}
     changed = own.values(named | {"public_updated": next_change_time(now)}).returning(profile)
@@ -112,7 +113,7 @@ def insert_system(connection: sa.Connection, seed: EnsureProfile, now: int) -> N
 
 
 def list_active(connection: sa.Connection, after: AccountId, limit: int) -> list[AccountId]:
-    """Accounts that are not deleted, ascending, a page after `after`."""
+    """A page of the accounts that are not deleted, ascending, after `after`."""
     active = sa.select(profile.c.id).where(profile.c.id > after, profile.c.deleted.is_(False))
     rows = connection.execute(active.order_by(profile.c.id).limit(limit)).scalars()
     return [AccountId(number) for number in rows]
@@ -140,21 +141,21 @@ def set_profile(
 
 
 def summaries_of(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict[AccountId, ProfileSummary]:
-    """Profile summaries, also of deleted accounts."""
+    """The profile summaries of accounts, including deleted accounts."""
     rows = connection.execute(_SUMMARIES, {"accounts": accounts})
     return {AccountId(account): ProfileSummary(*summary) for account, *summary in rows}
 
 
 def find_by_uuids(connection: sa.Connection, uuids: Sequence[str]) -> dict[str, AccountId]:
-    """Active accounts by uuid. If two accounts have one uuid, the newer account counts: the deletion of the older one
-    has not arrived yet."""
+    """Active accounts by uuid. If two accounts have the same uuid, the newer account is returned, because the deletion
+    of the older account has not arrived yet."""
     named = sa.select(profile.c.uuid, profile.c.id).where(profile.c.uuid.in_(uuids), profile.c.deleted.is_(False))
     return {row.uuid: AccountId(row.id) for row in connection.execute(named.order_by(profile.c.id))}
 
 
 def erase_profile(connection: sa.Connection, account: AccountId, uuid: str, now: int) -> bool:
-    """Anonymise a profile. Returns whether it was not erased before. A missing profile is inserted as a deleted one, so
-    that the profile is never created later."""
+    """Anonymise a profile. Returns whether it was not erased before. A missing profile is inserted as a deleted
+    profile, so that it is never created later."""
     values = _default_values(account, now) | {"uuid": uuid, "nickname": DELETED_NICKNAME, "deleted": True}
     changes = {
         **values,

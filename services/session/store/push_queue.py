@@ -1,5 +1,6 @@
-"""Notifications that are still due: chats with new messages, then notifications for devices. Rows are the queue. A
-process leases some of them for a time; if the process ends, another one takes them then."""
+"""The two queues of push notifications: chats with new messages, and notifications for devices. Each row is an entry of
+a queue. A process leases some rows for a time. If the process ends, another process takes these rows after that
+time."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
@@ -33,10 +34,10 @@ _SHOWN = push_notification.c
 _OWN = tuple(own_settings.c[field] for field in OwnSettings.__struct_fields__)
 _MEMBER = (member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived)
 _IS_WAITING = _DEVICES.id.in_(sa.select(_SHOWN.subscription).where(sa.text("push_notification.waiting > 0")))
-"""The condition is a literal, so that SQLite uses the partial index."""
+"""This condition contains no parameter. Otherwise, SQLite would not use the partial index."""
 _MOST_LEFT_OUT = 500
 UNDECIDED = -1
-"""Nothing was decided about a chat yet."""
+"""The value of `done` while nothing was decided about a chat yet."""
 
 
 # Chats
@@ -47,8 +48,8 @@ def has_devices(connection: sa.Connection) -> bool:
 
 
 def note_moved(connection: sa.Connection, chats: Collection[ChatId], now: int, due: int) -> None:
-    """Note that these chats have new messages. Other chats, in which no member has a device, are left out. A chat that
-    is new here is due at once, so that it is known after which message it begins."""
+    """Note that these chats have new messages. Other chats, in which no member has a device, are left out. A chat
+    without a row is due at once, so that the message after which it begins to notify is decided at once."""
     has_device = sa.exists().where(member.c.chat == chat.c.id, IS_MEMBER, member.c.account == _DEVICES.account)
     for some in slices(sorted(chats)):
         notifying = connection.scalars(sa.select(chat.c.id).where(chat.c.id.in_(some), has_device)).all()
@@ -68,8 +69,8 @@ class DueChat(NamedTuple):
 
 
 def take_chats(connection: sa.Connection, now: int, until: int, limit: int, most_members: int) -> list[DueChat]:
-    """The chats to decide now, those first that have waited longest: one chat, or several with at most `most_members`
-    together. No other process takes them before `until`."""
+    """Takes the chats that have waited longest for a decision: one chat, or several chats with at most `most_members`
+    members together. No other process takes them before `until`."""
     due = sa.select(_CHATS.chat, _CHATS.done, _CHATS.moves).where(_CHATS.due <= now).order_by(_CHATS.due).limit(limit)
     waiting = [DueChat(*row) for row in connection.execute(due.with_for_update(skip_locked=True))]
     size = sa.select(chat.c.id, chat.c.size).where(chat.c.id.in_([one.chat for one in waiting]))
@@ -100,7 +101,7 @@ class NotifyingChat(NamedTuple):
 def notifying(
     connection: sa.Connection, chats: Collection[ChatId], among: Collection[AccountId] | None = None
 ) -> dict[ChatId, NotifyingChat]:
-    """The members of these chats that have devices; with `among`, only of these accounts."""
+    """The members of these chats that have devices. If `among` is given, other accounts are left out."""
     if among is not None and len(among) > SLICE:
         among = None
     since = sa.select(_DEVICES.account, sa.func.min(_DEVICES.created).label("since")).group_by(_DEVICES.account)
@@ -137,9 +138,9 @@ def blocked_by(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict
 def finish_chat(
     connection: sa.Connection, one: DueChat, done: int, due: int | None, notified: Sequence[Notified], now: int
 ) -> None:
-    """In one transaction, messages up to `done` are decided, and the devices of these accounts get notifications to
-    send. If the chat has moved meanwhile, it is due now. Nothing happens if another process has decided since it was
-    taken."""
+    """In one transaction, notes that messages up to `done` are decided, and stores notifications for the devices of
+    these accounts. If the chat has got further messages meanwhile, it is due now. Nothing happens if another process
+    has decided about the chat since it was taken."""
     later = sa.case((_CHATS.moves == one.moves, due), else_=now)
     row = sa.update(push_chat).where(_CHATS.chat == one.chat, _CHATS.done == one.done)
     if not connection.execute(row.values(done=done, due=later)).rowcount:
@@ -170,14 +171,15 @@ def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId,
 
 
 def correct_times(connection: sa.Connection, now: int, most: int) -> None:
-    """Make due what a clock that was ahead has leased or released: no time of these is more than `most` from now."""
+    """Correct the times that a clock that was ahead has stored. A correct time is at most `most` after now, so rows
+    with a later time become due."""
     connection.execute(sa.update(push_chat).where(_CHATS.due > now + most).values(due=now))
     wrong = sa.update(push_subscription).where(_DEVICES.leased_until > now + most, _IS_WAITING)
     connection.execute(wrong.values(due=now, lease="", leased_until=now))
 
 
 def forget(connection: sa.Connection, now: int) -> None:
-    """Chats without a message for longer than messages notify."""
+    """Delete chats without new messages for so long that none of their messages can notify any more."""
     connection.execute(sa.delete(push_chat).where(_CHATS.moved < now - LIFETIME_MS, _CHATS.due.is_(None)))
 
 
@@ -185,7 +187,8 @@ def forget(connection: sa.Connection, now: int) -> None:
 
 
 def remove(connection: sa.Connection, devices: Collection[int], now: int) -> None:
-    """If an account has no other device, its mails are about what waited for the removed one."""
+    """Remove devices. If an account has no other device, the notifications that waited for the removed device are sent
+    by mail."""
     waiting = sa.select(_DEVICES.account, _SHOWN.chat, _SHOWN.waiting, _SHOWN.urgent).where(
         _SHOWN.subscription == _DEVICES.id, _DEVICES.id.in_(devices), _SHOWN.waiting > 0
     )
@@ -201,7 +204,8 @@ def remove_of_logins(connection: sa.Connection, account: AccountId, sids: Collec
 
 
 class DevicesLeftOut(NamedTuple):
-    """Leaves out the devices of these push services (the first 500 count), and devices whose turn has not ended."""
+    """The devices that are not taken: those of these push services, of which the first 500 count, and those whose turn
+    has not ended."""
 
     origins: Sequence[str] = ()
     devices: Collection[int] = ()
@@ -210,8 +214,7 @@ class DevicesLeftOut(NamedTuple):
 def take_devices(
     connection: sa.Connection, now: int, lease: str, until: int, limit: int, without: DevicesLeftOut
 ) -> list[PushDevice]:
-    """The devices to notify now, those first that have waited longest. No other process notifies them before
-    `until`."""
+    """Takes the devices that have waited longest for a notification. No other process notifies them before `until`."""
     others = sa.and_(_DEVICES.origin.not_in(without.origins[:_MOST_LEFT_OUT]), _DEVICES.id.not_in(without.devices))
     free = sa.and_(_DEVICES.due <= now, _DEVICES.leased_until <= now, others, _IS_WAITING)
     due = sa.select(*DEVICE).where(free).order_by(_DEVICES.due, _DEVICES.id).limit(limit)
@@ -223,7 +226,7 @@ def take_devices(
 
 
 def release(connection: sa.Connection, device: int, lease: str, now: int, due: int) -> None:
-    """The device is notified again from `due` (Unix ms) on, if anything waits."""
+    """Ends the lease. If notifications wait for the device, it can be taken again from `due` (Unix ms) on."""
     row = sa.update(push_subscription).where(_DEVICES.id == device, _DEVICES.lease == lease)
     connection.execute(
         row.values(lease="", leased_until=now, due=sa.case((_DEVICES.due > due, _DEVICES.due), else_=due))
@@ -231,7 +234,8 @@ def release(connection: sa.Connection, device: int, lease: str, now: int, due: i
 
 
 class DeviceChat(NamedTuple):
-    """The message of a chat that a device shows, and the message that it will show: an index, or 0 for none."""
+    """The message of a chat that a device shows, and the message that it is to show next. Each is an index, or 0 for no
+    message."""
 
     chat: ChatId
     shown: int
@@ -255,7 +259,8 @@ def is_held(connection: sa.Connection, device: int, lease: str, until: int, row:
 def note_shown(
     connection: sa.Connection, device: int, rows: Collection[DeviceChat], closed: Collection[ChatId], now: int
 ) -> None:
-    """The push service has accepted the notification, which withdraws those of `closed`. A mail has several rows."""
+    """Notes that the push service has accepted a notification, which withdraws the notifications of the chats `closed`.
+    A mail has several rows."""
     own = _SHOWN.subscription == device
     for one in rows:
         waiting = sa.case((_SHOWN.waiting == one.waiting, 0), else_=_SHOWN.waiting)
@@ -266,7 +271,8 @@ def note_shown(
 
 
 def drop(connection: sa.Connection, device: int, read: Collection[DeviceChat], closed: Collection[ChatId]) -> None:
-    """Nothing is to be shown of `read` any more, and nothing is shown of `closed`."""
+    """Drops the waiting notifications of the chats `read`, and notes that the device shows no notification of the chats
+    `closed`."""
     own = _SHOWN.subscription == device
     for one in read:
         mine = sa.and_(own, _SHOWN.chat == one.chat, _SHOWN.waiting == one.waiting)
@@ -283,7 +289,8 @@ def names(connection: sa.Connection, number: ChatId, sender: AccountId) -> tuple
 
 
 class IrcPlace(NamedTuple):
-    """`source`: the full name of the sender. `target`: the channel, or the nick of the recipient."""
+    """The names in a line of IRC. `source`: the full name of the sender. `target`: the channel, or the nick of the
+    recipient."""
 
     source: str
     target: str

@@ -15,9 +15,8 @@ _FIELDS = [report.c[field] for field in Report.__struct_fields__]
 
 
 def store(connection: sa.Connection, request: ReportMessage, message: Message, limits: GroupLimits, now: int) -> bool:
-    """Store the report. Returns whether the actor has not reported this message before. Locks the reporter's profile,
-    so that the reporter's reports are counted one after the other. Raises RequestError beyond the limit, and for a
-    deleted account."""
+    """Store the report. Returns False if the actor has reported this message before. Locks the reporter's profile, so
+    that two reports are not counted at the same time. Raises RequestError at the limit, and for a deleted account."""
     require_active(connection, [request.actor], "actor")
     others = sa.select(sa.func.count()).where(
         report.c.reporter == request.actor, sa.or_(report.c.chat != message.chat, report.c.index != message.index)
@@ -38,7 +37,7 @@ def list_open(connection: sa.Connection, after: int, count: int) -> list[Report]
 
 
 def list_of_account(connection: sa.Connection, reporter: AccountId) -> list[OwnReport]:
-    """Oldest first."""
+    """The reports that this account has made, oldest first."""
     fields = [report.c[field] for field in OwnReport.__struct_fields__]
     rows = sa.select(*fields).where(report.c.reporter == reporter).order_by(report.c.number)
     return [OwnReport(*row) for row in connection.execute(rows)]

@@ -1,4 +1,4 @@
-"""Stores the results of performed requests, so that a repeated request gets the same result."""
+"""Stores the results of requests, so that a repeated request gets the same result."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
@@ -18,7 +18,7 @@ def once(step: Callable[[sa.Connection, *Ts], T], *kinds: Any) -> Callable[[sa.C
 
 
 def stored(kind: type[T]) -> Callable[[sa.Connection], T | None]:
-    """The result that the current request has stored before; None if there is none."""
+    """The result that an earlier attempt at the current request has stored; None if there is no such result."""
     return run_once.stored(request, (kind,))
 
 

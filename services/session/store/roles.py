@@ -18,14 +18,14 @@ from shared.contract.session import Member
 from shared.names import plain_name
 
 _LOOKED_AT = 5_000
-"""How many members a page of a query considers."""
+"""The most members that are examined for one page of a search."""
 Rows = Sequence[Any]
 _SUMMARY = (profile.c.nickname, profile.c.avatar, profile.c.nick, profile.c.guest, profile.c.signature, profile.c.bot)
 
 
 class ChangedRoles(NamedTuple):
-    """`changed`: each change with the chat's new version; empty if the member already had this role. `recipients`: all
-    members; None when there are many."""
+    """The result of a change of roles. `changed`: the changed members, each with the chat's new version; empty if the
+    member already had this role. `recipients`: all members; None if there are many."""
 
     version: int
     changed: list[Member]
@@ -33,7 +33,8 @@ class ChangedRoles(NamedTuple):
 
 
 def set_role(connection: sa.Connection, request: SetRole, now: int, broadcast_from: int) -> ChangedRoles:
-    """From `broadcast_from` members on, the profiles' times of change do not move. Raises RequestError."""
+    """Sets a role. In a group with `broadcast_from` or more members, the profiles' times of change stay the same.
+    Raises RequestError."""
     group = lock_group(connection, request.chat)
     present = role_of(connection, group.id, request.account)
     domain.check_can_set_role(role_in(connection, group, request.actor), present)
@@ -95,8 +96,8 @@ def _page(connection: sa.Connection, request: ListMembers, since: int, limit: in
 
 
 def _named(connection: sa.Connection, request: ListMembers, limit: int) -> tuple[Rows, AccountId]:
-    """The members whose nicknames begin with the query, and the last account that was considered; NO_ACCOUNT if there
-    are no more."""
+    """The members whose nicknames begin with the query, and the last account that was examined; NO_ACCOUNT if there are
+    no further members."""
     own = sa.select(member.c.account, member.c.role, member.c.speaker).where(member.c.chat == request.chat, IS_MEMBER)
     own = own.where(member.c.account > request.after).order_by(member.c.account).limit(_LOOKED_AT)
     some = own.subquery()
@@ -110,15 +111,15 @@ def _named(connection: sa.Connection, request: ListMembers, limit: int) -> tuple
 
 
 def _cases(query: str) -> set[str]:
-    """The usual spellings of the query. SQLite, and PostgreSQL by its collation, only know upper and lower case of
-    ASCII."""
+    """The usual spellings of the query. They are needed because SQLite, and PostgreSQL with some collations, compare
+    without regard to case only in ASCII."""
     name = plain_name(query)
     return {name, name.lower(), name.upper(), name.capitalize(), name.title()}
 
 
 def _listed(request: ListMembers, since: int) -> sa.Select[Any]:
-    """The members after an account. For changes, an expression that is no column makes databases read only these
-    members, by their version."""
+    """Selects the members after an account, or only the changed ones. For changed members, the condition on the account
+    is an expression instead of a column. So databases use the index of versions, and read only the changed members."""
     fields = sa.select(member.c.account, member.c.role, member.c.speaker, *_SUMMARY)
     rows = fields.join(profile, profile.c.id == member.c.account).where(member.c.chat == request.chat)
     if not since:

@@ -39,10 +39,11 @@ SLICE = 5_000
 
 IS_MEMBER = member.c.role > sa.literal_column(f"{Role.LEFT:d}")
 IS_ADMIN = member.c.role > sa.literal_column(f"{Role.MEMBER:d}")
-"""Owner and admins. Both conditions are literals, because SQLite then uses the partial indexes of current members."""
+"""The conditions for current members, and for the owner and the admins. They contain literals, because SQLite uses
+partial indexes only for literals."""
 HAS_NICK = profile.c.nick != sa.literal_column("''")
 HAS_HANDLE = chat.c.handle != sa.literal_column("''")
-"""Literals, too."""
+"""These conditions also contain literals for the sake of partial indexes."""
 CHAT = [chat.c[field] for field in Chat.__struct_fields__]
 
 
@@ -52,7 +53,7 @@ def chat_of(row: sa.RowMapping) -> Chat:
 
 
 def parse_pair(key: str | None) -> MemberPair | None:
-    """The two members that a chat's row names."""
+    """The two members in the `pair` of a chat's row; None if the chat has no pair."""
     if key is None:
         return None
     one, _, other = key.partition(":")
@@ -64,25 +65,26 @@ def pair_key(pair: MemberPair) -> str:
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that supports ON CONFLICT."""
+    """An INSERT of this database's dialect, which supports ON CONFLICT."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def next_change_time(now: int) -> sa.ColumnElement[int]:
-    """A profile's next time of change: now, but always after its last change of either kind."""
+    """A profile's next time of change. It is now, but always after the last change of the public and the private
+    part."""
     public, private = profile.c.public_updated, profile.c.private_updated
     last = sa.case((public > private, public), else_=private)
     return later(last, now)
 
 
 def later(last: sa.ColumnElement[int], now: int) -> sa.ColumnElement[int]:
-    """Now, or just after `last` if that is not before now."""
+    """Returns `now`, or the next millisecond after `last` if `last` is not before `now`."""
     return sa.case((last >= now, last + 1), else_=sa.literal(now, sa.BigInteger))
 
 
 def lock_active(connection: sa.Connection, accounts: Iterable[AccountId]) -> dict[AccountId, str]:
-    """The nicknames of the accounts among these that exist and are not deleted. No such account is deleted before this
-    transaction ends."""
+    """Locks the accounts that exist and are not deleted, and returns their nicknames. None of them can be deleted
+    before this transaction ends."""
     nicknames: dict[AccountId, str] = {}
     for some in slices(sorted(accounts)):
         active = sa.select(profile.c.id, profile.c.nickname).where(profile.c.id.in_(some), profile.c.deleted.is_(False))
@@ -102,7 +104,8 @@ def require_active(connection: sa.Connection, accounts: Iterable[AccountId], fie
 
 
 def webhooks_among(connection: sa.Connection, accounts: Iterable[AccountId]) -> set[AccountId]:
-    """The accounts among these that belong to incoming webhooks, by their profiles, which outlive the webhooks."""
+    """The accounts among `accounts` that belong to incoming webhooks. Their profiles show this, even after the webhooks
+    are deleted."""
     found = sa.select(profile.c.id).where(profile.c.bot, profile.c.signature.startswith(WEBHOOK))
     return {
         AccountId(number)
@@ -112,12 +115,12 @@ def webhooks_among(connection: sa.Connection, accounts: Iterable[AccountId]) -> 
 
 
 def unread_webhook(field: str) -> RequestError:
-    """The error for an account of a webhook: nobody reads the messages that it gets."""
+    """The error for an account that belongs to a webhook. Nobody would read messages to such an account."""
     return RequestError(ErrorCode.FORBIDDEN, "the account of a webhook can only post", field)
 
 
 def require_readers(connection: sa.Connection, accounts: Iterable[AccountId], field: str) -> None:
-    """Raises RequestError when one of the accounts is a webhook's."""
+    """Raises RequestError if one of the accounts belongs to a webhook."""
     if webhooks_among(connection, accounts):
         raise unread_webhook(field)
 

@@ -19,8 +19,8 @@ _VIEW = (_ROW.id, _ROW.sid, _ROW.origin, _ROW.kind, _ROW.language, _ROW.created,
 
 
 class PushDevice(NamedTuple):
-    """A subscription, as far as the sender needs it. `attempts` have failed since `failing_since`; `last_ok`: the last
-    delivery (Unix ms)."""
+    """The fields of a subscription that are needed to send. `attempts`: the number of attempts that have failed since
+    `failing_since`. `last_ok`: the time of the last delivery (Unix ms)."""
 
     id: int
     account: AccountId
@@ -48,7 +48,7 @@ DEVICE = tuple(_ROW[field] for field in PushDevice._fields)
 
 
 class RemovedDevice(NamedTuple):
-    """By its number, or its endpoint. `sid`: the login that removes it."""
+    """A device to remove, named by its number or its endpoint. `sid`: the login that removes the device."""
 
     account: AccountId
     number: int
@@ -57,7 +57,7 @@ class RemovedDevice(NamedTuple):
 
 
 class NewDevice(NamedTuple):
-    """`origin`: of the endpoint."""
+    """A device that subscribes. `origin`: the origin of its endpoint."""
 
     request: Subscribe
     origin: str
@@ -65,14 +65,15 @@ class NewDevice(NamedTuple):
 
 
 def common_origins(connection: sa.Connection, most: int) -> Sequence[str]:
-    """The push services of most devices."""
+    """The `most` push services with the most devices."""
     found = sa.select(_ROW.origin).where(_ROW.kind != MAIL).group_by(_ROW.origin).order_by(sa.func.count().desc())
     return connection.scalars(found.limit(most)).all()
 
 
 def subscribe(connection: sa.Connection, new: NewDevice, most: int, now: int) -> int:
-    """Returns the number of the subscription. An endpoint that another account had is this account's from now on: the
-    browser has another user, who must not see the notifications of the previous one. Raises RequestError."""
+    """Stores a subscription and returns its number. If another account had the endpoint, it belongs to the new account
+    from now on. The browser then has another user, who must not see the previous user's notifications. Raises
+    RequestError."""
     request = new.request
     require_active(connection, [request.actor], "account")
     digest = _digest(request.endpoint)
@@ -162,6 +163,6 @@ def note_idle(connection: sa.Connection, number: int) -> None:
 
 
 def note_failed(connection: sa.Connection, device: PushDevice, error: str, since: int, due: int) -> None:
-    """The next attempt is at `due`. The device has failed since `since` (Unix ms)."""
+    """Note a failed attempt. The next attempt is at `due`. The attempts have failed since `since` (Unix ms)."""
     failed = {"last_error": error, "attempts": device.attempts + 1, "failing_since": since, "due": due}
     connection.execute(sa.update(push_subscription).where(_ROW.id == device.id).values(**failed))

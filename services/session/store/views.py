@@ -32,7 +32,7 @@ from shared.contract.session import (
 
 _CHATS = 500
 _SUMMARIES = 10_000
-"""The most summaries of all chats of a page together. A single chat may have more."""
+"""The most profile summaries that the chats of a page have together. A single chat may have more."""
 
 
 def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None, limit: int) -> ChatView:
@@ -53,7 +53,7 @@ def view_chat(connection: sa.Connection, number: ChatId, actor: AccountId | None
 
 
 def find_chats(connection: sa.Connection, account: AccountId, numbers: Sequence[int]) -> ChatsFound:
-    """The chats among these that the account is in."""
+    """The chats among `numbers` of which the account is a member."""
     own = finished_memberships(account).with_only_columns(*CHAT, member.c.role).join(chat, chat.c.id == member.c.chat)
     rows = connection.execute(own.where(member.c.chat.in_(numbers))).all()
     found = [chat_of(row._mapping) for row in rows]
@@ -75,8 +75,9 @@ def list_chat_views(connection: sa.Connection, account: AccountId, after: ChatId
 def _member_summaries(
     connection: sa.Connection, chats: Sequence[Chat], limit: int
 ) -> dict[ChatId, list[ProfileSummary]]:
-    """At least `limit` members of each chat that has this number. Seats are never reused: of the first `limit + seats -
-    size` seats, at most `seats - size` belong to members that left."""
+    """The profile summaries of at least `limit` members of each chat, or of all members of a smaller chat. Seats are
+    never reused. So of the first `limit + seats - size` seats, at most `seats - size` belong to members that have
+    left."""
     numbers = [one.id for one in chats]
     summary = sa.select(member.c.chat, profile.c.nickname, profile.c.uuid).where(member.c.chat.in_(numbers), IS_MEMBER)
     summary = summary.join(chat, chat.c.id == member.c.chat).join(profile, profile.c.id == member.c.account)
@@ -140,7 +141,7 @@ def _page() -> sa.Select[Any]:
     own = FINISHED.add_columns(*_SETTINGS).where(member.c.account == account)
     own = own.where(member.c.chat > sa.bindparam("after")).order_by(member.c.chat)
     found = own.limit(sa.bindparam("limit", type_=sa.Integer)).subquery()
-    # SQLAlchemy would write a tuple as text, and import the dialect of Oracle for that
+    # a dictionary is used, because SQLAlchemy would convert a tuple to text, and import the dialect of Oracle for that
     private = sa.case({chat.c.pair.is_not(None): chat.c.id})
     is_other = sa.and_(other.c.chat == private, other.c.account != account)
     rows = sa.join(found, chat, chat.c.id == found.c.chat).outerjoin(other, is_other)

@@ -2,8 +2,8 @@
 bans, silences and links of groups, webhooks, reports to the operator, pending notifications, and devices that are
 notified.
 
-Times are Unix milliseconds. `private_updated` and the other times of change only grow, also within one millisecond.
-A chat's row is the lock for its membership: `version`, `size` and `seats` change in the transaction that changes it.
+Times are Unix milliseconds. `private_updated` and the other times of change only grow, also within one millisecond. A
+transaction that changes the membership of a chat locks the chat's row, and changes its `version`, `size` and `seats`.
 """
 
 from typing import Any
@@ -27,7 +27,8 @@ _IS_JOINING = sa.text(f"role > {Role.LEFT:d} AND unread_from IS NULL")
 
 
 class ascii_lower(FunctionElement[str]):
-    """A name with small ASCII letters, as SQLite's lower() makes it; PostgreSQL's folds the letters of a locale."""
+    """A name whose ASCII letters are lower-case, as SQLite's lower() makes it. PostgreSQL's lower() is not used,
+    because it changes all letters of a locale."""
 
     inherit_cache = True
     type = sa.String()
@@ -44,7 +45,8 @@ def _lower_in_c(element: ascii_lower, compiler: Any, **options: Any) -> str:
 
 
 def _unique_name(index: str, column: str) -> sa.Index:
-    """Names that differ only in the case of ASCII letters are the same; an empty one is none."""
+    """An index of unique names. Names that differ only in the case of ASCII letters count as the same name. Empty names
+    are not in the index."""
     named = sa.text(f"{column} <> ''")
     folded = ascii_lower(sa.literal_column(column))
     return sa.Index(index, folded, unique=True, sqlite_where=named, postgresql_where=named)
@@ -77,10 +79,10 @@ class ProfileRow(SessionBase, table=True):
 
 class ChatRow(SessionBase, table=True):
     """`size`: the number of current members. `seats`: the number of all members, past ones included. `owner`: 0 if
-    there is no owner. `receipts`: members see which messages the others have read. `edit_seconds`, `recall_seconds`,
-    `history_for_new`: see Chat. `default_name`: a name made of nicknames, until a member gives the group another name.
-    `handle`, `modes`, `join_key`, `most_members`, `ownerless`: see Chat. `pair`: the two members of a private or
-    announcement chat ("1:2", the lower id first); unique, so a pair has one chat."""
+    there is no owner. `receipts`: members see which messages the other members have read. `edit_seconds`,
+    `recall_seconds`, `history_for_new`: see Chat. `default_name`: a name made of nicknames, until a member gives the
+    group another name. `handle`, `modes`, `join_key`, `most_members`, `ownerless`: see Chat. `pair`: the two members of
+    a private or announcement chat ("1:2", the lower id first); unique, so a pair has one chat."""
 
     __tablename__ = "chat"
     id: int = Field(sa_column=sa.Column(ROW_ID, sa.Identity(start=LOBBY + 1), primary_key=True))
@@ -156,8 +158,8 @@ class FriendshipRow(SessionBase, table=True):
 
 
 class FriendRequestRow(SessionBase, table=True):
-    """A friend request that `account` has not answered. No two accounts have requests to each other: the second
-    request makes them friends."""
+    """A friend request that `account` has not answered. Two accounts never have requests to each other at the same
+    time, because the second request makes them friends."""
 
     __tablename__ = "friend_request"
     applicant: int = int64(primary_key=True, foreign_key="profile.id", sa_column_kwargs={"autoincrement": False})
@@ -221,7 +223,8 @@ class BanRow(SessionBase, table=True):
 
 
 class SilenceRow(SessionBase, table=True):
-    """`account` may not post to the group before `until`; 0: all but the owner and the admins."""
+    """`account` may not post to the group before `until`. If `account` is 0, nobody except the owner and the admins may
+    post."""
 
     __tablename__ = "silence"
     chat: int = int64(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
@@ -232,9 +235,10 @@ class SilenceRow(SessionBase, table=True):
 
 
 class MaskRow(SessionBase, table=True):
-    """A mask of names, `nick!user@host`, or with `a:` of an account. `kind`: A user with the mode `b` may not join or
-    post (with `m:`, only not post). The mode `e` exempts a user from this. The mode `I` lets a user join without an
-    invitation. `by`: the name of the account that has set the mask."""
+    """A mask of names, `nick!user@host`, or `a:` and an account's name. `kind`: A user who matches a mask of kind `b`
+    may not join or post; with the prefix `m:`, the user may join but not post. A mask of kind `e` exempts users from
+    this. A mask of kind `I` lets users join without an invitation. `by`: the name of the account that has set the
+    mask."""
 
     __tablename__ = "mask"
     chat: int = int64(primary_key=True, foreign_key="chat.id", sa_column_kwargs={"autoincrement": False})
@@ -245,7 +249,7 @@ class MaskRow(SessionBase, table=True):
 
 
 class MetadataRow(SessionBase, table=True):
-    """A text of the group `chat` or, without one (0), of the account; see MetadataValue."""
+    """A text of the group `chat` or, if `chat` is 0, of the account; see MetadataValue."""
 
     __tablename__ = "metadata_value"
     account: int = int64(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -255,7 +259,8 @@ class MetadataRow(SessionBase, table=True):
 
 
 class HappeningRow(SessionBase, table=True):
-    """What has happened in a group; see Happening. `text` of modes: the changes as JSON."""
+    """A join, a departure or another change in a group; see Happening. If modes have changed, `text` has the changes as
+    JSON."""
 
     __tablename__ = "happening"
     chat: int = int64(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -294,8 +299,9 @@ class LinkRow(SessionBase, table=True):
 
 
 class IncomingWebhookRow(SessionBase, table=True):
-    """A program that has the secret with this digest posts to the group as `account`, by the permissions of `by`.
-    `hook` is no secret. `account` is NULL until a webhook posts that was made before webhooks had accounts."""
+    """A program that has the secret with this digest posts to the group as `account`, with the permissions of `by`.
+    `hook` names the webhook and is no secret. A webhook that was made before webhooks had accounts gets its `account`
+    at its first post; until then the field is NULL."""
 
     __tablename__ = "hook"
     hook: str = Field(primary_key=True)
@@ -315,9 +321,9 @@ class IncomingWebhookRow(SessionBase, table=True):
 
 class OutgoingWebhookRow(SessionBase, table=True):
     """Posts the messages of the group from index `next` on to `endpoint`, signed by `secret`. `known`: the last index
-    that session has heard of. `due`: the time of the next attempt. `attempts`: the number of failed attempts since
-    `failing_since`, which is 0 if none has failed. `stopped`: no more attempts follow. The turn that `lease` names
-    posts until `leased_until`. `slow`: the last turn was."""
+    of the chat that session knows. `due`: the time of the next attempt. `attempts`: the number of failed attempts since
+    `failing_since`, which is 0 if none has failed. `stopped`: no more attempts follow. The turn that holds `lease`
+    posts until `leased_until`. `slow`: the last turn was slow."""
 
     __tablename__ = "outgoing_hook"
     hook: str = Field(primary_key=True)

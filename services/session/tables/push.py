@@ -1,4 +1,4 @@
-"""The tables of push notifications: subscribed devices, chats with messages to decide on, and the notifications of each
+"""The tables of push notifications: subscribed devices, chats with new messages, and the notifications of each
 device."""
 
 import sqlalchemy as sa
@@ -21,10 +21,11 @@ def int64(**column: object) -> int:
 
 
 class PushSubscriptionRow(SessionBase, table=True):
-    """A device of the login `sid` that a push service notifies. `digest`: of the endpoint, which is too long for an
-    index. `vapid_key`: the public key to which it is bound. `due`: the time of the next attempt; `attempts` have failed
-    since `failing_since`, 0 if none has. The process that `lease` names sends until `leased_until`; with no lease, that
-    is when the last one ended."""
+    """A device of the login `sid` that a push service notifies. `digest`: the hash of the endpoint, which is too long
+    for an index. `vapid_key`: the public key to which the subscription is bound. `due`: the time of the next attempt.
+    `attempts`: the number of attempts that have failed since `failing_since`, which is 0 if none has failed. The
+    process that holds `lease` sends until `leased_until`. If `lease` is empty, `leased_until` is the end of the last
+    lease."""
 
     __tablename__ = "push_subscription"
     id: int = Field(sa_column=sa.Column(ROW_ID, sa.Identity(), primary_key=True))
@@ -51,8 +52,9 @@ class PushSubscriptionRow(SessionBase, table=True):
 
 
 class PushChatRow(SessionBase, table=True):
-    """A chat in which a member is notified, by messages after `done` if they are unread at `due`; NULL: nothing is new.
-    `moves` counts the events of new messages; `moved`: when the last one came."""
+    """A chat with a member who has a device. Messages after `done` notify if they are still unread at the time `due`,
+    which is NULL if nothing is new. `moves` counts the events of new messages. `moved`: the time of the last such
+    event."""
 
     __tablename__ = "push_chat"
     chat: int = int64(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -81,8 +83,9 @@ class PushRemovedRow(SessionBase, table=True):
 
 
 class PushNotificationRow(SessionBase, table=True):
-    """The notification about a chat that a device shows, and the one that waits to be sent. `shown`, `waiting`: the
-    index of the message, 0: none. `urgent`: the waiting one is of a private chat, or a mention."""
+    """The notification about a chat that a device shows, and the notification that waits to be sent. `shown`,
+    `waiting`: the index of the message, or 0 for no message. `urgent`: the waiting message is of a private chat, or a
+    mention."""
 
     __tablename__ = "push_notification"
     subscription: int = int64(
