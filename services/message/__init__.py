@@ -1,1 +1,2 @@
-"""Order, storage, fan-out, history, unread counts, drafts. Begin with service/posting.py; app.py wires it."""
+"""Orders, stores and delivers messages. Answers requests for history, unread counts and drafts. Begin with
+service/posting.py."""

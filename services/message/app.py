@@ -1,7 +1,7 @@
 """The message service: wiring, start and orderly shutdown.
 
 The service is ready when NATS answers and stores events, and the database commits. Without Redis the service continues:
-every message is sent to all edges except those that announce their accounts, and session is queried for a chat's
+every message is sent to all edges except those that announce their accounts. Session is then queried for a chat's
 members at most once a second.
 """
 
@@ -95,7 +95,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 
 def _announce_to_nobody(_: set[ChatId]) -> None:
-    """While notifications are switched off."""
+    """Announces nothing, because notifications are switched off."""
 
 
 async def _versions(presence: Presence, chats: Iterable[ChatId]) -> Mapping[ChatId, int]:
@@ -109,7 +109,7 @@ async def _nodes(presence: Presence, accounts: Collection[AccountId]) -> Mapping
 def _upkeep(
     settings: MessageSettings, store: MessageStore, leadership: Leadership, metrics: MessageMetrics
 ) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-    """The periodic tasks; only one replica runs the expiry."""
+    """The periodic tasks. Only one replica removes expired messages."""
     days, is_elected = settings.retention_days, partial(leadership.leads, _FIRST_CHAT)
     return [partial(housekeeping.run, store, days, is_elected, metrics)] if days else []
 
@@ -122,7 +122,7 @@ async def _work(
     stopping: asyncio.Event,
 ) -> None:
     """Runs until `stopping` is set, then commits and answers the queued requests. A replica that cannot finish does not
-    announce its shutdown, so that edges miss the replica and sync."""
+    announce its shutdown, so that edges notice its missing heartbeats and sync."""
     async with run_beside((fanout.run(), *loops)) as group:
         posting = group.create_task(batcher.run(), name="posting")
         await service.work(stopping, fanout.resign)

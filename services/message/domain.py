@@ -1,7 +1,8 @@
-"""The rules of the message service, as pure functions: who may post and change, the index and time of a message,
+"""The rules of the message service, as pure functions: permissions to change messages, the index and time of a message,
 delivered and read messages, and pages of history.
 
-Indexes count 1, 2, 3 … within a chat, and ranges of them are inclusive. Times are Unix milliseconds.
+Within a chat, messages have the indexes 1, 2, 3 …. A range of indexes includes its first and last index. Times are Unix
+milliseconds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ MAX_HISTORY_COUNT = 200
 """The most messages on one page of history."""
 
 MESSAGE_OVERHEAD_BYTES: Final = 64
-"""The most bytes that a message takes on the bus beside its body."""
+"""The most bytes that a message takes on NATS in addition to its body."""
 
 UNREAD_OVERHEAD_BYTES = MESSAGE_OVERHEAD_BYTES + 28
 """The overhead of an unread message, which also has the member pair of its chat."""
@@ -59,7 +60,7 @@ IndexRange = tuple[int, int]
 
 
 class Head(NamedTuple):
-    """Index and time of a chat's last message; zeros before the first."""
+    """The index and time of a chat's last message; both are 0 before the first message."""
 
     last_index: int = 0
     last_time: int = 0
@@ -70,9 +71,9 @@ NewRow = tuple[ChatId, int, AccountId, Nonce, int, bytes]
 
 
 class IndexedBatch(NamedTuple):
-    """`results` has one entry per draft: the position of the draft's row, the message that an earlier attempt posted,
-    or None after the draft's deadline. `heads`: the chats' last indexes and times after the batch. `deadline`: the
-    earliest deadline of all rows."""
+    """`results` has one entry per draft: the position of the draft's row, or the message that an earlier attempt
+    posted. It is None if the draft's deadline has passed. `heads`: the chats' last indexes and times after the batch.
+    `deadline`: the earliest deadline of all rows."""
 
     rows: list[NewRow]
     results: list[int | Message | None]
@@ -95,8 +96,8 @@ class CommittedMessage:
 def assign_indexes(
     drafts: Iterable[Draft], heads: Mapping[ChatId, Head], posted: Mapping[MessageKey, Message], now: int
 ) -> IndexedBatch:
-    """Assign an index and a time to each new draft. `posted`: messages that already have a draft's key. A posted
-    message stays the result of its draft even after the draft's deadline."""
+    """Assign an index and a time to each new draft. `posted`: messages that already have a draft's key. If the draft
+    was posted before, the message is its result even after the draft's deadline."""
     rows: list[NewRow] = []
     results: list[int | Message | None] = []
     last: dict[ChatId, tuple[int, int]] = {}
@@ -125,8 +126,9 @@ def assign_indexes(
 
 
 def check_repeated(result: Message, draft: Draft, *, was_sent: bool) -> Message | Failure:
-    """A repeated draft gets the result of the first one. Another message must not use its nonce. `was_sent`: the
-    message has changed since and had the draft's body before."""
+    """The result of a draft whose nonce was used before. A repeated draft gets the message that the first attempt
+    posted. A draft with another body is rejected. `was_sent`: the message was changed later, and had the draft's body
+    before."""
     if result.body not in (draft.body, EXPIRED_BODY) and not was_sent:
         return NONCE_USED
     return result
@@ -145,9 +147,9 @@ NO_PINS = Failure(ErrorCode.FORBIDDEN, "only the owner and the admins may do thi
 
 
 class ChangePermissions(NamedTuple):
-    """The changes that a member may make to the messages of its chat. `first_index`: the first message that it may see.
-    The member may edit own messages from `edit_from` on, and recall them from `recall_from` on (Unix ms). The owner and
-    the admins of a group may recall any message."""
+    """The changes that a member may make to the messages of its chat. `first_index`: the first message that the member
+    may see. The member may edit own messages from `edit_from` on, and recall them from `recall_from` on (Unix ms). The
+    owner and the admins of a group may recall any message."""
 
     first_index: int
     edit_from: int
@@ -181,8 +183,9 @@ def check_change(message: Message, request: ChangeMessage, permissions: ChangePe
 class Cursor(NamedTuple):
     """The read state of one account in one chat. Everything up to `delivered_index` is delivered, and so are the ranges
     in `above`. The ranges ascend and do not touch; below each is an undelivered gap. `marked`: all messages up to this
-    index are read. None: the previous version wrote this state, which takes everything delivered as read.
-    `unread_from`: the account has marked everything from there on as unread; None: it has not."""
+    index are read. It is None if the previous version wrote this state; that version counts every delivered message as
+    read. `unread_from`: the account has marked all messages from this index on as unread; None if it has marked
+    none."""
 
     delivered_index: int = 0
     above: tuple[IndexRange, ...] = ()
@@ -205,12 +208,12 @@ class Cursor(NamedTuple):
 
 
 def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) -> Cursor:
-    """Mark `ranges` as delivered. The result is a union of ranges. Unless there are too many ranges, the order of the
-    calls and repetitions do not matter.
+    """Mark `ranges` as delivered. The result is the union of all ranges. So neither the order of the calls nor repeated
+    calls matter, unless there are too many ranges.
 
-    At most `limit` ranges above the delivered index are kept. If there are more, the shortest are forgotten, but never
-    the newest, which grows. The messages of forgotten ranges are delivered again; no message counts as delivered by
-    mistake.
+    At most `limit` ranges above the delivered index are kept. If there are more, the shortest ranges are forgotten. The
+    newest range is always kept, because it grows with further messages. The messages of a forgotten range are delivered
+    again. No message counts as delivered by mistake.
     """
     index = cursor.delivered_index
     merged: list[IndexRange] = []
@@ -230,15 +233,17 @@ def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) ->
 
 
 def read_up_to(cursor: Cursor, index: int) -> Cursor:
-    """Mark everything up to `index` as read. With 0, the state only begins to distinguish read from delivered."""
+    """Mark everything up to `index` as read. If `index` is 0, no message is marked, but from then on the state stores
+    read and delivered messages separately."""
     if cursor.marked is not None and index <= cursor.marked:
         return cursor
     return cursor._replace(marked=max(cursor.read_index, index))
 
 
 def from_joining(cursor: Cursor, unread_from: int, first_index: int = 1) -> Cursor:
-    """The read state of a member for which nothing before `unread_from` is undelivered or unread. The member's mark as
-    unread stays, unless the mark is before `first_index`: then the mark is from an earlier membership."""
+    """The read state of a member that joined at `unread_from`: all earlier messages count as delivered and read. The
+    member's mark as unread stays, unless the mark is before `first_index`: then the mark is from an earlier
+    membership."""
     if cursor.unread_from is not None and cursor.unread_from < first_index:
         cursor = cursor._replace(unread_from=None)
     delivered = merge_delivered(cursor, ((1, unread_from - 1),), len(cursor.above) + 1)
@@ -264,7 +269,8 @@ def undelivered_ranges(cursor: Cursor, head: int, limit: int) -> list[IndexRange
 
 
 def first_undelivered(cursor: Cursor, ranges: Sequence[IndexRange]) -> int:
-    """The first index of the undelivered `ranges`; without ranges, the index after all delivered messages."""
+    """The first index of the undelivered `ranges`. If there are no ranges, this is the index after all delivered
+    messages."""
     return ranges[0][0] if ranges else cursor.delivered_index + 1
 
 
@@ -314,7 +320,7 @@ def take_fitting(
     messages: Iterable[tuple[ChatId, int, int]], budget: int, overhead: int = UNREAD_OVERHEAD_BYTES
 ) -> list[tuple[ChatId, int, int]]:
     """The first of these messages (chat, index, bytes of the body) that fit into a reply of `budget` bytes, at least
-    one. Each message takes `overhead` besides its body, and becomes a range (chat, index, index); the ranges are
+    one. Each message takes `overhead` besides its body, and becomes a range (chat, index, index). The result is
     sorted."""
     ranges: list[tuple[ChatId, int, int]] = []
     for chat, index, size in messages:
@@ -326,12 +332,12 @@ def take_fitting(
 
 
 def message_size(message: Message) -> int:
-    """The most bytes that the message takes on the bus."""
+    """The most bytes that the message takes on NATS."""
     return len(message.body) + MESSAGE_OVERHEAD_BYTES
 
 
 def reactions_size(reactions: Reactions | None) -> int:
-    """The most bytes that the reactions take on the bus."""
+    """The most bytes that the reactions take on NATS."""
     if not reactions:
         return 0
     return 16 + sum(
@@ -340,7 +346,7 @@ def reactions_size(reactions: Reactions | None) -> int:
 
 
 def change_size(change: MessageChange) -> int:
-    """The most bytes that the change takes on the bus."""
+    """The most bytes that the change takes on NATS."""
     reactions = Reactions(change.reactions, change.mine or [])
     return len(change.body) + MESSAGE_OVERHEAD_BYTES + reactions_size(reactions)
 

@@ -1,4 +1,4 @@
-"""The metrics of the message service. The bus client counts requests."""
+"""The metrics of the message service. The metrics of requests belong to the NATS client."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 

@@ -27,8 +27,8 @@ def _number(**column: object) -> int:
 
 
 class HeadRow(MessageTables, table=True):
-    """The index and time of a chat's last message, and the number of its last change of a message (`rev`). Appending to
-    the chat and changing its messages lock this row."""
+    """The index and time of a chat's last message, and the number of its last change of a message (`rev`). This row is
+    locked while a message is appended to the chat or changed."""
 
     __tablename__ = "heads"
     chat_id: int = Field(sa_column=sa.Column(_ROW_ID, primary_key=True, autoincrement=False))
@@ -38,11 +38,11 @@ class HeadRow(MessageTables, table=True):
 
 
 class MessageRow(MessageTables, table=True):
-    """Indexes are dense within the chat. `body` holds the segments as the edge encoded them.
+    """A posted message. The indexes of a chat have no gaps. `body` holds the segments as the edge encoded them.
 
     A nonce identifies a message within its chat and sender. The nonce is the first column of its index, because edges
-    count nonces up and clients begin nonces with the time. New entries are then neighbours, and a commit writes few
-    pages.
+    count nonces up and clients begin nonces with the time. So new entries are neighbours in the index, and a commit
+    writes few pages.
     """
 
     __tablename__ = "messages"
@@ -63,11 +63,10 @@ class MessageRow(MessageTables, table=True):
 class CursorRow(MessageTables, table=True):
     """The messages that are delivered to an account, and the messages that the account has read. Everything up to
     `read_index` is delivered, and so are the ranges in `above` (JSON `[[low, high], …]`). Everything up to `read_upto`
-    is read. The row does not tell when the account joined: it does not cover indexes before the account's first unread
-    one. `unread_from`: see MarkUnread.
+    is read. The row says nothing about messages from before the account joined. `unread_from`: see MarkUnread.
 
-    The previous version has one state for both, in the first two columns. If `read_upto` is NULL, only that version has
-    written the row, and everything delivered is read."""
+    The previous version does not distinguish delivered and read messages, and writes only the first two columns. If
+    `read_upto` is NULL, only that version has written the row, and every delivered message counts as read."""
 
     __tablename__ = "cursors"
     account_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -94,8 +93,8 @@ class DraftRow(MessageTables, table=True):
 
 
 class RevisionRow(MessageTables, table=True):
-    """The last change of a message in each slot: the text (1), the reactions (2), the pin (3). `kind`: edit, recall,
-    reaction, pin or unpin. The row with the chat's highest `rev` is never deleted."""
+    """The last change of each part (slot) of a message: the text (1), the reactions (2), the pin (3). `kind`: edit,
+    recall, reaction, pin or unpin. The row with the chat's highest `rev` is never deleted."""
 
     __tablename__ = "revisions"
     chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -110,8 +109,8 @@ class RevisionRow(MessageTables, table=True):
 
 
 class EditRow(MessageTables, table=True):
-    """A text that a message has had: the nonce under which the text was sent, and a hash of its body. Once the message
-    has changed, its first text (`rev` 0) is here, too."""
+    """A text that a message has had: the nonce under which the text was sent, and a hash of its body. After the first
+    change of the message, this table also has its first text (`rev` 0)."""
 
     __tablename__ = "edits"
     chat_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -134,7 +133,7 @@ class ReactionRow(MessageTables, table=True):
 
 
 class EpochRow(MessageTables, table=True):
-    """The one row (`id` 1) of this table. A database that is restored from a backup gets a new `value`, because it may
+    """The only row (`id` 1) of this table. A database that is restored from a backup gets a new `value`, because it may
     lack messages that clients have."""
 
     __tablename__ = "epochs"

@@ -1,1 +1,2 @@
-"""The adapters of the service: fan-out, member lists, leaders of partitions. Begin with fanout.py."""
+"""The adapters of the service: delivery to edges (fan-out), member lists, leaders of partitions. Begin with
+fanout.py."""

@@ -1,8 +1,8 @@
-"""Announces which chats have new messages. Session learns it by durable events: at once for chats with outgoing
-webhooks, once a second for notifications. Search learns it by a message that may be lost.
+"""Announces which chats have new messages. Session gets durable events: at once for chats with outgoing webhooks, and
+once a second for notifications. Search gets a NATS message that may be lost.
 
-A lost announcement is made good later: session compares the last indexes of these chats with the indexes that session
-knows. Search sees a gap in the numbers and compares the positions of all chats."""
+A lost announcement does no lasting harm. Session later compares the last indexes of these chats with the indexes that
+it knows. Search notices a gap in the numbers of the announcements, and then compares the positions of all chats."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,8 +30,8 @@ _CLOSE_SECONDS = 3.0
 
 
 class WebhookAnnouncer:
-    """Announces new messages of chats with outgoing webhooks. All announcements of a chat that waits become one event.
-    At most `_CHATS` chats wait."""
+    """Announces new messages of chats with outgoing webhooks. While a chat waits for its event, all its announcements
+    become one event. At most `_CHATS` chats wait."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -73,7 +73,8 @@ async def announce_moved(
     replica: str,
     also: Callable[[set[ChatId]], None] = lambda _: None,
 ) -> None:
-    """Announce until cancelled, also to `also`. Nothing is published while no chat moves."""
+    """Announce chats with new messages until cancelled. `also` is called with the same chats. Nothing is published
+    while there are no new messages."""
     epoch, numbers = now_ms(), count(1)
     while True:
         await wait_for_moved()
@@ -93,16 +94,16 @@ _PUSH_SECONDS = 1.0
 _SEARCH_SECONDS = 300.0
 _OVERLAP_MS = 60_000
 _FIRST_SEARCH_MS = 7 * 86_400_000
-"""The time during which messages notify. A search reads all heads: an index of their times would be written with each
-message."""
+"""How old a message can be and still notify. A search reads the last index of all chats. There is no database index of
+the times, because every message would have to update it."""
 _PUSHED_CHATS = 1_000
 """The most chats in one event, which session notes in one transaction."""
 
 
 class PushAnnouncer:
-    """Announces for notifications which chats have new messages: one durable event a second, however many there are.
-    If a process ends before its announcement, any replica's search for recent messages finds the chats: at the
-    replica's start, and while it `searches`."""
+    """Announces for notifications which chats have new messages: at most one durable event a second for all chats. If a
+    process ends before its announcement, another replica finds the chats when it searches for recent messages. A
+    replica searches at its start, and while `searches` returns True."""
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class PushAnnouncer:
             self._due.set()
 
     async def run(self) -> None:
-        """Announces moved chats until it is cancelled."""
+        """Announces chats with new messages until it is cancelled."""
         since, search_at = now_ms() - _FIRST_SEARCH_MS, 0.0
         while True:
             loop_time = asyncio.get_running_loop().time()
@@ -145,7 +146,7 @@ class PushAnnouncer:
         self._due.clear()
         while self._chats:
             chats = sorted(self._chats)[:_PUSHED_CHATS]
-            self._chats.difference_update(chats)  # a chat with a new message in the meantime is added again
+            self._chats.difference_update(chats)  # a chat that got a message meanwhile is added again
             is_stored = False
             try:
                 await self._bus.publish_event(PUSH_DUE, PushDue(chats), key=f"{self._key}.{next(self._numbers)}")

@@ -1,17 +1,16 @@
-"""Fan-out: publishes committed messages in delivery batches, one for each edge node and commit. The batches are
-numbered, so that edges detect losses.
+"""Fan-out publishes committed messages to edges in delivery batches. For each commit, each edge node gets one batch.
+The batches are numbered, so that edges detect losses.
 
 A heartbeat each second shows edges and the other replicas that this replica is live, and repeats the counter of
-broadcasts. The loss of the last batch to one node is revealed to that node alone: see EdgeNodes.
+broadcasts. If the last batch to a node is lost, only that node is told so: see EdgeNodes.
 
-While presence is unknown, except in the first seconds of this process, heartbeats ask edges to announce their accounts.
-A broadcast then also goes to each node that has announced its accounts, on the node's own subject and with the
-deliveries for these accounts. A node with announced accounts may stop receiving broadcasts. All other nodes, of any
-version, receive them.
+While presence is unknown, except in the first seconds of this process, heartbeats request edges to announce their
+accounts. A node that has announced its accounts may stop receiving broadcasts. So the messages of a broadcast that are
+for these accounts are also published on the node's own subject. All other nodes, of any version, receive broadcasts.
 
-Invariant: when a heartbeat names a node with a number, all batches that were routed without the node's announcements up
-to this number have been published. So each message that was not sent to an announced account was committed before that
-heartbeat, and the node finds the message by a sync.
+Invariant: a heartbeat names each node with the number of its last known announcement. When it is sent, all batches that
+were routed without this announcement have been published. So a message that was not sent to an announced account was
+committed before the heartbeat, and the node gets the message by a sync.
 """
 
 import asyncio
@@ -41,7 +40,7 @@ from shared.settings import MessageSettings
 from shared.telemetry import log
 
 ALL_NODES = NodeId("all")
-"""Stands among the nodes for the subject of broadcasts."""
+"""This name among the nodes means the subject of broadcasts."""
 
 _QUIET_SECONDS = 0.5
 _REPETITIONS = 10
@@ -57,12 +56,13 @@ class EdgeNodes:
     A node is one process of an edge. A node is present for a while after the node has sent a request, or after a
     delivery batch to the node.
 
-    Batches for each node, and broadcasts, are numbered from 1, so that edges detect losses: a skipped number reveals
-    one. When a node gets nothing more for half a second, an empty batch follows, which reveals the loss of the last
-    one. The empty batch may be lost, too, so it is repeated for nine minutes, each time after twice the time.
+    Batches for each node, and broadcasts, are numbered from 1, so that edges detect losses: a skipped number shows a
+    loss. When a node has got nothing for half a second, an empty batch follows. It shows whether the last batch was
+    lost. The empty batch may also be lost, so it is repeated for nine minutes, each time after twice the previous
+    pause.
 
-    Counters of idle nodes are kept, so that the counter of a living node never decreases. Beyond 4,096 nodes, the nodes
-    that have been idle longest are forgotten."""
+    Counters of idle nodes are kept, so that the counter of a living node never decreases. If there are more than 4,096
+    nodes, those that have been idle longest are forgotten."""
 
     def __init__(self) -> None:
         self._counters: dict[NodeId, int] = {}
@@ -80,7 +80,7 @@ class EdgeNodes:
         self.present.add(node)
 
     def update(self, now: float) -> None:
-        """Called once a second."""
+        """Find out which nodes are present. Called once a second."""
         since = now - _PRESENT_SECONDS
         self._heard = {node: heard for node, heard in self._heard.items() if heard > since}
         sent = [node for node, sent in self._last_sent.items() if sent > since]
@@ -99,8 +99,8 @@ class EdgeNodes:
         return counter
 
     def quiet(self, now: float, *, leaving: bool = False) -> list[NodeId]:
-        """The nodes that are due an empty batch. With `leaving`, all nodes whose last delivery batch had no empty batch
-        after it."""
+        """The nodes that must get an empty batch now. With `leaving`, these are all nodes that have not got an empty
+        batch since their last delivery batch."""
         return [node for node in self._last_sent if node != ALL_NODES and self._is_due(node, now, leaving=leaving)]
 
     def _is_due(self, node: NodeId, now: float, *, leaving: bool) -> bool:
@@ -118,8 +118,7 @@ class EdgeNodes:
         return self._counters[node]
 
     def reported(self, now: float) -> dict[str, int]:
-        """The counters that a heartbeat reports. The counter of broadcasts is missing if the last broadcast is long
-        ago."""
+        """The counters that a heartbeat reports. If the last broadcast was long ago, its counter is left out."""
         if now - self._last_sent.get(ALL_NODES, -_REPORTED_SECONDS) >= _REPORTED_SECONDS:
             return {}
         return {ALL_NODES: self._counters[ALL_NODES]}
@@ -128,7 +127,8 @@ class EdgeNodes:
 _MAX_NAMED_RECIPIENTS = 40_000
 """The most recipients of one message that fit into a delivery batch."""
 _KNOWN_SECONDS = 30.0
-"""The number of edges is remembered for this time; then a message names its recipients again."""
+"""The number of edges with members of a chat is remembered for this time. Then a message of the chat names its
+recipients again."""
 
 
 class _Reached(NamedTuple):
@@ -139,18 +139,19 @@ class _Reached(NamedTuple):
 class BroadcastChoice:
     """Decides which chats are broadcast to all edges. In the other chats, messages name their recipients, edge by edge.
 
-    To name recipients, the replica looks up the edges of each member. A broadcast also goes to edges without a member.
-    The choice compares these two costs: `members_per_edge` members cost as much to look up as one needless delivery
-    batch. The last message that named its recipients shows how many edges hold members. Times are monotonic seconds."""
+    To name recipients, the replica must look up the edges of each member. A broadcast needs no lookup, but also goes to
+    edges without a member. The choice compares these two costs: a lookup of `members_per_edge` members costs as much as
+    one needless delivery batch. The last message that named its recipients shows how many edges hold members. Times are
+    monotonic seconds."""
 
     def __init__(self, members_per_edge: int, nodes: EdgeNodes) -> None:
         self._per_edge = members_per_edge
         self._nodes = nodes
         self._reached: dict[ChatId, _Reached] = {}
-        """For chats with many members: how many edges the last message with named recipients went to."""
+        """For chats with many members: the number of edges to which the last message with named recipients went."""
 
     def update(self) -> None:
-        """Called once a second."""
+        """Forget outdated numbers of edges. Called once a second."""
         since = time.monotonic() - _KNOWN_SECONDS
         self._reached = {chat: one for chat, one in self._reached.items() if one.at > since}
 
@@ -160,8 +161,8 @@ class BroadcastChoice:
             self._reached[chat] = _Reached(edges, time.monotonic())
 
     def is_broadcast(self, chat: ChatId, members: int) -> bool:
-        """A chat of which nothing is known counts as one without a member on any edge. While no edge is present, all
-        recipients are named."""
+        """Whether a message of the chat is broadcast. If nothing is known about the chat, it counts as a chat without
+        members on any edge. While no edge is present, all recipients are named."""
         if members >= _MAX_NAMED_RECIPIENTS:
             return True
         if members < self._per_edge or not self._nodes.present:
@@ -183,7 +184,7 @@ _CHARACTER_BYTES: Final = 4
 _QUOTE_OVERHEAD_BYTES: Final = 7
 _RECENT_BYTES: Final = 2 * _RECIPIENT_BYTES * RECENT_JOINS + 32
 _CHANGING_SECONDS = 5.0
-"""After this time, the events of all joins have arrived or are lost."""
+"""After this time, the event of a join has arrived at the edges or is lost."""
 
 PublishBytes = Callable[[str, bytes], Awaitable[None]]
 """Publishes a payload on a NATS subject. Raises nats.errors.Error."""
@@ -192,8 +193,9 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 
 
 class _ChatRoute(NamedTuple):
-    """The destinations of a chat's messages. For each node (or `ALL_NODES`): the recipients there; None for all its
-    local members. `joined_later`: the first visible index of members that may not see all messages of the batch."""
+    """The destinations of a chat's messages. For each node (or `ALL_NODES`), `recipients` has the recipients there, or
+    None for all members that are local to the node. `joined_later`: members that may not see all messages of the batch,
+    each with the first index that the member may see."""
 
     version: int
     recipients: dict[NodeId, list[AccountId] | None]
@@ -243,7 +245,7 @@ class Fanout:
         """Whether presence has been known at any time since the start."""
         self._wants_accounts = False
         self._known_before: dict[NodeId, tuple[int, int]] | None = None
-        """The known nodes at the time when the current delivery began."""
+        """The nodes with announced accounts when the current delivery began; None between deliveries."""
 
     # Delivery batches
 
@@ -274,7 +276,7 @@ class Fanout:
         return await self._presence.lookup(accounts, named) if accounts or named else PresenceSnapshot({}, {})
 
     async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
-        """Publish the messages to the edges of their recipients, in order, and announce a loss."""
+        """Publish the messages to the edges of their recipients, in order. If this fails, announce a loss."""
         self._known_before = self._presence.known_nodes
         try:
             await self._deliver(plan, found)
@@ -312,8 +314,8 @@ class Fanout:
             await self._publish_batch(node, deliveries)
 
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
-        """Implements services.message.service.changes.Announcer. If the delivery batch is lost, edges sync: a
-        chat's `rev` shows that they lack a change."""
+        """Implements services.message.service.changes.Announcer. If the delivery batch is lost, edges notice by the
+        chat's `rev` that they lack a change, and sync."""
         plan = self.plan([CommittedMessage(message)])
         routes = await self._routes(plan, await self.look_up(plan, ()))
         route = routes.get(message.chat, _NO_ROUTE)
@@ -324,7 +326,7 @@ class Fanout:
                 await self._publish_batch(node, [], [change])
 
     async def _routes(self, plan: DeliveryPlan, found: PresenceLookup) -> dict[ChatId, _ChatRoute]:
-        """The route of each chat by the chat's current members and their nodes. A chat without a member list is left
+        """The route of each chat, from its current members and their nodes. Chats without a member list are left
         out."""
         _, oldest, member_lists, member_list_versions, broadcast = plan
         nodes, versions = found.nodes, found.versions
@@ -365,8 +367,8 @@ class Fanout:
         return _ChatRoute(member_list.version, recipients, member_list.pair, member_list.joined_after(oldest))
 
     def _add_known_nodes(self, routes: Collection[_ChatRoute]) -> None:
-        """Add to broadcasts the nodes that have announced their accounts, because such a node may have paused
-        broadcasts. It gets the deliveries for its accounts on its own subject."""
+        """Add the nodes that have announced their accounts to the routes of broadcasts. Such a node may have stopped
+        receiving broadcasts, so it gets the messages for its accounts on its own subject."""
         broadcast = [route for route in routes if ALL_NODES in route.recipients]
         for node in self._presence.known_nodes if broadcast else ():
             for route in broadcast:
@@ -376,7 +378,7 @@ class Fanout:
                     route.recipients[node] = here
 
     def _newest(self, chat: ChatId, versions: Mapping[ChatId, int]) -> int:
-        """The newest version of the chat that Redis or session has named; 0 without one."""
+        """The newest version of the chat that Redis or session has named; 0 if there is none."""
         return max(versions.get(chat, 0), self._member_lists.announced(chat))
 
     async def _reload_member_lists(
@@ -416,8 +418,8 @@ class Fanout:
         return _pack(DeliveryBatch(self.replica, self.epoch, counter, deliveries, [*changes]))
 
     def announce_loss(self) -> None:
-        """Count a broadcast that is never sent: the next heartbeat then makes every edge sync. Edges that receive no
-        broadcasts sync after their next delivery batch."""
+        """Count a broadcast that is never sent. The next heartbeat then shows a loss, and every edge syncs. Edges that
+        receive no broadcasts sync after their next delivery batch."""
         for node in (ALL_NODES, *self._presence.known_nodes):
             self._nodes.next(node, time.monotonic())
         self._metrics.losses.inc()
@@ -431,8 +433,8 @@ class Fanout:
             await asyncio.gather(self._check_presence(), asyncio.sleep(_HEARTBEAT_SECONDS))
 
     async def _check_presence(self) -> None:
-        """Announces a loss when Redis has lost its data or fallen back to older data. Messages since then may have been
-        routed without some nodes."""
+        """Announces a loss when Redis has lost its data or fallen back to older data. Messages since then may not have
+        been sent to some nodes."""
         unknown = (await self._presence.lookup()).nodes is None
         self._presence_known |= not unknown
         self._wants_accounts = unknown and (
@@ -443,12 +445,12 @@ class Fanout:
             self.announce_loss()
 
     async def resign(self) -> None:
-        """Resigns as a leader: edges send messages to the other replicas from now on."""
+        """Stops leading partitions, so that edges send messages to the other replicas from now on."""
         self._leadership.resign()
         await self._beat()
 
     async def announce_shutdown(self) -> None:
-        """Tell edges that everything is published, so that edges do not wait for this replica."""
+        """Announce to edges that all messages are published, so that edges do not wait for this replica."""
         await self._beat(leaving=True)
 
     async def _beat(self, *, leaving: bool = False) -> None:
@@ -469,8 +471,8 @@ class Fanout:
             _log.warning("heartbeat lost", error=repr(error))
 
     def _known_nodes(self) -> dict[NodeId, tuple[int, int]]:
-        """The nodes that have announced their accounts, except nodes with announcements that the current delivery may
-        not know."""
+        """The nodes that have announced their accounts. A node is left out if it has announced accounts since the
+        current delivery began."""
         known, before = self._presence.known_nodes, self._known_before
         if before is None:
             return known
@@ -492,14 +494,14 @@ def _members_of(member_lists: Iterable[ChatMembers]) -> set[AccountId]:
 
 
 def _is_outdated(member_list: ChatMembers | None, looked_up: int | None, version: int) -> bool:
-    """Whether the nodes of some members may not have been looked up. Chats that are broadcast need no lookup.
+    """Whether the member list has changed since the lookup, so that the nodes of some members may be missing.
     `looked_up`: the version of the member list at the lookup."""
     return member_list is None or member_list.version != looked_up or version > member_list.confirmed_version
 
 
 def _broadcast_route(member_list: ChatMembers, version: int) -> _ChatRoute:
-    """The route of a broadcast. Edges know the members except the latest ones. The route names the latest members,
-    because otherwise an edge would wait for the events of their joins."""
+    """The route of a broadcast. Edges know all members except those that have just joined. So the route names these
+    members. Otherwise an edge would wait for the events of their joins."""
     is_changing = version <= member_list.version and time.monotonic() - member_list.changed_at < _CHANGING_SECONDS
     recent = member_list.recent_joins() if is_changing else None
     return _ChatRoute(max(version, member_list.version), {ALL_NODES: None}, member_list.pair, recent=recent)

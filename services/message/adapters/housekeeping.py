@@ -1,5 +1,5 @@
-"""Removes the content of messages that are older than the settings allow. The replica that leads the first chat does so
-once a day, in small steps."""
+"""Removes the content of messages that are older than the settings allow. Once a day, the replica that leads the
+partition of the first chat does this in small steps."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class MessageExpiry(Protocol):
 
 
 async def run(store: MessageExpiry, days: float, is_elected: Callable[[], bool], metrics: MessageMetrics) -> None:
-    """The housekeeping runs until it is cancelled."""
+    """Runs the housekeeping until it is cancelled."""
     await asyncio.sleep(_FIRST_SECONDS)
     while True:
         if is_elected():
@@ -36,8 +36,8 @@ async def run(store: MessageExpiry, days: float, is_elected: Callable[[], bool],
 
 
 async def expire_all(store: MessageExpiry, before: int, pause: float) -> int:
-    """Looks at all messages, because the ids of a database that has exchanged partitions are not in the order of time.
-    Returns the number of bodies replaced."""
+    """Examines all messages. In a database that has exchanged partitions, a higher id does not mean a later message, so
+    the search cannot stop at the first message that is new enough. Returns the number of bodies replaced."""
     after: int | None = 0
     total = 0
     while after is not None:

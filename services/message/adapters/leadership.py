@@ -1,5 +1,5 @@
-"""The partitions of chats that this replica leads, as the heartbeats of all replicas decide. Edges send the messages of
-these partitions to this replica's own subject.
+"""Decides which partitions of the chats this replica leads. The decision depends on the heartbeats of all replicas.
+Edges send the messages of these partitions to this replica's own subject.
 
 Leadership only makes posting faster: the leader already has the member lists, and no other replica locks the same rows.
 """
@@ -27,15 +27,15 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 class ProcessorLoad:
-    """Measures the cores that this process uses since the last measurement, or since an earlier one if the last was a
-    moment ago."""
+    """Measures how many CPU cores this process has used since the last measurement. If the last measurement was a
+    moment ago, its result is returned again."""
 
     def __init__(self) -> None:
         self._since = float("-inf")
         self._used = self._cores = 0.0
 
     def take(self, now: float, used: float) -> float:
-        """`used`: seconds of CPU time since the start."""
+        """Measures the cores in use. `used`: seconds of CPU time since the process has started."""
         if now - self._since >= _LEAST_SECONDS:
             self._cores = (used - self._used) / (now - self._since)
             self._since, self._used = now, used
@@ -43,7 +43,8 @@ class ProcessorLoad:
 
 
 class Leadership:
-    """`queue_seconds` tells how long a message would wait here."""
+    """Knows which partitions this replica leads. `queue_seconds` returns how long a message would wait in this
+    replica."""
 
     def __init__(self, settings: MessageSettings, metrics: MessageMetrics) -> None:
         partitions = settings.partitions
@@ -55,7 +56,7 @@ class Leadership:
         self.queue_seconds: Callable[[], float] = float
         self._resigned = False
         self.withdrawn = False
-        """True while this replica leads no partition, as if it had stopped."""
+        """While this is True, the replica leads no partition, as if it had stopped."""
         self._disagreed: set[str] = set()
         metrics.partitions.set_function(lambda: self._replicas.led(self.replica, time.monotonic()))
 
@@ -65,12 +66,12 @@ class Leadership:
         return STOPPING if self._resigned or self.withdrawn else self._partitions
 
     def is_standby(self) -> bool:
-        """The next heartbeat reports this value."""
+        """Whether this replica is a standby. The next heartbeat reports it."""
         return self._decision.is_standby(self._replicas.__contains__, time.monotonic())
 
     def load(self) -> float:
-        """The next heartbeat reports this value. A replica with a queue reports a high load, so that a standby helps,
-        even if this replica cannot use more CPU."""
+        """The load that the next heartbeat reports. If messages wait in this replica, it reports a high load even if it
+        cannot use more CPU, so that a standby becomes a leader."""
         queued = self.queue_seconds() > _QUEUE_SECONDS
         return self._load.take(time.monotonic(), time.process_time()) + (self._decision.cores if queued else 0.0)
 
@@ -102,16 +103,17 @@ class Leadership:
 
 
 _LONGER_SECONDS = 30.0
-"""A leader that is no longer needed continues for this time."""
+"""A leader that is no longer needed continues to lead for this time."""
 
 
 class StandbyDecision:
-    """Decides whether a replica leads chats or is a standby. While there is little to do, few leaders have larger
-    batches, and messages cost less. The decision is pure. Times are seconds of one monotonic clock.
+    """Decides whether a replica leads chats or is a standby. While there is little to do, few replicas should lead:
+    their batches are then larger, and each message costs less. The class does no input or output. Times are seconds of
+    one monotonic clock.
 
     Replicas are needed in the order of their names: one for each `cores` cores that all replicas use together. With
-    `cores` 0, all replicas are needed. Each replica decides alone by the announcements of all replicas, so for a moment
-    there may be too many leaders. While all replicas are standbys, all lead chats."""
+    `cores` 0, all replicas are needed. Each replica decides by itself from the announcements of all replicas, so for a
+    moment there may be too many leaders. If all replicas were standbys, all of them lead chats."""
 
     def __init__(self, replica: str, cores: float) -> None:
         self._replica = replica
@@ -120,11 +122,11 @@ class StandbyDecision:
         self._needed_at = float("-inf")
 
     def note(self, replica: str, load: float) -> None:
-        """Note the cores that a replica has announced."""
+        """Note how many cores a replica uses, as it has announced."""
         self._loads[replica] = load
 
     def is_standby(self, is_live: Callable[[str], bool], now: float) -> bool:
-        """`is_live`: whether a replica can lead chats."""
+        """Whether this replica is a standby now. `is_live`: returns whether a replica can lead chats."""
         self._loads = {replica: load for replica, load in self._loads.items() if is_live(replica)}
         if not self.cores:
             return False
@@ -137,12 +139,12 @@ class StandbyDecision:
 _INTERVAL_SECONDS = 1.0
 
 Failures = Callable[[], Awaitable[Mapping[str, str]]]
-"""The error of each dependency that fails."""
+"""Checks the dependencies. Returns the error of each dependency that fails."""
 
 
 class Withdrawal:
-    """A replica leaves its requests to the other replicas while the database fails for this replica. The database may
-    still work for other replicas."""
+    """While the database fails for this replica, it leaves its requests to the other replicas, for which the database
+    may still work."""
 
     def __init__(self, bus: Bus, leadership: Leadership, failures: Failures) -> None:
         self._bus = bus
@@ -153,7 +155,7 @@ class Withdrawal:
         while True:
             await asyncio.sleep(_INTERVAL_SECONDS)
             if not self._leadership.withdrawn and not self._leadership.has_others():
-                continue  # the checks cost a transaction and a stored probe
+                continue  # each check costs a transaction and a probe that NATS stores
             error = (await self._failures()).get("database", "")
             if self._leadership.withdrawn and not error:
                 self._leadership.withdrawn = False

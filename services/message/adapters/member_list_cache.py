@@ -1,7 +1,7 @@
 """Caches the member lists of chats by version, and loads the changes since the cached version from session.
 
 A member list is fresh while Redis confirms the list's version and session has announced no newer version, however old
-the list is. If Redis names a version that session does not have, it is fresh for 30 s. If Redis names no version,
+the list is. If Redis names a version that session does not have, the list is fresh for 30 s. If Redis names no version,
 because Redis is unreachable or has lost the version, the list is fresh for one second. When announcements may have been
 lost, session is queried again for every chat.
 """
@@ -21,8 +21,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _UNEXPLAINED_SECONDS = 30.0
-"""How long a member list counts as fresh while Redis and session disagree about its version. Redis may be ahead of a
-restored database, or behind until session publishes the version again."""
+"""How long a member list counts as fresh while Redis and session disagree about its version. Redis may have a higher
+version than a restored database. It may have a lower version until session publishes the version again."""
 _UNNAMED_SECONDS = 1.0
 _MAX_MEMBERS = 500_000
 
@@ -54,7 +54,7 @@ class MemberListCache:
         self._announced: dict[ChatId, int] = {}
         """The announced versions that are newer than the cached member lists, or than the lists being loaded."""
         self._trusted_since = 0.0
-        """A list that was last checked before this time may have missed an announcement."""
+        """If a list was last checked before this time, an announcement about it may have been lost."""
         self._tasks = Tasks()
 
     async def close(self) -> None:
@@ -67,7 +67,7 @@ class MemberListCache:
             if member_list is not None and member_list.version < version:
                 member_list.confirmed_version = (
                     member_list.version
-                )  # Redis may have confirmed this version before the database was restored
+                )  # Redis may have confirmed this version before a restore
             elif chat not in self._loading:
                 continue
             self._announced[chat] = max(version, self._announced.get(chat, 0))
@@ -76,7 +76,7 @@ class MemberListCache:
         self._trusted_since = self._clock()
 
     def announced(self, chat: ChatId) -> int:
-        """The version announced since the cached member list was loaded; 0 without one."""
+        """The version announced since the cached member list was loaded; 0 if none was announced."""
         return self._announced.get(chat, 0)
 
     def cached(self, chat: ChatId) -> ChatMembers | None:
@@ -104,7 +104,7 @@ class MemberListCache:
         self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None
     ) -> dict[ChatId, ChatMembers | Failure]:
         """The fresh member list of each chat, or the reason why there is none after `seconds`. Session is queried for
-        all chats concurrently; the queries continue after that time."""
+        all chats concurrently; queries that take longer continue in the background."""
         member_lists = await asyncio.gather(*(self._load_within(chat, versions, seconds) for chat in chats))
         return dict(zip(chats, member_lists, strict=True))
 
@@ -157,8 +157,8 @@ class MemberListCache:
             pages.append(page)
         self._refreshes.labels("ok").inc()
         self._forget(chat)
-        # Members that change between two pages move behind the last page, so the pages together are complete up to the
-        # last version.
+        # Pages are ordered by version. A member that changes while the pages are read gets a higher version, and so
+        # appears on a later page. So the pages together are complete up to the last version.
         member_list.update([member for page in pages for member in page.members], page.version)
         member_list.pair = page.pair
         member_list.only_sender = page.speaker
@@ -198,8 +198,8 @@ class AnnouncementReceiver:
     """Receives session's announcements of membership versions, and notices when some may be missing. A session process
     that dies may have committed a change and announced it neither on NATS nor in Redis.
 
-    When a session process falls silent without announcing its end, all member lists become doubtful. Times are
-    monotonic seconds."""
+    When a session process stops sending heartbeats without having announced its end, session must be queried again for
+    all member lists. Times are monotonic seconds."""
 
     def __init__(self, member_lists: MemberListCache, clock: Callable[[], float] = time.monotonic) -> None:
         self._member_lists = member_lists
@@ -210,11 +210,11 @@ class AnnouncementReceiver:
         self._member_lists.announce(message.versions)
         if message.leaving:
             self._last_heard.pop(message.process, None)
-        elif message.process:  # a message about a change names no process, since no further one need follow
+        elif message.process:  # only heartbeats name the process
             self._last_heard[message.process] = self._clock()
 
     async def run(self) -> None:
-        """Notices silence until cancelled."""
+        """Checks until cancelled whether heartbeats are missing."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             self.on_timer()

@@ -1,2 +1,1 @@
-"""The use cases of the message service. Begin with posting.py; ports.py names the parts that are needed from
-outside."""
+"""The use cases of the message service. Begin with posting.py; ports.py names what the use cases need from adapters."""

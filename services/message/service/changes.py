@@ -1,5 +1,5 @@
-"""Changes of committed messages: the service checks a change, commits it, and announces it to the edges of the members.
-The module also returns pages of changes."""
+"""Changes of committed messages. The service checks a change, commits it, and announces it to the edges of the members.
+This module also returns pages of changes."""
 
 import asyncio
 from typing import Protocol
@@ -42,8 +42,8 @@ _REMEMBERED_CHANGES = 4_096
 
 class Announcer(Protocol):
     async def announce(self, message: Message, delivery: ChangeDelivery) -> None:
-        """Publish a change of the message to the edges of the members that may see it. The delivery has no recipients
-        yet. `announce` does not raise: syncs make up for a lost announcement."""
+        """Publish a change of the message to the edges of the members that may see it. `delivery` has no recipients
+        yet. `announce` does not raise, because edges find a change by a sync if its announcement is lost."""
 
 
 class MessageChanges:
@@ -66,19 +66,19 @@ class MessageChanges:
         self._locks = WeakValueDictionary[ChatId, asyncio.Lock]()
         """The lock of each chat while a change of it is under way."""
         self._announced: dict[tuple[ChatId, int], None] = {}
-        """The chat and `rev` of the changes that this replica announced last. This replica announces none of these
-        changes a second time."""
+        """The chat and `rev` of the changes that this replica has announced last, so that it does not announce them a
+        second time."""
         self._edit_ms = int(settings.edit_seconds * 1000)
         self._recall_ms = int(settings.recall_seconds * 1000)
 
     async def change(self, request: ChangeMessage) -> Changed:
         """Commit the change, announce it, and then reply; changes are announced in the order of `rev`.
 
-        Another replica may have committed a change and died before announcing it. A repeated announcement does no harm,
-        because edges recognise the change by its `rev`.
+        A repeated request announces the change again, because another replica may have committed it and died before the
+        announcement. A second announcement does no harm, because edges recognise the change by its `rev`.
 
-        A member that may not post in a group may still recall messages. A blocked account may not recall, because a
-        recall would take evidence from the member who blocked the account."""
+        A member that may not post in a group may still recall messages. A blocked account may not recall, because the
+        member who blocked the account may need the message as evidence."""
         member_list = await self._member_list(request.chat, request.actor)
         failure = member_list.check_muted(request.actor, now_ms())
         if failure is not None and (member_list.pair is not None or not isinstance(request.change, RecallText)):
@@ -132,7 +132,7 @@ class MessageChanges:
 
 
 def _changeable_from(now: int, longest_ms: int, seconds: int | None) -> int:
-    """Messages from this time on may be changed. `seconds`: the limit that the group has set."""
+    """The time from which on messages may be changed. `seconds`: the limit that the group has set."""
     ms = longest_ms if seconds is None else min(longest_ms, seconds * 1000)
     return now - ms if ms else _NEVER
 

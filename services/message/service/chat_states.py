@@ -1,5 +1,5 @@
-"""The state of a chat for one account: delivered and read messages, and the numbers that follow from both. The module
-also tells which members have read a message."""
+"""The state of a chat for one account: its delivered and read messages, and numbers that are computed from them. This
+module also finds the members that have read a message."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -100,7 +100,8 @@ def possible_readers(member_list: ChatMembers, request: FindReaders) -> list[Acc
 
 
 def find_readers(snapshot: Snapshot, request: FindReaders, members: list[AccountId]) -> Readers:
-    """Members that joined later count only if they have read the message themselves. Raises RequestError."""
+    """The members that have read a message. A member that joined after the message counts only if it has read the
+    message itself. Raises RequestError."""
     chat, index = request.chat, request.index
     message = next(snapshot.messages([(chat, index, index)]), None)
     if message is None:

@@ -1,5 +1,5 @@
-"""Replies to search: which chats have new positions, which messages are new there, and which found messages an account
-may read."""
+"""Answers requests of the search service: which chats have new messages or changes, what these are, and which found
+messages an account may read."""
 
 import asyncio
 from functools import partial
@@ -41,7 +41,7 @@ class OwnChats:
         self._counted = settings.unread_per_chat
 
     async def mark_unread(self, request: MarkUnread) -> UnreadMarked:
-        """Raises RequestError."""
+        """Marks messages as unread. Raises RequestError."""
         entry = await self._entry(request.chat, request.actor)
 
         def count(snapshot: Snapshot) -> UnreadMarked:
@@ -56,7 +56,8 @@ class OwnChats:
         return await self._store.read(count)
 
     async def save_draft(self, request: SaveDraft) -> DraftSaved:
-        """An account may remove a draft also in a chat that it has left. Raises RequestError."""
+        """Saves a draft, or removes it if its text is empty. An account may remove a draft even in a chat that it has
+        left. Raises RequestError."""
         if request.text:
             await self._entry(request.chat, request.actor)
         return await self._store.save_draft(request)
@@ -80,7 +81,7 @@ class MessageFeed:
         self._versions = versions
         self._reply_bytes = settings.reply_bytes
         self._following = asyncio.Lock()
-        """Only one reply is made at a time, because the search service can wait."""
+        """The lock lets this replica prepare only one reply at a time, because the search service can wait."""
 
     async def positions(self, request: ListPositions) -> PositionPage:
         async with self._following:
@@ -92,7 +93,7 @@ class MessageFeed:
             return await self._store.read_news(request.positions[:MAX_FOLLOWED], limit, self._reply_bytes // 2)
 
     async def visible(self, request: ReadVisible) -> Visible:
-        """Decide by the present members, as the history does."""
+        """Which of the found messages the actor may read. As for the history, the present member lists decide."""
         chats = {chat for chat, _, _ in request.ranges}
         member_lists = await self._member_lists.load(chats, await self._versions(chats))
         first: dict[ChatId, int] = {}

@@ -19,13 +19,13 @@ from shared.contract.model import MemberPair, Role
 from shared.contract.session import ChangeTimes, Member
 
 _LOGGED_CHANGES = 2_000
-"""The most changes that a member list keeps. This number of changes takes about 20 KiB in a reply on the bus."""
+"""The most changes that a member list keeps. In a NATS reply, these changes take about 20 KiB."""
 
 
 class ChatMembers:
-    """The members of a chat at `version`. For each member: the first index that the member may see, and the first index
-    that may be unread for the member. A reload changes this object in place, so do not await while iterating over
-    `members`."""
+    """The members of a chat at `version`. `members` has for each member the first index that the member may see, and
+    the first index that may be unread for the member. A reload changes this object in place, so no code may await while
+    it iterates over `members`."""
 
     __slots__ = (
         "_changes", "_changes_from", "_last_first_index", "change_times", "changed_at", "checked_at",
@@ -44,21 +44,21 @@ class ChatMembers:
         self.only_sender = NO_ACCOUNT
         """The only member that may post; NO_ACCOUNT if every member may."""
         self.muted: Mapping[AccountId, int] = {}
-        """The time (Unix ms) before which a member may not post. In a private chat, the other member blocks this
-        member; in a group, the member is silenced. The entry of NO_ACCOUNT holds for all members but the owner, the
-        admins and speakers."""
+        """The time (Unix ms) before which a member may not post. In a private chat, such a member is blocked by the
+        other member. In a group, such a member is silenced. The entry of NO_ACCOUNT holds for all members except the
+        owner, the admins and the speakers."""
         self.speakers: frozenset[AccountId] = frozenset()
         self.strangers_post = False
-        """Accounts that are no members may post, too. They may not quote what they cannot read."""
+        """Accounts that are no members may also post. They may not quote messages, because they cannot read any."""
         self.has_webhooks = False
-        """Outgoing ones."""
+        """Whether the chat has outgoing webhooks."""
         self.change_times = ChangeTimes()
         self.confirmed_version = 0
         """The highest version named by Redis for which session has been queried."""
         self.checked_at = 0.0
-        """When session was last queried, in monotonic seconds."""
+        """The time of the last query to session, in monotonic seconds."""
         self.changed_at = 0.0
-        """When session last named changes, in monotonic seconds."""
+        """The time when session last returned changes, in monotonic seconds."""
         self._last_first_index = 0
         """No member has a higher first index."""
         self._changes: list[tuple[int, AccountId]] = []
@@ -103,8 +103,8 @@ class ChatMembers:
         return None
 
     def changed_since(self, version: int) -> dict[AccountId, int] | None:
-        """The accounts whose membership has changed since this version, each with the first index that it may see (0:
-        it has left). None if some of the changes are unknown."""
+        """The accounts whose membership has changed since this version, each with the first index that it may see. This
+        index is 0 if the account has left. Returns None if some of the changes are unknown."""
         if not self._changes_from <= version <= self.version:
             return None
         changed: dict[AccountId, int] = {}
@@ -115,13 +115,13 @@ class ChatMembers:
         return changed
 
     def recent_joins(self) -> RecentJoins | None:
-        """See shared.contract.edge.recent_joins. None without any."""
+        """The recent joins (see shared.contract.edge.recent_joins); None if there are none."""
         changes = ((at, account, self.members.get(account, (0, 0))[0]) for at, account in reversed(self._changes))
         recent = recent_joins(changes, self._changes_from)
         return recent if recent.joined else None
 
     def _apply(self, change: Member) -> None:
-        """Add, update or (LEFT) remove a member."""
+        """Add or update a member, or remove it if its role is LEFT."""
         if change.role >= Role.ADMIN:
             self.leaders.add(change.account)
         else:

@@ -1,4 +1,4 @@
-"""The ports of the use cases. Adapters implement the ports, and app.py connects both."""
+"""The ports of the use cases. Adapters implement the ports, and app.py gives the adapters to the use cases."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ RequestChatList = Callable[[ListChats], Awaitable[ChatList]]
 """Requests one page of an account's chats from the session service. Raises RequestError."""
 
 LookUpVersions = Callable[[Iterable[ChatId]], Awaitable[Mapping[ChatId, int]]]
-"""Looks up the membership versions of chats in presence, and leaves out unknown ones."""
+"""Looks up the membership versions of chats in Redis. Chats with an unknown version are left out."""
 
 
 class PostResponder(Protocol):
@@ -23,7 +23,8 @@ class PostResponder(Protocol):
     def cause(self) -> str: ...
 
     def to_wall_clock(self, requester_ms: int) -> int:
-        """Convert steady milliseconds of the requester into the same moment on our wall clock."""
+        """Convert a time of the requester's steady clock (milliseconds) into the same moment on this process's wall
+        clock."""
 
     async def reply(self, reply: object) -> None: ...
 
@@ -31,7 +32,7 @@ class PostResponder(Protocol):
 
 
 class MemberListPort(Protocol):
-    """Provides the member lists of chats. `versions`: the versions that presence names now."""
+    """Provides the member lists of chats. `versions`: the versions that Redis names now."""
 
     def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> ChatMembers | None:
         """The cached member list; None if session must be queried first."""
@@ -43,7 +44,7 @@ class MemberListPort(Protocol):
 
 
 class DeliveryPlan(NamedTuple):
-    """The facts about committed messages before presence is looked up for their delivery."""
+    """What is known about committed messages before presence is looked up for their delivery."""
 
     messages: Collection[CommittedMessage]
     oldest: dict[ChatId, int]
@@ -53,12 +54,11 @@ class DeliveryPlan(NamedTuple):
     member_list_versions: dict[ChatId, int]
     """The present versions of those member lists."""
     broadcast: set[ChatId]
-    """The chats that are broadcast. A chat whose member list is loaded only after the lookup may turn out to be a
-    broadcast chat, too."""
+    """The chats that are broadcast. A chat whose member list is loaded only after the lookup may be added then."""
 
 
 class PresenceLookup(Protocol):
-    """Looks up presence at one moment (see shared.presence.PresenceSnapshot)."""
+    """The result of a lookup of presence (see shared.presence.PresenceSnapshot)."""
 
     @property
     def nodes(self) -> Mapping[AccountId, tuple[NodeId, ...]] | None:
@@ -74,7 +74,7 @@ class FanoutPort(Protocol):
 
     @property
     def edge_seen(self) -> Callable[[NodeId, float], None]:
-        """Notes the node, and the monotonic seconds, when an edge has sent a request."""
+        """Called with the node of an edge that has sent a request, and the time in monotonic seconds."""
 
     def plan(self, messages: Collection[CommittedMessage]) -> DeliveryPlan: ...
 
@@ -86,7 +86,7 @@ class FanoutPort(Protocol):
         in one call. Does not raise."""
 
     async def deliver(self, plan: DeliveryPlan, found: PresenceLookup) -> None:
-        """Publish the messages to the edges of their recipients, in order, and announce a loss."""
+        """Publish the messages to the edges of their recipients, in order. If this fails, announce a loss."""
 
     def announce_loss(self) -> None:
-        """Make every edge sync."""
+        """Make every edge sync, because messages may be lost."""

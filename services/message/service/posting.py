@@ -1,12 +1,12 @@
-"""Posting: commits queued requests in batches, delivers their messages, and then replies.
+"""Posts messages: commits queued requests in batches, delivers their messages, and then replies.
 
 The service works in cycles with at most one presence lookup each. A cycle delivers the messages that the previous cycle
 committed, answers their requests, and commits the next batch. Batches are delivered in the order of commits, so NATS
 gets a chat's messages in the order of indexes. Each request is answered after the delivery batches of all its messages.
-A request is never split: a request with more than `batch_rows` messages is a batch of its own. If session must be asked
-for a chat's members, the request leaves the queue until the answer, and delays no other request. After 0.3 s the
-request's other messages are committed without the messages of that chat, which the edge repeats. No sender has two
-requests in flight, so the sender's messages keep their order.
+A request is never split: a request with more than `batch_rows` messages is a batch of its own. If session must be
+queried for a chat's members, the request leaves the queue until session replies, and delays no other request. If
+session does not reply within 0.3 s, the messages of that chat fail, and the edge repeats them. The request's other
+messages are committed. A sender never has two requests in flight, so the sender's messages keep their order.
 """
 
 import asyncio
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 _log = log(__name__)
 
 _MAX_QUEUED_BATCHES = 64
-"""While the messages of this number of batches are unanswered, further requests are rejected, even if the estimated
-delay is short."""
+"""The most unanswered messages, in batches. Beyond this number, requests are rejected, even if the estimated delay is
+short."""
 _MAX_QUEUED_BYTES = 64 * 1024 * 1024
 _RETRY_SECONDS = 0.5
 _MEMBER_LIST_SECONDS = 0.3
@@ -52,7 +52,7 @@ _TOLERATED_CLOCK_MS: Final = 50
 _ESTIMATED_CYCLES = 8
 
 OVERLOADED = Failure(ErrorCode.RATE_LIMITED, "too many messages are being sent, please try again")
-"""The sender gets this error: another attempt at another replica would only add load."""
+"""The edge passes this error on to the sender. It does not try another replica, which would only add load."""
 SHUTTING_DOWN = Failure(ErrorCode.UNAVAILABLE, "this replica no longer serves the chat, please try again")
 _DATABASE_UNAVAILABLE = Failure(ErrorCode.UNAVAILABLE, "the database does not answer, please try again")
 
@@ -61,14 +61,15 @@ PostResult = Message | Failure
 
 class QueueDelayEstimator:
     """Admission control, as a pure class: estimates the delay of a queued message from the duration of the last cycles.
-    Only a cycle that left requests in the queue shows the capacity. Unless all of the last cycles left requests, the
-    queue is short and the delay is 0. The fastest cycle counts, so that a single stall does not look like overload."""
+    Only a cycle that leaves requests in the queue shows the capacity. If one of the last cycles has emptied the queue,
+    the queue is short and the delay is 0. The estimate uses the fastest cycle, so that a single stall does not look
+    like overload."""
 
     def __init__(self) -> None:
         self._seconds_per_message: deque[float] = deque(maxlen=_ESTIMATED_CYCLES)
 
     def observe(self, messages: int, seconds: float, *, full: bool) -> None:
-        """Record one cycle. `full`: the cycle left requests in the queue."""
+        """Record one cycle. `full`: the cycle has left requests in the queue."""
         if full:
             self._seconds_per_message.append(seconds / messages)
         else:
@@ -82,7 +83,7 @@ class QueueDelayEstimator:
 
 
 class PostRequest:
-    """One request of an edge while the request is in flight: its drafts, and later their results."""
+    """One request of an edge that is not answered yet: its drafts, and later their results."""
 
     __slots__ = ("chats", "drafts", "member_lists", "responder", "results", "size")
 
@@ -119,7 +120,7 @@ class PostRequest:
 
 
 def _by_our_clock(drafts: list[Draft], responder: PostResponder) -> list[Draft]:
-    """The drafts with their deadlines on our wall clock."""
+    """The drafts, with their deadlines converted to the wall clock of this process."""
     ahead = responder.to_wall_clock(0)
     if abs(ahead) < _TOLERATED_CLOCK_MS:
         return drafts
@@ -147,7 +148,8 @@ class PostingBatcher:
         self._flush = flush
         self._tracer = tracer
         self._traced_commits = deque[str]()
-        """Traceparents of the commits not delivered yet: a cycle delivers the commit of the cycle before."""
+        """The traceparents of commits that are not delivered yet. Each cycle delivers the commit of the previous
+        cycle."""
         self._batch_rows = settings.batch_rows
         self._longest_queue_seconds = settings.queue_seconds
         self._queue_delay = QueueDelayEstimator()
@@ -208,7 +210,8 @@ class PostingBatcher:
             await self._tasks.close()
 
     async def _next_batch(self, committed: Collection[PostRequest]) -> list[PostRequest]:
-        """Take queued requests up to one batch. Returns none at once if some are `committed`, and after the end."""
+        """Take queued requests for one batch; wait for requests if the queue is empty. Returns an empty list instead of
+        waiting if requests are `committed`, or after `close`."""
         while not self._queue:
             if committed or (self._closed and not self._requests):
                 return []
@@ -222,8 +225,8 @@ class PostingBatcher:
         return requests
 
     async def _cycle(self, committed: list[PostRequest], requests: list[PostRequest]) -> list[PostRequest]:
-        """Deliver and answer `committed`, and commit `requests`. Returns the requests with known results. Broadcasts do
-        not need the lookup, so a broadcast does not wait for a lookup that the commit would delay."""
+        """Deliver and answer `committed`, and commit `requests`. Returns the requests with known results. The commit
+        can delay the lookup of presence. A broadcast needs no lookup, so it does not wait for it."""
         chats = set[ChatId]().union(*[request.chats for request in requests if request.member_lists is None])
         messages = [message for request in committed for message in request.committed_messages()]
         plan = self._fanout.plan(messages) if messages else None
@@ -247,7 +250,8 @@ class PostingBatcher:
     def _with_member_lists(
         self, requests: Iterable[PostRequest], chats: Iterable[ChatId], versions: Mapping[ChatId, int]
     ) -> list[PostRequest]:
-        """The requests whose chats have member lists. Others are queued again once their member lists are loaded."""
+        """The requests for whose chats there are fresh member lists. The other requests are queued again when their
+        member lists are loaded."""
         fresh = {
             chat: member_list for chat in chats if (member_list := self._member_lists.fresh(chat, versions)) is not None
         }
@@ -262,7 +266,8 @@ class PostingBatcher:
         return ready
 
     async def _load_member_lists(self, request: PostRequest, versions: Mapping[ChatId, int]) -> None:
-        """Load the lists in a limited time: messages of a chat whose list takes longer fail, and edges repeat them."""
+        """Load the member lists of the request's chats, and queue the request again. If the list of a chat takes too
+        long, the messages of this chat fail, and the edge repeats them."""
         request.member_lists = await self._member_lists.load(request.chats, versions, _MEMBER_LIST_SECONDS)
         self._enqueue(request)
 
@@ -296,7 +301,8 @@ class PostingBatcher:
         await self._find_posted_before(requests)
 
     async def _find_posted_before(self, requests: Iterable[PostRequest]) -> None:
-        """Find messages that an earlier attempt has posted, for senders that may no longer post."""
+        """For senders that may no longer post, find the messages that an earlier attempt has posted, because these are
+        still the results."""
         forbidden = [
             (request, position)
             for request in requests
@@ -317,7 +323,8 @@ class PostingBatcher:
                 request.results[position] = result
 
     async def _post(self, drafts: Sequence[Draft]) -> list[PostResult]:
-        """One result per draft. Bisection finds the drafts that the database rejects for their content."""
+        """Post the drafts. Returns one result per draft. If the database rejects the content of a draft, bisection
+        finds this draft."""
         started = time.perf_counter()
         try:
             posted = await self._post_confirmed(drafts)
@@ -353,8 +360,8 @@ class PostingBatcher:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _bisect_post(self, first: Sequence[Draft], second: Sequence[Draft]) -> list[PostResult]:
-        """Posts the two halves one after the other. If drafts of the first half may be repeated, the second half is not
-        posted, so that it does not overtake these drafts."""
+        """Posts the two halves one after the other. If the edge may repeat drafts of the first half, the second half is
+        not posted. Otherwise, it would overtake these drafts."""
         results = await self._post(first)
         if any(isinstance(result, Failure) and result.code is ErrorCode.UNAVAILABLE for result in results):
             return results + [_DATABASE_UNAVAILABLE] * len(second)
@@ -377,7 +384,7 @@ class PostingBatcher:
                 await self._fan_out(plan, found)
             for request in requests:
                 await request.responder.reply(request.post_results())
-            self._flush()  # the next commit may block the event loop
+            self._flush()  # flushed now, because the next commit may block the event loop
         except Exception:
             _log.exception("batch not fanned out")
             self._fanout.announce_loss()

@@ -1,5 +1,5 @@
-"""The use cases that read: syncs, unread messages, pagination of the history, last indexes. The batching also covers
-commits of read state."""
+"""The use cases that read data: syncs, unread messages, pagination of the history, last indexes. This module also
+commits read state."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -113,8 +113,8 @@ class MessageSearch:
     def _arrived(
         self, snapshot: Snapshot, message: Message, members: Mapping[AccountId, int]
     ) -> tuple[dict[AccountId, bool], list[AccountId]]:
-        """For each member, whether the message has arrived; and the members for whom the message is too old to be
-        pushed."""
+        """Returns for each member whether the message has arrived, and the members for whom the message is too old to
+        be pushed."""
         chat, index = message.chat, message.index
         head = snapshot.heads([chat]).get(chat, 0)
         cursors = snapshot.cursors([(account, chat) for account in members])
@@ -141,8 +141,8 @@ def _find(snapshot: Snapshot, request: FindMessage) -> Message | None:
 
 
 def _entitled(member_list: ChatMembers, message: Message) -> dict[AccountId, int]:
-    """The members that may see the message, without the sender. Each member has the first index that may be unread for
-    it."""
+    """The members that may see the message, without the sender. Each member is returned with the first index that may
+    be unread for it."""
     return {
         account: unread_from
         for account, (first, unread_from) in member_list.members.items()
@@ -152,8 +152,7 @@ def _entitled(member_list: ChatMembers, message: Message) -> dict[AccountId, int
 
 _log = log(__name__)
 _OWN_RANGE = 20_000
-"""The most messages that one request for an account's own messages reads. Reading them takes some hundredths of a
-second."""
+"""The most messages that one request for an account's own messages examines. This takes some hundredths of a second."""
 
 
 class MessageQueries:
@@ -178,8 +177,8 @@ class MessageQueries:
     # Sync
 
     async def sync(self, request: Sync) -> Synced:
-        """The chat list of session is read before the state of the chats. Thus a message in a chat that is joined
-        between the two arrives by fan-out."""
+        """Reads the chat list from session before it reads the state of the chats. If the account joins a chat between
+        the two reads, the messages of this chat arrive by fan-out."""
         page = await self._list_chats(ListChats(request.account, request.after, request.also))
         lists = {request.account: page, **page.also}
         entries = {account: listed.entries for account, listed in lists.items()}
@@ -191,7 +190,7 @@ class MessageQueries:
     def _synced(
         self, snapshot: Snapshot, request: Sync, lists: Mapping[AccountId, Iterable[ChatEntry]]
     ) -> dict[AccountId, Synced]:
-        """The first account, and as many of the other accounts as fit into the reply."""
+        """The state of the first account, and of as many other accounts as fit into the reply."""
         budget, synced, known = _ByteBudget(self._reply_bytes), dict[AccountId, Synced](), frozenset(request.known)
         limit = request.newest or self._pushed
         for account, states in chat_states(snapshot, lists).items():
@@ -218,7 +217,8 @@ class MessageQueries:
     # Unread messages
 
     async def unread(self, request: GetUnread) -> Unread:
-        """All chats are needed at once, because the reply is in order of time over all of them."""
+        """Needs all chats of the account at once, because the reply lists the messages of all chats in order of
+        time."""
         entries = await list_all_chats(self._list_chats, request.account)
         return await self._store.read(lambda snapshot: self._unread(snapshot, request, entries))
 
@@ -317,7 +317,8 @@ class MessageQueries:
         )
 
     def _own_history(self, snapshot: Snapshot, request: GetHistory) -> History:
-        """The own messages of a bounded range, because there may be few own messages among many."""
+        """The account's own messages. Only a bounded range is read, because an account may have few messages among very
+        many."""
         chat, head = request.chat, snapshot.heads([request.chat]).get(request.chat, 0)
         start = max(1, request.start)
         last = min(head, start + _OWN_RANGE - 1)
@@ -328,8 +329,8 @@ class MessageQueries:
     def _with_unread(
         self, snapshot: Snapshot, account: AccountId, entry: ChatEntry, reply: History, index: int
     ) -> History:
-        """The reply also counts the unread messages and the mentions that remain once everything up to `index` is
-        read."""
+        """Adds to the reply the numbers of unread messages and of mentions that remain when all messages up to `index`
+        are read."""
         (one,) = chat_states(snapshot, {account: [entry]})[account]
         read = read_up_to(one.cursor, min(index, one.head))._replace(unread_from=None)
         then = one._replace(cursor=read)
@@ -361,7 +362,7 @@ class MessageQueries:
         return Marked()
 
     async def read_indexes(self, request: FindReadIndexes) -> ReadIndexes:
-        """The read indexes of the accounts that are members."""
+        """The read indexes of the given accounts, as far as they are members."""
         lists = await self._entries(request.members[:MAX_READ_INDEXES])
         return await self._store.read(lambda snapshot: self._read_indexes(snapshot, lists, counts=request.counts))
 
@@ -404,14 +405,15 @@ class MessageQueries:
 
 
 def _on_both_sides(reply: History, first_index: int) -> History:
-    """A page around an index. Messages closer to the index come first."""
+    """Completes a page around an index: sorts the messages, and notes whether there are older and newer ones. `reply`
+    has the messages in the order of their distance from the index."""
     messages = sorted(reply.messages, key=lambda message: message.index)
     older, newer = (messages[0].index > first_index, messages[-1].index < reply.head) if messages else (False, False)
     return msgspec.structs.replace(reply, messages=messages, older=older, newer=newer)
 
 
 async def list_all_chats(list_chats: RequestChatList, account: AccountId, *, states: bool = False) -> list[ChatEntry]:
-    """Raises RequestError."""
+    """All chats of the account, read page by page. Raises RequestError."""
     page = await list_chats(ListChats(account, states=states))
     entries = page.entries
     while page.more:
@@ -448,8 +450,8 @@ class _ByteBudget:
 
 
 class _MessagePage:
-    """Takes messages in order while the budget lasts. The first one always fits. `reactions`: the reactions sent with
-    the messages."""
+    """Takes messages in order while the budget lasts. The first message is always taken. `reactions`: the reactions
+    sent with the messages."""
 
     def __init__(
         self,
@@ -463,7 +465,7 @@ class _MessagePage:
         self._reactions = reactions
         self._empty = True
         self.full = False
-        """True once a message was left out: no later message is in the reply."""
+        """True after a message was left out. Then no later message is taken either."""
 
     def spend(self, size: int) -> None:
         self._budget.left -= size
@@ -484,8 +486,8 @@ class _MessagePage:
         return messages
 
     def upto(self, messages: list[Message], head: int, before: int) -> int:
-        """The index up to which `messages`, the last messages read, cover their chat. `before`: the index before the
-        first message."""
+        """The index up to which the reply is complete for a chat. `messages`: the last messages that were read.
+        `before`: the index before the first message."""
         if not self.full:
             return head
         return messages[-1].index if messages else before

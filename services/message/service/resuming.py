@@ -1,5 +1,6 @@
-"""The messages and changes that a client lacks when it comes back: its chats, the most recently active first. Each chat
-comes with its newest messages and the changes of messages that the client has, or only with the chat's new state."""
+"""Finds the messages and changes that a client lacks when it connects again. The reply lists chats, the most recently
+active first. Each chat has its newest messages and the changes of messages that the client has, or only its new
+state."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -36,15 +37,16 @@ from shared.contract.resume import (
 from shared.contract.session import ChatEntry
 
 RESUME_BYTES = 55 * 1024
-"""The budget for the messages in one reply, which become less than 100 KiB of JSON. Chats beyond the budget come
-without messages; the client then knows that it lacks messages."""
+"""The most bytes of messages in one reply. They become less than 100 KiB of JSON. Chats that do not fit are listed
+without messages, and the reply shows that the client lacks messages there."""
 
 CHANGES_BYTES = 64 * 1024
-"""The most bytes of changes in one reply. The reply names changes that do not fit, as it names messages."""
+"""The most bytes of changes in one reply. If changes do not fit, the reply shows that the client lacks changes."""
 _CHANGES, _CHANGES_READ = 100, 3_000
-"""The most changes of a chat in one reply, and of all chats before the changes are cut to the reply's size."""
+"""The most changes of one chat in a reply, and the most changes that are read for all chats before they are cut to the
+reply's size."""
 _REVS = 1_000
-"""Up to this number of a chat's last changes are searched for changes that the client lacks."""
+"""The most changes of a chat that are searched for changes that the client lacks."""
 _NO_MESSAGES = Activity()
 _SHOWN_CHARACTERS = 120
 _KINDS = {Emoji: "emoji", Image: "image", File: "file"}
@@ -54,7 +56,8 @@ Drafts = Mapping[ChatId, DraftPreview]
 
 
 def resume(snapshot: Snapshot, request: Resume, listed: Sequence[ChatEntry], max_unread: int) -> Resumed:
-    """`listed`: all chats of the account. The first page names the chats of which the account is no longer a member."""
+    """Makes one page of the reply. `listed`: all chats of the account. The first page also names the chats of which the
+    account is no longer a member."""
     listed = [entry for entry in listed if _is_among(request, entry.chat)]
     entries = {entry.chat: entry for entry in listed}
     activity = snapshot.activity(entries)
@@ -88,7 +91,7 @@ def _lacks(request: Resume, chat: ChatId, head: Activity) -> bool:
 def _with_other_states(
     snapshot: Snapshot, request: Resume, entries: Sequence[ChatEntry], drafts: Drafts
 ) -> set[ChatId]:
-    """The chats whose states differ from those that the client knows."""
+    """The chats whose states differ from the states that the client knows."""
     known = [entry for entry in entries if entry.state and entry.chat in request.states]
     cursors = _cursors(snapshot, request.account, known)
     states = {entry.chat: _state(entry, cursors[entry.chat], drafts.get(entry.chat)) for entry in known}
@@ -105,8 +108,8 @@ def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry
 
 
 def _state(entry: ChatEntry, cursor: Cursor, draft: DraftPreview | None) -> int:
-    """The number for an account that has read all delivered messages equals the number that the previous version
-    made."""
+    """The state of a chat as a number. If the account has read all delivered messages, it is the same number as in the
+    previous version."""
     own = (*(() if cursor.unread_from is None else (cursor.unread_from,)), *(() if draft is None else ("", draft.rev)))
     return fingerprint(entry.state, (cursor.read_index, own)) if entry.state else 0
 
@@ -145,7 +148,8 @@ def _chats(
 def _newest_that_fit(
     snapshot: Snapshot, lacks: Mapping[ChatId, int], heads: Mapping[ChatId, Activity], timeline: int
 ) -> list[tuple[ChatId, int, int]]:
-    """The ranges are chosen by their sizes, because the bodies of all chats together would fill the memory."""
+    """The ranges of the newest messages that fit into the reply. They are chosen by the sizes of the messages, because
+    the bodies of all chats together would take too much memory."""
     ranges, most = list[tuple[ChatId, int, int]](), RESUME_BYTES // MESSAGE_OVERHEAD_BYTES
     left = most
     for chat, lacks_from in lacks.items():
@@ -166,7 +170,8 @@ def _last_messages(
     heads: Mapping[ChatId, Activity],
     read: Mapping[ChatId, list[Message]],
 ) -> dict[ChatId, LastMessage | None]:
-    """`read`: messages that the reply has anyway, up to the last message of each chat."""
+    """The preview of the last message of each chat. `read`: messages that were read for the reply, up to the last
+    message of their chats."""
     places = ((entry.chat, heads[entry.chat].last_index, entry.first_index) for entry in page if entry.chat not in read)
     missing = sorted((chat, last, last) for chat, last, first in places if last >= max(first, 1))
     found = chain(snapshot.messages(missing), (messages[-1] for messages in read.values()))
@@ -219,7 +224,7 @@ def _lacking_changes(
 
 
 def _fitting(chats: Iterable[ResumedChat], request: Resume) -> list[ResumedChat]:
-    """The chats with as many of their newest messages and oldest changes as fit into the reply."""
+    """The chats, each with as many of its newest messages and oldest changes as fit into the reply."""
     left, changes_left, fitting = RESUME_BYTES, CHANGES_BYTES, list[ResumedChat]()
     for chat in chats:
         revision, kept = chat.revision, list[Message]()
@@ -242,7 +247,7 @@ def _fitting(chats: Iterable[ResumedChat], request: Resume) -> list[ResumedChat]
 
 
 def _cut(revision: ChatRevision, messages: Sequence[Message], changes: list[MessageChange], known: int) -> ChatRevision:
-    """Keep only these messages and changes. `known`: the last `rev` that the client has."""
+    """Reduces the revision to these messages and changes. `known`: the last `rev` that the client has."""
     indexes = {message.index for message in messages}
     reactions = {index: found for index, found in revision.reactions.items() if index in indexes}
     if len(changes) < len(revision.changes):

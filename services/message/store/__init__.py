@@ -1,5 +1,5 @@
-"""The database of the message service: posted messages (posting.py), read state (read_state.py), unread counts
-(snapshot.py). Each method of MessageStore is one transaction."""
+"""The database of the message service. posting.py stores messages, read_state.py stores read state, and snapshot.py
+counts unread messages. Each method of MessageStore is one transaction."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from shared.tracing import Tracer
 
 CHECKED_TABLES = ("heads", "messages", "cursors", "revisions", "edits", "reactions", "drafts")
-"""The service works only while it can write to all of these tables. The health check tests it (`Database.check`)."""
+"""The service works only while it can write to all of these tables. The health check tests this (`Database.check`)."""
 
 __all__ = [
     "CommitUnconfirmed",
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 _EXPIRED_ROWS = 200
 _INLINE_DRAFTS = 128
-"""Posting this number of drafts takes one or two milliseconds."""
+"""The most drafts that are posted on the event loop. Posting this number of drafts takes one or two milliseconds."""
 _AFTER_EVERY_DEADLINE = 2**63 - 1
 
 
@@ -72,7 +72,7 @@ def open_database(
 
 
 class CommitUnconfirmed(DatabaseUnavailable):
-    """The database did not answer the commit itself: `find_results` finds out whether it was committed."""
+    """The database has not confirmed the commit. `find_results` finds out whether the transaction was committed."""
 
 
 class MessageStore:
@@ -84,19 +84,20 @@ class MessageStore:
         self._moved: set[ChatId] = set()
         self._any_moved = asyncio.Event()
         self._check_duplicates = False
-        """Whether the last batch had duplicates, which makes more of them likely."""
+        """Whether the last batch contained repeated drafts. Then more repeated drafts are likely to follow."""
 
     @property
     def commits_inline(self) -> bool:
-        """Whether a small batch is committed on the event loop, which blocks it, and not on a thread."""
+        """Whether a small batch is committed on the event loop instead of a thread. The event loop is then blocked
+        during the commit."""
         return self._database.commits_inline
 
     async def check(self) -> None:
         await self._database.check(CHECKED_TABLES)
 
     async def post(self, drafts: Sequence[Draft]) -> PostedBatch:
-        """Commit the drafts, at least one, in this order. Drafts whose deadline passes before are left out. Raises
-        CommitUnconfirmed. Database errors about the content are not caught."""
+        """Commit the drafts, at least one, in this order. Drafts whose deadline passes before the commit are left out.
+        Raises CommitUnconfirmed, and the database's errors about the content of a draft."""
         while True:
             try:
                 return await self._post(drafts, self._now, check_duplicates=self._check_duplicates)
@@ -104,8 +105,8 @@ class MessageStore:
                 self._check_duplicates = True
 
     async def find_results(self, drafts: Sequence[Draft]) -> PostedBatch:
-        """The results of an unconfirmed commit. A draft that is not committed, and never will be, has None. The method
-        waits for a transaction that is still committing the drafts."""
+        """The results of an unconfirmed commit. If a transaction is still committing the drafts, the method waits for
+        it. The result of a draft is None if the draft was not committed; it will not be committed later either."""
         return await self._post(drafts, lambda: _AFTER_EVERY_DEADLINE, check_duplicates=True)
 
     async def _post(self, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool) -> PostedBatch:
@@ -134,7 +135,7 @@ class MessageStore:
         return await self._database.read(lambda connection: work(Snapshot(connection)), brief=brief)
 
     async def change(self, request: ChangeMessage, permissions: ChangePermissions) -> Revised:
-        """Raises RequestError."""
+        """Commit a change of a message. Raises RequestError."""
         revised = await self._database.write(lambda connection: revise(connection, request, permissions, self._now()))
         self._moved.add(request.chat)
         self._any_moved.set()
@@ -149,7 +150,7 @@ class MessageStore:
         return moved
 
     async def wait_for_moved(self) -> None:
-        """Wait until `take_moved` has something to return."""
+        """Wait until messages have been committed or changed."""
         await self._any_moved.wait()
 
     async def list_positions(self, after: ChatId) -> PositionPage:
@@ -190,5 +191,5 @@ class MessageStore:
         await self._database.write(lambda connection: erase(connection, account))
 
     async def with_read_state(self, accounts: list[AccountId]) -> list[AccountId]:
-        """The accounts among these that have read state."""
+        """The accounts among `accounts` that have read state or drafts."""
         return await self._database.read(lambda connection: with_cursors(connection, accounts))

@@ -1,4 +1,5 @@
-"""Stores drafts. Each statement changes a draft only if the draft is the expected one."""
+"""Stores the drafts that accounts are writing. Each statement changes a draft only if the stored draft is the one that
+the client has seen."""
 
 from collections.abc import Iterable
 
@@ -40,7 +41,7 @@ def save(connection: sa.Connection, request: SaveDraft, now: int) -> DraftSaved:
 
 
 def _replace(connection: sa.Connection, request: SaveDraft, rev: int) -> bool:
-    """Returns whether the draft was the expected one."""
+    """Replaces or removes a draft. Returns whether the stored draft was the one that the client has seen."""
     expected = sa.and_(_is_of(request.actor, request.chat), drafts.c.rev == request.base)
     values = {"rev": rev, "text": request.text, "reply_to": request.reply_to}
     if not request.text:
@@ -53,7 +54,7 @@ def _replace(connection: sa.Connection, request: SaveDraft, rev: int) -> bool:
 
 
 def remove_sent(connection: sa.Connection, posted: Iterable[Draft]) -> None:
-    """Remove the stored drafts of texts that were sent as these messages (at least one message)."""
+    """Remove the stored drafts that were sent as these messages (at least one message)."""
     connection.execute(_SENT, [{"account": one.sender, "chat": one.chat, "saved": one.saved} for one in posted])
 
 

@@ -1,5 +1,5 @@
-"""The state of the message database as part of its installation: the highest known account and chat, the identity
-common to all databases, and the epoch, which changes after a restore."""
+"""The state of the message database: the highest known account and chat, the identity that all databases of the
+installation share, and the epoch. The epoch changes after a restore."""
 
 import secrets
 
@@ -16,7 +16,7 @@ _LAST_CHAT = sa.select(heads.c.chat_id, heads.c.last_time).order_by(heads.c.chat
 
 
 def database_state(connection: sa.Connection) -> DatabaseState:
-    """The state, also of a database of an earlier version."""
+    """The state of the database. The database may have the schema of an earlier version."""
     identity = read_identity(connection)
     last = connection.execute(_LAST_CHAT).one_or_none() or (0, 0)
     account = AccountId(connection.scalar(_LAST_ACCOUNT) or 0)
@@ -24,8 +24,7 @@ def database_state(connection: sa.Connection) -> DatabaseState:
 
 
 def renew_epoch(url: str) -> None:
-    """Give the database a new epoch. The function is idempotent. The migration of a database without an epoch gives the
-    database its first one."""
+    """Give the database a new epoch. A database without the table gets its first epoch by the migration."""
     engine = make_engine(url)
     try:
         with engine.begin() as connection:

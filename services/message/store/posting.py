@@ -1,4 +1,5 @@
-"""Appends messages to chats, one transaction per batch: deduplication by nonce, and indexes without a hole."""
+"""Appends messages to chats, one transaction per batch. Deduplication recognizes a repeated draft by its nonce. The
+indexes have no gaps."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -16,8 +17,8 @@ from shared.contract.message import Draft
 from shared.contract.model import Message
 from shared.database import IS_CITUS, insert_sqlite
 
-# Replicas lock the rows of last indexes in the order of the chats' ids, which excludes deadlocks; SQLite has one
-# writer. The update locks these rows, because Citus allows SELECT … FOR UPDATE only within one shard.
+# Replicas lock the rows of last indexes in the order of the chats' ids, so that there are no deadlocks. SQLite has only
+# one writer. The rows are locked by the UPDATE, because Citus allows SELECT … FOR UPDATE only within one shard.
 _ADVANCE_HEADS = SetStatement(
     sqlite="""
         INSERT INTO heads (chat_id, last_index, last_time)
@@ -62,7 +63,7 @@ _UPDATE_HEADS = SetStatement(
         AS moved (chat_id, last_index, last_time)
         WHERE heads.chat_id = moved.chat_id /* citus: AND heads.chat_id = ANY(CAST(:a AS bigint[])) */""",
 )
-# With OR FAIL, SQLite may leave the first rows of a failed statement, and so needs no statement journal. The whole
+# With OR FAIL, SQLite need not undo the first rows of a failed statement, so it writes no statement journal. The whole
 # transaction is rolled back anyway.
 _INSERT_SQLITE: Final = """
     INSERT OR FAIL INTO messages (chat_id, "index", sender, nonce, time, body) VALUES (?, ?, ?, ?, ?, ?)"""
@@ -79,8 +80,8 @@ _INSERT_POSTGRESQL = sa.text("""
 
 class PostedBatch(NamedTuple):
     """`results` has one entry per draft: the draft's message, or None if the deadline of the draft had passed.
-    `duplicates`: how many drafts an earlier attempt had posted. `changed`: the chat, index and first body of the
-    messages that have changed since."""
+    `duplicates`: the number of drafts that an earlier attempt had posted. `changed`: the chat, index and first body of
+    the messages that have changed since."""
 
     results: list[Message | None]
     duplicates: int
@@ -92,7 +93,7 @@ class DeadlinePassed(Exception):
 
 
 class DuplicateDetected(Exception):
-    """Some drafts were possibly posted before, and this transaction did not check it. The transaction was rolled
+    """Some drafts may have been posted before, which this transaction did not check. The transaction was rolled
     back."""
 
 
@@ -103,8 +104,8 @@ def post(
     *,
     check_duplicates: bool,
 ) -> PostedBatch:
-    """If `check_duplicates`, earlier posts of the drafts are looked up first. Otherwise, the unique index of nonces
-    detects earlier posts. Raises DeadlinePassed, and without `check_duplicates` DuplicateDetected."""
+    """Post the drafts. With `check_duplicates`, drafts that were posted before are looked up first. Without it, the
+    unique index of nonces detects them. Raises DeadlinePassed and, without `check_duplicates`, DuplicateDetected."""
     began = now()
     heads = _advance_heads(connection, drafts, began, lock_only=check_duplicates)
     earlier = _find_posted(connection, drafts) if check_duplicates else {}
@@ -127,9 +128,9 @@ def post(
 def _advance_heads(
     connection: sa.Connection, drafts: Iterable[Draft], now: int, *, lock_only: bool
 ) -> dict[ChatId, Head]:
-    """Create and lock the chats' rows, and advance them by the drafts' messages, as `assign_indexes` will do. With
-    `lock_only`, the rows are only locked, because some drafts may not be new messages. Returns the last indexes and
-    times before."""
+    """Create and lock the chats' rows, and increase their last indexes by the number of messages, as `assign_indexes`
+    will do. With `lock_only`, the rows are only locked, because some drafts may not be new messages. Returns the
+    previous last indexes and times."""
     added = dict.fromkeys((draft.chat for draft in drafts), 0)
     if not lock_only:
         for chat, _, _ in {(draft.chat, draft.sender, draft.nonce) for draft in drafts}:
@@ -159,7 +160,7 @@ def _insert(connection: sa.Connection, rows: Sequence[NewRow], *, check_duplicat
 
 
 def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterable[int]:
-    """Insert messages into SQLite. It has one writer, so the ids of the messages are consecutive."""
+    """Insert messages into SQLite. SQLite has only one writer, so the ids of the messages are consecutive."""
     last = 0
     for start in range(0, len(rows), _MAX_ROWS):
         chunk = rows[start : start + _MAX_ROWS]
@@ -170,8 +171,8 @@ def _insert_sqlite(connection: sa.Connection, rows: Sequence[NewRow]) -> Iterabl
 
 @lru_cache(_MAX_ROWS)
 def _insert_statement_sqlite(rows: int) -> str:
-    """The statement that inserts several rows at once. Each execution releases Python's global lock, so fewer
-    executions are cheaper."""
+    """The statement that inserts several rows at once. Each execution releases Python's global lock, which takes time,
+    so fewer executions are cheaper."""
     return _INSERT_SQLITE + ", (?, ?, ?, ?, ?, ?)" * (rows - 1)
 
 

@@ -18,8 +18,8 @@ from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import UNSPECIFIED, ReadRange
 from shared.contract.model import Message
 
-# The functions below find the data that the search service follows: the positions of all chats, and the new messages
-# after given positions.
+# The functions below find the data that the search service indexes: the positions of all chats, and the messages after
+# given positions.
 
 _PAGE = 5_000
 _CHANGES = 100
@@ -72,7 +72,7 @@ def read_news(connection: sa.Connection, positions: Sequence[HeadPosition], limi
 
 
 def _changes(connection: sa.Connection, behind: _Behind) -> list[tuple[int, int]]:
-    """The index and `rev` of the known messages whose text has changed."""
+    """The index and `rev` of the messages whose text has changed, among the messages that the search service has."""
     known = behind.known
     if behind.head.rev <= known.rev or not known.index:
         return []
@@ -81,7 +81,7 @@ def _changes(connection: sa.Connection, behind: _Behind) -> list[tuple[int, int]
 
 
 class _Lookahead:
-    """Iterates over messages in ascending order. The caller can put the next one back."""
+    """Iterates over messages in ascending order. The caller can put the last returned message back."""
 
     def __init__(self, messages: Iterable[Message]) -> None:
         self._messages = iter(messages)
@@ -113,7 +113,7 @@ class _NewsPage:
         return ChatNews(position, taken, changed, more=index < head.last_index or position.rev < head.rev)
 
     def _changed(self, chat: ChatId, changes: Sequence[tuple[int, int]]) -> tuple[list[Message], int]:
-        """The messages, and the `rev` of the last one."""
+        """Returns the changed messages that fit, and the `rev` of the last one."""
         found = {one.index: one for one in self._snapshot.messages(sorted((chat, at, at) for at, _ in changes))}
         taken, last = list[Message](), 0
         for index, rev in changes:
@@ -138,9 +138,9 @@ _CREATE_CURSORS = SetStatement(
     citus="INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES {rows} ON CONFLICT DO NOTHING",
 )
 _NULL = -1
-# Citus cannot lock rows of several shards by SELECT. So a row is replaced only if it is unchanged since it was read,
-# and no range is lost. Rows are locked in the order of their keys, which excludes deadlocks. The input has this order,
-# and nested loops keep it.
+# Citus cannot lock rows of several shards by SELECT. So a row is replaced only if nobody has changed it since it was
+# read; otherwise ranges of another process would be lost. The input is ordered by key, and nested loops keep this
+# order. So rows are locked in the order of their keys, and there are no deadlocks.
 _REPLACE_CURSORS = SetStatement(
     sqlite="""
         UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3,
@@ -165,7 +165,7 @@ _REPLACE_CURSORS = SetStatement(
 _json = msgspec.json.Encoder().encode
 _Key = tuple[AccountId, ChatId]
 _EMPTY, _NEW = Cursor(), (0, "[]", None)
-"""A cursor that is created, and its columns."""
+"""The read state with which a new row begins, as a cursor and as columns."""
 
 
 class CursorsMoved(Exception):
@@ -174,13 +174,13 @@ class CursorsMoved(Exception):
 
 
 def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
-    """Merge delivered and read ranges into the read states. A read ends a mark as unread. `limit` as in
-    `merge_delivered`. Indexes that were never posted are ignored. Raises CursorsMoved: the caller must repeat the call
-    in a new transaction, because another attempt in this one could deadlock.
+    """Merge delivered and read ranges into the read states. When an account reads a chat, its mark as unread ends.
+    `limit`: see `merge_delivered`. Indexes that were never posted are ignored. Raises CursorsMoved; the caller must
+    then repeat the call in a new transaction, because another attempt in the same transaction could deadlock.
 
-    The previous version does not tell reading from delivery. While only edges of the previous version write a read
-    state, delivered and read stay one. From the first write of this version on, a range from such an edge counts as
-    read if it begins with the first message, because these edges report a read in this way."""
+    The previous version does not distinguish reading from delivery. While only edges of the previous version write a
+    read state, delivered messages count as read. After this version has written it once, a range from such an edge
+    counts as read only if it begins with the first message, because these edges report reads in this form."""
     heads = Snapshot(connection).heads(one.chat for one in ranges)
     delivered: dict[_Key, list[IndexRange]] = defaultdict(list)
     read: dict[_Key, int] = {}
@@ -221,7 +221,7 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
 
 
 def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, index: int) -> None:
-    """Idempotent."""
+    """Marks the messages from `index` on as unread. A repetition changes nothing."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     new = dialect.insert(cursors).values(account_id=account, chat_id=chat, read_index=0, above="[]", unread_from=index)
     key = [cursors.c.account_id, cursors.c.chat_id]
@@ -229,13 +229,13 @@ def mark_unread(connection: sa.Connection, account: AccountId, chat: ChatId, ind
 
 
 def erase(connection: sa.Connection, account: AccountId) -> None:
-    """Delete an account's read state, and its drafts. Idempotent."""
+    """Delete an account's read state and its drafts."""
     for table in (cursors, drafts):
         connection.execute(sa.delete(table).where(table.c.account_id == account))
 
 
 def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[AccountId]:
-    """The accounts among these that have read state or drafts."""
+    """The accounts among `accounts` that have read state or drafts."""
     found = (sa.select(table.c.account_id).where(table.c.account_id.in_(accounts)) for table in (cursors, drafts))
     return [AccountId(number) for number in connection.scalars(sa.union(*found))]
 

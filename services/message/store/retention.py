@@ -1,5 +1,5 @@
-"""Replaces the bodies of messages that are too old, in short transactions, and removes their reactions. The rest of
-each row stays."""
+"""Replaces the bodies of messages that are too old, in short transactions, and removes their reactions. The other
+columns of the rows stay."""
 
 from typing import NamedTuple
 
@@ -15,19 +15,19 @@ _REACTED = """
         SELECT chat_id, "index" FROM messages WHERE id > :after AND id <= :last AND time < :before)"""
 _DRAFTS = sa.text("DELETE FROM drafts WHERE rev < :before")
 _DELETIONS = [sa.text(_REACTED.format(table=table)) for table in ("reactions", "edits")]
-"""Hashes of previous texts are deleted, too. Afterwards, only the nonce identifies a repetition of the message."""
+"""The hashes of previous texts are also deleted. Afterwards, only the nonce shows that a message is repeated."""
 
 
 class Expired(NamedTuple):
-    """`last`: the id of the last examined message; None if no message follows. `expired`: the number of bodies
-    replaced."""
+    """The result of one step. `last`: the id of the last examined message; None if no message follows. `expired`: the
+    number of bodies replaced."""
 
     last: int | None
     expired: int
 
 
 def expire(connection: sa.Connection, body: bytes, before: int, after: int, rows: int) -> Expired:
-    """Look at the next `rows` messages after the id `after`, and replace the bodies of those sent before `before` (Unix
+    """Examine the next `rows` messages after the id `after`, and replace the bodies of those sent before `before` (Unix
     milliseconds). The first call also removes the drafts from before that time."""
     if not after:
         connection.execute(_DRAFTS, {"before": before})

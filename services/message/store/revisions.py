@@ -63,7 +63,7 @@ _UNPIN = sa.text("""
     UPDATE revisions SET kind = :unpinned WHERE chat_id = :chat AND slot = :slot AND "index" = :index""")
 
 _AGAIN_MS = 30_000
-"""Edges repeat a request for a shorter time than `_AGAIN_MS`."""
+"""An earlier change is announced again for this time. Edges stop repeating a request earlier than that."""
 
 _IF_REV = Failure(ErrorCode.CONFLICT, "the message has changed since", "if_rev", reason=Reason.CHANGED)
 _TOO_MANY_EDITS = Failure(ErrorCode.LIMIT, f"a message is edited {MAX_EDITS} times at most", "index")
@@ -74,7 +74,7 @@ _TOO_MANY_PINS = Failure(ErrorCode.LIMIT, f"a chat has {MAX_PINS} pinned message
 
 class Revised(NamedTuple):
     """`change`: the change to announce; None if an earlier request made it. `again`: an earlier request made the change
-    a moment ago, and the replica of that request may have died before the announcement."""
+    a moment ago, and the replica of that request may have died before it announced the change."""
 
     reply: Changed
     change: MessageChange | None
@@ -83,7 +83,7 @@ class Revised(NamedTuple):
 
 
 def revise(connection: sa.Connection, request: ChangeMessage, permissions: ChangePermissions, now: int) -> Revised:
-    """Raises RequestError."""
+    """Make the requested change, unless an earlier request has made it. Raises RequestError."""
     if isinstance(change := request.change, React):
         if not (emoji := canonical_emoji(change.emoji)):
             raise RequestError.from_failure(_NO_EMOJI)
@@ -183,7 +183,7 @@ class _Revision:
             raise RequestError.from_failure(failure)
 
     def _replace_body(self, body: bytes) -> None:
-        """Replace the body, and keep a hash of the first one, which identifies a repeated message."""
+        """Replace the body. A hash of the first body is kept, by which a repeated message is recognized."""
         message = self._message
         self._execute(_SAVE_EDIT, nonce=message.nonce, rev=0, digest=_digest(message.body))
         self._execute(SET_BODY, body=body)
@@ -208,7 +208,8 @@ class _Revision:
         return Revised(Changed(rev, now, change.reactions.get(emoji, 0)), change, self._message)
 
     def _made_before(self, slot: Slot, rev: int) -> Revised:
-        """The reply that an earlier request got, as far as it is known. `rev` is 0 before the first change."""
+        """The reply that an earlier request got, as far as it is known. `rev`: the number of the last change, or 0 if
+        there was none."""
         change = self._request.change
         reactions = self._reactions() if isinstance(change, React) else {}
         count = reactions.get(change.emoji, 0) if isinstance(change, React) else 0
@@ -250,8 +251,8 @@ class _Last(NamedTuple):
 def find_first_bodies(
     connection: sa.Connection, drafts: Sequence[Draft], results: Iterable[Message | None]
 ) -> frozenset[tuple[ChatId, int, bytes]]:
-    """The chat, index and first body of drafts that were posted before and have changed since. The lookup covers only
-    messages with a changed text."""
+    """The chat, index and first body of drafts that were posted before and have changed since. Only messages whose text
+    has changed are looked up."""
     found: set[tuple[ChatId, int, bytes]] = set()
     for draft, message in zip(drafts, results, strict=True):
         if message is None or message.body in (draft.body, EXPIRED_BODY):

@@ -1,7 +1,7 @@
-"""Statements with a set of rows as their parameter, in the SQL of both databases.
+"""SQL statements whose parameter is a set of rows, for SQLite and PostgreSQL.
 
-SQLite gets the set as JSON (`:rows`). PostgreSQL gets one array literal per column (`:a` to `:i`), which is far cheaper
-to encode than the driver's lists. The text of a statement never changes, so it is prepared once.
+SQLite gets the set as JSON (`:rows`). PostgreSQL gets one array literal per column (`:a` to `:i`), which can be encoded
+much faster than lists by the driver. The text of a statement never changes, so it is prepared once.
 """
 
 import re
@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from shared.database import IS_CITUS, fetch_sqlite
 
 StatementRows = Sequence[Sequence[int | str]] | Sequence[int]
-"""The rows that a statement handles together. The rows of a single column may be plain integers, which is less work for
-thousands of them; SQLite's `value` is then the integer."""
+"""The rows that a statement handles together. Rows with a single column may be plain integers, which saves work if
+there are thousands of rows. In SQLite's statement, `value` is then the integer."""
 
 _FOR_CITUS = re.compile(r"/\* citus: (.*?) \*/")
 _HEX = r'"\\x%s"'
@@ -26,13 +26,14 @@ _unpack = msgspec.json.Decoder(list[Any]).decode
 class SetStatement:
     """Rows hold integers, or texts without quotes and backslashes; at least one row is needed.
 
-    `packed`: SQLite returns all selected rows as one JSON array. Fetching rows singly would release the interpreter's
-    lock for each row, and wait to get the lock back. `selected`: the statement by which SQLite selects the rows that
-    `sqlite` has changed, where PostgreSQL's statement has RETURNING.
+    `packed`: SQLite returns all selected rows as one JSON array. Fetching single rows would release the interpreter's
+    lock for each row, and then wait to get it again. `selected`: the statement by which SQLite selects the rows that
+    `sqlite` has changed. PostgreSQL's statement uses RETURNING instead.
 
-    Citus executes PostgreSQL's statement with the text of comments like `/* citus: … */`, by which it finds the shards.
-    On Citus it executes `citus`. There, {rows} is replaced by the rows of VALUES, which go to their workers, and {name}
-    by other integers. Citus would need 30 times as long for an INSERT … SELECT.
+    On Citus, PostgreSQL's statement is executed with the text in comments like `/* citus: … */`, by which Citus finds
+    the shards. If `citus` is given, it is executed instead. In it, {rows} is replaced by rows of VALUES, which Citus
+    sends to the workers that hold them. {name} is replaced by a further integer. Citus would need 30 times as long for
+    an INSERT … SELECT.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class SetStatement:
         self._packed = packed
 
     def run(self, connection: sa.Connection, rows: StatementRows, **others: object) -> None:
-        """`others`: further parameters."""
+        """Execute the statement. `others`: further parameters."""
         if connection.dialect.name == "sqlite":
             self._fetch_sqlite(connection, rows, others)
         else:
@@ -79,7 +80,7 @@ class SetStatement:
 
 
 def array_texts(rows: StatementRows) -> dict[str, object]:
-    """The parameters for PostgreSQL."""
+    """The array parameters of PostgreSQL, by name."""
     if isinstance(rows[0], int):
         return {"a": array_text(cast("Sequence[int]", rows))}
     columns = zip(*cast("Sequence[Sequence[int | str]]", rows), strict=True)
@@ -87,7 +88,7 @@ def array_texts(rows: StatementRows) -> dict[str, object]:
 
 
 def values_text(rows: Iterable[Iterable[object]]) -> str:
-    """The rows of VALUES."""
+    """The text of the rows in VALUES."""
     return ", ".join(f"({', '.join(map(_literal, row))})" for row in rows)
 
 
@@ -108,5 +109,5 @@ def bytea_array_text(values: Iterable[bytes]) -> str:
 
 
 def single_column(numbers: Iterable[int]) -> list[tuple[int]]:
-    """Rows of one column."""
+    """The numbers as rows of one column."""
     return [(number,) for number in numbers]

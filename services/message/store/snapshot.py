@@ -25,8 +25,8 @@ _HEADS = SetStatement(
     postgresql="SELECT chat_id, last_index FROM heads WHERE chat_id = ANY(CAST(:a AS bigint[]))",
     packed=True,
 )
-# With queries of this shape, the planner always reads a range by the index (chat_id, index), whatever the statistics
-# say.
+# With queries of this form, the planner always uses the index (chat_id, index) to read a range, even if its statistics
+# are outdated.
 _MESSAGES = SetStatement(
     sqlite="""
         SELECT chat_id, "index", messages.id, sender, time, body, nonce
@@ -64,7 +64,8 @@ _UNREAD = SetStatement(
             /* citus: AND messages.chat_id = ANY(CAST(:a AS bigint[])) */
         WHERE sender <> :except_sender GROUP BY messages.chat_id""",
 )
-# PostgreSQL reads no more rows than each range's limit. Citus could not send this query to its workers.
+# PostgreSQL reads no more rows of each range than the limit. Citus cannot execute this query on its workers, so it gets
+# another one.
 _OLDEST = SetStatement(
     sqlite="""
         SELECT chat_id, "index", length(body) FROM json_each(:rows) AS span CROSS JOIN messages
@@ -104,8 +105,8 @@ _PLACE_BY_ID = sa.text('SELECT chat_id, "index" FROM messages WHERE id = :id')
 _PLACE_BY_NONCE = sa.text('SELECT chat_id, "index" FROM messages WHERE nonce = :nonce')
 
 CursorFields = tuple[int, int, int, str, int | None, int | None]
-"""The account, the chat, the delivered index, the ranges above it as JSON, the index up to which all is read, and the
-index from which nothing is."""
+"""The account, the chat, the delivered index, the ranges above it as JSON, the index up to which all messages are read,
+and the index from which all are marked as unread."""
 
 _decode_ranges = msgspec.json.Decoder(tuple[IndexRange, ...]).decode
 
@@ -169,7 +170,7 @@ _EPOCH = sa.text("SELECT value FROM epochs WHERE id = 1")
 
 
 class Slot(IntEnum):
-    """The part of a message that has changed: see the table `revisions`."""
+    """The part of a message that a change concerns; see the table `revisions`."""
 
     TEXT = 1
     REACTIONS = 2
@@ -188,8 +189,8 @@ class Activity(NamedTuple):
 
 
 class Snapshot:
-    """One consistent snapshot of the database. The methods of a snapshot leave out messages of `except_sender`. Ranges
-    are (chat, low, high)."""
+    """Reads from one consistent snapshot of the database. Methods with a parameter `except_sender` leave out the
+    messages of this sender. Ranges are (chat, low, high)."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -207,8 +208,7 @@ class Snapshot:
     def changes(
         self, chat: ChatId, after: int, indexes: IndexRange, account: AccountId, limit: int
     ) -> list[MessageChange]:
-        """The changes of these messages after `after`, in the order of `rev`. `account`: its own reactions are
-        marked."""
+        """The changes of these messages after `after`, in the order of `rev`. The reactions of `account` are marked."""
         low, high = indexes
         place = {"chat": chat, "after": after, "low": low, "high": high, "limit": limit}
         rows = [_StoredRevision(chat, *row) for row in self._connection.execute(_REVISIONS, place)]
@@ -217,7 +217,7 @@ class Snapshot:
     def changes_among(
         self, spans: Sequence["ChangeSpan"], account: AccountId, limit: int
     ) -> dict[ChatId, list[MessageChange]]:
-        """The first changes, at most `limit`, of each of these chats."""
+        """The first changes of each of these chats, at most `limit` for each."""
         rows = [_StoredRevision(*row) for row in self._fetch(_REVISIONS_AMONG, spans, limit=limit)]
         found: dict[ChatId, list[MessageChange]] = {}
         for change in self._changes(rows, account):
@@ -236,7 +236,7 @@ class Snapshot:
     def reactions(
         self, ranges: Sequence[tuple[ChatId, int, int]], account: AccountId
     ) -> dict[tuple[ChatId, int], Reactions]:
-        """The reactions to each message of these ranges that has some, by chat and index."""
+        """The reactions to the messages of these ranges, by chat and index. Messages without reactions are left out."""
         found: dict[tuple[ChatId, int], Reactions] = {}
         for chat, index, emoji, count, mine in self._fetch(_REACTIONS, ranges, account=account):
             one = found.setdefault((ChatId(chat), index), Reactions({}, []))
@@ -249,7 +249,7 @@ class Snapshot:
         self, place: tuple[ChatId, int], emoji: str, after: AccountId, accounts: int
     ) -> list[tuple[AccountId, list[str]]]:
         """The first `accounts` accounts after `after` that have reacted to the message, in ascending order, with their
-        emoji. `emoji`: only accounts that used this emoji; empty: all."""
+        emoji. If `emoji` is not empty, only accounts that used this emoji are returned."""
         chat, index = place
         statement, each = (_REACTORS_WITH, 1) if emoji else (_ALL_REACTORS, MAX_EMOJI)
         given = {"chat": chat, "index": index, "after": after, "limit": accounts * each}
@@ -259,7 +259,8 @@ class Snapshot:
         return [(account, sorted(emojis)) for account, emojis in list(found.items())[:accounts]]
 
     def pins(self, chats: Iterable[ChatId]) -> dict[ChatId, list[int]]:
-        """The indexes of the pinned messages of each chat that has some, in the order of pinning."""
+        """The indexes of the pinned messages of each chat, in the order of pinning. Chats without pinned messages are
+        left out."""
         found: dict[ChatId, list[int]] = {}
         for chat, index in self._fetch(_PINS, single_column(set(chats)), slot=Slot.PIN, pinned=PINNED):
             found.setdefault(ChatId(chat), []).append(index)
@@ -269,8 +270,7 @@ class Snapshot:
         return statement.fetch(self._connection, rows, **others) if rows else ()
 
     def epoch(self) -> str:
-        """The epoch changes when the database is restored from a backup. The epoch is empty if the database has
-        none."""
+        """The epoch changes when the database is restored from a backup. It is empty if the database has no epoch."""
         return self._connection.execute(_EPOCH).scalar_one_or_none() or ""
 
     def cursors(self, keys: Collection[tuple[AccountId, ChatId]]) -> dict[tuple[AccountId, ChatId], Cursor]:
@@ -286,7 +286,7 @@ class Snapshot:
                 yield Message(*row)
 
     def drafts(self, account: AccountId) -> dict[ChatId, DraftPreview]:
-        """The draft of the account in each chat that has one."""
+        """The drafts of the account, by chat."""
         return previews(self._connection, account)
 
     def sent_by(self, sender: AccountId, span: tuple[ChatId, int, int]) -> Iterator[Message]:
@@ -350,7 +350,8 @@ def decode_cursors(rows: Iterable[CursorFields]) -> dict[tuple[AccountId, ChatId
 
 
 class ChangeSpan(NamedTuple):
-    """The changes of a chat after `after` up to `upto`, of the messages from `low` to `high`."""
+    """Selects changes of a chat: the changes after the number `after` up to the number `upto`, of messages from index
+    `low` to `high`."""
 
     chat: ChatId
     after: int
@@ -373,7 +374,8 @@ class _StoredRevision(NamedTuple):
 def _change(
     row: _StoredRevision, bodies: Mapping[tuple[ChatId, int], bytes], reactions: Mapping[tuple[ChatId, int], Reactions]
 ) -> MessageChange:
-    """`bodies`: of edited messages. `reactions`: the reactions of the messages that have some."""
+    """Makes a change for clients from a stored row. `bodies`: the bodies of edited messages. `reactions`: the reactions
+    to messages."""
     on = row.kind != UNPINNED
     kind = ChangeKind(row.kind if on else PINNED)
     change = MessageChange(row.chat, row.rev, row.place, kind, AccountId(row.actor), row.time, on=on)
