@@ -1,1 +1,1 @@
-"""Finds messages by their words. Begin with service/following.py and service/answering.py; app.py wires it."""
+"""Finds messages by their words. Begin with service/following.py and service/answering.py."""

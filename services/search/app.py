@@ -1,7 +1,7 @@
 """The search service: wiring, start and orderly shutdown.
 
-The service is ready when NATS answers, because each reply says how far the index reaches. No other service waits for
-search: while search is unavailable, only searches are rejected.
+The service is ready when NATS answers, even if the index is not up to date: each reply says how far the index reaches.
+No other service waits for search. While search is unavailable, only searches are rejected.
 """
 
 import asyncio
@@ -71,7 +71,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 
 async def _show_that_it_is_off(settings: Settings, stopping: asyncio.Event) -> None:
-    """Waits until the end: a process that exits at once would be restarted again and again."""
+    """Reports that search is switched off, and waits until `stopping` is set. If the process exited at once, it would
+    be restarted again and again."""
 
     async def fail() -> None:
         raise StartupError("search is switched off", "Set search.enabled")
@@ -83,6 +84,7 @@ async def _show_that_it_is_off(settings: Settings, stopping: asyncio.Event) -> N
 
 
 def _behind_seconds(follower: Follower) -> float:
-    """0 before the first comparison with the message service, because it is not known yet."""
+    """How many seconds the index is behind. The result is 0 before the first comparison with the message service,
+    because the delay is not known yet."""
     indexed_to = follower.indexed_to()
     return (now_ms() - indexed_to) / 1000 if indexed_to else 0.0

@@ -1,4 +1,4 @@
-"""The metrics of search; the bus counts requests."""
+"""The metrics of search. The metrics of requests belong to the NATS client."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ class SearchMetrics:
         self.disk_used = Gauge("dragoman_search_disk_used", "Used share of the index's disk", registry=registry)
 
     def watch_disk(self, directory: Path) -> None:
-        """Each scrape looks at the disk of `directory`, which may be missing."""
+        """Measures the disk of `directory` at each scrape. The directory may be missing."""
 
         def used() -> float:
             place = next(one for one in (directory, *directory.absolute().parents) if one.exists())

@@ -27,6 +27,6 @@ def route(bus: Bus, follower: Follower, receive_versions: ReceiveVersions) -> No
 
 
 def serve_searches(bus: Bus, search: TextSearch) -> None:
-    """Serves searches. The follower subscribes later, when the index is ready."""
+    """Registers the handlers of searches. The follower makes the subscriptions later, when the index is ready."""
     for one in (SearchMessages.route, on.SEARCH_INCOMPLETE):
         bus.serve(one, search.search, queue=_QUEUE, concurrency=_AT_ONCE, waiting=_WAITING)

@@ -1,1 +1,1 @@
-"""The adapters of search: chat lists from session, and requests to message."""
+"""The adapters of search: the chat lists that session returns, and requests to the other services."""

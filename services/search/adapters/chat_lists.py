@@ -1,6 +1,6 @@
-"""The chats of accounts that search, with the first index that the account may see in each chat. Listing ten thousand
-chats takes session longer than a search takes, so lists are cached, and corrected when session announces changed
-members. The message service checks each hit again, so an old list shows nothing forbidden."""
+"""The chats of accounts that search, with the first index that the account may see in each chat. If session must list
+ten thousand chats, this takes longer than the search itself. So lists are cached, and corrected when session announces
+changed members. The message service checks each hit again, so an outdated list does not show forbidden messages."""
 
 import asyncio
 import time
@@ -12,17 +12,18 @@ from shared.contract.model import Role
 from shared.contract.session import ChatList, GetMembership, ListChats, Membership, MembershipVersions
 
 _MAX_ENTRIES = 500_000
-"""The number of chats in all lists, which takes tens of MiB."""
+"""The most chats in all lists together. They take tens of MiB."""
 _MAX_CHANGED = 50
-"""The highest number of chats with changed members; beyond it, all lists are dropped."""
+"""The most chats with changed members. If there are more, all lists are dropped."""
 _KEPT_SECONDS = 300.0
-"""The time for which a list is valid. It is limited, because an announcement may be lost with its sender."""
+"""The time for which a list is valid. The time is limited, because a process that dies may not have announced a
+change."""
 
 FirstIndexes = dict[ChatId, int]
 
 
 class ChatLists:
-    """`of` raises RequestError."""
+    """Caches the lists of chats. `of` raises RequestError."""
 
     def __init__(
         self,
@@ -34,27 +35,27 @@ class ChatLists:
         self._membership = membership
         self._clock = clock
         self._lists: dict[AccountId, tuple[float, FirstIndexes]] = {}
-        """When each list was read, the least recently used first."""
+        """Each list with the time when it was read. The least recently used list comes first."""
         self._entries = 0
         self._changed: set[ChatId] = set()
         self._losses = 0
         self._correcting = asyncio.Lock()
 
     def announce(self, message: MembershipVersions) -> None:
-        """Chats whose members have changed."""
+        """Note that the members of these chats have changed."""
         self._changed |= message.versions.keys()
         if len(self._changed) > _MAX_CHANGED:
             self.lost()
 
     def lost(self, _reason: str = "") -> None:
-        """Announcements may be missing."""
+        """Drop all lists, because announcements may be missing."""
         self._lists.clear()
         self._changed.clear()
         self._entries = 0
         self._losses += 1
 
     async def of(self, account: AccountId) -> FirstIndexes:
-        """Do not change it."""
+        """The list of the account. The caller must not change it."""
         async with self._correcting:
             await self._correct()
         read, found = self._lists.pop(account, (0.0, None))

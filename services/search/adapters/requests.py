@@ -14,13 +14,14 @@ _SECONDS = 4.0
 
 
 class BusRequests:
-    """Raises RequestError."""
+    """Sends requests to the other services. Every method may raise RequestError."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def answer(self, is_complete: bool) -> None:
-        """Receive searches. A process without a complete index receives only requests that no other process answers."""
+        """Receive searches. A process whose index is not complete receives only searches that no other process can
+        answer."""
         try:
             await self._bus.receive(SearchMessages.route.subject, is_complete)
             await self._bus.receive(SEARCH_INCOMPLETE.subject, True)

@@ -1,1 +1,1 @@
-"""The index in Tantivy: the only code that reaches it."""
+"""The index, which is made with the library Tantivy. Only this package uses Tantivy."""

@@ -1,9 +1,9 @@
-"""The directory of indexes: one index is read, while another may be built beside it; new messages go into the new
-index.
+"""The directory of indexes. One index is read. Meanwhile, another index may be built, into which new messages are
+written.
 
-The name of an index has the index's format and database. An index with an outdated name is deleted when the new index
-is complete; until then, the outdated index is read if Tantivy can. All hits are compared with the messages, so outdated
-rules for terms do no harm.
+The name of an index contains the format of the index and the epoch of the message database. An index with an outdated
+name is deleted when the new index is complete. Until then, it is read if Tantivy can read its format. All hits are
+compared with the messages, so an index with outdated rules for terms does no harm.
 """
 
 import shutil
@@ -15,14 +15,15 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _COMPLETE = "complete"
-"""A file in the directory of an index that has had all messages once."""
+"""This file marks the directory of an index that once contained all messages."""
 
 _PROBE_BYTES = 2**20
-"""Quotas, read-only disks and limits of files do not show in the free space of a disk."""
+"""The size of a file that is written to test the disk. The free space of a disk does not show quotas, read-only disks
+and limits of file sizes."""
 
 
 class IndexDirectory:
-    """Only one thread opens and writes the indexes."""
+    """The directory of indexes. Only one thread may open and write the indexes."""
 
     def __init__(self, path: Path, memory_bytes: int) -> None:
         self._path = path
@@ -30,7 +31,7 @@ class IndexDirectory:
         self._format = f"{crc32(FORMAT.encode()):08x}"
         self.written: MessageIndex | None = None
         self.read: MessageIndex | None = None
-        """The index that is read; None while there is none."""
+        """The index that is read; None if there is none."""
 
     def open(self, epoch: str) -> MessageIndex:
         """The index of the database with this epoch, or a new index if no existing one can be used."""
@@ -58,7 +59,7 @@ class IndexDirectory:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the index that is written has had all messages once."""
+        """Whether the index that is written once contained all messages."""
         return self.written is not None and (self.written.path / _COMPLETE).exists()
 
     def complete(self) -> None:
@@ -73,7 +74,7 @@ class IndexDirectory:
                 shutil.rmtree(other, ignore_errors=True)
 
     def has_room(self) -> bool:
-        """Whether the disk has room for a commit. Without room, a failed commit does not mean that the index is
+        """Whether the disk has room for a commit. If the disk is full, a failed commit does not mean that the index is
         damaged."""
         probe = self._path / "probe"
         try:
@@ -85,7 +86,7 @@ class IndexDirectory:
             probe.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Delete the index that is written. `open` makes another."""
+        """Delete the index that is written. `open` then makes another index."""
         if self.written is not None:
             shutil.rmtree(self.written.path, ignore_errors=True)
         self.written = self.read = None

@@ -1,4 +1,4 @@
-"""The texts and fields by which a message is found. Pure."""
+"""Extracts from a message the texts and fields by which it is found, without input or output."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Tantivy's queries for the lookups of a query."""
+"""Makes Tantivy's queries from the lookups of a search."""
 
 import re
 from collections.abc import Iterable, Sequence

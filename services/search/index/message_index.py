@@ -1,9 +1,9 @@
-"""One index in a directory: a document for each message, and a document for each chat that says how far the index has
-come with the chat. A commit writes both, so a killed process leaves neither a gap nor a message twice. No text is
-stored.
+"""One index in a directory. It has a document for each message. It also has a document for each chat, with the position
+up to which the chat is indexed. One commit writes both kinds of documents. So a killed process leaves no gaps and no
+duplicates. The text of messages is not stored.
 
-A commit waits for the disk about ten times, and meanwhile the database's commits wait, too. So commits are rare: until
-the next one, new messages are also in an index in memory, where they are found.
+A commit waits for the disk about ten times, and commits of the database on the same disk wait meanwhile. So the index
+commits rarely. Until the next commit, searches find new messages in a second index in memory.
 """
 
 import time
@@ -31,17 +31,18 @@ FORMAT = f"1 {TERMS_VERSION} {version('tantivy')}"
 _TOKENS = "terms"
 _KINDS = {ContentKind.IMAGE: 1, ContentKind.FILE: 2, ContentKind.LINK: 3}
 _TIES = 64
-"""A page is read with this number of further hits, because only its complete milliseconds are used."""
+"""The number of hits that are read in addition to a page. Of several messages with the same time, either all or none
+must be used."""
 _CANDIDATES, _FURTHER_CANDIDATES = 4_096, 65_536
 _HIGHEST = 2**63 - 1
 _MEMORY_BYTES = 16 * 2**20
-"""The least that Tantivy takes, for the index in memory."""
+"""The memory of the index in memory. Tantivy accepts no smaller value."""
 _COMMIT_MESSAGES, _COMMIT_CHANGES = 50_000, 1_000
-"""If the process is killed, up to so many messages are read again."""
+"""The most messages and changed messages between two commits. If the process is killed, they are read again."""
 _COMMIT_BYTES = 8 * 2**20
-"""Of messages; the index in memory takes about ten times as much."""
+"""The most bytes of messages between two commits. The index in memory takes about ten times as much."""
 _Hit = tuple[int, int, int]
-"""The values of a FoundPlace, as a tuple, because it would take long to make thousands of FoundPlaces."""
+"""The values of a FoundPlace as a plain tuple. Making thousands of FoundPlaces would take long."""
 
 
 def _schema() -> Schema:
@@ -62,9 +63,9 @@ SCHEMA = _schema()
 
 
 class Wanted(NamedTuple):
-    """The wanted messages have every required term and no forbidden one, are of this sender and of all these kinds, and
-    were sent after `after` and before `before` (Unix ms). `place`: the time and chat of the last message of the
-    previous page, after which the search continues (newest first)."""
+    """The conditions for messages. A message has all required terms and no forbidden term, is from this sender and of
+    all these kinds, and was sent after `after` and before `before` (Unix ms). `place`: the time and chat of the last
+    message of the previous page, after which the search continues (newest first)."""
 
     required: Sequence[Clause]
     forbidden: Sequence[Clause] = ()
@@ -76,7 +77,8 @@ class Wanted(NamedTuple):
 
 
 class FoundPlace(NamedTuple):
-    """The place of a hit in the order of results: newer messages are greater. `place`: the message's index."""
+    """The place of a hit in the order of results. Newer messages compare as greater. `place`: the message's index in
+    its chat."""
 
     time: int
     chat: ChatId
@@ -88,8 +90,8 @@ class IndexInUse(Exception):
 
 
 class _View(NamedTuple):
-    """The indexes that a search reads. `changed`: messages whose version on disk is outdated, so that only the one in
-    memory counts."""
+    """The indexes that a search reads. `changed`: messages whose document on disk is outdated, so that only the
+    document in memory counts."""
 
     disk: tantivy.Searcher
     memory: tantivy.Searcher
@@ -97,7 +99,7 @@ class _View(NamedTuple):
 
 
 class _TantivyIndex:
-    """An index of Tantivy: on disk at `path`, or in memory without one."""
+    """An index of Tantivy. It is on disk at `path`, or in memory if there is no `path`."""
 
     def __init__(self, memory_bytes: int, path: Path | None = None) -> None:
         self._memory = memory_bytes
@@ -109,7 +111,7 @@ class _TantivyIndex:
         self._read()
 
     def writer(self) -> tantivy.IndexWriter:
-        """The writer's threads have the priority of this thread. Raises IndexInUse."""
+        """The writer of the index. Its threads get the priority of the calling thread. Raises IndexInUse."""
         if self._writer is None:
             try:
                 self._writer = self._index.writer(self._memory, 1)
@@ -134,7 +136,7 @@ class _TantivyIndex:
 
 
 class MessageIndex:
-    """One thread writes; other threads may read. Raises what Tantivy raises."""
+    """One thread writes, and other threads may read. Methods may raise the exceptions of Tantivy."""
 
     def __init__(self, path: Path, memory_bytes: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -181,12 +183,12 @@ class MessageIndex:
         return [known.get(chat) or HeadPosition(chat) for chat in chats]
 
     def write(self, news: Iterable[ChatNews], *, are_old: bool = False, breath: float = 0.0) -> None:
-        """Visible after `show`; messages that `are_old`, after `commit`, unless they have changed. `breath`: the
-        seconds of a pause after each message. A disk that cannot be written fails the next `commit`. Raises
-        IndexInUse."""
+        """Write news into the index. Searches find new messages after `show`. If `are_old`, they find the messages only
+        after `commit`, except changed messages. `breath`: the length of a pause after each message, in seconds. If the
+        disk cannot be written, the next `commit` fails. Raises IndexInUse."""
         if self._failure is None:
             try:
-                # this raises IndexInUse, if another process has the lock, before anything is in memory
+                # if another process has the lock, this raises IndexInUse before anything is written into memory
                 self._disk.writer()
             except (ValueError, OSError) as error:
                 self._failure = error
@@ -198,7 +200,7 @@ class MessageIndex:
                 if breath:
                     time.sleep(breath)
             self._changed.update((message.chat, message.index) for message in one.changed)
-            # memory must have each changed message, since searches ignore the version on disk
+            # the index in memory must have each changed message, because searches ignore the document on disk
             shown = documents[: len(one.changed)] if are_old else documents
             _replace(self._memory.writer(), one.changed, shown)
             if self._failure is None:
@@ -219,7 +221,7 @@ class MessageIndex:
         self._view = _View(self._disk.searcher, self._memory.searcher, frozenset(self._changed))
 
     def commit(self) -> None:
-        """Write everything to disk. If that fails, new messages stay visible."""
+        """Write all news to disk. If this fails, new messages stay visible."""
         self.show()
         if self._failure is not None:
             raise self._failure
@@ -228,7 +230,7 @@ class MessageIndex:
         self._view = _View(self._disk.searcher, self._memory.searcher)
 
     def give_up(self) -> None:
-        """Drop uncommitted changes. Those that are visible stay so until the next `show`."""
+        """Drop uncommitted changes. Changes that are visible stay visible until the next `show`."""
         self._disk.give_up()
         self._drop_uncommitted()
 
@@ -242,11 +244,13 @@ class MessageIndex:
     # Reading
 
     def find(self, wanted: Wanted, chats: Mapping[ChatId, int], limit: int) -> list[FoundPlace]:
-        """Finds messages in these chats, from their first indexes on. The newest first, at most `limit`.
+        """Finds at most `limit` messages in these chats, newest first. `chats` has for each chat the first index that
+        may be found.
 
-        If memberships begin later than their chats, candidates are compared with the first indexes. Their number is
-        always the same, so that the time does not tell how many are left out, unless these are thousands. Clauses of a
-        query would take a quarter of a millisecond each.
+        If some chats have messages from before the membership, candidates are read and compared with the first indexes.
+        The number of candidates is always the same. So the time taken does not show how many of them are left out,
+        unless there are thousands. Conditions in the query are not used, because each would take a quarter of a
+        millisecond.
         """
         view, found, left = self._view, list[FoundPlace](), list(chats)
         size = _CANDIDATES if any(first > 1 for first in chats.values()) else limit + _TIES
@@ -254,7 +258,7 @@ class MessageIndex:
             hits = _newest(view, wanted, left, size)
             are_all = len(hits) < size
             if not are_all and hits[0][0] == hits[-1][0]:
-                size *= 4  # all hits share the last millisecond, which may have even more messages
+                size *= 4  # all hits have the same time, and there may be more messages of that time
                 continue
             end = 0 if are_all else hits[-1][0]
             are_visible = [chats[ChatId(chat)] <= place for _, chat, place in hits]
@@ -264,14 +268,14 @@ class MessageIndex:
             found += sorted((one for one in seen if wanted.place is None or one[:2] < wanted.place), reverse=True)
             if are_all or len(found) >= limit:
                 return found[:limit]
-            # in a chat, earlier messages have lower indexes: if a message is hidden, all earlier ones are hidden, too
+            # if a message of a chat is hidden, all earlier messages of the chat have lower indexes and are also hidden
             passed = {chat for _, chat, _ in compress(hits, map(not_, are_visible))}
             left, size = [chat for chat in left if chat not in passed], _FURTHER_CANDIDATES
             wanted = wanted._replace(place=(end, _HIGHEST))
 
 
 def _newest(view: _View, wanted: Wanted, chats: Sequence[ChatId], count: int) -> list[_Hit]:
-    """The newest first."""
+    """The hits of both indexes, newest first."""
     disk, memory, changed = view
     query = _query(wanted, chats)
     old, new = _hits(disk, query, count + len(changed)), _hits(memory, query, count)
@@ -286,7 +290,8 @@ def _hits(searcher: tantivy.Searcher, query: Query, count: int) -> list[_Hit]:
 
 
 def _columns(searcher: tantivy.Searcher, hits: Iterable[tuple[Any, tantivy.DocAddress]], *fields: str) -> Iterator[Any]:
-    """`hits`: from this searcher. After a commit, a new searcher has different addresses."""
+    """The values of these fields. `hits` must be from this searcher, because a new searcher after a commit has other
+    addresses."""
     addresses = [address for _, address in hits]
     return (searcher.fast_field_values(field, addresses) for field in fields)
 
@@ -322,7 +327,7 @@ def _head(position: HeadPosition) -> Document:
 def _replace(
     writer: tantivy.IndexWriter, changed: Iterable[Message], documents: Iterable[Document | None], chat: int = 0
 ) -> None:
-    """Deletes the changed messages, and the head of this chat, and adds the documents."""
+    """Deletes the documents of the changed messages and the position of this chat, and adds the new documents."""
     for message in changed:
         writer.delete_documents_by_query(_place_query(message))
     if chat:

@@ -1,1 +1,1 @@
-"""The use cases: following.py keeps the index, answering.py reads it."""
+"""The use cases of search: following.py keeps the index up to date, and answering.py searches it."""

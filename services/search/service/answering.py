@@ -1,5 +1,5 @@
-"""Answers searches. Each hit is compared with the present message and with the account's present permissions before it
-is shown: a late index, or a late list of chats, shows nothing that is recalled or forbidden."""
+"""Answers searches. Before a hit is shown, it is compared with the present message and with the account's present
+permissions. So an outdated index or an outdated list of chats shows no message that is recalled or forbidden."""
 
 import asyncio
 import time
@@ -23,8 +23,8 @@ from shared.contract.search import MAX_CONTEXT, MAX_HITS, MAX_QUERY, SearchHit, 
 
 _THREADS = 2
 _STEP_SECONDS = 0.05
-"""Replies are sent at multiples of this time, so that their timing does not reveal messages of others. A search among
-10 million messages, of which thousands are forbidden, takes less."""
+"""Replies are sent at multiples of this time, so that their timing does not reveal messages that the account may not
+see. A search among 10 million messages, of which thousands are forbidden, takes less than this time."""
 
 Place = tuple[ChatId, int]
 
@@ -36,11 +36,11 @@ class IndexReading(Protocol):
 
 class ListedChats(Protocol):
     async def of(self, account: AccountId) -> Mapping[ChatId, int]:
-        """The account's chats, with the first index that it may see in each. Raises RequestError."""
+        """The account's chats, with the first index that the account may see in each. Raises RequestError."""
 
 
 class TextSearch:
-    """Raises RequestError."""
+    """Answers searches. Every method may raise RequestError."""
 
     def __init__(
         self,
@@ -88,8 +88,9 @@ class TextSearch:
         return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
 
     async def _listed(self, request: SearchMessages, parsed: SearchQuery) -> dict[ChatId, int]:
-        """The actor's chats to search, after the filters of the query and the request, with the first index that it may
-        see in each. A copy, because lists are corrected. Raises QueryError."""
+        """The chats to search: those of the actor's chats that the filters of the query and the request select. Each
+        chat has the first index that the actor may see. The result is a copy, because the cached lists are corrected
+        meanwhile. Raises QueryError."""
         chats, only = await self._chats.of(request.actor), set[ChatId]()
         if request.chat:
             if request.chat not in chats:
@@ -102,14 +103,14 @@ class TextSearch:
         return {chat: chats[chat] for chat in only} if len(only) == 1 else {}
 
     async def _sender(self, request: SearchMessages, parsed: SearchQuery) -> AccountId:
-        """NO_ACCOUNT: any. Raises QueryError."""
+        """The sender whose messages are wanted; NO_ACCOUNT if any sender is. Raises QueryError."""
         if parsed.sender is None:
             return request.sender
         searched = request.chat or (ChatId(parsed.chat.number) if parsed.chat is not None else ChatId(0))
         return await self._names.sender(parsed.sender, request.actor, searched)
 
     async def _read(self, request: SearchMessages, found: Sequence[FoundPlace]) -> dict[Place, Message]:
-        """The hits, and the messages around them."""
+        """Reads the messages of the hits and the messages around them."""
         around = request.context
         left = [(one.chat, max(1, one.place - around), one.place + around) for one in found]
         messages = dict[Place, Message]()
@@ -132,7 +133,7 @@ class TextSearch:
 
 
 def _parsed(request: SearchMessages) -> SearchQuery:
-    """Raises QueryError and RequestError."""
+    """Checks and parses the request. Raises QueryError and RequestError."""
     if len(request.query) > MAX_QUERY:
         raise RequestError(ErrorCode.TOO_LARGE, f"a query has {MAX_QUERY} characters at most", "query")
     if not 1 <= request.count <= MAX_HITS:
@@ -143,7 +144,7 @@ def _parsed(request: SearchMessages) -> SearchQuery:
 
 
 def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> Wanted:
-    """The filters of both the query and the request's other fields."""
+    """Combines the filters in the query with the filters in the other fields of the request."""
     kinds = parsed.has | {request.has} if request.has else parsed.has
     bounds = [one for one in (request.before, parsed.before) if one]
     wanted = Wanted(

@@ -1,6 +1,6 @@
-"""Follows the messages: reads new messages in chats that message announces, and compares the positions of all chats at
-the start, at intervals, and whenever an announcement may be lost. Message ids are no position: replicas commit them out
-of order.
+"""Keeps the index up to date. The follower reads new messages of the chats that the message service announces. At the
+start, at intervals, and whenever an announcement may be lost, it compares the positions of all chats. The ids of
+messages cannot serve as a position, because replicas do not commit them in order.
 """
 
 import asyncio
@@ -37,35 +37,35 @@ T = TypeVar("T")
 
 _log = log(__name__)
 _LAG_MS = int(ANNOUNCE_SECONDS * 1000) + 600
-"""A committed message is announced within this time."""
+"""The longest time between the commit of a message and its announcement."""
 _DISCONNECTED_MS = 10_000
-"""A lost connection is noticed within this time."""
+"""The longest time until a lost connection is noticed."""
 _COMPARE_SECONDS = _COMMIT_SECONDS = 300.0
 _EXPIRE_SECONDS = 3600.0
 _GATHER_SECONDS, _SHOW_SECONDS = 1.0, 5.0
-"""New messages gather for this time, because many together cost less. If users send faster than messages are indexed,
-those that are indexed are shown after the second time."""
+"""The first value is the time for which new messages are collected, because indexing many together costs less. If users
+send faster than messages are indexed, the indexed messages become visible after the second value."""
 _PAUSE_RATIO, _BUSY_PAUSE_RATIO = 1.0, 20.0
 """The pause after a request to message and the write of its reply, as a multiple of the time that both took. The second
 value applies while other processes want the CPU."""
 _FEW, _BREATH_SECONDS, _BESIDE_MESSAGES = 100, 0.0002, 10.0
-"""While users send messages: how many messages a reply holds, the pause after each message, and the pause after a reply
-with old messages, as a multiple of the reply's time. Without the pause after each message, threads that wait for the
-other processor would not move to this thread's processor before the scheduler's next tick (4 ms)."""
+"""These values apply while users send messages: the number of messages in a reply, the pause after each message, and
+the pause after a reply with old messages, as a multiple of the reply's time. The pause after each message lets other
+threads use the CPU core of this thread at once. Otherwise they would wait for the scheduler's next tick (4 ms)."""
 _BUSY = 1.3
-"""Other processes want the CPU if writing takes this many times the CPU time of the thread, because the thread runs
-only when the CPU is idle."""
+"""If writing takes more than this many times the thread's CPU time, other processes need the CPU. The thread runs only
+when the CPU is idle."""
 _GRACE_SECONDS = 0.002
 _LONGEST_REST_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
-"""Failures in a row after which the index is rebuilt."""
+"""The index is rebuilt after this number of failures in a row."""
 _DAY_MS = 86_400_000
 _NEVER = 2**63
 
 
 class Feed(Protocol):
-    """The message service. Raises RequestError."""
+    """The message service, from which the follower reads. Every method may raise RequestError."""
 
     async def positions(self, request: ListPositions) -> PositionPage: ...
 
@@ -81,7 +81,8 @@ class _OtherDatabase(Exception):
 
 
 class Follower:
-    """The follower writes in one thread, at a low priority. Times are Unix milliseconds."""
+    """Reads new messages and writes them into the index. One thread writes, with a low priority. Times are Unix
+    milliseconds."""
 
     def __init__(
         self,
@@ -92,8 +93,8 @@ class Follower:
         retention_days: float = 0.0,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        """`answer` learns whether the index has ever had all messages; until then, another replica has more. It raises
-        RequestError."""
+        """`answer` is called with whether the index has once contained all messages. Until then, other replicas should
+        answer searches. `answer` may raise RequestError."""
         self._feed = feed
         self._directory = directory
         self._metrics = metrics
@@ -104,16 +105,17 @@ class Follower:
         self._wake = asyncio.Event()
         self._moved: set[ChatId] = set()
         self._postponed: set[ChatId] = set()
-        """Chats of which the index may lack announced messages."""
+        """The chats whose announced messages may be missing in the index."""
         self._moved_since: int | None = None
-        """Messages committed before this time are in the index, or are being indexed."""
+        """Messages that were committed before this time are in the index, or are being indexed."""
         self._following_since: int | None = None
         self._uncommitted_since: int | None = None
-        """Messages committed by users before this time are on disk; the others are lost if a commit fails."""
+        """Messages that were committed in the database before this time are in the index on disk. Later messages are
+        lost from the index if its commit fails."""
         self._doubt_since: int | None = 0
-        """Announcements after this time may be lost; 0: nothing has been compared yet."""
+        """Announcements after this time may be lost. It is 0 until all chats have been compared once."""
         self._heard: dict[str, tuple[int, int, int]] = {}
-        """The epoch and number of each replica's last announcement, and when it came."""
+        """The epoch and the number of each replica's last announcement, and the time when it arrived."""
         self._index: MessageIndex | None = None
         self._epoch = ""
         self._compared = self._expired = self._shown = 0.0
@@ -139,7 +141,7 @@ class Follower:
         self._wake.set()
 
     def indexed_to(self) -> int:
-        """Messages sent before this time are all in the index."""
+        """All messages that were sent before this time are in the index."""
         bounds = (self._doubt_since, self._following_since, self._moved_since, self._clock() - _LAG_MS)
         return max(0, min(one for one in bounds if one is not None))
 
@@ -183,7 +185,7 @@ class Follower:
             self._expired = time.monotonic()
 
     async def _wait(self) -> None:
-        """Does nothing while no chat has news."""
+        """Waits until a chat has news."""
         if not self._moved and self._doubt_since is None:
             self._wake.clear()
             await is_set_within(self._wake, _COMPARE_SECONDS)
@@ -200,7 +202,7 @@ class Follower:
             self._following_since = None
 
     async def _compare(self) -> None:
-        """Compares the positions of all chats. Later changes are announced."""
+        """Compares the positions of all chats with the index. Changes after the comparison are announced."""
         doubt, began = self._doubt_since, self._clock()
         if self._index is None:
             await self._answer(False)
@@ -252,7 +254,7 @@ class Follower:
                 behind = await self._positions([one.chat for one in behind])
 
     async def _index_news(self, behind: Sequence[HeadPosition], *, are_old: bool = False) -> tuple[News, float]:
-        """Returns the news, and how long to pause then."""
+        """Requests and indexes the next news. Returns the news, and how long to pause afterwards."""
         began, are_sent = time.monotonic(), self._are_messages_sent()
         news = await self._feed.news(FollowChats([*behind], _FEW if are_sent else MAX_FOLLOWED_MESSAGES))
         is_busy = await self._write(news, are_old=are_old, breath=_BREATH_SECONDS if are_sent else 0.0)
@@ -274,7 +276,7 @@ class Follower:
                 return
 
     async def _follow_newest(self) -> None:
-        """While the first index is built. Each chat gets as much as fits into a reply, because the rest of a long
+        """Indexes new messages while the first index is built. Each chat gets one reply, because a chat with a long
         history would keep other chats waiting."""
         await self._gather()
         chats, self._moved, self._moved_since = sorted(self._moved), set(), None
@@ -299,8 +301,8 @@ class Follower:
         return await self._in_thread(lambda index: index.positions(chats), index)
 
     async def _write(self, news: News, *, are_old: bool, breath: float) -> bool:
-        """Write news into the index. Returns whether other processes need the CPU. (On an idle machine, each pause
-        lasts twice as long as requested.)"""
+        """Write news into the index. Returns whether other processes need the CPU. On an idle machine, each pause lasts
+        twice as long as requested."""
         count = sum(len(one.messages) + len(one.changed) for one in news.chats)
 
         def write(index: MessageIndex) -> bool:
@@ -319,13 +321,13 @@ class Follower:
         await self._commit_if_due()
 
     async def _commit_if_due(self) -> None:
-        # building a first index takes long beside other work
+        # building the first index takes long if other processes are busy
         is_late = time.monotonic() > self._committed + _COMMIT_SECONDS
-        if self._index is not None and (self._index.is_commit_due or is_late):  # a comparison commits, too
+        if self._index is not None and (self._index.is_commit_due or is_late):  # a comparison also commits
             await self._commit()
 
     async def _commit(self) -> None:
-        # set even if the commit fails, so that the next reply does not repeat it at once
+        # this time is set even if the commit fails, so that the next reply does not cause another attempt at once
         self._committed = time.monotonic()
         with self._metrics.commit_seconds.time():
             await self._in_thread(lambda index: index.commit())
@@ -340,8 +342,8 @@ class Follower:
     # Failures
 
     async def _recover(self, failures: int) -> int:
-        """Returns how many failures in a row may be the index's fault. On a full disk, the index is kept, because it
-        can still answer."""
+        """Handles a failure. Returns the number of failures in a row that the index may have caused. If the disk is
+        full, the index is kept, because it can still be searched."""
         if self._index is None:
             return failures
         self._index.give_up()
@@ -362,7 +364,7 @@ class Follower:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._directory.clear)
 
     async def _in_thread(self, work: Callable[[MessageIndex], T], index: MessageIndex | None = None) -> T:
-        """Raises IndexFailed."""
+        """Runs `work` in the thread that writes. Raises IndexFailed."""
         index = index or self._index
 
         def run() -> T:
@@ -385,15 +387,14 @@ class Follower:
 
 
 def _left(behind: Sequence[HeadPosition], news: News) -> list[HeadPosition]:
-    """The next request."""
+    """The positions for the next request: those of chats with further messages."""
     last = news.chats[-1].position.chat if news.chats else ChatId(0)
     further = [one.position for one in news.chats if one.more]
     return further + ([one for one in behind if one.chat > last] if news.more else [])
 
 
 def _lower_priority() -> None:
-    """Lowers the priority of this thread and of the threads that it starts: such threads run only when the CPU is
-    idle."""
+    """Lowers the priority of this thread and of the threads that it starts. They then run only when the CPU is idle."""
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may forbid this call
             os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))

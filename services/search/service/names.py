@@ -1,8 +1,8 @@
 """The accounts and chats that a query names.
 
-`from:` takes a name that the actor's friends or the members of the searched chat show; otherwise a username, with the
-rules and limits of `find`. `in:` takes the name of a group of the actor. A chat of which the actor is no member and one
-that does not exist have the same answer.
+`from:` takes the nickname of a friend or of a member of the searched chat. If there is none, it takes a username, with
+the rules and limits of `find`. `in:` takes the name of a group of the actor. The reply is the same for a chat that does
+not exist and for a chat of which the actor is no member.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,11 @@ from shared.names import fold
 _SUMMARIES = 1_000
 _CHATS = 500
 _LISTED = 5
-"""Numbers in an error."""
+"""The most numbers that an error text lists."""
 
 
 class NameResolver:
-    """Each method raises QueryError and RequestError."""
+    """Finds the accounts and chats that a query names. Each method may raise QueryError and RequestError."""
 
     def __init__(self, request: SendRequest, seconds: float) -> None:
         self._request = request
@@ -44,7 +44,7 @@ class NameResolver:
         return _only(found, named, "in: you are in no group of this name", "in: several groups have this name")
 
     async def sender(self, named: Named, actor: AccountId, chat: ChatId) -> AccountId:
-        """`chat`: the chat that is searched, or 0."""
+        """The account that the query names as the sender. `chat`: the chat that is searched, or 0."""
         if not named.name:
             return AccountId(named.number)
         if named.is_me:

@@ -1,8 +1,9 @@
-"""Normalises words for comparisons. Pure.
+"""Normalises words for comparisons.
 
-`exact` ignores case and Unicode's forms (NFKC_Casefold); Turkish İ and ı become i, and digits of all scripts become
-ASCII digits. `folded` has no diacritics, either. A mark disappears if its script uses it as an accent, as a point or
-for a variant of the same letter. It stays if it is a letter or a vowel (Indic, Thai, Kana).
+The exact form of a word ignores case and Unicode forms (NFKC_Casefold). Turkish İ and ı become i, and digits of all
+scripts become ASCII digits. The folded form also has no diacritics. A mark is removed if its script uses it as an
+accent, as a point or for a variant of the same letter. A mark stays if it stands for a letter or a vowel (Indic
+scripts, Thai, Kana).
 """
 
 import unicodedata
@@ -13,16 +14,17 @@ import regex
 from shared.emoji import bare_emoji
 
 MAX_TERM = 64
-"""The highest length of a term; later characters are not compared."""
+"""The most characters of a term. Further characters are not compared."""
 _CACHED = 65_536
 _IGNORED = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\u0640]+")
 """Invisible characters, and the Arabic tatweel, which stretches a word."""
 _SKIN = regex.compile(r"(?<=.)\p{Emoji_Modifier}")
 _LEGACY_CHILLU = regex.compile("([\u0d23\u0d28\u0d30\u0d32\u0d33\u0d15])\u0d4d\u200d")
 _CHILLU = dict(zip("\u0d23\u0d28\u0d30\u0d32\u0d33\u0d15", "\u0d7a\u0d7b\u0d7c\u0d7d\u0d7e\u0d7f", strict=True))
-"""Malayalam: consonant, virama and joiner were the chillu letters before Unicode 5.1."""
+"""Malayalam: before Unicode 5.1, a chillu letter was written as a consonant, a virama and a joiner."""
 _VISUAL_ORDER = regex.compile("([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb])")
-"""Thai and Lao: a vowel that NFKC takes apart (sara am) is typed before or behind a tone mark, and looks the same."""
+"""Thai and Lao: NFKC splits the vowel sara am into two characters. Users type it before or after a tone mark, and both
+orders look the same."""
 
 _ACCENTS = regex.compile(
     "["
@@ -34,7 +36,8 @@ _ACCENTS = regex.compile(
     "]"
 )
 _DECOMPOSED = regex.compile(r"[\p{Script=Latin}\p{Script=Greek}\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Deva}]")
-"""Scripts in which a letter with a mark is a form of the letter without. In Cyrillic, й, ї and ў are letters."""
+"""The scripts in which a letter with a mark counts as a form of the letter without the mark. Cyrillic is not among
+them, because й, ї and ў are letters of their own."""
 _VARIANTS = {
     # Unicode does not decompose letters with a stroke
     **dict(zip("ØøŁłĐđĦħŦŧÐðƗɨƵƶɈɉɃƀǤǥ", "OoLlDdHhTtDdIiZzJjBbGg", strict=True)),
@@ -48,7 +51,7 @@ _VARIANTS = {
 
 
 class _Replacements(dict[int, str]):
-    """Replacements of characters for `str.translate`; each is computed once."""
+    """Replacements of characters for `str.translate`. Each replacement is computed once."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = _without_accents(chr(code))
@@ -84,7 +87,7 @@ def exact_form(word: str) -> str:
 
 @lru_cache(_CACHED)
 def folded_form(word: str) -> str:
-    """The folded form of a word in NFKC. A word of marks only stays unchanged."""
+    """The folded form of a word in NFKC. A word that has only marks keeps its exact form."""
     visible = _visible(word)
     return _cased(unicodedata.normalize("NFC", visible.translate(_PLAIN))) or _cased(visible)
 
@@ -100,6 +103,6 @@ def _cased(word: str) -> str:
 
 
 def emoji_forms(emoji: str) -> tuple[str, str]:
-    """An emoji without variation selectors, and the same without the colour of skin."""
+    """An emoji without variation selectors, and the same emoji also without the skin colour."""
     bare = bare_emoji(emoji)[:MAX_TERM]
     return bare, _SKIN.sub("", bare)

@@ -1,5 +1,5 @@
-"""Lookups in the index for a query. The lookups find every message that matches, and some that `marks` rejects.
-Pure."""
+"""The lookups in the index for a query. They find every message that matches, and also some messages that do not match,
+which `marks` rejects later."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,8 +16,8 @@ class Field(StrEnum):
 
 
 class Lookup(NamedTuple):
-    """Neighbouring terms of a field; only the field of the sequence may have several. `is_prefix`: the last term is the
-    beginning of a word."""
+    """Neighbouring terms of a field. Only a lookup in the field FOLDED, which is a sequence, may have several terms.
+    `is_prefix`: the last term is the beginning of a word."""
 
     field: Field
     terms: tuple[str, ...]
@@ -25,7 +25,7 @@ class Lookup(NamedTuple):
 
 
 Clause = tuple[Lookup, ...]
-"""A message must match at least one of the lookups."""
+"""Alternatives: a message must match at least one of these lookups."""
 
 
 def required(query: SearchQuery) -> list[Clause]:
@@ -40,8 +40,8 @@ def forbidden(query: SearchQuery) -> list[Clause]:
 
 
 def _clauses(words: Words) -> list[Clause]:
-    """The clauses for these words. The last character of a run is looked up alone. If the run continues in the message,
-    the index holds this character as part of a pair."""
+    """The clauses for these words. The last character of a run is looked up separately, because the index has it in a
+    pair if the run continues in the message."""
     phrase = sequence(list(words.terms))
     last = words.terms[-1]
     clauses: list[Clause] = []

@@ -1,4 +1,4 @@
-"""Finds where a query matches a text, and the part of the text that shows it. Pure."""
+"""Finds the places where a query matches a text, and the part of the text that shows a match."""
 
 import re
 from bisect import bisect_left
@@ -10,7 +10,7 @@ from services.search.text.query import SearchQuery, Words
 from services.search.text.terms import Joined, Term, joined, terms
 
 Mark = tuple[int, int]
-"""Position and length, in code points."""
+"""The position and the length of a match, in code points."""
 
 _EXCERPT = 160
 _BEFORE_MARK = 40
@@ -28,7 +28,7 @@ class Excerpt(NamedTuple):
 
 
 def marks(text: str, query: SearchQuery) -> list[Mark] | None:
-    """The matches, ascending and without overlaps. None: the text does not match."""
+    """The matches, ascending and without overlaps; None if the text does not match."""
     found = terms(text)
     searched = _Searched(found, joined(text, found))
     if any(True for one in query.excluded for _ in searched.places(one)):
@@ -51,8 +51,8 @@ def excerpt(text: str, found: Sequence[Mark]) -> Excerpt:
 
 
 class _Searched:
-    """A text as strings of terms, which expressions search: comparing the terms one by one costs a second for a long
-    text of one word and a long query. A separator stands before each term, and `_GOES_ON` within a run."""
+    """A text as strings of terms, in which regular expressions search. Comparing the terms one by one could take a
+    second for a long text and a long query. Each term follows a separator, which is `_GOES_ON` within a run."""
 
     def __init__(self, found: Sequence[Term], one_words: Sequence[Joined]) -> None:
         self._found = found
@@ -60,7 +60,7 @@ class _Searched:
         self._strings: dict[bool, tuple[str, list[int]]] = {}
 
     def places(self, words: Words) -> Iterator[tuple[int, int]]:
-        """The first and last of the neighbouring terms that match."""
+        """The positions of the first and the last term of each match."""
         yield from self._matches(_expression(words), words.is_quoted, len(words.terms))
         whole = words.joined or (words.terms[0].folded if len(words.terms) == 1 else "")
         if words.is_quoted or not whole:
@@ -82,7 +82,7 @@ class _Searched:
 
 
 def _string(found: Sequence[Term], is_exact: bool) -> tuple[str, list[int]]:
-    """The terms, and the position of each term's separator."""
+    """The terms as one string, and the position of each term's separator."""
     parts, offsets, end, before = [], [], 0, _ENDS
     for one in found:
         parts.append(before + (one.exact if is_exact else one.folded))
@@ -93,7 +93,8 @@ def _string(found: Sequence[Term], is_exact: bool) -> tuple[str, list[int]]:
 
 
 def _expression(words: Words) -> str:
-    """The regular expression of these words. The first term can continue a run; after a prefix, anything can follow."""
+    """The regular expression of these words. The first term can continue a run. After a prefix, any characters can
+    follow."""
     parts, before = [], _ANY
     for one in words.terms:
         parts.append(before + re.escape(one.exact if words.is_quoted else one.folded))
@@ -102,7 +103,7 @@ def _expression(words: Words) -> str:
 
 
 def _united(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ascending ranges, of which overlapping or touching ones are joined."""
+    """Joins overlapping and touching ranges. The ranges are ascending."""
     last: tuple[int, int] | None = None
     for low, high in ranges:
         if last is not None and low <= last[1]:

@@ -1,7 +1,7 @@
-"""The query language. Pure. Words between blanks must all be in a message, in any order. Parts without a blank between
-them must be neighbours there. The last word may be incomplete. Quotation marks hold a phrase, whose accents count. A
-minus excludes. `from:`, `in:`, `before:`, `after:` and `has:` narrow the search down. docs/reference/search.md explains
-it to users.
+"""The query language. A message must have all words of the query, in any order. Words that are not separated by a blank
+must be neighbours in the message. The last word may be incomplete. In quotation marks, a phrase must match with its
+accents. A minus excludes messages. `from:`, `in:`, `before:`, `after:` and `has:` are filters. docs/reference/search.md
+explains the language to users.
 """
 
 import re
@@ -27,7 +27,7 @@ _NAMED = {"from": ("@", "an account's number or name, or `me`"), "in": ("#", "a 
 
 
 class QueryError(Exception):
-    """`start`, `length`: the part of the query that is wrong, in code points."""
+    """The query is wrong. `start`, `length`: the wrong part of the query, in code points."""
 
     def __init__(self, text: str, start: int, length: int) -> None:
         super().__init__(text)
@@ -41,8 +41,8 @@ class QueryError(Exception):
 
 
 class Words(NamedTuple):
-    """Neighbouring terms. Only unquoted words have the next forms: `joined`, the words as one word, such as wifi for
-    wi-fi, or empty; and `is_prefix`: the last term is the beginning of a word."""
+    """Neighbouring terms. `joined`: the terms as one word, such as wifi for wi-fi, or empty. `is_prefix`: the last term
+    is the beginning of a word. Only unquoted terms have these two."""
 
     terms: tuple[Term, ...]
     joined: str = ""
@@ -51,7 +51,7 @@ class Words(NamedTuple):
 
 
 class Named(NamedTuple):
-    """An account or a chat, by number or name. `start`: its position in the query."""
+    """An account or a chat that a query names by number or name. `start`: the position in the query."""
 
     number: int
     name: str
@@ -64,7 +64,8 @@ class Named(NamedTuple):
 
 
 class SearchQuery(NamedTuple):
-    """`before`, `after`: Unix milliseconds, exclusive. `has`: all of these."""
+    """A parsed query. `before`, `after`: Unix milliseconds, exclusive. `has`: the kinds of content, all of which a
+    message must have."""
 
     words: tuple[Words, ...] = ()
     excluded: tuple[Words, ...] = ()
@@ -76,7 +77,7 @@ class SearchQuery(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A part of the query between blanks. `start`: the position of `value` in the query."""
+    """A part of the query between two blanks. `start`: the position of `value` in the query."""
 
     is_excluded: bool
     filter: str
@@ -89,7 +90,8 @@ class _Part(NamedTuple):
 
 
 def parse(query: str, zone: int = 0) -> SearchQuery:
-    """`zone`: minutes east of UTC, of dates and times without a zone of their own. Raises QueryError."""
+    """Parses a query. `zone`: the time zone of dates and times that name no zone, in minutes east of UTC. Raises
+    QueryError."""
     items = list(_items(query))
     parsed = SearchQuery()
     for item in items:
@@ -110,7 +112,7 @@ def _items(query: str) -> Iterator[_Part]:
 
 
 def _words(item: _Part, end: int | None) -> Words:
-    """`end`: the query's end, if a word that ends there may be incomplete."""
+    """The terms of a part. `end`: the end of the query, if a word that ends there may be incomplete; otherwise None."""
     found = terms(item.value)
     if item.is_quoted or not found:
         return Words(tuple(found), is_quoted=not item.is_excluded)
@@ -121,7 +123,7 @@ def _words(item: _Part, end: int | None) -> Words:
 
 
 def _narrowed(query: SearchQuery, item: _Part, zone: int) -> SearchQuery:
-    """The filters with one more. Raises QueryError."""
+    """Adds a filter to the query. Raises QueryError."""
     if item.is_excluded:
         raise item.error(f"{item.filter}: cannot be excluded")
     present = {"from": query.sender, "in": query.chat, "before": query.before, "after": query.after}
@@ -157,8 +159,8 @@ def _named(item: _Part) -> Named:
 
 
 def _time(item: _Part, zone: int) -> int:
-    """The time of a filter. For `before`, it is the beginning of a day, month or year, for `after` the end. A time of
-    day is exact."""
+    """The time of a filter. If a day, month or year is given, the time for `before` is its beginning, and the time for
+    `after` is its end. A time of day is used exactly."""
     try:
         day = _DAY.fullmatch(item.value)
         if day is None:
@@ -170,7 +172,7 @@ def _time(item: _Part, zone: int) -> int:
 
 
 def _period(year: int, month: int, day: int) -> tuple[datetime, datetime]:
-    """The range of a day, month (`day` 0) or year (`month` 0), up to the beginning of the next."""
+    """The beginning of a day, month (`day` is 0) or year (`month` is 0), and the beginning of the next one."""
     start = datetime(year, month or 1, day or 1)
     if day:
         return start, start + timedelta(days=1)

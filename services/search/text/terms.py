@@ -1,8 +1,8 @@
-"""Terms of a text, the same for documents and queries. Pure.
+"""Splits texts into terms, by the same rules for messages and queries.
 
-Words are letters, digits and their marks that Unicode keeps together (UAX 29), taken apart at punctuation. In scripts
-without spaces between words (Han, Kana, Hangul syllables, Thai, Lao, Khmer, Myanmar), each character with its marks is
-one term. An emoji is a term.
+A word is a sequence of letters, digits and marks that Unicode does not separate (UAX 29), split at punctuation. In
+scripts without spaces between words (Han, Kana, Hangul syllables, Thai, Lao, Khmer, Myanmar), each character with its
+marks is one term. An emoji is a term.
 """
 
 import re
@@ -16,12 +16,12 @@ import regex
 from services.search.text.folding import MAX_TERM, emoji_forms, exact_form, folded_form
 
 TERMS_VERSION = f"1 {unicodedata.unidata_version} {regex.__version__}"
-"""The version of these rules. An index of another version is not searched with them."""
+"""The version of these rules. An index that was made with another version is not searched."""
 
 
 class Term(NamedTuple):
-    """Part of a text, at `start` for `length` code points. `is_character`: the term is of a script without spaces;
-    `goes_on`: the next term is the term's neighbour in the same run."""
+    """A term: the part of a text from `start`, with `length` code points. `is_character`: the term is a character of a
+    script without spaces. `goes_on`: the next term follows directly in the same run."""
 
     exact: str
     folded: str
@@ -32,7 +32,8 @@ class Term(NamedTuple):
 
 
 class _Compatible(dict[int, str]):
-    """NFKC of each character where that is one character. Trade marks would become letters of the word before."""
+    """The NFKC form of each character whose form is one character. The trade mark sign is left out, because its NFKC
+    form would become part of the previous word."""
 
     def __missing__(self, code: int) -> str:
         normal = unicodedata.normalize("NFKC", chr(code))
@@ -44,26 +45,26 @@ _SINGLE = _Compatible({0x2120: " ", 0x2122: " "})
 
 
 class Joined(NamedTuple):
-    """Neighbouring terms that are one word for some readers: wi-fi and wifi, п'ять and пять, 1,000 and 1000."""
+    """Neighbouring terms that can also be read as one word: wi-fi and wifi, п'ять and пять, 1,000 and 1000."""
 
     folded: str
     first: int
     last: int
-    """The positions of its first and last term."""
+    """The positions of the first and the last term."""
 
 
 _MARKS = r"[\p{M}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]"
 _APOSTROPHES = "\u02b9-\u02bf\u02c8\u02ee\ua78b\ua78c"
-"""Letters for Unicode, but typed as apostrophes in Hawaiian, Ukrainian or Uzbek as well."""
+"""Unicode classes these characters as letters. In Hawaiian, Ukrainian or Uzbek, they are typed as apostrophes."""
 _UNSPACED = (
     r"[[\p{LB=SA}\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\u30fc\u3006\u303c\uff70]--[\p{M}\p{N}\p{Cf}]]"
 )
 _STACKED = r"(?:(?<=[\u1039\u17d2\u1a60])[\p{L}--\p{Latin}])"
-"""Myanmar, Khmer, Tai Tham: a consonant below the previous one."""
+"""Myanmar, Khmer, Tai Tham: a consonant that is written below the previous consonant."""
 _SARA_AM = r"(?:(?<=[\u0e4d\u0ecd][\u0e48-\u0e4b\u0ec8-\u0ecb]?)[\u0e32\u0eb2])"
-"""Thai, Lao: a vowel that NFKC takes apart into a mark and a letter."""
+"""Thai, Lao: a vowel that NFKC splits into a mark and a letter."""
 _SARA_E = "(?:\u0e40\u0e40|\u0ec0\u0ec0)"
-"""Two characters that look like sara ae, which users type instead of that single character."""
+"""Two characters that look like the vowel sara ae. Users type them instead of the single character."""
 _CLUSTER = rf"(?:{_SARA_E}|{_UNSPACED})(?:{_MARKS}|{_STACKED}|{_SARA_AM})*"
 _WRITTEN = rf"[[\p{{Alphabetic}}\p{{N}}]--[\p{{M}}{_APOSTROPHES}]]"
 _WORD = rf"(?:(?!{_UNSPACED}){_WRITTEN}{_MARKS}*+)+"
@@ -78,17 +79,18 @@ _PLAIN_WORDS = (
 )
 _PUNCTUATION = "\u00a1\u00ab\u00bb\u00bf\u2013\u2014\u2018-\u201f\u3001-\u3003\u3008-\u3011"
 _PLAIN = re.compile(f"[\x00-\x7f{_PLAIN_WORDS}{_PLAIN_RUNS}{_PUNCTUATION}]*")
-"""Matches texts whose characters' properties need no lookup: the index splits every message into terms."""
+"""Matches texts that can be split without looking up the properties of characters. This saves time, because every
+message is split for the index."""
 _PLAIN_TERM = re.compile(f"([{_PLAIN_RUNS}]+)|[0-9A-Za-z{_PLAIN_WORDS}]+")
 _ARABIC_PART = regex.compile(r"[^\u200c]+")
 
 _JOINS = regex.compile(rf"[-'\u2010\u2011\u2018\u2019`\u00b4\u05f3\u00b7\u2027_\u200c{_APOSTROPHES}]")
-"""Characters that some language has within words."""
+"""Characters that occur within words in some language."""
 _FRACTION = "\u2044"
 _GERSHAYIM = frozenset('"\u05f4')
 _HEBREW = re.compile("[\u05d0-\u05ea]")
 _GROUPS = frozenset(",.' \u2019\u066c_")
-"""Separate thousands."""
+"""Characters that separate groups of digits in a number."""
 _FIRST_GROUP = 3
 
 
@@ -106,7 +108,8 @@ def _length(places: list[tuple[int, int]], term: Term) -> int:
 
 
 def _normal(text: str) -> tuple[str, list[tuple[int, int]] | None]:
-    """The text in NFKC, and the range that each of its characters comes from; None: itself."""
+    """The text in NFKC, and for each of its characters the range in `text` from which it comes; None if each character
+    comes from itself."""
     if text.isascii():
         return text, None
     text = text.translate(_SINGLE)
@@ -116,15 +119,15 @@ def _normal(text: str) -> tuple[str, list[tuple[int, int]] | None]:
     for start, end in pairwise(_cluster_starts(text)):
         part = unicodedata.normalize("NFKC", text[start:end])
         if _FRACTION in part:
-            part = f" {part} "  # 2½ is not 21⁄2
+            part = f" {part} "  # the blanks keep 2½ from becoming 21⁄2
         parts.append(part)
         places.extend([(start, end)] * len(part))
     return "".join(parts), places
 
 
 def _cluster_starts(text: str) -> Iterator[int]:
-    """The starts of clusters, which end before the next character that combines with none before it, and the end of the
-    text."""
+    """The starts of clusters, and the end of the text. A cluster is a character with all following characters that
+    combine with it."""
     yield 0
     yield from (at for at in range(1, len(text)) if not _COMBINES.match(text[at]))
     yield len(text)
@@ -155,7 +158,7 @@ def _terms(normal: str) -> Iterator[Term]:
 
 
 def _visible_terms(parts: Iterable[regex.Match[str]]) -> Iterator[Term]:
-    """The terms without pure fillers."""
+    """The terms, without parts that contain only invisible characters."""
     for part in parts:
         if exact := exact_form(part[0]):
             yield Term(exact, folded_form(part[0]), part.start(), part.end() - part.start())
@@ -165,10 +168,10 @@ def _visible_terms(parts: Iterable[regex.Match[str]]) -> Iterator[Term]:
 
 
 class IndexTerms(NamedTuple):
-    """The terms of a text; a term has no blanks. `folded` is a sequence, in which neighbouring terms form a phrase.
-    There, each character of a run forms a pair with the next character, and the last character of a run stands alone.
-    `loose` is a set: single characters, words joined over apostrophes and hyphens, and exact forms that differ from the
-    folded ones.
+    """The terms of a text for the index. A term has no blanks. `folded` is a sequence, in which neighbouring terms form
+    a phrase. In it, each character of a run forms a pair with the next character, and the last character of a run is a
+    term by itself. `loose` is a set: single characters, words that are joined without their apostrophes and hyphens,
+    and exact forms that differ from the folded forms.
     """
 
     folded: list[str]
@@ -193,7 +196,7 @@ def sequence(found: list[Term]) -> list[str]:
 
 
 def joined(text: str, found: list[Term]) -> list[Joined]:
-    """The neighbouring terms of this text that are also found as one word."""
+    """The neighbouring terms of this text that a search also finds as one word."""
     if len(found) < 2:
         return []
     chains, first = [], 0
@@ -209,7 +212,7 @@ def joined(text: str, found: list[Term]) -> list[Joined]:
 
 
 def _joins(text: str, found: list[Term], first: int, at: int) -> bool:
-    """Whether a term belongs to one word with the terms from `first` on."""
+    """Whether the term `at` and the terms from `first` on can be read as one word."""
     before, term = found[at - 1], found[at]
     end = before.start + before.length
     if term.start != end + 1 or term.goes_on or before.goes_on:
@@ -226,7 +229,7 @@ def _joins(text: str, found: list[Term], first: int, at: int) -> bool:
 
 
 def _is_group(text: str, found: list[Term], first: int, at: int) -> bool:
-    """Whether digits continue a number, such as 1,000,000, or 12,34,567 in India."""
+    """Whether the digits of the term `at` continue a number such as 1,000,000 (or 12,34,567 in India)."""
     start = found[first]
     separator = text[found[at].start - 1]
     same = at == first + 1 or text[found[at - 1].start - 1] == separator
