@@ -1,1 +1,1 @@
-"""The command line, above everything else: `main.py` holds the command `dragoman`. Begin there."""
+"""The command line, which imports all other packages. Begin with `main.py`, which has the command `dragoman`."""

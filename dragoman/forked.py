@@ -1,4 +1,5 @@
-"""The fork server as a program: imports the services and the command line, then becomes each process that is forked."""
+"""The program of the fork server. It imports the services and the command line once. Forked processes then start
+without these imports."""
 
 from local.fork_server import serve_standard_input
 

@@ -1,4 +1,4 @@
-"""The command `dragoman`: one process per command, or the whole system with `up`."""
+"""The command `dragoman` and its subcommands, such as `up`, which runs the whole system."""
 
 import click
 

@@ -1,1 +1,1 @@
-"""Auth, session, message and edge, which never import each other; `cli/` holds the operator's commands."""
+"""The services and the edge, which never import each other. `cli/` has the operator's commands."""

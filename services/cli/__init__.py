@@ -1,1 +1,2 @@
-"""The operator's commands, a module or package for each. Begin with `preflight.py`, which starts `dragoman up`."""
+"""The operator's commands. Each command has a module or package. Begin with `preflight.py`, which starts `dragoman
+up`."""

@@ -1,5 +1,6 @@
-"""Certificates between the parts of an installation: one for the routes of a NATS cluster, which is its own authority;
-and for the servers' clients an authority that signs one certificate for each server."""
+"""Makes the certificates for connections within an installation. The routes of a NATS cluster use one self-signed
+certificate. For the clients of the servers, there is a certificate authority, which signs a certificate for each
+server."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from local.credentials import write_private
 CA = "ca.crt"
 _CA_KEY = "ca.key"
 SERVER, CLIENT = "server", "client"
-"""The names of the files <name>.crt and <name>.key of either end of a connection."""
+"""The names of the certificate files at both ends of a connection: <name>.crt and <name>.key."""
 _ROUTES = "cluster"
 _LIFE = timedelta(days=3650)
 _SOON = timedelta(days=14)
@@ -31,11 +32,11 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
 
     def ensure(self, directory: Path, hosts: tuple[str, ...], name: str = SERVER) -> None:
-        """Make <name>.crt and <name>.key in `directory` for these hosts, unless they exist and fit. A certificate of
-        another authority stays, because the operator has provided it. Raises OSError, ValueError."""
+        """Make <name>.crt and <name>.key in `directory` for these hosts, unless they exist and fit. A certificate that
+        another authority has signed stays, because the operator has provided it. Raises OSError, ValueError."""
         file, key = directory / f"{name}.crt", directory / f"{name}.key"
         if not (file.exists() and key.exists()) or self._is_outdated(file, hosts):
-            file.unlink(missing_ok=True)  # an old certificate must never lie beside a new key
+            file.unlink(missing_ok=True)  # an old certificate must not be left with a new key
             private = _write_key(key)
             usage = x509.ExtendedKeyUsage(_USE[name])
             signed = _builder(f"dragoman-{directory.name}", private, self.certificate.subject)
@@ -56,8 +57,8 @@ class Authority:
 
 
 def ensure_authority(directory: Path) -> Authority | None:
-    """The authority in ca.crt and ca.key, made once. None if ca.crt was given without its key: then the servers'
-    certificates are given, too. Raises OSError, ValueError."""
+    """The certificate authority in ca.crt and ca.key, which is made once. Returns None if the operator has provided
+    ca.crt without its key. The operator then also provides the servers' certificates. Raises OSError, ValueError."""
     file, key = directory / CA, directory / _CA_KEY
     if file.exists() and not key.exists():
         return None

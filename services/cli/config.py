@@ -1,4 +1,4 @@
-"""`dragoman config`: all settings."""
+"""`dragoman config` shows all settings."""
 
 from pathlib import Path
 

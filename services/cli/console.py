@@ -1,5 +1,5 @@
-"""Command groups, and their output streams: closed, full, or with an encoding that lacks characters. None of these
-failures ends with a traceback."""
+"""Groups of commands, and their output streams. If a stream is closed, its disk is full, or its encoding lacks
+characters, the command ends without a traceback."""
 
 import errno
 import os
@@ -28,8 +28,9 @@ _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EFBI
 
 
 class LazyGroup(click.Group):
-    """Imports a command only when it is run or listed, so that each command starts without the libraries of others.
-    `sections`: for each title in the help, the commands by their words, each with its module and name (MODULE:NAME)."""
+    """Imports a command only when it is run or listed, so that a command starts without the libraries of other
+    commands. `sections`: for each title in the help, the names of the commands, each with its place in the code
+    (MODULE:NAME)."""
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, str]], **extra: Any) -> None:
         super().__init__(*args, **extra)
@@ -40,8 +41,8 @@ class LazyGroup(click.Group):
         return sorted({*self.commands, *self._places})
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each section with its commands; the first section also has the commands that were added to the group itself,
-        by name."""
+        """Writes each section with its commands. The first section also has the commands that were added to the group
+        itself. It is sorted by name."""
         own = dict.fromkeys(sorted(self.commands.keys() - self._places.keys()), "")
         width = formatter.width - 6 - max(map(len, self.list_commands(ctx)))
         for title, section in self._sections.items():
@@ -59,8 +60,8 @@ class LazyGroup(click.Group):
 
 
 class CommandGroup(LazyGroup):
-    """The outermost group. An error of the operating system, or of a setting, that no command has handled is one
-    sentence, exit status 1. Ctrl-C ends a command without a message."""
+    """The outermost group. The outermost group. If a command does not handle an error of the operating system or of a
+    setting, the error is printed as one sentence, with exit status 1. Ctrl-C ends a command without a message."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         _open_closed_streams()
@@ -78,8 +79,8 @@ class CommandGroup(LazyGroup):
 
 
 def _open_closed_streams() -> None:
-    """Opens closed standard streams: the next file or socket would get the free descriptor, and then receive the
-    output."""
+    """Opens closed standard streams. Otherwise, the next file or socket would get the free descriptor, and then receive
+    the output."""
     for number, name in enumerate(_STREAMS):
         try:
             os.fstat(number)
@@ -90,7 +91,8 @@ def _open_closed_streams() -> None:
 
 
 def _require_text(arguments: Sequence[str]) -> None:
-    """Names and values travel and are stored as UTF-8. Other bytes end the command with status 2."""
+    """Ends the command with status 2 if an argument is not UTF-8, because names and values are sent and stored as
+    UTF-8."""
     for argument in arguments:
         try:
             argument.encode()
@@ -100,10 +102,10 @@ def _require_text(arguments: Sequence[str]) -> None:
 
 
 def _replace_lacking_characters() -> None:
-    """Replaces the characters that the locale's encoding lacks."""
+    """Makes the output streams replace the characters that the locale's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.encoding.lower() != "utf-8":
-            with suppress(OSError):  # in a forked process, a pipe may have taken the place of a file here
+            with suppress(OSError):  # in a forked process, the stream may be a pipe now
                 stream.reconfigure(errors="replace")
 
 
@@ -128,7 +130,8 @@ def _reported_errors() -> Iterator[None]:
 
 
 def _discard_output() -> None:
-    """Discards buffered output, which could not be written by the interpreter at its end either."""
+    """Discards buffered output that cannot be written. Otherwise, the interpreter would try to write it again at its
+    end."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -136,7 +139,8 @@ def _discard_output() -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Raises CommandFailed if it is declined, or if nobody is there to answer."""
+    """Asks the operator the question, unless `yes` is set. Raises CommandFailed if the operator declines, or if there
+    is no terminal."""
     if yes:
         return
     try:
@@ -151,5 +155,5 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def configure_plain_logs() -> None:
-    """Log only warnings, as plain text on stderr: a command prints its result on stdout."""
+    """Log only warnings, as plain text on stderr, because a command prints its result on stdout."""
     configure_logging(LogSettings(level="warning", json_lines=False), "dragoman", sys.stderr)

@@ -1,5 +1,6 @@
-"""The supervisor's control port, on loopback. Edges use it for the first page: to describe the system, to kill a
-process, and to find a message. A request is a line of JSON; a browser that sends HTTP here gets nothing."""
+"""The control port of the supervisor `dragoman up`, on the loopback interface. Edges use it for the first page: to
+describe the system, to kill a process, and to find a message. A request is a line of JSON. A browser that sends HTTP to
+this port gets no reply."""
 
 import asyncio
 import contextlib
@@ -16,14 +17,15 @@ from shared.contract.supervision import LINE_BYTES, MessageTimes, SystemProcess,
 _SECONDS = 6.0
 
 FindWay = Callable[[int], Awaitable[MessageTimes | None]]
-"""Finds the path of a chat's last message; None if it is not known."""
+"""Finds the path of a chat's last message. Returns None if it is not known."""
 
 _decode = msgspec.json.Decoder(SystemRequest).decode
 
 
 class ControlServer:
-    """`token` permits killing and finding. `children` by name, as they are at each request. `dashboard`: the port of
-    the dashboard, 0 without a dashboard."""
+    """Answers requests on the control port. A request to kill or to find needs the `token`. `children`: the processes
+    by name; the mapping changes while the system runs. `dashboard`: the port of the dashboard, or 0 if there is
+    none."""
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class ControlServer:
         return SystemState(processes, self._ready_seconds(), error, self._dashboard, way)
 
     def _kill(self, name: str) -> Literal["", "process"]:
-        """Returns the error."""
+        """Kills the process. Returns the name of the error, or an empty text."""
         child = self._children.get(name)
         if child is None:
             return "process"

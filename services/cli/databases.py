@@ -1,4 +1,4 @@
-"""Whether the databases of an installation belong together, read from the databases themselves."""
+"""Checks whether the databases of an installation belong together. Each database stores what is needed for this."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -26,12 +26,14 @@ _READERS: dict[str, Callable[[sa.Connection], DatabaseState]] = {
 }  # fmt: skip
 _TABLES = {"auth": "accounts", "session": "profile", "message": "heads"}
 _SKIPPED = 100_000
-"""Numbers that a restore of a backup skips, because it is unknown how many were given after the backup."""
+"""The number of account and chat numbers that a restore skips. It is unknown how many numbers were assigned after the
+backup."""
 
 
 def database_urls(settings: Settings) -> dict[str, str]:
-    """The URL of each database by its service. Message comes first: an account or chat that is created during a copy in
-    this order is in the databases that are copied later, so that its number is not given again."""
+    """The URL of each database by its service. Databases are copied in this order, message first. An account or chat
+    that is created during the copy is then in a database that is copied later. So its number is not assigned again
+    after a restore."""
     return {service: settings.database_url(service) for service in ("message", "session", "auth")}
 
 
@@ -49,12 +51,12 @@ def check_together(settings: Settings) -> None:
 
 
 def make_together(settings: Settings) -> None:
-    """Gives all databases, which are migrated, one identity. May be repeated, and may run twice at once. Raises
-    DatabasesApart, sqlalchemy.exc.SQLAlchemyError."""
+    """Gives all databases the same identity. The databases must be migrated. Repeated and simultaneous calls do no
+    harm. Raises DatabasesApart, sqlalchemy.exc.SQLAlchemyError."""
     check_together(settings)
     found: list[Identity] = []
     value = secrets.token_hex(16)
-    # the database of auth is first, because the other databases get its identity
+    # sorted by name, auth comes first: the other databases get the identity of its database
     for _, url in sorted(database_urls(settings).items()):
         with _written(url) as connection:
             propose_identity(connection, value)
@@ -68,8 +70,8 @@ def make_together(settings: Settings) -> None:
 
 
 def accept_loss(settings: Settings) -> str:
-    """Gives databases with different identities a common one. New accounts and chats get numbers above all known ones.
-    Returns a report. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Gives databases with different identities a common identity. New accounts and chats then get numbers above all
+    known numbers. Returns a report. Raises sqlalchemy.exc.SQLAlchemyError."""
     value = secrets.token_hex(16)
     for url in database_urls(settings).values():
         with _written(url) as connection:
@@ -80,7 +82,8 @@ def accept_loss(settings: Settings) -> str:
 
 
 def skip_numbers(settings: Settings) -> tuple[AccountId, ChatId]:
-    """New accounts and chats get numbers above these from now on. Raises sqlalchemy.exc.SQLAlchemyError."""
+    """Skips numbers: new accounts and chats get higher numbers than the returned ones from now on. Raises
+    sqlalchemy.exc.SQLAlchemyError."""
     states = []
     for service, url in database_urls(settings).items():
         with _written(url) as connection:
@@ -102,7 +105,7 @@ def _agree(settings: Settings, value: str) -> None:
 
 @contextmanager
 def _opened(url: str) -> Iterator[sa.Connection | None]:
-    """A connection; None if the SQLite file does not exist, which is then not created."""
+    """A connection; None if the SQLite file does not exist. The file is not created."""
     place = sa.make_url(url)
     if place.get_backend_name() == "sqlite" and not Path(place.database or "").is_file():
         yield None

@@ -1,6 +1,6 @@
-"""Restarts the embedded nats-server when the server stores no event although its disk has room.
+"""Restarts the embedded nats-server when it stores no events although its disk has room.
 
-After a full disk, JetStream stores nothing until the server is started again.
+After its disk was full, JetStream stores no events until the server is restarted.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ _AGAIN_SECONDS = 2.0
 """The pause after a failed probe."""
 _PROBE_SECONDS = 1.0
 _FAILURES = 2
-"""Failed probes in a row before a restart."""
+"""The server is restarted after this number of failed probes in a row."""
 _LONGEST_PAUSE_SECONDS = 60.0
 _ROOM_BYTES = 1 << 20
 
 
 class JetStreamMonitor:
-    """Probes the stream of events as the setup user. `restart` ends the server, which is then started again; `report`
-    writes a line to the log."""
+    """Tests the stream of events as the NATS user for setup. `restart` ends the server, which is then started again.
+    `report` writes a line to the log."""
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class JetStreamMonitor:
         self._pause = _INTERVAL_SECONDS
 
     async def run(self) -> None:
-        """The monitor runs until it is cancelled."""
         while True:
             await asyncio.sleep(self._pause)
             await self._probe()
@@ -54,7 +53,7 @@ class JetStreamMonitor:
         except NotFoundError:
             stored = await self._provisioned()
         except (OSError, TimeoutError, nats.errors.Error):
-            return  # the server does not run or hangs, so a restart by this monitor would not help
+            return  # the server is down or hangs, so this monitor cannot help
         if stored:
             self._failures, self._pause = 0, _INTERVAL_SECONDS
             return
@@ -69,7 +68,7 @@ class JetStreamMonitor:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
 
     async def _provisioned(self) -> bool:
-        """Create a stream or consumer that is missing. Returns whether that succeeded."""
+        """Create missing streams and consumers. Returns whether this has succeeded."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await provision(self._settings)
@@ -79,7 +78,7 @@ class JetStreamMonitor:
 
 
 def has_room(directory: Path) -> bool:
-    """Whether the disk takes a file of some size."""
+    """Whether the disk has room for a file of `_ROOM_BYTES`."""
     file = directory / f".room.{os.getpid()}"
     try:
         with file.open("wb") as stream:

@@ -1,4 +1,5 @@
-"""`dragoman migrate`: databases and event streams, of a `dragoman up` or of an installation given by settings."""
+"""`dragoman migrate` upgrades the databases and event streams of a `dragoman up`, or of an installation that the
+settings name."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,8 @@ def migrate_service(service: str, settings: Settings) -> list[str]:
 
 
 def migrate_all(installation: Installation, what: Sequence[str], *, accept: bool = False) -> None:
-    """`accept`: databases of different identities get a common one. Raises click.ClickException, StartupError."""
+    """Upgrades databases and streams. `accept`: databases with different identities get a common identity. Raises
+    click.ClickException, StartupError."""
     settings, services = installation.settings, [one for one in what if one != "streams"]
     is_whole = set(services) == set(SERVICES)
     if accept and not is_whole:

@@ -1,4 +1,5 @@
-"""`dragoman up`, and the checks before it starts anything: settings, data, ports. A failure is one sentence."""
+"""`dragoman up`, and the checks of settings, data and ports before it starts a process. A failure is printed as one
+sentence."""
 
 import asyncio
 import os
@@ -28,8 +29,8 @@ from shared.version import VERSION
 
 
 class UpOptions(NamedTuple):
-    """Options of the command that are not settings. `replicas`: replicas of message; 0 means one on SQLite and
-    otherwise two."""
+    """The options of the command that are not settings. `replicas`: the number of replicas of message. 0 means one
+    replica on SQLite, and otherwise two."""
 
     edges: int
     version: str
@@ -114,7 +115,7 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
 
 
 def _with_ports(settings: Settings, sources: Mapping[str, str], options: UpOptions, credentials: Credentials) -> UpPlan:
-    """Raises NoFreePort."""
+    """The plan of all processes with their ports. Raises NoFreePort."""
     # the edges come first, because they reserve the ports that the user has chosen
     edges = _edges(settings, options.edges)
     services = [PlannedProcess(name, name, free_port()) for name in SERVICES if name != "message"]
@@ -132,7 +133,8 @@ def _with_ports(settings: Settings, sources: Mapping[str, str], options: UpOptio
 
 
 def message_replicas(settings: Settings, count: int) -> list[PlannedProcess]:
-    """`count` replicas (0: one on SQLite, else two). Raises OperatorError."""
+    """The planned replicas of message. If `count` is 0, there is one on SQLite, and otherwise there are two. Raises
+    OperatorError."""
     sqlite = settings.database_url("message").startswith("sqlite")
     if sqlite and count > 1:
         raise OperatorError(

@@ -1,4 +1,5 @@
-"""`dragoman auth`, `session`, `message`, `search`, `edge`: one process, against servers given by settings."""
+"""`dragoman auth`, `session`, `message`, `search` and `edge` each run one process, which uses the servers that the
+settings name."""
 
 import importlib
 import sys

@@ -1,4 +1,5 @@
-"""The file of a record, lines of JSON: a header with its version, the events in order of time, the number of events."""
+"""The file of a record has lines of JSON: a header with the version of the format, the events in order of time, and the
+number of events."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +19,8 @@ class UnreadableRecord(OperatorError):
 
 
 class RecordHeader(msgspec.Struct, frozen=True):
-    """`version`: of this form. `dragoman`: the release that wrote it. `edges`: for each edge, why its recording
-    ended."""
+    """The header of a record. `version`: the version of the format. `dragoman`: the release that has written the file.
+    `edges`: for each edge, the reason why its recording ended."""
 
     version: int = msgspec.field(name="dragoman_record")
     dragoman: str
@@ -44,7 +45,7 @@ class Record(msgspec.Struct, frozen=True):
 
 def encode(header: RecordHeader, lines: Mapping[NodeId, Sequence[str]]) -> bytes:
     """Joins the events of all edges. `lines`: the events of each edge. Connections get new numbers, because each edge
-    numbers its own."""
+    numbers its connections separately."""
     numbers: dict[tuple[NodeId, int], int] = {}
     merged = heapq.merge(*(_decoded(node, listed) for node, listed in lines.items()), key=lambda pair: pair[1].at)
     events = [
@@ -60,7 +61,7 @@ def _decoded(node: NodeId, lines: Sequence[str]) -> Iterable[tuple[NodeId, Recor
 
 
 def read(path: Path) -> Record:
-    """Raises UnreadableRecord."""
+    """Reads a record. Raises UnreadableRecord."""
     try:
         first, *lines = path.read_bytes().splitlines() or [b""]
     except OSError as error:

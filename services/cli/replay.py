@@ -1,4 +1,5 @@
-"""`dragoman replay`: the meaning of each frame of a record, and the replies that need no service, without a system."""
+"""`dragoman replay` shows the meaning of each frame of a record, and the replies that need no service. It needs no
+running system."""
 
 import re
 import sys
@@ -22,9 +23,9 @@ from shared.contract.records import RecordedClose, RecordedFrame, RecordedLogin,
 from shared.settings import LimitsSettings
 
 _MASK = re.compile(r"<secret-\d+>|eyJ-secret-\d+\.masked\.masked|\b0{24,}[0-9a-f]+\b")
-"""See services.edge.recording."""
+"""The masks that replace secrets in a record; see services.edge.recording."""
 _LONG_NUMBER = re.compile(r"\d{10,}")
-"""A time, an OC number or the number of a message: these differ from one system to another."""
+"""Matches a time, an OC number or the number of a message, which differ from one system to another."""
 
 
 def comparable(text: str) -> str:
@@ -33,7 +34,7 @@ def comparable(text: str) -> str:
 
 
 def make_dialect(opening: RecordedOpening, unix_ms: Callable[[], int] = now_ms) -> Dialect:
-    """Raises UnreadableRecord."""
+    """Makes the dialect of a recorded connection. Raises UnreadableRecord."""
     entry = next((entry for entry in DIALECTS if entry.name == opening.dialect), None)
     if entry is None:
         raise UnreadableRecord(
@@ -76,18 +77,18 @@ class Player:
 
 
 class _PlayedConnection:
-    """Frames after a login wait for the login's reply, as in the edge, because the meaning of frames depends on that
-    reply."""
+    """One connection of a record. As in the edge, frames after a login wait for the reply to the login, because their
+    meaning depends on it."""
 
     def __init__(self, opening: RecordedOpening) -> None:
         self._dialect = make_dialect(opening, lambda: self._at)
         self._at = opening.at
-        """When the frame that is played was received."""
+        """The time when the frame that is being played was received."""
         self._account = NO_ACCOUNT
         self._waiting: deque[RecordedFrame] = deque()
         self._logs_in = False
         self.missing: list[str] = []
-        """Replies of this server that the record has not shown yet."""
+        """Replies of this server that have not appeared in the record yet."""
 
     def frame(self, event: RecordedFrame) -> Iterator[str]:
         text = f"({event.size} bytes, not recorded)" if event.text is None else event.text

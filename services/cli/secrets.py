@@ -1,5 +1,5 @@
-"""`dragoman secrets` makes an installation's secrets once: settings of each process, users and permissions of each
-server.
+"""`dragoman secrets` makes the secrets of an installation once. It writes the settings of each process, and the users
+and permissions of each server.
 
 DIR/issued.json                  all passwords, for the next run
 DIR/ca.crt ca.key                the authority of the servers' certificates; each process has a copy of ca.crt
@@ -41,12 +41,12 @@ _SUPERUSER = "postgres"
 _EDGE = "edge"
 _NATS_USERS = {"auth": "auth", "session": "session", "message": "message", "search": "search", _EDGE: _EDGE,
                "admin": "admin", "dashboard": "dashboard", _MIGRATE: nats.SETUP}  # fmt: skip
-"""The NATS user of each process; the process gets this user's password."""
+"""The NATS user of each process. The process gets the password of this user."""
 _SERVERS = ("nats", "valkey", "postgres")
 _NATS_PEERS = ("*.nats-peers", "nats", "localhost")
-"""DNS names of the servers of a NATS cluster."""
+"""The DNS names of the servers of a NATS cluster."""
 _THIS_MACHINE = ("localhost", "127.0.0.1")
-"""Further names of each server: an operator reaches it by `kubectl port-forward`."""
+"""Further host names of each server. They are needed because an operator reaches a server by `kubectl port-forward`."""
 _S3 = "s3"
 _S3_USER = "dragoman"
 _EXPORTERS = "exporters"
@@ -56,8 +56,8 @@ PLACES = (*_SERVERS, _S3, _EXPORTERS, *_NATS_USERS, _KEYS)
 
 @dataclass(frozen=True)
 class Addresses:
-    """`nats`: URLs joined by commas. `valkey`, `postgres`: host:port. `database`: the name of the database. `tls`:
-    whether the servers are reached by TLS."""
+    """The addresses of the servers. `nats`: URLs, separated by commas. `valkey`, `postgres`: host:port. `database`: the
+    name of the database. `tls`: whether the servers are reached by TLS."""
 
     nats: str
     valkey: str
@@ -79,8 +79,9 @@ class Issued(Credentials, frozen=True):
 
 
 def issue(directory: Path, addresses: Addresses, *, new_push_key: bool = False) -> None:
-    """Write all files; issued passwords stay. `new_push_key`: for new subscriptions; older ones keep the present key.
-    Only the owner may read `directory`. Raises OSError, ValueError."""
+    """Write all files. Passwords that were issued before stay the same. `new_push_key`: make a new key for new
+    subscriptions; older subscriptions keep the present key. Only the owner may read `directory`. Raises OSError,
+    ValueError."""
     issued = _load_or_make(directory / "issued.json", new_push_key=new_push_key)
     authority = ensure_authority(directory) if addresses.tls else None
     for place, files in _files(issued, addresses).items():
@@ -142,7 +143,7 @@ def _settings(process: str, issued: Issued, addresses: Addresses) -> dict[str, d
         settings["database"] = {"url": url}
     if addresses.tls:
         for section in settings.values():
-            section["tls_ca"] = CA  # beside the settings
+            section["tls_ca"] = CA  # the file is in the directory of the settings
     if process == "auth":
         digest = hashlib.sha256(issued.nats[_EDGE].encode()).hexdigest()
         settings["callout"] = {"key": issued.callout_key, "edge_password_sha256": digest}
@@ -156,8 +157,8 @@ def _redis(addresses: Addresses) -> str:
 
 
 def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
-    """The passwords in each exporter's format. Valkey's exporter finds its password by address; older exporters use the
-    address without the user."""
+    """The passwords in each exporter's format. Valkey's exporter finds its password by the address of the server. Older
+    versions of the exporter use the address without the user."""
     scheme = _redis(addresses)
     found_by = (f"{scheme}://{_EXPORTER}@{addresses.valkey}", f"{scheme}://{addresses.valkey}")
     return {
@@ -167,7 +168,7 @@ def _exporters(issued: Issued, addresses: Addresses) -> dict[str, bytes]:
 
 
 def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
-    """Quotes a text for TOML: a JSON string is also a TOML string."""
+    """The settings as TOML. Texts are quoted as in JSON, because a JSON string is also a TOML string."""
     lines: list[str] = []
     for section, values in settings.items():
         lines += [
@@ -178,7 +179,8 @@ def _toml(settings: Mapping[str, Mapping[str, str]]) -> bytes:
 
 
 def _roles(passwords: Mapping[str, str]) -> bytes:
-    """SQL for one schema per service: `migrate` creates the tables; the service may only read and write them."""
+    """The SQL statements that make one schema for each service. The user `migrate` creates the tables. The service may
+    only read and write them."""
     lines = [
         "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
         _role(_EXPORTER, passwords[_EXPORTER]),

@@ -24,7 +24,8 @@ _REQUEST_SECONDS = 6.0
 _NO_ANSWER = "NATS does not answer, or this user may not create streams"
 _DOCTOR = "`dragoman doctor` says which server, permission or setting is wrong"
 _ATTEMPTS = 10
-"""Seconds for one attempt: a busy disk takes long to make a stream, and a starting server may not answer."""
+"""The time limits of the attempts, in seconds. With a busy disk, a stream is made slowly, and a starting server may not
+answer."""
 _PAUSE_SECONDS = 0.05
 
 
@@ -33,8 +34,8 @@ class NotReachable(StartupError):
 
 
 async def provision(settings: NatsSettings) -> None:
-    """Create or update streams and consumers for this version. The call can be repeated. Needs a NATS user with this
-    permission. Raises StartupError."""
+    """Create or update streams and consumers for this version. A repetition changes nothing. The NATS user must have
+    the permission to do this. Raises StartupError."""
     errors: list[object] = []
 
     async def note(error: object) -> None:
@@ -73,8 +74,9 @@ async def _make(stream: JetStreamContext, replicas: int) -> None:
 
 
 async def stores_events(settings: NatsSettings, seconds: float) -> bool:
-    """Whether a probe in the stream of events is stored in time, as the setup user. Raises NotFoundError when its
-    stream or consumer is missing; OSError, TimeoutError, nats.errors.Error when the broker cannot be reached."""
+    """Whether the stream of events stores a probe in time. The settings have the NATS user for setup. Raises
+    NotFoundError if the stream or its consumer is missing. Raises OSError, TimeoutError or nats.errors.Error if NATS
+    cannot be reached."""
     async with asyncio.timeout(seconds):
         client = await connect(settings)
     try:
@@ -94,12 +96,12 @@ async def stores_events(settings: NatsSettings, seconds: float) -> bool:
 
 
 async def _ignore(_: object) -> None:
-    """The callback ignores the error: errors that matter are raised as well, and a delivered probe proves that the
-    stream works."""
+    """Ignores an error or a probe. Errors that matter are also raised, and a delivered probe shows that the stream
+    works."""
 
 
 async def connect(settings: NatsSettings, on_error: Callable[[object], Awaitable[None]] = _ignore) -> Client:
-    """Connect to the broker; retries until the caller's timeout."""
+    """Connect to NATS. Failed attempts are repeated until the caller's time limit."""
     while True:
         try:
             return await nats_client.connect(

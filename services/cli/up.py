@@ -1,4 +1,4 @@
-"""`dragoman up`: the whole system on one machine, in one terminal session."""
+"""`dragoman up` runs the whole system on one machine, in one terminal."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ _NATS_STOP_SECONDS = 2.0
 _VERSION_SECONDS = 5.0
 _TOKEN_BYTES = 16
 _OPTIONAL = "search"
-"""The process that no other process waits for."""
+"""No other process waits for this process."""
 
 
 async def run(
@@ -57,7 +57,7 @@ async def run(
     migrated: Callable[[], list[str]],
 ) -> int:
     """Serve until a signal arrives. Returns the exit status: 0 after an orderly end, 1 if a part could not be started.
-    `migrated` waits until the databases are, as `migrate` does."""
+    `migrated` waits until the databases are upgraded; see `migrate`."""
     stopping = asyncio.Event()
     house = _SystemStack(plan, group, fork_server, output, stopping, migrated)
     for number in _ending_signals():
@@ -77,7 +77,7 @@ async def run(
 
 def migrate(settings: Settings) -> list[str]:
     """Upgrade the databases. Returns a report. Raises CrashLoop."""
-    # imported here, because Alembic takes memory and only this function needs it
+    # imported here, because Alembic takes memory, and only this function needs it
     from services.cli.migrations import migrate_service
 
     lines: list[str] = []
@@ -103,13 +103,13 @@ def _dashboard_server() -> "type[DashboardServer]":
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """The signals that end the system. SIGHUP is one of them, unless the command runs under `nohup`."""
+    """The signals that end the system. SIGHUP ends the system, unless the command runs under `nohup`."""
     hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
     return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 class _SystemStack:
-    """All child processes. Servers start first, then services and edges; they stop in reverse order."""
+    """All child processes. First the servers start, then the services and the edges. They stop in the reverse order."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class _SystemStack:
         """The versions of the embedded servers, which have no status page."""
 
     def end(self) -> None:
-        """Handle a signal: the first starts an orderly shutdown, the second kills all children."""
+        """Handle a signal. The first signal starts an orderly shutdown, and the second signal kills all children."""
         if self._stopping.is_set():
             for child in self._children.values():
                 child.kill()
@@ -183,7 +183,8 @@ class _SystemStack:
             self._dashboard.stop()
         await self._control.close()
         await self._stop_children(self._names("edge"))
-        # Erasing visitors makes their pages reload, and a page must not reload from an edge that is about to end.
+        # When visitors are erased, their pages reload. The edges end first, so that no page reloads from an edge that
+        # is about to end.
         if self._ready_seconds and self._plan.first_page:
             await self._erase_visitors()
         await self._stop_children(self._names(*SERVICES, _OPTIONAL))
@@ -258,8 +259,8 @@ class _SystemStack:
         )
 
     async def _serve_dashboard(self, listener: socket.socket) -> None:
-        """Imports the dashboard's libraries in a thread once all is ready, because they would delay the start. A
-        visitor waits meanwhile."""
+        """Starts the dashboard when all processes are ready. Its libraries are imported in a thread at that time,
+        because they would delay the start. Browsers wait meanwhile."""
         with listener:
             server = await asyncio.to_thread(_dashboard_server)
             for name in (name for name in ("nats", "valkey") if name in self._children):
@@ -268,8 +269,8 @@ class _SystemStack:
             await self._dashboard.run(listener)
 
     async def _find_way(self, chat: int) -> MessageTimes | None:
-        """The times on the path of the chat's last message. None while there is no dashboard: finding the message needs
-        its libraries."""
+        """The times on the path of the chat's last message; None while there is no dashboard. Finding the message needs
+        the libraries of the dashboard."""
         return await self._dashboard.last_message_of(chat) if self._dashboard is not None else None
 
     def _targets(self) -> list[Target]:
@@ -296,15 +297,15 @@ class _SystemStack:
         return JetStreamMonitor(self._plan.setup, self._directory / "nats", restart, report)
 
     def _process_changed(self) -> None:
-        """Lets edges end first if this process is killed, because edges still confirm to message the frames that their
-        clients have received."""
+        """Makes edges end first if this process is killed. Edges still report to the message service which messages
+        their clients have received."""
         edges = [self._children[name].pid for name in self._names("edge") if name in self._children]
         self._group.end_first(filter(None, edges))
         self._update_run()
 
     def _update_run(self) -> None:
-        """Calls `_write_run` for a changed child. A full disk must not end the system: the watchdog's loop writes it
-        later."""
+        """Writes `run.json` for a changed child. A full disk must not end the system; the loop of the watchdog then
+        writes the file later."""
         try:
             self._write_run()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The throw-away accounts that the first page has registered for its visitors. The accounts end with the system."""
+"""Deletes the accounts that the first page has registered for its visitors. They are deleted when the system ends."""
 
 import asyncio
 
@@ -15,12 +15,13 @@ from shared.settings import NatsSettings
 _DOMAIN = "first-page.invalid"
 """The domain of the visitors' e-mail addresses (web/setup.js)."""
 _SECONDS = 5.0
-"""Seconds that the shutdown waits. The next shutdown deletes the accounts that are left."""
+"""The longest time, in seconds, that the shutdown waits for this. The next shutdown deletes the accounts that are
+left."""
 
 
 async def erase(url: str, broker: NatsSettings) -> str:
     """Deletes the visitors' accounts as the operator's NATS user. `url`: auth's database. Returns a sentence about the
-    erased accounts; empty if there were none."""
+    erased accounts, or an empty text if there were none."""
     done = 0
     try:
         async with asyncio.timeout(_SECONDS):

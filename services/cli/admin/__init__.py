@@ -1,1 +1,1 @@
-"""`dragoman admin`: a module for each subject, with its commands, their requests and texts. Begin with `command.py`."""
+"""`dragoman admin`. Each subject has a module with its commands, requests and texts. Begin with `command.py`."""

@@ -1,7 +1,6 @@
-"""`dragoman admin announce`: the same message from the system account to each account, in a chat of the two.
+"""`dragoman admin announce` sends the same message to each account, in the account's chat with the system account.
 
-The message's nonce is derived from the announcement's name, so an account that has the announcement never receives it
-again.
+The message's nonce is derived from the announcement's name, so no account receives the same announcement twice.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ _BATCHES_PER_SECOND = 10
 _MAX_BATCH = 100
 _MAX_BATCH_BYTES = 256 * 1024
 _DRAFT_OVERHEAD_BYTES = 128
-"""Bytes of a draft besides its text, including the system account's profile summary."""
+"""The bytes of a draft in addition to its text, including the system account's profile summary."""
 _DEADLINE_MS = 24 * 3600 * 1000
 """The deadline is one day: a late announcement does no harm, and the operator's clock may be wrong."""
 _GONE = (ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND)
@@ -85,7 +84,7 @@ def announce(
 
 
 def _check(text: str, most_bytes: int) -> None:
-    """The rules of all messages hold for an announcement. Raises click.UsageError."""
+    """Checks the text by the rules that hold for all messages. Raises click.UsageError."""
     size = len(text.encode())
     if not text.strip():
         raise click.UsageError("the text is empty")
@@ -146,8 +145,8 @@ async def _send_all(
     rate: int,
     done: Callable[[int], None],
 ) -> int:
-    """Send the announcement to at most `rate` accounts a second. Returns the number of accounts that have it now.
-    `done` is called with the size of each completed batch. Raises click.ClickException."""
+    """Send the announcement to at most `rate` accounts a second. Returns the number of accounts that have the
+    announcement now. `done` is called with the size of each completed batch. Raises click.ClickException."""
     received, size = 0, _batch_size(announcement, rate)
     for start in range(0, len(accounts), size):
         began = time.monotonic()
@@ -164,8 +163,8 @@ async def _send_all(
 
 
 def _batch_size(announcement: SystemAnnouncement, rate: int) -> int:
-    """The number of accounts per batch. A batch's drafts fit into one bus message, and batches are sent at an even
-    pace."""
+    """The number of accounts per batch. The drafts of a batch fit into one NATS message. Small batches at short
+    intervals keep the load even."""
     fitting = _MAX_BATCH_BYTES // (len(announcement.text.encode()) + _DRAFT_OVERHEAD_BYTES)
     return max(1, min(_MAX_BATCH, fitting, rate // _BATCHES_PER_SECOND))
 

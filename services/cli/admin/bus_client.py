@@ -1,4 +1,4 @@
-"""The operator's connection to a running system. Each failure becomes an error message of one sentence."""
+"""The operator's connection to a running system. A failure is reported to the operator as one sentence."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ _REQUEST_SECONDS = 8.0
 
 
 class AdminClient:
-    """Sends requests over the bus, and repeats each one, with the same nonce, when no reply arrives."""
+    """Sends requests over NATS. If no reply arrives, a request is repeated with the same nonce."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -49,8 +49,8 @@ class AdminClient:
         return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True, nonce=new_nonce())
 
     async def record(self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "") -> None:
-        """Write an act into the audit trail before the act begins. The command uses this for acts that auth does not
-        carry out itself. Raises RequestError."""
+        """Write an act into the audit trail before the act begins. This is used for acts that auth does not carry out
+        itself. Raises RequestError."""
         await self.send(RecordAct(act, account, detail))
 
     async def request_all(self, route: Route[Q, R], request: Q) -> list[R]:
@@ -60,14 +60,14 @@ class AdminClient:
 
 @asynccontextmanager
 async def connected_client(installation: Installation) -> AsyncIterator[AdminClient]:
-    """Raises CommandFailed, OperatorError."""
+    """A connection as the operator's NATS user. Raises CommandFailed, OperatorError."""
     async with connected_to(installation.broker(USER)) as client:
         yield client
 
 
 @asynccontextmanager
 async def connected_to(broker: NatsSettings, user: str = USER) -> AsyncIterator[AdminClient]:
-    """`broker`: the NATS settings of the command's user. Raises CommandFailed."""
+    """A connection with these NATS settings, which have the name and password of a NATS user. Raises CommandFailed."""
     bus = Bus(broker, user, CollectorRegistry())
     try:
         await _connect(bus, broker)
@@ -89,7 +89,7 @@ async def _connect(bus: Bus, broker: NatsSettings) -> None:
 
 
 def no_answer(broker: NatsSettings, reason: str = "") -> CommandFailed:
-    """`reason`: of a rejection."""
+    """The error if NATS does not answer, or rejects the connection. `reason`: the reason of a rejection."""
     if reason:
         return CommandFailed(
             f"NATS at {show(broker.url)} rejects the connection: {reason}", "Correct nats.user and nats.password"

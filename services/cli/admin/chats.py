@@ -1,4 +1,4 @@
-"""`dragoman admin chat`: one chat, and the chat's members."""
+"""`dragoman admin chat` shows a chat and its members."""
 
 from collections.abc import Sequence
 
@@ -84,7 +84,8 @@ async def members(client: AdminClient, number: ChatId) -> list[ChatMember]:
 
 
 async def _get_chat(client: AdminClient, number: ChatId) -> Chat:
-    """Session's own error text is for users, who must not learn which chats exist."""
+    """Gets a chat, with an error text for operators. Session's own error text is for users, and does not say whether
+    the chat exists."""
     try:
         return (await client.send(GetChat(number, all=True))).chat
     except RequestError as error:
@@ -94,7 +95,7 @@ async def _get_chat(client: AdminClient, number: ChatId) -> Chat:
 
 
 async def _current_members(client: AdminClient, number: ChatId) -> list[Membership]:
-    """Reads all pages. A member that changes meanwhile may be on two pages; the later entry counts."""
+    """Reads all pages of members. A member that changes meanwhile may be on two pages; the later entry is used."""
     found: dict[AccountId, Membership] = {}
     cursor, more = (0, 0), True
     while more:

@@ -1,4 +1,4 @@
-"""`dragoman admin`: the operator's commands, and the options and connection that they share."""
+"""`dragoman admin`: its groups of commands, and the options and the connection that the commands share."""
 
 import asyncio
 import sys
@@ -60,7 +60,7 @@ def admin() -> None:
 
 
 def on_installation(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that select an installation, which becomes the command's first argument."""
+    """Adds the options that select an installation. The installation becomes the command's first argument."""
 
     @wraps(command)
     def run(file: Path | None, assignments: tuple[str, ...], data: Path | None, **arguments: Any) -> None:
@@ -72,7 +72,7 @@ def on_installation(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_client(installation: Installation, work: Callable[[AdminClient], Awaitable[A]]) -> A:
-    """Run `work` with a new connection to the bus, and return the result of `work`. Raises click.ClickException."""
+    """Run `work` with a new connection to NATS, and return its result. Raises click.ClickException."""
 
     async def run() -> A:
         async with connected_client(installation) as client:
@@ -82,8 +82,8 @@ def with_client(installation: Installation, work: Callable[[AdminClient], Awaita
 
 
 def on_system(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """The command works on a running system: adds the options that select it. The first argument of the command is a
-    client."""
+    """Makes a command that works on a running system. Adds the options that select the system. The first argument of
+    the command is a client."""
 
     @on_installation
     @wraps(command)
@@ -94,8 +94,8 @@ def on_system(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 def on_confirmed(question: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """Like `on_system`, after the operator has confirmed the question. The question's fields are the command's
-    arguments."""
+    """Like `on_system`, but runs the command only after the operator has confirmed the question. The question may
+    contain fields for the command's arguments."""
 
     def decorate(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         @on_installation
@@ -111,7 +111,7 @@ def on_confirmed(question: str) -> Callable[[Callable[..., Awaitable[None]]], Ca
 
 
 def prints(text: Callable[[A], str]) -> Callable[[Callable[..., Awaitable[A]]], Callable[..., None]]:
-    """Like `on_system`; prints the command's result as text, or as JSON (see `json_option`)."""
+    """Like `on_system`, but also prints the command's result as text or JSON (see `json_option`)."""
 
     def decorate(command: Callable[..., Awaitable[A]]) -> Callable[..., None]:
         @on_system
@@ -125,8 +125,8 @@ def prints(text: Callable[[A], str]) -> Callable[[Callable[..., Awaitable[A]]], 
 
 
 def record(installation: Installation, act: str, detail: str = "") -> None:
-    """Record in the audit trail an act that auth does not carry out itself. Without a running system, this only prints
-    a warning."""
+    """Record in the audit trail an act that auth does not carry out itself. If the system is not running, this only
+    prints a warning."""
 
     async def send() -> None:
         async with connected_client(installation) as client:

@@ -1,5 +1,5 @@
-"""`dragoman admin dead-letters`: durable events that a service gave up. An operator lists dead letters, and retries
-them after a repair, or discards the events that nothing can repair."""
+"""`dragoman admin dead-letters`. Dead letters are durable events whose processing a service has given up. An operator
+lists dead letters, retries them after a repair, or discards events that cannot be repaired."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,7 +32,8 @@ _TOPICS = {topic.subject: topic for topic in TOPICS}
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter as the stream stores it. `given_up`: Unix milliseconds; `event`: its fields, without secrets."""
+    """A dead letter as the stream stores it. `given_up`: Unix milliseconds. `event`: the fields of the event, without
+    secrets."""
 
     number: int
     service: str
@@ -45,14 +46,15 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_dead_letters(installation: Installation) -> AsyncIterator["DeadLetters"]:
-    """Raises CommandFailed, OperatorError."""
+    """The dead letters of an installation. Raises CommandFailed, OperatorError."""
     async with open_stream(installation.broker(USER)) as dead_letters:
         yield dead_letters
 
 
 @asynccontextmanager
 async def open_stream(broker: NatsSettings) -> AsyncIterator["DeadLetters"]:
-    """`broker`: the NATS settings of a user that may read or count dead letters. Raises CommandFailed."""
+    """The dead letters in NATS. `broker`: the settings of a NATS user that may read or count dead letters. Raises
+    CommandFailed."""
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             client = await connect(broker)
@@ -73,7 +75,7 @@ class DeadLetters:
         self._stream = stream
 
     async def list(self) -> list[DeadLetter]:
-        """Oldest first."""
+        """All dead letters, oldest first."""
         return [_dead_letter(message) async for message in self._all()]
 
     async def count(self) -> int:
@@ -130,7 +132,7 @@ def _dead_letter(message: RawStreamMsg) -> DeadLetter:
 
 
 def _event(subject: str, data: bytes) -> str:
-    """The repr of the event, which omits secrets."""
+    """The text of the event, without secrets."""
     topic = _TOPICS.get(subject)
     if topic is None:
         return "(this version does not know its type)"

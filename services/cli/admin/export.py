@@ -41,7 +41,8 @@ class SentMessage(msgspec.Struct, frozen=True):
 
 
 class ChatExport(msgspec.Struct, frozen=True):
-    """`draft`: a text that the account has written but not sent. If `rev` is 0, there is no draft."""
+    """The account's data in one chat. `draft`: a text that the account has written but not sent. If its `rev` is 0,
+    there is no draft."""
 
     chat: Chat
     draft: SavedDraft
@@ -49,9 +50,10 @@ class ChatExport(msgspec.Struct, frozen=True):
 
 
 class Export(msgspec.Struct, frozen=True):
-    """`exported`: Unix milliseconds. `requests`: requests that the account has not answered. `reports`: the account's
-    open reports of messages. `hooks`, `links`, `bots`: made by the account. `settings`: the account's own settings.
-    `subscriptions`: the account's notified devices. `metadata`: the account's texts on IRC."""
+    """All stored data of an account. `exported`: Unix milliseconds. `requests`: requests that the account has not
+    answered. `reports`: the account's open reports of messages. `hooks`, `links`, `bots`: what the account has made.
+    `settings`: the settings that the account has for itself. `subscriptions`: the account's notified devices.
+    `metadata`: the account's texts on IRC."""
 
     exported: int
     account: UserView
@@ -112,7 +114,8 @@ async def _chats(client: AdminClient, account: AccountId) -> list[ChatId]:
 
 
 async def _chat(client: AdminClient, number: ChatId, account: AccountId) -> ChatExport:
-    """A chat with the account's own messages only: messages of other members are their data."""
+    """A chat with the messages that the account has sent. Messages of other members are the data of those members, and
+    are left out."""
     chat = (await client.send(GetChat(number, all=True))).chat
     sent: list[SentMessage] = []
     start, head = 1, 1
@@ -130,8 +133,8 @@ def _sent_message(message: Message) -> SentMessage:
 
 
 def content_of(body: bytes) -> list[dict[str, Any]]:
-    """A message's segments in the form of the operator's commands: each segment is an object of one member, the kind
-    with the content."""
+    """A message's segments in the form of the operator's commands: each segment is an object with one member, whose
+    name is the kind of the segment and whose value is its content."""
     return [_part(segment) for segment in unpack_segments(body)]
 
 

@@ -21,7 +21,7 @@ def table(heads: Sequence[str], rows: Iterable[Row]) -> str:
 
 
 def record(fields: Iterable[tuple[str, object]]) -> str:
-    """One line per field."""
+    """The fields as text, one line per field."""
     rows = [[name, _cell(value)] for name, value in fields]
     widths = [max(_width(name) for name, _ in rows), 0]
     return "\n".join(_line(row, widths) for row in rows)

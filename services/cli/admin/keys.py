@@ -87,7 +87,7 @@ def _use(key: KeyFile) -> str:
 
 @contextmanager
 def _reported_errors(installation: Installation) -> Iterator[None]:
-    """Errors of the key files become messages to the operator. Raises click.ClickException."""
+    """Turns errors of the key files into error messages for the operator. Raises click.ClickException."""
     try:
         yield
     except OSError as error:

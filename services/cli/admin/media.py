@@ -1,4 +1,4 @@
-"""`dragoman admin media`: finds and removes pictures and files, directly in their store."""
+"""`dragoman admin media` finds and removes pictures and files directly in the media store."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ _ID = re.compile(r"(?:.*/media/)?([0-9a-f]{32})")
 
 
 class MediaFilter(NamedTuple):
-    """Selects files; empty fields select all."""
+    """Selects files. An empty field does not restrict the selection."""
 
     id: str = ""
     account: AccountId = NO_ACCOUNT
@@ -44,7 +44,8 @@ class MediaFilter(NamedTuple):
 
 
 class FoundMedia(msgspec.Struct):
-    """A stored file by its address. `account`: 0 if unknown. `created`: Unix milliseconds."""
+    """A stored file with its address. `account`: the account that has stored the file; 0 if it is unknown. `created`:
+    Unix milliseconds."""
 
     id: str
     account: AccountId
@@ -57,7 +58,8 @@ class FoundMedia(msgspec.Struct):
 
 
 class RemovedMedia(NamedTuple):
-    """Counts of a removal. `contents`: how many stored contents were removed, because no other address used them."""
+    """The result of a removal. `contents`: the number of stored contents that were removed, because no other address
+    used them."""
 
     addresses: int
     contents: int
@@ -72,7 +74,7 @@ def media() -> None:
 
 
 def _selected(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that select files, which become the argument `wanted`."""
+    """Adds the options that select files. The command gets the selection as the argument `wanted`."""
 
     @click.argument("address", required=False)
     @click.option("--account", metavar="NUMBER", type=click.IntRange(1), help="Files that this account has stored.")
@@ -139,7 +141,7 @@ def _media_id(address: str) -> str:
 
 
 async def _find(settings: Settings, wanted: MediaFilter) -> list[FoundMedia]:
-    """Oldest first. Raises OperatorError."""
+    """The selected files, oldest first. Raises OperatorError."""
     async with _opened(settings) as store:
         found = [
             _shown(record, modified) async for record, modified in _records(store) if wanted.matches(record, modified)
@@ -172,7 +174,7 @@ async def _opened(settings: Settings) -> AsyncIterator[MediaStore]:
 
 
 async def _records(store: MediaStore) -> AsyncIterator[tuple[MediaRecord, int]]:
-    """The contents, with the times (Unix milliseconds) at which they were written."""
+    """The records of all files, each with the time (Unix milliseconds) at which it was written."""
     async for batch in store.list("records"):
         for stored in batch:
             if (record := await load_record(store, stored.key)) is not None:

@@ -1,5 +1,5 @@
-"""`dragoman admin message`: where is a message? Combines the data that message has stored with the data that edges have
-about a message."""
+"""`dragoman admin message` shows where a message is. It combines what the message service has stored with what the
+edges remember about the message."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ _TRACE = re.compile(r"[0-9a-f]{32}")
 _PLACE = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _ID = re.compile(r"[0-9]{1,18}")
 _AGAIN_SECONDS = 3.0
-"""Pause before a second look: a message that seems lost may only be on its way."""
+"""The pause before a second lookup, because a message that seems lost may still be on its way."""
 
 _STAGES = {
     DeliveryStage.CONFIRMED: ("confirmed", "has just arrived"),
@@ -50,9 +50,9 @@ _FORGOT = "no edge remembers"
 
 
 class RecipientReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`state`: confirmed, waiting, offline, expired, unknown or lost; `reason`: in words. `dialects` and `edge` are
-    those of the connections that confirmed the message, or that wait for it. `at`: the time of the confirmation in Unix
-    milliseconds, or 0 if it is unknown."""
+    """A recipient of the message. `state`: confirmed, waiting, offline, expired, unknown or lost. `reason`: the reason
+    of the state, as text. `dialects` and `edge` are those of the connections that confirmed the message, or that wait
+    for it. `at`: the time of the confirmation in Unix milliseconds, or 0 if it is unknown."""
 
     account: AccountId
     state: str
@@ -72,8 +72,8 @@ class ArrivalReport(msgspec.Struct, frozen=True):
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`accepted_by`: the edge that remembers the acknowledgement. `remembered_from`: the edges remember nothing from
-    before this time; 0 without edges."""
+    """The path of a message. `accepted_by`: the edge that remembers the acknowledgement. `remembered_from`: the time
+    from which on the edges remember messages; 0 if there is no edge."""
 
     message: StoredMessage
     accepted_by: str
@@ -89,7 +89,8 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find(client: AdminClient, query: str, *, patient: bool = True) -> list[MessageReport]:
-    """`patient`: looks at a message that seems lost twice. Raises RequestError, click.UsageError."""
+    """Finds the messages that the query names. `patient`: a message that seems lost is looked up a second time. Raises
+    RequestError, click.UsageError."""
     look = _report if patient else _look
     return [await look(client, request) for request in await _requests(client, query)]
 
@@ -117,7 +118,8 @@ async def _report(client: AdminClient, request: FindMessage) -> MessageReport:
 
 
 async def _look(client: AdminClient, request: FindMessage) -> MessageReport:
-    """Finds the stored facts after the edges have replied, because a message may be confirmed in the meantime."""
+    """Requests the stored data again after the edges have replied, because the message may have been confirmed in the
+    meantime."""
     before = await client.send(request)
     accounts = [before.sender, *before.read]
     locate = LocateMessage(before.chat, before.index, before.time, before.nonce, accounts)
@@ -126,7 +128,7 @@ async def _look(client: AdminClient, request: FindMessage) -> MessageReport:
 
 
 def combine(stored: StoredMessage, edges: Sequence[MessageAtEdge]) -> MessageReport:
-    """Pure."""
+    """Combines the stored data with the replies of the edges, without input or output."""
     accepting = [edge for edge in edges if edge.acceptance is not None]
     confirmations = {one.account: (edge, one) for edge in edges for one in edge.confirmations}
     arrivals = [ArrivalReport(edge.node, one.at, one.replica, one.counter) for edge in edges for one in edge.arrivals]
@@ -166,7 +168,8 @@ def _recipient(
 
 
 def _connected(account: AccountId, edges: Sequence[MessageAtEdge]) -> RecipientReport | None:
-    """The report of the edge where the message has got furthest; None if the account is at no edge."""
+    """The report of the edge on which the message has got furthest; None if the account has no connection to an
+    edge."""
     order = list(DeliveryStage)
     found = [(local, edge) for edge in edges for local in edge.accounts if local.account == account]
     if not found:

@@ -1,4 +1,4 @@
-"""`dragoman admin push`: the devices of an account that are notified."""
+"""`dragoman admin push` lists and removes the devices of an account that are notified."""
 
 from collections.abc import Sequence
 

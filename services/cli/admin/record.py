@@ -1,4 +1,4 @@
-"""`dragoman admin record`: records the frames of one account or dialect on all edges, for `dragoman replay`."""
+"""`dragoman admin record` records the frames of one account or dialect on all edges, for `dragoman replay`."""
 
 import secrets
 from collections.abc import Sequence
@@ -122,7 +122,7 @@ async def record_stop(client: AdminClient, id: str, output: Path | None) -> None
 
 
 async def fetch(client: AdminClient, id: str) -> tuple[bytes, int]:
-    """Ends the recording; returns the file and the events of the record. Raises RequestError."""
+    """Ends the recording. Returns the content of the file and the number of recorded events. Raises RequestError."""
     ended = await client.request_all(StopRecording.route, StopRecording(id))
     states = {one.node: one.recording for one in ended if one.recording is not None}
     if not states:

@@ -1,4 +1,4 @@
-"""`dragoman admin report`: messages that users have reported."""
+"""`dragoman admin report` lists messages that users have reported."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,8 @@ from shared.contract.ids import AccountId, ChatId
 
 
 class ReportedMessage(msgspec.Struct, frozen=True):
-    """An open report, with the message as it was then. Times are Unix milliseconds; `content`: the segments."""
+    """An open report, with the message as it was when the user reported it. Times are Unix milliseconds. `content`: the
+    segments of the message."""
 
     number: int
     chat: ChatId

@@ -1,4 +1,4 @@
-"""`dragoman admin audit`: the audit trail, searched."""
+"""`dragoman admin audit` searches the audit trail."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _MOST = 100_000
 
 
 def day_ms(day: str) -> int:
-    """The beginning of a day (UTC), as in 2026-01-31. Raises OperatorError."""
+    """The beginning of a day (UTC) in Unix milliseconds. A day is written like 2026-01-31. Raises OperatorError."""
     try:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError as error:

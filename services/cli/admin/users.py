@@ -1,4 +1,5 @@
-"""Accounts: `dragoman admin user`. ACCOUNT is always a username, an e-mail address, an OC number or a uuid."""
+"""`dragoman admin user` shows and changes accounts. ACCOUNT is always a username, an e-mail address, an OC number or a
+uuid."""
 
 import secrets
 import uuid
@@ -36,11 +37,11 @@ _SECRETS = {
     "sha256": "password that its client hashes by SHA-256",
     "service": "secret of a service client",
 }
-"""The schemes of an account's secrets."""
+"""The schemes of an account's secrets, with their descriptions."""
 
 
 class MadeThings(msgspec.Struct, frozen=True):
-    """The account's webhooks, links and bots' tokens, which act without a login."""
+    """The webhooks, links and tokens of bots that an account has made. They act without a login of the account."""
 
     hooks: list[MadeWebhook]
     links: list[MadeLink]
@@ -103,7 +104,8 @@ def _logins_text(found: Sequence[LoginView]) -> str:
 async def find(client: AdminClient, identifier: str) -> UserView:
     """Find an account by OC number, uuid, username or e-mail address.
 
-    The number is looked up first: a username equal to another account's number must not shadow that account.
+    The identifier is looked up as an OC number first. So a username that equals the number of another account does not
+    hide that account.
     """
     if _is_uuid(identifier):
         return await client.send(FindUser(IdentifierKind.UUID, identifier))
@@ -129,8 +131,8 @@ def _is_uuid(text: str) -> bool:
 
 
 def on_confirmed_account(question: str) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """The command works on a running system and an account, after the operator has confirmed it. The first arguments of
-    the command are a client and the account."""
+    """Makes a command that works on an account of a running system, after the operator has confirmed the account. The
+    first arguments of the command are a client and the account."""
 
     def decorate(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         @on_installation

@@ -1,4 +1,4 @@
-"""`dragoman admin webhook`: the webhooks of all groups."""
+"""`dragoman admin webhook` lists and deletes the webhooks of all groups."""
 
 from collections.abc import Sequence
 

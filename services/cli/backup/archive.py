@@ -41,8 +41,9 @@ _LOST = {
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """`version`: Dragoman's; `made`: Unix milliseconds; `databases`: sqlite or postgresql; `media`: are included;
-    `stores`: the names of the databases; `digests`: SHA-256 of databases and keys by name, which older backups lack."""
+    """The description of a backup. `version`: the version of Dragoman. `made`: Unix milliseconds. `databases`: sqlite
+    or postgresql. `media`: whether the backup contains media. `stores`: the names of the databases. `digests`: the
+    SHA-256 hashes of databases and keys by name; older backups have none."""
 
     version: str
     made: int
@@ -64,8 +65,9 @@ def _owner_only() -> Iterator[None]:
 
 @_owner_only()
 def back_up(settings: Settings, directory: Path, version: str) -> Manifest:
-    """Back up an installation, which may be running; a failure leaves nothing. References are copied before their
-    targets, so that no target is missing. Raises OperatorError, OSError, and the errors of the databases' modules."""
+    """Back up an installation, which may be running. A failed backup leaves no files. References are copied before
+    their targets, so that no target is missing. Raises OperatorError, OSError, and the errors of the databases'
+    modules."""
     with _new(directory):
         return _fill(settings, directory, version)
 
@@ -95,8 +97,8 @@ def write_metric(manifest: Manifest, file: Path) -> None:
 
 @_owner_only()
 def restore(settings: Settings, directory: Path) -> str:
-    """Restore into an installation that is stopped and empty; a failure leaves it empty. Returns what is not as before,
-    or an empty text. Raises the errors of `back_up`."""
+    """Restore into an installation that is stopped and empty. After a failure, it is still empty. Returns a text about
+    what was not restored, or an empty text. Raises the errors of `back_up`."""
     manifest, urls = _manifest(directory), database_urls(settings)
     _require_kind(manifest, settings)
     if set(manifest.stores) != urls.keys():
@@ -124,8 +126,8 @@ def restore(settings: Settings, directory: Path) -> str:
 
 @_owner_only()
 def restore_only(settings: Settings, directory: Path, name: str) -> str:
-    """Restore one missing database of a stopped installation, beside its other databases. Returns what is lost. Raises
-    the errors of `back_up`."""
+    """Restore one missing database of a stopped installation that still has its other databases. Returns a text about
+    the data that is lost. Raises the errors of `back_up`."""
     manifest, urls = _manifest(directory), database_urls(settings)
     _require_kind(manifest, settings)
     _verify(directory, manifest.digests, ())
@@ -166,7 +168,8 @@ def _manifest(directory: Path) -> Manifest:
 
 @contextmanager
 def _new(directory: Path) -> Iterator[None]:
-    """A new or empty directory, which is emptied or removed again if the block fails. Raises OperatorError."""
+    """Makes a directory, or takes an empty one. If the block fails, the directory is removed or emptied again. Raises
+    OperatorError."""
     existed = directory.exists()
     _require_empty(directory)
     try:
@@ -226,7 +229,8 @@ def _digests_of(directory: Path, keys: str) -> dict[str, str]:
 
 
 def _verify(directory: Path, digests: Mapping[str, str], required: Iterable[str]) -> None:
-    """`required`: names of directories and files that must exist. Raises OperatorError."""
+    """Checks the files of a backup. `required`: the names of directories and files that must exist. Raises
+    OperatorError."""
     for name in (*digests, *required):
         if not (directory / name).exists():
             raise OperatorError(f"{directory / name} is missing, so the backup is incomplete", _ANOTHER)

@@ -72,7 +72,7 @@ def restore(
 
 @contextmanager
 def _reported_errors() -> Iterator[None]:
-    """Errors of files and databases become messages to the operator. Raises CommandFailed."""
+    """Turns errors of files and databases into error messages for the operator. Raises CommandFailed."""
     try:
         yield
     except OSError as error:

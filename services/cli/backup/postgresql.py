@@ -18,17 +18,17 @@ _TABLES = """
 
 
 def back_up(urls: Mapping[str, str], directory: Path) -> None:
-    """`urls`: the databases by name, in the order of copying. Each database is a consistent snapshot. Raises
-    OperatorError, CommandFailed."""
+    """Back up the databases `urls`, which are copied in this order. The copy of each database is a consistent snapshot.
+    Raises OperatorError, CommandFailed."""
     for url, schemas in _databases(urls).items():
         chosen = [f"--schema={schema}" for schema in schemas.values() if schema]
         _run("pg_dump", url, "--format=custom", *chosen, f"--file={directory / _dump(schemas)}")
 
 
 def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack, only: str = "") -> None:
-    """Restore into databases whose schemas have no tables; the user needs the permission to recreate these schemas.
-    `undo` gets callbacks that remove the restored tables. `only`: the name of the only one to restore. Raises
-    OperatorError, CommandFailed, sqlalchemy.exc.SQLAlchemyError."""
+    """Restore into databases whose schemas have no tables. The PostgreSQL user needs the permission to recreate these
+    schemas. `undo` gets callbacks that remove the restored tables. `only`: the name of the database to restore; empty
+    for all. Raises OperatorError, CommandFailed, sqlalchemy.exc.SQLAlchemyError."""
     for name, place in urls.items():
         if only in ("", name):
             _require_no_tables(name, place)
@@ -60,7 +60,7 @@ def _databases(urls: Mapping[str, str]) -> dict[sa.URL, dict[str, str]]:
 
 
 def _dump(names: Iterable[str]) -> str:
-    """As auth-session-message.dump."""
+    """The name of the file with these databases, such as auth-session-message.dump."""
     return f"{'-'.join(reversed(list(names)))}.dump"
 
 
@@ -99,7 +99,8 @@ def _create_schema(url: str, schema: str) -> None:
 
 
 def _run(tool: str, url: sa.URL, *arguments: str) -> None:
-    """The password is passed by the environment: other users can see the command line."""
+    """Run a tool of PostgreSQL. The password is passed in the environment, because other users can see the command
+    line."""
     found = shutil.which(tool)
     if found is None:
         raise OperatorError(

@@ -1,5 +1,5 @@
-"""Keeps the private keys of push notifications in backups. After a restore without its key, devices get notifications
-only once their clients have subscribed again."""
+"""Keeps the private keys of push notifications in backups. If the key is not restored, devices get no notifications
+until their clients have subscribed again."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def keep(settings: Settings, directory: Path) -> None:
 
 
 def give_back(settings: Settings, directory: Path) -> str:
-    """Gives `dragoman up` the key of a backup. Returns what the operator must do, or an empty text. Raises OSError,
-    OperatorError."""
+    """Restores the key of a backup for `dragoman up`. Returns a text about what the operator must do, or an empty text.
+    Raises OSError, OperatorError."""
     file, known = directory / _FILE, _known(settings)
     if not file.exists():
         missing = f"the backup has no push.key: set the key of the backed-up system, {_OTHERWISE}"
@@ -41,7 +41,7 @@ def give_back(settings: Settings, directory: Path) -> str:
 
 
 def _known(settings: Settings) -> str:
-    """That of the settings, or of the `dragoman up` in the data directory."""
+    """The key in the settings, or the key that `dragoman up` has stored in the data directory."""
     if key := settings.push.key.get_secret_value():
         return key
     file = settings.data / _CREDENTIALS

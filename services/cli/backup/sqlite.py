@@ -1,4 +1,5 @@
-"""Backs up SQLite databases by SQLite's backup API: a consistent snapshot of each, also while services write."""
+"""Backs up SQLite databases by SQLite's backup API. It makes a consistent snapshot of each database, even while
+services write."""
 
 import os
 import sqlite3
@@ -12,7 +13,7 @@ from local.options import CommandFailed, OperatorError
 
 
 def back_up(urls: Mapping[str, str], directory: Path) -> None:
-    """`urls`: the databases by name, in the order of copying. Raises OperatorError, sqlite3.Error."""
+    """Back up the databases `urls`, which are copied in this order. Raises OperatorError, sqlite3.Error."""
     for name, url in urls.items():
         source = _file(url)
         if not source.is_file():
@@ -23,7 +24,8 @@ def back_up(urls: Mapping[str, str], directory: Path) -> None:
 
 
 def restore(urls: Mapping[str, str], directory: Path, undo: ExitStack) -> None:
-    """`undo` gets callbacks that remove the restored files. Raises OperatorError, sqlite3.Error, OSError."""
+    """Restore the databases. `undo` gets callbacks that remove the restored files. Raises OperatorError, sqlite3.Error,
+    OSError."""
     targets = {name: _file(url) for name, url in urls.items()}
     for target in targets.values():
         for file in (target, target.with_name(f"{target.name}-wal")):

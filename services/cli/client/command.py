@@ -20,7 +20,7 @@ from services.cli.client.terminal import Terminal
 
 _HISTORY = 20
 _MANY = 10_000
-"""Words of a text."""
+"""The most words of a text."""
 
 
 class ChatCommand(NamedTuple):
@@ -69,7 +69,8 @@ class ChatCommands:
         }
 
     def run(self, line: str) -> None:
-        """A command, or a message: `//` begins one that has a slash in front."""
+        """Carries out a line, which is a command or a message. A message that begins with a slash is typed with
+        `//`."""
         if line.startswith("//") or not line.startswith("/"):
             return self._post(line.removeprefix("/"))
         name, *words = _words(line)
@@ -126,7 +127,7 @@ class ChatCommands:
             self._terminal.show("you are in no chat")
 
     def _listed(self) -> Sequence[ListedChat]:
-        """The account's chats. Empty if the protocol cannot list chats; then the chats of this session follow."""
+        """The account's chats. The result is empty if the protocol cannot list chats."""
         account = self._conversation.account
         try:
             request = self._codec.list_chats(account)
@@ -253,7 +254,8 @@ class ChatCommands:
 
 
 def _words(line: str) -> Sequence[str]:
-    """A name of several words is quoted. Passwords are read as they are."""
+    """The words of a command. A name with blanks must be in quotation marks. In other commands, quotation marks are
+    ordinary characters, because a password can contain them."""
     name, _, rest = line[1:].partition(" ")
     if name == "call":
         return [name, *rest.split(maxsplit=1)]
@@ -266,7 +268,7 @@ def _words(line: str) -> Sequence[str]:
 
 
 def _members(words: Sequence[str]) -> dict[str, Any]:
-    """The arguments of a call, a JSON object."""
+    """The arguments of a call, which are given as a JSON object."""
     try:
         members = json.loads(words[0]) if words else {}
     except ValueError:
@@ -310,7 +312,7 @@ def client(server: str, dialect: str, frames: bool) -> None:
 
 
 class ChatSession:
-    """`status`: 1 after a line has failed."""
+    """One run of the terminal client. `status`: the exit status, which is 1 after a line has failed."""
 
     def __init__(self, server: str, codec: Codec, terminal: Terminal, *, frames: bool) -> None:
         self.status = 0
@@ -336,7 +338,7 @@ class ChatSession:
             raise conversation.end
 
     def _next_line(self) -> str | None:
-        """The next line, or None at the end."""
+        """The next line; None at the end of the input."""
         line = None if self._terminal.is_unread else self._terminal.read_line()
         return None if line is None or line.strip() in _QUIT else line.strip()
 

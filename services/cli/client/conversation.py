@@ -1,4 +1,4 @@
-"""The state of a terminal client: its account, the current chat, and the frames that no request waits for."""
+"""The state of a terminal client: its account, its current chat, and the frames that are not replies to requests."""
 
 import queue
 import threading
@@ -32,9 +32,9 @@ def _ignore(_: ServerReply) -> None: ...
 
 
 class ChatConnection:
-    """The first request opens the connection. A later request opens it again if it ended before a login, because
-    servers close silent connections. `receive` is called with every frame, `ended` when a connection ends that was not
-    closed here."""
+    """The first request opens the connection. If the connection has ended before a login, a later request opens it
+    again, because servers close silent connections. `receive` is called with every frame. `ended` is called when a
+    connection ends that this client has not closed."""
 
     def __init__(
         self,
@@ -66,7 +66,8 @@ class ChatConnection:
         self.open().start(request)
 
     def request(self, request: ClientRequest, process: Process = _ignore) -> ServerReply:
-        """The reply. `process` gets it on the receiving thread, before the next frame. Raises ClientError."""
+        """Sends a request and returns the reply. `process` is called with the reply on the receiving thread, before the
+        next frame. Raises ClientError."""
         processed: Future[ServerReply] = Future()
 
         def complete(future: Future[ServerReply]) -> None:
@@ -87,7 +88,7 @@ class ChatConnection:
             raise no_reply(request, SECONDS) from None
 
     def close(self) -> None:
-        """Closes in order: earlier frames of the server are still received."""
+        """Closes the connection in an orderly way: frames that the server has already sent are still received."""
         self._closing = True
         client = self._client
         if client is not None and self._thread is not None:
@@ -117,8 +118,8 @@ _JOINED = (NotificationKind.CHAT_ADDED, NotificationKind.MEMBERSHIP_GRANTED)
 
 
 class Transcript:
-    """The transcript is for protocols that can list neither messages nor chats: the latest lines, and every chat that
-    was opened, joined, written in or written to."""
+    """The latest lines, and every chat that was opened or joined or has had a message. It serves protocols that can
+    list neither messages nor chats."""
 
     def __init__(self) -> None:
         self._lines: deque[tuple[Destination, str]] = deque(maxlen=_MOST_LINES)
@@ -129,7 +130,7 @@ class Transcript:
         return [*self._chats]
 
     def clear(self) -> None:
-        """The client logs in as another account."""
+        """Forget everything, because the client logs in as another account."""
         self._lines.clear()
         self._chats.clear()
 
@@ -150,12 +151,13 @@ class CommandError(ClientError):
 
 
 class Conversation:
-    """Frames and replies to logins are processed on the receiving thread, lines on another."""
+    """The state of the terminal client. Frames and replies to logins are processed on the receiving thread. Lines are
+    processed on another thread."""
 
     def __init__(self, server: str, codec: Codec, terminal: Terminal, *, frames: bool) -> None:
         self.end: ConnectionEnded | None = None
         self.names: dict[str, str] = {}
-        """Typed names of users, by UUID."""
+        """The names of users as they were typed, by UUID."""
         self.transcript = Transcript()
         self._codec = codec
         self._terminal = terminal
@@ -169,7 +171,7 @@ class Conversation:
         self.last: dict[Destination, int] = {}
         """For each chat, the position of the last message of another user."""
         self._rejections: queue.Queue[str] | None = None
-        """Set while a request is pending to which the server replies only by a rejection."""
+        """This queue exists while a request is pending to which the server replies only with a rejection."""
 
     def connect(self) -> None:
         """Raises ClientError."""
@@ -198,14 +200,14 @@ class Conversation:
         self.transcript.add_chat(chat)
         self._terminal.show(f"messages go to {wording.destination(chat)} now")
 
-    # Requests; all raise ClientError
+    # Requests. All methods may raise ClientError.
 
     def request(self, request: ClientRequest) -> ServerReply:
         return self._connection.request(request)
 
     def complete(self, request: ClientRequest) -> None:
-        """Ends a request that the server answers only by a rejection. An early rejection is raised, and a later one is
-        shown."""
+        """Sends a request to which the server replies only if it rejects it. An early rejection is raised, and a later
+        rejection is shown."""
         if request.reply is not None:
             self.request(request)
             return
@@ -249,7 +251,7 @@ class Conversation:
     # Events
 
     def receive(self, received: Received) -> None:
-        """A frame of the server. Replies to pending requests are not shown here."""
+        """Shows a frame of the server. Replies to pending requests are not shown here."""
         event = received.event
         if received.is_answer:
             return
@@ -274,8 +276,8 @@ class Conversation:
             self._terminal.show(text)
 
     def _late_reply(self, reply: ServerReply) -> None:
-        """A late reply: either to a login whose e-mail address had to be verified, or the rejection of a request that
-        has no other reply."""
+        """Handles a late reply. It belongs to a login whose e-mail address had to be verified, or it is the rejection
+        of a request that has no other reply."""
         rejections = self._rejections
         if reply.error and rejections is not None:
             rejections.put(reply.error)

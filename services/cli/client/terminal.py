@@ -1,4 +1,5 @@
-"""Reads and writes lines: of a user at a terminal, who edits a line while messages arrive above it, or of a script."""
+"""Reads and writes lines. At a terminal, a user can edit a line while messages appear above it. Lines can also come
+from a script."""
 
 import getpass
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 _JOINER = "\u200d"
-"""Part of many emoji."""
+"""This invisible character is a part of many emoji."""
 _SECRET_PROMPT = "password: "  # noqa: S105 (no password)
 _WIDE = ("W", "F")
 
@@ -28,11 +29,11 @@ class Terminal:
     def __init__(self) -> None:
         self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.is_unread = False
-        """The program that reads the output has closed it."""
+        """Whether the program that reads the output has closed it."""
         self._lock = threading.Lock()
         self._reading = False
         self._prompt: str | None = None
-        """The prompt, while a line is typed."""
+        """The prompt while a line is typed; otherwise None."""
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         if self.is_interactive and readline is not None:
@@ -97,12 +98,12 @@ class Terminal:
             print(text, end="", flush=True)
         except BrokenPipeError:
             self.is_unread = True
-            # at its end, the interpreter flushes standard output, which would fail because nobody reads it any more
+            # the interpreter flushes standard output at its end, which would fail without a reader
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def printable(text: str) -> str:
-    """Removes characters that control a terminal or reorder text; line breaks stay."""
+    """Replaces characters that control a terminal or reorder text by their escape sequences. Line breaks stay."""
     return "".join(
         one if one.isprintable() or one in ("\n", _JOINER) else one.encode("unicode_escape", "replace").decode()
         for one in text
@@ -117,7 +118,8 @@ def _typed(prompt: str) -> str:
 
 
 def _erase(line: str) -> str:
-    """Moves to the beginning of the rows that a line takes, and clears them."""
+    """The control characters that move the cursor to the beginning of a line, which may take several rows, and clear
+    it."""
     width = sum(2 if unicodedata.east_asian_width(one) in _WIDE else 1 for one in line)
     rows = width // max(1, shutil.get_terminal_size().columns)
     up = f"\x1b[{rows}A" if rows else ""

@@ -1,4 +1,4 @@
-"""Events in the words of the terminal client."""
+"""The texts by which the terminal client describes events."""
 
 from collections.abc import Callable, Mapping
 
@@ -81,7 +81,8 @@ def news(received: News) -> str:
 
 
 def message(received: ReceivedMessage, account: ClientAccount, names: Mapping[str, str], chat: int = 0) -> str:
-    """`names`: names of users by UUID. `chat`: the chat of a page of history, whose messages do not name it."""
+    """The text of a message. `names`: the names of users by UUID. `chat`: the chat if the message is from a page of
+    history, because such messages do not name their chat."""
     where = place(received, account, chat)
     if _is_own(received, account):
         return own_message(where, received.text)
@@ -128,7 +129,7 @@ def _media(received: ReceivedMedia) -> str:
 
 
 def _change(received: ReceivedChange) -> str:
-    """Describes a change of a message; empty for a kind of change that this version does not know."""
+    """Describes a change of a message. The text is empty if this version does not know the kind of change."""
     message, user = f"message {received.position}", f"user {received.user}"
     match received:
         case ReceivedChange(kind="edit", text=text):
@@ -151,5 +152,5 @@ def _words(news: ReceivedNotification) -> str:
 
 
 def _id(member: str) -> str:
-    """An OC number without its padding."""
+    """An OC number without its leading zeros. Any other identifier stays unchanged."""
     return member.lstrip("0") if member.isdecimal() else member

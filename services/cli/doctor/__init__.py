@@ -1,1 +1,1 @@
-"""`dragoman doctor`: checks, each with its remedy. Begin with `command.py`."""
+"""`dragoman doctor`: the checks of an installation, each with a remedy. Begin with `command.py`."""

@@ -1,4 +1,4 @@
-"""Checks NATS: the server answers, accepts each user, and grants each user exactly the user's own subjects; streams
+"""Checks NATS: the server answers, accepts each NATS user, and grants each user exactly its own subjects. The streams
 exist."""
 
 import asyncio
@@ -23,11 +23,12 @@ from shared.settings import NatsSettings
 
 _SECONDS = 6.0
 _CONNECT_SECONDS = 5
-"""Longer than the time that nats-server waits for auth."""
+"""The time limit of a connection. It is longer than nats-server waits for the auth service."""
 _PROBE_SECONDS = 2.0
 _UNGRANTED = "doctor.subject.of.nobody"
 _EXPIRED = {"Deadline": "0"}
-"""A request past its deadline is dropped unread, so this probes the publish permission without side effects."""
+"""The headers of a request whose deadline has passed. Its receiver drops it unread, so it tests the permission to
+publish without side effects."""
 _RENEW_GRANTS = "rewrite the users of NATS with `dragoman secrets`, and reload nats-server"
 
 

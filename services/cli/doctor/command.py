@@ -63,7 +63,7 @@ def _has_signs(encoding: str) -> bool:
 
 
 async def _check_installation(installation: Installation, processes: Sequence[str]) -> list[Finding]:
-    """Check an installation, and all that these processes need."""
+    """Check an installation, and what these processes need."""
     settings = installation.settings
     brokers = installation.brokers()
     checks: list[Coroutine[Any, Any, list[Finding]]] = [broker.check(one, installation.nats_server) for one in brokers]
@@ -102,7 +102,8 @@ def _settings(installation: Installation) -> Finding:
 
 
 def _system(installation: Installation, processes: Sequence[str]) -> list[Finding]:
-    """If no setting names the server, the server is that of the `dragoman up` in the data directory."""
+    """Checks that all servers are known. A server that no setting names must be run by the `dragoman up` in the data
+    directory."""
     servers = {"nats.url": installation.nats_server}
     if set(processes) - _WITHOUT_VALKEY:
         servers["redis.url"] = installation.valkey_server
@@ -114,7 +115,7 @@ def _system(installation: Installation, processes: Sequence[str]) -> list[Findin
 
 
 def certificate(file: Path, now: datetime) -> Finding:
-    """Checks the certificate that clients see. Whether its key fits is checked with the settings."""
+    """Checks the certificate that clients see. The check of the settings finds out whether the key belongs to it."""
     try:
         wrong = describe_expiry(file, now)
     except (OSError, ValueError) as error:
@@ -125,7 +126,8 @@ def certificate(file: Path, now: datetime) -> Finding:
 
 
 def trusted_proxies(edge: EdgeSettings) -> Finding:
-    """Checks whether the networks are plausible. Only the edge's log tells which proxies exist."""
+    """Checks whether the networks of trusted proxies are plausible. Only the log of the edge shows which proxies
+    exist."""
     if everyone := _everyone(edge.trusted_proxies):
         wrong = f"edge.trusted_proxies covers all addresses ({everyone}), so any client can forge its address"
         return failed("proxies", wrong, "name only the networks of your proxies")
@@ -142,7 +144,7 @@ def trusted_proxies(edge: EdgeSettings) -> Finding:
 
 
 def _everyone(names: Sequence[str]) -> str:
-    """The network of all IPv4 or IPv6 addresses, if these networks cover it together."""
+    """The network of all IPv4 or all IPv6 addresses if these networks together cover it; otherwise empty."""
     networks = [ip_network(name, strict=False) for name in names]
     versions = (
         collapse_addresses(one for one in networks if isinstance(one, IPv4Network)),

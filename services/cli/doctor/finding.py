@@ -1,11 +1,9 @@
-"""The result of one check."""
-
 import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The result of one check. `what`: the checked part; `good`: None if this machine cannot check it; `text`: the
-    result, and the remedy."""
+    """The result of one check. `what`: the checked part. `good`: whether it is in order; None if this machine cannot
+    check it. `text`: the result and the remedy."""
 
     what: str
     good: bool | None

@@ -15,11 +15,12 @@ from services.cli.doctor.finding import Finding, failed, ok, unknown
 from shared.settings import EdgeSettings, Settings
 
 _LEAST_FREE_BYTES, _LEAST_FREE_SHARE = 1024**3, 0.1
-"""Free space that a disk needs: the smaller of the two, because a small volume never has the first."""
+"""The free space that a disk needs, in bytes and as a share of the disk. The smaller of the two is needed, because a
+small disk never has the first."""
 _SPARE_DESCRIPTORS = 256
-"""File descriptors that an edge needs besides its clients' connections."""
+"""The file descriptors that an edge needs in addition to its clients' connections."""
 _LEAST_CONNECTIONS = 1_000
-"""An edge with descriptors for fewer connections is of little use."""
+"""An edge must have file descriptors for at least this number of connections."""
 _SOUND = {(3, 12): 9, (3, 13): 2}
 """For each version of Python, the first patch release whose asyncio bounds the buffer for a slow peer
 (CVE-2024-12254)."""
@@ -27,7 +28,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
-    """Check this machine for everything that these processes need."""
+    """Check whether this machine has what these processes need."""
     secret = [settings.data / "credentials.json", settings.auth.keys, *sorted(settings.auth.keys.glob("*.pem"))]
     findings = [*_disks(settings), *python(*sys.version_info[:3])]
     if "edge" in processes:
@@ -42,7 +43,7 @@ def check(settings: Settings, processes: Collection[str]) -> list[Finding]:
 
 
 def python(major: int, minor: int, patch: int) -> list[Finding]:
-    """Warn only of a version of Python with a known fault."""
+    """Warn if this version of Python has a known fault."""
     sound = _SOUND.get((major, minor), 0)
     if patch >= sound:
         return []
@@ -51,8 +52,8 @@ def python(major: int, minor: int, patch: int) -> list[Finding]:
 
 
 def _descriptors(settings: Settings) -> Finding:
-    """Each process raises its soft limit of descriptors to the hard limit. If edge.max_connections is the default, a
-    lower limit passes, too."""
+    """Check the limit of file descriptors. Each process raises its soft limit to the hard limit. If
+    edge.max_connections has its default value, a lower limit is also accepted."""
     _, have = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.edge.max_connections
     need, room = wanted + _SPARE_DESCRIPTORS, have - _SPARE_DESCRIPTORS
@@ -65,7 +66,7 @@ def _descriptors(settings: Settings) -> Finding:
 
 
 def _disks(settings: Settings) -> list[Finding]:
-    """One finding for each writable file system with data of the system."""
+    """Check each writable file system that has data of the system."""
     places: dict[int, Path] = {}
     for path in (
         settings.data,
@@ -112,8 +113,9 @@ def _writable(what: str, directory: Path, setting: str) -> Finding:
 
 
 def _forbidden(path: Path) -> int:
-    """Mode bits that a secret must not have. A container runtime mounts secrets read-only, readable by the group, as
-    files of another user. Their directory is open to all users of the container."""
+    """The mode bits that the file of a secret must not have. A container runtime mounts secrets read-only, as files of
+    another user that the group can read. Their directory is open to all users of the container, so it may have any
+    mode."""
     if not _is_read_only(path):
         return _OTHERS
     if path.is_dir():

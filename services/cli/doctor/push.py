@@ -1,5 +1,5 @@
-"""Checks the needs of notifications: a key, a contact that push services accept, an address for browsers, and the push
-services of the subscribed devices."""
+"""Checks what notifications need: a key, a contact that push services accept, an address for browsers, and access to
+the push services of the subscribed devices."""
 
 import asyncio
 import ssl
@@ -22,11 +22,12 @@ _WHAT = "notifications"
 _SERVICES = 3
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 300.0
-"""A token of ours is valid for twelve hours, so this is early."""
+"""The largest accepted difference between the clocks of this machine and a push service. It is small compared with the
+twelve hours for which a token is valid."""
 
 
 async def check(settings: Settings, *, makes_key: bool) -> list[Finding]:
-    """`makes_key`: `dragoman up` makes it."""
+    """Checks notifications. `makes_key`: `dragoman up` makes the key."""
     found = [_settings(settings, makes_key=makes_key)]
     if not settings.push.enabled:
         return found
@@ -52,7 +53,7 @@ def _settings(settings: Settings, *, makes_key: bool) -> Finding:
 
 
 def _origins(settings: Settings) -> Sequence[str]:
-    """The push services of most devices. The list is empty if the database cannot be read, which another check
+    """The push services with the most devices. The list is empty if the database cannot be read, which another check
     reports."""
     try:
         engine = make_engine(settings.database_url("session"), name="doctor")
@@ -87,7 +88,7 @@ async def _service(http: OutgoingHttp, origin: str) -> Finding:
         return failed(what, f"{origin}: {error}", remedy)
     try:
         there = parsedate_to_datetime(dict(response.headers)[b"date"].decode("latin-1")).timestamp()
-    except (KeyError, ValueError, OverflowError):  # users choose the services
+    except (KeyError, ValueError, OverflowError):  # the reply may have any form, because users choose the services
         return ok(what, f"{origin} is reached")
     skew = time.time() - there
     if abs(skew) > _MOST_SKEW_SECONDS:

@@ -9,26 +9,26 @@ from shared.database import LockHolder
 
 
 def start(server: Server, settings: str) -> str:
-    """The remedy for a server that does not answer. `settings`: the settings with its address."""
+    """The remedy for a server that does not answer. `settings`: the settings that contain its address."""
     if server is Server.ELSEWHERE:
         return f"start it, or set {settings}"
     return "`dragoman up` starts it again; its log lines say why it ended"
 
 
 def renew_users(server: Server, elsewhere: str) -> str:
-    """The remedy for a server's users with wrong permissions."""
+    """The remedy if the users of a server have wrong permissions."""
     return elsewhere if server is Server.ELSEWHERE else "restart `dragoman up`, which writes the users again"
 
 
 def make_room(server: Server) -> str:
-    """The remedy for a stream that stores nothing: after a full disk, NATS must be restarted."""
+    """The remedy if a stream stores no events. After the disk was full, NATS must be restarted."""
     if server is Server.ELSEWHERE:
         return "make room on the disk of nats-server, and restart it"
     return "make room on the disk of the data directory: `dragoman up` then restarts nats-server"
 
 
 def end_sessions(holders: Sequence[LockHolder]) -> str:
-    """The remedy against sessions that hold locks in PostgreSQL."""
+    """The remedy if sessions of PostgreSQL hold locks."""
     return "end it by SQL: " + "; ".join(f"SELECT pg_terminate_backend({holder.pid})" for holder in holders)
 
 

@@ -1,4 +1,5 @@
-"""Checks Valkey, the databases, the mail server and the bucket: reachable, accessible, clocks in step."""
+"""Checks that Valkey, the databases, the mail server and the bucket can be reached and used, and that their clocks are
+right."""
 
 import asyncio
 import smtplib
@@ -29,7 +30,7 @@ from shared.settings import MailSettings, MediaSettings, RedisSettings, Settings
 
 _SECONDS = 5.0
 _MOST_SKEW_SECONDS = 0.5
-"""Clocks may differ by so much: messages carry the time of the machine that stored them."""
+"""The largest accepted difference between two clocks. Messages have the time of the machine that has stored them."""
 _CHECKED_TABLES = {
     "auth": auth_store.CHECKED_TABLES,
     "session": session_store.CHECKED_TABLES,
@@ -90,7 +91,7 @@ def together(settings: Settings) -> list[Finding]:
 
 
 def database(service: str, settings: Settings) -> list[Finding]:
-    """Check that a database is reachable, migrated and writable, and for PostgreSQL its clock."""
+    """Check that a database can be reached, is migrated and can be written. For PostgreSQL, also check the clock."""
     what, url = f"database {service}", settings.database_url(service)
     shown = show(url)
     try:
@@ -127,7 +128,8 @@ def _database_clock(service: str, connection: sa.Connection) -> list[Finding]:
 
 
 def _clock(server: str, there: float, before: float, after: float) -> Finding:
-    """`there` is the server's clock, read between `before` and `after` (Unix seconds)."""
+    """Compares the clock of a server with the clock of this machine. `there`: the time of the server, which was read
+    between `before` and `after` (Unix seconds)."""
     skew = max(before - there, there - after, 0.0)
     what = f"clock of {server}"
     if skew > _MOST_SKEW_SECONDS:

@@ -1,4 +1,5 @@
-"""`dragoman dashboard`: the whole system in a browser, where no supervisor serves it (Compose, Kubernetes)."""
+"""`dragoman dashboard` shows the whole system in a browser. With Compose and Kubernetes, no other process serves this
+page."""
 
 import asyncio
 import contextlib
@@ -65,7 +66,8 @@ def dashboard(
 
 
 def _resolved(address: str) -> list[tuple[str, str]]:
-    """Name and address of each process behind a name. A name that is not known yet is shown as it is."""
+    """The name and address of each process to which a DNS name refers. A name that cannot be resolved yet is returned
+    unchanged."""
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or 80
     try:

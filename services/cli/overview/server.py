@@ -25,7 +25,7 @@ from shared.ops import PageServer, is_own_host
 from shared.settings import NatsSettings
 
 _FRESH_SECONDS = 1.0
-"""Pages that ask within this time share one poll of the processes."""
+"""Requests of pages within this time share one poll of the processes."""
 _DEAD_LETTERS_SECONDS = 30.0
 _WEB = Path(__file__).with_name("web")
 USER = "dashboard"
@@ -33,8 +33,8 @@ USER = "dashboard"
 
 
 class DashboardServer:
-    """`targets`: the processes, as they are at each poll. `broker`: the settings of NATS for the user
-    `dashboard`, or for `admin`."""
+    """Serves the dashboard. `targets`: returns the processes at each poll. `broker`: the settings of NATS for the user
+    `dashboard` or `admin`."""
 
     def __init__(
         self, targets: Callable[[], Sequence[Target]], broker: NatsSettings, allowed_hosts: Sequence[str] = ()
@@ -80,7 +80,7 @@ class DashboardServer:
                 return self._files.find(path, request.headers) or PlainTextResponse("not found\n", 404)
 
     async def _system(self) -> bytes:
-        """Polls the processes, at most once in a second."""
+        """The state of the system. The processes are polled at most once a second."""
         async with self._polling:
             if time.monotonic() - self._polled > _FRESH_SECONDS:
                 await self._count_dead_letters()
@@ -99,7 +99,7 @@ class DashboardServer:
             async with open_stream(self._broker) as stream:
                 self._dead_letters = await stream.count()
         except (click.ClickException, nats.errors.Error):
-            pass  # shown as unknown
+            pass  # the number is then shown as unknown
 
     async def last_message_of(self, chat: int) -> MessageTimes | None:
         """The path of the chat's last message; None if it cannot be found now."""

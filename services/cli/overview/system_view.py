@@ -1,4 +1,4 @@
-"""Sums the dashboards of all processes up to one view of the system. Pure."""
+"""Combines the dashboards of all processes into one view of the system, without input or output."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,8 +13,9 @@ Numbers = list[float | None]
 
 
 class Target(NamedTuple):
-    """A process to show. `address`: the address of the operations port, or empty. `restarts` and `ready`: from the
-    supervisor; None without a supervisor. `version`: the version of a server without an operations port."""
+    """A process to show. `address`: the address of the operations port, or empty. `restarts` and `ready`: the
+    supervisor's data; None if there is no supervisor. `version`: the version of a server that has no operations
+    port."""
 
     name: str
     address: str = ""
@@ -24,7 +25,8 @@ class Target(NamedTuple):
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
-    """`state`: ready, not ready, no answer, or running (a server that has no page). `processor`: cores."""
+    """A process on the dashboard. `state`: ready, not ready, no answer, or running (for a server that has no status
+    page). `processor`: the CPU cores in use."""
 
     name: str
     state: str
@@ -38,8 +40,8 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hop(msgspec.Struct, frozen=True):
-    """A stage of the message path: `rate` a second, `waiting` (None: the stage has no queue), `p99` in seconds with the
-    threshold of the alert."""
+    """A stage of the message path. `rate`: messages per second. `waiting`: the length of the queue; None if the stage
+    has no queue. `p99`: in seconds, with the threshold of the alert."""
 
     title: str
     text: str
@@ -57,7 +59,7 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """`count`: rejections in the last three minutes."""
+    """A kind of rejection. `count`: the number of rejections in the last three minutes."""
 
     process: str
     reason: str
@@ -65,8 +67,8 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class DashboardView(msgspec.Struct, frozen=True, kw_only=True):
-    """`seconds`: the time between two numbers of a chart. `lost`: messages of the last three minutes, by stage;
-    `dead_letters`: None if they cannot be counted."""
+    """The whole dashboard. `seconds`: the time between two numbers of a chart. `lost`: the messages lost in the last
+    three minutes, by stage. `dead_letters`: the number of dead letters; None if they cannot be counted."""
 
     processes: list[ProcessView]
     hops: list[Hop]
@@ -79,7 +81,7 @@ class DashboardView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarize(targets: Sequence[Target], states: Mapping[str, ProcessState], dead_letters: int | None) -> DashboardView:
-    """Sums up `states`, which are by target."""
+    """Combines `states`, the states of the targets by name."""
     panels = _Panels([state.dashboard for state in states.values() if state.dashboard is not None])
     return DashboardView(
         processes=[_process(target, states.get(target.name)) for target in targets],
@@ -121,7 +123,7 @@ class _Panels:
 
 
 def _combined(several: Iterable[Numbers], how: Callable[[list[float]], float]) -> Numbers:
-    """Extends series that end at the same time to the length of the longest."""
+    """Combines series of numbers that end at the same time. Shorter series are extended at their beginning."""
     rows = [row for row in several if row]
     length = max(map(len, rows), default=0)
     padded: list[Numbers] = [[*[None] * (length - len(row)), *row] for row in rows]
@@ -191,7 +193,7 @@ def _counts(series: Mapping[str, Numbers]) -> dict[str, float]:
 
 
 def _process(target: Target, state: ProcessState | None) -> ProcessView:
-    if state is None:  # the server has no status page
+    if state is None:  # this is a server without a status page
         ready = "running" if target.ready else "no answer"
         return ProcessView(name=target.name, state=ready, version=target.version, restarts=target.restarts)
     if state.dashboard is None:

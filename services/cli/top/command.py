@@ -1,4 +1,4 @@
-"""`dragoman top`: shows the dashboards of all processes in a terminal."""
+"""`dragoman top` shows the dashboards of all processes in a terminal."""
 
 import math
 import os
@@ -30,8 +30,8 @@ Numbers = Sequence[float | None]
 def render(
     states: Iterable[ProcessState], width: int, room: int | None = None, *, colours: bool, apart: bool = True
 ) -> list[str]:
-    """A block for each process, of `room` lines at most, and an empty line if `apart`. `width` is in characters; longer
-    lines are cut off."""
+    """The lines of the screen: for each process a block of at most `room` lines, and an empty line if `apart`. `width`
+    is in characters. Longer lines are cut off."""
     gap = [""] if apart else []
     lines = [line for state in states for line in [*_block(state, width)[:room], *gap]]
     return lines if colours else [_bare(line) for line in lines]
@@ -51,7 +51,8 @@ def format_value(value: float | None, unit: str) -> str:
 
 
 def sparkline(numbers: Numbers, width: int) -> str:
-    """The last numbers as blocks, scaled from zero to their maximum. A missing number is a space."""
+    """The last numbers as a line of block characters, scaled from zero to their maximum. A missing number is a
+    space."""
     last = numbers[-width:] if width > 0 else ()
     top = max((number for number in last if number), default=0.0)
     steps = (math.ceil(number / top * 8) if top and number else 0 for number in last)
@@ -142,7 +143,7 @@ def _bare(line: str) -> str:
 
 
 def use_colours(environment: Mapping[str, str], *, terminal: bool) -> bool:
-    """Whether to colour: only on a terminal, and not if NO_COLOR is set."""
+    """Whether to use colours. Colours are used only on a terminal, and only if NO_COLOR is not set."""
     return terminal and not environment.get("NO_COLOR")
 
 
@@ -176,7 +177,8 @@ def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once
 
 
 def _addresses(settings: Settings, what: tuple[str, ...]) -> list[OpsAddress]:
-    """The processes, read again on each poll because a restarted process has another port. Raises OperatorError."""
+    """The addresses of the processes. They are read again for each poll, because a restarted process has another port.
+    Raises OperatorError."""
     run = read_run(settings.data)
     if run is None and not any("://" in one for one in what):
         raise not_running(settings.data, "addresses of operations ports")
@@ -204,8 +206,8 @@ def _watch(states: Callable[[], list[ProcessState]], colours: bool) -> None:
 
 
 def _screen(states: list[ProcessState], colours: bool) -> str:
-    """The screen, with an equal number of lines for each process. With many processes, there are no empty lines between
-    them."""
+    """The text of the screen, with an equal number of lines for each process. If there are many processes, the empty
+    lines between them are left out."""
     size = shutil.get_terminal_size()
     each = (size.lines - 1) // max(1, len(states))
     room, apart = (each - 1, True) if each > _LEAST_LINES else (max(1, each), False)

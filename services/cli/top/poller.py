@@ -27,7 +27,7 @@ class OpsAddress:
 
 @dataclass(frozen=True)
 class ProcessState:
-    """A poll's result: `dashboard`, or None and the reason `error`."""
+    """The result of a poll. `dashboard` is None if the poll failed; `error` then has the reason."""
 
     name: str
     dashboard: DashboardData | None = None
@@ -35,8 +35,8 @@ class ProcessState:
 
 
 def addresses_of(run: Run | None, host: str, wanted: Sequence[str]) -> list[OpsAddress]:
-    """The wanted processes, each given by its address or by its name in the run; all processes of the run if none is
-    given. Raises KeyError for an unknown name."""
+    """The addresses of the wanted processes. A process is named by its address, or by its name in `run`. If `wanted` is
+    empty, all processes of the run are returned. Raises KeyError for an unknown name."""
     known = {one.name: f"http://{authority(host, one.ops)}" for one in run.processes if one.ops} if run else {}
     return [OpsAddress(one, one if "://" in one else known[one]) for one in wanted or known]
 
