@@ -1,4 +1,4 @@
-"""Makes an animation of pictures: `animation.py DIRECTORY FILE`. A picture is named NUMBER-MILLISECONDS.png.
+"""Makes an animation from pictures: `animation.py DIRECTORY FILE`. The name of a picture is NUMBER-MILLISECONDS.png.
 
 docs/screens.py starts it with the interpreter of .venv-docs, which has Pillow.
 """
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def animate(pictures: list[Path], file: Path) -> None:
-    """A lossless WebP animation, which stores only the changed part of each picture."""
+    """Writes a lossless WebP animation, which stores only the changed part of each picture."""
     first, *others = [Image.open(picture).convert("RGB") for picture in pictures]
     times = [int(picture.stem.split("-")[1]) for picture in pictures]
     first.save(file, save_all=True, append_images=others, duration=times, loop=0, lossless=True, method=4)

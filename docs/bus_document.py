@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document of the bus, made from its routes, topics and users."""
+"""Makes the AsyncAPI 3 document of all NATS subjects from the routes, the topics and the NATS users."""
 
 import json
 from typing import Any
@@ -31,8 +31,8 @@ def bus_document() -> str:
 
 
 def async_api() -> Schema:
-    """Of all services. `x-users` of a route or topic: the users of NATS that send on the subject, and the users that
-    receive. A reply comes on a subject that the request names."""
+    """The document of all services. `x-users` of a route or topic names the NATS users that send on the subject, and
+    those that receive. The subject of a reply is named in its request."""
     types = [*(route.request for route in ROUTES), *(route.reply for route in ROUTES), Failure]
     types += [topic.event for topic in TOPICS]
     _, schemas = msgspec.json.schema_components(types, ref_template=_PAYLOADS)
@@ -99,5 +99,5 @@ def _consumed(topic: Topic) -> Schema:  # type: ignore[type-arg]
 
 
 def _is_in(route: Route, granted: tuple[Route, ...]) -> bool:  # type: ignore[type-arg]
-    """A grant has `*` for a variable part."""
+    """Whether the grants contain the route. A grant has `*` in place of a variable part."""
     return route.label in [one.label for one in granted]

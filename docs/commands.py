@@ -1,4 +1,4 @@
-"""The commands of `dragoman` with options, for docs/reference/cli.md; the exit codes of commands."""
+"""The text of docs/reference/cli.md: the commands of `dragoman` with their options, and the exit codes."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ _RANGE = re.compile(r"; [-\d.<=]*x[-\d.<>=]*(?=\])| *\[[-\d.<=]*x[-\d.<>=]*\]$")
 _SHORT = re.compile(r"INTEGER RANGE|INTEGER|FLOAT RANGE|FLOAT")
 _SHORTER = {"INTEGER": "N", "FLOAT": "X"}
 _COMMON = 5
-"""Options that this number of commands have are listed once."""
+"""An option that at least this number of commands have is listed only once."""
 
 Found = tuple[str, click.Command]
 
@@ -39,7 +39,8 @@ def exit_codes() -> str:
 
 
 def _walk(path: str, command: click.Command) -> Iterator[Found]:
-    """Each command that is no group, in the order of the help. The commands of `bench` are in docs/develop/bench.md."""
+    """Each command that is not a group, in the order of the help. The commands of `bench` are left out, because
+    docs/develop/bench.md has them."""
     if not isinstance(command, click.Group):
         yield path, command
         return

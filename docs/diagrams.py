@@ -1,5 +1,5 @@
-"""Diagrams: texts of docs/diagrams as docs/images. `sequence:` has steps between parts, `boxes:` rows of parts.
-Diagrams follow the reader's light or dark theme."""
+"""Makes the diagrams in docs/images from the texts in docs/diagrams. A text with `sequence:` has steps between parts,
+and a text with `boxes:` has rows of parts. Diagrams have the light or dark colours of the reader's theme."""
 
 import html
 import re

@@ -54,8 +54,8 @@ SUMMARY = ProfileSummary("name", "u", nick="name", guest="~u")
 
 
 class EventRow(NamedTuple):
-    """`found_by`: requests that show the change if the event is not pushed; the table shows the first request that the
-    dialect has."""
+    """A row of the table of events. `found_by`: the requests by which a client finds the change if the event is not
+    pushed. The table shows the first of them that the dialect has."""
 
     event: Event
     found_by: tuple[type[Command], ...] = ()

@@ -1,4 +1,4 @@
-"""Fills the pages of docs/ with frames and tables that are tested or computed from the code.
+"""Fills the pages of docs/ with tested frames, and with tables that are made from the code.
 
 The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `frames: SECTION`: the section's shown vectors of the page's dialect
@@ -92,7 +92,7 @@ def content(kind: str, name: str, shown: list[dict[str, Any]]) -> str:
 
 
 def block(vector: dict[str, Any]) -> str:
-    """A vector as a caption and frames: from the client (→), from the server (←)."""
+    """A vector as text: a caption, and the frames from the client (→) and from the server (←)."""
     name, lines = vector["name"], "\n".join(shown_lines(vector))
     return f"\n{name[0].upper()}{name[1:]}:\n\n```text\n{lines}\n```\n"
 
@@ -144,7 +144,7 @@ def native_error(frames: list[Any]) -> str:
 
 
 def reason(reply: dict[str, Any]) -> str:
-    """The words before an alternative reply that say when it is sent: its error, or its type."""
+    """The words before an alternative reply, which say when it is sent. They are its error or its type."""
     if "failure" in reply:
         return f"{reply['failure']['code'].replace('_', ' ')}:"
     ((kind, _),) = reply["answer"].items()
@@ -162,7 +162,7 @@ def arrow(direction: str, frame: Any) -> str:
 
 
 def laid_out(value: Any, indent: int = 2) -> str:
-    """JSON on one line, or each member of the JSON on lines of its own."""
+    """JSON on one line if it fits, otherwise with each member on its own line."""
     line = json.dumps(value, ensure_ascii=False)
     if len(line) + indent <= _WIDTH or not isinstance(value, dict | list):
         return line

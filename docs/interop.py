@@ -1,4 +1,5 @@
-"""Tables for the pages: how a client of each dialect sees messages and events, and which requests it has.
+"""Makes tables for the pages. They show how a client of each dialect sees messages and events, and which requests the
+dialect has.
 
 A dialect has a request if its vectors have a frame for it. The other cells are computed by the dialects themselves.
 """
@@ -63,7 +64,7 @@ _FILLED_IN_LATER = frozenset({"actor", "all", "base_url", "caller_sid", "face", 
 
 
 class Column(NamedTuple):
-    """One dialect. `frames_of`: the heads of the frames that request a command, by the name of its type."""
+    """One dialect. `frames_of`: for each command, the heads of the frames by which clients request it."""
 
     entry: Entry
     frames_of: Mapping[str, list[str]]
@@ -161,7 +162,7 @@ def pushed(of: Column, row: EventRow) -> str:
 
 
 def _is_like(event: Event, written: dict[str, Any]) -> bool:
-    """Whether the event of a vector is of the same kind; changes of messages have kinds of their own."""
+    """Whether the event of a vector is of the same kind. Each kind of change of a message counts as a kind of event."""
     other = vectors.canonical(written, vectors.EVENTS)
     if isinstance(event, MessageChanged) and isinstance(other, MessageChanged):
         return event.shown.change.kind is other.shown.change.kind
@@ -189,7 +190,7 @@ def missed(of: Column) -> str:
 
 
 def acknowledged(of: Column) -> str:
-    """The form in which the sender's own message comes back."""
+    """The frame that reports to the sender that its message is committed."""
     case = next(case for case in cases(of.entry) if "PostMessage" in case.expected.command)
     dialect, request = case.make()
     assert isinstance(request.command, PostMessage)
@@ -208,7 +209,7 @@ def rejected(of: Column) -> str:
 
 
 def phrase(command: str) -> str:
-    """A command in words: SetSecurity is to set security."""
+    """A command in words: SetSecurity becomes "set security"."""
     return PHRASES.get(command) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", command).lower()
 
 

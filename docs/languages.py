@@ -1,4 +1,4 @@
-"""The table of docs/reference/search-languages.md, from the cases that the tests use."""
+"""Makes the table of docs/reference/search-languages.md from the cases that the tests use."""
 
 import json
 from pathlib import Path
@@ -18,5 +18,5 @@ def _row(case: dict[str, Any]) -> str:
 
 
 def _code(query: str) -> str:
-    """Markdown drops the blank at the end, which counts."""
+    """A query as code. A blank at its end is shown as ␣, because Markdown would remove it."""
     return f"`{query[:-1]}␣`" if query.endswith(" ") else f"`{query}`"

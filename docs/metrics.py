@@ -1,4 +1,5 @@
-"""Metrics and alerts, for docs/reference/metrics-and-alerts.md: from the code that makes them and from the rules."""
+"""Makes the tables of docs/reference/metrics-and-alerts.md, from the code that makes metrics and from the rules of the
+alerts."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The operations of the native dialect as a table for its page."""
+"""Makes the table of the operations of the native dialect for its page."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from services.edge.dialects.native.operations import OPERATIONS
 from services.edge.dialects.native.shapes import LARGEST
 
 _SCALAR = 2**31 - 1
-"""The numbers that have no limit of their own end here."""
+"""Numbers without a limit of their own have this limit, which the table does not show."""
 
 
 def operations() -> str:

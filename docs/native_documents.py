@@ -1,5 +1,5 @@
-"""The documents of the native dialect for programs, made from its table of operations: JSON Schema, AsyncAPI 3,
-OpenAPI 3.1, its page, and types for TypeScript and Python."""
+"""Makes the machine-readable documents of the native dialect from its table of operations: JSON Schema, AsyncAPI 3,
+OpenAPI 3.1 with its page, and types for TypeScript and Python."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _TITLE = "Dragoman native"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _INDENT = "  "
 _OF_CONNECTIONS = ("token", "verify_mail", "watch", "here")
-"""Operations that mean something on a connection only."""
+"""Operations that are useful only on a connection."""
 
 
 def documents() -> Mapping[str, str]:
@@ -45,7 +45,8 @@ def _text(document: Schema) -> str:
 
 
 def json_schema() -> Schema:
-    """Any frame. `$defs` has each shape by its name: SendCommand, SendReply, MessageEvent, ErrorReply."""
+    """The schema of any frame. `$defs` has each shape by its name, for example SendCommand, SendReply, MessageEvent and
+    ErrorReply."""
     shapes = [name for operation in OPERATIONS for name in (command_name(operation), reply_name(operation))]
     shapes += ["ErrorReply", *(event.__name__ for event in EVENTS)]
     return {
@@ -91,7 +92,7 @@ def definitions(template: str) -> Schema:
 
 
 def async_api() -> Schema:
-    """The edge's side: the edge receives commands, replies to commands, and sends events."""
+    """The document from the view of the edge, which receives commands, replies to them, and sends events."""
     names = [name for one in OPERATIONS for name in (command_name(one), reply_name(one))]
     names += ["ErrorReply", *(event.__name__ for event in EVENTS)]
     operations: Schema = {one.name: _received(one) for one in OPERATIONS}
@@ -120,7 +121,8 @@ def async_api() -> Schema:
 
 
 def without_discriminators(value: Any) -> Any:
-    """Only OpenAPI has discriminator objects; each segment also names its kind by a constant."""
+    """The schema without discriminator objects, which only OpenAPI has. They are not needed, because each segment also
+    names its kind by a constant."""
     if isinstance(value, dict):
         return {key: without_discriminators(inner) for key, inner in value.items() if key != "discriminator"}
     return [without_discriminators(inner) for inner in value] if isinstance(value, list) else value
@@ -146,8 +148,8 @@ def _message(name: str) -> Schema:
 
 
 def open_api() -> Schema:
-    """Each operation as an HTTP request. `x-bot-scopes`: the scopes that the token of a bot needs; null: bots may not
-    use the operation."""
+    """The document of all operations as HTTP requests. `x-bot-scopes`: the scopes that the token of a bot needs; null
+    if bots may not use the operation."""
     schemas = "#/components/schemas/{name}"
     posted = [one for one in OPERATIONS if one.name not in _OF_CONNECTIONS]
     parameters = {one.parameters for one in posted}
@@ -204,7 +206,7 @@ _ERRORS: Schema = {
 
 
 def _media() -> Schema:
-    """The paths of OpenAPI for files. The errors of uploads have a form of their own: see docs/build/uploads.md."""
+    """The paths of OpenAPI for files. The errors of uploads have another form; see docs/build/uploads.md."""
     text = {"type": "string"}
     members: Schema = {name: text for name in ("id", "url", "name", "hash", "mime")}
     stored: Schema = {"type": "object", "properties": {**members, "size": {"type": "integer"}}}

@@ -1,4 +1,4 @@
-"""The page at `/api`: the operations by HTTP as an edge's OpenAPI document has them, to read without JavaScript."""
+"""Makes the page at `/api`. It shows the operations of the OpenAPI document, and can be read without JavaScript."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _BOUNDS: Mapping[str, str] = {
 
 
 def page(document: Schema) -> str:
-    """`document`: OpenAPI."""
+    """The page of an OpenAPI document."""
     shapes: Schema = document["components"]["schemas"]
     operations = [(path, method, one) for path, methods in document["paths"].items() for method, one in methods.items()]
     names = [one["operationId"] for _, _, one in operations]
@@ -44,7 +44,7 @@ def _bodies(operation: Schema) -> Iterator[Schema]:
 
 
 def _added(operation: Schema) -> Iterator[Schema]:
-    """The parts of its bodies that are no whole shape."""
+    """The parts of the operation's bodies that are not complete shapes."""
     for schema in _bodies(operation):
         yield from schema.get("allOf", [{}, schema] if "anyOf" in schema else [])[1:]
 
@@ -91,13 +91,13 @@ def _token(operation: Schema) -> str:
 
 
 def _body(schema: Schema, shapes: Schema, *, given: bool = False) -> str:
-    """A shape with the members that are added to it."""
+    """The HTML of a shape with the members that are added to it."""
     first, *added = schema.get("allOf", [schema])
     return _object(shapes[_name(first)], shapes if given else {}) + "".join(_object(one, {}) for one in added)
 
 
 def _object(shape: Schema, shapes: Schema) -> str:
-    """An object as a table, with examples if `shapes` has their types."""
+    """The HTML table of an object. It has examples if `shapes` has their types."""
     text = f"<p>{_sentence(shape['description'])}</p>" if "description" in shape else ""
     required = shape.get("required", ())
     members = shape.get("properties", {})
@@ -115,7 +115,7 @@ def _object(shape: Schema, shapes: Schema) -> str:
 
 
 def _table(rows: Iterator[tuple[str, str, str, str]]) -> str:
-    """A table without its empty columns."""
+    """An HTML table without its empty columns."""
     columns = list(zip(("member", "type", "if left out", "example"), *rows, strict=True))
     head, *lines = zip(*(column for column in columns if any(column[1:])), strict=True)
     return f"<table>{_row(head, 'th')}{''.join(_row(line, 'td') for line in lines)}</table>"
@@ -134,8 +134,8 @@ def _code(value: Any) -> str:
 
 
 def example(schema: Schema, shapes: Schema) -> Any:
-    """A value of a member: the example of the member's type, or made of examples of the type's parts. A shape has all
-    required members."""
+    """An example value of a member. It is the example of the member's type, or is made from examples of the type's
+    parts. An example of a shape has only the required members."""
     if name := _name(schema):
         members, required = shapes[name]["properties"], shapes[name].get("required", ())
         return {member: example(members[member], shapes) for member in required}

@@ -101,4 +101,4 @@ PHRASES: Mapping[str, str] = {
     "WatchAccounts": "watch the presence of users",
     "UploadPart": "send a part of a file or image",
 }
-"""Commands that need an explanation beside their name."""
+"""The texts of commands whose names need an explanation."""

@@ -1,4 +1,4 @@
-"""The packages and their modules, for docs/develop/map.md: from the packages' docstrings."""
+"""Makes the table of packages in docs/develop/map.md from the packages' docstrings."""
 
 import ast
 import re

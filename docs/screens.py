@@ -18,10 +18,10 @@ from tests.system.chat.conftest import Bob
 
 IMAGES = Path(__file__).parent / "images"
 BYTES = 250_000
-"""The most that a picture may have."""
+"""The most bytes of a picture."""
 
 FONTS = {"zh-cn": "fonts-noto-cjk", "ar": "fonts-dejavu-core", "und-zsye": "fonts-noto-color-emoji"}
-"""The languages in a picture, as fontconfig names languages, each with a Debian package of a suitable font."""
+"""The languages in the pictures, by their names in fontconfig. Each has a Debian package with a suitable font."""
 
 _HEIGHT = 800
 _KEY_MS, _LOOK_MS = 120, 2_000
@@ -41,7 +41,7 @@ class Film:
 
 
 def play(page: FirstPage, film: Film) -> None:
-    """Two users chat, one changes its dialect, a process is killed, and nothing is lost."""
+    """Films the first page: two users chat, one of them changes the dialect, and a process is killed without loss."""
     ann, bob = page.user("Ann"), page.user("Bob")
     film.shoot()
     for part in ("Look at ", "the wire ", "below."):
@@ -92,7 +92,7 @@ def pictures(browser: Browser, address: str, dashboard: str) -> None:
 
 
 def conversation(browser: Browser, edge: str) -> None:
-    """The web client: a group of three writes in English, Chinese and Arabic."""
+    """Takes a picture of the web client, in which a group of three users writes in English, Chinese and Arabic."""
     li, layla = Bob(edge, "李雷"), Bob(edge, "ليلى")
     with chat_user(browser, edge, height=_HEIGHT) as ann:
         ann.open().register("Ann", "ann.smith")
@@ -112,7 +112,7 @@ def conversation(browser: Browser, edge: str) -> None:
 
 
 def lacking_fonts() -> list[str]:
-    """The packages to install."""
+    """The Debian packages of missing fonts."""
     found = {language: subprocess.run(["fc-list", f":lang={language}"], capture_output=True) for language in FONTS}  # noqa: S607
     return [FONTS[language] for language, result in found.items() if not result.stdout]
 

@@ -42,7 +42,7 @@ _FENCED = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 
 
 def stage(folder: Path) -> None:
-    """Copies the pages in their folders, because links between pages stay."""
+    """Copies the pages. They stay in their folders, so that links between them stay valid."""
     for pattern in _COPIED:
         for source in ROOT.glob(pattern):
             target = folder / source.relative_to(ROOT)
@@ -55,8 +55,8 @@ def stage(folder: Path) -> None:
 
 
 def translated(page: str) -> str:
-    """Converts GitHub's Markdown to the site's: a README becomes the index of its folder, lists are indented by four,
-    and consecutive programs stand side by side."""
+    """Converts GitHub's Markdown to the site's Markdown. A README becomes the index of its folder, lists are indented
+    by four blanks, and consecutive programs are shown in tabs."""
     page = _PROGRAMS.sub(lambda found: "\n".join(_tab(*block) for block in _PROGRAM.findall(found[0])), page)
     parts = _FENCED.split(page)
     parts[::2] = [_NESTED.sub(lambda found: found[1] * 2, _README.sub("index.md", part)) for part in parts[::2]]
@@ -84,7 +84,7 @@ def _tab(language: str, program: str) -> str:
 
 
 class PageLinks(HTMLParser):
-    """The addresses that a page of the site leads to, and the anchors of the page."""
+    """The addresses to which a page of the site links, and the anchors of the page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class PageLinks(HTMLParser):
 
 
 def broken(site: Path) -> Iterator[str]:
-    """Links between the pages that lead nowhere."""
+    """The links between pages that do not work."""
     pages = {path.resolve(): PageLinks(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     for path, page in pages.items():
         for address in page.targets:

@@ -1,4 +1,5 @@
-"""Words of the pages: `python -m docs.sizes` prints them by folder. Evidence is apart: nobody has to read it."""
+"""Counts the words of the pages: `python -m docs.sizes` prints the numbers by folder. Evidence is counted separately,
+because nobody has to read it."""
 
 import re
 import sys

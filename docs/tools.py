@@ -1,4 +1,5 @@
-"""The tools that make the site and the animation: an environment of their own, .venv-docs, from docs/tools.lock."""
+"""The tools that make the site and the animation. They are in their own environment, .venv-docs, which is made from
+docs/tools.lock."""
 
 import hashlib
 import subprocess
@@ -13,7 +14,8 @@ _STAMP = _PLACE / "made-from"
 
 
 def program(name: str) -> str:
-    """The path of a program of the environment, which is made first if need be. Raises CalledProcessError."""
+    """The path of a program in the environment. The environment is made first if it is missing or outdated. Raises
+    CalledProcessError."""
     wanted = hashlib.sha256(_LOCK.read_bytes() + sys.version.encode()).hexdigest()
     if not _STAMP.exists() or _STAMP.read_text() != wanted:
         venv.EnvBuilder(with_pip=False, clear=True, symlinks=True).create(_PLACE)

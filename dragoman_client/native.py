@@ -84,8 +84,8 @@ class ShownImage(TypedDict):
     media: MediaInfo
 
 class MediaInfo(TypedDict):
-    """A stored file; it is fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the size is
-    known."""
+    """A stored file, which can be fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the
+    size is known."""
     id: str
     name: str
     size: int
@@ -864,7 +864,7 @@ class PresenceInfo(TypedDict):
     text: NotRequired[str]
 
 class MessageEvent(TypedDict):
-    """A message of any member but this connection."""
+    """A new message, from any connection except this one."""
     ev: Literal["message"]
     chat: int
     index: int

@@ -1,1 +1,2 @@
-"""Code that every service uses and no service owns. Begin with contract/ (types and subjects) and bus/client.py."""
+"""Code that every service uses, and that belongs to no service. Begin with contract/ (types and subjects) and
+bus/client.py."""

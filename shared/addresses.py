@@ -1,18 +1,19 @@
-"""Addresses of clients: their canonical spelling, the units in which limits count addresses, and the hosts by which
-clients call us. Pure."""
+"""Addresses of clients: their canonical spelling, and the networks for which limits count. Also reads the host name by
+which a client calls the server."""
 
 import ipaddress
 from functools import lru_cache
 
 _CACHED = 4096
-"""Addresses: a client connects, logs in and reconnects from one, and a proxy from few."""
+"""The most cached addresses. A client connects, logs in and reconnects from the same address, and a proxy has only a
+few."""
 _IPV6_FACTORS = {64: 1, 56: 2, 48: 4}
-"""The weight of an address, by the length of its IPv6 prefix."""
+"""How many times the limit of an IPv6 /64 holds for a network with this prefix length."""
 
 
 @lru_cache(_CACHED)
 def canonical(address: str) -> str:
-    """The canonical spelling; an IPv4-mapped IPv6 address becomes its IPv4 address. Raises ValueError."""
+    """The canonical spelling of an address. An IPv4-mapped IPv6 address becomes its IPv4 address. Raises ValueError."""
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return str(mapped or parsed)
@@ -35,13 +36,14 @@ def is_address(name: str) -> bool:
 
 @lru_cache(_CACHED)
 def network(address: str) -> str:
-    """The unit: an IPv4 address, or an IPv6 /64, which belongs to one subscriber."""
+    """The network for which limits count: an IPv4 address, or an IPv6 /64, which belongs to one subscriber."""
     return networks(address)[0][0]
 
 
 def networks(address: str) -> list[tuple[str, int]]:
-    """The networks of an address within which wrong secrets are limited, the unit first, and how many times the unit's
-    limit holds in each: one holder of an IPv6 /56 or /48 has many units."""
+    """The networks of an address within which wrong secrets are limited, `network` first. Each has the number of times
+    that the limit of `network` holds in it. Larger networks are needed because one owner of an IPv6 /56 or /48 has many
+    /64."""
     try:
         spelling = canonical(address)
     except ValueError:

@@ -9,7 +9,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Accepts padding of the right length, too. Raises ValueError."""
+    """Decodes a text, with or without padding. Raises ValueError."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
     except binascii.Error as error:

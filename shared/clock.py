@@ -1,5 +1,5 @@
-"""Clocks: the wall clock for stored times, the steady clock for times that another process compares with times of its
-own. Durations are measured by time.monotonic."""
+"""Clocks. The wall clock is for stored times. The steady clock is for times that another process compares with its own
+times. Durations are measured by time.monotonic."""
 
 import time
 from datetime import UTC, datetime
@@ -7,7 +7,8 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 STARTED_MS: Final = time.time() * 1000 - time.monotonic() * 1000
-"""The steady clock is so far ahead of monotonic milliseconds. An event loop may have another clock, as on macOS."""
+"""The difference between the steady clock and time.monotonic, in milliseconds. The event loop's clock is not used,
+because it may be another one, as on macOS."""
 
 
 def now_ms() -> int:
@@ -16,18 +17,17 @@ def now_ms() -> int:
 
 
 def utc_time(unix_ms: int) -> str:
-    """As in ISO 8601, with milliseconds: 2024-08-23T08:00:00.123Z."""
+    """The time as text in the form of ISO 8601, with milliseconds: 2024-08-23T08:00:00.123Z."""
     return f"{datetime.fromtimestamp(unix_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03}Z"
 
 
 def steady_ms() -> float:
-    """Unix milliseconds that only move forward: the wall clock's time at the start of this process, and the time
-    elapsed since."""
+    """Unix milliseconds that only grow: the wall clock's time at the start of this process plus the time since then."""
     return STARTED_MS + time.monotonic() * 1000
 
 
 def time_zone(name: str) -> ZoneInfo | None:
-    """The zone with this IANA name; None: it is not known here."""
+    """The zone with this IANA name; None if this machine does not know it."""
     try:
         return ZoneInfo(name)
     # the name may belong to a directory, or to a file that is no time zone
@@ -36,5 +36,5 @@ def time_zone(name: str) -> ZoneInfo | None:
 
 
 def unix_ms_at(monotonic: float) -> int:
-    """A time of the monotonic clock by the wall clock as it is set now."""
+    """A time of the monotonic clock in Unix milliseconds, by the present wall clock."""
     return now_ms() + round((monotonic - time.monotonic()) * 1000)

@@ -1,8 +1,10 @@
-"""One service's database: SQLite or PostgreSQL by URL, transactions as plain functions on their own threads.
+"""One service's database, which is SQLite or PostgreSQL as its URL says. Transactions are plain functions, which run on
+threads.
 
-A transaction is a function of a SQLAlchemy connection, run off the event loop. SQLite has one writer thread
-(BEGIN IMMEDIATE, WAL, synchronous=FULL: a commit survives a power cut) and a few readers; PostgreSQL a small pool.
-A brief SQLite transaction may run on the event loop: switching to a thread and back takes longer.
+A transaction is a function of a SQLAlchemy connection. SQLite has one thread that writes and a few that read. It uses
+BEGIN IMMEDIATE, WAL and synchronous=FULL, so that a commit survives a power cut. PostgreSQL has a small pool of
+connections. A brief SQLite transaction may run on the event loop, because switching to a thread and back would take
+longer.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from shared.tracing import Tracer
 
 HEALTH_SLOTS = 64
-"""The number of rows of the table `health`: replicas share the table, and each process overwrites one row."""
+"""The number of rows in the table `health`. Replicas share the table, and each process overwrites one row."""
 _OVERWRITE = sa.text(
     "INSERT INTO health (slot, checked) VALUES (:slot, :checked) ON CONFLICT (slot) DO UPDATE SET checked = :checked"
 )
@@ -59,14 +61,14 @@ _HOLDERS = sa.text("""
 
 
 def health_table(metadata: sa.MetaData) -> sa.Table:
-    """Health checks overwrite the rows of this table, each process in its own slot."""
+    """The table whose rows health checks overwrite. Each process uses the row of its own slot."""
     slot = sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False)
     return sa.Table("health", metadata, slot, sa.Column("checked", sa.BigInteger, nullable=False))
 
 
 class LockHolder(NamedTuple):
     """A session of PostgreSQL that blocks others. `tables`: the tables that the session has locked; `seconds`: the age
-    of the session's transaction. A database user sees the program and the state of its own sessions only."""
+    of the session's transaction. A database user sees program and state only of its own sessions."""
 
     pid: int
     tables: str
@@ -80,9 +82,9 @@ class LockHolder(NamedTuple):
 
 
 def prove_writable(connection: sa.Connection, slot: int, tables: Collection[str]) -> None:
-    """Overwrites a row of the table `health`: commits work. In PostgreSQL, a transaction also gets the locks for
-    writing to `tables`; SQLite has one lock for all tables. Processes use different slots, so that a frozen process
-    blocks no other."""
+    """Overwrites a row of the table `health`, to test that commits work. In PostgreSQL, it also takes the locks for
+    writing to `tables`. SQLite has one lock for all tables. Each process uses another slot, so that a frozen process
+    does not block other processes."""
     if tables and connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
         connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ROW EXCLUSIVE MODE")
@@ -90,13 +92,13 @@ def prove_writable(connection: sa.Connection, slot: int, tables: Collection[str]
 
 
 def is_lock_timeout(error: BaseException | None) -> bool:
-    """Whether PostgreSQL gave up waiting for a lock."""
+    """Whether PostgreSQL has stopped waiting for a lock because of the time limit."""
     return getattr(getattr(error, "orig", None), "sqlstate", "") == LOCK_NOT_AVAILABLE
 
 
 def find_lock_holders(connection: sa.Connection, tables: Collection[str]) -> list[LockHolder]:
-    """Sessions that keep others from writing to `tables`, or that have blocked others for a second. Empty in SQLite,
-    which does not know them."""
+    """The sessions that keep other sessions from writing to `tables`, or have blocked others for a second. The list is
+    empty for SQLite, which has no such information."""
     if connection.dialect.name != "postgresql":
         return []
     found = connection.execute(_HOLDERS, {"tables": list(tables), "waited": _WAITED_SECONDS})
@@ -104,17 +106,18 @@ def find_lock_holders(connection: sa.Connection, tables: Collection[str]) -> lis
 
 
 class UnfinishedWork:
-    """How long transactions have waited. No other check notices a locked row, or a stuck queue."""
+    """Measures how long transactions have waited. No other check notices a locked row or a stuck queue."""
 
     def __init__(self) -> None:
         self._started: dict[object, float] = {}
         self._failing_since: float | None = None
-        """The start of the first that failed since one was carried out."""
+        """The start of the first failed transaction since the last successful one; None if none has failed."""
         self._failed_at = 0.0
 
     @contextmanager
     def tracked(self, failure: type[Exception]) -> Iterator[None]:
-        """`failure`: raised by a transaction that was not carried out."""
+        """Measures the transaction in this block. `failure`: the exception of a transaction that was not carried
+        out."""
         key, started = object(), time.monotonic()
         self._started[key] = started
         try:
@@ -129,8 +132,8 @@ class UnfinishedWork:
             del self._started[key]
 
     def seconds(self) -> float:
-        """The seconds since the start of the oldest transaction without a success: it still waits, or failed a moment
-        ago."""
+        """The seconds since the start of the oldest transaction that was not carried out: it still waits, or has failed
+        a moment ago."""
         now = time.monotonic()
         since = min(self._started.values(), default=now)
         if self._failing_since is not None and now - self._failed_at < _STREAK_SECONDS:
@@ -139,7 +142,7 @@ class UnfinishedWork:
 
 
 class DatabaseMetrics:
-    """Metrics of transactions, from request to completion, waiting included."""
+    """Metrics of transactions. Their time includes the time in the queue."""
 
     def __init__(self, registry: CollectorRegistry, tracer: "Tracer | None", system: str) -> None:
         self._tracer = tracer
@@ -171,24 +174,25 @@ Ts = TypeVarTuple("Ts")
 SqliteParameters = Sequence[Any] | Mapping[str, Any]
 
 _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
-"""Options for SQLite: a writer takes the write lock at BEGIN."""
+"""The options of a transaction that writes in SQLite. It takes the write lock at BEGIN."""
 
 _log = log(__name__)
 _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
-"""The time for which a transaction may pause on PostgreSQL: a frozen process must not hold its locks for longer."""
+"""How long a transaction may be idle in PostgreSQL. A frozen process must not hold its locks for longer."""
 _NESTED_LOOPS = "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 IS_CITUS = "is_citus"
-"""The key in the `info` of a PostgreSQL connection."""
+"""The key in the `info` of a PostgreSQL connection that says whether the server is Citus."""
 _BRIEF_SECONDS = 0.003
-"""Above this average, no transaction runs on the event loop: the disk is slow or busy."""
+"""If transactions take longer than this on average, none runs on the event loop, because the disk is slow or busy."""
 _AVERAGED = 8
 _STUCK_SECONDS = 4.0
-"""A transaction that has waited this long will hardly be carried out: PostgreSQL and SQLite end it after five."""
+"""A transaction that has waited this long will hardly be carried out, because PostgreSQL and SQLite end it after five
+seconds."""
 
 
 class DatabaseUnavailable(RequestError):
-    """The database cannot be reached, is full, locked or too slow. Nobody knows whether the transaction was
+    """The database cannot be reached, is full, locked or too slow. It is unknown whether the transaction was
     committed."""
 
     def __init__(self) -> None:
@@ -204,8 +208,8 @@ class _Locked(Exception):
 
 
 class Database:
-    """`read` and `write` run one transaction each. Raises DatabaseUnavailable; re-raises other exceptions of the
-    transaction after a rollback."""
+    """`read` and `write` each run one transaction. They raise DatabaseUnavailable. After another exception in the
+    transaction, they roll it back and raise the exception again."""
 
     def __init__(
         self,
@@ -217,8 +221,8 @@ class Database:
         tracer: "Tracer | None" = None,
         nested_loops: bool = False,
     ) -> None:
-        """`nested_loops`: The setting makes PostgreSQL join a set of keys row by row through an index, independent of
-        its statistics."""
+        """`nested_loops`: makes PostgreSQL join a set of keys with a table row by row through an index, whatever its
+        statistics say."""
         self.url = sa.make_url(url)
         self._numbers = DatabaseMetrics(registry or CollectorRegistry(), tracer, self.url.get_backend_name())
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -230,9 +234,9 @@ class Database:
         self._reading = _InlineExecutor(self._engine, {})
         self._writing = _InlineExecutor(self._engine, _IMMEDIATE)
         self._turn = asyncio.Lock()
-        """Held in SQLite by the transaction that writes."""
+        """In SQLite, the transaction that writes holds this lock."""
         self._background = asyncio.Lock()
-        """Held by the only background transaction that writes or waits for its turn."""
+        """One background transaction at a time holds this lock, while it writes or waits for `_turn`."""
         self._health_slot = secrets.randbelow(HEALTH_SLOTS)
         self._unfinished = UnfinishedWork()
         self._log_mover: LogMover | None = None
@@ -240,7 +244,7 @@ class Database:
             self._log_mover = LogMover(self.url.database or "", self._connect_detached)
 
     async def read(self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False) -> T:
-        """Execute `work` in a read-only transaction on one snapshot. `brief` as in `write`."""
+        """Execute `work` in a read-only transaction on one snapshot. `brief`: see `write`."""
         step = _with_arguments(work, args)
         with self._numbers.running("read"):
             if brief and self.is_sqlite and self._reading.is_quicker:
@@ -253,9 +257,9 @@ class Database:
     async def write(
         self, work: Callable[[sa.Connection, *Ts], T], *args: *Ts, brief: bool = False, background: bool = False
     ) -> T:
-        """Execute `work` in a transaction that is durably committed on return. A usually `brief` transaction may run
-        inline on the event loop, and again on a thread if the database is locked. `background`: in SQLite, any other
-        transaction waits for at most one of these."""
+        """Execute `work` in a transaction that is durably committed on return. A transaction that is usually `brief`
+        may run on the event loop. If the database is locked, it runs again on a thread. `background`: only one such
+        transaction waits or writes at a time, so that in SQLite other transactions wait for at most one of them."""
         with self._unfinished.tracked(DatabaseUnavailable):
             step = _with_arguments(work, args)
             return await self._write_in_turn(step, brief=brief, background=background)
@@ -274,12 +278,12 @@ class Database:
 
     @property
     def commits_inline(self) -> bool:
-        """Whether a brief transaction would run at once, inline on the event loop."""
+        """Whether a brief transaction would run at once on the event loop."""
         return self.inline_is_quicker and not self._turn.locked()
 
     @property
     def inline_is_quicker(self) -> bool:
-        """Whether a brief transaction runs inline on the event loop when its turn comes."""
+        """Whether a brief transaction runs on the event loop when its turn comes."""
         return self.is_sqlite and self._writing.is_quicker
 
     async def _write_on_thread(self, work: Callable[[sa.Connection], T], brief: bool) -> T:
@@ -353,7 +357,7 @@ class Database:
 
 
 class _InlineExecutor:
-    """Executes one kind of SQLite transaction (read or write) on the event loop, and never waits for a lock."""
+    """Executes one kind of SQLite transaction (read or write) on the event loop. It never waits for a lock."""
 
     def __init__(self, engine: sa.Engine, options: Mapping[str, str]) -> None:
         self._engine = engine
@@ -363,12 +367,12 @@ class _InlineExecutor:
 
     @property
     def is_quicker(self) -> bool:
-        """Than a thread."""
+        """Whether transactions of this kind are quicker on the event loop than on a thread."""
         return self._seconds < _BRIEF_SECONDS
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Updates the average time of the kind's brief transactions, inline and on threads."""
+        """Updates the average time of this kind's brief transactions, on the event loop and on threads."""
         started = time.perf_counter()
         try:
             yield
@@ -376,7 +380,7 @@ class _InlineExecutor:
             self._seconds += (time.perf_counter() - started - self._seconds) / _AVERAGED
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
-        """Raises _Locked."""
+        """Runs a transaction. Raises _Locked."""
         try:
             return _transact(self._connected(), work)
         except sa.exc.DBAPIError as error:
@@ -410,8 +414,8 @@ async def wait_until_available(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: bool = False) -> sa.Engine:
-    """An engine with this project's pragmas, for services and migrations. `name`: the name of the process in
-    PostgreSQL's list of sessions, unless the URL has another. Raises StartupError."""
+    """A SQLAlchemy engine with the settings of this project, for services and migrations. `name`: the name of the
+    process in PostgreSQL's list of sessions, unless the URL has another name. Raises StartupError."""
     if sa.make_url(url).get_backend_name() != "sqlite":
         return _postgresql_engine(url, name, pool_size, _NESTED_LOOPS if nested_loops else "")
     engine = sa.create_engine(
@@ -419,7 +423,7 @@ def make_engine(url: str, *, name: str = "", pool_size: int = 8, nested_loops: b
         poolclass=QueuePool,
         pool_size=8,
         max_overflow=0,
-        # each connection caches its statements, so reusing the same few connections keeps their caches warm
+        # each connection caches its statements, so it is best to reuse the same few connections
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": 5},
@@ -457,7 +461,8 @@ def _recognise_citus(connection: Any, record: Any) -> None:
 
 
 def _require_known_options(engine: sa.Engine) -> None:
-    """The driver would reject unknown options with each connection. Raises StartupError."""
+    """Checks the options of the URL. Otherwise, the driver would reject unknown options only when it connects. Raises
+    StartupError."""
     import psycopg
     from psycopg.conninfo import make_conninfo  # the import is here because the module takes memory
 
@@ -470,8 +475,8 @@ def _require_known_options(engine: sa.Engine) -> None:
 
 
 def fetch_sqlite(connection: sa.Connection, statement: str, parameters: SqliteParameters = ()) -> list[Any]:
-    """The rows of a short statement in SQLite, in the transaction of `connection`. SQLAlchemy's layers would cost more
-    than the statement. Raises the errors of `connection.execute`."""
+    """The rows of a short statement in SQLite, in the transaction of `connection`. The call bypasses SQLAlchemy's
+    layers, which would cost more than the statement. Raises the errors of `connection.execute`."""
     try:
         return _execute_sqlite(connection, statement, parameters).fetchall()
     except sqlite3.Error as error:
@@ -509,7 +514,7 @@ def _transact(connection: sa.Connection, work: Callable[[sa.Connection], T]) -> 
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin in _begin_sqlite and not in the driver
+    connection.isolation_level = None  # _begin_sqlite begins transactions, not the driver
     for pragma in (
         "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "foreign_keys=ON", "wal_autocheckpoint=0",
         "secure_delete=ON", f"journal_size_limit={LOG_BYTES}",

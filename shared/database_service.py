@@ -24,8 +24,8 @@ _PORT_SECONDS = 2.0
 
 class DatabaseService:
     """Wire the service, then call `open_port`, `start` and `work`. At the end, call `drain`, stop the parts that give
-    work to the service, `stop` it, close the parts that it has used, and `close` it. `database_state`: the values that
-    the database shares with the databases of the other services."""
+    work to the service, call `stop`, close the parts that the service has used, and call `close`. `database_state`: the
+    values that the database shares with the databases of the other services."""
 
     def __init__(
         self,
@@ -45,7 +45,8 @@ class DatabaseService:
         self.neighbours = Neighbours(self.bus, name, partial(self.database.read, database_state))
 
     def open_port(self, dashboard: Dashboard, check_database: Check, check_redis: Check) -> None:
-        """The process is ready when NATS answers and stores events, and the database commits."""
+        """Opens the operations port. The process is ready when NATS answers and stores events, and the database
+        commits."""
         checks = {"nats": self.bus.check, "events": self.bus.check_events, "database": check_database}
         self.ops = OpsServer(self._settings.ops, self.registry, checks, dashboard, {"redis": check_redis})
         self._tasks.start(self.ops.run(), "operations port")
@@ -65,8 +66,8 @@ class DatabaseService:
         _log.info("service started", service=self._name)
 
     async def work(self, stopping: asyncio.Event, *before_draining: Callable[[], Awaitable[None]]) -> None:
-        """Work until `stopping` is set; then accept no new work. If a worker fails, the process ends, to be
-        restarted."""
+        """Work until `stopping` is set; then accept no new work. If a worker fails, an exception ends the process, so
+        that it is restarted."""
         await cancel_on(stopping, self.bus.watch_workers())
         self.ops.phase = "draining"
         for step in before_draining:
@@ -74,8 +75,8 @@ class DatabaseService:
         await self.bus.drain()
 
     async def stop(self) -> None:
-        """Stops the connection to NATS, then the operations port. Call this after everything that uses Redis has
-        stopped: otherwise, a probe of the port would connect to Redis again."""
+        """Stops the connection to NATS, then the operations port. Call this after all parts that use Redis have
+        stopped. Otherwise, a check of the operations port would connect to Redis again."""
         self.ops.phase = "draining"
         await self.bus.stop()
         self.ops.stop()

@@ -1,4 +1,4 @@
-"""Emoji as Unicode has them (UTS 51): one form of each emoji, and the rule for one emoji. Pure."""
+"""Emoji, by the rules of Unicode (UTS 51): the canonical form of an emoji, and the check that a text is one emoji."""
 
 import re
 import unicodedata
@@ -14,8 +14,8 @@ _SHOWN_AS_TEXT = """
     1f5c2-1f5c4 1f5d1-1f5d3 1f5dc-1f5de 1f5e1 1f5e3 1f5e8 1f5ef 1f5f3 1f5fa 1f6cb 1f6cd-1f6cf 1f6e0-1f6e5 1f6e9
     1f6f0 1f6f3
 """
-"""Characters that are emoji only with a variation selector: Emoji without Emoji_Presentation, in hex. New emoji need
-none."""
+"""The characters that are emoji only with a variation selector, in hex. They have the property Emoji but not
+Emoji_Presentation. New emoji of Unicode need no selector."""
 _MODIFIERS = "\U0001f3fb-\U0001f3ff"
 _JOINER = "\u200d"
 _SELECTOR = "\ufe0f"
@@ -34,7 +34,8 @@ _NEEDS_SELECTOR = re.compile(f"({_character_class(_SHOWN_AS_TEXT)}(?![{_MODIFIER
 
 
 def canonical_emoji(text: str) -> str:
-    """The same with variation selectors where an emoji needs one, and nowhere else (UTS 51, fully-qualified)."""
+    """The text with a variation selector after each emoji that needs one, and without any others (the fully-qualified
+    form of UTS 51)."""
     return _NEEDS_SELECTOR.sub(rf"\1{_SELECTOR}", bare_emoji(text))
 
 

@@ -2,7 +2,7 @@
 
 
 class StartupError(Exception):
-    """The process cannot start. `problem`: the failure and its reason; `remedy`: a sentence for the operator that says
+    """The process cannot start. `problem`: the failure and its reason. `remedy`: a sentence that tells the operator
     what to do."""
 
     def __init__(self, problem: str, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""The identity of an installation, in each of its databases; see shared.installation."""
+"""Stores the identity of an installation in each of its databases; see shared.installation."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ _ADOPT = sa.text(
 
 
 def installation_table(metadata: sa.MetaData) -> sa.Table:
-    """The one row (`id` 1) is the identity of the installation."""
+    """The table with the identity of the installation, in its only row (`id` 1)."""
     key = sa.Column("id", sa.Integer, primary_key=True, autoincrement=False)
     value, agreed = sa.Column("value", sa.String, nullable=False), sa.Column("agreed", sa.Boolean, nullable=False)
     return sa.Table("installation", metadata, key, value, agreed)
@@ -27,7 +27,7 @@ class Identity(NamedTuple):
 
 
 def read_identity(connection: sa.Connection) -> Identity:
-    """A database of a version without identities has no identity."""
+    """The identity in a database. It is empty if the database is from a version without identities."""
     if not sa.inspect(connection).has_table("installation"):
         return Identity()
     row = connection.execute(_READ).one_or_none()

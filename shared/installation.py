@@ -1,9 +1,10 @@
-"""The identity of an installation, which each of its databases has, and the rules by which databases belong together.
+"""The identity of an installation, which all its databases share, and the rules that say whether databases belong
+together.
 
-`dragoman migrate` gives all databases of an installation the same identity: first to each, then it marks each as
-agreed. So if one database is agreed, a database without the same identity was lost or replaced. Auth assigns the
-numbers of accounts, and session the numbers of chats: a database that lacks a number of another database is older than
-that database.
+`dragoman migrate` gives all databases of an installation the same identity: first it writes the identity to each
+database, then it marks each database as agreed. So if one database is agreed, and another one has not the same
+identity, that other database was lost or replaced. Auth assigns the numbers of accounts, and session the numbers of
+chats: a database that lacks a number of another database is older than that database.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from shared.errors import StartupError
 
 
 class DatabasesApart(StartupError):
-    """The databases do not belong together: numbers of accounts or chats would be given twice."""
+    """The databases do not belong together. With them, numbers of accounts or chats would be assigned twice."""
 
 
 def require_together(states: Mapping[str, DatabaseState]) -> None:

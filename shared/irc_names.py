@@ -1,4 +1,5 @@
-"""The names of accounts on IRC, which masks of groups name, too (`nick!user@host`), and those of groups. Masks."""
+"""The names of accounts on IRC (`nick!user@host`) and the names of groups there, and the masks that match such
+names."""
 
 import re
 import unicodedata
@@ -32,7 +33,7 @@ class IrcName(NamedTuple):
 
 
 def irc_names(account: AccountId, nickname: str, nick: str, guest: str, server: str) -> IrcName:
-    """`nickname`, `nick`, `guest`: as in Profile; `server`: the server's name."""
+    """The names of an account on IRC. For `nickname`, `nick` and `guest`, see Profile. `server`: the server's name."""
     return IrcName(nick or nick_of(account, nickname), guest or f"u{account}", f"{account}.{server}")
 
 
@@ -70,8 +71,8 @@ def numbered_channel(chat: ChatId, name: str) -> str:
 
 
 def mask_form(mask: str) -> str:
-    """The regular expression of a mask with * and ?. It does not backtrack between stars, so that masks with many stars
-    stay fast."""
+    """The regular expression of a mask with * and ?. It does not backtrack between stars, so that matching is fast even
+    with many stars."""
     first, *rest = ("".join("." if one == "?" else re.escape(one) for one in part) for part in mask.split("*"))
     if not rest:
         return first

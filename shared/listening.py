@@ -1,4 +1,4 @@
-"""Listening sockets on every address of a host: `localhost` is 127.0.0.1 and, mostly first, ::1."""
+"""Opens listening sockets on every address of a host. For example, `localhost` is 127.0.0.1 and ::1."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ _ATTEMPTS = 20
 
 
 def listen(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
-    """Open one socket for each local address of the host, all on one port; `::` is all IPv4 addresses, too. Raises
-    OSError, as when the port is taken."""
+    """Open one socket for each local address of the host, all on one port. The host `::` also means all IPv4 addresses.
+    Raises OSError, for example if the port is taken."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _listen(addresses(host), port, backlog)
@@ -23,7 +23,7 @@ def listen(host: str, port: int, backlog: int = 128) -> list[socket.socket]:
 
 
 def addresses(host: str) -> list[tuple[int, str]]:
-    """Family and address of each. Raises OSError for a name that nobody knows."""
+    """The family and address of each address of the host. Raises OSError for an unknown name."""
     found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found))
 

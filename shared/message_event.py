@@ -1,4 +1,4 @@
-"""The event `message` of native, as JSON: edges push it, and session posts it to outgoing webhooks. Pure."""
+"""The JSON of native's event `message`. Edges push it, and session posts it to outgoing webhooks."""
 
 from typing import assert_never
 
@@ -21,8 +21,8 @@ from shared.contract.model import (
 
 
 class MediaInfo(msgspec.Struct):
-    """A stored file; it is fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the size is
-    known."""
+    """A stored file, which can be fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the
+    size is known."""
 
     id: str
     name: str
@@ -88,7 +88,7 @@ class ShownMessage(msgspec.Struct, gc=False):
 
 
 class MessageEvent(ShownMessage, tag_field="ev", tag="message", gc=False):
-    """A message of any member but this connection."""
+    """A new message, from any connection except this one."""
 
 
 def group_message(message: Message, sender: ProfileSummary, base_url: str) -> MessageEvent:

@@ -1,15 +1,15 @@
-"""Schema migrations: Alembic, run from here, one history per service.
+"""Schema migrations with Alembic. Each service has its own history of revisions.
 
-A service has its revisions in `services/<service>/migrations/versions/NNNN_subject.py`. The first one creates the
-declared tables, and an empty database needs no other. The others are written by hand (plain Alembic operations for
-SQLite and PostgreSQL both; no env.py) and bring an existing database to the declared tables. Two upgrades at once are
-safe. A database that the next version has migrated does not change, so that versions N-1 and N run side by side during
-an upgrade. A database of a later version is rejected.
+A service has its revisions in `services/<service>/migrations/versions/NNNN_subject.py`. The first revision creates the
+declared tables, and an empty database needs no other one. The other revisions are written by hand, as plain Alembic
+operations for both SQLite and PostgreSQL, without env.py. They change the tables of an existing database into the
+declared ones. Two upgrades may run at the same time. A database that the next version has migrated is not changed, so
+that versions N-1 and N run side by side during an upgrade. A database of a later version is rejected.
 
-An empty database is made in one transaction. In any other database, which a service may be using, each revision is one
-transaction: locks are held briefly. On PostgreSQL the upgrade waits for locks in short attempts, because requests would
-wait behind a longer attempt. A revision with `concurrent = True` is not a transaction there: it only creates indexes of
-existing tables (`create_index`), while others write.
+An empty database is filled in one transaction. A service may be using any other database, so there each revision is one
+transaction, which holds its locks only briefly. On PostgreSQL, the upgrade waits for locks in short attempts, because
+requests would wait behind a longer attempt. On PostgreSQL, a revision with `concurrent = True` is not a transaction. It
+only creates indexes of existing tables (`create_index`), while services write.
 """
 
 import time
@@ -35,7 +35,7 @@ _log = log(__name__)
 _LOCK = 0x6472_6167
 _PATIENCE_SECONDS = 10.0
 _TURN_SECONDS = 0.2
-"""The pause between revisions. Writers that wait for SQLite try its lock every tenth of a second."""
+"""The pause between revisions. A process that waits to write to SQLite tries the lock every tenth of a second."""
 _AUTOCOMMIT = "AUTOCOMMIT"
 _LOCK_WAIT = "200ms"
 _ATTEMPTS, _PAUSE_SECONDS = 120, 0.5
@@ -44,7 +44,7 @@ _IS_INVALID = sa.text("SELECT true FROM pg_index WHERE indexrelid = to_regclass(
 
 
 def upgrade(service: str, url: str) -> None:
-    """Upgrades a service's database to the newest revision; on PostgreSQL, creates the schema that the URL names.
+    """Upgrades a service's database to the newest revision; on PostgreSQL, also creates the schema that the URL names.
     Raises NotMigrated, TooOld, sqlalchemy.exc.SQLAlchemyError."""
     engine, script = make_engine(url, name="migrate"), _script(service)
     try:
@@ -67,7 +67,7 @@ def upgrade(service: str, url: str) -> None:
 def create_index(
     name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: sa.TextClause | None = None
 ) -> None:
-    """Creates an index of an existing table, in a `concurrent` revision. May be repeated after an interruption."""
+    """Creates an index of an existing table, in a `concurrent` revision. It can be repeated after an interruption."""
     connection = op.get_bind()
     concurrently = connection.get_execution_options().get("isolation_level") == _AUTOCOMMIT
     if concurrently and connection.scalar(_IS_INVALID, {"name": name}):
@@ -97,8 +97,8 @@ def _record_release(connection: sa.Connection) -> None:
 
 
 def _connect(engine: sa.Engine) -> sa.Connection:
-    """Retries while another process creates the same SQLite file: SQLite does not wait for the lock when it turns the
-    write-ahead log on."""
+    """Connects. Failed attempts are repeated, because another process may be creating the same SQLite file, and SQLite
+    does not wait for the lock when it switches the write-ahead log on."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -115,8 +115,8 @@ def _read_steps(service: str, connection: sa.Connection, script: ScriptDirectory
 
 
 def _steps(service: str, script: ScriptDirectory, current: tuple[str, ...]) -> list[Step]:
-    """The next revision. For an empty database, the first one, which then counts as all of them. Empty if the database
-    is up to date."""
+    """The next step of an upgrade. It is the next revision or, for an empty database, the first revision, after which
+    all revisions count as done. The list is empty if the database is up to date."""
     known = known_revisions(service)
     if not is_behind(known, set(current)):
         return []
@@ -130,7 +130,7 @@ def _is_concurrent(steps: Sequence[Step]) -> bool:
 
 
 def _repeat(service: str, connection: sa.Connection, script: ScriptDirectory, *, is_concurrent: bool) -> None:
-    """Waits until it has all locks."""
+    """Runs a step, and tries again until it gets all locks."""
     for attempt in range(_ATTEMPTS):
         try:
             return _run(service, connection, script, is_concurrent=is_concurrent)
@@ -141,7 +141,7 @@ def _repeat(service: str, connection: sa.Connection, script: ScriptDirectory, *,
 
 
 def _run(service: str, connection: sa.Connection, script: ScriptDirectory, *, is_concurrent: bool) -> None:
-    """Runs one step if it is still due: the revision is read again, because another process can have taken the step
+    """Runs one step if it is still due: the revision is read again, because another process may have done the step
     meanwhile."""
     connection = connection.execution_options(begin="BEGIN IMMEDIATE")
     if connection.dialect.name == "postgresql":
@@ -158,8 +158,9 @@ def _script(service: str) -> ScriptDirectory:
 
 
 def _prepare_postgresql(connection: sa.Connection, service: str) -> None:
-    """Takes the lock of upgrades, until the connection ends. One long statement that waits for the lock would hold up
-    an index that is created concurrently, because the index waits for the end of all transactions."""
+    """Takes the lock of upgrades until the connection ends. The lock is requested repeatedly. A single statement that
+    waits for it would be a long transaction, and an index that is created concurrently waits for the end of all
+    transactions."""
     connection.execution_options(isolation_level=_AUTOCOMMIT)
     connection.exec_driver_sql("SET statement_timeout = 0")
     lock = {"lock": _LOCK, "service": zlib.crc32(service.encode()) & 0x7FFF_FFFF}

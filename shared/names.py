@@ -18,22 +18,24 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-"""Default_Ignorable_Code_Point, which includes all bidirectional controls, and the annotation controls."""
+"""Characters that are not visible: those with the property Default_Ignorable_Code_Point, which include all controls of
+text direction, and the annotation controls."""
 _SIGNS = re.compile(r"[\W_]+")
 _BLANK_BRAILLE = "\u2800"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _VARIATION_SELECTOR = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
-"""The flag of a region, as of Scotland."""
+"""The flag of a region, for example of Scotland."""
 _KEYCAP = re.compile("[0-9#*]\ufe0f\u20e3")
 _SEQUENCE = re.compile(f"({_TAGGED_FLAG.pattern}|{_KEYCAP.pattern})|{_INVISIBLE.pattern}")
 _EMOJI_ENDS = "\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
-"""The emoji presentation and the skin tones, which may stand between an emoji and a joiner."""
+"""The emoji presentation and the skin tones, which may be between an emoji and a joiner."""
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
 
 
 def plain_name(name: str) -> str:
-    """The form that is stored: systems type the same characters in several forms of Unicode."""
+    """The form of a name that is stored. It is needed because different systems encode the same characters in different
+    Unicode forms."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -48,8 +50,8 @@ def is_valid_name(name: str) -> bool:
 
 
 def without_joiners(name: str) -> str:
-    """The name without the invisible characters that the name's scripts (IDNA's ContextJ, variants of letters without
-    case) and emoji sequences need."""
+    """The name without those invisible characters that its scripts or its emoji sequences need. Scripts need joiners
+    (by IDNA's rule ContextJ) and variants of letters that have no case."""
     name = _KEYCAP.sub("#", _TAGGED_FLAG.sub("\U0001f3f4", name))
     return _INVISIBLE.sub(lambda found: "" if _is_needed(name, found.start()) else found[0], name)
 
@@ -82,7 +84,7 @@ def _is_needed(name: str, at: int) -> bool:
 def _is_valid_by_idna(name: str, at: int) -> bool:
     try:
         return idna.valid_contextj(name, at)
-    except ValueError:  # Unicode does not assign this character
+    except ValueError:  # Unicode has not assigned this character
         return False
 
 
@@ -92,8 +94,8 @@ def _joins_emoji(name: str, at: int) -> bool:
 
 
 def _is_symbol(character: str) -> bool:
-    """Whether the character can be an emoji. Unassigned characters (Cn) count, because Python does not know newer
-    emoji."""
+    """Whether the character can be an emoji. Unassigned characters (Cn) also count, because they may be emoji that are
+    newer than Python's data."""
     return (
         character >= "\u00a9"
         and not _INVISIBLE.match(character)
@@ -102,13 +104,14 @@ def _is_symbol(character: str) -> bool:
 
 
 def name_key(name: str) -> str:
-    """The key of a name: names with the same key are the same name: the skeleton (UTS 39) of NFKC_Casefold. Not for
-    display."""
+    """The key of a name. Names with the same key count as the same name. It is the skeleton (UTS 39) of NFKC_Casefold,
+    and is not meant for display."""
     return _skeleton(fold(name))
 
 
 def name_look(name: str) -> str:
-    """Like `name_key`, but folds case last: `PaveI` (with a capital i) has the look of `Pavel`, and another key."""
+    """Like `name_key`, but folds case last. So `PaveI` (with a capital i) has the same look as `Pavel`, but another
+    key."""
     return name_key(_skeleton(_INVISIBLE.sub("", unicodedata.normalize("NFKC", name))))
 
 
@@ -123,12 +126,13 @@ def imitates(name: str, other: str) -> bool:
 
 
 def keys_version() -> int:
-    """The version changes with the data of keys: Unicode's in Python, and the confusable characters."""
+    """The version of the data from which keys are made: Unicode's data in Python, and the list of confusable
+    characters."""
     return zlib.crc32(_confusables_json() + unicodedata.unidata_version.encode())
 
 
 def fold(name: str) -> str:
-    """NFKC_Casefold: without differences of case, of Unicode's forms, and of invisible characters."""
+    """NFKC_Casefold of a name. It removes differences of case, of Unicode forms and of invisible characters."""
     folded = _INVISIBLE.sub("", unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold()))
     return folded if folded == name else fold(folded)
 
@@ -143,9 +147,9 @@ def _confusables_json() -> bytes:
 
 @cache
 def _baselines() -> Mapping[int, str]:
-    """The baseline of each confusable character. The data pairs each character with its baseline, both ways, and puts
-    marks around some. So the baseline is the character or string with which several characters are paired; if two
-    characters are paired only with each other, either serves."""
+    """The baseline of each confusable character. The data lists pairs of a character and its baseline in both
+    directions, and some have marks around them. So the baseline is the character or string that is paired with several
+    characters. If two characters are paired only with each other, either can be the baseline."""
     pairs: dict[str, list[str]] = {
         _without_marks(text): [_without_marks(other["c"]) for other in others]
         for text, others in json.loads(_confusables_json()).items()

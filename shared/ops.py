@@ -1,5 +1,5 @@
 """The operations port of a service: `/healthz` (alive), `/readyz` (dependencies work, not draining), `/metrics`,
-`/board` (dashboard data) and `/`, the page that shows it live."""
+`/board` (dashboard data) and `/`, the status page that shows these data live."""
 
 import asyncio
 import platform
@@ -34,15 +34,15 @@ _log = log(__name__)
 _CLUSTER_NAMES = (".svc", ".cluster.local", ".localhost", ".internal", ".local")
 
 Check = Callable[[], Awaitable[None]]
-"""A real operation of a dependency, which raises an exception when it fails."""
+"""Uses a dependency as the service does, and raises an exception if this fails."""
 
 Phase = Literal["starting", "serving", "draining"]
 
 
 class OpsServer:
-    """Each check is one real operation of a dependency; all must succeed within two seconds to be ready. Without an
-    `optional` dependency the process is ready, and says that it is degraded. The constructor opens the port, and raises
-    StartupError if it cannot."""
+    """The operations port. Each check uses a dependency. The process is ready if all checks of required dependencies
+    succeed within two seconds. If an `optional` dependency fails, the process is ready, and reports that it is
+    degraded. The constructor opens the port, and raises StartupError if this fails."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class OpsServer:
         return wrong | await self._readiness.failures()
 
     async def _describe_readiness(self) -> tuple[int, bytes]:
-        """Status and body."""
+        """The status and the body of the reply to `/readyz`."""
         if wrong := await self.readiness():
             return 503, msgspec.json.encode(wrong) + b"\n"
         degraded = await self._readiness.degradations()
@@ -138,8 +138,8 @@ class OpsServer:
 
 
 class PageServer(uvicorn.Server):
-    """Serves an ASGI app without WebSocket and logs, and leaves signals to its process. By h11, which limits the whole
-    of what is no body, and takes no trailer for a header."""
+    """Serves an ASGI app without WebSocket and without logs, and leaves signals to its process. It parses HTTP with
+    h11, which limits the size of all that is not the body, and does not treat trailers as headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(
@@ -156,15 +156,16 @@ class PageServer(uvicorn.Server):
         self._stopping.set()
 
     async def main_loop(self) -> None:
-        """Wait for `stop`. Ten times a second, the library's own loop checks whether to stop, and renews a date header.
-        That is a third of the work of an idle process."""
+        """Wait for `stop`. This replaces the library's own loop. That loop would check ten times a second whether to
+        stop, and renew a date header, which is a third of the work of an idle process."""
         await self.on_tick(0)
         await self._stopping.wait()
 
 
 def is_own_host(header: str, allowed: Collection[str]) -> bool:
-    """Whether a Host header names this port. A web page can make its own domain resolve to this machine, and then read
-    the pages of the port; with an address, or with a name that public DNS lacks, the page cannot. Pure."""
+    """Whether a Host header names this port. Other names are rejected. Otherwise, a web page could make its own domain
+    resolve to this machine, and then read the pages of the port. It cannot do this with an address or with a name that
+    public DNS lacks."""
     name = host_name(header)
     return "." not in name or name in allowed or name.endswith(_CLUSTER_NAMES) or is_address(name)
 
@@ -182,13 +183,13 @@ def _listen(settings: OpsSettings) -> list[socket.socket]:
 
 _CHECK_SECONDS = 2.0
 _ABANDONED_SECONDS = 30.0
-"""A check that runs this long is given up, and a new one begins."""
+"""If a check runs for this long, a new one begins."""
 _VALID_SECONDS = 1.0
 _INTERVAL_SECONDS = 10.0
 
 
 class Readiness:
-    """The process is ready when all `required` dependencies work. Without an `optional` dependency, the process works
+    """The process is ready when all `required` dependencies work. If an `optional` dependency fails, the process works
     with restrictions."""
 
     def __init__(
@@ -223,8 +224,8 @@ class Readiness:
 
 
 class _Probe:
-    """One dependency's check. A success is valid for a moment, and requests at the same time share a check. A slow
-    check is not cancelled: nats-py stops reading when a reply arrives for a cancelled request."""
+    """The check of one dependency. A success is valid for a moment, and simultaneous requests share one check. A slow
+    check is not cancelled, because nats-py stops reading when the reply to a cancelled request arrives."""
 
     def __init__(self, name: str, check: Check, works: Gauge, tasks: Tasks) -> None:
         self._name = name

@@ -1,5 +1,4 @@
-"""Rules for the addresses of outgoing requests. Users choose these addresses, so the rules forbid internal networks.
-Pure."""
+"""Rules for the addresses of outgoing requests. Users choose these addresses, so the rules forbid internal networks."""
 
 import re
 from collections.abc import Sequence
@@ -24,12 +23,13 @@ _NOT_PUBLIC = [
         "224.0.0.0/3", "168.63.129.16/32", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
     )
 ]  # fmt: skip
-"""The special networks of RFC 6890 and its successors, all multicast, and the metadata of a cloud that has a public
-address. Other metadata have link-local, shared or unique local addresses."""
+"""Networks to which no request may go: the special networks of RFC 6890 and its successors, all multicast, and the
+metadata service of a cloud, which has a public address. The metadata services of other clouds have addresses in the
+special networks."""
 
 
 class OutgoingAddress(NamedTuple):
-    """A checked URL. `host`: a name, or an address without brackets; `target`: path and query."""
+    """A parsed URL. `host`: a name, or an address without brackets. `target`: path and query."""
 
     is_encrypted: bool
     host: str
@@ -38,13 +38,13 @@ class OutgoingAddress(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """The header Host."""
+        """The value of the header Host."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS["https" if self.is_encrypted else "http"] else f"{host}:{self.port}"
 
 
 def parse_url(url: str) -> OutgoingAddress:
-    """Raises RequestError."""
+    """Parses an http or https URL. Raises RequestError."""
     try:
         parts = urlsplit(url)
         port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
@@ -69,7 +69,7 @@ def parse_ip(text: str) -> IpAddress | None:
 
 
 class AddressRules:
-    """All addresses must be public, and requests encrypted, except for addresses in `permitted_networks`."""
+    """All addresses must be public, and requests must be encrypted. Addresses in `permitted_networks` are exempt."""
 
     def __init__(self, permitted_networks: Sequence[str]) -> None:
         self._own = [ip_network(text, strict=False) for text in permitted_networks]
@@ -90,7 +90,8 @@ class AddressRules:
 
 
 def _embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address in an IPv6 address: mapped, or behind NAT64; otherwise the address without its zone."""
+    """The IPv4 address in a mapped IPv6 address or in an IPv6 address of NAT64. Any other address is returned without
+    its zone."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:

@@ -23,11 +23,11 @@ _HEAD_BYTES = 16 * 1024
 _LONGEST_SECONDS = 300.0
 """A connection carries no further request after this time, because its name may have other addresses by then."""
 _UNREACHABLE = "the address cannot be reached"
-"""The one text for a name that does not exist, does not answer, or leads to a forbidden address: users see it, and
-would learn by several texts which internal names exist."""
+"""The same text is used for a name that does not exist, a server that does not answer, and a forbidden address. Users
+see this text. With different texts, they could find out which internal names exist."""
 _LOOKUPS = 4
-"""The number of lookups at once, for each request: a hanging lookup ends later than its request, and lookups of other
-requests do not wait for it."""
+"""The number of threads for lookups, for each simultaneous request. A hanging lookup ends later than its request, and
+lookups of other requests must not wait for it."""
 
 
 class OutgoingFailed(Exception):
@@ -39,7 +39,7 @@ class _Unanswered(OutgoingFailed):
 
 
 class OutgoingResponse(NamedTuple):
-    """The names of headers are in lower case."""
+    """The response to a request. The names of headers are in lower case."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
@@ -269,14 +269,16 @@ class OutgoingHttp:
         raise AssertionError("there is an address")
 
     async def _verifying(self) -> ssl.SSLContext:
-        """The context, made by the first request that needs one: OpenSSL and its authorities take 10 MiB."""
+        """The TLS context. The first request that needs it makes it, because OpenSSL and its authorities take 10
+        MiB."""
         if self._context is None:
             make = ssl.create_default_context
             self._context = await asyncio.get_running_loop().run_in_executor(self._threads, make)
         return self._context
 
     async def _look_up(self, address: OutgoingAddress) -> Sequence[IpAddress]:
-        """IPv4 first: where IPv6 leads nowhere, it would use up the time. Raises OSError."""
+        """The addresses of the name, IPv4 first. If IPv6 does not work on this machine, attempts with it would use up
+        the time. Raises OSError."""
         look_up = partial(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
         rows = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         found = {ip_address(row[4][0]) for row in rows}

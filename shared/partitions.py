@@ -1,9 +1,9 @@
-"""Partitions of chats, and their leaders among the live replicas of message. Pure.
+"""Partitions of chats, and the leaders of the partitions among the live replicas of message.
 
-A chat belongs to a partition by the chat's id, and a partition to the live replica with the highest score for this
-partition (rendezvous hashing), standbys aside. Processes that know the same replicas agree on every leader; a new or
-lost replica moves only its own partitions. A leader is a hint: locks, nonces and order in the database are the truth,
-so two leaders of a partition are slow, never wrong.
+The id of a chat decides its partition. The leader of a partition is the live replica with the highest score for it
+(rendezvous hashing); standbys do not count. Processes that know the same replicas agree on every leader. When a replica
+is added or lost, only its own partitions get another leader. Correctness does not depend on the leader, because the
+database has the locks, the nonces and the order. Two leaders of a partition only make posting slower.
 """
 
 import struct
@@ -12,19 +12,20 @@ from hashlib import shake_128
 from shared.contract.ids import ChatId
 
 LEASE_SECONDS = 2.5
-"""A replica counts as live for this time after its last heartbeat: two heartbeats may be late."""
+"""A replica counts as live for this time after its last heartbeat: so two heartbeats may be late."""
 STOPPING = -1
-"""The number of partitions in the heartbeats of a replica that stops."""
+"""The heartbeats of a replica that stops name this number of partitions."""
 
 _MISSED_SECONDS = 60.0
-"""After this time, a replica that disappeared without a message is no longer in any queue group."""
+"""If a replica has disappeared without announcing its end, it may still be in queue groups for this time."""
 
 _MIX = 0x9E3779B97F4A7C15
 _64_BITS = 2**64 - 1
 
 
 def partition_of(chat: ChatId, partitions: int) -> int:
-    """The same in every process and version: they agree on the leaders."""
+    """The partition of a chat. It is the same in every process and version, so that all of them agree on the
+    leaders."""
     return (chat * _MIX & _64_BITS) * partitions >> 64
 
 
@@ -48,12 +49,13 @@ class PartitionTable:
         return len(self._scores)
 
     def leader(self, chat: ChatId) -> str:
-        """The leader of the chat's partition; empty without replicas."""
+        """The leader of the chat's partition; empty if there are no replicas."""
         return self._leaders[partition_of(chat, len(self._leaders))]
 
     def after(self, chat: ChatId, replica: str) -> str:
-        """The next replica for the chat if this one is unavailable. The first replica follows the last, even if there
-        is only one. The leader if this replica is unknown; empty without replicas."""
+        """The next replica for the chat if this one is unavailable. After the last replica, the first one follows, even
+        if there is only one. If this replica is unknown, the result is the leader. It is empty if there are no
+        replicas."""
         partition = partition_of(chat, len(self._leaders))
         ranked = sorted(self._scores, key=lambda one: self._scores[one][partition], reverse=True)
         following = ranked[ranked.index(replica) + 1 :] if replica in self._scores else []
@@ -78,27 +80,27 @@ class PartitionTable:
 
 
 class LiveReplicas:
-    """The replicas with a recent heartbeat, and the partitions that each leads. A standby leads none unless all others
-    are suspended or gone. No partition has a leader while a live replica names another number of partitions: the
-    replicas that agree may be too few. Times are of one monotonic clock, seconds."""
+    """The replicas with a recent heartbeat, and the partitions that each leads. A standby leads no partition unless all
+    other replicas are suspended or gone. While a live replica names another number of partitions, no partition has a
+    leader, because too few replicas may agree. Times are seconds of one monotonic clock."""
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
         self._table = PartitionTable(partitions)
-        """The partitions of the live replicas without the suspended ones."""
+        """The partition table of all live replicas that are not suspended."""
         self._leaders = PartitionTable(partitions)
-        """The partitions of these replicas without the standbys."""
+        """The partition table of these replicas without the standbys."""
         self._standbys: set[str] = set()
         self._last_heard: dict[str, float] = {}
         self._disagreeing: set[str] = set()
         self._missed: dict[str, float] = {}
-        """The last heartbeats of replicas that disappeared without a word."""
+        """For each replica that has disappeared without announcing its end, the time of its last heartbeat."""
         self._suspended_until: dict[str, float] = {}
         self._next_expiry = 0.0
 
     @property
     def is_sole(self) -> bool:
-        """Whether one replica is live and no other is missing."""
+        """Whether at most one replica is live or missing."""
         return len(self._last_heard) + len(self._missed) <= 1
 
     def has_others(self, replica: str, now: float) -> bool:
@@ -139,7 +141,7 @@ class LiveReplicas:
         self._leaders.discard(replica)
 
     def leads(self, replica: str) -> bool:
-        """Whether the replica is live and not suspended: it leads partitions, or could."""
+        """Whether the replica is live and not suspended, so that it leads partitions or can do so."""
         return replica in self._table
 
     def is_last(self, replica: str) -> bool:
@@ -147,7 +149,7 @@ class LiveReplicas:
         return len(self._table) == 1 and replica in self._table
 
     def suspend(self, replica: str, until: float) -> None:
-        """The replica leads nothing before its first heartbeat after `until`."""
+        """Take all partitions from the replica until its first heartbeat after `until`."""
         if self.leads(replica):
             self._suspended_until[replica] = until
             self._discard(replica)
@@ -177,7 +179,7 @@ class LiveReplicas:
         return self._leaders if len(self._leaders) else self._table
 
     def _expire(self, now: float) -> None:
-        """Cheap while nothing can have expired."""
+        """Forget replicas without a recent heartbeat. The call returns at once while none can have expired."""
         if now <= self._next_expiry:
             return
         for replica, heard in list(self._last_heard.items()):

@@ -1,4 +1,4 @@
-"""Runs one service as one process: event loop, logs, signals, orderly shutdown."""
+"""Runs a service as a process, with its event loop, logs, signals and orderly shutdown."""
 
 import asyncio
 import gc
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 _log = log(__name__)
 
 _COLLECT_AFTER = 10_000, 10, 5
-"""Thresholds of the cyclic garbage collector, by generation. Messages make no cycles but many containers: with
-Python's default of 700 the collector takes a sixth of their time. Cycles of closed connections are still found."""
+"""The thresholds of the cyclic garbage collector, by generation. Handling messages makes many containers but no cycles.
+With Python's default of 700, the collector would take a sixth of the time. Cycles of closed connections are still
+found."""
 
 Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
-"""A function that runs a service until the event is set (SIGTERM, SIGINT), then stops the service in order."""
+"""Runs a service until the event is set (by SIGTERM or SIGINT), and then stops it in an orderly way."""
 
 
 def run(service: str, settings: Settings, serve: Serve) -> int:
@@ -62,8 +63,8 @@ async def _supervise(settings: Settings, serve: Serve) -> None:
 
 
 def _raise_descriptor_limit() -> None:
-    """Raises the soft limit to the hard one. Shells start processes with a soft limit of 1,024, for programs that use
-    select."""
+    """Raises the soft limit to the hard one. Shells start processes with a soft limit of 1,024 descriptors, because of
+    programs that use select."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -76,15 +77,15 @@ def tune_garbage_collection() -> None:
 
 
 def limit_memory(settings: Settings) -> None:
-    """Hides OpenTelemetry from the Redis client when tracing is off; call it before a service is imported. The client
-    imports the library for unused metrics, which costs 3 MiB in each process."""
+    """Hides OpenTelemetry from the Redis client if tracing is off. Otherwise, the client would import it for metrics
+    that are not used, which costs 3 MiB in each process. This must be called before a service is imported."""
     if not settings.tracing.endpoint:
         sys.modules.setdefault("opentelemetry", None)  # type: ignore[arg-type]
 
 
 def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | None":
-    """The tracer, if a collector is set; shut it down last. The default `instance` is named after the machine and the
-    process."""
+    """The tracer, or None if no collector is set. The caller must shut it down last. The default `instance` is named
+    after the machine and the process."""
     if not settings.tracing.endpoint:
         return None
     from shared.tracing import Tracer  # imported here, because the library takes memory
@@ -93,7 +94,7 @@ def tracing(settings: Settings, service: str, instance: str = "") -> "Tracer | N
 
 
 async def cancel_on(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` until `work` ends or `stopping` is set, which cancels `work`. Re-raises its exception."""
+    """Run `work` until it ends. If `stopping` is set before, `work` is cancelled. Raises the exception of `work`."""
     stopped = asyncio.create_task(stopping.wait(), name="stop")
     working = asyncio.create_task(work, name="work")
     try:

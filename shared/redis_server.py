@@ -1,5 +1,6 @@
-"""Clients of Redis, and the kind of the Redis server: one server that answers for all keys. Another kind is rejected at
-the start, because each call would fail with an error that looks like an outage, which services survive."""
+"""Makes clients of Redis, and checks the kind of the server. Only a single server that has all keys is supported. Any
+other kind is rejected at the start. Otherwise, each call would fail as if Redis were unavailable, and services would
+continue without it."""
 
 from typing import Any
 
@@ -14,8 +15,8 @@ from shared.telemetry import log
 from shared.tls import redis_options
 
 LOST_CONNECTION = (RuntimeError, TypeError)
-"""The errors after a reset of the connection. uvloop raises the first. asyncio of Python 3.12 to 3.13.5 raises the
-second, because its closed transport calls None."""
+"""The errors after a reset of the connection. uvloop raises RuntimeError. asyncio of Python 3.12 to 3.13.5 raises
+TypeError, because its closed transport calls None."""
 REDIS_FAILURES = (RedisError, OSError, *LOST_CONNECTION)
 _log = log(__name__)
 SINGLE = "standalone"
@@ -23,11 +24,11 @@ _KINDS = {"cluster": "a node of a Redis Cluster", "sentinel": "a Sentinel"}
 
 
 class UnsupportedRedis(StartupError):
-    """The server is part of a Redis Cluster, or a Sentinel. The message names the setting to change."""
+    """The server is part of a Redis Cluster, or is a Sentinel. The message names the setting to change."""
 
 
 def redis_client(settings: RedisSettings, **options: Any) -> aioredis.Redis:
-    """The client connects with its first call, and attempts each call once. `options`: further options of
+    """A client that connects with its first call, and attempts each call once. `options`: further options of
     redis.asyncio.Redis. Raises StartupError for a URL with unknown options."""
     try:
         client = aioredis.Redis.from_url(settings.url.get_secret_value(), **_options(settings), **options)
@@ -44,13 +45,14 @@ def _options(settings: RedisSettings) -> dict[str, Any]:
         "socket_timeout": settings.timeout_seconds,
         "socket_connect_timeout": settings.timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
-        "driver_info": None,  # without this option, each connection would begin by naming the library
+        "driver_info": None,  # otherwise each connection would begin by sending the library's name
         **redis_options(settings),
     }
 
 
 async def require_kind(settings: RedisSettings) -> None:
-    """Raises UnsupportedRedis. Returns when Redis is unavailable, because services start without it."""
+    """Checks the kind of the server. If Redis is unavailable, the check passes, because services start without Redis.
+    Raises UnsupportedRedis."""
     client = redis_client(settings, decode_responses=True)
     try:
         kind = await server_kind(client)
@@ -70,7 +72,8 @@ def describe_kind(kind: str) -> tuple[str, str]:
 
 
 async def server_kind(client: "aioredis.Redis") -> str:
-    """`standalone`, `cluster` or `sentinel`. No user needs a right for this. Raises RedisError, OSError."""
+    """The kind of the server: `standalone`, `cluster` or `sentinel`. Every user may request this. Raises RedisError,
+    OSError."""
     reply = await client.execute_command("HELLO")  # type: ignore[no-untyped-call]
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     return str(fields.get("mode", "standalone"))

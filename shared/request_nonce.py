@@ -1,4 +1,4 @@
-"""The nonce of the request that is handled now. All attempts at one request have the same nonce and the same
+"""The nonce of the request that is being handled. All attempts at one request have the same nonce and the same
 content."""
 
 import hashlib
@@ -16,27 +16,28 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 request_nonce: ContextVar[str] = ContextVar("request_nonce", default="")
-"""Empty: the request has no nonce, because it is never repeated, or its repetition is harmless."""
+"""The nonce of the current request. It is empty if the request is never repeated, or if its repetition does no harm."""
 request_content: ContextVar[bytes] = ContextVar("request_content", default=b"")
-"""The subject and the payload."""
+"""The subject and the payload of the current request."""
 
 
 def new_nonce() -> str:
-    """256 random bits."""
+    """A new nonce: 256 random bits."""
     return secrets.token_hex(32)
 
 
 def request_nonce_of(actor: AccountId, name: str) -> str:
-    """The nonce of a request. If the account has given the request a name, it is the same at each edge."""
+    """The nonce of a request. If the account has named the request, each edge makes the same nonce from the name."""
     return hashlib.sha256(f"{actor} {name}".encode()).hexdigest() if name else new_nonce()
 
 
 async def stored_or(
     database: Transactions, find: Callable[[Any], T | None], carry_out: Callable[[], Awaitable[R]]
 ) -> T | R:
-    """The result of `find` (see shared.run_once.stored), else of `carry_out`: a repetition is not checked against
-    limits, secrets and names, which the first attempt has used. An attempt that another attempt overtakes is rejected
-    because of the other's effects: then it returns the other's result."""
+    """Returns the stored result of an earlier attempt (`find`, see shared.run_once.stored). If there is none, returns
+    the result of `carry_out`. So a repetition is not checked again against limits, secrets and names, which the first
+    attempt has already used. If another attempt is carried out at the same time, `carry_out` may be rejected because of
+    its effects. In this case, the result of the other attempt is returned."""
     if not request_nonce.get():
         return await carry_out()
     if (before := await database.read(find)) is not None:
@@ -50,6 +51,7 @@ async def stored_or(
 
 
 def derived(salt: bytes, purpose: bytes) -> bytes:
-    """32 secret bytes, always the same for the same salt (which may be stored) and the same nonce of the request. A
-    reader of the salt does not know the nonce, and a user who knows a client's nonce does not know the salt."""
+    """32 secret bytes, derived from a salt and the nonce of the current request. The same salt and nonce always give
+    the same bytes. The salt may be stored: a reader of the salt does not know the nonce, and a user who knows the nonce
+    does not know the salt."""
     return hmac.digest(salt, purpose + request_nonce.get().encode(), "sha256")

@@ -1,5 +1,5 @@
-"""Transactions that are carried out once, however often their request is repeated: each stores its result under the
-request's nonce, and a repetition gets this result."""
+"""Transactions that are carried out only once, even if their request is repeated. A transaction stores its result under
+the request's nonce, and a repetition gets this result."""
 
 import hashlib
 import hmac
@@ -19,19 +19,21 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 KEPT_MS = 10 * 60_000
-"""Clients may repeat their commands for this time, and edges for seconds."""
+"""How long results are stored. Clients may repeat their commands for this time, and edges repeat requests for some
+seconds."""
 NONCE_USED = Failure(ErrorCode.CONFLICT, "another command of yours has this nonce", "nonce", reason=Reason.NONCE_USED)
 
 
 def request_table(name: str, metadata: sa.MetaData) -> sa.Table:
-    """The results of requests that are carried out. `nonce`: its sha256 in hex; `created`: Unix milliseconds."""
+    """The table of results of requests. `nonce`: the SHA-256 hash of the nonce in hex. `created`: Unix milliseconds."""
     created = sa.Column("created", sa.BigInteger, nullable=False, index=True)
     key, result = sa.Column("nonce", sa.String, primary_key=True), sa.Column("result", sa.LargeBinary, nullable=False)
     return sa.Table(name, metadata, key, created, result)
 
 
 class _Attempt(NamedTuple):
-    """`key`, `content`: digests of the nonce, from which some secrets are derived, and of the request."""
+    """The current attempt at a request. `key`: a hash of the nonce; the nonce itself is not stored, because secrets are
+    derived from it. `content`: a hash of the request."""
 
     key: str
     content: bytes
@@ -40,17 +42,17 @@ class _Attempt(NamedTuple):
 def once(
     table: sa.Table, step: Callable[[sa.Connection, *Ts], T], kinds: tuple[Any, ...], part: str = ""
 ) -> Callable[[sa.Connection, *Ts], T]:
-    """The step of the request that is handled now. The step raises RequestError if another request has had this nonce.
-    `table`: a request_table. `kinds`: the types that the result may have. Replicas of the previous version read them:
-    tests/unit/shared/test_stored_results.py has the rule. `part`: distinguishes the steps of a request that has
-    several."""
+    """Returns the step, extended to store its result for the current request. The step raises RequestError if another
+    request had the same nonce. `table`: made by `request_table`. `kinds`: the types that the result may have. Replicas
+    of the previous version also read results; tests/unit/shared/test_stored_results.py has the rule for this. `part`:
+    distinguishes the steps of a request that has several."""
     if not request_nonce.get():
         return step
     attempt = _attempt(part)
 
     def run(connection: sa.Connection, *args: *Ts) -> T:
-        """The step claims the row first: another attempt that runs now waits for the end of this attempt. A step that
-        raises leaves no row."""
+        """Inserts the row before the step, so that another attempt at the same time waits for the end of this one. If
+        the step raises an exception, the row is rolled back."""
         dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         claim = dialect.insert(table).values(nonce=attempt.key, created=now_ms(), result=b"").on_conflict_do_nothing()
         if connection.execute(claim.returning(table.c.nonce)).one_or_none() is None:
@@ -65,7 +67,8 @@ def once(
 
 
 def stored(table: sa.Table, kinds: tuple[Any, ...], part: str = "") -> Callable[[sa.Connection], Any]:
-    """The result of an earlier attempt at the present request; None if there is none. Raises RequestError as `once`."""
+    """The result of an earlier attempt at the current request; None if there is none. Raises RequestError if another
+    request had the same nonce."""
     return partial(_read, table=table, kinds=kinds, attempt=_attempt(part))
 
 
@@ -85,7 +88,7 @@ def _attempt(part: str) -> _Attempt:
 
 
 def _content() -> bytes:
-    """The content of the current request without its connection, because a client repeats a command on a new
+    """The content of the current request without its connection, because a client may repeat a command on a new
     connection."""
     subject, _, payload = request_content.get().partition(b" ")
     fields = msgspec.msgpack.decode(payload, type=dict[str, msgspec.Raw]) if payload else {}
@@ -94,7 +97,8 @@ def _content() -> bytes:
 
 
 def _encode(result: object, kinds: tuple[Any, ...], content: bytes) -> bytes:
-    """The result with the position of its type, because several types may look alike in msgpack."""
+    """The encoded result. It contains the position of its type in `kinds`, because different types can have the same
+    form in msgpack."""
     position = 0 if len(kinds) == 1 else next(at for at, kind in enumerate(kinds) if isinstance(result, kind))
     return msgspec.msgpack.encode((position, result, content))
 

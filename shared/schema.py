@@ -1,7 +1,9 @@
-"""The revision of a database's schema and the release that made it, read without Alembic, which takes memory.
+"""Reads the revision of a database's schema, and the release that has made it. Alembic is not used for this, because it
+takes memory.
 
-A version works on a database of the next version, and of no later one: a later one may lack data that this version
-reads. An unknown revision tells nothing about that, so each database states the release, in a table beside Alembic's.
+A version works on a database of the next version, but not of a later version, which may lack data that this version
+reads. The revision does not show to which version it belongs if this version does not know it. So each database also
+stores the release, in a table of its own.
 """
 
 import re
@@ -14,7 +16,8 @@ from shared.version import VERSION
 
 SERVICES = Path(__file__).parents[1] / "services"
 OLDEST = "0.1"
-"""The oldest release that works on a database of this release: the previous one, to be changed with each release."""
+"""The oldest release that works on a database of this release. It is the previous release, so it must be changed with
+each release."""
 
 _LAST_WITH_ALL = "9456d506"
 """The commit whose migrations end where the first revisions begin. The names of revisions are in the order of the
@@ -35,16 +38,16 @@ class NotMigrated(StartupError):
 
 
 class TooOld(StartupError):
-    """The database's version is too new for this version."""
+    """The database is of a later version than this version can use."""
 
 
 def known_revisions(service: str) -> list[str]:
-    """The revisions of this version, in order. A revision's file has its name."""
+    """The revisions of this version, in order. The name of a revision's file begins with the revision."""
     return sorted(file.name.partition("_")[0] for file in (SERVICES / service / "migrations/versions").glob("*_*.py"))
 
 
 def current_revisions(connection: sa.Connection) -> set[str]:
-    """The current revision of a database; none for an empty database."""
+    """The current revision of a database; an empty set for an empty database."""
     if not sa.inspect(connection).has_table(_REVISIONS):
         return set()
     return set(connection.scalars(sa.text(f"SELECT version_num FROM {_REVISIONS}")))  # noqa: S608
@@ -68,8 +71,8 @@ def require_current(service: str, connection: sa.Connection) -> None:
 
 
 def require_known(service: str, connection: sa.Connection) -> None:
-    """Raises TooOld; NotMigrated for a revision before the first one, and for a revision that no version of this
-    service has made."""
+    """Checks that this version knows the database's revision. Raises TooOld. Raises NotMigrated for a revision before
+    the first one, and for a revision that no version of this service has made."""
     _require_supported(service, connection)
     known, current = known_revisions(service), current_revisions(connection)
     if older := sorted(revision for revision in current if revision < known[0]):
@@ -94,20 +97,20 @@ def own_release() -> str:
 
 
 def is_recorded(connection: sa.Connection) -> bool:
-    """Whether the database is of this release or a later one."""
+    """Whether the database has recorded this release or a later one."""
     stored = _load(connection)
     return stored is not None and _order(stored[0]) >= _order(own_release())
 
 
 def record(connection: sa.Connection) -> None:
-    """Enter this release into a database that this release has migrated."""
+    """Record this release in a database that it has migrated."""
     _release.create(connection, checkfirst=True)
     connection.execute(_release.delete())
     connection.execute(_release.insert().values(id=_ID, version=own_release(), oldest=OLDEST))
 
 
 def _require_supported(service: str, connection: sa.Connection) -> None:
-    """Raises TooOld."""
+    """Raises TooOld if the database's release does not support this release."""
     stored = _load(connection)
     if stored is not None and _order(own_release()) < _order(stored[1]):
         raise TooOld(
@@ -118,7 +121,7 @@ def _require_supported(service: str, connection: sa.Connection) -> None:
 
 
 def _load(connection: sa.Connection) -> tuple[str, str] | None:
-    """Version and oldest version; None if none was recorded."""
+    """The recorded release, and the oldest release that works on the database; None if none was recorded."""
     if not sa.inspect(connection).has_table(_release.name):
         return None
     row = connection.execute(sa.select(_release.c.version, _release.c.oldest)).one_or_none()

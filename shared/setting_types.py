@@ -1,4 +1,4 @@
-"""Types of settings: URLs, networks and files, each with its check; the base of all sections."""
+"""Types of settings, such as URLs, networks and files, each with its check; and the base class of all sections."""
 
 import re
 import unicodedata
@@ -23,7 +23,8 @@ _WRONG_URL = (
 
 
 def _matches(pattern: str, valid: str) -> AfterValidator:
-    """A validator by pattern. The error shows `valid`, never the value, which may be secret."""
+    """A validator that compares a value with a pattern. Its error shows `valid`, and never the value, which may be
+    secret."""
     compiled = re.compile(pattern)
 
     def check(value: T) -> T:
@@ -57,7 +58,7 @@ def check_host(text: str) -> str:
 
 
 def _check_url(value: T) -> T:
-    """Host and port of a URL that matches the pattern. The error does not show the value, which may be secret."""
+    """Checks the host and port of a URL. The error does not show the value, which may be secret."""
     _require_place(value.get_secret_value() if isinstance(value, SecretStr) else str(value))
     return value
 
@@ -72,7 +73,8 @@ def _check_brokers(text: str) -> str:
 
 
 def _check_system_name(text: str) -> str:
-    """A function, because pydantic's engine takes 3 MiB for a pattern with these classes of characters."""
+    """Checks the name of the system account. This is a function, because pydantic's engine would need 3 MiB for a
+    pattern with these classes of characters."""
     if (
         not 1 <= len(text) <= 64
         or text != text.strip()

@@ -1,4 +1,5 @@
-"""Background tasks with an owner: each task has a name and is awaited or cancelled by the set that started it."""
+"""Background tasks with an owner. Each task has a name. The Tasks object that has started it also awaits or cancels
+it."""
 
 import asyncio
 import math
@@ -29,13 +30,14 @@ def operation(seconds: float) -> Iterator[None]:
 
 
 def time_left() -> float:
-    """Seconds of the present operation; 8 outside of one."""
+    """The remaining seconds of the current operation; 8 if there is none."""
     left = operation_end.get() - time.monotonic()
     return REQUEST_SECONDS if math.isinf(left) else left
 
 
 async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Waits for the event. False: the event was not set in this time. None: without a limit."""
+    """Waits for the event. Returns False if it was not set within `seconds`. If `seconds` is None, there is no
+    limit."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()
@@ -44,7 +46,8 @@ async def is_set_within(event: asyncio.Event, seconds: float | None) -> bool:
 
 
 class Tasks:
-    """The tasks of one owner. A failure is logged with the task's name; `close` cancels and awaits the rest."""
+    """The tasks of one owner. A failure is logged with the task's name; `close` cancels and awaits the remaining
+    tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -67,7 +70,7 @@ class Tasks:
             _log.error("task failed", task=task.get_name(), exc_info=error)
 
     async def finish(self, timeout_seconds: float) -> None:
-        """Waits for the tasks; cancels those that still run after the time-out."""
+        """Waits for the tasks, and cancels those that still run after the time limit."""
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=timeout_seconds)
         await self.close()
@@ -79,8 +82,8 @@ class Tasks:
 
 @asynccontextmanager
 async def run_beside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[asyncio.TaskGroup]:
-    """Run the endless loops beside the context, and cancel the loops at the end of the context. If one of them fails,
-    or a task that is started in the group, the context is cancelled and ends with an ExceptionGroup."""
+    """Run the endless loops while the context lasts, and cancel them at its end. If a loop or a task of the group
+    fails, the context is cancelled and ends with an ExceptionGroup."""
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(loop) for loop in loops]
         try:
@@ -91,8 +94,8 @@ async def run_beside(loops: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterato
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels and awaits tasks. A task that still runs after a second is cancelled again: `asyncio.wait_for` before
-    Python 3.12, which libraries use, may drop a cancellation."""
+    """Cancels and awaits tasks. A task that still runs after a second is cancelled again, because libraries use
+    `asyncio.wait_for`, which may lose a cancellation before Python 3.12."""
     running = set(tasks)
     while running:
         for task in running:
@@ -101,7 +104,7 @@ async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def growing_pauses(first_seconds: float, longest_seconds: float) -> Iterator[float]:
-    """Seconds to wait before each further attempt: each pause is twice as long as the previous one, up to the
+    """The seconds to wait before each further attempt. Each pause is twice as long as the previous one, up to the
     longest."""
     while True:
         yield first_seconds

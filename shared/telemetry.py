@@ -1,4 +1,4 @@
-"""Logs and metrics: one structured line per event, with the trace id of the frame that caused the event."""
+"""Logs and metrics. Each logged event is one structured line, with the trace id of the frame that has caused it."""
 
 import logging
 import random
@@ -26,7 +26,7 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})(
 
 
 class TraceParent(NamedTuple):
-    """A parsed W3C traceparent header: a trace and one span of the trace, in hex."""
+    """A parsed W3C traceparent header: the ids of a trace and of one of its spans, in hex."""
 
     trace_id: str
     span_id: str
@@ -38,7 +38,7 @@ def new_trace() -> str:
 
 
 def traceparent(trace_id: str) -> str:
-    """The W3C header value of a trace id without a recorded span."""
+    """The W3C header value for a trace id if no span is recorded."""
     return f"00-{trace_id}-{trace_id[:16]}-00"
 
 
@@ -55,8 +55,8 @@ def trace_id_of(traceparent_header: str) -> str:
 
 
 def configure_logging(settings: LogSettings, service: str, stream: TextIO | None = None) -> None:
-    """Sends all log lines, of libraries too, to standard output or to `stream` in one format; JSON lines carry the
-    service's name."""
+    """Sends all log lines, including those of libraries, to standard output or to `stream` in one format. JSON lines
+    contain the service's name."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -103,9 +103,9 @@ def log(name: str) -> structlog.stdlib.BoundLogger:
 
 
 class PlainHistogram(Collector):
-    """A histogram of plain numbers, for values of each batch or message: a histogram of prometheus_client takes ten
-    calls. Only the event loop's thread may use the histogram. `bounds` are ascending; `label` tells several series
-    apart."""
+    """A histogram of plain numbers. It is for values that are observed with each batch or message, because a histogram
+    of prometheus_client needs ten calls for each. Only the event loop's thread may observe values. `bounds` are
+    ascending. `label` distinguishes several series."""
 
     def __init__(
         self, name: str, documentation: str, bounds: Sequence[float], registry: CollectorRegistry, label: str = ""
@@ -113,7 +113,7 @@ class PlainHistogram(Collector):
         self._name = name
         self._documentation = documentation
         self.bounds = bounds
-        self._labelnames = (label,) if label else ()  # prometheus_client's metrics have this attribute, too
+        self._labelnames = (label,) if label else ()  # prometheus_client's metrics also have this attribute
         self._series: dict[str, tuple[list[int], list[float]]] = {}
         """The counts of each bucket and their sum, by value of the label."""
         if not label:
@@ -121,7 +121,7 @@ class PlainHistogram(Collector):
         registry.register(self)
 
     def observe(self, value: float, times: int = 1, of: str = "") -> None:
-        """`of`: the value of the label."""
+        """Observes a value `times` times. `of`: the value of the label."""
         series = self._series.get(of)
         if series is None:
             series = self._series[of] = [0] * (len(self.bounds) + 1), [0.0]
@@ -140,7 +140,7 @@ class PlainHistogram(Collector):
 
 
 def new_registry() -> CollectorRegistry:
-    """The metrics registry of one process; each service registers metrics of its own in `metrics.py`."""
+    """The metrics registry of one process. Each service registers its own metrics in `metrics.py`."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -1,5 +1,5 @@
-"""TLS with the certificate files that settings name: for connections to NATS and Redis, and for an edge's own ports.
-PostgreSQL's options for TLS are in its URL."""
+"""TLS with the certificate files in the settings, for connections to NATS and Redis, and for an edge's own ports. The
+options of TLS for PostgreSQL are added to its URL."""
 
 import ssl
 from datetime import datetime
@@ -24,7 +24,7 @@ def redis_options(settings: RedisSettings) -> dict[str, Any]:
 
 
 def server_context(settings: EdgeSettings) -> ssl.SSLContext:
-    """TLS of an edge's own ports, which have a certificate. Raises StartupError."""
+    """The TLS context for an edge's own ports, with the certificate of the edge. Raises StartupError."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
     _load_own(context, "edge", settings.tls_certificate, settings.tls_key)
@@ -43,7 +43,7 @@ def served_until(settings: EdgeSettings) -> datetime:
 
 
 def check_files(settings: Settings) -> None:
-    """Raises StartupError for a file that cannot be used."""
+    """Checks all files. Raises StartupError if a file cannot be used."""
     for name in ("nats", "redis", "database"):
         files: TlsFiles = getattr(settings, name)
         # loading the certificate authorities of the operating system takes long
@@ -55,7 +55,7 @@ def check_files(settings: Settings) -> None:
 
 
 def _context(section: str, files: TlsFiles) -> ssl.SSLContext:
-    """Trusts only the given authorities, or the system's."""
+    """A TLS context that trusts only the given authorities or, if none are given, those of the operating system."""
     try:
         context = ssl.create_default_context(cafile=files.tls_ca or None)
     except (OSError, ssl.SSLError) as error:

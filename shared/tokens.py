@@ -1,4 +1,5 @@
-"""Tokens: JWTs that only auth can issue and every service can verify (RFC 7519, 8725; form and type as in RFC 9068)."""
+"""Tokens: JWTs that only auth can issue and that every service can verify (RFC 7519, 8725). Their form and type are
+those of RFC 9068."""
 
 import binascii
 from collections.abc import Iterable
@@ -17,14 +18,16 @@ from shared.contract.ids import AccountId
 
 ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
-"""The JWT type: another kind of JWT signed by the same keys is no access token."""
+"""The JWT type of tokens. Other JWTs that are signed by the same keys have another type, and are not accepted as
+tokens."""
 BOT_TYPE = "bot+jwt"
-"""The JWT type of a bot's token, which permits its scopes alone. A process that does not know scopes rejects tokens of
-this type."""
+"""The JWT type of a bot's token, which permits only its scopes. A version that does not know scopes rejects this
+type."""
 LEEWAY_SECONDS = 30.0
-"""The difference between the clocks of two machines that is tolerated."""
+"""The tolerated difference between the clocks of two machines."""
 LONG_BEFORE_SECONDS = 60
-"""Clocks may differ by less than this: a token that is this much older than a revocation was issued before it."""
+"""Clocks differ by less than this. So a token that is older than a revocation by this time was certainly issued before
+it."""
 
 _MAX_BYTES = 4096
 _HEADER = frozenset({"alg", "typ", "kid"})
@@ -42,13 +45,13 @@ class BadToken(RequestError):
 
 
 class UnknownKey(BadToken):
-    """The key that signed the token is unknown: it is perhaps a new key of auth."""
+    """The key that has signed the token is unknown. It may be a new key of auth."""
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """The claims of a token. Times are Unix seconds. `scopes`: the scopes of a bot's token; None: a user's token, which
-    permits everything. `revision`: the number of the last revocation before the token; None: auth of the previous
-    version has issued it."""
+    """The claims of a token. Times are Unix seconds. `scopes`: the scopes of a bot's token; None for a user's token,
+    which permits everything. `revision`: the number of the last revocation before the token was issued; None if a
+    replica of the previous version has issued it."""
 
     account: AccountId
     sid: str
@@ -60,8 +63,8 @@ class Claims(msgspec.Struct, frozen=True):
 
     def is_voided_by(self, revocation: Revocation) -> bool:
         """Whether a revocation of the token's account voids the token. A revocation of all tokens voids tokens with a
-        lower revision. (Numbers are given again after a restored backup: such a revocation also voids tokens from long
-        before it.)"""
+        lower revision. After the restore of a backup, numbers of revocations are assigned again. So a revocation also
+        voids tokens that were issued long before it, whatever their revision is."""
         if revocation.sid:
             return revocation.sid == self.sid
         if self.revision is None:
@@ -82,7 +85,7 @@ class _Payload(msgspec.Struct):
 
 
 class Verifier:
-    """Verifies tokens by public keys; pure: no clock, no I/O. The verifier does not check revocations."""
+    """Verifies tokens with public keys, without a clock, input or output. It does not check revocations."""
 
     def __init__(self, keys: Keys) -> None:
         """Raises ValueError for a key that is no Ed25519 public key."""
@@ -96,8 +99,8 @@ class Verifier:
         return frozenset(self._keys)
 
     def verify(self, token: str, now: float, latest: float | None = None) -> Claims:
-        """Verifies a token and returns its claims; `now` in Unix seconds, `latest` the same by the clock that is most
-        ahead. Raises BadToken, UnknownKey."""
+        """Verifies a token and returns its claims. `now`: Unix seconds. `latest`: Unix seconds by the clock that is
+        most ahead. Raises BadToken, UnknownKey."""
         if len(token) > _MAX_BYTES or not token.isascii():
             raise BadToken("oversized or not ASCII")
         kind, key = self._key(token)

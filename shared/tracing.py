@@ -1,8 +1,8 @@
-"""OpenTelemetry spans of requests, iterations and batches through all processes.
+"""OpenTelemetry spans of requests, event-loop iterations and batches in all processes.
 
-Import this module only where a `Tracer` is created: its library costs memory. A `traceparent` (W3C's header value)
-names the cause of a span; its trace id is that of the log lines. Attributes are counts and names of this project, never
-message texts or identities of users.
+Import this module only where a `Tracer` is created, because its library takes memory. A `traceparent` (W3C's header
+value) names the cause of a span. Its trace id is also in the log lines. Attributes are counts and names of this
+project, never message texts or identities of users.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _KINDS: dict[Kind, SpanKind] = {
 }
 _NONE: Attributes = MappingProxyType({})
 _QUEUE = 4096
-"""Limit of the spans that wait to be sent; beyond it the oldest are dropped."""
+"""The most spans that wait to be sent. If there are more, the oldest are dropped."""
 _AT_ONCE = 512
 _GATHER_SECONDS = 1.0
 _SEND_SECONDS = 5.0
@@ -84,7 +84,7 @@ class Span:
             return await work
 
     def end(self, result: str = "ok") -> None:
-        """`result`: an error's code, or ok."""
+        """End the span. `result`: the code of an error, or ok."""
         _set_result(self._span, result)
         self._span.end()
 
@@ -110,7 +110,7 @@ class Tracer:
     """Begins spans and sends spans from a thread of its own until `shut_down`."""
 
     def __init__(self, settings: TracingSettings, service: str, instance: str = "") -> None:
-        """The default `instance` is the machine's name and the process id."""
+        """`instance`: by default, the machine's name and the process id."""
         logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)  # the library warns before each attempt
         address = f"{settings.endpoint.rstrip('/')}/v1/traces"
         self._exporter = OTLPSpanExporter(address, timeout=_SEND_SECONDS)
@@ -139,7 +139,7 @@ class Tracer:
             telemetry.trace.reset(before)
 
     def span(self, name: str, kind: Kind, attributes: Attributes = _NONE) -> Span:
-        """Begins a child of the current span; recorded if its parent is."""
+        """Begins a child of the current span. It is recorded if its parent is recorded."""
         return self._start(name, kind, None, attributes) if self.current() else _NOT_RECORDED
 
     def continue_trace(self, name: str, kind: Kind, cause: str, attributes: Attributes = _NONE) -> Span:
@@ -149,7 +149,8 @@ class Tracer:
         return self._start(name, kind, _within(found), attributes) if found else _NOT_RECORDED
 
     def link(self, name: str, causes: Iterable[str], attributes: Attributes = _NONE) -> Span:
-        """Begins a span with several causes: linked to each recorded cause, and the child of an only cause."""
+        """Begins a span with several causes. It is linked to each recorded cause. If there is only one, it is also the
+        child of that cause."""
         recorded = [found for cause in causes if (found := _found(cause))]
         if not recorded:
             return _NOT_RECORDED
@@ -169,7 +170,7 @@ class Tracer:
         ending = Thread(target=self._provider.shutdown, name="end of tracing", daemon=True)
         ending.start()
         await asyncio.to_thread(ending.join, _END_SECONDS)
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # spans that were not sent in time are dropped
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # spans not sent in time are dropped
 
     def _start(
         self, name: str, kind: Kind, around: Context | None, attributes: Attributes, links: Sequence[Link] = ()
@@ -178,14 +179,15 @@ class Tracer:
 
 
 class _Ids(RandomIdGenerator):
-    """Gives a trace the id of its log lines."""
+    """Gives each trace the trace id that is in its log lines."""
 
     def generate_trace_id(self) -> int:
         return int(telemetry.trace.get() or new_trace(), 16)
 
 
 class _Sampler(TraceIdRatioBased):
-    """Samples a share of traces by id, the same in all processes, and the spans linked to a recorded trace."""
+    """Records a share of all traces, and the spans that are linked to a recorded trace. The id of a trace decides, so
+    that all processes record the same traces."""
 
     def should_sample(
         self,

@@ -8,11 +8,12 @@ Ts = TypeVarTuple("Ts")
 
 
 class Transactions(Protocol):
-    """Raises RequestError (`unavailable`) if the database does not answer. Rolls back and re-raises an exception of the
-    function. A `brief` transaction may run on the event loop."""
+    """Executes functions as transactions. Raises RequestError (`unavailable`) if the database does not answer. If the
+    function raises an exception, the transaction is rolled back and the exception is raised again. A `brief`
+    transaction may run on the event loop."""
 
     async def read(self, work: Callable[[Any, *Ts], T], *args: *Ts, brief: bool = False) -> T:
-        """`work` reads from one snapshot."""
+        """Executes `work`, which reads from one snapshot of the database."""
 
     async def write(self, work: Callable[[Any, *Ts], T], *args: *Ts, brief: bool = False) -> T:
-        """The transaction is durably committed on return."""
+        """Executes `work`. The transaction is durably committed when the call returns."""

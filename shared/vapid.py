@@ -1,5 +1,5 @@
-"""VAPID keys (RFC 8292): the P-256 key by which an installation identifies itself to push services. Texts are base64url
-without padding: 32 bytes of a private key, 65 of an uncompressed public point."""
+"""VAPID keys (RFC 8292): the P-256 key by which an installation identifies itself to push services. As texts, keys are
+base64url without padding. A private key has 32 bytes, and a public key is an uncompressed point of 65 bytes."""
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -12,7 +12,7 @@ _PRIVATE_BYTES = 32
 
 
 def decode(text: str) -> bytes:
-    """Accepts any padding, too. Raises ValueError."""
+    """Decodes base64url with or without padding. Raises ValueError."""
     return base64url.decode(text.rstrip("="))
 
 
@@ -22,7 +22,7 @@ def make_key() -> str:
 
 
 def private_key(text: str) -> ec.EllipticCurvePrivateKey:
-    """Raises ValueError."""
+    """The private key in a text. Raises ValueError."""
     data = decode(text)
     if len(data) != _PRIVATE_BYTES:
         raise ValueError("is no private key of 32 bytes")
@@ -34,10 +34,10 @@ def public_point(key: ec.EllipticCurvePublicKey) -> bytes:
 
 
 def public_key(point: bytes) -> ec.EllipticCurvePublicKey:
-    """Raises ValueError unless the point is on the curve."""
+    """The public key of an encoded point. Raises ValueError unless the point is on the curve."""
     return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, point)
 
 
 def public_text(private: str) -> str:
-    """The public key of a private one. Raises ValueError."""
+    """The public key that belongs to a private key, as text. Raises ValueError."""
     return encode(public_point(private_key(private).public_key()))

@@ -3,4 +3,5 @@
 from importlib.metadata import version
 
 VERSION = version("dragoman")
-"""Read once: the metadata are parsed as a mail, and processes that are forked later share the result."""
+"""The version is read once, because parsing the metadata takes time. Processes that are forked later share the
+result."""

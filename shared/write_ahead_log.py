@@ -1,5 +1,5 @@
-"""Limits the length of a SQLite database's write-ahead log: moves the log into the database on a thread, beside the
-writer."""
+"""Limits the length of a SQLite database's write-ahead log. A thread of its own moves the log into the database, while
+another thread writes."""
 
 import os
 import sqlite3
@@ -10,20 +10,22 @@ from contextlib import AbstractContextManager, suppress
 from shared.telemetry import log
 
 LOG_BYTES = 64 * 2**20
-"""A longer log is moved at once. SQLite cuts the file to this length when the log begins again (`journal_size_limit`):
-if the file is longer, it has a longer log in it."""
+"""If the log is longer than this, it is moved at once. When the log begins again, SQLite cuts the file to this length
+(`journal_size_limit`). So a longer file means a longer log."""
 
 _log = log(__name__)
 _INTERVAL_SECONDS = 1.0
 _ROUNDS = 2
-"""The second round moves only the pages written during the first, so the writer waits briefly."""
+"""The log is moved in this number of rounds. The second round only moves the pages that were written during the first,
+so the writer waits briefly."""
 _RESTART_PAGES = 8_192
-"""Fewer than LOG_BYTES: under constant posts the file is not cut, because cutting would cost posts more than the file's
-length does."""
+"""A longer log is restarted, for which the writer must wait. This is less than LOG_BYTES, so that the file is not cut
+while messages are posted all the time. Cutting would delay posts more than a long file does."""
 
 
 class LogMover:
-    """`database`: its file. `connect`: opens a connection that the mover has for itself."""
+    """Moves the log of a database. `database`: the file of the database. `connect`: opens a connection that only the
+    mover uses."""
 
     def __init__(self, database: str, connect: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         self._log_file = f"{database}-wal"
@@ -63,7 +65,7 @@ class LogMover:
                         return
 
     def _wait(self) -> bool:
-        """Returns whether the log is to be moved now; False: nothing is left to do."""
+        """Waits until the log must be moved, and then returns True. Returns False when the mover must end."""
         if not self._closing.is_set():
             self._is_due.wait(_INTERVAL_SECONDS)
         self._is_due.clear()
@@ -71,9 +73,9 @@ class LogMover:
 
 
 def _move(connection: sqlite3.Connection) -> bool:
-    """Under constant writes a passive checkpoint never finishes and the log grows: above _RESTART_PAGES a restart
-    checkpoint makes the writer wait. False: this is given up because a transaction takes long, and must not be tried
-    again at once."""
+    """Moves the log into the database. While there are writes all the time, a passive checkpoint never finishes and the
+    log grows. So above _RESTART_PAGES, a restart checkpoint is used, for which the writer must wait. Returns False if
+    it fails because a transaction takes long. Then it must not be tried again at once."""
     for _ in range(_ROUNDS):
         _, pages, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if pages < _RESTART_PAGES:

@@ -1,7 +1,8 @@
-"""The bus: typed requests over NATS with a deadline on each, plain publishing, durable events.
+"""The bus: typed requests over NATS, each with a deadline, plain publishing, and durable events.
 
-A request carries its deadline and trace id in headers; the server drops a request that is past its deadline. A reply
-is one byte (`+` result, `-` failure) and msgpack. Publishing is at most once; durable events go to JetStream.
+A request carries its deadline and trace id in headers; the process that serves the request drops it after its deadline.
+A reply is one byte (`+` for a result, `-` for a failure), followed by msgpack. Publishing is at most once; durable
+events go to JetStream.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ class Responder:
         self._message = message
         self._clock_difference_ms = clock_difference_ms
         self.span: Span | None = None
-        """The span from arrival to reply."""
+        """The span of the request, from its arrival to the reply."""
 
     @property
     def cause(self) -> str:
@@ -69,7 +70,8 @@ class Responder:
         return self.span.traceparent if self.span is not None else ""
 
     def to_wall_clock(self, requester_ms: int) -> int:
-        """Convert steady milliseconds of the requester into the same moment on our wall clock."""
+        """Convert a time of the requester's steady clock (milliseconds) into the same moment on this process's wall
+        clock."""
         return to_wall_clock(requester_ms, self._clock_difference_ms)
 
     async def reply(self, reply: object) -> None:
@@ -84,8 +86,9 @@ class Responder:
 
 
 class Bus:
-    """One process's connection to NATS. Register everything (`serve`, `subscribe`, `consume`), then `start`. Subjects
-    that are registered later are received once `receive` says so. `node`: the identity of an edge's process."""
+    """One process's connection to NATS. First register all handlers (`serve`, `subscribe`, `consume`), then call
+    `start`. If a subject is registered later, its messages are received after a call of `receive`. `node`: the identity
+    of an edge's process."""
 
     def __init__(
         self,
@@ -123,7 +126,8 @@ class Bus:
     # Registering
 
     def notify_connection_lost(self, callback: Callable[[str], None]) -> None:
-        """Call `callback` with a reason when messages to this process may have been lost, as by a reconnect."""
+        """Call `callback` with a reason when messages to this process may have been lost, for example after a
+        reconnection."""
         self._connection_lost_callbacks.append(callback)
 
     def serve(
@@ -163,7 +167,7 @@ class Bus:
         self._broker.subscribe(subject, receive, "")
 
     def answer_broker(self, subject: str, callback: Callable[[bytes], bytes], *, queue: str) -> None:
-        """Reply to requests of nats-server itself, in its own format."""
+        """Reply to requests that nats-server itself sends, in its own format."""
 
         def receive(message: Msg) -> None:
             self._tasks.start(self._reply(message, callback(message.data)), subject)
@@ -171,7 +175,7 @@ class Bus:
         self._broker.subscribe(subject, receive, queue)
 
     def serve_deferred(self, route: Route[Q, R], callback: Callable[[Q, Responder], None], *, queue: str = "") -> None:
-        """`serve` for the most frequent requests: the callback queues the request at once and replies later."""
+        """Serves a route of very frequent requests: the callback only queues the request, and a reply follows later."""
         decode = msgspec.msgpack.Decoder(route.request).decode
 
         def receive(message: Msg) -> None:
@@ -193,9 +197,8 @@ class Bus:
     def consume(
         self, topic: Topic[Q], handler: Callable[[Q], Awaitable[None]], *, pauses: Sequence[float] = REDELIVERY_SECONDS
     ) -> None:
-        """Handle a durable event until it succeeds. After each failure, the next pause (seconds) passes, then another
-        attempt follows. After the last failure, the event is stored as a dead letter. An event may be delivered
-        twice."""
+        """Handle durable events of a topic. If an attempt fails, another one follows after the next pause (seconds).
+        After the last failure, the event is stored as a dead letter. An event may be delivered twice."""
         if not self._workers:
             self._broker.subscribe(health_inbox(self._service), ignore_probe, "")
         self._workers.append(
@@ -203,7 +206,8 @@ class Bus:
         )
 
     def notify_events_lost(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when durable events to this process, with their stream or consumer, may have been lost."""
+        """Call `callback` when durable events for this process may have been lost, because their stream or consumer was
+        lost."""
         self._events_lost_callbacks.append(callback)
 
     def _connection_lost(self, reason: str) -> None:
@@ -218,8 +222,8 @@ class Bus:
     # Life
 
     async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
-        """Connects and subscribes; waits for the broker without limit. `before_serving` may send requests before any is
-        received. Raises the exceptions of `before_serving`, and nats.errors.Error when the broker rejects this user."""
+        """Connects and subscribes. Waits for NATS without limit. `before_serving` may send requests before this process
+        receives any. Raises the exceptions of `before_serving`, and nats.errors.Error if NATS rejects this user."""
         await self._broker.start(before_serving)
         if self._workers:
             await self._streams.prepare(self._broker.client)
@@ -242,7 +246,8 @@ class Bus:
         raise WorkerFailed("a worker of durable events has ended")
 
     async def drain(self, timeout_seconds: float = 5.0) -> None:
-        """Accepts no new work and replies to the requests in progress. Publishing and requests work until `stop`."""
+        """Stops accepting requests, and replies to the requests in progress. Publishing and sending requests still work
+        until `stop`."""
         if self._drained or not self._broker.running:
             return
         self._drained = True
@@ -253,13 +258,14 @@ class Bus:
         await self._tasks.finish(timeout_seconds)
 
     async def serve_queues(self, served: bool) -> None:
-        """Decide whether this process gets requests of the queue groups, or only other replicas."""
+        """Decide whether this process receives requests of its queue groups. If not, only other replicas receive
+        them."""
         if self._broker.running and not self._drained:
             await (self._broker.join_queues() if served else self._broker.leave_queues(_LEAVING_SECONDS))
 
     async def receive(self, subject: str, received: bool) -> None:
         """Switch the messages of a subscribed subject on or off. When this returns, NATS sends the messages, or all
-        received messages are handled. May be repeated. Raises nats.errors.Error."""
+        received messages have been handled. A repetition changes nothing. Raises nats.errors.Error."""
         if self._broker.running and not self._drained:
             await (self._broker.resume(subject) if received else self._broker.pause(subject, _LEAVING_SECONDS))
 
@@ -274,8 +280,8 @@ class Bus:
         await self._broker.check(timeout_seconds)
 
     async def check_events(self, timeout_seconds: float = 1.0) -> None:
-        """Store a probe in the stream of events. Raises TimeoutError or nats.errors.Error. Must not be cancelled,
-        because nats-py stops reading when the reply to a cancelled request arrives."""
+        """Store a probe in the stream of events. Raises TimeoutError or nats.errors.Error. The call must not be
+        cancelled, because nats-py stops reading when the reply to a cancelled request arrives."""
         await self.check(timeout_seconds)
         await self._streams.probe(self._broker.client, timeout_seconds)
 
@@ -290,11 +296,12 @@ class Bus:
         wait_for_service: bool = True,
         nonce: str = "",
     ) -> R:
-        """Sends a request and returns the reply, within `seconds`, and within the time of the enclosing operation. With
-        `retry` (for idempotent requests), it is repeated until then: in attempts of 0.5 to 2 s, the last of up to 4 s,
-        and at once when the connection ends. Without `wait_for_service`, a missing service raises NoResponders at once.
-        `nonce`: the request's nonce, in each attempt; see shared.request_nonce. Raises RequestError: Unavailable when
-        no reply came in time, TooLarge."""
+        """Sends a request and returns the reply. The time limit is `seconds`, or the rest of the enclosing operation if
+        that is shorter. With `retry` (for idempotent requests), the request is repeated until the time limit. An
+        attempt takes 0.5 to 2 s, and the last attempt up to 4 s. If the connection ends, the next attempt follows at
+        once. Without `wait_for_service`, NoResponders is raised at once if the service is missing. `nonce`: the nonce
+        that all attempts have; see shared.request_nonce. Raises RequestError: Unavailable if no reply came in time,
+        TooLarge."""
         return await self._sender.request(request.route, request, seconds, retry, wait_for_service, nonce)
 
     async def request(
@@ -311,8 +318,8 @@ class Bus:
         return await self._sender.request(route, request, seconds, retry, wait_for_service, nonce)
 
     async def request_all(self, route: Route[Q, R], request: Q, *, seconds: float = 3.0) -> list[R]:
-        """Sends a request to every process that serves the route. Returns the replies that come before `seconds` have
-        passed, or before a pause in the replies; errors are left out. Raises nats.errors.Error."""
+        """Sends a request to every process that serves the route. Returns the replies that arrive within `seconds`; a
+        pause between two replies ends the wait earlier. Error replies are left out. Raises nats.errors.Error."""
         return await self._sender.request_all(route, request, seconds)
 
     async def publish(self, subject: str, payload: bytes) -> None:
@@ -325,8 +332,8 @@ class Bus:
         self._broker.flush()
 
     async def publish_event(self, topic: Topic[Q], event: Q, *, key: str) -> None:
-        """Store a durable event. `key` removes repetitions while the stream exists. After nats.errors.Error or
-        TimeoutError the event may have been stored, and must be published again."""
+        """Store a durable event. The stream drops a repeated event with the same `key`. After nats.errors.Error or
+        TimeoutError, it is unknown whether the event was stored, and it must be published again."""
         if self._workers:
             async with asyncio.timeout(_EVENT_SECONDS):
                 await self._streams.ready.wait()
@@ -341,12 +348,12 @@ class Bus:
         except nats.js.errors.NoStreamResponseError:
             self._streams.suspect()
             raise
-        # a new stream may have dropped the event, because nobody consumed it yet
+        # a new stream may have dropped the event, because it had no consumers yet
         if self._streams.suspicions != suspicions:
             raise nats.errors.ConnectionReconnectingError
 
     async def store_dead_letter(self, topic: Topic[Q], event: Q, error: str, attempts: int) -> None:
-        """Store an event that a service itself gives up. Raises nats.errors.Error."""
+        """Store an event as a dead letter, because the service gives up handling it. Raises nats.errors.Error."""
         stream = self._broker.client.jetstream(timeout=_EVENT_SECONDS)
         await publish_dead_letter(stream, self._service, topic, _pack(event), error, attempts)
         self._dead.labels(topic.subject).inc()

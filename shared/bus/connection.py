@@ -27,13 +27,14 @@ _FOREVER_SECONDS = 86_400
 _REMINDER_SECONDS = 5.0
 """The time between two log lines while NATS has not answered at the start."""
 _PING_SECONDS = 2
-"""A server that does not answer three pings in a row is left, because users wait meanwhile."""
+"""The pause between two pings. If a server does not answer three pings in a row, the connection to it is closed,
+because users wait meanwhile."""
 _REJECTED = ("authorization violation", "authentication timeout", "authorization timeout")
 
 
 class _Broker(NatsBroker):
-    """FastStream's broker with our client, which never logs in without TLS if the settings demand it. `own_callbacks`
-    replace the callbacks of FastStream."""
+    """FastStream's broker with the client of this project. If the settings demand TLS, that client never logs in
+    without it. `own_callbacks` replace the callbacks of FastStream."""
 
     own_callbacks: dict[str, Any]
     client: NatsClient | None = None
@@ -64,7 +65,7 @@ class BrokerConnection:
             "slow_consumer",
             "permission",
             "other",
-        ):  # the series exist from the start, so that the first error shows as an increase
+        ):  # the series exist from the start, so that the first error is visible as an increase
             errors.labels(kind)
         self._running = False
         self._wanted: list[tuple[str, Receive, str]] = []
@@ -77,7 +78,7 @@ class BrokerConnection:
         self._addresses = [url.rpartition("/")[2].rpartition("@")[2] for url in urls]
         self._node = node
         self._waits_for_auth = settings.user == NODE_USER
-        """Auth decides on this user: while auth is unavailable, the broker rejects it."""
+        """Whether the auth service decides on this user. While auth is unavailable, NATS rejects such a user."""
         self._broker = _Broker(urls, **self._options(settings, service))
         self._broker.own_callbacks = {"error_cb": self._on_error} if self._waits_for_auth else {}
         self._failure = ""
@@ -97,14 +98,14 @@ class BrokerConnection:
         return self.client.pending_data_size if self._running else 0
 
     def subscribe(self, subject: str, receive: Receive, queue: str) -> None:
-        """Registers a subscription before `start`. The subscription bypasses FastStream, whose handling of a message
-        costs tens of microseconds. An exception of `receive` is reported as a broker error."""
+        """Registers a subscription before `start`. The subscription bypasses FastStream, which would need tens of
+        microseconds for each message. An exception of `receive` is reported as an error of the connection."""
         self._wanted.append((subject, receive, queue))
 
     async def start(self, before_serving: Callable[[], Awaitable[object]] | None = None) -> None:
-        """Connects and subscribes, however long the broker takes to appear; in between, `before_serving` may send
-        requests. Raises the exceptions of `before_serving`, nats.errors.Error when the broker rejects this user, unless
-        auth decides on the user, and UnfitServer."""
+        """Connects and subscribes. Waits for NATS without limit. After the connection and before the subscriptions,
+        `before_serving` may send requests. Raises the exceptions of `before_serving`, and UnfitServer. Raises
+        nats.errors.Error if NATS rejects this user, unless the auth service decides on the user."""
         _log.info("connecting to the bus")
         reminder = self._tasks.start(self._remind(), "reminder")
         try:
@@ -128,8 +129,8 @@ class BrokerConnection:
             self._subscriptions.append(await self.client.receive(subject, queue, receive))
 
     def flush(self) -> None:
-        """Write published messages to the socket now. Alone, nats-py would write them in a later event-loop iteration.
-        While the broker does not read, the messages stay with nats-py, which then delays publishers (back-pressure)."""
+        """Write published messages to the socket now. Otherwise, nats-py would write them in a later event-loop
+        iteration. While the server does not read, nats-py keeps the messages and delays publishers (backpressure)."""
         if not self._running:
             return
         client = self.client
@@ -141,11 +142,11 @@ class BrokerConnection:
             client._pending, client._pending_data_size = [], 0
 
     async def unsubscribe(self, timeout_seconds: float) -> None:
-        """Accept no new messages. Returns when all received messages are handled."""
+        """Stop accepting messages. Returns when all received messages have been handled."""
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in self._subscriptions])
 
     async def leave_queues(self, timeout_seconds: float) -> None:
-        """Give new requests to the other members of the queue groups. Returns when all received requests are
+        """Leave new requests to the other members of the queue groups. Returns when all received requests have been
         handled."""
         left = [one for one in self._subscriptions if one.queue]
         self._subscriptions = [one for one in self._subscriptions if not one.queue]
@@ -157,13 +158,13 @@ class BrokerConnection:
         await self._settle()
 
     async def pause(self, subject: str, timeout_seconds: float) -> None:
-        """Stop the messages of this subject. Returns when all received messages are handled."""
+        """Stop the messages of this subject. Returns when all received messages have been handled."""
         ended = [one for one in self._subscriptions if one.subject == subject]
         self._subscriptions = [one for one in self._subscriptions if one.subject != subject]
         await asyncio.gather(*[self._end_subscription(one, timeout_seconds) for one in ended])
 
     async def resume(self, subject: str) -> None:
-        """Continue after `pause`. The call can be repeated. Raises nats.errors.Error."""
+        """Receive the messages again after `pause`. A repetition changes nothing. Raises nats.errors.Error."""
         if all(one.subject != subject for one in self._subscriptions):
             await self._subscribe([wanted for wanted in self._wanted if wanted[0] == subject])
         await self._settle()
@@ -177,7 +178,7 @@ class BrokerConnection:
     @asynccontextmanager
     async def while_connected(self) -> AsyncIterator[None]:
         """Runs the block while the connection lasts. Raises TimeoutError if the connection ends meanwhile, because the
-        reply to a request can be lost with it."""
+        reply to a request can be lost with the connection."""
         limit = asyncio.timeout(None)
         async with limit:
             self._until_disconnected.add(limit)
@@ -197,7 +198,7 @@ class BrokerConnection:
             await self._close_connection()
 
     async def _close_connection(self) -> None:
-        # nats-py would write to the closed socket, and Python 3.12 raises a TypeError then
+        # nats-py would write to the closed socket, which raises a TypeError in Python 3.12
         if not self.client.is_connected:
             self.client._pending, self.client._pending_data_size = [], 0
         try:
@@ -209,7 +210,7 @@ class BrokerConnection:
         """Make a real round trip. Raises TimeoutError, or nats.errors.Error while there is no connection."""
         if not (self._running and self.client.is_connected):
             raise nats.errors.ConnectionClosedError
-        # A round trip is never cancelled: if its reply arrives later, nats-py stops reading.
+        # A round trip is never cancelled, because nats-py stops reading when the reply to a cancelled request arrives.
         if self._round_trip is None or self._round_trip.done():
             self._round_trip = self._tasks.start(self.client.flush(timeout=_FOREVER_SECONDS), "round trip")
         round_trip = self._round_trip
@@ -220,8 +221,7 @@ class BrokerConnection:
             raise nats.errors.ConnectionClosedError
 
     async def _end_subscription(self, subscription: Subscription, timeout_seconds: float) -> None:
-        """End the subscription: NATS sends no more, everything that it has sent is handled, and the rest is
-        forgotten."""
+        """End the subscription. NATS stops sending messages, and those that it has sent are handled."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.client._send_unsubscribe(subscription._id)
@@ -234,8 +234,8 @@ class BrokerConnection:
                 await subscription.unsubscribe()
 
     async def _settle(self) -> None:
-        """Return when NATS knows all subscriptions. One round trip to NATS is not enough, because nats-py's ping may
-        overtake unsent subscriptions."""
+        """Wait until NATS has received all subscriptions. One round trip is not enough, because nats-py may send its
+        ping before subscriptions that are not sent yet."""
         await self.client.flush()
         await self.client.flush()
 
@@ -275,7 +275,7 @@ class BrokerConnection:
             self._errors.labels("other").inc()
             self._failure = "auth has not granted this node its subjects (nats.user, nats.password, callout.key)"
         elif self._running and text.removeprefix("nats: ").strip("'") in UNRECOVERABLE_CONNECT_ERRORS:
-            _give_up(text)  # FastStream raises this error inside the reconnection, which then stops for ever
+            _give_up(text)  # FastStream raises this error in the reconnection, which then never continues
         else:
             self._errors.labels("other").inc()
             _log.debug("bus error", error=repr(error))
@@ -308,6 +308,6 @@ class BrokerConnection:
 
 
 def _give_up(reason: str) -> None:
-    """End this process in order, because only a new process can connect again."""
+    """End this process in an orderly way, because only a new process can connect again."""
     _log.critical("bus lost", reason=reason)
     signal.raise_signal(signal.SIGTERM)

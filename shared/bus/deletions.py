@@ -1,5 +1,5 @@
-"""Compares a service's data with auth's deleted accounts. So an acknowledged deletion is carried out even if its event
-was lost with the stream."""
+"""Compares a service's data with the list of deleted accounts from auth. So an acknowledged deletion is carried out
+even if its durable event was lost."""
 
 import asyncio
 import time
@@ -20,15 +20,15 @@ _INTERVAL_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 60.0
 _REPORTED_RETRY_SECONDS = 8.0
-"""The pause before the third attempt, whose failure is the first to be logged. When a system starts, auth may be the
-last service to be ready."""
+"""The pause before the third attempt. Failures are logged from this attempt on, because auth may be the last service
+that becomes ready when a system starts."""
 _PAUSE_FACTOR = 100
 """At most one hundredth of the time is used for comparisons."""
 
 
 class DeletionReconciler:
-    """`find_unfinished` returns the accounts among the deleted ones of which the service still has data; `erase` erases
-    them. Compares at the start, after a loss of durable events, and once a minute."""
+    """Compares at the start, after a loss of durable events, and once a minute. `find_unfinished` returns those of the
+    deleted accounts of which the service still has data. `erase` erases an account."""
 
     def __init__(
         self,

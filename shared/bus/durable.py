@@ -1,8 +1,9 @@
-"""Durable events: handled one at a time, retried with growing pauses, then stored as a dead letter.
+"""Handles durable events one at a time. A failed event is tried again with growing pauses, and is then stored as a dead
+letter.
 
-The consumer is created with the streams (streams.py); the worker binds to the consumer by name, and so continues when
-the consumer was lost and is created again. The worker counts the attempts itself: a broker that counts them drops the
-event silently.
+The consumer is created with the streams (streams.py). The worker uses the consumer by name, so it continues when the
+consumer was lost and created again. The worker counts the attempts itself, because NATS would drop an event silently
+after the last attempt.
 """
 
 import asyncio
@@ -30,21 +31,23 @@ Q = TypeVar("Q")
 _log = log(__name__)
 
 _FETCH_SECONDS = 3.0
-"""After NATS has started again, the next event may come so much later: the server has forgotten the fetch."""
+"""The time limit of a fetch. A restarted NATS server does not know the fetch, so the next event may arrive this much
+later."""
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
-"""Far longer than a delivered event takes from the connection to the waiting fetch."""
+"""How long a fetch is awaited after its subscription has ended. This is far longer than a delivered event takes from
+the connection to the fetch."""
 
 RETRIED_BY = "Retried-By"
 """The header of an event that was a dead letter: the operator who retried it."""
 
 REDELIVERY_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 60, 60, 60, 60)
-"""Pause before each further attempt, in seconds; after the last attempt the event becomes a dead letter."""
+"""The pause before each further attempt, in seconds. After the last attempt, the event becomes a dead letter."""
 
 
 class DurableWorker(Generic[Q]):
-    """Handles one topic for a service. `run` continues until `stop`, after the event in progress."""
+    """Handles one topic for a service. After `stop`, `run` finishes the event in progress and returns."""
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class DurableWorker(Generic[Q]):
     ) -> None:
         self._attempts = attempts
         self._tracer = tracer
-        # the series exists from the start, so that the first dead letter shows as an increase
+        # the series exists from the start, so that the first dead letter is visible as an increase
         dead_letters.labels(topic.subject)
         self._service = service
         self._topic = topic
@@ -97,7 +100,7 @@ class DurableWorker(Generic[Q]):
     async def _next(
         self, client: Client, subscription: JetStreamContext.PullSubscription, stopped: asyncio.Task[Any]
     ) -> Msg | None:
-        """The next event; None when the fetch ends or the worker stops before one arrives."""
+        """The next event; None if the fetch ends or the worker stops before an event arrives."""
         fetching = self._tasks.start(self._fetch(subscription), f"fetch {self.name}")
         await asyncio.wait({fetching, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not fetching.done():
@@ -107,8 +110,8 @@ class DurableWorker(Generic[Q]):
     async def _end(
         self, fetching: asyncio.Task[Any], client: Client, subscription: JetStreamContext.PullSubscription
     ) -> None:
-        """End a fetch without losing an event: unsubscribe, then receive the events delivered before. Waits for NATS's
-        reply, because nats-py stops reading when the reply to a cancelled request arrives."""
+        """End a fetch without losing an event: unsubscribe, then receive the events that were delivered before. Waits
+        for the reply of NATS, because nats-py stops reading when the reply to a cancelled request arrives."""
         ending = self._tasks.start(_end_deliveries(client, subscription), f"end {self.name}")
         await asyncio.wait({ending}, timeout=_ANSWER_SECONDS)
         await asyncio.wait({fetching}, timeout=_TAKEN_SECONDS)
@@ -172,13 +175,13 @@ class DurableWorker(Generic[Q]):
 async def publish_dead_letter(
     stream: JetStreamContext, service: str, topic: Topic[Any], event: bytes, error: str, attempts: int
 ) -> None:
-    """Raises nats.errors.Error."""
+    """Stores an event as a dead letter. Raises nats.errors.Error."""
     headers = {"Error": _one_line(error), "Consumer": durable(service, topic), "Attempts": str(attempts)}
     await stream.publish(f"dead.{service}.{topic.subject}", event, headers=headers)
 
 
 async def _acknowledge_in_progress(message: Msg) -> None:
-    """Extends the broker's acknowledgement time while a slow handler runs."""
+    """While a slow handler runs, tell NATS regularly that the event is still being handled."""
     while True:
         await asyncio.sleep(ACK_WAIT_SECONDS / 3)
         await message.in_progress()

@@ -6,7 +6,7 @@ REPLY_TOO_LARGE = Failure(ErrorCode.TOO_LARGE, "the result is too large for this
 
 
 class Unavailable(RequestError):
-    """No reply came in time. Whether the request was performed is unknown."""
+    """No reply came in time. It is unknown whether the request was carried out."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the service did not answer in time, please try again")
@@ -14,7 +14,7 @@ class Unavailable(RequestError):
 
 
 class NoResponders(Unavailable):
-    """No process subscribes to the subject of the request, so the request was not performed."""
+    """No process subscribes to the subject of the request, so the request was not carried out."""
 
 
 class TooLarge(RequestError):

@@ -1,5 +1,5 @@
-"""nats-py's client with two changes: where TLS is set, the client does not log in without TLS; and the client handles
-messages while it reads."""
+"""nats-py's client with two changes. If the settings demand TLS, the client does not log in without it. The client
+handles messages while it reads, without a task."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from shared.tls import nats_context
 
 _FIRST_LINE_SECONDS = 2.0
 _HEADERS_BYTES = 4096
-"""More bytes than the headers of any message have."""
+"""The number of bytes that are reserved for the headers of a message."""
 _TOO_LARGE = "maximum payload violation"
 
 
@@ -34,16 +34,17 @@ class NoTlsOffered(nats.errors.Error):
 
 
 Receive = Callable[[Msg], None]
-"""Receives each message, in order. It must be quick."""
+"""Called with each message, in order. The function must be quick."""
 
 
 class _WhileReading(partial[Any]):
-    """Marks a callback of a subscription: the client calls the wrapped function directly, while it reads."""
+    """Marks a callback of a subscription. The client calls the wrapped function directly while it reads."""
 
 
 class NatsClient(Client):
-    """nats-py encrypts only if the server's first message, which is not encrypted, demands it. nats-py hands each
-    message to a task of the subscription, and this costs more than many a handler."""
+    """Without this class, nats-py would use TLS only if the server's first message demands it, and that message is not
+    encrypted. nats-py would also give each message to a task of the subscription, which costs more than many
+    handlers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,8 +56,8 @@ class NatsClient(Client):
         return await self.subscribe(subject, queue, _WhileReading(_never, receive))
 
     async def send_request(self, subject: str, payload: bytes, seconds: float, headers: dict[str, str]) -> bytes:
-        """Send a request and return the reply. nats-py's `request` costs more, and before Python 3.12 drops a
-        cancellation that comes with the reply. Raises nats.errors.Error."""
+        """Send a request and return the reply. nats-py's `request` takes more time. Before Python 3.12, it also loses a
+        cancellation that occurs together with the reply. Raises nats.errors.Error."""
         if (prefix := self._resp_sub_prefix) is None:
             await self._init_request_sub()
             return await self.send_request(subject, payload, seconds, headers)
@@ -74,7 +75,7 @@ class NatsClient(Client):
         return message.data
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        """Handle a message. An exception would end the reading."""
+        """Handle a message. All exceptions are caught, because an exception would stop the client from reading."""
         subscription = self._subs.get(sid)
         try:
             if subscription is None or type(callback := subscription._cb) is not _WhileReading:
@@ -91,11 +92,11 @@ class NatsClient(Client):
             future.set_result(message)
 
     def _connect_command(self) -> bytes:
-        """nats-py calls this just before it sends the password. Raises NoTlsOffered."""
+        """Make the command that logs in. nats-py calls this just before it sends the password. Raises NoTlsOffered."""
         if self.options.get("tls") and not self._is_encrypted():
             raise NoTlsOffered
         self._accept_end_of_tls()
-        self._max_payload -= _HEADERS_BYTES  # the server counts the headers as payload, and nats-py does not
+        self._max_payload -= _HEADERS_BYTES  # the server counts headers as payload, but nats-py does not
         if (transport := self._transport) is not None:
             transport.readline = partial(_line_after_pings, transport)  # type: ignore[method-assign]
         return super()._connect_command()
@@ -118,13 +119,15 @@ class NatsClient(Client):
             transport.readline = partial(_first_line, transport)  # type: ignore[method-assign]
 
     async def _attempt_reconnect(self) -> None:
-        """Reconnect at once: nats-py would wait until the server has ended TLS, for 30 seconds if it is frozen."""
+        """Reconnect at once. nats-py would wait until the server has ended TLS, which takes 30 seconds if the server is
+        frozen."""
         self._close_socket()
         await super()._attempt_reconnect()
 
     async def _process_err(self, err_msg: str) -> None:
-        """nats-py closes for good. The server's limit is lower than when it accepted this connection; the next
-        connection knows the new limit."""
+        """Handle an error that the server reports. If a message was too large, the server's limit has become lower
+        since it accepted this connection. nats-py would then close for ever. This client reconnects instead, and then
+        has the new limit."""
         if _TOO_LARGE in err_msg.lower():
             await self._process_op_err(nats.errors.MaxPayloadError())
         else:
@@ -137,8 +140,8 @@ class NatsClient(Client):
             writer.transport.abort()
 
     def _accept_end_of_tls(self) -> None:
-        """nats-py adds TLS to an open connection. The TLS protocol does not know of the earlier connection, and asyncio
-        would log a warning when the server ends the connection."""
+        """Prevent a warning of asyncio when the server ends the connection. nats-py adds TLS to an open connection, so
+        asyncio's protocol object does not know that TLS is in use."""
         if isinstance(self._transport, TcpTransport) and (writer := self._transport._io_writer) is not None:
             protocol = writer.transport.get_protocol()
             # the protocol has no reader if the connection has already ended
@@ -146,7 +149,8 @@ class NatsClient(Client):
                 protocol._over_ssl = self._is_encrypted()  # type: ignore[attr-defined]
 
     def _is_encrypted(self) -> bool:
-        """Whether the connection is encrypted. The URL of a WebSocket shows this."""
+        """Whether the connection is encrypted. A WebSocket counts as encrypted here, because its URL decides about
+        encryption."""
         if not isinstance(self._transport, TcpTransport):
             return True
         writer = self._transport._io_writer
@@ -154,8 +158,8 @@ class NatsClient(Client):
 
 
 def _credentials(url: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """The credentials of the URL, unless the options have others. nats-py would send %40 for an @, as it stands in the
-    URL."""
+    """The decoded credentials in the URL, unless the options have credentials. nats-py itself would not decode them,
+    and would send %40 for an @."""
     parts = urlsplit(url)
     if parts.username is None or options.get("user") or options.get("token"):
         return {}
@@ -170,27 +174,27 @@ def _give_up(reply: asyncio.Future[Msg]) -> None:
 
 
 async def _never(receive: Receive, message: Msg) -> None:
-    """nats-py demands a coroutine as callback."""
+    """Serves only as the coroutine that nats-py demands as a callback. It is never called."""
     raise AssertionError
 
 
 async def _first_line(transport: Transport) -> bytes:
-    """The line that a server sends at once. A frozen server accepts connections and sends nothing; the next attempt may
-    reach another server at the same address. Raises TimeoutError."""
+    """The first line, which a server sends at once. A frozen server accepts connections but sends nothing. The time
+    limit matters because the next attempt may reach another server at the same address. Raises TimeoutError."""
     async with asyncio.timeout(_FIRST_LINE_SECONDS):
         return await type(transport).readline(transport)
 
 
 async def _line_after_pings(transport: Transport) -> bytes:
-    """The server's decision on a connection. While auth decides, the server sends pings, and nats-py takes a ping for
-    an acceptance."""
+    """The line in which the server accepts or rejects a connection. While auth decides, the server sends pings. They
+    are answered here, because nats-py would take a ping for an acceptance."""
     while (line := await type(transport).readline(transport)).strip() == b"PING":
         transport.write(b"PONG\r\n")
     return line
 
 
 async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **options: Any) -> Client:
-    """Open a connection as the user of the settings, or as that node. Raises OSError, nats.errors.Error,
+    """Open a connection as the user in the settings, or as the node `node`. Raises OSError, nats.errors.Error,
     StartupError."""
     client, password = NatsClient(), settings.password.get_secret_value()
     if node is not None:
@@ -207,7 +211,8 @@ async def connect(settings: NatsSettings, node: NodeIdentity | None = None, **op
 
 
 PAYLOAD_BYTES = 1_000_000
-"""The needed limit, close to nats-server's default of 1 MB. Requests and replies of half this size are usual."""
+"""The least limit that NATS must have for a message. It is close to nats-server's default of 1 MB. Requests and replies
+of half this size are usual."""
 
 NO_JETSTREAM = (
     "NATS runs without JetStream",
@@ -216,11 +221,11 @@ NO_JETSTREAM = (
 
 
 class UnfitServer(StartupError):
-    """The NATS server cannot be used as it is configured; the message says how to change it."""
+    """The NATS server cannot be used with its configuration. The message says what to change."""
 
 
 def require_payload(client: Client) -> None:
-    """Raises UnfitServer."""
+    """Raises UnfitServer if the server's limit for a message is too low."""
     # `client.max_payload` is lower, because it leaves room for headers
     offered: int = client._server_info["max_payload"]
     if offered < PAYLOAD_BYTES:
@@ -231,5 +236,5 @@ def require_payload(client: Client) -> None:
 
 
 def lacks_jetstream(client: Client) -> bool:
-    """Whether the server that has just failed has no JetStream. In a cluster, another server may have JetStream."""
+    """Whether this server has no JetStream, which explains a failure. In a cluster, another server may have it."""
     return not client._server_info.get("jetstream", False)

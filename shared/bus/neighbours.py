@@ -1,5 +1,5 @@
 """Compares a service's database with those of the other services. So no number of an account or chat is assigned twice
-after one database was lost, or restored from an older backup."""
+after a database was lost or was restored from an older backup."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,11 +27,11 @@ _GATE_SECONDS = 5.0
 
 
 _HOLDERS = {"auth": "session", "session": "message"}
-"""For each service that gives numbers: the service that knows which numbers are in use."""
+"""For each service that assigns numbers, the service that knows which of them are in use."""
 
 
 class Neighbours:
-    """`read_own` reads the state of the service's own database."""
+    """Compares this service's database with the others. `read_own` reads the state of its own database."""
 
     def __init__(self, bus: Bus, service: str, read_own: Callable[[], Awaitable[DatabaseState]]) -> None:
         self._bus = bus
@@ -40,14 +40,14 @@ class Neighbours:
         self._others = sorted(set(_ROUTES) - {service})
         self._holder = _HOLDERS.get(service)
         self._may_give = asyncio.Event()
-        """Set once numbers may be given: the holder's database was compared."""
+        """Set when numbers may be assigned, after the database of the service in `_HOLDERS` was compared."""
         bus.serve(_ROUTES[service], self._describe, queue=service)
 
     async def _describe(self, _request: DescribeDatabase) -> DatabaseState:
         return await self._read_own()
 
     def gated(self, handler: Callable[[Q], Awaitable[R]]) -> Callable[[Q], Awaitable[R]]:
-        """The handler of a request that gives numbers. The handler waits until the databases were compared."""
+        """Returns a handler for requests that assign numbers. It waits until the databases were compared."""
 
         async def handle(request: Q) -> R:
             if not await is_set_within(self._may_give, _GATE_SECONDS):
@@ -57,7 +57,7 @@ class Neighbours:
         return handle
 
     async def run(self) -> None:
-        """Compares until the other services reply, and then once a minute. Raises DatabasesApart."""
+        """Compares repeatedly until all other services have replied, and then once a minute. Raises DatabasesApart."""
         pauses = growing_pauses(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         while True:
             try:
@@ -68,8 +68,8 @@ class Neighbours:
             await asyncio.sleep(_INTERVAL_SECONDS if is_complete else next(pauses))
 
     async def compare(self) -> bool:
-        """Compares with the services that reply; returns whether all have replied. Raises DatabasesApart, and
-        RequestError if the own database cannot be read."""
+        """Compares with the services that reply. Returns whether all have replied. Raises DatabasesApart, and
+        RequestError if this service's own database cannot be read."""
         before = await self._read_own()
         found = dict(zip(self._others, await asyncio.gather(*map(self._request_state, self._others)), strict=True))
         own = self._own_state(before, await self._read_own())
@@ -81,8 +81,9 @@ class Neighbours:
         return None not in found.values()
 
     def _own_state(self, before: DatabaseState, after: DatabaseState) -> DatabaseState:
-        """Combine the own state read before and after the others' states. Others may name numbers that this service has
-        assigned meanwhile, so its numbers are from after; everything else is from before."""
+        """Combine two states of this service's own database: one read before the states of the other services, and one
+        read after them. Other services may name numbers that this service has assigned meanwhile, so its assigned
+        numbers are taken from the later state. All other values are from the earlier one."""
         given_account, given_chat = self._service == "auth", self._service == "session"
         return DatabaseState(
             after.installation,
@@ -94,7 +95,7 @@ class Neighbours:
         )
 
     async def _request_state(self, name: str) -> DatabaseState | None:
-        """Request the database state of another service; None while that service does not reply."""
+        """Request the database state of another service; returns None if that service does not reply."""
         try:
             return await self._bus.request(
                 _ROUTES[name], DescribeDatabase(), seconds=_REQUEST_SECONDS, retry=True, wait_for_service=False

@@ -1,7 +1,8 @@
-"""The name of a node belongs to the process that knows its secret: a name ends with the secret's fingerprint.
+"""The identity of an edge node. A node's name ends with the fingerprint of a secret, so only the process that has this
+secret can use the name.
 
-As the user `node`, a process sends its secret to NATS with the password that all edges share. NATS asks auth (auth
-callout), which grants only the subjects of the node with this fingerprint.
+As the user `node`, a process sends its secret to NATS with the password that all edges share. NATS then requests the
+permissions from auth (auth callout). Auth grants only the subjects of the node with this fingerprint.
 """
 
 import base64
@@ -30,7 +31,7 @@ class NodeIdentity:
 
 
 def new_identity(edge: str) -> NodeIdentity:
-    """`edge`: the name of the edge; letters, digits, `_` and `-`."""
+    """A new identity. `edge`: the name of the edge, which has letters, digits, `_` and `-`."""
     secret = secrets.token_hex(32)
     return NodeIdentity(NodeId(f"{edge}-{_fingerprint(secret)}"), secret)
 
@@ -42,12 +43,13 @@ def owns(node: str, secret: str) -> bool:
 
 
 def split_password(password: str) -> tuple[str, str]:
-    """The shared password and the secret. If the password has another form, the shared password is empty."""
+    """The shared password and the secret. Splits a node's password into both parts. If the password has another form,
+    the shared password is empty."""
     shared, _, secret = password.rpartition(_SEPARATOR)
     return shared, secret
 
 
 def _fingerprint(secret: str) -> str:
-    """The fingerprint has 80 bits, so nobody finds a second secret with the fingerprint of a node while the node
-    lives."""
+    """The fingerprint of a secret. It has 80 bits, so nobody can find another secret with the same fingerprint while
+    the node runs."""
     return base64.b32encode(hashlib.sha256(secret.encode()).digest()[:10]).decode().lower()

@@ -1,6 +1,6 @@
-"""A bounded queue of requests for one route. Requests wait in the order of their arrival. A request beyond the limits
-is rejected at once, and a request past its deadline is dropped. The reply is not sent if the handling took far
-longer."""
+"""A bounded queue of requests for one route. Requests wait in the order of their arrival. If there are too many
+requests, a further one is rejected at once. A request whose deadline has passed is dropped. If a request is finished
+long after its deadline, its reply is not sent."""
 
 import time
 from collections import deque
@@ -40,8 +40,8 @@ class QueueLimits(NamedTuple):
 
 
 class RequestQueue(Generic[Q, R]):
-    """The requests of one route. `served` observes the time of each request, waiting included, by subject and result.
-    `reply` sends a reply, at most once. `tasks` owns the running handlers."""
+    """The requests of one route. `served` measures the time of each request, including the time in the queue, by
+    subject and result. `reply` sends a reply, at most once. `tasks` owns the running handlers."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class RequestQueue(Generic[Q, R]):
             self._tasks.start(self._reply(message, b"-" + _pack(_OVERLOADED)), "reject")
 
     async def _work(self, message: Msg, received: float) -> None:
-        """Handle a request, then the waiting requests."""
+        """Handle a request, and then waiting requests until there are none."""
         try:
             await self._trace_and_handle(message, received)
             while self._waiting:

@@ -30,11 +30,11 @@ _pack = msgspec.msgpack.Encoder().encode
 
 _NO_RESPONDERS_PAUSE_SECONDS = 0.1
 _QUIET_SECONDS = 0.7
-"""Replies of several processes follow each other within this time."""
+"""The longest pause between the replies of several processes."""
 
 
 def current_traceparent(tracer: "Tracer | None") -> str:
-    """The traceparent of the present span, or else of the present trace, or else of a new trace."""
+    """The traceparent of the current span. Without a span, it is made from the current trace id or from a new one."""
     recorded = tracer.current() if tracer is not None else ""
     return recorded or traceparent(trace.get() or new_trace())
 
@@ -99,7 +99,7 @@ class RequestSender:
         usual = self._patience.first(subject)
         while (left := deadline - (began := time.monotonic())) > 0:
             allowed = attempt(usual, left) if retry else left
-            # each attempt has its own deadline, because nobody waits for replies to earlier attempts
+            # each attempt has its own deadline, because replies to earlier attempts are not used
             headers |= deadline_headers(steady_ms(), allowed)
             once = self._broker.request(subject, payload, allowed, headers)
             try:
@@ -113,7 +113,7 @@ class RequestSender:
                 if not wait_for_service:
                     raise NoResponders(subject) from None
                 await asyncio.sleep(min(_NO_RESPONDERS_PAUSE_SECONDS, left))
-            except TimeoutError:  # also nats-py's
+            except TimeoutError:  # nats-py also raises this error
                 if not retry:
                     break
                 usual = longer(usual)
@@ -138,7 +138,7 @@ class ReplyDecoder:
         self._decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
 
     def decode(self, route: Route[Any, R], data: bytes) -> R:
-        """Raises RequestError."""
+        """Returns the result in the reply. Raises RequestError if the reply is an error."""
         body = memoryview(data)[1:]
         if data[:1] == b"-":
             raise RequestError.from_failure(_decode_failure(body))
@@ -150,20 +150,20 @@ class ReplyDecoder:
 
 
 LEAST_SECONDS = 0.5
-"""The least time that an attempt waits for a reply: far more than a reply takes, unless requests are queued."""
+"""The least time that an attempt waits for a reply. A reply takes far less time unless requests are queued."""
 MOST_SECONDS = 2.0
 _TIMES_SLOWER = 3.0
-"""A reply may take this many times as long as the average of recent replies."""
+"""An attempt waits for this many times the average time of recent replies."""
 _WEIGHT = 1 / 8
-"""The weight of the newest reply. A reply that a frozen process sends when it wakes says nothing about other
-replies."""
+"""The weight of the newest reply in the average. It is low, because a process that was frozen may send a single reply
+very late."""
 _GROWTH = 1.5
 
 
 class Patience:
-    """The time that an attempt of an idempotent request waits before the request is repeated. Pure. A frozen replica
-    stays in its queue group for seconds, and gets a share of the requests. A repeated one most likely goes to another
-    replica. A slow service is given more time, so that not every request is sent twice."""
+    """The time that an attempt of an idempotent request waits before the request is repeated. A frozen replica stays in
+    its queue group for seconds, and gets a share of the requests. A repeated request most likely goes to another
+    replica. If a service is slow, attempts wait longer, so that not every request is sent twice."""
 
     def __init__(self) -> None:
         self._average: dict[str, float] = {}
@@ -174,24 +174,24 @@ class Patience:
         return min(max(LEAST_SECONDS, _TIMES_SLOWER * self._average.get(subject, 0.0)), MOST_SECONDS)
 
     def replied(self, subject: str, seconds: float) -> None:
-        """A reply came this long after its attempt began."""
+        """Note that a reply came `seconds` after the beginning of its attempt."""
         average = self._average.get(subject, 0.0)
         self._average[subject] = average + _WEIGHT * (seconds - average)
 
 
 def attempt(usual: float, left: float) -> float:
-    """The seconds of an attempt of a request that has `left` seconds. The last attempt gets all the remaining
-    seconds."""
+    """The seconds of an attempt of a request that has `left` seconds. If the rest is too short for two attempts, the
+    attempt gets all remaining seconds."""
     return usual if left >= 2 * usual else left
 
 
 def longer(seconds: float) -> float:
-    """The seconds of the attempt that follows one without a reply."""
+    """The seconds of the next attempt after an attempt without a reply."""
     return min(_GROWTH * seconds, MOST_SECONDS)
 
 
 class SentRequestMetrics:
-    """Times and results of requests, and whether the last one to each service was answered."""
+    """Metrics of sent requests: times, results, and whether the last request to each service was answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
@@ -210,7 +210,8 @@ class SentRequestMetrics:
         self._known: dict[str, bool] = {}
 
     def observe(self, label: str, result: str, seconds: float) -> None:
-        """`label`: the route's, which begins with the name of its service; `result`: `ok` or an error code."""
+        """Note the end of a request. `label`: the label of the route, which begins with the name of its service.
+        `result`: `ok` or an error code."""
         self._seconds.labels(label, result).observe(seconds)
         service, available = label.partition(".")[0], result != ErrorCode.UNAVAILABLE.value
         if self._known.get(service) != available:

@@ -1,12 +1,11 @@
-"""Estimates the differences between the clocks of requesters and ours, because a deadline is a time of the requester's
-clock.
+"""Estimates the differences between the clocks of requesters and the clock of this process. They are needed because a
+deadline is a time of the requester's clock.
 
-A request carries its time of sending. A request's time of sending less its time of arrival is the offset of the two
-clocks less the travel time, so the highest difference is the best estimate of the offset. The estimate falls only
-slowly, since clocks drift. A process that was frozen, and so receives requests late, keeps its earlier estimate. The
-first request of a requester may have been delayed itself: if it seems to come from less than a minute ago, the clocks
-are taken as equal until a request that follows later confirms the difference. The clocks of both processes are steady:
-a wall clock that is set while a process runs changes nothing.
+A request has its sending time. Its sending time minus its arrival time is the offset of the two clocks minus the travel
+time. So the highest such difference is the best estimate of the offset. The estimate falls slowly, because clocks
+drift. A process that was frozen receives requests late, and keeps its earlier estimate. The first request of a
+requester may have been delayed itself. If it seems to be less than a minute old, the clocks are taken as equal until a
+later request confirms the difference. Both processes use steady clocks, so changes of the wall clock have no effect.
 """
 
 from collections import OrderedDict
@@ -17,15 +16,15 @@ from nats.aio.msg import Msg
 from shared.clock import now_ms, steady_ms
 
 DEADLINE, SENT = "Deadline", "Sent"
-"""The headers of a request with steady milliseconds of the requester."""
+"""The headers of a request that have times of the requester's steady clock in milliseconds."""
 
 _SLACK_SECONDS = 0.5
-"""The caller waits this much longer than its request's deadline, so that the reply to work begun in time still
-arrives."""
+"""The caller waits longer than the request's deadline by this time. So the reply still arrives if the work was begun in
+time."""
 _MAX_REQUESTERS = 4096
 _FORGOTTEN_MS = 30_000.0
-"""So long after its deadline, nobody waits for a reply, even if the clocks differ. nats-server permits an edge to reply
-for a minute (auth callout)."""
+"""When this time has passed after a deadline, the requester certainly does not wait any more, even if the clocks
+differ. It is less than the minute for which nats-server permits an edge to reply."""
 _DRIFT = 0.001
 """Clocks drift apart by less than this fraction of the time that passes."""
 
@@ -33,7 +32,8 @@ _DRIFT = 0.001
 _CERTAIN_MS = 100.0
 """A request that took less than this to arrive needs no confirmation."""
 _LONGEST_DELAY_MS = 60_000.0
-"""NATS closes the connection of a process that has read nothing for less than this, so no request is delayed longer."""
+"""No request is delayed longer than this, because NATS closes the connection of a process earlier if the process does
+not read."""
 _CONFIRMING_MS = 1000.0
 """Requests that were delayed together arrive within this time."""
 
@@ -48,15 +48,16 @@ class _Estimate:
 
 
 class RequesterClocks:
-    """Requesters are known by the inbox of their connection. At most 4,096 estimates are kept."""
+    """The estimated clocks of all requesters. A requester is recognized by the inbox of its connection. At most 4,096
+    estimates are kept."""
 
     def __init__(self) -> None:
         self._estimates: OrderedDict[str, _Estimate] = OrderedDict()
-        """By requester."""
+        """The estimates, by requester."""
 
     def translate(self, message: Msg) -> float:
-        """Replace the deadline in the headers by the same moment on our clock. Returns the added milliseconds; 0 if the
-        request has no time of sending."""
+        """Replace the deadline in the headers by the same moment on this process's clock. Returns the added
+        milliseconds; 0 if the request has no sending time."""
         headers = message.headers
         if not headers or SENT not in headers:
             return 0.0
@@ -83,17 +84,18 @@ class RequesterClocks:
 
 
 def deadline_headers(sent: float, seconds: float) -> dict[str, str]:
-    """Headers of a request. `sent`: steady milliseconds; `seconds`: how long its sender waits."""
+    """The headers of a request. `sent`: the time of the steady clock in milliseconds. `seconds`: how long the sender
+    waits."""
     return {DEADLINE: str(int(sent + max(seconds - _SLACK_SECONDS, seconds / 2) * 1000)), SENT: str(sent)}
 
 
 def to_wall_clock(requester_ms: int, added: float) -> int:
-    """A requester's time on our wall clock; `added`: see `RequesterClocks.translate`."""
+    """A requester's time as a time of this process's wall clock. `added`: see `RequesterClocks.translate`."""
     return requester_ms + round(added + now_ms() - steady_ms())
 
 
 def is_late(message: Msg) -> bool:
-    """Whether the deadline in the headers, as a time of our clock, has passed."""
+    """Whether the translated deadline in the headers has passed."""
     return steady_ms() > _deadline(message)
 
 

@@ -12,8 +12,8 @@ Handler = Callable[[Any], Awaitable[Any]]
 
 def routes_of(*use_cases: object) -> Iterator[tuple[Route[Any, Any], Handler]]:
     for use_case in use_cases:
-        # Methods are inspected on the class: an attribute may be another object's method, and a compiled method has no
-        # signature.
+        # Methods are found on the class, because an attribute of the object may be a method of another object, and a
+        # compiled method has no signature.
         for name, _ in inspect.getmembers(type(use_case), inspect.iscoroutinefunction):
             if name.startswith("_"):
                 continue

@@ -1,8 +1,7 @@
-"""Streams and consumers of durable events: one definition, from which each process creates the streams and consumers
-that it needs.
+"""The streams and consumers of durable events. This module defines them, and each process creates those that it needs.
 
-`dragoman migrate` creates and updates all streams and consumers. A process creates a missing stream or consumer, at the
-start and when the broker has lost its store, and never changes an existing one.
+`dragoman migrate` creates and updates all streams and consumers. A process creates missing streams and consumers at its
+start, and after NATS has lost them. It never changes existing ones.
 """
 
 import asyncio
@@ -34,19 +33,21 @@ from shared.telemetry import log
 _log = log(__name__)
 
 ACK_WAIT_SECONDS = 5.0
-"""An event loop on a busy machine is blocked for less than this when it must extend a handler's time."""
+"""NATS delivers an event again if it is not acknowledged or extended within this time. On a busy machine, an event loop
+is blocked for less than this."""
 _DUPLICATE_WINDOW_SECONDS = 600.0
 _REPLY_SECONDS = 2.0
 _CHECK_SECONDS = 3.0
 _READY_CHECK_SECONDS = 10.0
-"""A lost connection, and an event that nothing stores, cause a check at once."""
+"""The pause between two checks whether the streams exist. A lost connection and an event that was not stored cause a
+check at once."""
 _NAME_IN_USE = 10058
 """JetStream's error code for a stream that exists with another configuration."""
 
 
 def stream_configs(replicas: int) -> list[StreamConfig]:
-    """The streams' configurations. An event is stored until each consuming service has processed the event, a dead
-    letter until an operator retries the letter. A full stream rejects new messages and never drops old ones."""
+    """The streams' configurations. An event is stored until each consuming service has processed it. A dead letter is
+    stored until an operator retries or discards it. A full stream rejects new messages and never drops old ones."""
     common: dict[str, Any] = {
         "storage": StorageType.FILE,
         "discard": DiscardPolicy.NEW,
@@ -68,8 +69,8 @@ def stream_configs(replicas: int) -> list[StreamConfig]:
 
 
 def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
-    """The durable consumer of a topic. An event without acknowledgement for five seconds is delivered again, without
-    limit: the worker decides when it becomes a dead letter. A probe is delivered at once and removed."""
+    """The durable consumer of a topic. An event that is not acknowledged within five seconds is delivered again,
+    without limit. The worker decides when the event becomes a dead letter. A probe is delivered at once and removed."""
     if topic == health(service):
         return ConsumerConfig(
             durable_name=durable(service, topic),
@@ -89,33 +90,33 @@ def consumer_config(service: str, topic: Topic[Any]) -> ConsumerConfig:
 
 
 def ignore_probe(_: Msg) -> None:
-    """Ignore a probe: its delivery has proved enough."""
+    """Ignore a probe, because only its delivery matters."""
 
 
 class EventStreams:
-    """The streams and consumers that one service needs. `prepare` and `watch` create missing streams and consumers, and
-    call `on_lost` when a consumer of this service is not the one known before: the consumer's events are lost."""
+    """The streams and consumers that one service needs. `prepare` and `watch` create missing streams and consumers.
+    They call `on_lost` when a consumer of this service was created again, because its events are then lost."""
 
     def __init__(self, service: str, replicas: int, on_lost: Callable[[], None]) -> None:
         self.ready = asyncio.Event()
-        """Set while the streams and consumers exist, as far as known. An event published before its consumers exist is
-        lost."""
+        """Set while the streams and consumers exist, as far as this process knows. An event is lost if it is published
+        before its consumers exist."""
         self.suspicions = 0
         """The number of times that `ready` was cleared."""
         self.incarnation = ""
-        """When the stream of events was created, as of the last time that `ready` was set."""
+        """The time at which the stream of events was created. It is read again whenever `ready` is set."""
         self._service = service
         self._replicas = replicas
         self._on_lost = on_lost
         self._created: dict[str, str] = {}
-        """When each consumer of this service was created."""
+        """The time at which each consumer of this service was created."""
         self._woken = asyncio.Event()
         self._stopping = False
         self._failure = ""
 
     async def prepare(self, client: Client) -> None:
-        """Called at the start. While JetStream does not answer, the service works without events, and `watch` tries
-        again."""
+        """Create missing streams and consumers at the start. If JetStream does not answer, the service works without
+        events, and `watch` tries again."""
         try:
             await self._ensure(client)
         except (nats.errors.Error, TimeoutError) as error:
@@ -170,7 +171,7 @@ class EventStreams:
             self.suspect()
 
     async def _ensure(self, client: Client) -> None:
-        """Create what is missing. Raises nats.errors.Error."""
+        """Create missing streams and consumers. Raises nats.errors.Error."""
         stream = client.jetstream(timeout=_REPLY_SECONDS)
         created = [await _ensure_stream(stream, config) for config in stream_configs(self._replicas)]
         self.incarnation = created[0]
@@ -182,8 +183,8 @@ class EventStreams:
             self.ready.set()
 
     async def _find_own(self, stream: JetStreamContext) -> bool:
-        """Whether all consumers of this service exist. Notices if one was deleted and created again, by any process.
-        Raises nats.errors.Error."""
+        """Whether all consumers of this service exist. Notices if any process has created a consumer again after its
+        deletion. Raises nats.errors.Error."""
         created = {}
         for topic in BUS_USERS[self._service].consumes:
             if not (time := await _creation_time(stream, self._service, topic)):
@@ -197,7 +198,7 @@ class EventStreams:
 
 
 async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> str:
-    """Returns when the stream was created."""
+    """Create the stream if it is missing. Returns the time at which it was created."""
     name = str(config.name)
     try:
         found = await stream.stream_info(name)
@@ -213,7 +214,7 @@ async def _ensure_stream(stream: JetStreamContext, config: StreamConfig) -> str:
 
 
 async def _creation_time(stream: JetStreamContext, service: str, topic: Topic[Any]) -> str:
-    """When the consumer was created; empty if it does not exist."""
+    """The time at which the consumer was created; empty if it does not exist."""
     try:
         return str((await stream.consumer_info(STREAM, durable(service, topic))).created)
     except NotFoundError:

@@ -1,5 +1,5 @@
-"""An operator's requests to auth and session, which log each request with the account concerned; and users' reports of
-messages. Times are Unix milliseconds."""
+"""The requests of an operator to auth and session, and the reports of messages by users. The services log each request
+with its account. Times are Unix milliseconds."""
 
 import msgspec
 
@@ -11,14 +11,14 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
     """An account in auth, without its secrets. `schemes`: the schemes of the account's passwords. `recoverable`: the
-    account has a security question. `email_verified`: a mail to the address has reached the user."""
+    account has a security question. `email_verified`: the user has received a mail at the address."""
 
     account: AccountId
     uuid: str
     email: str
     username: str
     nickname: str
-    """The nickname at registration; session knows the current one."""
+    """The nickname at registration. Session knows the present nickname."""
     created: int
     """Unix milliseconds."""
     disabled: bool
@@ -39,7 +39,7 @@ class FindUser(msgspec.Struct):
 
 
 class Duplicates(msgspec.Struct, frozen=True):
-    """Groups of accounts with usernames that look alike. `emails`: always empty."""
+    """Groups of accounts whose usernames look alike. `emails`: always empty."""
 
     usernames: list[list[AccountId]]
     emails: list[list[AccountId]]
@@ -82,7 +82,7 @@ class Kick(msgspec.Struct):
 
 
 class Act(msgspec.Struct, frozen=True):
-    """An entry of the audit trail: an act that changed or read an account, or (account 0) the system. `by`: `user` or
+    """An entry of the audit trail: an act that changed or read an account, or the system (account 0). `by`: `user` or
     `admin`. `address`: the client's address, as far as it is known. Auth sets `time` (Unix milliseconds) and `number`.
     """
 
@@ -105,15 +105,15 @@ class RecordAct(msgspec.Struct):
 
 
 class Trail(msgspec.Struct, frozen=True):
-    """With `more`, request the next page before the number of the last act."""
+    """If `more` is set, request the next page with `before` set to the number of the last act."""
 
     acts: list[Act]
     more: bool = False
 
 
 class SearchTrail(msgspec.Struct):
-    """A request for a page of the audit trail, newest first: acts on an account (0: any), of one kind (empty: any), not
-    older than `since` (Unix milliseconds), with numbers below `before` (0: any)."""
+    """A request for a page of the audit trail, newest first. The acts are on this account (0 for any), of one kind
+    (empty for any), not older than `since` (Unix milliseconds), and have numbers below `before` (0 for any)."""
 
     route = Routed("auth.admin.trail", Trail)
     account: AccountId = NO_ACCOUNT
@@ -126,15 +126,15 @@ class SearchTrail(msgspec.Struct):
 
 
 class AccountList(msgspec.Struct, frozen=True):
-    """`last`: request the next page after this account; NO_ACCOUNT: this is the last page."""
+    """A page of accounts. `last`: request the next page after this account; NO_ACCOUNT on the last page."""
 
     accounts: list[AccountId]
     last: AccountId = NO_ACCOUNT
 
 
 class ListAccounts(msgspec.Struct):
-    """The accounts that can receive announcements, in order of their numbers, one page of accounts after `after`.
-    `online`: only connected accounts; `unavailable` when presence is unknown."""
+    """A request for the accounts that can receive announcements: one page after the account `after`, by ascending
+    numbers. `online`: only connected accounts. Error: `unavailable` if presence is unknown."""
 
     route = Routed("session.admin.accounts", AccountList)
     after: AccountId = NO_ACCOUNT
@@ -142,7 +142,8 @@ class ListAccounts(msgspec.Struct):
 
 
 class AnnouncementsOpened(msgspec.Struct, frozen=True):
-    """The chats, without those of unknown and deleted accounts. `face`: the profile summary of the system account."""
+    """The chats of the accounts. Unknown and deleted accounts are left out. `face`: the profile summary of the system
+    account."""
 
     chats: dict[AccountId, ChatId]
     face: ProfileSummary
@@ -156,9 +157,9 @@ class OpenAnnouncements(msgspec.Struct):
 
 
 class ReportMessage(Forwarded):
-    """A report on a message that the account may see and has not sent. Idempotent: the first reason stays. The reply is
-    an Ack. Errors: `not_found` for another message or a recalled one, `limit` while too many reports of the account are
-    open."""
+    """A report on a message that the account may see and has not sent. If the account reports a message again, the
+    first reason stays. The reply is an Ack. Errors: `not_found` for any other message and for a recalled one, `limit`
+    while too many reports of the account are open."""
 
     route = Routed("session.report", Ack)
     chat: ChatId
@@ -189,7 +190,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportPage(msgspec.Struct, frozen=True):
-    """With `more`, request the next page after the last number."""
+    """If `more` is set, request the next page after the number of the last report."""
 
     reports: list[Report]
     more: bool = False
@@ -213,7 +214,7 @@ class OwnReport(msgspec.Struct, frozen=True):
 
 
 class OwnReports(msgspec.Struct, frozen=True):
-    """Oldest first."""
+    """The reports, oldest first."""
 
     reports: list[OwnReport]
 
@@ -233,7 +234,7 @@ class CloseReport(msgspec.Struct):
 
 
 class SetMaintenance(msgspec.Struct):
-    """Switches the maintenance mode; published to every edge."""
+    """Switches the maintenance mode on or off. Every edge is notified."""
 
     route = Routed("auth.maintenance", Ack)
     on: bool

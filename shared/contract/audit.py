@@ -1,5 +1,5 @@
-"""An operator's requests about one message: to the message service for the stored facts, and to all edges for the facts
-in their memory.
+"""An operator's requests about one message. The message service returns the stored data, and all edges return what they
+remember.
 
 Times are Unix milliseconds."""
 
@@ -14,8 +14,8 @@ from shared.contract.routes import Routed
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
     """`read`: for each member that may see the message, except its sender, whether the message is stored as delivered;
-    `more`: there are other members, which the reply has no room for. `expired`: the members for whom the message is too
-    old to be pushed again. `nodes`: the nodes of these members; None if presence is unknown."""
+    `more`: there are further members, for which the reply has no room. `expired`: the members for whom the message is
+    too old to be pushed again. `nodes`: the nodes of these members; None if presence is unknown."""
 
     chat: ChatId
     index: int
@@ -32,8 +32,8 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindMessage(msgspec.Struct):
-    """A request for one stored message: by chat and index (0: the chat's last), by id (chat 0), or by nonce (chat and
-    id 0). Error: `not_found`."""
+    """A request for one stored message. It is named by chat and index (0 for the last message), by id (chat is 0), or
+    by nonce (chat and id are 0). Error: `not_found`."""
 
     route = Routed("message.find", StoredMessage)
     chat: ChatId = ChatId(0)
@@ -43,11 +43,11 @@ class FindMessage(msgspec.Struct):
 
 
 class DeliveryStage(StrEnum):
-    """The stage of a message on the path to one account, at one edge. The last three are losses, unless they end at
-    once."""
+    """The stage of a message on the path to one account, at one edge. The last three stages mean that the message is
+    lost, unless they end soon."""
 
     CONFIRMED = "confirmed"
-    """The message has arrived, and the message service does not know yet."""
+    """The message has arrived, but the message service has not been told yet."""
     PUSHED = "pushed"
     """The message is written to a connection and not confirmed yet."""
     HELD = "held"
@@ -57,27 +57,28 @@ class DeliveryStage(StrEnum):
     BACKLOG = "backlog"
     """A connection is reading the account's missed messages."""
     PULLED = "pulled"
-    """The client requests messages itself."""
+    """The client fetches messages by its own requests."""
     UNMARKED = "unmarked"
-    """The client itself marks what is read, and has not marked this message. Nobody knows yet whether the message has
+    """The client itself marks what is read, and has not marked this message. It is unknown whether the message has
     arrived."""
     CLOSING = "closing"
     """The connections are closing, so the next login gets the message."""
     FETCHING = "fetching"
-    """The edge knows of the message, lacks it, and fetches it."""
+    """The edge knows that the message exists, and is fetching it."""
     NO_BATCH = "no-envelope"
-    """The edge lacks the message and does not know it."""
+    """The edge does not have the message, and does not know that it exists."""
     NO_DELIVERY = "no-delivery"
-    """The edge has the message, but no connection of the account does."""
+    """The edge has the message, but no connection of the account has it."""
     NO_CONFIRMATION = "no-receipt"
-    """The message's delivery was confirmed, but the message service does not know."""
+    """The delivery of the message was confirmed, but the message service has not been told."""
 
 
 LOST = (DeliveryStage.NO_BATCH, DeliveryStage.NO_DELIVERY, DeliveryStage.NO_CONFIRMATION)
 
 
 class Acceptance(msgspec.Struct, frozen=True):
-    """`at`: when the frame arrived. `acknowledged`: when its sender got the reply."""
+    """The arrival of the message from its sender. `at`: when the frame arrived. `acknowledged`: when the sender got the
+    reply."""
 
     at: int
     acknowledged: int
@@ -86,8 +87,8 @@ class Acceptance(msgspec.Struct, frozen=True):
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """The message arrived in a delivery batch of this replica with this counter. If `replica` is empty, the edge
-    fetched the message."""
+    """The message arrived in a delivery batch of this replica with this counter. If `replica` is empty, the edge has
+    fetched the message itself."""
 
     at: int
     replica: str
@@ -109,8 +110,8 @@ class LocalState(msgspec.Struct, frozen=True):
 
 
 class MessageAtEdge(msgspec.Struct, frozen=True, kw_only=True):
-    """`remembers_from`: the edge remembers nothing from before this time. `accounts`: the requested accounts that are
-    here, with their present state. The other fields are from the edge's memory."""
+    """What an edge remembers of a message. `remembers_from`: the edge remembers nothing from before this time.
+    `accounts`: the requested accounts with connections at this edge, with their present state."""
 
     node: NodeId
     remembers_from: int
@@ -122,8 +123,8 @@ class MessageAtEdge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocateMessage(msgspec.Struct):
-    """A request to every edge for its knowledge of this message's delivery to these accounts. `time`: when the message
-    was committed."""
+    """A request to every edge for what it knows about the delivery of this message to these accounts. `time`: when the
+    message was committed."""
 
     route = Routed("edge.all.locate", MessageAtEdge)
     chat: ChatId

@@ -21,8 +21,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
-    """A successful registration or login. `token` is a JWT of the login `sid`. Session creates a missing profile from
-    the other fields."""
+    """A successful registration or login. `token` is a JWT of the login `sid`. Session makes the profile from the other
+    fields if it is missing."""
 
     account: AccountId
     sid: str
@@ -38,22 +38,22 @@ class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=Tr
     """Unix milliseconds."""
     lobby: bool = False
     revision: int = 0
-    """The highest revocation number at this login, which its token has, too. Only revocations with higher numbers end
-    the login."""
+    """The highest revocation number at the time of this login. The token of the login has it, too. Only revocations
+    with higher numbers end the login."""
     refresh: str = ""
     """The refresh token, if one was requested."""
     refresh_expires: int = 0
     """Unix seconds."""
     nick: str = ""
     guest: str = ""
-    """Both as in EnsureProfile."""
+    """For `nick` and `guest`, see EnsureProfile."""
 
     def __repr__(self) -> str:
         return f"Authenticated(account={self.account}, sid={self.sid!r}, ***)"
 
 
 class VerificationNeeded(msgspec.Struct, tag="verification", frozen=True):
-    """The request waits until the mailed link of this ticket is opened (v2: 13, 14, 15)."""
+    """The request waits until the mailed link of this ticket is opened (commands 13, 14 and 15 of v2)."""
 
     ticket: str
     expires: int
@@ -64,8 +64,8 @@ LoginReply = Authenticated | VerificationNeeded
 
 
 class Register(msgspec.Struct, kw_only=True):
-    """Creates an account. Fails with `conflict` and the taken `field`. An account without identifiers has only its OC
-    number (v0's `nick`)."""
+    """Creates an account. Fails with `conflict` and the taken `field`. An account without username and e-mail address
+    has only its OC number (as with `nick` in v0)."""
 
     route = Routed[LoginReply]("auth.register", LoginReply)  # type: ignore[arg-type]
 
@@ -83,13 +83,15 @@ class Register(msgspec.Struct, kw_only=True):
     """Accounts registered through v0 belong to the public lobby."""
     origin: Origin = Origin()
     ticket: str = ""
-    """The completed verification, if the request is repeated after it."""
+    """The ticket of the completed verification, if the request is repeated after it."""
     refreshable: bool = False
     """The login gets a refresh token."""
     device: str = ""
-    """The user's name for the device, shown in the list of logins. Also below."""
+    """The name that the user gives the device. The list of logins shows it. The field has the same meaning in other
+    requests."""
     guest: AccountId = NO_ACCOUNT
-    """The guest of the connection, who becomes this account. `forbidden`, if the account is no guest any more."""
+    """The guest of the connection, whose account becomes this account. Error: `forbidden` if it is no guest any
+    more."""
 
     def __repr__(self) -> str:
         return f"Register(email={self.email!r}, username={self.username!r}, uuid={self.uuid!r}, ***)"
@@ -105,7 +107,7 @@ class IdentifierKind(StrEnum):
 
 
 class Login(msgspec.Struct, kw_only=True):
-    """Logs in by secret. An unknown account and a wrong secret fail in the same way (`unauthenticated`) and in the same
+    """Logs in by secret. An unknown account and a wrong secret get the same error (`unauthenticated`), after the same
     time."""
 
     route = Routed[LoginReply]("auth.login", LoginReply, reads=True)  # type: ignore[arg-type]
@@ -119,7 +121,7 @@ class Login(msgspec.Struct, kw_only=True):
     """The login gets a refresh token."""
     device: str = ""
     base_url: str = ""
-    """The beginning `http://host:port` of the link, if the login mails one that verifies the account's address."""
+    """The beginning `http://host:port` of the link that this login may mail to verify the account's address."""
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -140,8 +142,9 @@ class Refresh(msgspec.Struct):
     """Replaces a refresh token, which is then spent. Error: `unauthenticated` for a token that is unknown, expired or
     spent.
 
-    A token stays if it is younger than `auth.refresh_grace_seconds`. The one before it gets it again meanwhile, and as
-    long as neither it nor the token issued with it has been used. Any other spent token ends its login.
+    A refresh token that is younger than `auth.refresh_grace_seconds` is not replaced. During this time, the previous
+    refresh token gets the same new token again. After this time, it still does so while neither the new refresh token
+    nor the token issued with it has been used. Any other use of a spent token ends its login.
     """
 
     route = Routed("auth.refresh", Refreshed)
@@ -153,7 +156,7 @@ class Refresh(msgspec.Struct):
 
 
 class SendVerification(msgspec.Struct):
-    """Mails the one-time link of a ticket (v2: 14). A repeated request mails the link again, a few times."""
+    """Mails the one-time link of a ticket (v2: 14). A repeated request mails the link again, up to a limit."""
 
     route = Routed("auth.send_verification", Ack)
     ticket: str
@@ -164,7 +167,8 @@ class SendVerification(msgspec.Struct):
 
 class Requester(msgspec.Struct, frozen=True):
     """The origin of the registration or login that waits for a link: the address and the dialect of the request, and
-    its time (Unix milliseconds). Address and time are missing if auth of the previous version took the request."""
+    its time (Unix milliseconds). Address and time are missing if a replica of the previous version has accepted the
+    request."""
 
     purpose: Literal["register", "login"]
     address: str = ""
@@ -173,8 +177,8 @@ class Requester(msgspec.Struct, frozen=True):
 
 
 class DescribeVerification(msgspec.Struct):
-    """A request for the origin of the pending registration or login, for the page with the confirming button. It
-    confirms nothing. Error: `not_found` for a link that is wrong or has expired."""
+    """A request for the origin of the pending registration or login, for the page with the confirming button. This
+    request confirms nothing. Error: `not_found` for a link that is wrong or has expired."""
 
     route = Routed("auth.describe_verification", Requester)
     ticket: str
@@ -189,7 +193,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class OpenVerification(msgspec.Struct):
-    """The link was opened: `/verify/<ticket>.<code>`. A wrong code leaves the right one valid."""
+    """A user has opened the link `/verify/<ticket>.<code>`. After a wrong code, the right code is still valid."""
 
     route = Routed("auth.open_verification", Opened)
     ticket: str
@@ -200,10 +204,10 @@ class OpenVerification(msgspec.Struct):
 
 
 class DeleteAccount(msgspec.Struct):
-    """Erases an account in all services (v2: 16). The reply follows auth's commit and the replies of all reachable
-    services, within 2 s. A durable event reaches the others. `secret`: given by dialects that require a secret; a wrong
-    secret is `unauthenticated` and counts as a failed login. `reason`: its groups' members see it. `of_guest`: does
-    nothing unless the account is a guest's."""
+    """Erases an account in all services (v2: 16). The reply follows within 2 s, after auth's commit and the replies of
+    all reachable services. The other services get a durable event. `secret`: given by dialects that require a secret. A
+    wrong secret is `unauthenticated`, and counts as a failed login. `reason`: shown to the members of the account's
+    groups. `of_guest`: delete the account only if it is a guest's."""
 
     route = Routed("auth.delete_account", Ack)
     actor: AccountId = NO_ACCOUNT
@@ -217,37 +221,37 @@ class DeleteAccount(msgspec.Struct):
 
 
 class DeletedAccounts(msgspec.Struct, frozen=True):
-    """A page of accounts. An empty page follows the last account."""
+    """A page of deleted accounts. The page after the last account is empty."""
 
     accounts: list[AccountId]
 
 
 class ListDeletedAccounts(msgspec.Struct):
-    """A request for the next deleted accounts with ids above `after`, in order. Other services compare their data with
-    the deleted accounts."""
+    """A request for the next deleted accounts with ids above `after`, in order. Other services use it to find data of
+    deleted accounts that they still have."""
 
     route = Routed("auth.deleted_accounts", DeletedAccounts)
     after: AccountId = NO_ACCOUNT
 
 
 class InactiveAccounts(msgspec.Struct, frozen=True):
-    """The requested accounts that may do nothing now: disabled, deleted or unknown ones, and bots of such owners."""
+    """The requested accounts that may not act now: disabled, deleted and unknown accounts, and bots of such owners."""
 
     accounts: list[AccountId]
 
 
 class FindInactive(msgspec.Struct):
-    """A request for the inactive accounts among at most 1,000. A webhook, link or bot acts only while its maker may
-    act."""
+    """A request for the inactive accounts among these accounts, at most 1,000. A webhook, link or bot acts only while
+    its maker may act."""
 
     route = Routed("auth.inactive", InactiveAccounts)
     accounts: list[AccountId]
 
 
 class LoginView(msgspec.Struct, frozen=True):
-    """A login of an account. `created`: Unix milliseconds. `expires`: Unix seconds, for the login's token, or for the
-    refresh token if the login has one. `address` and `client` (the dialect) belong to the login itself; later
-    connections by token may have others. `device`: the name given at the login."""
+    """A login of an account. `created`: Unix milliseconds. `expires`: Unix seconds, of the refresh token if the login
+    has one, otherwise of its token. `address` and `client` (the dialect) are those of the login itself. Later
+    connections with its token may have others. `device`: the name given at the login."""
 
     sid: str
     created: int
@@ -258,7 +262,7 @@ class LoginView(msgspec.Struct, frozen=True):
 
 
 class Logins(msgspec.Struct, frozen=True):
-    """At most 200 logins, the newest first."""
+    """The logins, newest first, at most 200."""
 
     logins: list[LoginView]
 
@@ -279,10 +283,9 @@ class EndLogin(msgspec.Struct):
 
 
 class ChangePassword(msgspec.Struct, kw_only=True):
-    """Replaces all secrets of an account by a new one. All its logins end. The reply, Authenticated, is a new login
-    that replaces the caller's (`caller_sid`): the new login has the same device, and its `revision` is the number of
-    the revocation.
-    Error: `unauthenticated` for a wrong old secret, which counts as a failed login."""
+    """Replaces all secrets of an account by a new secret. All logins of the account end. The reply, Authenticated, is a
+    new login that replaces the caller's (`caller_sid`): the new login has the same device, and its `revision` is the
+    number of the revocation. Error: `unauthenticated` for a wrong old secret, which counts as a failed login."""
 
     route = Routed("auth.change_password", Authenticated)
     old: Secret
@@ -298,7 +301,7 @@ class ChangePassword(msgspec.Struct, kw_only=True):
 
 
 class Logout(msgspec.Struct):
-    """Ends one login session and revokes the session's tokens."""
+    """Ends one login and revokes its tokens."""
 
     route = Routed("auth.logout", Ack)
     sid: str
@@ -321,17 +324,17 @@ MAX_TOKEN_LOGINS = 500
 
 
 class RecordTokenLogins(msgspec.Struct):
-    """A report of logins by token for the audit trail, because edges themselves verify tokens. Logins by token also
-    matter for refresh tokens: a refresh token is spent for good once the token that came with the successor is used. At
-    most MAX_TOKEN_LOGINS; a repetition within a day adds nothing."""
+    """A report of logins by token for the audit trail, because edges themselves verify tokens. The report also serves
+    refresh tokens: when the token that was issued with a new refresh token is used, the previous refresh token is
+    finally spent. A report has at most MAX_TOKEN_LOGINS. A repetition within a day adds nothing."""
 
     route = Routed("auth.token_logins", Ack)
     logins: list[TokenLogin]
 
 
 class Revocation(msgspec.Struct, array_like=True, frozen=True):
-    """Voids the tokens of `sid` or, if it is empty, every token of the account with a revision below `number`. `time`
-    (Unix seconds): tokens without a revision are void if they were issued before this time."""
+    """Voids the tokens of the login `sid`. If `sid` is empty, it voids every token of the account with a revision below
+    `number`. Tokens without a revision are void if they were issued before `time` (Unix seconds)."""
 
     number: int
     account: AccountId
@@ -351,9 +354,10 @@ class Entrance(msgspec.Struct, frozen=True):
 
 
 class Revocations(msgspec.Struct, frozen=True):
-    """`last`: the highest number. While `more` is set, request the rest after the last one received. `keys`: the names
-    of the keys that verify tokens; empty if unknown. `now`: the replica's time in Unix milliseconds; 0 when unknown.
-    `entrance`: from the replica's settings. Each replica also publishes this every second, with an empty list."""
+    """`last`: the highest number. While `more` is set, request the next page after the last revocation received.
+    `keys`: the names of the keys that verify tokens; empty if unknown. `now`: the replica's time in Unix milliseconds;
+    0 when unknown. `entrance`: see Entrance. Each replica also publishes this struct every second, with an empty
+    list."""
 
     last: int
     revocations: list[Revocation]

@@ -23,7 +23,7 @@ from shared.contract.model import (
 
 _EDITED: Final = "edited"
 _RECALLED: Final = "recalled"
-"""A tag that no client can send, because no dialect has such a name."""
+"""The name in the tag of a recalled message. No client can send such a tag, because no dialect has this name."""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(tuple[PackedSegment | MarkedTag, ...]).decode
@@ -40,8 +40,8 @@ RECALLED_BODY = _pack((Text("[撤回]"), DialectTag(_RECALLED)))
 
 
 def pack_segments(segments: tuple[RichSegment, ...], dialect: str = "", reply_to: int = 0) -> bytes:
-    """The form in which content is stored and sent, and which services never unpack. `reply_to`: the index of another
-    message of the chat, or 0."""
+    """Packs content into the form that is stored and sent. Services other than the edge pass it on without unpacking
+    it. `reply_to`: the index of another message of the chat, or 0."""
     if reply_to or Mention in map(type, segments):
         return _pack_marked(segments, dialect, _REPLY + _number(reply_to) if reply_to else b"")
     return _pack((*segments, DialectTag(dialect)) if dialect else segments)
@@ -59,7 +59,7 @@ def mention_mark(account: AccountId) -> bytes:
 
 
 def mentioned_accounts(body: bytes) -> set[AccountId]:
-    """The accounts that a body mentions. It need not be unpacked."""
+    """The accounts that a body mentions. The body need not be unpacked."""
     return {AccountId(int.from_bytes(part[:_NUMBER_BYTES], "big")) for part in body.split(_MENTION)[1:]}
 
 
@@ -107,7 +107,7 @@ def unpack(body: bytes) -> Body:
 
 
 def _joined(rich: tuple[RichSegment, ...]) -> tuple[Segment, ...]:
-    """Mentions are joined with the texts around them."""
+    """The segments without mentions: each mention becomes text, joined with the texts around it."""
     plain: list[Segment] = []
     joins = False
     for one in rich:
@@ -127,7 +127,7 @@ def unpack_segments(body: bytes) -> tuple[Segment, ...]:
 
 
 def requested_content(found: Sequence[Message], index: int) -> Message:
-    """Like `requested_message`, but raises RequestError for a recalled message, too."""
+    """Like `requested_message`, but also raises RequestError for a recalled message."""
     message = requested_message(found, index)
     if message.body == RECALLED_BODY:
         raise RequestError(ErrorCode.NOT_FOUND, "this message was recalled", "index")

@@ -19,7 +19,7 @@ class TokenScope(StrEnum):
 
 
 class CreatedBot(msgspec.Struct, frozen=True):
-    """`created`: Unix milliseconds. Session creates the profile from it."""
+    """A created bot, from which session makes the profile. `created`: Unix milliseconds."""
 
     account: AccountId
     uuid: str
@@ -29,7 +29,7 @@ class CreatedBot(msgspec.Struct, frozen=True):
 
 class CreateWebhookAccount(msgspec.Struct):
     """Makes the account of an incoming webhook: a bot without a login. Session sends this request. `signature`: the
-    text of its profile, which names the maker. Errors: `rate_limited`, `invalid` for a name."""
+    signature in the profile, which names the maker. Errors: `rate_limited`, `invalid` for the name."""
 
     route = Routed("auth.create_hook_account", CreatedBot)
     name: str
@@ -69,7 +69,7 @@ class BotView(msgspec.Struct, frozen=True):
 
 
 class BotList(msgspec.Struct, frozen=True):
-    """By number."""
+    """A page of bots, in order of their numbers."""
 
     bots: list[BotView]
     more: bool = False
@@ -103,8 +103,9 @@ class CreatedBotToken(msgspec.Struct, frozen=True):
 
 
 class CreateBotToken(msgspec.Struct):
-    """Makes a token of a bot. `days`: how long it is valid, at most and (0) by default `auth.bot_token_days`. `nonce`:
-    see CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens, `invalid`."""
+    """Makes a token of a bot. `days`: how many days the token is valid, at most `auth.bot_token_days`; 0 for the
+    maximum. `nonce`: see CreateLink. Errors: `not_found` for a bot of another owner, `limit` for too many tokens,
+    `invalid`."""
 
     route = Routed("auth.create_bot_token", CreatedBotToken)
     bot: AccountId

@@ -7,9 +7,9 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class SetBlocked(Forwarded):
-    """The actor blocks `account`, or unblocks it (idempotent). Private messages and friend requests of a blocked
-    account are rejected with `forbidden`, and it cannot add the actor to groups. Errors: `not_found` for an unknown
-    account, `limit` for too many blocked accounts."""
+    """The actor blocks or unblocks `account`. A blocked account's private messages and friend requests to the actor are
+    rejected with `forbidden`, and it cannot add the actor to groups. Errors: `not_found` for an unknown account,
+    `limit` for too many blocked accounts."""
 
     route = Routed("session.set_blocked", Ack)
     account: AccountId
@@ -18,7 +18,7 @@ class SetBlocked(Forwarded):
 
 
 class BlockedAccounts(msgspec.Struct, frozen=True):
-    """Ascending."""
+    """The blocked accounts, by ascending numbers."""
 
     accounts: list[AccountId]
 
@@ -35,8 +35,8 @@ class BlockedMembers(msgspec.Struct, frozen=True):
 
 
 class FindBlockedMembers(msgspec.Struct):
-    """A request for the chats among these private chats in which one member blocks the other. Edges send this request
-    on their own behalf."""
+    """A request for the members who block the other member, or are blocked, in these private chats. Edges send this
+    request on their own behalf."""
 
     route = Routed("session.blocked_members", BlockedMembers)
     members: list[tuple[AccountId, ChatId]]
@@ -47,14 +47,14 @@ class WatchableAccounts(msgspec.Struct, frozen=True):
 
 
 class FindWatchable(msgspec.Struct):
-    """A request for the accounts among these whose presence the actor may see: itself, its friends, and members of its
-    private chats, unless they block the actor."""
+    """A request for the accounts among these whose presence the actor may see: the actor itself, its friends, and the
+    members of its private chats, unless they block the actor."""
 
     route = Routed("session.watchable", WatchableAccounts)
     accounts: list[AccountId]
     actor: AccountId
     near: bool = False
-    """If set, the search also finds guests, and members of common groups of at most 200."""
+    """If set, the reply also has guests, and members of common groups with at most 200 members."""
 
 
 class AccountsLookedUp(msgspec.Struct, frozen=True):
@@ -121,16 +121,17 @@ class Requests(msgspec.Struct, frozen=True):
 
 
 class ListRequests(Forwarded):
-    """The requests that wait for this account's answer: friend requests, and applications to groups that the account
-    owns or administers. Oldest first, at most 1,000 of each kind and as many as fit into one reply. Once these requests
-    are answered, the next ones are listed."""
+    """A request for the requests that wait for this account's answer: friend requests, and membership requests for
+    groups that the account owns or administers. Oldest first, at most 1,000 of each kind and as many as fit into one
+    reply. Once these requests are answered, the next ones are listed."""
 
     route = Routed("session.list_requests", Requests, reads=True)
     actor: AccountId = NO_ACCOUNT
 
 
 class PendingEvent(msgspec.Struct, array_like=True, frozen=True):
-    """`number`: a number that is higher for each later event. `event`: a packed shared.contract.edge.EdgeEvent."""
+    """An event that is stored until the client has shown it. `number`: higher for each later event. `event`: a packed
+    shared.contract.edge.EdgeEvent."""
 
     number: int
     event: bytes = msgspec.field(name="notice")
@@ -142,15 +143,15 @@ class PendingEvents(msgspec.Struct, frozen=True):
 
 class ListPendingEvents(msgspec.Struct):
     """A request for the account's pending events (answers and memberships), oldest first, as many as fit into one
-    reply. The newest 1,000 of the last 90 days are stored. A new member of a big group is stored for that member
-    only."""
+    reply. The newest 1,000 of the last 90 days are stored. In a big group, the event of a new member is stored only for
+    that member."""
 
     route = Routed("session.list_kept", PendingEvents)
     actor: AccountId = NO_ACCOUNT
 
 
 class DropPendingEvents(msgspec.Struct):
-    """Deletes pending events that have been shown."""
+    """Deletes pending events that the client has shown."""
 
     route = Routed("session.drop_kept", Ack)
     numbers: list[int]

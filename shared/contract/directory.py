@@ -14,21 +14,21 @@ class GroupOfUser(msgspec.Struct, array_like=True, frozen=True):
 
 
 class UserFound(msgspec.Struct, array_like=True, frozen=True):
-    """`groups`: those of the user that the actor may know of."""
+    """`groups`: the groups of the user that the actor may know."""
 
     profile: Profile
     groups: tuple[GroupOfUser, ...] = ()
 
 
 class UsersOfNicks(msgspec.Struct, frozen=True):
-    """The users are in the order of the request, without unknown nicks."""
+    """The found users, in the order of the request. Unknown nicks are left out."""
 
     users: list[UserFound]
 
 
 class FindNicks(Forwarded):
     """Requests the accounts with these nicks, at most 100. A nick that ends with `|` and a number names the account
-    with this number. `groups`: with their groups, for at most 10."""
+    with this number. `groups`: the reply also has the groups of the users; then at most 10 nicks are permitted."""
 
     route = Routed("session.find_nicks", UsersOfNicks, reads=True)
     nicks: list[str]
@@ -51,15 +51,15 @@ class GroupListed(msgspec.Struct, array_like=True, frozen=True):
 
 
 class GroupList(msgspec.Struct, frozen=True):
-    """By handle."""
+    """A page of groups, in order of their handles."""
 
     groups: list[GroupListed]
     more: bool = False
 
 
 class ListGroups(Forwarded):
-    """Requests the open groups with a handle, without those that are in no list, and the actor's own groups; a page
-    after the group with this handle."""
+    """Requests the open groups with a handle, except groups that are hidden from lists (mode `s`), and the actor's own
+    groups. The reply is a page after the group with this handle."""
 
     route = Routed("session.list_groups", GroupList, reads=True)
     after: str = ""

@@ -9,8 +9,8 @@ PREVIEW_CHARACTERS = 120
 
 
 class SavedDraft(msgspec.Struct, frozen=True):
-    """`rev`: the time of the last change, Unix milliseconds, different for each change; 0: the draft is empty.
-    `reply_to`: the index of a message, or 0."""
+    """The draft of an account in a chat. `rev`: the time of the last change (Unix milliseconds), different for each
+    change; 0 if the draft is empty. `reply_to`: the index of the message to which the draft replies, or 0."""
 
     rev: int = 0
     text: str = ""
@@ -32,17 +32,17 @@ def preview(draft: SavedDraft) -> DraftPreview:
 
 
 class DraftSaved(msgspec.Struct, frozen=True):
-    """`conflict`: the draft that another device has stored. If there is a conflict, `rev` is 0, and nothing was
-    stored."""
+    """The result of SaveDraft. `conflict`: the draft that another device has stored. In this case, `rev` is 0, and the
+    draft was not stored."""
 
     rev: int = 0
     conflict: SavedDraft | None = None
 
 
 class SaveDraft(Forwarded):
-    """Stores the actor's draft in a chat of which it is a member; an empty text removes the draft. `base`: the `rev` of
-    the draft that the device has changed; 0 if it had none. The edge has checked the length. A repetition changes
-    nothing."""
+    """Stores the actor's draft in a chat of which the actor is a member. An empty text removes the draft. `base`: the
+    `rev` of the draft that the device has changed; 0 if it had none. The edge has checked the length. A repetition
+    changes nothing."""
 
     route = Routed("message.save_draft", DraftSaved)
     chat: ChatId
@@ -53,7 +53,7 @@ class SaveDraft(Forwarded):
 
 
 class GetDraft(Forwarded):
-    """A request for the actor's draft in a chat, also in a chat that the actor has left."""
+    """A request for the actor's draft in a chat. The actor may have left the chat."""
 
     route = Routed("message.draft", SavedDraft, reads=True)
     chat: ChatId

@@ -12,22 +12,24 @@ from shared.contract.message import MessageChange
 from shared.contract.model import MemberPair, Message, Profile, ProfileSummary, Quote, Role
 
 RECENT_JOINS = 128
-"""If several accounts join at the same time, their events form no chain: each join has two transactions, and others may
-fall in between."""
+"""The most accounts in RecentJoins. Edges need them when several accounts join at the same time. A join has two
+transactions, and other joins may be committed between the two. So the versions in their events do not follow each other
+without a gap."""
 
 
 class RecentJoins(msgspec.Struct, array_like=True, frozen=True):
-    """The accounts that have joined a chat after version `since`, up to the version in the enclosing object, with the
-    first index that each account may see."""
+    """The accounts that have joined a chat after version `since`, up to the version in the enclosing object. Each
+    account has the first index that it may see."""
 
     since: int
     joined: dict[AccountId, int]
 
 
 def recent_joins(changes: Iterable[tuple[int, AccountId, int]], since: int) -> RecentJoins:
-    """`changes`: the membership changes after version `since`, the last one first. Each has the version, the account,
-    and the first index that it may see (0: no member any more). The result goes back to the last departure, whose own
-    event must name it, and has at most RECENT_JOINS accounts."""
+    """The recent joins among `changes`, the membership changes after version `since`, the last change first. Each
+    change has the version, the account, and the first index that the account may see (0 if it is no member any more).
+    The result begins after the last departure, because a departure needs its own event. It has at most RECENT_JOINS
+    accounts."""
     joined: dict[AccountId, int] = {}
     for version, account, first_index in changes:
         if not first_index or len(joined) == RECENT_JOINS:
@@ -37,9 +39,9 @@ def recent_joins(changes: Iterable[tuple[int, AccountId, int]], since: int) -> R
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One committed message and the message's recipients on this node. None: every local member (a broadcast in a big
-    chat).
-    `version`: the membership version of the fan-out, or a later one."""
+    """One committed message and its recipients on this node. If the recipients are None, they are all members that are
+    local to the node (a broadcast in a big chat). `version`: the membership version when the message was delivered, or
+    a later one."""
 
     message: Message
     recipients: list[AccountId] | None
@@ -49,9 +51,10 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
     face: ProfileSummary | None = None
     """The sender's profile summary, as the sender's edge knew it."""
     quote: Quote | None = None
-    """The quote of the message that it replies to."""
+    """The quote of the message to which this message replies."""
     recent: RecentJoins | None = None
-    """The recent joins up to `version`, in a broadcast. An edge need not wait for their events."""
+    """In a broadcast, the recent joins up to `version`. With them, an edge need not wait for the events of the
+    joins."""
 
 
 class ChangeDelivery(msgspec.Struct, array_like=True, frozen=True):
@@ -66,8 +69,8 @@ class ChangeDelivery(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DeliveryBatch(msgspec.Struct, array_like=True, frozen=True):
-    """`counter` counts this replica's delivery batches on this subject, from 1; a skipped number reveals a loss. A
-    batch without deliveries follows the last one. Each process of a replica has a new `epoch`."""
+    """`counter` counts this replica's delivery batches on this subject, from 1; a skipped number shows a loss. After
+    the last batch, one without deliveries follows. Each process of a replica has a new `epoch`."""
 
     replica: str
     epoch: int
@@ -87,15 +90,15 @@ class Placement(msgspec.Struct, frozen=True):
 
 class Heartbeat(msgspec.Struct, frozen=True):
     """Each replica publishes this to all edges and replicas every second. `counters`: the counter "all" for broadcasts;
-    the previous version also names each node. A counter without its delivery batch reveals a loss. `leaving`: the
-    replica shuts down after this heartbeat. `now`: Unix milliseconds of the replica; 0 when unknown. `partitions`: the
-    number of partitions of chats, some of which the replica may lead; the replica then serves its own subject. 0: the
-    replica knows no partitions. -1: the replica stops, and leads no partitions any more. `placement`: not sent any
-    more. `wants_accounts`: the replica does not know presence, so edges announce their accounts. `known_nodes`: the
-    nodes whose accounts the replica knows from announcements: all with numbers after the first and up to the second. On
-    such a node's subject, the replica publishes everything for the node's accounts, besides the broadcast to all other
-    nodes. `load`: the cores that it has used since the heartbeat before. `spare`: the replica owns no chats while one
-    without `spare` does."""
+    the previous version also names each node. A counter without its delivery batch shows a loss. `leaving`: the replica
+    shuts down after this heartbeat. `now`: the replica's time in Unix milliseconds; 0 if unknown. `partitions`: the
+    number of partitions of the chats. The replica may lead some of them, and then serves its own subject. It is 0 if
+    the replica knows no partitions, and -1 if the replica stops and leads none any more. `placement`: not sent any
+    more. `wants_accounts`: the replica does not know presence, so edges must announce their accounts. `known_nodes`:
+    the nodes whose accounts the replica knows from announcements. The two numbers of a node are those of the complete
+    list and of the last announcement. The replica publishes all messages for these accounts on the node's own subject,
+    in addition to broadcasts. `load`: the CPU cores that the replica has used since its previous heartbeat. `spare`:
+    the replica is a standby: it leads no partitions while another replica does."""
 
     replica: str
     epoch: int
@@ -112,12 +115,13 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 class PresenceIncomplete(msgspec.Struct, frozen=True):
     """For the next `milliseconds`, presence may lack `accounts` of this node, because the node cannot reach Redis. The
-    node announces all its accounts every few seconds, in several announcements if there are many, and each new login at
-    once. None: any account may be on this node. 0 milliseconds: presence is complete again.
+    node announces all its accounts every few seconds, in several announcements if there are many. It announces each new
+    login at once. If `accounts` is None, any account may be on this node. With 0 milliseconds, presence is complete
+    again.
 
     While a replica of the message service wants announcements, a node counts them from 1 by `number`; otherwise
     `number` is 0. `starts`, `ends`: the first and the last announcement of a list of all accounts. `registered`:
-    presence has the accounts; the event is for replicas that cannot read it.
+    presence has the accounts, and the event is only for replicas that cannot read presence.
     """
 
     node: NodeId
@@ -129,13 +133,13 @@ class PresenceIncomplete(msgspec.Struct, frozen=True):
     registered: bool = False
 
 
-# The session and auth services publish the events below to the edges of the accounts concerned. The next sync repairs
-# the loss of an event.
+# The session and auth services publish the events below to the edges of the accounts concerned. If an event is lost,
+# the next sync shows its change.
 
 
 class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
-    """`kept`: for each new member, the number of the stored event (a MembershipAnswered), which the edge deletes after
-    showing the event."""
+    """A new chat. `kept`: for each new member, the number of the stored event (a MembershipAnswered). The edge deletes
+    it after the client has shown it."""
 
     chat: ChatId
     by: AccountId
@@ -147,18 +151,18 @@ class ChatCreated(msgspec.Struct, tag="chat_created", frozen=True):
 
 
 class JoinedAt(msgspec.Struct, array_like=True, frozen=True):
-    """The state of a chat when a member joined: the chat's last index, and the number of its last change. Whatever is
-    later is pushed to the member."""
+    """The state of a chat when a member joined: the chat's last index, and the number of its last change. Later
+    messages and changes are pushed to the member."""
 
     head: int
     rev: int
 
 
 class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
-    """The new role of an account in a chat; LEFT: it is no longer a member. Between the versions `since` and `version`,
-    no other membership has changed; 0: this is unknown. `by`: the account that ended the membership or set the role;
-    NO_ACCOUNT for a join. `disbanded`: the memberships of all members have ended. `recent`: recent joins of other
-    accounts before `version`."""
+    """The new role of an account in a chat. LEFT means that it is no longer a member. `since`: no other membership has
+    changed between this version and `version`; 0 if this is unknown. `by`: the account that ended the membership or set
+    the role; NO_ACCOUNT for a join. `disbanded`: the memberships of all members have ended. `recent`: recent joins of
+    other accounts before `version`."""
 
     chat: ChatId
     account: AccountId
@@ -170,18 +174,17 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     disbanded: bool = False
     recent: RecentJoins | None = None
     joined_at: JoinedAt | None = None
-    """The state of the chat when the account joined. None: not known, because an older version of message or session
-    has replied."""
+    """The state of the chat when the account joined. None if an older version of message or session has replied."""
     faces: dict[AccountId, ProfileSummary] = {}
     """The profile summaries of the accounts that the event names."""
     reason: str = ""
-    """Why the membership has ended, as its member or who ended it has said."""
+    """The reason for the end of the membership, as given by the account that ended it."""
     gone: bool = False
     """The account is deleted, and leaves all its groups."""
     by_modes: bool = False
-    """A ChatModesChanged tells it, too."""
+    """A ChatModesChanged also reports this change."""
     time: int = 0
-    """Of the happening, Unix ms; 0: none."""
+    """The time of the happening (Unix ms); 0 if there is none."""
 
 
 class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):
@@ -190,9 +193,9 @@ class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):
     profile: Profile
     renamed: bool = True
     former_nick: str = ""
-    """The nick before, if it has changed."""
+    """The previous nick, if the nick has changed."""
     registered: bool = False
-    """The account was a guest's before."""
+    """The account was a guest before, and is registered now."""
 
 
 class Revoked(msgspec.Struct, tag="revoked", frozen=True):
@@ -220,7 +223,7 @@ class VerificationOpened(msgspec.Struct, tag="verification_opened", frozen=True)
 
 
 class FriendshipRequested(msgspec.Struct, tag="friendship_requested", frozen=True):
-    """To `account`."""
+    """A friend request to `account`, which gets this event."""
 
     applicant: AccountId
     account: AccountId
@@ -228,8 +231,9 @@ class FriendshipRequested(msgspec.Struct, tag="friendship_requested", frozen=Tru
 
 
 class FriendshipAnswered(msgspec.Struct, tag="friendship_answered", frozen=True):
-    """Sent to both accounts when accepted, and to the applicant when rejected. `kept`: for each account the number of
-    the stored event, which the edge deletes after showing it."""
+    """The answer to a friend request. Both accounts get it if the request is accepted, and only the applicant if it is
+    rejected. `kept`: for each account, the number of the stored event. The edge deletes it after the client has shown
+    it."""
 
     applicant: AccountId
     account: AccountId
@@ -238,7 +242,7 @@ class FriendshipAnswered(msgspec.Struct, tag="friendship_answered", frozen=True)
 
 
 class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
-    """Sent to the owner and the admins."""
+    """A membership request, which the owner and the admins of the group get."""
 
     applicant: AccountId
     chat: ChatId
@@ -247,8 +251,8 @@ class MembershipApplied(msgspec.Struct, tag="membership_applied", frozen=True):
 
 class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True):
     """`account` has joined the group, or was rejected. A join goes to all members. A rejection goes only to the
-    account, without the group's name, which strangers do not see. `version`: the chat's version of the join; 0 if not
-    known."""
+    account. It lacks the group's name, which accounts outside the group may not see. `version`: the chat's version with
+    the join; 0 if unknown."""
 
     chat: ChatId
     name: str
@@ -257,13 +261,13 @@ class MembershipAnswered(msgspec.Struct, tag="membership_answered", frozen=True)
     kept: dict[AccountId, int] = {}
     version: int = 0
     faces: dict[AccountId, ProfileSummary] = {}
-    """Of the account."""
+    """The profile summary of the account."""
     time: int = 0
-    """As in MembershipChanged."""
+    """See MembershipChanged."""
 
 
 class ChatModesChanged(msgspec.Struct, frozen=True):
-    """Settings of a group have changed, as ChangeModes names them."""
+    """Settings of a group have changed. The names of the settings are the same as in ChangeModes."""
 
     chat: ChatId
     by: AccountId
@@ -273,7 +277,7 @@ class ChatModesChanged(msgspec.Struct, frozen=True):
 
 
 class Invited(msgspec.Struct, frozen=True):
-    """The event goes to the invited `account`, the owner and the admins."""
+    """An invitation. The invited `account`, the owner and the admins get this event."""
 
     chat: ChatId
     by: AccountId
@@ -284,8 +288,8 @@ class Invited(msgspec.Struct, frozen=True):
 
 
 class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):
-    """Sent to all members. `settings`: the new settings, if they have changed. `renamed` False: the name has not
-    changed; edges of the previous version show it once more."""
+    """Settings of a group have changed. All members get this event. `settings`: the new settings, if they have changed.
+    If `renamed` is False, the name has not changed, but edges of the previous version show it again."""
 
     chat: ChatId
     name: str
@@ -293,11 +297,11 @@ class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):
     renamed: bool = True
     settings: ChatSettingsChanged | None = None
     faces: dict[AccountId, ProfileSummary] = {}
-    """The profile summary of `by`, which `settings` has, too."""
+    """The profile summary of `by`. `settings` also has it."""
     modes: ChatModesChanged | None = None
-    """The settings as modes of IRC. Edges of the previous version show the name once more."""
+    """The changed settings as modes of IRC. Edges of the previous version show the name again."""
     invited: Invited | None = None
-    """An event with an invitation has no other change."""
+    """The invitation that this event reports. The event then reports no other change."""
 
 
 EdgeEvent = (
@@ -317,15 +321,15 @@ EdgeEvent = (
 
 
 class Notify(msgspec.Struct, frozen=True):
-    """`recipients`: accounts on this node. None: every account on the node."""
+    """An event for accounts on this node. If `recipients` is None, it is for every account on the node."""
 
     event: EdgeEvent = msgspec.field(name="notice")
     recipients: list[AccountId] | None = None
 
 
 class FlushReadState(msgspec.Struct):
-    """Tells a node to commit the read state of an account now, because the account logs in on another node and reads
-    its missed messages there."""
+    """Requests a node to commit the read state of an account now. The account logs in on another node, where it reads
+    its missed messages."""
 
     account: AccountId
 

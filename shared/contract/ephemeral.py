@@ -1,4 +1,4 @@
-"""Ephemeral events: from an edge to every edge. Ephemeral events are not stored or repeated, so a client must also work
+"""Ephemeral events, which an edge sends to every edge. They are not stored or repeated, so a client must also work
 without them."""
 
 import msgspec
@@ -26,8 +26,8 @@ class Typing(Ephemeral, tag="typing", frozen=True):
 
 class PresenceChanged(Ephemeral, frozen=True):
     """The presence of a watched account: `active`, `away`, `busy` or `offline`. Only the account itself sees `hidden`.
-    `unknown` means that the account may not be watched, or that presence is unavailable. `since`: Unix milliseconds; 0:
-    the account has set no state. `text`: the text that it has set with the state."""
+    `unknown` means that the account may not be watched, or that presence is unavailable. `since`: Unix milliseconds; 0
+    if the account has set no state. `text`: the text that the account has set with the state."""
 
     account: AccountId
     state: str
@@ -36,8 +36,8 @@ class PresenceChanged(Ephemeral, frozen=True):
 
 
 class ChatRead(Ephemeral, frozen=True):
-    """On another connection, the account has read a chat up to this index, or has marked it as unread. `unread`,
-    `mentions`, `unread_from`: as in ReadIndex."""
+    """On another connection, the account has read a chat up to this index, or has marked it as unread. For `unread`,
+    `mentions` and `unread_from`, see ReadIndex."""
 
     chat: ChatId
     index: int
@@ -68,11 +68,11 @@ class ChatSettingsChanged(Ephemeral, frozen=True):
     history_for_new: bool | None = None
     handle: str = ""
     faces: dict[AccountId, ProfileSummary] = {}
-    """Of `by`."""
+    """The profile summary of `by`."""
     reason: str = ""
-    """Of the new handle."""
+    """The reason of a new handle."""
     topic_time: int = 0
-    """Of a new topic, Unix ms."""
+    """The time of a new topic (Unix ms)."""
 
 
 class ChatMuted(Ephemeral, tag="muted", frozen=True):
@@ -115,8 +115,8 @@ class OwnSettingsChanged(Ephemeral, tag="own_settings", frozen=True):
 
 
 class ReadTimeMoved(Ephemeral, tag="read_time", frozen=True):
-    """On IRC, the account has said on this connection (node and number) that it has read the chat until a time (Unix
-    ms)."""
+    """On this connection (node and number), an IRC client has reported that the account has read the chat until a time
+    (Unix ms)."""
 
     chat: ChatId
     account: AccountId
@@ -125,8 +125,8 @@ class ReadTimeMoved(Ephemeral, tag="read_time", frozen=True):
 
 
 class ReadPlace(msgspec.Struct, array_like=True, frozen=True):
-    """An account has read a chat up to this index, on the connection with this number (0: unknown). Index 0: it has
-    marked the chat as unread."""
+    """An account has read a chat up to this index, on the connection with this number (0 if unknown). Index 0 means
+    that the account has marked the chat as unread."""
 
     account: AccountId
     chat: ChatId
@@ -154,8 +154,8 @@ class BlocksChanged(msgspec.Struct, tag="blocks_changed", frozen=True):
 
 
 class TagsRelayed(Ephemeral, tag="tags", frozen=True):
-    """The tags of a TAGMSG of a member, whose face it is, on a connection of this node. `text`: it is no TAGMSG, but a
-    message of a client to other clients (CTCP); `unanswered`: a NOTICE."""
+    """The tags that a member has sent by TAGMSG on a connection of this node. `face`: the member. With a `text`, it is
+    not a TAGMSG but a message between clients (CTCP); `unanswered`: it was sent as a NOTICE."""
 
     chat: ChatId
     account: AccountId
@@ -167,7 +167,8 @@ class TagsRelayed(Ephemeral, tag="tags", frozen=True):
 
 
 class AwayChanged(Ephemeral, tag="away", frozen=True):
-    """An account is away with this text; without one, it is back. `chats`: those that it is in."""
+    """An account is away, with this text. If the text is empty, it is present again. `chats`: the chats of the
+    account."""
 
     account: AccountId
     face: ProfileSummary
@@ -177,7 +178,8 @@ class AwayChanged(Ephemeral, tag="away", frozen=True):
 
 
 class MetadataChanged(Ephemeral, tag="metadata", frozen=True):
-    """An account has changed one of its own texts, or a text of a group. `chats`: those whose members see it."""
+    """An account has changed one of its own texts, or a text of a group. `chats`: the chats whose members see the
+    change."""
 
     account: AccountId
     face: ProfileSummary
@@ -187,7 +189,8 @@ class MetadataChanged(Ephemeral, tag="metadata", frozen=True):
 
 
 class NickSeen(Ephemeral, tag="nick", frozen=True):
-    """A guest has come (`online`) or left, for those that monitor its nick. `described`: only its real name is new."""
+    """A guest has connected (`online`) or left. The event is for clients that monitor its nick. `described`: only the
+    guest's real name has changed."""
 
     account: AccountId
     face: ProfileSummary
@@ -197,8 +200,8 @@ class NickSeen(Ephemeral, tag="nick", frozen=True):
 
 
 class OperatorActed(Ephemeral, tag="operator", frozen=True):
-    """An operator of IRC, whose face it is, has ended the connections of the account `killed`, or (0) has said
-    something to all who want to hear it."""
+    """An IRC operator (`face`) has ended the connections of the account `killed`. If `killed` is 0, the operator has
+    sent a text to all clients that want such texts."""
 
     account: AccountId
     face: ProfileSummary

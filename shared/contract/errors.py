@@ -1,4 +1,4 @@
-"""The error codes. The codes of errors. Each dialect has a table that maps every code to one of its error replies."""
+"""The codes of errors. Each dialect has a table that maps every code to one of its error replies."""
 
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ class ErrorCode(StrEnum):
     """The account has no permission, for example because it is not a member or not the owner."""
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
-    """Already exists: an e-mail address, a uuid, a membership."""
+    """It already exists: for example an e-mail address, a uuid or a membership."""
     LIMIT = "limit"
     """A quota is reached (chats per account, members per group)."""
     TOO_LARGE = "too_large"
@@ -58,13 +58,13 @@ class Reason(StrEnum):
     """Another device made a change first."""
     NONCE_USED = "nonce_used"
     SWITCHED_OFF = "switched_off"
-    """On this server."""
+    """This function is switched off on this server."""
 
 
 class Failure(msgspec.Struct, tag="failure", frozen=True):
     """An error reply of a service. `text` is safe to show to the client; `field` names the invalid field, if any.
-    `retry_ms`: repeat the request after this time; 0: unknown. `reason`: one of Reason, or empty. `request`: the trace
-    id in the log; if it is empty, the edge adds one."""
+    `retry_ms`: the time after which the request can be repeated; 0 if unknown. `reason`: one of Reason, or empty.
+    `request`: the trace id in the log; if it is empty, the edge adds one."""
 
     code: ErrorCode
     text: str
@@ -84,7 +84,8 @@ INTERNAL_ERROR = Failure(ErrorCode.INTERNAL, "internal error")
 
 
 class RequestError(Exception):
-    """A rejected request. The bus turns it into an error reply, the edge's dialect into a frame."""
+    """A request is rejected. Between services, the bus sends this as an error reply. The edge's dialect makes a frame
+    of it."""
 
     def __init__(self, code: ErrorCode, text: str, field: str = "", retry_ms: int = 0, reason: str = "") -> None:
         super().__init__(f"{code}: {text}")

@@ -1,4 +1,4 @@
-"""Durable events (JetStream): work that must be done eventually, without a waiting caller."""
+"""Durable events, which JetStream stores. They are for work that must be done at some time, while no caller waits."""
 
 import msgspec
 
@@ -15,12 +15,13 @@ class AccountDeleted(msgspec.Struct, frozen=True):
 
 
 class HealthProbe(msgspec.Struct, frozen=True):
-    """A probe that proves that the stream stores events. It is removed when it is delivered."""
+    """A probe that tests whether the stream stores events. It is removed when it is delivered."""
 
 
 class MailRequested(msgspec.Struct, frozen=True):
-    """One e-mail, which is retried until the mail server accepts it. `account`: it goes to this account's verified
-    address instead of `to`. `unsubscribe`: the link that ends such mails with one click (RFC 8058), or empty."""
+    """One e-mail, which is retried until the mail server accepts it. `account`: if it is set, the mail goes to the
+    verified address of this account instead of `to`. `unsubscribe`: the link that ends such mails with one click (RFC
+    8058), or empty."""
 
     to: str
     subject: str
@@ -35,8 +36,8 @@ class MailRequested(msgspec.Struct, frozen=True):
 
 
 class OutgoingWebhooksDue(msgspec.Struct, frozen=True):
-    """A chat with outgoing webhooks has messages up to `index`. `hook`: the event is only for this webhook, which has
-    stopped; it continues if an operator retries the event."""
+    """A chat with outgoing webhooks has messages up to `index`. `hook`: if it is set, the event is a dead letter of
+    this webhook, which has stopped. The webhook continues if an operator retries the event."""
 
     chat: ChatId
     index: int

@@ -1,5 +1,5 @@
-"""The announcements of the message service, and the requests to it, by which search and notifications follow the
-messages."""
+"""How search and notifications learn of new messages: the announcements of the message service, and the requests to
+it."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ MAX_FOLLOWED = 1_000
 MAX_FOLLOWED_MESSAGES = 1_000
 """The most messages of one reply."""
 ANNOUNCE_SECONDS = 0.4
-"""Between two announcements."""
+"""The pause between two announcements."""
 
 
 class MovedChats(msgspec.Struct, frozen=True):
@@ -34,7 +34,8 @@ class HeadPosition(msgspec.Struct, array_like=True, frozen=True):
 
 
 class PositionPage(msgspec.Struct, frozen=True):
-    """`more`: continue after the last chat. `epoch`: the epoch of the database, which a restore changes."""
+    """A page of positions. `more`: there are further chats after the last one. `epoch`: the epoch of the database,
+    which a restore changes."""
 
     positions: list[HeadPosition]
     epoch: str
@@ -42,7 +43,7 @@ class PositionPage(msgspec.Struct, frozen=True):
 
 
 class ListPositions(msgspec.Struct):
-    """A request for the positions of all chats, in order of id, a page after `after`."""
+    """A request for the positions of all chats, in order of id: one page after the chat `after`."""
 
     route = Routed("message.positions", PositionPage, reads=True)
     after: ChatId = ChatId(0)

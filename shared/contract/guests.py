@@ -1,4 +1,4 @@
-"""Requests of guests to auth. A guest is an account without a secret that ends with its connection."""
+"""Requests of guests to auth. A guest is an account without a secret, which is deleted when its connection ends."""
 
 import msgspec
 
@@ -9,9 +9,9 @@ from shared.contract.routes import Ack, Routed
 
 
 class RegisterGuest(msgspec.Struct, kw_only=True):
-    """Creates the account of a guest, which has no secret and ends with its connection. `nick` is its username.
-    `guest`, `signature`: as in Profile. Errors: `conflict` for a nick that is taken or looks like one, `forbidden`
-    without guests, `unauthenticated` for another `password` than the server's."""
+    """Creates the account of a guest. `nick` becomes its username. For `guest` and `signature`, see Profile. Errors:
+    `conflict` for a nick that is taken or looks like a taken one, `forbidden` if the server permits no guests,
+    `unauthenticated` if `password` is not the server's password."""
 
     route = Routed("auth.register_guest", Authenticated)
     nick: str
@@ -26,7 +26,7 @@ class GuestRenamed(msgspec.Struct, frozen=True):
 
 
 class RenameGuest(msgspec.Struct):
-    """Gives a guest another nick, as RegisterGuest does. Error: `forbidden` for another account."""
+    """Gives a guest another nick. Errors: see RegisterGuest; `forbidden` if the account is no guest."""
 
     route = Routed("auth.rename_guest", GuestRenamed)
     nick: str
@@ -34,7 +34,8 @@ class RenameGuest(msgspec.Struct):
 
 
 class KeepGuests(msgspec.Struct):
-    """These guests are connected. A guest that no edge has named for some minutes is deleted."""
+    """An edge reports that these guests are connected. A guest that no edge has reported for some minutes is
+    deleted."""
 
     route = Routed("auth.keep_guests", Ack)
     accounts: list[AccountId]

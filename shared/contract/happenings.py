@@ -1,4 +1,4 @@
-"""Requests to session: what has happened in a group besides its messages, which IRC has in its history."""
+"""Requests to session for happenings: joins, departures and changes in a group, which IRC has in its history."""
 
 from enum import StrEnum
 
@@ -18,8 +18,8 @@ class HappeningKind(StrEnum):
 
 
 class Happening(msgspec.Struct, array_like=True, frozen=True):
-    """`time`: Unix ms, which no other happening of the group has. `by`: who has done it; `account`: who has joined or
-    left, or was removed. `text`: the topic, or the reason of a departure."""
+    """`time`: Unix ms, different for each happening of the group. `by`: the account that has acted. `account`: the
+    account that has joined or left, or was removed. `text`: the topic, or the reason of a departure."""
 
     time: int
     kind: HappeningKind
@@ -30,7 +30,8 @@ class Happening(msgspec.Struct, array_like=True, frozen=True):
 
 
 class HappeningList(msgspec.Struct, frozen=True):
-    """In order of time. `more`: in the direction of the request. `faces`: of all that are named."""
+    """A page of happenings in order of time. `more`: there are further happenings in the direction of the request.
+    `faces`: the profile summaries of all named accounts."""
 
     happenings: list[Happening]
     more: bool = False
@@ -38,8 +39,9 @@ class HappeningList(msgspec.Struct, frozen=True):
 
 
 class ListHappenings(Forwarded):
-    """Requests what has happened in a group between two times, without these; from the beginning on or, with `newest`,
-    from the end. Members alone may (`forbidden`), who see what they may read of the messages."""
+    """Requests the happenings of a group between two times, both excluded. The page begins with the oldest or, with
+    `newest`, with the newest. Only members may send this request (`forbidden`). A member sees the happenings of the
+    time whose messages it may read."""
 
     route = Routed("session.list_happenings", HappeningList, reads=True)
     chat: ChatId

@@ -4,12 +4,12 @@ its own form."""
 from typing import NewType
 
 AccountId = NewType("AccountId", int)
-"""The OC number, 1 or more."""
+"""The OC number of an account, at least 1."""
 
 ChatId = NewType("ChatId", int)
 
 MessageId = NewType("MessageId", int)
-"""Globally unique, below 2^53."""
+"""The id of a message, unique among all messages and below 2^53."""
 
 Nonce = NewType("Nonce", int)
 """Identifies one message before the commit, unique within chat and sender; 63 bits. A retry has the same nonce."""
@@ -21,8 +21,8 @@ NO_ACCOUNT = AccountId(0)
 """The actor of a connection without a login."""
 
 SYSTEM_ACCOUNT = AccountId(2**31 - 1)
-"""The sender of the operator's announcements: the highest number that every client can read. Session has the profile of
-this account; auth, which counts from 1, has no such account, so nobody can log in to it."""
+"""The system account, which sends the operator's announcements. Its number is the highest that every client can read.
+Session has its profile. Auth has no such account, because auth counts from 1. So nobody can log in to it."""
 
 SYSTEM_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
-"""The uuid of this account, the same in every installation. It cannot be registered."""
+"""The uuid of the system account, the same in every installation. Nobody can register it."""

@@ -11,8 +11,9 @@ class DescribeDatabase(msgspec.Struct):
 
 class DatabaseState(msgspec.Struct, frozen=True):
     """`installation`: the id that all databases of an installation share; empty if there is none yet. `agreed`: all
-    databases have this id. `account`, `chat`: the highest numbers that the service has given, or knows of.
-    `account_time`, `chat_time`: an upper limit of when they were given, in Unix milliseconds; 0: unknown."""
+    databases have this id. `account`, `chat`: the highest numbers that the service has assigned or knows.
+    `account_time`, `chat_time`: these numbers were assigned at this time (Unix milliseconds) or earlier; 0 if
+    unknown."""
 
     installation: str = ""
     agreed: bool = False

@@ -1,4 +1,4 @@
-"""The requests to session and auth about an account's data, and the account's webhooks, links and bots, which act
+"""The requests to session and auth about the data of an account, and about its webhooks, links and bots, which act
 without a login."""
 
 import msgspec
@@ -14,7 +14,7 @@ MADE_LISTED = 1_000
 
 class MadeWebhook(msgspec.Struct, frozen=True):
     """A webhook of a group. `origin`: scheme, host and port of an outgoing webhook's endpoint; empty for an incoming
-    one. `created`: Unix milliseconds."""
+    webhook. `created`: Unix milliseconds."""
 
     hook: str
     chat: ChatId
@@ -25,7 +25,7 @@ class MadeWebhook(msgspec.Struct, frozen=True):
 
 
 class MadeLink(msgspec.Struct, frozen=True):
-    """A link to a group, which is a secret. `uses`, `expires` as in CreateLink. `created`: Unix milliseconds."""
+    """A link to a group, which is a secret. For `uses` and `expires`, see CreateLink. `created`: Unix milliseconds."""
 
     link: str
     chat: ChatId
@@ -38,7 +38,7 @@ class MadeLink(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """Each list begins with the newest, and has at most MADE_LISTED entries."""
+    """The webhooks and links of an account. Each list begins with the newest, and has at most MADE_LISTED entries."""
 
     hooks: list[MadeWebhook]
     links: list[MadeLink]
@@ -52,7 +52,8 @@ class ListMade(msgspec.Struct):
 
 
 class EndMade(msgspec.Struct):
-    """Session deletes the webhooks and links that an account has made; auth revokes its bots' tokens. Idempotent."""
+    """Session deletes the webhooks and links that an account has made; auth revokes the tokens of the account's
+    bots."""
 
     route = Routed("session.end_made", Ack)
     actor: AccountId = NO_ACCOUNT
@@ -66,7 +67,8 @@ class WebhookPage(msgspec.Struct, frozen=True):
 
 
 class ListAllWebhooks(msgspec.Struct):
-    """An operator's request for the webhooks of a group, an account, or all (0), after the webhook `after`."""
+    """An operator's request for webhooks: one page after the webhook `after`. `chat`, `by`: only the webhooks of this
+    group or maker; 0 for all."""
 
     route = Routed("session.admin.hooks", WebhookPage)
     chat: ChatId = ChatId(0)
@@ -75,15 +77,16 @@ class ListAllWebhooks(msgspec.Struct):
 
 
 class DeleteAnyWebhook(msgspec.Struct):
-    """An operator deletes a webhook; `not_found` if it does not exist."""
+    """An operator deletes a webhook. Error: `not_found` if it does not exist."""
 
     route = Routed("session.admin.delete_hook", Ack)
     hook: str
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`created`: Unix milliseconds. `question_id`: the security question, or 0. `logins`: newest first. `bots`: the
-    bots that the account owns. `email_verified`: a mail to the address has reached the user."""
+    """The data that auth stores of an account. `created`: Unix milliseconds. `question_id`: the security question, or
+    0. `logins`: newest first. `bots`: the bots that the account owns. `email_verified`: the user has received a mail at
+    the address."""
 
     email: str
     username: str
@@ -99,7 +102,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 class ExportLogins(msgspec.Struct):
     """A request for the data that auth stores of an account, without the account's secrets. The audit trail records
-    each request; `rate_limited` beyond `limits.exports_per_account`."""
+    each request. Error: `rate_limited` above the limit `limits.exports_per_account`."""
 
     route = Routed("auth.export_logins", AccountRecord)
     actor: AccountId = NO_ACCOUNT

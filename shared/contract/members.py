@@ -1,5 +1,5 @@
-"""The requests to session about the members of groups, their roles, bans, silences and links, and about settings and
-the end of a group."""
+"""The requests to session about the members, roles, bans, silences, links and settings of groups, and about the end of
+a group."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,8 +12,9 @@ from shared.contract.session import ChatVersion
 
 
 class MemberRole(msgspec.Struct, array_like=True, frozen=True):
-    """`role` LEFT: no longer a member. `silenced`: when the silence ends (Unix ms), perhaps in the past; 0: none.
-    `nickname`: None for a past member, and if an older version sends it. `avatar`: as in Profile."""
+    """A member and its role. The role LEFT means that the account is no longer a member. `silenced`: the end of the
+    silence (Unix ms), perhaps in the past; 0 if there is none. `nickname`: None for a past member, and from an older
+    version. For `avatar`, see Profile."""
 
     account: AccountId
     role: Role
@@ -23,16 +24,16 @@ class MemberRole(msgspec.Struct, array_like=True, frozen=True):
     nick: str = ""
     guest: str = ""
     real_name: str = ""
-    """Both as in Profile; `real_name`: the signature of a guest."""
+    """The signature of a guest. For `nick` and `guest`, see Profile."""
     speaker: bool = False
-    """The member posts although the group is silenced."""
+    """The member may post even if the group is silenced."""
     bot: bool = False
 
 
 class MemberList(msgspec.Struct, frozen=True):
-    """`silenced`: as in MemberRole, for all but the owner and the admins. `version`: the chat's; 0 from the previous
-    version of session. `since`: the list has the changes after this version; 0: all members. `after`: where the next
-    page of a query begins."""
+    """A page of members. `silenced`: the end of the silence of all members except the owner and the admins; see
+    MemberRole. `version`: the chat's version; 0 from the previous version of session. `since`: the list has the changes
+    after this version; 0 if it has all members. `after`: the next page of a query begins after this account."""
 
     members: list[MemberRole]
     more: bool = False
@@ -45,9 +46,9 @@ class MemberList(msgspec.Struct, frozen=True):
 class ListMembers(Forwarded):
     """A request for one page of a chat's members, in the order of accounts after `after`; only members may send it
     (`forbidden`). `since`: only accounts whose membership, role or silence has changed after this version of the chat,
-    also those that left; 0: all. `since` is ignored if the actor's own membership has changed after it, because a new
-    member does not see earlier members. `query`: only present members whose nickname begins with this text, in any case
-    of letters. `count`: the highest number of members; 0: as many as fit."""
+    including accounts that have left; 0 for all members. `since` is ignored if the actor's own membership has changed
+    after it, because a new member does not see earlier members. `query`: only present members whose nickname begins
+    with this text, in any case of letters. `count`: the most members; 0 for as many as fit."""
 
     route = Routed("session.list_members", MemberList, reads=True)
     chat: ChatId
@@ -59,12 +60,12 @@ class ListMembers(Forwarded):
 
 
 MAX_ADDED = 100
-"""The most accounts of one request."""
+"""The most accounts in one request."""
 
 
 class MembersAdded(msgspec.Struct, frozen=True):
-    """`added`: the accounts that are members now, in the order of the request; some were before. `rejected`: the
-    others. `version`: the chat's."""
+    """`added`: the accounts that are members now, in the order of the request. Some of them may have been members
+    before. `rejected`: the other accounts. `version`: the chat's version."""
 
     added: list[AccountId]
     rejected: dict[AccountId, Failure]
@@ -72,8 +73,8 @@ class MembersAdded(msgspec.Struct, frozen=True):
 
 
 class AddMembers(Forwarded):
-    """Adds accounts to a group, at most 100, one after another, each as AddMember does (idempotent). Errors:
-    `forbidden` for an actor that is neither the owner nor an admin."""
+    """Adds at most 100 accounts to a group, one after the other, as AddMember does. A repetition changes nothing.
+    Error: `forbidden` for an actor that is neither the owner nor an admin."""
 
     route = Routed("session.add_members", MembersAdded)
     chat: ChatId
@@ -83,16 +84,17 @@ class AddMembers(Forwarded):
 
 class MembershipRequested(msgspec.Struct, frozen=True):
     joined: bool
-    """True: joined at once; False: the application is pending, and the name is empty: strangers do not see it."""
+    """True if the account has joined at once. False if the request is pending; the name is then empty, because accounts
+    outside the group may not see it."""
     name: str
     version: int = 0
-    """The chat's version, if joined; 0: unknown."""
+    """The chat's version if the account has joined; 0 if unknown."""
 
 
 class RequestMembership(Forwarded):
-    """Joins an open group at once, or applies to a group with approval (repeated while pending, it replaces the text
-    and notifies again). Errors: `forbidden` for a closed group, `conflict` for a member, `limit` for a full group or
-    too many pending requests of the actor."""
+    """Joins an open group at once, or requests membership of a group that needs approval. If the request is repeated
+    while it is pending, the text is replaced, and the admins are notified again. Errors: `forbidden` for a closed
+    group, `conflict` for a member, `limit` for a full group or too many pending requests of the actor."""
 
     route = Routed("session.request_membership", MembershipRequested)
     chat: ChatId
@@ -103,7 +105,7 @@ class RequestMembership(Forwarded):
 
 
 class AnswerMembership(Forwarded):
-    """The owner or an admin accepts or rejects a pending application; `not_found` without one."""
+    """The owner or an admin accepts or rejects a pending membership request. Error: `not_found` if there is none."""
 
     route = Routed("session.answer_membership", ChatVersion)
     chat: ChatId
@@ -113,7 +115,8 @@ class AnswerMembership(Forwarded):
 
 
 class AddMember(Forwarded):
-    """The owner or an admin adds a friend, or accepts a request. `conflict` for a member, `forbidden` for others."""
+    """The owner or an admin adds a friend, or accepts a request. Errors: `conflict` for a member, `forbidden` for any
+    other account."""
 
     route = Routed("session.add_member", ChatVersion)
     chat: ChatId
@@ -122,16 +125,16 @@ class AddMember(Forwarded):
 
 
 class EndMembership(Forwarded):
-    """The actor leaves a group (`account` is its own), or the owner or an admin removes a member of a lower role. An
-    owner that leaves is followed by the oldest admin, else by the oldest member. Errors: `not_found` for an account
-    that is no member, `forbidden` for a member of the same or a higher role."""
+    """The actor leaves a group (`account` is its own), or the owner or an admin removes a member of a lower role. If
+    the owner leaves, the admin who joined first becomes the owner, or else the member who joined first. Errors:
+    `not_found` for an account that is no member, `forbidden` for a member of the same or a higher role."""
 
     route = Routed("session.end_membership", ChatVersion)
     chat: ChatId
     account: AccountId
     actor: AccountId = NO_ACCOUNT
     reason: str = ""
-    """The members see it, at most 300 characters."""
+    """The reason, which the members see; at most 300 characters."""
 
 
 class SetRole(Forwarded):
@@ -147,9 +150,9 @@ class SetRole(Forwarded):
 
 class BanMember(Forwarded):
     """The owner or an admin of a group bans an account that has a lower role or is no member. The account is removed,
-    and cannot join or be added before `until` (Unix ms; 0: the ban does not end). A repeated ban sets the time. Errors:
-    `not_found` for an unknown account, `forbidden` for a member of the same or a higher role, `limit` for too many
-    bans."""
+    and cannot join or be added before `until` (Unix ms; 0: the ban does not end). A repeated ban sets a new time.
+    Errors: `not_found` for an unknown account, `forbidden` for a member of the same or a higher role, `limit` for too
+    many bans."""
 
     route = Routed("session.ban_member", ChatVersion)
     chat: ChatId
@@ -159,7 +162,7 @@ class BanMember(Forwarded):
 
 
 class UnbanMember(Forwarded):
-    """The owner or an admin ends a ban (idempotent)."""
+    """The owner or an admin ends a ban. A repetition changes nothing."""
 
     route = Routed("session.unban_member", ChatVersion)
     chat: ChatId
@@ -192,8 +195,8 @@ class ListBans(Forwarded):
 class SilenceMember(Forwarded):
     """The owner or an admin silences a member of a lower role, or (NO_ACCOUNT) all members except the owner and the
     admins. Before `until` (Unix ms), messages of silenced members are rejected with `forbidden`. 0 ends the silence. A
-    silence outlasts leaving and joining again. Errors: `not_found` for an account that is no member, `forbidden` for a
-    member of the same or a higher role, `limit` for too many silenced members."""
+    silence stays if the member leaves and joins again. Errors: `not_found` for an account that is no member,
+    `forbidden` for a member of the same or a higher role, `limit` for too many silenced members."""
 
     route = Routed("session.silence_member", ChatVersion)
     chat: ChatId
@@ -203,13 +206,13 @@ class SilenceMember(Forwarded):
 
 
 class SetChat(Forwarded):
-    """The owner or an admin changes settings of a group, named as in Chat: the name (as RenameChat does), the picture,
-    the topic, the rule for joining, read receipts, the time for edits and recalls, and the messages that new members
-    see."""
+    """The owner or an admin changes settings of a group, with the names that they have in Chat: the name (as RenameChat
+    does), the picture, the topic, the rule for joining, read receipts, the time for edits and recalls, and the messages
+    that new members see."""
 
     route = Routed("session.set_chat", ChatVersion)
     rules_route = Routed("session.set_chat_rules", ChatVersion)
-    """The previous version sends these settings, which it calls rules, to this route."""
+    """The previous version sends these settings to this route, and calls them rules."""
 
     chat: ChatId
     name: str | UnsetType = UNSET
@@ -223,16 +226,16 @@ class SetChat(Forwarded):
     recall_seconds: int | UnsetType | None = UNSET
     history_for_new: bool | UnsetType | None = UNSET
     handle: str | UnsetType = UNSET
-    """Only the owner may change the handle. Empty: the group gives up its handle. `conflict`, if another group has
-    it."""
+    """Only the owner may change the handle. An empty text removes it. Error: `conflict` if another group has it."""
     reason: str = ""
-    """Of another handle; members on IRC see it, at most 300 characters."""
+    """The reason for a new handle, which members on IRC see; at most 300 characters."""
 
 
 class ModeChange(msgspec.Struct, array_like=True, frozen=True):
-    """One setting of a group as IRC names it. `q`, `o`, `v`: owner, admin, speaker, `text` is the account. `b`, `e`,
-    `I`: masks of those that may neither join nor post, that may nevertheless, that may join a closed group. `i` closed,
-    `m` silenced, `k` key, `l` most members. Flags: see Chat.modes."""
+    """One setting of a group, by its name on IRC. `q`, `o`, `v`: `text` is an account that is owner, admin or speaker.
+    `b`: `text` is a mask of users who may not join or post. `e`: a mask of users who may do so in spite of `b`. `I`: a
+    mask of users who may join a closed group. `i`: the group is closed. `m`: it is silenced. `k`: the key. `l`: the
+    most members. For other modes, see Chat.modes."""
 
     on: bool
     mode: str
@@ -246,7 +249,8 @@ class ModesChanged(ChatVersion, frozen=True):
 
 
 class ChangeModes(Forwarded):
-    """The owner or an admin changes settings of a group, all or none. Errors as of SetChat, SetRole."""
+    """The owner or an admin changes settings of a group. Either all changes are made or none. Errors: see SetChat and
+    SetRole."""
 
     route = Routed("session.change_modes", ModesChanged)
     chat: ChatId
@@ -267,7 +271,8 @@ class MaskList(msgspec.Struct, frozen=True):
 
 
 class ListMasks(Forwarded):
-    """Requests the masks of one kind; members may request `b`, the owner and admins all."""
+    """Requests the masks of one kind. Members may request the kind `b`; the owner and the admins may request all
+    kinds."""
 
     route = Routed("session.list_masks", MaskList, reads=True)
     chat: ChatId
@@ -290,15 +295,14 @@ class InvitedChats(msgspec.Struct, frozen=True):
 
 
 class ListInvitations(Forwarded):
-    """Requests the groups that the actor is invited to, at most 100."""
+    """Requests the groups to which the actor is invited, at most 100."""
 
     route = Routed("session.list_invitations", InvitedChats, reads=True)
     actor: AccountId = NO_ACCOUNT
 
 
 class DisbandChat(Forwarded):
-    """The owner ends a group for all members; nobody can join it again. The messages of the group are stored as
-    before."""
+    """The owner ends a group for all members; nobody can join it again. The messages of the group stay stored."""
 
     route = Routed("session.disband_chat", ChatVersion)
     chat: ChatId
@@ -306,8 +310,9 @@ class DisbandChat(Forwarded):
 
 
 class InvitationLink(msgspec.Struct, frozen=True):
-    """`link`: 128 random bits, a secret. `uses`: how many are left; 0: any number. `expires`: as in CreateLink.
-    `paused`: nobody can join by the link, because its maker may not manage the group now."""
+    """A link to a group. `link`: 128 random bits, which are a secret. `uses`: how many accounts can still join; 0 for
+    any number. For `expires`, see CreateLink. `paused`: nobody can join by the link, because its maker may not manage
+    the group now."""
 
     link: str
     by: AccountId
@@ -320,10 +325,10 @@ class InvitationLink(msgspec.Struct, frozen=True):
 
 
 class CreateLink(Forwarded):
-    """The owner or an admin of a group makes a link, by which any account joins without approval. `uses`: how many may
-    join; 0: any number. `expires`: Unix ms; 0: never. `nonce`: the client's nonce, or empty; a repeated request with
-    the same nonce gets the first reply. Errors: `limit` for too many links of a group, `conflict` for the nonce of
-    another request."""
+    """The owner or an admin of a group makes a link, by which any account joins without approval. `uses`: how many
+    accounts may join; 0 for any number. `expires`: Unix ms; 0 for never. `nonce`: the client's nonce, or empty; a
+    repeated request with the same nonce gets the first reply. Errors: `limit` for too many links of a group, `conflict`
+    if another request has the same nonce."""
 
     route = Routed("session.create_link", InvitationLink)
     chat: ChatId
@@ -334,7 +339,7 @@ class CreateLink(Forwarded):
 
 
 class InvitationLinks(msgspec.Struct, frozen=True):
-    """Oldest first."""
+    """The links, oldest first."""
 
     links: list[InvitationLink]
 
@@ -348,7 +353,7 @@ class ListLinks(Forwarded):
 
 
 class DeleteLink(Forwarded):
-    """The owner or an admin deletes a link (idempotent)."""
+    """The owner or an admin deletes a link. A repetition changes nothing."""
 
     route = Routed("session.delete_link", Ack)
     chat: ChatId
@@ -360,7 +365,7 @@ class DeleteLink(Forwarded):
 
 
 class JoinedByLink(msgspec.Struct, frozen=True):
-    """`version`: the chat's version; 0: unknown."""
+    """`version`: the chat's version; 0 if unknown."""
 
     chat: ChatId
     name: str
@@ -368,7 +373,7 @@ class JoinedByLink(msgspec.Struct, frozen=True):
 
 
 class JoinByLink(Forwarded):
-    """Joins the group of a link. Errors: `not_found` for one that is unknown, used up, expired or paused, `conflict`
+    """Joins the group of a link. Errors: `not_found` for a link that is unknown, used up, expired or paused, `conflict`
     for a member, `forbidden` for a banned account, `limit` for a full group or too many groups of the actor."""
 
     route = Routed("session.join_by_link", JoinedByLink)

@@ -11,8 +11,8 @@ from shared.contract.routes import Routed
 
 
 class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One message before its commit. A draft must not be committed after `deadline` (milliseconds by the requester's
-    steady clock: see shared.clock)."""
+    """One message before its commit. A draft must not be committed after `deadline`, a time of the requester's steady
+    clock in milliseconds (see shared.clock)."""
 
     sender: AccountId
     chat: ChatId
@@ -20,19 +20,19 @@ class Draft(msgspec.Struct, array_like=True, frozen=True, gc=False):
     deadline: int
     body: bytes
     face: ProfileSummary | None = None
-    """The sender's profile summary, forwarded to the recipients' edges; not stored."""
+    """The sender's profile summary. It is forwarded to the recipients' edges, and not stored."""
     quote: Quote | None = None
     """A line of the message to which this message replies. It is also forwarded and not stored."""
     by: AccountId = NO_ACCOUNT
-    """If the sender is not a member, the member whose permissions admit the message; NO_ACCOUNT: the sender's own
+    """The member whose permissions count, if the sender is not a member itself. NO_ACCOUNT if the sender's own
     permissions count."""
     saved: int = 0
-    """The `rev` of the sender's SavedDraft that becomes this message; 0: there is none. The commit removes that
-    draft."""
+    """The `rev` of the SavedDraft from which this message was made; 0 if there is none. The commit removes the
+    SavedDraft."""
 
 
 class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True, gc=False):
-    """A committed message (now, or by an earlier attempt with the same nonce)."""
+    """A message that was committed now, or by an earlier attempt with the same nonce."""
 
     id: MessageId
     index: int
@@ -41,7 +41,7 @@ class Posted(msgspec.Struct, tag="posted", array_like=True, frozen=True, gc=Fals
 
 class PostResults(msgspec.Struct, frozen=True, omit_defaults=True):
     """One result for each draft, in the order of the drafts. `failures` maps positions to failures; `posted` is None at
-    these. `again`: the positions of messages that an earlier request has posted."""
+    these positions. `again`: the positions of messages that an earlier request has posted."""
 
     posted: list[Posted | None]
     failures: dict[int, Failure] = {}
@@ -61,8 +61,8 @@ class PostMessages(msgspec.Struct):
 
 
 class EditText(msgspec.Struct, tag="edit", frozen=True):
-    """Replace the body of a message, whose index and time do not change. If the `nonce` of an edit is stored already,
-    the edit is not made again. `if_rev`: edit only if the text has not changed after this `rev`."""
+    """Replace the body of a message. The index and time stay the same. An edit whose `nonce` is stored already is not
+    made again. `if_rev`: edit only if the text has not changed after this `rev`."""
 
     body: bytes
     nonce: Nonce
@@ -70,7 +70,7 @@ class EditText(msgspec.Struct, tag="edit", frozen=True):
 
 
 class RecallText(msgspec.Struct, tag="recall", frozen=True):
-    """Replace the body permanently by RECALLED_BODY. `reason`: members that see the recall get it."""
+    """Replace the body permanently by RECALLED_BODY. `reason`: shown to the members that see the recall."""
 
     reason: str = ""
 
@@ -87,8 +87,8 @@ class PinMessage(msgspec.Struct, tag="pin", frozen=True):
 
 
 class Changed(msgspec.Struct, tag="changed", frozen=True, omit_defaults=True):
-    """The change is committed, now or by an earlier request. `time`: Unix milliseconds. `count`: the accounts that have
-    reacted to the message with the emoji."""
+    """The change was committed now, or by an earlier request. `time`: Unix milliseconds. `count`: the accounts that
+    have reacted to the message with the emoji."""
 
     rev: int
     time: int
@@ -117,10 +117,10 @@ class ChangeKind(StrEnum):
 
 
 class MessageChange(msgspec.Struct, array_like=True, frozen=True):
-    """The last change of one kind of a message, where an edit and a recall are one kind. `by`: the account that made
-    it. `body`: the edited message's. `reactions`: the number of accounts by emoji. `mine`: the emoji of the requester,
-    None in a push. `emoji`: in a push, the emoji that `by` has added (`on`) or removed; empty in a repeated push. `on`
-    of a pin: the message is pinned. `reason`: in a push, of a recall."""
+    """The last change of one kind of a message. An edit and a recall count as one kind. `by`: the account that has made
+    the change. `body`: the body of an edited message. `reactions`: the number of accounts by emoji. `mine`: the emoji
+    of the requester; None in a push. `emoji`: in a push, the emoji that `by` has added (`on`) or removed; empty in a
+    repeated push. For a pin, `on` means that the message is pinned. `reason`: in a push, the reason of a recall."""
 
     chat: ChatId
     rev: int
@@ -137,7 +137,8 @@ class MessageChange(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChangePage(msgspec.Struct, frozen=True):
-    """`rev`: the chat's last change. `more`: continue after the last one listed."""
+    """A page of changes. `rev`: the number of the chat's last change. `more`: there are further changes after the last
+    one listed."""
 
     changes: list[MessageChange]
     rev: int
@@ -146,7 +147,7 @@ class ChangePage(msgspec.Struct, frozen=True):
 
 class GetChanges(msgspec.Struct):
     """A request of a member for the changes of a chat's messages after `after`, in the order of `rev`. If a message has
-    changed several times in one way, only the last of these changes is listed."""
+    several changes of the same kind, only the last of them is listed."""
 
     route = Routed("message.changes", ChangePage, reads=True)
     chat: ChatId
@@ -162,12 +163,12 @@ class Reactions(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChatSync(msgspec.Struct, array_like=True, frozen=True):
-    """`messages`: the undelivered messages from `missed_from` to `upto`. If `upto` is below `head`, continue with
-    SyncChat after `upto`; skip the account's own messages and messages in `delivered` (inclusive ranges above
-    `delivered_index`). `left_out`: the number of messages of others between `delivered_index` and `missed_from`, which
-    are too many to be pushed; also 0 if the request asked for no messages. `last_time`: the last message's time, Unix
-    milliseconds; 0: unknown. `first_index`: the first that the account may see; 0: unknown. `rev`: the `rev` of the
-    chat's last change."""
+    """The state of a chat for an account. `messages`: the undelivered messages from `missed_from` to `upto`. If `upto`
+    is below `head`, the caller continues with SyncChat after `upto`. It must then skip the account's own messages and
+    messages in `delivered` (inclusive ranges above `delivered_index`). `left_out`: the number of messages of other
+    accounts between `delivered_index` and `missed_from`, which are too many to be pushed; also 0 if no messages were
+    requested. `last_time`: the time of the last message in Unix milliseconds; 0 if unknown. `first_index`: the first
+    index that the account may see; 0 if unknown. `rev`: the `rev` of the chat's last change."""
 
     chat: ChatId
     head: int
@@ -184,8 +185,8 @@ class ChatSync(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """While `more` is set, request the page after `last_chat`. `also`: the missed messages of further accounts, as many
-    as fit into the reply. `away`: not sent any more."""
+    """While `more` is set, request the page after `last_chat`. `also`: the replies for further accounts, as many as
+    fit. `away`: not sent any more."""
 
     chats: list[ChatSync]
     more: bool = False
@@ -194,17 +195,17 @@ class Synced(msgspec.Struct, frozen=True):
 
     @property
     def last_chat(self) -> ChatId:
-        """The last chat of the page; 0 without chats."""
+        """The last chat of the page; 0 if there are no chats."""
         return self.chats[-1].chat if self.chats else ChatId(0)
 
 
 class Sync(msgspec.Struct):
-    """A request for an account's missed messages: the account's chats in order of id, one page after `after`, from one
-    snapshot.
+    """A request for an account's missed messages: one page of its chats after the chat `after`, in order of id, from
+    one snapshot.
 
-    The reply holds the last index of every chat of the page. Except for the chats in `known`, it also holds the
-    undelivered messages of others, oldest first: at most the newest 10,000 of each chat (a setting), within the size of
-    a reply.
+    The reply has the last index of every chat of the page. For chats that are not in `known`, it also has the
+    undelivered messages of other accounts, oldest first. At most the newest 10,000 of each chat (a setting) are sent,
+    as far as they fit into the reply.
     """
 
     route = Routed("message.sync", Synced)
@@ -214,17 +215,17 @@ class Sync(msgspec.Struct):
     also: list[AccountId] = []
     """Further accounts, whose first pages the reply includes."""
     bare: bool = False
-    """Leave out the messages: only the counts are needed."""
+    """The reply has no messages, because the caller needs only the counts."""
     newest: int = 0
-    """The most messages of each chat; 0: the setting."""
+    """The most messages of each chat; 0 for the number in the settings."""
 
 
 class ChatSynced(msgspec.Struct, frozen=True):
-    """One snapshot: `messages` up to `upto` without a gap; `head`: the last index. `first_index` has an entry for every
-    requested account that is a member: the first index that the account may see; `unread_from`: the first index that is
-    not delivered to the account (`missed_from` of ChatSync). `changed`: the accounts whose membership has changed after
-    version `since`, each with the first index that it may see, or 0 after it has left; None if the changes are not
-    known."""
+    """The state of a chat in one snapshot. `messages`: without a gap up to `upto`. `head`: the last index.
+    `first_index`: for every requested account that is a member, the first index that the account may see.
+    `unread_from`: the first index that is not delivered to the account (`missed_from` of ChatSync). `changed`: the
+    accounts whose membership has changed after version `since`, each with the first index that it may see, or 0 after
+    it has left; None if the changes are unknown."""
 
     chat: ChatId
     head: int
@@ -239,8 +240,8 @@ class ChatSynced(msgspec.Struct, frozen=True):
 
 class SyncChat(msgspec.Struct):
     """A request for a page of a chat's messages after index `after`, and for the range that each of these accounts may
-    see. `since`: the membership version that the caller knows; 0: none. `limit`: the highest number of messages; 0: as
-    many as fit."""
+    see. `since`: the membership version that the caller knows, or 0. `limit`: the most messages; 0 for as many as
+    fit."""
 
     route = Routed("message.sync_chat", ChatSynced)
     chat: ChatId
@@ -251,9 +252,10 @@ class SyncChat(msgspec.Struct):
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`more`: the reply was full. Only if requested: `rev`, `reactions` (by index), `unread` (and `mentions`), and
-    `read`, the index up to which all is read. `upto`: `own` messages up to this index are in the reply. `older`,
-    `newer`: there are more messages before, or after, a page `around` an index."""
+    """A page of messages. `more`: the reply was full. These fields are only set if they were requested: `rev`,
+    `reactions` (by index), `unread` and `mentions`, and `read`, the index up to which all messages are read. `upto`: in
+    a page of `own` messages, the index up to which messages were examined. `older`, `newer`: there are messages before
+    or after a page `around` an index."""
 
     messages: list[Message]
     head: int
@@ -268,12 +270,14 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class GetHistory(msgspec.Struct):
-    """A request for a page of a chat's messages, for members, from `start` on: an index from 1, or −k for the k-th
-    newest; `older`: newest first. A start before the first message gives an empty page. `all`: an operator reads, who
-    need not be a member; edges never set `all`. `read_to`: also count the messages that are unread once the actor has
-    read everything up to this index. `own`: only the actor's own messages, also in a chat that it has left. `left`: the
-    actor need not be a member: the edge has checked that the actor was one. `around` in place of `start`: the messages
-    on both sides of this index, ascending; `at`: those around the first message at or after this time (Unix ms)."""
+    """A member's request for a page of a chat's messages. The page begins with `start`, which is an index from 1 on, or
+    −k for the k-th newest message. `older`: newest first. If `start` is before the first message, the page is empty.
+    `all`: an operator reads, who need not be a member; edges never set this. `read_to`: the reply also counts the
+    messages that are unread when the actor has read all messages up to this index. `own`: only the actor's own
+    messages, even in a chat that the actor has left. `left`: the actor need not be a member, because the edge has
+    checked that the actor was one. `around`: used in place of `start` for the messages on both sides of this index,
+    ascending. `at`: used in place of `start` for the messages around the first message at or after this time (Unix
+    ms)."""
 
     route = Routed("message.history", History, reads=True)
     chat: ChatId
@@ -297,8 +301,8 @@ class Quoted(msgspec.Struct, frozen=True):
 
 
 class GetQuoted(msgspec.Struct):
-    """A request for messages of a chat by their indexes. Only edges send this request, because beside each reply they
-    show a line of the quoted message."""
+    """A request for messages of a chat by their indexes. Only edges send this request. They need the messages to show a
+    quote with each reply."""
 
     route = Routed("message.quoted", Quoted)
     chat: ChatId
@@ -309,9 +313,9 @@ UNSPECIFIED = -1
 
 
 class ReadRange(msgspec.Struct, array_like=True, frozen=True):
-    """The messages `low` to `high`, inclusive, have arrived at this account. `read`: the account has also read
-    everything up to this index (0: nothing more). UNSPECIFIED comes from an edge of the previous version: a range from
-    1 on may have been read."""
+    """The messages from `low` to `high` (inclusive) have arrived at this account. `read`: the account has also read all
+    messages up to this index; 0 if it has read no more. UNSPECIFIED comes from an edge of the previous version; then
+    the messages of a range from 1 on may have been read."""
 
     account: AccountId
     chat: ChatId
@@ -327,22 +331,22 @@ class Marked(msgspec.Struct, frozen=True):
 
 
 class MarkRead(msgspec.Struct):
-    """The messages that one node's accounts have received and read, collected for up to 400 ms."""
+    """The messages that the accounts of one node have received and read. The node collects them for up to 400 ms."""
 
     route = Routed("message.read", Marked)
     ranges: list[ReadRange]
 
 
 class UnreadMarked(msgspec.Struct, frozen=True):
-    """The number of messages that count as unread then, and how many of them mention the account."""
+    """The number of messages that are unread after the mark, and how many of them mention the account."""
 
     unread: int
     mentions: int
 
 
 class MarkUnread(msgspec.Struct):
-    """A mark that a chat is unread for the actor from this message on, until the actor reads in the chat. For other
-    members, the messages stay read. The edge has committed earlier reads before."""
+    """Marks a chat as unread for the actor, from this message on, until the actor reads in the chat. Other members see
+    the messages as read. The edge must have committed earlier reads before."""
 
     route = Routed("message.mark_unread", UnreadMarked)
     chat: ChatId
@@ -358,17 +362,17 @@ class Heads(msgspec.Struct, frozen=True):
 
 
 class GetHeads(msgspec.Struct):
-    """A request for the last index of each chat (0: no message yet)."""
+    """A request for the last index of each chat; 0 for a chat without messages."""
 
     route = Routed("message.heads", Heads)
     chats: list[ChatId]
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """`total`: the number before this reply. `pairs`: the members of the private chats among these. `chats`, if
-    requested: for each chat with unread messages the number of these messages, and how many of these mention the
-    account. `left_out`: for each chat with more undelivered messages than the limit, the last index that is left out,
-    and the number of messages of others that are left out."""
+    """The undelivered messages of an account. `total`: their number before this reply. `pairs`: the members of those
+    chats that are private. `chats`, if requested: for each chat with unread messages the number of these messages, and
+    how many of these mention the account. `left_out`: for each chat with more undelivered messages than the limit, the
+    last index that is left out, and the number of other accounts' messages that are left out."""
 
     total: int
     messages: list[Message]
@@ -378,8 +382,9 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 class GetUnread(msgspec.Struct):
-    """A request for the undelivered messages of an account in all chats, oldest first by time, at most `count` (0: only
-    the total). The limit for each chat is the same as in a sync. `by_chat`: only the numbers of unread messages."""
+    """A request for the undelivered messages of an account in all chats, oldest first by time, at most `count`; 0 for
+    only the total. The limit for each chat is the same as in a sync. `by_chat`: the reply has only the numbers of
+    unread messages."""
 
     route = Routed("message.unread", Unread)
     account: AccountId

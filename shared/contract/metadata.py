@@ -12,11 +12,11 @@ KEY = re.compile(r"[a-z0-9_./-]{1,32}")
 MOST_KEYS = 20
 """The most keys of one account or group."""
 MOST_BYTES = 300
-"""Of a value."""
+"""The most bytes of a value."""
 
 
 class MetadataValue(msgspec.Struct, array_like=True, frozen=True):
-    """Belongs to the group `chat`; without one, to the account."""
+    """A text of the group `chat` or, if `chat` is 0, of the account."""
 
     account: AccountId
     chat: ChatId
@@ -29,9 +29,9 @@ class MetadataList(msgspec.Struct, frozen=True):
 
 
 class ListMetadata(Forwarded):
-    """Requests the values of an account or of a group, at most 500. `keys`: only of these keys; without keys: of all.
-    `members`: also the members' own values, for members. Strangers may only read a group that they may join:
-    `forbidden`."""
+    """Requests the values of an account or of a group, at most 500. `keys`: only the values of these keys; all values
+    if it is empty. `members`: also the values of the group's members; only a member gets them. An account outside the
+    group may only read a group that it may join. Error: `forbidden`."""
 
     route = Routed("session.list_metadata", MetadataList, reads=True)
     account: AccountId = NO_ACCOUNT
@@ -42,10 +42,10 @@ class ListMetadata(Forwarded):
 
 
 class SetMetadata(Forwarded):
-    """Changes one value; an empty value deletes it, an empty key deletes all. The reply has the changes, with empty
-    values for what is deleted. Errors: `forbidden` for another account, and for members that do not manage the
-    group; `invalid` for a key that is not a word of at most 32 of the characters a-z, 0-9, `_`, `.`, `/` and `-`;
-    `too_large` for a value above 300 bytes; `limit` for more than 20 keys."""
+    """Changes one value. An empty value deletes it, and an empty key deletes all values. The reply has the changes; a
+    deleted value is empty. Errors: `forbidden` for another account, and for members who do not manage the group;
+    `invalid` for a key that is not a word of at most 32 of the characters a-z, 0-9, `_`, `.`, `/` and `-`; `too_large`
+    for a value above 300 bytes; `limit` for more than 20 keys."""
 
     route = Routed("session.set_metadata", MetadataList)
     key: str

@@ -1,4 +1,4 @@
-"""The canonical model, which every dialect is translated to and from.
+"""The canonical model. Every dialect is translated into it and from it.
 
 Frequent types that cannot be part of a reference cycle are excluded from cyclic garbage collection (`gc=False`)."""
 
@@ -23,7 +23,8 @@ class Emoji(msgspec.Struct, tag="e", array_like=True, frozen=True):
 
 class Media(msgspec.Struct, array_like=True, frozen=True):
     """A stored file. `id`: the last part of its address (128 random bits, hex). `size`: bytes. `packages`: the number
-    of binary frames of its upload; 0 for another kind of upload. `width`, `height`: pixels of a picture; 0: unknown."""
+    of binary frames in which it was uploaded; 0 for another kind of upload. `width`, `height`: pixels of a picture; 0
+    if unknown."""
 
     id: str
     name: str
@@ -44,11 +45,12 @@ class File(msgspec.Struct, tag="f", array_like=True, frozen=True):
 
 
 class Recalled(msgspec.Struct, tag="r", array_like=True, frozen=True, gc=False):
-    """The only segment of a recalled message. The packed form of a recalled message is RECALLED_BODY."""
+    """The only segment of a recalled message. Its packed form is RECALLED_BODY."""
 
 
 class Mention(msgspec.Struct, tag="m", array_like=True, frozen=True):
-    """A user who is mentioned. Packed as a text, which every version shows, and marked in the body's tag."""
+    """A user who is mentioned. In a body, it is packed as a text, which every version shows, and is marked in the
+    body's tag."""
 
     account: AccountId
     text: str
@@ -57,18 +59,19 @@ class Mention(msgspec.Struct, tag="m", array_like=True, frozen=True):
 PackedSegment = Text | Emoji | Image | File
 Segment = PackedSegment | Recalled
 RichSegment = Segment | Mention
-"""The segments that clients of a dialect with mentions get and send."""
+"""The segments in dialects that have mentions."""
 
 
 class DialectTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
-    """Follows the segments of a message that was edited or recalled, or whose dialect must be known later."""
+    """A tag after the segments of a body. It marks a message that was edited or recalled, or whose dialect must be
+    known later."""
 
     dialect: str
 
 
 class MarkedTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
-    """The DialectTag of a message that replies to another message or mentions users. Older versions see a DialectTag.
-    `mentions`: the position of each mentioning text, and its mark."""
+    """The tag of a message that replies to another message or mentions users. Older versions read it as a DialectTag.
+    `mentions`: for each mention, the position of its text and its mark."""
 
     dialect: str
     reply: bytes = b""
@@ -76,16 +79,17 @@ class MarkedTag(msgspec.Struct, tag="d", array_like=True, frozen=True):
 
 
 class Quote(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One line for dialects without replies: the name of the sender and the beginning of the original message, as it
-    was when the line was made. Never stored."""
+    """One line that shows the quoted message in dialects without replies: the sender's name and the beginning of the
+    message, at the time when the line was made. It is never stored."""
 
     name: str
     text: str
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
-    """An unpacked message body; `dialect` is empty for a body without a tag. `segments` have a text for each mention;
-    `rich` has the mentions, or is None without one. `reply_to`: the index of the message that it replies to, or 0."""
+    """An unpacked message body; `dialect` is empty for a body without a tag. `segments` have a text in place of each
+    mention. `rich` has the mentions; None if there are none. `reply_to`: the index of the message to which this one
+    replies, or 0."""
 
     segments: tuple[Segment, ...]
     dialect: str
@@ -95,8 +99,8 @@ class Body(msgspec.Struct, frozen=True, gc=False):
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One committed message. `index` counts 1, 2, 3 … within the chat. `time` is the server's time in Unix
-    milliseconds, which strictly increases within the chat. `shared.contract.body` makes the `body`."""
+    """One committed message. `index`: 1, 2, 3 … within the chat. `time`: the server's time in Unix milliseconds, which
+    is higher for each later message of the chat. `body`: see `shared.contract.body`."""
 
     chat: ChatId
     index: int
@@ -108,8 +112,8 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 def requested_message(found: Sequence[Message], index: int, field: str = "index") -> Message:
-    """The message of a page that was requested by one index. If the message is not there, raises RequestError about the
-    `field`."""
+    """The message that was requested by `index`, in a page that should contain only this message. If it is missing,
+    raises RequestError about the `field`."""
     if [one.index for one in found] != [index]:
         raise RequestError(ErrorCode.NOT_FOUND, "there is no such message", field)
     return found[0]
@@ -125,11 +129,11 @@ class Scheme(StrEnum):
     MD5 = "md5"
     SHA256 = "sha256"
     SERVICE = "service"
-    """The secret of a service client, valid only in that dialect."""
+    """The secret of a service client. It is valid only in the service dialect."""
 
 
 class Secret(msgspec.Struct, array_like=True, frozen=True):
-    """A password as sent. Hash schemes hold lower-case hex."""
+    """A password as the client has sent it. If the scheme is a hash, the value is lower-case hex."""
 
     scheme: Scheme
     value: str
@@ -140,7 +144,7 @@ class Secret(msgspec.Struct, array_like=True, frozen=True):
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The public profile of an account. Times are Unix milliseconds. `avatar`: an http(s) address, the path of a
-    picture that every edge serves, or empty for the generated one."""
+    picture that every edge serves, or empty for the generated avatar."""
 
     id: AccountId
     uuid: str
@@ -153,22 +157,22 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     created: int = 0
     public_updated: int = 0
-    """Changes with the profile."""
+    """A number that changes whenever the profile does."""
     private_updated: int = 0
     """A number that changes whenever the chats or friends of the account do."""
     deleted: bool = False
     bot: bool = False
-    """The account belongs to a program, and was made by a user or an operator."""
+    """The account belongs to a program. A user or an operator has made it."""
     nick: str = ""
-    """The name on IRC, unique in the installation; empty: it is made of the nickname and the number."""
+    """The name on IRC, unique in the installation. If it is empty, the name is made of the nickname and the number."""
     guest: str = ""
-    """The name of a guest's user on IRC; empty: the account is no guest."""
+    """The user name of a guest on IRC; empty if the account is no guest."""
 
 
 class ProfileSummary(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The part of a sender's profile that dialects show with a message. `version`: `public_updated` of the profile; 0:
-    not known. `nick`, `guest`, `signature`: as in Profile; only a guest's signature is here, which is its real name on
-    IRC."""
+    """The part of a sender's profile that dialects show with a message. `version`: `public_updated` of the profile; 0
+    if unknown. For `nick`, `guest` and `signature`, see Profile. Only a guest's signature is set, because it is the
+    guest's real name on IRC."""
 
     nickname: str
     uuid: str
@@ -202,7 +206,7 @@ class JoinPolicy(StrEnum):
 
 class Role(IntEnum):
     LEFT = 0
-    """The account was a member. The entry of a past member stays in the history of the membership."""
+    """The account was a member before. The entry of a past member stays in the history of the membership."""
     MEMBER = 1
     ADMIN = 2
     OWNER = 3
@@ -213,7 +217,7 @@ MemberPair = tuple[AccountId, AccountId]
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """One chat, but not the chat's members. Times are Unix milliseconds. An empty `avatar` means the generated one.
+    """One chat, without its members. Times are Unix milliseconds. An empty `avatar` means the generated avatar.
     `version` increases with every change of the membership."""
 
     id: ChatId
@@ -227,25 +231,25 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     updated: int = 0
     version: int = 1
     receipts: bool = True
-    """Members see which messages others have read."""
+    """Members see which messages other members have read."""
     topic: str = ""
     topic_by: AccountId = NO_ACCOUNT
     topic_time: int = 0
-    """The account that has set the topic, and the time."""
+    """The time at which `topic_by` has set the topic."""
     edit_seconds: int | None = None
     recall_seconds: int | None = None
-    """The time for which a sender may edit or recall a message, but never longer than the operator allows; None: as
-    long as the operator allows."""
+    """The time for which a sender may recall a message. It cannot exceed the operator's limit. If it is None, the
+    operator's limit holds. `edit_seconds` is the same for edits."""
     history_for_new: bool | None = None
-    """Accounts that join from now on see earlier messages; None: only if the group is open."""
+    """New members see earlier messages; None means that they do if the group is open."""
     handle: str = ""
-    """The group's name in addresses and on IRC, unique in the installation; empty: it has none."""
+    """The group's name in addresses and on IRC, unique in the installation; empty if the group has none."""
     modes: str = "nt"
-    """Letters: `n` only members post, `t` only the owner and the admins set the topic, `s` the group is in no list, `C`
-    no CTCP."""
+    """Modes as letters. `n`: only members may post. `t`: only the owner and the admins may set the topic. `s`: lists of
+    groups do not show the group. `C`: clients may not send CTCP."""
     join_key: str = ""
-    """The key that a joining account must know; empty: there is none."""
+    """The key that an account needs to join; empty if there is none."""
     most_members: int = 0
-    """The most members of the group; 0: as many as the operator allows."""
+    """The most members of the group; 0 for the operator's limit."""
     ownerless: bool = False
-    """A guest has made the group, so it has no owner, and its admins have the permissions of an owner."""
+    """A guest has made the group. So it has no owner, and its admins have the permissions of an owner."""

@@ -1,4 +1,4 @@
-"""The requests to session about the lists that a client keeps, as far as these lists have changed."""
+"""The requests to session for the lists that a client keeps. The replies have only lists that have changed."""
 
 import msgspec
 
@@ -9,9 +9,9 @@ from shared.contract.routes import Routed
 
 
 class OwnLists(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The lists whose state differs from the known one. `friends`: in ascending order, each with the `public_updated`
-    of its profile. `requests`: as in ListRequests. `blocks`: in ascending order. `changed`: the states of the lists
-    that are included."""
+    """The lists whose state differs from the state that the client knows. `friends`: in ascending order, each with the
+    `public_updated` of its profile. `requests`: see ListRequests. `blocks`: in ascending order. `changed`: the states
+    of the lists that are included."""
 
     changed: dict[str, int] = {}
     friends: list[tuple[AccountId, int]] | None = None
@@ -24,7 +24,8 @@ LISTS = OwnLists.__struct_fields__[1:]
 
 
 class GetOwnLists(msgspec.Struct):
-    """`known`: for each requested list, by its name in OwnLists, the state that the client knows; 0: none."""
+    """A request for changed lists. `known`: for each requested list, by its name in OwnLists, the state that the client
+    knows, or 0."""
 
     route = Routed("session.own_lists", OwnLists, reads=True)
     known: dict[str, int]

@@ -1,4 +1,5 @@
-"""The requests to session about an account's settings for all its devices. Clients follow them, and notifications."""
+"""The requests to session about an account's settings for all its devices. Clients and notifications obey these
+settings."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -8,9 +9,10 @@ from shared.contract.routes import Forwarded, Routed
 
 
 class OwnSettings(msgspec.Struct, frozen=True):
-    """`rev` counts the changes 1, 2, 3 …, and is 0 if nothing was set yet. `language`: a BCP 47 tag, or empty. Clients
-    alert of nothing before `until` (Unix ms), nor daily between two times (HH:MM) of an IANA zone, if one is set.
-    `level`: the messages for which clients alert at other times: all, mentions or none."""
+    """The settings of an account for itself. `rev`: the number of changes; 0 if nothing was set yet. `language`: a BCP
+    47 tag, or empty. Until `until` (Unix ms), clients alert the user of no messages. If a time zone (IANA) is set, they
+    also alert of none daily between two times (HH:MM). `level`: the messages of which clients alert at other times:
+    all, mentions or none."""
 
     rev: int = 0
     language: str = ""
@@ -29,8 +31,8 @@ class GetOwnSettings(Forwarded):
 
 
 class SetOwnSettings(Forwarded):
-    """Changes the actor's settings. UNSET fields do not change. The edge has checked the values. With `if_rev`, any
-    other `rev` is a `conflict`."""
+    """Changes the actor's settings. UNSET fields do not change. The edge must have checked the values. Error:
+    `conflict` if `if_rev` is given and is not the present `rev`."""
 
     route = Routed("session.set_settings", OwnSettings)
     if_rev: int | None = None

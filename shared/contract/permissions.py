@@ -85,8 +85,8 @@ from shared.contract.webhooks import FindIncomingWebhook
 
 @dataclass(frozen=True)
 class BusUser:
-    """One NATS user: the routes that this user serves and requests, the subjects that it publishes and subscribes, the
-    durable events that it publishes and consumes."""
+    """The permissions of one NATS user: the routes that it serves and requests, the subjects to which it publishes and
+    subscribes, and the durable events that it publishes and consumes."""
 
     serves: tuple[Route, ...] = ()  # type: ignore[type-arg]
     requests: tuple[Route, ...] = ()  # type: ignore[type-arg]
@@ -95,16 +95,16 @@ class BusUser:
     events: tuple[Topic, ...] = ()  # type: ignore[type-arg]
     consumes: tuple[Topic, ...] = ()  # type: ignore[type-arg]
     settles_dead_letters: bool = False
-    """Whether the user may list, remove and publish dead letters again."""
+    """Whether the user may list dead letters, remove them, and publish their events again."""
     counts_dead_letters: bool = False
 
 
 NODE_USER = "node"
-"""The user of one process of an edge, with the subjects of the process's own node alone: auth grants these subjects
-(auth callout). The user `edge` may use the subjects of every node."""
+"""The NATS user of one process of an edge. Auth grants it only the subjects of the process's own node (auth callout).
+The user `edge` may use the subjects of every node."""
 
 AUTH_CALLOUT = "$SYS.REQ.USER.AUTH"
-"""nats-server's requests to grant a connection its subjects."""
+"""The subject on which nats-server requests the permissions of a connection."""
 
 _CALLOUT_REPLIES = "$SYS._INBOX.>"
 _NODE = "edge.*"
@@ -115,7 +115,7 @@ _OPERATOR_REQUESTS = (SetMaintenance.route, *(one for one in on.ROUTES if one.su
 _RECORDS = (
     StartRecording.route, StopRecording.route, ListRecordings.route, Route(f"{_NODE}.recording", object, object),
 )  # fmt: skip
-"""The requests to edges that only an operator may send: records of frames."""
+"""The requests to edges that only an operator may send. They record frames."""
 
 
 def _all_of(service: str) -> tuple[Route, ...]:  # type: ignore[type-arg]
@@ -211,9 +211,9 @@ BUS_USERS: dict[str, BusUser] = {
 
 
 def needed_consumers(service: str) -> list[tuple[str, Topic]]:  # type: ignore[type-arg]
-    """The consumers (service, topic) that must exist while a service works: the service's own, the consumer of its
-    probe, and all consumers of published events, because an event without a consumer is not stored. None for users that
-    consume no events."""
+    """The consumers (service, topic) that must exist while a service works. They are its own consumers, the consumer of
+    its probe, and the consumers of all events that it publishes, because an event without a consumer is not stored. The
+    list is empty for users that consume no events."""
     user = BUS_USERS[service]
     if not user.consumes:
         return []
@@ -226,7 +226,7 @@ def needed_consumers(service: str) -> list[tuple[str, Topic]]:  # type: ignore[t
 
 
 def publishes(service: str) -> list[str]:
-    """NATS publish grants of a service's user."""
+    """The subjects to which a service's user may publish."""
     user = BUS_USERS[service]
     grants = {route.subject for route in user.requests} | set(user.publishes) | {topic.subject for topic in user.events}
     if user.serves:
@@ -248,7 +248,7 @@ def publishes(service: str) -> list[str]:
 
 
 def _creation_grants(service: str) -> Iterator[str]:
-    """Grants to find and create streams and consumers, not to change or remove them."""
+    """The grants to find and create streams and consumers. They do not permit to change or remove them."""
     consumers = needed_consumers(service)
     for stream in on.STREAMS if consumers else ():
         yield from (f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.CREATE.{stream}")
@@ -261,24 +261,25 @@ def _creation_grants(service: str) -> Iterator[str]:
 
 
 def subscribes(service: str) -> list[str]:
-    """NATS subscribe grants of a service's user."""
+    """The subjects to which a service's user may subscribe."""
     user = BUS_USERS[service]
     return sorted({route.subject for route in user.serves} | set(user.subscribes) | {f"inbox.{service}.>"})
 
 
 def node_publishes() -> list[str]:
-    """NATS publish grants of a node. A node replies to the requests that it receives, and to no other inbox."""
+    """The subjects to which a node may publish. They contain no inboxes, because nats-server lets a node reply only to
+    requests that it has received."""
     return [subject for subject in publishes("edge") if not subject.startswith("inbox.")]
 
 
 def node_subscribes(node: NodeId) -> list[str]:
-    """NATS subscribe grants of one node: the subjects of the user `edge`, without those of other nodes."""
+    """The subjects to which one node may subscribe: those of the user `edge`, without the subjects of other nodes."""
     own = {subject.replace(f"{_NODE}.", f"edge.{node}.") for subject in subscribes("edge")}
     return sorted(own - {"inbox.edge.>"} | {f"{node_inbox(node)}.>"})
 
 
 def node_inbox(node: NodeId) -> str:
-    """The prefix of the subjects of replies to one node."""
+    """The prefix of the subjects on which one node gets replies."""
     return f"inbox.edge.{node}"
 
 

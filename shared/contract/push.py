@@ -1,5 +1,5 @@
-"""Requests to session: the devices that are notified by Web Push, which push services outside carry, and mails to
-accounts without a device."""
+"""Requests to session about notifications. Devices are notified by Web Push, through push services on the Internet.
+Accounts without a device are notified by mail."""
 
 import msgspec
 
@@ -7,26 +7,27 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.routes import Ack, Forwarded, Routed
 
 MAIL = "mail"
-"""The kind of a subscription to mails."""
+"""The `kind` of a subscription to mails."""
 IRC = "irc"
-"""The kind of a device whose notifications are lines of IRC."""
+"""The `kind` of a device whose notifications are lines of IRC."""
 
 
 def mail_login(account: AccountId) -> str:
-    """The `sid` of a subscription to mails: this login is valid while the account has a verified e-mail address."""
+    """The `sid` of a subscription to mails. It counts as a valid login while the account has a verified e-mail
+    address."""
     return f"{MAIL}{account}"
 
 
 class PushKey(msgspec.Struct, frozen=True):
     """`key`: the public VAPID key of the installation (an uncompressed P-256 point in base64url), to which new
-    subscriptions are bound. `mail_minutes`: the pause between two mails; 0: there are none."""
+    subscriptions are bound. `mail_minutes`: the pause between two mails; 0 if no mails are sent."""
 
     key: str
     mail_minutes: float = 0.0
 
 
 class GetPushKey(Forwarded):
-    """Error: `forbidden` while notifications are switched off."""
+    """A request for the public VAPID key. Error: `forbidden` while notifications are switched off."""
 
     route = Routed("session.push_key", PushKey, reads=True)
     actor: AccountId = NO_ACCOUNT
@@ -39,11 +40,12 @@ class Subscribed(msgspec.Struct, frozen=True):
 class Subscribe(Forwarded):
     """Notifies a device of the login `sid` by this `endpoint` from now on. `p256dh`, `auth`: the device's keys in
     base64url. `kind`: web (a browser, which needs a public https address of the installation), unifiedpush, irc, or
-    mail (to the verified address, while the account has no device; needs no endpoint and keys). `key`: the VAPID key to
-    which the subscription is bound; empty: the present key. `language`: of the notifications. The same endpoint is one
-    subscription, also for another account. `again`: the device subscribes by itself, not its user; `forbidden` (gone)
-    if the user has removed it elsewhere. Errors: `invalid`, `too_large`, `limit`, `conflict` for
-    another key, `forbidden` while notifications are switched off."""
+    mail (to the verified address while the account has no device; without endpoint and keys). `key`: the VAPID key to
+    which the subscription is bound; empty for the present key. `language`: the language of the notifications. An
+    endpoint has only one subscription: if another account subscribes it, the previous subscription ends. `again`: the
+    device subscribes by itself and not at the user's request; `forbidden` (gone) if the user has removed it from
+    another device. Errors: `invalid`, `too_large`, `limit`, `conflict` for another key, `forbidden` while notifications
+    are switched off."""
 
     route = Routed("session.subscribe", Subscribed)
     endpoint: str = ""
@@ -61,8 +63,9 @@ class Subscribe(Forwarded):
 
 
 class Unsubscribe(Forwarded):
-    """The actor's own subscription (idempotent). `sid`: the login that asks. The device of another one does not
-    subscribe by itself again. `endpoint`: instead of the number, by the device itself."""
+    """Ends a subscription of the actor. A repetition changes nothing. `sid`: the login that sends the request. If it is
+    not the login of the device, the device must not subscribe again by itself. `endpoint`: names the subscription in
+    place of the number, if the device itself sends the request."""
 
     route = Routed("session.unsubscribe", Ack)
     subscription: int = 0
@@ -75,8 +78,8 @@ class Unsubscribe(Forwarded):
 
 
 class StopMails(msgspec.Struct):
-    """The unsubscribe link of a mail was used: ends the subscription to mails of the account that `token` names
-    (idempotent). Error: `not_found` for a token that this installation has not made."""
+    """A user has opened the unsubscribe link of a mail. This ends the subscription to mails of the account that `token`
+    names. A repetition changes nothing. Error: `not_found` for a token that this installation has not made."""
 
     route = Routed("session.stop_mails", Ack)
     token: str
@@ -87,7 +90,7 @@ class StopMails(msgspec.Struct):
 
 class SubscriptionView(msgspec.Struct, frozen=True):
     """`origin`: the origin of the endpoint, whose path is a secret. `created`, `last_ok`: Unix milliseconds; `last_ok`
-    0: nothing was delivered yet. `last_error`: the error of the last attempt, if it failed."""
+    is 0 if nothing was delivered yet. `last_error`: the error of the last attempt, if it failed."""
 
     subscription: int
     sid: str
@@ -100,7 +103,7 @@ class SubscriptionView(msgspec.Struct, frozen=True):
 
 
 class SubscriptionList(msgspec.Struct, frozen=True):
-    """Oldest first."""
+    """The subscriptions, oldest first."""
 
     subscriptions: list[SubscriptionView]
 
@@ -114,7 +117,7 @@ class ListSubscriptions(Forwarded):
 
 class SendTestPush(Forwarded):
     """Sends a notification to the actor's own subscription at once. Errors: `not_found`, `unavailable` with the reason
-    why the push service did not take it."""
+    if the push service did not accept it."""
 
     route = Routed("session.test_push", Ack)
     subscription: int
@@ -130,8 +133,8 @@ MAX_LOGINS = 1_000
 
 class FindEndedLogins(msgspec.Struct):
     """Requests which of these logins (account, sid), at most 1,000, have ended: by a revocation, by time, or because
-    the account is disabled or deleted. The `mail_login` has ended if the account has no verified address. Session
-    sends this request."""
+    the account is disabled or deleted. A `mail_login` has ended if the account has no verified address. Session sends
+    this request."""
 
     route = Routed("auth.ended_logins", EndedLogins, reads=True)
     logins: list[tuple[AccountId, str]]

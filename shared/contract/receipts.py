@@ -6,12 +6,13 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.routes import Routed
 
 MAX_READ_INDEXES = 500
-"""In one request."""
+"""The most read indexes in one request."""
 
 
 class ReadIndex(msgspec.Struct, array_like=True, frozen=True):
-    """The account has read everything up to `index`. `unread`: the number of later messages of other users, at most the
-    limit of a chat; `mentions`: how many of these mention the account. `unread_from`: see MarkUnread; 0: not set."""
+    """The account has read all messages up to `index`. `unread`: the number of later messages of other users, at most
+    the limit of a chat. `mentions`: how many of these mention the account. `unread_from`: see MarkUnread; 0 if it is
+    not set."""
 
     account: AccountId
     chat: ChatId
@@ -26,9 +27,9 @@ class ReadIndexes(msgspec.Struct, frozen=True):
 
 
 class FindReadIndexes(msgspec.Struct):
-    """A request for the index up to which each of these accounts has read each of these chats, at most 500; the reply
-    omits accounts that are not members. `counts`: also count unread messages. Edges and session send it for
-    themselves."""
+    """A request for the index up to which each of these accounts has read each of these chats, at most 500. The reply
+    omits accounts that are not members. `counts`: the reply also counts unread messages. Edges and session send this
+    request on their own behalf."""
 
     route = Routed("message.read_indexes", ReadIndexes)
     members: list[tuple[AccountId, ChatId]]
@@ -50,7 +51,8 @@ class FindReceiptChats(msgspec.Struct):
 
 
 class Readers(msgspec.Struct, frozen=True):
-    """`count`: all readers. `accounts`: at most 100 readers, ascending. `more`: request the next page."""
+    """`count`: the number of all readers. `accounts`: at most 100 readers, ascending. `more`: there are further readers
+    on the next page."""
 
     count: int
     accounts: list[AccountId]
@@ -59,7 +61,8 @@ class Readers(msgspec.Struct, frozen=True):
 
 class FindReaders(msgspec.Struct):
     """A request for the members that have read a message, without the message's sender, one page after the account
-    `after`. Only members that may see the message may send this request; for more than 500 members: `limit`."""
+    `after`. Only members that may see the message may send this request. Error: `limit` for a chat with more than 500
+    members."""
 
     route = Routed("message.readers", Readers, reads=True)
     chat: ChatId
@@ -69,7 +72,7 @@ class FindReaders(msgspec.Struct):
 
 
 MAX_REACTORS = 100
-"""In one reply."""
+"""The most accounts in one reply."""
 
 
 class Reactor(msgspec.Struct, array_like=True, frozen=True):
@@ -81,15 +84,15 @@ class Reactor(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Reactors(msgspec.Struct, frozen=True):
-    """The accounts, ascending. `more`: request the next page."""
+    """The accounts, ascending. `more`: there are further accounts on the next page."""
 
     reactors: list[Reactor]
     more: bool = False
 
 
 class FindReactors(msgspec.Struct):
-    """A request for the accounts that have reacted to a message, with `emoji` (empty: with any), at most `count` after
-    the account `after`. Only members that may see the message may request its reactors."""
+    """A request for the accounts that have reacted to a message, with `emoji` (empty for any emoji), at most `count`
+    after the account `after`. Only members that may see the message may request its reactors."""
 
     route = Routed("message.reactors", Reactors, reads=True)
     chat: ChatId

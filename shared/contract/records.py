@@ -9,7 +9,7 @@ from shared.contract.routes import Routed
 
 
 class RecordingState(msgspec.Struct, frozen=True, kw_only=True):
-    """`ended`: the reason (`stopped`, `time`, `size`), empty while it runs."""
+    """The state of a recording. `ended`: the reason of its end (`stopped`, `time`, `size`); empty while it runs."""
 
     id: str
     account: AccountId
@@ -29,13 +29,13 @@ class EdgeRecording(msgspec.Struct, frozen=True):
 
 
 class ListRecordings(msgspec.Struct):
-    """To every edge."""
+    """A request to every edge for its recording."""
 
     route = Routed("edge.all.recordings", EdgeRecording)
 
 
 class StopRecording(msgspec.Struct):
-    """A request to every edge to end the recording, and with `drop` to delete it."""
+    """A request to every edge to end the recording. With `drop`, the edge also deletes it."""
 
     route = Routed("edge.all.stop_recording", EdgeRecording)
     id: str
@@ -44,7 +44,8 @@ class StopRecording(msgspec.Struct):
 
 class StartRecording(msgspec.Struct, kw_only=True):
     """A request to every edge to record the frames of one account, or (account 0) of one dialect, up to this number of
-    seconds or bytes. `conflict` while another recording runs; one that has ended is deleted. Idempotent by `id`."""
+    seconds or bytes. Error: `conflict` while another recording runs. An earlier recording that has ended is deleted. A
+    repetition with the same `id` changes nothing."""
 
     route = Routed("edge.all.record", EdgeRecording)
     id: str
@@ -55,7 +56,7 @@ class StartRecording(msgspec.Struct, kw_only=True):
 
 
 class ReadRecording(msgspec.Struct):
-    """A request to one edge for the events after the first `after` ones."""
+    """A request to one edge for the events of its recording, without the first `after` events."""
 
     id: str
     after: int = 0
@@ -72,7 +73,7 @@ class RecordingPage(msgspec.Struct, frozen=True):
 
 
 class RecordedOpening(msgspec.Struct, frozen=True, tag="open", tag_field="event", kw_only=True):
-    """The first event of a connection: its first frame, or the beginning of the recording."""
+    """The first event of a connection, at its first frame or at the beginning of the recording."""
 
     at: int
     connection: int
@@ -104,7 +105,7 @@ class RecordedLogin(msgspec.Struct, frozen=True, tag="login", tag_field="event")
 
 
 class RecordedClose(msgspec.Struct, frozen=True, tag="close", tag_field="event"):
-    """The connection is closed by the server, or (code 0) by the client or the network."""
+    """The connection was closed by the server, or by the client or the network (code 0)."""
 
     at: int
     connection: int

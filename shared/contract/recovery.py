@@ -9,14 +9,14 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class Recovered(Ack, frozen=True):
-    """`account`: the account that has the new secret; NO_ACCOUNT from older versions."""
+    """The password was replaced. `account`: the account that has the new secret; NO_ACCOUNT from older versions."""
 
     account: AccountId = NO_ACCOUNT
 
 
 class RequestRecovery(msgspec.Struct):
     """Mails a ticket to the e-mail address of an account, if `auth.mail_recovery` permits. The reply is the same for
-    any identifier, after one commit. `forbidden` if this server mails no tickets at all; `rate_limited`."""
+    any identifier, and follows one commit. Errors: `forbidden` if this server mails no tickets, `rate_limited`."""
 
     route = Routed("auth.request_recovery", Ack)
     identifier: str
@@ -29,8 +29,8 @@ class RequestRecovery(msgspec.Struct):
 
 class RecoverByTicket(msgspec.Struct):
     """Sets a new password by a mailed ticket, which is valid once, and removes the security question, whose answer
-    another person may have set. Revokes the account's tokens and closes its connections. `unauthenticated` for a ticket
-    that is unknown, spent or expired, or was mailed to another address than the account's present one."""
+    another person may have set. Revokes the account's tokens and closes its connections. Error: `unauthenticated` for a
+    ticket that is unknown, spent or expired, or was mailed to an address that the account no longer has."""
 
     route = Routed("auth.recover_by_ticket", Recovered)
     ticket: str
@@ -42,9 +42,9 @@ class RecoverByTicket(msgspec.Struct):
 
 
 class Recover(msgspec.Struct, kw_only=True):
-    """Sets a new password by the answer to the security question. An unknown account, no stored answer, a wrong
-    question and a wrong answer fail alike (`unauthenticated`), in the same time, and count as failed logins. Revokes
-    the account's tokens and closes its connections."""
+    """Sets a new password by the answer to the security question. Error: `unauthenticated` for an unknown account, a
+    missing answer, a wrong question or a wrong answer. These cases take the same time and count as failed logins.
+    Revokes the account's tokens and closes its connections."""
 
     route = Routed("auth.recover", Recovered)
     username: str

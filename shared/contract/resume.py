@@ -11,7 +11,7 @@ from shared.contract.model import MemberPair, Message
 from shared.contract.routes import Routed
 
 _BITS = 53
-"""The largest integer of clients that read numbers as 64-bit floats."""
+"""The bits of a state. Clients that read numbers as 64-bit floats have no larger exact integers."""
 
 
 KNOWN_STATES = 2**32
@@ -19,14 +19,15 @@ KNOWN_STATES = 2**32
 
 
 def fingerprint(*values: object) -> int:
-    """A hash of these values, the same in every version; never 0."""
+    """A hash of these values. It is the same in every version, and never 0."""
     digest = blake2b(msgspec.msgpack.encode(values), digest_size=8).digest()
     return int.from_bytes(digest) >> 64 - _BITS or 1
 
 
 class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`changes`: the changes after the client's `rev`, of messages that the client has. `sent_up_to`: later changes are
-    left out; None: no changes are left out. `pins`: indexes. `reactions`: to the messages in this reply, by index."""
+    """What has changed in a chat. `changes`: the changes after the client's `rev`, of messages that the client has.
+    `sent_up_to`: changes after this `rev` are left out; None if no changes are left out. `pins`: the indexes of pinned
+    messages. `reactions`: the reactions to the messages in this reply, by index."""
 
     rev: int
     changes: list[MessageChange] = []
@@ -36,8 +37,8 @@ class ChatRevision(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LastMessage(msgspec.Struct, array_like=True, frozen=True):
-    """The beginning of a chat's last message, if the account may see it. `kind`: `text`, `emoji`, `image` or `file`; or
-    `recalled` or `expired`, which have no text."""
+    """The beginning of a chat's last message, if the account may see it. `kind`: `text`, `emoji`, `image`, `file`,
+    `recalled` or `expired`. The last two have no text."""
 
     index: int
     sender: AccountId
@@ -47,7 +48,8 @@ class LastMessage(msgspec.Struct, array_like=True, frozen=True):
 
 class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
     """`time`: the time of the last message, or 0. `lacks_from`: the first index that the client lacks; `messages`: the
-    newest missing messages, in order, up to `head`. `unread`: their number, at most the limit of a chat."""
+    newest missing messages, in order, up to `head`. `unread`: the number of unread messages, at most the limit of a
+    chat."""
 
     chat: ChatId
     head: int
@@ -62,17 +64,18 @@ class ResumedChat(msgspec.Struct, array_like=True, frozen=True):
     mentions: int = 0
     """How many unread messages mention the account."""
     state: int = 0
-    """A number that changes with everything in the chat that the account sees, except messages and their changes."""
+    """A number that changes whenever anything changes that the account sees of the chat, except messages and their
+    changes."""
     unread_from: int = 0
-    """See MarkUnread; 0: not marked."""
+    """See MarkUnread; 0 if the chat is not marked."""
     draft: DraftPreview | None = None
-    """The account's."""
+    """The draft of the account."""
     last: LastMessage | None = None
 
 
 class Resumed(msgspec.Struct, frozen=True):
     """`epoch` changes when the database is restored from a backup. `rewound`: the client has messages that the database
-    lacks. `gone`: chats in `have` of which the account is no member. `away`: always empty."""
+    lacks. `gone`: the chats in `have` of which the account is no member. `away`: always empty."""
 
     epoch: str
     chats: list[ResumedChat]

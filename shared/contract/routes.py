@@ -14,8 +14,9 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Route(Generic[Q, R]):
-    """The subject of a request, which begins with the service's name, and the type of its reply, which may be a union;
-    any reply may be a Failure instead. `reads`: the request has no lasting effect."""
+    """The subject of a request, and the types of the request and its reply. The subject begins with the service's name.
+    The type of the reply may be a union. Any reply may be a Failure instead. `reads`: the request has no lasting
+    effect."""
 
     subject: str
     request: type[Q]
@@ -26,7 +27,7 @@ class Route(Generic[Q, R]):
 
     @cached_property
     def label(self) -> str:
-        """The name in metrics, of low cardinality."""
+        """The name of the route in metrics. It has no variable part."""
         return self.template or self.subject
 
 
@@ -46,7 +47,7 @@ class Routed(Generic[R]):
         setattr(owner, name, route)
 
     def __get__(self, instance: object, owner: type[Q]) -> Route[Q, R]:
-        """Tells type checkers that the attribute is the route itself."""
+        """This method only tells type checkers that the attribute is the route itself."""
         raise NotImplementedError
 
 
@@ -58,8 +59,8 @@ class HasRoute(Protocol[R]):
 
 
 class Forwarded(msgspec.Struct):
-    """A user's request that an edge passes on and adds only the `actor` to. Such a request has a `route`, and a `nonce`
-    if the client may repeat the request."""
+    """A user's request that an edge passes on, and to which it adds only the `actor`. Such a request has a `route`, and
+    a `nonce` if the client may repeat the request."""
 
     route: ClassVar[Route[Any, Any]]
 
@@ -76,4 +77,4 @@ class SendRequest(Protocol):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """The command has succeeded, by this request or an earlier one."""
+    """The command has succeeded now, or by an earlier request."""

@@ -9,9 +9,9 @@ from shared.contract.model import Message
 from shared.contract.routes import Routed
 
 MAX_HITS = 50
-"""Of a page."""
+"""The most hits of a page."""
 MAX_QUERY = 200
-"""Characters."""
+"""The most characters of a query."""
 MAX_CONTEXT = 3
 """The most messages before, and after, each hit."""
 
@@ -38,9 +38,9 @@ class SearchHit(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SearchPage(msgspec.Struct, frozen=True):
-    """`next`: the `place` of the next page; None after the last one. A page before the last may have few hits, or none.
-    `indexed_to`: messages sent until then (Unix ms) are in the index. `around`: the messages around the hits, by chat
-    and index, without the hits and without reactions."""
+    """A page of hits. `next`: the `place` of the next page; None on the last page. Any page may have few hits or none.
+    `indexed_to`: messages that were sent before this time (Unix ms) are in the index. `around`: the messages around the
+    hits, by chat and index, without the hits and without reactions."""
 
     hits: list[SearchHit]
     indexed_to: int
@@ -49,11 +49,11 @@ class SearchPage(msgspec.Struct, frozen=True):
 
 
 class SearchMessages(msgspec.Struct):
-    """The messages that match `query` (docs/reference/search.md) in the chats of which `actor` is a member, newest
-    first. `chat` and `sender`: 0: any. `after` and `before`: Unix ms, exclusive; 0: no bound. The members apply beside
-    the query's own filters. `place`: the `next` of the previous page, or time and chat of its last message. `context`:
-    how many messages before and after each hit. `zone`: minutes east of UTC, for dates in the query that name no
-    zone."""
+    """A request for the messages that match `query` (docs/reference/search.md) in the chats of which `actor` is a
+    member, newest first. `chat`, `sender`: 0 for any. `after`, `before`: Unix ms, exclusive; 0 for no bound. These
+    fields apply in addition to the filters in the query. `place`: the `next` of the previous page, or the time and chat
+    of its last message. `context`: the number of messages before and after each hit that the reply has. `zone`: minutes
+    east of UTC, for dates in the query that name no zone."""
 
     route = Routed("search.messages", SearchPage, reads=True)
     query: str

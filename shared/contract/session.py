@@ -10,7 +10,7 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 class MemberSettings(msgspec.Struct, array_like=True, frozen=True):
     """A member's own settings of a chat. Clients alert of no message before `until` (Unix ms), or with `mentions_only`
-    only of mentions. Clients list `pinned` chats before the others, and `archived` chats apart."""
+    only of mentions. Clients list `pinned` chats before other chats, and `archived` chats separately."""
 
     until: int = 0
     mentions_only: bool = False
@@ -19,8 +19,8 @@ class MemberSettings(msgspec.Struct, array_like=True, frozen=True):
 
 
 class MuteChat(Forwarded):
-    """Sets the actor's own settings of a chat, as in MemberSettings, until the membership ends. Clients follow them,
-    and notifications. Only for members (`forbidden`)."""
+    """Sets the actor's own settings of a chat (see MemberSettings) until the membership ends. Clients and notifications
+    obey them. Only members may do this (`forbidden`)."""
 
     route = Routed("session.mute", Ack)
     chat: ChatId
@@ -40,7 +40,8 @@ class PlaceChat(Forwarded):
 
 
 class EnsureProfile(msgspec.Struct, kw_only=True):
-    """Creates a missing profile, and marks a bot's. Idempotent. Sent at registration and at every login."""
+    """Creates the profile of an account if it is missing, and marks the profile of a bot. Sent at registration and at
+    every login."""
 
     route = Routed("session.ensure_profile", Ack)
     account: AccountId
@@ -54,11 +55,11 @@ class EnsureProfile(msgspec.Struct, kw_only=True):
     bot: bool = False
     nick: str = ""
     guest: str = ""
-    """Both as in Profile. A nick that another account has is left out."""
+    """For `nick` and `guest`, see Profile. A nick that another account has is left out."""
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """`chats`, `friends` and `left` are None unless the account itself requested them."""
+    """A profile. `chats`, `friends` and `left` are None unless the account itself has requested them."""
 
     profile: Profile
     chats: list[ChatId] | None = None
@@ -67,8 +68,8 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class GetAccount(Forwarded):
-    """A request for a profile; for the account itself, `lists` adds its chats and friends, `left` the chats that the
-    account has left."""
+    """A request for a profile. If the account requests its own profile, `lists` adds its chats and friends, and `left`
+    adds the chats that it has left."""
 
     route = Routed("session.get_account", AccountView, reads=True)
     account: AccountId
@@ -78,7 +79,8 @@ class GetAccount(Forwarded):
 
 
 class SetProfile(Forwarded):
-    """Changes the actor's own profile and notifies the actor and its friends. Error: `forbidden` for another one."""
+    """Changes the actor's own profile and notifies the actor and its friends. Error: `forbidden` for the profile of
+    another account."""
 
     route = Routed("session.set_profile", Ack)
     account: AccountId
@@ -90,7 +92,7 @@ class SetProfile(Forwarded):
     icon_id: int | UnsetType = UNSET
     signature: str | UnsetType = UNSET
     nick: str | UnsetType = UNSET
-    """Of a guest alone. Error: `conflict` for a nick that another account has."""
+    """Only a guest can set its nick. Error: `conflict` for a nick that another account has."""
 
 
 class ReadTime(msgspec.Struct, frozen=True):
@@ -98,8 +100,8 @@ class ReadTime(msgspec.Struct, frozen=True):
 
 
 class MarkReadTime(Forwarded):
-    """The actor says on IRC that it has read a chat until a time (Unix ms), which only grows; 0: only tells it. Only
-    members may (`forbidden`)."""
+    """The actor reports on IRC that it has read a chat until a time (Unix ms). The stored time only grows. With 0, the
+    request only returns it. Only members may send this request (`forbidden`)."""
 
     route = Routed("session.mark_read_time", ReadTime)
     chat: ChatId
@@ -108,8 +110,8 @@ class MarkReadTime(Forwarded):
 
 
 class ChatView(msgspec.Struct, frozen=True):
-    """A chat and its members in order of joining, the owner first, up to the limit on listed members. `mute`: the
-    actor's."""
+    """A chat and its members: the owner first, then the others in order of joining, up to the limit of listed members.
+    `mute`: the actor's own settings."""
 
     chat: Chat
     members: list[AccountId]
@@ -117,8 +119,8 @@ class ChatView(msgspec.Struct, frozen=True):
 
 
 class GetChat(Forwarded):
-    """A request for a chat and its first `members` (0: all up to the limit). For members and, with `all`, for
-    operators."""
+    """A request for a chat and its first `members`; 0 for as many as the limit permits. Members may send it and, with
+    `all`, operators."""
 
     route = Routed("session.get_chat", ChatView, reads=True)
     chat: ChatId
@@ -132,8 +134,8 @@ class HandleFound(msgspec.Struct, frozen=True):
 
 
 class CreateChat(Forwarded):
-    """Creates a group of the actor, who is added if missing. Errors: `not_found` for an unknown member, `limit`. An
-    empty name becomes up to three nicknames joined by 、. `nonce`: see CreateLink."""
+    """Creates a group of the actor, who is added if `members` lacks the actor. If the name is empty, it becomes up to
+    three nicknames, joined by 、. Errors: `not_found` for an unknown member, `limit`. `nonce`: see CreateLink."""
 
     route = Routed("session.create_chat", ChatView)
     members: list[AccountId]
@@ -145,11 +147,11 @@ class CreateChat(Forwarded):
     actor: AccountId = NO_ACCOUNT
     nonce: str = ""
     handle: str = ""
-    """As in Chat. `conflict`, if another group has it."""
+    """See Chat. Error: `conflict` if another group has this handle."""
 
 
 class FindHandle(Forwarded):
-    """Requests the group with this handle; `not_found` without one."""
+    """Requests the group with this handle. Error: `not_found` if there is none."""
 
     route = Routed("session.find_handle", HandleFound, reads=True)
     handle: str
@@ -157,9 +159,9 @@ class FindHandle(Forwarded):
 
 
 class ChatEntry(msgspec.Struct, array_like=True, frozen=True):
-    """`first_index`: the first message that the account may see; `unread_from`: the first that can be unread. `state`,
-    if requested: a number that changes with the chat's name, settings and members, the account's `mute`, and the
-    profile of the other member of a private chat."""
+    """A chat of an account. `first_index`: the first message that the account may see. `unread_from`: the first message
+    that can be unread. `state`, if requested: a number that changes with the chat's name, settings and members, the
+    account's `mute`, and the profile of the other member of a private chat."""
 
     chat: ChatId
     first_index: int
@@ -189,7 +191,7 @@ class ListChats(msgspec.Struct):
 
 
 class ChatsFound(msgspec.Struct, frozen=True):
-    """`mutes`, `roles`: the actor's own."""
+    """The chats that were found. `mutes`, `roles`: the settings and roles of the actor."""
 
     chats: list[Chat]
     mutes: dict[ChatId, MemberSettings] = {}
@@ -197,7 +199,7 @@ class ChatsFound(msgspec.Struct, frozen=True):
 
 
 class GetChats(msgspec.Struct):
-    """A request for several chats, at most 500; the reply omits chats of which the actor is not a member."""
+    """A request for several chats, at most 500. The reply omits chats of which the actor is not a member."""
 
     route = Routed("session.get_chats", ChatsFound)
     chats: list[ChatId]
@@ -205,9 +207,9 @@ class GetChats(msgspec.Struct):
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
-    """`role` LEFT: no longer a member. `version`: the chat's version of the change. `first_index` and `unread_from` as
-    in ChatEntry. Before a join is complete (which is a change with its own version), `unread_from` is 0 and
-    `first_index` approximate."""
+    """A member, or a past member (role LEFT). `version`: the chat's version with the last change of this membership.
+    For `first_index` and `unread_from`, see ChatEntry. Until a join is finished, `unread_from` is 0 and `first_index`
+    is an estimate. The end of a join is a change with its own version."""
 
     account: AccountId
     role: Role
@@ -217,15 +219,15 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChangeTimes(msgspec.Struct, array_like=True, frozen=True):
-    """The seconds for which senders may edit and recall messages of a chat; None: as long as the operator allows."""
+    """The seconds for which senders may edit and recall messages of a chat; None if the operator's limit holds."""
 
     edit: int | None = None
     recall: int | None = None
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """`version`: the chat's. `members`: the members that changed after `since`. `outgoing_hooks`: the chat has outgoing
-    webhooks."""
+    """A page of a chat's membership. `version`: the chat's version. `members`: the members that have changed after
+    `since`. `outgoing_hooks`: the chat has outgoing webhooks."""
 
     chat: ChatId
     version: int
@@ -233,21 +235,22 @@ class Membership(msgspec.Struct, frozen=True):
     more: bool = False
     pair: MemberPair | None = None
     speaker: AccountId = NO_ACCOUNT
-    """The only account that may post; NO_ACCOUNT: every member may."""
+    """The only account that may post; NO_ACCOUNT if every member may."""
     muted: dict[AccountId, int] = {}
     """The accounts that may not post before this time (Unix ms), where strangers post also the banned ones. NO_ACCOUNT:
     all but owner and admins."""
     outgoing_hooks: bool = False
     change_times: ChangeTimes | None = None
-    """None: unknown, from an older version of session."""
+    """None from an older version of session."""
     speakers: list[AccountId] = []
-    """Members that post although all but owner and admins are silenced."""
+    """The members that may post even if the group is silenced."""
     strangers_post: bool = False
     """Accounts that are no members may post, too, unless they are muted."""
 
 
 class GetMembership(msgspec.Struct):
-    """A request for the members changed after version `since` (0: all), by (version, account), a page after `after`."""
+    """A request for the members that have changed after version `since` (0 for all), in order of (version, account):
+    one page after `after`."""
 
     route = Routed("session.membership", Membership)
     chat: ChatId
@@ -259,8 +262,8 @@ class GetMembership(msgspec.Struct):
 
 class MembershipVersions(msgspec.Struct, frozen=True):
     """The new versions of chats whose membership has changed. Each second, session publishes an event without versions
-    as a heartbeat, with the name of the `process`. `leaving`: its last heartbeat, after which the process changes
-    nothing.
+    as a heartbeat, with the name of the `process`. `leaving`: this is the last heartbeat of the process, which makes no
+    more changes.
     """
 
     versions: dict[ChatId, int]
@@ -270,15 +273,15 @@ class MembershipVersions(msgspec.Struct, frozen=True):
 
 class EraseAccount(msgspec.Struct):
     """Erases a deleted account: anonymises its profile, ends memberships and friendships, transfers ownership.
-    `reason`: its groups' members see it."""
+    `reason`: shown to the members of its groups."""
 
     account: AccountId
     reason: str = ""
 
 
 class ChatVersion(Ack, frozen=True):
-    """Acknowledges a request that concerns a chat. `version`: the chat's; 0 from older versions. `time`: of the
-    happening, Unix ms; 0: none."""
+    """Acknowledges a request that concerns a chat. `version`: the chat's version; 0 from older versions. `time`: the
+    time of the happening (Unix ms); 0 if there is none."""
 
     version: int = 0
     time: int = 0
@@ -293,8 +296,8 @@ class ProfileSummaries(msgspec.Struct, frozen=True):
 
 
 class GetProfileSummaries(msgspec.Struct):
-    """A request for nicknames and uuids of at most 1,000 accounts, even deleted ones; the reply omits unknown accounts.
-    `profiles`: whole profiles instead, of at most 100."""
+    """A request for nicknames and uuids of at most 1,000 accounts, including deleted accounts. The reply omits unknown
+    accounts. `profiles`: requests whole profiles instead, of at most 100 accounts."""
 
     route = Routed("session.faces", ProfileSummaries)
     accounts: list[AccountId]
@@ -306,7 +309,7 @@ class FoundAccounts(msgspec.Struct, frozen=True):
 
 
 class FindAccounts(msgspec.Struct):
-    """A request for the accounts with these uuids, at most 5,000; the reply omits unknown and deleted ones."""
+    """A request for the accounts with these uuids, at most 5,000. The reply omits unknown and deleted accounts."""
 
     route = Routed("session.find_accounts", FoundAccounts)
     uuids: list[str]
@@ -321,9 +324,9 @@ class ChatOpened(msgspec.Struct, frozen=True):
 
 
 class OpenPrivateChat(Forwarded):
-    """Finds or creates the private chat of the actor and `account`, which has no owner. The actor itself: `invalid`,
-    except with `alone`; a deleted or unknown account: `not_found`; a new chat with an account that blocks the actor:
-    `forbidden`. `alone`: the chat may be of the actor with itself, as on IRC."""
+    """Finds or creates the private chat of the actor and `account`, which has no owner. Errors: `invalid` if `account`
+    is the actor, `not_found` for a deleted or unknown account, `forbidden` for a new chat with an account that blocks
+    the actor. `alone`: the actor may open a chat with itself, as on IRC."""
 
     route = Routed("session.open_private_chat", ChatOpened)
     account: AccountId
@@ -351,8 +354,8 @@ class ChatViews(msgspec.Struct, frozen=True):
 
 
 class ListChatViews(Forwarded):
-    """A request for every chat of the account with its members' profile summaries (the owner first, up to the limit on
-    listed members and the size of a reply), one page after `after`."""
+    """A request for every chat of the account with its members' profile summaries (the owner first, up to the limit of
+    listed members and the size of a reply): one page after the chat `after`."""
 
     route = Routed("session.list_chat_views", ChatViews, reads=True)
     after: ChatId = ChatId(0)

@@ -1,5 +1,5 @@
-"""All NATS subjects; no others are used. The type of a request declares its subject, such as `ListBans.route`. This
-module has the subjects of everything else, and of request types that have several subjects."""
+"""All NATS subjects that are used. The type of a request declares its subject, such as `ListBans.route`. This module
+has all other subjects, and the subjects of request types that have several."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,24 +69,24 @@ _DECLARING = (
     admin, audit, auth, bots, contacts, directory, drafts, following, guests, happenings, made, members, message,
     metadata, own_lists, own_settings, push, receipts, records, recovery, resume, search, session, webhooks,
 )  # fmt: skip
-"""The modules whose requests are in DECLARED."""
+"""The modules that must be imported so that DECLARED has all requests."""
 ROUTES: tuple[Route[Any, Any], ...] = (
     *sorted(DECLARED, key=lambda route: route.subject),
     DESCRIBE_AUTH_DATABASE, DESCRIBE_SESSION_DATABASE, DESCRIBE_MESSAGE_DATABASE, ERASE_PROFILE, ERASE_READ_STATE,
     END_BOT_TOKENS, LIST_USER_LOGINS, END_USER_LOGIN, DELETE_USER, CREATE_OPERATOR_BOT, LIST_ALL_BOTS,
     CREATE_ANY_BOT_TOKEN, DELETE_ANY_BOT_TOKEN, SEARCH_INCOMPLETE,
 )  # fmt: skip
-"""All subjects except those of single processes, which the functions below return."""
+"""All routes, except those of single processes, which the functions below return."""
 FORWARDED = tuple(route for route in ROUTES if issubclass(route.request, Forwarded))
-"""Subjects of requests that edges pass on for users."""
+"""The routes of requests that edges pass on for users."""
 
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
 BOT_REGISTERED = Topic("events.auth.bot_registered", events.AccountRegistered)
-"""Bots have their own subject, because a version of session that knows no bots would not mark the profile."""
+"""Registered bots have their own subject. A version of session without bots would not mark the profile as a bot's."""
 ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
 MAIL_REQUESTED = Topic("events.auth.mail_requested", events.MailRequested)
 MAIL_DIGEST = Topic("events.session.mail_digest", events.MailRequested)
-"""Many of these mails do not delay those for which users wait."""
+"""These mails have their own subject, so that many of them do not delay mails for which users wait."""
 OUTGOING_WEBHOOKS_DUE = Topic("events.message.outgoing_hooks_due", events.OutgoingWebhooksDue)
 PUSH_DUE = Topic("events.message.push_due", push.PushDue)
 
@@ -119,7 +119,7 @@ PRESENCE_INCOMPLETE = "edge.all.presence"
 
 
 def deliver(node: NodeId) -> str:
-    """Delivery batches for one edge node."""
+    """The subject of delivery batches for one edge node."""
     return f"edge.{node}.deliver"
 
 
@@ -137,19 +137,20 @@ def recording(node: NodeId) -> Route[records.ReadRecording, records.RecordingPag
 
 @lru_cache(maxsize=256)
 def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
-    """POST_MESSAGES to one replica of message, for chats of the partitions that this replica leads."""
+    """The route by which PostMessages is sent to one replica of message, for the chats of the partitions that this
+    replica leads."""
     return Route(f"message.{replica}.post", message.PostMessages, message.PostResults, "message.*.post")
 
 
 @lru_cache(maxsize=256)
 def change(replica: str) -> Route[message.ChangeMessage, message.Changed]:
-    """CHANGE_MESSAGE to one replica of message."""
+    """The route by which ChangeMessage is sent to one replica of message."""
     return Route(f"message.{replica}.change", message.ChangeMessage, message.Changed, "message.*.change")
 
 
 def health(service: str) -> Topic[events.HealthProbe]:
-    """Each service's probe of the stream. The probe uses the stream itself, because after a full disk one stream may
-    store messages while another does not."""
+    """The probe by which a service tests the stream of events. It is stored in this stream, because after the disk was
+    full, one stream may store messages while another does not."""
     return Topic(f"events.{service}.health", events.HealthProbe)
 
 

@@ -1,5 +1,5 @@
-"""The requests of edges to the supervisor of `dragoman up`, for the first page: a line of JSON each way, over
-loopback."""
+"""The requests of edges to the supervisor of `dragoman up`, for the first page. A request and its reply are each a line
+of JSON, over the loopback interface."""
 
 from typing import Literal
 
@@ -9,8 +9,8 @@ LINE_BYTES = 64 * 1024
 
 
 class SystemRequest(msgspec.Struct, omit_defaults=True):
-    """Describes the processes. With `kill`, first kills that process; with `chat`, finds the message path of the chat's
-    last message. Both need `token`."""
+    """Describes the processes. With `kill`, that process is killed first. With `chat`, the path of the chat's last
+    message is found. Both need the `token`."""
 
     kill: str = ""
     token: str = ""
@@ -21,8 +21,9 @@ class SystemRequest(msgspec.Struct, omit_defaults=True):
 
 
 class MessageTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """The times on one message's path, by the clocks of the processes, in Unix milliseconds; 0: unknown. `arrivals`:
-    the edges that got it, and when. `confirmed`: how many of the `recipients` have got it for certain."""
+    """The times on one message's path, by the clocks of the processes, in Unix milliseconds; 0 if unknown. `arrivals`:
+    the edges that got the message, with the times. `confirmed`: how many of the `recipients` have confirmed the
+    delivery."""
 
     index: int
     trace: str
@@ -37,7 +38,7 @@ class MessageTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 class SystemProcess(msgspec.Struct, frozen=True):
     """A supervised process. `starts`: how often it was started. `port`: the clients' port for WebSocket. `tcp_port`:
-    the port for plain TCP. `ops`: the port of the status page. 0: there is no such port."""
+    the clients' port for plain TCP. `ops`: the port of the status page. A port is 0 if there is none."""
 
     name: str
     ready: bool
@@ -48,8 +49,8 @@ class SystemProcess(msgspec.Struct, frozen=True):
 
 
 class SystemState(msgspec.Struct, frozen=True):
-    """`error`: why nothing was killed or found. `ready_seconds`: from the start until all processes were ready, 0
-    before. `dashboard`: the port of the dashboard on loopback, or 0."""
+    """`error`: the reason why nothing was killed or found. `ready_seconds`: the time from the start until all processes
+    were ready; 0 before. `dashboard`: the port of the dashboard on the loopback interface, or 0."""
 
     processes: list[SystemProcess]
     ready_seconds: float = 0.0

@@ -1,5 +1,5 @@
-"""The requests to session about webhooks: incoming ones, by which programs without an account post to a group, and
-outgoing ones, which post a group's messages to a URL."""
+"""The requests to session about webhooks. By an incoming webhook, a program without an account posts to a group. An
+outgoing webhook posts a group's messages to a URL."""
 
 from enum import StrEnum
 
@@ -22,9 +22,9 @@ class CreatedIncomingWebhook(msgspec.Struct, frozen=True):
 
 
 class CreateIncomingWebhook(Forwarded):
-    """The owner or an admin of a group makes a webhook. Anybody who has the webhook's secret can post as the webhook,
-    while the webhook's maker manages the group. `name`: the nickname of the webhook's account. `nonce`: see CreateLink.
-    Error: `limit` for too many webhooks of a group."""
+    """The owner or an admin of a group makes a webhook. Every program that has the secret can post as the webhook while
+    its maker manages the group. `name`: the nickname of the webhook's account. `nonce`: see CreateLink. Error: `limit`
+    for too many webhooks of a group."""
 
     route = Routed("session.create_hook", CreatedIncomingWebhook)
     chat: ChatId
@@ -35,7 +35,7 @@ class CreateIncomingWebhook(Forwarded):
 
 class IncomingWebhookView(msgspec.Struct, frozen=True):
     """`paused`: the webhook posts nothing, because its maker may not manage the group now, or `account` is disabled.
-    `account`: NO_ACCOUNT for an old webhook until it posts."""
+    `account`: NO_ACCOUNT for a webhook that was made before webhooks had accounts, until it posts."""
 
     hook: str
     name: str
@@ -46,7 +46,7 @@ class IncomingWebhookView(msgspec.Struct, frozen=True):
 
 
 class IncomingWebhookList(msgspec.Struct, frozen=True):
-    """Oldest first."""
+    """The webhooks, oldest first."""
 
     hooks: list[IncomingWebhookView]
 
@@ -60,7 +60,7 @@ class ListIncomingWebhooks(Forwarded):
 
 
 class DeleteIncomingWebhook(Forwarded):
-    """The owner or an admin deletes a webhook (idempotent)."""
+    """The owner or an admin deletes a webhook. A repetition changes nothing."""
 
     route = Routed("session.delete_hook", Ack)
     chat: ChatId
@@ -69,7 +69,8 @@ class DeleteIncomingWebhook(Forwarded):
 
 
 class FoundIncomingWebhook(msgspec.Struct, frozen=True):
-    """`account`: the sender of its messages, which need the permissions of `by`."""
+    """A webhook. `account`: the sender of its messages. The messages need the permissions of `by`, the webhook's
+    maker."""
 
     hook: str
     chat: ChatId
@@ -102,9 +103,9 @@ class CreatedOutgoingWebhook(msgspec.Struct, frozen=True):
 
 
 class CreateOutgoingWebhook(Forwarded):
-    """The owner or an admin of a group makes a webhook: later messages of the group are posted to `endpoint`, a URL,
-    while the maker manages it. `nonce` as in CreateLink. Errors: `limit` for too many webhooks of a group, `invalid`
-    for an address that is not permitted."""
+    """The owner or an admin of a group makes a webhook. Later messages of the group are posted to the URL `endpoint`
+    while the maker manages the group. `nonce`: see CreateLink. Errors: `limit` for too many webhooks of a group,
+    `invalid` for an address that is not permitted."""
 
     route = Routed("session.create_outgoing_hook", CreatedOutgoingWebhook)
     chat: ChatId
@@ -122,13 +123,13 @@ class WebhookState(StrEnum):
     FAILING = "failing"
     """The last attempts have failed; more attempts follow."""
     STOPPED = "stopped"
-    """Attempts failed for too long: there are no more until a replay."""
+    """Attempts have failed for too long, and no more follow until a replay."""
 
 
 class OutgoingWebhookView(msgspec.Struct, frozen=True):
     """`origin`: scheme, host and port of the endpoint, whose path may be a secret. `next`: the index of the next
-    message to post. `error`: why the last attempt failed; empty if it succeeded. `paused`: the webhook posts nothing,
-    because its maker may not manage the group now."""
+    message to post. `error`: the reason why the last attempt failed; empty if it succeeded. `paused`: the webhook posts
+    nothing, because its maker may not manage the group now."""
 
     hook: str
     name: str
@@ -142,7 +143,7 @@ class OutgoingWebhookView(msgspec.Struct, frozen=True):
 
 
 class OutgoingWebhookList(msgspec.Struct, frozen=True):
-    """Oldest first."""
+    """The webhooks, oldest first."""
 
     hooks: list[OutgoingWebhookView]
 
@@ -156,7 +157,7 @@ class ListOutgoingWebhooks(Forwarded):
 
 
 class DeleteOutgoingWebhook(Forwarded):
-    """The owner or an admin deletes a webhook (idempotent)."""
+    """The owner or an admin deletes a webhook. A repetition changes nothing."""
 
     route = Routed("session.delete_outgoing_hook", Ack)
     chat: ChatId
@@ -171,8 +172,9 @@ class ReplayedOutgoingWebhook(msgspec.Struct, frozen=True):
 
 
 class ReplayOutgoingWebhook(Forwarded):
-    """The owner or an admin makes a webhook post the messages from `index` on (again). If the webhook has stopped, it
-    continues. An index after the last message means the next message. Error: `not_found`."""
+    """The owner or an admin makes a webhook post the messages from `index` on, even those that it has posted before. A
+    stopped webhook continues. If `index` is after the last message, the webhook continues with the next new message.
+    Error: `not_found`."""
 
     route = Routed("session.replay_outgoing_hook", ReplayedOutgoingWebhook)
     chat: ChatId

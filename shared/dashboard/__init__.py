@@ -1,2 +1,2 @@
-"""Dashboards of processes: each service declares panels, which are sampled every two seconds and shown on the service's
-status page, by `dragoman top` and on the service's Grafana dashboard."""
+"""Dashboards of processes. Each service declares panels, which are sampled every two seconds. Its status page,
+`dragoman top` and its Grafana dashboard show them."""

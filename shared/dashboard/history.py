@@ -17,7 +17,8 @@ Moment = dict[Panel, dict[str, float | None]]
 
 
 class PanelData(msgspec.Struct, frozen=True):
-    """`series`: numbers by label (empty without a label), one number for each moment, the latest last."""
+    """The numbers of a panel. `series`: by label (empty without a label), one number for each moment, the latest
+    last."""
 
     title: str
     kind: str
@@ -33,8 +34,9 @@ class PanelGroupData(msgspec.Struct, frozen=True):
 
 
 class DashboardData(msgspec.Struct, frozen=True):
-    """The data of a process's page. `wrong`: the error of each failed dependency; `moments`: Unix times;
-    `degraded`: the error of each failed dependency without which the process works, but worse."""
+    """The data of a process's status page. `wrong`: the error of each failed dependency that the process needs.
+    `degraded`: the error of each failed dependency without which the process works with restrictions. `moments`: Unix
+    times."""
 
     service: str
     name: str
@@ -57,7 +59,7 @@ class Sample(NamedTuple):
 def take_sample(
     dashboard: Dashboard, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float
 ) -> Sample:
-    """Samples all panels. Takes milliseconds: run it on a thread beside the event loop."""
+    """Samples all panels. This takes milliseconds, so it must run on a thread and not on the event loop."""
     families = {metric.name: metric for metric in registry.collect()}
     readings = {row: read(row, families) for row in dashboard.panels}
     texts = {name: metric.documentation for name, metric in families.items()}
@@ -96,5 +98,5 @@ class PanelHistory:
 
 
 def _short(value: float | None) -> float | None:
-    """Four digits suffice for display."""
+    """Rounds a number to the four digits that are shown."""
     return None if value is None else float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""The status page of a process: one HTML file, whose policy permits only its own scripts and styles."""
+"""The status page of a process: one HTML file. Its Content-Security-Policy permits only its own scripts and styles."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ _FILE = Path(__file__).with_name("page.html")
 class Page(NamedTuple):
     body: bytes
     policy: str
-    """Its Content-Security-Policy."""
+    """The Content-Security-Policy of the page."""
 
 
 def load() -> Page:

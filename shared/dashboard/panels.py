@@ -8,9 +8,9 @@ class PanelKind(StrEnum):
     GAUGE = "now"
     """The value of a gauge."""
     RATE = "rate"
-    """A counter per second."""
+    """The increase of a counter per second."""
     COUNT = "count"
-    """The observations of a histogram, per second."""
+    """The number of observations of a histogram per second."""
     PERCENTILES = "spread"
     """A histogram's median and 99th percentile."""
     MEAN = "mean"
@@ -33,8 +33,9 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True)
 class Panel:
-    """One row, of one metric by the name of the metric's family in a scrape, without `_total`. `by`: the label whose
-    values are shown separately, except the value `but`. `bad`: anything but zero is worth a look."""
+    """One row of a dashboard, which shows one metric. `metric`: the name of the metric's family in a scrape, without
+    `_total`. `by`: the label whose values are shown separately, except the value `but`. `bad`: a number above zero
+    needs attention."""
 
     title: str
     metric: str

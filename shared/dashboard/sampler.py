@@ -10,7 +10,7 @@ from prometheus_client.samples import Sample
 from shared.dashboard.panels import Panel, PanelKind
 
 Reading = Mapping[str, float]
-"""One sample of a panel's metric by label, by upper bound of a bucket, or by `part` and `whole`."""
+"""One sample of a panel's metric. The keys are labels, upper bounds of buckets, or `part` and `whole`."""
 
 
 def read(row: Panel, families: Mapping[str, Metric]) -> Reading:
@@ -34,8 +34,8 @@ def read(row: Panel, families: Mapping[str, Metric]) -> Reading:
 def between(
     row: Panel, before: Reading, after: Reading, seconds: float, unix_seconds: float
 ) -> dict[str, float | None]:
-    """The panel's numbers by label (empty without one); None without observations. Percentiles have the labels `p50`
-    and `p99`."""
+    """The panel's numbers by label (empty without a label). A number is None if there were no observations. Percentiles
+    have the labels `p50` and `p99`."""
     match row.kind:
         case PanelKind.GAUGE:
             return dict(after)
@@ -52,8 +52,8 @@ def between(
 
 
 def quantile(buckets: Iterable[tuple[float, float]], share: float) -> float | None:
-    """The quantile of cumulative counts by upper bound, as Prometheus computes it: linear within a bucket, at most the
-    last bound."""
+    """The quantile of a histogram, whose `buckets` are cumulative counts by upper bound. It is computed as in
+    Prometheus: linear within a bucket, and at most the last bound."""
     buckets = sorted(buckets)
     rank = share * (buckets[-1][1] if buckets else 0)
     if not rank:
@@ -85,12 +85,13 @@ def _total(samples: Iterable[Sample], name: str) -> float:
 
 _BUSY_SAMPLES = 10
 _BUSY_SECONDS = 0.03
-"""A process that used more CPU time in the last second is busy."""
+"""A process is busy if it has used more CPU time than this in the last second."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class EventLoopMetrics:
-    """The lag of the event loop, by which all work of the process is delayed at least, and its tasks."""
+    """Metrics of the event loop: its lag, which delays all work of the process at least by this time, and the number of
+    its tasks."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seconds = Histogram(
@@ -102,7 +103,8 @@ class EventLoopMetrics:
         self._tasks = Gauge("dragoman_loop_tasks", "Unfinished tasks of the event loop", registry=registry)
 
     async def watch(self) -> None:
-        """Sample the lag once a second; ten times while the process is busy, because each sample wakes the process."""
+        """Sample the lag ten times a second while the process is busy, and otherwise once, because each sample wakes
+        the process."""
         samples = _BUSY_SAMPLES
         while True:
             self._tasks.set(len(asyncio.all_tasks()))

@@ -1,1 +1,1 @@
-"""Presence: the nodes of each account, as hints in Redis. Begin with store.py."""
+"""Presence: the nodes of each account, in Redis. Begin with store.py."""

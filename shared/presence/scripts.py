@@ -1,8 +1,9 @@
-"""Scripts of presence in Redis, and the marks that they keep.
+"""The scripts by which presence is changed in Redis, and the marks that they update.
 
-The mark of a node in a shard is `<token>:<count>:<sum>`: the number of the node's accounts there and the sum of their
-digests, kept by the scripts that add and remove accounts. So a node compares a shard with the node's own accounts by
-one field. The token is new whenever the node adds an account: a sweep of a node whose token has changed does nothing.
+The mark of a node in a shard is `<token>:<count>:<sum>`. It has the number of the node's accounts in the shard, and the
+sum of their digests. The scripts that add and remove accounts update it. So a node reads only one field to compare the
+shard with its own accounts. Whenever the node adds an account, it writes a new token. A sweep does nothing if the token
+of the node has changed.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,12 +15,12 @@ Command = tuple[str | int, ...]
 """A command of Redis."""
 
 SHARDS = 16
-"""A lookup sends one command per shard, so there are only as many shards as a big cluster needs."""
+"""The number of shards. A lookup sends one command for each shard, so there are only as many as a big cluster needs."""
 SHARD_KEYS = [f"presence:{{{shard}}}" for shard in range(SHARDS)]
 
 _DIGITS = 10**15
 _PRIME = 94_906_249
-"""Below the root of 2**53, because numbers in Redis's scripts are exact only up to 2**53."""
+"""This prime is below the square root of 2**53, because numbers in Redis's scripts are exact only up to 2**53."""
 
 # KEYS[1] is a shard of presence, and ARGV[1] is a node.
 _ENTRIES = f"""
@@ -62,14 +63,15 @@ for i = 3, #ARGV do nodes[i - 2] = add(ARGV[i]) end
 write_mark(ARGV[2])
 return nodes
 """
-"""ARGV: node, token, then account ids. Returns, per account, the nodes it was on before."""
+"""Adds accounts to a node. ARGV: node, token, then account ids. Returns for each account the nodes that it was on
+before."""
 
 LEAVE = f"""{_ENTRIES}
 for i = 3, #ARGV do remove(ARGV[i]) end
 if changed then write_mark(ARGV[2]) end
 return #ARGV - 2
 """
-"""ARGV: node, token, then account ids."""
+"""Removes accounts from a node. ARGV: node, token, then account ids."""
 
 SWEEP = f"""{_ENTRIES}
 if string.match(before, '^[^:]*') ~= ARGV[2] then return 0 end
@@ -81,8 +83,9 @@ elseif changed and before ~= '' then
 end
 return held - count
 """
-"""ARGV: node, the token in its mark, then account ids; without any, the mark is deleted. The token stays, because the
-sweep of the next accounts needs it. Does nothing if the token has changed. Returns how many were removed."""
+"""Removes accounts of a dead node. ARGV: node, the token in its mark, then account ids. If there are no ids, the mark
+is deleted. The token stays the same, because the sweep of the next accounts needs it. The script does nothing if the
+token has changed. Returns the number of removed accounts."""
 
 ELECT = """
 local holder = redis.call('GET', KEYS[1])
@@ -90,7 +93,8 @@ if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-"""KEYS[1] a lease; ARGV: a node, milliseconds. Takes or renews the lease. Returns whether the node holds it."""
+"""Takes or renews a lease. KEYS[1] is the lease. ARGV: a node, milliseconds. Returns whether the node holds the
+lease."""
 
 REPAIR = f"""{_ENTRIES}
 if before ~= ARGV[2] then return 0 end
@@ -102,15 +106,17 @@ count, sum = tonumber(ARGV[4]), tonumber(ARGV[5])
 write_mark(ARGV[3])
 return 1
 """
-"""ARGV: node, the node's previous mark, token, count and sum afterwards, the number of accounts to add, these accounts,
-and the accounts to remove. Does nothing if the mark has changed. Returns whether it was done."""
+"""Corrects the accounts of a node. ARGV: node, the node's previous mark, token, count and sum afterwards, the number of
+accounts to add, these accounts, and the accounts to remove. The script does nothing if the mark has changed. Returns
+whether it has changed the accounts."""
 
 REFRESH = """
 local generation = redis.call('GET', KEYS[1]) or ARGV[1]
 redis.call('SET', KEYS[1], generation, 'PX', ARGV[2])
 return generation
 """
-"""KEYS[1] the generation; ARGV: a new one, milliseconds. Returns the generation, which is new if there was none."""
+"""Renews the generation. KEYS[1] is the generation. ARGV: a new generation, milliseconds. Returns the generation, which
+is the new one if there was none."""
 
 PUBLISH = """
 for i = 1, #ARGV, 2 do
@@ -120,13 +126,13 @@ for i = 1, #ARGV, 2 do
 end
 return redis.status_reply('OK')
 """
-"""KEYS[1] is a shard of versions, and ARGV has chat, version, chat, version … A version never goes back: two changes
-may be published in the wrong order."""
+"""KEYS[1] is a shard of versions, and ARGV has chat, version, chat, version … The script never lowers a version,
+because two changes may be published in the wrong order."""
 
 
 @lru_cache(4096)
 def nodes_of(names: str) -> tuple[NodeId, ...]:
-    """The nodes in an entry. Cached, because many accounts share the same nodes."""
+    """The nodes in an entry. The results are cached, because many accounts have the same nodes."""
     return tuple([NodeId(name) for name in names.split(",")])
 
 
@@ -136,13 +142,13 @@ def digest(account: AccountId) -> int:
 
 
 def checksum(accounts: Iterable[AccountId]) -> tuple[int, int]:
-    """Count and sum in the mark of a node that has these accounts in a shard."""
+    """The count and the sum in the mark of a node that has these accounts in a shard."""
     digests = [digest(account) for account in accounts]
     return len(digests), sum(digests)
 
 
 def marked_checksum(mark: str | None) -> tuple[int, int]:
-    """Count and sum in a mark; (0, 0) without a mark, or if it has neither."""
+    """The count and the sum in a mark; (0, 0) if there is no mark, or if the mark has neither."""
     parts = (mark or "").split(":")
     return (int(parts[1]), int(parts[2])) if len(parts) == 3 else (0, 0)
 
@@ -153,7 +159,7 @@ def mark_token(mark: str | None) -> str:
 
 
 class RegisteredAccounts:
-    """The accounts that presence should hold for this node, with the checksum of each shard."""
+    """The accounts that presence should have for this node, with the checksum of each shard."""
 
     def __init__(self) -> None:
         self._accounts: set[AccountId] = set()

@@ -1,10 +1,10 @@
-"""The states that accounts set for themselves, in Redis beside presence.
+"""The states that accounts set for themselves. They are in Redis, as presence is.
 
 `presence:state:{k}`  hash: account id → `<state> <since> <node>`; k = id mod 16
                       `t<account id>` → `<since> <node> <text>`, if the state has a text
 
-A state is valid while the account is on that node. A text is valid beside a state of the same time and node. States on
-a dead node no longer count; the account's next state replaces them.
+A state is valid while the account is on this node. A text is valid if the state has the same time and node. A state on
+a dead node is not valid, and the account's next state replaces it.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,19 +19,19 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 if ARGV[3] then redis.call('HSET', KEYS[1], text, ARGV[3]) else redis.call('HDEL', KEYS[1], text) end
 return 0
 """
-"""KEYS[1] a shard of states; ARGV: an account, the account's state, and the state's text if there is one."""
+"""Sets a state. KEYS[1] is a shard of states. ARGV: an account, its state, and the text of the state if there is
+one."""
 
 _WITHDRAW = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1], 't' .. ARGV[1]) end
 return 0
 """
-"""KEYS[1] a shard of states; ARGV: an account, its state. The script removes the state unless a later state has
-replaced it."""
+"""Removes a state unless a later state has replaced it. KEYS[1] is a shard of states. ARGV: an account, its state."""
 
 _RESTORE = f"""
 if redis.call('HGET', KEYS[1], ARGV[1]) then return 0 end
 {_SET}"""
-"""KEYS[1], ARGV: as for _SET. The script sets the state unless the account has one."""
+"""Sets a state unless the account has one. For KEYS[1] and ARGV, see _SET."""
 
 
 class GivenState(NamedTuple):
@@ -43,7 +43,7 @@ class GivenState(NamedTuple):
 
 
 ACTIVE = GivenState("active", 0)
-"""The state of an account that is online and has set none."""
+"""The state of an account that is online and has set no state."""
 OFFLINE = GivenState("offline", 0)
 
 
@@ -64,7 +64,7 @@ def restore(node: NodeId, account: AccountId, given: GivenState) -> Command:
 
 
 def read(shard: int, accounts: Collection[AccountId]) -> Command:
-    """The command for which `stored` decodes the reply."""
+    """The command that reads states. `stored` decodes its reply."""
     return ("HMGET", key(shard), *accounts, *[f"t{account}" for account in accounts])
 
 

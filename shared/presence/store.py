@@ -1,19 +1,17 @@
-"""Presence: the nodes of each account and the membership version of each chat. Hints in Redis, never the truth.
+"""Presence: the nodes of each account, and the membership version of each chat. The data in Redis may be outdated, and
+no correctness depends on them.
 
-Keys (each command touches one key):
-`presence:{k}`  hash: account id → names of the nodes that hold its connections, joined by commas; k = id mod 16;
-                and `@<node>` → the node's mark: see shared/presence/scripts.py
-`presence:state:{k}`  see shared/presence/states.py
-`version:{k}`   hash: chat id → version of its membership; k = id mod 16
-`node:<id>`     lease of a node, expires by itself
-`sweeper`       the node that removes the entries of dead nodes; a lease, too
-`generation` random. While it is missing or new, presence is incomplete and readers must reach all nodes. It expires
-like a lease, so that readers of a previous primary, which no edge refreshes, do not trust it for long
+Keys (each command touches one key): `presence:{k}` hash: account id → names of the nodes that have its connections,
+joined by commas; k = id mod 16; and `@<node>` → the node's mark: see shared/presence/scripts.py `presence:state:{k}`
+see shared/presence/states.py `version:{k}` hash: chat id → version of its membership; k = id mod 16 `node:<id>` lease
+of a node, which expires by itself `sweeper` the node that removes the entries of dead nodes; also a lease `generation`
+random. While it is missing or new, presence is incomplete and readers must reach all nodes. It expires like a lease, so
+that readers of a previous primary, which no edge refreshes, do not trust it for long
 
-Losing Redis degrades the service until it is back: lookups return unknown, edges register again. A node that alone has
-lost Redis announces its accounts over NATS, and lookups count the node among the accounts' nodes until presence is
-complete again. While replicas of message cannot read presence, all nodes announce their accounts for these replicas:
-see IncompleteNodes.
+While Redis is unavailable, the system works with restrictions: lookups return that presence is unknown. Afterwards,
+edges register their accounts again. If only one node cannot reach Redis, it announces its accounts over NATS, and
+lookups include this node until presence is complete again. While replicas of message cannot read presence, all nodes
+announce their accounts for these replicas: see IncompleteNodes.
 """
 
 import asyncio
@@ -47,22 +45,22 @@ from shared.telemetry import PlainHistogram, log
 from shared.tls import redis_options
 
 _MAX_NAMED = 100_000
-"""A node that names more counts as a node of every account."""
+"""The most accounts that a node can name. If it names more, it counts as a node of every account."""
 
 
 class IncompleteNodes:
     """The nodes that announce their accounts over NATS, because they or the message service cannot reach Redis. Times
-    are monotonic seconds. An announcement adds accounts to those of earlier announcements; each account has its own
-    time of validity. An account takes about 70 bytes.
+    are monotonic seconds. An announcement adds accounts to those of earlier announcements. Each account is valid for
+    its own time. An account takes about 70 bytes.
 
     A later announcement removes no account, so an account may seem to be on a node that it has left. A node is *known*
     if all its accounts are named: a complete list has arrived, no later number is missing, and the list is not old. If
-    the announcement of a later login is lost, the node itself detects this: it compares its own numbers with those that
-    replicas repeat (services.edge.delivery.broadcast_pause)."""
+    the announcement of a later login is lost, the node itself detects this. It compares its own numbers with the
+    numbers in the heartbeats of replicas (services.edge.delivery.broadcast_pause)."""
 
     def __init__(self) -> None:
         self.nodes: dict[NodeId, _IncompleteNode] = {}
-        """Usually empty."""
+        """The nodes that announce their accounts. Usually there are none."""
 
     def receive(self, state: PresenceIncomplete, now: float) -> None:
         if state.milliseconds <= 0 and not state.number:
@@ -81,8 +79,8 @@ class IncompleteNodes:
         return any(node.unnamed_until > now for node in self.nodes.values())
 
     def known(self, now: float) -> dict[NodeId, tuple[int, int]]:
-        """The nodes whose accounts are all known, with two numbers of each: of the complete list of accounts, and of
-        the last announcement."""
+        """The nodes whose accounts are all known. Each has two numbers: that of its complete list of accounts, and that
+        of its last announcement."""
         numbers = {name: node.numbers for name, node in self.nodes.items() if node.until > now}
         return {name: (one.known_since, one.last) for name, one in numbers.items() if one.are_complete(now)}
 
@@ -108,7 +106,7 @@ class IncompleteNodes:
 class _IncompleteNode:
     def __init__(self) -> None:
         self.until = 0.0
-        """When the last announcement ends."""
+        """The time until which the last announcement is valid."""
         self.lacking_until = 0.0
         """Until this time, presence may lack accounts of this node."""
         self.unnamed_until = 0.0
@@ -130,7 +128,7 @@ class _IncompleteNode:
         if accounts is None:
             self.unnamed_until = until
             return
-        # removing expired entries now costs no more than adding the new list
+        # removing expired entries costs no more than adding the new list
         if 2 * len(accounts) >= len(self._named):
             self._named = {account: end for account, end in self._named.items() if end > now}
         self._named.update(dict.fromkeys(accounts, until))
@@ -145,15 +143,15 @@ class _IncompleteNode:
 
 
 class _Numbers:
-    """Checks by the numbers of a node's announcements whether all since a complete list have arrived. A list counts for
-    half as long as the list's accounts are valid, so the accounts outlast the list."""
+    """Checks by the numbers of a node's announcements whether all announcements since a complete list have arrived. A
+    list counts for half the time for which its accounts are valid. So its accounts do not expire before the list."""
 
     def __init__(self) -> None:
         self.known_since = 0
         """The number of the complete list after which no announcement is missing; 0 if there is no such list."""
         self.last = 0
         self._list = 0
-        """The first number of the list that is arriving; 0: none is."""
+        """The first number of the list that is arriving; 0 if none is."""
         self._list_began = 0.0
         self._until = 0.0
 
@@ -174,14 +172,14 @@ class _Numbers:
 
 
 _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
-"""With maintenance notifications enabled, the library does not detect a closed connection: after a restart of Redis,
-the next call on each connection would fail."""
+"""With maintenance notifications enabled, the library does not detect closed connections. After a restart of Redis, the
+next call on each connection would then fail."""
 _MOST_CONNECTIONS = 100
 
 
 class RedisPipelines:
-    """Executes many commands in one round trip, in order. RedisPipelines avoids the cost of the library's pipeline and
-    pool for each command: a timer, hooks, packing in Python, metrics."""
+    """Executes many commands in one round trip, in order. It replaces the library's pipeline and pool, which are
+    slower: for each command they need a timer, hooks, packing in Python and metrics."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._seconds = settings.timeout_seconds
@@ -195,7 +193,7 @@ class RedisPipelines:
             decode_responses=True,
             **redis_options(settings),
         )
-        """The pool only makes connections; it never holds one."""
+        """The pool only makes connections. It never keeps one."""
         self._connections: list[AbstractConnection] = []
         self._idle: list[AbstractConnection] = []
 
@@ -223,12 +221,12 @@ class RedisPipelines:
 
     async def _exchange(self, connection: AbstractConnection, packed: Sequence[bytes]) -> list[Any]:
         try:
-            if not connection.is_connected or await connection.can_read():  # it has ended
+            if not connection.is_connected or await connection.can_read():  # the connection has ended
                 await self._pool.ensure_connection(connection)
             await connection.send_packed_command(b"".join(packed))
             return [await connection.read_response() for _ in packed]
         except BaseException:
-            await connection.disconnect(nowait=True)  # a late reply must not answer another command
+            await connection.disconnect(nowait=True)  # otherwise, a late reply could be taken for another command's
             raise
 
     def _make_connection(self) -> AbstractConnection:
@@ -244,16 +242,17 @@ _log = log(__name__)
 _decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
 _READ_GENERATION: Command = ("GET", "generation")
 _TRUST_SECONDS = 6.0
-"""A newer generation may still lack nodes. After two heartbeats of a lease, each edge has registered its accounts or
-announced that it cannot register. An edge that registers later re-syncs its accounts."""
+"""How long a new generation counts as incomplete, because nodes may be missing in it. After two heartbeats, each edge
+has registered its accounts or announced that it cannot. An edge that registers later syncs its accounts again."""
 _BROKEN_SECONDS = 1.0
-"""Pause after a failure of Redis, so that not every batch waits for its time-out."""
+"""How long Redis is not used after a failure. Otherwise every batch would wait for the time limit."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
 class PresenceSnapshot(NamedTuple):
-    """`nodes`: the nodes of each online account; None when they are unknown and every node must be notified.
-    `versions`: the versions of the requested chats; session knows those that are missing."""
+    """The result of a lookup. `nodes`: the nodes of each online account; None if they are unknown, so that every node
+    must be notified. `versions`: the versions of the requested chats. A missing version can be requested from
+    session."""
 
     nodes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
@@ -261,18 +260,20 @@ class PresenceSnapshot(NamedTuple):
 
 class LeaseState(NamedTuple):
     held: bool
-    """False if the lease had expired, so that other nodes considered this node dead."""
+    """False if the lease had expired, so that other nodes took this node for dead."""
     generation: str
 
 
 class Presence:
-    """Edges `join`, `leave`, `beat` and read `nodes` (raising RedisError); services `lookup`, which never fails."""
+    """Reads and changes presence. Edges call `join`, `leave`, `beat` and `nodes`, which raise RedisError. Services call
+    `lookup`, which never fails."""
 
     def __init__(self, settings: RedisSettings, registry: CollectorRegistry | None = None) -> None:
         self._numbers = _PresenceMetrics(registry or CollectorRegistry())
         self._round_trips = RedisPipelines(settings)
         self.losses = 0
-        """The number of lookups that found the generation lost. Nodes that were returned before may have been wrong."""
+        """The number of lookups that found that the generation was lost. The results of earlier lookups may have been
+        wrong."""
         self._generation = ""
         self._generation_since = 0.0
         self._broken_until = 0.0
@@ -286,7 +287,7 @@ class Presence:
         await self._round_trips.close()
 
     async def check(self) -> None:
-        """A round trip. Raises RedisError."""
+        """Makes a round trip to Redis. Raises RedisError."""
         await self._round_trips.execute([_READ_GENERATION])
 
     # Edges
@@ -319,8 +320,8 @@ class Presence:
 
     @property
     def has_lost_state(self) -> bool:
-        """Whether registrations can be missing: Redis lost its data, or a node cannot reach Redis. `join` then possibly
-        returns too few nodes."""
+        """Whether registrations can be missing, because Redis has lost its data or a node cannot reach Redis. `join`
+        may then return too few nodes."""
         if self._incomplete.any(time.monotonic()):
             return True
         return self._beaten != "" and (self._met != self._beaten or time.monotonic() < self._whole_from)
@@ -333,7 +334,7 @@ class Presence:
             ])  # fmt: skip
 
     async def beat(self, node: NodeId, lease_seconds: float) -> LeaseState:
-        """Refreshes the node's lease and the generation; creates a generation when there is none."""
+        """Renews the node's lease and the generation. Creates a generation if there is none."""
         life = int(lease_seconds * 1000)
         with self._numbers.call("beat"):
             refresh: Command = ("EVAL", scripts.REFRESH, 1, "generation", secrets.token_hex(8), life)
@@ -350,8 +351,8 @@ class Presence:
             return await self._round_trips.execute([("HGET", SHARD_KEYS[shard], f"@{node}") for shard in range(SHARDS)])
 
     async def repair(self, node: NodeId, shard: int, accounts: Collection[AccountId]) -> list[AccountId]:
-        """Makes these the node's accounts in the shard; returns the accounts that the shard lacked. Does nothing if a
-        sweep changes the shard meanwhile: the node compares again."""
+        """Makes `accounts` the node's accounts in the shard. Returns the accounts that the shard lacked. If a sweep
+        changes the shard meanwhile, nothing is changed, and the node must compare again."""
         with self._numbers.call("repair"):
             [mark] = await self._round_trips.execute([("HGET", SHARD_KEYS[shard], f"@{node}")])
             held = {
@@ -368,12 +369,12 @@ class Presence:
         return lacking
 
     async def change_states(self, commands: Iterable[Command]) -> None:
-        """Commands of shared.presence.states."""
+        """Executes commands of shared.presence.states."""
         with self._numbers.call("states"):
             await self._round_trips.execute(commands)
 
     async def states(self, accounts: Collection[AccountId]) -> dict[AccountId, GivenState]:
-        """The state of each account that presence knows."""
+        """The states of those accounts that presence has."""
         shards = _by_shard(accounts)
         commands = [_hmget(SHARD_KEYS[shard], own) for shard, own in shards.items()]
         commands += [states.read(shard, own) for shard, own in shards.items()]
@@ -414,7 +415,7 @@ class Presence:
     # Services
 
     async def publish_versions(self, versions: Mapping[ChatId, int]) -> None:
-        """Raises RedisError: the caller must retry until the versions are published."""
+        """Publishes the versions of chats. After RedisError, the caller must try again until they are published."""
         commands: list[Command] = []
         for shard, chats in _by_shard(versions).items():
             pairs = [str(number) for chat in chats for number in (chat, versions[chat])]
@@ -423,7 +424,7 @@ class Presence:
             await self._round_trips.execute(commands)
 
     async def lookup(self, accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
-        """A whole batch takes one round trip."""
+        """Looks up the nodes of accounts and the versions of chats, all in one round trip."""
         now = time.monotonic()
         if now < self._broken_until:
             return PresenceSnapshot(None, {})
@@ -450,13 +451,14 @@ class Presence:
 
     @property
     def is_unreachable(self) -> bool:
-        """The last lookup failed, a moment ago."""
+        """Whether the last lookup has failed a moment ago."""
         return time.monotonic() < self._broken_until
 
     # The methods below handle nodes that announce their accounts.
 
     def receive_incomplete(self, data: bytes) -> None:
-        """A node has announced PresenceIncomplete. Only accounts that presence lacks matter to this method."""
+        """Receive a node's announcement PresenceIncomplete. Announcements of accounts that are registered in presence
+        are ignored."""
         announced = _decode_incomplete(data)
         if not announced.registered:
             self._incomplete.receive(announced, time.monotonic())
@@ -475,7 +477,7 @@ class Presence:
         return self._incomplete.accounts_at(node, accounts, time.monotonic())
 
     async def select_online(self, accounts: Collection[AccountId]) -> Collection[AccountId] | None:
-        """The accounts among these that are online; None if this is unknown."""
+        """The accounts among `accounts` that are online; None if this is unknown."""
         nodes = (await self.lookup(accounts)).nodes
         return None if nodes is None or self.has_unnamed_accounts else nodes.keys()
 
@@ -496,7 +498,7 @@ class Presence:
 
 
 class _PresenceMetrics:
-    """Metrics of calls to Redis: duration and failures."""
+    """Metrics of calls to Redis: their duration and failures."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.seconds = PlainHistogram(

@@ -1,8 +1,8 @@
 """Sweeps shards of presence page by page, and removes the accounts of dead nodes.
 
-A shard holds the accounts of all nodes, so reading one at once would stop the event loop, and exceed the time-out of a
-call. A page has a bounded number of entries. Each step leaves marks that agree with the entries, so a sweep may end
-after any page, and two may run at the same time.
+A shard has the accounts of all nodes. Reading a whole shard at once would block the event loop and exceed the time
+limit of a call. So a sweep reads pages with a limited number of entries. After each step, the marks agree with the
+entries. So a sweep may end after any page, and two sweeps may run at the same time.
 """
 
 from collections import defaultdict
@@ -20,7 +20,8 @@ Execute = Callable[[Iterable[Command]], Awaitable[list[Any]]]
 
 
 async def read_pages(execute: Execute, shard: int) -> AsyncIterator[list[tuple[str, str]]]:
-    """The entries of a shard. Entries that exist throughout are all returned, some perhaps twice. Raises RedisError."""
+    """The entries of a shard. An entry that exists during the whole call is returned at least once. Raises
+    RedisError."""
     cursor = "0"
     while True:
         [[cursor, page]] = await execute([("HSCAN", SHARD_KEYS[shard], cursor, "COUNT", PAGE_ENTRIES)])
@@ -30,8 +31,8 @@ async def read_pages(execute: Execute, shard: int) -> AsyncIterator[list[tuple[s
 
 
 async def sweep_shard(execute: Execute, shard: int) -> AsyncIterator[int]:
-    """Removes the accounts of dead nodes, except of nodes that return meanwhile. Yields their number after each page.
-    Raises RedisError."""
+    """Removes the accounts of dead nodes. If a node returns meanwhile, its accounts stay. Yields the number of removed
+    accounts after each page. Raises RedisError."""
     key, tokens = SHARD_KEYS[shard], dict[NodeId, str | None]()
     async for entries in read_pages(execute, shard):
         accounts = _by_node(entries)
@@ -53,8 +54,8 @@ def _by_node(entries: Iterable[tuple[str, str]]) -> dict[NodeId, list[str]]:
 
 
 async def _tokens_of_dead(execute: Execute, key: str, nodes: list[NodeId]) -> dict[NodeId, str | None]:
-    """The token in the mark of each node, None if the node is alive. The marks are fetched first: a node that returns
-    later adds its accounts with a new token."""
+    """The token in the mark of each dead node; None for a live node. The marks are fetched before the leases. So if a
+    node returns in between, its mark gets another token."""
     if not nodes:
         return {}
     marks = [("HGET", key, f"@{node}") for node in nodes]

@@ -1,4 +1,4 @@
-"""All settings with their defaults, a module for each group of sections."""
+"""All settings with their defaults. Each group of sections has a module."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ from shared.setting_types import OptionalHost, SettingsSection, SystemName
 
 
 class VerificationSettings(SettingsSection):
-    """Verification of e-mail addresses (v2: 13, 14, 15)."""
+    """Verification of e-mail addresses (commands 13, 14 and 15 of v2)."""
 
     registration: bool = Field(False, description="every new account must verify its e-mail address")
     after_failed_logins: int = Field(
@@ -22,7 +22,8 @@ class VerificationSettings(SettingsSection):
 
 
 class MailSettings(SettingsSection):
-    """Mail: to an SMTP server if `smtp_host` is set, else to files in `outbox`, else to nobody."""
+    """Mails go to an SMTP server if `smtp_host` is set, otherwise into files in `outbox`. If neither is set, no mails
+    are sent."""
 
     smtp_host: OptionalHost = Field("", description="mail server; empty: files in `outbox`")
     smtp_port: int = Field(587, ge=1, le=65535, description="port of the mail server")
@@ -42,7 +43,8 @@ class MailSettings(SettingsSection):
 
     @property
     def is_on(self) -> bool:
-        """Whether mails are sent or written. An empty setting becomes `Path()`, which means no outbox here."""
+        """Whether mails are sent or written. An empty setting `outbox` becomes `Path()`, which counts as no outbox
+        here."""
         return bool(self.smtp_host) or self.outbox != Path()
 
 

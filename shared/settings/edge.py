@@ -95,7 +95,7 @@ class EdgeSettings(SettingsSection):
 
     @property
     def has_https(self) -> bool:
-        """Whether links to this installation are https, without which browsers cannot subscribe to notifications."""
+        """Whether links to this installation begin with https. Browsers need this to subscribe to notifications."""
         return self.public_url.startswith("https://")
 
 
@@ -131,7 +131,8 @@ class IrcSettings(SettingsSection):
     @field_validator("guest_password")
     @classmethod
     def _check_guest_password(cls, value: SecretStr) -> SecretStr:
-        """PASS with a colon names an account."""
+        """Checks the password of guests. It has no colon, because the IRC command PASS with a colon names an
+        account."""
         if not re.fullmatch(r"[^:\0\r\n]{0,200}", value.get_secret_value()):
             raise ValueError("irc.guest_password must be one line of at most 200 characters without a colon")
         return value

@@ -1,11 +1,12 @@
-"""Limits that clients cannot exceed, in sections by the limited thing."""
+"""Limits that clients cannot exceed. Each section has the limits of one subject."""
 
 from pydantic import Field
 
 from shared.setting_types import SettingsSection
 
 _MOST_MESSAGE_BYTES = 448 * 1024
-"""A message of this size fits into one NATS message as a request, in a page and in a delivery."""
+"""The most bytes of a message. A message of this size fits into one NATS message, both in requests and in
+deliveries."""
 
 
 class Rates(SettingsSection):
@@ -137,4 +138,4 @@ class GroupLimits(NameLimits):
 
 
 class LimitsSettings(GroupLimits, BotLimits, FrameLimits, AccountLimits, ConnectionLimits):
-    """All limits, as operators set them. Classes take the base class with the limits that they need."""
+    """All limits, as operators set them. Other classes take only the base class that has the limits that they need."""

@@ -19,7 +19,7 @@ from shared.setting_types import (
 
 
 class NatsSettings(SettingsSection):
-    """NATS. `user` and `password` are this service's own."""
+    """The connection to NATS. Each service has its own `user` and `password`."""
 
     url: BrokerUrl = Field(
         "nats://127.0.0.1:4222", description="address of NATS, or several addresses joined by commas"
@@ -37,7 +37,8 @@ class NatsSettings(SettingsSection):
 
 
 class RedisSettings(SettingsSection):
-    """Presence and limits. The URL may hold the service's own user and password."""
+    """The connection to Redis, which has presence and limits. The URL may contain the service's own user and
+    password."""
 
     url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="redis[s]://user:password@host:port/0")
     timeout_seconds: float = Field(0.5, gt=0, description="time limit of a call; after it presence counts as unknown")
@@ -55,8 +56,8 @@ class RedisSettings(SettingsSection):
 
 
 class DatabaseSettings(SettingsSection):
-    """One URL for all services, in which the service's name replaces {service}. Without the placeholder, each service
-    uses a PostgreSQL schema of its name."""
+    """One URL for all services. In it, the service's name replaces {service}. If the URL lacks this placeholder, each
+    service uses a PostgreSQL schema with its name."""
 
     url: DatabaseUrl = Field(
         SecretStr("sqlite:///.dragoman/{service}.db"),
@@ -88,7 +89,7 @@ class LogSettings(SettingsSection):
 
 
 class TracingSettings(SettingsSection):
-    """Traces for an OpenTelemetry collector (OTLP over HTTP); off without an `endpoint`."""
+    """Traces for an OpenTelemetry collector (OTLP over HTTP). They are off if `endpoint` is empty."""
 
     endpoint: CollectorUrl = Field("", description="http(s)://host:4318 of the collector; empty: no tracing")
     sample_ratio: float = Field(1.0, ge=0, le=1, description="share of requests and batches that is traced")
@@ -106,7 +107,7 @@ def sqlalchemy_url(url: str, service: str) -> str:
 
 
 def with_tls(url: str, tls: TlsFiles) -> str:
-    """Adds TLS with a check of the host's name to a PostgreSQL URL, unless the URL has an `sslmode` of its own."""
+    """Adds TLS to a PostgreSQL URL, with a check of the host's name. A URL with an `sslmode` stays unchanged."""
     if not (tls.tls_ca or tls.tls_certificate) or not url.startswith("postgresql") or "sslmode=" in urlsplit(url).query:
         return url
     files = {"sslrootcert": tls.tls_ca or "system"}
