@@ -1,1 +1,1 @@
-"""The command line, which imports all other packages. Begin with `main.py`, which has the command `dragoman`."""
+"""The command line, which imports all other packages. Begin with `main.py`."""

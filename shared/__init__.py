@@ -1,2 +1,1 @@
-"""Code that every service uses, and that belongs to no service. Begin with contract/ (types and subjects) and
-bus/client.py."""
+"""Code of all services. Begin with contract/ (types and subjects) and bus/client.py."""

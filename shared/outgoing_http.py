@@ -1,5 +1,6 @@
-"""HTTP requests to addresses that users name: each connection looks up the name once, checks every found address, and
-goes to a checked one. A certificate is verified for the name. Nothing of the environment (proxies) has an effect."""
+"""HTTP requests to addresses that users choose. For each connection, the name is looked up once, every found address is
+checked, and the connection goes to a checked address. The certificate must be valid for the name. Proxies in the
+environment are ignored."""
 
 import asyncio
 import socket
@@ -21,7 +22,7 @@ _log = log(__name__)
 
 _HEAD_BYTES = 16 * 1024
 _LONGEST_SECONDS = 300.0
-"""A connection carries no further request after this time, because its name may have other addresses by then."""
+"""After this time, a connection is used for no further request, because its name may have other addresses by then."""
 _UNREACHABLE = "the address cannot be reached"
 """The same text is used for a name that does not exist, a server that does not answer, and a forbidden address. Users
 see this text. With different texts, they could find out which internal names exist."""
@@ -47,8 +48,8 @@ class OutgoingResponse(NamedTuple):
 
 
 class _OutgoingConnection(asyncio.Protocol):
-    """A connection to a checked address. It carries one request at a time, and is idle in between. `destination`: an
-    address without its target, for whose name the certificate was verified."""
+    """A connection to a checked address. It handles one request at a time, and is idle between requests. `destination`:
+    the address without its target. The certificate was verified for its name."""
 
     def __init__(self, destination: OutgoingAddress) -> None:
         self.destination = destination
@@ -64,7 +65,7 @@ class _OutgoingConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._expiry is not None:  # nothing was requested, so this would count as the next response
+        if self._expiry is not None:  # without a request, these data would be taken for the next response
             self.abort()
             return
         self.is_answered = True
@@ -75,7 +76,7 @@ class _OutgoingConnection(asyncio.Protocol):
         self.connection_lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The receiver has ended the connection, or this process has."""
+        """Note that the receiver or this process has ended the connection."""
         self.is_open, self._error = False, error
         self._http.receive_data(b"")
         self._changed.set()
@@ -85,7 +86,8 @@ class _OutgoingConnection(asyncio.Protocol):
         self._transport.abort()
 
     async def exchange(self, events: Iterable[h11.Event], most_bytes: int) -> OutgoingResponse:
-        """With 0 `most_bytes`, nothing waits for the body. Raises OutgoingFailed, OSError, h11.RemoteProtocolError."""
+        """Send a request and return the response. If `most_bytes` is 0, the body is not awaited. Raises OutgoingFailed,
+        OSError, h11.RemoteProtocolError."""
         self.is_answered = False
         if not self.is_open:
             raise ConnectionResetError
@@ -108,9 +110,9 @@ class _OutgoingConnection(asyncio.Protocol):
         return event
 
     def rest(self, seconds: float) -> bool:
-        """Wait so long for another request. False: the connection can carry none."""
+        """Wait for another request, at most `seconds`. Returns False if the connection cannot be used again."""
         with suppress(h11.RemoteProtocolError):
-            while isinstance(self._http.next_event(), h11.Data):  # what has arrived of the body
+            while isinstance(self._http.next_event(), h11.Data):  # drop what has arrived of the body
                 pass
         is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         if not is_done or not self.is_open or self._http.trailing_data[0]:
@@ -120,7 +122,7 @@ class _OutgoingConnection(asyncio.Protocol):
         return True
 
     def resume(self) -> bool:
-        """Whether the connection can carry another request."""
+        """End the wait. Returns whether the connection can be used for another request."""
         assert self._expiry is not None
         self._expiry.cancel()
         self._expiry = None
@@ -128,8 +130,8 @@ class _OutgoingConnection(asyncio.Protocol):
 
 
 class _IdleConnections:
-    """Connections that wait for another request to their destination, those first that have waited longest. There are
-    at most `most`, and half as many to one destination."""
+    """The connections that wait for another request to their destination. Those that have waited longest come first.
+    There are at most `most`, and half as many for one destination."""
 
     def __init__(self, seconds: float, most: int) -> None:
         self._seconds = seconds
@@ -145,7 +147,7 @@ class _IdleConnections:
         return None
 
     def put(self, connection: _OutgoingConnection) -> None:
-        """The connection ends if it can carry no further request."""
+        """Keep the connection for further requests, or end it if it cannot be used again."""
         if not self._seconds or not connection.rest(self._seconds):
             connection.abort()
             return
@@ -169,8 +171,9 @@ class _IdleConnections:
 
 
 class OutgoingHttp:
-    """Each request has `seconds` from the lookup of the name on. `at_once`: requests. A connection waits
-    `idle_seconds` for another request to the same destination; 0: each request has a connection of its own."""
+    """Sends requests. A request may take `seconds`, including the lookup of the name. `at_once`: the number of
+    simultaneous requests. A connection waits `idle_seconds` for another request to the same destination; if it is 0,
+    each request has its own connection."""
 
     def __init__(
         self,
@@ -195,9 +198,10 @@ class OutgoingHttp:
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, most_bytes: int = 0
     ) -> OutgoingResponse:
-        """A redirect is an ordinary response: a caller that follows the redirect requests the new address, which is
-        checked then. At most `most_bytes` of the body are read, and a longer body is a failure. With 0, nothing is
-        read. A request is repeated on a new connection if an idle one ends before it answers. Raises OutgoingFailed."""
+        """Sends a request and returns the response. A redirect is returned as an ordinary response. To follow it, the
+        caller makes a new request, whose address is checked again. At most `most_bytes` of the body are read, and a
+        longer body is a failure. With 0, the body is not read. If an idle connection ends before it answers, the
+        request is repeated on a new connection. Raises OutgoingFailed."""
         deadline = asyncio.get_running_loop().time() + self._seconds
         address = self._check(url)
         fields = {"Host": address.authority, "Content-Length": str(len(body)), **self._fields, **headers}
@@ -212,7 +216,7 @@ class OutgoingHttp:
     async def _exchange(
         self, connection: _OutgoingConnection, events: Iterable[h11.Event], most_bytes: int, deadline: float
     ) -> OutgoingResponse:
-        """Raises OutgoingFailed."""
+        """Sends the request on this connection. Raises OutgoingFailed."""
         try:
             async with asyncio.timeout_at(deadline):
                 response = await connection.exchange(events, most_bytes)
@@ -231,7 +235,7 @@ class OutgoingHttp:
         return response
 
     def _check(self, url: str) -> OutgoingAddress:
-        """Raises OutgoingFailed; only the log has the reason."""
+        """Checks the address. Raises OutgoingFailed without the reason, which only the log has."""
         try:
             return self._rules.check_endpoint(url)
         except RequestError as error:
@@ -239,7 +243,7 @@ class OutgoingHttp:
             raise OutgoingFailed(_UNREACHABLE) from error
 
     async def _reach(self, address: OutgoingAddress, deadline: float) -> _OutgoingConnection:
-        """Raises OutgoingFailed; only the log has the reason."""
+        """Connects to the address. Raises OutgoingFailed without the reason, which only the log has."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._connect(address)

@@ -1,2 +1,2 @@
-"""Orders, stores and delivers messages. Answers requests for history, unread counts and drafts. Begin with
+"""Orders, stores and delivers messages; answers requests for history, unread counts and drafts. Begin with
 service/posting.py."""

@@ -103,7 +103,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await asyncio.gather(delivery.close(), push.close())
         poster.close()
         await service.stop()
-        sender.close()  # tests of devices are requests
+        sender.close()  # notifications for tests may still use the sender until now
         await notifier.close()
         await presence.close()
         await service.close()

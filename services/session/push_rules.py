@@ -174,7 +174,8 @@ class PushServices:
                 del self._services[idle]
 
     def end(self, origin: str, now: int, *, works: bool | None, took_ms: int = 0) -> None:
-        """`works`: the service has given any proper answer; None: it got no request. `took_ms`: the slowest answer."""
+        """End a request. `works`: whether the service has given a proper answer, whichever it was; None if no request
+        was sent. `took_ms`: the duration of the slowest answer."""
         one = self._services[origin]
         one.running -= 1
         if works is None:

@@ -58,9 +58,10 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class ChangeDelivery(msgspec.Struct, array_like=True, frozen=True):
-    """A committed change of a message, with recipients as in Delivery. The change goes to all connections of the
-    recipients except `origin` (node and number). A lost change is not repeated; clients see from the chat's `rev` that
-    they lack a change. `face`: of the account that made the change, as this account's edge knew it."""
+    """A committed change of a message, with its recipients (see Delivery). The change goes to all connections of the
+    recipients except `origin` (node and number). A lost change is not sent again. Clients notice by the chat's `rev`
+    that they lack a change. `face`: the profile summary of the account that made the change, as this account's edge
+    knew it."""
 
     change: MessageChange
     recipients: list[AccountId] | None

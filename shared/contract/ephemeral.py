@@ -15,8 +15,8 @@ class Ephemeral(msgspec.Struct, frozen=True):
 
 
 class Typing(Ephemeral, tag="typing", frozen=True):
-    """A member, whose face it is, is writing a message. Show it for this number of milliseconds; 0: the member has
-    stopped."""
+    """A member (`face`) is writing a message. Clients show this for this number of milliseconds. 0 means that the
+    member has stopped."""
 
     chat: ChatId
     account: AccountId

@@ -237,15 +237,15 @@ class Membership(msgspec.Struct, frozen=True):
     speaker: AccountId = NO_ACCOUNT
     """The only account that may post; NO_ACCOUNT if every member may."""
     muted: dict[AccountId, int] = {}
-    """The accounts that may not post before this time (Unix ms), where strangers post also the banned ones. NO_ACCOUNT:
-    all but owner and admins."""
+    """The accounts that may not post before this time (Unix ms). If accounts outside the group may post, banned
+    accounts are included. The entry of NO_ACCOUNT holds for all members except the owner and the admins."""
     outgoing_hooks: bool = False
     change_times: ChangeTimes | None = None
     """None from an older version of session."""
     speakers: list[AccountId] = []
     """The members that may post even if the group is silenced."""
     strangers_post: bool = False
-    """Accounts that are no members may post, too, unless they are muted."""
+    """Accounts that are no members may also post, unless they are muted."""
 
 
 class GetMembership(msgspec.Struct):

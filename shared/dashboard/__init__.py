@@ -1,2 +1,2 @@
-"""Dashboards of processes. Each service declares panels, which are sampled every two seconds. Its status page,
-`dragoman top` and its Grafana dashboard show them."""
+"""Dashboards of processes. Each service declares panels, which are sampled every two seconds. The status page,
+`dragoman top` and Grafana show them."""

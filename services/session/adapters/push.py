@@ -39,7 +39,8 @@ _TOKENS = 1_000
 users choose the origins."""
 _LONGEST_RETRY_SECONDS = 86_400
 _IDLE_SECONDS = 20.0
-"""Of a connection. Most of the work of a notification would be its handshake. Push services wait longer."""
+"""How long a connection to a push service may be idle. Most of the work of a notification would be the handshake of a
+new connection. Push services keep connections open for longer."""
 _GONE, _THROTTLED, _REDIRECTS, _SERVER_ERROR = (404, 410), 429, range(300, 400), 500
 _UNAUTHORIZED = (401, 403)
 _SERVICES = ("fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com")

@@ -189,7 +189,8 @@ class PushDelivery:
     # Whom messages notify
 
     async def _decide(self) -> bool:
-        """Raises RequestError; the chats are taken again soon, or when their time is over."""
+        """Decides about some chats. Raises RequestError; the chats are then taken again soon, or when their leases
+        end."""
         now = now_ms()
         due = await self._database.write(push_queue.take_chats, now, now + self._lease_ms, _CHATS, _MEMBERS)
         if not due:
@@ -197,7 +198,7 @@ class PushDelivery:
         try:
             await self._decide_chats(due)
         except RequestError:
-            for one in due:  # those that are decided have another index by now
+            for one in due:  # chats that are decided have another index by now
                 again = now_ms() + _UNAVAILABLE_MS
                 await self._database.write(push_queue.finish_chat, one, one.done, again, [], now_ms())
             raise
@@ -205,7 +206,6 @@ class PushDelivery:
         return True
 
     async def _decide_chats(self, due: Sequence[DueChat]) -> None:
-        """Raises RequestError."""
         heads = await self._messages.last_change_of([one.chat for one in due])
         readers = await self._readers([one.chat for one in due if one.chat != LOBBY])
         starts = {one.chat: start for one in due if (start := _start(one, heads, readers)) is not None}
@@ -396,7 +396,7 @@ class PushDelivery:
         return to, None
 
     async def _send(self, device: PushDevice, row: DeviceChat, shown: Shown, turn: _Turn) -> Collection[ChatId]:
-        """Returns the chats whose notifications are withdrawn. Raises PushFailed, RequestError."""
+        """Sends a notification. Returns the chats whose notifications it withdraws. Raises PushFailed, RequestError."""
         text, until = await self._text(device, row.chat, shown), now_ms() + self._timeout_ms
         if not await self._database.read(push_queue.is_held, device.id, turn.lease, until, row, brief=True):
             return ()
@@ -408,8 +408,8 @@ class PushDelivery:
         return text.closed
 
     async def _note_shown(self, device: PushDevice, row: DeviceChat, closed: Collection[ChatId], now: int) -> None:
-        """While the database does not answer, repeats this for a part of the lease: what is accepted is not sent again.
-        Raises RequestError."""
+        """Notes a notification that the push service has accepted, so that it is not sent again. While the database
+        does not answer, the attempt is repeated for a part of the lease. Raises RequestError."""
         end = monotonic() + _NOTE_SECONDS
         for pause in growing_pauses(*_NOTE_PAUSES):
             try:

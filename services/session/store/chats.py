@@ -386,7 +386,8 @@ def list_changes(connection: sa.Connection, request: GetMembership, limit: int, 
 
 
 def _strangers_post() -> sa.ColumnElement[bool]:
-    """A group without the mode `n`, and without a mask that bans: message does not know whom it names."""
+    """The condition that accounts outside the group may post: the group has neither the mode `n` nor a mask that bans.
+    The message service cannot tell which accounts a mask matches."""
     banning = sa.exists().where(mask.c.chat == chat.c.id, mask.c.kind == "b")
     return sa.and_(chat.c.kind == ChatKind.GROUP, ~chat.c.modes.contains("n"), ~banning)
 

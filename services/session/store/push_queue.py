@@ -152,7 +152,7 @@ def finish_chat(
 def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId, Notified], now: int) -> None:
     of_device = _DEVICES.id, _DEVICES.account, _DEVICES.created, (_DEVICES.kind == MAIL).label("is_mail")
     held = sa.select(*of_device).where(_DEVICES.account.in_(notified)).order_by(_DEVICES.id)
-    devices = connection.execute(held.with_for_update(read=True, key_share=True)).all()  # none of them is removed now
+    devices = connection.execute(held.with_for_update(read=True, key_share=True)).all()  # none is removed meanwhile
     by_push = {row.account for row in devices if not row.is_mail}
     rows = [
         {"subscription": row.id, "chat": number, "shown": 0, "waiting": one.upto, "urgent": one.urgent}
@@ -249,8 +249,8 @@ def notifications_of(connection: sa.Connection, device: int) -> list[DeviceChat]
 
 
 def is_held(connection: sa.Connection, device: int, lease: str, until: int, row: DeviceChat) -> bool:
-    """Whether the process that has this lease may notify the device up to `until`, and the notification still waits:
-    nobody has sent it meanwhile, and the device has no other user."""
+    """Whether the process with this lease may still send the notification. The lease must last until `until`. The
+    notification must still wait: no other process has sent it, and the device has no other user."""
     own = sa.and_(_DEVICES.id == device, _DEVICES.lease == lease, _DEVICES.leased_until > until)
     waits = sa.and_(_SHOWN.subscription == _DEVICES.id, _SHOWN.chat == row.chat, _SHOWN.waiting >= row.waiting)
     return connection.execute(sa.select(sa.literal(1)).where(own, waits)).first() is not None
@@ -282,7 +282,7 @@ def drop(connection: sa.Connection, device: int, read: Collection[DeviceChat], c
 
 
 def names(connection: sa.Connection, number: ChatId, sender: AccountId) -> tuple[str, str]:
-    """The name of a group, which is empty for any other chat, and the nickname of the sender."""
+    """The name of the group (empty for any other chat), and the nickname of the sender."""
     group = sa.select(chat.c.name).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP)
     nickname = sa.select(profile.c.nickname).where(profile.c.id == sender)
     return connection.execute(group).scalar() or "", connection.execute(nickname).scalar() or str(sender)

@@ -104,8 +104,8 @@ def _digest(endpoint: str) -> str:
 
 
 def _check_removed(connection: sa.Connection, request: Subscribe, digest: str, *, is_new: bool) -> None:
-    """Only its user brings a device back, which may have another endpoint or another login by now. Raises
-    RequestError."""
+    """Raises RequestError if the user has removed the device, and the device subscribes again by itself. The device may
+    have another endpoint or another login by now."""
     is_same = sa.or_(_REMOVED.digest == digest, sa.and_(_REMOVED.sid == request.sid, _REMOVED.sid != ""))
     removed = sa.and_(_REMOVED.account == request.actor, is_same)
     if not request.again:
@@ -129,8 +129,8 @@ def find_own(connection: sa.Connection, account: AccountId, number: int) -> Push
 
 
 def delete_own(connection: sa.Connection, removed: RemovedDevice, most: int, now: int) -> None:
-    """Remember the device if another login removes it; the last `most` of an account are remembered. Until then, the
-    account cannot subscribe."""
+    """Delete a subscription. If another login removes the device, the removal is remembered. The last `most` removals
+    of an account are remembered. The account cannot subscribe meanwhile, because its profile is locked."""
     lock_active(connection, [removed.account])
     wanted = _ROW.digest == _digest(removed.endpoint) if removed.endpoint else _ROW.id == removed.number
     own = sa.and_(wanted, _ROW.account == removed.account)

@@ -69,8 +69,9 @@ class PushChatRow(SessionBase, table=True):
 
 
 class PushRemovedRow(SessionBase, table=True):
-    """A device that its user has removed elsewhere: it does not subscribe again by itself, neither with this endpoint
-    nor by its login `sid` with another. `digest`: of the endpoint. `sid`: empty for a device of IRC."""
+    """A device that its user has removed from another device. It must not subscribe again by itself, neither with this
+    endpoint nor with another endpoint by its login `sid`. `digest`: the hash of the endpoint. `sid`: empty for a device
+    of IRC."""
 
     __tablename__ = "push_removed"
 
