@@ -39,8 +39,8 @@ os.environ[FORKING] = "1"
 
 write_to_memory()
 
-# Code that confuses the wall clock and the steady clock fails here, because this line has the effect of a wall clock
-# that was set forward after the start. It must run before other modules import the constant.
+# This line has the effect of a wall clock that was set forward after the start. So code that confuses the wall clock
+# with the monotonic clock fails. The line must run before other modules import the constant.
 vars(clock)["STARTED_MS"] -= 100_000
 
 gc.disable()  # collecting the tests makes no garbage, and gc is enabled again afterwards

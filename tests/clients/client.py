@@ -1,7 +1,7 @@
-"""The common interface of the tests' clients, with which one test can drive several dialects.
+"""The interface that all clients of the tests have, so that one test can drive several dialects.
 
-A client sends frames of its dialect, and reads frames as `Sight`s, which hold the data that its user would see. A frame
-that the dialect's document does not describe is Malformed.
+A client sends frames of its dialect, and reads frames as `Sight`s, which hold the data that its user would see. A
+client raises Malformed for a frame that the dialect's document does not describe.
 """
 
 import hashlib
@@ -25,13 +25,15 @@ class Malformed(AssertionError):
 
 
 class RequestRejected(Exception):
-    """The reply to a request is an error of the dialect, whose text it holds."""
+    """The reply to a request is an error of the dialect. The exception holds the error's text."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """The content of a frame. `facts` are the values that the server alone decides: a message's id, index, time (`ms`,
-    `seconds`)."""
+    """What a frame shows to the user.
+
+    `facts` are the values that only the server can decide: a message's id, index and time (`ms` or `seconds`).
+    """
 
     kind: str
     values: dict[str, Any]
@@ -43,7 +45,11 @@ class Sight:
 
 @dataclass
 class Account:
-    """`password` is plain. Accounts of service have a `secret` and a `uuid` of their own. `token` is the newest."""
+    """An account and its credentials.
+
+    `password` is plain text; `token` is the newest token. In the dialect service, accounts have their own `secret` and
+    `uuid`.
+    """
 
     tag: str
     id: int = 0
@@ -51,7 +57,7 @@ class Account:
     uuid: str = ""
     secret: str = ""
     salt: str = "open"
-    """Part of the password: another salt makes a wrong password."""
+    """A part of the password. An account with another salt has a wrong password."""
 
     @property
     def email(self) -> str:
@@ -67,14 +73,14 @@ class Account:
 
 
 class Client:
-    """One connection. Pushes that no call waited for stay `pending`."""
+    """One connection of a user. Pushed frames that no call waited for are kept in `pending`."""
 
     dialect: ClassVar[str]
     sees_own: ClassVar[bool]
-    """Whether the echo of an own message is its acknowledgement; otherwise, there is a reply."""
+    """Whether a sender gets its own message as a push, which acknowledges it. If false, the sender gets a reply."""
 
     def __init__(self, edge: str, *, bare: bool = False) -> None:
-        """`bare`: connect to `/`, whose dialect the first frame decides."""
+        """If `bare`, connects to `/`, where the first frame decides which dialect is used."""
         self.line = Line(f"{edge}/" if bare else f"{edge}/ws/{self.dialect}")
         self.account = Account("nobody")
         self.pending: deque[str] = deque()
@@ -90,21 +96,22 @@ class Client:
         raise NotImplementedError
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """Sends to a chat. `to`: the other member of a private chat, which may not exist yet."""
+        """Sends a message to a chat. `to` is the other member of a private chat, which may not exist yet."""
         raise NotImplementedError
 
     def acknowledged(self) -> int:
-        """Reads the reply to a message in a dialect without echoes: its index, or 0. Raises RequestRejected."""
+        """Reads the reply to a message, in a dialect without echoes.
+
+        Returns the message's index, or 0. Raises RequestRejected.
+        """
         raise NotImplementedError
 
     def sight(self, frame: str) -> Sight | None:
-        """The content of a push; None for replies. Raises Malformed."""
+        """Returns what a push shows, or None for a reply. Raises Malformed."""
         raise NotImplementedError
 
-    # Frames
-
     def see(self, seconds: float = SECONDS) -> Sight:
-        """The next push. Raises TimeoutError."""
+        """Returns the next push. Raises TimeoutError."""
         frame = self.pending.popleft() if self.pending else self.line.read(seconds)
         sight = self.sight(frame)
         if sight is None:
@@ -112,7 +119,7 @@ class Client:
         return sight
 
     def last_sights(self) -> list[Sight]:
-        """Closes in order, and returns the pushes that arrived before the end."""
+        """Closes the connection with a closing handshake, and returns the pushes that arrived before its end."""
         self.line.close()
         sights: list[Sight] = []
         with suppress(ConnectionClosed):
@@ -121,7 +128,7 @@ class Client:
         return sights
 
     def reply(self) -> str:
-        """The next frame that is no push."""
+        """Returns the next frame that is not a push."""
         deadline = time.monotonic() + SECONDS
         while self.sight(frame := self.line.read(deadline - time.monotonic())) is not None:
             self.pending.append(frame)
@@ -136,7 +143,7 @@ def parsed(frame: str) -> dict[str, Any]:
 
 
 def shaped(value: Any, **types: type) -> dict[str, Any]:
-    """Checks that an object has exactly these members, of these types. Raises Malformed."""
+    """Checks that an object has exactly these members, with values of these types. Raises Malformed."""
     if not isinstance(value, dict) or any(type(value.get(name)) is not kind for name, kind in types.items()):
         raise Malformed(f"{value} has not {types}")
     return {name: value[name] for name in types}

@@ -1,4 +1,7 @@
-"""Clients of IRC, written from its document, by WebSocket: one that is given what it missed, and one that asks."""
+"""Clients of IRC over WebSocket, written from the dialect's document.
+
+The server sends missed messages to `Irc` after its login; `IrcWithHistory` requests them.
+"""
 
 import base64
 import re
@@ -33,7 +36,7 @@ def _parsed(frame: str) -> _Line:
 
 
 class Irc(Client):
-    """Only messages are seen: other lines are skipped."""
+    """A client that reads messages and skips all other lines."""
 
     dialect = "irc"
     sees_own = True
@@ -43,10 +46,10 @@ class Irc(Client):
         super().__init__(edge, bare=bare)
         self._edge = edge
         self._batches: dict[str, tuple[_Line, list[_Line]]] = {}
-        """The messages that have begun: their first line and the lines of their text."""
+        """Messages of several lines that have not ended yet: the first line, and the lines of the text."""
 
     def register(self, account: Account, name: str) -> None:
-        """By OurChat v2, because a nick is no nickname."""
+        """Registers over OurChat v2, because IRC has a nick but no nickname."""
         other = V2(self._edge)
         other.register(account, name)
         other.line.close()
@@ -72,14 +75,14 @@ class Irc(Client):
             self.line.send(line)
 
     def _await(self, *commands: str) -> _Line:
-        """The first line with such a command. The others stay pending."""
+        """Returns the first line with one of these commands. Lines that came before it stay pending."""
         deadline = time.monotonic() + SECONDS
         while (line := _parsed(frame := self.line.read(deadline - time.monotonic()))).command not in commands:
             self.pending.append(frame)
         return line
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """One text."""
+        """Sends one text segment."""
         target, lines = f"n|{to}" if to else f"#x~{chat}", str(segments[0]).split("\n")
         if len(lines) == 1:
             self._write(f"PRIVMSG {target} :{lines[0]}")
@@ -91,7 +94,7 @@ class Irc(Client):
         raise RequestRejected(self._await("401", "403", "404", "442", "FAIL"))
 
     def history(self, chat: int, count: int) -> list[Sight]:
-        """The newest messages, the oldest first."""
+        """Returns the newest messages, the oldest of them first."""
         self._write(f"CHATHISTORY LATEST #x~{chat} * {count}")
         start = self._await_batch("chathistory")
         found: list[Sight] = []
@@ -105,8 +108,6 @@ class Irc(Client):
             raise Malformed(str(line))
         return line.words[0][1:]
 
-    # Pushes
-
     def see(self, seconds: float = SECONDS) -> Sight:
         deadline = time.monotonic() + seconds
         while True:
@@ -115,7 +116,7 @@ class Irc(Client):
                 return sight
 
     def sight(self, frame: str) -> Sight | None:
-        """The message that ends with this line."""
+        """Returns the message that ends with this line."""
         line = _parsed(frame)
         batch = self._batches.get(line.tags.get("batch", ""))
         match line.command:
@@ -132,7 +133,7 @@ class Irc(Client):
 
 
 class IrcWithHistory(Irc):
-    """Requests the history, as clients on phones do."""
+    """A client that requests the history of chats, as IRC clients on phones do."""
 
     capabilities = f"{Irc.capabilities} draft/chathistory draft/read-marker no-implicit-names"
 

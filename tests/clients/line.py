@@ -1,4 +1,4 @@
-"""A synchronous WebSocket connection for tests. Every wait has a limit; a thread answers pings."""
+"""A synchronous WebSocket connection for tests. Every wait has a time limit, and a thread answers pings."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ SECONDS = 60.0
 
 
 class Line:
-    """One connection; `read` raises TimeoutError and websockets' ConnectionClosed."""
+    """One connection. `read` raises TimeoutError, and the ConnectionClosed of `websockets`."""
 
     def __init__(self, url: str) -> None:
         self._dialled = connect(
@@ -28,7 +28,7 @@ class Line:
         return frame
 
     def close(self) -> None:
-        """Closes in order: all that arrives until the end of the closing handshake is received."""
+        """Closes the connection with a closing handshake. Receives all frames that arrive until the handshake ends."""
         self._dialled.__exit__(None, None, None)
 
     def vanish(self) -> None:

@@ -1,5 +1,8 @@
-"""A client of native, written from its document. The client requests messages that it missed: after a login, only new
-messages and requests of others are pushed."""
+"""A client of native, written from the dialect's document.
+
+The client requests the messages that it missed. After a login, the server pushes only new messages and the requests of
+other users.
+"""
 
 import secrets
 import time
@@ -12,7 +15,7 @@ from tests.clients.line import SECONDS
 
 _FAR_FUTURE_MS = 4_000_000_000_000
 _GATHERED = ("read", "receipts", "typing", "presence", "mute", "settings", "synced")
-"""Events that are not sights; for most of them, only the last one counts: see `read_by`."""
+"""Events that are not `Sight`s. Of most of them, the client keeps only the newest; `read_by` is an example."""
 
 
 class Native(Client):
@@ -23,12 +26,15 @@ class Native(Client):
         super().__init__(edge, bare=bare)
         self._ids = count(1)
         self.read_by: dict[tuple[int, int], int] = {}
-        """The last message that another member is known to have read, by chat and account."""
+        """The last message that another member has read, as far as this client is informed.
+
+        The keys are chat and account.
+        """
         self._members: dict[int, tuple[int, dict[int, str]]] = {}
-        """For each chat, the members' roles and the version for which they are known."""
+        """For each chat, the version of the member list that the client has, and the roles of the members in it."""
 
     def register(self, account: Account, name: str) -> None:
-        """Sends the plain password, so that every dialect may use it."""
+        """Registers with the plain password, so that the account can log in to every dialect."""
         names = {"nickname": name, "username": account.tag, "email": account.email}
         reply = self.call("register", **names, secret=_secret(account))
         account.id, account.token, self.account = reply["account"], reply["token"], account
@@ -43,7 +49,7 @@ class Native(Client):
         self.account = account
 
     def call(self, op: str, **members: object) -> dict[str, Any]:
-        """The members of the reply. Raises RequestRejected."""
+        """Sends a command and returns the members of its reply. Raises RequestRejected."""
         self._send(op, **members)
         return self._result()
 
@@ -51,20 +57,18 @@ class Native(Client):
         self.line.send({"op": op, "id": next(self._ids), **members})
 
     def _result(self) -> dict[str, Any]:
-        """Replies keep the order of the commands."""
+        """Returns the next result. The server replies in the order of the commands."""
         reply = parsed(self.reply())
         if "error" in reply:
             raise RequestRejected(shaped(reply["error"], code=str, text=str))
         return reply
-
-    # Messages
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
         where = {"to": to} if to and not chat else {"chat": chat}
         self._send("send", **where, segments=_segments(segments), nonce=secrets.token_hex(8))
 
     def reply_to(self, chat: int, index: int, segments: tuple[Segment, ...]) -> None:
-        """`send_message` with a reply to that message."""
+        """Sends a message that is a reply to another message."""
         self._send("send", chat=chat, segments=_segments(segments), reply_to=index, nonce=secrets.token_hex(8))
 
     def acknowledged(self) -> int:
@@ -77,7 +81,7 @@ class Native(Client):
     def send_change(
         self, chat: int, index: int, kind: str, segments: tuple[Segment, ...] = (), emoji: str = "", *, on: bool = True
     ) -> None:
-        """`kind`: as in `changed`."""
+        """Sends a change of a message. `kind` is the kind in the event `changed`."""
         match kind:
             case "edit":
                 self._send("edit", chat=chat, index=index, segments=_segments(segments), nonce=secrets.token_hex(8))
@@ -89,12 +93,14 @@ class Native(Client):
                 self._send(kind, chat=chat, index=index)
 
     def changed_rev(self) -> int:
-        """Reads the reply to a change: its rev. Raises RequestRejected."""
+        """Reads the reply to a change, and returns the change's rev. Raises RequestRejected."""
         return int(shaped(self._result(), rev=int)["rev"])
 
     def missed(self, chat: int, index: int, rev: int, timeline: int) -> tuple[list[Sight], list[dict[str, Any]]]:
-        """The part of a sync about one chat, for a client that has its messages and changes up to these: the newest
-        messages, at most `timeline`, and the changes of messages that it has."""
+        """Syncs one chat, as a client that has its messages up to `index` and its changes up to `rev`.
+
+        Returns at most `timeline` new messages, the newest ones, and the changes of messages that the client has.
+        """
         self.call("sync", have={str(chat): [index, rev]}, window=100, timeline=timeline)
         messages, changes = list[Sight](), list[dict[str, Any]]()
         while (event := parsed(self.pending.popleft() if self.pending else self.line.read()))["ev"] != "synced":
@@ -105,8 +111,10 @@ class Native(Client):
         return messages, changes
 
     def resumed(self, known: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        """The heads of all chats, by number, after the absence of a client that knows these, with all messages and
-        changes up to them."""
+        """Syncs as a client that was offline, and returns the summaries of all chats by number.
+
+        `known` are the chat summaries from before. The client has all messages and changes up to them.
+        """
         have = {str(number): [head["head"], head["rev"]] for number, head in known.items()}
         states = {str(number): head["state"] for number, head in known.items()}
         heads, before = dict(known), None
@@ -118,7 +126,7 @@ class Native(Client):
                 return {number: _bare_head(head) for number, head in heads.items()}
 
     def _heads(self, have: dict[str, list[int]], **members: object) -> dict[str, Any]:
-        """A page of a sync. The changes that belong to it are dropped."""
+        """Returns one page of a sync. Drops the changes that the server pushes with the page."""
         page, pushed = self.call("sync", have=have, window=100, timeline=0, **members), list[str]()
         while (event := parsed(frame := self.pending.popleft() if self.pending else self.line.read()))[
             "ev"
@@ -136,7 +144,7 @@ class Native(Client):
         return set(self.call("readers", chat=chat, index=index)["accounts"])
 
     def reactors(self, chat: int, index: int) -> dict[int, set[str]]:
-        """The accounts that have reacted to a message, by emoji, read in pages of two."""
+        """Returns the accounts that have reacted to a message, by emoji. Reads them in pages of two."""
         found: list[dict[str, Any]] = []
         more = True
         while more:
@@ -146,7 +154,7 @@ class Native(Client):
         return {one["account"]: {*one["emojis"]} for one in found}
 
     def changes(self, chat: int) -> list[Sight]:
-        """All that are kept."""
+        """Returns all changes of a chat that the server keeps."""
         found: list[dict[str, Any]] = []
         more = True
         while more:
@@ -154,7 +162,7 @@ class Native(Client):
             found, more = found + page["changes"], page["more"]
         return [Sight(one["kind"], shaped(one, chat=int, rev=int, index=int, by=int)) for one in found]
 
-    # Friends and groups. All raise RequestRejected.
+    # All methods below raise RequestRejected. They change friends and groups.
 
     def create(self, members: Sequence[int], name: str) -> int:
         """Creates a group, and returns its number."""
@@ -171,7 +179,7 @@ class Native(Client):
         self.call("set_chat", chat=group, name=name)
 
     def invite(self, group: int, accounts: list[int]) -> set[int]:
-        """Returns the accounts that are members now."""
+        """Invites accounts, and returns those that are now members."""
         return {*self.call("invite", chat=group, accounts=accounts)["added"]}
 
     def set_rules(self, group: int, edit_s: int | None, recall_s: int | None, *, history_for_new: bool | None) -> None:
@@ -199,7 +207,7 @@ class Native(Client):
         self.call("mute", chat=chat, until=_FAR_FUTURE_MS if on else 0)
 
     def silence(self, group: int, member: int, *, on: bool) -> None:
-        """`member`: 0 for all but the leaders."""
+        """Silences a member. If `member` is 0, silences all members except the owner and admins."""
         account = {"account": member} if member else {}
         self.call("silence", chat=group, until=_FAR_FUTURE_MS if on else 0, **account)
 
@@ -218,8 +226,6 @@ class Native(Client):
     def rename(self, name: str) -> None:
         self.call("set_profile", nickname=name)
 
-    # Queries
-
     def friends(self) -> set[int]:
         return set(self.call("friends")["friends"])
 
@@ -227,11 +233,11 @@ class Native(Client):
         return set(self.call("blocks")["accounts"])
 
     def chats(self) -> dict[int, dict[str, Any]]:
-        """The chats by number, as in `sync`."""
+        """Returns the summaries of all chats by number, in the form of a sync."""
         return {head["chat"]: _bare_head(head) for head in self._heads({})["chats"]}
 
     def roles(self, chat: int) -> dict[int, str]:
-        """The members' roles: those known before, and those that have changed since."""
+        """Returns the role of each member. Requests only the changes since the version that the client has."""
         version, known = self._members.get(chat, (0, {}))
         page = self.call("members", chat=chat, since=version)
         assert not page["more"], page
@@ -244,8 +250,6 @@ class Native(Client):
 
     def chat(self, number: int) -> dict[str, Any]:
         return self.call("chat", chat=number)
-
-    # Pushes
 
     def see(self, seconds: float = SECONDS) -> Sight:
         deadline = time.monotonic() + seconds
@@ -301,7 +305,7 @@ def _secret(account: Account) -> dict[str, str]:
 
 
 def _bare_head(head: dict[str, Any]) -> dict[str, Any]:
-    """A chat of a sync without the members that depend on the request."""
+    """Removes the values that depend on the request from a chat summary of a sync."""
     return {name: value for name, value in head.items() if name not in ("gap", "changes_after")}
 
 
@@ -310,7 +314,10 @@ def _segments(segments: tuple[Segment, ...]) -> list[dict[str, Any]]:
 
 
 def _message(read: dict[str, Any]) -> Sight:
-    """`to`: the other member of a private chat. Missing members are false or empty."""
+    """Returns the sight of a message.
+
+    `to` is the other member of a private chat. Members that the frame lacks are false or empty.
+    """
     shaped(read, index=int, id=int, time=int, segments=list)
     values = {
         **shaped(read, chat=int, sender=int),
@@ -327,7 +334,7 @@ def _message(read: dict[str, Any]) -> Sight:
 
 
 def _change(read: dict[str, Any]) -> Sight:
-    """A sight of a change's kind, with the values of the change."""
+    """Returns the sight of a change. Its kind and values are those of the change."""
     kind = shaped(read, kind=str, time=int)["kind"]
     values = shaped(read, chat=int, rev=int, index=int, by=int, **_CHANGES[kind])
     if "segments" in values:

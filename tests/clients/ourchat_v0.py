@@ -10,7 +10,7 @@ class V0(Client):
     sees_own = True
 
     def register(self, account: Account, name: str) -> None:
-        """The mail's local part is the name."""
+        """Registers an account. The part of the e-mail address before the `@` is the name."""
         data = self._request(4, 5, {"mail": account.email, "password": account.password})
         account.id, account.token = int(shaped(data, ocId=str)["ocId"]), data["token"]
         self.account = account
@@ -28,7 +28,7 @@ class V0(Client):
         return found
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """One text or emoji."""
+        """Sends one text or emoji."""
         (segment,) = segments
         where = {"cid": chat, "sender_id": self.account.ocid}
         if isinstance(segment, str):

@@ -5,8 +5,10 @@ from typing import Any
 from tests.clients.client import Account, Client, Malformed, RequestRejected, Segment, Sight, parsed, shaped
 
 _NOTHING = 3
-"""A code that is rejected. Replies keep the order of requests, so its error shows that the requests before it are
-done."""
+"""A code that the server rejects.
+
+Replies keep the order of requests, so the error for this code shows that the requests before it are done.
+"""
 
 
 class V1(Client):
@@ -35,14 +37,14 @@ class V1(Client):
         self.line.send({"code": code, "time": 0, "data": data})
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """One text."""
+        """Sends one text segment."""
         where = {"private_id": to} if to else {"group_id": chat}
         self._send(0, sender={"ocid": self.account.id, **where}, msg=segments[0])
 
     def acknowledged(self) -> int:
         raise RequestRejected(shaped(parsed(self.reply())["data"], details=str))
 
-    # The methods below change groups and friends; pushes show the results.
+    # The methods below change groups and friends. The results arrive as pushes.
 
     def create_group(self, name: str) -> int:
         """Creates a group, and returns its number."""
@@ -64,7 +66,10 @@ class V1(Client):
         self._order(9, group_id=group, ocid=self.account.id)
 
     def answer_applicant(self, group: int, name: str, applicant: int, *, accept: bool) -> None:
-        """Accepts or rejects an applicant. Accepting a friend who has not applied adds the friend to the group."""
+        """Accepts or rejects an applicant.
+
+        If the accepted friend has not applied, the call adds the friend to the group.
+        """
         self._order(10 if accept else 11, group_id=group, group_name=name, ocid=applicant)
 
     def rename_group(self, group: int, name: str) -> None:
@@ -74,7 +79,7 @@ class V1(Client):
         self._order(12, ocid=self.account.id, name=name)
 
     def _order(self, code: int, **data: object) -> None:
-        """Raises RequestRejected."""
+        """Sends a request. Raises RequestRejected."""
         self._send(code, **data)
         self._send(_NOTHING)
         details = self._error()
@@ -85,8 +90,6 @@ class V1(Client):
     def _error(self) -> str:
         details: str = shaped(parsed(self.reply())["data"], details=str)["details"]
         return details
-
-    # Pushes
 
     def sight(self, frame: str) -> Sight | None:
         read = parsed(frame)

@@ -1,4 +1,8 @@
-"""A client of OurChat v2, written from its document: it requests its own profile at login, and announced sessions."""
+"""A client of OurChat v2, written from the dialect's document.
+
+The client requests its own profile at login, and each session that a push announces. A *session* is a chat in this
+dialect.
+"""
 
 import json
 from typing import Any
@@ -11,12 +15,12 @@ class V2(Client):
     sees_own = True
 
     def register(self, account: Account, name: str) -> None:
-        """Sends the plain password, so that every dialect may use it."""
+        """Registers with the plain password, so that the account can log in to every dialect."""
         reply = self._request(4, 5, email=account.email, password=account.password, name=name)
         account.id, account.token, self.account = int(reply["ocid"]), reply["token"], account
 
     def login(self, account: Account) -> None:
-        """An account with a plain password may log in by its hash."""
+        """Logs in. An account that was registered with a plain password may also log in by the hash of it."""
         reply = self._request(6, 7, login_type=1, account=account.ocid, password=account.password)
         assert reply["ocid"] == account.ocid, reply
         account.token, self.account = reply["token"], account
@@ -37,14 +41,14 @@ class V2(Client):
     def acknowledged(self) -> int:
         raise RequestRejected(shaped(parsed(self.reply()), code=int, details=str))
 
-    # The methods below change sessions and the own profile.
+    # The methods below change sessions and the user's own profile.
 
     def create(self, members: list[int], name: str) -> int:
         """Creates a session, and returns its number. Raises RequestRejected."""
         self.line.send({"code": 8, "members": [f"{member:010d}" for member in members], "name": name})
         while (sight := self.sight(frame := self.line.read())) is None or sight.kind != "appeared":
             if sight is None:
-                if parsed(frame).get("status") == 1:  # the next frame gives the reason
+                if parsed(frame).get("status") == 1:  # the reason for the failure is in the next frame
                     shaped(parsed(self.reply()), code=int, details=str)
                 raise RequestRejected(frame)
             self.pending.append(frame)
@@ -52,14 +56,14 @@ class V2(Client):
         return number
 
     def session(self, number: int, *values: str) -> dict[str, Any]:
-        """Requests these values of a session. Raises RequestRejected."""
+        """Requests these values of a session, and returns them. Raises RequestRejected."""
         data: dict[str, Any] = self._request(1, 2, session_id=str(number), request_values=list(values))["data"]
         assert set(data) == set(values), data
         assert data["session_id"] == str(number), data
         return data
 
     def oneself(self) -> dict[str, Any]:
-        """Nickname, sessions and friends."""
+        """Requests the user's nickname, sessions and friends."""
         values = ["nickname", "sessions", "friends"]
         data = self._request(10, 11, ocid=self.account.ocid, request_values=values)["data"]
         shaped(data, nickname=str, sessions=list, friends=list)
@@ -68,8 +72,6 @@ class V2(Client):
 
     def rename(self, name: str) -> None:
         self._request(19, 20, ocid=self.account.ocid, data={"nickname": name})
-
-    # Pushes
 
     def sight(self, frame: str) -> Sight | None:
         read = parsed(frame)
@@ -92,8 +94,10 @@ def _message(read: dict[str, Any]) -> Sight:
 
 
 class Pc(V2):
-    """The client of 2024. The server detects it by the values that it requests of its own profile. The PC client gets
-    lists as strings, and messages only of sessions that it has requested."""
+    """The PC client of 2024. The server detects it by the values that it requests of its own profile.
+
+    This client gets lists as strings, and gets messages only of sessions that it has requested.
+    """
 
     def __init__(self, edge: str, *, bare: bool = True) -> None:
         super().__init__(edge, bare=True)

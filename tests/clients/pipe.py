@@ -10,16 +10,16 @@ class Pipe(Client):
     sees_own = False
 
     unread = 0
-    """The number of unread messages in the last login's reply."""
+    """The number of unread messages in the reply to the last login."""
 
     def register(self, account: Account, name: str) -> None:
-        """Registering does not log in."""
+        """Registers an account. The connection is not logged in afterwards."""
         fields = ("register", account.tag, md5(account.password), name, 1, "", 1, "answer", 0)
         self._check(self._request(*fields), "register_succ|注册成功！")
         self._login(account, account.tag)
 
     def login(self, account: Account) -> None:
-        """Logs in by number; an account of service logs in by its token."""
+        """Logs in by number. An account of the dialect service logs in by its token."""
         if account.secret:
             self.account = account
             self.friends()
@@ -45,10 +45,8 @@ class Pipe(Client):
         if reply not in wanted:
             raise RequestRejected(reply)
 
-    # Messages
-
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """One text."""
+        """Sends one text segment."""
         kind, where = (0, to) if to else (1, chat)
         fields = ("send_message", kind, self.account.id, where, 0, segments[0], self.account.token)
         self.line.send("|".join(map(str, fields)))
@@ -58,10 +56,13 @@ class Pipe(Client):
         return 0
 
     def take_unread(self, count: int | None) -> None:
-        """Request the oldest unread messages, or all. The messages arrive like pushes, without another reply."""
+        """Requests the oldest unread messages, or all if `count` is None.
+
+        The messages arrive as pushes, without another reply.
+        """
         self.line.send(f"get_unread_message|{'' if count is None else count}")
 
-    # Friends and groups. All raise RequestRejected.
+    # All methods below raise RequestRejected. They change friends and groups.
 
     def request_friend(self, other: int, text: str) -> None:
         self._check(self._call("add_friend", self.account.id, other, text), "add_friend_succ|已发送请求！")
@@ -93,8 +94,6 @@ class Pipe(Client):
         fields = ("update_profile", self.account.id, self.account.token, name, 1, "", 1, "")
         self._check(self._request(*fields), "update_profile_succ|修改成功！")
 
-    # Queries
-
     def friends(self) -> set[int]:
         return set(self._listed(self._call("get_user_friend", self.account.id), "friendinfo", 1))
 
@@ -102,7 +101,7 @@ class Pipe(Client):
         return set(self._listed(self._call("get_user_group", self.account.id), "groupinfo", 1))
 
     def group(self, number: int) -> tuple[str, list[int]]:
-        """The name of a group, and the group's members, the owner first."""
+        """Returns the name of a group, and its members. The owner comes first."""
         reply = self._call("get_group_info", self.account.id, number)
         fields = reply.split("|")
         if fields[:2] != ["groupinfo", str(number)]:
@@ -110,15 +109,13 @@ class Pipe(Client):
         return fields[2], self._listed(reply, "groupinfo", 3)
 
     def _listed(self, reply: str, head: str, at: int) -> list[int]:
-        """Reads a list of ids from a reply. The field `at` is their count; the ids follow."""
+        """Reads a list of ids from a reply. The field with the number `at` is their count, and the ids follow."""
         fields = reply.split("|")
         if fields[0] != head:
             raise RequestRejected(reply)
         if int(fields[at]) != len(fields) - at - 1:
             raise Malformed(reply)
         return list(map(int, fields[at + 1 :]))
-
-    # Pushes
 
     def sight(self, frame: str) -> Sight | None:
         head, _, rest = frame.partition("|")

@@ -1,4 +1,7 @@
-"""A client of service, written from its document. The client gets pushes if it requests pushes at login."""
+"""A client of the dialect service, written from the dialect's document.
+
+The client gets pushes only if it requests them at login.
+"""
 
 import base64
 import json
@@ -16,11 +19,11 @@ class Service(Client):
         self.push = push
 
     def register(self, account: Account, name: str) -> None:
-        """The name is made of the uuid."""
+        """Registers an account, whose name is made from its uuid."""
         self._enter(2, account, account.secret)
 
     def login(self, account: Account) -> None:
-        """Logs in by its own secret, or by a token from a login in another dialect."""
+        """Logs in by the account's secret, or by a token from a login in another dialect."""
         self._enter(1, account, account.secret or account.token)
 
     def _enter(self, code: int, account: Account, secret: str) -> None:
@@ -29,7 +32,7 @@ class Service(Client):
         account.id, self.account = _subject(account.token), account
 
     def call(self, code: int, **content: object) -> dict[str, Any]:
-        """The reply's content. Raises RequestRejected."""
+        """Sends a request and returns the content of the reply. Raises RequestRejected."""
         self.post(code, **content)
         return self._content()
 
@@ -44,7 +47,7 @@ class Service(Client):
         return content
 
     def send_message(self, chat: int, segments: tuple[Segment, ...], to: int = 0) -> None:
-        """One text."""
+        """Sends one text segment."""
         self.post(5, chat=chat, msg=segments[0])
 
     def acknowledged(self) -> int:
@@ -52,7 +55,7 @@ class Service(Client):
         return index
 
     def create(self, name: str, uuids: list[str], *, private: bool = False) -> int:
-        """Creates a group, or the private chat with the one other member; returns its number."""
+        """Creates a group, or a private chat if there is only one other member. Returns the chat's number."""
         members = [{"id": uuid} for uuid in uuids]
         number: int = shaped(self.call(7, name=name, is_group=not private, member=members), chat=int)["chat"]
         return number
@@ -61,12 +64,12 @@ class Service(Client):
         self.call(6, chat=chat)
 
     def chats(self) -> dict[int, dict[str, Any]]:
-        """The chats by number: name, type and the members' uuids."""
+        """Returns all chats by number, each with its name, type and members' uuids."""
         rows = [shaped(one, id=int, name=str, type=str, is_group=bool, usrs=list) for one in self.call(4)["values"]]
         return {row["id"]: {**row, "usrs": [user["id"] for user in row["usrs"]]} for row in rows}
 
     def read_history(self, code: int, chat: int, index: int, count: int) -> list[Sight]:
-        """Messages of the history: 3 reads towards older messages, 9 towards newer ones."""
+        """Reads messages of the history: older ones with code 3, newer ones with code 9."""
         values = self.call(code, chat=chat, index=index, count=count)["values"]
         return [_value(chat, one, named=code == 9) for one in values]
 
@@ -80,7 +83,7 @@ class Service(Client):
 
 
 def _subject(token: str) -> int:
-    """The account's number, which only the token shows."""
+    """Returns the account's number, which only the token contains."""
     payload = token.split(".")[1]
     return int(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"])
 

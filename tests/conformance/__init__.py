@@ -1,1 +1,1 @@
-"""Both clients of native against a scripted server. Begin with `case_run.py`."""
+"""Tests native's client libraries with a scripted server. Read `case_run.py` first."""

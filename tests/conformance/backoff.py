@@ -1,6 +1,6 @@
-"""Checks whether clients that reconnect wait for random and growing times. Pure.
+"""Checks whether clients that reconnect wait for random and growing times. This module does no I/O.
 
-The limits are wide, so that clients with random delays that double up to half a minute hardly ever fail by chance
+The limits are wide. A client whose random delays double up to half a minute fails the check only very rarely
 (test_backoff.py).
 """
 
@@ -8,16 +8,19 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 _FEW_ATTEMPTS = 5
-"""The fewest attempts of a client. If the first delays are long, there are too few attempts to compare."""
+"""The fewest attempts per client that are compared. A client whose first delays are long makes too few attempts."""
 _GROWTH = 0.75
 _FEW_DELAYS = 3
 _SAME_SECONDS, _SAME_SHARE = 0.015, 0.01
-"""The least delay that the machine itself adds."""
+"""The least difference of delays, because the machine itself adds some delay: in seconds, and as a share of the delay.
+"""
 
 
 def backoff_faults(start: float, seconds: float, attempts: Sequence[Sequence[float]]) -> Iterator[str]:
-    """`attempts`: the times at which each client has tried within these seconds from `start`, when all of them lost
-    their connections."""
+    """Yields the faults of clients that all lost their connections at `start`.
+
+    `attempts` are the times at which each client tried to reconnect, within `seconds` after `start`.
+    """
     times = [at for one in attempts for at in one]
     early = sum(at < start + seconds / 2 for at in times)
     late = len(times) - early
@@ -34,7 +37,9 @@ def _delays(start: float, attempts: Sequence[float]) -> list[float]:
 
 
 def _are_same(delays: Sequence[float]) -> bool:
-    """Whether the clients' delays are too similar. The measure is the median distance from the median, on which one
-    late client has little effect."""
+    """Returns whether the clients' delays are too similar.
+
+    The measure is the median distance from the median: one client that is late changes it little.
+    """
     middle = statistics.median(delays)
     return statistics.median(abs(delay - middle) for delay in delays) <= max(_SAME_SECONDS, _SAME_SHARE * middle)

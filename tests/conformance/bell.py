@@ -1,11 +1,11 @@
-"""Waits until a condition holds. The condition is checked whenever the server or a driver has done something."""
+"""Waits until a condition holds. The condition is checked after each action of the server or of a driver."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Bell:
-    """Wakes the waiter of a run when the run's server or drivers have done something."""
+    """Wakes the task that waits for a condition, whenever the server or a driver of the run has done something."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -15,7 +15,7 @@ class Bell:
         self._event = asyncio.Event()
 
     async def until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        """Returns whether the condition holds in time."""
+        """Waits until the condition holds. Returns False if the time is over first."""
         try:
             async with asyncio.timeout(seconds):
                 while not holds():

@@ -1,4 +1,7 @@
-"""Runs one case against a scripted server. The steps of the case send frames, and expect lines of the driver."""
+"""Runs one case against a scripted server.
+
+A case sends frames to the client, and expects certain output lines of the driver.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,22 +18,22 @@ from tests.conformance.server import TOKEN, Peer, ScriptedServer
 
 GROUP, OTHER_GROUP = ChatId(5), ChatId(9)
 RETRY_SECONDS = 0.98
-"""The `retry_ms` of 1000, minus the time by which timers go off early."""
+"""The `retry_ms` of 1000 in seconds, reduced by the time by which timers may fire early."""
 _SETTLE_SECONDS = 0.3
-"""Time in which something would come that must not."""
+"""The test waits this long for something that must not happen."""
 _NEVER_SECONDS = 4.0
-"""Time in which another connection would come, if the driver opened one against the rules."""
+"""The test waits this long for another connection, which the client must not open."""
 
 L = TypeVar("L", bound=DriverLine)
 C = TypeVar("C", bound=Command)
 
 
 class CaseFailed(Exception):
-    """The client has not behaved as the case expects."""
+    """The client has not behaved as the case demands."""
 
 
 class CaseRun:
-    """One run of a case, with its server and drivers. `seconds`: the time limit for each expected event."""
+    """One run of a case, with its server and drivers. `seconds` is the time limit for each expected event."""
 
     def __init__(self, command: Sequence[str], seconds: float) -> None:
         self.bell = Bell()
@@ -42,7 +45,7 @@ class CaseRun:
 
     @property
     def driver(self) -> DriverProcess:
-        """The first one."""
+        """Returns the first driver."""
         return self.drivers[0]
 
     async def run(self, script: "Script") -> None:
@@ -61,20 +64,21 @@ class CaseRun:
 
     @property
     def errors(self) -> list[str]:
-        """The last lines of the drivers' standard error."""
+        """Returns the last lines that the drivers wrote to their standard error."""
         return [line for driver in self.drivers for line in driver.errors]
 
-    # Steps
-
     async def connect(self, token: str = TOKEN, query: str = "") -> None:
-        """Starts a driver, and has it connect. `query`: of the address."""
+        """Starts a driver, and lets it connect. `query` is added to the address."""
         driver = DriverProcess(self.bell, Deliveries(self.chats))
         self.drivers.append(driver)
         await driver.start(self._command)
         await driver.send(ConnectStep(self.server.url + query, token))
 
     async def connected(self, number: int = 1) -> Peer:
-        """The connection of this number, once it has logged in and got the reply to a sync."""
+        """Waits until the connection with this number has logged in and has the reply to its sync.
+
+        Returns this connection.
+        """
         await self.until(
             lambda: len(self.server.peers) >= number and self.server.peers[number - 1].is_synced,
             f"connection {number}, with `token` and `sync`",
@@ -82,18 +86,18 @@ class CaseRun:
         return self.server.peers[number - 1]
 
     async def started(self, messages: int) -> Peer:
-        """A client that has the first messages of a group."""
+        """Starts a client, and waits until it has given these first messages of a group to its user."""
         self.chats.fill(GROUP, messages)
         await self.connect()
         peer = await self.connected()
         await self.given(GROUP, messages)
         return peer
 
-    # Expectations
-
     async def until(self, holds: Callable[[], bool], expected: str, seconds: float | None = None) -> None:
-        """Waits until the condition holds. Raises CaseFailed if it does not hold in time, or if the client has made a
-        fault."""
+        """Waits until the condition holds.
+
+        Raises CaseFailed if the time is over first, or if the client has made a fault.
+        """
         limit = self._seconds if seconds is None else seconds
         came = await self.bell.until(lambda: holds() or bool(self.faults), limit)
         self._check(self.faults)
@@ -101,12 +105,12 @@ class CaseRun:
             raise CaseFailed(f"within {limit:g} s there was not: {expected}")
 
     async def given(self, chat: ChatId, index: int) -> None:
-        """The message was given, or named by a gap."""
+        """Waits until the client has given this message to its user, or has named it in a gap."""
         given = self.driver.deliveries.of
         await self.until(lambda: given(chat).last >= index, f"message {index} of chat {chat}, given or named by a gap")
 
     async def changed(self, chat: ChatId, *revs: int) -> None:
-        """The changes were given."""
+        """Expects that the client has given exactly these changes to its user."""
         given = self.driver.deliveries.of
 
         def is_over() -> bool:
@@ -117,7 +121,7 @@ class CaseRun:
         self.check(found == [*revs], f"the changes of chat {chat} were given as {found}, and are {[*revs]}")
 
     async def sent(self, key: str) -> SendDone:
-        """The message of this step is acknowledged."""
+        """Waits until the client reports that the message with this key is acknowledged."""
 
         def results() -> list[SendDone | StepFailed]:
             return [one for one in self.driver.lines if isinstance(one, SendDone | StepFailed) and one.key == key]
@@ -129,7 +133,7 @@ class CaseRun:
         return result
 
     async def ended(self, when: str) -> None:
-        """Expects that the client reports its end, and makes no second connection."""
+        """Expects that the client reports its end, and opens no second connection."""
 
         def has_ended() -> bool:
             return any(isinstance(line, ClientEnded) for line in self.driver.lines)
@@ -139,7 +143,7 @@ class CaseRun:
         self.check(len(self.server.attempts) == 1, f"the client has connected again {when}")
 
     async def line(self, kind: type[L], holds: Callable[[L], bool] = lambda _: True, expected: str = "") -> L:
-        """The first line of the driver like this."""
+        """Waits for the first line of the driver that meets the condition."""
 
         def found() -> L | None:
             return next((one for one in self.driver.lines if isinstance(one, kind) and holds(one)), None)
@@ -151,7 +155,7 @@ class CaseRun:
         return line
 
     async def command(self, kind: type[C], number: int = 1, expected: str = "") -> C:
-        """The command of this number of a kind, on any connection."""
+        """Waits for a command of this kind on any connection. `number` counts these commands from 1."""
         await self.until(lambda: len(self.commands(kind)) >= number, expected or f"command {number} of {kind.__name__}")
         return self.commands(kind)[number - 1]
 
@@ -164,7 +168,7 @@ class CaseRun:
             raise CaseFailed(text)
 
     def check_position(self, peer: Peer, chat: ChatId, index: int, epoch: str) -> ResumeChats:
-        """The first `sync` of a connection names this index, and the epoch. Raises CaseFailed."""
+        """Expects that the first `sync` of a connection contains this index, and the epoch. Raises CaseFailed."""
         sync = next(one for one in peer.commands if isinstance(one, ResumeChats))
         self.check(
             sync.have.get(chat) == index, f"`have` of the sync is {sync.have}, and {index} of chat {chat} is right"
@@ -173,7 +177,7 @@ class CaseRun:
         return sync
 
     async def quiet(self, seconds: float) -> None:
-        """Time in which something would come that must not. Raises CaseFailed at a fault."""
+        """Waits for something that must not happen. Raises CaseFailed at a fault of the client."""
         await self.bell.until(lambda: bool(self.faults), seconds)
         self._check(self.faults)
 
@@ -186,7 +190,7 @@ Script = Callable[[CaseRun], Awaitable[None]]
 
 
 class ClientCase(NamedTuple):
-    """One case of the kit. `text`: a sentence about the behaviour that a client must have."""
+    """One case of the kit. `text` is a sentence about the behaviour that a client must have."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""Compares the messages that a client has given to its user with the server's messages. Pure."""
+"""Compares the messages that a client has given to its user with the server's messages. This module does no I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,8 +20,11 @@ from tests.conformance.served_chats import ServedChats
 
 @dataclass
 class ChatDeliveries:
-    """`covered`: the indexes that were given, named by a gap, or acknowledged to their sender. `last`: the greatest
-    index that was given or named."""
+    """The messages of one chat that were given.
+
+    `covered` are the indexes that were given, named by a gap, or acknowledged to their sender. `last` is the greatest
+    index that was given or named.
+    """
 
     covered: set[int] = field(default_factory=set)
     last: int = 0
@@ -29,12 +32,12 @@ class ChatDeliveries:
 
     @property
     def holes(self) -> list[int]:
-        """The indexes that are missing between the first and the last given message."""
+        """Returns the indexes that are missing between the first and the last given message."""
         return [index for index in range(min(self.covered, default=0), self.last) if index not in self.covered]
 
 
 class Deliveries:
-    """The messages and changes that one driver has reported as given to its user."""
+    """The messages and changes that one driver reports as given to its user."""
 
     def __init__(self, served: ServedChats) -> None:
         self._served = served
@@ -44,7 +47,7 @@ class Deliveries:
         return self._chats.setdefault(chat, ChatDeliveries())
 
     def faults_of(self, line: DriverLine) -> Iterator[str]:
-        """Records the line. Yields the faults that the line shows."""
+        """Records a line of the driver, and yields the faults that the line shows."""
         match line:
             case GivenMessage(chat, index, text):
                 yield from self._message(chat, index, text)

@@ -1,4 +1,4 @@
-"""Runs a driver: steps go to its standard input, and its lines come from its standard output."""
+"""Runs a driver. The kit writes steps to the driver's standard input, and reads lines from its standard output."""
 
 import asyncio
 from asyncio.subprocess import PIPE, Process
@@ -18,11 +18,11 @@ _LINE_BYTES = 1 << 20
 
 
 class DriverFault(Exception):
-    """The driver cannot be started, has ended, or has written a line that the contract does not have."""
+    """The driver cannot be started, has ended, or has written a line that driver_lines.py does not define."""
 
 
 class DriverProcess:
-    """The process of a driver. `lines`: its lines, in order. `faults`: errors in its lines."""
+    """The process of a driver. `lines` are its output lines, in order. `faults` are the errors in these lines."""
 
     def __init__(self, bell: Bell, deliveries: Deliveries) -> None:
         self.lines: list[DriverLine] = []
@@ -46,18 +46,18 @@ class DriverProcess:
 
     @property
     def errors(self) -> list[str]:
-        """The last lines of its standard error."""
+        """Returns the last lines of the driver's standard error."""
         return list(self._errors)
 
     async def send(self, step: Step) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        with suppress(ConnectionError):  # the reading task reports a driver that has ended
+        with suppress(ConnectionError):  # if the driver has ended, the reading task reports it
             self._process.stdin.write(encode_step(step) + b"\n")
             await self._process.stdin.drain()
 
     async def close(self) -> None:
-        """Give the driver time to end, then kill it."""
+        """Waits until the driver ends, and kills it if it does not end in time."""
         process = self._process
         if process is None:
             return

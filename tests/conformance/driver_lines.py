@@ -1,7 +1,8 @@
-"""The lines between the kit and a driver, the program around a client: JSON objects, one a line.
+"""The lines between the kit and a driver, which is the program around a client. Each line is a JSON object.
 
-A driver is started for each case, for some cases several times at once. A driver reads steps from its standard input,
-writes a line to its standard output for each event, ignores unknown members, and ends with `close` or with its input.
+Each case starts a driver, and some cases start several at once. A driver reads steps from its standard input, and
+writes a line to its standard output for each event. It ignores unknown members. It ends at the step `close`, or when
+its input ends.
 """
 
 from typing import Any
@@ -12,14 +13,14 @@ import msgspec
 
 
 class ConnectStep(msgspec.Struct, tag_field="do", tag="connect"):
-    """Log in by the token, and stay connected as the client does for its user."""
+    """Log in with the token. Stay connected, as the client library does for its user."""
 
     url: str
     token: str
 
 
 class SendTextStep(msgspec.Struct, tag_field="do", tag="send"):
-    """Send a text. `key` names the step in the line about its result."""
+    """Send a text. The line about the result has the same `key`."""
 
     key: str
     chat: int
@@ -27,7 +28,7 @@ class SendTextStep(msgspec.Struct, tag_field="do", tag="send"):
 
 
 class CallStep(msgspec.Struct, tag_field="do", tag="call"):
-    """Send any operation."""
+    """Send any operation of native."""
 
     key: str
     op: str
@@ -40,7 +41,7 @@ class CloseStep(msgspec.Struct, tag_field="do", tag="close"):
 
 Step = ConnectStep | SendTextStep | CallStep | CloseStep
 
-# Lines go from the driver to the test kit: they show what the client gives to its user.
+# Lines go from the driver to the test kit. They show what the client gives to its user.
 
 
 class GivenMessage(msgspec.Struct, tag_field="on", tag="message"):
@@ -56,7 +57,7 @@ class GivenChange(msgspec.Struct, tag_field="on", tag="changed"):
 
 
 class NamedGap(msgspec.Struct, tag_field="on", tag="gap", rename={"low": "from", "high": "to"}):
-    """The client has reported a gap: it will not give the messages of this range unasked."""
+    """The client has reported a gap. It gives the messages of this range only if the program requests them."""
 
     chat: int
     low: int
@@ -64,7 +65,7 @@ class NamedGap(msgspec.Struct, tag_field="on", tag="gap", rename={"low": "from",
 
 
 class CacheDropped(msgspec.Struct, tag_field="on", tag="reset"):
-    """The client has told its program to forget all messages given so far."""
+    """The client has told its program to forget all messages that it was given."""
 
 
 class SendDone(msgspec.Struct, tag_field="on", tag="sent"):
@@ -87,7 +88,7 @@ class StepFailed(msgspec.Struct, tag_field="on", tag="failed"):
 
 
 class ClientEnded(msgspec.Struct, tag_field="on", tag="ended"):
-    """The client has ended, and does not connect again automatically."""
+    """The client has ended, and does not reconnect by itself."""
 
 
 DriverLine = GivenMessage | GivenChange | NamedGap | CacheDropped | SendDone | CallDone | StepFailed | ClientEnded

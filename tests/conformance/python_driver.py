@@ -1,4 +1,4 @@
-"""The driver of `dragoman_client.client`: steps come in and lines go out, JSON objects (driver_lines.py)."""
+"""The driver of `dragoman_client.client`. It reads steps and writes lines, which are JSON objects (driver_lines.py)."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Runs until `close`, or the end of the input."""
+        """Runs until the step `close`, or until the input ends."""
         loop = asyncio.get_running_loop()
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             step = json.loads(line)
@@ -40,7 +40,7 @@ class Driver:
             task = asyncio.create_task(self._take(step))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            await asyncio.sleep(0)  # steps begin in order
+            await asyncio.sleep(0)  # the tasks of steps start in the order of the steps
         for task in self._tasks:
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""Runs cases, several at a time: most of their time is waiting."""
+"""Runs several cases at the same time, because a case mostly waits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,10 @@ from tests.conformance.driver import DriverFault
 
 
 class CaseResult(NamedTuple):
-    """`failure`: empty if the case has passed. `errors`: the last lines of the drivers' standard error."""
+    """The result of a case.
+
+    `failure` is empty if the case has passed. `errors` are the last lines of the drivers' standard error.
+    """
 
     case: ClientCase
     failure: str
@@ -19,7 +22,10 @@ class CaseResult(NamedTuple):
 async def run_cases(
     cases: Sequence[ClientCase], command: Sequence[str], seconds: float, at_once: int
 ) -> AsyncIterator[CaseResult]:
-    """Runs the cases, and yields their results as they come. `seconds`: the time limit for each expected event."""
+    """Runs the cases, and yields each result as soon as it is there.
+
+    `seconds` is the time limit for each expected event.
+    """
     places = asyncio.Semaphore(at_once)
     tasks = [asyncio.create_task(_run(case, command, seconds, places)) for case in cases]
     try:

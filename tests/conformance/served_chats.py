@@ -1,4 +1,4 @@
-"""The chats of the scripted server, and its replies to requests about them. No I/O."""
+"""The chats of the scripted server, and its replies to requests about them. This module does no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,8 +31,11 @@ _NO_CHAT = Failure(ErrorCode.FORBIDDEN, "you are in no such chat", "chat")
 
 @dataclass
 class ServedChat:
-    """`kept_from`: the first message that has not expired. `nonces`: the nonces of the client's messages, with their
-    indexes."""
+    """A chat of the scripted server.
+
+    `kept_from` is the first message that has not expired. `nonces` maps the nonces of the client's messages to their
+    indexes.
+    """
 
     id: ChatId
     kept_from: int = 1
@@ -67,7 +70,7 @@ class ServedChat:
         return shown
 
     def react(self, index: int) -> DisplayChange:
-        """A change of a message, by the other account."""
+        """Makes the other account react to a message, and returns this change."""
         change = MessageChange(
             self.id,
             self.rev + 1,
@@ -90,7 +93,7 @@ class ServedChat:
 
 
 class ServedChats:
-    """`epoch` is changed as by a restored backup."""
+    """All chats of the server. `epoch` identifies the database; a restored backup has another epoch."""
 
     def __init__(self) -> None:
         self.epoch = "e1"
@@ -104,12 +107,12 @@ class ServedChats:
         return [served.add((Text(f"{word} {served.head + 1}"),)) for _ in range(count)]
 
     def restore(self, epoch: str) -> None:
-        """Replaces the database, which keeps nothing."""
+        """Simulates a restored backup: a new database, in which no chat exists any more."""
         self.epoch = epoch
         self._chats.clear()
 
     def text(self, chat: int, index: int) -> str | None:
-        """The text of a message; None without such a message."""
+        """Returns the text of a message, or None if there is no such message."""
         served = self._chats.get(ChatId(chat))
         if served is None or not 1 <= index <= served.head:
             return None
@@ -119,10 +122,8 @@ class ServedChats:
         served = self._chats.get(ChatId(chat))
         return 0 if served is None else served.head
 
-    # Replies
-
     def post(self, command: PostMessage) -> MessageAccepted | Failure:
-        """Stores a message under its nonce once."""
+        """Stores a message. A second message with the same nonce is not stored."""
         served = self._chats.get(command.chat)
         if served is None:
             return _NO_CHAT

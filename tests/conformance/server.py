@@ -1,4 +1,7 @@
-"""A native server, whose replies and faults a case decides. The server decodes and encodes as the edge does."""
+"""A server of native.
+
+Each case decides how it replies and what faults it has. It decodes and encodes frames as the edge does.
+"""
 
 import asyncio
 import time
@@ -45,18 +48,21 @@ _WRONG_TOKEN = Failure(ErrorCode.UNAUTHENTICATED, "the token is not valid")
 
 C = TypeVar("C", bound=Command)
 Handler = Callable[["Peer", C], Reply | Failure | None]
-"""The reply to a command of one connection; None: no reply."""
+"""A function that returns the reply to a command of one connection, or None if there is no reply."""
 
 
 class ConnectionAttempt(NamedTuple):
-    """A connection is requested. `query`: of its address. `at`: a time of the monotonic clock."""
+    """A client's attempt to open a connection. `query` is from its address. `at` is a time of the monotonic clock."""
 
     query: str
     at: float
 
 
 class ScriptedServer:
-    """`rejects`: connections are rejected before they are open. `faults`: frames that clients must not send."""
+    """The server.
+
+    While `rejects` is true, it rejects every new connection. `faults` are frames that clients must not send.
+    """
 
     def __init__(self, chats: ServedChats, bell: Bell) -> None:
         self.peers: list[Peer] = []
@@ -64,7 +70,7 @@ class ScriptedServer:
         self.rejects = False
         self.faults: list[str] = []
         self.alter: Callable[[bytes], bytes] = bytes
-        """Each frame before it is sent."""
+        """Changes the bytes of each frame before it is sent."""
         self.url = ""
         self._handlers: dict[type, Handler[Any]] = {}
         self._gates: dict[type[Command], asyncio.Event] = {}
@@ -80,7 +86,7 @@ class ScriptedServer:
         self._handlers[kind] = handler
 
     def hold(self, kind: type[Command]) -> asyncio.Event:
-        """Commands of this kind, and the commands behind them, get no reply until the event is set."""
+        """Commands of this kind get no reply until the event is set. Commands that arrive after them also wait."""
         return self._gates.setdefault(kind, asyncio.Event())
 
     async def reply(self, peer: "Peer", command: Command) -> Reply | Failure | None:
@@ -137,7 +143,7 @@ def _select(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol 
 
 
 class Peer:
-    """One connection of a client. `commands`: the commands that the client has sent."""
+    """One connection of a client. `commands` are the commands that the client has sent."""
 
     def __init__(self, server: ScriptedServer, connection: ServerConnection) -> None:
         entry = next(entry for entry in DIALECTS if entry.name == "native")
@@ -167,7 +173,7 @@ class Peer:
                     await self._process(action)
 
     async def push(self, *shown: DisplayMessage | DisplayChange) -> None:
-        """Messages, and changes of messages."""
+        """Pushes messages, and changes of messages."""
         for one in shown:
             if isinstance(one, DisplayMessage):
                 await self._write(self._dialect.encode_message(one))
@@ -176,7 +182,10 @@ class Peer:
                     await self._write(push.frames)
 
     async def push_joined(self, served: ServedChat, first: int) -> None:
-        """Push an event: the account is now a member of the chat, and sees the chat's messages from `first` on."""
+        """Pushes the event that the account is now a member of the chat.
+
+        The account may see the messages from the index `first` on.
+        """
         joined = ChatJoined(served.id, served.head, first, served.rev)
         for push in self._dialect.encode_event(joined, time.monotonic()):
             for request in push.requests:
@@ -184,17 +193,17 @@ class Peer:
                 await self._write(self._dialect.encode_reply(request, view, time.monotonic()))
 
     async def push_raw(self, frame: bytes) -> None:
-        """An event that this version does not have."""
+        """Pushes an event that this version of native does not define."""
         await self._write((frame,))
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Closes a connection as an edge does: with `bye`, if it has a reason."""
+        """Closes the connection as an edge does. If there is a reason, the event `bye` is sent first."""
         frames, code, reason = self._dialect.encode_close(code, reason)
         await self._write(frames)
         await self._connection.close(code, reason)
 
     def lose(self) -> None:
-        """The connection ends without a close frame."""
+        """Ends the connection without a close frame."""
         self._connection.transport.abort()
 
     async def _process(self, request: Request) -> None:

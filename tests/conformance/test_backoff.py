@@ -1,4 +1,4 @@
-"""Right and wrong clients that try to come back, simulated."""
+"""Simulated clients reconnect with right and with wrong delays."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Delay = Callable[[random.Random, int], float]
 
 
 def faults(delay: Delay, seed: int) -> list[str]:
-    """The faults of clients whose n-th attempt comes after `delay(random, n)`."""
+    """Returns the faults of simulated clients. `delay(random, n)` is the wait before a client's n-th attempt."""
     source = random.Random(seed)
     attempts = []
     for _ in range(CLIENTS):
@@ -42,7 +42,7 @@ def test_delays_that_do_not_grow_fail(limit: float) -> None:
 
 @pytest.mark.parametrize("first", [0.1, 0.5, 1.0])
 def test_delays_without_a_random_part_fail(first: float) -> None:
-    """The machine makes each attempt some milliseconds late."""
+    """The machine makes each attempt a few milliseconds late."""
     found = [faults(lambda source, n: first * 2**n + source.uniform(0, 0.02), seed) for seed in range(200)]
     assert all(one[-1:] == ["delays are not random: 5 clients have waited the same times"] for one in found)
 

@@ -1,4 +1,4 @@
-"""Both clients of native pass every case, and a driver that breaks its contract fails."""
+"""Both client libraries of native pass every case. A driver that breaks its contract fails."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Compares the messages that a client has given with those that the server has."""
+"""Tests how the messages that a client has given are compared with the server's messages."""
 
 import pytest
 

@@ -1,5 +1,7 @@
-"""The kit fails wrong clients: the Python client, each time with one change of its source. test_backoff.py tests
-delays, because a busy machine cannot tell them apart."""
+"""The kit must fail wrong clients. Each wrong client is the Python client with one change of its source.
+
+test_backoff.py tests wrong delays with simulated clients, because a busy machine changes real delays.
+"""
 
 import os
 import sys
@@ -20,7 +22,10 @@ _SECONDS = 10.0
 
 
 class ClientMutant(NamedTuple):
-    """A broken client: in `file`, `old` is replaced by `new`. The case `case` must then fail with `text`."""
+    """A wrong client.
+
+    In `file`, the text `old` is replaced by `new`. The case `case` must then fail, with `text` in its message.
+    """
 
     file: str
     old: str

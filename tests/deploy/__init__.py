@@ -1,1 +1,1 @@
-"""Manifests, dashboards, alerts and releases. Tests that need a cluster are programs: `cluster_drill.py`."""
+"""Tests manifests, dashboards, alerts and releases. Programs test real clusters: `cluster_drill.py`."""

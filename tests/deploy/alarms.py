@@ -1,4 +1,4 @@
-"""The alerts that a Prometheus with the deployed rules raises during a drill: which, and after how long."""
+"""Records which alerts a Prometheus raises during a drill, and when. This Prometheus has the deployed rules."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 ALWAYS = "DragomanWatchdog"
-"""The alert fires as long as Prometheus works."""
+"""An alert that always fires while Prometheus works."""
 LONG = frozenset({"DragomanPresenceLost", "DragomanSendsFailFast", "DragomanSendsFailSlow"})
-"""Alerts that look back for half an hour or more, over many steps of a drill."""
+"""Alerts whose rules look back for half an hour or more. That is longer than a step of a drill."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -35,7 +35,7 @@ class AlarmLog:
         self.firing: frozenset[str] = frozenset()
 
     def note(self, now: float, firing: frozenset[str]) -> None:
-        """The alerts that fire now."""
+        """Records the alerts that fire at the time `now`."""
         self.alarms += [Alarm(alert, now) for alert in sorted(firing - self.firing)]
         self.firing = firing
 
@@ -44,14 +44,20 @@ class AlarmLog:
 
 
 def named_alarms(disks: str = "") -> "Alarms | None":
-    """The alarms of the Prometheus at DRAGOMAN_PROMETHEUS, if that is set. `disks`: see Alarms."""
+    """Returns the `Alarms` of the Prometheus at DRAGOMAN_PROMETHEUS, or None if the variable is not set.
+
+    `disks`: see Alarms.
+    """
     url = os.environ.get("DRAGOMAN_PROMETHEUS")
     return Alarms(url, disks) if url else None
 
 
 class Alarms:
-    """Follows the alerts of the Prometheus at this address. The log has an alert about a disk only if its mount point
-    begins with `disks`, because the drill cannot cause or end the others."""
+    """Follows the alerts of the Prometheus at this address.
+
+    An alert about a disk is recorded only if its mount point begins with `disks`. The drill can neither cause nor end
+    an alert about another disk.
+    """
 
     def __init__(self, url: str, disks: str = "") -> None:
         self.log = AlarmLog()
@@ -60,7 +66,7 @@ class Alarms:
         self._news = asyncio.Condition()
 
     async def follow(self) -> None:
-        """Follows the alerts until it is cancelled. Raises NoPrometheus."""
+        """Records alerts until this task is cancelled. Raises NoPrometheus."""
         while True:
             firing = await asyncio.to_thread(self._firing)
             async with self._news:
@@ -69,8 +75,11 @@ class Alarms:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def raised(self, since: float, seconds: float, alert: str = "") -> bool:
-        """Waits until this alert (empty: any alert but those of LONG) has begun to fire after the time `since`. Returns
-        False if it has not within `seconds`."""
+        """Waits until this alert has begun to fire after the time `since`. If `alert` is empty, waits for any alert
+        except those of LONG.
+
+        Returns False if no such alert fires within `seconds`.
+        """
 
         def began() -> bool:
             found = {one.alert for one in self.log.between(since, float("inf"))}
@@ -79,7 +88,10 @@ class Alarms:
         return await self._until(began, seconds)
 
     async def quiet(self, seconds: float) -> bool:
-        """Waits until no alert but those of LONG fires. Returns False if some still fire after `seconds`."""
+        """Waits until no alert fires, except those of LONG.
+
+        Returns False if another alert still fires after `seconds`.
+        """
         return await self._until(lambda: self.log.firing <= LONG, seconds)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -96,7 +108,7 @@ class Alarms:
                 alerts = json.load(reply)["data"]["alerts"]
         except OSError as error:
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # an HTTPError keeps its connection open until it is closed
+                error.close()  # an HTTPError holds an open connection, which is closed here
             raise NoPrometheus(f"no Prometheus answers at {self._url}: {error}") from error
         labels = [one["labels"] for one in alerts if one["state"] == "firing"]
         names = {one["alertname"] for one in labels if one.get("mountpoint", self._disks).startswith(self._disks)}

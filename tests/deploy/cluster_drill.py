@@ -1,10 +1,13 @@
-"""The drill of `deploy/k8s/end_to_end.sh`: users chat through the Service of the edges while kubectl disturbs the pods.
+"""The drill of `deploy/k8s/end_to_end.sh`. Users chat through the Service of the edges while kubectl disturbs the pods.
 
-`python -m tests.deploy.cluster_drill ADMIN_SETTINGS [TAG [STEP …]]`. STEP: the name of a step, or NAME=COMMAND, which
-replaces the steps by your own commands. Exit status 0: passed, 1: failed, 2: inconclusive. DRAGOMAN_PROMETHEUS may name
-a Prometheus that reads the pods. With alarms, the table names the alerts. Each part is also stopped until an alert
-fires, and a freeze or a full disk lasts as long. DRAGOMAN_EDGES may name a proxy (Ingress, Gateway), which the edges
-must trust; users then chat through it.
+Usage: `python -m tests.deploy.cluster_drill ADMIN_SETTINGS [TAG [STEP …]]`. A STEP is the name of a step, or
+NAME=COMMAND, which replaces the steps by your own commands. The exit status is 0 if the drill has passed, 1 if it has
+failed, and 2 if it is inconclusive.
+
+DRAGOMAN_PROMETHEUS may name a Prometheus that reads the metrics of the pods. Then the drill also follows alerts: the
+table names them, each part is also stopped until an alert fires, and a freeze or a full disk lasts until an alert
+fires. DRAGOMAN_EDGES may name a proxy (Ingress or Gateway), which the edges must trust. Users then chat through this
+proxy.
 """
 
 import asyncio
@@ -52,15 +55,16 @@ SEARCH = "search"
 STATEFUL = ("nats", "valkey", "postgres", SEARCH)
 WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {one: f"statefulset/{one}" for one in STATEFUL}
 ENDED = {"postgres": "postgres"}
-"""The outage (see Disturbance) while one pod of these workloads restarts, in order or not; while a pod of any other
-restarts, users are served."""
+"""The outage (see Disturbance) while one pod of a workload restarts.
+
+Users are served while a pod of any other workload restarts.
+"""
 FROZEN = {"postgres": "postgres", "nats": CUT_OFF, EDGE: f"{EDGE}~clients"}
-"""The services that users lack while one pod is frozen, in the form of ENDED."""
+"""The outage while one pod of a workload is frozen, in the form of ENDED."""
 FILLED = {"postgres": "postgres", "nats": "", SEARCH: ""}
-"""StatefulSets that store on volumes, and whether users are without service while these are full: see
-Disturbance.outage."""
+"""The StatefulSets that store data on volumes, each with the outage (see Disturbance) while these volumes are full."""
 LARGEST_ROOM_MIB = 2048
-"""A volume with more room is not filled: it may be the disk of its node."""
+"""If a volume has more free space than this, the drill does not fill it, because it may be the disk of the node."""
 FILL = """
 trap 'exit 0' TERM
 exec 3> ballast && rm ballast || exit 1
@@ -70,9 +74,13 @@ while :; do
     sleep 0.5
 done
 """
-"""Servers free some space again. The file has no name, so it disappears with its process, however this ends."""
+"""A shell program that fills a volume, and fills it again when the server frees some space.
+
+The program deletes the file's name after opening the file. So the space is free again as soon as the program ends for
+any reason.
+"""
 FREEZERS = "dragoman-freezers"
-"""A separate namespace, because the installation's own rejects privileged pods."""
+"""The namespace of the pods that freeze others. The namespace of the installation rejects such privileged pods."""
 FREEZE = """
 import os, pathlib, signal, sys, time
 directory, uid, seconds = sys.argv[1:]
@@ -96,10 +104,14 @@ finally:
         except ProcessLookupError:
             pass
 """
-"""Stops all processes whose control group names the UID of a pod, until the freezer itself ends. Descriptors, because
-the number of a process that is gone may be another's. The driver systemd writes _ in place of -."""
+"""A program that stops all processes of a pod until the program itself ends. It finds them by the UID of the pod in the
+names of their control groups.
+
+It keeps process descriptors, because the number of an ended process may be given to another process. The control-group
+driver systemd writes `_` in place of `-`.
+"""
 BOUND_SECONDS = 10.0
-"""The longest time without service."""
+"""The longest time in which users may be without service."""
 
 
 async def kubectl(*arguments: str) -> str:
@@ -118,14 +130,14 @@ async def rolled_out(*names: str) -> None:
 
 
 async def restart(*names: str) -> None:
-    """Restart all pods of these workloads in order, one workload after the other. Raises CommandFailed."""
+    """Restarts all pods of these workloads, one workload after the other. Raises CommandFailed."""
     for name in names:
         await kubectl("rollout", "restart", WORKLOADS[name])
         await rolled_out(name)
 
 
 async def kill(name: str) -> None:
-    """End one pod of WORKLOADS without grace, as a power cut does."""
+    """Ends one pod of WORKLOADS at once, as a power failure does."""
     pods = await kubectl("get", "pods", "--selector", f"app.kubernetes.io/name={name}", "--output", "name")
     await kubectl("delete", pods.split()[0], "--grace-period=0", "--force")
     await asyncio.sleep(CALM_SECONDS)
@@ -133,7 +145,7 @@ async def kill(name: str) -> None:
 
 
 async def lose_index() -> None:
-    """Deletes one pod's index, and ends the pod. Raises CommandFailed."""
+    """Deletes the search index of one pod, and ends the pod. Raises CommandFailed."""
     pod = (await pods_of(SEARCH))[0]["metadata"]["name"]
     await kubectl("exec", pod, "--", "rm", "-r", "/data/search/index")
     await kubectl("delete", "pod", pod, "--grace-period=0", "--force")
@@ -142,8 +154,10 @@ async def lose_index() -> None:
 
 
 async def node_to_drain() -> str | None:
-    """A node with an edge but without the database, whose volume may not follow it to another node. None if there is no
-    other node."""
+    """Returns a node with an edge but without the database, because the database's volume may be bound to its node.
+
+    Returns None if there is no such node, or only one node.
+    """
     nodes: dict[str, set[str]] = {}
     for pod in await objects("pods"):
         nodes.setdefault(pod["spec"].get("nodeName", ""), set()).add(
@@ -171,7 +185,7 @@ async def scale(replicas: int) -> None:
 
 @asynccontextmanager
 async def away(workload: str) -> AsyncIterator[None]:
-    """All pods of a Deployment or StatefulSet (kind/name)."""
+    """All pods of a Deployment or StatefulSet (kind/name) are stopped inside this context."""
     replicas = await kubectl("get", workload, "--output", "jsonpath={.spec.replicas}")
     await kubectl("scale", workload, "--replicas=0")
     try:
@@ -182,9 +196,12 @@ async def away(workload: str) -> AsyncIterator[None]:
 
 
 def filler(pod: dict[str, Any]) -> dict[str, Any]:
-    """The spec of a pod beside a server's pod, with its image, user and volume, which fills the volume until it ends.
-    The filler holds the bytes, not the server's pod: a server without room may end, and with it all files of its
-    pod."""
+    """Returns the spec of a pod that fills the volume of a server's pod until it ends. The new pod has the same image,
+    user and volume.
+
+    The new pod holds the file. If the server's pod held it, the file would be lost when the server ended for lack of
+    space.
+    """
     spec = pod["spec"]
     (server,), (volume,) = spec["containers"], [one for one in spec["volumes"] if "persistentVolumeClaim" in one]
     (mount,) = [one for one in server["volumeMounts"] if one["name"] == volume["name"]]
@@ -204,7 +221,10 @@ async def pods_of(service: str) -> list[dict[str, Any]]:
 
 
 async def room_mib(service: str) -> int:
-    """The free space of that volume of a StatefulSet which has most. Raises CommandFailed."""
+    """Returns the free space of a StatefulSet's volumes, in MiB: that of the volume with the most.
+
+    Raises CommandFailed.
+    """
     found = []
     for pod in await pods_of(service):
         (container,) = filler(pod)["containers"]
@@ -214,7 +234,7 @@ async def room_mib(service: str) -> int:
 
 
 async def fill(pod: dict[str, Any], name: str) -> None:
-    """Fills the pod's volume by a new pod of this name. Raises CommandFailed, TimeoutError."""
+    """Starts a pod with this name that fills the volume of `pod`. Raises CommandFailed, TimeoutError."""
     spec = filler(pod)
     overrides = json.dumps({"apiVersion": "v1", "spec": spec})
     await kubectl("run", name, f"--image={spec['containers'][0]['image']}", "--restart=Never",
@@ -227,8 +247,10 @@ async def fill(pod: dict[str, Any], name: str) -> None:
 
 @asynccontextmanager
 async def full(service: str, *, log: bool = False) -> AsyncIterator[None]:
-    """Fills all volumes of a StatefulSet. At the end, waits until all services are ready again. `log`: see use_up_log.
-    Raises CommandFailed, TimeoutError."""
+    """All volumes of a StatefulSet are full inside this context. At its end, waits until all services are ready again.
+
+    `log`: see use_up_log. Raises CommandFailed, TimeoutError.
+    """
     pods = {f"fill-{pod['metadata']['name']}": pod for pod in await pods_of(service)}
     execute = partial(kubectl, "exec", f"statefulset/{service}", "--")
     try:
@@ -245,7 +267,7 @@ async def full(service: str, *, log: bool = False) -> AsyncIterator[None]:
 
 
 def freezer(pod: dict[str, Any], image: str) -> dict[str, Any]:
-    """The spec of a pod that freezes this pod. `image`: one with Python that the node has."""
+    """Returns the spec of a pod that freezes this pod. `image` is an image with Python that is on the node."""
     return {
         "nodeName": pod["spec"]["nodeName"],
         "hostPID": True,
@@ -265,8 +287,10 @@ def freezer(pod: dict[str, Any], image: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def frozen(pod: dict[str, Any]) -> AsyncIterator[None]:
-    """All processes of a pod. Processes that were replaced meanwhile are not among these. Raises CommandFailed,
-    TimeoutError."""
+    """All processes of a pod are frozen inside this context.
+
+    Processes that start meanwhile are not frozen. Raises CommandFailed, TimeoutError.
+    """
     apart = f"--namespace={FREEZERS}"
     image = await kubectl("get", WORKLOADS["auth"], "--output", "jsonpath={.spec.template.spec.containers[0].image}")
     overrides = json.dumps({"apiVersion": "v1", "spec": freezer(pod, image)})
@@ -298,8 +322,11 @@ async def until_replaced(pod: dict[str, Any]) -> None:
 
 
 async def freeze(name: str, alarms: Alarms | None) -> None:
-    """Freezes one pod of WORKLOADS, until an alert fires (without alerts, for FAULT_SECONDS) or its liveness probe has
-    it replaced. At the end, waits until it is ready and no alert fires. Raises CommandFailed, TimeoutError."""
+    """Freezes one pod of WORKLOADS until an alert fires, or until its liveness probe makes the cluster replace it.
+    Without alerts, the freeze lasts FAULT_SECONDS.
+
+    Afterwards, waits until the pod is ready and no alert fires. Raises CommandFailed, TimeoutError.
+    """
     pod = (await pods_of(name))[0]
     async with frozen(pod):
         await until_first(
@@ -312,7 +339,10 @@ async def freeze(name: str, alarms: Alarms | None) -> None:
 
 
 async def small_volumes() -> list[str]:
-    """The volumes of FILLED that can be filled without harm to anything else. Raises CommandFailed."""
+    """Returns the StatefulSets of FILLED whose volumes the drill can fill without harm to other programs.
+
+    Raises CommandFailed.
+    """
     rooms = {service: await room_mib(service) for service in FILLED}
     for service, room in rooms.items():
         if room > LARGEST_ROOM_MIB:
@@ -369,14 +399,14 @@ async def shell(command: str) -> None:
 
 
 async def own_steps(commands: list[str]) -> AsyncIterator[Disturbance]:
-    """Each command as NAME=COMMAND, for a shell."""
+    """Yields a step for each NAME=COMMAND. A shell runs the command."""
     for one in commands:
         name, _, command = one.partition("=")
         yield Disturbance(name, name, "restart", partial(shell, command))
 
 
 async def address(service: str, port: int) -> str:
-    """host:port of a Service from this machine. Raises CommandFailed."""
+    """Returns the address of a Service, as host:port, that this machine can reach. Raises CommandFailed."""
     spec = json.loads(await kubectl("get", "service", service, "--output", "json"))["spec"]
     nodes = [one["address"] for node in await objects("nodes") for one in node["status"]["addresses"]]
     node_port = spec["ports"][0]["nodePort"]
@@ -390,7 +420,7 @@ async def address(service: str, port: int) -> str:
 
 
 async def main(settings_file: Path, tag: str, named: list[str]) -> int:
-    """`named`: names of steps, or NAME=COMMAND to run commands instead; empty: all steps."""
+    """Runs the drill. `named` are names of steps, or NAME=COMMAND for own commands. If it is empty, all steps run."""
     configure_logging(LogSettings(level="error", json_lines=False), "drill")
     admin = load(settings_file, {})[0].nats
     url = f"nats://{await address('test-nats', 4222)}"

@@ -1,10 +1,16 @@
-"""The drill of `deploy/compose/end_to_end.sh --chaos`: users chat through the balancer while each container is killed,
-frozen and restarted, while the disks of servers are full, and while the installation is upgraded and taken back.
+"""The drill of `deploy/compose/end_to_end.sh --chaos`. Users chat through the balancer of a Compose installation while
+it is disturbed.
 
-`python -m tests.deploy.compose_drill PROJECT URL DISKS TAG [STEP …]`, as root of the host of the containers. DISKS: the
-directory where the disk of each of FILLED is mounted, on which nothing else is. TAG: the tag of the image to which the
-drill upgrades. Exit status 0: passed, 1: failed, 2: inconclusive. DRAGOMAN_PROMETHEUS may name a Prometheus. With
-alarms, a freeze lasts until an alert fires, a full disk until DISK_ALERT fires, and the table names the alerts.
+Each container is killed, frozen and restarted; disks of servers are filled; the installation is upgraded and rolled
+back.
+
+Usage: `python -m tests.deploy.compose_drill PROJECT URL DISKS TAG [STEP …]`, as root of the host of the containers.
+DISKS is the directory where the disk of each service of FILLED is mounted, with nothing else on these disks. TAG is the
+tag of the image to which the drill upgrades. The exit status is 0 if the drill has passed, 1 if it has failed, and 2 if
+it is inconclusive.
+
+DRAGOMAN_PROMETHEUS may name a Prometheus. Then a freeze lasts until an alert fires, a full disk lasts until DISK_ALERT
+fires, and the table names the alerts.
 """
 
 import asyncio
@@ -41,15 +47,15 @@ from tests.support.small_disk import SmallDisk
 
 CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey", "search")
 OF_CONNECTIONS = ("edge-1", "balancer")
-"""The end of these containers is the end of users' connections."""
+"""When one of these containers ends, the connections of users end, too."""
 SINGLE = ("session", "auth", "balancer", "nats", "postgres")
-"""While one of them is unavailable, users are without service."""
+"""While one of these containers is unavailable, users are without service."""
 FILLED = {"nats": "", "postgres": "postgres", "search": ""}
-"""The services that store on a disk, and the service that users lack while it is full: see Disturbance.outage."""
+"""The services that store data on a disk, each with the outage (see Disturbance) while this disk is full."""
 DISK_ALERT = "DragomanDiskFull"
 UPGRADE = "deploy/compose/upgrade.sh"
 BOUND_SECONDS = 10.0
-"""The longest time without service in all other cases."""
+"""The longest time in which users may be without service in all other cases."""
 
 
 class Project:
@@ -60,20 +66,25 @@ class Project:
         self._disks = disks
 
     async def kill(self, service: str) -> None:
-        """Ends the container's first process as a fault does: Docker restarts it, as it does not after `docker kill`.
-        Raises CommandFailed."""
+        """Ends the container's first process as a fault does.
+
+        Docker then restarts the container; after `docker kill` it would not. Raises CommandFailed.
+        """
         before = await self.state(service)
         os.kill(before["Pid"], signal.SIGKILL)
         await self._until_healthy(service, before["StartedAt"])
 
     async def lose_index(self) -> None:
-        """Deletes the index, and kills the container. Raises CommandFailed."""
+        """Deletes the search index, and kills the container of search. Raises CommandFailed."""
         await run("docker", "exec", await self._container("search"), "rm", "-r", "/data/search/index")
         await self.kill("search")
 
     @asynccontextmanager
     async def frozen(self, service: str) -> AsyncIterator[None]:
-        """The service is frozen. At the end, waits until it is healthy. Raises CommandFailed."""
+        """The service is frozen inside this context.
+
+        At its end, waits until the service is healthy. Raises CommandFailed.
+        """
         container = await self._container(service)
         await run("docker", "pause", container)
         try:
@@ -84,7 +95,10 @@ class Project:
 
     @asynccontextmanager
     async def full(self, service: str) -> AsyncIterator[None]:
-        """No byte is free on its disk. At the end, waits until it is healthy again. Raises CommandFailed."""
+        """The service's disk is full inside this context.
+
+        At its end, waits until the service is healthy. Raises CommandFailed.
+        """
         disk, over = SmallDisk(self._disks / service), asyncio.Event()
         execute = partial(run, "docker", "exec", await self._container(service))
         if service == "postgres":
@@ -109,7 +123,10 @@ class Project:
         await self._until_healthy(service, before["StartedAt"])
 
     async def history(self, chats: list[int]) -> dict[int, list[Entry]]:
-        """All messages of these chats, by the operator's user. Raises RequestError, CommandFailed."""
+        """Returns all messages of these chats, read as the operator's user of NATS.
+
+        Raises RequestError, CommandFailed.
+        """
         volume = await run("docker", "volume", "inspect", "--format", "{{.Mountpoint}}", f"{self._name}_secrets-admin")
         admin = load(Path(volume.strip()) / "dragoman.toml", {})[0].nats
         networks = (await self._inspect("nats"))["NetworkSettings"]["Networks"]
@@ -117,12 +134,12 @@ class Project:
         return await read_history(admin.model_copy(update={"url": f"nats://{address}:4222", "tls_name": "nats"}), chats)
 
     async def state(self, service: str) -> dict[str, Any]:
-        """Docker's `State`. Raises CommandFailed."""
+        """Returns the `State` that Docker shows of the container. Raises CommandFailed."""
         found: dict[str, Any] = (await self._inspect(service))["State"]
         return found
 
     async def _until_healthy(self, service: str, last_start: str = "") -> None:
-        """`last_start`: the previous start of a container that starts again."""
+        """Waits until the container is healthy. If it restarts, `last_start` is the time of its previous start."""
         async with asyncio.timeout(STEP_SECONDS):
             while True:
                 state = await self.state(service)
@@ -145,21 +162,21 @@ class Project:
 
 
 async def _keep_full(disk: SmallDisk, over: asyncio.Event) -> None:
-    """Keeps the disk full, because servers free space again, such as old parts of a log."""
+    """Keeps the disk full, because servers free some space again, for example by deleting old log files."""
     while not over.is_set():
         await asyncio.to_thread(disk.fill)
         await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def replace(alarms: Alarms | None, *arguments: str) -> None:
-    """After the replacement, wait until no alert fires any more. Raises CommandFailed."""
+    """Replaces the containers. With alarms, then waits until no alert fires any more. Raises CommandFailed."""
     await run(UPGRADE, *arguments)
     if alarms:
         await until_quiet(alarms)
 
 
 async def steps(project: Project, alarms: Alarms | None, tag: str) -> AsyncIterator[Disturbance]:
-    """`tag`: the tag of the image to which the drill upgrades."""
+    """Yields the steps of the drill. `tag` is the tag of the image to which the drill upgrades."""
     for service, outage in FILLED.items():
         fill = partial(lasting, partial(project.full, service), alarms, DISK_ALERT)
         yield Disturbance(f"fill {service}", service, "stop", fill, outage)

@@ -1,4 +1,4 @@
-"""A cluster without nodes, for the tests of a module."""
+"""An API server of Kubernetes without nodes. The tests of a module share it."""
 
 from collections.abc import Iterator
 from pathlib import Path

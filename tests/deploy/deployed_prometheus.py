@@ -1,4 +1,4 @@
-"""Prometheus with the deployed configuration and rules, which sends its alerts to a test's Alertmanager."""
+"""Starts Prometheus with the deployed configuration and rules. It sends its alerts to the Alertmanager of the test."""
 
 import shutil
 from collections.abc import Callable
@@ -22,8 +22,11 @@ def prometheus_command(
     resend: str,
     in_time: Callable[[str], str],
 ) -> list[str]:
-    """`in_time` shortens the times of both files. Alerts from before Prometheus knew its Alertmanager are sent again
-    after `resend`, which is one minute by default."""
+    """Returns the command that starts Prometheus. `in_time` shortens the times in the configuration and in the rules.
+
+    Prometheus sends an alert again after `resend`, which is one minute by default. So alerts that it raised before it
+    reached its Alertmanager arrive after this time.
+    """
     assert PROMETHEUS is not None
     (directory / "rules.yml").write_text(in_time(RULES.read_text()))
     config = yaml.safe_load(in_time((_DEPLOYED / "prometheus.yml").read_text()))

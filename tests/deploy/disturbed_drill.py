@@ -1,5 +1,7 @@
-"""The drill of an installation that runs in containers: users chat through its one address while it is disturbed, one
-step after the other."""
+"""A drill of an installation that runs in containers.
+
+Users chat through its one address while one step after the other disturbs it.
+"""
 
 import asyncio
 import secrets
@@ -29,11 +31,11 @@ from tests.system.users import NativeUser
 
 ROOT = Path(__file__).parents[2]
 EDGE = "edge"
-"""The target of a fault that ends users' connections: all users have this one address."""
+"""The target of a fault that ends the connections of all users, because all users connect to this one address."""
 CUT_OFF = f"{EDGE}~nats"
-"""The outage of edges that have not noticed yet that NATS is unavailable: users wait, and may get messages again."""
+"""The outage of edges that have not noticed yet that NATS is unavailable. Users wait, and may get messages twice."""
 RATE = 20.0
-"""Messages per second of all users."""
+"""Messages per second of all users together."""
 PATIENCE_SECONDS = 40.0
 CALM_SECONDS = 5.0
 STEP_SECONDS = 600.0
@@ -42,9 +44,10 @@ FAULT_SECONDS = 20.0
 PAUSE_SECONDS = 0.5
 _SESSION_WITHOUT_ROOM = "could not write init file"
 ALARM_SECONDS = 240.0
-"""An alert that is awaited fires within this time, or not at all."""
+"""If an awaited alert has not fired after this time, it will not fire."""
 QUIET_SECONDS = 480.0
-"""The time after the fault in which an alert may still fire: rules look five minutes back, and some wait two more."""
+"""After a fault, an alert may still fire for this time: rules look back five minutes, and some wait two minutes more.
+"""
 
 
 class CommandFailed(Exception):
@@ -52,8 +55,11 @@ class CommandFailed(Exception):
 
 
 class Disturbance(NamedTuple):
-    """`target` and `kind`: see Fault. `outage`: the target (see Healed), if users had to be without service until the
-    act was over, or CUT_OFF."""
+    """A step that disturbs the installation. `target` and `kind` are those of a Fault.
+
+    `outage` is empty if users must be served during `act`. Otherwise it is CUT_OFF, or the target (see Healed) without
+    which users are not served until `act` is over.
+    """
 
     name: str
     target: str
@@ -63,8 +69,10 @@ class Disturbance(NamedTuple):
 
 
 class FoundMessages:
-    """A user who posts a message after each step, and whose search must find all earlier posts, also those indexed
-    before the step."""
+    """A user who posts a message after each step.
+
+    This user's search must then find all earlier posts, also those from before the step.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -72,7 +80,10 @@ class FoundMessages:
         self._token, self._chat, self._posted = "", 0, 0
 
     def post_and_find(self) -> float:
-        """How long the search lasted. Raises AssertionError, ConnectionError, TimeoutError."""
+        """Posts a message, and searches until all posts are found.
+
+        Returns how many seconds that took. Raises AssertionError, ConnectionError, TimeoutError.
+        """
         with NativeUser(self._url) as user:
             if self._token:
                 user.do("token", token=self._token)
@@ -87,7 +98,7 @@ class FoundMessages:
 
 
 class DisturbedStep(NamedTuple):
-    """A step of the drill that was carried out, with its times and its failure (or empty)."""
+    """A step of the drill that was carried out, with its times. `failed` is the reason of a failure, or empty."""
 
     name: str
     began: float
@@ -96,7 +107,7 @@ class DisturbedStep(NamedTuple):
 
 
 async def run(*command: str) -> str:
-    """Standard output. Raises CommandFailed."""
+    """Runs a command and returns its standard output. Raises CommandFailed."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -110,7 +121,10 @@ async def run(*command: str) -> str:
 async def disturb(
     drill: Drill, url: str, steps: AsyncIterator[Disturbance], only: list[str], done: list[DisturbedStep]
 ) -> None:
-    """`url`: of the edges. `only`: names of steps; empty: all steps."""
+    """Runs the steps while users chat.
+
+    `url` is the address of the edges. `only` are names of steps; if it is empty, all steps run.
+    """
     searched = FoundMessages(url)
     async for step in steps:
         if only and step.name not in only:
@@ -137,7 +151,7 @@ async def disturb(
 
 
 async def until_interrupted(steps: AsyncIterator[Disturbance]) -> AsyncIterator[Disturbance]:
-    """The steps. After SIGINT, the present step is the last."""
+    """Yields the steps. After SIGINT, the step that is under way is the last one."""
     interrupted = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
     async for step in steps:
@@ -148,8 +162,10 @@ async def until_interrupted(steps: AsyncIterator[Disturbance]) -> AsyncIterator[
 
 
 async def until_alarm(alarms: Alarms, fault: AbstractAsyncContextManager[None], alert: str = "") -> None:
-    """A fault that lasts until this alert (empty: any alert) fires, or for ALARM_SECONDS. At the end, waits until no
-    alert fires."""
+    """Causes a fault until this alert fires, or for ALARM_SECONDS.
+
+    If `alert` is empty, any alert counts. Afterwards, waits until no alert fires.
+    """
     async with fault:
         await alarms.raised(time.monotonic(), ALARM_SECONDS, alert)
     await until_quiet(alarms)
@@ -162,7 +178,10 @@ async def until_quiet(alarms: Alarms) -> None:
 
 
 async def until_first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Waits until one of these is over, and cancels the others. Raises its error."""
+    """Waits until one of these coroutines is over, and cancels the others.
+
+    Raises the error of the coroutine that is over.
+    """
     tasks = [asyncio.create_task(one) for one in waits]
     over, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
@@ -174,8 +193,10 @@ async def until_first(*waits: Coroutine[Any, Any, object]) -> None:
 async def lasting(
     fault: Callable[[], AbstractAsyncContextManager[None]], alarms: Alarms | None, alert: str = ""
 ) -> None:
-    """A fault that lasts until this alert (empty: any alert) fires, or without alerts for FAULT_SECONDS. Raises
-    CommandFailed."""
+    """Causes a fault until this alert fires; if `alert` is empty, any alert counts.
+
+    Without alarms, the fault lasts FAULT_SECONDS. Raises CommandFailed.
+    """
     if alarms:
         await until_alarm(alarms, fault(), alert)
         return
@@ -184,14 +205,19 @@ async def lasting(
 
 
 async def next_log_file(execute: Callable[..., Awaitable[str]]) -> None:
-    """Makes PostgreSQL begin its next log file; `execute` runs a command in its container. Used even before the disk is
-    full, because the first session after a change of PostgreSQL's catalog writes a file. Raises CommandFailed."""
+    """Makes PostgreSQL begin its next file of the write-ahead log. `execute` runs a command in PostgreSQL's container.
+
+    The drill calls this also before the disk is full, because the first session after a change of PostgreSQL's catalog
+    writes a file. Raises CommandFailed.
+    """
     await execute("psql", "--username", "postgres", "--command", "SELECT pg_switch_wal()")
 
 
 async def use_up_log(execute: Callable[..., Awaitable[str]]) -> None:
-    """Uses up the log of a PostgreSQL with a full disk, until it cannot write. PostgreSQL writes into existing parts of
-    the write-ahead log: as long as the log has such parts, only tables lack room."""
+    """Uses up the write-ahead log of a PostgreSQL with a full disk, until PostgreSQL can write nothing.
+
+    PostgreSQL writes into existing files of this log. While the log has such files, only tables lack space.
+    """
     while True:
         try:
             await next_log_file(execute)
@@ -203,13 +229,13 @@ async def use_up_log(execute: Callable[..., Awaitable[str]]) -> None:
 
 
 def alerts_of(step: DisturbedStep, alarms: Alarms) -> str:
-    """Each alert that began to fire in a step, and the seconds from the step's beginning."""
+    """Returns each alert that began to fire in a step, with the seconds since the beginning of the step."""
     found = alarms.log.between(step.began, step.ended)
     return ", ".join(f"{one.alert} {one.at - step.began:.0f} s" for one in found) or "none"
 
 
 def by_step(done: list[DisturbedStep], record_index: RecordIndex, alarms: Alarms | None = None) -> str:
-    """A table for docs/evidence/kubernetes.md."""
+    """Returns a table of the steps for docs/evidence/kubernetes.md."""
     columns = ["step", "seconds", "longest wait besides outages, s", "unanswered", "lost", "twice"]
     columns += ["alerts, after"] if alarms else []
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
@@ -245,8 +271,11 @@ async def run_drill(
     *,
     proxied: bool,
 ) -> int:
-    """The exit status: 0 passed, 1 failed, 2 inconclusive. `url`: of the edges. `bound`: the longest time without
-    service, in seconds. `proxied`: see DrillRecords. Raises NoPrometheus."""
+    """Runs the drill, and returns the exit status: 0 for passed, 1 for failed, 2 for inconclusive. Raises NoPrometheus.
+
+    `url` is the address of the edges. `bound` is the longest time without service, in seconds. `proxied`: see
+    DrillRecords.
+    """
     done: list[DisturbedStep] = []
     began = time.monotonic()
     drill = Drill([(EDGE, url)], history, RATE, PATIENCE_SECONDS, lambda _: None, stayers=(), proxied=proxied)

@@ -1,4 +1,4 @@
-"""Types the operator's commands for one namespace of a cluster."""
+"""Runs the operator's commands on one namespace of a cluster."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ SERVERS = ("--nats", "nats://nats.example:4222", "--valkey", "valkey.example:637
 
 
 class Installation:
-    """Types commands for one namespace."""
+    """The installation in one namespace, on which it runs commands."""
 
     def __init__(self, cluster: ApiServer, namespace: str, directory: Path) -> None:
         self.cluster, self.namespace = cluster, namespace

@@ -1,8 +1,10 @@
-"""Checks whether an upgrade keeps the data: `python -m tests.deploy.kept_data write URL FILE` posts messages, files and
-webhooks, and notes in FILE what accounts see; `… compare URL FILE`, after the upgrade, looks again. Exit status 1:
-something differs.
+"""Checks whether an upgrade keeps the data.
 
-URL: ws://HOST:PORT, without rate limits.
+`python -m tests.deploy.kept_data write URL FILE` posts messages, files and webhooks, and writes to FILE what the
+accounts see. After the upgrade, `python -m tests.deploy.kept_data compare URL FILE` compares what they see now. The
+exit status is 1 if something differs.
+
+URL is ws://HOST:PORT of an installation without rate limits.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ from tests.system.test_media import http
 from tests.system.users import NativeUser
 
 GROUPS, MEMBERS, MESSAGES = 5, 4, 2_000
-"""Messages are those of each group."""
+"""The number of groups, and the numbers of members and messages of each group."""
 IN_FLIGHT = 50
 FILE_BYTES = 200_000
 
@@ -61,7 +63,7 @@ def _done(edge: str, operation: str, token: str, **members: object) -> dict[str,
 
 
 def look(edge: str, noted: dict[str, Any]) -> dict[str, Any]:
-    """Digests of histories and files, and the unread messages of each account."""
+    """Returns digests of histories and files, and the unread messages of each account."""
     seen: dict[str, Any] = {}
     for one in noted["groups"]:
         digest = hashlib.sha256(json.dumps([*_history(edge, one["token"], one["chat"])]).encode())
@@ -74,7 +76,7 @@ def look(edge: str, noted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _history(edge: str, token: str, chat: int) -> Iterator[Any]:
-    """The messages that are older than the upgrade."""
+    """Returns the messages from before the upgrade."""
     first = 1
     while first <= MESSAGES:
         options = {"from": first, "count": min(200, MESSAGES + 1 - first), "dir": "newer"}
@@ -86,7 +88,10 @@ def _history(edge: str, token: str, chat: int) -> Iterator[Any]:
 
 
 def compare(edge: str, noted: dict[str, Any]) -> list[str]:
-    """What differs. Messages from before the upgrade are also found, and webhooks post."""
+    """Yields the differences.
+
+    Also checks that search finds messages from before the upgrade, and that webhooks still post.
+    """
     now = look(edge, noted)
     differing = [f"{key}: {value} became {now[key]}" for key, value in noted["seen"].items() if now[key] != value]
     for one in noted["groups"]:

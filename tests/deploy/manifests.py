@@ -1,5 +1,7 @@
-"""The objects of the two installations that docs/operate/kubernetes.md describes, as Helm and Kustomize render them:
-`dev` has servers of its own, and `prod` is beside servers that are operated elsewhere."""
+"""The objects of the two installations of docs/operate/kubernetes.md, as Helm and Kustomize render them.
+
+`dev` has its own servers. `prod` uses servers that are operated elsewhere.
+"""
 
 import functools
 import shutil
@@ -23,7 +25,7 @@ needs_renderer = pytest.mark.skipif(
     HELM is None or _KUSTOMIZER is None, reason="there is no helm, or neither kustomize nor kubectl"
 )
 TRUSTED = """settings.DRAGOMAN_EDGE__TRUSTED_PROXIES=["10.244.3.0/24"]"""
-"""A value of the chart, which it wants behind an Ingress or a Gateway."""
+"""A value that the chart requires for an installation behind an Ingress or a Gateway."""
 PROD = (TRUSTED, "autoscaling.enabled=true", "ingress.enabled=true", "monitoring.enabled=true",
         "dashboard.enabled=true", "backup.enabled=true")  # fmt: skip
 EVERYTHING = (*PROD, "gateway.enabled=true", "network.bucket=true", "network.nodeLocalDns=true",
@@ -35,7 +37,7 @@ Object = dict[str, Any]
 
 @functools.cache
 def rendered(installation: str, *assignments: str) -> tuple[Object, ...]:
-    """The objects of an installation with these further values."""
+    """Returns the objects of an installation, rendered with these additional values."""
     namespace = yaml.safe_load((K8S / "namespace.yaml").read_text())
     if installation == "dev":
         return namespace, *kustomized(K8S / "servers"), *template(*assignments, file=K8S / "dev.yaml")
@@ -68,7 +70,7 @@ def of_kind(installation: str, *kinds: str) -> list[Object]:
 
 
 def settings(objects: Iterable[Object]) -> dict[str, str]:
-    """The settings in the ConfigMap: values by the names of their variables."""
+    """Returns the settings in the ConfigMap: each variable with its value."""
     (found,) = [one for one in objects if one["metadata"]["name"] == "dragoman-settings"]
     data: dict[str, str] = found["data"]
     return data
@@ -112,7 +114,7 @@ def matches(selector: Object, labels: dict[str, str]) -> bool:
 
 
 def allowed(installation: str, direction: str, *assignments: str) -> Iterator[tuple[str, str, str]]:
-    """(workload, peer, port) of each rule of the network policies except DNS."""
+    """Yields (workload, peer, port) for each rule of the network policies, except the rules for DNS."""
     pods = {one["metadata"]["name"]: labels_of_pods(one) for one in workloads(installation)}
     number = {(name, port): str(n) for one in workloads(installation) for name in [one["metadata"]["name"]]
               for port, n in ports(one).items()}  # fmt: skip

@@ -1,5 +1,8 @@
-"""Conformance by TLS. As a pytest plugin, this module marks tests of plain http addresses as expected failures; as a
-test file, it tests their https counterparts. Needs --edge."""
+"""Tests conformance over TLS. Needs the option --edge.
+
+As a pytest plugin, this module marks the tests that require an http address as expected failures. As a test file, it
+has their counterparts for https.
+"""
 
 import base64
 import re
@@ -24,7 +27,7 @@ EXPECTED = {
     "test_pipe.py::test_a_chunked_file_arrives_once_and_whole": _NO_ADDRESS,
     "test_pipe.py::test_a_file_that_waited_arrives_as_a_message": _PLAIN,
 }
-"""Tests that fail, and why. A test that passes unexpectedly is an error."""
+"""The tests that must fail over TLS, and the reason. A test of these that passes is an error."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,7 +44,7 @@ def edge(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture
 def couple(edge: str) -> Iterator[tuple[Pipe, Pipe]]:
-    """Two clients of pipe."""
+    """Returns two clients of the dialect pipe."""
     ann, bob = Pipe(edge), Pipe(edge)
     with closing(ann.line), closing(bob.line):
         for client in (ann, bob):

@@ -1,4 +1,4 @@
-"""Alerts of a Prometheus during a drill: when they began, and how the table of the steps shows them."""
+"""Tests how a drill records the alerts of a Prometheus: when they began, and how the table of the steps shows them."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""Compose's Alertmanager sends alerts to the operator's receivers, and the dead man's switch to one of its own."""
+"""Compose's Alertmanager sends alerts to the operator's receivers.
+
+The alert that always fires (dead man's switch) has its own receiver.
+"""
 
 import os
 import re
@@ -22,13 +25,16 @@ SECONDS = 60.0
 
 
 def offered() -> dict[str, str]:
-    """The variables of alerts.env, each with its example."""
+    """Returns the variables of alerts.env, each with its example."""
     lines = (COMPOSE / "alerts.env").read_text().splitlines()
     return dict(line.removeprefix("# ").split("=", 1) for line in lines if line.startswith("# ALERT_"))
 
 
 def started(directory: Path, program: str, variables: dict[str, str], *options: str) -> "subprocess.Popen[str]":
-    """The script, for which this program is Alertmanager."""
+    """Starts the script with a link named `alertmanager` that leads to `program`.
+
+    So the script runs this program as Alertmanager.
+    """
     (directory / "alertmanager").symlink_to(program)
     environment = {"PATH": f"{directory}:{os.environ['PATH']}", "TMPDIR": str(directory)} | variables
     return subprocess.Popen(
@@ -38,7 +44,7 @@ def started(directory: Path, program: str, variables: dict[str, str], *options: 
 
 
 def configured(directory: Path, variables: dict[str, str]) -> tuple[dict[str, Any], str]:
-    """The configuration for these variables, and the script's output."""
+    """Returns the configuration that the script writes for these variables, and the script's output."""
     printed, _ = started(directory, "/bin/true", variables).communicate(timeout=SECONDS)
     config: dict[str, Any] = yaml.safe_load((directory / "alertmanager.yml").read_text())
     return config, printed
@@ -85,7 +91,7 @@ def test_amtool_accepts_the_configuration(tmp_path: Path, variables: dict[str, s
 
 @contextmanager
 def ended(process: "subprocess.Popen[Any]") -> Iterator[None]:
-    """Ends it after the context."""
+    """Ends the process at the end of this context."""
     with process:
         try:
             yield
@@ -94,12 +100,12 @@ def ended(process: "subprocess.Popen[Any]") -> Iterator[None]:
 
 
 def at_once(text: str) -> str:
-    """No rule waits."""
+    """Shortens the waiting times of rules to one second."""
     return re.sub(r"\b(for|evaluation_interval): \w+", r"\1: 1s", text)
 
 
 def prometheus(directory: Path, alertmanager: int) -> "subprocess.Popen[bytes]":
-    """The Prometheus of this test has nothing to scrape."""
+    """Starts a Prometheus that has nothing to scrape."""
     command = prometheus_command(directory, free_port(), alertmanager, [], "1s", at_once)
     environment = {"no_proxy": "127.0.0.1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

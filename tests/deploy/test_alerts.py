@@ -1,4 +1,4 @@
-"""The alert rules: valid, each with tests and a complete runbook."""
+"""Tests the alert rules: they are valid, and each has tests and a complete runbook."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ ALERTS = re.findall(r"- alert: (\w+)", RULES)
 SERVICES = {"auth", "edge", "message", "search", "session"}
 NEEDED = SERVICES - {"search"}
 WATCHDOG = "DragomanWatchdog"
-"""It always fires."""
+"""The alert that always fires."""
 EXPORTERS = {"certificates", "haproxy", "nats", "node", "postgres", "valkey"}
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool to check rules with")
@@ -33,7 +33,7 @@ def promtool(*arguments: str) -> None:
 
 @needs_promtool
 def test_rules_and_configuration_are_valid(tmp_path: Path) -> None:
-    """The rules are where Compose mounts them, beside each other."""
+    """The configuration and the rules are linked into one directory, as Compose mounts them."""
     for file in (PROMETHEUS / "prometheus.yml", manifests.RULES):
         (tmp_path / file.name).symlink_to(file)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
@@ -73,7 +73,7 @@ def test_jobs_are_the_services_and_the_exporters() -> None:
 
 
 def test_alerts_of_servers_name_the_job() -> None:
-    """The same Prometheus may watch other servers of these kinds."""
+    """The same Prometheus may also scrape servers of the same kinds that are not Dragoman's."""
     expressions = re.sub(r"^ *#.*|runbook_url: .*", "", RULES, flags=re.M)
     selected = re.findall(r"\b((?:gnatsd|haproxy|jetstream|nats|node|pg|probe|redis)_\w+)(\{job=)?", expressions)
     left_of_a_division = {name for name, job in selected if job}

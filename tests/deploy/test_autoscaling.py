@@ -1,4 +1,4 @@
-"""Both autoscalers have the same rules. Their metrics are exported by the services and served by the adapter."""
+"""Both autoscalers have the same rules. The services export the metrics of these rules, and the adapter serves them."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = needs_helm
 
 
 def served() -> set[str]:
-    """The metrics that the rule of the adapter selects."""
+    """Returns the metrics that the rules of the adapter select."""
     values = yaml.safe_load((K8S / "prometheus-adapter.yaml").read_text())
     (rule,) = values["rules"]["custom"]
     selected = re.search('__name__=~"([^"]+)"', rule["seriesQuery"])
@@ -28,7 +28,7 @@ def of_kind(kind: str, values: tuple[str, ...]) -> list[Object]:
 
 
 def by_autoscaler(one: Object) -> tuple[Any, ...]:
-    """Bounds, behavior, and the aimed values by metric."""
+    """Returns the bounds, the behavior, and the target value of each metric."""
     spec = one["spec"]
     aims = {}
     for metric in spec["metrics"]:
@@ -39,7 +39,7 @@ def by_autoscaler(one: Object) -> tuple[Any, ...]:
 
 
 def by_scaled_object(one: Object) -> tuple[Any, ...]:
-    """The scaling rules of a ScaledObject, in the form of `by_autoscaler`."""
+    """Returns the scaling rules of a ScaledObject, in the form of `by_autoscaler`."""
     spec = one["spec"]
     aims = {}
     for trigger in spec["triggers"]:

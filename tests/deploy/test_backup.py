@@ -1,4 +1,4 @@
-"""The script of the chart's and of Compose's backups: `dragoman restore` reads its backups."""
+"""Tests the backup script of the chart and of Compose. `dragoman restore` must be able to read the backups."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def dragoman(*arguments: str | Path) -> None:
 
 
 class BackupPod:
-    """The directories that the pod mounts, and its script at paths of this machine."""
+    """The directories that the backup's pod mounts, and its script, which uses paths of this machine."""
 
     def __init__(self, directory: Path, server: PostgresServer, url: str) -> None:
         self._server = server
@@ -46,7 +46,7 @@ class BackupPod:
             key.chmod(0o644)
 
     def run(self, keep: int = 14, restore: str = "", media: str | Path = "") -> "subprocess.CompletedProcess[str]":
-        """Runs the script as the user of the server, because PostgreSQL rejects root."""
+        """Runs the script as the user of the PostgreSQL server, because PostgreSQL does not run as root."""
         path = f"{self._server.tools}:{os.environ['PATH']}"
         return subprocess.run(
             ["/bin/sh", "-c", self._script], cwd="/",
@@ -59,7 +59,7 @@ class BackupPod:
         )  # fmt: skip
 
     def use(self, secrets: Path) -> None:
-        """The settings of `migrate`, as on a cluster."""
+        """Returns the settings of `migrate`, as it has them on a cluster."""
         self.settings.write_bytes((secrets / "migrate" / "dragoman.toml").read_bytes())
 
     def finished(self) -> list[Path]:
@@ -114,7 +114,7 @@ def test_backups_share_the_files_that_they_have_in_common(
 
 @pytest.fixture
 def roles(postgres_server: PostgresServer) -> Iterator[None]:
-    """Drops the roles after the test."""
+    """Drops the roles of the database after the test."""
     yield
     drop_roles(postgres_server)
 

@@ -1,4 +1,7 @@
-"""The chart checks the namespace before Helm changes anything. If an object is missing, the error is one sentence."""
+"""The chart checks the namespace before Helm changes anything.
+
+If an object is missing, the error message is one sentence.
+"""
 
 import json
 import subprocess
@@ -21,20 +24,26 @@ APIS = [(ISSUER, {"cert-manager.io/v1": "cert-manager"}),
         ("autoscaling.enabled=true", {"metrics.k8s.io/v1beta1": "metrics-server",
                                       "custom.metrics.k8s.io/v1beta2": "prometheus-adapter"}),
         ("autoscaling.enabled=true,autoscaling.kind=keda", {"metrics.k8s.io/v1beta1": "metrics-server"})]  # fmt: skip
-"""Values, and the APIs of extensions without which the cluster accepts their objects all the same."""
+"""Values of the chart, each with APIs of extensions.
+
+The cluster accepts the objects of these values even without the extensions.
+"""
 DNS = ("pods", "coredns")
 KINDS = {"pods": "Pod", "configmaps": "ConfigMap", "secrets": "Secret",
          "persistentvolumeclaims": "PersistentVolumeClaim"}  # fmt: skip
 
 
 class FakeCluster:
-    """An API server with a namespace that has a few objects, by resource and name, and no objects of other kinds."""
+    """An API server of Kubernetes.
+
+    Its namespace has a few objects, by resource and name, and no objects of other kinds.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.objects = {DNS, ("configmaps", "kube-root-ca.crt"), *(("secrets", name) for name in SECRETS)}
         self.data = {"key": "YQ=="}
-        """Of the Secrets."""
+        """The data in each Secret."""
         self.forbidden = ""
         self.deployments: dict[str, object] = {}
 
@@ -92,8 +101,10 @@ def cluster() -> Iterator[FakeCluster]:
 def render(
     cluster: FakeCluster, directory: Path, *values: str, validate: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """Renders as `helm install` does, with the objects of the cluster. Templates know the cluster's kinds only with
-    `validate`."""
+    """Renders the chart as `helm install` does, with access to the objects of the cluster.
+
+    Only with `validate`, templates can also list the kinds of the cluster.
+    """
     config = {
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
         "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
@@ -184,7 +195,7 @@ def test_a_proxy_that_no_edge_trusts_is_one_sentence(value: str) -> None:
 
 
 def test_without_a_cluster_its_extensions_are_not_looked_for() -> None:
-    """The chart is rendered as by `helm template`, which sees no cluster."""
+    """This test renders the chart as `helm template` does, without access to a cluster."""
     for value, _ in APIS:
         assert template(values=[value]).returncode == 0
 
@@ -224,8 +235,12 @@ def test_only_the_autoscaler_sets_a_number_that_helm_has_never_stated(
     values: tuple[str, ...],
     numbers: dict[str, int | None],
 ) -> None:
-    """A stated number is from the time at which Helm rendered it, so an upgrade or a rollback would restore it. A
-    number that is no longer stated would become 1. The installation has an edge of seven pods, and no message yet."""
+    """The chart must not render a number of pods that the autoscaler changes: an upgrade or a rollback would restore
+    the old number.
+
+    If a later release omits a number that an earlier one rendered, Kubernetes would set it to 1. In this test, edge has
+    seven pods, and message is not deployed yet.
+    """
     metadata = {"name": "edge", "annotations": annotations}
     cluster.deployments["edge"] = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
                                    "spec": {"replicas": 7}}  # fmt: skip
@@ -239,7 +254,7 @@ def test_only_the_autoscaler_sets_a_number_that_helm_has_never_stated(
 
 
 def secret_hashes(rendered: str) -> dict[str, str]:
-    """The hash of the secrets in each Deployment's annotations, by the Deployment's name."""
+    """Returns the hash of the secrets that is in the annotations of each Deployment, by the Deployment's name."""
     return {
         one["metadata"]["name"]: one["spec"]["template"]["metadata"]["annotations"]["dragoman/secrets"]
         for one in yaml.safe_load_all(rendered)

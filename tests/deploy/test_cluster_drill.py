@@ -1,4 +1,4 @@
-"""end_to_end.sh without a cluster, and the table of its steps."""
+"""Tests end_to_end.sh without a cluster, and the table of its steps."""
 
 import os
 import signal

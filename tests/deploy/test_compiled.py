@@ -1,4 +1,4 @@
-"""The hot modules that are compiled: builds in the background of a checkout, and the choice of modules."""
+"""Tests how hot modules are compiled: which modules these are, and how builds run in the background of a checkout."""
 
 import fcntl
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The builds that were made; each build makes an empty directory."""
+    """Makes each build create an empty directory. Returns a list to which each build is added."""
     made: list[Path] = []
 
     def build(source: Path) -> Path:
@@ -89,7 +89,7 @@ def permits(base: type) -> bool:
 
 
 def classes() -> Iterator[tuple[str, type]]:
-    """The classes of all packages of the product, with the modules that define them."""
+    """Returns the classes of all packages of the product, with the modules that define them."""
     for package in ("dragoman", "bench", "services", "local", "shared", "dragoman_client"):
         for found in walk_packages([str(ROOT / package)], f"{package}."):
             if "migrations" in found.name or found.name.endswith("__main__"):

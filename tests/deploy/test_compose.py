@@ -1,4 +1,4 @@
-"""docker-compose.yml uses only existing settings and syntax of older Compose versions."""
+"""docker-compose.yml uses only settings that exist, and only syntax that older versions of Compose have."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def test_every_container_is_unprivileged_and_bounded() -> None:
 
 
 def test_every_container_has_a_limit_of_processor_time_on_hosts_of_any_size() -> None:
-    """Docker compares `cpus` with the host's cores, and starts no container that may use more."""
+    """The test rejects `cpus`: Docker starts no container whose `cpus` is more than the number of the host's cores."""
     for name, service in SERVICES.items():
         assert 0.5 <= service["cpu_quota"] / service["cpu_period"] <= 4, name
         assert "cpus" not in service, name
@@ -123,8 +123,10 @@ def test_the_host_is_only_read_and_not_by_the_user_of_dragoman() -> None:
 
 @pytest.fixture
 def night(tmp_path: Path) -> Callable[..., tuple[int, list[str]]]:
-    """A function that runs nightly.sh until it sleeps. Returns the number of backups that it made, and the durations of
-    its sleep."""
+    """A function that runs nightly.sh until it sleeps.
+
+    It returns the number of backups that exist, and the durations of the sleeps.
+    """
     (tmp_path / "backups").mkdir()
     (tmp_path / "metrics").mkdir()
     (tmp_path / "sleep").write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/slept\n[ "$1" = 600 ]\n')
@@ -175,7 +177,10 @@ def test_the_start_of_the_schedule_is_noted_once_and_is_not_needed(
 
 @pytest.fixture
 def check_of_nats(tmp_path: Path) -> Callable[[bool], tuple[int, str]]:
-    """Runs nats_health.sh, on the disk `disk`. Returns its status and its output, with "ended" in place of an end."""
+    """A function that runs nats_health.sh with a data directory `disk`. It returns the exit status and the output.
+
+    Where the script would end the server, it writes "ended".
+    """
     script = (ROOT / "deploy" / "compose" / "nats_health.sh").read_text()
     for path, own in (("/dev/shm/red", "red"), ("/data/", "disk/")):  # noqa: S108
         script = script.replace(path, str(tmp_path / own) + "/" * own.endswith("/"))

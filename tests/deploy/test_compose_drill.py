@@ -1,4 +1,6 @@
-"""The chaos drill of Compose: its steps name services that run, and its script rejects steps that it cannot do."""
+"""Tests the chaos drill of Compose: its steps name services that run, and its script rejects steps that it does not
+have.
+"""
 
 import asyncio
 import os

@@ -1,5 +1,7 @@
-"""Tests deploy/compose/upgrade.sh with a fake docker that records its calls: the order of the calls, and the rollback.
-The drill of Compose runs it with containers."""
+"""Tests deploy/compose/upgrade.sh, its order of calls and its rollback. A fake docker records the calls.
+
+The drill of Compose runs this script with containers.
+"""
 
 import os
 import subprocess
@@ -28,7 +30,7 @@ SECOND = {one: f"{UP} --no-recreate --scale {one}=2 {one}" for one in ("session"
 
 
 class FakeHost:
-    """A host where 0.1.0 runs, which has no image of 0.3.0."""
+    """A host on which 0.1.0 runs. The host does not have the image of 0.3.0."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -37,7 +39,7 @@ class FakeHost:
             (directory / name).chmod(0o755)
 
     def upgrade(self, *arguments: str, failing: str = "") -> tuple[int, str, list[str]]:
-        """Status, errors, and the recorded calls with their versions."""
+        """Runs the upgrade. Returns the status, the errors, and the recorded calls with their versions."""
         (self.directory / "failing").write_text(failing + "\n")
         (self.directory / "commands").write_text("")
         environment = {"PATH": f"{self.directory}:{os.environ['PATH']}", "FAKE": str(self.directory)}

@@ -1,5 +1,7 @@
-"""Tests `./dev` in a small checkout: it makes the environment, continues after it was killed, and works for users other
-than the owner."""
+"""Tests `./dev` in a small checkout.
+
+It makes the environment, continues after it was killed, and also works for users who do not own the checkout.
+"""
 
 import hashlib
 import os
@@ -56,7 +58,7 @@ def build_editable(directory, config_settings=None, metadata_directory=None):
 
 
 def write_wheel(directory: Path, name: str, code: str) -> str:
-    """Returns its line of the lock."""
+    """Writes a wheel, and returns its line of the lock file."""
     path, about = directory / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info/"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(f"{name}.py", code)
@@ -77,8 +79,10 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def checkout(place: Path) -> Path:
-    """A checkout whose lock has two packages, `alpha` and `beta`, with wheels in `wheels`; its `node` and `npm` do
-    nothing."""
+    """A checkout.
+
+    The two packages of its lock, `alpha` and `beta`, have wheels in `wheels`. Its `node` and `npm` do nothing.
+    """
     made, wheels = place / "checkout", place / "wheels"
     (made / "deploy").mkdir(parents=True)
     wheels.mkdir()
@@ -163,7 +167,7 @@ def test_half_an_environment_is_made_anew(checkout: Path) -> None:
 
 
 def check_commands(checkout: Path) -> None:
-    """Its commands are those of dragoman."""
+    """Checks that `./dev` passes commands on to `dragoman`."""
     runs = f"runs in {checkout}/.venv"
     assert dev(checkout, "up", "--help") == f"{runs} up --help\n"
     assert dev(checkout, "admin", "user", "find", "ann") == f"{runs} admin user find ann\n"
@@ -175,7 +179,10 @@ OWN = ("test", "lint", "docs", "screens", "setup")
 
 @pytest.mark.parametrize("command", [*OWN, "up", "wheels", "drill"])
 def test_help_only_helps(checkout: Path, command: str) -> None:
-    """Without `--help`, the command would check, write pages, start a browser, or download packages."""
+    """With `--help`, a command only prints its help.
+
+    Without it, the command would run checks, write pages, start a browser, or download packages.
+    """
     shown = dev(checkout, command, "--help")
     assert shown.startswith(f"usage: ./dev {command}")
     assert ("Example: ./dev " in shown) is (command in OWN)

@@ -1,5 +1,6 @@
-"""NATS, Valkey or the database freezes: a real Prometheus with the deployed rules and a real Alertmanager page within
-two minutes, and are quiet before and afterwards.
+"""NATS, Valkey or the database freezes. Within two minutes, the monitoring must send a page (an alert to the operator).
+
+Prometheus with the deployed rules and Alertmanager are real. No page is sent before the freeze or after it.
 
 Prometheus, its rules and Alertmanager use a fifth of the real times. With DRAGOMAN_TEST_REAL_TIMES=1 they use the real
 times, and `--log-cli-level=INFO` shows the seconds until a page came.
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.skipif(not (PROMETHEUS and ALERTMANAGER), reason="there
 
 
 def scaled(text: str) -> str:
-    """Each interval and each `for` of a configuration, shortened. Windows of rates stay."""
+    """Shortens each interval and each `for` of a configuration. The windows of rates stay as they are."""
 
     def shortened(found: "re.Match[str]") -> str:
         seconds = int(found[2]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[3]]
@@ -47,7 +48,7 @@ def scaled(text: str) -> str:
 
 
 class Monitoring:
-    """Prometheus as it is deployed, but with only one process to scrape, and an Alertmanager that pages `receiver`."""
+    """Prometheus as it is deployed, but with only one process to scrape. Its Alertmanager sends pages to `receiver`."""
 
     def __init__(self, directory: Path, target: int, receiver: WebhookReceiver) -> None:
         self._directory = directory
@@ -57,7 +58,7 @@ class Monitoring:
         self.prometheus = prometheus_command(
             directory, self._port, self._pager_port, scrapes, f"{60 // SPEED}s", scaled
         )
-        # The values are Alertmanager's defaults, written here so that a test can shorten them.
+        # The values are Alertmanager's defaults. They are written here because only written values can be shortened.
         route = {"receiver": "pager", "group_by": ["alertname", "dependency"],
                  "group_wait": "30s", "group_interval": "5m"}  # fmt: skip
         pager = {"name": "pager", "webhook_configs": [{"url": receiver.url()}]}
@@ -72,12 +73,12 @@ class Monitoring:
         return [ALERTMANAGER, *own, address, "--cluster.listen-address=", "--log.level=error"]
 
     def firing(self) -> set[str]:
-        """Dependencies for which Prometheus has the alert."""
+        """Returns the dependencies for which this alert fires in Prometheus."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/api/v1/alerts", timeout=5) as reply:
             return _dependencies(json.load(reply)["data"]["alerts"], ALERT, "state")
 
     def paged(self, alert: str = ALERT) -> set[str]:
-        """Dependencies for which a page with this alert has arrived."""
+        """Returns the dependencies for which a page with this alert has arrived."""
         pages = [one.event["alerts"] for one in list(self._receiver.received)]
         return _dependencies([one for page in pages for one in page], alert, "status")
 
@@ -88,7 +89,7 @@ def _dependencies(alerts: list[dict[str, Any]], name: str, state: str) -> set[st
 
 
 async def until(look: Callable[[], set[str]], expected: set[str], seconds: float) -> float:
-    """Waits until `look` finds exactly the expected names. Returns how many seconds that took."""
+    """Waits until `look` returns exactly the expected names. Returns how many seconds that took."""
     began = time.monotonic()
     found: set[str] | str = "nothing yet"
     while found != expected:
@@ -125,7 +126,10 @@ def frozen(server: Server) -> Iterator[None]:
 async def test_a_frozen_server_pages_within_two_minutes(
     nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    """One after the other: each pages for its own dependencies alone, and the pages of the one before are over."""
+    """The servers freeze one after the other.
+
+    Each causes pages about its own dependencies only, after the pages about the previous server have ended.
+    """
     ops = free_port()
     servers: dict[Server, set[str]] = {
         nats_server: {"nats", "events"}, valkey_server: {"redis"}, postgres_server: {"database"}

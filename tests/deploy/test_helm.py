@@ -1,4 +1,4 @@
-"""The chart: values that are checked and reach their objects, hooks in order."""
+"""Tests the chart: it checks its values, writes them into its objects, and runs its hooks in order."""
 
 import json
 import re
@@ -25,7 +25,7 @@ VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
 def test_the_ingress_logs_no_path() -> None:
-    """Paths may be secrets."""
+    """Paths of requests may contain secrets."""
     assert VALUES["ingress"]["annotations"]["nginx.ingress.kubernetes.io/enable-access-log"] == "false"
 
 
@@ -58,7 +58,10 @@ def test_helm_finds_no_fault_in_the_chart() -> None:
 
 @needs_helm
 def test_the_release_has_no_volume_that_its_installation_would_wait_for() -> None:
-    """`helm --wait` waits for claims until a pod has bound them, and the backup's first pod comes at night."""
+    """`helm --wait` waits until a pod has bound each claim.
+
+    The first pod of the backup starts only at night, so the wait would not end.
+    """
     objects = template(*EVERYTHING, "backup.claim=mine")
     assert not [one for one in objects if one["kind"] == "PersistentVolumeClaim"]
     (job,) = [one for one in objects if one["kind"] == "CronJob"]
@@ -125,7 +128,7 @@ def test_the_route_has_the_host_and_the_gateways_of_the_values() -> None:
 
 @needs_helm
 def test_values_of_an_older_release_are_enough() -> None:
-    """`helm upgrade --reuse-values` lacks the new values."""
+    """With `helm upgrade --reuse-values`, the values that are new in this release are missing."""
     absent = (
         *("optionalSecrets=null", "gateway=null", "autoscaling.kind=null", "autoscaling.prometheus=null"),
         *("autoscaling.connections=null", "autoscaling.messages=null"),
@@ -137,7 +140,7 @@ def test_values_of_an_older_release_are_enough() -> None:
 @needs_helm
 @pytest.mark.parametrize("absent", [("search.enabled=false",), ("search=null", "secrets.search=null")])
 def test_without_search_nothing_names_it(absent: tuple[str, ...]) -> None:
-    """Values of an older release do not have search."""
+    """The values of an older release have no `search`."""
     wanted, objects = template(*EVERYTHING), template(*EVERYTHING, *absent)
     assert len({name for kind, name in by_name(wanted) if (kind, name) not in by_name(objects)}) == 1
     settings = by_name(objects)["ConfigMap", "dragoman-settings"]["data"]

@@ -1,4 +1,4 @@
-"""The image has the versions with which the checkout is tested."""
+"""The image contains the same versions of packages as the tested checkout."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""In both installations, references resolve, permissions are minimal, and the named settings and metrics exist."""
+"""Tests both installations: references resolve, permissions are minimal, and the named settings and metrics exist."""
 
 import re
 from ipaddress import ip_network
@@ -71,8 +71,10 @@ def test_named_ports_exist(installation: str) -> None:
 
 
 def test_a_frozen_process_is_soon_replaced(installation: str) -> None:
-    """A frozen edge does not end when it should: without a period of their own, edges would stay for two minutes
-    more."""
+    """A frozen edge does not react to the signal to end, so Kubernetes waits for the grace period.
+
+    The edges' own period is long: without a shorter one in the probe, a frozen edge would remain two minutes longer.
+    """
     for one in workloads(installation):
         for container in containers(one):
             if probe := container.get("livenessProbe"):

@@ -1,4 +1,7 @@
-"""Three real servers with the deployed configuration form one cluster, by their common certificate."""
+"""Three real servers with the deployed configuration form one cluster.
+
+They authenticate each other by a common certificate.
+"""
 
 import asyncio
 import json
@@ -24,7 +27,10 @@ PORTS = ("port: 4222", "http: 8222", "port: 6222")
 
 
 class ClusterPeer:
-    """A server as the pod runs it, with ports and paths of this machine. `routes`: the cluster's ports."""
+    """A server with the configuration of the pod, but with ports and paths of this machine.
+
+    `routes` are the ports of the cluster.
+    """
 
     def __init__(self, directory: Path, secrets: Path, name: str, route: int, routes: list[int]) -> None:
         self.monitor = free_port()
@@ -86,7 +92,10 @@ def test_half_a_certificate_is_made_anew(tmp_path: Path, missing: str) -> None:
 
 
 def is_alive(directory: Path, *well: str, pod: str = "nats-0") -> bool:
-    """Whether alive.sh counts a server as alive if only these health checks succeed. The server's data is in `disk`."""
+    """Returns whether alive.sh says that a server is alive when only the health checks `well` succeed.
+
+    The server's data is in `disk`.
+    """
     script = (CONFIG.parent / "alive.sh").read_text()
     for path, own in (("/data/", f"{directory / 'disk'}/"), ("/tmp/roomy", str(directory / pod))):  # noqa: S108
         script = script.replace(path, own)

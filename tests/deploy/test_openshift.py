@@ -1,4 +1,6 @@
-"""The pods satisfy OpenShift's SCC `restricted-v2`, and their network policies work there."""
+"""The pods satisfy OpenShift's security context constraint `restricted-v2`, and their network policies work on
+OpenShift.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from tests.deploy.manifests import EVERYTHING, K8S, Object, containers, matches,
 
 DOCKERFILE = (K8S.parents[1] / "Dockerfile").read_text()
 CHOSEN = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"}
-"""Fields that the cluster sets: other values than its own are rejected."""
+"""Fields that OpenShift sets itself. It rejects pods that set other values."""
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 DNS_PODS = {"dns.operator.openshift.io/daemonset-dns": "default"}
 
@@ -23,8 +25,10 @@ def pods() -> Iterator[Object]:
 
 @needs_helm
 def test_the_cluster_chooses_users_and_groups() -> None:
-    """The pods name no user and no group, so that the cluster can choose them. Pods write only to volumes of the chosen
-    group."""
+    """The pods set neither user nor group, so that the cluster can choose them.
+
+    Pods write only to volumes, which the chosen group may write.
+    """
     assert len(list(pods())) >= 6
     for one in pods():
         pod = pod_template(one)["spec"]
@@ -50,7 +54,10 @@ def test_names_are_resolved_by_the_pods_of_openshift() -> None:
 
 
 def test_the_image_s_own_directories_are_writable_for_group_0() -> None:
-    """Directories that no volume covers: users that a cluster has chosen are in group 0."""
+    """Some directories of the image are not covered by a volume.
+
+    A user that a cluster has chosen is in group 0, so this group must be able to write there.
+    """
     (found,) = re.findall(r"install -d -o 10001 -g 0 -m 0775 ([^\\]*)", DOCKERFILE)
     assert {"/data", "/data/keys", "/data/media", "/data/outbox", "/data/search", "/backups", "/metrics"} == set(
         found.split()

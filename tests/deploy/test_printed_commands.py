@@ -1,4 +1,4 @@
-"""Blocks of docs/operate, run as they are printed, on a real API server without nodes."""
+"""Runs command blocks of docs/operate as they are printed. The API server of Kubernetes is real and has no nodes."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,7 @@ NAMESPACE = "dragoman"
 
 
 class Reader:
-    """Types the commands that the page prints, in its own directory."""
+    """A reader of the page, who runs its commands in an own directory."""
 
     def __init__(self, api_server: ApiServer, directory: Path) -> None:
         self.directory = directory
@@ -25,7 +25,7 @@ class Reader:
         (directory / "docs").symlink_to(ROOT / "docs")
 
     def type(self, section: str, number: int, *replaced: tuple[str, str]) -> str:
-        """A block. The parts that are an installation's own are replaced."""
+        """Runs a block. Replaces the parts that differ in each installation."""
         script: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", section, str(number)]
         block = subprocess.run(script, capture_output=True, text=True, check=True).stdout
         for printed, own in replaced:
@@ -44,7 +44,7 @@ class Reader:
         return output
 
     def names(self, kind: str) -> dict[str, str]:
-        """Uids by name."""
+        """Returns the UID of each object by its name."""
         listed = yaml.safe_load(self.run("kubectl", "-n", NAMESPACE, "get", kind, "--output", "yaml"))["items"]
         return {one["metadata"]["name"]: one["metadata"]["uid"] for one in listed}
 
@@ -60,7 +60,7 @@ def reader(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> R
 
 @pytest.fixture(scope="module")
 def installed(reader: Reader) -> Reader:
-    """An installation with its own servers, upgraded and taken back."""
+    """An installation with its own servers, which was upgraded and rolled back."""
     reader.type("With Kubernetes", 1)
     return reader
 
@@ -80,7 +80,7 @@ def test_it_is_installed_upgraded_and_taken_back(installed: Reader) -> None:
 
 
 def test_a_pod_is_described(installed: Reader) -> None:
-    """`logs --previous` needs a node: deploy/k8s/page_commands.sh runs it."""
+    """The third command of the block, `logs --previous`, needs a node. deploy/k8s/page_commands.sh runs it."""
     script: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "A pod of a server does not start", "1"]
     lines = subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
     listed, described = (installed.run("sh", "-euc", line) for line in lines[:2])
@@ -112,7 +112,7 @@ def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer)
 
 
 def test_the_chart_is_installed_and_tested(api_server: ApiServer, tmp_path: Path) -> None:
-    """The chart runs beside servers that are operated elsewhere."""
+    """The chart uses servers that are operated elsewhere."""
     Installation(api_server, "chat", tmp_path)
     reader = Reader(api_server, tmp_path)
     (tmp_path / "mine.yaml").write_text("dashboard: {enabled: true}\n")

@@ -1,5 +1,7 @@
-"""Releases of the chart on a real API server with its controllers, without nodes: an upgrade in order and back. The
-commands are those of docs/operate/kubernetes.md."""
+"""Upgrades and rolls back the chart on a real API server with its controllers, without nodes. Checks the order of both.
+
+The commands are those of docs/operate/kubernetes.md.
+"""
 
 import itertools
 
@@ -38,8 +40,10 @@ def release(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def starts(api_server: ApiServer, since: int) -> list[str]:
-    """The processes whose pods have started since then, without consecutive repetitions, and without search, which has
-    no place in the order."""
+    """Returns the processes whose pods have started since then, in order.
+
+    Repetitions in a row count once. Search is omitted, because it may start at any place in the order.
+    """
     ordered = (process for process, _ in api_server.started[since:] if process != "search")
     return [process for process, _ in itertools.groupby(ordered)]
 
@@ -79,7 +83,7 @@ def test_an_upgrade_that_the_checks_reject_pauses_nothing(release: Installation)
 
 
 def test_a_certificate_of_one_s_own_is_found(release: Installation) -> None:
-    """The authority's servers have some."""
+    """The servers of the authority have certificates of their own."""
     of_nats = release.values.parent / "secrets" / "nats"
     files = ("--cert", of_nats / "server.crt", "--key", of_nats / "server.key")
     release.run("kubectl", "--namespace", "chat", "create", "secret", "tls", "chat-tls", *files)

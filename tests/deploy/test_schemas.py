@@ -1,4 +1,4 @@
-"""Every object of the manifests and of the chart matches the schema of Kubernetes or of an extension."""
+"""Every object of the manifests and of the chart matches its schema of Kubernetes or of an extension."""
 
 import json
 from copy import deepcopy
@@ -32,7 +32,7 @@ pytestmark = needs_renderer
 
 
 def validate(one: Object) -> None:
-    """Raises jsonschema.ValidationError; SchemaNotFoundError for an unknown kind."""
+    """Validates an object. Raises jsonschema.ValidationError, or SchemaNotFoundError for an unknown kind."""
     extension = EXTENSIONS.get(one["kind"].lower())
     if extension:
         jsonschema.validate(one, extension)

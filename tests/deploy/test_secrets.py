@@ -1,4 +1,4 @@
-"""The Secrets that docs/operate/kubernetes.md lists: `dragoman secrets` writes these Secrets, and pods use them."""
+"""Tests the Secrets that docs/operate/kubernetes.md lists: `dragoman secrets` writes them, and pods use them."""
 
 import os
 import re
@@ -35,12 +35,12 @@ OF_TLS = {"ca.crt", "server.crt", "server.key"}
 class Listed(NamedTuple):
     keys: set[str]
     users: set[str]
-    """Pods, by the name in their labels; empty: pods that are not ours."""
+    """The pods that use the Secret, by the name in their labels. Empty if these pods are not Dragoman's."""
     note: str
 
 
 def listed() -> dict[str, Listed]:
-    """The table, by Secret."""
+    """Returns the rows of the page's table, by Secret."""
     rows = re.findall(r"^\| `(dragoman-\w+)` \| (.*) \| ([\w, ]+?)(?: \((\w+)\)|: .*)? \|$", SECTION, re.MULTILINE)
     return {
         name: Listed(set(re.findall("`([^`]+)`", keys)), set(users.split(", ")) - {"none"}, note)
@@ -95,7 +95,7 @@ def used(workload: Object) -> Iterator[str]:
 
 
 def from_secrets(workload: Object) -> Iterator[Object]:
-    """Whole Secrets as variables."""
+    """Yields the Secrets of which all keys become environment variables."""
     return (source for one in containers(workload) for source in one.get("envFrom", ()) if "secretRef" in source)
 
 
@@ -105,7 +105,7 @@ def external_secrets() -> list[Object]:
 
 @needs_renderer
 def test_external_secrets_make_those_that_are_mounted() -> None:
-    """Each of an entry of the store with the same name, which has the keys."""
+    """Each mounted Secret is made from the entry of the secret store with the same name. This entry has the keys."""
     objects = external_secrets()
     mounted = {volume["secret"]["secretName"] for one in workloads("prod")
                for volume in pod_template(one)["spec"]["volumes"] if "secret" in volume}  # fmt: skip
@@ -148,8 +148,10 @@ def test_the_printed_command_issues_those_of_servers_elsewhere(tmp_path: Path) -
 
 
 def test_no_annotation_holds_a_copy(tmp_path: Path) -> None:
-    """A client copies applied objects into an annotation. So the server applies Secrets, and older copies are
-    removed."""
+    """With client-side apply, kubectl copies the object into an annotation.
+
+    So Secrets are applied by the server, and existing copies are removed.
+    """
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, script in {

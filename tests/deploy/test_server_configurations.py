@@ -1,4 +1,4 @@
-"""The servers accept their configurations of Compose and Kubernetes."""
+"""The servers accept the configurations that Compose and Kubernetes give them."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_nats_server_demands_tls_of_its_clients(tmp_path: Path, secrets: Path, c
 
 
 def greeting(port: int) -> dict[str, Any]:
-    """The first message of nats-server, which is never encrypted."""
+    """Returns the first message of nats-server, which is never encrypted."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:
@@ -128,7 +128,7 @@ def valkey(own: list[str], secrets: Path, directory: Path, port: int | None = No
 @pytest.mark.skipif(VALKEY_CLI is None, reason="there is no valkey-cli or redis-cli")
 @pytest.mark.parametrize("name", ["readinessProbe", "livenessProbe"])
 def test_valkey_s_probes_leave_no_line_in_its_log(tmp_path: Path, secrets: Path, name: str) -> None:
-    """Kubernetes opens a connection for a TCP probe and closes it, which is an error of TLS every time."""
+    """For a TCP probe, Kubernetes opens a connection and closes it. A port with TLS would report an error each time."""
     assert VALKEY_CLI is not None
     own = [one.replace("/secrets", str(secrets / "valkey")) for one in valkey_arguments("k8s")]
     port = free_port()
@@ -175,7 +175,10 @@ class HAProxy(NamedTuple):
 
 @contextmanager
 def balanced(directory: Path, edges: list[str] | None = None) -> Iterator[HAProxy]:
-    """HAProxy with the configuration of Compose, on free ports. `edges`: their addresses, which are not checked."""
+    """Runs HAProxy with the configuration of Compose, on free ports.
+
+    `edges` are the addresses of edges, whose health is not checked.
+    """
     if HAPROXY is None:
         pytest.skip("needs haproxy")
     text = (ROOT / "deploy" / "compose" / "haproxy.cfg").read_text()
@@ -230,7 +233,7 @@ class Answering(BaseHTTPRequestHandler):
 
 
 def test_an_edge_that_is_just_replaced_keeps_no_client(tmp_path: Path) -> None:
-    """The balancer still has the address of its last container."""
+    """The balancer still has the address of the previous container."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         edges = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{server.server_port}"]
@@ -240,7 +243,7 @@ def test_an_edge_that_is_just_replaced_keeps_no_client(tmp_path: Path) -> None:
 
 
 def answered(port: int, path: str) -> tuple[int, str]:
-    """Status and body, once HAProxy listens."""
+    """Waits until HAProxy listens. Returns the status and the body of its response."""
     deadline = time.monotonic() + SECONDS
     while True:
         connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
@@ -268,7 +271,7 @@ def postgres_arguments(source: str) -> list[str]:
 
 
 class DeployedPostgres(TlsPostgresServer):
-    """PostgreSQL with the options of the deployment, at paths of this machine."""
+    """PostgreSQL with the options of the deployment, and with paths of this machine."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, secrets: Path, source: str) -> None:
         self._secrets = secrets

@@ -23,7 +23,7 @@ FAKES = {
 
 @pytest.fixture
 def victims(tmp_path: Path) -> Path:
-    """Files of the host to which links in a Debian lead."""
+    """Files of the host to which symbolic links in a Debian image lead."""
     directory = tmp_path / "victims"
     directory.mkdir()
     for name in ("program", "certificates"):

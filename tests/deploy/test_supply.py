@@ -1,4 +1,4 @@
-"""Commands of a release, with a fake of cosign."""
+"""Tests the commands of a release with a fake cosign, the program that signs images."""
 
 import json
 import os
@@ -15,7 +15,7 @@ IMAGE = "registry.example/dragoman@sha256:" + "a" * 64
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """The arguments of each call of cosign, one call on a line."""
+    """Returns the arguments of each call of cosign, one call on a line."""
     calls = tmp_path / "calls"
     calls.touch()
     cosign = tmp_path / "bin" / "cosign"
@@ -32,7 +32,7 @@ def supply(calls: Path, *arguments: str) -> int:
 
 
 def test_the_sbom_lists_each_locked_package_with_its_hashes(tmp_path: Path) -> None:
-    """The generator of the SBOM comes from an index of packages."""
+    """The package that generates the SBOM comes from a package index."""
     sbom = tmp_path / "sbom.json"
     command: list[str | Path] = [ROOT / "deploy" / "release" / "supply.sh", "sbom", sbom]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,5 +1,7 @@
-"""deploy/systemd: units that systemd reads, commands and settings that exist. `deploy/systemd/end_to_end.sh` runs
-them."""
+"""Tests deploy/systemd: systemd can read the units, and the commands and settings in them exist.
+
+`deploy/systemd/end_to_end.sh` runs the units.
+"""
 
 import re
 import shlex
@@ -20,7 +22,7 @@ PROGRAM = "/opt/dragoman/bin/dragoman"
 
 
 def commands() -> list[list[str]]:
-    """The arguments of Dragoman's commands in the units, also of those within a shell."""
+    """Yields the arguments of Dragoman's commands in the units, including commands inside a shell command."""
     lines = [line for unit in UNITS for line in re.findall(rf"{PROGRAM} ([^'\n]*)", unit.read_text())]
     return [shlex.split(line) for line in lines]
 

@@ -1,4 +1,4 @@
-"""Tests deploy/k8s/upgrade.sh with fake programs that record their calls: the order of the calls, and the rollback."""
+"""Tests deploy/k8s/upgrade.sh, its order of calls and its rollback. Fake programs record the calls."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ class FakeRelease:
             (directory / name).chmod(0o755)
 
     def upgrade(self, *arguments: str) -> tuple[int, str, list[str]]:
-        """Status, errors, and the recorded calls."""
+        """Runs the upgrade. Returns the status, the errors, and the recorded calls."""
         environment = {"PATH": f"{self.directory}:{os.environ['PATH']}", "FAKE": str(self.directory)}
         command: list[str | Path] = [K8S / "upgrade.sh", *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
@@ -94,7 +94,7 @@ def test_the_way_back_is_to_the_revision_before_unless_another_is_given(release:
 
 @pytest.mark.parametrize("script", ["compose/upgrade.sh", "k8s/upgrade.sh", "k8s/secrets.sh"])
 def test_help_only_helps(script: str) -> None:
-    """`--help` also wins behind other arguments, which would go to Helm or to `dragoman secrets`."""
+    """`--help` works also after other arguments, which the script would pass on to Helm or to `dragoman secrets`."""
     command: list[str | Path] = [K8S.parent / script, "chat", "dragoman", "--help"]
     done = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
     assert (done.returncode, "Usage: " in done.stdout, done.stderr) == (0, True, "")

@@ -1,4 +1,6 @@
-"""The workflows of .github call programs of the repository, and actions that nobody can change."""
+"""The workflows in .github call programs of the repository, and actions that are pinned, so that nobody can change
+them.
+"""
 
 import re
 import shutil

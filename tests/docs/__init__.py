@@ -1,1 +1,1 @@
-"""The pages: their tables, trees, links, commands and frames."""
+"""Tests the pages' tables, file trees, links, commands and frames."""

@@ -1,8 +1,8 @@
-"""Draws sentences for a fresh reader: `python -m tests.docs.draw_sentences --seed 7 --each 10`.
+"""Draws random sentences for a reader: `python -m tests.docs.draw_sentences --seed 7 --each 10`.
 
-Somebody who knows chat servers and not this project reads them, and says which are understood at first reading.
-Each sentence stands between the three lines before it and the three after it, below its heading or the signature of
-its function; `>` marks its own lines.
+The reader knows chat servers but not this project, and says which sentences are understood at first reading. Each
+sentence is shown with the three lines before and after it, below its heading or the signature of its function. The
+lines of the sentence are marked by `>`.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Sentence(NamedTuple):
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, without its layout and without the shortest."""
+    """Returns the sentences of a text, without its layout and without the shortest ones."""
     parts = (re.sub(r"\s+", " ", part).strip() for part in _ITEMS.split(text))
     found = (one for part in parts for one in re.split(r"(?<=[.!?:]) (?=[A-Z`*])", part))
     return [one for one in found if len(one.split()) >= _FEWEST_WORDS]
@@ -70,7 +70,7 @@ def of_docstrings() -> Iterator[Sentence]:
 
 
 def docstring(node: ast.AST) -> ast.Constant | None:
-    """A string that stands alone: below a module, class or function, or below a field."""
+    """Returns the string if it is a docstring: it stands alone in a module, class or function, or below a field."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
         return node.value
     return None
@@ -91,7 +91,10 @@ def of_comments() -> Iterator[Sentence]:
 
 
 def of_messages() -> Iterator[Sentence]:
-    """The texts that the product prints, logs, raises and explains: strings of words that are no docstrings."""
+    """Yields the texts that the product prints, logs, raises and explains.
+
+    These are strings of words that are not docstrings.
+    """
     for file, tree in trees():
         if "tests" in file.parts:
             continue

@@ -1,4 +1,4 @@
-"""The commands that a script of a shell really runs."""
+"""Finds the commands that a shell script really runs."""
 
 import re
 
@@ -7,7 +7,7 @@ _AFTERWARDS = re.compile(r"(?:^|\s)#.*|(?:\|\||&&|;|\{) (?:fail|say|skip|report)
 
 
 def shell_commands(script: str) -> str:
-    """The lines of a shell block, without comments and output; a continued line counts as one."""
+    """Returns the commands of a shell script, without comments and output. A continued line is joined to one line."""
     joined = re.sub(r"\s*\\\n\s*", " ", re.sub(r"^\s*#.*\n", "", script, flags=re.MULTILINE))
     lines = (_AFTERWARDS.sub("", line).strip() for line in joined.splitlines())
     return "\n".join(line for line in lines if line and not _PRINTS.match(line))

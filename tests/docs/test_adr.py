@@ -1,4 +1,4 @@
-"""The decision records have one form and are listed."""
+"""The decision records (ADR) have one form, and the index lists all of them."""
 
 import re
 from pathlib import Path

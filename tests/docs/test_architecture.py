@@ -15,7 +15,7 @@ def section(title: str) -> str:
 
 
 def listed(text: str) -> list[str]:
-    """The first words of the lines of a tree."""
+    """Returns the first words of the lines of a file tree."""
     return [line.split()[0].rstrip("/") for line in text.splitlines() if line and not line.startswith("```")]
 
 

@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the bus has every subject that a user of NATS is granted as a route or topic."""
+"""The AsyncAPI document of the bus contains every subject that a user of NATS is granted, as a route or as a topic."""
 
 import json
 

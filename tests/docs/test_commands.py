@@ -1,4 +1,4 @@
-"""Every command on the pages exists, with all its options."""
+"""Every command on the pages exists, and so do all its options."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def unknown_of(command: click.Command, words: Sequence[str]) -> str:
-    """The first word that is neither a command nor an option; empty if there is none."""
+    """Returns the first word that is neither a command nor an option, or an empty string."""
     for word in words:
         if isinstance(command, click.Group):
             if PLACEHOLDER.match(word) or word.startswith("-"):

@@ -37,7 +37,7 @@ def made() -> dict[Path, str]:
 
 
 def test_every_file_is_that_of_today() -> None:
-    """If the test fails, run `python -m docs.generate`."""
+    """If this test fails, run `python -m docs.generate` to write the files again."""
     assert [str(file) for file, text in made().items() if file.read_text(encoding="utf-8") != text] == []
 
 

@@ -1,4 +1,4 @@
-"""The commands of the pages that write generated files, run in a copy of the sources."""
+"""Runs the commands that write generated files, as the pages print them, in a copy of the sources."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ WRITTEN = {
     "deploy.grafana.generate": "deploy/grafana/dashboards/edge.json",
     "local.settings_table": "docs/reference/settings.md",
 }
-"""A file of each."""
+"""For each command, a file that it writes."""
 
 
 @needs_renderer

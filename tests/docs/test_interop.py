@@ -1,4 +1,4 @@
-"""The generated tables agree with the dialects. They also agree when the registry has one dialect more."""
+"""The generated tables agree with the dialects, also when one more dialect is added to the registry."""
 
 import pytest
 

@@ -12,7 +12,7 @@ _TARGET = re.compile(r"\]\((?!\w+:)([^)\s#]*)(?:#([^)\s]+))?\)")
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """The anchors of the headings, as GitHub and the site make them."""
+    """Returns the anchors of the headings, as GitHub and the documentation site make them."""
     titles = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text()), re.MULTILINE)
     texts = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in titles]
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts}

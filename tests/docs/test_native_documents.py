@@ -1,4 +1,7 @@
-"""The generated documents of the native dialect match the frames of its vectors, and contain no broken references."""
+"""The generated documents of the dialect native match the frames of its vectors, and contain no broken references.
+
+A *vector* is a frame as data, beside the value that it stands for.
+"""
 
 import json
 import re
@@ -27,7 +30,7 @@ VECTORS = load("native").vectors
 
 
 def frames(vector: Vector) -> Iterator[tuple[str, Any]]:
-    """The frames of a vector with the name of the shape of each."""
+    """Yields the frames of a vector, each with the name of its shape."""
     name = vector.frame.get("op", "") if isinstance(vector.frame, dict) else ""
     shape = "".join(word.capitalize() for word in name.split("_"))
     if vector.error is None and name in BY_NAME:
@@ -62,7 +65,9 @@ def test_a_frame_of_the_vectors_is_valid() -> None:
 
 
 def test_every_event_is_in_a_vector() -> None:
-    """The event of a stream is in tests/unit/services/edge/http/test_event_stream.py."""
+    """The vectors lack only the event `cursor` of an event stream, which
+    tests/unit/services/edge/http/test_event_stream.py tests.
+    """
     shown = {frame["ev"] for vector in VECTORS for _, frame in frames(vector) if "ev" in frame}
     assert shown | {"cursor"} == EVENT_NAMES.keys()
 
@@ -160,7 +165,7 @@ def test_async_api_follows_its_schema() -> None:
 
 @pytest.mark.skipif(not OPEN_API.exists(), reason="the schema is not installed: ./dev setup")
 def test_open_api_follows_its_schema() -> None:
-    """The schema of OpenAPI does not check the schemas inside a document; the tests above check them."""
+    """The schema of OpenAPI does not check the schemas inside a document. The tests above check them."""
     validator = jsonschema.Draft202012Validator(json.loads(OPEN_API.read_text()))
     validator.validate(open_api())
     with pytest.raises(jsonschema.ValidationError):

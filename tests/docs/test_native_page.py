@@ -1,4 +1,4 @@
-"""The page at /api describes every operation and every shape, and none of its links is broken."""
+"""The page at /api describes every operation and every shape of native. None of its links is broken."""
 
 import re
 from html.parser import HTMLParser
@@ -17,7 +17,7 @@ _VOID = ("meta",)
 
 
 class _Nesting(HTMLParser):
-    """Fails for an element that is not closed where it should be."""
+    """A parser that fails if an element is not closed where it should be."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def _row(name: str, kind: str, default: str, value: str) -> str:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_the_examples_of_an_operation_are_parameters_of_it(operation: AnyOperation) -> None:
-    """Each member of an operation's command has an example. Without one, generating the page fails."""
+    """Each member of a command must have an example. Without one, the generation of the page would fail."""
     _, shapes = msgspec.json.schema_components([operation.parameters], ref_template="{name}")
     members = shapes[operation.parameters.__name__]["properties"]
     given = {name: example(member, shapes) for name, member in members.items()}

@@ -1,7 +1,7 @@
-"""Each command on the operators' pages is tested: by a script or test that reads it from the page, by another one, or
-by hand.
+"""Each command on the operators' pages is tested. Either a script or test reads it from the page, or another test runs
+it, or it is tested by hand.
 
-Dragoman's own commands are run by `tests/system/test_page_commands.py`.
+`tests/system/test_page_commands.py` runs Dragoman's own commands.
 """
 
 import re
@@ -33,7 +33,10 @@ _OF_A_SHELL = re.compile(
 
 
 class Command(NamedTuple):
-    """`block`: the number of its block in its section; 0: it is part of the text."""
+    """A command on a page.
+
+    `block` is the number of its block in its section, or 0 if the command is part of the text.
+    """
 
     section: str
     block: int
@@ -46,7 +49,10 @@ AS_PRINTED = {
     ("With Kubernetes", 2): f"{ON_API_SERVER}::test_the_chart_is_installed_and_tested",
     ("Images and files", 1): "tests/system/test_media.py::test_the_page_s_command_stores_a_file",
 }
-"""Blocks that tests read from the page, beside those that scripts read by `printed`: FILE::TEST, or a script."""
+"""Blocks that tests read from the page, as FILE::TEST or as a script.
+
+Blocks that a script reads by its function `printed` are not listed.
+"""
 ELSEWHERE = {
     "./dev up": ENVIRONMENT,
     "./dev setup": ENVIRONMENT,
@@ -76,23 +82,23 @@ ELSEWHERE = {
     "journalctl --unit dragoman --follow": SYSTEMD,
     "systemctl edit": SYSTEMD,
 }
-"""The places that run a command, by the command's beginning."""
+"""For the beginning of a command, the place where a test runs such commands."""
 BY_HAND = {
     "psql --set ON_ERROR_STOP=1 --file deploy/citus": "tests/support/citus.py runs the file, on a machine with Citus",
     "./dev drill scale --from": "there is no release yet from which it could begin",
     "docker run --rm -p 127.0.0.1:4318:4318": "it needs Jaeger's image; tests/system/test_tracing.py has a collector",
 }
-"""Why no test runs a command."""
+"""For each command that no test runs, the reason."""
 
 
 def lines(block: str) -> list[str]:
-    """The lines of a page's blocks, one for each command, without comments."""
+    """Yields the commands in a page's blocks, without comments."""
     joined = re.sub(r"\s*(?:\\\n|(?<=\|)\n|(?<=&&)\n)\s*", " ", block)
     return [re.sub(r"\s+#.*", "", line).strip() for line in joined.splitlines()]
 
 
 def commands(page: Path) -> Iterator[Command]:
-    """The commands of a page: one for each line of a block, and once each command of several words within the text."""
+    """Yields the commands of a page: each line of a block, and each command of several words in the text once."""
     for part in re.split(r"(?=^#+ )", page.read_text(), flags=re.MULTILINE):
         section = part.partition("\n")[0].lstrip("# ")
         shells = [block for language, block in _BLOCK.findall(part) if language == "sh"]
@@ -104,7 +110,7 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 def printed() -> list[Command]:
-    """The printed commands, except Dragoman's own and those that only name a command of a block."""
+    """Yields the printed commands. Omits Dragoman's own, and those in the text that only name a command of a block."""
     found = [one for page in PAGES for one in commands(page) if not one.text.startswith("dragoman ")]
     in_blocks = [f"{one.text} " for one in found if one.block]
     return [
@@ -115,7 +121,7 @@ def printed() -> list[Command]:
 
 
 def run_as_printed() -> set[tuple[str, int]]:
-    """Blocks of commands, by section and number, that tests read from the pages."""
+    """Returns the blocks of commands, by section and number, that tests read from the pages."""
     scripts = "\n".join(shell_commands((ROOT / file).read_text()) for file in (COMPOSE, CLUSTER, INSTALL))
     blocks = {(section, int(number)) for section, number in re.findall(r'(?:printed|served) "([^"]+)" (\d)', scripts)}
     sections = re.findall(r"^page (\w+)", shell_commands((ROOT / SYSTEMD).read_text()), re.MULTILINE)
@@ -124,7 +130,7 @@ def run_as_printed() -> set[tuple[str, int]]:
 
 
 def beginning(text: str) -> str:
-    """The longest text under which a command is listed; empty if it is not listed."""
+    """Returns the longest text under which a command is listed, or an empty string if it is not listed."""
     return max((one for one in (*ELSEWHERE, *BY_HAND) if f"{text} ".startswith(one)), key=len, default="")
 
 

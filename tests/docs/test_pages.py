@@ -1,4 +1,4 @@
-"""Pages name their readers, stay short, and have no dates, which belong to evidence."""
+"""The pages name their readers, stay short, and have no dates. Dates belong to the pages in docs/evidence."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,16 @@ from docs.sizes import ROOT, by_folder, pages, words, written
 from tests.house.vocabulary import PROSE
 
 MOST_WORDS = 88_000 + 4 * 3_000
-"""The most words of all pages without evidence: the native API, the web client, notifications and IRC have added."""
+"""The most words of all pages outside docs/evidence.
+
+The native API, the web client, notifications and IRC have raised this limit.
+"""
 DATED = re.compile(
     r"\b20\d\d-\d\d-\d\d\b|\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November"
     r"|December) 20\d\d\b|\bcommit [0-9a-f]{7,40}\b|\b(?:was|were|been|is|are) tried\b"
 )
 REPLACED = re.compile(rf"\b(?:{'|'.join(PROSE)}|admin (?:notice|hook)|Dragoman\w+(?:Away|Stands))\b", re.IGNORECASE)
-"""Words that the glossary replaces, and that have no ordinary sense here."""
+"""Words that the glossary replaces, and that have no ordinary meaning here."""
 _LINK = re.compile(r"\]\([^)]*\)")
 _CODE = re.compile(r"^ *```.*?^ *```|`[^`]*`", re.DOTALL | re.MULTILINE)
 PRESENT = [page for page in pages() if not page.is_relative_to(ROOT / "docs" / "evidence")]
@@ -28,7 +31,9 @@ def name(page: Path) -> str:
 
 
 def test_the_first_sentence_names_the_readers() -> None:
-    """Exceptions are the README, where everybody begins, and the decision records, whose index names their readers."""
+    """The exceptions are the README, which is for all readers, and the decision records, whose index names their
+    readers.
+    """
     named = [page for page in pages() if page != ROOT / "README.md" and not page.name[0].isdigit()]
     first = {name(page): page.read_text().split("\n\n")[1] for page in named}
     assert {page: text for page, text in first.items() if not re.match(r"For [a-z]", text)} == {}

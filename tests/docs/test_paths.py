@@ -1,4 +1,4 @@
-"""Files and modules that the pages and the packages' docstrings name are there."""
+"""The files and modules exist that the pages and the docstrings of packages name."""
 
 import ast
 import re

@@ -1,5 +1,7 @@
-"""Runbooks name only things that exist: panels, settings, metrics, log lines, label values, and commands that an
-end-to-end test runs."""
+"""The runbooks name only things that exist: panels, settings, metrics, log lines, label values and commands.
+
+An end-to-end test runs each of these commands.
+"""
 
 import json
 import re
@@ -26,9 +28,9 @@ BY_HAND = {
     "docker image prune": "it removes images of the host",
     "docker system df -v": "it only shows",
 }
-"""Commands that no end-to-end test runs, and why."""
+"""For each command that no end-to-end test runs, the reason."""
 DRAGOMANS = re.compile(r"(?:dragoman|\./dev)(?: |$)|--[a-z]+(?: DIR)?$")
-"""tests/docs/test_commands.py looks for these."""
+"""Commands of Dragoman, which tests/docs/test_commands.py checks."""
 OF_A_SYSTEM = {
     "cat", "chronyc", "curl", "df", "dmesg", "du", "fuser", "grep", "journalctl", "openssl", "promtool",
     "ps", "ss", "systemctl", "ulimit",
@@ -54,11 +56,11 @@ FOREIGN = {
     "some avg60": "Linux",
     "unreachable": "prometheus-nats-exporter",
 }
-"""Words of other programs, with their programs."""
+"""Words of other programs, each with its program."""
 
 
 def panel_titles() -> Iterator[tuple[str, bool]]:
-    """Each with whether a process's own page has it."""
+    """Yields the title of each panel, and whether the page of a single process has this panel."""
     for dashboard in DASHBOARDS:
         for _, panels in dashboard.rows:
             yield from ((one.title, dashboard.by_instance) for one in panels)
@@ -72,7 +74,7 @@ def literals() -> str:
 
 @cache
 def expressions() -> str:
-    """The expressions of rules and dashboards."""
+    """Returns all expressions of the alert rules and the dashboards."""
     queries = (path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
     rules = (ROOT / "deploy" / "helm" / "dragoman" / "files" / "rules.yml").read_text()
     return "\n".join((rules, *queries))
@@ -84,7 +86,7 @@ def is_setting(name: str) -> bool:
 
 
 def is_queried(name: str) -> bool:
-    """A metric, a label, or the value of one."""
+    """Returns whether an expression contains this metric, label or label value."""
     found = re.fullmatch(r"([a-z]+(?:[:_-][a-z0-9]+)*)(?:\{.*\}| - .*)?", name)
     return found is not None and re.search(rf"\b{found[1]}(?![\w-])", expressions()) is not None
 
@@ -132,7 +134,7 @@ def test_wrong_names_are_noticed() -> None:
 
 
 def test_panels_of_grafana_alone_are_listed() -> None:
-    """`dragoman up` has no Grafana."""
+    """The runbooks list these panels, because `dragoman up` has no Grafana."""
     own = {title for title, is_own in panel_titles() if is_own}
     (listed,) = re.findall(r"Only Grafana's dashboards have (.*?)\. ", RUNBOOKS)
     named = {name for name in QUOTED if name in {title for title, _ in panel_titles()}}
@@ -141,23 +143,23 @@ def test_panels_of_grafana_alone_are_listed() -> None:
 
 
 def test_each_panel_of_a_definition_is_on_a_dashboard() -> None:
-    """An operator can see the panels that `panel_titles` has."""
+    """An operator can see each panel that `panel_titles` yields."""
     shown = "\n".join(path.read_text() for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
     assert [title for title, _ in panel_titles() if f'"title": {json.dumps(title)}' not in shown] == []
 
 
 def in_the_cluster(command: str) -> list[str]:
-    """The command as page_commands.sh has it, with its pod and its job in place of NAME; servers have their names."""
+    """Returns the command as page_commands.sh writes it, with the script's own pod and job in place of NAME."""
     return [command.replace("pod/NAME", '"$pod"').replace("job/NAME", "job/backup-now")]
 
 
 def in_compose(command: str) -> list[str]:
-    """The command as page_commands.sh has it, without a terminal."""
+    """Returns the parts of the command as page_commands.sh writes them, without a terminal."""
     return [re.sub(r"(?<=docker compose )(run --rm|exec)", r"\1 -T", one) for one in command.split(" && ")]
 
 
 def run_in(script: Path) -> str:
-    """The commands of an end-to-end test and of the blocks that it reads from the page."""
+    """Returns the commands that an end-to-end test runs, including the blocks that it reads from the page."""
     text = shell_commands(script.read_text())
     blocks = run_as_printed()
     read = (part for page in PAGES for one in commands(page) for part in in_compose(one.text)

@@ -1,4 +1,4 @@
-"""The site has all pages; building it is left to `./dev docs --site`, which downloads its tools."""
+"""The site has all pages. These tests do not build it: `./dev docs --site` does, and downloads its tools."""
 
 import re
 import tomllib
@@ -76,6 +76,6 @@ def test_what_comes_from_another_server_is_found(tmp_path: Path) -> None:
 
 
 def test_pictures_are_small() -> None:
-    """`./dev screens` makes the pictures; `./dev docs` makes the diagrams."""
+    """`./dev screens` makes the screenshots, and `./dev docs` makes the diagrams."""
     pictures = [*(ROOT / "docs" / "images").iterdir()]
     assert [picture.name for picture in pictures if picture.stat().st_size > IMAGE_BYTES] == []

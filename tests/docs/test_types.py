@@ -1,4 +1,4 @@
-"""tsc checks the types: native's types with the frames of its vectors, and the types in comments of JavaScript."""
+"""tsc checks the types of native with the frames of the vectors, and the types in comments of the JavaScript code."""
 
 import json
 import subprocess

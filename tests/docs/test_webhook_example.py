@@ -1,4 +1,4 @@
-"""Tests the program on the page of native that verifies an outgoing webhook's requests."""
+"""Tests the example program on the page about native, which verifies the requests of an outgoing webhook."""
 
 import re
 import time

@@ -1,1 +1,1 @@
-"""Faults under load, and the delivery contract: `./dev drill`. Begin with `drill.py`, then `checker.py`."""
+"""Tests the delivery contract during faults under load: `./dev drill`. Read `drill.py` first, then `checker.py`."""

@@ -1,4 +1,7 @@
-"""The command behind `./dev drill …`. Exit status 0: passed, 1: failed, 2: inconclusive."""
+"""The command `./dev drill …`.
+
+The exit status is 0 if a drill has passed, 1 if it has failed, and 2 if it is inconclusive.
+"""
 
 import asyncio
 import shutil
@@ -55,7 +58,7 @@ def kill(
     run: DrillRun, seconds: float, every: float, targets: str, only: bool, rate: float, patience: float, database: str,
     bound: float, clock: str | None,
 ) -> None:  # fmt: skip
-    """Users post through two edges while one process after the other is killed."""
+    """Users post through two edges while one process after another is killed."""
     planned = faults.phases(tuple(targets.split(",")), seconds, every)
     planned = planned[:1] if only else planned
     with run.system(database, clock) as cluster:
@@ -69,8 +72,11 @@ def kill(
 @click.option("--rate", default=60.0, show_default=True, help="Messages per second of all users.")
 @click.option("--patience", default=30.0, show_default=True, help="Seconds to reconnect and to get all, at the end.")
 def audit(run: DrillRun, seconds: float, rate: float, patience: float) -> None:
-    """Services and edges are killed. Then `dragoman admin message find` must agree with the clients' records, and no
-    message may count as lost."""
+    """Services and edges are killed.
+
+    Then the answers of `dragoman admin message find` must agree with the clients' records, and no message may count as
+    lost.
+    """
     planned = faults.phases(SERVICES, seconds, 3.0)[:1]
     with run.system(more=auditing.SETTINGS) as cluster:
         recorded = asyncio.run(kill_in_turn(cluster, planned, rate, patience, click.echo))
@@ -82,7 +88,7 @@ def audit(run: DrillRun, seconds: float, rate: float, patience: float) -> None:
 
 @drills.command()
 def broken() -> None:
-    """Each build that is broken on purpose in its drill, and the kill drill with each service's clock an hour off."""
+    """Runs each deliberately broken build in its drill, and the kill drill with each service's clock an hour off."""
     failed = check_all(click.echo)
     click.echo(f"NOT AS EXPECTED: {', '.join(failed)}" if failed else "ALL AS EXPECTED")
     sys.exit(1 if failed else 0)
@@ -112,8 +118,9 @@ def scale(
     database: str,
     revision: str | None,
 ) -> None:
-    """Users post while edges and replicas of message are added and removed, each process is replaced, owners of chats
-    are killed and frozen, one at a time."""
+    """Users post while edges and replicas of message are added and removed, each process is replaced, and owners of
+    chats are killed and frozen, one at a time.
+    """
     if database == "sqlite":
         click.echo(scaling.NO_FREEZE)
         freezes = 0
@@ -181,14 +188,15 @@ for _name, _plan, _seconds in (
 @click.option("--shrink", is_flag=True, help="Shorten the steps of a failure. Takes minutes.")
 @click.option("--database", default="", help="As for `dragoman up`, instead of SQLite.")
 def machine(run: DrillRun, seconds: float, steps: int, shrink: bool, database: str) -> None:
-    """Random users of all dialects act at random, and must see the same as a model."""
+    """Simulated users of all dialects act at random. What they see must agree with a model."""
     with run.system(database) as cluster:
         number, ends = run.seed, time.monotonic() + seconds
         while time.monotonic() < ends:
             click.echo(f"seed {number}")
             play(cluster.edges, histories=_HISTORIES, steps=steps, number=number, shrink=shrink)
             number += 1
-    shutil.rmtree(run.directory)  # a mismatch raises before this line, so its log stays
+    # if the model disagrees, the code above raises, so this line is not reached and the log is kept
+    shutil.rmtree(run.directory)
 
 
 @_drill("soak", seed="Of the order of the faults.")
@@ -278,7 +286,7 @@ def run_absence(run: DrillRun, messages: int, chats: int) -> None:
     the gaps that it names must give everything once, in order."""
     with run.system() as cluster:
         recorded = asyncio.run(absence.leave_and_write(cluster, chats, messages, run.seed))
-    # only one wrapper may be around each process: it sets the clock or the mutant
+    # a process can have only one wrapper: the wrapper that sets its clock, or the one that applies the mutant
     clock = None if run.mutant else f"{absence.SERVICES}={absence.SECONDS}"
     with run.system(clock=clock) as later:
         asyncio.run(recorded.absentee.come_back(later.edges[0]))
@@ -287,7 +295,7 @@ def run_absence(run: DrillRun, messages: int, chats: int) -> None:
 
 @drills.command("all")
 def run_everything() -> None:
-    """Every drill but the soak, with a line each. The exit status is the worst."""
+    """Runs every drill except the soak, and prints a line for each. The exit status is that of the worst result."""
     click.echo(every_drill.HEAD)
     sys.exit(every_drill.run_all(click.echo))
 

@@ -1,6 +1,9 @@
-"""The absence drill: a native user is away while others write, edit and recall in hundreds of chats, and processes are
-killed. Three days later, by the servers' clocks, a `sync` and the gaps that its replies name give everything that was
-missed, once and in order."""
+"""The absence drill: one native user (the absentee) is offline while others write, edit and recall messages in hundreds
+of chats.
+
+Meanwhile processes are killed. Three days later, by the servers' clocks, the absentee comes back. A `sync`, together
+with the gaps that its replies name, must give everything that was missed, once and in order.
+"""
 
 import asyncio
 import json
@@ -24,7 +27,7 @@ from tests.drills.requested_changes import LastStates, RequestedChange
 from tests.support.cluster import Cluster
 
 SECONDS = 3 * 86_400.0
-"""Of the absence."""
+"""The duration of the absence."""
 SERVICES = "auth,session,message,edge"
 TARGETS = ("edge-1", "message", "edge-2", "message")
 _WRITERS = 10
@@ -34,7 +37,9 @@ _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.2
 _PAGE, _WINDOW = 200, 100
 _BEFORE, _EDITED, _RECALLED = 0.1, 0.1, 0.05
-"""Shares of the messages: written before the absence, and changed later."""
+"""Shares of the messages: those that are written before the absence, those that are edited, and those that are
+recalled.
+"""
 
 
 class NotAnswered(Exception):
@@ -42,7 +47,7 @@ class NotAnswered(Exception):
 
 
 class Writer:
-    """A native user whose commands are repeated under their nonce, at any edge, until they are acknowledged."""
+    """A native user who repeats each command with the same nonce, on any edge, until it is acknowledged."""
 
     def __init__(self, edges: list[str], name: str) -> None:
         nonces = count(1)
@@ -62,7 +67,7 @@ class Writer:
         self._connection = connection
 
     async def perform(self, operation: str, **members: Any) -> Mapping[str, Any]:
-        """The reply. Raises NotAnswered."""
+        """Sends a command and returns its reply. Raises NotAnswered."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
@@ -75,7 +80,7 @@ class Writer:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def write(self, messages: int, chance: random.Random, written: LastStates) -> None:
-        """Edits and recalls earlier messages in between. Raises NotAnswered."""
+        """Writes messages. Between them, edits and recalls earlier messages. Raises NotAnswered."""
         name = self.account.name
         for _ in range(messages):
             text = f"{name}: {len(written.acknowledged)}"
@@ -111,7 +116,10 @@ class Writer:
 
 
 class Absentee:
-    """`received_times`: how often each message came. Listens to its connection."""
+    """The user who is offline.
+
+    It is the listener of its own connection. `received_times` counts how often each message came.
+    """
 
     def __init__(self, account: ClientAccount) -> None:
         self._account = account
@@ -121,14 +129,14 @@ class Absentee:
         self.received_times = Counter[Place]()
         self.pushed: list[Place] = []
         self.changed = 0
-        """Changes of messages that it had."""
+        """The number of changes of messages that the absentee had before."""
         self.seconds = 0.0
-        """The seconds from the login until everything was there."""
+        """The seconds from the login until the absentee had all messages and changes."""
 
     async def come_back(self, edge: str) -> None:
         """Raises ClientError, TimeoutError."""
         self.pushed.clear()
-        self._synced = asyncio.Event()  # of this event loop
+        self._synced = asyncio.Event()  # an event belongs to one event loop, and each call has its own
         connection = await connect(edge, self._codec, self, self._read)
         began = time.monotonic()
         try:
@@ -142,7 +150,7 @@ class Absentee:
         self.seconds = time.monotonic() - began
 
     async def _sync(self, connection: AsyncConnection) -> list[dict[str, Any]]:
-        """All pages: the chats that have something new."""
+        """Reads all pages of a sync. Returns the summaries of the chats that have something new."""
         places = {ChatId(int(chat)): PlaceInChat(*place) for chat, place in self.messages.positions.items()}
         have = pack("", places)
         heads: list[dict[str, Any]] = []
@@ -188,7 +196,7 @@ class Absentee:
         self.received_times[place] += 1
         return place
 
-    # dragoman_client.aio.Listener
+    # The methods below implement dragoman_client.aio.Listener.
 
     def received(self, event: Mapping[str, Any], now: int) -> None:
         if event["ev"] == "message":
@@ -208,7 +216,7 @@ class Absentee:
 
 @dataclass
 class Absence:
-    """`kills`: by process."""
+    """The result of the absence. `kills` counts how often each process was killed."""
 
     absentee: Absentee
     written: LastStates = field(default_factory=LastStates)
@@ -216,8 +224,10 @@ class Absence:
 
 
 async def leave_and_write(cluster: Cluster, chats: int, messages: int, seed: int) -> Absence:
-    """The absentee leaves when it has the first messages. The others then continue while processes are killed. Raises
-    ClientError, TimeoutError, ExceptionGroup of NotAnswered."""
+    """Lets the absentee receive the first messages and leave. Then the others write on while processes are killed.
+
+    Raises ClientError, TimeoutError, or an ExceptionGroup of NotAnswered.
+    """
     writers = [Writer(cluster.edges, f"writer{number}of{seed}") for number in range(_WRITERS)]
     away = Writer(cluster.edges, f"absentee{seed}")
     for writer in (*writers, away):
@@ -238,7 +248,7 @@ async def leave_and_write(cluster: Cluster, chats: int, messages: int, seed: int
 
 
 async def _create_chats(writers: Sequence[Writer], absentee: int, chats: int) -> None:
-    """Each is of two writers and the absentee."""
+    """Creates chats. The members of each chat are two writers and the absentee."""
     for number in range(chats):
         first, second = writers[number % len(writers)], writers[(number + 1) % len(writers)]
         members = [second.account.number, absentee]
@@ -261,7 +271,7 @@ async def _kill_in_turn(cluster: Cluster, kills: Counter[str]) -> None:
 
 
 def violations(absence: Absence) -> Iterator[str]:
-    """Pure."""
+    """Compares what the absentee has with what was written. This function does no I/O."""
     absentee = absence.absentee
     yield from absence.written.differences(absentee.messages.states)
     for place, times in absentee.received_times.items():
@@ -275,7 +285,7 @@ def violations(absence: Absence) -> Iterator[str]:
 
 
 def figures(absence: Absence, found: Sequence[str], messages: int) -> dict[str, Any]:
-    """Figures in the form of the other drills."""
+    """Returns the figures in the form of the other drills."""
     least = messages // _WRITERS * _WRITERS
     written = absence.written.acknowledged
     doubts = [f"only {len(written)} messages"] if len(written) < least else []

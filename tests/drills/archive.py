@@ -1,4 +1,4 @@
-"""Reads the final history over the bus as the operator's user, and presence from Redis as an edge's user."""
+"""Reads the final message history over NATS as the operator's user, and presence from Redis as an edge's user."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +35,10 @@ async def read_history(settings: NatsSettings, chats: list[int]) -> dict[int, li
 
 
 async def read_presence(settings: RedisSettings, edges: Sequence[Edge]) -> dict[int, frozenset[str]]:
-    """Returns the edges of each account. An edge is known by the name that the drill gives it, or by its port. Raises
-    RedisError."""
+    """Returns the edges of each account.
+
+    An edge has the name that the drill gives it, or else its port. Raises RedisError.
+    """
     names = {f"edge-{url.rpartition(':')[2]}": name for name, url in edges}
     found: dict[int, frozenset[str]] = {}
     async with Redis.from_url(settings.url.get_secret_value(), decode_responses=True) as redis:
@@ -50,7 +52,7 @@ async def read_presence(settings: RedisSettings, edges: Sequence[Edge]) -> dict[
 
 
 def presence_store(data: Path) -> RedisSettings:
-    """Connection settings of an edge's user of the embedded Valkey in a data directory."""
+    """Returns the settings with which an edge's user connects to the embedded Valkey. `data` is a data directory."""
     run = read_run(data)
     assert run is not None
     password = load_or_make(data / "credentials.json").valkey["edge"]
@@ -58,7 +60,7 @@ def presence_store(data: Path) -> RedisSettings:
 
 
 def broker(data: Path, user: str) -> NatsSettings:
-    """Connection settings of a bus user of the `dragoman up` in a data directory."""
+    """Returns the settings with which a user connects to the NATS of the `dragoman up` with this data directory."""
     run = read_run(data)
     assert run is not None
     password = load_or_make(data / "credentials.json").nats[user]

@@ -1,4 +1,6 @@
-"""The audit drill: the operator requests where messages are, and the clients' records must agree."""
+"""The audit drill: the operator's command is asked where messages are, and its answers must agree with the clients'
+records.
+"""
 
 import asyncio
 import random
@@ -22,13 +24,18 @@ SETTINGS = ("--set", "edge.audited_accounts_per_second=20", "--set", "edge.audit
 _SAMPLE = 240
 _AT_ONCE = 12
 _CLOCK_SECONDS = 0.3
-"""The tolerance between the wall clock and the monotonic one, and for a frame on its way."""
+"""The tolerance in seconds.
+
+It allows for differences between the wall clock and the monotonic clock, and for frames on their way.
+"""
 _COUNTER = "dragoman_edge_messages_lost"
 
 
 async def question(cluster: Cluster, recorded: DrillRecords) -> list[str]:
-    """Compares the auditor's answers about a sample of the messages with the clients' records; returns the
-    differences."""
+    """Compares the auditor's answers about a sample of the messages with the clients' records.
+
+    Returns the differences.
+    """
     index, wall = RecordIndex(recorded), time.time() - time.monotonic()
     places = [(chat, entry) for chat, entries in index.recorded.history.items() for entry in entries]
     sample = random.sample(places, min(_SAMPLE, len(places)))
@@ -47,7 +54,10 @@ async def question(cluster: Cluster, recorded: DrillRecords) -> list[str]:
 
 
 def differences(index: RecordIndex, report: MessageReport, chat: int, entry: Entry, wall: float) -> Iterator[str]:
-    """`wall`: the wall clock's lead over the records' clock, seconds."""
+    """Yields the differences about one message.
+
+    `wall` is how many seconds the wall clock is ahead of the clock of the records.
+    """
     stored = report.message
     if (stored.id, stored.sender, stored.time) != (entry.msg_id, entry.sender, entry.time):
         yield f"is {stored.id} of {stored.sender} at {stored.time}, not {entry}"
@@ -77,7 +87,7 @@ def _of_recipient(index: RecordIndex, one: RecipientReport, entry: Entry) -> Ite
 
 
 def lost_messages(cluster: Cluster) -> dict[str, float]:
-    """The counter that should be zero, of all edges, by stage."""
+    """Returns the sums of the counter of lost messages over all edges, by stage. They should be zero."""
     run, found = read_run(cluster.data), dict[str, float]()
     for process in run.processes if run else ():
         if process.name.startswith("edge-") and process.ops:

@@ -1,5 +1,7 @@
-"""Runs each deliberately broken build in the shortest drill that must find it failed, and each service with a wrong
-clock, which must make no difference."""
+"""Runs each deliberately broken build in the shortest drill that must detect the fault.
+
+Also runs each service with a wrong clock, which must not make a drill fail.
+"""
 
 import subprocess
 import sys
@@ -32,7 +34,7 @@ SHORTEST = {
     "fuzz": ("--seconds", "8", "--frames", "500", "--latency", "10"),
     "soak": ("--minutes", "2"),
 }
-"""Options by drill, which may have options itself."""
+"""For each drill, the options that make it short. The name of a mutant's drill may contain further options."""
 _CLOCKS = [f"{service}={seconds}" for service in ("auth", "session", "message", "edge") for seconds in (3600, -3600)]
 
 
@@ -48,7 +50,10 @@ def check_all(report: Callable[[str], None]) -> list[str]:
 
 
 def _is_found(name: str, report: Callable[[str], None]) -> bool:
-    """Whether the drill finds that the mutant's invariant failed; the state machine names no invariant."""
+    """Returns whether the drill finds that the mutant's invariant has failed.
+
+    For the state machine, which names no invariant, only the exit status counts.
+    """
     mutant = MUTANTS[name]
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "figures.json")

@@ -1,4 +1,4 @@
-"""Databases that acknowledge data that they have not committed."""
+"""Deliberately broken databases: they acknowledge data that they have not committed."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _SOON_SECONDS = 0.5
 
 
 class LateCommitDatabase(Database):
-    """Writes run, and are acknowledged, in an open transaction that is committed seconds later."""
+    """Runs writes in an open transaction and acknowledges them. The transaction is committed seconds later."""
 
     _connection: sa.Connection | None = None
 
@@ -40,7 +40,7 @@ class LateCommitDatabase(Database):
 
 
 class EarlyReplyDatabase(Database):
-    """A write is acknowledged, then committed."""
+    """Acknowledges a write before it commits the write."""
 
     @property
     def inline_is_quicker(self) -> bool:

@@ -1,7 +1,7 @@
-"""Checks the delivery contract against the clients' records and the final history; a pure function.
+"""Checks the delivery contract against the clients' records and the final history. This module does no I/O.
 
-The invariants are those of docs/understand/delivery.md. Each is a function that yields violations; `check` runs all.
-With too little evidence, the result is inconclusive.
+The invariants are those of docs/understand/delivery.md. Each invariant is a function that yields violations, and
+`check` runs all of them. If there is too little evidence, the result is inconclusive.
 """
 
 import math
@@ -18,16 +18,21 @@ from tests.drills.records import ChatAnnounced, DrillRecords, MessageReceived
 from tests.drills.unread import counted
 
 ANSWER_SECONDS = 12.0
-"""A request is answered within this time, if only by an error, while its connection lives."""
+"""The longest time until a request is answered, at least by an error, if its connection stays open."""
 LATE_ECHO_SECONDS = 9.0
-"""The echo of an own message that has waited this long behind missed messages comes before them."""
+"""A sender's own message waits behind missed messages for at most this time. Then its echo is sent before them."""
 _BATCH_SECONDS = 1.0
-"""The time that the echoes of a batch may take if the edge waited too long for the batch's place."""
+"""The time in which the edge sends the other echoes of a batch, after the first echo of this batch has waited too long.
+"""
 CONFIRM_SECONDS = 15.0
-"""A message that arrived longer than this before its edge was killed is confirmed, and does not come again."""
+"""If a message arrives, and its edge is killed later than this after that, the message is confirmed and is not
+delivered again.
+"""
 PONG_SECONDS = 3.0
-"""Behind a proxy that is not slow, a message that arrived longer than this before its client left was followed by a
-ping that the client has answered."""
+"""If the proxy is not slow, the edge sends a ping within this time after a message, and the client answers it.
+
+So the message is confirmed if the client leaves later.
+"""
 
 
 Invariant = Callable[[RecordIndex], Iterable[str]]
@@ -40,8 +45,11 @@ class DeliveryViolation(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`doubts`: reasons why nothing is passed although nothing is failed. `excused`: messages that were delivered twice
-    because nobody could know of the first delivery. `invariants`: the names of all checked invariants."""
+    """The result of the check. `doubts` are reasons why nothing counts as passed although nothing has failed.
+
+    `excused` are messages that were delivered twice because the edge could not know of the first delivery. `invariants`
+    are the names of all checked invariants.
+    """
 
     violations: list[DeliveryViolation]
     doubts: list[str]
@@ -50,15 +58,14 @@ class CheckResult:
 
     @property
     def exit_status(self) -> int:
-        """0 passed, 1 failed, 2 inconclusive."""
+        """Returns 0 for passed, 1 for failed, and 2 for inconclusive."""
         return 1 if self.violations else 2 if self.doubts else 0
 
 
 def check(
     recorded: DrillRecords, required_evidence: RequiredEvidence, more: Mapping[str, Invariant] | None = None
 ) -> CheckResult:
-    """Check the records of a drill against the invariants of delivery, and against the invariants `more` of this
-    drill."""
+    """Checks the records of a drill against the invariants of delivery, and against the invariants `more`."""
     record_index, invariants = RecordIndex(recorded), {**INVARIANTS, **(more or {})}
     found = [
         DeliveryViolation(name, text) for name, invariant in invariants.items() for text in invariant(record_index)
@@ -68,7 +75,10 @@ def check(
 
 
 def durable(record_index: RecordIndex) -> Iterator[str]:
-    """An acknowledged message is in the history once, as it was acknowledged; a rejected one is not."""
+    """An acknowledged message is once in the history, as it was acknowledged.
+
+    A rejected message is not in the history.
+    """
     for text, sent in record_index.sent.items():
         stored = record_index.stored.get(text, [])
         if len(stored) > 1:
@@ -84,7 +94,7 @@ def durable(record_index: RecordIndex) -> Iterator[str]:
 
 
 def delivered(record_index: RecordIndex) -> Iterator[str]:
-    """Every other member got every message of the history, on one of its devices at least."""
+    """Every member except the sender got every message of the history, on at least one device."""
     for chat, entries in record_index.recorded.history.items():
         for account in (
             record_index.recorded.members[chat] - record_index.recorded.sleepers - record_index.deleted.keys()
@@ -97,7 +107,7 @@ def delivered(record_index: RecordIndex) -> Iterator[str]:
 
 
 def once(record_index: RecordIndex) -> Iterator[str]:
-    """No device got a message twice, unless nobody could know of the first delivery."""
+    """No device got a message twice, unless the edge could not know of the first delivery."""
     for first, again in repetitions(record_index):
         if not excusable(record_index, first, again):
             opened = record_index.connections[first.connection]
@@ -113,8 +123,11 @@ def _end(record_index: RecordIndex, connection: int) -> str:
 
 
 def ordered(record_index: RecordIndex) -> Iterator[str]:
-    """On a connection, the indexes of a chat grow. Exceptions are own echoes that waited too long, and echoes that the
-    edge sends together with them: those of all messages of the same batch."""
+    """On a connection, the indexes of the messages of a chat grow.
+
+    The exceptions are echoes of the sender's own messages that have waited too long, and the echoes of other messages
+    of the same batch, which the edge sends together with them.
+    """
     for connection, received in record_index.received_on.items():
         highest: dict[int, int] = {}
         late: dict[int, float] = {}
@@ -134,13 +147,16 @@ def ordered(record_index: RecordIndex) -> Iterator[str]:
 
 
 def _waited_for_echo(record_index: RecordIndex, one: MessageReceived) -> float:
-    """Seconds since the message was sent on the same connection; 0 for a message of another user."""
+    """Returns the seconds since the message was sent on the same connection, or 0 for a message of another user."""
     sent = record_index.sent.get(one.text)
     return one.at - sent.at if sent is not None and sent.connection == one.connection else 0.0
 
 
 def in_turn(record_index: RecordIndex) -> Iterator[str]:
-    """A sender's messages keep their order: messages of one connection, and messages sent after an acknowledgement."""
+    """A sender's messages keep their order.
+
+    This holds for messages of one connection, and for a message that is sent after another one was acknowledged.
+    """
     for (_, chat), sent_and_acked in record_index.sent_and_acked.items():
         settled = 0
         latest: dict[int, int] = {}
@@ -158,7 +174,7 @@ def in_turn(record_index: RecordIndex) -> Iterator[str]:
 
 
 def dense(record_index: RecordIndex) -> Iterator[str]:
-    """The indexes of a chat are 1, 2, 3 …, its times grow, and each message id is used once."""
+    """The indexes of a chat are 1, 2, 3 …; the times of its messages grow; each message id is used once."""
     for chat, entries in record_index.recorded.history.items():
         if [entry.index for entry in entries] != list(range(1, len(entries) + 1)):
             yield f"the indexes of chat {chat} are not 1 to {len(entries)}"
@@ -179,7 +195,7 @@ def private(record_index: RecordIndex) -> Iterator[str]:
 
 
 def genuine(record_index: RecordIndex) -> Iterator[str]:
-    """Each stored message was sent, and each received one is stored, with the same text."""
+    """Each stored message was sent, and each received message is stored, with the same text."""
     for text, places in record_index.stored.items():
         sent = record_index.sent.get(text)
         for place in places:
@@ -196,7 +212,7 @@ def genuine(record_index: RecordIndex) -> Iterator[str]:
 
 
 def answered(record_index: RecordIndex) -> Iterator[str]:
-    """Each message is answered once and in time, unless its connection ends first."""
+    """Each message gets exactly one reply, in time, unless its connection ends first."""
     for text, sent in record_index.sent.items():
         answers = [
             *record_index.acked.get(text, ()),
@@ -211,7 +227,7 @@ def answered(record_index: RecordIndex) -> Iterator[str]:
 
 
 def registered(record_index: RecordIndex) -> Iterator[str]:
-    """At the end, presence names the edge of every open connection."""
+    """At the end of the drill, presence names the edge of every open connection."""
     if (presence := record_index.recorded.presence) is None:
         return
     for number, opened in record_index.connections.items():
@@ -237,7 +253,7 @@ INVARIANTS: dict[str, Invariant] = {
 
 
 def repetitions(record_index: RecordIndex) -> Iterator[tuple[MessageReceived, MessageReceived]]:
-    """Each repeated delivery of a message to a device, with the delivery before it."""
+    """Yields each repeated delivery of a message to a device, together with the delivery before it."""
     by_device: dict[tuple[str, int], list[MessageReceived]] = defaultdict(list)
     for one in record_index.received:
         by_device[record_index.connections[one.connection].device, one.msg_id].append(one)
@@ -246,8 +262,11 @@ def repetitions(record_index: RecordIndex) -> Iterator[tuple[MessageReceived, Me
 
 
 def excusable(record_index: RecordIndex, first: MessageReceived, again: MessageReceived) -> bool:
-    """Whether nobody could know that the first delivery had arrived. This is so if its edge was killed or cut off soon
-    afterwards, if the network broke its connection, or if its client, behind a proxy, left before the next ping."""
+    """Returns whether the edge could not know that the first delivery had arrived.
+
+    That is so if the edge was killed or cut off soon afterwards, or if the network broke its connection. It is also so
+    if the client left before the next ping, behind a proxy.
+    """
     if first.connection == again.connection:
         return False
     edge = record_index.connections[first.connection].edge

@@ -1,5 +1,6 @@
-"""Behaviours of OurChat v2 clients: plain ones, written from the document, and those of the PC client's family of
-2024."""
+"""How OurChat v2 clients behave: plain clients, written from the dialect's document, and the PC client of 2024 and its
+relatives.
+"""
 
 import hashlib
 import json
@@ -19,21 +20,23 @@ _SESSION = ["session_id", "name", "avatar", "avatar_hash", "time", "update_time"
 
 
 class PlainProfile:
-    """Dials the dialect's own path, logs in by OC number, lists its sessions and posts."""
+    """A plain client. It connects to the dialect's own path, logs in by OC number, lists its sessions and posts."""
 
     path = V2.path
     silent_seconds = 0.1
-    """The client posts nothing for this time after it has listed its sessions, because messages held back until then
-    are on their way."""
+    """The client posts nothing for this time after it has listed its sessions.
+
+    In this time, the messages that the edge has held back for the client arrive.
+    """
 
     async def before_login(self, connection: RecordedConnection) -> None:
-        """The requests of the client before the login."""
+        """Returns the requests that the client sends before the login."""
 
     def login(self, account: ClientAccount) -> ClientRequest:
         return V2.login(account)
 
     async def after_login(self, connection: RecordedConnection, ocid: int) -> None:
-        """The requests of the client after the login."""
+        """Returns the requests that the client sends after the login."""
         reply = await connection.request_until_accepted(V2.describe_account(ocid, ["sessions"]))
         for chat in reply.chats:
             await self.list_session(connection, chat.number)
@@ -46,8 +49,12 @@ class PlainProfile:
 
 
 class PcClientProfile(PlainProfile):
-    """Dials `/`, requests the status first, logs in by e-mail, requests every value and writes float times. The client
-    posts only when its window is no longer busy, because its echoes must not overtake messages held back for it."""
+    """The PC client of 2024. It connects to `/`, requests the status first, logs in by e-mail, requests every value and
+    writes times as floats.
+
+    The edge holds back messages for this client. The client posts only when its window is no longer busy, because the
+    echoes of its own messages must not overtake the messages that are held back.
+    """
 
     path = "/"
     silent_seconds = 1.2

@@ -1,4 +1,4 @@
-"""A device that stays connected: it reconnects whenever it is cut off, logs in by password and continues to post."""
+"""A device of a user. It reconnects whenever its connection ends, logs in by password and continues to post."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ _FILLERS = ("", "", "", "…", "汉字 ", "🐉", 'quoted "\\\n" ', "long " * 40
 
 
 Edge = tuple[str, str]
-"""Name and URL."""
+"""The name and the URL of an edge."""
 
 
 @dataclass
@@ -29,8 +29,10 @@ class DrillUser:
 
 
 class DrillClient:
-    """The client dials the edge at position `home`, and the next edge after each failure; `edges` may change
-    meanwhile."""
+    """The client first connects to the edge at position `home`, and after each failure to the next edge.
+
+    `edges` may change meanwhile.
+    """
 
     def __init__(
         self, name: str, user: DrillUser, edges: Sequence[Edge], home: int, profile: PlainProfile, journal: Journal
@@ -38,11 +40,11 @@ class DrillClient:
         self.name = name
         self.user = user
         self.connection: RecordedConnection | None = None
-        """Set while it is logged in and has listed its chats."""
+        """The connection. It is set while the client is logged in and has listed its chats."""
         self.stopped = False
-        """Ends `post_repeatedly`, which is never cancelled while it sends."""
+        """Makes `post_repeatedly` end. This task is never cancelled, because it may be sending a message."""
         self.retired = False
-        """A retired client neither leaves nor reconnects any more."""
+        """Whether the client has stopped for good. Then it neither leaves nor reconnects any more."""
         self._edges = edges
         self._at = home
         self._profile = profile
@@ -53,7 +55,10 @@ class DrillClient:
         self._away.set()
 
     async def live(self) -> None:
-        """Connects and reconnects until cancelled or retired; `end` then closes the connection."""
+        """Connects and reconnects until the task is cancelled or the client is retired.
+
+        `end` then closes the connection.
+        """
         pause = _FIRST_PAUSE_SECONDS
         while not self.retired:
             await self._away.wait()
@@ -65,8 +70,11 @@ class DrillClient:
             await asyncio.sleep(random.uniform(0, pause))
 
     async def leave(self, seconds: float) -> None:
-        """Closes in order, and reconnects to the next edge after this time. A device that is still reconnecting
-        continues, because otherwise it would come back to an edge that has just failed."""
+        """Closes the connection with a closing handshake, and reconnects to the next edge after this time.
+
+        If the device is already reconnecting, it continues to do so. Otherwise, it would return to an edge that has
+        just failed.
+        """
         if self.connection is None or self.retired:
             return
         self._away.clear()
@@ -82,7 +90,7 @@ class DrillClient:
             await self.connection.close()
 
     async def post_repeatedly(self, per_second: float) -> None:
-        """Posts to random chats while it is connected and not too many of its messages are unanswered."""
+        """Posts to random chats while the client is connected and not too many of its messages are unanswered."""
         while not self.stopped:
             await asyncio.sleep(random.expovariate(per_second))
             if self.may_post:
@@ -102,7 +110,7 @@ class DrillClient:
         self.connection.post(self._profile.message(self.user.account, chat, text), chat)
 
     async def _connected(self) -> bool:
-        """Runs one connection from beginning to end. Returns whether it was logged in."""
+        """Runs one connection from its beginning to its end. Returns whether the client was logged in."""
         edge, url = self._edges[self._at % len(self._edges)]
         self._journal(ConnectAttempted(time.monotonic(), self.name))
         try:
@@ -117,7 +125,10 @@ class DrillClient:
         return connection.ocid > 0
 
     async def _arrive(self, connection: RecordedConnection) -> None:
-        """Logs in, sends the requests of its profile, allows posting, then lists each chat that is announced."""
+        """Logs in, sends the requests of the client's profile, and allows posts.
+
+        Then lists each chat that a push announces.
+        """
         account, profile = self.user.account, self._profile
         try:
             await profile.before_login(connection)

@@ -1,5 +1,7 @@
-"""The course of every drill: users post while the system is disturbed; then the records and the history are
-collected."""
+"""The common course of every drill: users post while the system is disturbed.
+
+Then the records and the history are collected.
+"""
 
 import asyncio
 import random
@@ -46,12 +48,19 @@ S = TypeVar("S", bound=DrillStep)
 
 @dataclass
 class Drill:
-    """One run. `edges`: the edges to which users connect; the list may change meanwhile. `history`: reads all stored
-    messages of these chats, raises RequestError. `rate`: messages per second of all devices together. `patience`: the
-    seconds at the end in which all devices must reconnect, and as many again for all deliveries. `report` gets a
-    progress line each second. `stayers`: the users of a crowd that dial one edge only. `crowds`: number of groups of
-    users that share no chat. `presence`: reads the edges of each account, raises RedisError. `proxied`: see
-    DrillRecords. `newcomers`: the newcomers of each crowd; see Population."""
+    """One run of a drill.
+
+    - `edges`: the edges to which users connect. The list may change during the run.
+    - `history`: reads all stored messages of these chats. Raises RequestError.
+    - `rate`: messages per second of all devices together.
+    - `patience`: the seconds at the end in which all devices must reconnect. All deliveries get the same time again.
+    - `report`: prints a progress line each second.
+    - `stayers`: the users of a crowd that connect to one edge only.
+    - `crowds`: the number of groups of users. Users of two groups share no chat.
+    - `presence`: reads the edges of each account. Raises RedisError.
+    - `proxied`: see DrillRecords.
+    - `newcomers`: the number of newcomers in each crowd; see Population.
+    """
 
     edges: Sequence[Edge]
     history: Callable[[list[int]], Awaitable[dict[int, list[Entry]]]]
@@ -68,7 +77,7 @@ class Drill:
     phase: str = "warm-up"
 
     async def run(self, disturb: Callable[["Drill"], Awaitable[None]]) -> DrillRecords:
-        """`disturb` acts on the system, and names its phases."""
+        """Runs the drill while `disturb` disturbs the system and names the phases."""
         population = self.population
         for _ in range(self.crowds):
             population.join(await gather(self.edges, self.records.append, self.stayers, self.newcomers))
@@ -86,8 +95,10 @@ class Drill:
         return recorded
 
     async def take(self, steps: Iterable[S], seconds: float, act: Callable[[S], Awaitable[None]]) -> None:
-        """Take the steps one after another, each for at least `seconds`; then wait for a calm time. Records the phases;
-        the last phase lasts until the end."""
+        """Runs the steps one after another, each for at least `seconds`, and then waits for some time without faults.
+
+        Records the phases. The last phase lasts until the end of the drill.
+        """
         for step in steps:
             self._enter(step.phase)
             began = time.monotonic()
@@ -112,7 +123,10 @@ class Drill:
                 device.stopped = True
 
     async def _quiesce(self, population: Population) -> DrillRecords:
-        """All devices reconnect and send a last message to each chat; then everything must be delivered."""
+        """Waits until all devices have reconnected and have sent a last message to each chat.
+
+        Then waits until everything is delivered.
+        """
         self.phase = "last words"
         with suppress(TimeoutError):
             async with asyncio.timeout(self.patience):
@@ -128,8 +142,10 @@ class Drill:
         return recorded
 
     async def _records_of(self, population: Population) -> DrillRecords:
-        """Copies the records, then reads the history. In this order, the history must contain every acknowledged
-        message of the records."""
+        """Copies the records, and reads the history afterwards.
+
+        In this order, the history must contain every acknowledged message of the records.
+        """
         records = list(self.records)
         try:
             history = await self.history(list(population.members))
@@ -158,14 +174,19 @@ class Drill:
 
 
 def _complete(recorded: DrillRecords) -> bool:
-    """Whether the history is known and delivered to all members, and presence names all connections."""
+    """Returns whether all messages of the history were delivered to all members, and whether presence names all
+    connections.
+    """
     record_index = RecordIndex(recorded)
     missing = chain(delivered(record_index), registered(record_index))
     return not record_index.unread and next(missing, None) is None
 
 
 async def _wander(devices: list[DrillClient]) -> None:
-    """Users close their clients in order and reconnect: after that no message may be repeated."""
+    """Makes users close their connections with a closing handshake, and reconnect.
+
+    Afterwards, no message may be delivered twice.
+    """
     async with asyncio.TaskGroup() as group:
         while True:
             await asyncio.sleep(random.uniform(0.5, 1.5))

@@ -1,4 +1,4 @@
-"""The parts that all drills of `./dev drill` share: common options, the system under test, the report."""
+"""The parts that all drills of `./dev drill` have in common: options, the system under test, and the report."""
 
 import random
 import secrets
@@ -38,7 +38,7 @@ _KEEP = click.Option(["--keep"], is_flag=True, help="Keep the directory, with re
 
 @dataclass(frozen=True)
 class DrillRun:
-    """One run of a drill. `mutant`: names of mutants, joined by +; empty for the build itself."""
+    """One run of a drill. `mutant` contains names of mutants, joined by `+`. It is empty for the correct build."""
 
     directory: Path
     seed: int
@@ -47,7 +47,7 @@ class DrillRun:
     keep: bool
 
     def broken(self) -> Builds:
-        """The present build with the mutants' services broken."""
+        """Returns the build of this checkout, in which the services of the mutants are broken."""
 
         def build(service: str) -> Build:
             names = [name for name in filter(None, self.mutant.split("+")) if MUTANTS[name].service == service]
@@ -60,8 +60,11 @@ class DrillRun:
         self, database: str = "", clock: str | None = None, edges: int = 2, *, tcp: bool = False,
         more: Sequence[str] = (),
     ) -> Iterator[Cluster]:  # fmt: skip
-        """`database`: as the option. `clock`: SERVICES=SECONDS that their wall clocks are ahead, @ the second
-        at which they are set so."""
+        """Starts the system under test. `database`: see the option of this name.
+
+        `clock` is SERVICES=SECONDS@DELAY: the wall clocks of these services are SECONDS ahead. They are set so after
+        DELAY seconds, or at the start without `@DELAY`.
+        """
         program: tuple[str, ...] = UP
         if self.mutant:
             program = (sys.executable, "-m", "tests.drills.mutants", self.mutant, "up")
@@ -91,7 +94,7 @@ class DrillRun:
         self.end(figures)
 
     def end(self, figures: dict[str, Any]) -> NoReturn:
-        """Reports figures alone: nothing else is kept."""
+        """Reports figures, and keeps nothing else of the run."""
         shutil.rmtree(self.directory)
         self._write(figures)
         sys.exit([result.lower() for result in RESULTS].index(figures["result"]))
@@ -105,8 +108,11 @@ class DrillRun:
 def drill_command(
     group: click.Group, name: str, *, seed: str = "", json: bool = True, keep: bool = True
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Makes a function a command of the group. The function gets the run before its own options. `seed`: the part of
-    the drill that depends on the seed, if any. `json`, `keep`: whether it has these options."""
+    """Makes a function a command of the group. The function gets the run as its first argument, before its own options.
+
+    `seed` says which part of the drill depends on the seed, if any. `json` and `keep` say whether the command has these
+    options.
+    """
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @wraps(function)
@@ -118,7 +124,7 @@ def drill_command(
             number = secrets.randbits(32) if seed is None else seed
             random.seed(number)
             directory = Path(tempfile.mkdtemp(prefix="dragoman-drill-"))
-            directory.chmod(0o755)  # PostgreSQL runs as another user
+            directory.chmod(0o755)  # PostgreSQL runs as another user, which must be able to read it
             click.echo(f"seed {number} {directory}")
             function(DrillRun(directory, number, "+".join(mutants), report_file, keep), **options)
 

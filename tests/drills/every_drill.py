@@ -1,4 +1,4 @@
-"""All drills but the soak, one after the other, with a line each."""
+"""Runs all drills except the soak, one after the other, and prints a line for each."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ _LOST, _DOUBLED = ("I1 durability", "I2 delivery"), ("I2 once",)
 
 
 class Run(NamedTuple):
-    """The arguments of a drill in a run of all. Without figures, only the exit status counts."""
+    """The arguments of one drill when all drills run. If it has no figures, only the exit status counts."""
 
     name: str
     arguments: tuple[str, ...]
@@ -49,13 +49,13 @@ HEAD = f"{'drill':<18}{'result':<14}{'seconds':>8}{'longest wait':>14}{'lost':>6
 
 
 def run_all(report: Callable[[str], None], runs: Sequence[Run] = RUNS) -> int:
-    """Returns the worst exit status: failed before inconclusive before passed."""
+    """Returns the worst exit status. Failed is worse than inconclusive, and inconclusive is worse than passed."""
     statuses = [_carry_out(run, report) for run in runs]
     return min((status for status in statuses if status), default=0)
 
 
 def _carry_out(run: Run, report: Callable[[str], None]) -> int:
-    """A drill that breaks off proves nothing."""
+    """Runs one drill. A drill that ends early is inconclusive."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "figures.json")

@@ -1,4 +1,4 @@
-"""Decides whether a run saw enough to prove anything."""
+"""Decides whether enough happened in a run for its result to count."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,8 +9,11 @@ from tests.drills.record_index import RecordIndex
 
 @dataclass(frozen=True)
 class RequiredEvidence:
-    """The least that must have happened. `faults`: the number by target; `kinds`: the number by kind of fault.
-    `ending`: every device must have had an acknowledgement after the last fault."""
+    """The least that must have happened in a run.
+
+    `faults` is the number of faults for each target; `kinds` is the number for each kind of fault. If `ending`, every
+    device must have got an acknowledgement after the last fault.
+    """
 
     acked: int = 1
     received: int = 1
@@ -26,7 +29,7 @@ class RequiredEvidence:
 
 
 def doubts(record_index: RecordIndex, required_evidence: RequiredEvidence) -> list[str]:
-    """Reasons why the drill cannot pass; empty if the evidence suffices."""
+    """Returns the reasons why the drill cannot pass. There are none if the evidence suffices."""
     found = []
     if (acked := len(record_index.acked)) < required_evidence.acked:
         found.append(f"only {acked} messages were acknowledged, {required_evidence.acked} are needed")

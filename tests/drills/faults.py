@@ -11,13 +11,15 @@ from tests.drills.records import Fault
 from tests.support.cluster import Cluster
 
 _CALM_SECONDS = 6.0
-"""The pause between two phases, so that each is judged alone."""
+"""The pause between two phases. Because of it, effects of one phase are not blamed on the next."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Faults of the targets in turn, one about every `every` seconds; `freeze_seconds`: freeze the process for this
-    time instead of killing it."""
+    """A phase in which faults hit the targets in turn, about one every `every` seconds.
+
+    If `freeze_seconds` is set, a process is frozen for this time instead of killed.
+    """
 
     name: str
     targets: tuple[str, ...]
@@ -31,8 +33,9 @@ class Phase:
 
 
 def phases(services: tuple[str, ...], seconds: float, every: float) -> list[Phase]:
-    """The phases of the kill drill: services are killed for `seconds`, then NATS and Valkey are, and then a message
-    service is frozen."""
+    """Returns the phases of the kill drill: services are killed for `seconds`, then NATS and Valkey are killed, and
+    then a message service is frozen.
+    """
     return [
         Phase("services", services, seconds, every),
         Phase("servers", ("nats", "valkey"), seconds / 2, every),
@@ -54,7 +57,10 @@ async def inject(cluster: Cluster, phase: Phase, journal: Journal) -> None:
 
 
 async def _kill(cluster: Cluster, target: str, journal: Journal) -> None:
-    """The record comes first: a client that was connected at that time was cut off by this fault."""
+    """Kills a process.
+
+    The fault is recorded before, so that the end of a connection at this time is explained by this fault.
+    """
     await asyncio.to_thread(cluster.wait_for, lambda: cluster.process(target), _CALM_SECONDS)
     journal(Fault(time.monotonic(), target, "kill"))
     await asyncio.to_thread(cluster.kill, target)

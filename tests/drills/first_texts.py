@@ -1,4 +1,7 @@
-"""Gives changed messages the text with which they were sent, which identifies them in all records. Pure."""
+"""Gives changed messages the text with which they were sent, because this text identifies a message in all records.
+
+This module does no I/O.
+"""
 
 from collections import defaultdict
 
@@ -8,11 +11,14 @@ from services.edge.dialects.text_fallback import RECALLED
 from tests.drills.records import ChangeRequested, DrillRecords, MessageAcknowledged, MessageReceived, Record
 
 _RECALLED = {"", *RECALLED.values()}
-"""Texts of a recalled message, in the history and in the dialects."""
+"""The texts of a recalled message: in the history, and in the dialects."""
 
 
 def with_first_texts(recorded: DrillRecords) -> DrillRecords:
-    """A text that nobody requested stays: it violates an invariant."""
+    """Replaces the texts that were requested by edits or recalls.
+
+    A text that no user requested is kept, and violates an invariant.
+    """
     later: defaultdict[int, set[str]] = defaultdict(set)
     for record in recorded.records:
         if isinstance(record, ChangeRequested) and record.kind in ("edit", "recall"):

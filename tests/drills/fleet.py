@@ -1,4 +1,7 @@
-"""A system whose processes are started and ended one by one: any number of each service, of any build."""
+"""A system whose processes start and end one by one.
+
+It can have any number of processes of each service, from any build.
+"""
 
 import asyncio
 import shutil
@@ -25,19 +28,22 @@ from tests.support.stack import Build, ChangeSettings, ServiceProcess, Stack
 
 DATABASES = ("sqlite", "postgresql")
 _POSTGRES = {"synchronous_commit": "on", "max_connections": "120"}
-"""A commit must survive a crash of the server, though not of the machine."""
+"""PostgreSQL must keep a commit when the server process crashes, but need not keep it when the machine does."""
 Builds = Callable[[str], Build]
-"""The build to start for a service."""
+"""Returns the build that is started for a service."""
 _STORED = "dragoman_message_acknowledged_total"
 _LOOK_SECONDS = 1.0
 _STORING_SECONDS = 30.0
-"""A build that is broken may store nothing for a while."""
+"""A replica of a broken build may store nothing for this time."""
 
 
 class Fleet:
-    """`edges` are the edges in rotation: an edge is added once it is ready, and removed before it gets SIGTERM, as
-    behind a load balancer. `journal` gets a record of every end. With `links`, each process and each client reaches its
-    servers through proxies. A `kind` of processes is the name of a service."""
+    """The processes and servers of a system.
+
+    `edges` are the edges in rotation, as behind a load balancer: an edge is added when it is ready, and removed before
+    it gets SIGTERM. `journal` gets a record of each process that ends. With `links`, processes and clients reach their
+    servers through proxies. A `kind` of process is the name of a service.
+    """
 
     def __init__(
         self, stack: Stack, nats: NatsServer, valkey: ValkeyServer, postgres: PostgresServer | None, journal: Journal,
@@ -45,7 +51,7 @@ class Fleet:
     ) -> None:  # fmt: skip
         self.edges: list[Edge] = []
         self.nodes: list[Edge] = []
-        """The edges at their own addresses."""
+        """The edges at their own addresses, without proxies."""
         self.postgres = postgres
         self.links = links
         self.running: dict[str, ServiceProcess] = {}
@@ -61,18 +67,18 @@ class Fleet:
         self.presence_store: RedisSettings = valkey.settings("edge")
 
     async def history(self, chats: list[int]) -> dict[int, list[Entry]]:
-        """All stored messages of these chats. Raises RequestError."""
+        """Returns all stored messages of these chats. Raises RequestError."""
         return await read_history(self.operator, chats)
 
     async def presence(self) -> dict[int, frozenset[str]]:
-        """The edges of each account. Raises RedisError."""
+        """Returns the edges of each account. Raises RedisError."""
         return await read_presence(self.presence_store, self.nodes)
 
     async def migrate(self, build: Build) -> None:
         await asyncio.to_thread(self._stack.migrate, build)
 
     async def start(self, kind: str, builds: Builds) -> None:
-        """Returns when the new process is ready."""
+        """Starts a process of this kind. Returns when the process is ready."""
         self._numbers[kind] += 1
         name = f"{kind}-{self._numbers[kind]}"
         running = self.running[name] = self._stack.start(kind, builds(kind), await self._link(name))
@@ -89,7 +95,7 @@ class Fleet:
         return await self.links.connect(name, {server: one.port for server, one in self.servers.items()})
 
     async def end(self, kind: str) -> None:
-        """Ends the oldest process of a kind in order; returns when the process has ended."""
+        """Ends the oldest process of a kind with SIGTERM, and returns when it has ended."""
         name = self._names(kind)[0]
         process = self.running.pop(name).process
         self.edges[:] = [edge for edge in self.edges if edge[0] != name]
@@ -103,7 +109,7 @@ class Fleet:
         self._journal(Ended(time.monotonic(), name, status))
 
     async def kill_owner(self, kind: str) -> None:
-        """Kills one of several replicas of message that owns partitions of chats in use."""
+        """Kills one replica of message that leads partitions with chats in use. Other replicas remain."""
         name = await self._owner(kind)
         self._journal(Fault(time.monotonic(), name, "kill"))
         process = self.running.pop(name).process
@@ -122,7 +128,10 @@ class Fleet:
             process.send_signal(signal.SIGCONT)
 
     async def _owner(self, kind: str) -> str:
-        """The replica that stores most messages at the moment. Raises TimeoutError if none does for too long."""
+        """Returns the replica that stores the most messages at present.
+
+        Raises TimeoutError if no replica stores any for too long.
+        """
         before = await asyncio.to_thread(self._stored, kind)
         assert len(before) > 1, f"one {kind} only is running"
         async with asyncio.timeout(_STORING_SECONDS):
@@ -134,15 +143,15 @@ class Fleet:
                     return name
 
     def _stored(self, kind: str) -> dict[str, float]:
-        """The number of messages that each replica has stored."""
+        """Returns the number of messages that each replica has stored."""
         return {name: self.running[name].metric(_STORED) for name in self._names(kind)}
 
     def _names(self, kind: str) -> list[str]:
-        """The names of the running processes, the oldest first."""
+        """Returns the names of the running processes of a kind, the oldest first."""
         return [name for name in self.running if name.startswith(f"{kind}-")]
 
     async def restart(self, server: str) -> None:
-        """Restarts a server: there is one of each, so it is unavailable for a moment."""
+        """Restarts a server. It is unavailable for a moment, because there is only one of its kind."""
         self._journal(Fault(time.monotonic(), server, "restart"))
         await asyncio.to_thread(self.servers[server].stop)
         await asyncio.to_thread(self.servers[server].start)
@@ -155,8 +164,10 @@ class Fleet:
 
 @contextmanager
 def fleet(directory: Path, database: str, journal: Journal, links: Links | None = None) -> Iterator[Fleet]:
-    """NATS, Valkey and an empty database, without any service. The directory must be readable by all users: PostgreSQL
-    may run as another user."""
+    """Starts NATS, Valkey and an empty database, but no service.
+
+    All users must be able to read the directory, because PostgreSQL may run as another user.
+    """
     with ExitStack() as stack:
         process_group = stack.enter_context(ProcessGroup())
         nats = NatsServer(directory / "nats", process_group)
@@ -179,7 +190,7 @@ def fleet(directory: Path, database: str, journal: Journal, links: Links | None 
 
 @contextmanager
 def postgresql_databases(directory: Path) -> Iterator[str]:
-    """The URL of empty databases for all services, of a PostgreSQL server for this drill. See `fleet`."""
+    """Starts a PostgreSQL server for this drill. Returns the URL of empty databases for all services. See `fleet`."""
     with ProcessGroup() as process_group, _postgresql(directory, process_group) as server, server.databases() as url:
         yield url
 
@@ -206,4 +217,4 @@ def checkout(revision: str, directory: Path) -> Build:
     archive.unlink()
     if (directory / "dragoman").is_dir():
         return Build(directory)
-    return Build(directory, ("services.cli.main",))  # in earlier versions, this module has the command line
+    return Build(directory, ("services.cli.main",))  # in earlier versions, the command line was in this module

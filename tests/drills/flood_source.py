@@ -1,6 +1,9 @@
-"""The attacker of the flood bench: `python -m tests.drills.flood_source PORT FLOOD`, from an address of its own, until
-the process is ended. The attacker has the lowest priority, in a separate session, because it plays the part of another
-machine."""
+"""The attacker of the flood measurement: `python -m tests.drills.flood_source PORT FLOOD`. It sends from its own
+address until its process is ended.
+
+The attacker plays the part of another machine. So that it takes no CPU time from the server, it has the lowest priority
+and its own process session.
+"""
 
 import asyncio
 import contextlib
@@ -13,7 +16,7 @@ from pathlib import Path
 _HOST, _ATTACKER = "127.0.0.1", "127.0.0.2"
 _CONNECTIONS = 50
 _BYTES_PER_SECOND = 7_000_000
-"""The rate of all connections together."""
+"""The bytes per second of all connections together."""
 _DIALS_PER_SECOND = 200
 _HOLD_SECONDS = 5.0
 _LOWEST_PRIORITY = 19
@@ -29,7 +32,7 @@ Attack = Callable[[Write], Awaitable[None]]
 
 
 class Pace:
-    """Spreads events evenly: at most `per_second`."""
+    """Spreads events evenly over time, with at most `per_second` events in a second."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -84,7 +87,7 @@ FLOODS: dict[str, Attack] = {
 
 
 async def attack_for_ever(port: int, attack: Attack, sent: Pace, dialled: Pace) -> None:
-    """Attack by one connection after another."""
+    """Attacks over one connection after another."""
     while True:
         await dialled.wait()
         with contextlib.suppress(OSError):
@@ -104,7 +107,7 @@ async def attack_for_ever(port: int, attack: Attack, sent: Pace, dialled: Pace) 
 
 
 async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server that closes ends the connection, as for any client."""
+    """Reads and drops what the server sends. If the server closes the connection, it ends, as for any client."""
     with contextlib.suppress(OSError):
         while await reader.read(65536):
             pass
@@ -119,8 +122,11 @@ async def flood(port: int, attack: Attack) -> None:
 
 
 def lower_priority() -> None:
-    """Linux shares the cores between sessions first (autogroup): in the session of its parent this process would take
-    from the server as much as the parent may."""
+    """Gives this process the lowest priority, in a process session of its own.
+
+    Linux (autogroup) first shares the cores between process sessions. In the session of its parent, this process would
+    take as much CPU time from the server as the parent may take.
+    """
     os.nice(_LOWEST_PRIORITY)
     with contextlib.suppress(OSError):
         os.setsid()

@@ -1,12 +1,14 @@
-"""Floods beside ordinary clients: `python -m tests.drills.floods`, on an otherwise idle machine.
+"""Measures how floods affect ordinary clients: `python -m tests.drills.floods`. Run it on an otherwise idle machine.
 
-Starts a system with its default limits, connects ordinary users in pairs, and measures their deliveries. Each turn
-measures first without a flood, then beside each flood, after pauses, and at the end without a flood. A flood comes from
-another address and process. A disturbed machine only adds to the times: the lowest p99 of the turns counts. A flood is
-`ok` if the p99 stays within twice the quiet one (or --least), and new logins succeed in each turn; otherwise it is
-`BEYOND`, exit status 1. If then the machine was full and the edge was not, the figure is the machine's, and the result
-`UNCLEAR`, exit status 2. The run is also `INVALID`, exit status 2, if no other quiet time is within this factor of the
-lowest.
+The program starts a system with default limits, connects ordinary users in pairs, and measures their deliveries. Each
+turn measures first without a flood, then during each kind of flood, with pauses between them, and at the end without a
+flood. A flood comes from another address and another process. Disturbances of the machine only make times longer, so
+the lowest p99 of all turns counts.
+
+A flood is `ok` if the p99 is at most twice the p99 without a flood (or at most --least), and if new logins succeed in
+each turn. Otherwise it is `BEYOND`, with exit status 1. If the machine was fully used and the edge was not, the result
+is `UNCLEAR` instead, with exit status 2, because the machine was the limit. The run is `INVALID`, with exit status 2,
+if no other measurement without a flood is within this factor of the lowest.
 """
 
 import asyncio
@@ -48,24 +50,24 @@ _LIMITS = ("--set", "limits.registrations_per_minute=1000000")
 
 @dataclass
 class Window:
-    """Measurements of one stretch of time."""
+    """The measurements in one interval of time."""
 
     delays: list[float] = field(default_factory=list)
-    """Seconds from sending to delivery."""
+    """For each message, the seconds from sending to delivery."""
     lost: int = 0
     failed_logins: int = 0
     edge_share: float = 0.0
-    """Of a core."""
+    """The share of one core that the edge used."""
     machine_share: float = 0.0
 
     @property
     def p99(self) -> float:
-        """Milliseconds; infinite without deliveries, or if a message was lost."""
+        """The p99 of the delays in milliseconds. It is infinite if a message was lost, or if nothing was delivered."""
         ordered = sorted(self.delays)
         return 1000 * ordered[int(0.99 * len(ordered))] if ordered and not self.lost else math.inf
 
     def judge(self, bound: float) -> str:
-        """`bound`: milliseconds."""
+        """Returns the result. `bound` is the greatest p99 in milliseconds that is `ok`."""
         if self.p99 <= bound and not self.failed_logins:
             return "ok"
         is_machine_s = self.machine_share > _FULL_MACHINE and self.edge_share < _BUSY_EDGE
@@ -79,7 +81,7 @@ class Window:
 
 
 class Receiver:
-    """Listens to one ordinary user's connection (dragoman_client.aio.Listener)."""
+    """The listener on one ordinary user's connection (dragoman_client.aio.Listener)."""
 
     def __init__(self, pending: dict[str, float], window: Window) -> None:
         self.pending = pending
@@ -90,14 +92,14 @@ class Receiver:
             self.window.delays.append(time.monotonic() - sent)
 
     def replied(self, reply: ServerReply, now: int) -> None:
-        """Acknowledgements of messages."""
+        """Gets the acknowledgements of messages."""
 
     def ended(self) -> None:
         self.window.lost += 1
 
 
 class OrdinaryUsers:
-    """Pairs of connected users. The first of each pair sends, the second receives."""
+    """Pairs of connected users. The first user of each pair sends messages, and the second receives them."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -167,7 +169,7 @@ def flooded(port: int, name: str) -> Iterator[None]:
 
 
 class FloodBench:
-    """Prints a line for each measurement."""
+    """The measurements. Prints a line for each."""
 
     def __init__(self, cluster: Cluster, users: OrdinaryUsers, rate: float, seconds: float) -> None:
         self._cluster, self._users, self._rate, self._seconds = cluster, users, rate, seconds
@@ -179,7 +181,7 @@ class FloodBench:
         return edge.pid if edge is not None else 0
 
     async def measure(self) -> Window:
-        """Measures after a pause, in which previous floods end. Raises click.ClickException if the edge has ended."""
+        """Measures after a pause in which earlier floods end. Raises click.ClickException if the edge has ended."""
         await asyncio.sleep(_PAUSE_SECONDS)
         began, edge, machine = time.monotonic(), cpu_seconds(self._edge) or 0.0, busy_seconds() or 0.0
         window = await self._users.measure(self._rate, self._seconds)
@@ -191,7 +193,7 @@ class FloodBench:
         return window
 
     async def compare(self, chosen: list[str], least: float, turns: int) -> int:
-        """The exit status."""
+        """Compares the measurements, and returns the exit status."""
         quiet = [await self._measured("quiet")]
         found: dict[str, list[Window]] = {name: [] for name in chosen}
         for _ in range(turns):
@@ -208,14 +210,14 @@ class FloodBench:
 
 
 def best_turn(windows: list[Window]) -> Window:
-    """The measurement with the lowest p99, with the losses and failures of all."""
+    """Returns the measurement with the lowest p99, with the losses and failures of all turns."""
     best = min(windows, key=lambda window: window.p99)
     lost, failed = (sum(losses) for losses in zip(*((one.lost, one.failed_logins) for one in windows), strict=True))
     return replace(best, lost=lost, failed_logins=failed)
 
 
 def is_steady(quiet: list[Window], least: float) -> bool:
-    """Whether the lowest p99 comes from an undisturbed machine: then another value is near it."""
+    """Returns whether the lowest p99 was measured on an undisturbed machine. In this case, another value is near it."""
     lowest, second = sorted(window.p99 for window in quiet)[:2]
     return second <= max(_ALLOWED * lowest, least) and not any(window.lost for window in quiet)
 

@@ -1,5 +1,7 @@
-"""A native user who comes and goes, fetches missed messages by `sync`, posts and changes messages, and repeats commands
-without a reply under their nonces."""
+"""A native user who connects and disconnects, and fetches missed messages by `sync`.
+
+This user also posts and changes messages. It repeats a command that got no reply, with the same nonce.
+"""
 
 import asyncio
 import random
@@ -39,17 +41,17 @@ _LONGEST_SLEEP_SECONDS, _LONGEST_STAY_SECONDS = 3.0, 6.0
 _RETRY_SECONDS = 0.3
 _POST_SECONDS = 0.8
 _UNKNOWN = ("unavailable", "limit", "rate_limited")
-"""Errors after which the same request is sent again."""
+"""The codes of errors after which the same request is sent again."""
 _PAGE = 200
 _CHANGES_PER_POST = 2
 _IMPATIENT = 0.1
-"""Share of the changes after which it leaves without waiting for the reply."""
+"""For this share of its changes, the follower disconnects without waiting for the reply."""
 _SHARES = {"edit": 8, "recall": 2, "react": 7, "unreact": 3}
 _EMOJI = ("👍", "🎉")
 
 
 class _PendingChange(NamedTuple):
-    """The pending change has no reply yet."""
+    """A change that the follower has requested and that has no reply yet."""
 
     name: str
     place: Place
@@ -58,7 +60,7 @@ class _PendingChange(NamedTuple):
 
     @property
     def members(self) -> dict[str, Any]:
-        """The members of the command that requests this change."""
+        """Returns the members of the command that requests this change."""
         chat, index = self.place
         match self.change.kind:
             case "edit":
@@ -71,9 +73,11 @@ class _PendingChange(NamedTuple):
 
 
 class Follower:
-    """A follower listens to its connection (dragoman_client.aio.Listener). A follower posts to its chats and changes
-    messages, one by one. A follower knows its changes from the server's events and pages: no reply changes this
-    knowledge."""
+    """A user with one connection, of which it is the listener (dragoman_client.aio.Listener).
+
+    It posts messages to its chats and changes messages, one after another. It learns of changes only from events and
+    pages of the server, and not from the replies to its own commands.
+    """
 
     def __init__(self, user: DrillUser, edges: Sequence[Edge], journal: Journal) -> None:
         self.account = user.account
@@ -84,15 +88,15 @@ class Follower:
         self._messages = NativeMessages(self.account.number)
         self._ids: dict[Place, int] = {}
         self._own: list[Place] = []
-        """The acknowledged messages of the follower itself."""
+        """The follower's own messages that are acknowledged."""
         self._edge = ""
         self._number = 0
-        """The number of the connection, once it is logged in."""
+        """The number of the connection. It is set while the follower is logged in."""
         self._reply: dict[str, Any] = {}
         self._synced = asyncio.Event()
         self._posts = 0
         self._unanswered: tuple[int, str] | None = None
-        """Chat and text."""
+        """The chat and the text of the message that has no reply yet."""
         self._changes = 0
         self._pending: _PendingChange | None = None
         self._changed: set[Place] = set()
@@ -101,7 +105,7 @@ class Follower:
         self._finished = asyncio.Event()
 
     async def live(self) -> None:
-        """Connects, stays for a while, leaves, until cancelled."""
+        """Connects, stays for a while, and disconnects. Repeats this until the task is cancelled."""
         while True:
             await asyncio.sleep(random.uniform(0, _LONGEST_SLEEP_SECONDS))
             self._number, (self._edge, url) = 0, random.choice(self._edges)
@@ -113,7 +117,10 @@ class Follower:
             await self._stay(connection)
 
     async def finish(self) -> None:
-        """Ends with posts and changes that are acknowledged, then records the last states of the changed messages."""
+        """At the end, posts and changes messages until all is acknowledged.
+
+        Then records the last states of the changed messages.
+        """
         self._stopped = True
         await self._finished.wait()
 
@@ -141,7 +148,8 @@ class Follower:
         reply = await self._call(connection, "sync", epoch=self._epoch, have=have, timeline=5)
         self._epoch = reply["epoch"]
         if reply["reset"]:
-            # no earlier message counts after a reset; a repeated message within an epoch breaks an invariant
+            # After a reset, the follower drops earlier messages. Without a reset, a repeated message violates an
+            # invariant.
             self._messages = NativeMessages(self.account.number)
             self._ids.clear()
             self._own.clear()
@@ -226,9 +234,9 @@ class Follower:
         await self._follow_changes(connection, chat, self._messages.rev[chat])
 
     def _choose(self) -> _PendingChange | None:
-        """A change that has an effect."""
+        """Returns a message and a change of it that has an effect."""
         states, emoji = {at: self._messages.states[at] for at in self._ids}, random.choice(_EMOJI)
-        # an earlier message may be missing here
+        # the follower may lack one of its earlier messages
         own = [at for at in self._own if at in states and states[at].text is not None]
         places = {
             "edit": own,
@@ -247,7 +255,10 @@ class Follower:
         return _PendingChange(name, place, self._ids[place], RequestedChange(kind, value))
 
     async def _record_last_states(self, connection: AsyncConnection) -> None:
-        """Records the last states that the connection has, and those that a history shows. Raises ClientError."""
+        """Records the last state of the messages: from this connection, and from a history that is read now.
+
+        Raises ClientError.
+        """
         for chat in self._places:
             indexes = sorted(index for number, index in self._changed if number == chat)
             states = self._messages.states
@@ -271,9 +282,11 @@ class Follower:
         self, connection: AsyncConnection, op: str, sent: Callable[[], None] | None = None,
         seconds: float = _REPLY_SECONDS, **members: object,
     ) -> dict[str, Any]:  # fmt: skip
-        """Only one call runs at a time: the last reply is the reply to this call. Repeats an attempt that may succeed
-        later.
-        `sent`: called before each attempt. Raises ClientError."""
+        """Sends a command and returns its reply. Repeats an attempt that may succeed later.
+
+        Only one call runs at a time, so the last reply is the reply to this call. `sent` is called before each attempt.
+        Raises ClientError.
+        """
         request = ClientRequest(encode({"op": op, "id": op, **members}), ReplyKind.ANY)
         while True:
             if sent:
@@ -286,7 +299,7 @@ class Follower:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    # Receiving
+    # The methods below receive events from the connection.
 
     def _decode(self, frame: bytes) -> ClientEvent | dict[str, Any]:
         event = _NATIVE.decode(frame)

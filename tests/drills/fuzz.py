@@ -1,5 +1,7 @@
-"""The fuzz drill: clients of every dialect send mutated frames, over WebSocket and TCP, logged in or not. Ordinary
-users must not notice."""
+"""The fuzz drill: clients of every dialect send mutated frames, over WebSocket and TCP, before and after a login.
+
+Ordinary users must not notice this.
+"""
 
 import asyncio
 import time
@@ -23,7 +25,7 @@ from tests.drills.records import ChatAnnounced, DrillRecords, FuzzEnded, Message
 from tests.support.cluster import Cluster
 
 _BURST_SECONDS = 0.1
-"""The frames of so much time are sent at once."""
+"""The interval in seconds whose frames are sent together."""
 _SHOWN = 20
 _FRAMES_OF_CONNECTION = 2000
 _LONGEST_SHOWN = 300
@@ -33,7 +35,10 @@ _TRACEBACK = "Traceback (most recent call last)"
 
 @dataclass
 class Goal:
-    """The end of the drill: after `seconds`, or after this number of `frames` (0: any number)."""
+    """When the drill ends: after `seconds`, or after a number of `frames`.
+
+    If `frames` is 0, their number does not matter.
+    """
 
     seconds: float
     frames: int = 0
@@ -54,7 +59,10 @@ async def send_garbage(
     frames: int = 0,
     dialects: Collection[str] = CODECS,
 ) -> None:
-    """`rate`: frames per second of all clients together. Each connects again after some thousand frames."""
+    """Sends mutated frames.
+
+    `rate` is the frames per second of all clients together. Each client reconnects after some thousand frames.
+    """
     drill.phase = "fuzz"
     seeds, goal = count(seed), Goal(seconds, frames)
     plans = list(product([CODECS[one] for one in dialects], [*cluster.edges, *cluster.tcp], (False, True)))
@@ -69,8 +77,10 @@ async def send_garbage(
 
 
 class FuzzClient:
-    """A client that sends mutated frames. With `accounts`, it logs in. Without, it connects to `/`, where a mutated
-    frame can select another dialect."""
+    """A client that sends mutated frames.
+
+    With `accounts`, it logs in first. Without, it connects to `/`, where a mutated frame may select another dialect.
+    """
 
     def __init__(self, drill: Drill, codec: Codec, address: str, accounts: Registrar | None) -> None:
         self._drill = drill
@@ -113,7 +123,7 @@ class FuzzClient:
 
 
 async def _send(connection: AsyncConnection, mutator: FrameMutator, rate: float, goal: Goal) -> Sequence[Frame]:
-    """Returns the sent frames."""
+    """Sends frames, and returns those that were sent."""
     sent = [mutator.first()]
     _send_one(connection, sent[0])
     due, burst = time.monotonic(), max(1, round(rate * _BURST_SECONDS))
@@ -136,7 +146,10 @@ def _send_one(connection: AsyncConnection, frame: Frame) -> None:
 
 
 def without_foreign_chats(recorded: DrillRecords) -> DrillRecords:
-    """Mutated frames create groups, and any account may become a member: messages there concern nobody."""
+    """Drops the records about chats that mutated frames have created.
+
+    Any account may become a member of such a chat, so its messages prove nothing.
+    """
     foreign = MessageReceived | ChatAnnounced
     records = [
         record for record in recorded.records if not isinstance(record, foreign) or record.chat in recorded.members
@@ -145,7 +158,7 @@ def without_foreign_chats(recorded: DrillRecords) -> DrillRecords:
 
 
 def robust(record_index: RecordIndex) -> Iterator[str]:
-    """No frame raises an error in the server, and each frame of the server can be decoded."""
+    """No frame causes an exception in the server, and every frame that the server sends can be decoded."""
     for line in record_index.tracebacks:
         yield f"a process logged: {line}"
     for ended in record_index.fuzzed:
@@ -156,19 +169,19 @@ def robust(record_index: RecordIndex) -> Iterator[str]:
 
 
 def prompt(record_index: RecordIndex, bound: float) -> Iterator[str]:
-    """99 of 100 messages of the ordinary users are acknowledged within `bound` seconds."""
+    """Of the messages of ordinary users, 99 of 100 are acknowledged within `bound` seconds."""
     if (p99 := acknowledgement_p99(record_index)) > bound:
         yield f"one message in a hundred was acknowledged after {1000 * p99:.0f} ms or more"
 
 
 def acknowledgement_p99(record_index: RecordIndex) -> float:
-    """Seconds; 0 if no message was acknowledged."""
+    """Returns the p99 in seconds, or 0 if no message was acknowledged."""
     times = sorted(acks[0].at - record_index.sent[text].at for text, acks in record_index.acked.items())
     return times[int(0.99 * len(times))] if times else 0.0
 
 
 def memory_at_quarters(record_index: RecordIndex) -> dict[str, float]:
-    """MiB that each process has in memory at the beginning, after each quarter and at the end of the run."""
+    """Returns the memory of each process in MiB: at the beginning, after each quarter and at the end of the run."""
     every = [seen.at for samples in record_index.resources.values() for seen in samples]
     if not every:
         return {}

@@ -1,4 +1,7 @@
-"""Mutated frames of a dialect, made from its vectors; the same seed gives the same frames."""
+"""Mutated frames of a dialect, made from its vectors. The same seed gives the same frames.
+
+A *vector* is a frame as data, beside the value that it stands for.
+"""
 
 import random
 import re
@@ -12,7 +15,7 @@ from tests import vectors
 _NUMBER = re.compile(rb"-?\d+")
 _JSON_VALUE = re.compile(rb'(?<=:)\s*("[^"]*"|-?\d+|null|true|false)')
 _ACCOUNT, _PADDED = b"12", b"0000000012"
-"""The vectors' own account."""
+"""The account's number in the vectors."""
 _TOKEN = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 _PIECES = (
     b"\x00", b'"', b"\\", b"\\ud800", b"{", b"}", b"[", b"]", b"|", b"#", b",", b"\r", b"\n", b"\xff\xfe", b"\x1b[2J",
@@ -21,17 +24,17 @@ _PIECES = (
 )  # fmt: skip
 _VALUES = (b"null", b"true", b"[]", b"{}", b'""', b"[[]]", b"0", b"-1", b"2.5", b"1e999", b'"\\u0000"', b"9" * 40)
 _COUNTS = (0, 1, 1, 1, 2, 3, 8)
-"""The number of mutations of a frame; one frame in seven is not mutated."""
+"""Numbers of mutations of a frame, from which one is drawn. One frame in seven is not mutated."""
 _INVALID_TEXTS = 0.002
-"""Share of frames that may be no UTF-8: they end the connection."""
+"""The share of frames that need not be UTF-8. Such a frame ends the connection."""
 _LONGEST = 60_000
-"""Bytes: more is rejected for its length before a login."""
+"""The most bytes of a frame. Before a login, the server rejects longer frames for their length."""
 
 Mutation = Callable[[random.Random, bytes], bytes]
 
 
 class FrameMutator:
-    """Endless frames of one dialect; `account` takes the place of the vectors' account and its token."""
+    """An endless series of frames of one dialect. `account` replaces the account and the token of the vectors."""
 
     def __init__(self, dialect: str, seed: int, account: ClientAccount | None = None) -> None:
         self._random = random.Random(seed)
@@ -41,7 +44,7 @@ class FrameMutator:
         self._frames = _own(_frames(dialect), account)
 
     def first(self) -> Frame:
-        """The first frame, by which the dialect is detected. The first frame is as in the vectors."""
+        """Returns the first frame as it is in the vectors, because the server detects the dialect by it."""
         return self._random.choice(self._frames)
 
     def next(self) -> Frame:
@@ -55,7 +58,7 @@ class FrameMutator:
         return changed if is_free else changed.decode(errors="ignore").encode()
 
     def _splice(self, rng: random.Random, frame: bytes) -> bytes:
-        """The beginning of this frame, and the end of another."""
+        """Joins the beginning of this frame to the end of another frame."""
         other = _data(rng.choice(self._frames))
         return frame[: _position(rng, frame)] + other[_position(rng, other) :]
 
@@ -97,7 +100,7 @@ def _part(rng: random.Random, frame: bytes) -> tuple[int, int]:
 
 
 def _flip(rng: random.Random, frame: bytes) -> bytes:
-    """A byte is replaced by any other."""
+    """Replaces one byte by a random one."""
     at = _position(rng, frame)
     return frame[:at] + bytes([rng.randrange(256)]) + frame[at + 1 :]
 
@@ -126,7 +129,7 @@ def _change_number(rng: random.Random, frame: bytes) -> bytes:
 
 
 def _change_value(rng: random.Random, frame: bytes) -> bytes:
-    """A JSON value becomes one of another type."""
+    """Replaces one JSON value by a value of another type."""
     return _change(rng, frame, _JSON_VALUE, _VALUES)
 
 

@@ -1,4 +1,7 @@
-"""The invariants of message changes: no acknowledged change is lost, and `rev` counts them. Pure."""
+"""The invariants about changes of messages: no acknowledged change is lost, and `rev` counts the changes of a chat.
+
+This module does no I/O.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -13,8 +16,11 @@ _MOST_EVENTS = 2
 
 
 def kept(record_index: RecordIndex) -> Iterator[str]:
-    """After its last sync, a native user has the last acknowledged state of each message, and reads it again. A change
-    without a reply may have been made or not."""
+    """After its last sync, a native user has the last acknowledged state of each message. When the user reads the
+    message again, it has the same state.
+
+    A change without a reply may have been made or not.
+    """
     for rejected in record_index.changes_rejected.values():
         yield f"{rejected.name} was rejected: {rejected.details}"
     for (account, chat, again), seen in record_index.last_states.items():
@@ -25,7 +31,7 @@ def kept(record_index: RecordIndex) -> Iterator[str]:
 
 
 def _last_states(record_index: RecordIndex, account: int, seen: LastStatesSeen) -> LastStates:
-    """The last states of the messages that the account has changed or has."""
+    """Returns the last states of the messages that the account has, and of those that it has changed."""
     chat, known = seen.chat, LastStates()
     requests = [request for request in _requests(record_index) if request.chat == chat]
     own = [request for request in requests if _account(record_index, request) == account]
@@ -47,7 +53,10 @@ def _last_states(record_index: RecordIndex, account: int, seen: LastStatesSeen) 
 
 @dataclass(frozen=True)
 class _Content:
-    """The change that a `rev` counts. Pages of changes do not show the emoji of a reaction."""
+    """The change that has a certain `rev`.
+
+    It lacks the emoji of a reaction, because pages of changes do not show it.
+    """
 
     index: int
     kind: str
@@ -55,8 +64,11 @@ class _Content:
 
 
 def numbered(record_index: RecordIndex) -> Iterator[str]:
-    """The changes of a chat have `rev` 1, 2, 3 …, each its own, in the order in which they were acknowledged and seen.
-    None has two: it would have been made twice."""
+    """The `rev` numbers of a chat's changes are 1, 2, 3 …, in the order in which the changes were acknowledged and
+    seen.
+
+    Each change has only one `rev`. With two, it would have been made twice.
+    """
     chats = {request.chat for request in _requests(record_index)} | {one.chat for one in record_index.changes_seen}
     for chat in sorted(chats):
         yield from _ChatChanges(record_index, chat).violations()
@@ -67,7 +79,7 @@ class _ChatChanges:
     def __init__(self, record_index: RecordIndex, chat: int) -> None:
         self._chat = chat
         self._acked: list[tuple[int, int, ChangeRequested]] = []
-        """Account and `rev`, in the order of the acknowledgements."""
+        """The account, the `rev` and the request, in the order of the acknowledgements."""
         self._undecided: list[ChangeRequested] = []
         for request in _requests(record_index):
             if request.chat != chat:
@@ -127,8 +139,12 @@ class _ChatChanges:
 
 
 def _seen_in_order(record_index: RecordIndex) -> Iterator[str]:
-    """On a connection, pages show the changes of a chat once and in order. As an event, a change comes at most twice:
-    live and by a sync. Events keep no order while the chat gets another owner."""
+    """On a connection, pages show the changes of a chat once and in order.
+
+    An event about a change comes at most twice: live, and by a sync.
+
+    Events may come in any order while the leader of the chat changes.
+    """
     paged: dict[tuple[int, int], int] = defaultdict(int)
     events: Counter[tuple[int, int, int]] = Counter()
     for one in record_index.changes_seen:
@@ -145,7 +161,7 @@ def _seen_in_order(record_index: RecordIndex) -> Iterator[str]:
 
 
 def _requests(record_index: RecordIndex) -> list[ChangeRequested]:
-    """Each once, in order of time."""
+    """Returns each requested change once, in order of time."""
     return [attempts[0] for attempts in record_index.changes_requested.values()]
 
 
@@ -154,6 +170,6 @@ def _account(record_index: RecordIndex, request: ChangeRequested) -> int:
 
 
 def _content(request: ChangeRequested) -> _Content:
-    """The change in the form in which other users see it."""
+    """Returns the change as other users see it."""
     kind = "reaction" if request.kind in ("react", "unreact") else request.kind
     return _Content(request.index, kind, request.value if kind == "edit" else "")

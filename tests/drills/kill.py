@@ -1,4 +1,4 @@
-"""The kill drill: one process after the other is killed while users post through two edges."""
+"""The kill drill: one process after another is killed while users post through two edges."""
 
 import asyncio
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.drills.records import DrillRecords, Entry
 from tests.support.cluster import Cluster
 
 SHORT = ("--seconds", "4", "--targets", "message", "--only", "--patience", "6", "--bound", "6")
-"""Options of the command for a build that is broken on purpose."""
+"""The options of the command for a deliberately broken build."""
 
 
 async def kill_in_turn(
@@ -22,8 +22,11 @@ async def kill_in_turn(
     watch: Callable[[Cluster, Journal], Coroutine[Any, Any, None]] | None = None,
     act: Callable[[Cluster, Drill], Coroutine[Any, Any, None]] | None = None, newcomers: int = 0,
 ) -> DrillRecords:  # fmt: skip
-    """See Drill for `rate`, `patience`, `report` and `newcomers`. `watch` runs meanwhile, and records; `act` runs to
-    its end."""
+    """Kills the targets in turn while users post. `rate`, `patience`, `report` and `newcomers`: see Drill.
+
+    `watch` runs and records during the kills, and is then cancelled. `act` also runs during the kills, and the drill
+    waits for its end.
+    """
 
     async def history(chats: list[int]) -> dict[int, list[Entry]]:
         return await read_history(broker(cluster.data, "admin"), chats)
@@ -50,7 +53,7 @@ async def kill_in_turn(
 
 
 def required_evidence(phases: Sequence[Phase], rate: float) -> RequiredEvidence:
-    """The least for a proof: a fifth of the load, and every planned fault."""
+    """Returns the least evidence that a drill needs: a fifth of the load, and every planned fault."""
     faults: Counter[str] = Counter()
     for phase in phases:
         for turn in range(phase.rounds):

@@ -1,4 +1,4 @@
-"""The connections between the parts of a system, each through a proxy of its own that can harm it."""
+"""The connections between the parts of a system. Each connection has its own proxy, which can disturb it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -15,21 +15,23 @@ CLIENTS = "clients"
 
 
 class Links:
-    """Proxies by the name of a process and of its server, as in ("edge-1", "nats"). ("edge-1", CLIENTS) is the proxy
-    between clients and an edge."""
+    """Proxies, by the name of a process and the name of its server, such as ("edge-1", "nats").
+
+    The proxy between clients and an edge is ("edge-1", CLIENTS).
+    """
 
     proxied = True
-    """Whether edges trust the proxies of clients."""
+    """Whether edges trust the proxies between them and the clients."""
 
     def __init__(self) -> None:
         self._proxies: dict[tuple[str, str], TcpProxy] = {}
 
     async def connect(self, process: str, servers: Mapping[str, int]) -> ChangeSettings:
-        """Opens the links of a process to its servers on these ports."""
+        """Opens proxies between a process and its servers, which listen on these ports."""
         return partial(_reroute, ports={port: await self._open(process, name, port) for name, port in servers.items()})
 
     async def admit(self, edge: str, port: int) -> int:
-        """Returns the port at which the clients' way to an edge begins."""
+        """Opens a proxy between clients and an edge. Returns the port to which clients connect."""
         return await self._open(edge, CLIENTS, port)
 
     async def _open(self, process: str, other: str, port: int) -> int:
@@ -38,7 +40,7 @@ class Links:
         return proxy.port
 
     def select(self, process: str, other: str) -> Iterator[TcpProxy]:
-        """`process` is its name, or its service's name."""
+        """Yields proxies. `process` is the name of a process, or of its service."""
         for (name, server), proxy in self._proxies.items():
             if server == other and process in (name, name.rpartition("-")[0]):
                 yield proxy
@@ -49,7 +51,10 @@ class Links:
 
 
 class FarLinks(Links):
-    """The clients of one edge are in a far network. All other connections are direct."""
+    """The connections of a system in which the clients of one edge are in a distant network.
+
+    All other connections have no proxy.
+    """
 
     proxied = False
 
@@ -74,7 +79,10 @@ def _listen_everywhere(settings: Settings) -> Settings:
 
 
 def _reroute(settings: Settings, ports: Mapping[int, int]) -> Settings:
-    """The settings with other ports of NATS, Valkey and PostgreSQL. Clients then come by proxies, too."""
+    """Returns the settings with other ports of NATS, Valkey and PostgreSQL.
+
+    Makes the edge expect that clients connect through proxies.
+    """
 
     def moved(url: str) -> str:
         for real, first in ports.items():

@@ -1,6 +1,8 @@
-"""The members drill: accounts join a group in which others post. Some delete their accounts, some leave, and the owner
-removes some, while processes are killed. Requests of the members go over the bus, with the permissions of an edge, and
-are repeated until they are carried out."""
+"""The members drill: accounts join a group in which others post, while processes are killed.
+
+Then some delete their accounts, some leave, and the owner removes some. Requests of the members are sent over NATS,
+with the permissions of an edge. They are repeated until they are carried out.
+"""
 
 import asyncio
 import time
@@ -31,15 +33,17 @@ DELETED, LEAVING, REMOVED = 4, 2, 2
 NEWCOMERS = DELETED + LEAVING + REMOVED + 2
 _STAY_SECONDS = 4.0
 _SLACK_SECONDS = 1.0
-"""The time after a deletion or a departure in which earlier messages may still arrive."""
+"""After a deletion or a departure, messages that were sent before may still arrive for this time."""
 _CLOSING_SECONDS = 5.0
 _PAUSE_SECONDS = 0.3
 _TEMPORARY = (ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.INTERNAL)
 
 
 async def change_members(cluster: Cluster, drill: Drill, every: float) -> None:
-    """Every newcomer joins the largest group. The first ones then delete their accounts, the next ones leave the group,
-    and further ones are removed."""
+    """Makes every newcomer join the largest group.
+
+    The first newcomers then delete their accounts, the next ones leave the group, and the last ones are removed.
+    """
     bus = Bus(broker(cluster.data, "edge"), "edge", CollectorRegistry())
     await bus.start()
     population = drill.population
@@ -55,7 +59,7 @@ async def change_members(cluster: Cluster, drill: Drill, every: float) -> None:
 
 
 class _Visits:
-    """Memberships of newcomers in one chat."""
+    """The memberships of newcomers in one chat."""
 
     def __init__(self, bus: Bus, drill: Drill, chat: int, owner: int) -> None:
         self._bus = bus
@@ -64,7 +68,7 @@ class _Visits:
         self._owner = AccountId(owner)
 
     async def visit(self, device: DrillClient, number: int) -> None:
-        """The visit of the newcomer with this number."""
+        """Makes the newcomer with this number join, stay for a while, and depart."""
         account = AccountId(device.user.account.number)
         await self._join(device, account)
         await asyncio.sleep(_STAY_SECONDS)
@@ -101,7 +105,7 @@ class _Visits:
 
 
 async def _carry_out(bus: Bus, route: Route[Any, Any], request: Any) -> None:
-    """Repeats the request until it is accepted, or rejected because it was carried out before."""
+    """Repeats the request until it is accepted. A rejection because it was carried out before also counts."""
     while True:
         try:
             await bus.request(route, request)
@@ -113,7 +117,7 @@ async def _carry_out(bus: Bus, route: Route[Any, Any], request: Any) -> None:
 
 
 async def _try_login(drill: Drill, device: DrillClient) -> None:
-    """A login that succeeds is recorded, as any other."""
+    """Tries to log in. A login that succeeds is recorded, like any other."""
     for name, url in drill.edges:
         with suppress(ClientError, TimeoutError):
             connection = await dial(url + V2.path, drill.records.append, device.name, name)
@@ -123,8 +127,10 @@ async def _try_login(drill: Drill, device: DrillClient) -> None:
 
 
 def carried_out(record_index: RecordIndex) -> Iterator[str]:
-    """All newcomers have joined, some have departed, some are deleted. A deleted account is disconnected and cannot log
-    in."""
+    """Checks that all newcomers have joined, that some have left or were removed, and that some are deleted.
+
+    A deleted account must be disconnected and must not be able to log in.
+    """
     counts = len(record_index.joined), len(record_index.departed), len(record_index.deleted)
     if counts != (NEWCOMERS, LEAVING + REMOVED, DELETED):
         yield "only {} joins, {} departures and {} deletions were carried out".format(*counts)
@@ -138,8 +144,9 @@ def carried_out(record_index: RecordIndex) -> Iterator[str]:
 
 
 def only_while_member(record_index: RecordIndex) -> Iterator[str]:
-    """No account gets a message that was acknowledged before its join was requested, or sent after its departure or
-    deletion."""
+    """No account gets messages from outside its membership: none that was acknowledged before its join was requested,
+    and none that was sent after its departure or deletion.
+    """
     for one in record_index.received:
         account, sent = record_index.connections[one.connection].account, record_index.sent.get(one.text)
         acks = record_index.acked.get(one.text)

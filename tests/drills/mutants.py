@@ -1,7 +1,7 @@
-"""Builds that are broken on purpose, to show that a drill can fail.
+"""Deliberately broken builds (mutants), which show that a drill can fail.
 
-`python -m tests.drills.mutants NAME up …` is `dragoman up`, but starts one service through this module, which breaks it
-in its own process and then runs it as usual. The product contains no trace of this.
+`python -m tests.drills.mutants NAME up …` works as `dragoman up`, but starts one service through this module. In the
+process of this service, the module breaks the service and then runs it. The product contains no code for this.
 """
 
 import asyncio
@@ -35,8 +35,11 @@ _TRUSTING_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Mutant:
-    """`apply` breaks the service in the calling process. `drill`, with its options, must find `invariant` failed. The
-    state machine (tests/model) names no invariant."""
+    """A broken build.
+
+    `apply` breaks the service in the calling process. The drill `drill`, with its options, must find that `invariant`
+    has failed. `invariant` is empty for the state machine (tests/model).
+    """
 
     service: str
     invariant: str
@@ -45,7 +48,10 @@ class Mutant:
 
 
 def _require(owner: object, *names: str) -> None:
-    """Raises AttributeError if the product has no attribute of such a name: replacing it would have no effect."""
+    """Raises AttributeError if the product has no attribute with this name.
+
+    A replacement of it would have no effect.
+    """
     for name in names:
         getattr(owner, name)
 
@@ -58,7 +64,7 @@ def _reply_early() -> None:
 
 
 def _always_ready() -> None:
-    """The readiness check no longer checks NATS after the first success."""
+    """After its first success, the readiness check no longer checks NATS."""
     from shared.bus.client import Bus
 
     sound, answered = Bus.check, list[Bus]()
@@ -72,7 +78,7 @@ def _always_ready() -> None:
 
 
 def _assume_arrived() -> None:
-    """All that was pushed to a connection counts as delivered at its end."""
+    """When a connection ends, everything that was pushed to it counts as delivered."""
     from services.edge.confirmations.confirmation import UnconfirmedPushes
     from services.edge.confirmations.read_state import Ranges
 
@@ -85,7 +91,10 @@ def _assume_arrived() -> None:
 
 
 def _skip_gaps() -> None:
-    """A message that arrives counts as the next one, and no chat is compared after a loss: either alone is harmless."""
+    """A message that arrives counts as the next one, and no chat is compared after a loss.
+
+    Each of these two faults alone would have no effect.
+    """
     from services.edge.delivery.ordering import ChatSequencer
     from services.edge.delivery.resync import Resync
 
@@ -101,7 +110,7 @@ def _skip_gaps() -> None:
 
 
 def _patient_with_silence() -> None:
-    """A client without any answer stays connected."""
+    """A client that answers nothing stays connected."""
     from services.edge.confirmations.confirmation import DeliveryConfirmation
     from services.edge.gateway import socket_options
 
@@ -116,7 +125,7 @@ def _patient_with_silence() -> None:
 
 
 def _hoard() -> None:
-    """The edge keeps something of each message."""
+    """The edge never frees some memory for each message."""
     from services.edge.client.client import Client
     from services.edge.dialects.encoded_message import EncodedMessage
 
@@ -130,7 +139,7 @@ def _hoard() -> None:
 
 
 def _abandon_tasks() -> None:
-    """The edge leaves tasks behind, too few to use much memory."""
+    """The edge starts tasks that never end. They are too few to need much memory."""
     from services.edge.client.client import Client
     from services.edge.dialects.encoded_message import EncodedMessage
 
@@ -145,7 +154,7 @@ def _abandon_tasks() -> None:
 
 
 def _show_past() -> None:
-    """A new member gets all messages from before its join."""
+    """A new member gets all messages from before it joined."""
     from services.session.service.message_reader import MessageReader
 
     async def none(*_: object) -> int:
@@ -155,7 +164,7 @@ def _show_past() -> None:
 
 
 def _drop_delivery() -> None:
-    """A connection does not get some of the messages."""
+    """A connection does not get some messages of other users."""
     from services.edge.client.client import Client
     from services.edge.dialects.encoded_message import EncodedMessage
 
@@ -169,14 +178,14 @@ def _drop_delivery() -> None:
 
 
 def _keep_deleted() -> None:
-    """The connections of a deleted account stay."""
+    """The connections of a deleted account stay open."""
     from services.edge.client.client import Client
 
     _replace(Client, "revoked", lambda *_: None)
 
 
 def _keep_departed() -> None:
-    """A member that has left, or was removed, stays one for the message service."""
+    """For the message service, a member that has left or was removed is still a member."""
     from services.message.service.member_list import ChatMembers
 
     apply = ChatMembers._apply
@@ -189,7 +198,7 @@ def _keep_departed() -> None:
 
 
 def _slow_login() -> None:
-    """Every login takes CPU time, as if it needed a hash of the password."""
+    """Every login needs CPU time, as if the server had to hash the password."""
     from services.edge.login.login import LoginFlow
 
     log_in = LoginFlow.log_in
@@ -249,21 +258,24 @@ def _forget_read() -> None:
 
 
 def _forget_states() -> None:
-    """A sync compares messages and their changes alone."""
+    """A sync compares only messages and their changes, and no other state of a chat."""
     from services.message.service import resuming
 
     _replace(resuming, "_with_other_states", lambda *_: set())
 
 
 def _keep_recalled() -> None:
-    """The text of a message stays when it is edited or recalled."""
+    """The stored text of a message stays when the message is edited or recalled."""
     from services.message.store.revisions import _Revision
 
     _replace(_Revision, "_replace_body", lambda *_: None)
 
 
 def _swap_changes() -> None:
-    """Two changes of a chat at once are announced in the wrong order. The reply waits for neither."""
+    """Two changes that are made in a chat at the same time are announced in the wrong order.
+
+    The reply does not wait for the announcements.
+    """
     from services.message.adapters.fanout import Fanout
 
     announce, waiting, tasks = Fanout.announce, dict[int, asyncio.Event](), set[asyncio.Task[None]]()
@@ -287,14 +299,14 @@ def _swap_changes() -> None:
 
 
 def _forget_changes() -> None:
-    """A client that comes back gets no changes of the messages that it has."""
+    """A client that comes back does not get changes of the messages that it has."""
     from services.message.store.snapshot import Snapshot
 
     _replace(Snapshot, "changes_among", lambda *_: {})
 
 
 def _lose_edits() -> None:
-    """An edit is acknowledged and announced, and not stored."""
+    """An edit is acknowledged and announced, but not stored."""
     from services.message import store
     from services.message.store.revisions import revise
     from shared.contract.message import ChangeMessage, EditText
@@ -311,7 +323,7 @@ def _lose_edits() -> None:
 
 
 def _skip_rev() -> None:
-    """Some changes get the `rev` after the next one."""
+    """Some changes get a `rev` that is too high by one."""
     from services.message.store.revisions import _Revision
 
     begin: Callable[..., None] = _Revision.__init__
@@ -361,7 +373,7 @@ def _abrupt_end() -> None:
 
 
 def _forgetful_end() -> None:
-    """Read state that is confirmed while the edge drains is not committed."""
+    """Read state that is confirmed while the edge shuts down is not committed."""
     from services.edge.app import Edge
     from services.edge.confirmations.read_state import ReadStateFlusher
 
@@ -376,7 +388,7 @@ def _forgetful_end() -> None:
 
 
 def _forget_join() -> None:
-    """Presence does not get some accounts, and the edge does not compare it with its own."""
+    """Some accounts are missing in presence, and the edge does not compare presence with its own accounts."""
     from services.edge.presence.local_accounts import LocalAccounts
     from shared.presence.store import Presence
 
@@ -396,8 +408,10 @@ def _forget_join() -> None:
 
 
 def _trust_presence() -> None:
-    """An edge that has lost Redis does not announce this over NATS, and so misses messages. Edges sweep so often that a
-    short outage meets a sweep."""
+    """An edge that has lost Redis does not announce this over NATS, and so misses messages.
+
+    Edges check presence so often that a check falls into a short outage.
+    """
     from services.edge.presence import lease
     from services.edge.presence.announcer import PresenceAnnouncer
 
@@ -427,7 +441,7 @@ def _careless_parser() -> None:
 
 
 def _slow_edge() -> None:
-    """An edge takes long to start, and starts."""
+    """An edge starts only after a long time."""
     time.sleep(2 * _SLOW_START_SECONDS)
 
 
@@ -436,8 +450,10 @@ def _slow_start() -> None:
 
 
 def _trust_owners() -> None:
-    """An edge sends messages only to the leader of their chat, and tries no other replica until the leader's heartbeats
-    have been missing for long."""
+    """An edge sends messages only to the leader of their chat.
+
+    It tries another replica only when the leader's heartbeats have been missing for a long time.
+    """
     from services.edge.upstream.attempt import Leaders
     from shared import partitions
 
@@ -486,13 +502,13 @@ MUTANTS = {
 
 
 def _one_in_many() -> Callable[[], bool]:
-    """Returns True for the first message of a process, then for one in `_EVERY`."""
+    """Returns a function that is true for the first message of a process, and then for one message in `_EVERY`."""
     numbers = count()
     return lambda: next(numbers) % _EVERY == 0
 
 
 def start_through(*module: str, service: str) -> None:
-    """`dragoman up` in this process starts the processes of a service through this module and its arguments."""
+    """Makes the `dragoman up` in this process start services through this module, with these arguments."""
     sound: Callable[[PlannedProcess], list[str]] = vars(PlannedProcess)["command"].fget
 
     def command(part: PlannedProcess) -> list[str]:
@@ -502,13 +518,16 @@ def start_through(*module: str, service: str) -> None:
 
 
 def _replace(owner: object, name: str, value: object) -> None:
-    """Replaces an attribute that the product has. Raises AttributeError if it has none of this name."""
+    """Replaces an attribute of the product. Raises AttributeError if there is no attribute with this name."""
     _require(owner, name)
     setattr(owner, name, value)
 
 
 def _main() -> None:
-    """`python -m tests.drills.mutants NAME up …`, or the command of a broken process. `+` joins several names."""
+    """Runs `python -m tests.drills.mutants NAME up …`, or a process of a broken service.
+
+    NAME may join several names by `+`.
+    """
     chosen = sys.argv.pop(1)
     mutants = [MUTANTS[name] for name in chosen.split("+")]
     if sys.argv[1] == "up":

@@ -1,43 +1,50 @@
-"""The messages that a native client has: the last state of each, by events, histories and pages of changes."""
+"""The messages that a native client has.
+
+It keeps the last state of each, from events, histories and pages of changes.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Place = tuple[int, int]
-"""Chat and index."""
+"""A chat and an index."""
 
 
 class MessageState(NamedTuple):
-    """`text`: None if the message is recalled. `mine`: the account's own reactions."""
+    """The state of a message. `text` is None if the message is recalled. `mine` are the account's own reactions."""
 
     text: str | None
     mine: frozenset[str] = frozenset()
 
 
 class NativeMessages:
-    """The messages of an account's chats, as frames show them, in any order of arrival."""
+    """The messages of an account's chats, as frames show them. The frames may arrive in any order."""
 
     def __init__(self, account: int) -> None:
         self.states: dict[Place, MessageState] = {}
         self.last: defaultdict[int, int] = defaultdict(int)
-        """For each chat, the index up to which it has all messages."""
+        """For each chat, the index up to which the account has all messages."""
         self.rev: defaultdict[int, int] = defaultdict(int)
-        """For each chat, the number up to which it has all changes."""
+        """For each chat, the `rev` up to which the account has all changes."""
         self._account = account
         self._early: dict[Place, Mapping[str, Any]] = {}
         self._kept: defaultdict[Place, list[Mapping[str, Any]]] = defaultdict(list)
-        """Changes of messages that it lacks."""
+        """Changes of messages that the account does not have yet."""
         self._shown: dict[tuple[Place, bool], int] = {}
-        """The `rev` of the last change of each text (False) and of each message's reactions (True)."""
+        """The `rev` of the last change that was applied: to each message's text (False), and to its reactions (True).
+        """
 
     @property
     def positions(self) -> dict[str, tuple[int, int]]:
-        """The positions, as `sync` takes them."""
+        """The positions in the form that `sync` requires."""
         return {str(chat): (last, self.rev[chat]) for chat, last in self.last.items()}
 
     def add(self, message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """The chat's messages that are in index order now. A message that it has already is ignored."""
+        """Adds a message.
+
+        A message that the account has already is ignored. Returns the messages that now follow without a gap.
+        """
         chat, _ = place = message["chat"], message["index"]
         if place not in self.states:
             self.states[place] = state_of(message)
@@ -60,8 +67,10 @@ class NativeMessages:
             self._kept[place].append(change)
 
     def has_changes_up_to(self, chat: int, rev: int) -> None:
-        """Note that all changes of the chat up to `rev` have arrived. Of several changes of one kind of a message, only
-        the last one was sent."""
+        """Notes that all changes of the chat up to `rev` have arrived.
+
+        If a message was changed several times in one way, the server sends only the last of these changes.
+        """
         self.rev[chat] = max(self.rev[chat], rev)
 
     def _apply(self, place: Place, change: Mapping[str, Any]) -> None:
@@ -91,5 +100,5 @@ def state_of(message: Mapping[str, Any]) -> MessageState:
 
 
 def text_of(shown: Mapping[str, Any]) -> str:
-    """The text of a message or an edit."""
+    """Returns the text of a message or of an edit."""
     return "".join(segment["text"] for segment in shown["segments"])

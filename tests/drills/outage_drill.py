@@ -1,4 +1,4 @@
-"""The drills of outages: users post while servers, or the ways to them, fail for a while and recover."""
+"""The outage drills: users post while servers, or the connections to them, fail for a while and recover."""
 
 import asyncio
 import time
@@ -24,7 +24,10 @@ _PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 _NOTICING_SECONDS = 15.0
 SILENCE_SECONDS = 40.0
-"""A silent client is offline after this time: a ping every 25 s, a pong within 10 s, and the time to see it."""
+"""The server counts a silent client as offline after this time.
+
+It sends a ping every 25 s, and waits 10 s for the pong; some seconds are added for noticing this.
+"""
 _DEPENDENTS = {"nats": ("auth", "session", "message", "edge"), "postgresql": ("auth", "session", "message")}
 """For each server, the services that cannot work without it."""
 
@@ -33,7 +36,7 @@ async def endure(
     fleet: Fleet, records: list[Record], outages: Sequence[Outage], rate: float, builds: Builds,
     report: Callable[[str], None],
 ) -> DrillRecords:  # fmt: skip
-    """Two edges and two replicas of message go through the outages, one after the other."""
+    """Users post on two edges and two replicas of message while the outages happen one after the other."""
 
     async def disturb(drill: Drill) -> None:
         over = asyncio.Event()
@@ -49,7 +52,7 @@ async def endure(
             over.set()
 
     threads = len(_SERVICES) + 8
-    # each check of readiness may block a thread for seconds
+    # a check of readiness may block its thread for seconds
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
     await fleet.migrate(builds("message"))
     await asyncio.gather(*(fleet.start(service, builds) for service in _SERVICES))
@@ -84,7 +87,10 @@ async def _watch_readiness(fleet: Fleet, process: str, records: list[Record], ov
 async def _watch_presence(
     read: Callable[[], Awaitable[dict[int, frozenset[str]]]], records: list[Record], over: asyncio.Event
 ) -> None:
-    """Ends by `over`: a call of redis-py may swallow a cancellation."""
+    """Records presence until `over` is set.
+
+    The task is not cancelled, because a call of redis-py may ignore a cancellation.
+    """
     known: dict[str, frozenset[int]] = {}
     while not over.is_set():
         with suppress(RedisError):
@@ -98,14 +104,14 @@ async def _watch_presence(
 
 
 def invariants(bound: float) -> dict[str, Invariant]:
-    """The invariants of the outage drills, in addition to the delivery contract."""
+    """Returns the invariants of the outage drills, which are checked in addition to the delivery contract."""
     ready = partial(rolling.readiness_shown, required=_DEPENDENTS, noticing=_NOTICING_SECONDS, bound=bound)
     noticed = partial(rolling.silence_noticed, within=SILENCE_SECONDS)
     return {"S1 service": partial(rolling.served, bound=bound), "S3 readiness": ready, "S4 silence": noticed}
 
 
 def required_evidence(outages: Sequence[Outage], rate: float) -> RequiredEvidence:
-    """The least for a proof: every outage, and a fifth of the load of the times with service."""
+    """Returns the least evidence that a drill needs: every outage, and a fifth of the load of the time with service."""
     faults = Counter(outage.target for outage in outages)
     served = sum(_CALM_SECONDS + (0.0 if outage.unserved else outage.seconds) for outage in outages)
     return RequiredEvidence.of(served * rate, faults)

@@ -1,4 +1,4 @@
-"""Outages: faults that last for a while, of servers and of the connections between processes."""
+"""Outages: faults of servers, or of the connections between processes, that last for a while."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,8 +19,10 @@ Harm = Callable[[Fleet], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Outage:
-    """`harm` lasts `seconds`, inside its context. During the outage, the clients of the edges `unserved` must be
-    without service."""
+    """An outage. `harm` is a context inside which the fault lasts, for `seconds`.
+
+    During the outage, the clients of the edges `unserved` must be without service.
+    """
 
     phase: str
     target: str
@@ -31,13 +33,13 @@ class Outage:
 
 
 def broker(seconds: float, kills: int = 10) -> list[Outage]:
-    """NATS is frozen, then killed again and again."""
+    """First freezes NATS, then kills it again and again."""
     frozen = Outage("frozen", "nats", "freeze", _frozen("nats"), seconds, ALL_EDGES)
     return [frozen, *[Outage("killed", "nats", "kill", _killed("nats"), 0.0)] * kills]
 
 
 def database(seconds: float) -> list[Outage]:
-    """PostgreSQL is restarted at once, frozen, without connections, and read-only."""
+    """Restarts PostgreSQL at once, freezes it, uses up its connections, and makes it read-only."""
     server = "postgresql"
     return [
         Outage("restarted", server, "crash", _crashed, 0.0),
@@ -48,7 +50,7 @@ def database(seconds: float) -> list[Outage]:
 
 
 def citus(seconds: float) -> list[Outage]:
-    """A worker of Citus is killed, then frozen, and its coordinator is restarted."""
+    """Kills a worker of Citus, freezes it, and restarts the coordinator of Citus."""
     return [
         Outage("killed", "worker-1", "kill", _killed("worker-1"), 0.0),
         Outage("absent", "worker-2", "stop", _killed("worker-2"), seconds, ALL_EDGES),
@@ -58,8 +60,7 @@ def citus(seconds: float) -> list[Outage]:
 
 
 def partition(seconds: float) -> list[Outage]:
-    """Outages in which one process after another is cut off from a server: in both directions, then in each direction
-    alone."""
+    """Cuts off one process after another from a server: first in both directions, then in each direction alone."""
     outages = []
     for process, server in ((FIRST_EDGE, "nats"), ("message-1", "postgresql"), (FIRST_EDGE, "valkey")):
         unserved = [process] if server == "nats" else []
@@ -74,8 +75,11 @@ def partition(seconds: float) -> list[Outage]:
 
 
 def network(seconds: float) -> list[Outage]:
-    """The connections of clients and of one edge to NATS are reset; clients' connections become slow, sliced, narrow
-    and limited, and then those between the processes."""
+    """First resets the connections of clients, and the connection of one edge to NATS.
+
+    Then makes the connections of clients slow, sliced, narrow and limited. Last, does some of this to the connections
+    between processes and servers.
+    """
     ways = {
         CLIENTS: (slow(0.2, 0.1), _sliced(1), _narrow(10_000), _limited(20_000)),
         "nats": (slow(0.05, 0.05), _sliced(7)),
@@ -95,7 +99,7 @@ def network(seconds: float) -> list[Outage]:
 
 
 def half_open(seconds: float) -> list[Outage]:
-    """All packets between an edge and its clients are lost, and neither end gets an error."""
+    """Loses all packets between an edge and its clients, so that neither end gets an error."""
     return [Outage("half-open", f"{FIRST_EDGE}~{CLIENTS}", "lose packets", _lost_packets, seconds, [FIRST_EDGE])]
 
 
@@ -175,7 +179,7 @@ def _on_all_links(processes: Sequence[str], server: str, poison: Poison) -> Harm
 
 
 def _reset_repeatedly(process: str, other: str) -> Harm:
-    """Data are delayed, so that a reset loses some."""
+    """Resets connections repeatedly. Data are delayed, so that each reset loses some."""
 
     @asynccontextmanager
     async def harm(fleet: Fleet) -> AsyncIterator[None]:

@@ -1,4 +1,7 @@
-"""The users of a drill: registered through real sockets, put into chats, with their devices on all edges."""
+"""The users of a drill.
+
+They are registered over real connections, become members of chats, and have devices on all edges.
+"""
 
 import asyncio
 import secrets
@@ -19,23 +22,27 @@ _SLEEPER, _FOLLOWER = 10, 11
 _NAMED = 12
 _ALL = (*range(_USERS), _FOLLOWER)
 _GROUPS = (_ALL, (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7, _SLEEPER), (1, 4, _FOLLOWER), _OUTSIDERS)
-"""All, three, pairs on one edge and across edges. The outsiders share a chat of their own, and are in no other one."""
+"""The members of each chat, as numbers of users.
+
+There is a chat of all, a chat of three, and there are pairs on one edge and on two edges. The outsiders have only a
+chat of their own.
+"""
 _PC_CLIENTS = (2, 3)
 """Users with the PC client."""
 _TWO_DEVICES = (0, 5)
 STAYERS = (1, 4)
-"""Users that dial the same edge until it answers; the other users try the next one."""
+"""Users that connect to the same edge until it answers. The other users try the next edge."""
 
 
 @dataclass
 class Population:
     members: dict[int, frozenset[int]]
-    """OC numbers by chat."""
+    """The OC numbers of the members of each chat."""
     devices: list[DrillClient]
     sleepers: list[Sleeper]
     followers: list[Follower] = field(default_factory=list)
     newcomers: list[DrillClient] = field(default_factory=list)
-    """Devices whose users are not yet in a group of several users."""
+    """Devices of users that are members only of a private pair."""
 
     def join(self, other: "Population") -> None:
         self.members |= other.members
@@ -46,8 +53,12 @@ class Population:
 
 
 async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int], newcomers: int = 0) -> Population:
-    """All users but the stayers follow changes of `edges`. `newcomers`: users besides the others, in pairs. Raises any
-    error: before the first fault there must be none."""
+    """Registers the users and creates their chats. Raises any error, because no error may happen before the first
+    fault.
+
+    All users except the stayers follow changes of `edges`. `newcomers` is the number of additional users, who get chats
+    in pairs.
+    """
     first = _NAMED
     groups = [*_GROUPS, *((number, number + 1) for number in range(first, first + newcomers, 2))]
     async with _connections(edges, first + newcomers) as connections:
@@ -73,7 +84,7 @@ async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
 
 @asynccontextmanager
 async def _connections(edges: Sequence[Edge], count: int) -> AsyncIterator[list[RecordedConnection]]:
-    """Connections that record nothing."""
+    """Opens connections whose events are not recorded."""
     path = PlainProfile.path
     connections = [await dial(edges[number % len(edges)][1] + path, _ignore, "", "") for number in range(count)]
     yield connections
@@ -82,7 +93,10 @@ async def _connections(edges: Sequence[Edge], count: int) -> AsyncIterator[list[
 
 
 async def _announced(connection: RecordedConnection, chat: int) -> None:
-    """A later announcement could be taken for the reply to the connection's own request. Raises TimeoutError."""
+    """Waits until the chat was announced.
+
+    A later announcement could be mistaken for the reply to a request of this connection. Raises TimeoutError.
+    """
     async with asyncio.timeout(REPLY_SECONDS):
         while await connection.new_chats.get() != chat:
             pass

@@ -1,4 +1,4 @@
-"""The records of a run, indexed for the checker."""
+"""The records of a run, with indexes for the checker."""
 
 import math
 from bisect import bisect_left
@@ -44,10 +44,13 @@ from tests.drills.records import (
 ABNORMAL = 1006
 """The close code of a connection that ended without a close frame."""
 _CLOSING_SECONDS = 5.0
-"""A client may notice this late that its edge was killed."""
+"""A client may notice up to this many seconds later that its edge was killed."""
 _COMMITTING_SECONDS = 6.0
-"""Messages that a connection received are committed as read within this time after its end, or after a later message
-was acknowledged: after two attempts of two seconds each, on a busy machine."""
+"""The messages that a connection received are committed as read within this time. It counts from the end of the
+connection, or from the acknowledgement of a later message.
+
+On a busy machine, the edge needs two attempts of two seconds each.
+"""
 
 
 class Place(NamedTuple):
@@ -62,7 +65,7 @@ class Place(NamedTuple):
 
 
 class RecordIndex:
-    """Messages that were edited or recalled have the text that they were sent with."""
+    """The records by several keys. A message that was edited or recalled has the text with which it was sent."""
 
     def __init__(self, given: DrillRecords) -> None:
         self.recorded = recorded = with_first_texts(given)
@@ -74,19 +77,19 @@ class RecordIndex:
         self.acked: dict[str, list[MessageAcknowledged]] = defaultdict(list)
         self.rejected: dict[str, MessageRejected] = {}
         self._answers: list[tuple[float, float]] = []
-        """The time of each acknowledgement, and the time when its message was sent; ordered."""
+        """For each acknowledgement, its time and the time when its message was sent. Sorted by the time of sending."""
         self.received: list[MessageReceived] = []
         self.changes_requested: dict[str, list[ChangeRequested]] = defaultdict(list)
         self.changes_acked: dict[str, list[ChangeAcknowledged]] = defaultdict(list)
         self.changes_rejected: dict[str, ChangeRejected] = {}
         self.changes_seen: list[ChangeSeen] = []
         self.last_states: dict[tuple[int, int, bool], LastStatesSeen] = {}
-        """The last states by account, chat, and whether they were read again."""
+        """The last states of messages. The keys are the account, the chat, and whether the messages were read again."""
         self.announced: list[ChatAnnounced] = []
         self.faults: list[Fault] = []
         self.phases: list[PhaseBegan] = []
         self.joined: dict[tuple[int, int], Joined] = {}
-        """The joins of accounts that were no members at the beginning, by account and chat."""
+        """For accounts that were not members at the beginning, their joins, by account and chat."""
         self.departed: dict[tuple[int, int], Departed] = {}
         """The departures, by account and chat."""
         self.deleted: dict[int, Deleted] = {}
@@ -98,7 +101,7 @@ class RecordIndex:
         """The resources of processes, by name and pid."""
         self.unread_shown: list[UnreadShown] = []
         self.fetched: dict[tuple[int, str], float] = {}
-        """When a sleeper first got a message, by account and text."""
+        """The time when a sleeper first got a message, by account and text."""
         self.sleepers_cut_off: dict[int, list[float]] = defaultdict(list)
         self.fuzzed: list[FuzzEnded] = []
         self.tracebacks: list[str] = []
@@ -203,8 +206,11 @@ class RecordIndex:
         return places[0].entry.index if places else None
 
     def must_receive(self, account: int, chat: int, entry: Entry) -> bool:
-        """Whether the message of another member was sent after the account had joined, if it was not there before. If
-        an account leaves, messages that wait for it are lost with its membership."""
+        """Returns whether the account must receive this message of another member. It must if it was a member from the
+        beginning, or if the message was sent after it had joined.
+
+        If an account leaves, it loses the messages that wait for it.
+        """
         if (account, chat) in self.departed:
             return False
         joined, sent = self.joined.get((account, chat)), self.sent.get(entry.text)
@@ -215,8 +221,10 @@ class RecordIndex:
         return closed.at if closed else self.end
 
     def killed_under(self, connection: int) -> float | None:
-        """Time when the connection's edge was killed, if that ended the connection, or came before its read state was
-        committed."""
+        """Returns the time when the connection's edge was killed, or None.
+
+        The kill counts if it ended the connection, or if it came before the read state of the connection was committed.
+        """
         opened, ended = self.connections[connection], self.end_of(connection)
         for fault in self.faults:
             killed = (fault.target, fault.kind) == (opened.edge, "kill") and opened.at <= fault.at
@@ -225,32 +233,39 @@ class RecordIndex:
         return None
 
     def was_unreachable(self, edge: str, since: float, until: float) -> bool:
-        """Whether all packets between the edge and its clients were lost, at some time in between."""
+        """Returns whether all packets between the edge and its clients were lost at some time between `since` and
+        `until`.
+        """
         return any(
             healed.target == f"{edge}~clients" and healed.began < until and since < healed.at for healed in self.healed
         )
 
     def broken_by_network(self, connection: int) -> bool:
-        """Whether the connection ended without a close frame while clients' connections were disturbed."""
+        """Returns whether the connection ended without a close frame while clients' connections were disturbed."""
         closed = self.closed.get(connection)
         return closed is not None and closed.code == ABNORMAL and self.clients_harmed(closed.at)
 
     def clients_harmed(self, at: float) -> bool:
-        """Whether the connections of clients were harmed then or shortly before."""
+        """Returns whether the connections of clients were disturbed at this time or shortly before."""
         return any(
             healed.target.endswith("~clients") and healed.began <= at <= healed.at + _CLOSING_SECONDS
             for healed in self.healed
         )
 
     def unconfirmed_by_pongs(self, one: MessageReceived) -> bool:
-        """In a proxied drill, whether the client left before it answered a ping that came after the message."""
+        """Returns whether, in a drill with proxies, the client left before it had answered a ping that came after the
+        message.
+        """
         closed = self.closed.get(one.connection)
         return self.recorded.proxied and closed is not None and closed.ponged < one.at
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
-        """Whether the edge alone was cut off from NATS in between, at most `within` seconds after the first time, and
-        could not have committed its read state by the second. It does not matter whether the clients of the edge had to
-        be without service."""
+        """Returns whether the edge alone was cut off from NATS so that it could not commit the read state of a first
+        delivery before the second.
+
+        The cut must begin at most `within` seconds after `first`. It does not matter whether the clients of the edge
+        had to be without service.
+        """
         return any(
             (healed.unserved == {edge} or healed.target == f"{edge}~nats")
             and healed.began - within <= first
@@ -259,12 +274,12 @@ class RecordIndex:
         )
 
     def _worked_after(self, moment: float) -> float:
-        """Time of the first acknowledgement of a message sent after `moment`."""
+        """Returns the time of the first acknowledgement of a message that was sent after `moment`."""
         later = islice(self._answers, bisect_left(self._answers, (moment, 0.0)), None)
         return next((at for at, sent_at in later if sent_at >= moment), math.inf)
 
     def state(self, text: str) -> str:
-        """The sender's knowledge of its message."""
+        """Returns what the sender was told about its message."""
         if text in self.acked:
             return "acknowledged"
         rejected = self.rejected.get(text)

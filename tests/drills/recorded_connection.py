@@ -1,4 +1,4 @@
-"""A v2 connection that records its events in a journal."""
+"""A connection in the dialect OurChat v2 that records its events in a journal."""
 
 import asyncio
 import time
@@ -32,22 +32,22 @@ REPLY_SECONDS = 12.0
 _CONNECT_SECONDS = 3.0
 _RETRY_SECONDS = 0.3
 _UNKNOWN = ("try again", "not confirmed in time")
-"""Parts of errors that leave open whether the message was committed."""
+"""Parts of error texts that do not say whether the message was committed."""
 _V2 = CODECS["ourchat-v2"]
 
 numbers = count(1)
-"""Numbers of connections, unique in the process."""
+"""The numbers of connections, which are unique in this process."""
 
 Journal = Callable[[Record], None]
 
 
 class RecordedConnection:
-    """Made by `dial`; it listens to its connection (dragoman_client.aio.Listener)."""
+    """A connection, and its listener (dragoman_client.aio.Listener). `dial` makes it."""
 
     def __init__(self, journal: Journal, device: str, edge: str) -> None:
         self.number = next(numbers)
         self.ocid = 0
-        """The account's, once it is logged in."""
+        """The number of the account that is logged in, or 0."""
         self.new_chats: asyncio.Queue[int] = asyncio.Queue()
         """Chats that were announced."""
         self._journal = journal
@@ -73,7 +73,7 @@ class RecordedConnection:
     # Sending
 
     def post(self, request: ClientRequest, chat: int) -> None:
-        """Sends a message. Its acknowledgement or rejection is recorded."""
+        """Sends a message. Its acknowledgement or rejection is recorded later."""
         text = request.echo
         self._unacknowledged.add(text)
         self._journal(MessageSent(time.monotonic(), self.number, chat, text))
@@ -97,11 +97,11 @@ class RecordedConnection:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self) -> None:
-        """Closes in order: frames that arrive before the end are still recorded."""
+        """Closes the connection with a closing handshake. Frames that arrive before the end are still recorded."""
         await self._connected.close()
 
     async def wait_ended(self) -> None:
-        """Waits for the end of the connection, in order or not."""
+        """Waits until the connection has ended in any way."""
         await self._connected.wait_ended()
         if self.ocid:
             connection = self._connected
@@ -110,7 +110,7 @@ class RecordedConnection:
     # Receiving
 
     def _decode(self, frame: bytes) -> ClientEvent:
-        """Notes the account of a login before the frames that follow the login are decoded."""
+        """Notes which account has logged in before it decodes the frames that follow the login."""
         event = _V2.decode(frame)
         if isinstance(event, ServerReply) and event.to in (ReplyKind.REGISTRATION, ReplyKind.LOGIN) and not event.error:
             self.ocid = event.number
@@ -142,7 +142,7 @@ class RecordedConnection:
 
 
 async def dial(address: str, journal: Journal, device: str, edge: str) -> RecordedConnection:
-    """Raises ClientError, TimeoutError."""
+    """Opens a connection. Raises ClientError, TimeoutError."""
     connection = RecordedConnection(journal, device, edge)
     await connection.connect(address)
     return connection

@@ -1,5 +1,8 @@
-"""Records of a drill's clients and its fault injector. Times are seconds of one monotonic clock unless named otherwise.
-Connections are numbered; each text is sent once in the whole run."""
+"""The records that a drill's clients and its fault injector write.
+
+Times are seconds of one monotonic clock, unless a field says otherwise. Connections have numbers. Each text is sent
+only once in the whole run.
+"""
 
 import msgspec
 
@@ -22,7 +25,10 @@ class Opened(msgspec.Struct, tag="opened", frozen=True):
 
 
 class Closed(msgspec.Struct, tag="closed", frozen=True):
-    """The connection is over; `code` is the WebSocket close code. The last ping was answered at `ponged` (0: none)."""
+    """The connection is over.
+
+    `code` is the WebSocket close code. `ponged` is the time when the last ping was answered, or 0.
+    """
 
     at: float
     connection: int
@@ -40,7 +46,7 @@ class MessageSent(msgspec.Struct, tag="sent", frozen=True):
 
 
 class MessageAcknowledged(msgspec.Struct, tag="acked", frozen=True):
-    """The echo of the message arrived: its acknowledgement."""
+    """The echo of the message arrived, which acknowledges the message."""
 
     at: float
     connection: int
@@ -49,7 +55,10 @@ class MessageAcknowledged(msgspec.Struct, tag="acked", frozen=True):
 
 
 class MessageRejected(msgspec.Struct, tag="rejected", frozen=True):
-    """The message was answered by an error. `unknown`: the error leaves open whether it was committed."""
+    """The reply to the message is an error.
+
+    `unknown` says that the error does not tell whether the message was committed.
+    """
 
     at: float
     connection: int
@@ -59,7 +68,10 @@ class MessageRejected(msgspec.Struct, tag="rejected", frozen=True):
 
 
 class MessageReceived(msgspec.Struct, tag="received", frozen=True):
-    """A message arrived, own echoes included. `time` is the server's, Unix milliseconds."""
+    """A message arrived; it may be the echo of an own message.
+
+    `time` is the time of the server in Unix milliseconds.
+    """
 
     at: float
     connection: int
@@ -71,8 +83,10 @@ class MessageReceived(msgspec.Struct, tag="received", frozen=True):
 
 
 class ChangeRequested(msgspec.Struct, tag="changing", frozen=True):
-    """A change of a message was written to the socket, of the `kind` and `value` of RequestedChange. `name`: unique in
-    all records; a repeated change keeps its name."""
+    """A change of a message was written to the socket. `kind` and `value` are those of RequestedChange.
+
+    `name` is unique in all records, but a repeated change keeps its name.
+    """
 
     at: float
     connection: int
@@ -94,7 +108,7 @@ class ChangeAcknowledged(msgspec.Struct, tag="changed", frozen=True):
 
 
 class ChangeRejected(msgspec.Struct, tag="unchanged", frozen=True):
-    """The change was answered by an error after which it is not repeated."""
+    """The reply to the change is an error after which the client does not repeat the change."""
 
     at: float
     connection: int
@@ -103,8 +117,11 @@ class ChangeRejected(msgspec.Struct, tag="unchanged", frozen=True):
 
 
 class ChangeSeen(msgspec.Struct, tag="change", frozen=True):
-    """A change arrived. `kind`: edit, recall or reaction. `text`: the text of an edit. `paged`: the change was seen in
-    a page of changes, not as an event."""
+    """A change arrived.
+
+    `kind` is edit, recall or reaction. `text` is the text of an edit. `paged` says that the change was in a page of
+    changes and not in an event.
+    """
 
     at: float
     connection: int
@@ -118,7 +135,10 @@ class ChangeSeen(msgspec.Struct, tag="change", frozen=True):
 
 
 class ShownState(msgspec.Struct, array_like=True, frozen=True):
-    """A message as a native user has it: `text` is None if it is recalled, `mine` are the own reactions."""
+    """A message as a native user has it.
+
+    `text` is None if the message is recalled. `mine` are the user's own reactions.
+    """
 
     index: int
     text: str | None
@@ -126,8 +146,10 @@ class ShownState(msgspec.Struct, array_like=True, frozen=True):
 
 
 class LastStatesSeen(msgspec.Struct, tag="states", frozen=True):
-    """Messages of a chat that a native user has changed, and the chat's last `rev`: as the user has them after its last
-    sync, or reads them `again`."""
+    """The messages of a chat that a native user has changed, and the last `rev` of the chat.
+
+    They are recorded as the user has them after its last sync, or as the user reads them `again`.
+    """
 
     at: float
     connection: int
@@ -138,7 +160,7 @@ class LastStatesSeen(msgspec.Struct, tag="states", frozen=True):
 
 
 class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
-    """A chat was announced."""
+    """A push announced a chat."""
 
     at: float
     connection: int
@@ -146,8 +168,11 @@ class ChatAnnounced(msgspec.Struct, tag="announced", frozen=True):
 
 
 class Fault(msgspec.Struct, tag="fault", frozen=True):
-    """A fault of a process (`kind`): The kinds of faults: `kill` and `stop` (for a while) come without warning,
-    `restart`, and `end` by SIGTERM. An outage (see Healed) has kinds of its own."""
+    """A fault of a process. Its `kind` is one of these: `kill` and `stop` (for a while) come without warning;
+    `restart`; and `end` by SIGTERM.
+
+    Outages (see Healed) have other kinds.
+    """
 
     at: float
     target: str
@@ -155,14 +180,14 @@ class Fault(msgspec.Struct, tag="fault", frozen=True):
 
 
 class PhaseBegan(msgspec.Struct, tag="phase", frozen=True):
-    """A phase of the drill began, which lasts until the next one."""
+    """A phase of the drill began. It lasts until the next one begins."""
 
     at: float
     phase: str
 
 
 class Joined(msgspec.Struct, tag="joined", frozen=True):
-    """A join, requested at `began`, was acknowledged."""
+    """A join was acknowledged. It was requested at `began`."""
 
     at: float
     began: float
@@ -171,7 +196,7 @@ class Joined(msgspec.Struct, tag="joined", frozen=True):
 
 
 class Departed(msgspec.Struct, tag="departed", frozen=True):
-    """The end of a membership, requested at `began` by the member or by the owner, was acknowledged."""
+    """The end of a membership was acknowledged. The member or the owner requested it at `began`."""
 
     at: float
     began: float
@@ -180,7 +205,7 @@ class Departed(msgspec.Struct, tag="departed", frozen=True):
 
 
 class Deleted(msgspec.Struct, tag="deleted", frozen=True):
-    """The deletion of an account, requested at `began`, was acknowledged."""
+    """The deletion of an account was acknowledged. It was requested at `began`."""
 
     at: float
     began: float
@@ -188,7 +213,10 @@ class Deleted(msgspec.Struct, tag="deleted", frozen=True):
 
 
 class Ended(msgspec.Struct, tag="ended", frozen=True):
-    """A process is gone after SIGTERM; `status` is its exit status, negative for the signal it died of."""
+    """A process has ended after SIGTERM.
+
+    `status` is its exit status; the number of a signal that killed it is negative.
+    """
 
     at: float
     target: str
@@ -196,8 +224,10 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
 
 
 class Healed(msgspec.Struct, tag="healed", frozen=True):
-    """A fault that lasted since `began` is over. `unserved`: meanwhile the clients of these edges had to be without
-    service."""
+    """A fault that lasted since `began` is over.
+
+    In this time, the clients of the edges `unserved` had to be without service.
+    """
 
     at: float
     began: float
@@ -206,7 +236,7 @@ class Healed(msgspec.Struct, tag="healed", frozen=True):
 
 
 class ReadinessChanged(msgspec.Struct, tag="readiness", frozen=True):
-    """`/readyz` of a process has another answer than before."""
+    """`/readyz` of a process has changed its answer."""
 
     at: float
     process: str
@@ -214,7 +244,7 @@ class ReadinessChanged(msgspec.Struct, tag="readiness", frozen=True):
 
 
 class PresenceSeen(msgspec.Struct, tag="presence", frozen=True):
-    """Presence names these accounts on this edge, since the record before. Written when that changes."""
+    """The accounts that presence names on this edge. The record is written whenever they change."""
 
     at: float
     edge: str
@@ -222,7 +252,7 @@ class PresenceSeen(msgspec.Struct, tag="presence", frozen=True):
 
 
 class ResourcesSeen(msgspec.Struct, tag="resources", frozen=True):
-    """The resources that a process uses: `memory_bytes`, `files`, `threads` and `tasks` of asyncio."""
+    """The resources that a process uses: `memory_bytes`, `files`, `threads`, and `tasks` of asyncio."""
 
     at: float
     process: str
@@ -231,7 +261,7 @@ class ResourcesSeen(msgspec.Struct, tag="resources", frozen=True):
 
 
 class UnreadShown(msgspec.Struct, tag="unread", frozen=True):
-    """The reply to a login says how many messages are unread. The login was sent at `began`."""
+    """The reply to a login contains the number of unread messages. The login was sent at `began`."""
 
     at: float
     began: float
@@ -240,7 +270,7 @@ class UnreadShown(msgspec.Struct, tag="unread", frozen=True):
 
 
 class UnreadFetched(msgspec.Struct, tag="fetched", frozen=True):
-    """A sleeper (see DrillRecords) got a message, by request or live."""
+    """A sleeper (see DrillRecords) got a message, either after a request for unread messages or as a live push."""
 
     at: float
     account: int
@@ -248,15 +278,18 @@ class UnreadFetched(msgspec.Struct, tag="fetched", frozen=True):
 
 
 class SleeperCutOff(msgspec.Struct, tag="sleeper", frozen=True):
-    """A connection of a sleeper ended without a close frame, or could not be opened: messages may have been lost."""
+    """A connection of a sleeper ended without a close frame, or could not be opened. So messages may have been lost."""
 
     at: float
     account: int
 
 
 class FuzzEnded(msgspec.Struct, tag="fuzzed", frozen=True):
-    """A client has sent this number of mutated frames, and its connection is over. `frames`: the last frames, if the
-    server had an internal error; `undecodable`: frames that no server sends."""
+    """A client has sent this number of mutated frames, and its connection is over.
+
+    `frames` are the last frames that it sent, if the server had an internal error. `undecodable` are frames from the
+    server that break the dialect.
+    """
 
     at: float
     client: str
@@ -267,14 +300,14 @@ class FuzzEnded(msgspec.Struct, tag="fuzzed", frozen=True):
 
 
 class TracebackLogged(msgspec.Struct, tag="traceback", frozen=True):
-    """A process logged an error that it did not expect."""
+    """A process logged an unexpected exception."""
 
     at: float
     line: str
 
 
 class DrillStalled(msgspec.Struct, tag="stalled", frozen=True):
-    """The drill itself stalled for this number of seconds, because the machine was busy."""
+    """The drill itself was delayed by this number of seconds, because the machine was busy."""
 
     at: float
     seconds: float
@@ -324,10 +357,14 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class DrillRecords(msgspec.Struct, frozen=True):
-    """The evidence of one drill: members by chat (even deleted ones), records in order of time, history by chat, and
-    the edges of each account in presence at the end (None: not read). `sleepers`: members that are away most of the
-    time and need not get everything; `followers`: members with native clients. `proxied`: all clients are behind a
-    proxy, where pongs alone confirm messages."""
+    """The evidence of one drill.
+
+    It contains the members of each chat (even deleted ones), the records in order of time, the history of each chat,
+    and the edges of each account in presence at the end. The edges are None if they were not read.
+
+    `sleepers` are members that are offline most of the time and need not get everything. `followers` are members with
+    native clients. If `proxied`, all clients connect through a proxy, so the edge can confirm messages only by pongs.
+    """
 
     members: dict[int, frozenset[int]]
     records: list[Record]

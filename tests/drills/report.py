@@ -1,4 +1,4 @@
-"""The result of a run, as text and as JSON."""
+"""Writes the result of a run as text and as JSON."""
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ RESULTS = ("PASSED", "FAILED", "INCONCLUSIVE")
 
 
 def summary(record_index: RecordIndex, result: CheckResult) -> dict[str, Any]:
-    """All figures; durations in seconds."""
+    """Returns all figures. Durations are in seconds."""
     states = Counter(record_index.state(text) for text in record_index.sent)
     broken = Counter(violation.invariant for violation in result.violations)
     return {
@@ -39,7 +39,9 @@ def summary(record_index: RecordIndex, result: CheckResult) -> dict[str, Any]:
 
 
 def outages(record_index: RecordIndex) -> dict[str, float]:
-    """For each kind of fault, the longest time until every device had an acknowledgement of a message sent after it."""
+    """Returns the longest recovery for each kind of fault: the time until every device had an acknowledgement of a
+    message that it sent after the fault.
+    """
     acked: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for text, acks in record_index.acked.items():
         sent = record_index.sent[text]

@@ -1,4 +1,6 @@
-"""The changes of messages that a native user has requested, and the states that the replies allow."""
+"""The changes of messages that a native user has requested, and the states of messages that are possible after the
+replies.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -8,7 +10,10 @@ from tests.drills.native_messages import MessageState, Place
 
 
 class RequestedChange(NamedTuple):
-    """`kind`: the operation, `edit` (to the text `value`), `recall`, `react` or `unreact` (of the emoji `value`)."""
+    """A change.
+
+    `kind` is an operation: `edit` to the text `value`, `recall`, or `react` and `unreact` with the emoji `value`.
+    """
 
     kind: str
     value: str = ""
@@ -27,15 +32,17 @@ class RequestedChange(NamedTuple):
 
 
 class LastStates:
-    """The last acknowledged state of each message, as its user knows it. Changes without a reply are undecided: each
-    may have been made or not."""
+    """The last acknowledged state of each message, as its user has it.
+
+    Changes without a reply are undecided: each may have been made or not.
+    """
 
     def __init__(self) -> None:
         self.acknowledged: dict[Place, MessageState] = {}
         self._undecided: defaultdict[Place, list[RequestedChange]] = defaultdict(list)
 
     def written(self, place: Place, text: str) -> None:
-        """The message is committed."""
+        """Notes that the message was committed."""
         self.acknowledged[place] = MessageState(text)
 
     def requested(self, place: Place, change: RequestedChange) -> None:
@@ -50,7 +57,7 @@ class LastStates:
         self._undecided[place].remove(change)
 
     def differences(self, shown: Mapping[Place, MessageState]) -> Iterator[str]:
-        """The differences from the messages that a native client has in the end."""
+        """Yields the differences from the messages that a native client has at the end."""
         for place, state in self.acknowledged.items():
             allowed = [state]
             for change in self._undecided.get(place, ()):

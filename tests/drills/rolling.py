@@ -1,5 +1,7 @@
-"""Invariants besides the delivery contract while processes are started and ended in order: users are served all the
-time, and an edge that ends tells its clients to reconnect. Pure functions of the records."""
+"""Invariants for drills in which processes start and end in order. They are checked besides the delivery contract.
+
+Users are served all the time, and an edge that ends tells its clients to reconnect. This module does no I/O.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -13,16 +15,22 @@ from tests.drills.records import MessageSent, ReadinessChanged
 K = TypeVar("K")
 
 GRACE_SECONDS = 20.0
-"""A process ends within this time after SIGTERM: `edge.drain_seconds`, and ten."""
+"""The longest time until a process ends after SIGTERM: `edge.drain_seconds` and ten seconds more."""
 _ORDERLY = (1000, 1012)
-"""Close codes: closed by the client, and the edge's request to reconnect elsewhere."""
+"""The close codes of an orderly end.
+
+With 1000 the client has closed; with 1012 the edge asks the client to reconnect elsewhere.
+"""
 _NOTICING_SECONDS = 1.0
-"""A client may notice this late that its connection was closed."""
+"""A client may notice up to this many seconds later that its connection was closed."""
 
 
 class Attempt(NamedTuple):
-    """An attempt to log in or to send a message. `answered`: time of the reply, None if it failed. `edge`: the edge to
-    which the message was sent."""
+    """An attempt to log in or to send a message.
+
+    `answered` is the time of the reply, or None if the attempt failed. `edge` is the edge to which the message was
+    sent.
+    """
 
     at: float
     answered: float | None
@@ -30,28 +38,28 @@ class Attempt(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Seconds without service, from `at` on."""
+    """A time without service of so many seconds, which began at `at`."""
 
     seconds: float
     at: float
 
 
 def served(record_index: RecordIndex, bound: float) -> Iterator[str]:
-    """No device is without service for longer than `bound` seconds, besides outages of its edge."""
+    """No device is without service for longer than `bound` seconds, except during outages of its edge."""
     for device, wait in longest_waits(record_index).items():
         if wait.seconds > bound:
             yield f"{device} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
 def chats_served(record_index: RecordIndex, bound: float) -> Iterator[str]:
-    """No chat is without service for longer than `bound` seconds, besides outages of its senders' edges."""
+    """No chat is without service for longer than `bound` seconds, except during outages of its senders' edges."""
     for chat, waits in _chat_waits(record_index).items():
         if (wait := max(waits)).seconds > bound:
             yield f"chat {chat} was without service for {wait.seconds:.1f} s from {wait.at:.2f} on"
 
 
 def drained(record_index: RecordIndex) -> Iterator[str]:
-    """A process that gets SIGTERM ends in time and with status 0, and closes its connections in order."""
+    """A process that gets SIGTERM ends in time and with status 0, and closes its connections with a close frame."""
     for target, ended_at in _end_requests(record_index).items():
         ended = record_index.ended.get(target)
         if ended is None or ended.status or ended.at - ended_at > GRACE_SECONDS:
@@ -70,9 +78,12 @@ def drained(record_index: RecordIndex) -> Iterator[str]:
 def readiness_shown(
     record_index: RecordIndex, required: Mapping[str, Collection[str]], noticing: float, bound: float
 ) -> Iterator[str]:
-    """`required`: for each target of an outage, the services that cannot work meanwhile. Each of their processes is
-    unready `noticing` seconds after the beginning, and ready within `bound` seconds after the end, or until the next
-    outage."""
+    """A process shows whether it is ready. `required` are, for each target of an outage, the services that cannot work
+    during it.
+
+    A process of these services is unready when the outage has lasted `noticing` seconds. It is ready `bound` seconds
+    after the outage, unless the next outage has begun.
+    """
     for healed in record_index.healed:
         until = min([healed.at + bound, *(one.began for one in record_index.healed if one.began > healed.at)])
         for process, changes in record_index.readiness.items():
@@ -85,7 +96,10 @@ def readiness_shown(
 
 
 def silence_noticed(record_index: RecordIndex, within: float) -> Iterator[str]:
-    """While all packets of an edge's clients are lost, presence names none of them there after `within` seconds."""
+    """All packets of an edge's clients are lost.
+
+    After `within` seconds, presence must name none of these clients on this edge.
+    """
     for healed in record_index.healed:
         for edge in healed.unserved if healed.target.endswith("~clients") else ():
             seen = [one for one in record_index.presence_seen[edge] if one.at <= healed.at]
@@ -98,18 +112,21 @@ def silence_noticed(record_index: RecordIndex, within: float) -> Iterator[str]:
 
 
 def longest_waits(record_index: RecordIndex) -> dict[str, Wait]:
-    """For each device, the longest time from an attempt until it, or a later one, succeeded. The time of outages does
-    not count for attempts on edges that had to be without service, and for logins if all had to."""
+    """Returns the longest wait of each device: the time from an attempt until this attempt, or a later one, succeeded.
+
+    The time of an outage is subtracted if the attempt was made on an edge that had to be without service. It is also
+    subtracted if all edges had to be.
+    """
     return {device: max(waits) for device, waits in _device_waits(record_index).items()}
 
 
 def longest_wait(record_index: RecordIndex, began: float, ended: float) -> float:
-    """Seconds of the longest wait of any device that began in this time."""
+    """Returns the seconds of the longest wait of any device that began in this interval."""
     return _longest(_device_waits(record_index), began, ended)
 
 
 def phase_figures(record_index: RecordIndex) -> dict[str, float]:
-    """The longest waits of any chat and of any device that began in each phase."""
+    """Returns, for each phase, the longest waits of any chat and of any device that began in it."""
     devices, chats, found = _device_waits(record_index), _chat_waits(record_index), dict[str, float]()
     ends = [one.at for one in record_index.phases[1:]] + [record_index.end]
     for began, ended in zip(record_index.phases, ends, strict=True):
@@ -143,7 +160,7 @@ def _end_requests(record_index: RecordIndex) -> dict[str, float]:
 
 
 def _longest(waits: Mapping[Any, list[Wait]], began: float, ended: float) -> float:
-    """Seconds of the longest wait that began in this time."""
+    """Returns the seconds of the longest wait that began in this interval."""
     return max((wait.seconds for own in waits.values() for wait in own if began <= wait.at < ended), default=0.0)
 
 
@@ -152,8 +169,11 @@ def _device_waits(record_index: RecordIndex) -> dict[str, list[Wait]]:
 
 
 def _chat_waits(record_index: RecordIndex) -> dict[int, list[Wait]]:
-    """For each chat, the time from each message until it, or a later message of any member, was acknowledged. Time
-    without messages counts after one that failed."""
+    """Returns the waits of each chat: the time from each message until it, or a later message of any member, was
+    acknowledged.
+
+    If a message failed, the time until the next message also counts.
+    """
     attempts: dict[int, list[Attempt]] = defaultdict(list)
     for sent, attempt in _messages(record_index):
         if record_index.connections[sent.connection].account not in record_index.deleted:
@@ -180,7 +200,7 @@ def _waits(attempts: list[Attempt], record_index: RecordIndex, edges: set[str]) 
 
 
 def _attempts(record_index: RecordIndex) -> dict[str, list[Attempt]]:
-    """The attempts by device, without the devices of deleted accounts."""
+    """Returns the attempts of each device, without the devices of deleted accounts."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for sent, attempt in _messages(record_index):
         attempts[record_index.connections[sent.connection].device].append(attempt)
@@ -193,7 +213,7 @@ def _attempts(record_index: RecordIndex) -> dict[str, list[Attempt]]:
 
 
 def _messages(record_index: RecordIndex) -> Iterator[tuple[MessageSent, Attempt]]:
-    """All messages except those without a reply because the device itself closed the connection."""
+    """Yields all messages. Omits a message without a reply if the device itself closed the connection."""
     for text, sent in record_index.sent.items():
         edge = record_index.connections[sent.connection].edge
         if text in record_index.acked:

@@ -1,4 +1,4 @@
-"""Correct runs made by hand, for tests of the checker: a chat server in thirty lines that never fails."""
+"""Makes records of correct runs for tests of the checker. It simulates a chat server that never fails."""
 
 from collections import defaultdict
 
@@ -18,7 +18,10 @@ from tests.drills.records import (
 
 
 class SampleRecords:
-    """Devices (named `<account>/<which>`) send messages while they connect and disconnect and edges are killed."""
+    """Devices, with names `<account>/<which>`, that send messages.
+
+    They connect and disconnect, and edges are killed.
+    """
 
     def __init__(self, members: dict[int, frozenset[int]], edges: dict[str, str]) -> None:
         self.members = members
@@ -45,7 +48,7 @@ class SampleRecords:
         return self._at
 
     def enter(self, device: str) -> None:
-        """Logs in, and receives the messages that the account missed."""
+        """Logs the device in, and makes it receive the messages that its account missed."""
         if device in self._online:
             return
         self._connections += 1
@@ -68,7 +71,7 @@ class SampleRecords:
             self.leave(device, 1006)
 
     def send(self, device: str, chat: int) -> str:
-        """Sent, stored, acknowledged and received by all connected members."""
+        """Sends a message that is stored, acknowledged and received by all connected members."""
         text = self.send_unanswered(device, chat)
         self.acknowledge(device, text, chat)
         return text

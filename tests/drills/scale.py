@@ -1,5 +1,7 @@
-"""The scale drill: edges and replicas of message are added and removed, every process is replaced, and owners of
-chats are killed and frozen, while users post."""
+"""The scale drill: users post while edges and replicas of message are added and removed.
+
+Every process is replaced, and owners of chats are killed and frozen.
+"""
 
 import asyncio
 import random
@@ -13,20 +15,26 @@ from tests.drills.fleet import Builds, Fleet
 from tests.drills.records import DrillRecords, Record
 
 FIRST = ("auth", "session", "message", "edge")
-"""The kinds of processes at the beginning, one of each."""
+"""The kinds of processes that run at the beginning, one process of each."""
 PHASES = ("grow", "replace", "owners", "servers", "shrink")
 NO_FREEZE = (
     "SQLite: no owner is frozen. One that is stopped within a transaction holds the lock of the whole file, and no "
     "server takes it away."
 )
 _FREEZE_SECONDS = 5.0
-"""Longer than a replica's lease, and than PostgreSQL leaves it the locks of its transaction."""
+"""The duration of a freeze.
+
+It is longer than a replica's lease, and longer than PostgreSQL keeps the locks of the replica's transaction.
+"""
 _PATIENCE_SECONDS = 30.0
 
 
 class Step(NamedTuple):
-    """`what`: a kind of process (see Fleet), or a server. `replace`: a new process is ready before the oldest one gets
-    SIGTERM. `kill`, `freeze`: a fault of an owner of chats; a killed owner is started again."""
+    """A step of the drill. `what` is a kind of process (see Fleet), or a server.
+
+    For `replace`, a new process is ready before the oldest one gets SIGTERM. `kill` and `freeze` are faults of an owner
+    of chats. After a kill, the owner is started again.
+    """
 
     phase: str
     act: Literal["start", "end", "replace", "kill", "freeze", "restart", "migrate"]
@@ -34,9 +42,11 @@ class Step(NamedTuple):
 
 
 def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -> list[Step]:
-    """Grows from one edge and one replica of message to these numbers, replaces each process, lets owners fail,
-    restarts the servers, and goes back to one of each. With `upgrade`, the databases are migrated before the
-    replacements."""
+    """Returns the steps. The system grows from one edge and one replica of message to these numbers. Then each process
+    is replaced, owners fail, and the servers restart. At the end, the system shrinks to one of each.
+
+    With `upgrade`, the databases are migrated before the processes are replaced.
+    """
     kinds = ["auth", "session", *["message"] * replicas, *["edge"] * edges]
     owners = [*[Step("owners", "kill", "message")] * 2, *[Step("owners", "freeze", "message")] * freezes]
     more = [*["edge"] * (edges - 1), *["message"] * (replicas - 1)]
@@ -58,8 +68,11 @@ async def scale(
     fleet: Fleet, records: list[Record], steps: Sequence[Step], seconds: float, rate: float, crowds: int,
     builds: tuple[Builds, Builds], report: Callable[[str], None],
 ) -> DrillRecords:  # fmt: skip
-    """`records`: the list that the fleet writes to. `builds`: the builds before the replacements, and from then on. For
-    the other parameters, see Drill."""
+    """Runs the drill.
+
+    `records` is the list that the fleet writes to. `builds` are two builds: one before the replacements, and one from
+    then on. For the other parameters, see Drill.
+    """
     before, after = builds
 
     async def act(step: Step) -> None:
@@ -97,14 +110,14 @@ async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
 
 
 def required_evidence(steps: Sequence[Step], seconds: float, rate: float) -> RequiredEvidence:
-    """The least for a proof: a fifth of the load, and every fault."""
+    """Returns the least evidence that the drill needs: a fifth of the load, and every fault."""
     kinds = Counter(_fault(step) for step in steps)
     del kinds[""]
     return RequiredEvidence.of(seconds * rate, {}, kinds)
 
 
 def _fault(step: Step) -> str:
-    """The kind of the fault that the step records; empty if it records none."""
+    """Returns the kind of the fault that the step records, or an empty string if it records none."""
     match step.act:
         case "end" | "replace":
             return "end"

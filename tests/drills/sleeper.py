@@ -1,4 +1,7 @@
-"""A user of the dialect pipe who is away most of the time. Each login shows how many messages wait."""
+"""A user of the dialect pipe who is offline most of the time.
+
+The reply to each login says how many messages are unread.
+"""
 
 import asyncio
 import random
@@ -23,8 +26,10 @@ _ORDERLY = (1000, 1012)
 
 
 class Sleeper:
-    """A sleeper listens to its connection (dragoman_client.aio.Listener). The account is one of OurChat v2; `password`
-    is not hashed."""
+    """The user, who is the listener of its own connection (dragoman_client.aio.Listener).
+
+    The account is one of OurChat v2; `password` is plain text.
+    """
 
     def __init__(self, number: int, password: str, edges: Sequence[Edge], journal: Journal) -> None:
         self.number = number
@@ -33,7 +38,7 @@ class Sleeper:
         self._journal = journal
 
     async def live(self) -> None:
-        """Logs in and out until cancelled."""
+        """Logs in and out repeatedly until the task is cancelled."""
         while True:
             await asyncio.sleep(random.uniform(0, _LONGEST_SLEEP_SECONDS))
             try:

@@ -1,4 +1,7 @@
-"""The soak drill: random faults under a steady load for a long time, and no process may grow."""
+"""The soak drill: random faults happen under steady load for a long time.
+
+No process may use more and more resources.
+"""
 
 import asyncio
 import os
@@ -20,22 +23,29 @@ LOOK_SECONDS = 5.0
 _EVERY_SECONDS = 15.0
 _FROZEN_SECONDS = 4.0
 _WARM_SHARE = 0.25
-"""Caches fill during this share of the time."""
+"""The share of the time in which caches fill."""
 _LEAST_SHARE = 0.4
-"""A process that lived for a shorter share of the time is not judged."""
+"""A process that ran for a smaller share of the time than this is not judged."""
 _LEAST_SAMPLES = 8
 _ROOM = {"memory_bytes": 12_000_000, "files": 24, "threads": 8, "tasks": 24}
-"""Growth that does not count: fragments of the heap, connections that are being replaced, idle threads of pools,
-requests in flight."""
+"""Growth up to these amounts does not count.
+
+It comes from heap fragments, connections that are being replaced, idle threads of pools, and requests in flight.
+"""
 _PAGES_BYTES = 1_000_000
-"""The memory for each further file of a service: SQLite keeps up to 2 MB of pages for each connection, which has two
-files."""
+"""The memory that each additional file of a service may use.
+
+SQLite caches up to 2 MB of pages for each connection, and a connection has two files.
+"""
 _open = build_opener(ProxyHandler({})).open
 
 
 def phases(seconds: float, seed: int) -> list[Phase]:
-    """The phases of a soak. In each half, some services survive, so that each process can be judged at least once.
-    edge-1 always survives."""
+    """Returns the phases of a soak. In each half, some services are not killed, so that each process can be judged at
+    least once.
+
+    edge-1 is never killed.
+    """
     halves = [("auth", "session", "edge-2", "nats", "valkey"), ("message", "edge-2", "nats", "valkey")]
     chance = random.Random(seed)
     planned = []
@@ -49,7 +59,7 @@ def phases(seconds: float, seed: int) -> list[Phase]:
 
 
 async def watch(cluster: Cluster, journal: Journal) -> None:
-    """Records the resources of each process, until cancelled."""
+    """Records the resources of each process until the task is cancelled."""
     while True:
         run = await asyncio.to_thread(read_run, cluster.data)
         for process in run.processes if run else ():
@@ -60,7 +70,7 @@ async def watch(cluster: Cluster, journal: Journal) -> None:
 
 
 def _look(process: RunningProcess) -> ResourcesSeen | None:
-    """Reads how many resources a process uses; None if the process does not answer."""
+    """Returns the resources that a process uses, or None if the process does not answer."""
     try:
         with _open(f"http://127.0.0.1:{process.ops}/metrics", timeout=2) as response:
             lines = response.read().decode().splitlines()
@@ -84,7 +94,7 @@ _GAUGES = {
 
 
 def flat(record_index: RecordIndex) -> Iterator[str]:
-    """A process that lived for long must not use more resources at its end than after it had warmed up."""
+    """A process that has run long enough must not use more resources at its end than after it had warmed up."""
     series = record_index.resources
     times = [seen.at for samples in series.values() for seen in samples]
     if not times:
@@ -103,12 +113,15 @@ def flat(record_index: RecordIndex) -> Iterator[str]:
 
 
 def _growth(values: list[float]) -> tuple[float, float]:
-    """The median of the first quarter, and of the last."""
+    """Returns the median of the first quarter of the values, and the median of the last."""
     quarter = len(values) // 4
     return median(values[:quarter]), median(values[-quarter:])
 
 
 def _pages(name: str, what: str, grown: dict[str, tuple[float, float]]) -> float:
-    """Bytes that SQLite may have cached since: an edge has no database."""
+    """Returns the bytes that SQLite may have cached for files that the process has opened since.
+
+    An edge has no database.
+    """
     before, after = grown["files"]
     return _PAGES_BYTES * max(after - before, 0) if what == "memory_bytes" and not name.startswith("edge") else 0

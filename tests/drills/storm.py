@@ -1,5 +1,7 @@
-"""The storm drill: an edge or all edges die under thousands of clients, which log in again and get the missed
-messages."""
+"""The storm drill: one edge or all edges are killed under thousands of clients.
+
+The clients log in again and must get the messages that they missed.
+"""
 
 import subprocess
 import tempfile
@@ -18,7 +20,7 @@ _ALL_BACK = "seconds until all had what they missed"
 
 
 class _Result(msgspec.Struct):
-    """The part of the load generator's result that is judged."""
+    """The part of the load generator's result that the drill judges."""
 
     figures: dict[str, float]
     faults: Faults
@@ -27,7 +29,7 @@ class _Result(msgspec.Struct):
 
 
 def storm(cluster: Cluster, clients: int, bound: float, *, all_edges: bool) -> dict[str, Any]:
-    """Returns figures like those of the other drills. Raises RuntimeError when the load generator fails."""
+    """Returns figures in the form of the other drills. Raises RuntimeError when the load generator fails."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "storm.json")
         options = {"--data": cluster.data, "--people": clients, "--seconds": bound, "--processes": 2, "--json": report}
@@ -39,7 +41,7 @@ def storm(cluster: Cluster, clients: int, bound: float, *, all_edges: bool) -> d
         (result,) = msgspec.json.decode(report.read_bytes(), type=list[_Result])
     lost = result.faults.lost
     fault = "kill edges" if all_edges else "kill edge-1"
-    # a message that did not arrive within the bound is lost
+    # a message that did not arrive within the bound counts as lost
     waited = bound if lost else result.figures.get(_ALL_BACK, bound)
     late = lost or int(waited >= bound)
     violations = {"I2 delivery": lost, "I2 once": result.faults.doubled, "S1 service": late}

@@ -1,4 +1,4 @@
-"""A short absence drill: a real system passes, and each kind of missing data is flagged."""
+"""Runs a short absence drill: a real system passes. Also checks that each kind of missing data is flagged."""
 
 from collections import Counter
 from pathlib import Path
@@ -30,7 +30,10 @@ def test_changes_that_are_not_sent_are_flagged(tmp_path: Path) -> None:
 
 
 def returned() -> Absence:
-    """Three messages of a chat: the second edited, the third recalled; two of them were pushed."""
+    """Returns an absentee that got three messages of a chat.
+
+    The second is edited, the third is recalled, and two of them were pushed.
+    """
     absence = Absence(Absentee(ClientAccount("ann", "secret")))
     written, seen = absence.written, absence.absentee
     for index, text in enumerate(("one", "two", "three"), 1):

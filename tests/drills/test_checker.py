@@ -1,4 +1,4 @@
-"""The checker passes a correct run and flags each planted violation under its own name."""
+"""The checker passes a correct run. It flags each kind of violation under the name of the right invariant."""
 
 from dataclasses import replace as other
 from typing import Any
@@ -25,7 +25,10 @@ ENOUGH = RequiredEvidence(ending=False)
 
 @pytest.fixture
 def sample() -> SampleRecords:
-    """Accounts 1 (with two devices), 2 and 3 have posted in the chat; 3 and 4 in the other."""
+    """Accounts 1 (with two devices), 2 and 3 are members of one chat, and accounts 3 and 4 of the other.
+
+    They have posted.
+    """
     sample = SampleRecords({CHAT: frozenset({1, 2, 3}), OTHER: frozenset({3, 4})}, EDGES)
     for device, chat in (("1/a", CHAT), ("2/a", CHAT), ("3/a", OTHER), ("1/b", CHAT), ("4/a", OTHER)):
         sample.send(device, chat)
@@ -92,7 +95,7 @@ def test_acknowledged_under_another_id(sample: SampleRecords) -> None:
 
 @pytest.mark.parametrize(("unknown", "expected"), [(True, set()), (False, {"I1 durability"})])
 def test_rejected_and_stored(sample: SampleRecords, unknown: bool, expected: set[str]) -> None:
-    """The message may follow only after an error that leaves the result open."""
+    """The error may have left open whether the message is stored. Only then, it may be in the history."""
     text = sample.send_unanswered("1/a", CHAT)
     sample.reject("1/a", text, unknown=unknown)
     entry = sample.store(text, 1, CHAT)
@@ -155,7 +158,7 @@ def test_again_after_its_edge_was_killed_is_excused(sample: SampleRecords) -> No
 def test_again_after_its_edge_was_killed_just_after_it_had_left(
     sample: SampleRecords, works: bool, seconds: float, expected: set[str]
 ) -> None:
-    """While nothing can be committed, read state is not committed either."""
+    """While messages cannot be committed, read state cannot be committed either."""
     sample.send("1/a", CHAT)
     again = sample.history[CHAT][-1]
     sample.leave("2/a")
@@ -198,8 +201,10 @@ def test_again_after_another_edge_was_killed(sample: SampleRecords) -> None:
 def test_again_after_its_client_left_a_proxy(
     sample: SampleRecords, proxied: bool, ponged: bool, seconds: float, expected: set[str]
 ) -> None:
-    """Behind a proxy, only a pong proves that a message has arrived. A repetition is excused if the client left before
-    the pong to a ping soon after the message."""
+    """Behind a proxy, only a pong proves that a message has arrived.
+
+    So a repeated delivery is excused if the client left before it answered the ping after the message.
+    """
     sample.send("1/a", CHAT)
     pong = sample.advance(seconds)
     sample.leave("2/a", ponged=pong if ponged else 0.0)
@@ -237,7 +242,10 @@ def test_stored_against_the_order_of_one_connection(sample: SampleRecords) -> No
 
 
 def test_stored_before_what_was_acknowledged_earlier(sample: SampleRecords) -> None:
-    """Two devices of one account: a message that one device sends after the other's acknowledgement comes after it."""
+    """One device of an account sends a message after another device's message was acknowledged.
+
+    The later message must have the greater index.
+    """
     text = sample.send("1/a", CHAT)
     entries = sample.history[CHAT]
     stored = entries[-1]
@@ -308,7 +316,7 @@ def test_stored_under_another_sender(sample: SampleRecords) -> None:
 
 
 def test_presence_names_the_edges_of_all_open_connections(sample: SampleRecords) -> None:
-    """Edges that an account has left may still be named."""
+    """Presence may also name edges that an account has left."""
     sample.leave("2/a")
     edges = {1: frozenset({"edge-1", "edge-2"}), 3: frozenset({"edge-1", "edge-2"}), 4: frozenset({"edge-2"})}
     assert flagged(check(replace(sample.recorded, presence=edges), ENOUGH)) == set()
@@ -349,7 +357,7 @@ def test_two_answers(sample: SampleRecords) -> None:
 
 @pytest.mark.parametrize(("waited", "failed"), [(LATE_ECHO_SECONDS / 2, {"I3 order"}), (LATE_ECHO_SECONDS + 1, set())])
 def test_an_echo_overtakes_missed_messages_only_late(sample: SampleRecords, waited: float, failed: set[str]) -> None:
-    """Device 2/a gets the message of 3/a after its own message, although its own message was stored later."""
+    """Device 2/a gets the message of 3/a after its own message, although its own message has the greater index."""
     text = sample.send_unanswered("2/a", CHAT)
     sample.advance(waited)
     sample.leave("1/a")

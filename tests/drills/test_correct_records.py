@@ -1,4 +1,4 @@
-"""Any correct run passes. test_checker.py checks that each alteration is flagged, and how."""
+"""The checker passes any correct run. test_checker.py checks that each alteration of a run is flagged."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ steps = st.one_of(
 
 @st.composite
 def runs(draw: st.DrawFn) -> DrillRecords:
-    """All devices are connected at the end, and have received everything."""
+    """Draws correct runs. At their end, all devices are connected and have received everything."""
     sample = SampleRecords(MEMBERS, EDGES)
     for verb, target in draw(st.lists(steps, min_size=5, max_size=40)):
         match verb:

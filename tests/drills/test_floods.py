@@ -1,4 +1,4 @@
-"""The results of the flood bench."""
+"""Tests how the flood measurement judges its figures."""
 
 import math
 

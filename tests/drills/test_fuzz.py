@@ -1,4 +1,4 @@
-"""Mutated frames are repeatable and of all kinds; the drill's invariants find errors."""
+"""The same seed gives the same mutated frames, and they are of all kinds. The invariants of the drill find errors."""
 
 import pytest
 

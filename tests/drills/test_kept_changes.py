@@ -1,4 +1,7 @@
-"""The checker passes changes that are kept, and flags each way of losing, doubling or misnumbering one."""
+"""The checker passes changes of messages that are kept.
+
+It flags each change that is lost, made twice or wrongly numbered.
+"""
 
 from collections.abc import Callable
 
@@ -26,8 +29,10 @@ ENOUGH = RequiredEvidence(ending=False)
 
 
 class ChangingRecords:
-    """Account 1 changes the first two of its three messages, and the third, of account 2. Each step may be left out or
-    altered."""
+    """Records of a chat with three messages: two of account 1, and one of account 2.
+
+    Account 1 changes all three. A test may leave out or alter each step.
+    """
 
     def __init__(self) -> None:
         self.sample = SampleRecords({CHAT: frozenset({1, 2})}, {DEVICE: "edge-1", "2/a": "edge-2"})
@@ -48,7 +53,7 @@ class ChangingRecords:
         self.record(ChangeSeen(0, 0, CHAT, rev, index, kind, 1, text, paged))
 
     def make_all(self) -> None:
-        """An edit, a recall, a reaction."""
+        """Account 1 edits the first message, recalls the second and reacts to the third."""
         self.acknowledge(self.request(1, "edit", "new"), 1)
         self.see(1, 1, "edit", "new")
         self.acknowledge(self.request(2, "recall"), 2)
@@ -99,7 +104,7 @@ def test_changes_that_are_kept_are_no_violation(changing: ChangingRecords) -> No
     ],
 )
 def test_a_lost_change_is_flagged(changing: ChangingRecords, lose: Callable[[ChangingRecords], None]) -> None:
-    """An edit, a recall and a reaction; and a reaction that nobody requested."""
+    """The cases lose an edit, a recall or a reaction, or add a reaction that was never requested."""
     changing.make_all()
     lose(changing)
     assert changing.failed() == {"I10 changes"}
@@ -122,7 +127,7 @@ def test_the_last_acknowledged_edit_counts(changing: ChangingRecords) -> None:
 
 
 def test_a_rejected_change_is_flagged(changing: ChangingRecords) -> None:
-    """Every requested change is one that is allowed and has an effect."""
+    """The follower of a drill requests only changes that are allowed and have an effect. So a rejection is a fault."""
     changing.make_all()
     changing.record(ChangeRejected(0, 0, changing.request(1, "edit", "newest"), "there is no such message"))
     changing.end()
@@ -140,7 +145,7 @@ def test_a_change_without_a_reply_may_have_been_made_or_not(changing: ChangingRe
 
 
 def test_a_repeated_change_has_one_reply(changing: ChangingRecords) -> None:
-    """Each attempt is recorded."""
+    """Each attempt is recorded. Both attempts together have one reply."""
     changing.make_all()
     name = changing.request(1, "edit", "newest")
     (first,) = (one for one in changing.sample.records if isinstance(one, ChangeRequested) and one.name == name)
@@ -162,8 +167,10 @@ def test_a_gap_in_rev_is_flagged(changing: ChangingRecords) -> None:
 
 
 def test_an_edit_that_was_made_twice_is_flagged(changing: ChangingRecords) -> None:
-    """The edit was made without a reply, and again with the next `rev`. Nobody has requested two edits, so one `rev`
-    too many exists."""
+    """The edit was made, but its reply was lost; then it was made again with the next `rev`.
+
+    Only one edit was requested, so there is one `rev` too many.
+    """
     changing.make_all()
     name = changing.request(1, "edit", "newest")
     changing.see(4, 1, "edit", "newest")
@@ -173,7 +180,9 @@ def test_an_edit_that_was_made_twice_is_flagged(changing: ChangingRecords) -> No
 
 
 def test_a_change_after_the_last_one_is_flagged(changing: ChangingRecords) -> None:
-    """The server has made a repeated change a second time."""
+    """The chat's last `rev` is greater than that of the last known change: the server has made a repeated change a
+    second time.
+    """
     changing.make_all()
     changing.end(rev=4)
     assert changing.failed() == {"I10 rev"}
@@ -221,7 +230,7 @@ def test_another_content_is_flagged(changing: ChangingRecords) -> None:
 def test_changes_come_in_order_and_not_too_often(
     changing: ChangingRecords, revs: tuple[int, ...], paged: bool, expected: set[str]
 ) -> None:
-    """A change can come as an event twice: pushed live, and by a sync."""
+    """An event about a change may come twice: as a live push, and by a sync."""
     changing.make_all()
     for rev in (4, 5):
         changing.acknowledge(changing.request(3, "unreact" if rev == 4 else "react", "+"), rev)
@@ -241,7 +250,7 @@ def test_a_rev_that_falls_is_flagged(changing: ChangingRecords) -> None:
 
 
 def in_history(changing: ChangingRecords, index: int, text: str) -> DrillRecords:
-    """The records, with a history that shows the message in this way."""
+    """Returns the records with a history in which the message has this text."""
     recorded = changing.recorded
     entries = [replace(one, text=text) if one.index == index else one for one in recorded.history[CHAT]]
     return replace(recorded, history={CHAT: entries})
@@ -249,8 +258,10 @@ def in_history(changing: ChangingRecords, index: int, text: str) -> DrillRecords
 
 @pytest.mark.parametrize(("index", "text"), [(1, "new"), (2, ""), (2, "[撤回]")])
 def test_a_changed_message_stays_the_same_one(changing: ChangingRecords, index: int, text: str) -> None:
-    """The delivery invariants hold for a changed message: it is stored, and a client that connects later gets its last
-    state."""
+    """The delivery invariants hold for a changed message.
+
+    It counts as stored, and a client that connects later gets its last state.
+    """
     changing.make_all()
     changing.end()
     recorded = in_history(changing, index, text)

@@ -1,4 +1,4 @@
-"""The invariants of the members drill flag each planted violation, and nothing else."""
+"""The invariants of the members drill flag each kind of violation, and nothing else."""
 
 import pytest
 
@@ -15,7 +15,7 @@ NEWCOMER = 3
 
 @pytest.fixture
 def sample() -> SampleRecords:
-    """A message was posted, then the newcomer has joined, then another was posted."""
+    """A message is posted, then the newcomer joins, and then another message is posted."""
     sample = SampleRecords(
         {CHAT: frozenset({1, 2}), OTHER: frozenset({3})}, dict.fromkeys(("1/a", "2/a", "3/a"), "edge-1")
     )
@@ -49,7 +49,7 @@ def test_a_missing_message_from_after_the_join(sample: SampleRecords) -> None:
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.1, set()), (2.0, {"S5 membership"})])
 def test_a_message_after_the_deletion(sample: SampleRecords, seconds: float, expected: set[str]) -> None:
-    """A message that is under way at that moment may arrive."""
+    """A message that was sent just before the deletion may still arrive."""
     sample.records.append(Deleted(sample.advance(), sample.advance(), NEWCOMER))
     sample.advance(seconds)
     sample.send("1/a", CHAT)
@@ -58,7 +58,7 @@ def test_a_message_after_the_deletion(sample: SampleRecords, seconds: float, exp
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.1, set()), (2.0, {"S5 membership"})])
 def test_a_message_after_the_departure(sample: SampleRecords, seconds: float, expected: set[str]) -> None:
-    """A message that is under way at that moment may arrive."""
+    """A message that was sent just before the departure may still arrive."""
     sample.records.append(Departed(sample.advance(), sample.advance(), NEWCOMER, CHAT))
     sample.advance(seconds)
     sample.send("1/a", CHAT)

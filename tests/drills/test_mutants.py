@@ -22,8 +22,10 @@ print(len(mutants.MUTANTS))
 
 
 def test_every_mutant_applies() -> None:
-    """A name that the product lacks raises AttributeError. A mutant changes classes, so each is applied in a process of
-    its own."""
+    """A mutant that replaces an attribute that the product does not have raises AttributeError.
+
+    Each mutant is applied in its own process, because it changes classes.
+    """
     done = subprocess.run([sys.executable, "-c", _APPLY_EACH], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) > 5

@@ -1,4 +1,4 @@
-"""The messages that a native client has after frames in any order."""
+"""Tests which messages a native client has after frames that arrive in any order."""
 
 from typing import Any
 

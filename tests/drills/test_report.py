@@ -1,5 +1,3 @@
-"""The report of a drill."""
-
 from tests.drills.checker import check
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.record_index import RecordIndex

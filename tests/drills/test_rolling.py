@@ -1,4 +1,4 @@
-"""Devices without service and edges that end badly are found; an orderly course passes."""
+"""The invariants find devices without service, and edges that end badly. A correct run passes."""
 
 import pytest
 
@@ -160,13 +160,13 @@ def test_waits_belong_to_the_phase_in_which_they_began(sample: SampleRecords) ->
 
 
 def recover(sample: SampleRecords, seconds: float, *unserved: str) -> None:
-    """An outage of NATS that has lasted this long and is over now."""
+    """Records that an outage of NATS is over now, after it has lasted for so many seconds."""
     at = sample.advance()
     sample.records.append(Healed(at, at - seconds, "nats", frozenset(unserved)))
 
 
 def answer_late(sample: SampleRecords, *unserved: str, outage: float) -> None:
-    """A message of 1/a is answered when an outage has ended and another BOUND has passed."""
+    """A message of device 1/a is acknowledged late: after an outage, and almost another BOUND."""
     text = sample.send_unanswered("1/a", CHAT)
     sample.advance(outage)
     recover(sample, outage, *unserved)

@@ -1,5 +1,7 @@
-"""A short scale drill on a real system: processes may be added and removed, and owners may fail; an edge that ends
-badly is flagged."""
+"""Runs a short scale drill on a real system: it passes when processes are added and removed and owners fail.
+
+An edge that ends badly is flagged.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("scale")
 
 
 def test_no_message_is_lost_while_processes_are_replaced(tmp_path: Path) -> None:
-    patient = ("--bound", "20")  # other tests may load the machine
+    patient = ("--bound", "20")  # other tests may load the machine, so the bound is long
     few = ("--edges", "2", "--replicas", "2")
     status, figures = drill("scale", tmp_path, *few, "--seconds", "10", "--rate", "60", *patient)
     assert (status, figures["result"], figures["violations"], figures["doubts"]) == (0, "passed", [], [])

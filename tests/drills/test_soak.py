@@ -1,4 +1,4 @@
-"""Growth of processes is found, and noise is not. The plan lets each process live long enough."""
+"""The soak drill flags a process that grows, and ignores noise. Its plan lets each process run long enough."""
 
 import pytest
 
@@ -13,7 +13,7 @@ MEMORY, FILES, THREADS, TASKS = 100e6, 50.0, 8.0, 40.0
 def recorded(
     process: str = "edge-1", *, memory_per_look: float = 0.0, files_per_look: float = 0.0, tasks_per_look: float = 0.0
 ) -> RecordIndex:
-    """Every third sample is a peak, and memory doubles at the beginning."""
+    """Returns records in which every third sample is a peak, and memory doubles at the beginning."""
     records = [
         ResourcesSeen(
             number * LOOK_SECONDS, process, 1,

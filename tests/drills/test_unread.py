@@ -1,4 +1,4 @@
-"""Unread counts of a sleeper (account 2), against its records and the history."""
+"""Compares the unread counts that a sleeper (account 2) was shown with its records and with the history."""
 
 import pytest
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ SLEEPER = 2
 
 @pytest.fixture
 def sample() -> SampleRecords:
-    """Two messages wait for the sleeper. It has sent a third one itself. A fourth is in a chat without the sleeper."""
+    """Two messages wait for the sleeper. A third is the sleeper's own. A fourth is in a chat without the sleeper."""
     sample = SampleRecords(
         {CHAT: frozenset({1, SLEEPER}), OTHER: frozenset({1})}, {"1/a": "edge-1", f"{SLEEPER}/a": "edge-1"}
     )

@@ -1,4 +1,7 @@
-"""The invariant of unread counts: a login shows the number of messages that the account has not received. Pure."""
+"""The invariant of unread counts: a login shows the number of messages that the account has not received.
+
+This module does no I/O.
+"""
 
 from collections.abc import Iterator
 
@@ -6,17 +9,21 @@ from tests.drills.record_index import RecordIndex
 from tests.drills.records import Entry, UnreadShown
 
 SETTLED_SECONDS = 15.0
-"""A message that was received longer ago is read: nobody counts it any more."""
+"""A message that was received more than this many seconds ago is read, and no longer counts as unread."""
 _RECOVERY_SECONDS = 10.0
 _MOST_PER_CHAT = 10_000
-"""`message.pushed_per_chat`"""
+"""The default of the setting `message.pushed_per_chat`."""
 
 
 def counted(record_index: RecordIndex) -> Iterator[str]:
-    """A sleeper's count has two bounds. It is at least the number of messages that were acknowledged before the login
-    and that the sleeper never received. It is at most the number of messages that were sent before the reply and not
-    received long ago. Nothing can be counted during a fault: the login then shows 0. Messages that were received just
-    before a fault may be missing from the read state, too."""
+    """A sleeper's unread count is between two bounds.
+
+    The least is the number of messages that were acknowledged before the login and that the sleeper never received. The
+    most is the number of messages that were sent before the reply and that the sleeper had not received long before.
+
+    During a fault, messages cannot be counted, and the login shows 0. Also, messages that were received just before a
+    fault may be missing from the read state.
+    """
     for shown in record_index.unread_shown:
         if not shown.count and _disturbed(record_index, shown):
             continue
@@ -41,7 +48,11 @@ def _chats_of(record_index: RecordIndex, account: int) -> Iterator[list[Entry]]:
 
 
 def _must_count(record_index: RecordIndex, shown: UnreadShown, entry: Entry, cut_off: float) -> bool:
-    """Messages that were sent before a connection broke may have been received without a trace."""
+    """Returns whether the message must be counted.
+
+    A message that was sent before a connection broke may have been received without a record, so it need not be
+    counted.
+    """
     acks = record_index.acked.get(entry.text)
     if not acks or acks[0].at > shown.began or record_index.sent[entry.text].at <= cut_off:
         return False
@@ -62,7 +73,7 @@ def _may_count(record_index: RecordIndex, shown: UnreadShown, entry: Entry) -> b
 
 
 def _disturbed(record_index: RecordIndex, shown: UnreadShown) -> bool:
-    """Whether a fault lasts, or has ended so lately that the services need not have recovered."""
+    """Returns whether a fault lasts, or ended so shortly before that the services may not have recovered."""
     since = shown.began - _RECOVERY_SECONDS
     outages = any(healed.at >= since and healed.began <= shown.at for healed in record_index.healed)
     return outages or any(since <= fault.at <= shown.at for fault in record_index.faults)

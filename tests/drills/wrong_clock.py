@@ -1,8 +1,8 @@
-"""Starts services with a wrong wall clock and a right steady clock.
+"""Starts services with a wrong wall clock and a right monotonic clock.
 
-`python -m tests.drills.wrong_clock SERVICE[,SERVICE …] SECONDS[@DELAY] up …` is `dragoman up`, but the wall clock of
-these services' processes is SECONDS ahead. Without DELAY, it is ahead from the start of each process; with DELAY, it is
-set so many seconds after the start of the system.
+`python -m tests.drills.wrong_clock SERVICE[,SERVICE …] SECONDS[@DELAY] up …` works as `dragoman up`, but the wall clock
+of these services' processes is SECONDS ahead. Without DELAY, it is ahead from the start of each process. With DELAY, it
+is set forward so many seconds after the start of the system.
 """
 
 import sys
@@ -10,8 +10,11 @@ import time
 
 
 def move_wall_clock(seconds: float, since: float = 0.0) -> None:
-    """Moves the wall clock of this process, from a moment of the monotonic clock on, which is one for all processes.
-    Call it before a module of the product is imported."""
+    """Sets the wall clock of this process forward, from the time `since` of the monotonic clock on. All processes share
+    the monotonic clock.
+
+    Call this before a module of the product is imported.
+    """
     read, read_ns = time.time, time.time_ns
     time.time = lambda: read() + (seconds if time.monotonic() >= since else 0.0)
     time.time_ns = lambda: read_ns() + (int(seconds * 1_000_000_000) if time.monotonic() >= since else 0)

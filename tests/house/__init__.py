@@ -1,1 +1,1 @@
-"""The rules of the code itself. Begin with `test_house.py`."""
+"""Tests rules of the code itself. Read `test_house.py` first."""

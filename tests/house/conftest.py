@@ -1,4 +1,7 @@
-"""The syntax trees of all sources stay in memory: the garbage collector would look at each node again and again."""
+"""Excludes the syntax trees of all sources from garbage collection.
+
+They stay in memory, and each collection would visit every node.
+"""
 
 import gc
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""The lists that operators and other versions depend on: settings, metrics, subjects, grants, commands, wire frames.
+"""The interface that operators and other versions depend on: settings, metrics, subjects, grants, commands and frames.
 
-`python -m tests.house.released_interface` writes `released_interface.json`, once for each release.
+`python -m tests.house.released_interface` writes it to `released_interface.json`, once for each release.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _SERVICE_METRICS = {"auth": AuthMetrics, "edge": EdgeMetrics, "message": Message
 
 
 def current() -> dict[str, dict[str, Any]]:
-    """The present interface: each list by its name, with its entries by their names."""
+    """Returns the interface of this version: each list by its name, with its entries by their names."""
     return {
         "settings": {name: [type(value).__name__, show(value)] for name, value, _ in leaves(Settings())},
         "metrics": dict(_metrics()),
@@ -53,7 +53,7 @@ def current() -> dict[str, dict[str, Any]]:
 
 
 def _metrics() -> Iterator[tuple[str, Any]]:
-    """Type and labels of each metric."""
+    """Returns the type and the labels of each metric."""
     for service, metrics in _SERVICE_METRICS.items():
         registry = CollectorRegistry()
         metrics(registry)
@@ -84,13 +84,15 @@ def _commands(command: click.Command, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _vector_files() -> Iterator[Path]:
-    """The vectors of the dialects in the registry. The sample dialect of the documentation is not part of the
-    interface."""
+    """Returns the files with the vectors of the dialects in the registry.
+
+    The sample dialect of the documentation is not part of the interface.
+    """
     return (path_of(entry.name) for entry in DIALECTS)
 
 
 def _frames(path: Path) -> Iterator[str]:
-    """A short hash of each frame of a file of vectors, in either direction."""
+    """Returns a short hash of each frame of a file of vectors, for both directions."""
     for vector in json.loads(path.read_text())["vectors"]:
         actions = vector.get("actions", [])
         requests = [vector, *vector.get("requests", []), *(action.get("request", {}) for action in actions)]

@@ -1,4 +1,4 @@
-"""Tests the scheduler: all tests of one group run on the same worker."""
+"""Tests the scheduler for parallel tests: all tests of one group run on the same worker."""
 
 import os
 import re
@@ -20,14 +20,15 @@ def test_groups_are_read_from_the_sources() -> None:
 
 
 def test_the_tests_of_a_group_or_module_run_on_one_worker(tmp_path: Path) -> None:
-    """A group of two modules, and a module without one, on three workers."""
+    """On three workers, runs a group that has two modules, and a module without a group."""
     tests = "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_it(n): pass\n"
     for name in ("one", "two"):
         (tmp_path / f"test_{name}.py").write_text(f"{tests}pytestmark = pytest.mark.xdist_group('both')\n")
     (tmp_path / "test_three.py").write_text(tests)
     (tmp_path / "conftest.py").write_text("from tests.support.grouping import pytest_xdist_make_scheduler\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # each worker starts sooner
+    # without plugins, each worker starts sooner
+    environment |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "xdist", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "-n", "3", "--dist", "loadgroup", "-v", "."],

@@ -1,4 +1,4 @@
-"""The repository follows its own rules: sizes of files, functions and constructors, names, and more."""
+"""The repository follows its own rules about sizes of files, functions and constructors, about names, and more."""
 
 import ast
 import re
@@ -53,15 +53,18 @@ def test_files_and_functions_fit_in_the_head() -> None:
 
 
 def constructor_parameters(constructor: ast.FunctionDef) -> int:
-    """How many the caller may give, `self` (or `cls`) excluded."""
+    """Returns the number of parameters that the caller may give. `self` and `cls` do not count."""
     declared = constructor.args
     named = [*declared.posonlyargs, *declared.args, *declared.kwonlyargs]
     return len(named) - 1 + sum(rest is not None for rest in (declared.vararg, declared.kwarg))
 
 
 def test_a_constructor_has_at_most_seven_parameters() -> None:
-    """Constructors of records (dataclasses, named tuples, msgspec structs, settings) are generated from their fields,
-    which are data and no collaborators: they may have more."""
+    """The rule is about classes with collaborators.
+
+    The constructors of records (dataclasses, named tuples, msgspec structs, settings) are generated from their fields,
+    and may have more parameters.
+    """
     constructors = {
         f"{file}:{owner.name}": constructor_parameters(method)
         for file, tree in read(PRODUCT).items()
@@ -124,7 +127,10 @@ def test_the_dev_script_is_parsed_by_an_older_python() -> None:
 
 
 def test_an_operators_error_has_a_remedy() -> None:
-    """CommandFailed, OperatorError and StartupError have a remedy by their types. UsageError shows the usage."""
+    """The types of CommandFailed, OperatorError and StartupError require a remedy.
+
+    UsageError shows the usage instead.
+    """
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in tracked("*.py")

@@ -1,4 +1,4 @@
-"""No service imports a decoder of pictures, or another HTTP client that could request a user's address."""
+"""No service imports an image decoder, or a second HTTP client that could request an address from a user."""
 
 import ast
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ HTTP_CLIENTS = {"aiohttp", "http.client", "httpx", "niquests", "requests", "urll
 
 
 def imported() -> Iterator[str]:
-    """Each module, and each package that it is in."""
+    """Returns each imported module, and the packages that contain it."""
     for tree in read(SERVICES).values():
         for node in ast.walk(tree):
             for name in _names(node):
@@ -34,5 +34,5 @@ def test_no_service_decodes_pictures() -> None:
 
 
 def test_no_service_is_an_http_client() -> None:
-    """Mail, object storage and traces go to the addresses of settings, by clients of their own."""
+    """Mail, object storage and traces have clients of their own, which connect only to addresses from the settings."""
     assert set(imported()) & HTTP_CLIENTS == set()

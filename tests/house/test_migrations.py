@@ -1,4 +1,7 @@
-"""The migrations of a service are one chain. Two that follow the same one come from two changes that met in main."""
+"""The migrations of a service form one chain.
+
+Two migrations with the same predecessor come from two branches that were merged into main.
+"""
 
 import runpy
 from pathlib import Path

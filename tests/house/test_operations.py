@@ -1,5 +1,6 @@
-"""The files that a forwarded operation touches: the request with its route, the use case, its store, and its native
-frame."""
+"""Tests which files an operation needs that the edge forwards to a service: the request with its route, the use case,
+its store, and its native frame.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ _BESIDE = (
     "services/edge/dialects/service_code/",
     "services/edge/dialects/irc/",
 )
-"""Dialects of other protocols, which need not have the operation."""
+"""Files of dialects of other protocols, which need not have the operation."""
 _EXCEPTIONS = {
     "CreateChat": "the edge keeps the picture",
     "SetChat": "the edge keeps the picture; some settings have a route of their own",

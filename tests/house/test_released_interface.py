@@ -1,6 +1,8 @@
-"""The operator's and the wire's interface is a superset of the released one: nothing is renamed, retyped or removed.
+"""The interface for operators and on the wire contains all of the released one: nothing was renamed, retyped or
+removed.
 
-`released_interface.json` holds the lists of the release; `python -m tests.house.released_interface` writes it again.
+`released_interface.json` holds the lists of the release. `python -m tests.house.released_interface` writes this file
+again.
 """
 
 import json
@@ -12,8 +14,10 @@ from tests.house.released_interface import RELEASED, current
 
 
 def keeps(now: Any, released: Any) -> bool:
-    """Whether the present value keeps the released one. A list, such as a command's options, can have got more
-    entries."""
+    """Returns whether the present value keeps the released value.
+
+    A list, such as the options of a command, may have gained entries.
+    """
     if isinstance(released, list) and isinstance(now, list):
         return all(entry in now for entry in released)
     return bool(now == released)

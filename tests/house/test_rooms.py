@@ -1,5 +1,6 @@
 """The packages of the code: few files have a single importer, the layers have no exceptions, and each package begins
-with a line about its content."""
+with a line about its content.
+"""
 
 import ast
 from collections import defaultdict
@@ -10,8 +11,11 @@ from tests.house.vocabulary import parsed
 
 _PRODUCT = ("dragoman", "dragoman_client", "bench", "services", "local", "shared", "deploy")
 _ONE_IMPORTER = 0.216
-"""A file with one importer is a jump for the reader of that importer. Two subjects in one file are worse: the PROXY
-protocol, sizes of pictures, searches, the notifier of edges and each group of settings have a file of their own."""
+"""The greatest share of files that have only one importer.
+
+Such a file makes the reader of its importer open another file. But two subjects in one file are worse, so these have
+their own files: the PROXY protocol, sizes of pictures, searches, the notifier of edges, and each group of settings.
+"""
 
 
 def test_few_files_have_one_importer() -> None:
@@ -35,7 +39,7 @@ def test_the_product_imports_no_test() -> None:
 
 
 def test_each_package_begins_with_a_line_about_its_content() -> None:
-    """Packages of `tests/unit` need no line, because they mirror the source."""
+    """The packages of `tests/unit` need no such line, because they have the same tree as the source."""
     packages = [path for path in tracked("*__init__.py") if not path.is_relative_to(ROOT / "tests" / "unit")]
     assert [path for path in packages if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
@@ -46,7 +50,7 @@ def module(path: Path) -> str:
 
 
 def imports(tree: ast.AST) -> set[str]:
-    """The imported modules, and names that may be modules in packages."""
+    """Yields the imported modules. Also yields imported names, because these may be modules of a package."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,5 +1,8 @@
-"""Counts the functions and files of ours that one message passes. The message goes from a native client to a client of
-OurChat v2, through a real edge, NATS, a real message service and its database, once everything is warm."""
+"""Counts the functions and files of Dragoman that one message passes.
+
+A native client sends the message to a client of OurChat v2. It passes a real edge, NATS, a real message service and its
+database. Messages before it have filled all caches.
+"""
 
 import asyncio
 import re
@@ -43,30 +46,32 @@ from tests.unit.services.message.environment import (
 ROOT = Path(__file__).parents[2]
 OURS = tuple(f"{ROOT / name}/" for name in ("services", "shared"))
 BESIDE = tuple(f"{ROOT / 'shared' / name}" for name in ("bus/", "dashboard/", "ops.py", "telemetry.py"))
-"""Every request passes the bus in the same way; the others measure."""
+"""Files that are not counted. Every request passes the bus in the same way, and the other files only measure."""
 PAGE = (ROOT / "docs" / "understand" / "architecture.md").read_text()
 PARTS = {
     "In: from a frame to the message service": "edge",
     "Between: from a request to its delivery batches and its reply": "message",
     "Out: from a delivery batch to the socket": "edge",
 }
-"""The lists of the page, and the service in which each is."""
+"""The lists of the page, each with the service that it describes."""
 OF_A_DIALECT = {"decode": "Dialect", "encode_message": "Dialect", "must_hold": "PushGate"}
 """The page lists these functions under their base classes."""
 MOST_VISITS, MOST_FILES = 152, 39
 MESSAGES = 60
 QUIET_SECONDS = 0.05
-"""After this time, no step of a message's path is still to come."""
+"""After this time without a step, no step of the message's path is missing."""
 
 
 class Visits:
-    """Records the called functions and their files, in order. The resumption of a coroutine does not count as a
-    call."""
+    """Records the called functions and their files in order.
+
+    When a coroutine resumes, that does not count as a call.
+    """
 
     def __init__(self) -> None:
         self.files: list[str] = []
         self.calls: list[str] = []
-        """As module:Class.function."""
+        """The called functions, in the form module:Class.function."""
         self._seen: set[FrameType] = set()
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
@@ -83,7 +88,10 @@ class Visits:
 
     @property
     def count(self) -> int:
-        """A visit is a call, or several in succession, of functions in one file."""
+        """Returns the number of visits.
+
+        A visit is one call of a function, or several successive calls of functions in the same file.
+        """
         return len(list(groupby(self.files)))
 
 
@@ -130,8 +138,10 @@ class System:
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     async def send(self, visits: Visits | None = None) -> None:
-        """Sends one message, and waits until both clients have their frames and no step of the message's path is
-        left."""
+        """Sends one message.
+
+        Waits until both clients have their frames and the last step of the message's path is done.
+        """
         number = next(self._numbers)
         text = f"message {number}."
         self.v2.transport.written = b""
@@ -187,7 +197,7 @@ async def system(
 async def test_one_message_visits_few_files(system: System) -> None:
     for _ in range(3):
         await system.send()
-    for _ in range(MESSAGES):  # a heartbeat or a busy machine adds visits to most messages, and never removes any
+    for _ in range(MESSAGES):  # a heartbeat or a busy machine adds visits to most messages, and never removes a visit
         visits = Visits()
         await system.send(visits)
         if visits.count <= MOST_VISITS and len(set(visits.files)) <= MOST_FILES:

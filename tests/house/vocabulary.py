@@ -1,8 +1,8 @@
-"""Checks names, comments and docstrings: the glossary's words, and each class name for one thing only.
+"""Checks names, comments and docstrings: they use the words of the glossary, and each class name is used only once.
 
-`python -m tests.house.vocabulary [PATH ...]` prints each violation as `file:line: message` and exits 1 if there is one.
-Names are read by AST. In prose, only old words without an ordinary meaning count; `tests/docs/test_pages.py` reads the
-pages.
+`python -m tests.house.vocabulary [PATH ...]` prints each violation as `file:line: message`, and exits with status 1 if
+there is one. Names are read from the syntax tree. In prose, only old words without an ordinary meaning count.
+`tests/docs/test_pages.py` checks the pages.
 """
 
 import ast
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 _GENERATED = Path("dragoman_client/native.py")
-"""The classes of the generated file are the classes of the table of operations."""
+"""A generated file. Its classes come from the table of operations."""
 PRODUCT = ("dragoman", "dragoman_client", "bench", "services", "local", "shared", "docs", "deploy", "dev")
 TESTS = ("tests",)
 
@@ -39,7 +39,7 @@ REPLACED = {
     "town": "cluster", "world": "backend or model",
     "who": "the sender, recipient, caller or peer", "whom": "the recipient", "whose": "the owner",
 }  # fmt: skip
-"""A word of the old vocabulary, and the glossary's."""
+"""For each word of the old vocabulary, the word of the glossary."""
 
 PROSE = {
     "trials?": "end-to-end test, or drill",
@@ -63,7 +63,7 @@ PROSE = {
     "violated": "failed",
     "proven": "passed",
 }
-"""Old words without an ordinary sense here, as regular expressions, and the glossary's."""
+"""For each old word without an ordinary meaning here, as a regular expression, the word of the glossary."""
 
 INTERFACE = {
     **dict.fromkeys(
@@ -97,7 +97,7 @@ INTERFACE = {
     "people": "option --people of dragoman bench",
     "refusals": "field of the result of dragoman bench (--json)",
 }
-"""Identifiers that other versions, operators or protocols depend on, and the reason."""
+"""Identifiers that other versions, operators or protocols depend on, each with the reason."""
 
 
 _OLD = re.compile(rf"\b(?:{'|'.join(PROSE)})\b", re.IGNORECASE)
@@ -117,7 +117,7 @@ class Identifier(NamedTuple):
 
 
 def identifiers(tree: ast.AST) -> Iterator[Identifier]:
-    """Each name that the module defines: classes, functions, parameters, variables, attributes of self."""
+    """Yields each name that the module defines: classes, functions, parameters, variables, and attributes of `self`."""
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef():
@@ -135,7 +135,7 @@ def identifiers(tree: ast.AST) -> Iterator[Identifier]:
 
 
 def words(name: str) -> list[str]:
-    """`MessageBatch` and `message_batch` are both message, batch."""
+    """Splits a name into its words: `MessageBatch` and `message_batch` both give message and batch."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
@@ -150,7 +150,7 @@ def old_words(file: Path, tree: ast.AST) -> Iterator[NameViolation]:
 
 
 def old_prose(file: Path, text: str) -> Iterator[NameViolation]:
-    """Old words in comments and docstrings, except in quotations."""
+    """Yields the old words in comments and docstrings, except those in quotations."""
     if not _OLD.search(text):
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -162,7 +162,7 @@ def old_prose(file: Path, text: str) -> Iterator[NameViolation]:
 
 
 def repeated_classes(trees: dict[Path, ast.AST]) -> Iterator[NameViolation]:
-    """Module-level classes only: a nested class bears its owner's name."""
+    """Checks only classes at module level. A nested class has its owner's name before its own."""
     seen: dict[str, Path] = {}
     for file, tree in trees.items():
         for node in ast.iter_child_nodes(tree):
@@ -173,7 +173,7 @@ def repeated_classes(trees: dict[Path, ast.AST]) -> Iterator[NameViolation]:
 
 
 def read(roots: tuple[str, ...]) -> dict[Path, ast.AST]:
-    """`roots`: directories of the repository, or files."""
+    """Reads the sources. `roots` are directories of the repository, or files."""
     paths = [ROOT / root for root in roots]
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
     return {file.relative_to(ROOT): parsed(file) for file in files if "migrations" not in file.parts}
@@ -194,7 +194,7 @@ def violations() -> Iterator[NameViolation]:
 
 
 def main(arguments: list[str]) -> int:
-    gc.disable()  # all trees stay in memory, so collecting garbage is useless
+    gc.disable()  # all trees stay in memory, so a garbage collection would find nothing
     found = [one for one in violations() if not arguments or any(str(one.file).startswith(path) for path in arguments)]
     for file, line, text in found:
         print(f"{file}:{line}: {text}")  # noqa: T201

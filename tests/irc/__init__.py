@@ -1,1 +1,1 @@
-"""irctest, a suite of others, run against this version. Begin with `suite.py`."""
+"""Runs irctest, an external test suite, against this version. Read `suite.py` first."""

@@ -1,4 +1,4 @@
-"""The accounts of tests of IRC: registered by HTTP, and deleted after the test."""
+"""The accounts that tests of IRC use. They are registered over HTTP, and deleted after the test."""
 
 import contextlib
 import json
@@ -6,7 +6,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 _tokens: dict[str, tuple[str, str]] = {}
-"""Of each account by its username: its token and its password."""
+"""For each account, by its username: its token and its password."""
 
 
 def register(port: int, username: str, password: str) -> None:
@@ -16,7 +16,7 @@ def register(port: int, username: str, password: str) -> None:
 
 
 def adopt(port: int, username: str, password: str) -> None:
-    """An account that a test itself has registered, if it exists."""
+    """Notes an account that a test has registered itself, if it exists, so that it is deleted later."""
     secret = {"scheme": "plain", "value": password}
     with contextlib.suppress(HTTPError):
         _tokens[username] = _call(port, "login", {"identifier": username, "secret": secret})["token"], password

@@ -1,6 +1,7 @@
-"""The controller by which irctest (https://github.com/progval/irctest) runs its tests of servers against Dragoman.
+"""The controller with which irctest (https://github.com/progval/irctest) runs its tests against Dragoman.
 
-`tests.irc.suite` starts an installation, which runs for all its tests; this module is loaded inside irctest."""
+`tests.irc.suite` starts one installation for all tests. irctest loads this module.
+"""
 
 import contextlib
 import json
@@ -19,11 +20,14 @@ _QUIET_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
 _FORGOTTEN_BY = "maple", "birch"
 _REGISTERED = "bar", "shivarampassphrase"
-"""Of the tests of REGISTER."""
+"""The username and the password with which irctest's tests of REGISTER register an account."""
 
 
 class DragomanController(BaseServerController):  # type: ignore[misc]
-    """The ports come from the environment: `plain` for TCP, `web` for WebSockets and HTTP."""
+    """Gives irctest access to the running installation.
+
+    The ports come from the environment: `plain` for TCP, `web` for WebSockets and HTTP.
+    """
 
     software_name = "Dragoman"
     supported_sasl_mechanisms = frozenset({"PLAIN"})
@@ -43,7 +47,10 @@ class DragomanController(BaseServerController):  # type: ignore[misc]
         self._given = 0
 
     def get_hostname_and_port(self) -> tuple[str, int]:
-        """The address for a test. Its first call gets the port of plain TCP, later calls the port of WebSockets."""
+        """Returns the address for a test.
+
+        The first call in a test returns the port of plain TCP, and later calls return the port of WebSockets.
+        """
         self._given += 1
         return "127.0.0.1", self._ports["plain" if self._given == 1 else "web"]
 
@@ -51,14 +58,18 @@ class DragomanController(BaseServerController):  # type: ignore[misc]
         if ssl:
             raise runner.NotImplementedByController("TLS")
         self.hostname, self.port, self._password = hostname, port, password or ""
-        # One connection sees another's message after the commit: the clients of these tests do not wait for it.
+        # A message is shown to other connections only after its commit. The WebSocket clients of these tests do not
+        # wait for it.
         self.sync_sleep_time = _COMMIT_SECONDS if others.get("websocket_port") else 0.0
         if "whowas" in os.environ.get("PYTEST_CURRENT_TEST", ""):
             self._forget_guests()
         self._await_quiet()
 
     def _forget_guests(self) -> None:
-        """WHOWAS knows the last two guests: others follow those of the tests before."""
+        """Makes the server forget the guests of earlier tests.
+
+        WHOWAS remembers only the last two guests, so two others connect here.
+        """
         with contextlib.ExitStack() as stack:
             connections = []
             for nick in _FORGOTTEN_BY:
@@ -69,33 +80,33 @@ class DragomanController(BaseServerController):  # type: ignore[misc]
                 connection.makefile("rb").read()
 
     def _await_quiet(self) -> None:
-        """The guests of the test before leave when their connections end."""
+        """Waits until the guests of the previous test are gone. They leave when their connections end."""
         deadline = time.monotonic() + _QUIET_SECONDS
         time.sleep(0.1)
         while _guests(self.hostname, self.port, self._password) and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """The installation goes on without the accounts of the test."""
+        """Deletes the accounts of the test. The installation continues to run."""
         if "account_registration" in os.environ.get("PYTEST_CURRENT_TEST", ""):
             adopt(self._ports["web"], *_REGISTERED)
         delete_all(self._ports["web"])
 
     def kill_proc(self) -> None:
-        """The installation goes on."""
+        """Does nothing, because the installation continues to run for the next tests."""
 
     def check_is_alive(self) -> None:
-        """The installation is watched by the suite."""
+        """Does nothing, because the suite watches the installation."""
 
     def wait_for_services(self) -> None:
-        """Accounts are registered without them."""
+        """Does nothing. Accounts are registered without the separate services that other IRC servers have."""
 
     def registerUser(self, case: Any, username: str, password: str | None = None) -> None:
         register(self._ports["web"], username, password or "")
 
 
 def _guests(hostname: str, port: int, password: str) -> int:
-    """The number of users on the server, without the connection that asks."""
+    """Returns the number of users on the server, without the connection that asks for it."""
     with socket.create_connection((hostname, port), timeout=5) as connection:
         connection.sendall(
             f"PASS :{password}\r\nNICK watcher\r\nUSER watcher 0 * :watcher\r\nLUSERS\r\nQUIT\r\n".encode()

@@ -1,6 +1,8 @@
-"""Runs irctest against this version, in a checkout of it: `python -m tests.irc.suite CHECKOUT [pytest arguments]`.
+"""Runs irctest against this version: `python -m tests.irc.suite CHECKOUT [pytest arguments]`. CHECKOUT is a checkout of
+irctest.
 
-It prints what does not pass, and why. `--page FILE` writes this as a page, with a table of the files."""
+The program prints the tests that do not pass, and why. `--page FILE` writes this as a page, with a table of the files.
+"""
 
 import argparse
 import json
@@ -34,7 +36,7 @@ _SETTINGS = (
 
 
 class _Installation(NamedTuple):
-    """An installation of its own, with further settings, for these tests."""
+    """A separate installation for these tests, with additional settings."""
 
     tests: Sequence[str]
     settings: Sequence[str] = ()
@@ -58,9 +60,12 @@ _OTHERS = (
     ),
     _Installation([f"{_TESTS}/list.py::FaketimeListTestCase"], seconds=300),
 )
-"""They run beside the installations of all other tests: the last one waits for minutes."""
+"""Separate installations.
+
+They run beside the installations of all other tests, because the last of them waits for minutes.
+"""
 _PARTS = 2
-"""So many installations share all other tests, which wait more than they compute."""
+"""The number of installations that share all other tests. These tests wait more than they compute."""
 _OWN_NICK = "an account has one nick: whoever logs in gets it, whatever NICK asked"
 _REASONS: Mapping[str, str] = {
     "chathistory.ChathistoryTestCase.testChathistoryTagmsg": "a TAGMSG is relayed and not stored",
@@ -79,11 +84,11 @@ _REASONS: Mapping[str, str] = {
     "who.WhoTestCase": "irctest skips it always",
     "whois.ServicesWhoisTestCase": _OWN_NICK,
 }
-"""Why tests do not pass whose names begin like that; the first that fits counts."""
+"""For the beginning of a test's name, the reason why such tests do not pass. The first match counts."""
 
 
 _starting = Lock()
-"""One installation starts at a time."""
+"""Makes installations start one after another."""
 
 
 def main() -> int:
@@ -144,7 +149,7 @@ def _run(checkout: Path, report: Path, ports: dict[str, int], installation: _Ins
 
 
 def read_results(report: Path) -> dict[str, str]:
-    """The result of each test: `passed`, `failed` or `skipped`."""
+    """Returns the result of each test: `passed`, `failed` or `skipped`."""
     results = {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):  # noqa: S314 # pytest has written it
         kinds = {one.tag for one in case}
@@ -156,14 +161,14 @@ def read_results(report: Path) -> dict[str, str]:
 
 
 def rows(results: Mapping[str, str]) -> Iterator[tuple[str, int, int, int]]:
-    """By file: how many tests have passed, failed and were skipped."""
+    """Yields, for each file, how many tests have passed, failed and were skipped."""
     for file in sorted({_short(name).partition(".")[0] for name in results}):
         counted = Counter(result for name, result in results.items() if _short(name).partition(".")[0] == file)
         yield file, counted["passed"], counted["failed"], counted["skipped"]
 
 
 def others(results: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """The tests that have not passed, and why."""
+    """Yields the tests that have not passed, and why."""
     for name, result in sorted(results.items()):
         if result != "passed":
             short = _short(name)
@@ -171,7 +176,7 @@ def others(results: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _short(name: str) -> str:
-    """Without the packages before the file."""
+    """Removes the packages before the file from the name of a test."""
     parts = name.split(".")
     return ".".join(parts[next(number for number, one in enumerate(parts) if one[:1].isupper()) - 1 :])
 

@@ -1,1 +1,1 @@
-"""A model of a chat system, and random users whose clients must see the same as the model. Begin with `model.py`."""
+"""A model of a chat system. Random users' clients must show what it predicts. Read `model.py` first."""

@@ -14,8 +14,11 @@ CHANGE_KINDS: Mapping[str, ChangeKind] = {"edit": "edit", "recall": "recall", "r
 
 @dataclass(frozen=True)
 class ChangeCommand:
-    """`segments`: the new text of an edit. `emoji`: the emoji of a reaction. `on`: whether a reaction or pin is added
-    or removed."""
+    """A change that a user requests.
+
+    `segments` is the new text of an edit. `emoji` is the emoji of a reaction. `on` says whether a reaction or pin is
+    added or removed.
+    """
 
     kind: ChangeKind
     by: int
@@ -29,8 +32,11 @@ class ChangeCommand:
 
 
 def change(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notifications:
-    """All members that may see the message are notified, but nobody of a change that was made before. Raises Forbidden
-    if the system must reject it."""
+    """Makes a change, and notifies all members that may see the message. If the change was made before, notifies
+    nobody.
+
+    Raises Forbidden if the system must reject the change.
+    """
     if is_forbidden(chat, message, command):
         raise Forbidden
     if is_made(chat, message, command):
@@ -44,8 +50,10 @@ def change(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notifica
 
 
 def is_made(chat: Chat, message: SentMessage, command: ChangeCommand) -> bool:
-    """Whether the change has been made before, so that it has no effect. Each edit has a nonce of its own, so it is
-    always new."""
+    """Returns whether the change has been made before, so that it has no effect.
+
+    An edit is always new, because each edit has its own nonce.
+    """
     match command.kind:
         case "edit":
             return False
@@ -75,7 +83,7 @@ def is_forbidden(chat: Chat, message: SentMessage, command: ChangeCommand) -> bo
 
 
 def apply(message: SentMessage, command: ChangeCommand) -> None:
-    """Changes everything that the message itself shows, which is all but the pin."""
+    """Changes everything that the message itself shows. A pin is the only change that it does not show."""
     match command.kind:
         case "edit":
             message.segments, message.is_edited, message.dialect = command.segments, True, ""
@@ -91,7 +99,7 @@ def apply(message: SentMessage, command: ChangeCommand) -> None:
 
 
 def after(message: SentMessage, command: ChangeCommand) -> SentMessage:
-    """The message after a change; this object does not change."""
+    """Returns the message after a change. The given message does not change."""
     changed = copied(message)
     apply(changed, command)
     return changed
@@ -113,15 +121,17 @@ def _record(chat: Chat, message: SentMessage, command: ChangeCommand) -> Notific
 
 
 def last_changes(chat: Chat, reader: int) -> list[tuple[int, int, str, int]]:
-    """Rev, index, kind and account of the changes that a member may request: the last one of the text, of the reactions
-    and of the pin of each message."""
+    """Returns rev, index, kind and account of the changes that a member may request.
+
+    For each message these are the last change of its text, of its reactions, and of its pin.
+    """
     last = {(one.index, _slot(one.kind)): one for one in chat.changes}
     seen = [one for one in last.values() if one.index >= chat.first[reader]]
     return sorted((one.rev, one.index, one.kind, one.by) for one in seen)
 
 
 def last_rev(chat: Chat, message: SentMessage, kind: ChangeKind) -> int:
-    """The rev of the last change of the text, the reactions or the pin of a message; 0 if there was none."""
+    """Returns the rev of the last change of the message's text, reactions or pin. Returns 0 if there was none."""
     revs = [one.rev for one in chat.changes if one.index == message.index and _slot(one.kind) == _slot(kind)]
     return max(revs, default=0)
 

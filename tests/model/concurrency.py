@@ -1,5 +1,8 @@
-"""Concurrent actions in one chat. A witness sees all messages and determines their order; all other clients must
-see the same order. Native clients reply, and change messages, at the same time."""
+"""Concurrent actions in one chat.
+
+A witness is a client that sees all messages. Their order on this client counts, and all other clients must see the same
+order. At the same time, native clients send replies and change messages.
+"""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,11 +22,13 @@ Step = SendStep | ChangeStep
 
 
 class Meanwhile(NamedTuple):
-    """Steps that run at the same time. The user of a client that leaves or takes unread messages has no other
-    client."""
+    """Steps that run at the same time as the messages.
+
+    A client that leaves, or takes unread messages, is the only client of its user.
+    """
 
     arrives: Callable[[], Client] | None
-    """Logs in a user without a client that gets messages."""
+    """Logs in a user who has no other client that gets messages."""
     leaves: ModelDevice | None
     takes_unread: ModelDevice | None
 
@@ -32,7 +37,10 @@ class ConcurrentSend:
     def __init__(
         self, harness: ModelHarness, chat: Chat, witness: ModelDevice, scribe: ModelDevice | None = None
     ) -> None:
-        """`scribe`: a native client, if messages are changed, too."""
+        """If messages are also changed, `scribe` is a native client that sees all changes.
+
+        See concurrent_changes.py.
+        """
         self._harness = harness
         self._chat = chat
         self._witness = witness
@@ -65,7 +73,10 @@ class ConcurrentSend:
     def start_private_chat(
         cls, harness: ModelHarness, one: ModelDevice, other: ModelDevice, words: tuple[str, str]
     ) -> None:
-        """Two users send their first messages to each other at once, and get one chat; `one` sees all messages."""
+        """Two users send their first messages to each other at the same time.
+
+        This must create only one chat, whose messages `one` must all see.
+        """
         harness.note(f"{one} and {other} say {words} to each other")
         one.client.send_message(0, words[:1], other.user.number)
         other.client.send_message(0, words[1:], one.user.number)
@@ -75,7 +86,10 @@ class ConcurrentSend:
         harness.check()
 
     def join(self, steps: Sequence[SendStep], newcomer: ModelDevice, last: str) -> None:
-        """A user joins an open group while others send, and receives all messages after some moment, up to `last`."""
+        """A user joins an open group while others send.
+
+        The user must receive all messages after some moment, up to `last`.
+        """
         harness, chat, number = self._harness, self._chat, newcomer.user.number
         harness.note(f"in {chat.number} at once: {steps}; {newcomer} joins, {self._witness} says {last}")
         assert isinstance(newcomer.client, V1 | Pipe)
@@ -93,9 +107,12 @@ class ConcurrentSend:
         harness.check()
 
     def _match_since_joining(self, newcomer: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]) -> None:
-        """The client has received the messages that were sent after it had joined: the last messages of the chat, each
-        one whole. The received messages are unread; without the history, they are the first ones that the client
-        sees."""
+        """Checks that the new member has received the last messages of the chat completely, which were sent after it
+        had joined.
+
+        The received messages are unread. If the group hides its history, they are the first messages that the client
+        sees.
+        """
         model, chat, number = self._harness.model, self._chat, newcomer.user.number
         for message in reversed(messages):
             if not seen:
@@ -109,7 +126,10 @@ class ConcurrentSend:
             chat.first[number] = next(one.index for one in chat.messages if number in one.audience)
 
     def _request_all(self, steps: Sequence[Step]) -> None:
-        """Request all steps at once. The caller waits only for the index of a message that is changed."""
+        """Sends the requests of all steps without waiting between them.
+
+        It waits only for the index of a message that is to be changed.
+        """
         for step in steps:
             if isinstance(step, ChangeStep):
                 self._changes.request(step)
@@ -142,7 +162,10 @@ class ConcurrentSend:
             self._harness.acknowledge(device, message)
 
     def _next(self, sight: Sight) -> tuple[ModelDevice, SentMessage, Notifications]:
-        """Each sender's own order is kept, and the index of each reply."""
+        """Returns the sender and the message that this sight shows.
+
+        Each sender's messages keep their order and the index of their reply.
+        """
         chat, model, index = self._chat, self._harness.model, self._chat.head + 1
         replied = any(step.index == index for queue in self._queues.values() for step in queue)
         for device, queue in self._queues.items():
@@ -161,7 +184,7 @@ class ConcurrentSend:
         waiting = [queue[0] for queue in self._queues.values()]
         raise ModelMismatch(f"{self._witness} sees {sight} as {index}, which nobody was to say next: {waiting}")
 
-    # The methods below let clients leave or take their unread messages.
+    # In the methods below, clients leave or take their unread messages.
 
     def _disconnect(self, device: ModelDevice) -> list[Sight]:
         self._harness.devices.remove(device)
@@ -170,7 +193,10 @@ class ConcurrentSend:
     def _match_read_before_leaving(
         self, device: ModelDevice, messages: Sequence[SentMessage], seen: list[Sight]
     ) -> None:
-        """The client has received the messages from the first one on. The others are undelivered."""
+        """Checks that the client has received the messages from the first one on, without a hole.
+
+        The remaining ones are undelivered.
+        """
         for one in messages:
             if not seen:
                 return
@@ -182,9 +208,12 @@ class ConcurrentSend:
         expect_same(device, seen, [])
 
     def _expect_unread_taken(self, device: ModelDevice) -> None:
-        """Expects all unread messages, in any order with the messages sent meanwhile, which are pushed."""
+        """Expects all unread messages.
+
+        They may come in any order with the messages that are sent and pushed meanwhile.
+        """
         assert isinstance(device.client, Pipe)
-        device.client.friends()  # the server answers this request after all the messages
+        device.client.friends()  # the server replies to this request after it has sent all unread messages
         undelivered, device.user.undelivered = device.user.undelivered, []
         for message in undelivered:
             device.expect(MessagePosted(message), anywhere=True)

@@ -1,6 +1,8 @@
-"""Changes of messages that native users make at once, beside all that is sent. A scribe, a native client that makes no
-changes, sees all and determines their order. The replies must fit this order, and all other clients must see the same
-one."""
+"""Changes of messages that native users make at the same time, while messages are sent.
+
+A scribe is a native client that makes no changes and sees all of them. Their order on the scribe counts: the replies
+must fit it, and all other clients must see the same order.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -21,7 +23,7 @@ _PAGE = 200
 
 @dataclass(repr=False, eq=False)
 class SendStep(Named):
-    """`index`: the index of the message, once a native client has read the reply."""
+    """A message to send. `index` is set when a native client has read the reply."""
 
     device: ModelDevice
     segments: tuple[Segment, ...]
@@ -34,8 +36,10 @@ class SendStep(Named):
 
 @dataclass(repr=False, eq=False)
 class ChangeStep(Named):
-    """`target`: an earlier message, or one that a native client sends at the same time. `rev`: the `rev` of the reply,
-    or None if it is an error."""
+    """A change to request. `target` is an earlier message, or a message that a native client sends at the same time.
+
+    `rev` is the `rev` of the reply, or None if the reply is an error.
+    """
 
     device: ModelDevice
     target: SentMessage | SendStep
@@ -61,7 +65,7 @@ class SeenChange:
 
 class ConcurrentChanges:
     def __init__(self, harness: ModelHarness, chat: Chat, scribe: ModelDevice | None) -> None:
-        """`scribe`: None if nothing is changed."""
+        """`scribe` is None if no messages are changed."""
         self._harness = harness
         self._chat = chat
         self._scribe = scribe
@@ -72,17 +76,17 @@ class ConcurrentChanges:
         self._steps: list[ChangeStep] = []
         self._made: list[SeenChange] = []
         self._set_aside: list[Sight] = []
-        """Events that the scribe has seen and the model does not expect yet."""
+        """Events that the scribe has seen before the model expects them."""
 
     # Requests and replies
 
     def sent(self, step: SendStep) -> None:
-        """A native client has sent it."""
+        """Notes that a native client has sent the message of this step."""
         self._sent.append(step)
         self._unanswered.setdefault(step.device, deque()).append(step)
 
     def request(self, step: ChangeStep) -> None:
-        """A message that is sent at the same time is changed as soon as its index is known."""
+        """Requests a change. If its message is sent at the same time, waits until its index is known."""
         while not step.target.index:
             assert isinstance(step.target, SendStep)
             self._read_reply(step.target.device)
@@ -104,7 +108,10 @@ class ConcurrentChanges:
     # The methods below check the order of the changes.
 
     def collect(self) -> None:
-        """Reads all replies, and the scribe's view of the changes: now the versions of messages are known."""
+        """Reads all replies, and the changes that the scribe sees.
+
+        From these, computes all versions of the changed messages.
+        """
         for device, unanswered in self._unanswered.items():
             while unanswered:
                 self._read_reply(device)
@@ -123,7 +130,7 @@ class ConcurrentChanges:
             versions.append(changes.after(versions[-1], one.command))
 
     def _see_changes(self, last: int) -> list[SeenChange]:
-        """The changes of this chat, up to the last rev."""
+        """Returns the changes of this chat that the scribe sees, up to the last rev."""
         assert self._scribe is not None
         seen: list[SeenChange] = []
         while not seen or seen[-1].rev < last:
@@ -146,8 +153,11 @@ class ConcurrentChanges:
     # In the model
 
     def replay(self) -> None:
-        """Makes the changes in the model, in the order of their revs, and matches frames that the scribe has seen
-        already. The requests of a client are carried out in order."""
+        """Makes the changes in the model, in the order of their revs, and matches the frames that the scribe has
+        already seen.
+
+        The requests of a client are carried out in the order in which it sent them.
+        """
         waiting: dict[ModelDevice, deque[ChangeStep]] = {}
         for step in self._steps:
             waiting.setdefault(step.device, deque()).append(step)
@@ -175,7 +185,10 @@ class ConcurrentChanges:
         self._harness.expect_notifications(notifications, by=step.device)
 
     def _skip_without_effect(self, waiting: Iterable[deque[ChangeStep]]) -> None:
-        """Skips steps that have no effect at this moment and whose reply says so: rejected, or made before."""
+        """Skips steps that have no effect at this moment.
+
+        Their replies must say this: the change is rejected, or was made before.
+        """
         for queue in waiting:
             while queue and self._has_no_effect(queue[0]):
                 queue.popleft()
@@ -195,8 +208,11 @@ class ConcurrentChanges:
     # Afterwards
 
     def check(self, witness: ModelDevice) -> None:
-        """The present text is shown to every native client, by service, and to a client that was away meanwhile. Ends
-        the time in which several versions are possible."""
+        """Checks that each native client, a client of service, and a client that was offline meanwhile get the present
+        text.
+
+        From now on, each message has only one possible version again.
+        """
         model, chat = self._harness.model, self._chat
         model.versions.clear()
         if not self._made:
@@ -211,7 +227,7 @@ class ConcurrentChanges:
         self._check_absentee()
 
     def _check_absentee(self) -> None:
-        """Checks the missed events of a new connection of the scribe's user, which has stored no events."""
+        """Checks the events that a new connection of the scribe's user has missed. No event is stored for this user."""
         assert self._scribe is not None
         user, client = self._scribe.user, Native(self._harness.edges[0])
         client.login_by_token(self._harness.accounts[user.number])

@@ -1,4 +1,4 @@
-"""A logged-in client, and the frames that it must still see."""
+"""A client that is logged in, and the frames that it must still see."""
 
 import time
 from collections import deque
@@ -26,10 +26,12 @@ from tests.model.model import (
 T = TypeVar("T")
 
 _HOLD_SECONDS = 1.5
-"""For this time after a login, and after an announced session, a v2 connection may hold messages back, but not the echo
-of its own messages."""
+"""For this time, a v2 connection may hold messages back, but not the echoes of its own messages.
+
+The time begins with a login, and again when a session is announced.
+"""
 _REPEAT_SECONDS = 3.0
-"""For this time after a login, an event may come twice: as a stored event, and as a live one."""
+"""For this time after a login, an event may come twice: once as a stored event, and once live."""
 
 
 class ModelMismatch(AssertionError):
@@ -38,7 +40,7 @@ class ModelMismatch(AssertionError):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SleepingClient(Named):
-    """A sleeping client of native. `heads`: its last indexes of the chats."""
+    """A client of native that is offline. `heads` are the summaries of its chats when it disconnected."""
 
     user: ModelUser
     heads: dict[int, dict[str, Any]]
@@ -49,8 +51,10 @@ class SleepingClient(Named):
 
 @dataclass(eq=False)
 class ExpectedEvent:
-    """An event that the client must still see. `ways`: the alternative sequences of frames that show it; each begins
-    with a different frame."""
+    """An event that the client must still see.
+
+    `ways` are alternative sequences of frames that show it. Each begins with a different frame.
+    """
 
     event: Event
     ways: list[list[Sight]]
@@ -59,7 +63,7 @@ class ExpectedEvent:
         return any(way[0] == sight for way in self.ways)
 
     def advance(self, sight: Sight) -> bool:
-        """Whether the device has seen it now."""
+        """Removes the frame from the ways. Returns whether the device has now seen the whole event."""
         self.ways = [way[1:] for way in self.ways if way[0] == sight]
         return not self.ways[0]
 
@@ -70,20 +74,26 @@ class ModelDevice(Named):
     user: ModelUser
     model: Model
     pushes: bool
-    """Whether messages are pushed to the device."""
+    """Whether the server pushes messages to the device."""
     since: float = field(default_factory=time.monotonic)
     held_until: float = field(default_factory=lambda: time.monotonic() + _HOLD_SECONDS)
     known: set[int] = field(default_factory=set)
-    """Chats that were announced to it, in a dialect that announces them."""
+    """Chats that were announced to the device, if its dialect announces chats."""
     due: dict[Hashable, deque[ExpectedEvent]] = field(default_factory=dict)
-    """The messages of a chat in order, its changes in order, all other events in any order."""
+    """Expected events in separate queues: the messages of a chat in order, the changes of a chat in order, and each
+    other event alone.
+    """
     _seen: list[Sight] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"{type(self.client).__name__} of {self.user.number}"
 
     def expect(self, event: Event, *, own: bool = False, anywhere: bool = False) -> None:
-        """`own`: sent by this client; `anywhere`: in any order with the other messages of its chat."""
+        """Expects an event.
+
+        `own`: this client has sent the message. `anywhere`: the message may come in any order with the other messages
+        of its chat.
+        """
         stream: Hashable = object()
         if isinstance(event, MessagePosted) and not anywhere:
             stream = event.message.chat, own and self.holds
@@ -97,12 +107,15 @@ class ModelDevice(Named):
         return isinstance(self.client, V2) and time.monotonic() < self.held_until
 
     def wait_until_not_holding(self) -> None:
-        """Waits until own messages arrive in order with the others."""
+        """Waits until the connection no longer holds messages back.
+
+        Then the client's own messages arrive in order with the others.
+        """
         if self.holds:
             time.sleep(self.held_until - time.monotonic())
 
     def settle(self) -> None:
-        """Reads until all expected frames have come. Raises ModelMismatch for a missing or an unexpected frame."""
+        """Reads frames until all expected ones have come. Raises ModelMismatch for a missing or an unexpected frame."""
         deadline = time.monotonic() + SECONDS
         while True:
             try:
@@ -117,7 +130,10 @@ class ModelDevice(Named):
         return any(waiting[0].begins_with(sight) for waiting in self.due.values())
 
     def early_sights(self) -> list[Sight]:
-        """Frames that the device may see, but need not, until it has seen all expected ones."""
+        """Returns frames that the device sees before it has seen all expected ones.
+
+        The device need not see such frames.
+        """
         early: list[Sight] = []
         while self.due:
             sight = self.client.see()
@@ -128,7 +144,7 @@ class ModelDevice(Named):
         return early
 
     def match(self, sight: Sight) -> None:
-        """Matches the next frame with the expected ones."""
+        """Matches the next frame with one of the expected frames."""
         for stream, waiting in self.due.items():
             if waiting[0].begins_with(sight):
                 event = waiting[0].event
@@ -159,12 +175,15 @@ class ModelDevice(Named):
 
     @property
     def unread(self) -> dict[int, int]:
-        """The number of unread messages in each chat."""
+        """Returns the number of unread messages in each chat."""
         number = self.user.number
         return {chat: len(self.model.unread(number, one)) for chat, one in self.model.chats_of(number).items()}
 
     def settle_on(self, request: Callable[[], T], wanted: T) -> None:
-        """Repeats the request until it has the wanted result: reads by writing are stored only within seconds."""
+        """Repeats the request until it has the wanted result.
+
+        A member that writes in a chat has read it, but that is stored only some seconds later.
+        """
         deadline = time.monotonic() + SECONDS
         while (seen := request()) != wanted:
             if time.monotonic() > deadline:
@@ -173,7 +192,7 @@ class ModelDevice(Named):
     # OurChat v2
 
     def list_session(self, number: int) -> None:
-        """Requests a session that was announced, as such a client does, and checks the reply."""
+        """Requests a session that was announced, as a client of this dialect does, and checks the reply."""
         assert isinstance(self.client, V2)
         self.known.add(number)
         chat = self.model.chats[number]
@@ -189,7 +208,7 @@ class ModelDevice(Named):
             )
 
     def answered(self, event: Event) -> None:
-        """A chat that this client created is announced in native alone."""
+        """Notes that this client has created a chat. Only native announces the chat to the client that created it."""
         if isinstance(event, ChatAppeared) and isinstance(self.client, V2):
             self.known.add(event.chat)
         elif isinstance(event, ChatAppeared) and isinstance(self.client, Native):
@@ -197,7 +216,7 @@ class ModelDevice(Named):
 
 
 def learn_facts(message: SentMessage, sight: Sight, observer: str) -> None:
-    """All clients see the same facts of a message."""
+    """Checks that all clients see the same facts of a message. Notes the facts that the first client sees."""
     facts = sight.facts | ({"seconds": sight.facts["ms"] // 1000} if "ms" in sight.facts else {})
     for name, fact in facts.items():
         wanted = message.index if name == "index" else message.facts.setdefault(name, fact)

@@ -1,4 +1,7 @@
-"""The frames by which each dialect shows an event, as documented; empty if it has no frame for it."""
+"""For each dialect, the frames that show an event according to its document.
+
+There are none if the dialect has no frame for it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
@@ -24,7 +27,7 @@ from tests.model.model import (
 )
 
 STORED_EVENTS = FriendRequestAnswered | JoinRequestAnswered
-"""Events that are stored for users without a connection in a dialect that shows them."""
+"""Events that the server stores until the user logs in, in a dialect that shows them."""
 _QUOTE_CHARACTERS = 80
 
 
@@ -37,7 +40,7 @@ def shown_text(message: SentMessage, model: Model) -> str:
 
 
 def with_quote(message: SentMessage, model: Model) -> tuple[Segment, ...]:
-    """A reply begins with a line of the other message."""
+    """Adds a line of the quoted message before the text of a reply."""
     if not message.reply_to:
         return message.segments
     other = message.quoted or model.chats[message.chat].message(message.reply_to)
@@ -109,7 +112,7 @@ def service(event: Event, model: Model) -> list[Sight]:
 
 
 def value(message: SentMessage, model: Model, *, named: bool) -> Sight:
-    """A message of the history."""
+    """Returns a message as the history shows it."""
     sender = model.users[message.sender]
     words = {"chat": message.chat, "id": sender.uuid, "content": shown_text(message, model)}
     return Sight("message", {**words, "name": sender.name} if named else words)
@@ -168,7 +171,7 @@ def native_change(change: Change) -> Sight:
 
 
 def native_message(message: SentMessage, model: Model, reader: int = 0) -> Sight:
-    """`reader`: the reader of a page of history, which shows the own reactions."""
+    """Returns a message of native. `reader` is set for a page of history, which shows the reader's own reactions."""
     chat = model.chats[message.chat]
     to = None if chat.pair is None else chat.other(message.sender)
     name = model.users[message.sender].name
@@ -190,12 +193,15 @@ def native_message(message: SentMessage, model: Model, reader: int = 0) -> Sight
 
 
 def _field(text: str) -> str:
-    """A text within a list, where a bar would begin another field."""
+    """Replaces the bar in a text within a list, because a bar separates the fields."""
     return text.replace("|", "｜")
 
 
 def irc(event: Event, model: Model) -> list[Sight]:
-    """A message with tags: a reply has no quote."""
+    """Returns the sight of a message.
+
+    A reply has no quote, because clients with message tags get its reference as a tag.
+    """
     if not isinstance(event, MessagePosted):
         return []
     message = event.message
@@ -214,8 +220,10 @@ EXPECTED_FRAMES: Mapping[str, Callable[[Event, Model], list[Sight]]] = {
 
 
 def possible_frames(dialect: str, event: Event, model: Model) -> list[list[Sight]]:
-    """The alternative sequences of frames that can show the event: several if it is a message that is being changed, or
-    a reply to such a message."""
+    """Returns the alternative sequences of frames that can show the event.
+
+    There are several if the event is a message that is being changed, or a reply to such a message.
+    """
     show = EXPECTED_FRAMES[dialect]
     if not isinstance(event, MessagePosted):
         return [show(event, model)]
@@ -227,5 +235,5 @@ def possible_frames(dialect: str, event: Event, model: Model) -> list[list[Sight
 
 
 def shown_way(ways: Sequence[list[Sight]], seen: Sequence[Sight]) -> list[Sight]:
-    """The way that has been seen first, else the first one."""
+    """Returns the sequence whose first frame was seen, or else the first sequence."""
     return next((way for way in ways if list(seen[: len(way)]) == way), ways[0])

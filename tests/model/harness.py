@@ -1,5 +1,7 @@
-"""The users of a model with connections to a running system: each action runs there and in the model, and then each
-client must see what the model predicts."""
+"""The users of a model, with connections to a running system.
+
+Each action is done in the system and in the model. Afterwards, each client must see what the model predicts.
+"""
 
 import secrets
 import time
@@ -34,7 +36,7 @@ from tests.model.queries import check_account, check_history, check_native_histo
 
 CLIENTS: tuple[type[Client], ...] = (V0, V1, V2, Pc, Service, Pipe, Native, Irc, IrcWithHistory)
 HOST = V2
-"""The client of the first user, which creates the session of all."""
+"""The client of the first user, who creates the session of all users."""
 
 
 class ModelHarness:
@@ -52,7 +54,7 @@ class ModelHarness:
     # Logins
 
     def register_users(self, kinds: Sequence[type[Client]]) -> None:
-        """Registers a user with each of these clients; the first user creates a session of all."""
+        """Registers one user with each of these clients. The first user creates a session of all users."""
         for number, kind in enumerate(kinds):
             self.devices.append(self._register(kind, self.edges[number % len(self.edges)]))
         self._create_session_of_all(self.devices[0], [device.user.number for device in self.devices[1:]])
@@ -74,7 +76,10 @@ class ModelHarness:
         return device
 
     def _create_session_of_all(self, host: ModelDevice, others: list[int]) -> None:
-        """A session of all users. Service shows the UUIDs of its members in the order of joining."""
+        """Creates a session of all users.
+
+        The dialect service lists the members' UUIDs in the order of joining, so each user's UUID is known.
+        """
         chat = self.create(host, "广场", others)
         reader = self.token_client(host.user.number)
         for number, one in zip(chat.first, reader.chats()[chat.number]["usrs"], strict=True):
@@ -93,7 +98,7 @@ class ModelHarness:
         return not isinstance(client, Service) or client.push
 
     def token_client(self, number: int) -> Service:
-        """A client of service for an account by its token."""
+        """Returns a client of the dialect service that is logged in by the account's token."""
         reader = Service(self.edges[0])
         reader.account = self.accounts[number]
         return reader
@@ -106,7 +111,7 @@ class ModelHarness:
         return self.enter(client, user)
 
     def enter(self, client: Client, user: ModelUser) -> ModelDevice:
-        """Adds a client that has just logged in, and expects the events that its user missed."""
+        """Adds a client that has just logged in. Expects the events that its user has missed."""
         device = ModelDevice(client, user, self.model, pushes=self._receives_messages(client))
         self.devices.append(device)
         if isinstance(client, Pipe) and not client.account.secret:
@@ -138,7 +143,7 @@ class ModelHarness:
         self.enter(device.client, user)
 
     def fail_login(self, device: ModelDevice, user: ModelUser) -> None:
-        """A login that fails changes nothing."""
+        """Attempts a login that fails and must change nothing."""
         self.note(f"{device} has a wrong password for {user.number}")
         secret = "wrong" if isinstance(device.client, Service) else ""
         wrong = replace(self.accounts[user.number], salt="wrong", secret=secret)
@@ -157,7 +162,7 @@ class ModelHarness:
             device.client.line.vanish()
 
     def check_final_state(self) -> None:
-        """Finally all clients are back, and each user reads everything."""
+        """Lets all clients connect again at the end, and checks that each user can read everything."""
         for sleeping in [*self.sleeping]:
             self.wake(sleeping, 0)
         for number, user in self.model.users.items():
@@ -187,7 +192,10 @@ class ModelHarness:
     def do(
         self, act: Callable[[], object], becomes: Callable[[], Notifications], by: ModelDevice | None = None
     ) -> None:
-        """The system must reject an action that the model forbids. `by`: sees the reply alone."""
+        """Acts on the system and on the model.
+
+        If the model forbids the action, the system must reject it. `by` is the client that only sees a reply.
+        """
         try:
             notifications = becomes()
         except Forbidden:
@@ -200,7 +208,10 @@ class ModelHarness:
         self.check()
 
     def expect_notifications(self, notifications: Notifications, by: ModelDevice | None = None) -> None:
-        """Expects each notification on all clients of its account. The acting client sees a reply or echo instead."""
+        """Expects each notification on all clients of its account.
+
+        The acting client sees a reply or an echo instead.
+        """
         for number, event in notifications:
             user = self.model.users[number]
             here = [one for one in self.devices if one.user is user]
@@ -254,7 +265,10 @@ class ModelHarness:
 
     @staticmethod
     def address(device: ModelDevice, chat: Chat) -> int:
-        """The number of the other member, by which v1, pipe and IRC address a private chat; otherwise 0."""
+        """Returns the number of the other member, by which v1, pipe and IRC address a private chat.
+
+        Returns 0 in all other cases.
+        """
         by_person = isinstance(device.client, V1 | Pipe | Irc) and chat.pair is not None
         return chat.other(device.user.number) if by_person and device.user.number in chat.first else 0
 
@@ -275,7 +289,7 @@ class ModelHarness:
         self.check()
 
     def _fail_to_send_private(self, device: ModelDevice, other: ModelUser, words: str) -> None:
-        """Sends a private message to a user who blocks the sender, and expects its rejection."""
+        """Sends a private message to a user who blocks the sender. Expects that it is rejected."""
         with suppress(RequestRejected):
             if isinstance(device.client, Service):
                 device.client.create("", [other.uuid], private=True)
@@ -292,13 +306,16 @@ class ModelHarness:
         return chat.messages[-1], notifications
 
     def private_chat(self, user: ModelUser, other: ModelUser) -> Chat:
-        """The chat that a first message has just created."""
+        """Returns the private chat that a first message has just created."""
         number = self._private_number(user, other)
         self.expect_notifications(self.model.open_private(number, user.number, other.number))
         return self.model.chats[number]
 
     def _private_number(self, user: ModelUser, other: ModelUser) -> int:
-        """The number of a private chat, which neither v1 nor pipe shows. Service does, once the chat exists."""
+        """Returns the number of a private chat, which v1 and pipe do not show.
+
+        The dialect service shows it as soon as the chat exists.
+        """
         reader, deadline = self.token_client(user.number), time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             for number, chat in reader.chats().items():
@@ -349,7 +366,7 @@ class ModelHarness:
         self.do(lambda: client.apply(chat.number, text), lambda: self.model.apply(chat, number, text))
 
     def _join(self, device: ModelDevice, client: Service, chat: Chat) -> None:
-        """Joins a group. In the dialect service, a valid application for membership is answered with an error."""
+        """Joins a group. In the dialect service, a valid application for membership gets an error as its reply."""
         number, waits = device.user.number, chat.policy == "approval"
         if waits and number not in chat.first.keys() | chat.banned:
             with suppress(RequestRejected):

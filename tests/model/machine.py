@@ -1,4 +1,4 @@
-"""Random users of random dialects act at random, and each must see what the model predicts."""
+"""The state machine: users of random dialects act at random, and each must see what the model predicts."""
 
 import sys
 from collections import Counter
@@ -49,7 +49,7 @@ class Machine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def report(self, log: Sequence[str]) -> None:
-        """Reports the steps up to a mismatch, because the mismatch is possibly not repeatable."""
+        """Prints the steps that led to a mismatch, because another run with the same seed may not repeat it."""
         raise NotImplementedError
 
     @initialize(kinds=st.lists(st.sampled_from(CLIENTS), min_size=2, max_size=3))
@@ -90,15 +90,18 @@ class Machine(RuleBasedStateMachine):
         return choice.draw(st.sampled_from(among), label=what)
 
     def prefer(self, choice: st.DataObject, what: str, sound: Sequence[T], among: Sequence[T]) -> T:
-        """Chooses mostly among actions that are allowed, if there are any. Their number may depend on the order of
-        concurrent messages, but the drawn value does not."""
+        """Chooses an action, mostly one of those that are allowed.
+
+        The number of allowed actions may depend on the order of concurrent messages. The drawn value does not, so a run
+        can be repeated.
+        """
         sensible = choice.draw(st.integers(0, 4)) > 0
         number = choice.draw(st.integers(0, len(among) - 1), label=what)
         chosen = sound if sound and sensible else among
         return chosen[number % len(chosen)]
 
     def pairs(self, *kinds: type[Client]) -> list[tuple[ModelDevice, ModelUser]]:
-        """All pairs of a client of these kinds and a user other than the client's own."""
+        """Returns all pairs of a client of these kinds and a user who is not the client's own user."""
         devices = self.devices(*kinds)
         return [(device, one) for device in devices for one in self.users if one is not device.user]
 
@@ -106,16 +109,16 @@ class Machine(RuleBasedStateMachine):
         return list(self.harness.model.chats_of(device.user.number).values())
 
     def places(self, *kinds: type[Client]) -> list[tuple[ModelDevice, Chat]]:
-        """All pairs of a client of these kinds and a chat of the client's user."""
+        """Returns all pairs of a client of these kinds and a chat of the client's user."""
         return [(device, chat) for device in self.devices(*kinds) for chat in self.chats_of(device)]
 
     def words(self, filler: str) -> str:
-        """A text that is used once, so that a misplaced message is seen."""
+        """Returns a text that is used only once, so that a message in a wrong place is detected."""
         self._words += 1
         return f"{self._words} {filler}"
 
     def segments(self, choice: st.DataObject, device: ModelDevice) -> tuple[Segment, ...]:
-        """Segments that a client of this dialect can send in one message."""
+        """Returns segments that a client of this dialect can send in one message."""
         words = self.words(choice.draw(fillers))
         if isinstance(device.client, V2 | Native):
             more = choice.draw(st.lists(st.one_of(st.integers(0, 99), fillers.map(self.words)), max_size=2))
@@ -133,7 +136,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.devices())
     @rule(choice=data)
     def send_as_non_member(self, choice: st.DataObject) -> None:
-        """A message of a non-member is rejected."""
+        """Sends a message as a user who is not a member. The system must reject it."""
         device = self.pick(choice, "who", self.devices())
         theirs = self.chats_of(device)
         others = [chat for chat in self.groups if chat not in theirs]
@@ -156,7 +159,7 @@ class Machine(RuleBasedStateMachine):
         )
 
     def unacquainted(self) -> list[tuple[ModelDevice, ModelDevice]]:
-        """Pairs of clients whose users have no private chat; the first client sees all messages."""
+        """Returns pairs of clients whose users have no private chat yet. The first client must see all messages."""
         model, devices = self.harness.model, self.devices(V1, Pipe)
         pairs = [(one, other) for one in self.devices(V1) for other in devices if one.user is not other.user]
         return [
@@ -177,14 +180,17 @@ class Machine(RuleBasedStateMachine):
         ConcurrentSend(self.harness, chat, witness).join(steps, newcomer, self.words("enough"))
 
     def possible_speakers(self, chat: Chat) -> list[ModelDevice]:
-        """Clients whose users may send to the chat."""
+        """Returns clients whose users may send to the chat."""
         return [
             device for device in self.harness.devices
             if device.user.number in chat.first and not chat.is_muted(device.user.number)
         ]  # fmt: skip
 
     def joinable_groups(self) -> list[tuple[Chat, ModelDevice, ModelDevice]]:
-        """Open groups, each with a witness and a client that may join, the only one its user gets messages by."""
+        """Returns open groups, each with a witness and a client that may join.
+
+        No other client of this user gets messages.
+        """
         pushed = Counter(device.user for device in self.harness.devices if device.pushes)
         alone = [device for device in self.devices(V1, Pipe) if pushed[device.user] == 1]
         return [
@@ -348,7 +354,7 @@ class Machine(RuleBasedStateMachine):
 
     @staticmethod
     def place(chat: Chat, number: int) -> int:
-        """An index, counted from the first message of this model."""
+        """Returns an index that is counted from the first message of this model."""
         return chat.before + max(number, 1) if chat.before else number
 
     @precondition(lambda self: self.groups_of(IrcWithHistory))
@@ -359,7 +365,10 @@ class Machine(RuleBasedStateMachine):
         check_history_of_irc(self.harness.model, device, chat, count)
 
     def groups_of(self, kind: type[Client]) -> list[tuple[ModelDevice, Chat]]:
-        """Those of which a client of this kind is a member, and whose messages the model knows."""
+        """Returns pairs of a client of this kind and a group of its user.
+
+        The model must know all messages of the group.
+        """
         return [(device, chat) for device, chat in self.places(kind) if chat.pair is None and not chat.before]
 
     @precondition(lambda self: self.devices(Pipe))

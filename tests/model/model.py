@@ -1,5 +1,7 @@
-"""A model of a chat system: users, chats, undelivered and unread messages, pending requests. The model knows no dialect
-and no connection. Each action returns the notifications that it causes, by account."""
+"""A model of a chat system: users, chats, undelivered and unread messages, and pending requests.
+
+The model contains no dialects and no connections. Each action returns the notifications that it causes, by account.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ Role = Literal["member", "admin", "owner"]
 
 
 class Named:
-    """Hypothesis prints such a choice by its name, not by all its fields."""
+    """A choice that Hypothesis prints by its name, and not by all its fields."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))
@@ -28,12 +30,12 @@ class ModelUser(Named):
     friends: set[int] = field(default_factory=set)
     blocked: set[int] = field(default_factory=set)
     friend_requests: dict[int, str] = field(default_factory=dict)
-    """Text of each pending friend request, by applicant."""
+    """The text of each pending friend request, by applicant."""
     undelivered: list["SentMessage"] = field(default_factory=list)
     read: dict[int, int] = field(default_factory=dict)
-    """For each chat, the index up to which everything is read."""
+    """For each chat, the index up to which the user has read everything."""
     stored_events: list["Event"] = field(default_factory=list)
-    """Events that wait for a login in a dialect that shows them."""
+    """Events that the server stores until the user logs in, in a dialect that shows them."""
 
     def __repr__(self) -> str:
         return f"user {self.number}"
@@ -41,7 +43,10 @@ class ModelUser(Named):
 
 @dataclass(eq=False)
 class SentMessage:
-    """`facts` are the values (time, id) that the first reader saw; all other readers must see the same."""
+    """A message.
+
+    `facts` are the values (time, id) that the first reader saw. All other readers must see the same values.
+    """
 
     chat: int
     index: int
@@ -49,26 +54,32 @@ class SentMessage:
     dialect: str
     segments: tuple[Segment, ...]
     audience: set[int] = field(default_factory=set)
-    """The other members at the time."""
+    """The members, except the sender, at the time of the message."""
     facts: dict[str, int] = field(default_factory=dict)
     reply_to: int = 0
-    """The index of another message of the chat."""
+    """The index of the message to which this one replies, or 0."""
     is_edited: bool = False
     is_recalled: bool = False
     reactions: dict[str, set[int]] = field(default_factory=dict)
-    """Accounts by emoji."""
+    """The accounts that reacted, by emoji."""
     quoted: "SentMessage | None" = None
-    """The other message as it is quoted; None: as it is now."""
+    """A version of the message to which this one replies.
+
+    If it is None, the quote shows the message's present version.
+    """
 
     def mine(self, account: int) -> set[str]:
-        """The emoji by which an account has reacted."""
+        """Returns the emoji with which an account has reacted."""
         return {emoji for emoji, accounts in self.reactions.items() if account in accounts}
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a message, with the text and the reactions of the message after it. `emoji`, `is_on`: the reaction
-    that is added or removed; `is_on` of a pin: the message is pinned."""
+    """A change of a message, with the text and the reactions that the message has after it.
+
+    `emoji` and `is_on` describe the reaction that is added or removed. For a pin, `is_on` says whether the message is
+    now pinned.
+    """
 
     chat: int
     rev: int
@@ -82,8 +93,11 @@ class Change:
 
 
 class Rules(NamedTuple):
-    """The rules of a group. Senders may edit and recall. `history`: new members see earlier messages (None: if the
-    group is open)."""
+    """The rules of a group.
+
+    `edits` and `recalls` say whether senders may edit and recall their messages. If `history` is true, new members see
+    earlier messages; if it is None, they do so only in an open group.
+    """
 
     edits: bool = True
     recalls: bool = True
@@ -92,8 +106,11 @@ class Rules(NamedTuple):
 
 @dataclass(repr=False, eq=False)
 class Chat(Named):
-    """`first`: the first visible index by member, in order of joining, the owner first. `before`: the number of
-    messages that are older than the model; `rev`: the number of changes, including theirs."""
+    """A chat. `first` is the first index that each member can see; it is in order of joining, with the owner first.
+
+    `before` is the number of messages that are older than the model. `rev` is the number of changes, including changes
+    of those messages.
+    """
 
     number: int
     name: str
@@ -109,12 +126,14 @@ class Chat(Named):
     changes: list[Change] = field(default_factory=list)
     pinned: set[int] = field(default_factory=set)
     muted: set[int] = field(default_factory=set)
-    """Members that may not send or change anything. In a private chat, these are the members that the other one blocks;
-    in a group, the silenced members, even after they have left, although these may recall. 0: all except the
-    leaders."""
+    """Members that may not send or change anything.
+
+    In a private chat, these are the members that the other member blocks. In a group, these are the silenced members,
+    even after they have left, but they may recall. The number 0 means all members except the owner and admins.
+    """
     banned: set[int] = field(default_factory=set)
     unalerted: set[int] = field(default_factory=set)
-    """Members that want to be alerted of no message."""
+    """Members that do not want to be alerted of messages."""
     rules: Rules = field(default_factory=Rules)
 
     def __repr__(self) -> str:
@@ -126,7 +145,7 @@ class Chat(Named):
 
     @property
     def leaders(self) -> set[int]:
-        """The owner and the admins of a group."""
+        """Returns the owner and the admins of a group."""
         return {self.owner, *self.admins} & self.first.keys()
 
     def role(self, number: int) -> Role:
@@ -141,7 +160,7 @@ class Chat(Named):
         return ranks.index(self.role(number)) > ranks.index(self.role(other))
 
     def other(self, number: int) -> int:
-        """The other member of a private chat."""
+        """Returns the other member of a private chat."""
         assert self.pair is not None
         return self.pair[number == self.pair[0]]
 
@@ -152,7 +171,7 @@ class Chat(Named):
         return self.messages[index - self.before - 1]
 
     def visible_to(self, number: int) -> list[SentMessage]:
-        """The messages that an account can see; none for an account that is no member."""
+        """Returns the messages that an account can see. An account that is not a member sees none."""
         return self.visible(number) if number in self.first else []
 
 
@@ -171,7 +190,7 @@ class MessageChanged:
 
 @dataclass(frozen=True)
 class ChatAppeared:
-    """The reader is a member of this chat now."""
+    """The reader is now a member of this chat."""
 
     chat: int
 
@@ -199,7 +218,7 @@ class JoinRequested:
 
 @dataclass(frozen=True)
 class JoinRequestAnswered:
-    """`account` is a member of the group now, or was rejected."""
+    """`account` is now a member of the group, or its application was rejected."""
 
     chat: int
     name: str
@@ -209,7 +228,7 @@ class JoinRequestAnswered:
 
 @dataclass(frozen=True)
 class ChatLeft:
-    """The reader is no member of this chat any more."""
+    """The reader is no longer a member of this chat."""
 
     chat: int
     why: Literal["left", "kicked"]
@@ -250,7 +269,7 @@ Event = (
     | UserRenamed
 )
 Notifications = list[tuple[int, Event]]
-"""Events, each with the account that is notified."""
+"""Events, each with the account that the system notifies."""
 
 
 class Forbidden(Exception):
@@ -262,11 +281,16 @@ class Model:
         self.users: dict[int, ModelUser] = {}
         self.chats = {LOBBY: Chat(LOBBY, "Lobby", 0, "open", before=lobby_head, rev=lobby_rev)}
         self.versions: dict[tuple[int, int], list[SentMessage]] = {}
-        """The versions of each message that is being changed, by chat and index, beginning with the first version. A
-        push in flight may show any of them."""
+        """For each message that is being changed, all its versions, by chat and index.
+
+        The first version comes first. A push that was sent meanwhile may show any of them.
+        """
 
     def possible(self, message: SentMessage) -> list[SentMessage]:
-        """The versions of the message that a push may show; for a reply, with each version of the quoted message."""
+        """Returns the versions of the message that a push may show.
+
+        For a reply, combines them with each version of the quoted message.
+        """
         possible: list[SentMessage] = []
         for version in self.versions.get((message.chat, message.index), [message]):
             if version.reply_to:
@@ -299,8 +323,11 @@ class Model:
     def send(
         self, chat: Chat, sender: int, dialect: str, segments: tuple[Segment, ...], reply_to: int = 0
     ) -> Notifications:
-        """The message is undelivered to all other members until one of their clients sees it, and unread until one
-        marks it. The sender of the message has read everything before."""
+        """Sends a message. For each other member, it is undelivered until a client of this member sees it, and unread
+        until a client marks it as read.
+
+        The sender has then read everything before it.
+        """
         if sender not in chat.first or chat.is_muted(sender) or 0 < reply_to < chat.first[sender]:
             raise Forbidden
         message = SentMessage(chat.number, chat.head + 1, sender, dialect, segments, reply_to=reply_to)
@@ -312,8 +339,10 @@ class Model:
         return [(member, MessagePosted(message)) for member in chat.first]
 
     def mark_read(self, chat: Chat, account: int, index: int) -> Notifications:
-        """Marks all messages up to an index as read. The model causes no receipts; the tests check receipts by
-        requests."""
+        """Marks all messages up to an index as read.
+
+        The model predicts no receipts; the tests request them and check them.
+        """
         if account not in chat.first:
             raise Forbidden
         user = self.users[account]
@@ -322,12 +351,15 @@ class Model:
         return []
 
     def unread(self, account: int, chat: Chat) -> list[SentMessage]:
-        """Messages of others since the account joined, as long as it is a member."""
+        """Returns the messages of others since the account joined.
+
+        Returns none if the account is not a member any more.
+        """
         read = self.users[account].read.get(chat.number, 0)
         return [one for one in chat.messages if account in one.audience and one.index > read]
 
     def readers(self, message: SentMessage) -> set[int]:
-        """The readers among the accounts that were members when the message was sent."""
+        """Returns the accounts that have read the message, among the members at the time of the message."""
         read = {account: self.users[account].read.get(message.chat, 0) for account in message.audience}
         return {account for account, index in read.items() if index >= message.index}
 
@@ -338,7 +370,7 @@ class Model:
         return [(member, GroupRenamed(chat.number, name, by)) for member in chat.first]
 
     def set_rules(self, chat: Chat, by: int, rules: Rules) -> Notifications:
-        """Native clients are notified, others are not."""
+        """Changes the rules of a group. Only native clients are notified."""
         if by not in chat.leaders:
             raise Forbidden
         chat.rules = rules
@@ -347,7 +379,10 @@ class Model:
     # Roles
 
     def set_role(self, chat: Chat, by: int, account: int, role: Role) -> Notifications:
-        """The owner makes admins, or a member the owner, and is an admin then."""
+        """Gives a member another role.
+
+        Only the owner may do this. An owner who makes a member the owner is then an admin.
+        """
         if chat.owner != by or account == by or account not in chat.first:
             raise Forbidden
         changed: dict[int, Role] = {account: role}
@@ -365,13 +400,13 @@ class Model:
     # Leaving and joining groups
 
     def end_membership(self, chat: Chat, by: int, account: int) -> Notifications:
-        """A member leaves, or is removed by one of a higher role."""
+        """Ends a membership: the member leaves, or a member with a higher role removes it."""
         if not {by, account} <= chat.first.keys() or (by != account and not chat.outranks(by, account)):
             raise Forbidden
         return self._end_membership(chat, by, account)
 
     def ban(self, chat: Chat, by: int, account: int, *, on: bool) -> Notifications:
-        """Bans an account, also one that is no member. Nobody is notified of a ban itself."""
+        """Bans an account, which need not be a member. No user is notified of the ban itself."""
         if by not in chat.leaders or (on and account in chat.first and not chat.outranks(by, account)):
             raise Forbidden
         if not on:
@@ -382,7 +417,7 @@ class Model:
         return self._end_membership(chat, by, account) if account in chat.first else []
 
     def silence(self, chat: Chat, by: int, account: int, *, on: bool) -> Notifications:
-        """`account`: 0 for all but the leaders. Nobody is notified."""
+        """Silences a member, or with `account` 0 all members except the owner and admins. No user is notified."""
         lower = account == 0 or (account in chat.first and chat.outranks(by, account))
         if by not in chat.leaders or not lower:
             raise Forbidden
@@ -390,7 +425,7 @@ class Model:
         return []
 
     def mute(self, chat: Chat, account: int, *, on: bool) -> Notifications:
-        """Mutes a chat until the membership ends. Other clients of the account get an ephemeral event."""
+        """Mutes a chat until the membership ends. Only other clients of the same account get an ephemeral event."""
         if account not in chat.first:
             raise Forbidden
         chat.unalerted = chat.unalerted | {account} if on else chat.unalerted - {account}
@@ -427,7 +462,7 @@ class Model:
         return [(leader, JoinRequested(chat.number, account, text)) for leader in chat.leaders]
 
     def answer_applicant(self, chat: Chat, by: int, applicant: int, *, accept: bool, pull: bool) -> Notifications:
-        """`pull`: friends may be admitted without an application."""
+        """Accepts or rejects an applicant. With `pull`, a friend may be accepted without an application."""
         if accept and (applicant in chat.banned or (pull and self.is_blocked(by, [applicant]))):
             raise Forbidden
         friend = accept and pull and applicant in self.users[by].friends
@@ -439,7 +474,10 @@ class Model:
         return [(applicant, JoinRequestAnswered(chat.number, "", applicant, accepted=False))]
 
     def invite(self, chat: Chat, by: int, accounts: list[int]) -> Notifications:
-        """Adds the accounts that may be added. The others, and members, do not change."""
+        """Adds the accounts that may be added.
+
+        Nothing changes for the other accounts, and for those that are members already.
+        """
         if by not in chat.leaders:
             raise Forbidden
         added = [one for one in dict.fromkeys(accounts) if one not in chat.first and self._may_add(chat, by, one)]
@@ -467,7 +505,7 @@ class Model:
         return [(one, UserRenamed(user.number, name)) for one in (user.number, *user.friends)]
 
     def request_friend(self, user: ModelUser, other: ModelUser, text: str) -> Notifications:
-        """Two users who request each other become friends."""
+        """Requests a friendship. Two users who request each other become friends."""
         if other.number in user.friends or self.is_blocked(user.number, [other.number]):
             raise Forbidden
         if other.number in user.friend_requests:
@@ -487,7 +525,7 @@ class Model:
         return [(applicant.number, answered), (user.number, answered)]
 
     def remove_friend(self, user: ModelUser, other: ModelUser) -> Notifications:
-        """Nobody is notified."""
+        """Ends a friendship. No user is notified."""
         if other.number not in user.friends:
             raise Forbidden
         user.friends.remove(other.number)
@@ -497,11 +535,11 @@ class Model:
     # Blocks
 
     def is_blocked(self, account: int, others: Iterable[int]) -> bool:
-        """Whether another member of the chat blocks the account."""
+        """Returns whether another member of the chat blocks the account."""
         return any(account in self.users[other].blocked for other in others)
 
     def block(self, user: ModelUser, other: ModelUser, *, on: bool) -> Notifications:
-        """Nobody is notified. The request of a blocked applicant is deleted."""
+        """Blocks a user, and deletes this user's friend request. No user is notified."""
         chat = self.private(user.number, other.number)
         if on:
             user.blocked.add(other.number)
@@ -515,7 +553,7 @@ class Model:
     # Pending requests
 
     def requests(self, account: int) -> list[Event]:
-        """Requests that the account has not answered."""
+        """Returns the requests that the account has not answered."""
         user = self.users[account]
         own = [chat for chat in self.chats.values() if account in chat.leaders]
         pending: list[Event] = [FriendRequested(one, account, text) for one, text in user.friend_requests.items()]

@@ -1,4 +1,4 @@
-"""The actions of native users, on the system and in the model."""
+"""The actions of native users. Each is done in the system and in the model."""
 
 from contextlib import suppress
 
@@ -20,7 +20,7 @@ def _client(device: ModelDevice) -> Native:
 def change(
     harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage, command: ChangeCommand
 ) -> None:
-    """The reply has the rev of the change, also if it was made before."""
+    """Changes a message. The reply has the rev of the change, even if the change was made before."""
     harness.note(f"{device} in {chat.number}, of {message.index}: {command}")
     client, revs = _client(device), list[int]()
 
@@ -63,13 +63,15 @@ def mute(harness: ModelHarness, device: ModelDevice, chat: Chat, *, on: bool) ->
 
 
 def check_readers(harness: ModelHarness, device: ModelDevice, chat: Chat, message: SentMessage) -> None:
-    """An unread message shows no receipt. The readers of a message are listed, except in a private chat in which one
-    member blocks the other."""
+    """Checks that no receipt shows an unread message as read. Also checks the list of a message's readers.
+
+    A private chat in which one member blocks the other has no such list.
+    """
     harness.note(f"{device} looks who has read {message.index} of {chat.number}")
     client, model = _client(device), harness.model
     for (number, account), index in client.read_by.items():
         if account not in model.users:
-            continue  # the account is of an earlier example, in the lobby
+            continue  # the account is from an earlier example that used the same lobby
         unread = [one.index for one in model.unread(account, model.chats[number])]
         expect_same(device, [one for one in unread if one <= index], [])
     if chat.pair and chat.muted:
@@ -90,7 +92,10 @@ def check_reactors(device: ModelDevice, chat: Chat, message: SentMessage) -> Non
 
 
 def invite(harness: ModelHarness, device: ModelDevice, chat: Chat, accounts: list[int]) -> None:
-    """Members stay members, and accounts that may not be added do not keep the others out."""
+    """Invites accounts.
+
+    Members stay members. Accounts that may not be added do not prevent the others from being added.
+    """
     harness.note(f"{device} invites {accounts} to {chat.number}")
     client, by, added = _client(device), device.user.number, list[set[int]]()
     harness.do(

@@ -1,5 +1,7 @@
-"""The state machine for actions of native users: users of the older protocols must see the frames in the table of
-docs/protocols."""
+"""The state machine for actions of native users.
+
+Users of the older protocols must see the frames in the table of docs/protocols.
+"""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -22,16 +24,18 @@ _EMOJI = ("👍", "❤️")
 _NEWEST = 6
 _MOST_CHANGED = 2
 _FEW = 3
-"""Native clients, of which two change messages."""
+"""The number of native clients that is enough: the scribe, and two that change messages."""
 Choice = tuple[ModelDevice, Chat, SentMessage]
 
 
 class NativeMachine(Machine):
-    # The rules below make replies and changes of messages.
+    # The rules below send replies and change messages.
 
     def choose_message(self, choice: st.DataObject, *, own: bool = False) -> Choice:
-        """Chooses a native client and one of the newest messages: mostly a message of the client's user (with `own`),
-        or one that the user can see."""
+        """Chooses a native client and one of the newest messages.
+
+        With `own`, this is mostly a message of the client's user; otherwise, mostly one that the user can see.
+        """
         possible = [
             (device, chat, message)
             for device in self.devices(Native) for chat in self.chats for message in chat.messages[-_NEWEST:]
@@ -82,8 +86,10 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.places(V0, V1, V2))
     @rule(choice=data)
     def rush(self, choice: st.DataObject) -> None:
-        """Several clients send at once, and native clients change messages. Meanwhile, an absent user may log in and a
-        client may leave."""
+        """Several clients send at the same time, and native clients change messages.
+
+        Meanwhile, an absent user may log in, and a client may leave.
+        """
         self._act_at_once(choice, choice.draw(st.integers(2, 8)), choice.draw(st.integers(0, 4)))
 
     @precondition(lambda self: self.places(V0, V1, V2))
@@ -106,7 +112,10 @@ class NativeMachine(Machine):
         ConcurrentSend(self.harness, chat, witness, scribe).run(steps, meanwhile)
 
     def _choose_scribe(self, choice: st.DataObject, chat: Chat) -> ModelDevice | None:
-        """A native client that sees all changes and makes none; None if no other client can make them."""
+        """Returns a native client that sees all changes and makes none.
+
+        Returns None if no other client can make them.
+        """
         there = [one for one in self.devices(Native) if one.user.number in chat.first]
         if not there:
             return None
@@ -126,8 +135,10 @@ class NativeMachine(Machine):
     def _choose_changes(
         self, choice: st.DataObject, chat: Chat, scribe: ModelDevice, sends: list[SendStep], number: int
     ) -> list[ChangeStep]:
-        """Changes of few messages, so that they meet. No user makes a change twice, because the replies would not show
-        which is which."""
+        """Chooses changes of only a few messages, so that some changes are of the same message.
+
+        No user makes the same change twice, because the replies would not show to which of the two they belong.
+        """
         there = [one for one in self.devices(Native) if one.user.number in chat.first and one is not scribe]
         visible = chat.visible(scribe.user.number)
         targets: list[SentMessage | SendStep] = [*visible[-_NEWEST:]]
@@ -156,7 +167,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.members())
     @rule(choice=data)
     def set_role(self, choice: st.DataObject) -> None:
-        """A role that the member does not have."""
+        """Gives a member a role that it does not have."""
         members = self.members()
         owned = [(device, chat, member) for device, chat, member in members if chat.owner == device.user.number]
         device, chat, member = self.prefer(choice, "who, where and whom", owned, members)
@@ -165,7 +176,7 @@ class NativeMachine(Machine):
         native_actions.set_role(self.harness, device, chat, member, role)
 
     def members(self) -> list[tuple[ModelDevice, Chat, int]]:
-        """Clients with the other members of their groups."""
+        """Returns clients, each with a group of its user and another member of this group."""
         return [
             (device, chat, member)
             for device, chat in self.own_groups() for member in chat.first if member != device.user.number
@@ -183,7 +194,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.own_groups())
     @rule(choice=data)
     def leave_group(self, choice: st.DataObject) -> None:
-        """Mostly a group that the user can join again."""
+        """Leaves a group, mostly one that the user can join again."""
         groups = self.own_groups()
         joinable = [(device, chat) for device, chat in groups if chat.policy != "closed"]
         device, chat = self.prefer(choice, "who and what", joinable, groups)
@@ -198,7 +209,7 @@ class NativeMachine(Machine):
         native_actions.end_membership(self.harness, *self.choose_lower_member(choice))
 
     def choose_lower_member(self, choice: st.DataObject) -> tuple[ModelDevice, Chat, int]:
-        """Mostly a member of a lower role than the client's user."""
+        """Chooses a member, mostly one with a lower role than the client's user."""
         members = self.members()
         lower = [(device, chat, one) for device, chat, one in members if chat.outranks(device.user.number, one)]
         return self.prefer(choice, "who, where and whom", lower, members)
@@ -206,7 +217,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.own_groups())
     @rule(choice=data, on=flags)
     def ban(self, choice: st.DataObject, on: bool) -> None:
-        """Bans users, also some that are no members."""
+        """Bans users, including some that are not members."""
         groups = self.own_groups()
         led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
         device, chat = self.prefer(choice, "who and where", led, groups)
@@ -217,7 +228,7 @@ class NativeMachine(Machine):
     @precondition(lambda self: self.own_groups())
     @rule(choice=data)
     def invite(self, choice: st.DataObject) -> None:
-        """Mostly friends, invited by an owner or admin; some may be members already."""
+        """Invites friends, mostly as an owner or admin. Some of them may be members already."""
         groups = self.own_groups()
         led = [(device, chat) for device, chat in groups if device.user.number in chat.leaders]
         device, chat = self.prefer(choice, "who and where", led, groups)
@@ -248,7 +259,7 @@ class NativeMachine(Machine):
         if message in chat.visible_to(device.user.number):
             native_actions.check_readers(self.harness, device, chat, message)
 
-    # The rules below cover absences, and settings that only the account sees.
+    # The rules below let users be offline for a while, and change settings that only the account itself sees.
 
     @precondition(lambda self: len(self.devices(Native)) > 1 and len(self.harness.sleeping) < _FEW)
     @rule(choice=data)
@@ -285,7 +296,7 @@ class NativeMachine(Machine):
             self.harness.request_friend(device, other, "please")
 
     def blocked_pairs(self) -> list[tuple[ModelDevice, ModelUser]]:
-        """Clients, each with a user that blocks their user."""
+        """Returns clients, each with a user who blocks the client's user."""
         return [
             (device, other) for device, other in self.pairs(V1, Pipe, Native) if device.user.number in other.blocked
         ]
@@ -305,7 +316,7 @@ def _sender(target: SentMessage | SendStep) -> int:
 
 
 def _in_possible_order(steps: list[Step]) -> list[Step]:
-    """A message is sent before it is changed."""
+    """Sorts the steps so that each message is sent before it is changed."""
     ordered: list[Step] = []
     for step in steps:
         if isinstance(step, ChangeStep) and isinstance(step.target, SendStep) and step.target not in ordered:

@@ -1,4 +1,4 @@
-"""Results of queries compared with the model: chats, friends, the history, unread messages."""
+"""Compares results of queries with the model: chats, friends, the history, and unread messages."""
 
 import time
 from contextlib import suppress
@@ -19,11 +19,11 @@ from tests.model.model import LOBBY, Chat, MessagePosted, Model, SentMessage
 _PAGE = 200
 _GROUP = ("name", "owner", "role")
 _TIMELINE = 10
-"""The small number of messages of each chat that one sync brings."""
+"""The number of messages of each chat that a sync in these tests requests. It is small, so that a sync leaves gaps."""
 
 
 def check_account(model: Model, device: ModelDevice) -> None:
-    """Checks everything that a client can request about its account."""
+    """Checks everything that a client can request about its own account."""
     user, chats = device.user, model.chats_of(device.user.number)
     groups = {number for number, chat in chats.items() if chat.pair is None}
     match device.client:
@@ -71,7 +71,7 @@ def check_listed_changes(device: ModelDevice, client: Native, chat: Chat) -> Non
 
 
 def check_missed(model: Model, device: ModelDevice, client: Native, chat: Chat, position: tuple[int, int]) -> None:
-    """Checks the sync for a client that has the messages and changes up to this index and rev."""
+    """Checks the sync of a client that has all messages up to this index and all changes up to this rev."""
     (index, rev), number = position, device.user.number
     missing = [message for message in chat.visible(number) if message.index > index]
     messages, changes = client.missed(chat.number, index, rev, _TIMELINE)
@@ -81,8 +81,11 @@ def check_missed(model: Model, device: ModelDevice, client: Native, chat: Chat, 
 
 
 def check_resumed(model: Model, device: ModelDevice, known: dict[int, dict[str, Any]]) -> None:
-    """Checks the heads for a client that knew these before its absence: they equal the model's, and those for a client
-    that knew none. Read positions move until the receipt of messages that older protocols show is known."""
+    """Checks the chat summaries of a client that was offline and had `known` before. They must equal the model's, and
+    those that a client without any gets.
+
+    Read positions still change until the server has stored the receipts of messages that older protocols have shown.
+    """
     client, number = device.client, device.user.number
     assert isinstance(client, Native)
     device.settle_on(lambda: {one: head["unread"] for one, head in client.chats().items()}, device.unread)
@@ -103,7 +106,7 @@ def check_resumed(model: Model, device: ModelDevice, known: dict[int, dict[str, 
 
 
 def check_native_history(model: Model, device: ModelDevice, chat: Chat) -> None:
-    """Checks the newest messages and their reactions. The check marks no message as read."""
+    """Checks the newest messages and their reactions. This must not mark messages as read."""
     assert isinstance(device.client, Native)
     number = device.user.number
     wanted = chat.visible(number)[::-1][:_PAGE]
@@ -125,7 +128,7 @@ def _check_account_by_service(model: Model, device: ModelDevice, client: Service
 
 
 def check_history(model: Model, device: ModelDevice, chat: Chat, code: int, index: int, count: int) -> None:
-    """Checks the history in the two ways of the dialect service. Shown messages are delivered."""
+    """Checks the history in the two directions of the dialect service. Messages that it shows are delivered."""
     assert isinstance(device.client, Service)
     if device.user.number not in chat.first:
         with suppress(RequestRejected):
@@ -143,8 +146,10 @@ def check_history(model: Model, device: ModelDevice, chat: Chat, code: int, inde
 
 
 def expected_history(chat: Chat, number: int, code: int, index: int, count: int) -> list[SentMessage]:
-    """The page from `index` (negative: counted from the newest): code 3 reads towards older messages, 9 towards newer
-    ones."""
+    """Returns the page from `index` on; a negative `index` counts from the newest message.
+
+    Code 3 reads older messages, and code 9 reads newer ones.
+    """
     visible = chat.visible(number)
     newest_first = visible[::-1]
     if index < 0:
@@ -166,12 +171,12 @@ def check_history_of_irc(model: Model, device: ModelDevice, chat: Chat, count: i
 
 
 def take_unread(model: Model, device: ModelDevice, count: int) -> None:
-    """Takes the oldest undelivered messages, which are delivered then."""
+    """Takes the oldest undelivered messages. They are then delivered."""
     assert isinstance(device.client, Pipe)
     wanted = device.user.undelivered[:count]
     device.client.take_unread(count)
     seen = [device.client.see() for _ in wanted]
-    device.client.friends()  # the server answers this request after all the messages
+    device.client.friends()  # the server replies to this request after it has sent all unread messages
     for message, sight in zip(wanted, seen, strict=True):
         expect_same(device, [sight], EXPECTED_FRAMES["pipe"](MessagePosted(message), model))
         learn_facts(message, sight, str(device))

@@ -18,8 +18,11 @@ from tests.model.native_machine import NativeMachine
 
 
 def play(edges: Sequence[str], *, histories: int, steps: int, number: int, shrink: bool = False) -> None:
-    """Runs this many histories of at most `steps` steps, drawn from the seed `number`. Raises ModelMismatch, and prints
-    the steps of the first history with a mismatch. Shortening them (`shrink`) takes minutes: each attempt runs."""
+    """Runs this many histories of at most `steps` steps. They are drawn with the seed `number`.
+
+    Raises ModelMismatch, and prints the steps of the first history with a mismatch. With `shrink`, it first searches
+    for a shorter history. This takes minutes, because each attempt runs on the system.
+    """
     lobby_reader = _lobby_reader(edges[0])
 
     class SeededMachine(NativeMachine):
@@ -49,7 +52,7 @@ def play(edges: Sequence[str], *, histories: int, steps: int, number: int, shrin
 
 
 def _lobby_reader(edge: str) -> Native:
-    """A client that reads how many messages and changes the lobby had before."""
+    """Returns a client that reads how many messages and changes the lobby already has."""
     lobby_reader = Native(edge)
     lobby_reader.register(Account(f"k{secrets.token_hex(5)}"), "keeper")
     lobby_reader.apply(LOBBY, "")

@@ -1,1 +1,1 @@
-"""Tests of both clients, in JavaScript and Python: hostile replies, and a soak."""
+"""Tests both client libraries (JavaScript, Python) with wrong server replies, and in a soak."""

@@ -1,4 +1,4 @@
-"""A device of the soak: a process with a client, its store, and the messages that its program has stored."""
+"""A device in the soak: a process with a client library, its store, and the messages that its program has stored."""
 
 import asyncio
 import json
@@ -18,16 +18,22 @@ _SECONDS = 60.0
 
 
 class DeviceKind(NamedTuple):
-    """`command`: the address, the file of the store and the name of the account follow."""
+    """A kind of device.
+
+    `command` is followed by three arguments: the address, the file of the store, and the name of the account.
+    """
 
     language: str
     command: Sequence[str]
 
 
 class SoakDevice:
-    """`kept`: the messages by chat and index, like the database of a program: messages written before a kill stay.
-    `texts`: the texts that the device was ordered to send, by nonce. `faults`: reports that the device should not have
-    made."""
+    """A device. `kept` are its messages by chat and index. They stand for the database of a program: messages that were
+    written before a kill stay.
+
+    `texts` are the texts that the device was ordered to send, by nonce. `faults` are reports that the device should not
+    have made.
+    """
 
     def __init__(self, name: str, kind: DeviceKind, identifier: str, proxy: TcpProxy, directory: Path) -> None:
         self.name = name
@@ -39,7 +45,9 @@ class SoakDevice:
         self.account = 0
         self._queued: set[str] = set()
         self._last = dict[tuple[str, int], int]()
-        """The index of the last message, and the `rev` of the last change, of each chat in the life of the process."""
+        """For each chat, the index of the last message and the `rev` of the last change that the present process has
+        reported.
+        """
         self._store = directory / f"{name}.store"
         self._kind = kind
         self._identifier = identifier
@@ -49,7 +57,7 @@ class SoakDevice:
         self._waiting: asyncio.Future[int] | None = None
 
     async def start(self) -> None:
-        """Starts the device. A restarted program repeats the sends that were not yet in its outbox."""
+        """Starts the device. A restarted program repeats the messages that were not yet in its outbox."""
         self._last = {}
         address = f"ws://127.0.0.1:{self.proxy.port}"
         arguments = [*self._kind.command, address, str(self._store), self._identifier]
@@ -74,7 +82,7 @@ class SoakDevice:
         await self._reading
 
     async def suspend(self, seconds: float) -> None:
-        """Suspends the device as a sleeping phone: its connection ends meanwhile."""
+        """Suspends the device like a sleeping phone. Its connection ends meanwhile."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
         await asyncio.sleep(seconds / 2)
@@ -83,7 +91,7 @@ class SoakDevice:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def write(self, op: str, nonce: str, **members: Any) -> None:
-        """A text, or an edit."""
+        """Sends a text, or edits one."""
         self.texts[nonce] = {"do": op, "nonce": nonce, **members}
         self._command(self.texts[nonce])
 
@@ -91,7 +99,7 @@ class SoakDevice:
         self._command({"do": "read", "chat": chat, "index": index})
 
     async def waiting(self) -> int:
-        """The number of entries in the device's outbox."""
+        """Returns the number of messages in the device's outbox."""
         self._waiting = asyncio.get_running_loop().create_future()
         self._command({"do": "count"})
         async with asyncio.timeout(_SECONDS):
@@ -99,7 +107,7 @@ class SoakDevice:
 
     def _command(self, command: dict[str, Any]) -> None:
         if not self._ready.is_set():
-            return  # the device reports its stored messages when it is ready
+            return  # when the device is ready, it reports the messages that it has stored
         assert self._process is not None
         assert self._process.stdin is not None
         with suppress(ConnectionError):
@@ -110,7 +118,7 @@ class SoakDevice:
         with self._store.with_suffix(".lines").open("ab") as lines:
             async for line in process.stdout:
                 lines.write(line)
-                with suppress(json.JSONDecodeError):  # a device that is killed may leave half a line
+                with suppress(json.JSONDecodeError):  # a device that is killed may leave an incomplete line
                     self._take(json.loads(line))
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -142,8 +150,10 @@ class SoakDevice:
                 self.faults.append(f"{kind}: {event}")
 
     def _check_order(self, kind: str, chat: int, number: int) -> None:
-        """Checks that the client gives each message once and in order. After a restart, it can repeat messages that
-        were not noted as handled."""
+        """Checks that the client gives each message once and in order.
+
+        After a restart, it may repeat messages that were not noted as handled.
+        """
         if number <= self._last.get((kind, chat), 0):
             self.faults.append(f"{kind} {number} of chat {chat} was given again, or late")
         self._last[kind, chat] = number

@@ -1,4 +1,4 @@
-"""A user of the protocol pipe in the soak, who repeats messages that were not acknowledged."""
+"""A user of the protocol pipe in the soak. It repeats messages that were not acknowledged."""
 
 import asyncio
 import secrets
@@ -13,8 +13,11 @@ _SECONDS = 5.0
 
 
 class LegacyUser:
-    """`acknowledged`: the number of acknowledged messages. `last_error`: why a message had to be repeated the last
-    time."""
+    """The user.
+
+    `acknowledged` is the number of acknowledged messages. `last_error` is the reason why the user last repeated a
+    message.
+    """
 
     def __init__(self, server: str) -> None:
         self.acknowledged = 0

@@ -1,5 +1,9 @@
-"""`python -m tests.sdk.previous_clients --commit COMMIT`: the clients of an earlier commit, with their drivers of the
-conformance kit, write and receive on a server of this commit while an edge is killed."""
+"""Tests the clients of an earlier commit with a server of this commit: `python -m tests.sdk.previous_clients --commit
+COMMIT`.
+
+The clients run in the drivers of that commit's conformance kit. They write and receive messages while an edge is
+killed.
+"""
 
 import argparse
 import asyncio
@@ -26,7 +30,7 @@ _SECONDS = 60.0
 
 
 def drivers_of(commit: str, directory: Path) -> dict[str, list[str]]:
-    """The commands of the drivers of an earlier commit, by language."""
+    """Returns the commands of an earlier commit's drivers, by language."""
     archive = subprocess.run(["git", "archive", commit, *_PATHS], cwd=ROOT, capture_output=True, check=True)  # noqa: S607
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(directory, filter="data")
@@ -38,7 +42,7 @@ def drivers_of(commit: str, directory: Path) -> dict[str, list[str]]:
 
 
 class PreviousClient:
-    """`lines`: of its driver."""
+    """A client of an earlier commit. `lines` are the output lines of its driver."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -69,7 +73,7 @@ async def started(command: Sequence[str]) -> AsyncIterator[PreviousClient]:
 
 
 async def faults_of(cluster: Cluster, command: Sequence[str], name: str) -> list[str]:
-    """The faults of a client that writes while another user does."""
+    """Yields the faults of a client that writes while another user also writes."""
     async with Dragoman(cluster.edges[1]) as ann, Dragoman(cluster.edges[1]) as owner, started(command) as client:
         await ann.register(f"Ann {name}", "orange juice")
         login = await owner.register(f"Owner {name}", "orange juice")

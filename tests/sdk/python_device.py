@@ -1,4 +1,4 @@
-"""A device with the client in Python, for the soak: commands come in and lines go out, JSON objects."""
+"""A device with the Python client, for the soak. It reads commands and writes lines, which are JSON objects."""
 
 import asyncio
 import json
@@ -19,7 +19,8 @@ def write(**line: object) -> None:
 async def take(client: Dragoman) -> None:
     try:
         async for event in client:
-            if event["ev"] in _GIVEN or event["ev"] not in _NAMED:  # an exception for any other event is a fault
+            # for any other event, an exception is raised, which is a fault
+            if event["ev"] in _GIVEN or event["ev"] not in _NAMED:
                 write(**event)
             elif event["ev"] == "outcome":
                 error = event.get("error")

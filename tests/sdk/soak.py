@@ -1,6 +1,9 @@
-"""`python -m tests.sdk.soak`: two users with a device in JavaScript and one in Python each, and a person with an older
-protocol, write to each other while processes are killed, frozen and cut off. In the end, each device's messages equal a
-fresh history, every text is there once, and nothing waits."""
+"""The soak of the client libraries: `python -m tests.sdk.soak`.
+
+Two users have a device in JavaScript and one in Python each, and a third user has an older protocol. They write to each
+other while processes are killed, frozen and cut off. At the end, each device has the messages of a fresh history, every
+text is there once, and no message waits in an outbox.
+"""
 
 import argparse
 import asyncio
@@ -40,7 +43,7 @@ class SoakSystem(NamedTuple):
     cluster: Cluster
     chance: random.Random
     users: dict[str, Dragoman]
-    """The users that check from outside, without faults."""
+    """Users that read the messages at the end. Their connections have no faults."""
     devices: dict[str, list[SoakDevice]]
     legacy: LegacyUser
     group: int
@@ -82,7 +85,7 @@ async def running(
 
 
 async def play(soak: SoakSystem, seconds: float, report: Callable[[str], None]) -> list[str]:
-    """Plays the soak, and returns the faults at the end."""
+    """Runs the soak, and returns the faults that are found at its end."""
     end = time.monotonic() + seconds
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_talk(soak, end))
@@ -145,7 +148,7 @@ async def _cut(device: SoakDevice) -> None:
 
 
 async def _silence(device: SoakDevice) -> None:
-    """The connection goes silent: messages arrive, replies do not, until it is reset."""
+    """Makes the connection silent until it is reset: the server gets messages, but its replies do not arrive."""
     device.proxy.down.time_out()
     await asyncio.sleep(_FROZEN_SECONDS)
     device.proxy.reset_peer()
@@ -198,7 +201,10 @@ def _not_as_kept(device: SoakDevice, chat: int, fresh: dict[int, str]) -> Iterat
 
 
 def _not_as_sent(soak: SoakSystem, fresh: dict[int, str]) -> Iterator[str]:
-    """Each text is there once, in its last edited form, after texts that its device sent before."""
+    """Yields faults of texts.
+
+    Each text must be there once, as last edited, and after texts that its device has sent before.
+    """
     counts, places = Counter(fresh.values()), {text: index for index, text in fresh.items()}
     for device in soak.all_devices:
         last = 0

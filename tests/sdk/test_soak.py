@@ -1,5 +1,8 @@
-"""A short soak of the Python client. tests/system/test_javascript_soak.py is the one of the JavaScript client, and
-`python -m tests.sdk.soak` a long one of both."""
+"""A short soak of the Python client.
+
+tests/system/test_javascript_soak.py is the soak of the JavaScript client. `python -m tests.sdk.soak` is a long soak of
+both.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checks that replies and events of native have the types that dragoman_client.native gives them."""
+"""Checks that replies and events of native have the types that dragoman_client.native declares for them."""
 
 from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType

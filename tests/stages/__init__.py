@@ -1,1 +1,1 @@
-"""Measures the time of each stage of a message: `./dev stages`. Begin with `stages.py`."""
+"""Measures the time of each stage of a message's path: `./dev stages`. Read `stages.py` first."""

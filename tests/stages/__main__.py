@@ -1,4 +1,7 @@
-"""`./dev stages`: measures each stage of a message and compares with the results stored in the repository."""
+"""The command `./dev stages`.
+
+It measures each stage of a message's path, and compares the times with results in the repository.
+"""
 
 import argparse
 import asyncio
@@ -17,7 +20,7 @@ from tests.support.servers import NatsServer, ValkeyServer
 
 
 async def measure(seconds: float, only: str) -> Results:
-    """Measure the stages whose name contains `only`, each for `seconds`."""
+    """Measures the stages whose name contains `only`, each for `seconds`."""
     results = Results(machine(), {})
     with tempfile.TemporaryDirectory(prefix="dragoman-stages-") as place, ProcessGroup() as process_group:
         directory = Path(place)

@@ -1,10 +1,11 @@
-"""`python -m tests.stages.comparing OTHER pairs --people 40`: the cost of a message in this checkout and in another
-one.
+"""Compares the cost of a message in two checkouts: `python -m tests.stages.comparing OTHER pairs --people 40`.
 
-The speed of a shared machine changes by more than two builds differ. So both builds are measured at the same time,
-under the same conditions, and the ratio of their CPU times for a message differs little between rounds. OTHER is a
-checkout after `./dev setup`, or `.`, to compare options by `--here` and `--there`. A checkout with a compiled edge
-(`python -m deploy.compiled`) is measured with it, so compile both or neither.
+OTHER is another checkout, in which `./dev setup` has run. With `.`, it is this checkout, to compare options by `--here`
+and `--there`.
+
+The speed of a shared machine varies more than the speeds of two builds differ. So both builds are measured at the same
+time under the same conditions. The ratio of their CPU times for a message then differs little between rounds. If a
+checkout has a compiled edge (`python -m deploy.compiled`), the compiled edge is measured, so compile both or neither.
 """
 
 import argparse
@@ -23,11 +24,14 @@ from bench.report.result import Result
 
 _CORES = "cores of "
 Costs = Mapping[str, float]
-"""Microseconds of CPU time for each delivered message, by kind of process."""
+"""For each kind of process, the microseconds of CPU time for one delivered message."""
 
 
 def costs(result: Result) -> Costs:
-    """Replicas count together; `all` is the sum."""
+    """Returns the costs of one measurement.
+
+    Replicas of a service count together, and `all` is the sum of all processes.
+    """
     found: defaultdict[str, float] = defaultdict(float)
     for name, cores in result.figures.items():
         if name.startswith(_CORES):
@@ -38,8 +42,11 @@ def costs(result: Result) -> Costs:
 
 
 def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
-    """The median costs of each kind in both checkouts, and the ratio of the other checkout to this one: the median of
-    all rounds, and the ratio of each round."""
+    """Returns a table. It has the median costs of each kind of process in both checkouts, and the ratio of the other
+    checkout to this one.
+
+    The table shows the median of the ratio, and the ratio of each round.
+    """
     lines = [f"{'microseconds a message':<24}{'here':>8}{'there':>8}{'ratio':>8}  of each round"]
     for kind in rounds[0][0]:
         here, there = (median(one[kind] for one in side) for side in zip(*rounds, strict=True))
@@ -50,7 +57,7 @@ def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
 
 
 def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
-    """The measurement of each checkout with its options, all at the same time. Raises subprocess.CalledProcessError."""
+    """Measures all checkouts at the same time, each with its options. Raises subprocess.CalledProcessError."""
     with tempfile.TemporaryDirectory(prefix="dragoman-comparing-") as place:
         files = [Path(place) / f"{number}.json" for number in range(len(commands))]
         running = [
@@ -77,7 +84,8 @@ def main() -> None:
     commands = [(checkout, [*measurement, *shlex.split(options)]) for checkout, options in both]
     rounds: list[tuple[Costs, Costs]] = []
     for number in range(arguments.rounds):
-        turn = -1 if number % 2 else 1  # the first system to start has the machine to itself, so the order alternates
+        # the order alternates, because the system that starts first has the machine to itself for a while
+        turn = -1 if number % 2 else 1
         here, there = measure(commands[::turn])[::turn]
         rounds.append((here, there))
         sys.stdout.write(f"round {number + 1}: {there['all'] / here['all']:.3f}\n")

@@ -1,8 +1,9 @@
-"""`python -m tests.stages.finding`: when a new message is found, and how much indexing by search delays messages.
+"""Measures when search finds a new message, and how much indexing delays messages: `python -m tests.stages.finding`.
 
-First a client sends messages, one by one, and searches for each until it is found. Then a history is written into other
-chats, and search is killed, so that it has to index this history. Meanwhile one user sends to another, at a rate and
-with some messages in flight, in turns with search frozen and not. All is on the machine of the server.
+First, a client sends messages one by one, and searches for each until it is found. Then a history is written into other
+chats, and search is killed, so that it has to index this history. Meanwhile one user sends messages to another, first
+at a fixed rate and then with a fixed number in flight. Search is frozen in every other turn. All processes are on one
+machine.
 """
 
 import argparse
@@ -31,15 +32,18 @@ from local.data import RunningProcess
 from tests.stages.timing import percentiles
 
 _LENGTH = 50
-"""Messages of a chat of the history."""
+"""The number of messages in each chat of the history."""
 _PADDING = b"x" * 100
 _SETTLING_SECONDS = 0.5
 _COUNTER = "dragoman_search_indexed_total "
 
 
 class FindingPlan(NamedTuple):
-    """`found`: messages that are searched. `history`: messages to index. `turns` of `seconds` with and without search,
-    each with `rate` messages a second, then with `window` in flight."""
+    """The sizes of the measurement. `found` messages are sent and searched; `history` messages are to be indexed.
+
+    There are `turns` of `seconds`, with and without search. In each, messages are sent at `rate` a second, and then
+    with `window` in flight.
+    """
 
     found: int
     history: int
@@ -50,7 +54,7 @@ class FindingPlan(NamedTuple):
 
 
 class ArrivalTimes(NullListener):
-    """`times`: ms from when a message was due to its arrival."""
+    """A listener that records times. `times` are the milliseconds from when each message was due until it arrived."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -87,7 +91,7 @@ class Conversation:
         return times
 
     async def in_flight(self, window: int, seconds: float) -> float:
-        """Messages a second."""
+        """Sends messages with a fixed number in flight. Returns the messages per second."""
         end, count = time.monotonic() + seconds, 0
         for _ in range(window):
             self._send(time.monotonic_ns())
@@ -101,7 +105,7 @@ class Conversation:
 
 
 async def measure(target: MeasuredSystem, plan: FindingPlan) -> list[str]:
-    """Lines about it. Raises ClientError."""
+    """Measures, and returns lines of text about it. Raises ClientError."""
     assert target.installation is not None
     seeder = await asyncio.to_thread(Seeder, target.installation)
     accounts = await asyncio.to_thread(seeder.accounts, 2)
@@ -119,7 +123,7 @@ async def measure(target: MeasuredSystem, plan: FindingPlan) -> list[str]:
 
 
 async def _log_in(target: MeasuredSystem, account: ClientAccount, listener: NullListener) -> AsyncConnection:
-    account.secret = ""  # a login by token is quicker than one by password
+    account.secret = ""  # without the secret, the client logs in by its token, which is quicker than by a password
     connection = await connect(target.edges[0], NATIVE, listener, decoder(NATIVE))
     await connection.request(NATIVE.login(account))
     return connection
@@ -134,7 +138,7 @@ async def _found(sender: AsyncConnection, chat: int, count: int) -> list[float]:
         while not (await sender.request(NATIVE.call("search", {"query": f"{word} "}))).values["hits"]:
             await asyncio.sleep(0.01)
         times.append(1000 * (time.monotonic() - replied))
-        # pauses of different lengths cover all moments between two announcements
+        # the pauses have different lengths, so that they end at all moments between two announcements
         await asyncio.sleep(number % 7 * 0.06)
     return times
 
@@ -168,8 +172,10 @@ async def _beside(target: MeasuredSystem, talk: Conversation, plan: FindingPlan)
 
 @contextmanager
 def _frozen(target: MeasuredSystem, runs: bool) -> Iterator[None]:
-    """Freezes the search service during the block, unless `runs`. `dragoman up` tolerates a frozen process for longer
-    than the block takes."""
+    """Freezes the search service during the block, unless `runs`.
+
+    `dragoman up` restarts a frozen process only after a longer time than the block takes.
+    """
     search = _search(target)
     if not runs:
         os.kill(search.pid, signal.SIGSTOP)
@@ -182,7 +188,7 @@ def _search(target: MeasuredSystem) -> RunningProcess:
 
 
 def _indexed(search: RunningProcess) -> float:
-    """0 while it starts."""
+    """Returns the number of indexed messages, or 0 while search starts."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{search.ops}/metrics", timeout=5) as reply:
             lines = reply.read().decode().splitlines()
@@ -193,7 +199,7 @@ def _indexed(search: RunningProcess) -> float:
 
 async def _main(plan: FindingPlan) -> None:
     async with own_system(SystemSize(1), ["limits.rates=false"], lambda _: None) as target:
-        # a thread of its own, because uvloop's loop here cannot start processes
+        # a separate thread, because uvloop's loop cannot start processes in this one
         lines = await asyncio.to_thread(lambda: uvloop.run(measure(target, plan)))
     sys.stdout.write("\n".join([machine(), *lines]) + "\n")
 

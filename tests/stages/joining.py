@@ -1,7 +1,8 @@
-"""`python -m tests.stages.joining`: how long messages of a big group take while accounts join it.
+"""Measures how long messages of a large group take while accounts join it: `python -m tests.stages.joining`.
 
-All connected members are on one edge. The group is broadcast, so the edge must know its members at each message's
-version. Times are from sending to each arrival, on the server's machine: first without joins, then with them.
+All connected members are on one edge. The group is large enough to be broadcast, so the edge must have the member list
+of each message's version. The time of a message is from sending until it arrives at each member, on the server's
+machine. The first phase has no joins, and the second has.
 """
 
 import argparse
@@ -34,7 +35,11 @@ _PATIENCE_SECONDS = 20.0
 
 
 class JoinPlan(NamedTuple):
-    """`connected` of `members` are on the edge; `joins` and `messages` a second, for `seconds` in each phase."""
+    """The sizes of the measurement.
+
+    Of the `members`, `connected` are on the edge. There are `joins` and `messages` per second. Each phase lasts
+    `seconds`.
+    """
 
     members: int
     connected: int
@@ -44,8 +49,11 @@ class JoinPlan(NamedTuple):
 
 
 class Observed:
-    """`times`: the ms that each message of the present phase took to each member. `ended`: connections that the edge
-    has ended."""
+    """What the members observe. `times` are the milliseconds that each message of the present phase took to each
+    member.
+
+    `ended` is the number of connections that the edge has ended.
+    """
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -54,7 +62,7 @@ class Observed:
 
 
 class Audience(NullListener):
-    """The listener of the members that are connected from the beginning."""
+    """The listener of all members that are connected from the beginning."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -71,7 +79,7 @@ class Audience(NullListener):
 
 
 async def measure(target: MeasuredSystem, plan: JoinPlan) -> list[str]:
-    """Lines about it. Raises ClientError."""
+    """Measures, and returns lines of text about it. Raises ClientError."""
     assert target.installation is not None
     edge, joining = target.edges[0], int(plan.joins * plan.seconds)
     seeder = await asyncio.to_thread(Seeder, target.installation)
@@ -105,11 +113,11 @@ async def measure(target: MeasuredSystem, plan: JoinPlan) -> list[str]:
 async def _log_in(
     edge: str, codec: Codec, accounts: Sequence[ClientAccount], listener: Listener
 ) -> list[AsyncConnection]:
-    """The connections, in order. Raises ClientError."""
+    """Returns the connections in the order of the accounts. Raises ClientError."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def log_in(account: ClientAccount) -> AsyncConnection:
-        account.secret = ""  # a login by token is quicker than one by password
+        account.secret = ""  # without the secret, the client logs in by its token, which is quicker than by a password
         async with slots:
             connection = await connect(edge, codec, listener, decoder(codec))
             await connection.request(codec.login(account))
@@ -119,7 +127,7 @@ async def _log_in(
 
 
 async def _send(sender: AsyncConnection, owner: ClientAccount, chat: int, plan: JoinPlan) -> int:
-    """Sends at a steady pace; returns the number of messages."""
+    """Sends messages at a steady rate. Returns the number of messages."""
     write, count = NATIVE.message_writer(owner, chat), int(plan.messages * plan.seconds)
     began = time.monotonic_ns()
     for number in range(count):
@@ -130,7 +138,7 @@ async def _send(sender: AsyncConnection, owner: ClientAccount, chat: int, plan: 
 
 
 async def _join(newcomers: Sequence[tuple[ClientAccount, AsyncConnection]], chat: int, rate: float) -> list[float]:
-    """The ms of each join."""
+    """Makes accounts join. Returns how many milliseconds each join took."""
     began = time.monotonic_ns()
 
     async def join(number: int, account: ClientAccount, connection: AsyncConnection) -> float:
@@ -154,7 +162,7 @@ def _described(times: Sequence[float]) -> str:
 
 async def _main(plan: JoinPlan, settings: Sequence[str]) -> None:
     async with own_system(SystemSize(1), ["limits.rates=false", *settings], lambda _: None) as target:
-        # a thread of its own, because uvloop's loop here cannot start processes
+        # a separate thread, because uvloop's loop cannot start processes in this one
         lines = await asyncio.to_thread(lambda: uvloop.run(measure(target, plan)))
     sys.stdout.write("\n".join([machine(), f"{plan.members:,} members, {plan.connected:,} connected", *lines]) + "\n")
 

@@ -1,4 +1,4 @@
-"""Compares the results of a run with those stored in the repository."""
+"""Compares the results of a run with the results in the repository."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +7,11 @@ import msgspec
 
 STORED = Path(__file__).with_name("results.json")
 _NOTABLE = 1.2
-"""Ratio from which a difference is reported."""
+"""The ratio of two times from which a difference is reported."""
 
 
 class Results(msgspec.Struct):
-    """Microseconds by stage."""
+    """The results: microseconds of each stage."""
 
     machine: str
     stages: dict[str, float]

@@ -1,8 +1,8 @@
-"""`python -m tests.stages.resuming`: how long a `sync` takes after an absence, and how much it sends.
+"""Measures how long a `sync` takes after an absence, and how much it sends: `python -m tests.stages.resuming`.
 
-A user of native has been away while each of its many chats got messages: groups of two, or private chats. The user's
-client requests the last active chats, with the newest messages of each. Another client has missed nothing. The times
-are those of the client, on the machine of the server.
+A native user was offline while each of its many chats got messages. The chats are groups of two, or private chats. The
+user's client then requests the chats with the latest messages, and the newest messages of each. For comparison, a
+second client has missed nothing. The times are measured in the client, on the server's machine.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _PAGE = 500
 
 
 class Returning:
-    """Counts the events after a `sync`, up to its last event. Listens to its connection."""
+    """A listener that counts the events after a `sync`, up to its last event."""
 
     def __init__(self) -> None:
         self.codec = NativeCodec(str)
@@ -38,7 +38,7 @@ class Returning:
         self.frame_bytes = self.messages = self.sent_bytes = 0
 
     async def sync(self, connection: AsyncConnection, known: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a client that names its positions. Raises ClientError."""
+        """Sends a sync with the client's positions, and returns the reply. Raises ClientError."""
         self.synced.clear()
         self.frame_bytes = self.messages = 0
         members = {"window": _WINDOW, "timeline": _TIMELINE, **known}
@@ -48,7 +48,7 @@ class Returning:
         return dict(reply.values)
 
     async def known(self, connection: AsyncConnection) -> dict[str, Any]:
-        """The position of a client that has everything. Raises ClientError."""
+        """Returns the positions of a client that has everything. Raises ClientError."""
         places, before = dict[ChatId, Place](), None
         while True:
             page = await self.sync(connection, {"window": _PAGE, "timeline": 0, "before": before})
@@ -63,7 +63,7 @@ class Returning:
         self.frame_bytes += len(frame)
         return json.loads(frame)["ev"] if frame.startswith(b'{"ev"') else self.codec.decode(frame)
 
-    # dragoman_client.aio.Listener
+    # The methods below implement dragoman_client.aio.Listener.
 
     def received(self, event: str, now: int) -> None:
         self.messages += event == "message"
@@ -78,7 +78,7 @@ class Returning:
 
 
 async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int, *, private: bool = False) -> list[str]:
-    """Lines about it. Raises ClientError."""
+    """Measures, and returns lines of text about it. Raises ClientError."""
     assert target.installation is not None
     seeder = await asyncio.to_thread(Seeder, target.installation)
     accounts = await asyncio.to_thread(seeder.accounts, chats + 1 if private else _MEMBERS)
@@ -90,7 +90,7 @@ async def measure(target: MeasuredSystem, chats: int, messages: int, syncs: int,
     await asyncio.to_thread(seeder.analyze)
     await seeder.publish(made)
     [account] = seeder.users([accounts[0]])
-    account.secret = ""  # a login by token is quicker than one by password
+    account.secret = ""  # without the secret, the client logs in by its token, which is quicker than by a password
     have = pack("", {ChatId(chat): Place(_FIRST, 0) for chat in made})
     lines = []
     ways: dict[str, dict[str, Any] | None] = {

@@ -1,8 +1,8 @@
-"""`python -m tests.stages.searching`: the cost of indexing, the size of the index, and the time of searches.
+"""Measures the cost of indexing, the size of the index, and the time of searches: `python -m tests.stages.searching`.
 
-Messages are made as they are requested, so there is no database: the test measures the service search alone. The
-messages have 3 to 20 words with the frequencies of a language, in chats of which few hold most messages. In some of its
-chats, the account sees only the later half.
+Messages are generated when the service search requests them. So there is no database, and only this service is
+measured. The messages have 3 to 20 words, which are as frequent as words of a language. A few of the chats have most of
+the messages. In some chats, the account sees only the later half.
 """
 
 import argparse
@@ -50,11 +50,14 @@ _START = 1_700_000_000_000
 _MEMORY = 64 * 2**20
 _NUMBERS = (50, 1_000, 10_000)
 _HIDDEN = "hidden"
-"""A word that is only in messages before the middle of their chat."""
+"""A word that occurs only in messages of the first half of a chat."""
 
 
 class MadeMessages:
-    """Stands for the message and session services. Its messages and chats are the same in each run."""
+    """Generated messages.
+
+    They replace the services message and session. The messages and chats are the same in each run.
+    """
 
     def __init__(self, messages: int) -> None:
         chance = random.Random(7)
@@ -88,18 +91,20 @@ class MadeMessages:
         return Visible([self._message(chat, at) for chat, low, high in request.ranges for at in range(low, high + 1)])
 
     async def request(self, request: object, **_: object) -> Any:
-        """Answers requests for names, which no query has."""
+        """Replies to requests for names. No query of this measurement has a name."""
         raise NotImplementedError(request)
 
     async def answer(self, _answers: bool) -> None:
-        """Does nothing: there is no other replica of search."""
+        """Does nothing, because there is no other replica of search."""
 
     async def of(self, _account: AccountId) -> dict[ChatId, int]:
         return self._own
 
     def own(self, number: int, late: float, chance: random.Random) -> None:
-        """Make the account a member of `number` chats. In the share `late` of these, it sees only the second half of
-        the messages."""
+        """Makes the account a member of `number` chats.
+
+        In the share `late` of these chats, it sees only the second half of the messages.
+        """
         chats = chance.sample(range(1, len(self.sizes)), min(number, len(self.sizes) - 1))
         since = {chat: self.sizes[chat] // 2 + 1 for chat in chats[: round(late * number)]}
         self._own = {ChatId(chat): since.get(chat, 1) for chat in chats}
@@ -115,7 +120,7 @@ class MadeMessages:
         )
 
     def queries(self, chance: random.Random) -> Iterator[tuple[str, str]]:
-        """One of each kind."""
+        """Returns one query of each kind."""
         frequent, middling, rare = (
             self.words[chance.randrange(low, high)] for low, high in ((0, 50), (500, 5_000), (20_000, _WORDS))
         )
@@ -129,10 +134,10 @@ class MadeMessages:
 
 
 async def measure(messages: int, searches: int, shares: Sequence[float], directory: Path) -> list[str]:
-    """An index that is in the directory is read, and not made."""
+    """Measures. If the directory already contains an index, reads this index and does not build one."""
     made, registry = MadeMessages(messages), CollectorRegistry()
     indexes, metrics = IndexDirectory(directory, _MEMORY), SearchMetrics(registry)
-    following._BUSY = math.inf  # let the benchmark use this thread without pauses
+    following._BUSY = math.inf  # the benchmark may use this thread without pauses
     following._PAUSE_RATIO = 0
     following._lower_priority = lambda: None
     follower = following.Follower(made, indexes, metrics, made.answer)
@@ -166,7 +171,7 @@ async def measure(messages: int, searches: int, shares: Sequence[float], directo
 
 
 def _times(times: list[float]) -> str:
-    """p50 and p99 in milliseconds."""
+    """Returns p50 and p99 in milliseconds."""
     p50, p99 = (sorted(times)[min(len(times) - 1, int(len(times) * part))] for part in (0.5, 0.99))
     return f"{p50:.0f}, {p99:.0f}"
 

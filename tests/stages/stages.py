@@ -1,5 +1,7 @@
-"""Microbenchmarks of the stages of a message, to locate a regression. Microseconds for one message, one reply or one
-account, by the name of the stage."""
+"""Microbenchmarks of the stages of a message's path, which help to locate a regression.
+
+The results are microseconds for one message, one reply or one account, by the name of the stage.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +48,7 @@ Stage = AbstractAsyncContextManager[Work]
 
 
 def stages(directory: Path, nats: NatsServer, valkey: ValkeyServer, dialects: Dialects = DIALECTS) -> dict[str, Stage]:
-    """Stages by name, in the order in which a message passes them."""
+    """Returns the stages by name, in the order in which a message passes them."""
     return {
         **{f"decode {entry.name}, a message": _decoding(entry) for entry in dialects},
         f"turn of {_AT_ONCE} messages, one of them": _publishing(nats),
@@ -76,7 +78,10 @@ async def _decoding(entry: Entry) -> AsyncIterator[Work]:
 
 
 def _message_frame(entry: Entry) -> bytes:
-    """The frame of a message to a group, from the dialect's client codec or, without one, from its vectors."""
+    """Returns the frame of a message to a group.
+
+    It comes from the client codec of the dialect, or else from the vectors.
+    """
     if entry.name in CODECS:
         head, tail = CODECS[entry.name].message_parts(ClientAccount(number=12, token="t.o.k"), 34)
         return head + _TEXT.encode() + tail
@@ -102,7 +107,7 @@ async def _encoding(entry: Entry) -> AsyncIterator[Work]:
 
 @asynccontextmanager
 async def _delivery(dialects: Dialects) -> AsyncIterator[Work]:
-    """Encode one message for connections of all dialects, without socket writes."""
+    """Encodes one message for connections of all dialects. Does not write it to sockets."""
     info = ConnectionInfo(LimitsSettings(), "http://127.0.0.1:8080")
     recipients = [dialects[number % len(dialects)](info) for number in range(_MEMBERS)]
     message = _message()
@@ -138,7 +143,7 @@ async def _hop(server: NatsServer) -> AsyncIterator[Work]:
 
 
 class _BatchSubmitter:
-    """The submitter of all messages of an iteration: waits until all are confirmed."""
+    """Submits all messages of an event-loop iteration, and waits until all are confirmed."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -160,7 +165,9 @@ class _BatchSubmitter:
 
 @asynccontextmanager
 async def _publishing(server: NatsServer) -> AsyncIterator[Work]:
-    """Times the submission of an iteration's messages until their confirmations, by a stub of the message service."""
+    """Measures the time from the submission of an iteration's messages until a stub of the message service confirms
+    them.
+    """
     edge, message = _bus(server, "edge"), _bus(server, "message")
     upstream = MessagePublisher(edge, _NODE, 8.0, Leaders(256), EdgeMetrics(CollectorRegistry()), MessageJournal())
 
@@ -204,7 +211,7 @@ async def _running(*buses: Bus) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _commit(directory: Path) -> AsyncIterator[Work]:
-    """Commit on SQLite, synchronous=FULL."""
+    """Commits to SQLite with synchronous=FULL."""
     url = f"sqlite:///{directory / 'message.db'}"
     await asyncio.to_thread(upgrade, "message", url)
     database = Database(url)

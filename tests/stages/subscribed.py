@@ -1,8 +1,8 @@
-"""`python -m tests.stages.subscribed`: what notifications cost the path of a message.
+"""Measures how much notifications slow down messages: `python -m tests.stages.subscribed`.
 
-Two systems, one of them with many subscriptions, are measured in turns: the rate of pairs, their latency at a fixed
-rate, and a group. Then one message notifies as many devices as `--burst` says, and the latency is measured while the
-notifications drain to a push service of this command.
+There are two systems, and one of them has many push subscriptions. They are measured in turns: the rate of pairs of
+users, their latency at a fixed rate, and a group. Then one message causes notifications to `--burst` devices. The
+latency is measured while the server sends these notifications to a push service, which this program simulates.
 """
 
 import argparse
@@ -44,7 +44,10 @@ _ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 
 
 class CountingPushService:
-    """Accepts every notification, on connections that carry several. `accepted`: the number of requests."""
+    """A push service that accepts every notification, on connections that carry several.
+
+    `accepted` is the number of requests.
+    """
 
     def __init__(self) -> None:
         self.accepted = self.connections = 0
@@ -63,7 +66,7 @@ class CountingPushService:
 
 
 def subscribe(system: MeasuredSystem, accounts: range, origin: str) -> None:
-    """A device for each of these accounts."""
+    """Subscribes a device for each of these accounts."""
     assert system.installation is not None
     settings, members = system.installation.settings, PushedDevice().members("")
     credentials = json.loads((settings.data / "credentials.json").read_text())
@@ -84,7 +87,7 @@ def subscribe(system: MeasuredSystem, accounts: range, origin: str) -> None:
 
 
 async def measured(system: MeasuredSystem, load: Sequence[str], seconds: float) -> Result:
-    """Raises RuntimeError for a run with faults."""
+    """Measures a system. Raises RuntimeError if the run has faults."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "result.json"
         options = ["--seconds", str(seconds), "--data", str(system.data), "--json", str(file)]
@@ -99,7 +102,7 @@ async def measured(system: MeasuredSystem, load: Sequence[str], seconds: float) 
 
 
 async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: float, rounds: int) -> None:
-    """The ratios of rates, and of the median latencies."""
+    """Returns the ratios of the rates, and the ratios of the median latencies."""
     ratios = defaultdict[str, list[float]](list)
     for number in range(rounds):
         turn = -1 if number % 2 else 1
@@ -115,7 +118,7 @@ async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: 
 
 
 async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Seeder, accounts: range) -> None:
-    """One message notifies all these accounts but its sender."""
+    """Sends one message that notifies all these accounts, except its sender."""
     chats = await asyncio.to_thread(seeder.chats, accounts, len(accounts))
     await seeder.publish(chats)
     before = await measured(system, _LOADS["latency"], 10)
@@ -142,7 +145,7 @@ async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Se
 @contextlib.asynccontextmanager
 async def running(place: Path) -> AsyncIterator[tuple[MeasuredSystem, MeasuredSystem, CountingPushService, str]]:
     certificates, service = Certificates(place / "tls", "127.0.0.1"), CountingPushService()
-    os.environ["SSL_CERT_FILE"] = str(certificates["ca.crt"])  # of the systems
+    os.environ["SSL_CERT_FILE"] = str(certificates["ca.crt"])  # the two systems read this variable
     server = await asyncio.start_server(service.serve, "127.0.0.1", 0, ssl=certificates.server_context())
     port, size = server.sockets[0].getsockname()[1], SystemSize(2)
     async with server, own_system(size, _SETTINGS, _show) as one, own_system(size, _SETTINGS, _show) as two:

@@ -1,4 +1,4 @@
-"""Tests the figures of runs at the same time."""
+"""Tests the figures of two checkouts that are measured at the same time."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def test_the_costs_of_replicas_are_added() -> None:
 
 
 def test_the_ratio_is_the_median_of_the_rounds() -> None:
-    """The machine was slow in the second round, for both."""
+    """In the second round, the machine was slow for both checkouts."""
     rounds = [({"edge": 20.0}, {"edge": 22.0}), ({"edge": 40.0}, {"edge": 42.0}), ({"edge": 20.0}, {"edge": 30.0})]
     assert table(rounds).splitlines()[1].split() == ["edge", "20.0", "30.0", "1.100", "1.10", "1.05", "1.50"]

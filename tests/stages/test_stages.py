@@ -1,4 +1,4 @@
-"""Every stage does its work; its speed is not tested."""
+"""Every stage does its work. The tests do not check its speed."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 
 
 async def test_every_stage_does_its_work(tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
-    """Every stage works, also with one more dialect, which has no client codec."""
+    """Runs every stage, also with one more dialect that has no client codec."""
     found = stages(tmp_path, nats_server, valkey_server, ALL_DIALECTS)
     assert len(found) == 5 + 2 * len(ALL_DIALECTS)
     for name, stage in found.items():

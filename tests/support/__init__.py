@@ -1,1 +1,1 @@
-"""Real servers, databases and processes for all tests. Begin with `servers.py` and `cluster.py`."""
+"""Real servers, databases and processes for all tests. Read `servers.py` and `cluster.py` first."""

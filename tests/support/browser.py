@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by the DevTools protocol: enough to open a page and check it."""
+"""A headless Chromium that tests control by the DevTools protocol. It can open a page and check it."""
 
 import base64
 import itertools
@@ -22,7 +22,10 @@ _POLL_SECONDS = 0.05
 
 
 class Browser:
-    """One tab, between `__enter__` and `__exit__`. `complaints`: errors on the page's console and failed requests."""
+    """One tab.
+
+    It is open between `__enter__` and `__exit__`. `complaints` are errors on the page's console and failed requests.
+    """
 
     def __init__(self, directory: Path) -> None:
         assert CHROMIUM is not None
@@ -68,13 +71,13 @@ class Browser:
         self._request("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page, as JSON."""
+        """Returns the value of an expression in the page, as JSON."""
         answer = self._request("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = _ANSWER_SECONDS) -> Any:
-        """The expression's value, once it is true."""
+        """Waits until the expression is true, and returns its value."""
         deadline = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):
             assert time.monotonic() < deadline, (expression, self.complaints)
@@ -85,12 +88,12 @@ class Browser:
         return str(self.evaluate("document.body.innerText"))
 
     def screenshot(self, path: Path) -> None:
-        """The whole page in its full height."""
+        """Takes a screenshot of the whole page in its full height."""
         answer = self._request("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def _address(self) -> str:
-        """The port is in a file of its profile."""
+        """Returns the address of the DevTools. Chromium writes their port into a file of its profile."""
         deadline = time.monotonic() + _START_SECONDS
         port_file = self._profile / "DevToolsActivePort"
         while not (port_file.exists() and (lines := port_file.read_text().split())[1:]):

@@ -1,4 +1,4 @@
-"""The web client in a real browser, as people use it."""
+"""The web client in a real browser, used as people use it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ _COLLECT = """([wanted, milliseconds]) => {
 }"""
 
 Shown = tuple[str, bool, list[str]]
-"""A text, whether it is recalled, and the reactions."""
+"""A message as the page shows it: its text, whether it is recalled, and its reactions."""
 
 _JUMP = "[...document.querySelectorAll('.jump')].map((jump) => jump.click()).length"
 _SCROLL_TO_TOP = "document.querySelector('.scroller').scrollTop = 0"
@@ -70,7 +70,7 @@ _STEPS = 300
 
 
 class ChatPage:
-    """One tab. `complaints`: errors on the console and violations of the policies."""
+    """One tab with the web client. `complaints` are errors on the console and violations of the page's policies."""
 
     def __init__(self, page: Page, edge: str) -> None:
         self.page = page
@@ -112,11 +112,11 @@ class ChatPage:
         return self
 
     def account(self) -> int:
-        """The account that is signed in, as the browser keeps it."""
+        """Returns the account that is signed in, as the browser stores it."""
         return int(self.page.evaluate(_ACCOUNT))
 
     def stored(self, chat: int) -> dict[int, dict[str, Any]]:
-        """The messages of a chat that the browser keeps, by their index."""
+        """Returns the messages of a chat that the browser stores, by index."""
         found: list[dict[str, Any]] = self.page.evaluate(_STORED, self.account())
         return {int(one["index"]): one for one in found if one["chat"] == chat}
 
@@ -125,7 +125,7 @@ class ChatPage:
         return self.page.locator("dragoman-composer textarea")
 
     def chat(self, name: str) -> Locator:
-        """The chat's row in the list."""
+        """Returns the chat's row in the list of chats."""
         return self.page.locator(
             ".chat-row", has=self.page.locator(".chat-title", has_text=re.compile(f"^{re.escape(name)}$"))
         )
@@ -144,25 +144,30 @@ class ChatPage:
         return self.page.locator(".row .message", has=self.page.locator(".message-body", has_text=text))
 
     def until_sent(self, text: str) -> None:
-        """The tick means that it is on disk."""
+        """Waits until the message has a tick, which means that the server has committed it."""
         self.message(text).first.locator(".tick").wait_for()
 
     def until_received(self, text: str) -> None:
         self.message(text).first.wait_for()
 
     def to_end(self) -> "ChatPage":
-        """Scrolls to the end of the messages, as a user does."""
+        """Moves to the end of the messages with the button that users have for this."""
         while self.page.evaluate(_JUMP):
             self.page.wait_for_timeout(100)
         return self
 
     def to_last(self, text: str) -> "ChatPage":
-        """Jump to the end of the chat until this message is visible. The button for the jump possibly appears only once
-        messages have come."""
+        """Jumps to the end of the chat until this message is visible.
+
+        The button for the jump may appear only after messages have come.
+        """
         return self._move_to(text, _JUMP)
 
     def to_top(self, text: str) -> "ChatPage":
-        """Scroll to the top of the messages until this one is visible: earlier messages keep what is seen in place."""
+        """Scrolls to the top of the messages until this message is visible.
+
+        When earlier messages are loaded, the visible part stays in place.
+        """
         return self._move_to(text, _SCROLL_TO_TOP)
 
     def _move_to(self, text: str, step: str) -> "ChatPage":
@@ -174,17 +179,17 @@ class ChatPage:
         raise TimeoutError(f"the page does not get to {text}")
 
     def collect(self, wanted: int, milliseconds: int = _MILLISECONDS) -> "ChatPage":
-        """Begins to scroll up from the end, and to load what is missing, until so many messages were shown."""
+        """Starts to scroll up from the end, which loads missing messages, until this number of messages was shown."""
         self.page.evaluate(_COLLECT, [wanted, milliseconds])
         return self
 
     def collected(self) -> dict[int, Shown]:
-        """The messages that were shown meanwhile, by their index."""
+        """Returns the messages that were shown during `collect`, by index."""
         rows: dict[str, list[Any]] = self.page.evaluate("window.collected")
         return {int(index): (text, recalled, reactions) for index, (text, recalled, reactions) in rows.items()}
 
     def texts(self) -> Sequence[str]:
-        """The texts of the rows in the page, in their order on the screen."""
+        """Returns the texts of the rows in the page, in their order on the screen."""
         found: list[str] = self.page.evaluate(
             "[...document.querySelectorAll('.rows > li')].sort((a, b) => a.dataset.index - b.dataset.index)"
             ".flatMap((row) => row.querySelector('.message-body')?.innerText.trim() ?? [])"
@@ -192,7 +197,7 @@ class ChatPage:
         return found
 
     def violations(self) -> Sequence[str]:
-        """The violations of the Web Content Accessibility Guidelines 2.2, AA, that axe finds."""
+        """Returns the violations of the Web Content Accessibility Guidelines 2.2, level AA, that axe finds."""
         cdp = self.page.context.new_cdp_session(self.page)
         cdp.send("Runtime.evaluate", {"expression": AXE.read_text()})
         options = {"runOnly": {"type": "tag", "values": TAGS}}
@@ -200,7 +205,7 @@ class ChatPage:
         return found
 
     def reports(self) -> Sequence[str]:
-        """The requests that a policy has blocked."""
+        """Returns the requests that a policy of the page has blocked."""
         found: list[str] = self.page.evaluate("window.reports")
         return found
 
@@ -210,7 +215,7 @@ class ChatPage:
 
 @contextmanager
 def chat_user(browser: Browser, edge: str, width: int = 1280, height: int = 800, **options: Any) -> Iterator[ChatPage]:
-    """A page with a browser profile of its own."""
+    """Opens the web client with a new browser profile."""
     context: BrowserContext = browser.new_context(
         viewport={"width": width, "height": height}, locale="en-GB", **options
     )

@@ -1,6 +1,6 @@
-"""Citus: a coordinator and two workers, where this machine's PostgreSQL has the extension.
+"""Citus, with a coordinator and two workers. It needs a PostgreSQL on this machine that has the extension.
 
-With DRAGOMAN_TEST_CITUS=1, it takes the place of PostgreSQL in the tests: databases of message are distributed.
+With DRAGOMAN_TEST_CITUS=1, the tests use Citus in place of PostgreSQL, and the tables of message are distributed.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _OPTIONS = {
 
 
 class PlainNode(PostgresServer):
-    """PostgreSQL of the same version, without Citus."""
+    """A PostgreSQL of the same version, without Citus."""
 
     def _find_binaries(self, directory: Path) -> Path:
         found = postgresql.installed_programs()
@@ -45,7 +45,7 @@ class _Node(PlainNode):
 
 
 class CitusCluster(_Node):
-    """A Citus cluster: this is the coordinator. A test can stop and start its `workers`."""
+    """A Citus cluster. This server is its coordinator. A test can stop and start its `workers`."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, **options: str) -> None:
         super().__init__(directory, process_group, **options)
@@ -100,7 +100,9 @@ class CitusCluster(_Node):
 
 
 def distribute(url: str) -> None:
-    """The tables of message in a migrated database of the coordinator, with the statements that operators use."""
+    """Distributes the tables of message in a migrated database of the coordinator, with the statements that operators
+    use.
+    """
     url = url.replace("+psycopg", "")
     command = ["psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "-f", str(DISTRIBUTE), url]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

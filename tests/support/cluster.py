@@ -26,20 +26,23 @@ _CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
 UP = (*commands.DRAGOMAN, "up")
-"""The command that starts a system. A drill may replace it by a command with the same arguments."""
+"""The command that starts a system. A drill may replace it by another command with the same arguments."""
 
 _CHEAP_PASSWORDS = ("--set", "auth.argon2_memory_kib=8", "--set", "auth.argon2_iterations=1")
-"""Thousands of users register here, and a hash with the default costs takes a core for 50 ms."""
+"""Settings that make the hash of a password cheap.
+
+Tests register thousands of users, and a hash with the default costs uses a core for 50 ms.
+"""
 
 RELAXED = (
     "--no-limits", "--set", "edge.request_seconds=30", "--set", "redis.timeout_seconds=10",
     "--set", "message.queue_seconds=20",
 )  # fmt: skip
-"""Settings without rate limits and with time-outs for a slow machine, for tests that are not about them."""
+"""Settings without rate limits, and with long timeouts for a slow machine. They are for tests of other subjects."""
 
 
 class Cluster:
-    """Running between `__enter__` and `__exit__`. Processes are known by the names of `run.json`."""
+    """A system, which runs between `__enter__` and `__exit__`. Its processes have the names of `run.json`."""
 
     def __init__(
         self, data: Path, *arguments: str, edges: int = 2, program: Sequence[str] = UP, directory: Path = ROOT
@@ -52,9 +55,9 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | ForkedService | None = None
         self.log = data.with_name(f"{data.name}.log")
         self.edges: list[str] = []
-        """The WebSocket addresses of the `ready` line."""
+        """The WebSocket addresses in the line `ready`."""
         self.tcp: list[str] = []
-        """The plain TCP addresses of the `ready` line."""
+        """The plain TCP addresses in the line `ready`."""
 
     def __enter__(self) -> "Cluster":
         with self.log.open("wb") as log:
@@ -74,7 +77,7 @@ class Cluster:
         self.stop()
 
     def stop(self) -> int:
-        """Returns the exit status after SIGTERM."""
+        """Ends the system with SIGTERM, and returns its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         self._process.send_signal(signal.SIGCONT)
@@ -87,7 +90,7 @@ class Cluster:
     # Processes
 
     def process(self, name: str) -> RunningProcess | None:
-        """The process of this name; None while it does not run."""
+        """Returns the process with this name, or None while it does not run."""
         run = read_run(self.data)
         found = [one for one in run.processes if one.name == name and one.pid] if run else []
         return found[0] if found else None
@@ -97,11 +100,14 @@ class Cluster:
         return [one.name for one in run.processes] if run else []
 
     def signal(self, name: str, number: signal.Signals) -> int:
-        """Sends a signal and returns the pid that it went to. Waits for a process that is just being restarted."""
+        """Sends a signal, and returns the pid of the process that got it.
+
+        If the process is being restarted, waits for it.
+        """
 
         def signalled() -> int | None:
             running = self.process(name)
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
+            with contextlib.suppress(ProcessLookupError):  # the process has just ended
                 if running is not None:
                     os.kill(running.pid, number)
                     return running.pid
@@ -110,13 +116,13 @@ class Cluster:
         return self.wait_for(signalled, _START_SECONDS)
 
     def kill(self, name: str) -> None:
-        """Sends SIGKILL; returns when that process has ended (its successor may already run)."""
+        """Sends SIGKILL, and returns when the process has ended. Its successor may already run then."""
         pid = self.signal(name, signal.SIGKILL)
         self.wait_for(lambda: (running := self.process(name)) is None or running.pid != pid, _STOP_SECONDS)
 
     @contextlib.contextmanager
     def unsupervised(self) -> Iterator[None]:
-        """No process is restarted inside the context."""
+        """Inside this context, the supervisor restarts no process."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:
@@ -125,8 +131,10 @@ class Cluster:
             self._process.send_signal(signal.SIGCONT)
 
     def wait_for(self, look: Callable[[], T | None], seconds: float) -> T:
-        """Returns the result of `look` once it is true. Raises TimeoutError, or RuntimeError when the system has
-        ended."""
+        """Waits until `look` returns a true result, and returns this result.
+
+        Raises TimeoutError, or RuntimeError when the system has ended.
+        """
         deadline = time.monotonic() + seconds
         while not (found := look()):
             if self._process is not None and (status := self._process.poll()) is not None:
@@ -137,7 +145,7 @@ class Cluster:
         return found
 
     def wait_for_edges(self, seconds: float) -> None:
-        """Waits until every edge accepts connections. Raises like `wait_for`."""
+        """Waits until every edge accepts connections. Raises the same errors as `wait_for`."""
         self.wait_for(lambda: all(map(_accepts, self.edges)), seconds)
 
     def tail(self, characters: int = 4000) -> str:

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector: receives spans by HTTP, as protobuf, and stores them."""
+"""An OpenTelemetry collector. It receives spans over HTTP, as protobuf, and stores them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 @dataclass(frozen=True)
 class Seen:
-    """A span. Ids are in hex; `parent` is empty at the root of a trace."""
+    """A span. Ids are hexadecimal. `parent` is empty for the root of a trace."""
 
     service: str
     instance: str
@@ -25,19 +25,19 @@ class Seen:
     id: str
     parent: str
     links: tuple[str, ...]
-    """Ids of spans."""
+    """The ids of linked spans."""
     attributes: dict[str, str | int]
     failed: str
-    """The text of the status, if it is an error."""
+    """The text of the status, if the status is an error; otherwise empty."""
     seconds: float
 
 
 class Collector:
-    """Listens until `close`. While `answers` is not set, it receives requests and does not reply."""
+    """A collector that listens until `close`. While `answers` is not set, it receives requests but does not reply."""
 
     def __init__(self) -> None:
         self.raw = b""
-        """All bodies that the collector has received."""
+        """The bodies of all requests that the collector has received."""
         self.answers = Event()
         self.answers.set()
         self._spans: list[Seen] = []
@@ -58,7 +58,7 @@ class Collector:
         self._thread.join()
 
     def spans(self, enough: Callable[[Sequence[Seen]], bool] = bool) -> list[Seen]:
-        """Waits until `enough` accepts the received spans, and returns all of them."""
+        """Waits until `enough` is true for the received spans, and returns all of them."""
         deadline = time.monotonic() + WAIT_SECONDS
         with self._news:
             while not enough(self._spans):

@@ -1,7 +1,8 @@
-"""`dragoman` commands, and drills, as processes that are forked from one which has imported everything: importing takes
-longer than most commands. Their fork servers are forked from them, too, and can fork broken builds.
+"""Runs `dragoman` commands and drills as forks of a process that has imported everything. Imports would take longer
+than most commands.
 
-Run as a module, this is that process.
+The fork servers of these commands are also forked from this process, and can also fork broken builds. Run as a module,
+this file is that process.
 """
 
 import atexit
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_MODULE = (sys.executable, "-m")
 DRAGOMAN = (*PYTHON_MODULE, "dragoman.main")
 FORKING = "TESTS_FORK_COMMANDS"
-"""An environment variable that is set while the tests run, which see none of the product's."""
+"""An environment variable that is set while the tests run. The tests see no variable of the product."""
 _MORE_MODULES = (
     "local.up_plan", "services.cli.migrations", "services.cli.overview.server",
     "services.cli.admin.users", "bench.cli", "tests.drills.__main__", "tests.drills.mutants",
@@ -36,18 +37,18 @@ _MORE_MODULES = (
 _PROGRAMS = (
     "tests.drills", "tests.drills.mutants", "tests.system.held_commands", "tests.unit.services.cli.fake_processes",
 )  # fmt: skip
-"""Modules that are run as programs: they change nothing before they import the product."""
+"""Modules that tests run as programs. They change nothing before they import the product, so they can be forked."""
 
 
 def subcommands(group: click.Group) -> dict[str, click.Command]:
-    """The subcommands by name. Groups import them on use."""
+    """Returns the subcommands by name. A group imports a subcommand when it is used."""
     context = click.Context(group)
     found = {name: group.get_command(context, name) for name in group.list_commands(context)}
     return {name: command for name, command in found.items() if command is not None}
 
 
 class CommandServer(ForkServer):
-    """The test run has a command server for each of its processes."""
+    """A fork server for commands. Each process of the test run has its own."""
 
     module = "tests.support.commands"
 
@@ -62,9 +63,12 @@ def command_server() -> CommandServer:
 
 
 def start(command: Sequence[str], output: int, directory: Path = ROOT) -> ForkedService | subprocess.Popen[bytes]:
-    """A process that runs the command in the directory. `output`: its standard output and error, a file descriptor.
-    While the tests run, commands of the product and of the programs are forked. Drills that somebody starts by hand
-    start everything as a user does."""
+    """Starts a process that runs the command in the directory. `output` is the file descriptor for its standard output
+    and error.
+
+    While the tests run, commands of the product and of `_PROGRAMS` are forked. A drill that a user starts by hand
+    starts new processes, as a user's system does.
+    """
     forked = forkable(command)
     if FORKING in os.environ and directory == ROOT and forked is not command and ForkServer.is_supported():
         pid = command_server().fork("dragoman", forked, os.environ, output)
@@ -86,14 +90,14 @@ def run(command: Sequence[str], log: Path, seconds: float | None = None) -> tupl
 
 
 def run_dragoman(arguments: Sequence[str | Path], log: Path, seconds: float) -> str:
-    """Runs `dragoman` with these arguments to its end, which must be a good one. Returns its output."""
+    """Runs `dragoman` with these arguments to its end. The command must succeed. Returns its output."""
     status, shown = run([*DRAGOMAN, *map(str, arguments)], log, seconds)
     assert status == 0, shown
     return shown
 
 
 def forkable(command: Sequence[str]) -> Sequence[str]:
-    """The command in the form that a fork server takes; unchanged if it cannot be forked."""
+    """Returns the command in the form that a fork server accepts, or unchanged if it cannot be forked."""
     if tuple(command[: len(DRAGOMAN)]) == DRAGOMAN:
         return [*COMMAND, *command[len(DRAGOMAN) :]]
     if tuple(command[:2]) == PYTHON_MODULE and command[2] in _PROGRAMS:
@@ -102,8 +106,11 @@ def forkable(command: Sequence[str]) -> Sequence[str]:
 
 
 def _fork_again(server: ForkServer, requests: socket.socket) -> "subprocess.Popen[bytes]":
-    """Replaces the start of another Python that imports everything. Unlike the product's fork, this one already has an
-    event loop."""
+    """Forks a fork server, in place of starting another Python that imports everything.
+
+    The product's fork happens before the event loop starts. This process already has an event loop, so the signals are
+    reset.
+    """
     kept = server._group.spawn_options["pass_fds"]
     sys.stdout.flush()
     sys.stderr.flush()
@@ -117,11 +124,11 @@ def _fork_again(server: ForkServer, requests: socket.socket) -> "subprocess.Pope
 
 
 def _run() -> None:
-    """The command, or the program."""
+    """Runs the command of `dragoman`, or one of the programs."""
     if sys.argv[1] == "-m":
         _, _, program, *arguments = sys.argv
         sys.argv = [program, *arguments]
-        warnings.filterwarnings("ignore", module="runpy")  # runpy warns because the program has been imported already
+        warnings.filterwarnings("ignore", module="runpy")  # runpy warns that the program has already been imported
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
         from dragoman.main import main  # imported here, because the tests themselves do not need it

@@ -1,4 +1,4 @@
-"""Databases with a service's tables: migrated once in a test process, copied or emptied for each test."""
+"""Databases with a service's tables. Each test process migrates them once, and copies or empties them for each test."""
 
 import atexit
 import shutil
@@ -18,8 +18,11 @@ _SQLITE = "sqlite:///"
 
 
 def create_tables(service: str, url: str) -> str:
-    """Creates a service's tables: in SQLite by copying a prepared file, in PostgreSQL by the migrations. On Citus,
-    distributes the tables of message. Returns the URL."""
+    """Creates a service's tables, and returns the URL. On SQLite, copies a prepared file; on PostgreSQL, runs the
+    migrations.
+
+    On Citus, also distributes the tables of message.
+    """
     file = Path(url.removeprefix(_SQLITE))
     if url.startswith(_SQLITE) and not file.exists():
         shutil.copy(_template(service), file)
@@ -40,8 +43,10 @@ def _template(service: str) -> Path:
 
 
 def empty(url: str, tables: Iterable[str], *statements: str) -> None:
-    """Empties these tables of a PostgreSQL database and restarts their sequences; then repeats the migration's inserts
-    (`statements`)."""
+    """Empties these tables of a PostgreSQL database and restarts their sequences.
+
+    Then runs `statements`, which are the inserts of the migration.
+    """
     engine = make_engine(url)
     with engine.begin() as connection:
         for statement in (f"TRUNCATE {', '.join(tables)} RESTART IDENTITY", *statements):
@@ -51,7 +56,7 @@ def empty(url: str, tables: Iterable[str], *statements: str) -> None:
 
 @contextmanager
 def forgotten_transaction(url: str, statement: str) -> Iterator[None]:
-    """A transaction of another program, called `a report`."""
+    """Inside this context, another program with the name `a report` has an open transaction."""
     engine = sa.create_engine(url, connect_args={"application_name": "a report"})
     with engine.connect() as connection:
         connection.execute(sa.text(statement))

@@ -1,6 +1,7 @@
-"""A separate network whose packets can really be lost: a namespace for the clients behind a namespace that routes.
+"""A separate network in which packets can really be lost. The clients are in one network namespace, behind another one
+that routes.
 
-When the router stops to forward, packets vanish in both directions, and neither end gets any error.
+When the router stops forwarding, packets are lost in both directions, and neither end gets an error.
 """
 
 import os
@@ -18,7 +19,7 @@ _MISSING = "packets are lost in network namespaces only: needs Linux, root and t
 
 
 class FarNetwork:
-    """`address` is this machine's, as the far clients see it."""
+    """The far network. `address` is the address of this machine in the far network."""
 
     def __init__(self, address: str, router: str, clients: str) -> None:
         self.address = address
@@ -30,8 +31,10 @@ class FarNetwork:
 
     @contextmanager
     def proxy(self, port: int) -> Iterator[int]:
-        """Yields the local port of a far proxy, which leads to a port of this machine: a connection to it arrives from
-        the far network."""
+        """Starts a proxy in the far network that leads to a port of this machine. Yields a local port.
+
+        A connection to the local port reaches this machine from the far network.
+        """
         with socket.create_server(("127.0.0.1", 0)) as listener:
             arguments = str(listener.fileno()), self.address, str(port)
             process = subprocess.Popen(
@@ -47,7 +50,7 @@ class FarNetwork:
 
 
 def missing() -> str:
-    """The reason why no far network is possible here; empty if it is possible."""
+    """Returns the reason why this machine cannot have a far network, or an empty string if it can."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0 or shutil.which("ip") is None:
         return _MISSING
     probe = f"probe-{secrets.token_hex(3)}"

@@ -1,6 +1,8 @@
-"""`python -m tests.support.far_proxy DESCRIPTOR HOST PORT`: forwards the connections of an inherited listening socket.
-The proxy's own connections come from the network of its process, which may differ from the listener's, and end when the
-server is silent."""
+"""Forwards the connections of an inherited listening socket: `python -m tests.support.far_proxy DESCRIPTOR HOST PORT`.
+
+The proxy connects to the server from the network of its own process, which may differ from the listener's network. A
+connection ends when the server does not respond any more.
+"""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""The first page in a real browser, as a visitor uses it."""
+"""The first page in a real browser, used as visitors use it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, exp
 from tests.support.browser import CHROMIUM
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-"""The accessibility checker, which `./dev setup` installs."""
+"""The accessibility checker axe, which `./dev setup` installs."""
 
 _MILLISECONDS = 45_000
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -18,7 +18,10 @@ SUMMARY = "(axe) => axe.violations.flatMap((rule) => rule.nodes.map((node) => `$
 
 
 class FirstPage:
-    """`complaints`: errors on the console, violations of the Content-Security-Policy among them."""
+    """One tab with the first page.
+
+    `complaints` are errors on the console, including violations of the Content-Security-Policy.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -39,7 +42,10 @@ class FirstPage:
         return self.page.locator(".counters").inner_text()
 
     def until_counted(self, lost: int = 0) -> None:
-        """Waits until the counters show that all was received, perhaps twice, and how much was lost."""
+        """Waits until the counters of the page show that all messages were received, and how many were lost.
+
+        Some may have been received twice.
+        """
         try:
             self._wait_for_counters(lost)
         except TimeoutError as error:
@@ -68,11 +74,11 @@ class FirstPage:
         self.page.locator("#trouble", has_text=text).wait_for()
 
     def is_too_wide(self) -> bool:
-        """Whether the page scrolls sideways."""
+        """Returns whether the page can be scrolled sideways."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
     def violations(self) -> Sequence[str]:
-        """The violations of the Web Content Accessibility Guidelines 2.2, AA, that axe finds."""
+        """Returns the violations of the Web Content Accessibility Guidelines 2.2, level AA, that axe finds."""
         self.page.evaluate(AXE.read_text())
         options = {"runOnly": {"type": "tag", "values": TAGS}}
         found: list[str] = self.page.evaluate(f"async (options) => ({SUMMARY})(await axe.run(options))", options)
@@ -80,7 +86,7 @@ class FirstPage:
 
 
 class PageUser:
-    """A user's pane."""
+    """One user's part of the first page."""
 
     def __init__(self, page: Page, name: str) -> None:
         self._pane = page.locator("person-pane", has=page.get_by_role("heading", name=name, exact=True))
@@ -107,7 +113,7 @@ class PageUser:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    expect.set_options(timeout=_MILLISECONDS)  # five seconds by default
+    expect.set_options(timeout=_MILLISECONDS)  # the default is five seconds
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"])
         yield browser
@@ -116,7 +122,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def visitor(browser: Browser, width: int = 1280, height: int = 900, **options: Any) -> Iterator[FirstPage]:
-    """A visitor without a history."""
+    """A visitor who has no history."""
     context: BrowserContext = browser.new_context(viewport={"width": width, "height": height}, **options)
     yield FirstPage(context.new_page())
     context.close()

@@ -1,4 +1,7 @@
-"""A service that the fork server of the test run has forked: importing it again would take most of a test's time."""
+"""A service that the fork server of the test run has forked.
+
+Importing the service again would take most of a test's time.
+"""
 
 import os
 import select
@@ -7,7 +10,7 @@ import subprocess
 
 
 class ForkedService:
-    """Has the methods of subprocess.Popen that tests use."""
+    """A forked process. It has the methods of subprocess.Popen that tests use."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

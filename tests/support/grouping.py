@@ -1,8 +1,10 @@
-"""Sends the tests of one `xdist_group` to one worker. pytest-xdist 3.8 does this by renaming tests, which pytest 9.2
-does not allow: each worker would start every system again.
+"""Sends all tests of one `xdist_group` to one worker.
 
-The tests of a module without a group stay together, too: xdist's work for each unit grows with the number of units. The
-units keep the order of the collection, in which the longest groups come first, and the many short modules last.
+pytest-xdist 3.8 does this by renaming tests, which pytest 9.2 does not allow. Without this module, each worker would
+start every system again.
+
+The tests of a module without a group also stay together, because the work of pytest-xdist grows with the number of
+units. The units keep the order of the collection: the longest groups are first, and the many short modules are last.
 """
 
 import ast
@@ -15,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "GroupScheduling | None":
-    """A hook, for a conftest."""
+    """A hook of pytest-xdist. A conftest.py imports it."""
     if config.getoption("dist") != "loadgroup":
         return None
     config.option.loadscopereorder = False
@@ -23,7 +25,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "GroupSchedu
 
 
 class ModuleGroups(NamedTuple):
-    """`whole`: the group of all tests of a module, or empty; `functions`: the groups of single tests."""
+    """The groups of a test module.
+
+    `whole` is the group of all its tests, or empty. `functions` are the groups of single tests.
+    """
 
     whole: str
     functions: dict[str, str]
@@ -33,7 +38,7 @@ class ModuleGroups(NamedTuple):
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """The units of work are groups and modules."""
+    """A scheduling whose units of work are groups, and modules without a group."""
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
@@ -42,7 +47,10 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
 @cache
 def groups_of(path: Path) -> ModuleGroups:
-    """The groups that a test module names in its source: the controller imports no tests."""
+    """Returns the groups that a test module names in its source.
+
+    The source is parsed, because the controller imports no tests.
+    """
     whole, functions = "", dict[str, str]()
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark":

@@ -1,4 +1,4 @@
-"""A small HTTP server of a test, on a thread of its own."""
+"""A small HTTP server for a test, in a separate thread."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Tests print nothing."""
+        """Logs nothing, because tests must not print anything."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The product as its users install it: the wheel in an environment without anything but its dependencies."""
+"""The product as its users install it: the wheel, in an environment with only its dependencies."""
 
 import re
 import subprocess
@@ -16,14 +16,17 @@ _LOCK = ROOT / "deploy" / "image" / "run.lock"
 
 
 def install(directory: Path) -> Path:
-    """Returns the directory of the environment's programs. The environment imports nothing from the checkout, and needs
-    no package index: dependencies are links to packages of the tests' environment."""
+    """Installs the wheel, and returns the directory of the environment's programs.
+
+    The environment imports nothing from the checkout. It needs no package index, because its dependencies are links to
+    the packages of the tests' environment.
+    """
     environment = directory / "environment"
     venv.EnvBuilder(with_pip=False, symlinks=True).create(environment)
     programs = environment / "bin"
     packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(environment), "platbase": str(environment)}))
     for name in re.findall(r"^([\w.-]+)==", _LOCK.read_text(), re.MULTILINE):
-        with suppress(PackageNotFoundError):  # packages for another platform or Python are not installed
+        with suppress(PackageNotFoundError):  # packages for another platform or another Python are not installed
             _link(name, packages, programs)
     wheel = build_wheel(copy_sources(directory), directory / "wheels", is_compiled=False)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(programs / "python")]

@@ -1,4 +1,4 @@
-"""Tests in JavaScript, run by node."""
+"""Runs the tests in JavaScript with node."""
 
 import re
 import shutil
@@ -9,17 +9,17 @@ import pytest
 
 NODE = shutil.which("node") or ""
 WEBSOCKETS = ("--no-warnings", "--experimental-websocket")
-"""Arguments that give node a WebSocket, which node has without arguments from version 22 on."""
+"""Options with which an older node has WebSockets. From version 22 on, node has them without options."""
 needs_node = pytest.mark.skipif(not NODE, reason="there is no node to run JavaScript with")
 
 
 def modules_beside(file: str) -> list[Path]:
-    """The test files in JavaScript in the folder of this file."""
+    """Returns the JavaScript test files in the folder of this file."""
     return sorted(Path(file).parent.glob("*.test.mjs"))
 
 
 def check(path: Path) -> None:
-    """Raises AssertionError with the output of a file whose tests do not all pass."""
+    """Runs a test file. If not all of its tests pass, raises AssertionError with the output."""
     done = subprocess.run([NODE, "--test", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE), done.stdout

@@ -1,5 +1,7 @@
-"""The API server and the controllers of Kubernetes, without nodes, where a machine has these programs: etcd,
-kube-apiserver, kube-controller-manager, kubectl and helm. One thread plays the part of all kubelets."""
+"""The API server and the controllers of Kubernetes, without nodes. One thread does the work of all kubelets.
+
+The machine must have the programs etcd, kube-apiserver, kube-controller-manager, kubectl and helm.
+"""
 
 import contextlib
 import http.client
@@ -29,7 +31,7 @@ _PODS = "/api/v1/pods"
 _DNS = {"metadata": {"name": "dns", "labels": {"k8s-app": "kube-dns"}},
         "spec": {"containers": [{"name": "dns", "image": "dns"}]}}  # fmt: skip
 _LONG_AGO = "2020-01-01T00:00:00Z"
-"""A pod that is ready since then is available at once."""
+"""A time in the past. A pod that is ready since then counts as available at once."""
 
 needs_api_server = pytest.mark.skipif(
     not all(map(shutil.which, _PROGRAMS)),
@@ -39,8 +41,10 @@ Object = dict[str, Any]
 
 
 class ApiServer:
-    """A Kubernetes API server with its controllers. Every pod counts as ready at once; a pod that ends by itself counts
-    as succeeded."""
+    """A Kubernetes API server with its controllers.
+
+    Every pod counts as ready at once. A pod that ends by itself counts as succeeded.
+    """
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         authority = ensure_authority(directory)
@@ -53,9 +57,9 @@ class ApiServer:
         self._servers: list[Server] = []
         self.kubeconfig = directory / "kubeconfig"
         self.unready: set[tuple[str, str]] = set()
-        """Process and image of pods that never become ready."""
+        """The process and the image of pods that never become ready."""
         self.started: list[tuple[str, str]] = []
-        """Process and image of each pod, in the order of their starts."""
+        """The process and the image of each pod, in the order of their starts."""
 
     def start(self) -> None:
         etcd, peers = free_port(), free_port()
@@ -101,12 +105,12 @@ class ApiServer:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of commands that reach it, `dragoman` among them."""
+        """Returns the environment for commands that use this API server, such as `dragoman`."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig)}
 
     def define(self, group: str, version: str, kind: str) -> None:
-        """A kind of an extension, of which nothing but its API is there."""
+        """Defines a kind of an extension. Only the API of the extension exists, and no controller."""
         plural, schema = f"{kind.lower()}s", {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         versions = [{"name": version, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]
         self.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
@@ -135,13 +139,13 @@ class ApiServer:
         server.start()
 
     def _serves(self, path: str) -> bool:
-        # until the API is ready, the proxy answers "404 page not found", which is not JSON
+        # until the API is ready, the proxy responds with "404 page not found", which is not JSON
         with contextlib.suppress(json.JSONDecodeError):
             return "items" in self.request("GET", path)
         return False
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError):  # until the proxy has its certificates, it closes connections
+        with contextlib.suppress(OSError):  # the proxy closes connections until it has its certificates
             return bool(self.request("GET", "/api/v1/namespaces/kube-system")["kind"] == "Namespace")
         return False
 

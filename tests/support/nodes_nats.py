@@ -1,4 +1,4 @@
-"""nats-server for edges that log in as nodes, for which auth decides the permissions."""
+"""A nats-server whose edges log in as nodes. Auth decides on the permissions of each node."""
 
 import hashlib
 import json
@@ -19,7 +19,10 @@ _KEY = "5e" * 32
 
 
 class NodesNatsServer(NatsServer):
-    """Users and permissions as `dragoman secrets` writes them, and the user that empties the server."""
+    """A nats-server with the users and permissions that `dragoman secrets` writes.
+
+    It also has the user that empties the server.
+    """
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         super().__init__(directory, process_group)
@@ -31,7 +34,7 @@ class NodesNatsServer(NatsServer):
         self.config.write_text(json.dumps(settings | {"authorization": access}))
 
     def settings(self, service: str) -> NatsSettings:
-        """The settings of a service. All edges have the same, as in one Secret."""
+        """Returns the settings of a service. All edges have the same settings, because they share one Secret."""
         settings = super().settings(service)
         return settings.model_copy(update={"user": NODE_USER}) if service == "edge" else settings
 
@@ -41,7 +44,7 @@ class NodesNatsServer(NatsServer):
         return CalloutSettings(key=SecretStr(_KEY), edge_password_sha256=digest)
 
     def auth(self) -> Bus:
-        """A bus of auth that decides on nodes, not started."""
+        """Returns the bus of auth, on which auth decides on nodes. The bus is not started."""
         bus = Bus(self.settings("auth"), "auth", CollectorRegistry())
         bus.answer_broker(AUTH_CALLOUT, AuthCallout(self.callout).reply, queue="auth")
         return bus

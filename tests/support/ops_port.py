@@ -6,7 +6,7 @@ from shared.settings import Settings
 
 
 async def ops_get(settings: Settings, path: str) -> tuple[int, str]:
-    """Status and body; 0 while the port is closed."""
+    """Requests a path, and returns the status and the body. The status is 0 while the port is closed."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", settings.ops.port)
     except OSError:

@@ -1,4 +1,5 @@
-"""The plan of every statement that a database executes, and the number of rows that it touches."""
+"""Records the query plan of every statement that a database executes, and the number of rows that the statement
+reads."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +14,16 @@ _SQLITE_SCAN = re.compile(r"SCAN (\w+)")
 _SQLITE_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 _SMALL = 100
-"""A full scan is best for a table of this size."""
+"""A table with at most this number of rows may be read from end to end."""
 
 
 @dataclass
 class Plan:
-    """`scans`: tables that are read from end to end. `most`: rows that a single step of the plan has touched (on
-    SQLite, tens of steps of its virtual machine, which are more)."""
+    """The plan of a statement. `scans` are the tables that it reads from end to end.
+
+    `most` is the greatest number of rows that one step of the plan has read. For SQLite, it counts tens of steps of
+    SQLite's virtual machine, which are more.
+    """
 
     statement: str
     scans: list[str] = field(default_factory=list)
@@ -28,7 +32,7 @@ class Plan:
 
 @contextmanager
 def observed() -> Iterator[list[Plan]]:
-    """The plans of all statements executed inside, on any thread."""
+    """Yields the plans of all statements that are executed inside this context, in any thread."""
     plans: list[Plan] = []
 
     def look(connection: Any, statement: str, parameters: Any, several: bool) -> None:

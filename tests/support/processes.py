@@ -1,4 +1,4 @@
-"""Checks of processes from outside."""
+"""Checks other processes."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def gone(pid: int) -> bool:
-    """Whether no such process exists, or it has ended and its parent has not waited for it yet."""
+    """Returns whether the process does not exist, or has ended but its parent has not yet waited for it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -16,11 +16,11 @@ def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
-        return Path("/proc/self").exists()  # systems without /proc show a dead process only by a signal
+        return Path("/proc/self").exists()  # without /proc, a signal is the only way to see that a process has ended
 
 
 def children(pid: int) -> list[int]:
-    """The child processes of this process, by /proc."""
+    """Returns the child processes of this process, which it finds in /proc."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

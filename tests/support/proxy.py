@@ -1,6 +1,8 @@
-"""A TCP proxy that harms the connections through it. The faults have the names of toxiproxy: latency, bandwidth,
-slicer, limit_data, timeout, reset_peer. A partition delays data and loses none, as TCP does: data that were cut off
-arrive afterwards."""
+"""A TCP proxy that can disturb the connections through it.
+
+The faults have the names that toxiproxy gives them: latency, bandwidth, slicer, limit_data, timeout, reset_peer. As
+with TCP, a partition delays data but loses none: the data arrive after the partition.
+"""
 
 import asyncio
 import math
@@ -15,14 +17,18 @@ from tests.support.sockets import reset_on_close
 _CHUNK_BYTES = 16 * 1024
 _QUEUED_PIECES = 256
 _SLICES = 64
-"""The number of slices of data that are read at once; the rest stays whole, so that slices of a byte need less CPU
-time."""
+"""The number of slices into which the beginning of data is cut.
+
+The rest stays whole, so that slices of one byte need less CPU time.
+"""
 
 
 @dataclass
 class Toxics:
-    """The faults of one direction. `limit_bytes`: the connection ends after this number of bytes. `slice_bytes`: the
-    size of the first pieces."""
+    """The faults of one direction.
+
+    After `limit_bytes`, the connection ends. `slice_bytes` is the size of the first pieces.
+    """
 
     latency_seconds: float = 0.0
     jitter_seconds: float = 0.0
@@ -35,11 +41,11 @@ class Toxics:
         self._open.set()
 
     def time_out(self) -> None:
-        """Until `clear`, the proxy forwards no data and no end of a connection."""
+        """Until `clear`, the proxy forwards neither data nor the end of a connection."""
         self._open.clear()
 
     def clear(self) -> None:
-        """Removes all toxics. Data that are delayed already stay so."""
+        """Removes all faults. Data that are already delayed stay delayed."""
         self.latency_seconds = self.jitter_seconds = 0.0
         self.bytes_per_second = math.inf
         self.slice_bytes, self.limit_bytes = _CHUNK_BYTES, sys.maxsize
@@ -59,12 +65,14 @@ class Toxics:
 
 
 class TcpProxy:
-    """Listens at `port` of 127.0.0.1 and connects to `target`, between `start` and `close`. A connection ends when the
-    server acknowledges nothing for `silence_seconds`."""
+    """A proxy that listens at `port` of 127.0.0.1 and connects to `target`, between `start` and `close`.
+
+    A connection ends when the server acknowledges nothing for `silence_seconds`.
+    """
 
     def __init__(self, target: int, host: str = "127.0.0.1", silence_seconds: float = 60.0) -> None:
         self.up = Toxics()
-        """The faults from the client to the server."""
+        """The faults in the direction from the client to the server."""
         self.down = Toxics()
         self.port = 0
         self._target = host, target
@@ -87,7 +95,7 @@ class TcpProxy:
             await asyncio.sleep(0)
 
     def time_out(self) -> None:
-        """A partition, until `clear`. Connections can be opened, and hear nothing."""
+        """Starts a partition, which lasts until `clear`. Clients can open connections but get no data."""
         self.up.time_out()
         self.down.time_out()
 
@@ -96,12 +104,15 @@ class TcpProxy:
         self.down.clear()
 
     def move(self, target: int) -> None:
-        """Leads to another port from now on. Resets all connections."""
+        """Connects to another port from now on. Resets all connections."""
         self._target = self._target[0], target
         self.reset_peer()
 
     def reset_peer(self) -> int:
-        """Sends RST to both ends of every connection, even in the middle of a frame. Returns their number."""
+        """Sends RST to both ends of every connection, even in the middle of a frame.
+
+        Returns the number of connections.
+        """
         links = list(self._links)
         for link in links:
             link.reset()
@@ -127,7 +138,7 @@ _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Link:
-    """A client's connection, and the connection to the server that belongs to it."""
+    """A client's connection, and the connection to the server for it."""
 
     def __init__(self, client: _Stream, server: _Stream) -> None:
         self._client = client
@@ -135,7 +146,7 @@ class _Link:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, up: Toxics, down: Toxics) -> None:
-        """Returns at the end of both directions, or after a reset."""
+        """Forwards data. Returns at the end of both directions, or after a reset."""
         ends = (self._client, self._server, up), (self._server, self._client, down)
         self._tasks = [asyncio.create_task(_forward(source[0], sink[1], toxics)) for source, sink, toxics in ends]
         try:
@@ -152,7 +163,7 @@ class _Link:
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, toxics: Toxics) -> None:
-    """Raises OSError when either end is broken."""
+    """Forwards data in one direction. Raises OSError when one of the connections is broken."""
     pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUED_PIECES)
     reading = asyncio.create_task(_read(reader, pieces, toxics))
     try:
@@ -163,7 +174,7 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, t
 
 
 async def _read(reader: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float, bytes]], toxics: Toxics) -> None:
-    """Queues data with the time at which they are due. An empty piece means the end."""
+    """Queues each piece of data with the time at which it is to be sent. An empty piece is the end of the data."""
     now = asyncio.get_running_loop().time
     due, forwarded = now(), 0
     data = b"begin"
@@ -171,7 +182,7 @@ async def _read(reader: asyncio.StreamReader, pieces: asyncio.Queue[tuple[float,
         try:
             data = await reader.read(_CHUNK_BYTES)
         except OSError:
-            data = b""  # a reset is forwarded as an end of the data, after all data before it
+            data = b""  # the end of the data is forwarded instead of the reset, after all data before it
         data = data[: max(0, toxics.limit_bytes - forwarded)]
         due = max(due, now() + toxics.delay)
         for piece in toxics.pieces(data):

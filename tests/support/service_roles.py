@@ -1,4 +1,4 @@
-"""Databases that `dragoman secrets` divides by roles and schemas."""
+"""Databases in which `dragoman secrets` has separated the services by roles and schemas."""
 
 import re
 from contextlib import suppress
@@ -12,14 +12,14 @@ from tests.support.servers import PostgresServer
 
 
 def drop_roles(server: PostgresServer) -> None:
-    """The roles belong to the whole server."""
+    """Drops the roles, because they belong to the whole server and not to one database."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         for role in ("exporter", "migrate", *SERVICES):
             connection.execute(f"DROP ROLE {role}".encode())
 
 
 def prepared(server: PostgresServer, url: str, directory: Path) -> Path:
-    """Issues secrets and creates roles for a new database; returns the directory of the processes' settings."""
+    """Issues secrets and creates roles for a new database. Returns the directory of the processes' settings."""
     url = url.replace("+psycopg", "")
     database = url.rpartition("/")[2]
     issue(directory, Addresses("nats://x:1", "x:1", f"127.0.0.1:{server.port}", database, tls=False))

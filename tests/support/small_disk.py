@@ -1,4 +1,4 @@
-"""A small file system, which a test fills up."""
+"""A small file system that a test can fill."""
 
 import contextlib
 import subprocess
@@ -11,14 +11,14 @@ _BLOCK_BYTES = 65_536
 
 
 class SmallDisk:
-    """Mounted at `path`."""
+    """The file system that is mounted at `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._ballast = path / "ballast"
 
     def fill(self) -> None:
-        """Leave no byte free, not even those that were freed since the last time."""
+        """Uses all free bytes, including those that were freed since the last call."""
         with self._ballast.open("ab", buffering=0) as ballast:
             for size in (_BLOCK_BYTES, 1):
                 with contextlib.suppress(OSError):
@@ -31,7 +31,7 @@ class SmallDisk:
 
 @contextlib.contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """A small disk in memory. Skips the test where mounting is not permitted."""
+    """A small disk in memory. If mounting is not permitted, the test is skipped."""
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
     try:

@@ -1,4 +1,4 @@
-"""Services started one by one, each by its own command, against running servers."""
+"""Services that start one by one, each by its own command. They use servers that already run."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ _open = build_opener(ProxyHandler({})).open
 
 @dataclass(frozen=True)
 class Build:
-    """The code to start: a checkout at `root`, whose services are started by `module` with its arguments."""
+    """The code to start. It is a checkout at `root`. Its services are started by `module` with arguments."""
 
     root: Path = ROOT
     module: tuple[str, ...] = ("dragoman.main",)
@@ -57,7 +57,7 @@ ChangeSettings = Callable[[Settings], Settings]
 
 @dataclass
 class ServiceProcess:
-    """A running process. Clients connect to an edge at `port`."""
+    """A running process of a service. If it is an edge, clients connect to `port`."""
 
     process: Spawned
     ops: int
@@ -68,7 +68,7 @@ class ServiceProcess:
         return self.process.pid
 
     def metric(self, name: str) -> float:
-        """The sum over all labels of a metric."""
+        """Returns the sum of a metric over all its labels."""
         with _open(f"http://127.0.0.1:{self.ops}/metrics", timeout=5) as response:
             lines = response.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
@@ -80,9 +80,11 @@ class ServiceProcess:
 
 
 class Stack:
-    """Starts services that share NATS, Valkey and databases (`database_url` holds {service}), and send spans to the
-    address of a `collector`, if there is one. If there is a fork server, it starts the processes of the present
-    build."""
+    """Starts services that share NATS, Valkey and databases. `database_url` contains `{service}`.
+
+    If there is a `collector`, the services send spans to its address. If there is a fork server, it starts the
+    processes of the present build.
+    """
 
     def __init__(
         self,
@@ -107,7 +109,7 @@ class Stack:
         assert process.wait() == 0, (self._directory / "setup.log").read_text()
 
     def operate(self, name: str, build: Build, *arguments: str) -> Spawned:
-        """Start a command of the operator; `name`: the name of its log."""
+        """Starts a command of the operator. `name` is the name of its log."""
         return self._spawn(build, name, self._environment("setup", 0, 0), *arguments)
 
     def start(
@@ -121,7 +123,10 @@ class Stack:
     def running(
         self, *services: str, change: ChangeSettings = lambda settings: settings
     ) -> Iterator[list[ServiceProcess]]:
-        """The services, in this order, on migrated databases. They are ready, and are killed at the end."""
+        """Starts these services in this order, with migrated databases.
+
+        Yields them when they are ready, and kills them at the end.
+        """
         self.migrate()
         started = [self.start(service, change=change) for service in services]
         try:

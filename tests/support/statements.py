@@ -1,4 +1,5 @@
-"""Every statement that a database executes: by SQLAlchemy, or by SQLite's driver alone (shared.database)."""
+"""Shows every statement that a database executes, either by SQLAlchemy, or by SQLite's driver alone
+(shared.database)."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,12 +11,14 @@ import sqlalchemy as sa
 from shared import database
 
 Look = Callable[[Any, str, Any, bool], None]
-"""Receives the driver's connection, the statement, its parameters, and whether these are several sets."""
+"""A function that gets the driver's connection, the statement, its parameters, and whether there are several sets of
+parameters.
+"""
 
 
 @contextmanager
 def watched(look: Look) -> Iterator[None]:
-    """`look` is called before each statement that is executed inside, on any thread."""
+    """Calls `look` before each statement that is executed inside this context, in any thread."""
     execute = database._execute_sqlite
 
     def by_sqlalchemy(_: Any, cursor: Any, statement: str, parameters: Any, _context: Any, several: bool) -> None:
@@ -36,7 +39,9 @@ def watched(look: Look) -> Iterator[None]:
 
 @contextmanager
 def executed() -> Iterator[list[str]]:
-    """The statements executed inside, except those that begin transactions and probe connections."""
+    """Yields the statements that are executed inside this context, except those that begin transactions or check
+    connections.
+    """
     statements: list[str] = []
 
     def note(_connection: Any, statement: str, _parameters: Any, _several: bool) -> None:

@@ -1,4 +1,4 @@
-"""Packets that are lost in a far network show as silence, and come later when they are forwarded again."""
+"""If packets are lost in a far network, a connection is silent. The data arrive when packets are forwarded again."""
 
 import socket
 from collections.abc import Iterator

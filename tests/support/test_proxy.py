@@ -1,4 +1,4 @@
-"""The proxy against a server that echoes."""
+"""Tests the proxy with a server that echoes data."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ class Caller:
         self.writer = writer
 
     async def echoed(self, data: bytes) -> float:
-        """Seconds until all of it is back."""
+        """Sends data, and returns the seconds until all of it has come back."""
         began = time.monotonic()
         self.writer.write(data)
         async with asyncio.timeout(WAIT_SECONDS):

@@ -1,4 +1,4 @@
-"""The servers that the other tests rest on."""
+"""Tests the servers that other tests use."""
 
 import psycopg
 import pytest

@@ -1,5 +1,8 @@
-"""Servers that demand TLS, with certificates of an authority made for the test: nats-server, and Valkey (or Redis) and
-PostgreSQL of the system, because those of the Python packages have no TLS."""
+"""Servers that require TLS, with certificates of an authority that the test makes.
+
+PostgreSQL and Valkey (or Redis) are those of the operating system, because those of the Python packages have no TLS.
+nats-server has it.
+"""
 
 import json
 import os
@@ -20,7 +23,7 @@ _POSTGRESQL = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=No
 
 
 def _program_with_tls(*names: str) -> str | None:
-    """The first that starts with TLS."""
+    """Returns the first of these programs that starts with TLS, or None."""
     for name in names:
         found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if found is None:
@@ -37,14 +40,16 @@ needs_postgresql = pytest.mark.skipif(_POSTGRESQL is None, reason="there is no P
 
 
 def adapt_access(file: Path) -> None:
-    """Removes a command that Debian's Redis does not know."""
+    """Removes a command that the Redis of Debian does not have from the access list."""
     if str(VALKEY).endswith("redis-server"):
         file.write_text(file.read_text().replace("+client|setinfo ", ""))
 
 
 class Certificates:
-    """The certificates of a server and a client for this machine; those in the folder `other` are from another
-    authority."""
+    """The certificates of a server and of a client for this machine.
+
+    Those in the folder `other` are from another authority.
+    """
 
     def __init__(self, directory: Path, *hosts: str) -> None:
         self._directory = directory
@@ -54,7 +59,7 @@ class Certificates:
             assert authority is not None
             authority.ensure(folder, hosts)
             authority.ensure(folder, hosts, CLIENT)
-        for file in directory.rglob("*"):  # PostgreSQL runs as its own user
+        for file in directory.rglob("*"):  # PostgreSQL runs as another user, which must be able to read the files
             file.chmod(0o755 if file.is_dir() else 0o600 if file.name == "client.key" else 0o644)
 
     def __getitem__(self, name: str) -> str:
@@ -67,12 +72,12 @@ class Certificates:
 
     @property
     def of_a_client(self) -> dict[str, str]:
-        """The settings of a client that trusts the authority and has its certificate."""
+        """Returns the settings of a client that trusts the authority and has a certificate from it."""
         return {"tls_ca": self["ca.crt"], "tls_certificate": self["client.crt"], "tls_key": self["client.key"]}
 
 
 class TlsNatsServer(NatsServer):
-    """Demands TLS, and a certificate of each client."""
+    """A nats-server that requires TLS, and a certificate of each client."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, certificates: Certificates) -> None:
         super().__init__(directory, process_group)
@@ -87,7 +92,7 @@ class TlsNatsServer(NatsServer):
 
 
 class TlsValkeyServer(ValkeyServer):
-    """Has no port without TLS, and demands a certificate of each client."""
+    """A Valkey that has no port without TLS, and requires a certificate of each client."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, certificates: Certificates) -> None:
         super().__init__(directory, process_group)
@@ -108,7 +113,7 @@ class TlsValkeyServer(ValkeyServer):
 
 
 class TlsPostgresServer(PostgresServer):
-    """Demands TLS, and a certificate of each client."""
+    """A PostgreSQL that requires TLS, and a certificate of each client."""
 
     def __init__(self, directory: Path, process_group: ProcessGroup, certificates: Certificates) -> None:
         self._certificates = certificates

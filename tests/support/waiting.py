@@ -5,18 +5,18 @@ import time
 from collections.abc import Callable
 
 WAIT_SECONDS = 60.0
-"""The longest wait. A machine may stop a process for many seconds, or give it a tenth of a core."""
+"""The longest wait. A machine may stop a process for many seconds, or give it only a tenth of a core."""
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Looks again and again: for conditions of which no event tells."""
+    """Checks a condition repeatedly until it holds. It is for conditions of which no event tells."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 
 
 def block_until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    """The same where there is no event loop."""
+    """Does the same as `until` in code without an event loop."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

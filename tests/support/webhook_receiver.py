@@ -1,4 +1,4 @@
-"""A program that listens to an outgoing webhook: an HTTP server that stores the requests."""
+"""A program that receives the requests of an outgoing webhook: an HTTP server that stores them."""
 
 import base64
 import hashlib
@@ -28,23 +28,26 @@ class Received(NamedTuple):
         return event
 
     def is_signed_by(self, secret: str) -> bool:
-        """Checks the signature as a receiver does, by the text of Standard Webhooks alone."""
+        """Checks the signature as a receiver does. Follows only the text of Standard Webhooks."""
         signed = b".".join([self.number.encode(), self.headers["webhook-timestamp"].encode(), self.body])
         digest = hmac.new(base64.b64decode(secret[len("whsec_") :]), signed, hashlib.sha256).digest()
         return self.headers["webhook-signature"].split(",") == ["v1", base64.b64encode(digest).decode()]
 
 
 class WebhookReceiver:
-    """Listens while it is entered, each time on the same port. `status_of`: the response to each request."""
+    """A receiver.
+
+    It listens while its context lasts, each time on the same port. `status_of` returns the status of each response.
+    """
 
     def __init__(self, status_of: Callable[[Received], int] = lambda _: 200, tls: ssl.SSLContext | None = None) -> None:
         self.status_of = status_of
         self.received: list[Received] = []
         self.headers: dict[str, str] = {}
-        """Of the responses."""
+        """The headers of the responses."""
         self.port = 0
         self.begun = threading.Event()
-        """A request has arrived, which may not have its response yet."""
+        """Is set when a request has arrived, even if it has no response yet."""
         self._tls = tls
         self._arrived = threading.Condition()
 
@@ -62,7 +65,7 @@ class WebhookReceiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Logs nothing on the terminal."""
+                """Logs nothing to the terminal."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True

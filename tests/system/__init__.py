@@ -1,1 +1,1 @@
-"""The whole system from outside. Begin with `conftest.py`: which system a test gets."""
+"""Tests the whole system from outside. Read `conftest.py` first: it starts the systems."""

@@ -1,14 +1,20 @@
-"""Wrong frames by dialect, and the texts of their error replies: rows of a table. `$name` stands for a value with that
-name in `tests.system.test_bad_input.BadInputFixture`: numbers of accounts and chats, tokens, texts at the limits."""
+"""A table of wrong frames, with the texts of their error replies, by dialect.
+
+`$name` stands for a value with this name in `tests.system.test_bad_input.BadInputFixture`: numbers of accounts and
+chats, tokens, and texts of the greatest length.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """`answers`: a part of each frame that comes back; … is any text. `fresh`: on a connection that is not logged in.
-    tests/vectors has frames that a dialect alone rejects, and test_error_replies.py every error of every command. Here
-    is one row for each way in which a frame is wrong, and all kinds of wrong tokens."""
+    """One wrong frame. `answers` has a part of each frame of the reply, in which … is any text. If `fresh`, the frame
+    is sent on a connection that is not logged in.
+
+    This table has one row for each way in which a frame can be wrong, and all kinds of wrong tokens. tests/vectors has
+    the frames that the dialect itself rejects, and test_error_replies.py has every error of every command.
+    """
 
     dialect: str
     wrong: str
@@ -118,7 +124,7 @@ def _pipe() -> Iterator[Row]:
 
 
 def _service_row(wrong: str, code: int, content: str, answer: str | int, *, fresh: bool = False) -> Row:
-    """`answer`: a state, or the cause."""
+    """Returns a row. `answer` is the state code of the reply, or its cause."""
     held = f'"state_code":{answer}' if isinstance(answer, int) else f'"msg":"failed","cause":"{answer}'
     return Row("service", wrong, f'{{"service_code": {code}, "content": {{{content}}}}}', (held,), fresh)
 

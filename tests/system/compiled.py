@@ -1,4 +1,4 @@
-"""The product as in the image: its modules on the message path compiled to C."""
+"""The product as in the image: the modules on the message path are compiled to C."""
 
 import os
 import subprocess
@@ -15,10 +15,10 @@ MODULES: tuple[str, ...] = tuple(
     file[1:].removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     for file in _WHEEL["hooks"]["mypyc"]["include"]
 )
-"""The modules that are compiled, as they are imported."""
+"""The names of the compiled modules, as they are imported."""
 
 WANTED = "DRAGOMAN_TEST_COMPILED" in os.environ
-"""The compilation needs gcc, Python's headers, and minutes."""
+"""Whether the tests use a compiled build. The compilation needs gcc, the headers of Python, and minutes."""
 
 
 def compiled(directory: Path) -> Path:
@@ -30,5 +30,5 @@ def compiled(directory: Path) -> Path:
 
 
 def from_(packages: Path) -> tuple[str, ...]:
-    """Starts the product of exactly this directory."""
+    """Returns the command that starts the product from exactly this directory."""
     return ("env", f"PYTHONPATH={packages}", sys.executable, "-P", "-m", "dragoman.main", "up")

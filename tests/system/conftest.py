@@ -1,4 +1,7 @@
-"""Whole systems, started as a user starts them: one per configuration, shared by its tests (one worker runs them)."""
+"""Whole systems, started as users start them.
+
+There is one for each configuration, and the tests of one worker share it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,7 +27,10 @@ collect_ignore = [] if SUITE.is_dir() else ["test_conformance.py"]
 
 @pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two edges, with the defaults but for rate limits and plain TCP. Ends with the package: an idle one costs, too."""
+    """A system with two edges, the default settings, no rate limits, and plain TCP.
+
+    It ends with the package, because an idle system also needs CPU time.
+    """
     tcp_port = str(free_ports(2))
     with Cluster(tmp_path_factory.mktemp("system") / "data", *RELAXED, "--tcp-port", tcp_port) as cluster:
         yield cluster
@@ -44,14 +50,14 @@ def postbox() -> Iterator[Postbox]:
 
 @pytest.fixture
 def dial() -> Iterator[Dial]:
-    """Connections that are closed at the end of the test."""
+    """A function that opens connections. They are closed at the end of the test."""
     with ExitStack() as stack:
         yield lambda edge, **how: stack.enter_context(V2User(edge, **how))
 
 
 @pytest.fixture
 def connect(system: Cluster) -> Iterator[Enter]:
-    """New connections, alternately at the edges; they end with the test."""
+    """A function that opens connections, alternately to each edge. They end with the test."""
     with ExitStack() as stack:
         turns = count()
         yield lambda: stack.enter_context(NativeUser(system.edges[next(turns) % 2]))
@@ -70,13 +76,13 @@ def registered(connect: Enter) -> NativeUser:
 
 @pytest.fixture
 def bob(connect: Enter, ann: NativeUser) -> NativeUser:
-    """A native user at the other edge."""
+    """A native user on the other edge."""
     return registered(connect)
 
 
 @pytest.fixture
 def users(system: Cluster) -> Iterator[Users]:
-    """Ann at one edge, Bob and Pat at the other."""
+    """Three users: Ann on one edge, and Bob and Pat on the other."""
     with ExitStack() as stack:
         ann, bob = (stack.enter_context(NativeUser(edge)) for edge in system.edges)
         pat = stack.enter_context(DialectUser(system.edges[1], "pipe"))
@@ -87,6 +93,6 @@ def users(system: Cluster) -> Iterator[Users]:
 
 @pytest.fixture
 def couple(system: Cluster, dial: Dial) -> tuple[V2User, V2User, int]:
-    """Two users on two edges, and their session."""
+    """Two users on two edges, and their common session."""
     one, two = (dial(edge).register() for edge in system.edges)
     return one, two, one.session(two)

@@ -1,6 +1,8 @@
-"""`python -m tests.system.held_commands DIRECTORY SERVICE`: a service that holds the commands of clients before the
-commit, after the commit or before the reply, while the file `SERVICE.PHASE` is in the directory. The service notes each
-held command in the file `held`."""
+"""Runs a service that can hold the commands of clients: `python -m tests.system.held_commands DIRECTORY SERVICE`.
+
+Commands are held before the commit, after it, or before the reply, while the file `SERVICE.PHASE` is in the directory.
+The service writes each held command to the file `held`.
+"""
 
 import asyncio
 import hashlib
@@ -13,8 +15,10 @@ PHASES = ("before", "committed", "answered")
 
 
 class Gates:
-    """Files that hold commands at a phase. `wait` holds a command while the gate of this phase is closed. All attempts
-    at one command have the same name."""
+    """The files that make the service hold commands in a phase. `wait` holds a command while such a file exists.
+
+    All attempts at one command have the same name.
+    """
 
     def __init__(self, directory: Path, service: str) -> None:
         self._directory = directory
@@ -42,7 +46,7 @@ def open_gates(directory: Path, *gates: str) -> None:
 
 
 def held(directory: Path) -> set[str]:
-    """The commands that wait."""
+    """Returns the commands that are held."""
     return {line for line in (directory / "held").read_text().splitlines(keepends=True) if line.endswith("\n")}
 
 
@@ -87,7 +91,10 @@ def _hold_posts(gates: Gates) -> None:
 
 
 def _name(service: str, subject: str, payload: bytes, nonce: str) -> str:
-    """The name of a client's command; empty for any other request. Posts and reads come together in batches."""
+    """Returns the name of a client's command, or an empty string for any other request.
+
+    Posts and reads come together in batches.
+    """
     if service != "message":
         return nonce
     kind = subject.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Real clients of IRC, each in a directory of its own: they log in by password, write a log, and can be killed."""
+"""Real IRC clients, each in its own directory. They log in by password, write a log, and can be killed."""
 
 import asyncio
 import importlib.util
@@ -66,11 +66,11 @@ def _is_there(program: str) -> bool:
 
 
 class IrcClient(ABC):
-    """`login`: `USERNAME:PASSWORD`. `address`: tcp://host:port."""
+    """A real IRC client. `login` is `USERNAME:PASSWORD`. `address` is tcp://host:port."""
 
     program: str
     mark: str = ""
-    """A message of another user that begins so makes a bot say the rest of it."""
+    """A text for bots. If another user's message begins with it, the bot sends the rest of that message."""
 
     def __init__(self, home: Path, address: str, login: str) -> None:
         self.home = home
@@ -104,7 +104,7 @@ class IrcClient(ABC):
 
     @abstractmethod
     def send(self, channel: str, text: str) -> None:
-        """Sends a message as its user would."""
+        """Sends a message, as the client's user would."""
 
     @classmethod
     def is_installed(cls) -> bool:
@@ -119,7 +119,7 @@ class IrcClient(ABC):
             self.process = None
 
     def lines(self) -> list[str]:
-        """The lines of all logs; each chat has its own log."""
+        """Returns the lines of all logs. Each chat has its own log."""
         logs = sorted(path for path in self.logs.rglob("*") if path.is_file())
         return [line for log in logs for line in log.read_text(errors="replace").splitlines()]
 
@@ -134,7 +134,7 @@ class IrcClient(ABC):
 
 
 class TerminalClient(IrcClient):
-    """A client on a terminal."""
+    """A client that runs in a terminal."""
 
     def run(self, *command: object, **environment: str) -> subprocess.Popen[bytes]:
         self._terminal, inner = pty.openpty()
@@ -155,7 +155,7 @@ class TerminalClient(IrcClient):
         return super().shows(text)
 
     def _drain(self) -> None:
-        """A full terminal would stop it."""
+        """Reads the terminal. If its buffer were full, the client would stop."""
         try:
             while os.read(self._terminal, 65536):
                 pass
@@ -172,7 +172,7 @@ class Irssi(TerminalClient):
 
 
 class Catgirl(TerminalClient):
-    """Knows TLS alone."""
+    """The client catgirl, which can connect only over TLS."""
 
     program = "catgirl"
 
@@ -234,7 +234,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class BackgroundClient(IrcClient):
-    """A client without a terminal."""
+    """A client that needs no terminal."""
 
     def run(self, *command: object) -> subprocess.Popen[bytes]:
         with (self.home / "out.log").open("ab") as out:
@@ -245,7 +245,7 @@ class BackgroundClient(IrcClient):
 
 
 class Library(BackgroundClient):
-    """A program made with a library: its output is the log, its input are the messages."""
+    """A program made with a library. Its output is the log, and it reads the messages to send from its input."""
 
     @abstractmethod
     def command(self) -> tuple[object, ...]: ...

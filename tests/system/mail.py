@@ -1,4 +1,4 @@
-"""A mail server that stores its mails, and the links in them."""
+"""A mail server that stores its mails and finds the links in them."""
 
 import re
 import time
@@ -20,14 +20,14 @@ _TICKET = re.compile(r"^[0-9a-f]{32}$", re.MULTILINE)
 
 
 class Postbox:
-    """Listens between `__enter__` and `__exit__`, and may be opened again on the same port."""
+    """A mail server. It listens between `__enter__` and `__exit__`, and may be opened again on the same port."""
 
     def __init__(self) -> None:
         self.port = free_port()
         self.mails: list[tuple[str, str]] = []
-        """Address and text, in order of arrival."""
+        """The address and the text of each mail, in order of arrival."""
         self.messages: list[EmailMessage] = []
-        """The same mails."""
+        """The same mails in full."""
         self._controller: Controller | None = None
 
     def __enter__(self) -> "Postbox":
@@ -40,7 +40,9 @@ class Postbox:
         self.close()
 
     def flags(self, *settings: str) -> list[str]:
-        """Flags of a system that mails to here, and whose users register by a mailed link."""
+        """Returns the options of a system that sends its mails to this server, and whose users register by a link in a
+        mail.
+        """
         mail = (
             "verification.registration=true", "mail.smtp_host=127.0.0.1", f"mail.smtp_port={self.port}",
             "mail.smtp_security=none",
@@ -57,7 +59,7 @@ class Postbox:
             self._controller = None
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Called by aiosmtpd."""
+        """aiosmtpd calls this for each mail."""
         content: Any = envelope.content
         message = message_from_bytes(content, EmailMessage, policy=policy.default)
         self.messages += [message for _ in envelope.rcpt_tos]
@@ -65,19 +67,19 @@ class Postbox:
         return "250 kept"
 
     def link(self, address: str, after: int = 0) -> str:
-        """The link of the newest mail to this address, without the first `after` mails."""
+        """Returns the link in the newest mail to this address. The first `after` mails do not count."""
         match = _LINK.search(self._newest(address, after))
         assert match is not None
         return match[0]
 
     def ticket(self, address: str, after: int = 0) -> str:
-        """The ticket for a new password in the newest mail, as above."""
+        """Returns the ticket for a new password, from the same mail as `link` reads."""
         match = _TICKET.search(self._newest(address, after))
         assert match is not None
         return match[0]
 
     def message(self, address: str, after: int = 0) -> EmailMessage:
-        """The newest mail to this address, as above."""
+        """Returns the newest mail to this address. The first `after` mails do not count."""
         self._newest(address, after)
         return [one for one in self.messages[after:] if one["To"] == address][-1]
 
@@ -90,7 +92,7 @@ class Postbox:
 
 
 def visit(link: str) -> int:
-    """Opens a link as a user does, and presses the button of its page; returns the last HTTP status."""
+    """Opens a link, and presses the button of its page, as a user does. Returns the last HTTP status."""
     status, page = fetch(link)
     return fetch(link, b"")[0] if b'<form method="post">' in page else status
 

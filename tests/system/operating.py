@@ -1,4 +1,4 @@
-"""An operator's actions on a running system, from outside."""
+"""Commands of the operator on a running system."""
 
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
@@ -16,7 +16,7 @@ def admin(cluster: Cluster, *arguments: str) -> str:
 
 
 def await_ready(cluster: Cluster, name: str, since: int = 0) -> None:
-    """Waits until the process of this name, with another pid than `since`, is ready."""
+    """Waits until the process with this name is ready, and has another pid than `since`."""
     opener = build_opener(ProxyHandler({}))
 
     def ready() -> bool:

@@ -1,7 +1,8 @@
-"""A pytest plugin (`-p tests.system.patience`) for the conformance suite, whose bounds are for a quiet machine.
+"""A pytest plugin (`-p tests.system.patience`) for the conformance suite, whose time limits are for a quiet machine.
 
-An expected frame may take WAIT_SECONDS. A test that itself measures a time, such as the second for which messages may
-be held back, fails where the machine stops a process for half a second. It gets up to three attempts.
+With the plugin, an expected frame may take WAIT_SECONDS. Some tests themselves measure a time, such as the second for
+which messages may be held back. They fail if the machine stops a process for half a second, so they get up to three
+attempts.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from _pytest.runner import runtestprotocol
 from tests.support.waiting import WAIT_SECONDS
 
 _MEASURES = {"AT_ONCE", "AT_LAST", "monotonic", "silent"}
-"""A test that measures a time uses one of these names."""
+"""Names that a test uses if it measures a time."""
 _ATTEMPTS = 3
 
 
@@ -43,7 +44,7 @@ def pytest_runtest_protocol(item: pytest.Function, nextitem: pytest.Item | None)
     for _ in range(1, _ATTEMPTS):
         if not any(report.failed for report in reports):
             break
-        importlib.import_module("world").World.forget()  # as after any failure: accounts and chats are not used again
+        importlib.import_module("world").World.forget()  # as after any failure, accounts and chats are not used again
         item._initrequest()
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:

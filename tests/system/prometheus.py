@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a system, with the rules that are shipped."""
+"""A real Prometheus that scrapes a system, with the rules of the product."""
 
 import json
 import re
@@ -29,7 +29,10 @@ def scrape(process: RunningProcess) -> str:
 
 
 class Prometheus(Server):
-    """Scrapes every second. An `impatient` one fires an alert without its `for` period."""
+    """A Prometheus that scrapes every second.
+
+    If it is `impatient`, it fires an alert without the rule's `for` period.
+    """
 
     def __init__(
         self,
@@ -69,12 +72,12 @@ class Prometheus(Server):
             time.sleep(0.1)
 
     def request(self, expression: str) -> list[Any]:
-        """The result of an instant query. Raises urllib.error.HTTPError for an invalid one."""
+        """Returns the result of an instant query. Raises urllib.error.HTTPError if the expression is invalid."""
         found: list[Any] = self._get("query", query=expression)["result"]
         return found
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules, once all have been evaluated."""
+        """Waits until all rules have been evaluated, and returns them."""
         deadline = time.monotonic() + _SECONDS
         while True:
             rules = [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
@@ -84,20 +87,20 @@ class Prometheus(Server):
             time.sleep(0.1)
 
     def alerts(self) -> set[tuple[str, str]]:
-        """Name and job of each firing alert but the watchdog, which always fires."""
+        """Returns the name and the job of each firing alert, except the alert that always fires."""
         alerts = self._get("alerts")["alerts"]
         firing = {(a["labels"]["alertname"], a["labels"].get("job", "")) for a in alerts if a["state"] == "firing"}
         return firing - {("DragomanWatchdog", "")}
 
     def await_alerts(self, *expected: tuple[str, str]) -> None:
-        """Waits until these alerts fire, whatever other alerts do."""
+        """Waits until these alerts fire. Other alerts do not matter."""
         deadline = time.monotonic() + _SECONDS
         while missing := set(expected) - self.alerts():
             assert time.monotonic() < deadline, missing
             time.sleep(0.1)
 
     def await_quiet(self) -> None:
-        """Waits until no alert fires: before the first scrapes, every job is missing."""
+        """Waits until no alert fires. Before the first scrapes, alerts fire because every job is missing."""
         deadline = time.monotonic() + _SECONDS
         while firing := self.alerts():
             assert time.monotonic() < deadline, firing
@@ -110,7 +113,7 @@ class Prometheus(Server):
             time.sleep(0.1)
 
     def _is_ready(self) -> bool:
-        """Prometheus listens before it can answer."""
+        """Returns whether Prometheus is ready. It listens before it can answer queries."""
         try:
             with _open(f"http://127.0.0.1:{self.port}/-/ready", timeout=10):
                 return True

@@ -1,6 +1,9 @@
-"""Random users who write in several dialects, read, and change what notifies them, while processes are killed; and
-which notifications of it are right. What the system answers bounds when a change came into force: a notification is
-demanded, or forbidden, only if that is so at each moment between."""
+"""Simulated users in several dialects. They write, read, and change what notifies them, while processes are killed. The
+module decides which notifications are right.
+
+A change of a setting came into force at some moment between its request and its reply. So a notification is required,
+or forbidden, only if this holds for every possible moment.
+"""
 
 import math
 import random
@@ -28,7 +31,7 @@ def _now_ms() -> float:
 
 
 class TimedChange(NamedTuple):
-    """`value` was set, or read, between two times."""
+    """A value that was set or read between two times."""
 
     value: Any
     began: float
@@ -36,7 +39,7 @@ class TimedChange(NamedTuple):
 
 
 class DeviceOwner:
-    """A user of native with a device, who is connected by IRC all the time, too."""
+    """A native user with a device. The user is also connected over IRC all the time."""
 
     def __init__(self, system: Cluster, service: WebhookReceiver, name: str) -> None:
         self.edge, self.service, self.device = system.edges[0], service, PushedDevice()
@@ -57,7 +60,7 @@ class DeviceOwner:
             try:
                 reply = post(self.edge, operation, self._token, **members)
             except OSError:
-                reply = None  # the edge waits for a killed process
+                reply = None  # the edge waits for a process that was killed
             if reply is not None and reply.status == 200:
                 return reply.body
             assert time.monotonic() < deadline, reply
@@ -69,28 +72,28 @@ class DeviceOwner:
         known.append(TimedChange(value, began, _now_ms()))
 
     def shown(self) -> list[tuple[int, int]]:
-        """The chat and the index of each notification."""
+        """Returns the chat and the index of each notification."""
         found = [self.device.read(one, self.key).shown["navigate"] for one in self.service.received]
         return [(int(chat), int(index)) for chat, index in (one.rsplit("/", 2)[1:] for one in found)]
 
     def wait_until_shown(self, wanted: Mapping[int, int]) -> None:
-        """Wait for a notification of each of these messages, or of a later one in its chat."""
+        """Waits for a notification of each of these messages, or of a later message in its chat."""
 
         def are_shown() -> bool:
-            newest = dict(sorted(self.shown()))  # the highest index of a chat stays
+            newest = dict(sorted(self.shown()))  # the dict keeps the highest index of each chat
             return all(newest.get(chat, 0) >= index for chat, index in wanted.items())
 
         block_until(are_shown)
 
     def messages(self, chat: int) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """Returns the newest messages of a chat, the oldest of them first."""
         found: list[dict[str, Any]] = self.call("history", chat=chat, count=200)["messages"]
         return found[::-1]
 
-    # What is right
+    # The methods below decide which notifications are right.
 
     def wishes(self, chat: int, message: dict[str, Any], *, is_private: bool) -> Iterator[bool]:
-        """Whether the message notifies, by each setting that was possibly in force since it was sent."""
+        """Yields whether the message must notify, for each setting that may have been in force since it was sent."""
         is_mention = any(one.get("account") == self.account for one in message["segments"])
         for level in _since(self.levels, message["time"]):
             for is_silent in _since(self.silenced[chat], message["time"]):
@@ -99,7 +102,7 @@ class DeviceOwner:
 
 
 def _since(changes: Sequence[TimedChange], time: float) -> list[Any]:
-    """The values that may have been in force at this time or later."""
+    """Returns the values that may have been in force at this time or later."""
     ends = [*(one.ended for one in changes[1:]), math.inf]
     return [one.value for one, end in zip(changes, ends, strict=True) if end >= time]
 
@@ -123,7 +126,7 @@ class PushUsers:
         self._kills, self._killed = list(processes), list[float]()
 
     def run(self, steps: int) -> None:
-        """Random steps, with the kills among them."""
+        """Carries out random steps, and kills processes between them."""
         kill_at = sorted(self._random.sample(range(3, steps), len(self._kills)))
         for step in range(steps):
             if step in kill_at:
@@ -172,11 +175,13 @@ class PushUsers:
     def _chats_of(self, owner: DeviceOwner) -> list[int]:
         return [chat for chat, (one, _) in self._private.items() if one is owner]
 
-    # What is right
+    # The methods below decide which notifications are right.
 
     def demanded(self, owner: DeviceOwner) -> dict[int, int]:
-        """The newest message of each chat that must have notified this owner: it is unread, and all settings since it
-        was sent want it."""
+        """Returns the newest message of each chat that must have notified this owner.
+
+        It is unread, and all settings since it was sent want the notification.
+        """
         found: dict[int, int] = {}
         for chat in (self._team, *self._chats_of(owner)):
             for one, reads in self._unanswered(owner, chat):
@@ -185,7 +190,9 @@ class PushUsers:
         return found
 
     def forbidden(self, owner: DeviceOwner) -> set[tuple[int, int]]:
-        """The messages that were read within the delay, are the owner's own, or are wanted by no setting."""
+        """Returns the messages that must not notify: those that were read within the delay, the owner's own, and those
+        that no setting wants.
+        """
         found = {
             (chat, one["index"])
             for chat in (self._team, *self._chats_of(owner))
@@ -197,15 +204,18 @@ class PushUsers:
         return found | own
 
     def _is_stored(self, read: TimedChange, due: float) -> bool:
-        """Whether the server surely knows of this read when it is `due`: edges store reads within half a second, but
-        not while a process is killed. Own messages are stored."""
+        """Returns whether the read was certainly stored at the time `due`.
+
+        Edges store reads within half a second, except while a process is killed. The owner's own messages also count as
+        read.
+        """
         is_own = read.began == read.ended
         margin_ms = _OWN_MS if is_own else _STORED_MS
         is_disturbed = not is_own and any(read.began - _STORED_MS < one < due + _STORED_MS for one in self._killed)
         return read.ended < due - margin_ms and not is_disturbed
 
     def _unanswered(self, owner: DeviceOwner, chat: int) -> Iterator[tuple[dict[str, Any], list[TimedChange]]]:
-        """The messages of others, with the reads of each."""
+        """Yields the messages of others, each with the reads that include it."""
         messages = owner.messages(chat)
         own = [
             TimedChange(one["index"], one["time"], one["time"]) for one in messages if one["sender"] == owner.account

@@ -1,5 +1,8 @@
-"""A client made with pydle: writes the messages that it sees to standard output, and sends the lines of standard
-input, each a target and a text. `python pydle_client.py HOST PORT LOGIN`."""
+"""A client made with the library pydle: `python pydle_client.py HOST PORT LOGIN`.
+
+It writes the messages that it receives to standard output. It sends the lines of standard input, each of which is a
+target and a text.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The restarts that the clients of native go through."""
+"""Restarts of the system while clients of native are connected."""
 
 RESTARTED = ("edge-1", "message", "session", "auth", "edge-2", "edge-1")
 AT_EACH = 60

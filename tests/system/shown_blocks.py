@@ -1,4 +1,4 @@
-"""The commands and programs of a page, run as printed, except for the addresses of the system."""
+"""Runs the commands and programs of a page as printed, except for the addresses of the system."""
 
 import os
 import re
@@ -19,13 +19,13 @@ class Block(NamedTuple):
 
 
 def blocks(page: str, *languages: str) -> list[Block]:
-    """The blocks in the order of the page."""
+    """Returns the blocks in the order of the page."""
     found = [Block(*block) for block in _BLOCK.findall((ROOT / page).read_text())]
     return [block for block in found if block.language in languages]
 
 
 class ReaderShell:
-    """Runs the printed commands in a shell, in an empty directory whose `./dev` is a link to that of the checkout."""
+    """A shell that runs the printed commands in an empty directory. `./dev` is a link to the checkout's."""
 
     def __init__(self, directory: Path, edges: Sequence[str]) -> None:
         self.directory = directory
@@ -33,7 +33,7 @@ class ReaderShell:
         (directory / "dev").symlink_to(ROOT / "dev")
 
     def own(self, text: str) -> str:
-        """The text with the printed addresses replaced by those of the test's system."""
+        """Returns the text with the addresses of the test's system in place of the printed ones."""
         for number, edge in enumerate(self._edges):
             text = text.replace(f"127.0.0.1:{8080 + number}", edge.removeprefix("ws://"))
         return text

@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.system.shuffle`): tests run in an order drawn from a seed."""
+"""A pytest plugin (`-p tests.system.shuffle`) that runs tests in an order drawn from a seed."""
 
 import random
 

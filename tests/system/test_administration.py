@@ -1,4 +1,4 @@
-"""An operator's commands on a running system, and their effects for clients on two edges."""
+"""The operator's commands on a running system, and how clients on two edges see their effects."""
 
 import contextlib
 import http.client
@@ -18,11 +18,14 @@ from tests.system.users import V2User, new_account
 pytestmark = pytest.mark.xdist_group("system")
 
 REVOKED_SECONDS = 20.0
-"""An edge that gets no event asks for revocations once a minute; the rest is for a busy machine."""
+"""An edge that has missed an event requests the revocations once a minute.
+
+The additional time is for a busy machine.
+"""
 
 
 def login_status(client: V2User, account: ClientAccount, password: str) -> int:
-    """The status of a login."""
+    """Tries to log in, and returns the status."""
     login = {"code": 6, "login_type": 0, "account": account.email, "password": password}
     return int(client.request(login, 7)["status"])
 
@@ -111,7 +114,7 @@ def kids(system: Cluster) -> set[str]:
 
 
 def upload(edge: str, token: str) -> int:
-    """The HTTP status of an upload with this token."""
+    """Uploads a file with this token, and returns the HTTP status."""
     client = http.client.HTTPConnection(edge.removeprefix("ws://"), timeout=10)
     with contextlib.closing(client):
         client.request("POST", "/media?name=a.txt", b"text", {"Authorization": f"Bearer {token}"})

@@ -54,13 +54,17 @@ def test_an_alert_fires_for_a_killed_process(
 
 _FORGETFUL = (sys.executable, "-m", "tests.drills.mutants", "drop-delivery", "up")
 _PAUSE_SECONDS = 0.1
-"""The pause between two messages. The build drops one in 20, and the auditor watches a connection for half of the
-time."""
+"""The pause between two messages.
+
+The broken build drops one message in 20, and the auditor watches a connection for half of the time.
+"""
 
 
 def test_an_alert_fires_for_a_build_that_loses_messages(process_group: ProcessGroup, tmp_path: Path) -> None:
-    """The alert fires for recipients of any dialect. In v2, a message counts as read when it is received; in native,
-    when the client says so."""
+    """The alert fires for recipients in any dialect.
+
+    In v2, a message counts as read when it arrives; in native, when the client sends `read`.
+    """
     with Cluster(tmp_path / "data", *RELAXED, *SETTINGS, edges=1, program=_FORGETFUL) as cluster:
         [edge], run = cluster.edges, read_run(cluster.data)
         assert run is not None

@@ -1,5 +1,7 @@
-"""Without Valkey, edges announce their accounts, and messages go only to edges that have a recipient. Logins, logouts
-and moves meanwhile lose nothing and double nothing."""
+"""Without Valkey, edges announce their accounts to each other, and messages go only to edges that have a recipient.
+
+Logins, logouts and moves of users to other edges must not lose or duplicate messages.
+"""
 
 import asyncio
 import json
@@ -34,7 +36,7 @@ _MOVES = 6
 
 @pytest.fixture
 def monitoring(nats_server: NatsServer) -> Iterator[int]:
-    """The port on which nats-server describes its connections."""
+    """The port at which nats-server describes its connections."""
     port = free_port()
     with nats_server.configured(lambda settings: settings.__setitem__("http", f"127.0.0.1:{port}")):
         yield port
@@ -45,7 +47,7 @@ def services(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, process_group: ProcessGroup,
     fork_server: ForkServer, monitoring: int,
 ) -> Iterator[list[ServiceProcess]]:  # fmt: skip
-    """Auth, session, message and three edges."""
+    """The services auth, session and message, and three edges."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
     with stack.running("auth", "session", "message", "edge", "edge", "edge") as services:
@@ -53,7 +55,7 @@ def services(
 
 
 def broadcast_receivers(monitoring: int) -> list[str]:
-    """The nodes that receive broadcasts, according to NATS."""
+    """Returns the nodes that are subscribed to broadcasts in NATS."""
     with _open(f"http://127.0.0.1:{monitoring}/connz?subs=true", timeout=5) as response:
         connections: list[dict[str, Any]] = json.load(response)["connections"]
     return [one["name"] for one in connections if subjects.BROADCAST in one.get("subscriptions_list", ())]
@@ -61,7 +63,7 @@ def broadcast_receivers(monitoring: int) -> list[str]:
 
 @contextmanager
 def counted_messages(nats_server: NatsServer) -> Iterator[Counter[str]]:
-    """Counts the messages that are sent to each node on its own subject, and to all nodes."""
+    """Counts the messages that are sent to each node on its own subject, and those to all nodes."""
     counts: Counter[str] = Counter()
     decode = msgspec.msgpack.Decoder(DeliveryBatch).decode
     loop, ended, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
@@ -97,7 +99,7 @@ def entered(dial: Dial, edge: ServiceProcess) -> V2User:
 
 
 def received(user: V2User, upto: str) -> list[str]:
-    """The texts up to and including this one, in order."""
+    """Receives texts up to this one, and returns all of them in order."""
     texts: list[str] = []
     while upto not in texts:
         texts.append(user.receive_code(0)["msg"][0]["text"])
@@ -105,7 +107,7 @@ def received(user: V2User, upto: str) -> list[str]:
 
 
 def left(user: V2User) -> list[str]:
-    """The texts that still come while the connection is closed in order."""
+    """Closes the connection with a closing handshake, and returns the texts that still arrive."""
     closing = threading.Thread(target=user.connection.close)
     closing.start()
     user.closed()
@@ -142,7 +144,7 @@ def test_edges_without_a_recipient_get_nothing(
 def test_logins_logouts_and_moves_lose_and_double_nothing(
     services: list[ServiceProcess], valkey_server: ValkeyServer, monitoring: int, dial: Dial
 ) -> None:
-    """Bob moves from edge to edge while Ann writes; Cem stays. The outage ends in the middle of it."""
+    """Bob moves from edge to edge while Ann writes, and Cem stays. The outage ends in the middle of this."""
     edges = services[3:]
     ann, cem, bob = (entered(dial, edge) for edge in edges)
     session, account = ann.session(cem, bob), bob.account

@@ -1,4 +1,7 @@
-"""An operator's announcement, as users of each dialect see it: once, also after an absence and a repeated command."""
+"""An operator's announcement.
+
+Users of each dialect see it once, also after an absence, and also if the command is repeated.
+"""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +21,7 @@ TEXT = "Closed from ten to eleven"
 
 
 class AnnouncementRecipients:
-    """The recipients: one user of each dialect, alternately at the edges."""
+    """The recipients: one user of each dialect. Their edges alternate."""
 
     def __init__(self, system: Cluster, stack: ExitStack) -> None:
         self._system = system
@@ -32,14 +35,16 @@ class AnnouncementRecipients:
         return admin(self._system, "announce", text, "--yes", *named)
 
     def back(self, one: DialectUser, edge: int) -> DialectUser:
-        """The user is back, in v1, at this edge."""
+        """Logs the user in again in v1, at this edge."""
         again = DialectUser(self._system.edges[edge], "ourchat-v1")
         again.login_v1(one.number, one.tag)
         return again
 
     def ping(self, *users: DialectUser) -> None:
-        """A message that another user sends after everything else: a client that receives it has received everything
-        before."""
+        """Sends a message of another user after everything else.
+
+        A client that has received this message has received everything before it.
+        """
         members = [str(one.number) for one in users]
         made = self.wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
         sender = {"session_id": json.loads(made)["session_id"]}
@@ -60,7 +65,7 @@ def data(frame: str) -> dict[str, Any]:
 
 
 def announcements(one: DialectUser) -> list[str]:
-    """The announcements that arrived among the other frames."""
+    """Returns the announcements among the frames that have arrived."""
     return [frame for frame in one.pending if TEXT in frame]
 
 
@@ -106,7 +111,9 @@ def test_an_announcement_arrives_once_and_at_the_next_login_of_an_absent_account
 
 
 def test_an_announcement_cannot_be_answered(recipients: AnnouncementRecipients) -> None:
-    """Nobody can answer, neither in the dialect that shows the announcement nor by opening a chat."""
+    """No user can answer: neither in a dialect that shows the announcement, nor by opening a chat with the system
+    account.
+    """
     vic, wil, pat, sue = recipients.vic, recipients.wil, recipients.pat, recipients.sue
     recipients.announce(TEXT, wil, pat, sue)
     session = json.loads(wil.receive(TEXT))["sender"]["session_id"]
@@ -124,8 +131,10 @@ def test_an_announcement_cannot_be_answered(recipients: AnnouncementRecipients) 
 
 
 def test_the_system_account_cannot_be_used(recipients: AnnouncementRecipients, system: Cluster) -> None:
-    """The account's number cannot log in or become a friend, and its name in service is taken; the profile is
-    visible."""
+    """No user can log in with the account's number, or become its friend.
+
+    Its name in the dialect service is taken. Its profile is visible.
+    """
     shown = recipients.pat.request(
         f"get_user_info|{recipients.pat.number}|{SYSTEM_ACCOUNT}|{recipients.pat.token}", "friend_detail_info|"
     )

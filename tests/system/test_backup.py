@@ -1,4 +1,4 @@
-"""A new system, restored from a backup of a running one, has the messages sent before the backup."""
+"""A new system that is restored from the backup of a running one has all messages from before the backup."""
 
 import contextlib
 import http.client
@@ -21,7 +21,7 @@ def media(edge: str, method: str, path: str, body: bytes = b"", token: str = "")
 
 
 def positions(synced: dict[str, Any]) -> dict[str, object]:
-    """The positions that a native client has after this reply to a sync."""
+    """Returns the positions that a native client has after this reply to a sync."""
     have = {str(chat["chat"]): [chat["head"], chat["rev"]] for chat in synced["chats"]}
     return {"epoch": synced["epoch"], "have": have}
 

@@ -1,5 +1,7 @@
-"""Each wrong frame gets the error of its dialect, and nothing else is lost: one running system, and the table of frames
-in tests/system/bad_input.py."""
+"""Each wrong frame gets the error reply of its dialect, and has no other effect.
+
+The frames are the table in tests/system/bad_input.py.
+"""
 
 import json
 import re
@@ -34,8 +36,10 @@ _TEXTS = {
 
 
 class BadInputFixture:
-    """A user of each dialect, in a chat with a bystander who uses v2 at the other edge, and the values that the frames
-    of the table name."""
+    """A user of each dialect, in a chat with a bystander. The bystander uses v2 on the other edge.
+
+    The class also has the values for the names in the frames of the table.
+    """
 
     def __init__(self, system: Cluster, elsewhere: Path, stack: ExitStack) -> None:
         self._edge = system.edges[0]
@@ -62,7 +66,7 @@ class BadInputFixture:
         return int(created.split("|")[1])
 
     def _without_tokens(self, gone: DialectUser) -> DialectUser:
-        """A new password voids all earlier tokens."""
+        """Sets a new password, which makes all earlier tokens invalid."""
         profile = f"update_profile|{gone.number}|{gone.token}|{gone.tag}|1||1|answer"
         gone.request(profile, "update_profile_succ|")
         gone.request(f"forget_passwd|{gone.tag}|1|answer|{gone.md5}", "up_pass_succ|")
@@ -74,7 +78,8 @@ class BadInputFixture:
             assert time.monotonic() < deadline
 
     def _settle(self) -> None:
-        """Waits for the pushes of the setup: the session is listed in v2, the notifications have arrived in v1."""
+        """Waits until the events of the setup have arrived: the session is listed in v2, and v1 has its
+        notifications."""
         listed = {"code": 1, "session_id": str(self.commons["ourchat-v2"]), "request_values": ["session_id"]}
         self.users["ourchat-v2"].request(listed, '"code":2')
         self.users["ourchat-v1"].receive(f'"group_id":{self.commons["ourchat-v1"]}')
@@ -97,11 +102,13 @@ class BadInputFixture:
         )  # fmt: skip
 
     def check(self, dialect: str) -> None:
-        """The user of the wrong frame is still logged in, can post, gets the bystander's next message, and nothing
-        else."""
+        """Checks that the user of the wrong frame is still logged in and can post.
+
+        The user gets the bystander's next message, and nothing else.
+        """
         user, chat = self.users[dialect], self.commons[dialect]
         _send(user, chat, secrets.token_hex(6))
-        text = secrets.token_hex(6)  # the bystander needs a text of its own, to recognise the echo
+        text = secrets.token_hex(6)  # the bystander needs another text than the user, to recognise the echo
         sender = {"session_id": str(chat)}
         self.bystander.request({"code": 0, "time": 0, "sender": sender, "msg": [{"type": 0, "text": text}]}, text)
         if dialect == "service":
@@ -116,7 +123,7 @@ class BadInputFixture:
 
 
 def _send(user: DialectUser, chat: int, text: str) -> None:
-    """Sends a message, and waits for its acknowledgement."""
+    """Sends a message, and waits until it is acknowledged."""
     number, token = user.number, user.token
     frames = {
         "ourchat-v0": {"code": 0, "data": {"cid": chat, "sender_id": f"{number:010d}", "msg": text}},
@@ -132,7 +139,10 @@ def _send(user: DialectUser, chat: int, text: str) -> None:
 
 
 def _read_answer(user: DialectUser) -> str:
-    """The next frame that is no receipt: these come when the bystander has read, at any time."""
+    """Returns the next frame that is not a receipt.
+
+    Receipts arrive at any time, when the bystander has read a message.
+    """
     while (frame := user.read()).startswith(_RECEIPTS):
         pass
     return frame

@@ -1,4 +1,7 @@
-"""Bots: their owner makes them over native, and they act by scoped tokens, by HTTP and by WebSocket, until they end."""
+"""Bots.
+
+Their owner creates them over native. They use tokens with scopes, over HTTP and WebSocket, until the bots end.
+"""
 
 import http.client
 import json
@@ -30,7 +33,7 @@ def token_of(owner: NativeUser, bot: int, *scopes: str) -> dict[str, Any]:
 
 
 def upload(edge: str, token: str) -> int:
-    """The status of the response."""
+    """Uploads a file, and returns the status of the response."""
     connection = http.client.HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)
     try:
         connection.request("POST", "/media?name=a.txt", b"hello", {"Authorization": f"Bearer {token}"})
@@ -40,7 +43,7 @@ def upload(edge: str, token: str) -> int:
 
 
 def close_code(user: NativeUser) -> int:
-    """Waits for the end of the connection."""
+    """Waits for the end of the connection, and returns the close code."""
     try:
         while True:
             user.receive()

@@ -1,4 +1,4 @@
-"""Bursts that clients send at once, at an edge that limits rates: they are slowed, and nothing is rejected."""
+"""Clients send many requests at once to an edge with rate limits. The edge slows them down, and rejects nothing."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.system.users import V2, NativeUser, V2User
 SESSIONS = 1_000
 MESSAGES = 500
 RATES = ("--set", "limits.requests_per_second=250", "--set", "limits.requests_burst=50")
-"""Rates so much higher than the defaults as the tests need."""
+"""Rates that are higher than the defaults by as much as the tests need."""
 VALUES = ["session_id", "name", "avatar", "avatar_hash", "time", "update_time", "members", "owner"]
 
 
@@ -22,7 +22,8 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_client_of_v2_requests_each_of_its_thousand_sessions_after_the_login(edge: str) -> None:
-    """The PC client requests its account with the sessions, then each session, without waiting."""
+    """The PC client requests its account with the list of sessions, and then each session, without waiting for
+    replies."""
     with V2User(edge) as user:
         user.register()
         for number in range(SESSIONS):

@@ -1,5 +1,7 @@
-"""The compiled modules of the image, with DRAGOMAN_TEST_COMPILED=1: that they run, plain TCP, and traces.
-test_conformance.py tests everything else."""
+"""Tests the compiled modules of the image, with DRAGOMAN_TEST_COMPILED=1: whether they run, plain TCP, and traces.
+
+test_conformance.py tests everything else with them.
+"""
 
 import subprocess
 import sys

@@ -1,6 +1,8 @@
-"""Runs the conformance suite, which lies beside the checkout, against whole systems: all tests on SQLite, and on
-PostgreSQL only those that depend on the database. With DRAGOMAN_TEST_COMPILED=1, all of it runs there, too, with
-compiled modules as in the image."""
+"""Runs the conformance suite, which is beside the checkout, on whole systems.
+
+On SQLite, all its tests run. On PostgreSQL, only tests that depend on the database run. With DRAGOMAN_TEST_COMPILED=1,
+all tests run on PostgreSQL, too, with compiled modules as in the image.
+"""
 
 import os
 import secrets
@@ -22,15 +24,17 @@ pytestmark = pytest.mark.timeout(900)
 
 AFTER = 3
 IN_THE_LOBBY = ("wild_clients", "ourchat_v0", "detection", "accounts", "groups", "interop")
-"""The v0 users of these tests share the lobby, so only one of them may run at a time; the others mostly wait."""
+"""The v0 users of these tests share the lobby, so only one of these files may run at a time. The tests mostly wait."""
 
 OF_DATABASES = ("accounts", "groups", "interop", "ourchat_v1", "service", "wild_clients")
-"""Accounts, logins, chats, history and unread messages. The other files send the frames of further dialects, of which
-services see the same requests."""
+"""Files about accounts, logins, chats, history and unread messages.
+
+The other files send frames of more dialects, but the services get the same requests from these.
+"""
 
 
 def conforms(cluster: Cluster, *names: str) -> None:
-    """Runs the files of these names, by default all, in random order, and shows the output when one fails."""
+    """Runs the files with these names, or all files, in random order. Shows the output if one fails."""
     files = sorted(path.name for path in SUITE.glob("test_*.py") if not names or path.stem[5:] in names)
     lobby = {f"test_{name}.py" for name in IN_THE_LOBBY}
     parts = [[name for name in files if name in lobby], *([name] for name in files if name not in lobby)]
@@ -45,7 +49,7 @@ def conforms(cluster: Cluster, *names: str) -> None:
 
 @contextmanager
 def start(cluster: Cluster, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Runs a part of the suite, which has ended when the context ends."""
+    """Runs a part of the suite. It ends at the end of this context at the latest."""
     edge, other = cluster.edges
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.system.patience", "-W", "ignore",

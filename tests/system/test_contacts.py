@@ -1,4 +1,4 @@
-"""Users that are found, blocked, silenced, banned, on two edges, with clients of older protocols."""
+"""Users are found, blocked, silenced and banned. They are on two edges, and some have clients of older protocols."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Commands of curl on the pages for developers, as printed, except for addresses, numbers and secrets."""
+"""Runs the curl commands on the pages for developers as printed, except for addresses, numbers and secrets."""
 
 import json
 import re
@@ -17,14 +17,14 @@ PART = b"part of a holiday"
 
 
 class Developer(NamedTuple):
-    """A developer with an account and a group."""
+    """A developer who has an account and a group."""
 
     shell: ReaderShell
     token: str
     chat: str
 
     def run(self, page: str, number: int, replaced: Mapping[str, str]) -> str:
-        """A block of the page, counted from 0."""
+        """Runs a block of the page. Blocks are counted from 0."""
         text = blocks(page, "sh")[number].text
         for printed, own in {'"chat": 7': f'"chat": {self.chat}', **replaced}.items():
             text = text.replace(printed, own)

@@ -1,4 +1,4 @@
-"""Metrics of a running system, and their display on its pages, dashboards and alerts."""
+"""The metrics of a running system, and how its pages, dashboards and alerts show them."""
 
 import json
 import re
@@ -27,19 +27,19 @@ LEGENDS = {
     for panel in json.loads(path.read_text())["panels"]
     for target in panel.get("targets", ())
 }
-"""For each expression, the legend of its lines in Grafana, with labels in {{braces}}."""
+"""For each expression, the legend of its lines in Grafana. Labels are in {{braces}}."""
 SELECTOR = r"\b(?:dragoman|process|python)_\w+(?:\{[^}]*\})?"
 SAMPLES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 NOT_EXPORTED = {"up"}
-"""Metrics of Prometheus itself."""
+"""Metrics that Prometheus itself makes."""
 NOT_SHOWN = {"dragoman_build_info"}
-"""Always 1: its labels are for queries."""
+"""A metric that is always 1. Its labels are for queries."""
 OF_BACKUPS = {"dragoman_backup_time_seconds", "dragoman_backup_schedule_start_seconds"}
-"""Metrics that no process exports: `dragoman backup --metrics` and the scripts of backups write them."""
+"""Metrics that no process exports. `dragoman backup --metrics` and the backup scripts write them."""
 
 
 def named(expression: str) -> set[str]:
-    """The metrics in an expression."""
+    """Returns the names of the metrics in an expression."""
     return set(re.findall(r"\b(?:dragoman|process|python)_\w+|\bup\b(?=\{)", re.sub(r"\{[^}]*\}", "{", expression)))
 
 
@@ -50,14 +50,14 @@ def processes(system: Cluster) -> list[RunningProcess]:
 
 
 def exported(system: Cluster, job: str = "") -> dict[str, str]:
-    """The types of all metrics by name, except the creation times of series, which the client library adds."""
+    """Returns the type of each metric. Omits the creation times of series, which the client library adds."""
     scrapes = [scrape(process) for process in processes(system) if process.name.startswith(job)]
     types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", "".join(scrapes), re.MULTILINE))
     return {name: kind for name, kind in types.items() if not name.endswith("_created")}
 
 
 def samples(types: dict[str, str]) -> dict[str, str]:
-    """The metrics by the names of their samples."""
+    """Returns the metrics, by the names of their samples."""
     return {f"{name}{suffix}": name for name, kind in types.items() for suffix in SAMPLES[kind]}
 
 
@@ -112,8 +112,10 @@ def test_dashboards_and_alerts_have_their_data(prometheus: Prometheus, couple: t
 
 
 def shown(title: str) -> str:
-    """A JavaScript expression for the number below this title on a status page. It is undefined until the page shows
-    the number."""
+    """Returns a JavaScript expression for the number below this title on a status page.
+
+    The expression is undefined until the page shows the number.
+    """
     tile = f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
     return f"{tile}?.querySelector('.value').textContent"
 

@@ -1,4 +1,4 @@
-"""An account is deleted in all services, also when one of them was unavailable at the time."""
+"""An account is deleted in all services, also when one of the services was unavailable at the time."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.system.users import V2User
 pytestmark = pytest.mark.xdist_group("system")
 
 DELETION_SECONDS = 15.0
-"""A service that does not answer is asked again after two seconds; the rest is for a busy machine."""
+"""Auth requests again after two seconds if a service does not reply. The additional time is for a busy machine."""
 SECONDS = 20.0
 GONE = "已注销用户"
 
@@ -62,7 +62,7 @@ async def test_a_deletion_that_a_service_missed_is_done_when_it_is_back(
 def test_a_deletion_is_carried_out_although_the_broker_lost_it(
     system: Cluster, couple: tuple[V2User, V2User, int]
 ) -> None:
-    """Session and message miss the request, and the event is lost with NATS's store."""
+    """Session and message do not get the request, and the event is lost together with the stored data of NATS."""
     leaver, stayer, session = couple
     stayer.post(session, "hello")
     with frozen(system, "session"), frozen(system, "message"):
@@ -99,7 +99,10 @@ async def until_done(system: Cluster, service: str) -> None:
 
 
 def check_deleted(leaver: V2User, stayer: V2User, session: int) -> None:
-    """The account cannot log in, is shown as deleted and is in no session. All messages remain."""
+    """Checks that no user can log in to the account.
+
+    It is shown as deleted, and is in no session. All its messages remain.
+    """
     account = leaver.account
     login = {"code": 6, "login_type": 0, "account": account.email, "password": account.secret}
     assert stayer.request(login, 7) == {"code": 7, "status": 1}
@@ -111,7 +114,7 @@ def check_deleted(leaver: V2User, stayer: V2User, session: int) -> None:
 
 
 def test_nothing_of_a_deleted_account_is_in_a_file_after_the_end(tmp_path: Path) -> None:
-    """No database, write-ahead log or process log holds anything of a deleted account."""
+    """No database, write-ahead log or log of a process contains data of a deleted account."""
     with Cluster(tmp_path / "data", *RELAXED, edges=1) as system:
         with V2User(system.edges[0]) as leaver, V2User(system.edges[0]) as stayer:
             leaver.register()

@@ -1,4 +1,4 @@
-"""The kill drill, short: it proves the contract on the present build, and flags builds that break it."""
+"""Runs a short kill drill: the present build passes it, and broken builds fail."""
 
 from pathlib import Path
 
@@ -17,8 +17,10 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None
 
 
 def test_a_broken_build_is_flagged(tmp_path: Path) -> None:
-    """The system is broken in three ways at once. `./dev drill broken` tries all, one after the other, and takes
-    minutes."""
+    """The build is broken in three ways at once.
+
+    `./dev drill broken` runs all broken builds one after the other, and takes minutes.
+    """
     names = ("ack-before-commit", "double-delivery", "skip-recipient")
     broken = [option for name in names for option in ("--break", name)]
     status, figures = drill("kill", tmp_path, "--every", "2", *SHORT, *broken)

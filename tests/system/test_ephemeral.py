@@ -1,5 +1,7 @@
-"""Tests typing, presence and reads between native users on two edges, with users of older protocols in the same
-chats."""
+"""Typing, presence and read receipts between native users on two edges.
+
+Users of older protocols are in the same chats.
+"""
 
 import pytest
 

@@ -1,5 +1,8 @@
-"""The servers' exporters export every metric that dashboards and alerts query: NATS's with the arguments of Compose,
-Valkey's as a read-only user, PostgreSQL's with the permissions of a monitor, and the host's."""
+"""The servers' exporters export every metric that dashboards and alerts query.
+
+The exporter of NATS runs with the arguments of Compose, that of Valkey as a read-only user, and that of PostgreSQL with
+the permissions of a monitor. There is also an exporter of the host.
+"""
 
 import re
 import secrets
@@ -42,14 +45,14 @@ def queried_metrics(prefix: str) -> set[str]:
 
 
 def exported(port: int) -> dict[str, str]:
-    """The value of each metric's last series."""
+    """Returns the value of each metric. If a metric has several series, this is the value of the last one."""
     with _open(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         return dict(re.findall(r"^(\w+)(?:{.*})? (\S+)$", response.read().decode(), re.MULTILINE))
 
 
 @pytest.fixture
 def role(postgres_server: PostgresServer) -> Iterator[tuple[str, str]]:
-    """A name and a password, with the permissions that `dragoman secrets` gives."""
+    """The name and the password of a database role with the permissions that `dragoman secrets` gives to exporters."""
     name, password = f"exporter_{secrets.token_hex(4)}", secrets.token_hex(8)
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'".encode())
@@ -63,7 +66,7 @@ Run = Callable[[str, list[str], int], AbstractContextManager[Server]]
 
 @pytest.fixture
 def run(process_group: ProcessGroup, tmp_path: Path) -> Run:
-    """A command that listens on a port, until the context ends."""
+    """A function that runs a command until its context ends. The command listens on a port."""
 
     @contextmanager
     def run(name: str, command: list[str], port: int) -> Iterator[Server]:
@@ -78,8 +81,10 @@ def run(process_group: ProcessGroup, tmp_path: Path) -> Run:
 
 
 def like_compose(directory: Path) -> tuple[list[str], NatsSettings, int]:
-    """Returns three values: the start command of nats-server with Compose's file, the user that creates its streams,
-    and its monitoring port."""
+    """Prepares nats-server with Compose's file.
+
+    Returns the command that starts it, the user that creates its streams, and its monitoring port.
+    """
     config, port, numbers = directory / "dragoman.conf", free_port(), free_port()
     certificates = Certificates(directory / "secrets", "127.0.0.1")
     text = (ROOT / "deploy" / "compose" / "nats.conf").read_text()

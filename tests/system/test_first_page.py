@@ -1,4 +1,4 @@
-"""The first page, from `dragoman up` to two users who chat over two dialects while a process is killed."""
+"""Tests the first page: from `dragoman up` to two users who chat in two dialects while a process is killed."""
 
 import re
 import sqlite3
@@ -89,7 +89,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def dashboard(shown: Cluster, browser: Browser) -> str:
-    """The address of the dashboard, after two users have chatted. The first page has a link to the dashboard."""
+    """The address of the dashboard, after two users have chatted. The first page links to the dashboard."""
     with visitor(browser) as talk:
         talk.open(address(shown)).user("Bob").until_received(HELLO)
         link = talk.page.get_by_role("link", name="Dashboard").get_attribute("href")
@@ -98,7 +98,7 @@ def dashboard(shown: Cluster, browser: Browser) -> str:
 
 
 def address(shown: Cluster) -> str:
-    """The printed address, with the token."""
+    """Returns the printed address of the first page, with its token."""
     (found,) = re.findall(r"two users in a browser: (\S+)", shown.log.read_text())
     return str(found)
 
@@ -193,7 +193,7 @@ def test_it_fits_and_is_accessible(shown: Cluster, browser: Browser, width: int)
 
 
 def require_accessible(shown: FirstPage) -> None:
-    """Checks that the page is accessible, in both themes."""
+    """Checks in both themes that the page is accessible."""
     for scheme in THEMES:
         shown.page.emulate_media(color_scheme=scheme)
         assert not shown.is_too_wide()
@@ -221,7 +221,7 @@ def test_the_dashboard_shows_the_system_and_finds_a_message(dashboard: str, brow
 
 
 def test_the_end_of_the_system_erases_the_accounts_of_visitors(tmp_path: Path, browser: Browser) -> None:
-    """Others stay. An open tab then registers new accounts."""
+    """Other accounts remain. After a restart, an open tab registers new accounts."""
     system = Cluster(tmp_path / "data", "--no-limits", edges=1)
     with visitor(browser) as page:
         with system:
@@ -270,7 +270,8 @@ def test_a_page_uses_the_client_that_the_edge_serves(shown: Cluster, browser: Br
 
 
 def test_a_message_that_a_page_leaves_unhandled_comes_again(shown: Cluster, browser: Browser) -> None:
-    """A browser drops frames that have arrived when the page closes its WebSocket."""
+    """When the page closes its WebSocket, the browser drops frames that have arrived but that the page has not
+    handled."""
     with visitor(browser) as page:
         page.open(address(shown)).user("Ann").until_received(REPLY)
         accounts = page.page.evaluate(ACCOUNTS)
@@ -295,7 +296,10 @@ def test_a_dialect_that_the_edges_do_not_speak(tmp_path: Path, browser: Browser)
 
 
 def test_visitors_beyond_the_rate_of_registrations(tmp_path: Path, browser: Browser) -> None:
-    """The default limits hold: each visitor registers two accounts, and the installation accepts five a minute."""
+    """With the default limits, the installation accepts five registrations a minute.
+
+    Each visitor registers two accounts.
+    """
     with Cluster(tmp_path / "data") as limited, ExitStack() as stack:
         pages = [stack.enter_context(visitor(browser)) for _ in range(5)]
         for page in pages:
@@ -305,7 +309,7 @@ def test_visitors_beyond_the_rate_of_registrations(tmp_path: Path, browser: Brow
 
 
 def test_a_reload_keeps_the_accounts_and_a_stopped_system_is_named(shown: Cluster, browser: Browser) -> None:
-    """The last test: the system is stopped."""
+    """This must be the last test of the file, because it stops the system."""
     with visitor(browser) as page:
         page.open(address(shown)).user("Bob").until_received(HELLO)
         before = page.user("Bob").frames()[0]

@@ -1,4 +1,4 @@
-"""A full data directory stops writes but nothing else. With room again, everything works within seconds."""
+"""A full data directory stops writes, but nothing else. When it has space again, everything works within seconds."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ from tests.system.conftest import Dial
 from tests.system.users import V2User
 
 PATIENCE_SECONDS = 15.0
-"""Three times the time that a quiet machine needs."""
+"""The longest wait: three times the time that a quiet machine needs."""
 MEGABYTES = 48
 
 
@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def cluster(disk: SmallDisk) -> Iterator[Cluster]:
-    """The log of the cluster is on the same disk."""
+    """A system whose data and log are on the small disk."""
     with Cluster(disk.path / "data", "--no-limits", edges=1) as cluster:
         yield cluster
 
@@ -55,7 +55,7 @@ def events_are_stored(cluster: Cluster) -> bool:
 
 
 def is_acknowledged(user: V2User, session: int, text: str) -> bool:
-    """Whether a message is acknowledged soon."""
+    """Returns whether a message is acknowledged soon."""
     try:
         user.post(session, text, seconds=0.5)
     except TimeoutError:
@@ -111,6 +111,6 @@ def read_processes(cluster: Cluster) -> list[RunningProcess]:
 
 
 def new_pids(cluster: Cluster, names: tuple[str, ...]) -> set[int]:
-    """The pids that `run.json` names; empty until all run."""
+    """Returns the pids in `run.json`, or nothing until all processes run."""
     found = [cluster.process(name) for name in names]
     return {one.pid for one in found if one} if all(found) else set()

@@ -1,5 +1,7 @@
-"""Groups of native clients on two edges, with a client of an older protocol: several new members at once, versions, and
-who has reacted."""
+"""Groups of native clients on two edges, with a client of an older protocol.
+
+The tests are about several new members at once, versions of the member list, and the accounts that have reacted.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("system")
 
 @pytest.fixture
 def ann(connect: Enter) -> NativeUser:
-    registered(connect)  # this account takes the first edge, so that Ann is at the second
+    registered(connect)  # this account uses the first edge, so that Ann is at the second
     return registered(connect)
 
 
@@ -33,8 +35,11 @@ def new_friends(ann: NativeUser, connect: Enter, count: int) -> list[NativeUser]
 
 
 def test_several_are_invited_and_get_every_later_message(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """Members are on both edges. A client of v1 is notified of each added member. A banned, a blocking and an unknown
-    account are not added, and keep nobody out."""
+    """The members are on both edges.
+
+    A client of v1 is notified of each added member. An account that is banned, blocks the inviter or does not exist is
+    not added, but the others are.
+    """
     bob, cem, dan, eve, fay = new_friends(ann, connect, 5)
     chat = ann.call("create", name="Fruit", members=[])["chat"]
     ann.call("send", chat=chat, text="before", nonce="1")
@@ -71,7 +76,7 @@ def test_several_are_invited_and_get_every_later_message(ann: NativeUser, connec
 
 
 def test_the_same_accounts_are_invited_at_once_by_all_admins(ann: NativeUser, connect: Enter) -> None:
-    """Each account joins once, in any order."""
+    """Each account joins only once. The order of the joins does not matter."""
     bob, *others = new_friends(ann, connect, 5)
     for one in others:
         befriend(bob, one)

@@ -1,4 +1,4 @@
-"""A program without a WebSocket chats by HTTP requests with users of other protocols, on two edges."""
+"""A program without a WebSocket chats over HTTP requests with users of other protocols, on two edges."""
 
 import http.client
 import json
@@ -44,7 +44,7 @@ def test_an_unknown_operation_is_an_error_in_json(system: Cluster, name: str) ->
 
 
 def test_a_program_refreshes_its_token(system: Cluster) -> None:
-    """A program refreshes its token even if it names an invalid one."""
+    """A program can refresh its token even if the request also contains an invalid token."""
     one, other = system.edges[:2]
     secret = {"scheme": "plain", "value": secrets.token_hex(8)}
     login = post(one, "register", nickname="Bot", secret=secret, refreshable=True).body
@@ -85,7 +85,10 @@ def test_events_come_as_a_stream(system: Cluster) -> None:
 
 
 class EventStream:
-    """A stream of events of a token's account. `have`: the id of an event of an earlier stream."""
+    """A stream of events of the account that the token belongs to.
+
+    `have` is the id of an event of an earlier stream.
+    """
 
     def __init__(self, edge: str, token: str, have: str = "") -> None:
         self._connection = http.client.HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)
@@ -96,7 +99,7 @@ class EventStream:
         self.id = ""
 
     def next(self, *names: str) -> dict[str, Any]:
-        """The next event with one of these names. Without names, only the position of the stream."""
+        """Returns the next event with one of these names. Without names, reads only the position in the stream."""
         for line in self._response:
             if line.startswith(b"id: "):
                 self.id = line.removeprefix(b"id: ").strip().decode()

@@ -1,4 +1,4 @@
-"""Programs post to a group by a webhook. Users of older protocols see the messages like any others."""
+"""Programs post to a group over an incoming webhook. Users of older protocols see these messages like all others."""
 
 import http.client
 import json
@@ -70,8 +70,9 @@ def test_a_webhook_does_no_more_than_its_maker(system: Cluster) -> None:
 
 
 def test_a_new_password_shows_what_the_account_has_made(system: Cluster) -> None:
-    """The reply to a change of the password counts the account's webhooks, links and bots' tokens, because a thief has
-    possibly made them."""
+    """The reply to a new password contains the numbers of the account's webhooks, links and bots' tokens, because a
+    thief may have created them.
+    """
     one, other = system.edges[:2]
     ann, bob = register(one), register(other)
     chat = post(one, "create", ann["token"], name="Ops").body["chat"]

@@ -1,4 +1,4 @@
-"""Clients of IRC on two edges, among users of other protocols."""
+"""IRC clients on two edges, with users of other protocols."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def irc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def come(irc: Cluster) -> Iterator[Come]:
-    """A client of IRC with a new account, at the edge of this number."""
+    """Returns an IRC client with a new account, on the edge with this number."""
     with ExitStack() as stack:
 
         def enter(edge: int) -> IrcUser:

@@ -1,4 +1,4 @@
-"""Real clients of IRC in one chat with users of other protocols."""
+"""Real IRC clients in one chat with users of other protocols."""
 
 import secrets
 from pathlib import Path
@@ -22,7 +22,7 @@ def group_of(owner: V2User, *others: DialectUser) -> int:
 
 
 def unread(edge: str, user: DialectUser) -> int:
-    """The messages that have reached no client of the account."""
+    """Returns the number of messages that have reached no client of the account."""
     with DialectUser(edge, "pipe") as other:
         return int(other.request(f"login|{user.tag}|{user.md5}", "login_succ").split("|")[-1])
 
@@ -44,7 +44,7 @@ def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
         channel = f"#x~{chat}"
 
         def post(number: int, text: str) -> None:
-            """As a user of each protocol in turn."""
+            """Posts a text. The users of the protocols take turns."""
             match number % 3:
                 case 0:
                     ann.post(chat, text)
@@ -68,7 +68,7 @@ def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
             ann.receive_text(answer)
             pat.receive(answer)
             nat.receive(f'"text":"{answer}"')
-            # the edge must know that everything has arrived, before the client is killed
+            # before the client is killed, the edge must have noticed that everything has arrived
             block_until(lambda: unread(system.edges[1], own) == 0)
             client.kill()
 

@@ -1,4 +1,7 @@
-"""dragoman.js in node: in one chat with a client of an older protocol, while its edge is killed; the page's example."""
+"""Tests dragoman.js in node: in one chat with a client of an older protocol, while its edge is killed.
+
+Also tests the example on its page.
+"""
 
 import json
 import os
@@ -37,7 +40,7 @@ def examples(page: str) -> list[str]:
 
 
 class JavaScriptUser(TypedClient):
-    """A program with dragoman.js, connected to the first edge."""
+    """A program with dragoman.js that is connected to the first edge."""
 
     def __init__(self, system: Cluster) -> None:
         super().__init__(system.edges[0], command=PROGRAM)
@@ -45,7 +48,7 @@ class JavaScriptUser(TypedClient):
         self.number = int(self.expect("account ").split()[1])
 
     def report(self, index: int) -> dict[str, Any]:
-        """The messages that the client has given, once the one with this index is among them."""
+        """Waits until the client has given the message with this index. Returns all messages that it has given."""
         self.type(f"until {index}")
         found: dict[str, Any] = json.loads(self.expect("report ").partition(" ")[2])
         return found
@@ -59,7 +62,7 @@ def ann(system: Cluster) -> Iterator[JavaScriptUser]:
 
 @pytest.fixture
 def pat(system: Cluster) -> Iterator[DialectUser]:
-    """A user of pipe at the second edge."""
+    """A user of pipe on the second edge."""
     with DialectUser(system.edges[1], "pipe") as user:
         yield user.register()
 
@@ -98,7 +101,7 @@ def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(
 def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(
     system: Cluster, ann: JavaScriptUser, pat: DialectUser
 ) -> None:
-    """Messages are under way when a process is told to stop."""
+    """Messages are on their way while a process ends."""
     chat, texts = open_chat(ann, pat), list[str]()
     for name in RESTARTED:
         for number in range(AT_EACH):

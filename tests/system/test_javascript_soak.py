@@ -1,7 +1,7 @@
-"""dragoman.js under faults that follow a seed: nothing is lost, duplicated or left pending, and devices show the same
-as the server.
+"""dragoman.js during faults that follow a seed. No message is lost, duplicated or left pending, and the devices show
+the same as the server.
 
-`TESTS_SOAK_STEPS` makes it longer, `TESTS_SOAK_SEEDS` takes other seeds.
+`TESTS_SOAK_STEPS` makes the test longer. `TESTS_SOAK_SEEDS` sets other seeds.
 """
 
 import json
@@ -35,13 +35,13 @@ NATIVE = ROOT / "clients" / "javascript" / "native"
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Tokens expire, and late requests to refresh come too late, within the time of a soak."""
+    """A system in which tokens expire, and the time for a repeated refresh ends, within the duration of a soak."""
     with Cluster(tmp_path_factory.mktemp("soak") / "data", *RELAXED, *SETTINGS) as cluster:
         yield cluster
 
 
 class Soak:
-    """The program, and the faults of the system around it."""
+    """The program, and the faults that the test causes in the system."""
 
     def __init__(self, system: Cluster, seed: int, pat: DialectUser, frames: Path) -> None:
         self.system = system
@@ -53,7 +53,7 @@ class Soak:
         self.texts = 0
 
     def until(self, word: str) -> str:
-        """Reads on to a line that begins so. A fault of the system follows each step of the program."""
+        """Reads lines until one begins with this word. Causes a fault in the system after each step of the program."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("wrong"):
@@ -105,7 +105,7 @@ def test_every_device_shows_what_the_server_has(system: Cluster, seed: int, tmp_
 
 
 def check_types(shown: Sequence[tuple[str, object]], directory: Path) -> None:
-    """Replies and events of a real server have the types of native."""
+    """Checks that the replies and events of a real server have the types of native."""
     names = ", ".join(sorted({shape for shape, _ in shown}))
     lines = [f"({json.dumps(frame)}) satisfies {shape} & {{ [more: string]: unknown }};" for shape, frame in shown]
     file = directory / "frames.ts"

@@ -1,6 +1,9 @@
-"""Every writing operation has one effect and one answer, even if a process dies with the operation in flight. Services
-die before the commit, after it, and before the reply. Edges die before and after the commit, and their clients repeat
-the operation at another edge."""
+"""Every operation that writes has one effect and one reply, even if a process is killed while the operation is in
+flight.
+
+Services are killed before the commit, after it, and before the reply. Edges are killed before and after the commit, and
+their clients repeat the operation on another edge.
+"""
 
 import os
 import signal
@@ -41,13 +44,15 @@ _IGNORED = {
     "session": {"request", "kept", "health", "push_chat", "push_notification"},
     "message": {"cursors", "health"},
 }
-"""The results of commands, the audit trail, and data that come later or are in flight."""
+"""Tables whose growth is not compared: the results of commands, the audit trail, and data that arrive later or are in
+flight.
+"""
 _COUNTERS = {"version", "last_index", "rev"}
 _TIMES = {"drafts.rev"}
-"""Change with each effect, and do not count them."""
+"""Columns that change with each effect but do not count effects."""
 _SETTLED_SECONDS = 0.3
 _EVENT_SECONDS = 10.0
-"""An event that was on its way to a killed service comes again this soon."""
+"""An event that was sent to a killed service is delivered again within this time."""
 _REPEATED_IN_VAIN = {"not_found", "conflict", "forbidden", "unauthenticated"}
 
 
@@ -90,7 +95,7 @@ class KilledStack:
             engine.dispose()
 
     def sizes(self) -> Counter[str]:
-        """For each table, the number of rows, and the sums of the columns that count changes."""
+        """Returns, for each table, the number of rows and the sums of the columns that count changes."""
         found = Counter[str]()
         for service, engine in self._databases.items():
             with engine.connect() as connection:
@@ -119,7 +124,7 @@ def _settings(settings: Settings) -> Settings:
 
 
 Start = Callable[[str], AbstractContextManager[KilledStack]]
-"""Starts a service, given the URL of the databases."""
+"""A function that starts the services. Its argument is the URL of the databases."""
 
 
 @pytest.fixture
@@ -141,7 +146,7 @@ def start(
 
 
 class InFlight:
-    """A command that is in flight, and a message that the same connection has sent after it."""
+    """A command that is in flight, and a message that the same connection sends after it."""
 
     def __init__(self, operation: WritingOperation, edge: str, other: dict[str, Any]) -> None:
         self.operation = operation
@@ -158,8 +163,11 @@ class InFlight:
         return [self._command] if self.operation.ends else [self._command, self._behind]
 
     def finish(self) -> None:
-        """Each is answered once, in order. On a loaded machine, the message service may be unavailable for so long that
-        a message is rejected. The message is then sent again under its nonce."""
+        """Waits for one reply to each frame, in order.
+
+        On a loaded machine, the message service may be unavailable for so long that a message is rejected. Then the
+        message is sent again with the same nonce.
+        """
         connection = self.caller.connection
         for frame in self._frames():
             reply = _reply(connection, frame["id"])
@@ -173,7 +181,7 @@ class InFlight:
         connection.connection.close()
 
     def repeat(self, edge: str) -> None:
-        """Repeats the unanswered commands on a new connection."""
+        """Repeats the commands that have no reply, on a new connection."""
         unanswered = self._frames()
         try:
             while True:
@@ -199,7 +207,7 @@ def _reply(connection: NativeUser, number: str) -> dict[str, Any]:
 
 
 class Effects:
-    """Compares the growth of the tables by all commands at once, undisturbed and disturbed."""
+    """Compares how all commands together make the tables grow, without and with disturbances."""
 
     def __init__(self, stack: KilledStack) -> None:
         self._stack = stack
@@ -222,7 +230,7 @@ class Effects:
         return Counter({name: size - self._before[name] for name, size in sizes.items()})
 
     def _settled(self) -> Counter[str]:
-        """Waits until nothing more follows from the answered commands."""
+        """Waits until the commands that have a reply cause no more changes. Returns the sizes of the tables."""
         sizes = self._stack.sizes()
         while True:
             time.sleep(_SETTLED_SECONDS)
@@ -252,8 +260,10 @@ def _wait_until_held(stack: KilledStack, expected: int) -> None:
 
 
 def _held_by(service: str) -> int:
-    """The number of commands that a service holds when all operations wait. All posts count as one, and all reads as
-    one."""
+    """Returns the number of commands that a service holds when all operations wait.
+
+    All posts count as one, because they come in one batch, and so do all reads.
+    """
     kinds = [kind for operation in WRITING_OPERATIONS for kind in operation.held_by.split()]
     return kinds.count("change") + 2 if service == "message" else kinds.count(service)
 
@@ -302,8 +312,10 @@ def kill_a_service(stack: KilledStack, effects: Effects, service: str, phase: st
 
 
 def kill_the_edge(stack: KilledStack, effects: Effects, phase: str) -> None:
-    """The clients of the killed edge repeat their commands at the other edge. A repeated `recover` ends all logins once
-    more."""
+    """Kills an edge.
+
+    Its clients repeat their commands on the other edge. A repeated `recover` again ends all logins.
+    """
     commands = prepared(stack)
     effects.begin()
     close_gates(stack.directory, *(gates := [f"{service}.{phase}" for service in SERVICES]))

@@ -1,4 +1,4 @@
-"""If an installation has lost one of its three databases, no user must get the history of another account."""
+"""An installation has lost one of its three databases. No user may get the history of another account."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ _SECONDS = 60.0
 
 
 def start_in_vain(cluster: Cluster) -> str:
-    """The output of a system that does not start."""
+    """Starts a system that does not start completely, and returns its output."""
     with pytest.raises(RuntimeError), cluster:
         pass
     assert read_run(cluster.data) is None
@@ -41,7 +41,7 @@ def test_nobody_registers_beside_a_lost_database(tmp_path: Path) -> None:
     assert "the database of auth is new, and that of message is not: auth's was lost or replaced" in printed
     assert not (data / "auth.db").exists()
 
-    shutil.copy(early / "auth.db", data / "auth.db")  # the database is now as if its latest log had been lost
+    shutil.copy(early / "auth.db", data / "auth.db")  # the database is now as if its newest log had been lost
     printed = start_in_vain(Cluster(data, *RELAXED, edges=1))
     assert f"it ends with account {ann.number}, but session knows account {bob.number}" in printed
 

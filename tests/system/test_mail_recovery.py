@@ -1,4 +1,4 @@
-"""A forgotten password, and a new one by a mailed ticket: over a WebSocket and by HTTP, with a real mail server."""
+"""A forgotten password is replaced with a ticket in a mail, over WebSocket and over HTTP. The mail server is real."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def secret(word: str) -> dict[str, str]:
 
 @pytest.fixture
 def ann(mailing: Cluster, postbox: Postbox) -> Iterator[NativeUser]:
-    """Has a verified address, the password `orange` and a named device."""
+    """The user Ann with a verified address, the password `orange`, and a named device."""
     with NativeUser(mailing.edges[0]) as ann:
         ann.account = new_account()
         members = {"nickname": "Ann", "email": ann.account.email, "device": "Ann's phone"}

@@ -1,4 +1,7 @@
-"""Images and files by HTTP, on the whole system: real tokens, every edge serves the uploads of every edge."""
+"""Images and files over HTTP on the whole system.
+
+Tokens are real, and every edge serves the files that any edge has received.
+"""
 
 import json
 import os
@@ -70,7 +73,7 @@ def test_the_page_s_command_stores_a_file(system: Cluster, dial: Dial, tmp_path:
 
 
 def test_a_deleted_account_cannot_upload_and_its_files_stay(system: Cluster, dial: Dial) -> None:
-    """An operator may remove them: `dragoman admin media remove --account`."""
+    """Only an operator can remove the files: `dragoman admin media remove --account`."""
     client = dial(system.edges[0])
     token = token_of(client)
     status, stored = post(system.edges[1], token)

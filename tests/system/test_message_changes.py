@@ -1,4 +1,7 @@
-"""Messages that native clients edit, recall, react to and pin, on two edges, with clients of older protocols."""
+"""Native clients edit, recall, react to and pin messages, on two edges.
+
+Clients of older protocols are in the same chats.
+"""
 
 import json
 
@@ -47,7 +50,7 @@ def test_changes_reach_every_other_connection(ann: NativeUser, bob: NativeUser, 
 
 
 def test_older_protocols_show_the_text_as_it_is_now(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """Read in a history, as an unread message, and pushed after a login: never the previous words."""
+    """A history, an unread message and a push after a login must show the present text, and never the earlier text."""
     with (
         DialectUser(system.edges[0], "service") as sue,
         DialectUser(system.edges[1], "pipe") as pat,

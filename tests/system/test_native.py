@@ -1,4 +1,4 @@
-"""New clients in one chat with clients of older protocols: nonces, missed messages after an absence, logins."""
+"""Native clients in one chat with clients of older protocols: nonces, missed messages after an absence, and logins."""
 
 import json
 import secrets
@@ -21,12 +21,12 @@ from tests.vectors import load
 pytestmark = pytest.mark.xdist_group("system")
 
 _BAD_FRAMES = 60
-"""More than the limit, which is 51 and grows by one each second."""
+"""The number of wrong frames that a test sends. It is above the limit, which is 51 and grows by one each second."""
 
 
 @pytest.fixture
 def ann(connect: Enter) -> NativeUser:
-    registered(connect)  # this account takes the first edge, so that Ann is at the second
+    registered(connect)  # this account uses the first edge, so that Ann is at the second
     return registered(connect)
 
 
@@ -64,7 +64,7 @@ def test_a_message_is_forwarded_once(ann: NativeUser, connect: Enter, system: Cl
 
 
 def test_messages_are_found_in_the_own_chats(ann: NativeUser, connect: Enter) -> None:
-    """The index follows, and no longer finds a recalled message."""
+    """Search indexes a message shortly after it is sent, and no longer finds a recalled message."""
     bob, eve = connect(), connect()
     bob.register()
     eve.register()
@@ -74,7 +74,7 @@ def test_messages_are_found_in_the_own_chats(ann: NativeUser, connect: Enter) ->
     deadline = time.monotonic() + WAIT_SECONDS
     while len(bob.call("search", query="园").get("hits", ())) < 2:
         assert time.monotonic() < deadline
-        time.sleep(0.6)  # requests stay below the rate limit
+        time.sleep(0.6)  # this keeps the requests below the rate limit
     hit = bob.call("search", query="公园", count=1, has="link")["hits"][0]
     assert (hit["chat"], hit["index"], hit["sender"], hit["marks"]) == (chat, 3, ann.number, [[0, 2]])
     first = bob.call("search", query="公园", count=1)
@@ -109,8 +109,10 @@ def test_what_is_missing_after_an_absence(ann: NativeUser, connect: Enter) -> No
 
 
 def test_a_sync_lists_what_else_has_changed_by_the_state_of_a_chat(ann: NativeUser, connect: Enter) -> None:
-    """A sync lists each change separately, but no change that the client knows already, and none for a client that
-    names no states."""
+    """A sync lists each change of a chat's state separately.
+
+    It omits changes that the client already has. A client that sends no states gets no such changes.
+    """
     bob, back = connect(), connect()
     bob.register()
     back.call("token", token=bob.token)
@@ -123,7 +125,7 @@ def test_a_sync_lists_what_else_has_changed_by_the_state_of_a_chat(ann: NativeUs
     have = {str(number): [head["head"], head["rev"]] for number, head in heads.items()}
 
     def changed(number: int) -> dict[str, Any]:
-        """The new head of the only chat that has one."""
+        """Returns what has changed in the chat summary. A sync must return the summary of this chat only."""
         states = {str(one): head["state"] for one, head in heads.items()}
         (head,) = back.call("sync", epoch=first["epoch"], have=have, states=states)["chats"]
         assert head["chat"] == number
@@ -246,7 +248,7 @@ def test_logins_have_the_names_of_their_devices(ann: NativeUser, connect: Enter)
 
 
 def test_an_operation_needs_a_login_if_its_table_requires_one(connect: Enter) -> None:
-    """Without a login, wrong secrets and tokens are also `unauthenticated`, with their own text."""
+    """Without a login, wrong secrets and tokens also get the error `unauthenticated`, each with its own text."""
     frames = [one.frame for one in load("native").vectors if one.error is None and isinstance(one.frame, dict)]
     for operation in OPERATIONS:
         frame = next(frame for frame in frames if frame.get("op") == operation.name)
@@ -359,8 +361,10 @@ def test_an_account_exports_what_it_sent_to_groups_that_it_has_left(ann: NativeU
 def test_what_arrives_in_another_dialect_is_unread_until_its_user_writes(
     ann: NativeUser, connect: Enter, system: Cluster
 ) -> None:
-    """The test writes further messages until one is shown as read: an edge announces reads only once it knows of a
-    connection that displays them."""
+    """The test writes more messages until one is shown as read.
+
+    An edge announces reads only when it has noticed a connection that displays them.
+    """
     bob = connect()
     bob.register()
     chat = bob.call("open", account=ann.number)["chat"]
@@ -385,7 +389,10 @@ def test_what_arrives_in_another_dialect_is_unread_until_its_user_writes(
 
 
 def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) -> None:
-    """Members see reads if the group's setting allows it. An edge knows a new setting within ten seconds."""
+    """Members see what others have read if the setting of the group allows it.
+
+    An edge uses a new setting within ten seconds.
+    """
     bob = connect()
     bob.register()
     chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]
@@ -400,7 +407,7 @@ def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) 
     deadline = time.monotonic() + WAIT_SECONDS
     while (found := ann.call("readers", chat=chat, index=1)).get("accounts") != [bob.number]:
         assert time.monotonic() < deadline
-        time.sleep(0.6)  # requests stay below the rate limit
+        time.sleep(0.6)  # this keeps the requests below the rate limit
     assert (found["count"], found["more"]) == (1, False)
     ann.call("send", chat=chat, text="again", nonce="2")
     mention = {"t": "mention", "account": bob.number, "text": "@Bob"}
@@ -411,7 +418,7 @@ def test_members_see_what_the_others_have_read(ann: NativeUser, connect: Enter) 
 
 
 def test_the_settings_of_a_group(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """Members see new settings at once. A closed group opens to all, even in older protocols."""
+    """Members see new settings at once. A group that is opened can be joined from older protocols, too."""
     bob = connect()
     bob.register()
     chat = ann.call("create", name="Fruit", members=[bob.number], join_policy="closed")["chat"]
@@ -435,7 +442,10 @@ def test_the_settings_of_a_group(ann: NativeUser, connect: Enter, system: Cluste
 
 
 def test_a_group_shows_earlier_messages_to_new_members(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """All protocols with a history show it. None of it is unread, and past members still see the same."""
+    """All protocols with a history show the earlier messages.
+
+    These messages are not unread. Members who have left still see the same messages as before.
+    """
     bob, cem = connect(), connect()
     for user in (bob, cem):
         user.register()
@@ -480,7 +490,7 @@ def test_a_group_shows_earlier_messages_to_new_members(ann: NativeUser, connect:
 
 
 def test_a_reported_message_is_the_operator_s_to_judge(ann: NativeUser, connect: Enter, system: Cluster) -> None:
-    """The operator sees the message as it was when it was reported, also after the sender has recalled it."""
+    """The operator sees the message as it was when it was reported, even after the sender has recalled it."""
     bob = connect()
     bob.register()
     chat = ann.call("create", name="Fruit", members=[bob.number])["chat"]

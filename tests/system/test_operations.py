@@ -1,4 +1,4 @@
-"""Maintenance, orderly ends and revocations, as clients on two edges see them."""
+"""Maintenance, the orderly end of processes, and revocations, as clients on two edges see them."""
 
 import signal
 
@@ -48,7 +48,7 @@ def test_an_edge_that_ends_in_order_answers_its_accepted_frames(
 def test_a_client_of_a_draining_edge_is_served_elsewhere_at_once(
     system: Cluster, couple: tuple[V2User, V2User, int], dial: Dial
 ) -> None:
-    """Messages that were sent during its reconnect arrive with the login, and none is repeated."""
+    """Messages that were sent while the client reconnected arrive with its login, and no message arrives twice."""
     leaver, stayer, session = couple
     stayer.post(session, "before")
     leaver.receive_text("before")

@@ -1,4 +1,4 @@
-"""A program listens to a group by an outgoing webhook, while processes of the system are killed."""
+"""A program gets the messages of a group over an outgoing webhook, while processes of the system are killed."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _WEBHOOKS = (
 
 @pytest.fixture(scope="module")
 def has_webhook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A system for this module, whose settings permit outgoing webhooks to this machine."""
+    """A system for the tests of this module. Its settings permit outgoing webhooks to this machine."""
     with Cluster(tmp_path_factory.mktemp("hooks") / "data", *RELAXED, *_WEBHOOKS) as cluster:
         yield cluster
 
@@ -32,7 +32,7 @@ def receiver() -> Iterator[WebhookReceiver]:
 
 
 class HookedGroup:
-    """A group of Ann, who owns it, and Bob, an admin."""
+    """A group with an outgoing webhook. Ann is its owner, and Bob is an admin."""
 
     def __init__(self, system: Cluster) -> None:
         self.one, self.other = system.edges[:2]
@@ -52,7 +52,10 @@ class HookedGroup:
         return made.body
 
     def send(self, *texts: str, by: str = "ann") -> int:
-        """Returns the index of the last one. Repeats requests that a killed process has not answered."""
+        """Sends messages, and returns the index of the last one.
+
+        Repeats a request if a killed process has not answered it.
+        """
         index = 0
         for text in texts:
             self._nonce += 1
@@ -69,7 +72,7 @@ def numbers(received: list[Received]) -> list[str]:
 
 
 def first_times(received: list[Received]) -> list[str]:
-    """Each message when it came first."""
+    """Returns the messages without repetitions, in the order of their first arrival."""
     return list(dict.fromkeys(numbers(received)))
 
 
@@ -111,7 +114,7 @@ def test_nothing_is_lost_while_the_receiver_is_away(has_webhook: Cluster, receiv
 
 @pytest.mark.parametrize("name", ["message", "edge-1", "nats"])
 def test_nothing_is_lost_when_a_process_is_killed(has_webhook: Cluster, receiver: WebhookReceiver, name: str) -> None:
-    """Session is killed in the next test: its lease must end."""
+    """Session is not killed here but in the next test, because there the lease of the killed process must end."""
     group = HookedGroup(has_webhook)
     hook = group.hook(receiver)
     first = group.send(*"abcde", by="bob")
@@ -126,7 +129,7 @@ def test_nothing_is_lost_when_a_process_is_killed(has_webhook: Cluster, receiver
 def test_a_message_comes_again_if_its_response_is_lost_with_session(
     has_webhook: Cluster, receiver: WebhookReceiver
 ) -> None:
-    """The message is posted again once the lease of the killed process has ended."""
+    """The message is posted again after the lease of the killed process has ended."""
     killed = threading.Event()
     receiver.status_of = lambda _: 200 if killed.wait(WAIT_SECONDS) else 500
     group = HookedGroup(has_webhook)

@@ -1,4 +1,7 @@
-"""The packages of a release, each in an empty environment: both clients use the server that its wheel has installed."""
+"""The packages of a release, each in an empty environment.
+
+Both clients use the server that was installed from its wheel.
+"""
 
 import json
 import os
@@ -23,7 +26,7 @@ from tests.support.waiting import WAIT_SECONDS
 pytestmark = pytest.mark.xdist_group("packages")
 
 TOP_LEVEL = {"bench", "clients", "dragoman", "dragoman_client", "local", "services", "shared"}
-"""The top-level packages of the server's wheel, which other packages must not use."""
+"""The top-level packages in the server's wheel. Other wheels must not contain them."""
 PYTHON_USERS = """
 import asyncio, sys
 from dragoman_client.client import Dragoman, text_of
@@ -62,8 +65,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_environment(directory: Path, wheel: Path) -> Path:
-    """An environment with this wheel and the wheel's dependencies, linked from the environment of the tests: no index
-    is queried. Returns the directory of its programs."""
+    """Makes an environment with this wheel. Its dependencies are links to the tests' environment, so no package index
+    is needed.
+
+    Returns the directory of its programs.
+    """
     venv.create(directory, symlinks=True)
     python = directory / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check", "install"]

@@ -1,4 +1,4 @@
-"""Runs the operators' commands as the pages print them, on a running system."""
+"""Runs the operators' commands on a running system, as the pages print them."""
 
 import re
 import shlex
@@ -16,7 +16,9 @@ from tests.system.users import V2User
 pytestmark = pytest.mark.xdist_group("system")
 
 REFERENCE = ROOT / "docs" / "reference" / "cli.md"
-"""Examples in the reference have values of their own: tests/unit/services/cli/test_main.py parses them."""
+"""The page whose commands are not run here, because its examples have invented values.
+tests/unit/services/cli/test_main.py parses them.
+"""
 ELSEWHERE = {
     "admin dead-letters show": "tests/unit/services/cli/admin/test_dead_letters.py",
     "admin dead-letters retry": "tests/unit/services/cli/admin/test_dead_letters.py",
@@ -41,7 +43,10 @@ ELSEWHERE = {
     "top": "tests/system/test_dashboards.py",
     "up": "tests/system/test_readme.py",
 }
-"""Commands that do not end, need another kind of installation, or stop this one, with the tests that run them."""
+"""Commands that are run by other tests, with these tests.
+
+Such a command does not end, needs another kind of installation, or stops this one.
+"""
 _GROUPS = re.compile(r"admin(?: (?:user|chat|webhook|message|media|record|report|dead-letters|bot|keys|maintenance))?$")
 _CONFIRMED = (
     "admin bot revoke", "admin announce", "admin user delete", "admin user disable", "admin user export",
@@ -53,11 +58,11 @@ _MADE = {
     "BOT": re.compile(r"the bot (\d+) is made"),
     "TOKEN": re.compile(r"the token (\w+), until"),
 }
-"""Values that earlier commands print and later ones need."""
+"""Expressions that find values in the output of commands. Later commands need these values."""
 
 
 def printed() -> list[str]:
-    """Each command once, with its arguments; alternatives (`on|off`) are separate commands."""
+    """Returns each command once, with its arguments. Alternatives (`on|off`) are separate commands."""
     found = dict.fromkeys(
         one
         for page in PAGES
@@ -83,7 +88,7 @@ def is_run_elsewhere(line: str) -> bool:
 
 
 class Operator:
-    """Fills in the values that the pages leave to the reader, and runs the commands in a directory."""
+    """Replaces the values that the pages leave to the reader, and runs the commands in a directory."""
 
     def __init__(self, system: Cluster, directory: Path, couple: tuple[V2User, V2User, int]) -> None:
         self._system = system
@@ -118,7 +123,10 @@ def test_each_command_that_is_not_run_here_is_run_by_a_test() -> None:
 
 
 def order(line: str) -> int:
-    """Recordings are started, listed, ended and played. Commands that end logins come later, deletions last."""
+    """Returns the place of a command in the order.
+
+    Recordings are started, listed, ended and played. Commands that end logins come later, and deletions come last.
+    """
     beginnings = (
         "admin bot token", "admin bot revoke", "admin record start", "admin record list", "admin record stop", "replay",
         "admin user",

@@ -21,7 +21,7 @@ ON_ONE_LINE = "one two  three|four message|0|1|1|forged"
 
 @pytest.fixture
 def call(system: Cluster) -> Iterator[Call]:
-    """Connections to the edge of this number, which end with the test."""
+    """A function that opens connections to the edge with this number. They end with the test."""
     with ExitStack() as stack:
         yield lambda edge: stack.enter_context(TcpUser(system.tcp[edge]))
 
@@ -34,7 +34,7 @@ def a_name() -> str:
 
 
 class First:
-    """A client of 2022: a nickname, the hash of a password, and the lobby."""
+    """A client of 2022, which has a nickname, the hash of a password, and the lobby."""
 
     def __init__(self, plain: TcpUser) -> None:
         self.plain = plain

@@ -1,5 +1,7 @@
-"""Devices are notified of messages that nobody reads, by the test's own push service, while processes are killed, and
-by two replicas of session."""
+"""Devices are notified of messages that their users have not read, also while processes are killed.
+
+Two replicas of session may send the notifications. The push service is that of the test.
+"""
 
 import secrets
 import ssl
@@ -49,7 +51,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def pushing(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Cluster]:
-    """The system trusts the authority of the push service."""
+    """A system that trusts the certificate authority of the test's push service."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SSL_CERT_FILE", certificates["ca.crt"])
         with Cluster(tmp_path_factory.mktemp("push") / "data", *RELAXED, *_PUSH) as cluster:
@@ -63,7 +65,7 @@ def service(certificates: Certificates) -> Iterator[WebhookReceiver]:
 
 
 class Phone:
-    """A device of Ann, who has logged in by `native`."""
+    """A device of Ann, who has logged in over `native`."""
 
     def __init__(self, system: Cluster, service: WebhookReceiver) -> None:
         system.wait_for_edges(WAIT_SECONDS)
@@ -157,7 +159,7 @@ def test_what_is_read_in_time_notifies_nobody(pushing: Cluster, service: Webhook
     bob, cem = Correspondent(pushing, phone.account), Correspondent(pushing, phone.account)
     bob.send("read at once")
     phone.call("read", chat=bob.chat, index=1)
-    cem.send("not read")  # this message is decided later, in a chat of its own
+    cem.send("not read")  # this message is in another chat, and whether it notifies is decided later
     assert phone.wait_for("not read").content["unread"] == 1
     assert [one.shown["tag"] for one in phone.notifications()] == [str(cem.chat)]
 
@@ -166,8 +168,11 @@ def test_what_is_read_in_time_notifies_nobody(pushing: Cluster, service: Webhook
 def test_a_killed_process_loses_no_notification_and_repeats_none(
     pushing: Cluster, service: WebhookReceiver, name: str
 ) -> None:
-    """The process is killed between the commit and the notifications; message and NATS once more while these are due.
-    Session may repeat a notification if it is killed after the push service has accepted it."""
+    """The process is killed after the commit and before the notifications. Message and NATS are killed once more while
+    notifications are due.
+
+    Session may repeat a notification if it is killed after the push service has accepted it.
+    """
     phone = Phone(pushing, service)
     writers = [Correspondent(pushing, phone.account) for _ in range(4)]
     for one in writers:

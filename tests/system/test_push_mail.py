@@ -1,4 +1,7 @@
-"""Mails to an account without a device, from a message of OurChat v2 to a real mail server, and their one-click end."""
+"""An account without a device is notified by mail: from a message of OurChat v2 to a real mail server.
+
+One click in a mail ends these mails.
+"""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +33,7 @@ def at(edge: str, link: str) -> str:
 
 
 def registered(user: NativeUser | V2User, edge: str, postbox: Postbox) -> str:
-    """Opens the mailed link at this edge. Returns the address."""
+    """Completes a registration by opening the mailed link on this edge. Returns the e-mail address."""
     address = user.account.email
     link = postbox.link(address)
     assert visit(at(edge, link)) == 200

@@ -1,5 +1,7 @@
-"""The Python client on a real system: with a client of an older protocol while processes are killed, its login, its
-uploads, the types of its events and replies, and the bot on its page."""
+"""The Python client on a real system, with a client of an older protocol, while processes are killed.
+
+Also tests its login, its uploads, the types of its events and replies, and the bot on its page.
+"""
 
 import asyncio
 import json
@@ -39,14 +41,14 @@ TURNS = 30
 
 @pytest.fixture
 def token(connect: Enter) -> str:
-    """The token of a new account."""
+    """Registers an account, and returns its token."""
     user = connect()
     user.register()
     return user.token
 
 
 class EventReader:
-    """Takes a client's events until the test ends."""
+    """Reads a client's events until the test ends."""
 
     def __init__(self, client: Dragoman) -> None:
         self.events: list[dict[str, Any]] = []
@@ -91,7 +93,7 @@ async def test_nothing_is_lost_or_doubled_while_the_edge_is_killed(system: Clust
 
 
 async def test_nothing_is_lost_or_doubled_at_restarts_of_every_process(system: Cluster, token: str) -> None:
-    """Messages are under way when a process is told to stop."""
+    """Messages are on their way while a process ends."""
     texts, sent = list[str](), list[asyncio.Future[Any]]()
     async with Dragoman(system.edges[0], token=token) as client:
         reader = EventReader(client)
@@ -133,7 +135,7 @@ async def test_a_login_is_kept_and_refreshed(system: Cluster, tmp_path: Path) ->
         await client.refresh()
         after = store.load()["login"]
     assert after != copy.load()["login"]
-    # this client has the state as if the reply to the refresh had been lost
+    # this client has the state that it would have if the reply to the refresh had been lost
     async with Dragoman(system.edges[0], copy) as client:
         await client.refresh()
         assert client.account == account
@@ -166,7 +168,10 @@ async def test_an_upload_goes_on_after_each_break(system: Cluster, token: str, t
 
 
 async def test_replies_and_events_have_their_types(system: Cluster, token: str, ann: NativeUser) -> None:
-    """A page of history with the changes given afterwards equals the page that is fetched then."""
+    """Applies the events about changes to a page of history.
+
+    The result must equal the page that is fetched afterwards.
+    """
 
     async def call(op: str, **members: Any) -> dict[str, Any]:
         reply: dict[str, Any] = await client._call(op, members)
@@ -241,11 +246,11 @@ def test_the_bot_of_the_page_answers_each_message_once_though_it_is_killed(
                 for _ in range(4):
                     pings += 1
                     ann.call("send", chat=chat, text="ping", nonce=f"{pings}")
-                    while answers < pings - 1:  # the last ping of a bot may stay unanswered when the bot is killed
+                    while answers < pings - 1:  # when the bot is killed, its last ping may get no reply
                         answers += ann.event("message")["segments"][0]["text"] == "pong"
             finally:
                 running.kill()
-    for _ in range(25):  # these are more messages than one sync gives
+    for _ in range(25):  # one sync gives fewer messages than these
         pings += 1
         ann.call("send", chat=chat, text="ping", nonce=f"{pings}")
     with subprocess.Popen([sys.executable, "bot.py"], cwd=tmp_path, env=environment) as running:

@@ -1,4 +1,4 @@
-"""Executes the README: its commands as printed and in their order, after the first page in a real browser."""
+"""Runs the README: its commands as printed and in their order, after the first page in a real browser."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SHOWN = {
     "curl": r'^\{"account":\d+,.*"nickname":"Dan"',
     "./dev": r"(?s)auth.*backed up to .*backup-1",
 }
-"""The output of each block, by the block's first word."""
+"""For the first word of each block, an expression for the block's output."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_it_shows_is_what_happens(tmp_path: Path, browser: Browser) -> None
 
 
 def paste(shown: FirstPage, program: str) -> None:
-    """Into the console of the page."""
+    """Runs the program in the console of the page."""
     with shown.page.expect_console_message(lambda line: "Hello from JavaScript" in line.text) as printed:
         shown.page.evaluate(f"async () => {{ {program} }}")
     assert re.fullmatch(r"chat \d+: Hello from JavaScript", printed.value.text)

@@ -1,4 +1,7 @@
-"""Friendships and memberships as they are shown in v1, whichever dialect causes them, live and after an absence."""
+"""Friendships and memberships as v1 shows them, in a live connection and after an absence.
+
+Any dialect may cause them.
+"""
 
 import json
 import time
@@ -18,7 +21,10 @@ Enter = Callable[[str], DialectUser]
 
 @pytest.fixture
 def enter(system: Cluster) -> Iterator[Enter]:
-    """A new account of a dialect, alternately at the edges; the connections end with the test."""
+    """A function that registers a new account in a dialect.
+
+    The edges alternate, and the connections end with the test.
+    """
     with ExitStack() as stack:
         count = iter(range(1_000))
         yield lambda dialect: stack.enter_context(DialectUser(system.edges[next(count) % 2], dialect)).register()
@@ -71,7 +77,7 @@ def befriend(vic: DialectUser, pat: DialectUser) -> None:
 
 
 def test_a_friendship_accepted_and_ended_in_pipe(vic: DialectUser, enter: Enter) -> None:
-    """The end is not shown, and makes a new request possible."""
+    """The end of the friendship is not shown in v1. Afterwards, a new friendship can be requested."""
     pat = enter("pipe")
     befriend(vic, pat)
     vic.send(v1(9, add_ocid=pat.number, ocid=vic.number))
@@ -118,7 +124,7 @@ def test_an_open_group_made_in_service_is_joined_from_everywhere(vic: DialectUse
 
 
 def test_a_new_member_of_a_service_group_is_notified(vic: DialectUser, enter: Enter) -> None:
-    """The members' uuids are known from a group with both users."""
+    """The dialect service names members by uuid. The test finds the uuid in a group that has both users."""
     sue = enter("service")
     first = group_of_service(sue)
     vic.send(v1(9, group_id=first, ocid=vic.number))
@@ -166,7 +172,7 @@ def v2_sends(wil: DialectUser, session: int, text: str) -> None:
 
 
 def test_senders_are_shown_by_their_present_names(enter: Enter, system: Cluster) -> None:
-    """Users are renamed at another edge than the one where they post. A deleted account has no name."""
+    """Users are renamed on another edge than the one on which they post. A deleted account has no name."""
     wil, pat, sue = enter("ourchat-v2"), enter("pipe"), enter("service")
     members = [str(pat.number), str(sue.number)]
     made = wil.request({"code": 8, "members": members, "name": "s"}, '"code":9,"status":0')
@@ -185,7 +191,7 @@ def test_senders_are_shown_by_their_present_names(enter: Enter, system: Cluster)
 
 
 def sees_new_name(wil: DialectUser, pat: DialectUser, session: int) -> None:
-    """The new name is shown within seconds."""
+    """Waits until a message shows the new name, which takes at most seconds."""
     for number in range(50):
         v2_sends(wil, session, f"again {number}")
         if "|other: again" in pat.receive(f": again {number}"):

@@ -1,4 +1,4 @@
-"""Two message replicas in one cluster: either may fail at any moment, and clients notice no more than a pause."""
+"""Two replicas of message in one system. Either may fail at any moment, and clients notice only a pause."""
 
 import os
 import signal
@@ -19,9 +19,12 @@ pytestmark = pytest.mark.xdist_group("postgresql")
 
 WORDS = 120
 FROZEN_SECONDS = 4.0
-"""Longer than its lease."""
+"""The duration of a freeze, which is longer than a replica's lease."""
 LONGEST_SECONDS = 3.0
-"""No chat is without service for longer. On a loaded machine, ten times the longest wait before the fault is added."""
+"""The longest time in which a chat may be without service.
+
+On a loaded machine, ten times the longest wait before the fault is added.
+"""
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def replicas(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
     process_group: ProcessGroup, fork_server: ForkServer, dial: Dial,
 ) -> Iterator[tuple[list[ServiceProcess], list[ServiceProcess]]]:  # fmt: skip
-    """Two of message, two edges, and one of each other service."""
+    """Two replicas of message, two edges, and one process of each other service."""
     with postgres_server.databases() as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
         with stack.running("auth", "session", "message", "message", "edge", "edge") as services:
@@ -43,7 +46,7 @@ def couple(replicas: tuple[list[ServiceProcess], list[ServiceProcess]], dial: Di
 
 
 def talk(couple: tuple[V2User, V2User, int], since: int, upto: int) -> float:
-    """Returns the longest time until an acknowledgement, in seconds."""
+    """Posts messages. Returns the longest time in seconds until one was acknowledged."""
     speaker, _, session = couple
     longest = 0.0
     for number in range(since, upto):
@@ -54,13 +57,13 @@ def talk(couple: tuple[V2User, V2User, int], since: int, upto: int) -> float:
 
 
 def owner_of_the_session(replicas: list[ServiceProcess]) -> ServiceProcess:
-    """The replica that has acknowledged its messages."""
+    """Returns the replica that has acknowledged the messages of the session."""
     (owner,) = [one for one in replicas if one.metric("dragoman_message_acknowledged_total") >= WORDS // 2]
     return owner
 
 
 def check_received(couple: tuple[V2User, V2User, int]) -> None:
-    """Check that both users have received all messages, once, in order."""
+    """Checks that both users have received all messages, once and in order."""
     _, listener, _ = couple
     assert [listener.receive_code(0)["msg"][0]["text"] for _ in range(WORDS)] == list(map(str, range(WORDS)))
     listener.receive_nothing()

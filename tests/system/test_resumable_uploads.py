@@ -1,4 +1,4 @@
-"""Resumable uploads on whole systems: another edge continues them, with files in a directory and in a bucket."""
+"""Resumable uploads on whole systems: another edge continues them. Files are in a directory, or in a bucket."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ from tests.system.users import NativeUser
 pytestmark = pytest.mark.xdist_group("system")
 
 CONTENT = bytes(range(256)) * 80_000
-"""20 MB: more than two parts."""
+"""20 MB, which is more than two parts of an upload."""
 PART = 8 * 1024 * 1024
 DAILY = 50_000_000
 NAME = "filename " + b64encode(b"holiday.mp4").decode()
@@ -37,7 +37,7 @@ class Reply(NamedTuple):
 
 
 class Uploader:
-    """Sends the requests of one account."""
+    """Sends the upload requests of one account."""
 
     def __init__(self, edge: str) -> None:
         with NativeUser(edge) as user:
@@ -56,7 +56,7 @@ class Uploader:
             return Reply(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())
 
     def create(self, edge: str, length: int = len(CONTENT)) -> str:
-        """The address of a new upload."""
+        """Creates an upload, and returns its address."""
         reply = self.request(edge, "POST", "/media/uploads", Upload_Length=str(length), Upload_Metadata=NAME)
         assert (reply.status, reply.body) == (201, b"")
         return reply.headers["location"]
@@ -78,7 +78,7 @@ class Uploader:
         return offset
 
     def begin(self, edge: str, path: str, body: bytes) -> socket.socket:
-        """Send a part of a request for the whole file."""
+        """Sends a request for the whole file, but only a part of its content."""
         address = urlsplit(edge)
         head = [
             f"PATCH {path} HTTP/1.1", f"Host: {address.netloc}", f"Authorization: Bearer {self._token}",
@@ -92,7 +92,7 @@ class Uploader:
 
 @pytest.fixture(scope="module")
 def bucket_system(tmp_path_factory: pytest.TempPathFactory, process_group: ProcessGroup) -> Iterator[Cluster]:
-    """Two edges with a bucket, and a quota."""
+    """A system with two edges, a bucket, and a quota."""
     directory = tmp_path_factory.mktemp("bucket")
     server = S3Server(directory / "s3", process_group)
     server.start()
@@ -114,7 +114,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 
 def require_file(uploader: Uploader, edges: list[str], last: Reply) -> None:
-    """The reply names the file, which all edges serve."""
+    """Checks that the reply names the file, and that all edges serve it."""
     stored = json.loads(last.body)
     assert (last.status, stored["name"], stored["size"]) == (200, "holiday.mp4", len(CONTENT))
     assert stored["hash"] == sha256(CONTENT).hexdigest()

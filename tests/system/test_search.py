@@ -1,5 +1,7 @@
-"""Search is killed, frozen, or loses its index. No message waits for it, and search recovers without help. Search also
-follows a message service that is killed meanwhile. Search finds exactly the messages that history shows."""
+"""Search is killed or frozen, or loses its index. No message waits for it, and it recovers without help.
+
+Search also follows a message service that is killed meanwhile. It finds exactly the messages that the history shows.
+"""
 
 import random
 import shutil
@@ -69,8 +71,10 @@ def test_search_follows_a_message_service_that_is_killed(cluster: Cluster) -> No
 
 
 def test_a_search_finds_what_history_shows(cluster: Cluster) -> None:
-    """Each account finds exactly the messages that its history shows: after random changes of messages, members, bans
-    and blocks, and after the deletion of an account."""
+    """Each account finds exactly the messages that its history shows.
+
+    The test makes random changes of messages, members, bans and blocks, and then deletes an account.
+    """
     with (
         NativeUser(cluster.edges[0]) as ann, NativeUser(cluster.edges[0]) as bob, NativeUser(cluster.edges[0]) as eve,
     ):  # fmt: skip
@@ -94,7 +98,7 @@ def test_a_search_finds_what_history_shows(cluster: Cluster) -> None:
 
 
 def _change(users: Sequence[NativeUser], chats: tuple[int, int], number: int, chance: random.Random) -> None:
-    """Some are rejected."""
+    """Makes a random change. The system rejects some of these changes."""
     (ann, *others), (group, _) = users, chats
     user, other, chat = chance.choice(users), chance.choice(others), chance.choice(chats)
     text, index = chance.choice(("apple", "an apple a day", "pear")), chance.randint(1, 1 + number // 4)
@@ -129,7 +133,7 @@ def _compare(users: Sequence[NativeUser], chats: Sequence[int]) -> None:
 
 
 def _compare_with_export(user: NativeUser, chats: Sequence[int]) -> None:
-    """An account's export has its own messages that a search finds, and no others that the account may read."""
+    """Checks that an account's export has exactly those of its own messages that a search finds."""
     exported = {place for chat in chats for place in _apples(user.call("export_messages", chat=chat))}
     shown = {place for chat in chats for place in _apples(user.call("history", chat=chat, count=200))}
     found = {(one["chat"], one["index"]) for one in _hits(user) if one["sender"] == user.number}
@@ -137,7 +141,7 @@ def _compare_with_export(user: NativeUser, chats: Sequence[int]) -> None:
 
 
 def _apples(page: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
-    """Yields chat and index of the messages about apples. An error reply in place of a page has none."""
+    """Yields the chat and the index of each message about apples. Yields nothing if the reply is an error."""
     for message in page.get("messages", ()):
         if any("apple" in segment.get("text", "") for segment in message["segments"]):
             yield message["chat"], message["index"]

@@ -1,4 +1,4 @@
-"""Shells complete commands and options with the lines for their start files in docs/operate/choose.md."""
+"""Shells complete commands and options when their start files have the lines of docs/operate/choose.md."""
 
 import os
 import pty
@@ -17,12 +17,12 @@ from tests.system.typed_client import ScreenReader
 
 PAGE = (ROOT / "docs/operate/choose.md").read_text()
 LINES = {row[0]: row[1:] for row in re.findall(r"^\| (\w+) \| `(~/\S+)` \| `(.*)` \|$", PAGE, re.MULTILINE)}
-"""File and line of each shell."""
+"""For each shell, its start file and the line for it."""
 
 
 @contextmanager
 def terminal(shell: str, home: Path) -> Iterator[int]:
-    """A shell that a user of this home directory works in. A terminal for the shell, without colours."""
+    """A shell in a terminal without colours, for a user with this home directory."""
     ours, theirs = pty.openpty()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"HOME": str(home), "PATH": path, "TERM": "dumb", "LANG": "C.UTF-8"}

@@ -1,4 +1,5 @@
-"""The pages for beginners: a chat between two terminals by an installation of the wheel, and the programs of an app."""
+"""The pages for beginners: a chat between two terminals with an installation of the wheel, and the programs of an
+app."""
 
 import itertools
 import json
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("system")
 
 
 def is_typed(line: str, following: str) -> bool:
-    """A command, or a message, which is acknowledged by the next line."""
+    """Returns whether the user types the line: it is a command, or a message, which the next line acknowledges."""
     return line.startswith("/") or following == "sent"
 
 
@@ -91,8 +92,10 @@ def command(directory: Path, language: str, program: str) -> list[str]:
 
 
 def answered_texts(system: Cluster, token: str, chat: int) -> list[str]:
-    """The texts of a chat once the bot has answered a ping. The first connection of the bot may come after the first
-    pings."""
+    """Waits until the bot has answered a ping, and returns the texts of the chat.
+
+    The first pings may come before the bot is connected.
+    """
     for number in itertools.count():
         call(system, token, "send", {"chat": chat, "text": "ping", "nonce": f"ping-{number}"})
         page = call(system, token, "history", {"chat": chat, "count": 9})

@@ -1,5 +1,7 @@
-"""Each service, as a process, can start before its dependencies: it waits, reports the missing dependency, and serves
-in the end."""
+"""Each service can start before its dependencies.
+
+It waits, reports the missing dependency, and serves when all of them run.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +29,7 @@ def start(
     tmp_path: Path, nats_server: NatsServer, valkey_server: ValkeyServer, postgres_server: PostgresServer,
     process_group: ProcessGroup, fork_server: ForkServer,
 ) -> Iterator[Start]:  # fmt: skip
-    """Starts services of these names, on migrated databases."""
+    """Starts the services with these names, on migrated databases."""
     running: dict[str, ServiceProcess] = {}
     with postgres_server.databases() as url:
         stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, fork_server=fork_server)
@@ -44,7 +46,7 @@ def start(
 
 
 def readiness(service: ServiceProcess) -> tuple[int, str]:
-    """Status and body of /readyz; 0 without a reply."""
+    """Returns the status and the body of /readyz. The status is 0 without a reply."""
     try:
         with _open(f"http://127.0.0.1:{service.ops}/readyz", timeout=5) as response:
             return response.status, response.read().decode()

@@ -1,5 +1,7 @@
-"""A client returns to many chats. Tests the pages of its sync, the text of its positions, and lists other than
-chats."""
+"""A client returns to many chats.
+
+The tests are about the pages of its sync, the text with its positions, and lists other than chats.
+"""
 
 import http.client
 import json
@@ -23,7 +25,7 @@ LISTS = ("friends", "requests", "blocks", "settings")
 
 @pytest.fixture
 def bob(connect: Enter, ann: NativeUser) -> NativeUser:
-    """Bob's chats with Ann have one message each."""
+    """The user Bob, who has many chats with Ann. Each has one message."""
     user = registered(connect)
     for number in range(CHATS):
         chat = ann.call("create", name=f"chat {number}", members=[user.number])["chat"]
@@ -41,7 +43,7 @@ class Keeper:
         self.messages: dict[tuple[int, int], str] = {}
         self.lists: dict[str, dict[str, Any]] = {}
         self.listed: list[int] = []
-        """Chats of the last sync."""
+        """The chats in the last sync."""
 
     def sync(self, window: int = 5, **members: object) -> None:
         self.listed.clear()

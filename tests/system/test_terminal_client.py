@@ -1,4 +1,4 @@
-"""`dragoman client`: two users in each dialect, scripts, and a user at a terminal."""
+"""Tests `dragoman client`: two users in each dialect, scripts, and a user at a terminal."""
 
 import contextlib
 import json
@@ -36,13 +36,13 @@ def a_name(dialect: str) -> str:
 
 
 def register(client: TypedClient, dialect: str) -> str:
-    """Returns the text by which others name the new user."""
+    """Registers a user. Returns the text by which other users can name the new user."""
     client.type(f"/register {a_name(dialect)} orange")
     return client.expect("you are user ").removeprefix("you are user ")
 
 
 def choose_chat(one: TypedClient, other: TypedClient, names: tuple[str, str]) -> tuple[str, str]:
-    """Opens a private chat; returns the names that both give it."""
+    """Opens a private chat. Returns the name that each of the two users has for it."""
     one.type(f"/open {names[1]}")
     place = one.expect("messages go to ").removeprefix("messages go to ").removesuffix(" now")
     is_numbered = place.startswith("chat")
@@ -172,8 +172,10 @@ def test_no_server_is_one_sentence() -> None:
 
 
 def end_input(keyboard: int, client: "subprocess.Popen[bytes]") -> int:
-    """Presses Ctrl-D until the client ends: one that comes between two lines, while the terminal changes its mode, is
-    lost."""
+    """Presses Ctrl-D until the client ends.
+
+    One press may be lost if it comes between two lines, while the terminal changes its mode.
+    """
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
         os.write(keyboard, b"\x04")

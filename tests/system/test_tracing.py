@@ -1,5 +1,6 @@
-"""Checks the spans that a whole system sends to a collector: the paths of a message and of a login through all
-processes."""
+"""Checks the spans that a whole system sends to a collector: the path of a message and of a login through all
+processes.
+"""
 
 import http.client
 import signal
@@ -32,7 +33,7 @@ LOGIN = {
     ("message", "session.list_chats", "client", "message.sync"),
     ("message", "database read", "client", "message.sync"),
 }
-"""Some spans of a message: service, name, kind and parent."""
+"""Some spans of a login: service, name, kind and parent."""
 VERIFICATION = {
     ("edge", "POST /verify", "server", ""),
     ("edge", "auth.open_verification", "client", "POST /verify"),
@@ -49,7 +50,7 @@ def services(
     fork_server: ForkServer,
     collector: Collector,
 ) -> Iterator[list[ServiceProcess]]:
-    """The traced services, one of each, and a second edge, which is the last."""
+    """The services with tracing, one process of each. The last process is a second edge."""
     url = f"sqlite:///{tmp_path}/{{service}}.db"
     stack = Stack(tmp_path, nats_server, valkey_server, url, process_group, collector.endpoint, fork_server)
     with stack.running("auth", "session", "message", "edge", "edge") as services:
@@ -63,7 +64,7 @@ def couple(services: list[ServiceProcess], dial: Dial) -> tuple[V2User, V2User, 
 
 
 def trace_of(spans: Sequence[Seen], root: str) -> list[Seen]:
-    """The spans of the trace with this root; empty while the root is missing."""
+    """Returns the spans of the trace with this root. Returns none while the root has not arrived."""
     traces = {span.trace for span in spans if span.name == root and not span.parent}
     assert len(traces) < 2
     return [span for span in spans if span.trace in traces]
@@ -74,8 +75,10 @@ def has(root: str, number: int) -> Callable[[Sequence[Seen]], bool]:
 
 
 def way(trace: Sequence[Seen]) -> Counter[tuple[str, str, str, str]]:
-    """Counts the spans of a trace by service, name, kind and the parent's name. Spans whose parent has not arrived yet
-    are left out."""
+    """Counts the spans of a trace by service, name, kind and the parent's name.
+
+    Omits spans whose parent has not arrived yet.
+    """
     by_id = {span.id: span for span in trace}
     return Counter(
         (span.service.removeprefix("dragoman-"), span.name, span.kind, by_id[span.parent].name if span.parent else "")
@@ -103,7 +106,7 @@ def test_messages_logins_and_requests_by_http_are_one_trace_each_through_all_pro
 
 
 def check_requests_by_http(collector: Collector, services: list[ServiceProcess]) -> None:
-    """Requests by HTTP begin traces, which hold no secret."""
+    """Checks that HTTP requests begin traces, and that these contain no secret."""
     ticket, code, address = "opened", "with-this", "0123456789abcdef" * 2
     page = http.client.HTTPConnection("127.0.0.1", services[-1].port, timeout=10)
     answers = []
@@ -144,7 +147,7 @@ def check_message(spans: Sequence[Seen], here: str, there: str) -> None:
 
 
 def login(spans: Sequence[Seen]) -> list[Seen]:
-    """The trace of the login that succeeded."""
+    """Returns the trace of the login that succeeded."""
     traces = {span.trace for span in spans if span.name == "Login" and not span.failed}
     return [span for span in spans if span.trace in traces]
 

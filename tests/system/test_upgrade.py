@@ -1,9 +1,9 @@
-"""A data directory of an earlier commit keeps its accounts, chats, messages, read state, files and webhooks under this
+"""A data directory of an earlier commit keeps its accounts, chats, messages, read state, files and webhooks in this
 version.
 
-`data-9456d506.zip` was written by `dragoman up` of commit 9456d506, the first from which databases are upgraded: Ann
-(ocid 1) and Bob (2) in chat 2, four messages that both have read, two that Bob has not, a file and an incoming webhook
-of Ann's.
+`data-9456d506.zip` was written by `dragoman up` of commit 9456d506. Databases can be upgraded from this commit on. The
+directory contains Ann (ocid 1) and Bob (2) in chat 2, four messages that both have read, two that Bob has not read, a
+file, and an incoming webhook of Ann's.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def upgraded(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_what_an_earlier_version_has_stored_is_there_and_goes_on(upgraded: Cluster) -> None:
-    """Messages that a client receives after the upgrade are delivered and not read."""
+    """Messages that a client receives after the upgrade are delivered, but not read."""
     (edge,) = upgraded.edges
     with NativeUser(edge) as web:
         web.call("login", identifier=BOB.email, secret={"scheme": "sha256", "value": BOB.secret})

@@ -1,4 +1,4 @@
-"""Registrations that are pending until the mailed link is opened (13, 14, 15), with a real mail server."""
+"""Registrations are pending until the user opens the link in a mail (codes 13, 14 and 15). The mail server is real."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ def verifying(tmp_path_factory: pytest.TempPathFactory, postbox: Postbox) -> Ite
 
 @pytest.fixture
 def applicant(verifying: Cluster, dial: Dial) -> V2User:
-    """Has requested a registration, and the mail."""
+    """A user who has requested a registration and its mail."""
     client = dial(verifying.edges[0])
     assert client.request(client.registration(client.account), 13, 5) == {"code": 13}
     client.send({"code": 14})
@@ -32,7 +32,7 @@ def applicant(verifying: Cluster, dial: Dial) -> V2User:
 
 
 def on(edge: str, link: str) -> str:
-    """The same link at another edge."""
+    """Returns the same link, but to another edge."""
     return link.replace(urlsplit(link).netloc, urlsplit(edge).netloc)
 
 
@@ -67,7 +67,10 @@ def test_clients_without_verification_get_the_mail_and_try_again(
 def test_an_account_exists_only_after_the_link(
     applicant: V2User, postbox: Postbox, verifying: Cluster, dial: Dial
 ) -> None:
-    """The address is still free: another user may apply with it, and the first opened link gets it."""
+    """Until a link is opened, the address is free.
+
+    Another user may register with it, and the first opened link gets it.
+    """
     login = {"code": 6, "login_type": 0, "account": applicant.account.email, "password": applicant.account.secret}
     other = dial(verifying.edges[1])
     assert other.request(login, 7, 13) == {"code": 7, "status": 1}

@@ -1,4 +1,4 @@
-"""A client (`dragoman client` or another) as a child process, into which a test types."""
+"""A client in a child process (`dragoman client` or another one), into which a test types."""
 
 import os
 import subprocess
@@ -15,8 +15,10 @@ CLIENT = (*DRAGOMAN, "client")
 
 
 class TypedClient:
-    """A client that gets its input by a pipe. Each call of `expect` reads on after the line that the previous call has
-    found."""
+    """A client that reads its input from a pipe.
+
+    Each call of `expect` continues after the line that the previous call has found.
+    """
 
     def __init__(self, server: str, *options: str, command: Sequence[str] = CLIENT) -> None:
         self._process = subprocess.Popen(
@@ -48,7 +50,7 @@ class TypedClient:
         self._process.stdin.close()
 
     def expect(self, text: str) -> str:
-        """The next line that holds the text."""
+        """Returns the next line that contains the text."""
         deadline = time.monotonic() + WAIT_SECONDS
         with self._changed:
             while True:
@@ -59,7 +61,7 @@ class TypedClient:
                 assert self._changed.wait(deadline - time.monotonic()), (text, self._shown)
 
     def status(self) -> int:
-        """The exit status, soon."""
+        """Waits a short time for the end of the client, and returns its exit status."""
         return self._process.wait(WAIT_SECONDS)
 
     def _read(self) -> None:
@@ -70,14 +72,14 @@ class TypedClient:
 
 
 class ScreenReader:
-    """Reads at the other end the text that a program writes to a terminal."""
+    """Reads the text that a program writes to a terminal."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._text = ""
 
     def expect(self, text: str) -> None:
-        """Read until this text has appeared. Drop the output up to and including this text."""
+        """Reads until this text has appeared. Drops the output up to the end of this text."""
         deadline = time.monotonic() + WAIT_SECONDS
         while text not in self._text:
             assert time.monotonic() < deadline, (text, self._text)

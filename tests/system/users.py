@@ -1,5 +1,7 @@
-"""Users for tests from outside: the client library's codecs and connections, and frames as on the wire. Every wait is
-bounded, and no frame is lost between two calls."""
+"""Users for tests from outside. They have the client library's codecs and connections, and can send any frame.
+
+Every wait has a time limit, and no frame is lost between two calls.
+"""
 
 import hashlib
 import json
@@ -24,11 +26,11 @@ from tests.support.waiting import WAIT_SECONDS
 Frame = dict[str, Any]
 V2 = OurChatV2Codec()
 _CODECS: dict[str, Codec] = CODECS | {"service": ServiceCodec(push=False)}
-"""The codecs as the documents describe the protocols: service has no pushes."""
+"""The codecs as the documents describe the protocols. The dialect service has no pushes."""
 
 
 def account_of(tag: str, number: int = 0) -> ClientAccount:
-    """The data of a v2 account, whose names and password are made from `tag`."""
+    """Returns the data of a v2 account. Its names and its password are made from `tag`."""
     secret = hashlib.sha256(tag.encode()).hexdigest()
     return ClientAccount(f"名{tag}", secret, number, email=f"u{tag}@dragoman.test")
 
@@ -38,7 +40,7 @@ def new_account() -> ClientAccount:
 
 
 class _WebSocketUser:
-    """One connection."""
+    """One WebSocket connection of a user."""
 
     def __init__(self, address: str, dialect: str) -> None:
         self.codec = _CODECS[dialect]
@@ -55,14 +57,14 @@ class _WebSocketUser:
         self.connection.close()
 
     def read_text(self, seconds: float = WAIT_SECONDS) -> str:
-        """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
+        """Returns the next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         frame = self.connection.receive(max(seconds, 0))
         assert isinstance(frame, str)
         return frame
 
 
 class V2User(_WebSocketUser):
-    """A user of OurChat v2. Frames that no call waited for stay `pending`, in order."""
+    """A user of OurChat v2. Frames that no call waited for are kept in `pending`, in order."""
 
     def __init__(self, edge: str, path: str = V2.path) -> None:
         super().__init__(edge + path, V2.dialect)
@@ -70,19 +72,19 @@ class V2User(_WebSocketUser):
         self.account = new_account()
 
     def send(self, frame: Frame | ClientRequest | str | bytes | Iterable[str]) -> None:
-        """Sends text, binary data or fragments as they are, an object as JSON."""
+        """Sends a frame: text, bytes or fragments unchanged, and an object as JSON."""
         if isinstance(frame, ClientRequest):
             self.connection.send(frame.frame.decode())
         else:
             self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
     def read(self, seconds: float = WAIT_SECONDS) -> Frame:
-        """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
+        """Returns the next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         frame: Frame = json.loads(self.connection.receive(max(seconds, 0)))
         return frame
 
     def receive_where(self, wanted: Callable[[Frame], bool], seconds: float = WAIT_SECONDS) -> Frame:
-        """The first wanted frame; the others stay pending."""
+        """Returns the first frame that is wanted. Other frames stay pending."""
         for frame in self.pending:
             if wanted(frame):
                 self.pending.remove(frame)
@@ -125,7 +127,7 @@ class V2User(_WebSocketUser):
         return self.request(V2.login(account), 7, 13)
 
     def session(self, *others: "V2User", name: str = "") -> int:
-        """Creates a session of these users. All of them list it, so that no message is held back."""
+        """Creates a session of these users. All of them list the session, so that the edge holds back no message."""
         made = self.request(V2.create_group(self.account, name, [other.account for other in others]), 9)
         session = int(made["session_id"])
         for other in others:
@@ -142,7 +144,7 @@ class V2User(_WebSocketUser):
         return frame
 
     def post(self, session: int, text: str, seconds: float = WAIT_SECONDS) -> Frame:
-        """Sends a message, and waits for its acknowledgement."""
+        """Sends a message, and waits until it is acknowledged."""
         self.send(self.text_frame(session, text))
         return self.receive_text(text, seconds)
 
@@ -150,7 +152,7 @@ class V2User(_WebSocketUser):
         return self.receive_where(lambda frame: frame["code"] == 0 and frame["msg"][0]["text"] == text, seconds)
 
     def receive_nothing(self, seconds: float = 0.2) -> None:
-        """No frame is pending, and none arrives."""
+        """Checks that no frame is pending, and that none arrives."""
         assert not self.pending
         try:
             raise AssertionError(f"unexpected: {self.read(seconds)}")
@@ -159,8 +161,10 @@ class V2User(_WebSocketUser):
 
 
 class DialectUser(_WebSocketUser):
-    """A user of any dialect. Frames that no call waited for stay `pending`, in order. `number` is the account's OC
-    number. Its names are made from `tag`, which is also its password."""
+    """A user of any dialect. Frames that no call waited for are kept in `pending`, in order.
+
+    `number` is the account's OC number. Its names are made from `tag`, which is also its password.
+    """
 
     def __init__(self, edge: str, dialect: str) -> None:
         super().__init__(edge, dialect)
@@ -193,11 +197,11 @@ class DialectUser(_WebSocketUser):
         self.connection.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
     def read(self, seconds: float = WAIT_SECONDS) -> str:
-        """The next frame from the connection. Raises TimeoutError, ConnectionEnded."""
+        """Returns the next frame from the connection. Raises TimeoutError, ConnectionEnded."""
         return self.read_text(seconds)
 
     def receive(self, *parts: str, seconds: float = WAIT_SECONDS) -> str:
-        """The first frame that contains all these parts; the others stay pending."""
+        """Returns the first frame that contains all these parts. Other frames stay pending."""
         for frame in self.pending:
             if all(part in frame for part in parts):
                 self.pending.remove(frame)
@@ -224,12 +228,12 @@ class DialectUser(_WebSocketUser):
         return self
 
     def login_v1(self, number: int, password: str) -> None:
-        """Logs in to v1, also as an account that was registered in another dialect."""
+        """Logs in to v1. The account may have been registered in another dialect."""
         self.account.number = number
         self._request(CODECS["ourchat-v1"].login(ClientAccount(number=number, secret=password)))
 
     def _request(self, request: ClientRequest) -> None:
-        """The reply's number and token become the account's."""
+        """Sends a request. Stores the number and the token of the reply in the account."""
         for sent in (*request.before, request.frame):
             self.connection.send(sent.decode())
         deadline = time.monotonic() + WAIT_SECONDS
@@ -249,14 +253,14 @@ class NativeUser(DialectUser):
         self._ids = count(1)
 
     def call(self, op: str, **members: object) -> dict[str, Any]:
-        """The reply, also an error."""
+        """Sends a command, and returns the reply, which may be an error."""
         number = next(self._ids)
         reply: dict[str, Any] = json.loads(self.request({"op": op, "id": number, **members}, f'{{"re":{number}'))
         assert reply["re"] == number
         return reply
 
     def do(self, op: str, **members: object) -> None:
-        """A command that must succeed, and whose reply does not matter."""
+        """Sends a command that must succeed, and ignores its reply."""
         reply = self.call(op, **members)
         assert "error" not in reply, reply
 
@@ -276,7 +280,7 @@ def _md5(text: str) -> str:
 
 
 class TcpUser:
-    """A plain TCP connection to an address tcp://host:port. Bytes are sent as they are, without a line end."""
+    """A plain TCP connection to an address tcp://host:port. Bytes are sent unchanged, without a line end."""
 
     def __init__(self, address: str) -> None:
         connection = connect(address, V2, seconds=WAIT_SECONDS)
@@ -292,11 +296,11 @@ class TcpUser:
         self.connection.close()
 
     def send(self, *frames: Frame | str | bytes) -> None:
-        """Sends all frames with one call: text and bytes unchanged, objects as JSON."""
+        """Sends all frames in one call: text and bytes unchanged, objects as JSON."""
         self.connection.socket.sendall(b"".join(map(_bytes, frames)))
 
     def receive_line(self) -> str:
-        """The next line, without its end; empty at the end of the stream."""
+        """Returns the next line without its end. Returns an empty text at the end of the stream."""
         try:
             line = self.connection.receive()
         except ConnectionEnded:
@@ -309,7 +313,7 @@ class TcpUser:
         return frame
 
     def receive_where(self, wanted: Callable[[Frame], bool]) -> Frame:
-        """The first wanted frame; earlier frames are dropped."""
+        """Returns the first frame that is wanted. Earlier frames are dropped."""
         while not wanted(frame := self.receive()):
             pass
         return frame
@@ -322,13 +326,15 @@ class TcpUser:
         return self.receive_code(code)
 
     def end_sending(self) -> None:
-        """Ends sending. Frames are still received."""
+        """Closes the sending direction. The user can still receive frames."""
         self.connection.end()
 
 
 class IrcUser(TcpUser):
-    """A client of IRC over plain TCP, logged in with an account of another dialect. Lines that no call waited for stay
-    `pending`, in order."""
+    """An IRC client over plain TCP, which is logged in with an account of another dialect.
+
+    Lines that no call waited for are kept in `pending`, in order.
+    """
 
     def __init__(self, address: str, account: ClientAccount, capabilities: str = "message-tags echo-message") -> None:
         super().__init__(address)
@@ -342,7 +348,7 @@ class IrcUser(TcpUser):
         self.send("".join(f"{line}\r\n" for line in lines))
 
     def await_line(self, *parts: str) -> str:
-        """The first line that contains all these parts."""
+        """Returns the first line that contains all these parts."""
         for line in self.pending:
             if all(part in line for part in parts):
                 self.pending.remove(line)

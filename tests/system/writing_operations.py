@@ -1,4 +1,4 @@
-"""The operations of native that write. Each comes with a user who can carry it out."""
+"""The operations of native that write. Each has a function that prepares a user who can carry it out."""
 
 import secrets
 from collections.abc import Callable
@@ -17,25 +17,28 @@ _READS = {
     "profiles",
 }  # fmt: skip
 _NOT_REPEATED = {"login", "test_push"}
-"""A client logs in again: a login whose reply is lost stays in the list of logins, but nobody has its token. A test of
-a notification changes no row."""
+"""Operations that are not tested here.
+
+A client simply logs in again, and a login whose reply was lost stays in the list of logins. A test notification changes
+no row.
+"""
 _P256DH = "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A8"
 """The public key of the receiver in RFC 8291, Appendix A."""
 
 
 def names() -> set[str]:
-    """The names of the operations that write and are carried out once."""
+    """Returns the names of the operations that write and that must be carried out only once."""
     writing = {operation.name for operation in OPERATIONS if operation.rate not in _WRITES_NOTHING}
     return writing - _READS - _NOT_REPEATED
 
 
 class PreparedUser:
-    """A user with a connection to one edge, who has prepared the command."""
+    """A user with a connection to one edge, who has prepared everything that a command needs."""
 
     def __init__(self, edge: str, other: Members) -> None:
         self.edge = edge
         self.other = other
-        """Another user."""
+        """The members of a command that name another user."""
         self.secret = {"scheme": "plain", "value": _nonce()}
         self.connection = NativeUser(edge)
         registered = self.do("register", nickname="Bot", username=f"u{_nonce()}", secret=self.secret)
@@ -58,7 +61,7 @@ class PreparedUser:
         return {"chat": self.do("create", name="g", members=list(members), **more)["chat"]}
 
     def member(self) -> Members:
-        """The parameters that name a member of one of the caller's groups."""
+        """Returns the parameters that name a member of one of the caller's groups."""
         return {**self.group(self.other["account"]), "account": self.other["account"]}
 
     def others_group(self, join_policy: str) -> Members:
@@ -77,19 +80,22 @@ class PreparedUser:
         return {**bot, "sid": self.do("create_bot_token", **bot, name="x", scopes=["send"])["sid"]}
 
     def message(self) -> Members:
-        """One of the caller."""
+        """Returns the parameters that name a message of the caller."""
         chat = self.group(self.other["account"])
         return {**chat, "index": self.do("send", **chat, text="hello", nonce=_nonce())["index"]}
 
     def received(self) -> Members:
-        """A message of the other member."""
+        """Returns the parameters that name a message of another member."""
         chat = self.group(self.other["account"])
         return {**chat, "index": self.as_other("send", **chat, text="hello", nonce=_nonce())["index"]}
 
 
 class WritingOperation(NamedTuple):
-    """`held_by`: the services that carry it out once, or the kind of the message service's request. `ends`: the
-    operation ends the login, or has none."""
+    """An operation that writes. `held_by` are the services that carry it out once, or the kind of its request to the
+    message service.
+
+    `ends` says that the operation ends the login, or that there is no login.
+    """
 
     name: str
     held_by: str
@@ -98,7 +104,7 @@ class WritingOperation(NamedTuple):
 
     @property
     def is_named(self) -> bool:
-        """Whether the client names the command by a nonce."""
+        """Returns whether the client names the command by a nonce."""
         parameters = next(one for one in OPERATIONS if one.name == self.name).parameters
         return "nonce" in parameters.__struct_fields__
 
@@ -131,7 +137,7 @@ def _refresh(caller: PreparedUser) -> Members:
 
 
 def _waiting_for_mail(caller: PreparedUser) -> Members:
-    """The connection of another user, whose login waits for a mailed link."""
+    """Makes the caller's connection that of another user, whose login waits for a link in a mail."""
     secret, email = caller.secret, f"{_nonce()}@example.org"
     assert post(caller.edge, "register", email=email, nickname="Bot", secret=secret).status == 200
     wrong = {**secret, "value": "wrong"}

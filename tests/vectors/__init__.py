@@ -1,26 +1,28 @@
-"""Frames as data: the frames that each dialect reads and writes, beside canonical values, one file for each dialect.
+"""The vectors of the dialects: the frames that each dialect reads and writes, as data. Each dialect has one file.
 
-A vector is one of
-- a request: the frame `in`, the `command` that it means, its `token` and the `account` of that token, and `replies`:
-  to an `answer` or a `failure`, the frames `out`, and the actions that the dialect `then` follows them up with;
-- any other frame: `in` and its `actions`, in order: a `request` as above, a `reply` (frames of the dialect itself), a
-  `disconnect` (close code and reason). A frame that is only remembered has no reply; - a frame that cannot be decoded:
-  `in`, the code of the `error`, and, where it matters, the frames `out`;
-- an `event`, or the `chats` loaded at a login: the frames `out`, and the dialect's own `requests`;
-- a `message` of any user, and the frames `out`;
-- a `close` by the edge (code and reason), the frames `out` before it, and the `closed` code and reason on the wire;
-- the answer with which a stream of server-sent events is `resumed`, and its events `out`.
+A vector is a frame beside the canonical value that it stands for. A *canonical* value has the form that is the same for
+all dialects. There are these kinds of vectors:
+- A request: the frame `in`, the `command` that it means, its `token`, and the `account` of that token. Its `replies`
+  have an `answer` or a `failure`, the frames `out`, and the actions that the dialect carries out `then`.
+- Any other frame from a client: `in`, and its `actions` in order. An action is a `request` as above, a `reply` (frames
+  that the dialect itself makes), or a `disconnect` (close code and reason). If the dialect only remembers the frame,
+  there is no action.
+- A frame that cannot be decoded: `in`, the code of the `error`, and, where it matters, the frames `out`.
+- An `event`, or the `chats` that are loaded at a login: the frames `out`, and the `requests` that the dialect makes.
+- A `message` of any user, and the frames `out`.
+- A `close` by the edge (code and reason), the frames `out` before it, and the `closed` code and reason on the wire.
+- The reply with which a stream of server-sent events is `resumed`, and its events `out`.
 
-Canonical values are `{"Type": {fields}}`. A frame is text, or JSON where the dialect's frames are; `{"binary": text}`
-is binary, and `{"announcement", "packages", "media", "otherwise"}` a picture or file. `given` is the state before: the
-connection's account, and frames received. Vectors with `shown` are printed in docs/protocols. `lacks` names the
-commands, answers and events that the dialect does not have.
+Canonical values are `{"Type": {fields}}`. A frame is text, or JSON if the dialect's frames are JSON. `{"binary": text}`
+is a binary frame, and `{"announcement", "packages", "media", "otherwise"}` is a picture or file. `given` is the state
+before: the account of the connection, and the frames that its client has sent. Vectors with `shown` are printed in
+docs/protocols. `lacks` names the commands, replies and events that the dialect does not have.
 
-A file of text frames says how a client reads them: it splits frames at the `separator`. A frame that begins with a word
-of `splits` is split only this number of times, and the rest is a text. Instead of both, `fields` may be a regular
-expression whose groups are the fields of a frame in either direction. `head` may be an expression whose first group
-tells frames apart in tables. By default, it is the first field, or in JSON the member whose name ends in `code`,
-otherwise the first member. `lines`: each line of a text is a frame of its own.
+A file of text frames also says how a client reads them. The client splits a frame at the `separator`. If the frame
+begins with a word of `splits`, it is split only this number of times, and the rest is a text. In place of both,
+`fields` may be a regular expression whose groups are the fields of a frame in either direction. `head` may be an
+expression whose first group distinguishes frames in tables. By default, this is the first field, or in JSON the member
+whose name ends in `code`, or else the first member. `lines` says that each line of a text is a separate frame.
 """
 
 import json
@@ -50,8 +52,10 @@ _HERE = Path(__file__).parent
 
 
 class VectorMessage(msgspec.Struct, forbid_unknown_fields=True):
-    """A message with its segments unpacked; `face`, `to`, `dialect`, `edited` and `reply_to` as in DisplayMessage,
-    `quote` as in EncodedMessage."""
+    """A message whose segments are unpacked.
+
+    `face`, `to`, `dialect`, `edited` and `reply_to` are as in DisplayMessage, and `quote` is as in EncodedMessage.
+    """
 
     chat: ChatId
     index: int
@@ -81,7 +85,10 @@ class VectorMessage(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Given(msgspec.Struct, forbid_unknown_fields=True):
-    """`account`: the connection's, 0 before the login. `before`: frames that it has sent."""
+    """The state before a vector.
+
+    `account` is the account of the connection, or 0 before the login. `before` are the frames that it has sent.
+    """
 
     account: AccountId = AccountId(12)
     before: list[Any] = []
@@ -106,7 +113,7 @@ class VectorRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class VectorAction(msgspec.Struct, forbid_unknown_fields=True):
-    """An action of a dialect: exactly one member is set. `disconnect`: close code and reason."""
+    """An action of a dialect. Exactly one member is set. `disconnect` is a close code and a reason."""
 
     request: VectorRequest | None = None
     reply: list[Any] | None = None
@@ -141,14 +148,14 @@ class Vector(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def frame_actions(self) -> list[VectorAction]:
-        """The actions of the frame, also of one with a single request."""
+        """Returns the actions of the frame, also if it has only a single request."""
         if self.command is None:
             return self.actions or []
         return [VectorAction(VectorRequest(self.command, self.token, self.account, self.replies))]
 
     @property
     def all_requests(self) -> list[VectorRequest]:
-        """The requests of the frame, or the dialect's own."""
+        """Returns the requests of the frame, or those that the dialect itself makes."""
         return [action.request for action in self.frame_actions if action.request] + self.requests
 
     @property
@@ -171,7 +178,7 @@ class Vectors(msgspec.Struct, forbid_unknown_fields=True):
         return not (self.separator or self.fields)
 
     def spans(self, frame: str) -> list[tuple[int, int]]:
-        """The places of the fields in a text frame."""
+        """Yields the places of the fields in a text frame."""
         if self.fields:
             match = re.fullmatch(self.fields, frame)
             groups = range(1, match.re.groups + 1) if match else ()
@@ -192,7 +199,7 @@ def load(dialect: str) -> Vectors:
 
 
 def wire(frame: Any) -> Frame:
-    """A vector's frame as it is sent."""
+    """Returns a vector's frame as it is sent."""
     if isinstance(frame, dict) and frame.keys() == {"binary"}:
         return Binary(frame["binary"].encode())
     return text(frame)
@@ -207,7 +214,7 @@ COMMANDS: dict[str, type[Any]] = {
     for kind in (*EdgeCommand.__args__, *dict.fromkeys(route.request for route in subjects.FORWARDED))
 }
 _NOT_SHOWN = (ChangePage, History, Made, Recovered, SearchPage)
-"""Replies of services in place of which the edge makes its own."""
+"""Replies of services that are not shown, because the edge makes its own reply in place of them."""
 ANSWERS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (*Reply.__args__, *(kind.route.reply for kind in COMMANDS.values() if hasattr(kind, "route")))
@@ -217,6 +224,6 @@ EVENTS: dict[str, type[Any]] = {kind.__name__: kind for kind in Event.__args__}
 
 
 def canonical(value: dict[str, Any], kinds: dict[str, type[Any]]) -> Any:
-    """`{"Type": {fields}}` as a value of that type."""
+    """Returns the value of a type from `{"Type": {fields}}`."""
     ((name, fields),) = value.items()
     return msgspec.convert(fields, kinds[name], str_keys=True)

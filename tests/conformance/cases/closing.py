@@ -1,4 +1,4 @@
-"""Cases in which the server ends a connection, and the client reconnects at the right time or not at all."""
+"""Cases in which the server ends a connection. The client must reconnect at the right time, or not at all."""
 
 import time
 
@@ -40,8 +40,10 @@ async def _revoked(run: CaseRun) -> None:
 
 
 async def _client_fault(run: CaseRun) -> None:
-    """The server closes with 1007, as for a text that is not UTF-8. The client must not reconnect soon, because the
-    same would happen again."""
+    """The server closes with the code 1007, as it does for a text that is not UTF-8.
+
+    The client must not reconnect soon, because it would send the same text again.
+    """
     peer = await run.started(1)
     await peer.close(1007, "no UTF-8")
     await run.quiet(_FAULT_SECONDS)
@@ -49,7 +51,7 @@ async def _client_fault(run: CaseRun) -> None:
 
 
 async def _backoff(run: CaseRun) -> None:
-    """Several clients lose their connections at one moment, and must spread their attempts to reconnect."""
+    """Several clients lose their connections at the same moment. They must reconnect at different times."""
     run.chats.fill(GROUP, 1)
     for number in range(_CLIENTS):
         await run.connect(query=f"?client={number}")
@@ -71,7 +73,7 @@ async def _backoff(run: CaseRun) -> None:
 
 
 async def _longest_pause(run: CaseRun, end: float) -> float:
-    """The longest time in seconds, until then, for which this program was not run."""
+    """Returns the longest time in seconds before `end` in which the machine did not run this program."""
     longest, now = 0.0, time.monotonic()
     while now < end:
         await run.quiet(_STEP_SECONDS)

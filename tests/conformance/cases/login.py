@@ -1,4 +1,4 @@
-"""Cases of the login and the first sync."""
+"""Cases about the login and the first sync."""
 
 from services.edge.canonical.commands import ReadHistory
 from shared.contract.message import GetChanges
@@ -30,7 +30,10 @@ async def _new_chat(run: CaseRun) -> None:
 
 
 async def _joined_chat(run: CaseRun) -> None:
-    """The event of the new chat says where the client begins: nothing of before the join is requested."""
+    """The event of a new chat names the first message that the client may see.
+
+    The client requests nothing from before that message.
+    """
     peer = await run.started(1)
     run.chats.fill(OTHER_GROUP, 40)
     run.chats[OTHER_GROUP].react(40)

@@ -1,4 +1,7 @@
-"""Cases of the order of messages and changes: each once, in order, and every hole is fetched or named."""
+"""Cases about the order of messages and changes.
+
+A client must give each of them once and in order. It must fetch missing ones, or name them in a gap.
+"""
 
 from services.edge.canonical.commands import ReadHistory
 from tests.conformance.case_run import GROUP, OTHER_GROUP, CaseRun, ClientCase
@@ -25,7 +28,7 @@ async def _duplicate(run: CaseRun) -> None:
 
 
 async def _expired(run: CaseRun) -> None:
-    """The first of the messages that the client lacks have expired."""
+    """The first of the messages that the client lacks have expired on the server."""
     peer = await run.started(3)
     last = run.chats.fill(GROUP, 5)[-1]
     run.chats[GROUP].kept_from = 6
@@ -63,7 +66,7 @@ async def _lost_change(run: CaseRun) -> None:
 
 
 async def _change_first(run: CaseRun) -> None:
-    """A change comes before the message that it is about."""
+    """A change arrives before the message that it changes."""
     peer = await run.started(3)
     (four,) = run.chats.fill(GROUP, 1)
     await peer.push(run.chats[GROUP].react(4), four)

@@ -1,4 +1,4 @@
-"""Cases of lost connections: the client reconnects and sends its positions."""
+"""Cases in which the connection is lost. The client must reconnect and send its positions."""
 
 from services.edge.canonical.commands import ReadHistory
 from tests.conformance.case_run import GROUP, CaseRun, ClientCase
@@ -33,7 +33,7 @@ async def _resume_rev(run: CaseRun) -> None:
 
 
 async def _resume_before_a_hole(run: CaseRun) -> None:
-    """The connection ends while the client fetches missing messages. A client that names the gap instead has all."""
+    """The connection ends while the client fetches missing messages. A client that only names the gap passes, too."""
     peer = await run.started(3)
     history = run.server.hold(ReadHistory)
     await peer.push(run.chats.fill(GROUP, 4)[-1])
@@ -48,8 +48,10 @@ async def _resume_before_a_hole(run: CaseRun) -> None:
 
 
 async def _epoch(run: CaseRun) -> None:
-    """The server is restored from a backup: it has a new epoch, and different messages under the same indexes. The
-    client must forget its messages."""
+    """The server is restored from a backup, so it has a new epoch, and different messages under the same indexes.
+
+    The client must forget its messages.
+    """
     peer = await run.started(3)
     run.chats.restore("e2")
     run.chats.fill(GROUP, 2, "another message")

@@ -1,4 +1,4 @@
-"""Cases of commands: messages are stored once and acknowledged once, and errors reach the caller."""
+"""Cases about commands. Each message must be stored once and acknowledged once, and errors must reach the caller."""
 
 import time
 
@@ -33,8 +33,9 @@ async def _acknowledged_once(run: CaseRun, messages: int = 1) -> None:
 
 
 async def _repeats(run: CaseRun, failure: Failure | None, *, stores: bool) -> None:
-    """The first `send` gets no reply because the connection is lost, or it gets an error that leaves the result
-    open."""
+    """The first `send` has no certain result: the connection is lost before the reply, or the reply is an error that
+    does not say whether the message is stored.
+    """
     await run.started(1)
     times: list[float] = []
 
@@ -90,7 +91,7 @@ async def _offline(run: CaseRun) -> None:
 
 
 async def _own_message(run: CaseRun) -> None:
-    """The reply takes the place of the event, so the client's own message leaves no hole."""
+    """The sender gets a reply and no event for its own message. The client must not take that for a missing message."""
     peer = await run.started(1)
     await run.driver.send(SendTextStep("a", GROUP, _TEXT))
     await run.sent("a")

@@ -1,5 +1,4 @@
-"""Cases with members and events that a client does not know. Later versions of the server send such members and
-events."""
+"""Cases with members and events that this version does not have. Later versions of the server will send such frames."""
 
 from services.edge.canonical.commands import PostMessage
 from shared.contract.model import Text
@@ -39,7 +38,7 @@ async def _unknown_events(run: CaseRun) -> None:
 
 
 async def _texts(run: CaseRun) -> None:
-    """Texts with any characters arrive unchanged, in both directions."""
+    """A text with any characters arrives unchanged, from the client and to the client."""
     peer = await run.started(1)
     await peer.push(run.chats[GROUP].add((Text(_TEXT),)))
     await run.given(GROUP, 2)

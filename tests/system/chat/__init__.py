@@ -1,1 +1,1 @@
-"""The web client in a browser: each test is a point that users of chat clients ask for."""
+"""Tests of the web client in a browser. Each test is about a point that users of chat clients ask for."""

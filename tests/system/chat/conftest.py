@@ -1,4 +1,4 @@
-"""A system, a browser, Ann in it, and Bob, who is a program."""
+"""A system, and a browser in which the user Ann is signed in. The user Bob is a program."""
 
 import json
 import secrets
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Bob:
-    """A user of native by HTTP, through the other edge."""
+    """A user of native over HTTP. Bob uses the other edge."""
 
     def __init__(self, edge: str, nickname: str = "Bob") -> None:
         self.move(edge)
@@ -48,7 +48,7 @@ class Bob:
         return reply
 
     def fetch(self, url: str) -> bytes:
-        """A file of the server, by the path of its address."""
+        """Returns a file of the server, by the path in its address."""
         with urllib.request.urlopen(f"{self.address}/media/{url.rpartition('/')[2]}", timeout=60) as response:  # noqa: S310
             content: bytes = response.read()
         return content
@@ -60,7 +60,7 @@ class Bob:
         return int(self.call("create", name=name, members=list(members))["chat"])
 
     def texts(self, chat: int) -> list[str]:
-        """The texts of the chat's newest messages on the server, in order."""
+        """Returns the texts of the chat's newest messages on the server, in order."""
         page = self.call("history", chat=chat, count=100, dir="older", **{"from": -1})
         return [
             "".join(part.get("text", "") for part in one["segments"])
@@ -76,7 +76,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="package")
 def chromium_browser() -> Iterator[Browser]:
-    """Ends with the package: Playwright can be started once at a time."""
+    """The browser of all tests of this package. Playwright can run only once at a time, so it ends with the package."""
     with chromium() as started:
         yield started
 
@@ -95,7 +95,7 @@ def ann(system: Cluster, chromium_browser: Browser) -> Iterator[ChatPage]:
 
 @pytest.fixture
 def team(ann: ChatPage, bob: Bob) -> int:
-    """A group of both, which is in Ann's list."""
+    """A group of Ann and Bob, which is already in Ann's list."""
     chat = bob.group("Team", ann.account())
     ann.chat("Team").wait_for()
     return chat

@@ -1,4 +1,4 @@
-"""Users of the other dialects, who write to people with the web client."""
+"""Users of the other dialects who write to users of the web client."""
 
 import uuid
 from collections.abc import Sequence
@@ -20,8 +20,10 @@ _REPLY_SECONDS = 5.0
 
 
 class SoakUser(Protocol):
-    """A user who writes during the soak. A message without a reply is not sent again, because nobody knows whether it
-    arrived."""
+    """A user who writes during the soak.
+
+    A message without a reply is not sent again, because it may have been stored.
+    """
 
     number: int
 
@@ -74,7 +76,7 @@ class DialectWriter:
 
 
 class IrcWriter:
-    """A user of IRC, who needs an account with a username. IRC does not confirm messages."""
+    """A user of IRC. It needs an account with a username. IRC does not acknowledge messages."""
 
     number = 0
 

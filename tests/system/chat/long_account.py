@@ -1,5 +1,7 @@
-"""An account with many chats and a long one, made in seconds: the messages of the long chat are written into the
-database while no service runs."""
+"""Makes an account with many chats and one long chat in seconds.
+
+The messages of the long chat are written into the database while no service runs.
+"""
 
 import sqlite3
 import time
@@ -20,8 +22,11 @@ _COPY = """
 
 
 class LongAccount:
-    """An account with many chats. `username`: the account's name. `long`: the long chat, named Long, which the account
-    has read to its end; `sender` writes there."""
+    """An account with many chats. `username` is its name. `long` is a long chat with the name Long, which the account
+    has read to its end.
+
+    `sender` is the user who writes in the long chat.
+    """
 
     def __init__(self, edge: str, chats: int) -> None:
         self._owners = [Bob(edge) for _ in range(1 + chats // _GROUPS_OF_AN_OWNER)]
@@ -39,7 +44,7 @@ class LongAccount:
         owner.send(owner.group(f"Group {number}", self._account.account), "hello")
 
     def lengthen(self, data: Path, messages: int) -> None:
-        """While no service runs."""
+        """Writes messages into the long chat. No service may run meanwhile."""
         now = int(time.time() * 1000)
         with sqlite3.connect(data / "message.db") as database:
             database.execute(_COPY, (_TEXTS, messages, now - (messages + 1) * _APART_MS, _APART_MS, self.long, _TEXTS))
@@ -49,7 +54,7 @@ class LongAccount:
         database.close()
 
     def at(self, edge: str, messages: int) -> None:
-        """The system has started again, with this number of messages in the long chat."""
+        """Starts the system again, with this number of messages in the long chat."""
         for one in (self.sender, self._account):
             one.move(edge)
         self._account.call("read", chat=self.long, index=messages)

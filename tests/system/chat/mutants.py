@@ -1,7 +1,7 @@
-"""Builds of the web client that are broken on purpose, to show that its tests can fail.
+"""Deliberately broken builds of the web client, which show that its tests can fail.
 
 `python -m tests.system.chat.mutants [NAME…]` breaks one thing in a copy of `web`, builds it into `clients/chat`, and
-runs the test that must fail. It prints a table of the builds and the tests that found them. At the end, the sound
+runs the test that must fail. It prints a table of the builds and of the tests that found them. At the end, the correct
 client is built again.
 """
 
@@ -18,13 +18,19 @@ from tests.support.javascript import NODE
 
 _TESTS = "tests/system/chat"
 _FAILED = re.compile(r"^(FAILED|ERROR) \S+::(\w+(?:\[\S+\])?)", re.MULTILINE)
-"""A test that could not begin, because nobody could sign in, shows nothing about its point."""
+"""The tests that have failed, in pytest's output.
+
+A test with an error could not begin, because no user could sign in, so it shows nothing about its point.
+"""
 
 
 @dataclass(frozen=True)
 class BrokenPage:
-    """`broken` replaces `sound`, which is once in the file. `test`: the beginning of the name of the test that must
-    fail."""
+    """A broken build.
+
+    `broken` replaces `sound`, which occurs once in the file. `test` is the beginning of the name of the test that must
+    fail.
+    """
 
     file: str
     sound: str
@@ -160,7 +166,7 @@ MUTANTS = {
 
 
 def find_all(names: list[str]) -> list[str]:
-    """Returns the broken pages that no test has found."""
+    """Returns the names of the broken builds that no test has found."""
     try:
         return [name for name in names or MUTANTS if not _is_found(name, MUTANTS[name])]
     finally:

@@ -1,8 +1,8 @@
 """A soak of the web client: `python -m tests.system.chat.soak --seconds N --seed N`.
 
-Six tabs of four people and users of every other dialect write into one group, while edges and message are killed,
-sockets are cut, and tabs are put offline, reloaded, closed and opened again. In the end, each tab shows the messages of
-the database from the first to the last, and each browser has stored no other messages.
+Four users with six tabs, and users of every other dialect, write into one group. Meanwhile edges and message are
+killed, connections are cut, and tabs are set offline, reloaded, closed and opened again. At the end, each tab shows all
+messages of the database, and no browser has stored other messages.
 """
 
 import argparse
@@ -46,7 +46,7 @@ _IS_AT_END = """([last]) => {
 
 
 class Proxies:
-    """The proxies between browsers and edges. They run in an event loop on a thread of their own."""
+    """The proxies between browsers and edges. Their event loop runs in a separate thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -71,7 +71,7 @@ class Proxies:
 
 
 class TabSoak:
-    """The soak of the web client. `written`: the texts that a tab has accepted, so that they must arrive."""
+    """The soak of the web client. `written` are the texts that a tab has accepted, so they must arrive."""
 
     def __init__(self, system: Cluster, proxies: Proxies, tabs: Sequence[ChatPage], seed: int) -> None:
         self._system = system
@@ -104,7 +104,7 @@ class TabSoak:
             step()
             self.done[step.__name__.strip("_")] += 1
 
-    # What happens
+    # The methods below are what happens during the soak.
 
     def _write(self) -> None:
         text = f"text {len(self.written)} {self._chance.randrange(10**6)}"
@@ -115,8 +115,10 @@ class TabSoak:
         self._chance.choice(self._others).write(self.chat, f"other {self._chance.randrange(10**9)}")
 
     def _change(self) -> None:
-        """Bob writes a message, reacts to any message, and sometimes edits or recalls his new one. If a command fails,
-        the soak continues."""
+        """Makes Bob write a message, react to any message, and sometimes edit or recall the new one.
+
+        If a command fails, the soak continues.
+        """
         with suppress(OSError):
             index = self._bob.send(self.chat, f"Bob's {self._chance.randrange(10**9)}")
             some = self._chance.randrange(1, index + 1)
@@ -128,11 +130,11 @@ class TabSoak:
                 self._bob.call("recall", chat=self.chat, index=index)
 
     def _react(self) -> None:
-        """The user of a tab adds a reaction that a message has already, or removes it."""
+        """Makes the user of a tab add a reaction that a message already has, or remove it."""
         self._chance.choice(self._tabs).page.evaluate(_REACT, self._chance.random())
 
     def _go_offline(self) -> None:
-        """Switches the network of a tab off, or on again."""
+        """Switches the network of a tab off or on."""
         context = self._chance.choice(self._tabs).page.context
         context.set_offline(self._chance.random() < 0.5)
 
@@ -143,12 +145,12 @@ class TabSoak:
         self._proxies.do(self._chance.choice(self._proxies.all).reset_peer)
 
     def _freeze(self) -> None:
-        """Freezes a proxy, or lets it continue."""
+        """Freezes a proxy, or ends its faults."""
         proxy = self._chance.choice(self._proxies.all)
         self._proxies.do(proxy.time_out if self._chance.random() < 0.4 else proxy.clear)
 
     def _reopen(self) -> None:
-        """A tab is duplicated, and the first one closed."""
+        """Opens another tab in the same browser, and closes the first one."""
         at = self._chance.randrange(len(self._tabs))
         before = self._tabs[at]
         self._proxies.do(self._proxies.all[_owner(at)].clear)
@@ -164,10 +166,10 @@ class TabSoak:
     def _kill(self) -> None:
         self._system.kill(self._chance.choice(_KILLED))
 
-    # The methods below check the state in the end.
+    # The methods below check the state at the end.
 
     def check(self) -> list[str]:
-        """What is wrong."""
+        """Returns what is wrong at the end."""
         for proxy in self._proxies.all:
             self._proxies.do(proxy.clear)
         for tab in self._tabs:
@@ -186,7 +188,7 @@ class TabSoak:
             place = f"tab {at} of {_NAMES[_owner(at)]}"
             wrong += [f"{place} {line}" for line in self._end_of(tab, max(database))]
         for at, tab in enumerate(self._tabs):
-            tab.page.bring_to_front()  # timers of a hidden tab are slow
+            tab.page.bring_to_front()  # the timers of a hidden tab are slow
             tab.collect(len(database), _COLLECT_MILLISECONDS)
             place = f"tab {at} of {_NAMES[_owner(at)]}"
             wrong += [f"{place} {line}" for line in self._differences(tab, database)]
@@ -209,8 +211,10 @@ class TabSoak:
         return found
 
     def _end_of(self, tab: ChatPage, last: int) -> Iterator[str]:
-        """Yields an error if the tab cannot show the newest message and its reaction. The tab comes there only by the
-        button to the end, and then has everything before it."""
+        """Yields an error if the tab cannot show the newest message and its reaction.
+
+        The test moves there only with the button to the end. Then the tab has all messages before it.
+        """
         try:
             tab.page.wait_for_function(_IS_AT_END, arg=[last], timeout=_LAST_MILLISECONDS)
             tab.chat("Soak").locator(".badge").wait_for(state="detached")
@@ -228,7 +232,7 @@ class TabSoak:
 
 
 def _owner(at: int) -> int:
-    """The index of the user to whom the tab at this position belongs."""
+    """Returns the index of the user to whom the tab at this position belongs."""
     return next(one for one in range(len(_TABS_OF)) if at < sum(_TABS_OF[: one + 1]))
 
 
@@ -246,7 +250,7 @@ def _compared(verb: str, found: Mapping[int, Shown], database: Mapping[int, Show
 
 @contextmanager
 def _tabs(browser: Browser, edges: Sequence[str], seed: int) -> Iterator[list[ChatPage]]:
-    """Six tabs of four people. Each browser has its own way to its edge."""
+    """Opens six tabs of four users. Each browser connects to its edge through its own proxy."""
     with ExitStack() as stack:
         tabs = list[ChatPage]()
         for name, number, edge in zip(_NAMES, _TABS_OF, edges, strict=True):

@@ -1,9 +1,14 @@
-"""Measures the speed of the web client: `python -m tests.system.chat.speed [CHATS] [MESSAGES]`, in a browser on this
-machine.
+"""Measures the speed of the web client in a browser on this machine: `python -m tests.system.chat.speed [CHATS]
+[MESSAGES]`.
 
-It prints milliseconds: to the first paint and to a usable list, without a store and from the store; from Enter to the
-tick; from a key to its frame, at rest and while messages arrive; of frames while 10,000 messages are scrolled, beside
-those of a page at rest; and then rows, heap, and the CPU time of an idle minute.
+It prints these times in milliseconds:
+
+- to the first paint and to a usable list, with and without stored data
+- from Enter to the tick
+- from a key to the next frame on the screen, at rest and while messages arrive
+- of frames while 10,000 messages are scrolled, and of a page at rest
+
+It also prints the number of rows, the heap, and the CPU time of an idle minute.
 """
 
 import asyncio
@@ -100,7 +105,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def opened(page: ChatPage, chats: int) -> tuple[float, float]:
-    """The first paint and a usable list."""
+    """Returns the times of the first paint and of a usable list."""
     usable = page.page.evaluate(_USABLE, chats)
     return page.page.evaluate(_PAINT), usable
 
@@ -110,13 +115,13 @@ def openings(times: Sequence[tuple[float, float]]) -> dict[str, list[int]]:
 
 
 def cold(browser: Browser, edge: str, login: Any, chats: int) -> tuple[float, float]:
-    """A login, and nothing else that is stored."""
+    """Opens the client in a browser that has stored only a login."""
     with chat_user(browser, edge, storage_state=login) as page:
         return opened(page.open(), chats)
 
 
 def login_of(page: ChatPage) -> Any:
-    """The part of a login that a browser stores, without the account's database."""
+    """Returns the login from a browser's stored data, without the database of the account."""
     state: Any = page.page.context.storage_state(indexed_db=True)
     for origin in state["origins"]:
         origin["indexedDB"] = [one for one in origin["indexedDB"] if one["name"] == "dragoman"]
@@ -180,7 +185,7 @@ def metric(cdp: CDPSession, name: str) -> float:
 
 @contextmanager
 def flood(sender: Bob, chat: int, edge: str) -> Iterator[dict[str, int]]:
-    """Messages at a steady rate, meanwhile."""
+    """Messages arrive at a steady rate inside this context."""
     sent: dict[str, int] = {}
     thread = threading.Thread(target=lambda: sent.update(asyncio.run(_flood(sender.token, chat, edge))))
     thread.start()
@@ -208,7 +213,7 @@ async def _flood(token: str, chat: int, edge: str) -> dict[str, int]:
 
 
 async def _replies(socket: Any) -> None:
-    """Waits until each message has its reply."""
+    """Waits until each message has a reply."""
     awaited = _PER_SECOND * _FLOOD_SECONDS
     while awaited:
         awaited -= msgspec.json.decode(await socket.recv()).get("re", 0) > 1

@@ -1,5 +1,7 @@
-"""After an absence, and with a storage that fails: everything is shown once, in order, and the page says what is not
-kept."""
+"""After an absence, and if the browser cannot store data, everything is shown once and in order.
+
+The page says what it does not store.
+"""
 
 from playwright.sync_api import Browser, expect
 
@@ -14,13 +16,13 @@ _NEWER_VERSION = """(account) => new Promise((resolve) => {
 
 
 def in_order(page: ChatPage, number: int) -> list[str]:
-    """The texts of this number of messages, which are all of the chat, as they are shown in the page."""
+    """Returns the texts of all messages of the chat, in the order of the page. `number` is their number."""
     shown = page.collect(number, _MILLISECONDS).collected()
     return [text for _, (text, *_) in sorted(shown.items())]
 
 
 def test_21_five_hundred_messages_of_an_absence_are_shown_once_in_order(ann: ChatPage, bob: Bob, team: int) -> None:
-    """Own messages of that time come after them."""
+    """The user's own messages, written offline, come after the missed ones."""
     bob.send(team, "before")
     ann.go("Team").until_received("before")
     ann.page.context.set_offline(True)
@@ -47,7 +49,7 @@ def test_a_tab_goes_on_when_a_newer_version_takes_its_store(ann: ChatPage, bob: 
 
 
 def test_a_tab_goes_on_when_the_browser_deletes_its_store(ann: ChatPage, bob: Bob, team: int) -> None:
-    """Earlier messages come from the server. The login goes with the store."""
+    """The page gets the earlier messages from the server. The stored login is deleted, too."""
     wanted = [f"before {number}" for number in range(150)]
     for text in wanted:
         bob.send(team, text)

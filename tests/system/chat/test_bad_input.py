@@ -1,4 +1,4 @@
-"""Errors of users, machines and servers: the page describes each error in a sentence, and continues to work."""
+"""Errors of users, machines and servers. The page describes each error in a sentence, and continues to work."""
 
 import base64
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_too_large_and_a_broken_picture_are_named(ann: ChatPage, 
 
 
 def test_a_long_name_is_rejected_with_its_reason(ann: ChatPage) -> None:
-    """The field holds fewer characters, but a script or another browser may not."""
+    """The field accepts fewer characters, but a script or another browser may send more."""
     ann.page.get_by_role("link", name="People").click()
     name = ann.page.get_by_label("Name that others see")
     name.evaluate("(field) => field.removeAttribute('maxlength')")

@@ -1,4 +1,4 @@
-"""Registration with a mailed link, and a forgotten password, with a real mail server."""
+"""Registration with a link in an e-mail, and a forgotten password. The mail server is real."""
 
 import secrets
 from pathlib import Path

@@ -1,5 +1,7 @@
-"""Files are sent several at once, by pasting, by dropping, and over a bad network. Pictures are shown as a gallery, and
-without the data about their location."""
+"""Files are sent: several at once, by pasting, by dropping, and over a bad network.
+
+Pictures are shown as a gallery, and without data about their location.
+"""
 
 import base64
 import secrets

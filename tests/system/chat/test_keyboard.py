@@ -1,4 +1,4 @@
-"""A working day by the keyboard alone: no pointer, from the account to its end."""
+"""A user works with the keyboard alone and without a pointer, from the registration to the deletion of the account."""
 
 import secrets
 

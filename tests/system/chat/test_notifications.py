@@ -1,8 +1,9 @@
-"""Points 9, 10 and 25: notifications of the web client, from another protocol's message to the click.
+"""Points 9, 10 and 25: notifications of the web client, from a message in another protocol to the click.
 
-Stubbed: `PushManager` of the page, because no browser reaches a push service here: its subscription has the keys of the
-test, and an endpoint of the test's own push service. DevTools give the worker the content that the push service would
-deliver. The click is an event that the test makes: it may neither focus nor open a window.
+Three things are simulated. `PushManager` of the page is replaced, because a browser cannot reach a push service here:
+the subscription has the keys of the test, and the address of the test's own push service. DevTools give the worker the
+content that the push service would deliver. The click is an event that the test makes, and such an event may neither
+focus nor open a window.
 """
 
 import json
@@ -106,7 +107,7 @@ class Browsing:
         self._registrations += [one["registrationId"] for one in event["registrations"]]
 
     def call(self, op: str, **members: Any) -> dict[str, Any]:
-        """Carries out an operation by HTTP, as another device of Ann."""
+        """Carries out an operation over HTTP, as another device of Ann."""
         reply = post(self._edge, op, self._token, **members)
         assert reply.status == 200, reply.body
         return reply.body
@@ -122,19 +123,19 @@ class Browsing:
         self.page.page.get_by_role("button", name="Send a test").wait_for()
 
     def close_pages(self) -> None:
-        """Closes all pages of the client, so that only its service worker is left."""
+        """Closes all pages of the client, so that only its service worker still runs."""
         self.page.page.close()
 
     def open_again(self) -> None:
         self.page = ChatPage(self._context.new_page(), self._origin).open().until_connected()
 
     def second_tab(self) -> ChatPage:
-        """Nobody is signed in, in any tab."""
+        """Logs out, and opens another tab. No user is signed in in any tab then."""
         self.page.log_out()
         return ChatPage(self._context.new_page(), self._origin).open()
 
     def lose(self) -> int:
-        """The push service ends the subscription. Returns its number."""
+        """Makes the push service end the subscription. Returns the number of the subscription."""
         (one,) = self.call("subscriptions")["subscriptions"]
         number: int = one["subscription"]
         self.service.status_of = lambda _: 410
@@ -143,7 +144,7 @@ class Browsing:
         return number
 
     def next(self, text: str) -> dict[str, Any]:
-        """Waits until the newest notification at the push service contains this text, and returns it."""
+        """Waits until the newest notification at the push service contains this text. Returns this notification."""
         key = self.call("push_key")["key"]
 
         def is_last(found: list[Any]) -> bool:
@@ -157,7 +158,10 @@ class Browsing:
         self._devtools.send("ServiceWorker.deliverPushMessage", message)
 
     def wait_until_forgotten(self) -> None:
-        """The policy of the page forbids the wait for an expression."""
+        """Waits until the page has removed its subscription.
+
+        It reads repeatedly, because the page's policy forbids Playwright to wait for an expression.
+        """
         deadline = time.monotonic() + WAIT_SECONDS
         while self.page.page.evaluate("localStorage.getItem('test.subscription')") is not None:
             assert time.monotonic() < deadline, "the browser is subscribed"
@@ -181,8 +185,10 @@ def browsing(pushing: Cluster, certificates: Certificates, chromium_browser: Bro
 
 
 def test_09_a_click_opens_the_message_in_the_tab_that_is_open(browsing: Browsing, pushing: Cluster) -> None:
-    """The notification comes from a message of a v2 client, through the push service. The click on it opens the message
-    in the open tab."""
+    """A message of a v2 client causes a notification through the push service.
+
+    A click on the notification opens the message in the open tab.
+    """
     page = browsing.page
     browsing.turn_on()
     with V2User(pushing.edges[1]) as bob:
@@ -233,7 +239,7 @@ def test_10_a_notification_of_what_is_read_by_now_goes_at_once(browsing: Browsin
     browsing.call("read", chat=team, index=1)
     browsing.wait_until_shown()
     browsing.worker.evaluate("navigator.setAppBadge = async (count) => { self.badge = count; }")
-    for badge in (7, 8, 9):  # the page itself may reset the first badge, because of the read
+    for badge in (7, 8, 9):  # the page itself may reset the first badge, because it has read the messages
         browsing.deliver({**content, "app_badge": badge})
         deadline = time.monotonic() + WAIT_SECONDS
         while browsing.worker.evaluate("self.badge") != badge:
@@ -276,7 +282,7 @@ def test_10_a_device_that_another_one_has_removed_comes_back_by_a_click_alone(br
 
 
 def test_10_a_subscription_that_the_browser_replaces_is_registered_with_the_same_key(browsing: Browsing) -> None:
-    """Stubbed as well: `subscribe` of the worker."""
+    """Here, `subscribe` of the worker is also replaced."""
     browsing.turn_on()
     before = browsing.lose()
     browsing.worker.evaluate(_REPLACE, browsing.call("push_key")["key"])

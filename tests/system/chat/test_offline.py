@@ -1,4 +1,4 @@
-"""Messages are sent once, also without a network, with two tabs, or without encryption."""
+"""Messages are sent exactly once: without a network, with two tabs, or without encryption."""
 
 import re
 import secrets
@@ -19,7 +19,7 @@ _OUTBOX = """((method, value) => new Promise((resolve) => {
       };
     });
 }))"""
-"""A request to the outbox that this browser has stored."""
+"""A script that reads or changes the outbox that this browser has stored."""
 
 _WATCH_PLACES = """
   [window.last, window.places] = [Infinity, []];
@@ -30,7 +30,10 @@ _WATCH_PLACES = """
     return put.call(this, value, ...key);
   };
 """
-"""For each place that is stored from now on, its index and that of the last message stored before it."""
+"""A script that records each position of a chat that is stored from now on.
+
+With it, it records the index of the last message that was stored before.
+"""
 
 
 def test_21_what_is_written_offline_is_sent_once(ann: ChatPage, bob: Bob, team: int) -> None:
@@ -66,7 +69,7 @@ def test_21_a_message_from_the_store_takes_its_changes(ann: ChatPage, bob: Bob, 
 
 
 class HeldFrames:
-    """What the server sends to this page. The frames that `is_held` accepts wait until they are released."""
+    """The frames that the server sends to this page. Those that `is_held` accepts are held until `release`."""
 
     def __init__(self, page: Page, is_held: Callable[[str], bool]) -> None:
         self.is_held = is_held
@@ -76,7 +79,7 @@ class HeldFrames:
         page.route_web_socket("**/ws/native", self._forward)
 
     def wait_for(self, part: str, number: int = 1) -> None:
-        """Until so many of the frames have this part."""
+        """Waits until this number of the held frames contain this part."""
         while sum(part in frame for frame in self.frames) < number:
             self._page.wait_for_timeout(50)
 
@@ -136,7 +139,9 @@ def test_21_changes_that_come_together_are_all_stored(ann: ChatPage, bob: Bob, t
 
 
 def test_21_the_place_of_a_chat_is_never_stored_before_its_messages(ann: ChatPage, bob: Bob, team: int) -> None:
-    """The next sync leaves out what is before the place, and a page may end between any two transactions."""
+    """The next sync requests only what comes after the stored position, and a page may be closed between any two
+    transactions. So messages must be stored before the position.
+    """
     held = HeldFrames(ann.page, lambda _: False)
     ann.page.add_init_script(_WATCH_PLACES)
     ann.page.reload()
@@ -170,7 +175,7 @@ def test_21_two_tabs_share_what_is_sent(ann: ChatPage, bob: Bob, team: int) -> N
     ann.page.context.set_offline(True)
     other.send("as the first goes")
     expect(other.page.locator(".drawer-line")).to_contain_text("1 message is waiting")
-    # without this pause, the tab that has just written the message would send it by itself
+    # without this pause, the tab that has just written the message would send it itself
     other.page.wait_for_timeout(1500)
     ann.page.close()
     ann.page = other.page
@@ -185,7 +190,7 @@ def test_21_two_tabs_share_what_is_sent(ann: ChatPage, bob: Bob, team: int) -> N
 
 
 def test_21_a_new_tab_does_not_wait_for_a_message_that_was_sent_before(ann: ChatPage, bob: Bob, team: int) -> None:
-    """The new tab reads the outbox as it was before the other tab has stored that the message was sent."""
+    """The new tab reads the outbox from before the other tab stores that the message was sent."""
     ann.go("Team")
     ann.page.context.set_offline(True)
     ann.send("sent before")
@@ -202,7 +207,7 @@ def test_21_a_new_tab_does_not_wait_for_a_message_that_was_sent_before(ann: Chat
 
 
 def test_21_a_tab_that_is_closed_at_once_leaves_its_message_to_the_others(ann: ChatPage, bob: Bob, team: int) -> None:
-    """The tab has stored the message, and its request to send it is lost."""
+    """The tab has stored the message, but its request to send the message is lost."""
     ann.go("Team")
     other = ann.another_tab().go("Team")
     other.page.evaluate(
@@ -217,7 +222,7 @@ def test_21_a_tab_that_is_closed_at_once_leaves_its_message_to_the_others(ann: C
 
 
 def test_a_server_of_another_build_offers_to_load_its_page(system: Cluster, chromium_browser: Browser) -> None:
-    """No worker runs here, which would say the same."""
+    """This browser runs no service worker, which would also offer to reload the page."""
     later: list[str] = []
 
     def forward(socket: WebSocketRoute) -> None:

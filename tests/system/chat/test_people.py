@@ -1,4 +1,4 @@
-"""Friends, requests, the own profile, and the members of a chat."""
+"""Friends, requests, the user's own profile, and the members of a chat."""
 
 import secrets
 
@@ -69,7 +69,7 @@ def test_members_are_invited_and_leave_after_a_question(ann: ChatPage, bob: Bob,
     ann.until_sent("welcome")
     ann.go("Team")
     leave = side.get_by_role("button", name="Leave the chat")
-    leave.click()  # a dialog that nobody answers is dismissed
+    leave.click()  # a dialog that the test does not handle is dismissed
     ann.page.once("dialog", lambda dialog: dialog.accept())
     expect(ann.chat("Team")).to_be_visible()
     leave.click()

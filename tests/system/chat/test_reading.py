@@ -46,7 +46,7 @@ def filled(bob: Bob, chat: int, number: int) -> None:
 
 
 def opened_with_its_page(ann: ChatPage, last: int) -> None:
-    """The last message is in the page at once; earlier ones come from the store."""
+    """Opens the chat, and waits until earlier messages from the store are in the page, too."""
     ann.go("Team").to_last(f"message {last}")
     ann.page.wait_for_function(f"(last) => {LOWEST} < last", arg=last)
     ann.page.evaluate(FRAMES)

@@ -1,4 +1,4 @@
-"""Every screen, narrow and dark and wide and light, checked by axe; a deep link; hostile texts; the languages."""
+"""axe checks every screen, in two sizes and two themes. Also tests a deep link, dangerous texts, and the languages."""
 
 import json
 import re
@@ -25,7 +25,7 @@ HOSTILE = (
     "W" * 4000,
 )
 _EDGES = "new Set([...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().left)).size"
-"""At how many places the cards of a screen begin."""
+"""A script that returns the number of different left edges of the cards on a screen."""
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: ./dev setup")
@@ -166,7 +166,8 @@ def test_22_on_a_phone_a_chat_is_a_layer_and_the_field_stands_above_the_keyboard
         expect(phone.page.locator("nav.chats")).to_be_hidden()
         size = phone.field.evaluate("(field) => parseFloat(getComputedStyle(field).fontSize)")
         assert size >= 16, "iOS zooms into smaller fields"
-        phone.page.set_viewport_size({"width": 390, "height": 420})  # the keyboard
+        # a screen that is smaller by the height of the keyboard
+        phone.page.set_viewport_size({"width": 390, "height": 420})
         expect(phone.field).to_be_in_viewport()
         expect(phone.message("hello")).to_be_in_viewport()
         phone.page.go_back()
@@ -231,7 +232,7 @@ def test_forced_colours_show_what_is_chosen_and_what_is_unread(
 def test_at_200_percent_nothing_is_lost(
     ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
 ) -> None:
-    """First the zoom, which halves the page, and then the size of the text alone."""
+    """First the zoom is 200 percent, which halves the page. Then only the text has twice its size."""
     bob.send(team, "a long message " * 10)
     with chat_user(chromium_browser, system.edges[0], 640, 400, device_scale_factor=2) as page:
         page.open().sign_in(str(ann.account())).go("Team").send("mine")

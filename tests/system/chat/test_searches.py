@@ -1,4 +1,4 @@
-"""Tests searches while the user types: a late reply does not replace the result of a later search."""
+"""Tests searches while the user types: a late reply must not replace the result of a later search."""
 
 import json
 import secrets
@@ -17,8 +17,10 @@ _TURNS = 600
 
 
 class HeldReplies:
-    """Holds the reply to the first search of a page until its release. `later`: the number of later searches that were
-    answered."""
+    """Holds the reply to a page's first search until `release`.
+
+    `later` is the number of later searches that got a reply.
+    """
 
     def __init__(self) -> None:
         self.later = 0
@@ -97,7 +99,7 @@ def test_a_late_reply_replaces_no_later_one(
     for query, is_done in ((bob.username, lambda: held.is_held), ("nobody-at-all", lambda: held.later > 0)):
         search.fill(query)
         if name == "People":
-            search.press("Enter")  # only this field needs Enter: the others search while the user types
+            search.press("Enter")  # only this field needs Enter; the others search while the user types
         until(ann, is_done)
     held.release()
     expect(hits).to_have_count(0)

@@ -1,4 +1,4 @@
-"""Tests writing: drafts, edits, replies, reactions, emoji."""
+"""Tests how users write messages: drafts, edits, replies, reactions and emoji."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A real system for all measurements in this package, started as the bench starts a system."""
+"""A real system for all measurements in this package. It is started as the bench starts a system."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.cluster import RELAXED, Cluster
 
 @pytest.fixture(scope="package")
 def _system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeasuredSystem]:
-    """Two edges. No measurement here is about a time-out."""
+    """A system with two edges. Its timeouts are long, because no test here is about a timeout."""
     with Cluster(tmp_path_factory.mktemp("bench") / "data", *RELAXED) as cluster:
         yield MeasuredSystem(cluster.edges, cluster.data)
 

@@ -1,4 +1,4 @@
-"""A chat server that makes mistakes on demand: the part of OurChat v2 that users need to post."""
+"""A chat server that makes mistakes on purpose. It has the part of OurChat v2 that users need to post messages."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,7 +11,11 @@ from websockets.exceptions import ConnectionClosed
 
 Frame = dict[str, Any]
 Spoil = Callable[[str, int, Frame], Sequence[Frame]]
-"""Maps a member, the number of its delivery (from 1) and the frame to the frames that are delivered instead."""
+"""A function that spoils deliveries.
+
+It gets a member, the number of the delivery to this member (from 1), and the frame. It returns the frames to deliver
+instead.
+"""
 
 
 def honest(member: str, number: int, frame: Frame) -> Sequence[Frame]:
@@ -26,7 +30,7 @@ class FaultyServer:
         self._chats: dict[str, list[str]] = {}
         self._there: dict[str, ServerConnection] = {}
         self._delivered: dict[str, int] = {}
-        # the keys are members; a login receives all messages that exist by then
+        # The keys are members. A login receives all messages that exist by then.
         self._messages: dict[str, list[Frame]] = {}
         self._time = count(1)
 
@@ -56,7 +60,8 @@ class FaultyServer:
             number = self._delivered[member] = self._delivered.get(member, 0) + 1
             for one in (self._echoes if member == sender else self._spoil)(member, number, frame):
                 self._messages.setdefault(member, []).append(one)
-                with suppress(ConnectionClosed):  # a member without a connection receives the message at the next login
+                # without a connection, the member receives the message at its next login
+                with suppress(ConnectionClosed):
                     await self._send(self._there[member], one)
 
     async def _send(self, connection: ServerConnection, frame: Frame) -> None:
@@ -65,7 +70,7 @@ class FaultyServer:
 
 @asynccontextmanager
 async def faulty_server(spoil: Spoil, echoes: Spoil = honest) -> AsyncIterator[str]:
-    """Runs a FaultyServer during the block. Yields the server's address."""
+    """Runs a FaultyServer inside this context. Yields the server's address."""
     server = FaultyServer(spoil, echoes)
     async with serve(server.serve, "127.0.0.1", 0) as listening:
         host, port = listening.sockets[0].getsockname()

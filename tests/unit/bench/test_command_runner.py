@@ -1,4 +1,4 @@
-"""The command as a process: its output and its end."""
+"""Tests the command as a process: its output and its end."""
 
 import asyncio
 import os

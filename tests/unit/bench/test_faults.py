@@ -1,4 +1,4 @@
-"""A run against a server that makes mistakes fails at any speed."""
+"""A run of the bench with a server that makes mistakes must fail at any speed."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def _reordering() -> Spoil:
 
 
 async def _run(spoil: Spoil, echoes: Spoil = honest) -> Result:
-    """Four users in two processes."""
+    """Runs the bench with four users in two processes."""
     async with faulty_server(spoil, echoes) as address:
         return await group(MeasuredSystem([address]), ProgressLine(), ConversationOptions(4, ["ourchat-v2"], 2), _LOAD)
 
@@ -61,7 +61,7 @@ async def test_an_honest_server_passes() -> None:
     ids=["lost", "doubled", "reordered"],
 )
 async def test_one_mistake_fails_a_run(spoil: Spoil, found: Faults) -> None:
-    """A mistake with one message, at each of its three recipients."""
+    """The server makes one mistake with one message, for each of its three recipients."""
     result = await _run(spoil)
     assert not result.passed
     assert result.faults == found
@@ -81,8 +81,11 @@ async def test_an_error_reply_is_counted_and_nothing_is_missed() -> None:
 
 
 async def test_a_reconnect_storm_sends_a_rejected_message_again() -> None:
-    """The first message is rejected, and nobody receives it. The test has one process: the sender waits until all
-    clients have left, so that the login brings each client only messages that the old connection has not received."""
+    """The first message is rejected, and no user receives it.
+
+    The test has one process. So the sender waits until all clients have left, and the login brings each client only
+    messages that the old connection has not received.
+    """
 
     def lost(member: str, number: int, frame: Frame) -> Sequence[Frame]:
         return [] if number == 1 else [frame]

@@ -1,4 +1,4 @@
-"""A server of WebSocket and plain TCP in a thread of its own, which answers each frame as a script says."""
+"""A server for WebSocket and plain TCP in a separate thread. A script decides how it replies to each frame."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 Script = Callable[[str], Sequence[str | bytes]]
-"""The frames that answer a frame; `HANG_UP` ends the connection."""
+"""A function that returns the frames with which the server replies to a frame. `HANG_UP` ends the connection."""
 HANG_UP = "hang up"
 CODE = 1012
 

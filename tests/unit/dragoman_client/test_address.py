@@ -1,5 +1,3 @@
-"""Addresses of servers."""
-
 import pytest
 
 from dragoman_client.address import InvalidAddress, ServerAddress, parse

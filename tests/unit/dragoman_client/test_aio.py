@@ -1,4 +1,4 @@
-"""The asyncio shell over WebSocket and plain TCP: replies, events, and failing connections."""
+"""Tests the asyncio connections over WebSocket and plain TCP: replies, events, and connections that fail."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 @asynccontextmanager
 async def _shaking_hands_only() -> AsyncIterator[str]:
-    """A server that ends every connection with its handshake."""
+    """A server that ends every connection after its handshake."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -63,7 +63,7 @@ class _Recorder(NullListener):
 
 
 def script(frame: str) -> list[str | bytes]:
-    """A small part of OurChat v2."""
+    """A script with a small part of OurChat v2."""
     request = json.loads(frame)
     match request["code"]:
         case 6:

@@ -1,4 +1,4 @@
-"""Blocking connections: unchanged frames, requests with their replies, and the end of a connection."""
+"""Tests blocking connections: unchanged frames, requests with their replies, and the end of a connection."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ MESSAGE = '{"code":0,"time":8,"data":{"cid":4,"sender":{"ocid":34,"group_id":5},
 
 
 def script(frame: str) -> list[str | bytes]:
-    """A small part of OurChat v1."""
+    """A script with a small part of OurChat v1."""
     request = json.loads(frame)
     match request["code"]:
         case 6:

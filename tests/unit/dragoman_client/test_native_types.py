@@ -1,5 +1,7 @@
-"""The types for Python fit every reply and event of the vectors, which an edge sends. Replies of a real system:
-tests/system/test_python_client.py."""
+"""The Python types of native match every reply and event in the vectors, which are the frames that an edge sends.
+
+tests/system/test_python_client.py checks the replies of a real system.
+"""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Names of messages are UUIDs of version 7 of the present time."""
+"""The nonces of messages are UUIDs of version 7, with the present time."""
 
 import time
 from uuid import RFC_4122, UUID

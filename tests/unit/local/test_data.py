@@ -1,5 +1,3 @@
-"""The data directory."""
-
 import os
 import stat
 import subprocess

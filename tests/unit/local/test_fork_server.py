@@ -1,4 +1,4 @@
-"""The fork server starts the product's processes as their command would."""
+"""The fork server starts the product's processes in the same way as their commands would."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""nats-server grants each service exactly its own subjects."""
+"""nats-server grants each service exactly the subjects of this service."""
 
 import stat
 from collections.abc import AsyncIterator
@@ -72,7 +72,7 @@ async def connected(server: NatsServer, user: str, errors: list[str]) -> AsyncIt
 
 
 async def settle(client: Client) -> None:
-    """Flush twice: nats-py's first ping overtakes buffered messages."""
+    """Flushes twice, because the first ping of nats-py overtakes buffered messages."""
     await client.flush()
     await client.flush()
 
@@ -108,7 +108,7 @@ async def test_user_subscribes_exactly_to_its_subjects(nats_server: NatsServer, 
 
 async def test_connection_without_password_is_rejected(nats_server: NatsServer) -> None:
     async def ignore(_: Exception) -> None:
-        """The error is raised, too."""
+        """Ignores the error here, because it is also raised."""
 
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await nats_client.connect(

@@ -1,4 +1,4 @@
-"""The combined log, with fast, stalled and closed readers."""
+"""The combined log of all processes, with readers that are fast, that stall, or that have closed the pipe."""
 
 import os
 import threading
@@ -55,7 +55,7 @@ def test_a_full_disk_drops_lines_until_it_has_room(tmp_path: Path) -> None:
         with log.open("wb", buffering=0) as stream:
             output = Output(stream)
             output.line("before")
-            while not log.read_bytes():  # wait for the thread that writes the output
+            while not log.read_bytes():  # waits until the thread has written the output
                 time.sleep(0.01)
             disk.fill()
             for _ in range(20_000):

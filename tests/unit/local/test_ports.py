@@ -1,5 +1,3 @@
-"""Free ports."""
-
 import socket
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""No child outlives the process that started it."""
+"""No child process continues to run after the process that started it has ended."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ watchdog.watch(int(sys.argv[1]))
 
 @pytest.fixture(params=["sessions", "group"])
 def membership(request: pytest.FixtureRequest) -> str:
-    """Whether members have sessions of their own or share a process group."""
+    """Whether each process of the group has its own process session, or all share one process group."""
     return str(request.param)
 
 
@@ -102,7 +102,7 @@ def test_children_end_when_their_starter_is_killed(how: str, membership: str) ->
 def starter_of_first(
     script: Path | str, membership: str, *names: str
 ) -> Iterator[tuple["subprocess.Popen[str]", list[int]]]:
-    """The first of these members ends first, although its watchdog was replaced. Yields when all members run."""
+    """The member that started first ends first, although its watchdog was replaced. Yields when all members run."""
     command = [sys.executable, "-c", _STARTER_OF_FIRST, membership, str(script), _MEMBER, *names]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None

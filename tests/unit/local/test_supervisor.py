@@ -1,4 +1,4 @@
-"""Children that die, reject their settings, or ignore signals."""
+"""Tests the supervisor with child processes that die, reject their settings, or ignore signals."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from local.supervisor import Check, Child, CrashLoop, Program
 
 
 class RecordedOutput(Output):
-    """Records the children's lines."""
+    """An output that records the children's lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -203,7 +203,7 @@ async def test_a_child_that_is_made_to_fail_is_started_again(
     process_group: ProcessGroup, output: RecordedOutput
 ) -> None:
     child = Child(program("print('begun'); import time; time.sleep(60)"), process_group, output, lambda: None)
-    child.fail()  # nothing runs yet
+    child.fail()  # no process runs yet
     async with running(child):
         await output.until("begun")
         child.fail()

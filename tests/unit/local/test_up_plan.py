@@ -1,4 +1,4 @@
-"""The processes of `dragoman up` and their environments."""
+"""Tests which processes `dragoman up` starts, and their environments."""
 
 from pathlib import Path
 

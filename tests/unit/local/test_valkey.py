@@ -1,4 +1,4 @@
-"""The configuration of the embedded Valkey, by a real server."""
+"""Tests the configuration of the embedded Valkey with a real server."""
 
 import time
 from pathlib import Path
@@ -8,8 +8,10 @@ from tests.support.servers import ValkeyServer
 
 
 def test_valkey_ends_soon(process_group: ProcessGroup, tmp_path: Path) -> None:
-    """Valkey looks for SIGTERM at each of its ticks. The fastest of three ends counts, because the machine may be
-    loaded."""
+    """Valkey checks for SIGTERM at fixed intervals.
+
+    The fastest of three ends counts, because the machine may be loaded.
+    """
     server, ends = ValkeyServer(tmp_path / "valkey", process_group), []
     for _ in range(3):
         server.start()

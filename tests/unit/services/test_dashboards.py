@@ -1,4 +1,4 @@
-"""Each service's dashboard covers exactly its metrics."""
+"""Each service's dashboard shows all metrics of the service, and no others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ SERVICES: list[tuple[Dashboard, Callable[[CollectorRegistry], object]]] = [
 
 @pytest.fixture(params=SERVICES, ids=lambda one: str(one[0].service))
 async def service(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dashboard, dict[str, str]]:
-    """A service's dashboard, and the types of its metrics by name."""
+    """A service's dashboard, and the type of each of its metrics."""
     dashboard, metrics = request.param
     registry = new_registry()
     metrics(registry)

@@ -1,6 +1,7 @@
-"""Query plans do not grow with the data: no statement of posting, catch-up or history scans a table or sorts a chat.
+"""The cost of queries does not grow with the data: no statement of posting, catch-up or history scans a table or sorts
+a chat.
 
-PostgreSQL plans with the statistics of a seeded population.
+PostgreSQL plans the queries with the statistics of generated data.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,7 +33,8 @@ _NEVER = 2**62
 
 
 class SeededDatabases(NamedTuple):
-    """Two accounts in thousands of chats, and one chat of all accounts with a long history."""
+    """Databases with two accounts in thousands of chats, and with one chat of all accounts, which has a long
+    history."""
 
     settings: Settings
     accounts: range

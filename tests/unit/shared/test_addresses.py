@@ -1,4 +1,4 @@
-"""The networks by which clients' addresses are counted."""
+"""Tests the networks by which clients' addresses are counted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Transactions on both databases."""
+"""Tests transactions on both databases."""
 
 import asyncio
 import itertools
@@ -85,7 +85,7 @@ def thread_of(connection: sa.Connection) -> int:
 
 
 async def brief(database: Database) -> bool:
-    """Whether a brief transaction ran on the spot."""
+    """Returns whether a brief transaction ran in the thread of the caller."""
     return await database.write(thread_of, brief=True) == threading.get_ident()
 
 
@@ -133,7 +133,7 @@ async def test_brief_reads_run_inline_beside_a_writer(database: Database, monkey
 async def test_brief_writes_wait_for_other_writers_without_holding_up_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread of this process, another process."""
+    """The other writers are a thread of this process and another process."""
     monkeypatch.setattr("shared.database._BRIEF_SECONDS", 10.0)
     url, gate = f"sqlite:///{tmp_path / 'test.db'}", threading.Event()
     ours, other = Database(url), Database(url)
@@ -176,7 +176,7 @@ async def test_a_transaction_waits_for_at_most_one_in_the_background(tmp_path: P
 
 
 async def test_a_cancelled_transaction_gives_up_its_turn(tmp_path: Path) -> None:
-    """A transaction that waits never begins; a transaction that runs is completed before the next."""
+    """A transaction that waits is never begun. A transaction that runs is completed before the next one."""
     database, gate, order = Database(f"sqlite:///{tmp_path / 'test.db'}"), threading.Event(), list[str]()
     await database.write(lambda connection: NOTES.create(connection))
 
@@ -235,7 +235,7 @@ async def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path
 
 
 def log_salt(directory: Path) -> bytes:
-    """The random values of each new log: see "WAL Header Format" in SQLite's file format."""
+    """Returns the random values of each new log: see "WAL Header Format" in SQLite's file format."""
     with (directory / "test.db-wal").open("rb") as file:
         return file.read(24)[16:]
 
@@ -247,7 +247,7 @@ def insert_much(connection: sa.Connection, number: int) -> None:
 async def test_the_log_of_sqlite_restarts_under_constant_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While as much as this is moved, more comes."""
+    """While a part of the log is moved to the database, the same amount is written again."""
     monkeypatch.setattr("shared.write_ahead_log._RESTART_PAGES", 256)
     monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", 0.2)
     database = Database(f"sqlite:///{tmp_path / 'test.db'}")
@@ -333,7 +333,7 @@ async def test_a_check_proves_that_commits_work(tmp_path: Path) -> None:
         await database.write(make_health_table)
         await database.check()
         disk.fill()
-        # the check fails once the write-ahead log has no room left for further commits
+        # the check fails once the write-ahead log has no space for further commits
         with pytest.raises(DatabaseUnavailable):
             await asyncio.gather(*(database.check() for _ in range(100)))
         disk.free()
@@ -342,7 +342,7 @@ async def test_a_check_proves_that_commits_work(tmp_path: Path) -> None:
 
 
 async def test_a_transaction_counts_from_its_request(tmp_path: Path) -> None:
-    """The wait for the only writer counts, too."""
+    """The wait for the only writer also counts."""
     registry, gate = CollectorRegistry(), threading.Event()
     database = Database(f"sqlite:///{tmp_path / 'test.db'}", registry=registry)
     writes = [asyncio.create_task(database.write(lambda connection: gate.wait())) for _ in range(2)]
@@ -360,7 +360,10 @@ def content_of(directory: Path) -> bytes:
 
 
 async def test_no_file_of_sqlite_has_what_was_deleted_after_its_end(tmp_path: Path) -> None:
-    """Deleted data stays in the write-ahead log until it is overwritten: at the latest when the last process ends."""
+    """Deleted data stays in the write-ahead log until it is overwritten.
+
+    At the latest, this happens when the last process ends.
+    """
     secrets = ["a short secret", "a long secret " * 2_000]
     database = Database(f"sqlite:///{tmp_path / 'notes.db'}")
     await database.write(lambda connection: NOTES.create(connection))

@@ -1,4 +1,4 @@
-"""A health check finds reasons why a service cannot work: locked tables, locked rows, waiting transactions."""
+"""A health check finds reasons why a service cannot work: locked tables, locked rows, and waiting transactions."""
 
 import asyncio
 import os

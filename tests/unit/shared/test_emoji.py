@@ -1,4 +1,4 @@
-"""Each emoji has one form. Which texts count as one emoji is tested with Unicode's emoji-test.txt."""
+"""Each emoji has one form. Unicode's emoji-test.txt decides which texts are one emoji."""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Databases of one installation belong together. A lost, older or strange one is named, with a remedy."""
+"""The databases of an installation belong together.
+
+If one is lost, older or from elsewhere, the error names it and a remedy.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Listening on all addresses of a name."""
+"""A server listens on all addresses of a host name."""
 
 import socket
 

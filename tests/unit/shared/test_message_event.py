@@ -1,4 +1,4 @@
-"""The event of a message, as outgoing webhooks post it."""
+"""Tests the event of a message that outgoing webhooks post."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Migrations of every service, on both databases."""
+"""Tests the migrations of every service on both databases."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def upgrade():
     op.create_table("notes", sa.Column("id", sa.BigInteger, primary_key=True))
 """
 _PRESENT = _FIRST.replace("primary_key=True)", "primary_key=True), sa.Column('text', sa.String)")
-"""Creates what the version with the second revision declares."""
+"""A migration that creates the tables of the version with the second revision."""
 _SECOND = """
 import sqlalchemy as sa
 from alembic import op
@@ -74,7 +74,7 @@ _IS_WAITING = sa.text(
 
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The revisions of a service `notes`, none yet."""
+    """The directory with the revisions of a service `notes`. It is empty."""
     directory = tmp_path / "services" / "notes" / "migrations" / "versions"
     directory.mkdir(parents=True)
     monkeypatch.setattr(schema, "SERVICES", tmp_path / "services")
@@ -186,8 +186,10 @@ def test_an_empty_database_is_made_completely_or_not_at_all(versions: Path, data
 def test_writers_do_not_wait_for_a_revision_behind_a_long_reader(
     versions: Path, postgres_server: PostgresServer
 ) -> None:
-    """A long transaction reads, as a backup does. The revision waits for it, but writers do not wait for the
-    revision."""
+    """A long transaction reads, as a backup does.
+
+    The revision waits for it, but writers do not wait for the revision.
+    """
     (versions / "0001_notes.py").write_text(_FIRST)
     with postgres_server.database() as url, ThreadPoolExecutor(1) as pool:
         upgrade("notes", url)
@@ -228,7 +230,7 @@ def test_an_index_is_created_again_after_an_attempt_that_failed(versions: Path, 
 
 
 def test_rows_are_written_while_an_index_is_created(versions: Path, postgres_server: PostgresServer) -> None:
-    """The index waits for a transaction that has written before, but later writes do not wait for the index."""
+    """The index waits for a transaction that has written before it. Later writes do not wait for the index."""
     (versions / "0001_notes.py").write_text(_PRESENT)
     (versions / "0002_text.py").write_text(_SECOND)
     with postgres_server.database() as url, ThreadPoolExecutor(1) as pool:
@@ -271,7 +273,7 @@ def test_what_a_newer_version_migrated_is_left_alone_and_served(versions: Path, 
 def test_a_version_that_is_too_old_neither_starts_nor_migrates(
     versions: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Version 0.3 has migrated the database, on which 0.2 works."""
+    """Version 0.3 has migrated the database. Version 0.2 still works with it."""
     (versions / "0001_notes.py").write_text(_PRESENT)
     (versions / "0002_text.py").write_text(_SECOND)
     monkeypatch.setattr(schema, "OLDEST", "0.2")
@@ -310,8 +312,10 @@ def test_a_database_before_the_first_revision_is_rejected_with_the_commit_that_u
 
 
 def test_the_oldest_version_that_works_is_the_one_before() -> None:
-    """The oldest version that works with this database is the previous one. A release that breaks this rule must say so
-    in CHANGELOG.md."""
+    """The oldest version that works with this database is the previous one.
+
+    A release that breaks this rule must say so in CHANGELOG.md.
+    """
     ours, oldest = (tuple(map(int, one.split("."))) for one in (schema.own_release(), schema.OLDEST))
     assert oldest[0] <= ours[0]
     assert oldest[0] < ours[0] or ours[1] - oldest[1] in (0, 1)

@@ -1,4 +1,4 @@
-"""Names: valid characters, and keys of names that look alike."""
+"""Tests which characters names may have, and the keys by which names that look alike are equal."""
 
 import unicodedata
 
@@ -67,8 +67,10 @@ def test_a_key_depends_neither_on_normalization_nor_on_case(name: str) -> None:
 
 @pytest.mark.skipif(unicodedata.unidata_version != "14.0.0", reason="the version is that of Python 3.11")
 def test_a_change_of_the_data_of_keys_needs_a_new_migration() -> None:
-    """The change changes keys, so `dragoman migrate` makes all keys again. Replicas with different data must not run
-    side by side: say so in CHANGELOG.md. If this test fails, write the new version here."""
+    """If this test fails, the data for the keys have changed, and `dragoman migrate` will make all keys again.
+
+    Then write the new version here. Replicas with different data must not run at the same time: say so in CHANGELOG.md.
+    """
     if unicodedata.unidata_version == "14.0.0":
         assert keys_version() == 1002643910
 

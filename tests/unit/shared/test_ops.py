@@ -17,7 +17,7 @@ from shared.settings import OpsSettings
 
 
 async def fine() -> None:
-    """A dependency that answers."""
+    """A dependency that works."""
 
 
 async def broken() -> None:

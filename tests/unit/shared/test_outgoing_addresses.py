@@ -1,4 +1,4 @@
-"""Where outgoing requests may go, against addresses of hostile forms."""
+"""Tests to which addresses outgoing requests may go. Some of the addresses have forms that try to evade the check."""
 
 from ipaddress import ip_address
 

@@ -1,4 +1,4 @@
-"""Outgoing requests over real sockets: the checks, and the limits for a receiver."""
+"""Tests outgoing requests over real sockets: the checks, and the limits for a receiver."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ async def failure(posted: Awaitable[object]) -> str:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
-    """Every name has these addresses; returns the names that were looked up."""
+    """Gives every name these addresses. Returns a list of the names that are looked up."""
     names: list[str] = []
 
     def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -126,7 +126,7 @@ async def test_a_name_is_looked_up_once_and_the_checked_address_is_connected(
 
 
 async def test_look_ups_that_hang_delay_no_other(receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lookup hangs for longer than its request: all requests have failed twice meanwhile."""
+    """The lookup hangs for longer than its request lasts. Meanwhile, all requests have failed twice."""
     release, hanging = threading.Event(), 2 * AT_ONCE
 
     def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -174,7 +174,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def server(serve: Serve) -> AsyncIterator[str]:
-    """Ends after all connections to it."""
+    """Runs a server, which ends after all connections to it have ended."""
     served: list[asyncio.Event] = []
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

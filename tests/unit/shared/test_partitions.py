@@ -1,4 +1,4 @@
-"""Partitions of chats, and their leaders."""
+"""Tests the partitions of chats and their leaders."""
 
 from collections import Counter
 
@@ -31,7 +31,7 @@ def live_replicas(*replicas: str) -> LiveReplicas:
 
 
 def test_the_partition_of_a_chat_never_changes() -> None:
-    """Data may be placed according to it."""
+    """Data may be placed according to the partition."""
     assert [partition_of(ChatId(number), 256) for number in (1, 2, 3, 1_000, 2**62)] == [158, 60, 218, 8, 64]
     assert [partition_of(ChatId(number), 1) for number in (1, 2**62)] == [0, 0]
 
@@ -100,8 +100,10 @@ def test_a_replica_is_live_until_its_lease_ends() -> None:
 
 @pytest.mark.parametrize("partitions", [0, 128])
 def test_without_agreement_on_the_number_of_partitions_there_is_no_leader(partitions: int) -> None:
-    """0: a version without partitions, or its grants. The few replicas that agree may not be able to serve all
-    chats."""
+    """A replica with 0 partitions is of a version without partitions, or has the permissions of such a version.
+
+    The few replicas that agree on a number may not be able to serve all chats.
+    """
     live = live_replicas("a1", "b2")
     live.heartbeat("c3", partitions, 0.1)
     assert {live.leader(chat, 0.2) for chat in CHATS} == {""}

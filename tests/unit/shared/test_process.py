@@ -1,4 +1,4 @@
-"""A service as a process."""
+"""Tests how a service runs as a process."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ sys.exit(run("auth", Settings(), serve))
 
 
 def start(how: str) -> "subprocess.Popen[str]":
-    """Starts with few descriptors, as from a shell."""
+    """Starts the process with few file descriptors, as a shell does."""
     command = ["/bin/sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", sys.executable, "-c", _SERVICE, how]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -77,7 +77,7 @@ def test_garbage_is_looked_for_seldom_and_not_in_what_was_imported() -> None:
 
 
 async def _forget_a_cancellation() -> None:
-    """A library may do this when the awaited event comes at the same moment."""
+    """A library may do this when the awaited event happens at the same moment."""
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(60)
     await asyncio.sleep(60)

@@ -1,4 +1,4 @@
-"""Checks of dependencies: results are valid for a moment, shared, and never wait for a hanging check."""
+"""Checks of dependencies: a result is valid for a moment and shared, and a check that hangs makes no caller wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 
 class FakeDependency:
-    """Works, fails or hangs as told."""
+    """A dependency that works, fails or hangs, as the test sets it."""
 
     def __init__(self) -> None:
         self.checks = 0

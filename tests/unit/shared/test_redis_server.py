@@ -1,4 +1,4 @@
-"""The kinds of Redis servers: real Valkeys as a cluster's node and as a Sentinel end every service at its start."""
+"""Every service ends at its start if its Redis server is a cluster node or a Sentinel. The tests use real Valkeys."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

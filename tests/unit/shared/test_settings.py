@@ -1,4 +1,4 @@
-"""Sources of settings, and rejected values."""
+"""Tests the sources of settings, and which values are rejected."""
 
 from pathlib import Path
 

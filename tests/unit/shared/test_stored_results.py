@@ -1,7 +1,10 @@
-"""Results of requests are read by replicas of the previous version and after, for ten minutes. So the types that a
-command may store only grow: a new type comes after the existing ones, and an existing one may only get a field with a
-default in an object. A result in an array (a named tuple) does not change: the previous version rejects a longer
-one."""
+"""The results of requests are stored for ten minutes. Replicas of the previous version and of later versions may read
+them.
+
+So the types that a command may store can only grow. A new type is added after the existing ones. An existing type may
+only get a field with a default, and only if it is stored as an object. A result that is stored as an array (a named
+tuple) must not change, because the previous version rejects a longer one.
+"""
 
 import ast
 import importlib
@@ -14,12 +17,15 @@ import msgspec
 
 ROOT = Path(__file__).parents[3]
 RELEASED = Path(__file__).parent / "stored_results.json"
-"""By service and use case, the kinds of each call; running this file as a module renews them."""
+"""By service and use case, the kinds of result of each call.
+
+To write this file again, run this test file as a module.
+"""
 _TEXTS = ("title", "description", "default")
 
 
 def kinds_of(path: Path) -> Iterator[tuple[Any, ...]]:
-    """The kinds in each `once(step, *kinds)` of a module of use cases."""
+    """Yields the kinds in each `once(step, *kinds)` of a module of use cases."""
     module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     for call in ast.walk(ast.parse(path.read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "once":
@@ -37,7 +43,7 @@ def present() -> dict[str, list[list[Any]]]:
 
 
 def _form(kind: Any) -> Any:
-    """The JSON schema of the type, without texts and references."""
+    """Returns the JSON schema of the type, without texts and references."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
 
     def plain(part: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Owned tasks."""
+"""Tests tasks that have an owner."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Log lines and trace ids."""
+"""Tests log lines and trace ids."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""TLS to real servers that demand it: they and their clients know each other by certificates."""
+"""Tests TLS with real servers that require it. Servers and clients authenticate each other by certificates."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -48,7 +48,7 @@ def certificates(server_directory: Path) -> Certificates:
 
 
 def wrong(settings: Any, which: str, certificates: Certificates) -> Any:
-    """The settings with one error: `which` names it."""
+    """Returns the settings with one error. `which` names the error."""
     if which == "host":
         url = settings.url if isinstance(settings.url, str) else settings.url.get_secret_value()
         changed = url.replace("127.0.0.1", "localhost")
@@ -128,7 +128,7 @@ async def test_the_end_of_a_connection_to_nats_is_no_warning(
 
 
 async def test_a_frozen_server_is_left_at_once(tls_nats: NatsServer) -> None:
-    """The frozen server does not end TLS, for which asyncio waits 30 seconds."""
+    """The frozen server does not end TLS, and asyncio would wait for that for 30 seconds."""
     left = asyncio.Event()
 
     async def note() -> None:
@@ -149,7 +149,7 @@ async def test_a_frozen_server_is_left_at_once(tls_nats: NatsServer) -> None:
 async def test_a_frozen_server_does_not_hold_up_the_next_attempt(
     tls_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The frozen server accepts connections, as long as its queue has room."""
+    """The frozen server accepts connections while its queue has space."""
     monkeypatch.setattr(nats_client, "_FIRST_LINE_SECONDS", 0.1)
     tls_nats.pause()
     try:
@@ -168,7 +168,7 @@ async def ignore(_: Exception) -> None:
 
 @asynccontextmanager
 async def eavesdropper() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A server in place of NATS that offers no TLS: its port, and the bytes that clients send."""
+    """Runs a server in place of NATS that offers no TLS. Yields its port, and the bytes that clients send."""
     heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -232,7 +232,7 @@ def tls_valkey(
 
 
 async def redis_clients_work(settings: RedisSettings, limits: RedisSettings) -> None:
-    """Each client of Redis sends a command. Raises RedisError."""
+    """Sends a command from each client of Redis. Raises RedisError."""
     presence, window = Presence(settings), SlidingWindow(limits, AuthMetrics(CollectorRegistry()))
     try:
         await require_kind(settings)
@@ -274,7 +274,7 @@ def tls_postgresql(
 
 
 async def is_encrypted(settings: Settings) -> bool:
-    """Raises DatabaseUnavailable."""
+    """Returns whether the connection to the database is encrypted. Raises DatabaseUnavailable."""
     database = Database(settings.database_url("auth"))
     query = sa.text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     try:

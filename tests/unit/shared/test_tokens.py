@@ -1,4 +1,4 @@
-"""Tokens: a token that auth would sign passes, and nothing else does (RFC 8725)."""
+"""A token that auth would sign is accepted, and no other (RFC 8725)."""
 
 import base64
 import hashlib
@@ -72,7 +72,7 @@ def test_a_token_of_a_bot_permits_its_scopes_alone(words: str | None, scopes: se
 
 
 def test_no_token_of_a_bot_becomes_a_user_s() -> None:
-    """The signature covers the type, and a user's token has no scopes, whatever it claims."""
+    """The signature includes the type. A user's token has no scopes, even if it contains some."""
     _, claims, signature = token(header=BOT_HEADER, scope="send").split(".")
     users = base64.urlsafe_b64encode(json.dumps({"alg": "EdDSA", **HEADER}).encode()).rstrip(b"=").decode()
     rejected(f"{users}.{claims}.{signature}")
@@ -155,8 +155,10 @@ def test_missing_and_additional_headers(header: dict[str, Any]) -> None:
 def test_a_revocation_of_all_tokens_voids_those_before_it(
     revision: int | None, issued: int, number: int, seconds: int, void: bool
 ) -> None:
-    """The number decides, whatever clocks say; a token from before a restored backup has a number that was given
-    again."""
+    """The number of the revocation decides, whatever the clocks say.
+
+    If a backup was restored, an earlier token may have a number that was assigned again.
+    """
     claims = VERIFIER.verify(token(rev=revision, iat=issued, exp=NOW + 100), NOW)
     assert claims.revision == revision
     assert claims.is_voided_by(Revocation(number, claims.account, "", seconds)) is void

@@ -1,4 +1,4 @@
-"""Spans as a collector gets them, and the cost of an unavailable collector, or of none."""
+"""Tests the spans that a collector gets, and the cost if a collector is unavailable or not configured."""
 
 import asyncio
 import subprocess
@@ -41,7 +41,7 @@ async def new_tracer(collector: Collector) -> AsyncIterator[Trace]:
 
 
 async def sent(collector: Collector, *tracers: Tracer) -> list[Seen]:
-    """All there is, in the order of its end."""
+    """Returns all spans in the order in which they ended."""
     for tracer in tracers:
         await tracer.shut_down()
     return collector.spans(lambda _: True)
@@ -186,7 +186,7 @@ async def test_an_error_is_recorded_by_its_code_and_never_by_its_text(collector:
 
 @pytest.fixture
 async def buses(nats_server: NatsServer, new_tracer: Trace) -> AsyncIterator[tuple[Bus, Bus]]:
-    """An edge's, which is started, and auth's."""
+    """The bus of an edge, which is started, and the bus of auth."""
     edge, auth = (
         Bus(nats_server.settings(name), name, CollectorRegistry(), new_tracer(name)) for name in ("edge", "auth")
     )
@@ -300,7 +300,7 @@ async def test_a_durable_event_is_followed_to_its_handlers(
 
 
 async def _lag(seconds: float) -> float:
-    """The longest that the event loop was held up."""
+    """Returns the longest time in which the event loop was blocked."""
     longest, until = 0.0, time.monotonic() + seconds
     while (before := time.monotonic()) < until:
         await asyncio.sleep(0.01)
@@ -364,7 +364,10 @@ for service in ("auth", "session", "message", "edge"):
     except SystemExit as end:
         assert not end.code
 """
-"""The services' commands, up to the point where they would run: the parts of the library that are loaded by then."""
+"""A program that runs the services' commands up to the point where they would serve.
+
+It shows which parts of the library are loaded by then.
+"""
 
 
 def test_without_an_endpoint_nothing_of_the_library_is_even_loaded() -> None:

@@ -1,5 +1,6 @@
-"""Tests when and by which statements the write-ahead log of SQLite is moved into the database, and when a failed
-attempt is repeated."""
+"""Tests when SQLite's write-ahead log is moved into the database, by which statements, and when a failed attempt is
+repeated.
+"""
 
 import sqlite3
 import threading
@@ -22,8 +23,11 @@ PAUSE = 0.3
 
 
 class MovedDatabase:
-    """A database with a mover of its log. `done`: the statements that the mover has executed, with their times.
-    `failures`: the failures of its next attempts to connect."""
+    """A database, and the mover of its log.
+
+    `done` are the statements that the mover has executed, with their times. `failures` are the failures of its next
+    attempts to connect.
+    """
 
     def __init__(self, file: Path, *failures: Exception) -> None:
         self.file = file
@@ -61,7 +65,7 @@ class MovedDatabase:
 
     @contextmanager
     def long_transaction(self) -> Iterator[None]:
-        """A reader that needs a part of the log."""
+        """Inside this context, a reader needs a part of the log."""
         reader = sqlite3.connect(self.file, isolation_level=None)
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM notes").fetchone()
@@ -70,7 +74,7 @@ class MovedDatabase:
         reader.close()
 
     def close(self) -> bool:
-        """Returns whether the mover has ended."""
+        """Closes the database. Returns whether the mover has ended."""
         closing = threading.Thread(target=self.mover.close, daemon=True)
         closing.start()
         closing.join(WAIT_SECONDS)
@@ -83,7 +87,7 @@ Begin = Callable[..., MovedDatabase]
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
-    """`restart`: pages of a log that is restarted. `at_once`: bytes of a log above which it is moved at once."""
+    """Opens a database. A log of `restart` pages is restarted. A log of more than `at_once` bytes is moved at once."""
 
     def begin(*failures: Exception, interval: float, restart: int = 1_000, at_once: int = 2**30) -> MovedDatabase:
         monkeypatch.setattr("shared.write_ahead_log._INTERVAL_SECONDS", interval)
@@ -95,7 +99,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
 
 
 def test_a_short_log_is_moved_and_not_restarted(begin: Begin) -> None:
-    """The writer waits half a second for a restart at most."""
+    """The writer waits at most half a second for a restart."""
     database = begin(interval=0.01)
     assert database.next_done(4) == ["PRAGMA busy_timeout=500", PASSIVE, PASSIVE, PASSIVE]
     assert database.close()
@@ -108,7 +112,7 @@ def test_a_long_log_is_moved_twice_before_the_writer_has_to_wait(begin: Begin) -
 
 
 def test_a_short_log_is_moved_after_a_pause(begin: Begin) -> None:
-    """The pause does not depend on the number of transactions that end meanwhile."""
+    """The pause does not depend on the number of transactions that end during it."""
     database = begin(interval=PAUSE)
     database.next_done(1)
     times = list[float]()

@@ -1,4 +1,4 @@
-"""Runs the JavaScript tests of the web client, which lie beside this file, with node."""
+"""Runs the JavaScript tests of the web client in this folder with node."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every broken build of the web client changes an existing line, and names the test that must fail."""
+"""Each broken build of the web client changes a line that exists, and names the test that must fail."""
 
 from tests.support.commands import ROOT
 from tests.system.chat.mutants import MUTANTS

@@ -1,4 +1,4 @@
-"""What the web client stores, in a browser."""
+"""Tests in a browser what the web client stores."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Tests the connection of one seat: verification, senders and loops."""
+"""Tests one connection of the load generator: how it verifies deliveries, its senders, and its loops."""
 
 import pytest
 
@@ -16,7 +16,7 @@ _CHAT = 5
 
 
 class _Connection(AsyncConnection):
-    """Keeps the frames that are sent."""
+    """A connection that records the frames that are sent."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -32,7 +32,7 @@ class _Connection(AsyncConnection):
 
 
 def _conversations() -> Conversations:
-    """Conversations of Ann (sender 1), whose connection is the only one here, and Bob (sender 2)."""
+    """Returns conversations between Ann (sender 1) and Bob (sender 2). Only Ann's connection exists here."""
     seat = protocol.Seat(ClientAccount(), "native", "ws://nowhere", [_CHAT])
     job = protocol.Job(
         7, [seat], protocol.LoginChurn(0, 0, 0), [protocol.SenderPlan(1, 0, _CHAT, 0)], {1: _CHAT, 2: _CHAT}

@@ -14,7 +14,7 @@ def _inbox(faults: Faults) -> Inbox:
 
 
 def _faults_of(numbers: Sequence[int], sent: int, rejected: set[int] | None = None) -> Faults:
-    """The faults when Ann has sent 1 to `sent`, and `numbers` arrived."""
+    """Returns the faults when Ann has sent the messages 1 to `sent`, and `numbers` have arrived."""
     faults = Faults()
     inbox = _inbox(faults)
     for position, number in enumerate(numbers):

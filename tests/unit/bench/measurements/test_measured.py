@@ -1,4 +1,4 @@
-"""Figures of CPU time, on a clock that moves only by waiting."""
+"""Tests the figures of CPU time. The clock moves only when a measurement waits."""
 
 from types import SimpleNamespace
 
@@ -64,7 +64,7 @@ def test_unknown_processes_have_no_figures(clock: WaitingClock) -> None:
 
 
 async def test_idle_cpu_time_is_no_cost(clock: WaitingClock) -> None:
-    """10 CPU seconds per second all the time, 5 for the logins, 7 for the messages."""
+    """The system uses 10 CPU seconds per second all the time, 5 for the logins, and 7 for the messages."""
     began, used = clock.now, 0.0
 
     def read() -> dict[str, float]:

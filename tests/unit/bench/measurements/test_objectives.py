@@ -9,7 +9,7 @@ _GOOD = OverloadMeasured(10_000, 9_500, {"message": 20.0}, 4.0, 1.0, FloodResult
 
 
 def _answers(*p50s: int) -> Measure:
-    """One point per second, in milliseconds."""
+    """Returns measurements in milliseconds, one for each second."""
     points = [Point(second, 100, 1_000 * p50, 2_000 * p50) for second, p50 in enumerate(p50s)]
     return Measure(1, 0, 0, 0, 0, 0, points)
 

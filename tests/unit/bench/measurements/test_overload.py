@@ -14,7 +14,7 @@ _ANY_SPEED = Bounds(goodput=0.0, slack_seconds=60.0, recovery_seconds=math.inf)
 
 
 async def test_nothing_is_lost_or_unanswered_under_overload() -> None:
-    """Checks no speed: the machine may be busy otherwise."""
+    """The test does not check speed, because other programs may keep the machine busy."""
     settings = [
         f"edge.max_connections={max_connections(_STRAIN, 2)}",
         "auth.argon2_memory_kib=8",

@@ -1,4 +1,4 @@
-"""Spans that a system sends become the mean times of stages."""
+"""The bench computes the mean times of stages from the spans that a system sends."""
 
 import http.client
 
@@ -15,7 +15,7 @@ MS = 1_000_000
 
 
 def way(start: int, commit_ms: int) -> list[StageSpan]:
-    """Sample spans of one request. Its commit is linked to this request and to one other."""
+    """Returns sample spans of one request. Its commit is linked to this request and to another one."""
     key = str(start).encode()
     post, requested, received, commit, fan_out, delivery = (key + name for name in (b"p", b"a", b"r", b"c", b"f", b"d"))
     begins = start + 2 * MS

@@ -1,4 +1,4 @@
-"""Sample results for reports."""
+"""Sample results for the tests of reports."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Registration of a run's accounts: retries."""
+"""Tests how the accounts of a run are registered, and when a registration is repeated."""
 
 import pytest
 

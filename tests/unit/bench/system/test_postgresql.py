@@ -1,4 +1,4 @@
-"""The bench's own PostgreSQL, from the binaries of the tests."""
+"""Tests the PostgreSQL that the bench starts itself. Its programs are those of the tests."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Seeded users log in, post and read like registered users."""
+"""Users that are written into the databases (seeded) can log in, post and read like registered users."""
 
 import secrets
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("bench")
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    """Migrated databases, without services."""
+    """An installation with migrated databases, without services."""
     with _databases(request, tmp_path) as url:
         cheap = AuthSettings(keys=tmp_path / "keys", argon2_memory_kib=8, argon2_iterations=1)
         settings = Settings(database=DatabaseSettings(url=SecretStr(url)), auth=cheap)

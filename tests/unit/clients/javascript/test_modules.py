@@ -1,4 +1,4 @@
-"""Runs the JavaScript tests of dragoman.js, which lie beside this file, with node."""
+"""Runs the JavaScript tests of dragoman.js in this folder with node."""
 
 import gzip
 import re

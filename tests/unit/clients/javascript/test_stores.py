@@ -1,4 +1,4 @@
-"""The stores of dragoman.js in a real browser, in tabs that share them."""
+"""The stores of dragoman.js in a real browser, in tabs that share a store."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium t
 
 STORES = ("webStore(localStorage)", "indexedStore('dragoman')", "memoryStore()")
 SHARED = STORES[1]
-"""Chromium shows writes of one tab to localStorage late to others: only IndexedDB has transactions between tabs."""
+"""IndexedDB, which tabs can share, because it has transactions between tabs.
+
+In Chromium, a tab sees other tabs' writes to localStorage late.
+"""
 OPEN = """async () => {
   Object.assign(globalThis, await import("/dragoman.js"));
 }"""
@@ -78,7 +81,7 @@ def test_stores_behave_alike(tabs: tuple[Page, Page], store: str) -> None:
 
 
 def test_a_transaction_of_indexed_db_excludes_those_of_other_tabs(tabs: tuple[Page, Page]) -> None:
-    """Each tab counts while the other does."""
+    """Each of two tabs counts in the store at the same time."""
     one, other = tabs
     one.evaluate("(argument) => { globalThis.counted = (" + COUNT + ")(argument); }", [SHARED, 300])
     other.evaluate(COUNT, [SHARED, 300])
@@ -95,7 +98,10 @@ def test_work_alone_excludes_that_of_other_tabs(tabs: tuple[Page, Page]) -> None
 
 
 def test_a_tab_that_opens_a_newer_database_gets_it(tabs: tuple[Page, Page]) -> None:
-    """A tab closes its connection to the database when another tab upgrades or deletes it, and then works on."""
+    """A tab closes its connection to the database when another tab upgrades or deletes the database.
+
+    It continues to work.
+    """
     one, other = tabs
     one.evaluate(COUNT, [SHARED, 1])
     upgraded = """() => new Promise((resolve, reject) => {

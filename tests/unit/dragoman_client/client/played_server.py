@@ -1,5 +1,4 @@
-"""A native server on which the test answers the messages itself; all other commands of a client are answered at
-once."""
+"""A native server for tests. The test itself replies to messages; the server replies to all other commands at once."""
 
 import asyncio
 import json
@@ -21,13 +20,13 @@ _REPLIES: dict[str, list[dict[str, Any]]] = {
 
 
 class Sent(NamedTuple):
-    """A command that the test answers."""
+    """A command that waits for a reply from the test."""
 
     connection: ServerConnection
     command: dict[str, Any]
 
     async def push(self, *frames: dict[str, Any] | str) -> None:
-        """`$id` stands for the command's own id."""
+        """Sends a frame to the client. `$id` in it stands for the id of this command."""
         for frame in frames:
             text = frame if isinstance(frame, str) else json.dumps({**frame, **_own(frame, self.command["id"])})
             await self.connection.send(text)
@@ -37,7 +36,7 @@ class Sent(NamedTuple):
         return self.command
 
     async def end(self, code: int, reason: str) -> None:
-        """Ends the connection, without a close frame if the code is 1006."""
+        """Ends the connection. If the code is 1006, no close frame is sent."""
         if code == 1006:
             self.connection.transport.abort()
         else:
@@ -52,13 +51,16 @@ class PlayedServer:
     def __init__(self) -> None:
         self.url = ""
         self.replies = dict(_REPLIES)
-        """These commands are answered at once, with events; the test answers the others."""
+        """The commands that the server replies to at once, with their replies and events.
+
+        The test replies to all others.
+        """
         self.tokens: list[str] = []
-        """The tokens of the logins, in their order."""
+        """The tokens of the logins, in the order of the logins."""
         self._sent = asyncio.Queue[Sent]()
 
     async def sent(self, op: str = "send") -> Sent:
-        """The next command that the test answers."""
+        """Waits for the next command that the test must reply to."""
         async with asyncio.timeout(_SECONDS):
             sent = await self._sent.get()
         assert sent.command["op"] == op

@@ -1,5 +1,7 @@
-"""dragoman_client.client in the hostile situations of the table, which the client in JavaScript passes, too
-(clients/javascript/hostile.test.mjs)."""
+"""Tests dragoman_client.client with wrong behaviour of servers.
+
+The client in JavaScript passes the same table of situations (clients/javascript/hostile.test.mjs).
+"""
 
 import asyncio
 import json
@@ -32,7 +34,7 @@ def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class KeptStore(MemoryStore):
-    """A store in memory whose entries stay when its client is closed."""
+    """A store in memory that keeps its entries when its client is closed."""
 
 
 class FailingStore(MemoryStore):
@@ -41,14 +43,14 @@ class FailingStore(MemoryStore):
 
 
 class User:
-    """A running client, and the events that it has given."""
+    """A running client, and the events that it has given to its user."""
 
     def __init__(self, client: Dragoman) -> None:
         self.events: list[dict[str, Any]] = []
         self.client = client
 
     def send(self, text: object, **draft: Any) -> asyncio.Task[str]:
-        """Starts sending a text. The task returns the result of the command."""
+        """Starts to send a text. The returned task has the result of the command."""
         return asyncio.create_task(_result_of(lambda: self.client.send(chat=5, text=text, **draft)))
 
     def given(self, kind: str) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
-"""The outbox: it is bounded, a store keeps it over restarts, and rejected entries stay. The conformance kit
-(tests/conformance) shows its behaviour on a connection."""
+"""The outbox is bounded, a store keeps it over restarts, and rejected entries stay in it.
+
+The conformance kit (tests/conformance) tests it on a connection.
+"""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests the Python client around a sync: where a later program continues, and events that come meanwhile."""
+"""Tests the Python client around a sync: where a restarted program continues, and which events come during the sync."""
 
 import asyncio
 import base64
@@ -74,7 +74,7 @@ class Return(NamedTuple):
     sync: Sent
 
     async def given(self, *frames: Frame) -> list[tuple[Any, ...]]:
-        """The events until the sync's end: (kind, index), and the `rev` of a change."""
+        """Returns the events until the end of the sync, as (kind, index). For a change, the index is its `rev`."""
         await self.sync.push(*frames)
         await until(lambda: self.user.given("synced"))
         return shown(self.user)
@@ -87,7 +87,7 @@ def shown(user: User) -> list[tuple[Any, ...]]:
 
 @asynccontextmanager
 async def returned() -> AsyncIterator[Return]:
-    """A later run of a client that has two messages of chat 5; the test answers its commands."""
+    """Starts another run of a client that has two messages of chat 5. The test replies to its commands."""
     store = MemoryStore()
     async with played() as server:
         server.replies["sync"] = [page(head(2)), message(1), message(2), SYNCED]

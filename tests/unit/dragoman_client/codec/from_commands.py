@@ -1,4 +1,8 @@
-"""A client's request for a canonical command, for tests that drive codecs by the vectors of the dialects."""
+"""Makes a client's request for a canonical command. With it, the vectors of the dialects can test the client library's
+codecs.
+
+A *canonical* command is a command in the form that is the same for all dialects.
+"""
 
 from typing import Any
 
@@ -27,7 +31,10 @@ _NO_IDENTIFIERS = ("0", "")
 
 
 def request_of(codec: Codec, command: Command, account: ClientAccount) -> ClientRequest | None:
-    """The library's request for a command; None if there is none, or none that expresses the whole command."""
+    """Returns the library's request for a command.
+
+    Returns None if there is none, or if none expresses the whole command.
+    """
     match command:
         case Register():
             return codec.register(_registration(command))
@@ -122,8 +129,10 @@ def _listing(codec: Codec, command: Command, account: ClientAccount) -> ClientRe
 
 
 def sent(command: Command) -> Any:
-    """The parts of a command that the library sends: not the optional parts of a registration or of a request to join,
-    nor the length of a page, nor a nonce."""
+    """Returns the parts of a command that the library sends.
+
+    It omits optional parts of a registration or of a request to join, the length of a page, and a nonce.
+    """
     match command:
         case Register():
             return (command.secret, command.email, command.username, command.uuid)

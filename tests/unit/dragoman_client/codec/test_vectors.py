@@ -1,4 +1,7 @@
-"""Every codec against the vectors of its dialect: the edge understands its requests, and it the edge's frames."""
+"""Tests every codec with the vectors of its dialect.
+
+The edge decodes the codec's requests, and the codec decodes the edge's frames.
+"""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +41,7 @@ WITH_CODEC = [entry for entry in DIALECTS if entry.name in CODECS]
 
 
 class Case(NamedTuple):
-    """`reply` is set in cases of one reply to a request."""
+    """A vector with a frame. `reply` is set if the frame is a reply to a request."""
 
     entry: Entry
     vector: Vector
@@ -77,7 +80,7 @@ def _events(codec: Codec, frame: Any) -> Iterator[ClientEvent]:
 
 
 def request(case: Case) -> ClientRequest | None:
-    """The library's request for the vector's command."""
+    """Returns the library's request for the command of the vector."""
     if case.vector.command is None:
         return None
     account = ClientAccount(number=ME, uuid=UUID, token=case.vector.token)
@@ -164,7 +167,7 @@ def check_message(codec: Codec, message: VectorMessage, received: list[ReceivedM
         segment.text if isinstance(segment, Text) else f"[emoji:{getattr(segment, 'emoji_id', 0)}]"
         for segment in message.segments
     )
-    shown = shown.replace("\x01", "")  # IRC writes no text that its clients would obey
+    shown = shown.replace("\x01", "")  # IRC clients would obey this character, so the edge removes it
     assert shown.split() == " ".join(event.text for event in received).split()[-len(shown.split()) :]
     first = received[0]
     assert first.sender in (message.sender, 0)
@@ -175,7 +178,10 @@ def check_message(codec: Codec, message: VectorMessage, received: list[ReceivedM
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.message])
 def test_the_position_is_read_without_the_rest(case: Case) -> None:
-    """The position is read from a frame as the edge writes it, without blanks."""
+    """The position is read from the frame that the edge writes, which has no blanks.
+
+    The rest of the frame is not parsed.
+    """
     for out in case.vector.out or []:
         if isinstance(out, dict) and "announcement" in out:
             continue
@@ -188,14 +194,14 @@ def test_the_position_is_read_without_the_rest(case: Case) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.event])
 def test_news_are_decoded(case: Case) -> None:
     kinds: tuple[type, ...] = (ReceivedNotification, ReceivedChange, PendingRequests, MaintenanceStatus, ServerReply)
-    if "CTCP" in case.vector.name:  # nothing that a user reads
+    if "CTCP" in case.vector.name:  # the message has nothing that a user reads
         kinds = (OtherFrame,)
     assert [event for event in events(case.codec, case.vector.out) if not isinstance(event, kinds)] == []
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.values[0].reply])
 def test_a_reply_answers_the_request(case: Case) -> None:
-    """A failure comes with its reason, everything else without an error, unless the frame reports a failure."""
+    """A failure has its reason. Any other reply has no error, unless the frame reports a failure."""
     assert case.reply is not None
     made = request(case)
     decoded = events(case.codec, case.reply.out)
@@ -210,7 +216,10 @@ def test_a_reply_answers_the_request(case: Case) -> None:
 
 NUMBER_OF_CALL = json.loads(CODECS["native"].call("ping", {}).frame)["id"]
 UNCOUNTED = {"MarkChatRead": {"chat": 5, "index": 124, "counts": False}}
-"""Commands without counts. A reply has counts, and a call always wants them."""
+"""Commands in which the client asks for no counts.
+
+A call of the library always asks for them, because a reply has counts.
+"""
 CALLS = [
     case
     for case in CASES
@@ -220,7 +229,7 @@ CALLS = [
 
 @pytest.mark.parametrize("case", CALLS)
 def test_every_operation_of_native_is_called_by_its_name(case: Case) -> None:
-    """The edge understands it, and a reply without an error has all that the server sends."""
+    """The edge decodes each call. A reply without an error has everything that the server sends."""
     members = dict(case.vector.frame)
     made = case.codec.call(members.pop("op"), members)
     decoded = only_request(given(case.entry, case.vector.given), made.frame)

@@ -6,7 +6,10 @@ from argon2 import PasswordHasher
 
 
 class BlockingHasher(PasswordHasher):
-    """Blocks while `open` is clear. `reached`: a hash was started; `threads`: the names of the threads that hashed."""
+    """A hasher that blocks while `open` is clear.
+
+    `reached` is set when a hash has started. `threads` are the names of the threads that have hashed.
+    """
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)

@@ -1,4 +1,4 @@
-"""The whole auth service on a real bus, with an edge and the peers that it sends requests to."""
+"""The whole auth service on a real NATS, with an edge, and with the services that auth sends requests to."""
 
 import asyncio
 import email
@@ -51,7 +51,7 @@ def plain(password: str) -> Secret:
 
 
 class EdgeProbe:
-    """An edge node that sends requests and receives notifications."""
+    """A simulated edge that sends requests and receives notifications."""
 
     def __init__(self, nats: NatsServer) -> None:
         self.bus = Bus(nats.settings("edge"), "edge", CollectorRegistry())
@@ -59,7 +59,7 @@ class EdgeProbe:
         self.bus.subscribe(notify(NODE), self._on_notification)
         self.bus.subscribe(AUTH_STATE, self._on_state)
         self.state: Revocations | None = None
-        """The last announcement of auth."""
+        """The last state that auth has announced."""
         self._decode = msgspec.msgpack.Decoder(Notify).decode
         self._events: deque[EdgeEvent] = deque()
         self._received = asyncio.Event()
@@ -73,7 +73,7 @@ class EdgeProbe:
         self._received.set()
 
     async def receive_state(self, right: Callable[[Revocations], bool]) -> Revocations:
-        """The first announcement of auth's state for which `right` is true."""
+        """Returns the first announced state of auth for which `right` is true."""
         async with asyncio.timeout(WAIT_SECONDS):
             while self.state is None or not right(self.state):
                 self._received.clear()
@@ -85,7 +85,7 @@ class EdgeProbe:
         return not self._events
 
     async def receive(self, kind: type[N]) -> N:
-        """The next notification, which must be of this kind."""
+        """Returns the next notification, which must be of this kind."""
         async with asyncio.timeout(WAIT_SECONDS):
             while not self._events:
                 self._received.clear()
@@ -120,7 +120,7 @@ def registration(email: str = "", password: str = "secret", **more: Any) -> Regi
 
 
 async def rejection(work: Awaitable[Any]) -> RequestError:
-    """The error reply to a request."""
+    """Returns the error reply to a request."""
     with pytest.raises(RequestError) as caught:
         await work
     return caught.value
@@ -139,7 +139,7 @@ async def logs_in(edge: EdgeProbe, email: str, secret: Secret) -> bool:
 
 
 class ErasurePeer:
-    """Session or message: erases accounts by request and by the durable event."""
+    """A simulated session or message service. It erases accounts, by request and by the durable event."""
 
     def __init__(self, nats: NatsServer, service: str, route: Route[EraseAccount, Ack]) -> None:
         self.bus = Bus(nats.settings(service), service, CollectorRegistry())
@@ -157,7 +157,7 @@ class ErasurePeer:
 
 
 class AuthCluster:
-    """Starts replicas of auth, edges and peers as a test needs them; `close` stops everything."""
+    """Replicas of auth, edges and other services, which a test starts as it needs them. `close` stops all of them."""
 
     def __init__(self, settings: Settings, nats: NatsServer) -> None:
         self.settings = settings
@@ -167,7 +167,7 @@ class AuthCluster:
         self._buses: list[Bus] = []
 
     async def edge(self) -> EdgeProbe:
-        """An edge with an empty session, without which no account gets a number."""
+        """Starts an edge, and a session service without data. No account gets a number without a session service."""
         session = Bus(self._nats.settings("session"), "session", CollectorRegistry())
         session.serve(DESCRIBE_SESSION_DATABASE, self._describe, queue="session")
         edge = EdgeProbe(self._nats)
@@ -189,7 +189,7 @@ class AuthCluster:
         return bus
 
     async def set_maintenance(self, on: bool) -> None:
-        """Sends the operator's request."""
+        """Sends the operator's request for maintenance mode."""
         await (await self.operator()).send(SetMaintenance(on))
 
     def start_auth(self) -> asyncio.Task[None]:
@@ -204,14 +204,14 @@ class AuthCluster:
         self._stopping.clear()
 
     def drop_auth(self) -> None:
-        """Forgets replicas that ended by themselves."""
+        """Removes the replicas that have ended by themselves from the list."""
         self._replicas.clear()
 
     async def close(self) -> None:
         await asyncio.gather(self.stop_auth(), *(bus.stop() for bus in self._buses))
 
     async def mail(self, number: int = 1) -> str:
-        """The text of the newest mail, once there are `number` mails."""
+        """Waits until there are `number` mails, and returns the text of the newest one."""
         async with asyncio.timeout(WAIT_SECONDS):
             while len(mails := _mails(self.settings.mail.outbox)) < number:
                 await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Auth's parts on real servers, with cheap hashes."""
+"""Parts of auth on real servers. Password hashes are cheap."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -45,7 +45,7 @@ def settings_of(url: str, **sections: object) -> Settings:
 
 @pytest.fixture
 def hasher(monkeypatch: pytest.MonkeyPatch) -> BlockingHasher:
-    """Computes all hashes of the service."""
+    """The hasher that computes all hashes of the service."""
     hasher = BlockingHasher()
     monkeypatch.setattr("services.auth.adapters.passwords.PasswordHasher", lambda **_parameters: hasher)
     return hasher
@@ -60,7 +60,7 @@ def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def tables_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
-    """A migrated database: SQLite, then PostgreSQL."""
+    """The URL of a migrated database: first SQLite, then PostgreSQL."""
     if request.param == "sqlite":
         return sqlite_url
     url: str = request.getfixturevalue("_postgres_url")
@@ -84,7 +84,7 @@ def sqlite_url(tmp_path: Path) -> str:
 async def make_cluster(
     nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path
 ) -> AsyncIterator[MakeCluster]:
-    """Makes clusters, from the sections of settings that matter to a test."""
+    """A function that makes clusters. Its arguments are the sections of settings that matter to a test."""
     clusters: list[AuthCluster] = []
 
     def make(database_url: str, **sections: object) -> AuthCluster:
@@ -110,20 +110,20 @@ def cluster(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
 
 @pytest.fixture
 def limited(make_cluster: MakeCluster, sqlite_url: str) -> AuthCluster:
-    """Auth with the default rate limits."""
+    """A cluster with the default rate limits."""
     return make_cluster(sqlite_url, limits=given.LimitsSettings())
 
 
 @pytest.fixture
 async def edge(cluster: AuthCluster) -> EdgeProbe:
-    """An edge of `cluster`, with one replica of auth."""
+    """An edge of `cluster`, which has one replica of auth."""
     cluster.start_auth()
     return await cluster.edge()
 
 
 @pytest.fixture
 async def make_smtp_server() -> AsyncIterator[MakeSmtpServer]:
-    """Makes SMTP servers, which the test starts."""
+    """A function that makes SMTP servers, which the test starts."""
     servers: list[FakeSmtpServer] = []
 
     def make(**options: Any) -> FakeSmtpServer:

@@ -1,4 +1,4 @@
-"""A real SMTP server."""
+"""A real SMTP server for tests."""
 
 import asyncio
 import email
@@ -13,7 +13,10 @@ from local.ports import free_port
 
 
 class FakeSmtpServer:
-    """An SMTP server on the test's own loop. Replies to recipients with `rejections` in turn, then accepts mail."""
+    """An SMTP server in the event loop of the test.
+
+    It rejects recipients with `rejections` one after the other, and then accepts mail.
+    """
 
     def __init__(self, **options: Any) -> None:
         self.port = free_port()

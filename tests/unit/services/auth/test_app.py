@@ -1,4 +1,4 @@
-"""Start, readiness and shutdown of the service."""
+"""Tests the start, readiness and shutdown of the service."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -87,7 +87,7 @@ async def test_a_database_without_tables_ends_the_process(make_cluster: MakeClus
 async def test_no_account_gets_a_number_without_session(
     cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database of session tells which numbers are taken. The same holds for every request that makes an account."""
+    """The database of session says which numbers are taken. This holds for every request that creates an account."""
     monkeypatch.setattr(neighbours, "_GATE_SECONDS", 0.1)
     cluster.start_auth()
     await becomes(cluster, 200)
@@ -129,7 +129,7 @@ async def test_it_ends_when_a_worker_of_events_ends(cluster: AuthCluster, monkey
 async def test_requests_in_progress_at_shutdown_are_completed_and_published(
     cluster: AuthCluster, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the shutdown publishes the events, because the relay is not woken and does not poll."""
+    """Here, only the shutdown can publish the events, because the relay is not notified and does not poll."""
     monkeypatch.setattr(outbox_relay, "_POLL_SECONDS", 60.0)
     monkeypatch.setattr(outbox_relay.OutboxRelay, "wake", lambda _self: None)
     cluster.start_auth()
@@ -148,7 +148,7 @@ async def test_requests_in_progress_at_shutdown_are_completed_and_published(
 
 
 async def published_registrations(nats_server: NatsServer, count: int) -> set[int]:
-    """The accounts whose registration session receives after auth has stopped."""
+    """Returns the accounts whose registration session receives after auth has stopped."""
     received: set[int] = set()
     enough = asyncio.Event()
 

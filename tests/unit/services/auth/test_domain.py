@@ -169,5 +169,5 @@ def test_nothing_secret_is_in_a_repr() -> None:
 
 @pytest.mark.parametrize("now", [1_800_000_000.0, 1_800_000_000.999])
 def test_tokens_dated_after_a_revocation_are_valid_at_once(now: float) -> None:
-    """Tokens are valid even for a verifier whose clock is behind."""
+    """The tokens are valid even for an edge whose clock is behind."""
     assert now + 5 < domain.void_before(now) < now + LEEWAY_SECONDS - 5

@@ -1,4 +1,4 @@
-"""Tests which identifiers are valid, and which are equal."""
+"""Tests which identifiers are valid, and which of them are equal."""
 
 import pytest
 from hypothesis import given

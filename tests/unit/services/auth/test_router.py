@@ -16,11 +16,11 @@ MANY = {
     "auth.register", "auth.login", "auth.recover", "auth.recover_by_ticket", "auth.set_security",
     "auth.change_password",
 }  # fmt: skip
-"""Most of these wait in the queue of hashes."""
+"""The requests of which many may run at once. Most of them wait in the queue of hashes."""
 
 
 class RoutedBus:
-    """The bus, as far as the router sees it."""
+    """A fake bus with the methods that the router uses."""
 
     def __init__(self) -> None:
         self.subjects = Counter[str]()

@@ -1,7 +1,7 @@
-"""`dragoman` with tiny programs in place of the services. Each answers /readyz, and writes a line at its start and its
-end; at the end also into the file ENDINGS, and edges half a second later.
+"""Runs `dragoman` with tiny programs in place of the services. It is a script that accepts dragoman's own arguments.
 
-Run as a script with dragoman's own arguments.
+Each program responds to /readyz, and writes a line when it starts and when it ends. It also writes its end to the file
+ENDINGS, edges half a second later than others.
 """
 
 import http.server
@@ -20,7 +20,7 @@ class ReadyHandler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Write no log."""
+        """Logs nothing."""
 
 
 class OpsServer(socketserver.ThreadingTCPServer):

@@ -16,7 +16,7 @@ from tests.support.servers import NatsServer, ValkeyServer
 
 
 def write_installation(server: NatsServer, directory: Path, valkey: ValkeyServer | None = None) -> Installation:
-    """The installation that commands find in this directory; its supervisor is the test's process."""
+    """Writes the installation that commands find in this directory. Its supervisor is the process of the test."""
     credentials = Credentials(server.passwords, valkey.passwords if valkey else {})
     write_run(directory, Run(os.getpid(), server.settings("admin").url, True, [], valkey.port if valkey else 0))
     write_private(directory / "credentials.json", msgspec.json.encode(credentials))
@@ -25,7 +25,7 @@ def write_installation(server: NatsServer, directory: Path, valkey: ValkeyServer
 
 @asynccontextmanager
 async def installed(server: NatsServer, directory: Path, *buses: Bus) -> AsyncIterator[Installation]:
-    """`write_installation`, with these services while the block runs."""
+    """Does the same as `write_installation`, and runs these services inside this context."""
     await asyncio.gather(*(bus.start() for bus in buses))
     try:
         yield write_installation(server, directory)

@@ -1,4 +1,4 @@
-"""No command ends with a traceback, for any arguments, settings and outputs."""
+"""No command ends with a traceback, whatever its arguments, settings and outputs are."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ HOSTILE = (
     "/no/such/file",
 )  # fmt: skip
 SERVING = ("up", "auth", "session", "message", "search", "edge", "bench", "conformance", "dashboard")
-"""The serving commands run until they are stopped, or for long."""
+"""Commands that run until they are stopped, or for a long time."""
 ROUNDS = 3
 
 
@@ -65,13 +65,13 @@ def hostile_arguments(command: click.Command, chance: random.Random) -> Iterator
 
 
 def ends_with_a_sentence(result: Result) -> bool:
-    """Whether a command ends with a sentence, or without an error."""
+    """Returns whether a command has ended with an error message, or without an error."""
     return isinstance(result.exception, SystemExit | None) and "Traceback" not in result.output
 
 
 @pytest.fixture
 def installation(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> Path:
-    """An installation without services, where requests of commands are not answered."""
+    """An installation without services, so that the requests of commands get no reply."""
     write_installation(nats_server, tmp_path, valkey_server)
     return tmp_path
 
@@ -96,7 +96,7 @@ USES: dict[str, Callable[[Settings], object]] = {
     "database.url": lambda settings: make_engine(settings.database_url("auth")).dispose(),
     "redis.url": lambda settings: redis_client(settings.redis),
 }
-"""The first use of a value in a process, before it connects."""
+"""For some settings, the function that uses the value first in a process, before it connects."""
 
 
 def given(name: str, value: str, way: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
@@ -114,7 +114,7 @@ def given(name: str, value: str, way: str, directory: Path, monkeypatch: pytest.
 
 
 def rejection(name: str, value: str, way: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The error for this value of a setting; empty if the value works."""
+    """Returns the error for this value of a setting, or an empty text if the value works."""
     try:
         settings = given(name, value, way, directory, monkeypatch)
         if name in USES:

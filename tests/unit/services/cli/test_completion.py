@@ -1,4 +1,4 @@
-"""Completion of commands in a shell, by the variable that click reads."""
+"""Tests how a shell completes commands, with the environment variable that click reads."""
 
 import pytest
 from click.testing import CliRunner

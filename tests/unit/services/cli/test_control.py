@@ -1,4 +1,4 @@
-"""The supervisor's control port, requested as an edge does."""
+"""Sends requests to the supervisor's control port, as an edge does."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,7 @@
-"""`dragoman migrate`: databases get one identity; a lost or older one is rejected, until its loss is accepted."""
+"""Tests `dragoman migrate`: all databases get one identity.
+
+A lost or older database is rejected until the operator accepts its loss.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -45,7 +48,7 @@ def execute(installation: Installation, service: str, statement: str, **values: 
 
 
 def fill(installation: Installation) -> None:
-    """Three accounts, a chat, and its messages."""
+    """Writes three accounts, a chat, and its messages."""
     for number in range(3):
         execute(installation, "session", _PROFILE, id=execute(installation, "auth", _ACCOUNT, name=f"a{number}"))
     execute(installation, "message", _HEAD, id=execute(installation, "session", _CHAT))
@@ -53,7 +56,7 @@ def fill(installation: Installation) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    """The databases of the installation are not made yet."""
+    """An installation whose databases do not exist yet."""
     if request.param == "sqlite":
         yield find(None, (), {"data": str(tmp_path / "data")})
         return
@@ -73,7 +76,7 @@ def used(installation: Installation) -> Installation:
 def lose(installation: Installation, name: str) -> None:
     url = database_urls(installation.settings)[name]
     if url.startswith("sqlite"):
-        for file in installation.settings.data.glob(f"{name}.db*"):  # with its log
+        for file in installation.settings.data.glob(f"{name}.db*"):  # this includes the database's log
             file.unlink()
         return
     engine = make_engine(url)
@@ -155,12 +158,12 @@ def test_restored_installations_skip_numbers(used: Installation) -> None:
     engine.dispose()
 
 
-# The tests below concern the command line, on SQLite.
+# The tests below are about the command line, on SQLite.
 
 
 @pytest.fixture
 def backed_up(tmp_path: Path) -> Installation:
-    """An installation of three accounts, with a backup of two in `kept`."""
+    """An installation with three accounts, and in `kept` its backup with two of them."""
     made = find(None, (), {"data": str(tmp_path / "data")})
     made.settings.data.mkdir()
     migrate_all(made, SERVICES)

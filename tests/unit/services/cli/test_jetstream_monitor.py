@@ -1,4 +1,4 @@
-"""A stream that stores nothing since its disk was full, and the restart that ends it."""
+"""A stream stores nothing more after its disk was full. A restart of nats-server ends this."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class MonitoredServer:
-    """nats-server on a small disk, and the monitor that restarts it."""
+    """A nats-server on a small disk, and the monitor that restarts it."""
 
     def __init__(self, disk: SmallDisk, process_group: ProcessGroup, log: Path) -> None:
         port, passwords = free_port(), generate().nats
@@ -94,7 +94,7 @@ async def test_a_server_that_stores_nothing_is_restarted_once_its_disk_has_room(
 
 
 async def test_without_the_restart_it_stores_nothing_although_its_disk_has_room(monitored: MonitoredServer) -> None:
-    """The behaviour of nats-server that the monitor exists for."""
+    """This shows why the monitor exists: nats-server itself does not recover."""
     await provision(monitored.settings)
     monitored.disk.fill()
     await monitored.until_stores(False)

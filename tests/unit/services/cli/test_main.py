@@ -1,4 +1,4 @@
-"""The command line: help, settings, errors."""
+"""Tests the command line: its help, settings and errors."""
 
 import errno
 import shlex
@@ -52,7 +52,7 @@ SHOWING = {
     "admin record list", "admin report list", "admin user duplicates", "admin user find", "admin user made",
     "admin user sessions", "config", "doctor", "top",
 }  # fmt: skip
-"""The showing commands start and change nothing."""
+"""Commands that only show something, and neither start nor change anything."""
 
 
 def test_what_starts_or_changes_something_has_an_example_that_can_be_typed() -> None:
@@ -103,7 +103,7 @@ def test_a_file_without_rights_has_a_remedy(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_wrong_data_directory_is_named(tmp_path: Path) -> None:
-    """No other NATS is used in its place, though a default setting names one."""
+    """No other NATS is used in its place, although the setting for NATS has a default."""
     for data, sentence in (
         (tmp_path / "nowhere", f"there is no data directory {tmp_path}/nowhere. Start it, or name another"),
         (tmp_path, f"{tmp_path} is no data directory of a `dragoman up`. Start it, or name another"),

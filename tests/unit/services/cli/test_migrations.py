@@ -1,4 +1,4 @@
-"""Migration of databases and streams, against real servers."""
+"""Tests the migration of databases and streams with real servers."""
 
 from pathlib import Path
 

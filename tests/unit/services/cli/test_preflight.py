@@ -1,4 +1,4 @@
-"""The replicas of message that `dragoman up` starts."""
+"""Tests how many replicas of message `dragoman up` starts."""
 
 import pytest
 

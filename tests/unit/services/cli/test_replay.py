@@ -1,4 +1,4 @@
-"""`dragoman replay` on files: sound records, truncated ones, those of other versions, and their meaning."""
+"""Tests `dragoman replay` with files: complete recordings, truncated ones, and those of other versions."""
 
 from pathlib import Path
 

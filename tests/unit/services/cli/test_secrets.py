@@ -1,4 +1,4 @@
-"""The files of an installation's secrets: each process gets its own, servers get all users."""
+"""Tests the files with an installation's secrets. Each process gets only its own secrets, and servers get all users."""
 
 import hashlib
 import json
@@ -115,7 +115,7 @@ def test_unwritable_directory_is_one_sentence(tmp_path: Path) -> None:
 
 
 def nats_users(directory: Path) -> tuple[set[str], set[str]]:
-    """The users in the server's configuration, without auth's decisions."""
+    """Returns the users in the configuration of nats-server, without the users on which auth decides."""
     authorization = json.loads((directory / "nats" / "users.conf").read_text())["authorization"]
     return {user["user"] for user in authorization["users"]}, set(
         authorization.get("auth_callout", {}).get("auth_users", [])

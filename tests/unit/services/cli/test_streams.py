@@ -1,4 +1,4 @@
-"""Streams and consumers, created and updated."""
+"""Streams and their consumers are created and updated."""
 
 import nats
 import pytest

@@ -1,4 +1,4 @@
-"""`dragoman up` as a process, with real servers and fake services."""
+"""Tests `dragoman up` as a process, with real servers and fake services."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ class UpProcess:
 
 
 def spawn(command: Sequence[str], output: int) -> "subprocess.Popen[bytes]":
-    """A process that is not forked from another one; it inherits this process's priority and signal handlers."""
+    """Starts a new process instead of a fork. It inherits this process's priority and signal handlers."""
     return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
 
 
@@ -72,7 +72,7 @@ def listens(port: int) -> bool:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Callable[..., UpProcess]]:
-    """Starts `dragoman up` in a path with spaces; kills it after the test."""
+    """A function that starts `dragoman up` in a path with spaces. It is killed after the test."""
     started: list[UpProcess] = []
 
     def start(*arguments: str) -> UpProcess:
@@ -129,7 +129,8 @@ def test_message_has_batch_priority(running: UpProcess) -> None:
 @pytest.mark.usefixtures("_spawned")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
 def test_a_lower_priority_that_was_given_holds_for_all(up: Callable[..., UpProcess]) -> None:
-    with ThreadPoolExecutor(1) as thread:  # the priority applies only to this short-lived thread and what it starts
+    # the priority holds only for this short-lived thread and for the processes that it starts
+    with ThreadPoolExecutor(1) as thread:
         thread.submit(os.sched_setscheduler, 0, os.SCHED_IDLE, os.sched_param(0)).result()
         running = thread.submit(up).result()
     running.until("ready ")
@@ -146,7 +147,7 @@ def test_plain_tcp_addresses_are_printed(running: UpProcess) -> None:
 
 @contextmanager
 def signal_handler(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
-    """Sets a handler that processes started meanwhile inherit."""
+    """Sets a signal handler inside this context. Processes that start meanwhile inherit it."""
     before = signal.signal(number, handler)
     try:
         yield
@@ -157,7 +158,7 @@ def signal_handler(number: signal.Signals, handler: signal.Handlers) -> Iterator
 @pytest.mark.usefixtures("_spawned")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_and_a_closed_terminal_end_up(up: Callable[..., UpProcess], number: signal.Signals) -> None:
-    with signal_handler(signal.SIGHUP, signal.SIG_DFL):  # under nohup, the tests would ignore SIGHUP
+    with signal_handler(signal.SIGHUP, signal.SIG_DFL):  # if pytest runs under nohup, it ignores SIGHUP
         running = up()
     running.until("ready ")
     pids = running.pids()
@@ -228,7 +229,10 @@ def test_after_a_killed_supervisor_the_next_start_waits_and_keeps_the_credential
 def test_after_a_killed_supervisor_edges_end_first(
     up: Callable[..., UpProcess], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The edges still confirm to message the frames that their clients have received. One was restarted."""
+    """The edges must still confirm to message which frames their clients have received.
+
+    One process was restarted before.
+    """
     endings = tmp_path / "endings"
     monkeypatch.setenv("ENDINGS", str(endings))
     running = up()

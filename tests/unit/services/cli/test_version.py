@@ -1,4 +1,4 @@
-"""The versions of the servers that are installed with the product."""
+"""Tests the shown versions of the servers that are installed with the product."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Edges without a gateway, over a real bus and a real Valkey; auth, session and message are fakes."""
+"""Edges without a gateway, on a real NATS and a real Valkey. The services auth, session and message are fakes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +24,7 @@ from tests.unit.services.edge.json_dialect import ENTRY
 
 @dataclass
 class EdgeCluster:
-    """Running edges and fake services. Every edge also speaks the JSON dialect of tests."""
+    """Running edges and fake services. Every edge also has the JSON dialect of the tests."""
 
     nats: NatsServer
     valkey: ValkeyServer
@@ -34,14 +34,16 @@ class EdgeCluster:
     message: FakeMessageService
     stack: AsyncExitStack
     media_directory: Path
-    """The media directory of the edges."""
+    """The media directory of all edges."""
     edges: list[Edge] = field(default_factory=list)
     registries: list[CollectorRegistry] = field(default_factory=list)
     dialects: Dialects = (*DIALECTS, ENTRY)
 
     async def add_edge(self, **settings: Any) -> Edge:
-        """Starts another edge with these settings of the section `edge`, and of `limits` and `media`. `nats_port`: the
-        port of a proxy of NATS."""
+        """Starts another edge with these settings of the sections `edge`, `limits` and `media`.
+
+        `nats_port` is the port of a proxy for NATS.
+        """
         limits, media = settings.pop("limits", {"rates": False}), settings.pop("media", {})
         nats = self.nats.settings("edge")
         if nats_port := settings.pop("nats_port", 0):
@@ -67,14 +69,17 @@ class EdgeCluster:
         return await EdgeClient((edge or self.edges[0]).endpoint).login(account)
 
     async def synced_clients(self, *accounts: int) -> list[EdgeClient]:
-        """Clients of the first edge that are logged in and have read their missed messages."""
+        """Returns clients of the first edge that are logged in and have read their missed messages."""
         clients = [await self.client(account) for account in accounts]
         for client in clients:
             await client.until_synced()
         return clients
 
     async def nodes_of(self, account: int) -> list[NodeId]:
-        """The account's nodes in presence, also after message has stopped. Waits while presence is unknown."""
+        """Returns the account's nodes in presence, even after the message service has stopped.
+
+        Waits while presence is unknown.
+        """
         presence = Presence(self.valkey.settings("message"))
         try:
             while (nodes := (await presence.lookup([AccountId(account)])).nodes) is None:
@@ -103,7 +108,7 @@ async def _end(edge: Edge, running: "asyncio.Task[None]") -> None:
 
 @pytest.fixture
 async def bus_server(_nats_process: NatsServer) -> NatsServer:
-    """nats-server as the previous test left it: it stores nothing of the edge."""
+    """A nats-server in the state in which the previous test left it. It stores nothing about the edges."""
     if not _nats_process.running:
         await _nats_process.make_fresh()
     return _nats_process
@@ -113,7 +118,7 @@ async def bus_server(_nats_process: NatsServer) -> NatsServer:
 async def cluster(
     bus_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> AsyncIterator[EdgeCluster]:
-    """A cluster without an edge."""
+    """A cluster that has no edge yet."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     backend = FakeBackend()
     auth, session = FakeAuthService(bus_server), FakeSessionService(bus_server, backend)

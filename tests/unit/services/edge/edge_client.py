@@ -1,4 +1,4 @@
-"""A client of an edge, in memory: a fake socket, and requests and pushes in the JSON dialect of tests."""
+"""A client of an edge in memory. It has a fake socket, and sends and receives in the JSON dialect of the tests."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,8 +16,11 @@ from tests.unit.services.edge.json_dialect import frame
 
 
 class FakeSocket(Socket):
-    """A sent frame arrives at once, unless the peer is `deaf` (its kernel receives nothing) or `mute` (it reads, and
-    does not reply to pings or close frames). `behind_proxy` and `is_page` may be set."""
+    """A fake socket on which a sent frame arrives at once.
+
+    If the peer is `deaf`, its kernel receives nothing. If it is `mute`, it reads, but does not reply to pings or close
+    frames. `behind_proxy` and `is_page` may be set.
+    """
 
     behind_proxy = False
     is_page = False
@@ -26,7 +29,7 @@ class FakeSocket(Socket):
         self.sent_bytes = 0
         self.client: ClientHandler
         self.received: list[bytes] = []
-        """A binary frame as `{"binary": its bytes in base64}`."""
+        """The received frames. A binary frame is `{"binary": its bytes in base64}`."""
         self.pings = 0
         self.reading = True
         self.closed_with: tuple[int, str] | None = None
@@ -91,32 +94,32 @@ class FakeSocket(Socket):
     # Actions of the peer
 
     def stop_being_deaf(self) -> None:
-        """The peer receives all frames that wait."""
+        """Makes the peer receive all frames that wait."""
         self.deaf = False
         self.received += self._undelivered
         self._undelivered.clear()
         self._changed.set()
 
     def receive_one(self) -> None:
-        """The peer stays deaf, but its kernel receives one frame."""
+        """Makes the peer's kernel receive one frame. The peer stays deaf."""
         self.received.append(self._undelivered.pop(0))
         self._changed.set()
 
     def leave(self) -> None:
-        """The peer closes the connection in order."""
+        """Makes the peer close the connection with a closing handshake."""
         if not self.ended:
             self.client.peer_closing()
             self.vanish()
 
     def vanish(self) -> None:
-        """The connection is gone."""
+        """Makes the connection end without a close frame."""
         if not self.ended:
             self.ended = True
             self.client.closed()
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Waits until a sent frame, or the end of the connection, makes the condition true."""
+        """Waits until the condition is true. It is checked after each sent frame, and at the end of the connection."""
         async with asyncio.timeout(WAIT_SECONDS):
             while not condition():
                 self._changed.clear()
@@ -124,7 +127,7 @@ class FakeSocket(Socket):
 
 
 class EdgeClient:
-    """One connection in the dialect of tests."""
+    """One connection in the JSON dialect of the tests."""
 
     def __init__(
         self,
@@ -153,13 +156,13 @@ class EdgeClient:
         return self._seen
 
     def send(self, **fields: object) -> int:
-        """Sends a frame; returns the reference that its reply will carry."""
+        """Sends a frame, and returns the reference that its reply will have."""
         ref = next(self._refs)
         self.client.frame_received(frame(ref=ref, **fields))
         return ref
 
     async def request(self, **fields: object) -> Any:
-        """Sends a request; returns the `ok` value of its reply, or the error code."""
+        """Sends a request. Returns the `ok` value of its reply, or the error code."""
         return await self.reply_to(self.send(**fields))
 
     async def reply_to(self, ref: int) -> Any:
@@ -168,13 +171,13 @@ class EdgeClient:
 
     @property
     def replies(self) -> dict[int, Any]:
-        """Replies by reference. A second reply is allowed only after a pending verification."""
+        """Returns the replies by reference. A second reply is allowed only after a pending verification."""
         assert self.seen is self._seen
         return self._replies
 
     @property
     def replied_refs(self) -> list[int]:
-        """References in the order of their replies."""
+        """Returns the references in the order of their replies."""
         return [seen["re"] for seen in self.seen if "re" in seen]
 
     async def login(self, account: int) -> "EdgeClient":
@@ -183,14 +186,14 @@ class EdgeClient:
         return self
 
     async def until_synced(self) -> None:
-        """Waits until the missed messages have been read."""
+        """Waits until the client has read its missed messages."""
         reading = self.client.session.catch_up.reading
         assert reading is not None
         await asyncio.wait([reading], timeout=WAIT_SECONDS)
         assert reading.done()
 
     async def post(self, chat: int, text: str) -> int:
-        """Posts a text; returns its index."""
+        """Posts a text, and returns its index."""
         answer = await self.request(do="post", chat=chat, text=text)
         assert isinstance(answer, list), answer
         index: int = answer[1]
@@ -198,7 +201,7 @@ class EdgeClient:
 
     @property
     def messages(self) -> list[list[Any]]:
-        """[chat, index, sender, text] of each pushed message."""
+        """Returns [chat, index, sender, text] of each pushed message."""
         return [seen["message"] for seen in self.seen if "message" in seen]
 
     def texts(self, chat: int) -> list[str]:
@@ -217,7 +220,7 @@ class EdgeClient:
         assert self.texts(chat) == list(texts), f"{self.texts(chat)} instead of {list(texts)}"
 
     async def until_left(self, edge: Edge, chat: int) -> None:
-        """Waits until the edge knows that the account is no member of the chat."""
+        """Waits until the edge has noticed that the account is not a member of the chat."""
         local_account = edge.accounts.by_account[self.client.connection.account]
         async with asyncio.timeout(WAIT_SECONDS):
             while chat in local_account.chats:

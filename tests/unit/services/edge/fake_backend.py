@@ -1,4 +1,4 @@
-"""The state of the services behind the edges, in memory: chats, members, messages, read states."""
+"""The state of the services behind the edges, in memory: chats, members, messages and read states."""
 
 import time
 from dataclasses import dataclass, field
@@ -28,19 +28,21 @@ class FakeChat:
     chat: ChatId
     version: int = 1
     members: dict[AccountId, tuple[int, int]] = field(default_factory=dict)
-    """For each account, the first visible index, and the first index that may be unread."""
+    """For each account, the first index that it can see, and the first index that may be unread."""
     messages: list[Message] = field(default_factory=list)
     posted: dict[tuple[AccountId, Nonce], Message] = field(default_factory=dict)
     rev: int = 5
     changes: dict[AccountId, int] = field(default_factory=dict)
-    """For each account, the version of its last change, for joins and departures."""
+    """For each account, the version of its last join or departure."""
 
     @property
     def head(self) -> int:
         return len(self.messages)
 
     def join(self, account: int, *, everything: bool = False) -> None:
-        """A join has two versions, as in session: the account becomes a member, then its join is finished."""
+        """A join has two versions, as in the session service: first the account becomes a member, and then its join is
+        finished.
+        """
         self.version += 2
         self.members[AccountId(account)] = (1 if everything else self.head + 1, self.head + 1)
         self.changes[AccountId(account)] = self.version
@@ -51,13 +53,13 @@ class FakeChat:
         self.changes[AccountId(account)] = self.version
 
     def changed_since(self, version: int) -> dict[AccountId, int]:
-        """See shared.contract.message.ChatSynced."""
+        """Returns changes as shared.contract.message.ChatSynced describes them."""
         later = [account for account, changed in self.changes.items() if changed > version]
         return {account: self.members.get(account, (0, 0))[0] for account in later}
 
 
 class FakeBackend:
-    """Holds all chats. `messages_per_page` and `chats_per_page` limit a reply."""
+    """All chats. `messages_per_page` and `chats_per_page` limit a reply."""
 
     def __init__(self) -> None:
         self.chats: dict[ChatId, FakeChat] = {}
@@ -65,7 +67,7 @@ class FakeBackend:
         self.messages_per_page = 200
         self.chats_per_page = 50
         self.knows_changes = True
-        """Whether the message service knows changes of memberships, which it does not after a restart."""
+        """Whether the message service has the changes of memberships. After a restart, it does not have them."""
 
     def add_chat(self, chat: int, *members: int) -> FakeChat:
         room = self.chats[ChatId(chat)] = FakeChat(ChatId(chat))
@@ -109,13 +111,13 @@ class FakeBackend:
         return from_joining(self.cursors.get((account, chat), Cursor(marked=0)), joined)
 
     def unread(self, account: int, chat: int) -> list[int]:
-        """Indexes of unread messages of others."""
+        """Returns the indexes of the unread messages of other senders."""
         room, key = self.chats[ChatId(chat)], (AccountId(account), ChatId(chat))
         low, high = unread_range(self.cursor(*key), room.head, LIMIT)
         return [index for index in range(low, high + 1) if room.messages[index - 1].sender != account]
 
     def undelivered(self, account: int, chat: int, limit: int | None = None) -> list[int]:
-        """Indexes of undelivered messages of others."""
+        """Returns the indexes of the undelivered messages of other senders."""
         room, key = self.chats[ChatId(chat)], (AccountId(account), ChatId(chat))
         return [
             index
@@ -124,7 +126,7 @@ class FakeBackend:
             if room.messages[index - 1].sender != account
         ]
 
-    # The methods below give the replies of the message service.
+    # The methods below make the replies of the message service.
 
     def sync(self, request: Sync) -> Synced:
         account = request.account

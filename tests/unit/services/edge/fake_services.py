@@ -1,4 +1,4 @@
-"""Fakes of auth, session and message on a real bus, with switches for each failure."""
+"""Fakes of auth, session and message on a real NATS. They have a switch for each failure."""
 
 import asyncio
 import secrets
@@ -94,11 +94,14 @@ from tests.unit.services.edge.fake_backend import FakeBackend
 
 ALL = NodeId("all")
 ANNOUNCEMENTS = 100
-"""The announcement chat of account 1; those of other accounts follow."""
+"""The chat with announcements for account 1. The numbers after it are those of the other accounts."""
 
 
 class FakeService:
-    """A service process. `requests` are the received ones; `gates` block requests by their type."""
+    """A fake process of a service.
+
+    `requests` are the requests that it has received. `gates` block requests by their type.
+    """
 
     def __init__(self, name: str, server: NatsServer) -> None:
         self.bus = Bus(server.settings(name), name, CollectorRegistry())
@@ -113,12 +116,12 @@ class FakeService:
             await gate.wait()
 
     def block(self, kind: type[Any]) -> asyncio.Event:
-        """Requests of this type wait until the event is set."""
+        """Makes requests of this type wait until the event is set."""
         gate = self.gates[kind] = asyncio.Event()
         return gate
 
     def unblock_all(self) -> None:
-        """Opens all gates."""
+        """Lets all blocked requests continue."""
         for gate in self.gates.values():
             gate.set()
 
@@ -136,8 +139,10 @@ class FakeService:
 
 
 class FakeAuthService(FakeService):
-    """Each account's secret is "right". With `requires_verification`, registrations and logins wait for a
-    verification."""
+    """A fake of auth in which each account's secret is "right".
+
+    With `requires_verification`, registrations and logins wait for a verification.
+    """
 
     def __init__(self, server: NatsServer) -> None:
         super().__init__("auth", server)
@@ -210,7 +215,10 @@ class FakeAuthService(FakeService):
         return Recovered()
 
     async def announce(self) -> None:
-        """Announces as each replica of auth does every second; a replica of the previous version does not."""
+        """Makes the announcement that each replica of auth makes every second.
+
+        A replica of the previous version makes none.
+        """
         state = Revocations(len(self.revocations), [], self.maintenance, now=now_ms())
         await self.bus.publish(subjects.AUTH_STATE, pack(state))
 
@@ -229,18 +237,18 @@ class FakeAuthService(FakeService):
 
 
 class FakeSessionService(FakeService):
-    """Creates chats in the backend and notifies every edge, unless `silent`."""
+    """A fake of session that creates chats in the backend. It notifies every edge, unless it is `silent`."""
 
     def __init__(self, server: NatsServer, backend: FakeBackend) -> None:
         super().__init__("session", server)
         self._backend = backend
         self.silent = False
         self.events_have_since = True
-        """Whether events of joins have the field `since`, which the previous release lacks."""
+        """Whether events of joins have the field `since`. The previous release does not send this field."""
         self.nicknames: dict[AccountId, str] = {}
-        """Nicknames of accounts that are not named by their numbers."""
+        """The nicknames of accounts. An account that is not listed has its number as its name."""
         self.uuids: dict[AccountId, str] = {}
-        """UUIDs of accounts whose UUID is not made from their number."""
+        """The UUIDs of accounts. The UUID of an account that is not listed is made from its number."""
         self.missing_accounts: set[AccountId] = set()
         """Accounts that requests do not find."""
         self.blocked_members: set[tuple[AccountId, ChatId]] = set()
@@ -248,11 +256,11 @@ class FakeSessionService(FakeService):
         self.unwatchable: set[AccountId] = set()
         """Accounts whose presence others may not see."""
         self.without_receipts: set[ChatId] = set()
-        """Chats in which nobody sees which messages others have read."""
+        """Chats in which members do not see which messages others have read."""
         self.opens_announcements = True
         """Whether announcement chats can be opened."""
         self.shows_profiles = False
-        """Whether a request for several profiles is answered, as newer versions do."""
+        """Whether the service replies to a request for several profiles, as newer versions do."""
         self.bus.serve(EnsureProfile.route, self._acknowledge, queue="session")
         self.bus.serve(GetAccount.route, self._account, queue="session")
         self.bus.serve(CreateChat.route, self._create, queue="session")
@@ -373,8 +381,11 @@ async def _acknowledge() -> bool:
 
 
 class FakeMessageService(FakeService):
-    """A replica. `on_batch` returns the delivery batches to publish instead of one, [] if it is lost. `on_reply`
-    decides whether a request is answered. The next drafts are rejected with `failures` instead of being committed."""
+    """A fake replica of message.
+
+    `on_batch` returns the delivery batches to publish in place of one, or [] if the batch is lost. `on_reply` decides
+    whether a request gets a reply. The next drafts are rejected with `failures` instead of being committed.
+    """
 
     def __init__(
         self, server: NatsServer, valkey: ValkeyServer, backend: FakeBackend, *, beat_seconds: float = 0.5
@@ -391,7 +402,7 @@ class FakeMessageService(FakeService):
         self.dies_after_commit = False
         self.beats = True
         self.received = 0
-        """Number of PostMessages requests, including those that wait at a gate."""
+        """The number of PostMessages requests, including those that are blocked."""
         self.batches = 0
         self.replies = 0
         self._beat_seconds = beat_seconds
@@ -454,11 +465,11 @@ class FakeMessageService(FakeService):
         await self._until(lambda: self.batches >= times)
 
     async def until_replied(self, times: int = 1) -> None:
-        """Waits until this many posts have been acknowledged."""
+        """Waits until this number of posts have been acknowledged."""
         await self._until(lambda: self.replies >= times)
 
     async def send_texts(self, chat: int, sender: int, *texts: str | Segment) -> None:
-        """Commits and delivers messages of a sender on no edge of the test."""
+        """Commits and delivers messages of a sender who is on no edge of the test."""
         await self.fan_out(self.backend.commit_texts(chat, sender, *texts))
 
     async def fan_out(self, messages: list[Message]) -> None:
@@ -489,7 +500,7 @@ class FakeMessageService(FakeService):
 
     @staticmethod
     def without(batch: DeliveryBatch, account: int) -> DeliveryBatch:
-        """The same delivery batch without this recipient."""
+        """Returns the same delivery batch without this recipient."""
         deliveries = [
             replace(one, recipients=[each for each in one.recipients or () if each != account])
             for one in batch.deliveries
@@ -506,10 +517,10 @@ class FakeMessageService(FakeService):
         counters = {str(node): counter for node, counter in self._counters.items()}
         await self.bus.publish(subjects.HEARTBEAT, pack(Heartbeat(self.replica, 1, counters, now=now_ms())))
 
-    # The methods below answer reads from a snapshot of the moment when the request arrived.
+    # The methods below reply to reads from a snapshot, taken at the moment when the request arrived.
 
     async def _sync(self, request: Sync) -> Synced:
-        """A request for several accounts is recorded as one request for each."""
+        """Replies to a sync. A request for several accounts is recorded as one request for each account."""
         alone = [replace(request, account=account, also=[]) for account in (request.account, *request.also)]
         first, *others = [self.backend.sync(each) for each in alone]
         for each in alone:
@@ -517,7 +528,7 @@ class FakeMessageService(FakeService):
         return replace(first, also=dict(zip(request.also, others, strict=True)))
 
     async def _changes(self, request: GetChanges) -> ChangePage:
-        """The last change of the chat: its first message is recalled."""
+        """Returns the last change of the chat, which recalls its first message."""
         await self.record(request)
         rev = self.backend.chats[request.chat].rev
         change = MessageChange(request.chat, rev, 1, ChangeKind.RECALL, NO_ACCOUNT, 0)
@@ -537,7 +548,7 @@ class FakeMessageService(FakeService):
         return Marked()
 
     async def _save_draft(self, request: SaveDraft) -> DraftSaved:
-        """Two is the `rev` of the next one."""
+        """Saves a draft. The next draft has the `rev` two."""
         await self.record(request)
         return DraftSaved(conflict=SavedDraft(2, "hi")) if request.base > 1 else DraftSaved(2)
 

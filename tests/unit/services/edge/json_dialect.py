@@ -1,9 +1,11 @@
-"""A dialect for tests: each frame is one JSON object, and nothing is held back unless the client asks for it.
+"""A dialect for tests. Each frame is one JSON object. The edge holds nothing back, unless the client asks for it.
 
-In: `{"do": "login", "account": 1}`, `{"do": "post", "chat": 1, "text": "hello"}` and so on; a `ref` comes back as `re`.
-A binary frame that begins with "part" is the next part of upload 1.
-Out: `{"re": …, "ok": …}`, `{"re": …, "error": code}`, `{"message": [chat, index, sender, text]}`, `{"event": …}`. A
-picture or file is its announcement, `{"content": [chat, index, sender, packages]}`, or a text with its name.
+Clients send `{"do": "login", "account": 1}`, `{"do": "post", "chat": 1, "text": "hello"}` and so on. A `ref` in a frame
+is returned as `re`. A binary frame that begins with "part" is the next part of upload 1.
+
+The edge sends `{"re": …, "ok": …}`, `{"re": …, "error": code}`, `{"message": [chat, index, sender, text]}` and
+`{"event": …}`. A picture or file is sent as its announcement, as `{"content": [chat, index, sender, packages]}`, or as
+a text with its name.
 """
 
 from collections.abc import Callable, Sequence
@@ -136,7 +138,7 @@ def frame(**fields: object) -> bytes:
 
 
 class JsonGate(PushGate):
-    """Holds the messages of each chat in `until` until its time."""
+    """Holds the messages of a chat until the time in `until`."""
 
     def __init__(self) -> None:
         self.until: dict[ChatId, float] = {}
@@ -174,9 +176,12 @@ class JsonGate(PushGate):
 
 
 class JsonDialect(Dialect):
-    """The dialect answers `ping` itself. `quit` closes the connection after a reply. `several` holds frames that are
-    done in order. `hold`, with `chat` and `until`, holds that chat's messages until then and has no reply. `watch` has
-    no reply, either. From then on, the dialect requests every chat that appears."""
+    """The dialect itself replies to `ping`. `quit` closes the connection after a reply. `several` contains frames that
+    are handled in order.
+
+    `hold` has `chat` and `until`. It holds the messages of this chat until this time, and gets no reply. `watch` also
+    gets no reply. After it, the dialect requests every chat that appears.
+    """
 
     name = "lines"
     waits_for_verification = True

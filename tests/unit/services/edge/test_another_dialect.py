@@ -1,4 +1,6 @@
-"""The sample dialect of docs/develop/dialect-tutorial.md and OurChat v2 in one chat, over WebSocket and plain TCP."""
+"""Clients of the sample dialect (docs/develop/dialect-tutorial.md) and of OurChat v2 are in one chat, over WebSocket
+and plain TCP.
+"""
 
 import asyncio
 import json
@@ -26,7 +28,7 @@ async def no_http(_scope: Any, _receive: Any, _send: Any) -> None:
 
 @pytest.fixture
 async def gateway(cluster: EdgeCluster) -> AsyncIterator[Gateway]:
-    """The gateway of an edge with the sample dialect; plain TCP is on."""
+    """The gateway of an edge with the sample dialect and plain TCP."""
     # IRC is left out, because its first lines look the same
     cluster.dialects = tuple(entry for entry in ALL_DIALECTS if entry.name != "irc")
     cluster.backend.add_chat(ROOM, ANN, BOB)
@@ -44,7 +46,7 @@ def address(gateway: Gateway) -> str:
 
 
 class WebSocketClient:
-    """One client, whose frames are as on the wire."""
+    """One client with real frames of a dialect."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -54,7 +56,7 @@ class WebSocketClient:
             await self._socket.send(frame if isinstance(frame, str) else json.dumps(frame))
 
     async def receive(self, wanted: str = "") -> Any:
-        """The next frame that holds this."""
+        """Returns the next frame that contains this text."""
         async with asyncio.timeout(WAIT_SECONDS):
             while wanted not in (frame := str(await self._socket.recv())):
                 pass

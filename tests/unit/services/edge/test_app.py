@@ -1,4 +1,4 @@
-"""An edge as a process runs it: start, stop, failure of a part."""
+"""Tests an edge as a process runs it: its start, its end, and the failure of a part."""
 
 import asyncio
 from pathlib import Path

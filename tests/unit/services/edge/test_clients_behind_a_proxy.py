@@ -1,5 +1,7 @@
-"""Clients behind a trusted proxy, which acknowledges bytes in their place: pongs alone confirm pushes. Clients behind a
-proxy that is not trusted are one client: the edge logs this."""
+"""Clients are behind a trusted proxy, which acknowledges bytes in their place. So only pongs confirm pushes.
+
+If the proxy is not trusted, its clients count as one client, and the edge logs this.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +28,7 @@ ALICE, BOB, ROOM = 1, 2, 7
 
 @pytest.fixture
 async def edge(cluster: EdgeCluster) -> Edge:
-    """The edge's pings every few seconds are off."""
+    """An edge that sends no regular pings."""
     cluster.backend.add_chat(ROOM, ALICE, BOB)
     return await cluster.add_edge(port=0, trusted_proxies=["127.0.0.0/8"], confirm_interval_seconds=1000.0)
 
@@ -44,7 +46,7 @@ async def proxy(edge: Edge) -> AsyncIterator[TcpProxy]:
 
 
 async def receive(socket: ClientConnection, field: str) -> Any:
-    """The next frame with this field."""
+    """Returns the next frame with this field."""
     async with asyncio.timeout(WAIT_SECONDS):
         while field not in (seen := msgspec.json.decode(await socket.recv())):
             pass
@@ -53,7 +55,7 @@ async def receive(socket: ClientConnection, field: str) -> Any:
 
 @asynccontextmanager
 async def alice(proxy: TcpProxy) -> AsyncIterator[ClientConnection]:
-    """Logged in. At the end she closes without waiting for the reply."""
+    """Alice, who is logged in. At the end she closes the connection without waiting for the reply."""
     async with connect(f"ws://127.0.0.1:{proxy.port}/ws/lines", proxy=None, close_timeout=0.05) as socket:
         await socket.send(frame(ref=1, do="login", account=ALICE).decode())
         assert await receive(socket, "ok") == ALICE
@@ -96,7 +98,7 @@ async def test_a_short_visit_confirms_what_it_has_received(cluster: EdgeCluster,
 
 
 async def test_a_proxy_that_is_not_trusted_is_counted_and_logged_once(cluster: EdgeCluster) -> None:
-    """The proxy's WebSockets and requests count alike; those of clients without a proxy do not count."""
+    """WebSockets and requests that come through the proxy both count. Those of clients without a proxy do not."""
     edge = await cluster.add_edge(port=0)
     settings = edge.context.settings
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, edge.http, edge.sockets)

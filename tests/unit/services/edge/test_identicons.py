@@ -24,7 +24,7 @@ def chunks(png: bytes) -> dict[bytes, bytes]:
 
 
 def lines(png: bytes) -> list[str]:
-    """The pixels, as digits: 0 is background."""
+    """Returns the pixels as digits. 0 is the background."""
     data = zlib.decompress(chunks(png)[b"IDAT"])
     stride = SIDE // 8 + 1
     assert len(data) == SIDE * stride
@@ -58,7 +58,7 @@ def test_avatars_differ() -> None:
     ],
 )
 def test_an_avatar_never_changes(kind: Kind, number: int, digest: str) -> None:
-    """Clients store its hash, from any edge and version."""
+    """Clients store the hash of an avatar, which must be the same on any edge and in any version."""
     assert avatar_hash(kind, number) == digest == hashlib.sha256(avatar_png(kind, number)).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The node's journal of recent messages is bounded, and reports since when it is complete."""
+"""Tests the node's journal of recent messages. Its size is limited, and it says since when it is complete."""
 
 from itertools import count
 
@@ -14,7 +14,7 @@ CHAT, OTHER, ALICE = ChatId(7), ChatId(8), AccountId(2**60)
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at the clock takes a millisecond."""
+    """A clock that advances by a millisecond each time it is read."""
     times = count(1_001)
     monkeypatch.setattr(module, "monotonic", lambda: next(times) / 1000)
     monkeypatch.setattr(module, "unix_ms_at", lambda at: round(at * 1000))

@@ -1,4 +1,4 @@
-"""Edges that have permission only for the subjects of their own nodes can do all their work."""
+"""Edges have permission only for the subjects of their own nodes. They can do all their work with it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +28,7 @@ def _nodes_server(server_directory: Path, process_group: ProcessGroup) -> Iterat
 
 @pytest.fixture
 async def bus_server(_nodes_server: NodesNatsServer) -> AsyncIterator[NodesNatsServer]:
-    """A server whose edges have users of their own. A replica of auth that decides on nodes is running."""
+    """A nats-server whose edges log in as nodes. A replica of auth that decides on nodes is running."""
     await _nodes_server.make_fresh()
     auth = _nodes_server.auth()
     await auth.start()

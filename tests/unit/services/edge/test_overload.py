@@ -1,4 +1,4 @@
-"""Overload of the message service: excess messages are rejected soon and in order, and nothing else is affected."""
+"""The message service is overloaded. Excess messages are rejected soon and in order, and nothing else is affected."""
 
 import asyncio
 from typing import Any
@@ -61,7 +61,7 @@ async def test_a_stall_rejects_nothing(cluster: EdgeCluster) -> None:
 
 
 async def test_confirmations_behind_unread_frames_are_seen(cluster: EdgeCluster) -> None:
-    """A client sends far more than the edge reads, and answers pings behind it."""
+    """A client sends far more than the edge reads. After that, it answers pings."""
     edge = await cluster.add_edge(confirm_interval_seconds=0.2, incoming_frames=16, port=0)
     cluster.backend.add_chat(7, 1, 2)
     settings = edge.context.settings

@@ -1,4 +1,4 @@
-"""Pictures through a whole edge and real sockets: between protocols, to slow readers, and with disconnects."""
+"""Pictures pass a whole edge and real sockets: between protocols, to slow readers, and with disconnects."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ class PictureEdge:
 
 @asynccontextmanager
 async def serving(cluster: EdgeCluster, **settings: Any) -> AsyncIterator[PictureEdge]:
-    """A serving edge, and a chat of accounts 1, 2 and 3."""
+    """A running edge, and a chat of the accounts 1, 2 and 3."""
     cluster.backend.add_chat(CHAT, 1, 2, 3)
     port, stopping = free_port(), asyncio.Event()
     edge_settings = Settings(

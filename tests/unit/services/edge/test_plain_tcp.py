@@ -1,4 +1,4 @@
-"""An edge and its OurChat v0 clients on plain TCP."""
+"""An edge has OurChat v0 clients on plain TCP."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def text(account: int, chat: int, message: str) -> dict[str, Any]:
 
 
 async def start_tcp(cluster: EdgeCluster, **settings: Any) -> tuple[Edge, int]:
-    """An edge with these settings of the section `edge`, and its port of plain TCP."""
+    """Starts an edge with these settings of the section `edge`. Returns its port for plain TCP."""
     port = free_port()
     edge = await cluster.add_edge(port=0, tcp_port=port, **settings)
     made = edge.context.settings
@@ -97,7 +97,7 @@ async def test_drained_clients_are_answered_and_their_read_state_is_committed(cl
 
 
 async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> None:
-    """The client sends nothing."""
+    """The client sends nothing, so the edge must learn of the arrival from the kernel."""
     edge, port = await start_tcp(cluster, confirm_interval_seconds=0.1)
     cluster.backend.add_chat(7, 1, 2)
     async with await V0TcpClient.dial(port) as peer:
@@ -109,7 +109,7 @@ async def test_pushes_are_read_when_they_have_arrived(cluster: EdgeCluster) -> N
 
 
 async def test_pacing_delays_messages(cluster: EdgeCluster) -> None:
-    """No client is dropped for pongs that our own pacing holds back."""
+    """No client is dropped because its pongs wait for the edge's own pacing."""
     _, port = await start_tcp(
         cluster, tcp_pacing_ms=250, confirm_interval_seconds=0.1, ping_interval_seconds=0.2, pong_timeout_seconds=1.2
     )

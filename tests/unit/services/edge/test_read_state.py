@@ -1,4 +1,4 @@
-"""Only messages that have arrived count as read. An account leaves presence after its read state is committed."""
+"""Only messages that have arrived are marked. An account leaves presence only after its read state is committed."""
 
 import asyncio
 from functools import partial
@@ -23,7 +23,7 @@ from tests.unit.services.edge.edge_client import EdgeClient
 
 @pytest.fixture
 async def alice(cluster: EdgeCluster) -> EdgeClient:
-    """Pinged only on demand."""
+    """Alice, whose edge sends pings only when a test wants it."""
     await cluster.add_edge(confirm_interval_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await cluster.client(1)
@@ -86,7 +86,7 @@ def test_pings_of_many_connections_are_spread(connections: int, interval: float,
 
 
 async def test_behind_a_proxy_the_pushes_of_a_tick_are_pinged_at_its_end(cluster: EdgeCluster) -> None:
-    """Later pushes are pinged after the pong, because only one ping may be unanswered."""
+    """Later pushes are pinged after the pong, because only one ping may wait for its pong."""
     await cluster.add_edge(confirm_interval_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     alice = await EdgeClient(cluster.edges[0].endpoint, behind_proxy=True).login(1)
@@ -147,7 +147,7 @@ async def test_what_came_earlier_is_handled(cluster: EdgeCluster) -> None:
 async def test_messages_that_may_not_have_arrived_stay_unread(
     cluster: EdgeCluster, alice: EdgeClient, deaf: bool
 ) -> None:
-    """The connection breaks, or ends with unread bytes."""
+    """The connection breaks, or ends while the client has unread bytes."""
     await push(cluster, alice, "a")
     alice.socket.deaf = deaf
     await cluster.message.send_texts(7, 2, "b")
@@ -238,7 +238,7 @@ async def test_the_last_flush_waits_for_a_message_service_that_restarts(
 async def test_the_read_state_of_departed_accounts_is_committed_at_once(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The departed accounts may log in on another node soon."""
+    """The accounts that have left may soon log in on another node."""
     monkeypatch.setattr("services.edge.confirmations.read_state._BATCH_SECONDS", 1000.0)
     await cluster.add_edge(confirm_interval_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
@@ -253,7 +253,7 @@ async def test_the_read_state_of_departed_accounts_is_committed_at_once(
 
 
 async def test_posted_messages_wait_for_what_arrives_between(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    """Separately, each would have as many ranges as there are messages."""
+    """If the posted messages were committed separately, each commit would have as many ranges as there are messages."""
     bob = await cluster.client(2)
     await bob.until_synced()
     for number in range(3):
@@ -279,7 +279,7 @@ async def test_posted_messages_do_not_wait_long(
 
 
 async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: EdgeCluster, alice: EdgeClient) -> None:
-    """A flush must end under load, when new read state always arrives."""
+    """New read state always arrives under load. A flush must end nevertheless."""
     edge = cluster.edges[0]
     await push(cluster, alice, "a", "b")
     gate = cluster.message.block(MarkRead)
@@ -304,7 +304,7 @@ async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: E
 async def test_a_cancelled_flush_loses_nothing(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch, step: str, failure: Exception
 ) -> None:
-    """The flush is cancelled as when a login stops waiting."""
+    """The flush is cancelled, as it is when a login stops waiting for it."""
     edge, reached, released = cluster.edges[0], asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object, **__: object) -> None:
@@ -339,7 +339,7 @@ async def test_a_login_does_not_wait_for_other_accounts_read_state(cluster: Edge
 async def test_a_login_does_not_wait_until_others_have_left_presence(
     cluster: EdgeCluster, alice: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without Redis, the departure takes half a second and fails, again and again."""
+    """Without Redis, each attempt to leave presence takes half a second and fails."""
     edge, leaving, released = cluster.edges[0], asyncio.Event(), asyncio.Event()
 
     async def wait(*_: object) -> None:
@@ -444,7 +444,7 @@ async def test_a_disconnect_ends_the_wait_for_confirmation(cluster: EdgeCluster,
 async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_twice(
     cluster: EdgeCluster, alice: EdgeClient
 ) -> None:
-    """The previous node is unknown, and needs a moment to commit."""
+    """The previous node is not known, and it needs a moment for its commit."""
     there = await cluster.add_edge(lease_seconds=1000.0)
     await there.lease.beat()
     await push(cluster, alice, "a")
@@ -457,7 +457,7 @@ async def test_an_account_that_moved_while_presence_was_lost_receives_nothing_tw
 
 
 async def test_a_flush_ends_after_the_operation(cluster: EdgeCluster) -> None:
-    """The flush does not limit work that must be committed first."""
+    """The time limit of the flush does not apply to the work that must be committed before."""
     edge = await cluster.add_edge()
     async with asyncio.timeout(WAIT_SECONDS):
         with operation(0.0):

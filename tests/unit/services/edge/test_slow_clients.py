@@ -1,4 +1,4 @@
-"""Clients with slow lines on a real WebSocket."""
+"""Clients with slow connections use a real WebSocket."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ EVERY_SECONDS = 0.05
 
 
 async def test_a_client_is_not_dropped_for_a_pong_that_waits_behind_its_own_frame(cluster: EdgeCluster) -> None:
-    """No pong can be sent within a frame, and a large one takes longer than a pong may."""
+    """A client cannot send a pong within another frame. A large frame takes longer than a pong may take."""
     edge = await cluster.add_edge(port=0, ping_interval_seconds=0.1, pong_timeout_seconds=0.9)
     settings = edge.context.settings
     gateway = Gateway(settings.edge, settings.limits, edge.endpoint, serve_hello, edge.sockets)

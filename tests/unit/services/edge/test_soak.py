@@ -1,6 +1,8 @@
-"""Users log in, post and disconnect on two edges while two replicas of the message service lose, duplicate, delay and
-reorder delivery batches: in the end members have every message of their chats once, in order, and every post has one
-reply."""
+"""Users log in, post and disconnect on two edges. Meanwhile, two replicas of the message service lose, duplicate, delay
+and reorder delivery batches.
+
+At the end, members have every message of their chats once and in order, and every post has one reply.
+"""
 
 import asyncio
 import random
@@ -19,7 +21,7 @@ from tests.unit.services.edge.fake_backend import FakeBackend
 from tests.unit.services.edge.fake_services import FakeMessageService
 
 CHATS = {1: (1, 2, 3, 4, 5, 6), 2: (1, 2, 3), 3: (4, 5, 6), 4: (1, 4)}
-"""The first is broadcast."""
+"""The members of each chat. Messages of the first chat are broadcast."""
 LATE_MEMBER, LATE_MEMBER_CHAT = 7, 2
 SECONDS = 2.5
 LEAST_MESSAGES = 100
@@ -28,17 +30,17 @@ LEAST_MESSAGES = 100
 
 @dataclass
 class ConnectionRecord:
-    """One connection: the chats' heads at its login, its posts, and how it ended."""
+    """The record of one connection: the last indexes of the chats at its login, its posts, and how it ended."""
 
     account: int
     device: EdgeClient
     heads: dict[int, int]
     orderly: bool = False
     posted: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """Chat and text by reference."""
+    """The chat and the text of each post, by its reference."""
 
     def has(self, chat: int) -> list[int]:
-        """Indexes of pushes and replies, in the order of arrival."""
+        """Returns the indexes of pushes and replies in the order of their arrival."""
         own = {ref: chat for ref, (chat, _) in self.posted.items()}
         indexes: list[int] = []
         for seen in self.device.seen:
@@ -50,7 +52,7 @@ class ConnectionRecord:
 
 
 class BatchFaults:
-    """Disturbs the delivery batches and replies of a replica while `on`."""
+    """Disturbs the delivery batches and replies of a replica while `on` is true."""
 
     def __init__(self, chance: random.Random, replica: FakeMessageService) -> None:
         self.on = True
@@ -119,7 +121,7 @@ async def live(cluster: EdgeCluster, chance: random.Random, account: int, until:
 
 
 async def _second(cluster: EdgeCluster, chance: random.Random, account: int) -> list[ConnectionRecord]:
-    """A second device of the account is connected for a while."""
+    """Connects a second device of the account for a while."""
     device = await cluster.client(account, chance.choice(cluster.edges))
     record = ConnectionRecord(account, device, {chat: room.head for chat, room in cluster.backend.chats.items()})
     for number in range(4):
@@ -138,7 +140,7 @@ async def _talk(chance: random.Random, record: ConnectionRecord, text: str) -> N
 
 
 async def settle(cluster: EdgeCluster, records: list[ConnectionRecord]) -> None:
-    """Wait until everything is answered and all connected members have the last message of each chat."""
+    """Waits until all requests have a reply and all connected members have the last message of each chat."""
     here = [record for record in records if not record.device.socket.ended]
     for record in here:
         await asyncio.gather(*(record.device.reply_to(ref) for ref in record.posted))
@@ -171,7 +173,7 @@ def check_each_connection(backend: FakeBackend, record: ConnectionRecord) -> Non
 
 
 def check_all_members_have_everything(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
-    """Own messages come only to connected devices, and never as missed ones."""
+    """A device gets an account's own messages only while it is connected, and never as missed messages."""
     has: dict[tuple[int, int], set[int]] = defaultdict(set)
     for record in records:
         for chat in backend.chats:
@@ -184,7 +186,7 @@ def check_all_members_have_everything(backend: FakeBackend, records: list[Connec
 
 
 def check_orderly_ends_repeat_nothing(backend: FakeBackend, records: list[ConnectionRecord]) -> None:
-    """Messages that a device received before it left in order come to no later device."""
+    """If a device has received messages and left with a closing handshake, no later device gets these messages."""
     for number, record in enumerate(records):
         if record.orderly:
             for chat in backend.chats:

@@ -1,4 +1,4 @@
-"""Databases with the tables of message, on SQLite and PostgreSQL; the environment of the service."""
+"""Databases with the tables of message, on SQLite and PostgreSQL, and the environment of the service."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ async def database(migrated_url: str) -> AsyncIterator[Database]:
 async def env(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[MessageEnvironment]:
-    """Session and edges; presence is trusted at once."""
+    """A session service and edges. The message service trusts presence at once."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     async with MessageEnvironment(nats_server, valkey_server).running() as env:
         yield env
@@ -60,5 +60,5 @@ def settings(nats_server: NatsServer, valkey_server: ValkeyServer, sqlite_url: s
 
 @pytest.fixture
 def patient_member_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request waits for its member lists, however long they take on a busy machine."""
+    """Lets a request wait for its member lists for any time that they take on a busy machine."""
     monkeypatch.setattr(posting, "_MEMBER_LIST_SECONDS", 10.0)

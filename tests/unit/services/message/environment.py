@@ -1,4 +1,4 @@
-"""The message service on real servers, with edges and a scripted session service."""
+"""The message service on real servers, with edges, and with a session service whose replies a test prepares."""
 
 import asyncio
 import contextlib
@@ -54,19 +54,19 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 def sole_leadership() -> Leadership:
-    """The leadership of a replica that receives no heartbeats of others."""
+    """Returns the leadership of a replica that receives no heartbeats of others."""
     return Leadership(MessageSettings(), MessageMetrics(CollectorRegistry()))
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    """Poll until the condition holds."""
+    """Polls until the condition holds."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 class FakeMembershipService:
-    """Replies like session does, in pages of two, and publishes versions in presence."""
+    """A fake of session. It replies as session does, in pages of two, and publishes versions in presence."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.bus = Bus(nats_server.settings("session"), "session", CollectorRegistry())
@@ -75,15 +75,15 @@ class FakeMembershipService:
         self._members: dict[ChatId, dict[AccountId, Member]] = {}
         self.requests: list[GetMembership] = []
         self.only_sender = NO_ACCOUNT
-        """Of every chat."""
+        """The only account that may send, in every chat."""
         self.muted: dict[AccountId, int] = {}
         self.pair: MemberPair | None = None
-        """Of every chat."""
+        """The pair of a private chat, for every chat."""
         self.change_times = ChangeTimes()
-        """Of every chat."""
+        """The times of changes, for every chat."""
         self.unavailable = False
         self.gate = asyncio.Event()
-        """While it is not set, memberships get no reply."""
+        """While this event is not set, requests for memberships get no reply."""
         self.gate.set()
         self.bus.serve(GetMembership.route, self._membership, queue="session")
         self.bus.serve(ListChats.route, self._chat_list, queue="session")
@@ -93,7 +93,6 @@ class FakeMembershipService:
         await self._presence.close()
 
     async def add_members(self, chat: ChatId, *accounts: int, first_index: int = 1, unread_from: int = 1) -> None:
-        """Add members."""
         for account in accounts:
             await self.change_member(chat, account, Role.MEMBER, first_index, unread_from)
 
@@ -111,7 +110,10 @@ class FakeMembershipService:
         publish: bool = True,
         announce: bool = True,
     ) -> None:
-        """`publish`: publish the version to Redis; `announce`: announce it to the replicas of message."""
+        """Changes a member.
+
+        `publish` writes the version to Redis, and `announce` sends it to the replicas of message.
+        """
         version = self._versions[chat] = self._versions.get(chat, 0) + 1
         member = Member(AccountId(account), role, first_index, version, unread_from)
         self._members.setdefault(chat, {})[AccountId(account)] = member
@@ -152,7 +154,7 @@ class FakeMembershipService:
 
 
 class EdgeNodes:
-    """Two edge nodes on one connection: records delivery batches in the order of arrival, sends requests."""
+    """Two edge nodes on one connection. They record delivery batches in the order of arrival, and send requests."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.bus = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
@@ -168,7 +170,10 @@ class EdgeNodes:
         self.bus.subscribe(on.HEARTBEAT, self._record_heartbeat)
 
     def _recorder(self, node: str) -> Callable[[bytes], None]:
-        """A function that records the delivery batches of a node. Empty batches go into a list of their own."""
+        """Returns a function that records the delivery batches of a node.
+
+        Empty batches are recorded in a separate list.
+        """
 
         def record(data: bytes) -> None:
             batch = _decode_batch(data)
@@ -203,7 +208,7 @@ class EdgeNodes:
         return await self.bus.send(PostMessages(NORTH, list(drafts)), seconds=seconds)
 
     async def send(self, sender: AccountId, chat: ChatId, body: bytes = b"hi") -> Posted:
-        """Post one message, which must be committed."""
+        """Posts one message, which must be committed."""
         (posted,) = (await self.post(self.draft(sender, chat, body))).posted
         assert posted is not None
         return posted
@@ -212,7 +217,7 @@ class EdgeNodes:
         return [delivery for batch in self.batches[node] for delivery in batch.deliveries]
 
     def received(self, node: str) -> list[tuple[ChatId, int, list[AccountId] | None]]:
-        """Chat, index and recipients of each delivery to a node, or to "all"."""
+        """Returns the chat, the index and the recipients of each delivery to a node, or to "all"."""
         return [
             (one.message.chat, one.message.index, one.recipients if one.recipients is None else sorted(one.recipients))
             for one in self.deliveries(node)
@@ -220,7 +225,7 @@ class EdgeNodes:
 
 
 class MessageEnvironment:
-    """Session and edges around replicas of message."""
+    """A session service and edges, for replicas of message."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.session = FakeMembershipService(nats_server, valkey_server)
@@ -236,14 +241,14 @@ class MessageEnvironment:
             await asyncio.gather(self.session.close(), self.edges.close())
 
     async def wait_for_replicas(self, replicas: int = 1) -> None:
-        """Waits for heartbeats of this number of replicas."""
+        """Waits until this number of replicas have sent heartbeats."""
         await wait_until(lambda: len({beat.replica for beat in self.edges.heartbeats}) >= replicas)
 
 
 def settings_for(
     nats_server: NatsServer, valkey_server: ValkeyServer, url: str, message: MessageSettings | None = None
 ) -> Settings:
-    """Settings with a migrated database."""
+    """Returns settings with a migrated database."""
     settings = Settings(
         nats=nats_server.settings("message"),
         redis=valkey_server.settings("message"),
@@ -256,13 +261,13 @@ def settings_for(
 
 
 def second_replica(settings: Settings) -> Settings:
-    """Settings of a second replica."""
+    """Returns the settings of a second replica."""
     return settings.model_copy(update={"ops": OpsSettings(port=free_port())})
 
 
 @contextlib.asynccontextmanager
 async def running_replica(settings: Settings) -> AsyncIterator[asyncio.Event]:
-    """A replica of message; setting the event stops the replica."""
+    """Runs a replica of message. When the event is set, the replica stops."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
     try:
@@ -280,7 +285,7 @@ async def metric_value(settings: Settings, name: str) -> float:
 
 @contextlib.asynccontextmanager
 async def locked_database(settings: Settings) -> AsyncIterator[asyncio.Event]:
-    """No other connection can commit until the context ends or the event is set."""
+    """Inside this context, no other connection can commit, until the event is set."""
     database = open_database(settings.database_url("message"))
     is_locked, release = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The service as a process: subjects, heartbeats, shutdown, unavailable dependencies."""
+"""Tests the service as a process: subjects, heartbeats, shutdown, and unavailable dependencies."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ from tests.unit.services.message.environment import (
 
 @asynccontextmanager
 async def bus_user(nats_server: NatsServer, name: str) -> AsyncIterator[Bus]:
-    """The connection of another user of the bus."""
+    """Connects as another user of NATS."""
     bus = Bus(nats_server.settings(name), name, CollectorRegistry())
     await bus.start()
     try:
@@ -122,7 +122,7 @@ async def test_an_account_deleted_during_downtime_is_erased_after_the_restart(
 async def test_on_the_wire_batches_precede_their_reply(
     env: MessageEnvironment, settings: Settings, nats_server: NatsServer
 ) -> None:
-    """A plain connection receives both, in the order of NATS."""
+    """A plain connection receives both, in the order in which NATS delivers them."""
     await env.session.add_members(ROOM, ANN)
     await env.edges.join(NORTH, ANN)
     async with running_replica(settings):
@@ -160,7 +160,7 @@ async def test_on_the_wire_batches_precede_their_reply(
 async def test_a_node_that_lost_redis_is_sent_the_messages_of_all_chats(
     env: MessageEnvironment, settings: Settings
 ) -> None:
-    """Presence names neither the sender nor that node. Another node still gets only its own accounts' messages."""
+    """Presence names neither the sender nor that node. Another node still gets only messages for its own accounts."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, ANN)
     async with running_replica(settings):
@@ -263,7 +263,7 @@ async def test_a_rolling_restart_posts_each_message_once(env: MessageEnvironment
 async def test_a_retry_delivers_a_message_after_its_replica_died_before_fan_out(
     env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first replica commits the message, but neither delivers nor answers it."""
+    """The first replica commits the message, but dies before it delivers or acknowledges it."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, BOB)
     reached = asyncio.Event()
@@ -334,7 +334,7 @@ async def test_readiness_needs_a_database_that_commits_and_a_stream_that_stores(
 
 
 async def until_ready(settings: Settings, failed: str) -> None:
-    """The wait also ends when only this dependency fails."""
+    """Waits until the service is ready. The wait also ends when only this dependency fails."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             status, body = await ops_get(settings, "/readyz")

@@ -1,4 +1,7 @@
-"""Changes of messages on real servers: checked by membership and role, announced to the edges of the members."""
+"""Messages are changed on real servers.
+
+Changes are checked by membership and role, and announced to the edges of the members.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -122,7 +125,7 @@ async def test_what_a_replica_committed_before_it_died_is_announced_when_the_edg
 async def test_changes_at_once_are_announced_in_order(
     env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order holds although the lookup of recipients takes less time for a later change."""
+    """The order is kept although the lookup of recipients is faster for a later change."""
     look_up, latencies = Presence.lookup, iter([0.1, 0.08, 0.06, 0.04, 0.02])
 
     async def disturbed(
@@ -196,7 +199,7 @@ async def test_settings_end_edits_and_recalls(env: MessageEnvironment, settings:
 
 
 async def test_reactors_are_shown_to_those_that_see_the_message(env: MessageEnvironment, settings: Settings) -> None:
-    """Cem has joined at the second message. Bob, who has left, stays with his reaction."""
+    """Cem joined at the second message. Bob has left, but his reaction stays."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.session.change_member(ROOM, CEM, Role.MEMBER, 2, 2)
 
@@ -241,7 +244,7 @@ async def test_a_group_shortens_the_times_of_its_senders(
     group: int | None,
     allowed: int,
 ) -> None:
-    """The shorter time also holds for messages that were sent before. Admins recall as before."""
+    """The shorter time also holds for messages that were sent before. Admins can recall for as long as before."""
     await env.session.change_member(ROOM, CEM, Role.ADMIN, 1, 1)
     limited = settings.model_copy(update={"message": MessageSettings(edit_seconds=operator, recall_seconds=operator)})
     async with running_replica(limited):

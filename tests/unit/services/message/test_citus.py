@@ -1,4 +1,4 @@
-"""The tables of message on Citus."""
+"""Tests the tables of message on Citus."""
 
 import re
 
@@ -20,7 +20,10 @@ def test_citus_distributes_every_table_of_chats() -> None:
 
 @pytest.mark.skipif(not citus.WANTED, reason="it needs Citus")
 def test_tables_are_distributed_again_after_an_upgrade(postgres_server: PostgresServer) -> None:
-    """A new one is then a local table. The planner's switches exclude deadlocks, on the workers too."""
+    """A table that an upgrade creates is at first a local table.
+
+    The settings of the query planner prevent deadlocks, also on the workers.
+    """
     with postgres_server.database() as url:
         create_tables("message", url)
         engine = make_engine(url)

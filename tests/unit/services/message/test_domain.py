@@ -1,4 +1,4 @@
-"""The rules: permission to post, order and time, read state, history, pages."""
+"""Tests the pure rules of message: permission to post, order and time, read state, history, and pages."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -104,7 +104,7 @@ def test_merging_delivered_ranges_is_a_union_in_any_order(ranges: list[IndexRang
 
 @given(spans, st.integers(1, 5))
 def test_beyond_the_limit_the_shortest_ranges_are_forgotten(ranges: list[IndexRange], limit: int) -> None:
-    """If ranges are forgotten, no undelivered message counts as delivered."""
+    """Some ranges are forgotten. Even so, no undelivered message counts as delivered."""
     complete, bounded = merge_delivered(Cursor(), ranges, MANY), merge_delivered(Cursor(), ranges, limit)
     assert bounded.delivered_index == complete.delivered_index
     assert len(bounded.above) == min(limit, len(complete.above))
@@ -116,7 +116,7 @@ def test_beyond_the_limit_the_shortest_ranges_are_forgotten(ranges: list[IndexRa
 
 @given(spans, st.none() | st.integers(0, 80), st.integers(0, 80))
 def test_reading_and_delivery_are_two_marks(ranges: list[IndexRange], marked: int | None, index: int) -> None:
-    """If the previous version has written a cursor, the read mark begins where its single state was."""
+    """If the previous version has written a cursor, the read index begins at the single index of that version."""
     cursor = Cursor(20, marked=marked)
     read = read_up_to(cursor, index)
     assert (read.delivered_index, read.above) == (20, ())

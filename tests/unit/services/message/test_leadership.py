@@ -1,5 +1,7 @@
-"""Replicas of message share the partitions of chats: the savings by standbys, and the effects when replicas come, go or
-die."""
+"""Replicas of message share the partitions of chats.
+
+Tests what standbys save, and what happens when replicas start, stop or die.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +34,7 @@ CHATS = [ChatId(number) for number in range(1, 61)]
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """All replicas lead chats, however little there is to do."""
+    """Settings with which all replicas lead chats, even if there is little to do."""
     return with_leader_cores(settings, 0.0)
 
 
@@ -42,7 +44,7 @@ def with_leader_cores(settings: Settings, cores: float) -> Settings:
 
 @pytest.fixture
 async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterator[PostingEdge]:
-    """The edge's account is a member of every chat."""
+    """An edge whose account is a member of every chat."""
     for chat in CHATS:
         await env.session.add_members(chat, ANN, BOB)
     async with running_edge(nats_server) as edge:
@@ -51,7 +53,7 @@ async def edge(env: MessageEnvironment, nats_server: NatsServer) -> AsyncIterato
 
 @pytest.fixture
 def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Makes all member lists older, by seconds."""
+    """A function that makes all member lists older by a number of seconds."""
     age = 0.0
 
     def wait(seconds: float) -> None:
@@ -66,7 +68,10 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def patient_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow reply is no reason to request another replica, which would request session, too."""
+    """An edge that does not request another replica because a reply is slow.
+
+    The other replica would request session, too.
+    """
     monkeypatch.setattr(attempt, "_LEAST_SECONDS", attempt.MOST_SECONDS)
 
 
@@ -78,8 +83,10 @@ async def wait_for_leaders(edge: PostingEdge, count: int) -> None:
 async def test_session_is_requested_once_for_each_chat(
     env: MessageEnvironment, edge: PostingEdge, settings: Settings, wait: Callable[[float], None]
 ) -> None:
-    """However many replicas there are, and however long ago: without leaders, each would request the members of each
-    chat, and again after some time."""
+    """This holds for any number of replicas and any time.
+
+    Without leaders, each replica would request the members of each chat, and again after some time.
+    """
     async with AsyncExitStack() as stack:
         for replica in (settings, second_replica(settings), second_replica(settings)):
             await stack.enter_async_context(running_replica(replica))
@@ -94,7 +101,7 @@ async def test_session_is_requested_once_for_each_chat(
 async def test_a_hot_chat_is_served_by_one_replica(
     env: MessageEnvironment, edge: PostingEdge, settings: Settings, nats_server: NatsServer
 ) -> None:
-    """No other replica locks its head, whichever edge the messages come from."""
+    """No other replica locks the row of this chat, whatever edge the messages come from."""
     replicas, other = (settings, second_replica(settings)), PostingEdge(nats_server)
     async with running_replica(replicas[0]), running_replica(replicas[1]):
         await other.bus.start()
@@ -116,7 +123,7 @@ async def test_without_redis_session_is_requested_once_a_second_for_each_chat(
     valkey_server: ValkeyServer,
     wait: Callable[[float], None],
 ) -> None:
-    """Only the leader of a chat requests its members, once a second."""
+    """Only the leader of a chat requests its members, and only once a second."""
     async with running_replica(settings), running_replica(second_replica(settings)):
         await wait_for_leaders(edge, 2)
         valkey_server.kill()
@@ -130,7 +137,7 @@ async def test_without_redis_session_is_requested_once_a_second_for_each_chat(
 async def test_a_replica_that_comes_or_goes_moves_only_its_own_chats(
     env: MessageEnvironment, edge: PostingEdge, settings: Settings
 ) -> None:
-    """A leaving replica announces its end, so no request meets it any more."""
+    """A replica that stops announces this, so it gets no more requests."""
     async with running_replica(settings), running_replica(second_replica(settings)):
         await wait_for_leaders(edge, 2)
         await edge.post(CHATS)
@@ -155,14 +162,14 @@ async def test_the_last_of_several_replicas_is_requested_through_the_queue_group
             await edge.post(CHATS)
         await edge.post(CHATS)
         requests = edge.requests()
-        requests.pop("other", None)  # on a slow machine, a leader may not answer in time
+        requests.pop("other", None)  # on a slow machine, a leader may not reply in time
         assert requests == {"leader": 2, "any": 1}
 
 
 async def test_edges_that_disagree_on_the_leaders_only_cost_time(
     env: MessageEnvironment, edge: PostingEdge, settings: Settings, nats_server: NatsServer
 ) -> None:
-    """Two replicas append to the same chats at once."""
+    """Two replicas append to the same chats at the same time."""
     other = PostingEdge(nats_server)
     async with running_replica(settings), running_replica(second_replica(settings)):
         await wait_for_leaders(edge, 2)
@@ -224,5 +231,5 @@ async def test_replicas_with_another_number_of_partitions_are_left_to_the_queue_
         await edge.post(CHATS)
         assert edge.requests() == {"any": 1}
         warning = "another replica has a different number of partitions"
-        # An earlier test may have configured the logger, which stays configured.
+        # An earlier test may have configured the logger, which keeps its configuration.
         await wait_until(lambda: warning in capsys.readouterr().out + caplog.text)

@@ -1,4 +1,4 @@
-"""A message's path through the whole service, on real servers."""
+"""A message passes through the whole service, on real servers."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ from tests.unit.services.message.environment import (
 
 @pytest.fixture
 def on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str) -> Settings:
-    """Settings for SQLite, then for PostgreSQL."""
+    """Settings for SQLite, and then for PostgreSQL."""
     return settings_for(nats_server, valkey_server, database_url)
 
 
@@ -106,8 +106,10 @@ async def test_a_muted_member_is_rejected_from_the_next_version_on(env: MessageE
 async def test_a_repeated_nonce_is_delivered_again_with_the_same_index(
     env: MessageEnvironment, settings: Settings
 ) -> None:
-    """After the death of the replica that committed the message, another replica answers the repetition. The profile
-    summary is not stored, so the repetition's summary is delivered."""
+    """The replica that committed the message dies, and another replica gets the repeated request.
+
+    The profile summary is not stored, so the message is delivered with the summary of the repeated request.
+    """
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(SOUTH, BOB)
     draft = msgspec.structs.replace(env.edges.draft(ANN, ROOM, b"once"), face=ProfileSummary("Ann", "u-1"))
@@ -175,7 +177,7 @@ async def test_a_membership_change_applies_to_the_next_message(env: MessageEnvir
 async def test_a_membership_change_between_check_and_fan_out_applies(
     env: MessageEnvironment, settings: Settings
 ) -> None:
-    """The message is committed while a member leaves and another joins."""
+    """The message is committed while a member leaves and another one joins."""
     await env.session.add_members(ROOM, ANN, BOB)
     await env.edges.join(NORTH, ANN, BOB)
     await env.edges.join(SOUTH, CEM)
@@ -183,7 +185,7 @@ async def test_a_membership_change_between_check_and_fan_out_applies(
         await env.edges.send(ANN, ROOM)
         async with locked_database(settings):
             answer = asyncio.create_task(env.edges.send(ANN, ROOM))
-            await asyncio.sleep(0.2)  # meanwhile, the request is checked and then waits for the database
+            await asyncio.sleep(0.2)  # meanwhile, the request is checked, and then waits for the database
             await env.session.add_members(ROOM, CEM)
             await env.session.remove_member(ROOM, BOB)
         await answer
@@ -241,8 +243,11 @@ async def test_without_session_only_chats_without_a_fresh_member_list_are_reject
 
 
 async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Settings) -> None:
-    """Many senders in few chats at once: both replicas deliver every index of each chat. The counters of a replica have
-    no hole but an empty delivery batch, which one sends that had to wait for half a second."""
+    """Many senders post in a few chats at the same time. Both replicas deliver every index of each chat.
+
+    The counters of a replica have no gap, except for an empty delivery batch. A batch is sent empty if it had to wait
+    for half a second.
+    """
     accounts, chats = [ANN, BOB, CEM, DAN], [ROOM, HALL]
     for chat in chats:
         await env.session.add_members(chat, *accounts)
@@ -275,7 +280,7 @@ async def test_two_replicas_keep_one_order(env: MessageEnvironment, on_both: Set
 async def test_a_new_member_receives_messages_whichever_way_its_version_is_known(
     env: MessageEnvironment, settings: Settings, announce: bool
 ) -> None:
-    """The new version is known by an announcement, but not by Redis; or by Redis, but not by an announcement."""
+    """The new version of the member list is known either by an announcement or by Redis, but not by both."""
     async with running_replica(settings):
         await env.wait_for_replicas()
         await env.session.add_members(ROOM, ANN, BOB)
@@ -290,7 +295,7 @@ async def test_a_new_member_receives_messages_whichever_way_its_version_is_known
 async def test_a_chat_with_unknown_members_delays_no_other_of_the_request(
     env: MessageEnvironment, settings: Settings
 ) -> None:
-    """Session does not reply. The message of that chat fails at once, and the edge repeats it."""
+    """Session does not reply about one chat. The message of this chat fails at once, and the edge repeats it."""
     async with running_replica(settings):
         await env.wait_for_replicas()
         await env.session.add_members(ROOM, ANN, BOB)
@@ -323,8 +328,10 @@ async def test_a_removed_sender_receives_the_result_of_its_earlier_attempt(
 async def test_the_clock_of_an_edge_may_be_wrong(
     env: MessageEnvironment, settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    """The hour by which its clock is wrong does not affect deadlines and times of sending; a draft that is late by its
-    own clock is rejected."""
+    """The clock of the edge is an hour wrong.
+
+    This does not affect deadlines and times of sending. A draft that is late by the edge's own clock is rejected.
+    """
     ahead = hours * 3_600_000
     monkeypatch.setattr("shared.bus.request_sender.steady_ms", lambda: steady_ms() + ahead)
     async with running_replica(settings):

@@ -1,4 +1,4 @@
-"""Which replicas of message lead chats, and which are standbys."""
+"""Tests which replicas of message lead chats, and which are standbys."""
 
 import pytest
 

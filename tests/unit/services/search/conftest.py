@@ -14,7 +14,7 @@ from tests.support.servers import PostgresServer
 
 @pytest.fixture(autouse=True)
 def gathers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests do not wait between two commits of an index."""
+    """Removes the pause between two commits of an index, so that the tests do not wait."""
     monkeypatch.setattr(following, "_GATHER_SECONDS", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The database of a message service, an index that follows it, and searches; session is scripted."""
+"""The database of a message service, an index that follows it, and searches. The replies of session are prepared."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +61,10 @@ def _group(chat: ChatId) -> Chat:
 
 
 class Session:
-    """ANN is a member of ROOM and HALL, of HALL from its third message on; BOB of LOFT."""
+    """A fake session service.
+
+    ANN is a member of ROOM, and of HALL from its third message on. BOB is a member of LOFT.
+    """
 
     def __init__(self) -> None:
         self.first = {ANN: {ROOM: 1, HALL: 3}, BOB: {LOFT: 1}}
@@ -69,7 +72,7 @@ class Session:
         self.lists = 0
 
     async def request(self, request: object, **_: object) -> Any:
-        """The requests that look up names: Bob is a friend of everybody."""
+        """Replies to requests that look up names. Bob is a friend of all users."""
         match request:
             case GetAccount():
                 return AccountView(Profile(id=ANN, uuid="", nickname=""), friends=[BOB])
@@ -99,21 +102,21 @@ class Session:
 class Peers:
     def __init__(self, database: Database, directory: Path, settings: MessageSettings | None = None) -> None:
         self.path = directory
-        self.store = MessageStore(database, count(now_ms()).__next__)  # each message gets a millisecond of its own
+        self.store = MessageStore(database, count(now_ms()).__next__)  # each message has its own millisecond
         self.session = Session()
         self.member_lists = MemberListCache(self.session.membership, MessageMetrics(CollectorRegistry()))
         self.feed = MessageFeed(self.store, self.member_lists, self._versions, settings or MessageSettings())
         self.requests = 0
         self.is_away = False
-        """Message has no news."""
+        """Whether the message service is unavailable, so that it sends no news."""
         self.answers = False
-        """Whether this process receives searches, which `searching` answers in any case."""
+        """Whether this process receives searches. `searching` replies to searches in any case."""
         self.retention_days, self.clock = 0.0, now_ms
         self._nonce, self._announced = 0, 0
         self.start()
 
     def start(self) -> None:
-        """A new process of search."""
+        """Starts a new process of search."""
         self.directory, metrics = IndexDirectory(self.path, _MEMORY), SearchMetrics(CollectorRegistry())
         self.follower = Follower(self, self.directory, metrics, self._answer, self.retention_days, lambda: self.clock())
         self.chats = ChatLists(self.session.list_chats, self.session.membership)
@@ -141,7 +144,7 @@ class Peers:
 
     @contextmanager
     def without_news(self) -> Iterator[None]:
-        """Message is asked for some, and goes away."""
+        """Inside this context, requests to the message service for news fail."""
         self.is_away = True
         with pytest.raises(RequestError, match="unavailable"):
             yield
@@ -160,7 +163,7 @@ class Peers:
         await self.store.change(ChangeMessage(chat, index, made, ANN), ALL)
 
     def join(self, account: AccountId, chat: ChatId, first: int) -> None:
-        """first 0: leave."""
+        """Makes the account join the chat, or leave it if `first` is 0."""
         self.session.version += 1
         self.session.first[account].pop(chat, None)
         if first:

@@ -1,4 +1,7 @@
-"""The service as a process: with several replicas, and switched off. Message and session are peers on the bus."""
+"""Tests the service as a process, with several replicas, and switched off.
+
+Message and session are simulated on NATS.
+"""
 
 import asyncio
 import re
@@ -54,7 +57,7 @@ _PEERS = ("message", "session", "edge")
 
 @asynccontextmanager
 async def replica(settings: Settings) -> AsyncIterator[None]:
-    """Ready."""
+    """Runs a replica, and yields when it is ready."""
     stopping = asyncio.Event()
     running = asyncio.create_task(serve(settings, stopping))
     async with asyncio.timeout(WAIT_SECONDS):
@@ -109,7 +112,7 @@ async def test_each_replica_has_a_whole_index_and_they_share_the_searches(
 async def test_a_lone_replica_answers_while_it_makes_its_index(
     nats_server: NatsServer, database: Database, tmp_path: Path
 ) -> None:
-    """While its index is incomplete, a replica answers only on the subject for replicas with incomplete indexes."""
+    """While its index is incomplete, a replica replies only on the subject for such replicas."""
     async with peers_on(nats_server, database, tmp_path / "unused") as (peers, edge):
         await peers.post(ROOM, "apple 1")
         peers.is_away, search = True, SearchMessages("apple", actor=ANN)
@@ -128,7 +131,7 @@ async def test_a_lone_replica_answers_while_it_makes_its_index(
 
 
 async def test_switched_off_it_shows_only_that_it_is(nats_server: NatsServer, tmp_path: Path) -> None:
-    """A process that ended would be started again and again."""
+    """If the process ended, it would be restarted again and again."""
     settings = settings_of(nats_server, tmp_path, enabled=False)
     async with replica(settings):
         status, shown = await ops_get(settings, "/readyz")

@@ -1,4 +1,4 @@
-"""When the index is committed, and what is found if that fails."""
+"""Tests when the index is committed, and what is found if a commit fails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from tests.unit.services.search.peers import ROOM, Peers
 
 @pytest.fixture
 async def confined(database: Database, tmp_path: Path) -> AsyncIterator[tuple[Peers, SmallDisk]]:
-    """The index is on a small disk."""
+    """Search with an index on a small disk."""
     with small_disk(tmp_path / "disk", 64) as disk:
         peers = Peers(database, disk.path / "index")
         yield peers, disk
@@ -124,7 +124,7 @@ async def test_long_messages_are_committed_before_they_fill_the_memory(
 async def test_a_slow_first_index_is_committed_at_intervals(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that ends meanwhile need not begin again."""
+    """If the process ends meanwhile, it need not begin again."""
     commit, commits = MessageIndex.commit, list[int]()
 
     def counted(index: MessageIndex) -> None:

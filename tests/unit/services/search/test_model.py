@@ -1,5 +1,7 @@
-"""Random histories of messages, changes and members: a search finds the same as the model, whatever happened to the
-search process, and however many messages precede a membership."""
+"""Makes random histories of messages, changes and members. A search must find the same as a model.
+
+This holds for anything that happens to the process of search, and for any number of messages before a membership.
+"""
 
 import random
 from collections.abc import AsyncIterator
@@ -28,7 +30,7 @@ async def peers(database: Database, tmp_path: Path) -> AsyncIterator[Peers]:
 
 
 class HistoryModel:
-    """`texts`: the texts of each chat; None: recalled."""
+    """The model of a history. `texts` are the texts of each chat. The text of a recalled message is None."""
 
     def __init__(self, peers: Peers) -> None:
         self.peers = peers
@@ -72,7 +74,7 @@ class HistoryModel:
                 pass
 
     async def _kill(self) -> None:
-        """Kills it in the middle of a write."""
+        """Kills the process of search in the middle of a write."""
         if (index := self.peers.directory.written) is not None:
             index.write((await self.peers.feed.follow(FollowChats(index.positions(CHATS)))).chats)
             index.give_up()
@@ -103,7 +105,7 @@ async def test_random_histories(peers: Peers, seed: int, candidates: int, monkey
             await model.step(chance)
         await peers.index()
         if model.is_lost:
-            peers.follower.doubt(0)  # this has the effect of five minutes passing
+            peers.follower.doubt(0)  # this has the same effect as a wait of five minutes
             await peers.index()
         model.is_lost = False
         for word in WORDS:

@@ -1,5 +1,6 @@
-"""Search on both databases: which messages are found, by whom, in which order, and how the index follows the
-messages."""
+"""Tests search on both databases: which messages are found, by whom, in which order, and how the index follows the
+messages.
+"""
 
 import asyncio
 import math
@@ -91,7 +92,7 @@ async def test_a_list_that_is_late_shows_nothing_that_is_forbidden(peers: Peers)
 
 
 async def test_what_is_forbidden_costs_as_much_as_what_is_absent(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts searches of the index, hits requested from it, and requests to message."""
+    """Counts the searches of the index, the hits that are requested from it, and the requests to message."""
     await peers.post(HALL, *["secret"] * 30, "open")
     await peers.post(LOFT, "secret")
     await peers.index()
@@ -211,7 +212,7 @@ async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers) -> No
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_no_hit_is_left_out_among_many_of_one_millisecond(tmp_path: Path, first: int) -> None:
-    """Each of 300 chats has a message of the same time; the other messages are a millisecond apart."""
+    """Each of 300 chats has a message of the same time. The other messages are a millisecond apart."""
     index, chats = MessageIndex(tmp_path / "index", 16 * 2**20), [ChatId(number) for number in range(1, 301)]
     for chat in chats:
         times = (1_000, 1_001 + chat, 5_000)
@@ -335,7 +336,10 @@ async def test_an_index_of_another_format_answers_if_no_other_process_does_until
 
 
 async def test_a_process_answers_once_its_index_has_had_all_messages(peers: Peers) -> None:
-    """Before its index has all messages, a process does not answer, because other replicas find more."""
+    """Other replicas find more while the index of this process is incomplete.
+
+    So until then, the process does not reply.
+    """
     await peers.post(ROOM, "one")
     with peers.without_news():
         await peers.index()
@@ -389,7 +393,7 @@ async def test_replies_of_message_are_small_and_all_is_indexed(database: Databas
 async def test_old_messages_wait_longer_while_new_ones_are_sent(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_built: bool, are_sent: bool
 ) -> None:
-    """Messages that a comparison finds later are not old: an announcement of them was lost."""
+    """Messages that a comparison finds later do not count as old, because their announcement was lost."""
     peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
     rests, sleep = list[float](), asyncio.sleep
     if is_built:
@@ -448,7 +452,7 @@ async def test_each_message_is_indexed_after_a_pause_while_users_send(
 async def test_new_messages_are_found_while_old_ones_wait(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The long history of another chat must not be read at once for one new message."""
+    """The long history of another chat must not be read at once when there is one new message."""
     monkeypatch.setattr(following, "_BESIDE_MESSAGES", 1e9)
     monkeypatch.setattr(following, "_LONGEST_REST_SECONDS", 2.0)
     peers = Peers(database, tmp_path / "index", MessageSettings(reply_bytes=900))
@@ -487,8 +491,10 @@ async def test_bad_queries_name_their_field(peers: Peers) -> None:
 async def test_new_messages_are_found_while_others_of_the_same_reply_are_indexed(
     peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Users may send faster than messages are indexed, and are thought to send, a slow machine must not count as
-    busy."""
+    """Users may send faster than messages are indexed.
+
+    The settings make the follower believe that they do, but a slow machine must not count as busy.
+    """
     monkeypatch.setattr(following, "_FEW", 1)
     monkeypatch.setattr(following, "_SHOW_SECONDS", 0.0)
     monkeypatch.setattr(following, "_LAG_MS", 60_000)

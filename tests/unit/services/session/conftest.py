@@ -1,4 +1,4 @@
-"""Databases with session's tables, on SQLite and on PostgreSQL; migrated once, emptied for each test."""
+"""Databases with session's tables, on SQLite and on PostgreSQL. They are migrated once, and emptied for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.servers import PostgresServer
 
 @pytest.fixture(autouse=True)
 def _short_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the event fetches that a stopping service waits for."""
+    """Shortens the requests for events that a stopping service waits for."""
     monkeypatch.setattr(durable, "_FETCH_SECONDS", 0.1)
     monkeypatch.setattr(durable, "_PAUSE_SECONDS", 0.05)
 

@@ -1,4 +1,4 @@
-"""The whole service on real servers, and its peers on the bus."""
+"""The whole service on real servers, and the other services and clients on NATS."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 def _faceless(data: bytes) -> Notify:
-    """An event without the faces of those that it names: see `test_edge_notifier` for these."""
+    """Decodes an event and removes the profile summaries (`faces`) from it. `test_edge_notifier` tests these."""
     notified = _decode(data)
     event: Any = notified.event
     changes: dict[str, Any] = {"faces": {}} if hasattr(event, "faces") else {}
@@ -62,7 +62,7 @@ def _faceless(data: bytes) -> Notify:
 
 
 async def eventually(probe: Callable[[], Awaitable[T]], right: Callable[[T], bool]) -> T:
-    """The first value of the probe for which `right` is true."""
+    """Repeats the probe, and returns its first value for which `right` is true."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not right(found := await probe()):
             await asyncio.sleep(0.02)
@@ -82,7 +82,7 @@ def redis_settings(valkey_server: ValkeyServer, user: str) -> RedisSettings:
 
 
 class BusPeers:
-    """An edge, auth, message and an operator, each with its own bus user."""
+    """An edge, auth, message and an operator, each with its own user of NATS."""
 
     def __init__(self, nats_server: NatsServer, valkey_server: ValkeyServer) -> None:
         self.edge, self.auth, self.message, self.admin = (
@@ -91,9 +91,9 @@ class BusPeers:
         self.presence = Presence(redis_settings(valkey_server, "edge"))
         self.heads: dict[ChatId, int] = {}
         self.revs: dict[ChatId, int] = {}
-        """Chats that are missing here: an older version of message replies."""
+        """The last rev of each chat. If a chat is not listed, the reply is that of an older version of message."""
         self.head_replies_left: int | None = None
-        """The number of GetHeads requests that message still answers; None: all."""
+        """The number of GetHeads requests that message will still answer. If it is None, message answers all."""
         self.events: dict[str, list[Notify]] = {}
         self._announcements: list[MembershipVersions] = []
         self.message.subscribe(on.NEW_VERSIONS, self._record_announcement)
@@ -112,7 +112,7 @@ class BusPeers:
         self._announcements.append(msgspec.msgpack.decode(data, type=MembershipVersions))
 
     async def announcements(self) -> list[MembershipVersions]:
-        """Versions and heartbeats that session has sent to message, so far."""
+        """Returns the versions and heartbeats that session has sent to message so far."""
         return self._announcements
 
     async def _describe(self, _request: DescribeDatabase) -> DatabaseState:
@@ -142,13 +142,13 @@ class BusPeers:
         return History(found, self.heads.get(request.chat, 0))
 
     def subscribe(self, *nodes: NodeId) -> None:
-        """Collect the events to these nodes and to all. Call it before `running`."""
+        """Collects the events that are sent to these nodes and to all nodes. Call this before `running`."""
         for subject in (on.NOTIFY_ALL, *map(notify, nodes)):
             self.events[subject] = []
             self.edge.subscribe(subject, lambda data, subject=subject: self.events[subject].append(_faceless(data)))  # type: ignore[misc]
 
     async def wait_for_events(self, subject: str, count: int = 1) -> list[Notify]:
-        """The events on a subject, once there are `count`."""
+        """Waits until there are `count` events on a subject, and returns them."""
 
         async def probe() -> list[Notify]:
             return self.events[subject]
@@ -178,7 +178,7 @@ class BusPeers:
         return (await self.edge.send(ListPendingEvents(account))).kept
 
     async def pending_numbers(self, account: AccountId) -> dict[AccountId, int]:
-        """The number of the account's newest pending event, as in the field `kept`."""
+        """Returns the number of the account's newest pending event, in the form of the field `kept`."""
         return dict.fromkeys([account], (await self.pending_events(account))[-1].number)
 
     async def erase(self, account: int) -> None:
@@ -192,12 +192,12 @@ class BusPeers:
         return await self.message.send(GetMembership(chat, since))
 
     async def happened(self, chat: ChatId, actor: AccountId = ANN) -> list[int]:
-        """The times of what has happened in a group."""
+        """Returns the times of the events in a group's history of happenings."""
         listed = await self.edge.send(ListHappenings(chat, 0, 2**53, 9, actor=actor))
         return [one.time for one in listed.happenings]
 
     async def version(self, chat: ChatId) -> int | None:
-        """The version published in Redis."""
+        """Returns the version that Redis contains."""
         return (await self.presence.lookup(chats=[chat])).versions.get(chat)
 
     @contextlib.asynccontextmanager
@@ -214,7 +214,7 @@ class BusPeers:
 def settings_for(
     nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str, limits: LimitsSettings | None = None
 ) -> Settings:
-    """Settings with a migrated database."""
+    """Returns settings with a migrated database."""
     settings = Settings(
         nats=nats_server.settings("session"),
         redis=redis_settings(valkey_server, "session"),
@@ -228,7 +228,7 @@ def settings_for(
 
 @contextlib.asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[asyncio.Event]:
-    """A replica of session; setting the event stops the replica."""
+    """Runs a replica of session. When the event is set, the replica stops."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
     try:

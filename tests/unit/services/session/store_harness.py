@@ -1,4 +1,4 @@
-"""Session's transactions as methods, for tests of the store."""
+"""The transactions of session's store as methods, for tests."""
 
 from collections.abc import Awaitable, Sequence
 from functools import partial
@@ -68,7 +68,7 @@ def profile_seed(account: AccountId, nickname: str = "", *, lobby: bool = False)
 
 
 class StoreHarness:
-    """The store's transactions on one database, with a clock that tests move."""
+    """The store's transactions on one database, with a clock that tests change."""
 
     def __init__(self, database: Database, limits: LimitsSettings | None = None) -> None:
         self.database = database
@@ -83,7 +83,7 @@ class StoreHarness:
     async def create_group(
         self, *members: AccountId, name: str = "", join_policy: JoinPolicy = JoinPolicy.CLOSED
     ) -> Chat:
-        """Created and owned by the first member."""
+        """Creates a group. The first account owns it."""
         request = CreateChat(members=list(members), name=name, join_policy=join_policy, actor=members[0])
         make = partial(chats.create_group, request=request, members=members, limits=self.limits, now=self.now)
         return (await self.database.write(make)).chat
@@ -255,7 +255,9 @@ class StoreHarness:
         return await self.database.read(partial(chats.list_chats, account=account, after=ChatId(after), limit=most))
 
     async def list_chats_with_others(self, *accounts: AccountId, most: int) -> ChatList:
-        """A page of the first account, and all chats of other accounts that fit beside it into `most` entries."""
+        """Returns a page of the first account's chats, and all chats of other accounts that also fit into `most`
+        entries.
+        """
         page = partial(chats.list_chats, account=accounts[0], after=ChatId(0), limit=most)
         return await self.database.read(
             partial(chats.list_chats_with_others, page=page, others=accounts[1:], limit=most)

@@ -1,4 +1,4 @@
-"""The service as a process: outages of its dependencies, events, replicas, start and shutdown."""
+"""Tests the service as a process: outages of its dependencies, events, replicas, start and shutdown."""
 
 import asyncio
 import time
@@ -50,12 +50,12 @@ def settings(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Pat
 
 @pytest.fixture
 def settings_on_both(nats_server: NatsServer, valkey_server: ValkeyServer, database_url: str) -> Settings:
-    """Settings for SQLite, then for PostgreSQL."""
+    """Settings for SQLite, and then for PostgreSQL."""
     return settings_for(nats_server, valkey_server, database_url)
 
 
 async def profile(peers: BusPeers, account: AccountId) -> Profile | None:
-    """Requests a profile; None while there is none."""
+    """Requests a profile. Returns None if there is none yet."""
     try:
         return (await peers.edge.send(GetAccount(account))).profile
     except RequestError:
@@ -86,7 +86,7 @@ async def test_without_redis_chats_are_created_and_all_nodes_notified(
 async def test_a_node_that_lost_redis_is_notified_of_all_accounts(
     nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile, it is unknown who is online."""
+    """In this time, presence does not show which accounts are online."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     node = NodeId("edge-1")
     peers = BusPeers(nats_server, valkey_server)
@@ -317,7 +317,7 @@ async def test_ends_when_a_worker_of_events_ends(
 
 
 async def stops_before_it_is_ready(settings: Settings) -> None:
-    """Stop the service while it still waits for a dependency."""
+    """Stops the service while it still waits for a dependency."""
     stopping = asyncio.Event()
     task = asyncio.create_task(serve(settings, stopping))
     await eventually(partial(ops_get, settings, "/healthz"), lambda found: found[0] == 200)

@@ -1,4 +1,4 @@
-"""Which users a message notifies, and which notifications a dead push service delays."""
+"""Tests which users a message notifies, and which notifications a push service delays that does not work."""
 
 import pytest
 

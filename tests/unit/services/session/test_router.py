@@ -26,7 +26,7 @@ from shared.contract.subjects import DESCRIBE_SESSION_DATABASE, ROUTES
 
 
 class Served:
-    """The bus, as far as the router sees it."""
+    """A fake bus with the methods that the router uses."""
 
     def __init__(self) -> None:
         self.subjects = Counter[str]()

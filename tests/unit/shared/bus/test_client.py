@@ -1,4 +1,4 @@
-"""The bus against a real nats-server with each service's own grants."""
+"""Tests the bus with a real nats-server. Each service has its own permissions."""
 
 import asyncio
 import signal
@@ -70,7 +70,7 @@ async def test_a_request_is_answered_and_its_trace_goes_along(nats_server: NatsS
 
 
 async def test_line_ends_of_a_nonce_make_no_header(nats_server: NatsServer) -> None:
-    """A past deadline would leave the request without a reply."""
+    """A deadline in the past, as a forged header, would leave the request without a reply."""
     nonces = []
 
     async def handler(request: ListRevocations) -> Revocations:
@@ -238,7 +238,7 @@ async def test_the_broker_may_come_after_the_services(nats_server: NatsServer) -
 
 
 def held(free: asyncio.Event, begun: list[int]) -> Callable[[ListRevocations], Awaitable[Revocations]]:
-    """Answers once the event is set, and records the requests that it has begun."""
+    """Replies once the event is set, and records the requests that it has begun."""
 
     async def answer(request: ListRevocations) -> Revocations:
         begun.append(request.since)
@@ -359,7 +359,7 @@ async def test_slow_replies_give_later_attempts_more_time(
 
 
 async def test_a_silent_replica_does_not_hold_up_an_idempotent_request(nats_server: NatsServer) -> None:
-    """A silent replica, such as a frozen one, is in the queue group, and does not answer."""
+    """A silent replica, such as a frozen one, is in the queue group, and does not reply."""
     begun, never = list[int](), asyncio.Event()
     silent, other, edge = new_bus(nats_server, "auth"), new_bus(nats_server, "auth"), new_bus(nats_server, "edge")
     silent.serve(ListRevocations.route, held(never, begun), queue="auth")
@@ -557,7 +557,7 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_forgotten(
 
 
 async def test_a_subject_is_received_or_not(nats_server: NatsServer) -> None:
-    """Messages sent before are still handled. A repetition changes nothing."""
+    """Messages that were sent before are still handled. A repeated call changes nothing."""
     edge, message, seen = new_bus(nats_server, "edge"), new_bus(nats_server, "message"), list[bytes]()
     edge.subscribe(on.BROADCAST, seen.append)
     edge.subscribe(on.HEARTBEAT, seen.append)

@@ -1,4 +1,4 @@
-"""Deletions whose event was lost are found by comparing with auth."""
+"""If the event of a deletion was lost, a service finds the deletion by a comparison with auth."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _PAGE = 2
 
 
 class AccountComparison:
-    """Auth's deleted accounts, and the data that a service still has about them."""
+    """The deleted accounts of auth, and the data that a service still has about them."""
 
     def __init__(self, server: NatsServer, deleted: int) -> None:
         self.deleted = [AccountId(number) for number in range(1, deleted + 1)]

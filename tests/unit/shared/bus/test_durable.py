@@ -1,4 +1,4 @@
-"""Durable work against a real JetStream, with each service's own grants."""
+"""Tests durable events with a real JetStream. Each service has its own permissions."""
 
 import asyncio
 import signal
@@ -26,7 +26,7 @@ DELETED = on.ACCOUNT_DELETED
 
 
 class DurableService:
-    """A service that handles deletions. The first attempts fail; later ones are recorded."""
+    """A service that handles deletions. Its first attempts fail, and later ones are recorded."""
 
     def __init__(
         self, server: NatsServer, name: str, *, failures: int = 0, pauses: Sequence[float] = (0.05,) * 5
@@ -176,7 +176,7 @@ async def test_an_idle_worker_stops_at_once(nats_server: NatsServer) -> None:
 
 
 async def test_a_stopping_worker_leaves_no_event_behind(nats_server: NatsServer) -> None:
-    """Left behind, it would come again only after five seconds."""
+    """If the worker left an event unhandled, the event would be delivered again only after five seconds."""
     auth = auth_bus(nats_server)
     services: list[DurableService] = []
 
@@ -273,8 +273,7 @@ async def until_printed(output: asyncio.StreamReader, line: bytes) -> None:
 async def test_what_a_failed_process_has_comes_to_another(
     nats_server: NatsServer, fault: signal.Signals, is_handling: bool
 ) -> None:
-    """Another process gets the event at the latest when the time for the failed process's acknowledgement has
-    passed."""
+    """The time for the failed process's acknowledgement passes. Then another process gets the event."""
     settings, auth, session = (
         nats_server.settings("session"),
         auth_bus(nats_server),

@@ -1,5 +1,7 @@
-"""Services compare their databases over the bus. A service does not serve if another service's database knows higher
-numbers than its own."""
+"""Services compare their databases over NATS.
+
+A service does not serve if the database of another service contains higher numbers than its own.
+"""
 
 import asyncio
 import contextlib
@@ -20,7 +22,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 
 class NumberGiver:
-    """A service that assigns numbers; `state`: the state of its database."""
+    """A service that assigns numbers. `state` is the state of its database."""
 
     def __init__(self, server: NatsServer, name: str, state: DatabaseState) -> None:
         self.state = state
@@ -79,7 +81,7 @@ async def test_ends_when_a_neighbour_comes_that_knows_more(
 async def test_gives_no_number_before_the_neighbour_has_come(
     nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The comparison does not keep other requests waiting for ever either."""
+    """The comparison does not make other requests wait forever."""
     monkeypatch.setattr(neighbours, "_LONGEST_RETRY_SECONDS", 0.1)
     monkeypatch.setattr(neighbours, "_GATE_SECONDS", 0.1)
     auth, session = NumberGiver(nats_server, "auth", state()), NumberGiver(nats_server, "session", state())
@@ -96,7 +98,7 @@ async def test_gives_no_number_before_the_neighbour_has_come(
 
 
 async def test_numbers_given_meanwhile_are_no_loss(nats_server: NatsServer) -> None:
-    """Auth assigns a number after it has read its own state, and session replies with this number."""
+    """Auth assigns a number after it has read its own state. Session replies with this number."""
     auth = NumberGiver(nats_server, "auth", state(account=1))
     session = NumberGiver(nats_server, "session", state(account=1))
 

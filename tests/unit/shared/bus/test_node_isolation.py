@@ -1,4 +1,7 @@
-"""Edges with one password: each process uses the subjects of its own node, and hears nothing of another."""
+"""All edges have the same password.
+
+Each process can use only the subjects of its own node, and receives nothing for other nodes.
+"""
 
 import asyncio
 import gc
@@ -56,7 +59,7 @@ def new_auth(server: NodesNatsServer) -> Bus:
 
 
 class NodeProcess:
-    """The bus of one edge. The process flushes the read state of any account."""
+    """The bus of one edge. The process may flush the read state of any account."""
 
     def __init__(self, server: NodesNatsServer, name: str = "edge-1", user: str = "node") -> None:
         self.identity = new_identity(name)
@@ -91,7 +94,7 @@ async def running(*buses: Bus) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def logged_in(server: NodesNatsServer, node: NodeIdentity, errors: list[str]) -> AsyncIterator[Client]:
-    """A connection with the credentials of a compromised edge."""
+    """Connects with the credentials of a compromised edge."""
 
     async def note(error: Exception) -> None:
         errors.append(str(error))
@@ -173,14 +176,14 @@ async def test_a_name_without_its_secret_is_rejected(server: NodesNatsServer, li
 
 
 async def ignore(_: Exception) -> None:
-    """The error is raised, too."""
+    """Ignores the error here, because it is also raised."""
 
 
 async def test_a_rejected_attempt_leaves_no_socket_open(server: NodesNatsServer) -> None:
     async with running(new_auth(server)):
         with pytest.raises(nats.errors.Error, match=REJECTED):
             await NodeProcess(server, user="edge").bus.start()
-        gc.collect()  # an open socket would cause a warning here, which fails the test
+        gc.collect()  # an open socket would cause a warning here, and the warning would fail the test
 
 
 async def test_a_node_waits_for_auth_at_its_start_and_after_the_broker_was_away(server: NodesNatsServer) -> None:
@@ -223,7 +226,7 @@ async def test_doctor_checks_the_rights_of_a_node(server: NodesNatsServer) -> No
 
 
 async def test_a_node_that_sends_no_utf_8_silences_no_service(server: NodesNatsServer) -> None:
-    """nats-py stops reading after an exception, until the pings are missed."""
+    """After an exception, nats-py stops reading, until its pings get no reply."""
     auth, message = new_auth(server), Bus(server.settings("message"), "message", CollectorRegistry())
     heard: asyncio.Queue[bytes] = asyncio.Queue()
     message.subscribe(on.PRESENCE_INCOMPLETE, heard.put_nowait)

@@ -1,4 +1,4 @@
-"""The time of an operation limits all its requests; a cancelled request is not counted."""
+"""All requests of an operation share its time limit. A cancelled request is not counted."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from tests.unit.shared.bus.test_client import new_bus, running, watched
 
 
 async def test_the_requests_of_an_operation_share_its_time(nats_server: NatsServer) -> None:
-    """Requests of a background task are exempt, because it may continue after the operation's end."""
+    """Requests of a background task have no such limit, because it may continue after the operation has ended."""
     auth, edge, tasks = new_bus(nats_server, "auth"), new_bus(nats_server, "edge"), Tasks()
 
     async def handler(request: ListRevocations) -> Revocations:

@@ -1,4 +1,4 @@
-"""An attempt is brief, unless replies have been slow."""
+"""An attempt takes only a short time, unless replies have been slow."""
 
 import pytest
 

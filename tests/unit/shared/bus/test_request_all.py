@@ -1,4 +1,4 @@
-"""Requests that every process answers."""
+"""Tests requests to which every process replies."""
 
 from prometheus_client import CollectorRegistry
 

@@ -1,4 +1,4 @@
-"""The queue of requests of one route."""
+"""Tests the queue for the requests of one route."""
 
 import pytest
 from nats.aio.client import Client

@@ -1,4 +1,4 @@
-"""Deadlines of requesters whose clocks differ from ours."""
+"""Tests deadlines from requesters whose clocks differ from the clock of this process."""
 
 import pytest
 from nats.aio.client import Client
@@ -28,7 +28,7 @@ def request(sent: float | None, deadline: float, requester: str = "a") -> Msg:
 
 
 def known(clock: SteadyClock, ahead: float) -> RequesterClocks:
-    """The clocks after two requests of a requester whose clock is this far ahead; the time is NOW."""
+    """Returns the clocks after two requests of a requester whose clock is this far ahead. The time is then NOW."""
     clocks = RequesterClocks()
     for seconds in (3, 1):
         clock.now = NOW - seconds * 1000
@@ -48,7 +48,10 @@ def test_a_deadline_is_one_of_the_requesters_clock(clock: SteadyClock, ahead: fl
 
 
 def test_first_requests_that_were_delayed_are_late(clock: SteadyClock) -> None:
-    """The broker was frozen for ten seconds, and delivers them together. The next request sets it right."""
+    """The broker was frozen for ten seconds, and delivers the requests together.
+
+    The next request corrects the clock.
+    """
     clocks = RequesterClocks()
     delayed = [request(NOW - 10_000 + number, NOW - 2000) for number in range(3)]
     for message in delayed:
@@ -68,7 +71,7 @@ def test_a_requester_that_seems_to_be_in_the_past_is_believed_from_its_second_re
 
 
 def test_a_request_that_was_on_its_way_for_long_is_late(clock: SteadyClock) -> None:
-    """The process was frozen for a minute, but the offset stays the same."""
+    """The process was frozen for a minute. The difference between the clocks stays the same."""
     clocks = RequesterClocks()
     clocks.translate(request(NOW + HOUR, NOW + HOUR + 5000))
     clock.now += 60_000
@@ -107,7 +110,7 @@ def test_a_requester_without_a_time_has_our_clock(clock: SteadyClock) -> None:
 
 
 def test_a_time_on_our_wall_clock(clock: SteadyClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wall clock was set back by two seconds since the start."""
+    """The wall clock was set back by two seconds after the start."""
     monkeypatch.setattr(requester_clocks, "now_ms", lambda: int(clock.now) - 2000)
     assert to_wall_clock(int(NOW + HOUR), -HOUR) == NOW - 2000
 

@@ -1,4 +1,4 @@
-"""Servers of NATS that a setting or their own configuration makes unfit."""
+"""Some settings or server configurations make a NATS server unusable. Tests how this is detected."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ def widen(configuration: dict[str, Any]) -> None:
 
 
 async def lower(server: NatsServer, payload_bytes: int) -> None:
-    """Lowers the server's payload limit. Open connections stay open, and are not informed of the new limit."""
+    """Lowers the server's payload limit. Connections stay open, and the server does not tell them the new limit."""
     configuration = json.loads(server.config.read_bytes()) | {"max_payload": payload_bytes}
     server.config.write_text(json.dumps(configuration))
     os.kill(server.pid, signal.SIGHUP)
@@ -56,7 +56,7 @@ async def lower(server: NatsServer, payload_bytes: int) -> None:
 
 
 def posting(body_bytes: int, reply_bytes: int = 1) -> PostMessages:
-    """The service replies with this number of bytes."""
+    """A service that replies with this number of bytes."""
     draft = Draft(AccountId(reply_bytes), ChatId(1), Nonce(1), 0, b"x" * body_bytes)
     return PostMessages(NodeId("edge-1"), [draft])
 
@@ -93,7 +93,7 @@ async def test_room_for_few_bytes_is_named_at_the_start_and_by_doctor(nats_serve
 async def test_what_nats_has_no_room_for_is_an_error_that_lasts_and_ends_no_connection(
     nats_server: NatsServer, is_lowered: bool
 ) -> None:
-    """nats-server ends a connection that sends too much, headers included."""
+    """nats-server ends a connection that sends too many bytes, including headers."""
     most = PAYLOAD_BYTES + 5_000
     edge = Bus(nats_server.settings("edge"), "edge", CollectorRegistry())
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())

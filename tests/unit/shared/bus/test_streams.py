@@ -1,4 +1,4 @@
-"""Each process creates the streams and consumers that it needs, also after the broker has lost its store."""
+"""Each process creates the streams and consumers that it needs, even after the broker has lost its stored data."""
 
 import asyncio
 from typing import Any
@@ -26,10 +26,10 @@ def everything_allowed(settings: dict[str, Any]) -> None:
 
 
 def auth_service(server: NatsServer) -> Bus:
-    """Consumes and publishes events, as auth does."""
+    """A service that consumes and publishes events, as auth does."""
 
     async def deliver(_: MailRequested) -> None:
-        """Handles mail requests without sending a mail."""
+        """Handles requests for mails without sending a mail."""
 
     bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
     bus.consume(on.MAIL_REQUESTED, deliver)
@@ -63,7 +63,7 @@ async def test_a_service_creates_what_is_missing_at_its_start(nats_server: NatsS
 
 
 async def test_the_publisher_of_an_event_creates_all_its_consumers(nats_server: NatsServer) -> None:
-    """If the publisher did not create it, the event would not be stored for a service that starts later."""
+    """If the publisher did not create a consumer, the event would not be stored for a service that starts later."""
     nats_server.make_bare()
     auth, message = auth_service(nats_server), DurableService(nats_server, "message")
     async with running(auth):

@@ -1,7 +1,7 @@
-"""Samples of every type on the bus, byte for byte, made from the types alone.
+"""Exact samples of every type that is sent over NATS. They are made from the types alone.
 
-`python -m tests.unit.shared.contract.release` writes the samples of this checkout, which later versions are compared
-with.
+`python -m tests.unit.shared.contract.release` writes the samples of this checkout. Later versions are compared with
+them.
 """
 
 from collections.abc import Iterator
@@ -43,12 +43,14 @@ PLACES: dict[str, Any] = {
     "kept event": EdgeEvent,
     "body of a message": tuple[PackedSegment | DialectTag, ...],
 }
-"""Each subject or stored form, and its type."""
+"""For each subject or stored form, its type."""
 
 
 class Release(msgspec.Struct):
-    """`encoded`: samples by place, as msgpack (`said` in the file). `rights`: for each user, its NATS permissions
-    (publish, subscribe), and its keys and commands in Valkey."""
+    """The samples of a release. `encoded` are the samples by place, as msgpack (`said` in the file).
+
+    `rights` are, for each user, its NATS permissions (publish, subscribe), or its keys and commands in Valkey.
+    """
 
     version: str
     encoded: dict[str, list[bytes]] = msgspec.field(name="said")
@@ -75,12 +77,15 @@ _PLAIN: dict[type[inspect.Type], Any] = {
 
 
 def samples(type_: Any) -> list[bytes]:
-    """Values which together have each member of each union and enumeration once, and every field set once."""
+    """Returns values of the type.
+
+    Together they have each member of each union and enumeration, and every field, at least once.
+    """
     return list(map(msgspec.msgpack.encode, _samples(inspect.type_info(type_))))
 
 
 def misread(then: list[bytes], type_: Any) -> list[Any]:
-    """Samples of then that this version does not decode, or not completely."""
+    """Returns the samples in `then` that this version cannot decode completely."""
     found = []
     for sample in then:
         try:
@@ -93,20 +98,22 @@ def misread(then: list[bytes], type_: Any) -> list[Any]:
 
 
 def missed(then: list[bytes], now: list[bytes]) -> list[Any]:
-    """The samples of the release, `then`, that no sample of this version, `now`, contains. The release's version
-    possibly expects them."""
+    """Returns the samples of the release, `then`, that no sample of this version, `now`, contains.
+
+    The version of the release may expect them.
+    """
     known = list(map(_plain, now))
     return [sample for sample in map(_plain, then) if not any(_covers(one, sample) for one in known)]
 
 
 def unknown(then: list[bytes], now: list[bytes]) -> list[Any]:
-    """Samples of now that are no extension of a sample of then."""
+    """Returns the samples in `now` that do not extend a sample in `then`."""
     known = list(map(_plain, then))
     return [sample for sample in map(_plain, now) if not any(_covers(sample, one) for one in known)]
 
 
 def _covers(new: Any, old: Any) -> bool:
-    """Whether `new` contains everything in `old`, unchanged. `new` can have additional parts."""
+    """Returns whether `new` contains everything in `old` unchanged. `new` may have additional parts."""
     if isinstance(old, dict) and isinstance(new, dict):
         return all(key in new and _covers(new[key], value) for key, value in old.items())
     if isinstance(old, list) and isinstance(new, list):
@@ -119,7 +126,7 @@ def _plain(encoded: bytes) -> Any:
 
 
 def _samples(info: inspect.Type, inside: tuple[type[Any], ...] = ()) -> Iterator[Any]:
-    """Yields samples of a type; none for a struct inside itself (`inside`: the structs around it)."""
+    """Yields samples of a type. A struct inside itself has none. `inside` are the structs around the type."""
     match info:
         case inspect.StructType(cls=cls, fields=fields):
             if cls not in inside:
@@ -142,7 +149,10 @@ def _samples(info: inspect.Type, inside: tuple[type[Any], ...] = ()) -> Iterator
 
 
 def _structs(cls: type[Any], fields: tuple[inspect.Field, ...], inside: tuple[type[Any], ...]) -> Iterator[Any]:
-    """As many samples as the field with the most samples has; the other fields repeat their first one."""
+    """Yields samples of a struct: as many as the field with the most samples has.
+
+    The other fields then repeat their first sample.
+    """
     columns = [list(_samples(field.type, inside)) for field in fields]
     for number in range(max(map(len, columns), default=1)):
         values = [column[number if number < len(column) else 0] for column in columns]

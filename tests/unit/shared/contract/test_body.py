@@ -1,4 +1,4 @@
-"""The packed body of a message."""
+"""Tests the packed body of a message."""
 
 import msgspec
 import pytest
@@ -46,7 +46,7 @@ ANN, RICH = Mention(AccountId(12), "@Ann"), st.lists(
     max_size=4,
 ).map(tuple)  # fmt: skip
 _released = msgspec.msgpack.Decoder(tuple[Text | Emoji | Image | File | DialectTag, ...]).decode
-"""Bodies of versions without replies and mentions."""
+"""Decodes bodies as versions do that have no replies and mentions."""
 
 
 @given(RICH, st.sampled_from(["", "pipe"]), st.integers(0, 2**53 - 1))

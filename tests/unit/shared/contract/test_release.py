@@ -1,7 +1,7 @@
-"""Services of this version and of the last release understand each other: nothing is renamed, retyped or removed.
+"""Services of this version and of the last release can be mixed: nothing that they send is renamed, retyped or removed.
 
-released.json holds samples of the last release. After the next release, `python -m tests.unit.shared.contract.release`
-writes its samples.
+released.json contains samples of the last release. After the next release, `python -m
+tests.unit.shared.contract.release` writes its samples.
 """
 
 from typing import Any
@@ -16,8 +16,11 @@ LAST = msgspec.json.decode(RELEASED.read_bytes(), type=Release)
 PRESENT = present()
 
 UNDERSTOOD_ONLY: dict[str, int] = {}
-"""By place: the number of its samples that are of new kinds (of an event, an error, a role …), which the last release
-does not understand. This version decodes them but never sends them; the next one may send them."""
+"""By place, the number of its samples that have new kinds (of an event, an error, a role …), which the last release
+cannot decode.
+
+This version decodes these kinds but never sends them. The next version may send them.
+"""
 
 
 @pytest.mark.parametrize("place", LAST.encoded)

@@ -1,4 +1,4 @@
-"""The event loop's lag and tasks."""
+"""Tests how the lag and the tasks of the event loop are measured."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 
 def late(registry: CollectorRegistry, seconds: str) -> float:
-    """How often it was later than this."""
+    """Returns how often the event loop was later than this."""
     all_of_them = registry.get_sample_value("dragoman_loop_lag_seconds_count") or 0
     return all_of_them - (registry.get_sample_value("dragoman_loop_lag_seconds_bucket", {"le": seconds}) or 0)
 

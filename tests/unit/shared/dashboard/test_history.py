@@ -1,4 +1,4 @@
-"""A process's history of its last minutes."""
+"""A process keeps the history of its last minutes."""
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter

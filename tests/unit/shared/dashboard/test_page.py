@@ -1,4 +1,4 @@
-"""The status page, as a browser shows it, or as a parser reads it if there is no browser."""
+"""Tests the status page in a browser, or with a parser if there is no browser."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 class Talk:
-    """A fake service with metrics and a status page."""
+    """A fake service that has metrics and a status page."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -56,7 +56,7 @@ async def talk() -> AsyncIterator[Talk]:
 
 
 def value(title: str) -> str:
-    """The value under a title, as an expression."""
+    """Returns an expression for the value under a title."""
     found = (
         f"[...document.querySelectorAll('.tile')].find((tile) => tile.querySelector('h3').textContent === '{title}')"
     )
@@ -107,7 +107,7 @@ async def test_it_fits_its_window_in_light_and_dark(talk: Talk, browser: Browser
 
 
 class Looker(HTMLParser):
-    """A parser that collects the elements of a page and all addresses in them."""
+    """A parser that collects the elements of a page, and all addresses in them."""
 
     def __init__(self) -> None:
         super().__init__()

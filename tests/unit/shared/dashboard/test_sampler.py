@@ -1,4 +1,4 @@
-"""Computes the numbers of a panel from two samples of a registry."""
+"""The numbers of a panel are computed from two samples of the metrics."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from shared.dashboard.sampler import Reading, between, quantile, read
 
 
 def looks(row: Panel, registry: CollectorRegistry, happens: Callable[[], None]) -> dict[str, float | None]:
-    """The row's numbers over two seconds in which something happens."""
+    """Returns the numbers of the row for two seconds, in which `happens` is called."""
 
     def look() -> Reading:
         return read(row, {metric.name: metric for metric in registry.collect()})

@@ -1,4 +1,4 @@
-"""Tracks nodes that cannot reach Redis."""
+"""Tracks the nodes that cannot reach Redis."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def incomplete() -> IncompleteNodes:
 
 
 def found(incomplete: IncompleteNodes, now: float, *registered: NodeId) -> dict[AccountId, tuple[NodeId, ...]]:
-    """Lookups of all accounts, each of which is registered on these nodes."""
+    """Returns lookups of all accounts. Each account is registered on these nodes."""
     nodes = dict.fromkeys((ANN, BOB, CEM), registered) if registered else {}
     incomplete.add_to(nodes, [ANN, BOB, CEM], now)
     return nodes
@@ -32,7 +32,7 @@ def test_nodes_are_added_to_the_accounts_that_they_name(incomplete: IncompleteNo
 
 
 def test_each_account_is_valid_for_its_own_time(incomplete: IncompleteNodes) -> None:
-    """A lost announcement takes nothing away."""
+    """A lost announcement does not end the validity of an account."""
     incomplete.receive(PresenceIncomplete(A, 1000, [ANN, BOB]), 0.0)
     incomplete.receive(PresenceIncomplete(A, 1000, [CEM]), 0.9)
     assert found(incomplete, 0.95) == {ANN: (A,), BOB: (A,), CEM: (A,)}
@@ -49,7 +49,7 @@ def test_a_complete_node_is_forgotten(incomplete: IncompleteNodes) -> None:
 
 
 def test_a_node_without_names_counts_for_every_account(incomplete: IncompleteNodes) -> None:
-    """Edges of the previous version announce that they lack presence, without the names of their accounts."""
+    """Edges of the previous version announce that presence lacks accounts, without naming them."""
     incomplete.receive(PresenceIncomplete(A, 1000), 0.0)
     incomplete.receive(PresenceIncomplete(A, 2000, [BOB]), 0.1)
     assert found(incomplete, 0.5) == {ANN: (A,), BOB: (A,), CEM: (A,)}
@@ -105,7 +105,7 @@ def test_later_lists_keep_a_node_known(incomplete: IncompleteNodes) -> None:
 
 @pytest.mark.parametrize("missing", [5, 6, 7])
 def test_a_node_is_not_known_after_a_missing_announcement(incomplete: IncompleteNodes, missing: int) -> None:
-    """The lost announcement possibly named an account, so the node is unknown until its next complete list."""
+    """The lost announcement may have named an account. So the node counts as unknown until its next complete list."""
     announcements = [
         numbered(4, starts=True, ends=True), numbered(5, ANN), numbered(6, starts=True), numbered(7, CEM, ends=True),
         numbered(8),

@@ -1,4 +1,4 @@
-"""Presence on a real Valkey, each service with its own grants."""
+"""Tests presence on a real Valkey. Each service has its own permissions."""
 
 import asyncio
 import random
@@ -24,14 +24,14 @@ from tests.support.servers import ValkeyServer
 
 A, B = NodeId("edge-1.a"), NodeId("edge-2.b")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(65)
-"""1 and 65 share a shard."""
+"""The accounts 1 and 65 are in the same shard."""
 
 Connect = Callable[[str], Presence]
 
 
 @pytest.fixture
 async def connect(valkey_server: ValkeyServer) -> AsyncIterator[Connect]:
-    """Opens presence for a service. All are closed at the end."""
+    """A function that opens presence for a service. All are closed at the end."""
     opened: list[Presence] = []
 
     def open_for(service: str) -> Presence:
@@ -44,13 +44,13 @@ async def connect(valkey_server: ValkeyServer) -> AsyncIterator[Connect]:
 
 
 async def swept(edge: Presence, shard: int) -> int:
-    """Sweeps a shard; returns the number of removed entries."""
+    """Removes the accounts of dead nodes from a shard. Returns the number of removed entries."""
     return sum([removed async for removed in edge.sweep(shard)])
 
 
 @pytest.fixture
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Believe a generation at once."""
+    """Makes readers believe a generation at once."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
 
 
@@ -141,7 +141,9 @@ async def test_a_sweep_removes_only_what_the_dead_left(connect: Connect) -> None
 async def test_a_node_that_comes_back_during_a_sweep_keeps_what_it_registers(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the sweep removes the accounts, another sweep has removed them, and the node has registered one again."""
+    """Before the sweep removes the accounts, another sweep has removed them, and the node has registered one account
+    again.
+    """
     edge, other, message, sweeper = connect("edge"), connect("edge"), connect("message"), connect("edge")
     await edge.join(A, [ANN, CEM])
     execute = sweeper._round_trips.execute
@@ -312,7 +314,7 @@ async def test_marks_show_exactly_what_is_registered(connect: Connect) -> None:
 
 
 async def test_a_repair_gives_way_to_a_sweep(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep between the look at the shard and the repair."""
+    """A sweep happens after the edge has read the shard and before it repairs the shard."""
     edge, other = connect("edge"), connect("edge")
     await edge.join(A, [ANN])
     execute = edge._round_trips.execute
@@ -343,7 +345,7 @@ async def test_a_repair_replaces_a_lost_mark(valkey_server: ValkeyServer, connec
 
 
 async def test_a_dead_node_of_the_former_version_is_swept(valkey_server: ValkeyServer, connect: Connect) -> None:
-    """The mark of the node has no count and no sum."""
+    """In the previous version, the mark of a node has no count and no sum."""
     edge = connect("edge")
     await edge.join(A, [ANN])
     async with Redis.from_url(valkey_server.keeper_url) as keeper:
@@ -355,7 +357,7 @@ async def test_a_dead_node_of_the_former_version_is_swept(valkey_server: ValkeyS
 
 @pytest.mark.usefixtures("trusting")
 async def test_a_generation_that_no_edge_refreshes_is_not_believed(connect: Connect) -> None:
-    """Readers of a previous primary, which edges have left."""
+    """The readers still use a previous primary, which the edges do not use any more."""
     edge, message = connect("edge"), connect("message")
     await edge.beat(A, 0.3)
     assert (await message.lookup([ANN])).nodes == {}
@@ -395,7 +397,7 @@ async def test_after_its_end_it_connects_no_more(valkey_server: ValkeyServer) ->
 
 
 def test_a_connection_that_has_just_been_reset_is_a_failure_of_redis(valkey_server: ValkeyServer) -> None:
-    """On the event loop of the product, the transport then raises its own error."""
+    """On the event loop of the product (uvloop), the transport then raises its own kind of error."""
 
     async def lose_connection() -> None:
         edge = Presence(valkey_server.settings("edge"))

@@ -1,4 +1,7 @@
-"""Sweeps and repairs of big shards on a real Valkey: small steps, and marks that agree with the entries after each."""
+"""Sweeps and repairs of large shards on a real Valkey.
+
+Each step is small, and after each step the marks agree with the entries.
+"""
 
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import aclosing
@@ -18,11 +21,12 @@ SHARD = 3
 KEY = f"presence:{{{SHARD}}}"
 ENTRIES = 200_000
 LARGEST_PAGE = 2 * PAGE_ENTRIES
-"""Valkey scans whole buckets."""
+"""A page can be larger than requested, because Valkey scans whole buckets."""
 
 
 class CountedPresence(Presence):
-    """Notes the largest number of entries that one command has read, and that one command has named."""
+    """A presence that records the largest number of entries that one command has read, and that one command has
+    named."""
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.settings("edge"))
@@ -61,7 +65,7 @@ def accounts_of_shard(first: int, count: int) -> list[AccountId]:
 
 
 async def fill(keeper: "Redis", node: NodeId, accounts: Collection[AccountId]) -> None:
-    """Fills presence with accounts of a node, in the form in which many joins leave it."""
+    """Fills presence with accounts of a node, in the form that many joins would leave."""
     count, total = checksum(accounts)
     names = [str(account) for account in accounts]
     for start in range(0, len(names), 10_000):
@@ -126,7 +130,7 @@ async def test_two_sweeps_at_once_remove_each_entry_once(presence: CountedPresen
 
 
 async def test_a_repair_reads_a_big_shard_in_pages(presence: CountedPresence, keeper: "Redis") -> None:
-    """The shard is big because of other nodes' accounts. A repair reads it in pages."""
+    """The shard is large because of other nodes' accounts. A repair reads it in pages."""
     own = accounts_of_shard(0, 300)
     await fill(keeper, LIVE, accounts_of_shard(1_000, 20_000))
     await presence.join(DEAD, own[:200])

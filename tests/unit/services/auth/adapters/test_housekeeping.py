@@ -1,4 +1,4 @@
-"""Revocations and tickets without effect are deleted."""
+"""Auth deletes revocations and tickets that no longer have an effect."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Texts of mails in both languages."""
+"""The texts of mails are complete in both languages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Mails to files and to a real SMTP server: unencrypted, with STARTTLS, with TLS, with a login."""
+"""Mails are written to files, or sent to a real SMTP server: unencrypted, with STARTTLS, with TLS, and with a login."""
 
 import email
 import email.policy
@@ -43,7 +43,7 @@ def smtp(server: FakeSmtpServer, security: str = "none", **more: Any) -> MailSet
 
 
 def mailer_of(settings: MailSettings, metrics: AuthMetrics, **verified: str) -> Mailer:
-    """`verified`: the address of the account 7, if it has one."""
+    """Makes a mailer. `verified` is the verified address of account 7, if it has one."""
 
     async def find(accounts: Collection[AccountId]) -> Mapping[AccountId, str]:
         assert accounts == [7]
@@ -204,7 +204,7 @@ async def test_a_rejected_or_expired_mail_is_not_retried(
 async def test_a_mail_to_an_account_goes_to_its_verified_address_and_can_be_unsubscribed(
     make_smtp_server: MakeSmtpServer, metrics: AuthMetrics, registry: CollectorRegistry
 ) -> None:
-    """A long link stays readable for mail programs, which look for it in angle brackets."""
+    """Mail programs find a long link in angle brackets, so it must stay in one piece."""
     server = make_smtp_server()
     await server.start()
     link = f"https://chat.example/{'x' * 120}/unsubscribe/{'A' * 32}"

@@ -1,4 +1,4 @@
-"""Committed events reach the broker in order, once, also when the broker is killed."""
+"""Committed events reach the broker once and in order, even when the broker is killed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,10 @@ async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
 
 
 class DeletionListener:
-    """Message's consumer of deleted accounts; `received` holds each account with the trace of its event."""
+    """The consumer of deleted accounts in the message service.
+
+    `received` has each account, with the trace of its event.
+    """
 
     def __init__(self, nats: NatsServer) -> None:
         self.bus = Bus(nats.settings("message"), "message", CollectorRegistry())
@@ -57,7 +60,10 @@ class DeletionListener:
         self.received.append((event.account, trace.get()))
 
     async def receive(self, count: int) -> list[AccountId]:
-        """The accounts in order of first arrival, once there are `count`: an unacknowledged event is received again."""
+        """Waits for `count` accounts.
+
+        Returns them in order of their first arrival, because an event that is not acknowledged is received again.
+        """
         async with asyncio.timeout(WAIT_SECONDS):
             while len(accounts := list(dict.fromkeys(account for account, _ in self.received))) < count:
                 await asyncio.sleep(0.01)
@@ -180,7 +186,7 @@ async def has_failed(registry: CollectorRegistry) -> None:
 
 
 class NextAccountDeleted(msgspec.Struct):
-    """A deletion as the next version might declare it, with one more field."""
+    """The event of a deletion as the next version may define it, with an additional field."""
 
     account: AccountId
     reason: str
@@ -189,7 +195,7 @@ class NextAccountDeleted(msgspec.Struct):
 async def test_events_of_the_next_version_are_published_unchanged(
     database: Database, nats_server: NatsServer, metrics: AuthMetrics
 ) -> None:
-    """A replica of the next version commits a field and a topic that this version does not know."""
+    """A replica of the next version commits an event with a field and a topic that this version does not have."""
     later: Topic[NextAccountDeleted] = Topic("events.auth.something_new", NextAccountDeleted)
     known = replace(later, subject=ACCOUNT_DELETED.subject)
     published: list[tuple[str, bytes]] = []
@@ -214,7 +220,7 @@ async def test_events_of_the_next_version_are_published_unchanged(
 
 
 async def test_event_keys_are_unique_in_a_new_database_too(database: Database) -> None:
-    """Event keys stay unique after earlier entries were removed."""
+    """Keys of events are not used again after earlier entries were removed."""
     await commit(database, 1)
     [first] = await database.read(partial(outbox.oldest, limit=9))
     await database.write(partial(outbox.remove, entries=[first.id]))

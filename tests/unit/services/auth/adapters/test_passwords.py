@@ -1,4 +1,4 @@
-"""Password hashes: on threads, one for each check, in a bounded queue."""
+"""Password hashes are computed in threads, one thread for each check, with a bounded queue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Signing keys: created once by one replica, rotated by adding a file."""
+"""One replica creates the first signing key. An operator rotates keys by adding a file."""
 
 import re
 import stat

@@ -1,4 +1,4 @@
-"""Sliding windows in Redis and without it."""
+"""Rate limits with sliding windows, in Redis and without Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,9 @@ async def test_running_attempts_have_places_and_failed_ones_keep_them(
 async def test_without_redis_the_counts_go_on_from_the_last_ones(
     window: SlidingWindow, valkey_server: ValkeyServer
 ) -> None:
-    """The limit counts the attempts of all replicas, but only this process's running attempts."""
+    """Without Redis, the limit counts the earlier attempts of all replicas, but only those of this process that are
+    still running.
+    """
     other = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
     await other.begin("key", 60, 5)
     await other.end("key", 60, 5, failed=True)
@@ -83,7 +85,7 @@ async def test_concurrent_events_pass_up_to_the_limit(window: SlidingWindow, val
 
 
 async def test_a_window_slides(window: SlidingWindow) -> None:
-    """Each event expires on its own: the first is over while the second still counts."""
+    """Each event leaves the window at its own time. When the first one has left, the second one still counts."""
     assert await add(window, 2, 2.0) == 0
     await asyncio.sleep(1.4)
     assert [await add(window, 2, 2.0) for _ in range(2)] == [1, 2]
@@ -155,7 +157,7 @@ def test_local_windows_slide_and_are_bounded() -> None:
 def test_a_connection_that_has_just_been_reset_counts_as_no_redis(
     valkey_server: ValkeyServer, metrics: AuthMetrics
 ) -> None:
-    """The product's event loop has a transport that raises an error of its own."""
+    """The event loop of the product (uvloop) raises its own kind of error for a connection that was reset."""
 
     async def lose_connection() -> None:
         window = SlidingWindow(valkey_server.settings("auth"), metrics)

@@ -1,4 +1,4 @@
-"""Over the bus: once, a login mails the link that verifies an address to an account whose address is not verified."""
+"""If an account's e-mail address is not verified, a login mails a link that verifies it, only once."""
 
 import asyncio
 from functools import partial
@@ -27,7 +27,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mails wait for the next look at the outbox."""
+    """Sends mails at the next check of the outbox."""
     monkeypatch.setattr("services.auth.adapters.outbox_relay._POLL_SECONDS", 0.05)
 
 
@@ -45,7 +45,7 @@ async def is_verified(edge: EdgeProbe, account: Authenticated) -> bool:
 
 
 async def offered(cluster: AuthCluster) -> int:
-    """The accounts whose mails are committed."""
+    """Returns the accounts whose mails are committed."""
     count = sa.select(sa.func.count()).select_from(accounts).where(accounts.c.verification_offered)
     found: int = await run(cluster, lambda connection: connection.execute(count).scalar_one())
     return found
@@ -90,7 +90,9 @@ async def test_the_link_waits_for_a_week(cluster: AuthCluster, edge: EdgeProbe) 
 
 
 async def test_nobody_else_gets_it(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """No mail follows a wrong secret, an account without an address, or an edge that names no address of the client."""
+    """No mail is sent after a wrong secret, to an account without an address, or if the edge does not name the address
+    of the client.
+    """
     await edge.register(EMAIL)
     await edge.register(username="cleo")
     assert await rejection_code(edge.login(EMAIL, "wrong", base_url=BASE)) == ErrorCode.UNAUTHENTICATED

@@ -1,4 +1,4 @@
-"""An operator's requests on accounts, over the bus."""
+"""The operator's requests on accounts, over NATS."""
 
 from collections.abc import Iterator
 from typing import Any

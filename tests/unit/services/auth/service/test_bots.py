@@ -1,4 +1,4 @@
-"""Bots are made, listed and deleted. Their tokens are made, used, and ended by several acts."""
+"""Bots are created, listed and deleted. Their tokens are created, used, and ended in several ways."""
 
 import asyncio
 import time
@@ -52,7 +52,7 @@ LIMITS = given.LimitsSettings(rates=False, bots_per_account=2, tokens_per_bot=2)
 
 
 class Owner:
-    """A user with a bot, at one edge."""
+    """A user who owns a bot. The user is on one edge."""
 
     def __init__(self, edge: EdgeProbe, account: AccountId, bot: CreatedBot) -> None:
         self.edge = edge
@@ -71,7 +71,7 @@ class Owner:
         return reply.revocations
 
     async def revoked(self) -> set[str]:
-        """The revoked tokens of the bot."""
+        """Returns the revoked tokens of the bot."""
         return {one.sid for one in await self.revocations() if one.account == self.bot and one.sid}
 
 

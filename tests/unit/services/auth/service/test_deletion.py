@@ -1,4 +1,4 @@
-"""Deletion of accounts over the bus."""
+"""Accounts are deleted by requests over NATS."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Users find other users by their names, over the bus."""
+"""Users find other users by name, by requests over NATS."""
 
 import pytest
 

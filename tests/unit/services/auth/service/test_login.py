@@ -1,4 +1,7 @@
-"""Login over the bus: identifiers, secrets, limits, and equal work for every reply."""
+"""Logins over NATS: identifiers, secrets and limits.
+
+Every reply needs the same work, so that its time shows nothing.
+"""
 
 import asyncio
 import hashlib
@@ -206,8 +209,10 @@ async def test_an_account_deleted_during_a_login_is_rejected(
 async def test_a_storm_of_logins_does_not_block_other_requests(
     make_cluster: MakeCluster, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """With real hashes and more logins than the queue holds, some logins are rejected, and other requests are
-    served."""
+    """The hashes are real, and there are more logins than the queue holds.
+
+    Some logins are rejected, and other requests are served.
+    """
     cluster = make_cluster(sqlite_url, auth=given.AuthSettings(keys=tmp_path / "keys", hash_threads=1, hash_queue=4))
     cluster.start_auth()
     edge = await cluster.edge()
@@ -233,7 +238,7 @@ async def test_a_storm_of_logins_does_not_block_other_requests(
 async def test_a_password_opens_its_account_in_any_form_of_unicode(
     edge: EdgeProbe, sqlite_url: str, stored: Form
 ) -> None:
-    """Versions before stored the form that was typed."""
+    """Earlier versions stored the form that the user had typed."""
     await edge.register("ann@example.org")
     verifier = PasswordHasher(1, 8, 1).hash(unicodedata.normalize(stored, "mañana"))
     engine = make_engine(sqlite_url)
@@ -246,7 +251,10 @@ async def test_a_password_opens_its_account_in_any_form_of_unicode(
 
 
 async def test_a_new_password_is_stored_in_one_form(edge: EdgeProbe) -> None:
-    """A client that hashes the text which its system types in this form can log in."""
+    """The server stores the hash of one normal form.
+
+    A client that hashes the text that its system types in this form can also log in.
+    """
     await edge.register("ann@example.org", unicodedata.normalize("NFD", "mañana"))
     composed = hashlib.sha256(unicodedata.normalize("NFC", "mañana").encode()).hexdigest()
     assert await logs_in(edge, "ann@example.org", Secret(Scheme.SHA256, composed))

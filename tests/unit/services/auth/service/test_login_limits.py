@@ -45,7 +45,10 @@ async def passes(work: Awaitable[None]) -> bool:
 
 
 def sole(identifier: str) -> LoginSubject:
-    """The subject of a login whose identifier belongs to no account, or is the only one of its account."""
+    """Returns the subject for which the limit counts a login.
+
+    Its identifier belongs to no account, or is the only one of its account.
+    """
     return LoginSubject(identifier, identifier)
 
 
@@ -94,7 +97,7 @@ async def test_twenty_failures_from_an_address(limits: LoginLimiter) -> None:
 
 
 async def test_a_64_network_is_a_unit_and_wider_networks_have_limits_of_their_own(limits: LoginLimiter) -> None:
-    """Forty failures in a /56, in any /64 networks, and eighty in a /48."""
+    """A /56 allows forty failures, from any of its /64 networks, and a /48 allows eighty."""
     in_56 = [await passes(fail(limits, f"a{number}", f"2001:db8:0:{number:x}::1")) for number in range(41)]
     assert in_56 == [True] * 40 + [False]
     in_48 = [await passes(fail(limits, f"b{number}", f"2001:db8:0:{number:x}00::1")) for number in range(1, 42)]
@@ -103,7 +106,7 @@ async def test_a_64_network_is_a_unit_and_wider_networks_have_limits_of_their_ow
 
 
 class Guesses:
-    """Wrong secrets at once, none of which is judged before `go_on` is set."""
+    """Logins with wrong secrets at the same time. None is checked before `go_on` is set."""
 
     def __init__(self, *limits: LoginLimiter) -> None:
         self._limits = limits
@@ -138,7 +141,10 @@ class Guesses:
 async def test_of_wrong_secrets_at_once_no_more_than_the_limit_are_judged(
     limits: LoginLimiter, valkey_server: ValkeyServer
 ) -> None:
-    """Wrong secrets come to two replicas at once. Together they judge no more than the limit."""
+    """Wrong secrets arrive at two replicas at the same time.
+
+    The replicas together check no more of them than the limit.
+    """
     window = SlidingWindow(valkey_server.settings("auth"), AuthMetrics(CollectorRegistry()))
     guesses = Guesses(limits, LoginLimiter(LimitsSettings(), window, count_failures=False))
     tasks = guesses.start(60)
@@ -150,7 +156,7 @@ async def test_of_wrong_secrets_at_once_no_more_than_the_limit_are_judged(
 
 
 async def test_right_secrets_at_once_wait_for_their_places(limits: LoginLimiter) -> None:
-    """Many users are behind one address; five attempts of one account run at once."""
+    """Many users have the same address, and five attempts of each account may run at the same time."""
     at_once = most = 0
 
     async def log_in(account: str) -> None:

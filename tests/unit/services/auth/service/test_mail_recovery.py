@@ -1,4 +1,4 @@
-"""Recovery of an account by a mailed ticket, over the bus."""
+"""An account is recovered with a ticket in a mail, by requests over NATS."""
 
 import asyncio
 import hashlib
@@ -49,13 +49,13 @@ NEW = plain("new")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mails wait for the next look at the outbox."""
+    """Sends mails at the next check of the outbox."""
     monkeypatch.setattr("services.auth.adapters.outbox_relay._POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
 def make_any(make_cluster: MakeCluster, tmp_path: Path) -> MakeCluster:
-    """Makes clusters that mail tickets to any address."""
+    """A function that makes clusters. These mail tickets to any address."""
 
     def make(database_url: str, **sections: object) -> AuthCluster:
         auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
@@ -75,7 +75,7 @@ async def request_mail(edge: EdgeProbe, identifier: str = EMAIL, **more: Any) ->
 
 
 def ticket_in(mail: str) -> str:
-    """The ticket has a line of its own."""
+    """Returns the ticket in a mail. It is on a line of its own."""
     [ticket] = [line for line in mail.splitlines() if len(line) == 32 and line.isalnum() and line.isascii()]
     return ticket
 
@@ -90,7 +90,7 @@ async def recover(edge: EdgeProbe, ticket: str, secret: Secret = NEW) -> Recover
 
 
 async def is_valid(edge: EdgeProbe, ticket: str) -> bool:
-    """Rejected tickets all get one reply."""
+    """Returns whether the ticket is accepted. All rejected tickets get the same reply."""
     try:
         await recover(edge, ticket)
     except RequestError as error:
@@ -178,7 +178,7 @@ async def test_a_verified_login_verifies_the_address(make_cluster: MakeCluster, 
 
 
 async def test_the_reply_does_not_show_whether_there_is_an_account(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """The written rows do not show the result either: each request commits one."""
+    """The number of written rows does not show the result either, because each request commits one row."""
     operator = await cluster.operator()
     await edge.register(EMAIL)
     disabled = await edge.register(BOB)
@@ -235,7 +235,10 @@ async def test_of_concurrent_uses_of_a_ticket_one_succeeds(tables_url: str, make
 
 
 async def test_of_concurrent_uses_of_several_tickets_one_succeeds(tables_url: str, make_any: MakeCluster) -> None:
-    """A new password voids the other tickets, and no request waits for another's row for ever."""
+    """A new password makes the other tickets invalid.
+
+    No request waits forever for a row that another one has locked.
+    """
     cluster = make_any(tables_url)
     cluster.start_auth()
     cluster.start_auth()
@@ -247,7 +250,7 @@ async def test_of_concurrent_uses_of_several_tickets_one_succeeds(tables_url: st
 
 
 async def succeeded(works: list[Awaitable[Ack]]) -> int:
-    """Runs all calls at once, and returns how many succeed. All others must be rejected."""
+    """Runs all calls at the same time, and returns how many succeed. All others must be rejected."""
     results = await asyncio.gather(*works, return_exceptions=True)
     for one in results:
         assert isinstance(one, Recovered) or (

@@ -1,4 +1,4 @@
-"""An account exports the data that auth stores about it."""
+"""A user exports the data that auth stores about the user's account."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Recovery of an account by the answer to its security question, over the bus."""
+"""An account is recovered with the answer to its security question, by requests over NATS."""
 
 import asyncio
 import hashlib
@@ -106,7 +106,7 @@ async def test_failures_count_as_failed_logins(make_cluster: MakeCluster, sqlite
 
 
 async def test_a_recovery_revokes_every_login_before_it_and_none_after(edge: EdgeProbe) -> None:
-    """A recovery revokes logins even within the same second."""
+    """A recovery also revokes logins from the same second."""
     made = await register_ann(edge)
     second = await edge.login(EMAIL)
     assert isinstance(second, Authenticated)
@@ -184,7 +184,7 @@ async def test_the_security_question_is_replaced_with_its_answer(tables_url: str
 async def test_after_too_many_wrong_answers_the_right_one_is_wrong_under_any_identifier(
     make_cluster: MakeCluster, sqlite_url: str
 ) -> None:
-    """The reply does not show that the identifiers belong together, and logins are not blocked."""
+    """The reply does not show that the identifiers belong to the same account. Logins are not blocked."""
     cluster = make_cluster(sqlite_url, limits=given.LimitsSettings(failed_recoveries_per_account=2))
     cluster.start_auth()
     edge = await cluster.edge()

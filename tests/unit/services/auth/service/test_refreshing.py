@@ -1,4 +1,8 @@
-"""Refresh tokens rotate. After a lost reply, a client gets the same token again. A spent token ends its login."""
+"""Refresh tokens rotate: each use gives a new token.
+
+After a lost reply, a client gets the same new token again. If a token is used after its successor was used, it ends its
+login.
+"""
 
 import asyncio
 import time
@@ -97,7 +101,7 @@ async def test_a_login_has_no_refresh_token_by_default(edge: EdgeProbe) -> None:
 
 
 async def test_a_repeated_request_gets_the_same_successor(tables_url: str, make_cluster: MakeCluster) -> None:
-    """The reply may be lost, and several requests may come at once, to several replicas."""
+    """The reply may be lost. Or several requests may arrive at the same time, at several replicas."""
     cluster = make_cluster(tables_url)
     cluster.start_auth()
     cluster.start_auth()
@@ -141,7 +145,7 @@ async def test_a_malformed_token_is_rejected(edge: EdgeProbe, change: Callable[[
 
 
 async def test_a_sid_ends_no_login(edge: EdgeProbe) -> None:
-    """A token of no family, and a token whose family is the name of the login."""
+    """A token that does not belong to any family, and a token whose family is the name of the login."""
     made = await registered(edge)
     part = made.refresh.partition(".")[2]
     for family in ("0" * 32, made.sid):
@@ -180,7 +184,7 @@ async def test_an_origin_that_is_none(edge: EdgeProbe) -> None:
     assert await rejection_code(edge.send(Refresh(made.refresh, origin))) == ErrorCode.INVALID
 
 
-# The tests below concern the times of refresh tokens in the store.
+# The tests below are about the times of refresh tokens in the store.
 
 
 NOW = 1_795_262_400_000
@@ -199,7 +203,7 @@ async def add_login(database: Database, seconds: int = NOW // 1000) -> AccountId
 
 
 async def use(database: Database, token: TokenLogin) -> None:
-    """An edge reports it."""
+    """Makes an edge report that the token was used."""
     await LoginTrail(database).record_token_logins(RecordTokenLogins([token]))
 
 
@@ -208,8 +212,10 @@ async def rotate(database: Database, one: Rotation) -> RotatedLogin | Revocation
 
 
 async def test_a_lost_reply_is_given_again_until_its_token_is_used(database: Database) -> None:
-    """A phone that was suspended comes back within hours; another tab comes within seconds, even after the first one
-    has used the token."""
+    """A phone that was suspended repeats its request within hours.
+
+    Another tab does so within seconds, even after the first tab has used the token.
+    """
     account = await add_login(database)
     first = await rotate(database, rotation(FIRST, 1_000))
     assert isinstance(first, RotatedLogin)
@@ -240,7 +246,10 @@ async def test_each_successor_is_unused_at_first(database: Database) -> None:
 
 
 async def test_a_request_that_comes_late_ends_no_login(database: Database) -> None:
-    """A page has sent it, and was reloaded twice since. A minute later the same request is a theft."""
+    """A page has sent the request and was then reloaded twice.
+
+    The same request is treated as a theft when it comes a minute later.
+    """
     await add_login(database)
     first = await rotate(database, rotation(FIRST, 1_000))
     assert isinstance(first, RotatedLogin)
@@ -255,7 +264,7 @@ async def test_a_request_that_comes_late_ends_no_login(database: Database) -> No
 
 
 async def test_a_token_that_stays_is_a_used_one(database: Database) -> None:
-    """The token's owner has it: the reply with the token was not lost."""
+    """If a token is used, its owner has it, so the reply with this token was not lost."""
     await add_login(database)
     first = await rotate(database, rotation(FIRST, 1_000))
     assert isinstance(first, RotatedLogin)
@@ -283,7 +292,7 @@ async def test_only_hashes_are_stored(database: Database) -> None:
 
 
 async def test_a_login_stays_ended_when_its_revocation_is_forgotten(database: Database) -> None:
-    """A replica of the previous version may add a login that is revoked already, and leaves it in the list."""
+    """A replica of the previous version may add a login that is already revoked. It then leaves it in the list."""
     seconds = int(time.time() - 8 * DAY)
     account = await add_login(database, seconds)
     left = sa.text("UPDATE logins SET sid = 's2', account = 0, expires = :expires, revision = NULL")

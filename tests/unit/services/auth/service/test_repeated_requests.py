@@ -1,5 +1,8 @@
-"""Every command of auth has one effect and one reply, even if it is repeated: after a lost reply, after its replica was
-killed before or after any of its commits, and by two attempts at the same time."""
+"""Every command of auth has one effect and one reply, even if it is repeated.
+
+It may be repeated after a lost reply, after its replica was killed before or after any of its commits, and by two
+attempts at the same time.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -91,9 +94,12 @@ READS = {
     ListDuplicates.route, FindUser.route, on.LIST_USER_LOGINS, SearchTrail.route, on.LIST_ALL_BOTS,
     FindEndedLogins.route,
 }  # fmt: skip
-"""Some of these requests are in the audit trail, perhaps twice."""
+"""Requests that only read. Some of them are in the audit trail, where a repeated one may be twice."""
 NOT_REPEATED = {Login.route}
-"""A client logs in again: a login whose reply is lost is in the list of logins, and nobody has its token."""
+"""A request that is not repeated: a client logs in again.
+
+The login whose reply was lost stays in the list of logins.
+"""
 TWICE_IS_ONCE = {RecordTokenLogins.route, KeepGuests.route}
 
 
@@ -103,7 +109,7 @@ class Users:
     def __init__(self, edge: EdgeProbe, buses: dict[str, Bus], cluster: AuthCluster, database: Database) -> None:
         self.edge = edge
         self.buses = buses
-        """The connections to NATS by user, because some requests are reserved for one user."""
+        """The connections to NATS, by user. Some requests are permitted to one user only."""
         self._cluster = cluster
         self._database = database
         self._numbers = count(1)
@@ -130,7 +136,7 @@ class Users:
         return owner, bot.account, made.sid
 
     async def ticket(self) -> str:
-        """The ticket of a login that needs a verification, after a failed one."""
+        """Returns the ticket of a login that needs a verification, because another login has failed before."""
         email = self.email()
         await self.edge.register(email)
         await rejection(self.edge.login(email, "wrong"))
@@ -149,7 +155,7 @@ class Users:
                 await asyncio.sleep(0.01)
 
     async def recovery(self) -> str:
-        """A ticket for a new password."""
+        """Returns a ticket for a new password."""
         email, ticket = self.email(), token_hex(16)
         account = (await self.edge.register(email)).account
         new = NewTicket(digest(ticket), account, MailRequested(email, "", "", now_ms() + 60_000))
@@ -157,7 +163,7 @@ class Users:
         return ticket
 
     async def dump(self) -> dict[str, list[Any]]:
-        """All stored data, except results of requests and events in flight."""
+        """Returns all stored data, except results of requests and events in flight."""
 
         def read(connection: sa.Connection) -> dict[str, list[Any]]:
             ignored = ("requests", "health", "outbox")
@@ -311,7 +317,7 @@ def test_the_operations_are_all_of_auth() -> None:
 
 @pytest.fixture
 async def users(make_cluster: MakeCluster, tables_url: str, database: Database, tmp_path: Any) -> Users:
-    """Two replicas of auth."""
+    """Users of a cluster with two replicas of auth."""
     auth = cheap_auth(tmp_path / "keys").model_copy(update={"mail_recovery": "any"})
     cluster = make_cluster(
         tables_url, auth=auth, verification=given.VerificationSettings(after_failed_logins=1),

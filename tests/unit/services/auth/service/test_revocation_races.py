@@ -1,5 +1,8 @@
-"""No login survives an act that ends it, even if other requests race with the act on replicas whose clocks differ and
-stand still. An edge judges all tokens that a user with the password has received in the meantime."""
+"""No login continues to be valid after an act that ends it, even if other requests run at the same time.
+
+The requests run on replicas whose clocks differ and stand still. A simulated edge checks all tokens that a user with
+the password has received meanwhile.
+"""
 
 import asyncio
 import time
@@ -45,12 +48,12 @@ R = TypeVar("R")
 ROUNDS = 2
 KNOWN, NEW = plain("known"), plain("another")
 _ahead = ContextVar("_ahead", default=0.0)
-"""Seconds by which the clock of the running replica is ahead."""
+"""The seconds by which the clock of the running replica is ahead."""
 
 
 @pytest.fixture(autouse=True)
 def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clocks stand still: everything happens in one second here, and in another second on the other replica."""
+    """Stops the clocks. On this replica, everything happens in one second; on the other one, in another second."""
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + _ahead.get())
     monkeypatch.setattr("time.time_ns", lambda: int((now + _ahead.get()) * 1e9))
@@ -80,7 +83,7 @@ class Judge:
     mails: int = 0
 
     async def is_valid(self, token: str) -> bool:
-        """Whether an edge that knows all revocations accepts the token."""
+        """Returns whether an edge that has received all revocations accepts the token."""
         self.state.heard()
         self.verifier.revoked((await self.edge.send(ListRevocations())).revocations)
         try:
@@ -105,7 +108,7 @@ async def judge(cluster: AuthCluster) -> Judge:
 
 
 async def granted(request: Awaitable[R]) -> R | None:
-    """The reply to a request; None if it was rejected as `unauthenticated`."""
+    """Returns the reply to a request, or None if the request was rejected as `unauthenticated`."""
     try:
         return await request
     except RequestError as error:
@@ -116,8 +119,10 @@ async def granted(request: Awaitable[R]) -> R | None:
 
 @dataclass
 class Thief:
-    """Knows the password, logs in, refreshes, and changes the password to itself, until nothing of it works any
-    more."""
+    """A thief who has the password.
+
+    The thief logs in, refreshes tokens, and sets the same password again, until all of this is rejected.
+    """
 
     edge: EdgeProbe
     email: str
@@ -146,7 +151,7 @@ class Thief:
 
 
 async def change_password(judge: Judge, made: Authenticated, _email: str) -> None:
-    """The thief may have replaced the hash in the meantime, so the change is tried again."""
+    """Changes the password. Tries again if the thief has replaced the hash meanwhile."""
     change = ChangePassword(old=KNOWN, new=NEW, actor=made.account, origin=ORIGIN)
     while await granted(judge.edge.send(change)) is None:
         pass
@@ -215,7 +220,7 @@ async def assert_nothing_left(judge: Judge, thieves: list[Thief]) -> None:
 async def test_a_new_password_ends_all_logins_before_it_and_none_after(
     judge: Judge, act: Act, database: Database
 ) -> None:
-    """(A change of the password would void the mailed ticket.)"""
+    """For `recover_by_mail`, the thief does not change the password: that would make the mailed ticket invalid."""
     for number in range(ROUNDS):
         email = f"ann{number}@example.org"
         _, thieves = await race(judge, act, email, changes=act is not recover_by_mail)

@@ -1,4 +1,4 @@
-"""Logout, revocations, maintenance and keys, over the bus."""
+"""Logout, revocations, maintenance mode and keys, by requests over NATS."""
 
 from shared.contract.auth import Authenticated, GetKeys, ListRevocations, Logout
 from shared.contract.edge import MaintenanceSet, Revoked
@@ -23,7 +23,7 @@ async def test_logout_notifies_all_edges_once(cluster: AuthCluster, edge: EdgePr
 
 
 async def test_the_state_is_announced_each_second(cluster: AuthCluster, edge: EdgeProbe) -> None:
-    """Edges compare their state with the announced one: the last revocation, maintenance mode and the keys."""
+    """Edges compare their state with the announced one: the last revocation, maintenance mode, and the keys."""
     made = await edge.register("ann@example.org")
     await edge.send(Logout(made.sid, made.account))
     listed = await edge.send(ListRevocations())

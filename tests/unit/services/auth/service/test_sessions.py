@@ -1,4 +1,4 @@
-"""A user's own logins: listed, ended, limited in number; also the change of a password."""
+"""A user's own logins are listed and ended, and their number is limited. Also tests how the password is changed."""
 
 import asyncio
 import time

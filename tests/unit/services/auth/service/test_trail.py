@@ -1,4 +1,4 @@
-"""The audit trail: its entries, its omissions, its searches, and how long entries last."""
+"""The audit trail: what it contains and omits, how it is searched, and how long its entries are stored."""
 
 from functools import partial
 
@@ -53,7 +53,7 @@ async def operator(cluster: AuthCluster, edge: EdgeProbe) -> Bus:
 
 
 async def acts(operator: Bus, wanted: SearchTrail) -> list[str]:
-    """Oldest first, as `by act`."""
+    """Returns the acts from the oldest to the newest, in the form `by act`."""
     found = await operator.send(wanted)
     return [f"{one.by} {one.act}" for one in reversed(found.acts)]
 
@@ -136,7 +136,7 @@ async def test_failures_are_counted_by_account_and_network(
     recover = Recover(username=EMAIL, question_id=1, answer="wrong", secret=plain("another"), origin=ORIGIN)
     assert await rejection_code(edge.send(recover)) is ErrorCode.UNAUTHENTICATED
     assert await acts(operator, SearchTrail(act="failed login")) == []
-    await cluster.stop_auth()  # stores the counts
+    await cluster.stop_auth()  # this makes auth store the counts
     cluster.start_auth()
     found = (await operator.send(SearchTrail())).acts
     assert {(one.act, one.account, one.address, one.detail) for one in found if "failed" in one.act} == {
@@ -162,7 +162,7 @@ async def test_a_flood_of_failures_adds_a_bounded_number_of_entries(database: Da
     assert len(found) == 51
     assert found[0].act == "other failures"
     assert sum(_times(one) for one in found) == 30_014
-    # the trail counts 10,000 addresses separately, and this entry has all other failures
+    # the trail counts 10,000 addresses separately; this entry counts the failures from all others
     assert found[-1].detail == "20014 times"
 
 

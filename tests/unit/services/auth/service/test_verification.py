@@ -1,4 +1,4 @@
-"""Verification of e-mail addresses over the bus, with mails and links."""
+"""E-mail addresses are verified by links in mails. Requests go over NATS."""
 
 import asyncio
 import re
@@ -49,7 +49,7 @@ AFTER_THREE = given.VerificationSettings(after_failed_logins=3)
 
 
 def link_in(mail: str) -> str:
-    """The first address in the text, as a mail reader finds it."""
+    """Returns the first address in the text, as a mail program finds it."""
     found = re.search(r"https?://[^\s\"'<>\\]+", mail)
     assert found
     return found.group(0)
@@ -242,8 +242,10 @@ async def test_after_failures_the_right_secret_needs_a_link_too(tables_url: str,
 
 
 async def test_a_link_for_a_login_verifies_the_device_that_it_names(make_cluster: MakeCluster, sqlite_url: str) -> None:
-    """The link must not verify another device: another person possibly knows the password, and has made the failed
-    attempts."""
+    """The link must not verify another device.
+
+    Another person may have the password, and may have made the failed attempts.
+    """
     cluster = make_cluster(sqlite_url, verification=given.VerificationSettings(after_failed_logins=1))
     cluster.start_auth()
     edge = await cluster.edge()

@@ -1,4 +1,4 @@
-"""Accounts and secrets on SQLite and PostgreSQL."""
+"""Tests how accounts and secrets are stored in SQLite and PostgreSQL."""
 
 import asyncio
 import threading
@@ -102,7 +102,7 @@ async def test_a_registration_consumes_its_verification(database: Database) -> N
 
 
 async def test_a_link_verifies_the_spelling_of_the_address_that_it_was_mailed_to(database: Database) -> None:
-    """Both spellings count as one address here, but their domains can belong to two different persons."""
+    """Both spellings count as one address here, but their domains may belong to two different persons."""
     mailed = VerificationSubject(VerificationPurpose.REGISTER, "ann@faß.example", NO_ACCOUNT)
     typed = "ann@fass.example"
     registering = new(typed, subject=replace(mailed, email=typed))
@@ -158,8 +158,9 @@ async def test_a_verifier_is_replaced_once(database: Database) -> None:
 
 
 async def test_one_old_password_is_good_for_one_change(database: Database) -> None:
-    """Between the check of a password and the transaction, another request can replace the password or disable the
-    account."""
+    """Between the check of a password and the transaction, another request may replace the password or disable the
+    account.
+    """
     account = await made(database)
     change = partial(store.change_secrets, account=account, held=(Scheme.MD5, "$md5"), seconds=NOW // 1000)
     assert await database.write(partial(change, verifiers={Scheme.MD5: "$better"}))
@@ -173,7 +174,7 @@ async def test_one_old_password_is_good_for_one_change(database: Database) -> No
 
 
 async def test_an_act_by_a_secret_waits_for_a_change_of_the_secret_that_is_under_way(database: Database) -> None:
-    """The old password must not delete the account."""
+    """The old password must not be able to delete the account."""
     account, changed = await made(database), threading.Event()
 
     def change(connection: sa.Connection) -> None:

@@ -29,7 +29,7 @@ async def bot_with_tokens(database: Database, owner: AccountId, number: int) -> 
 
 
 async def test_acts_on_an_account_and_its_bots_do_not_wait_for_each_other(database: Database) -> None:
-    """Each revokes tokens, and so holds the counter of all revocations until it ends."""
+    """Each act revokes tokens. So it locks the counter of all revocations until it ends."""
     owner = await made(database, uuid=UUID)
     owned = [await bot_with_tokens(database, owner, 10 + number) for number in range(BOTS)]
     running: list[Awaitable[object]] = [

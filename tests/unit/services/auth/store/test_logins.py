@@ -1,4 +1,4 @@
-"""Logins and tokens that are written when an act has already ended them, on SQLite and PostgreSQL."""
+"""Logins and tokens that are written after an act has already ended them, on SQLite and PostgreSQL."""
 
 from functools import partial
 from typing import Protocol
@@ -41,7 +41,7 @@ def erase(connection: sa.Connection, account: AccountId) -> None:
 
 @pytest.mark.parametrize("act", [disable_for_a_moment, disable, erase])
 async def test_a_login_that_an_act_has_overtaken_leaves_nothing(database: Database, act: ActStep) -> None:
-    """The secret of the login was right before the act, but the login would be dated after the act."""
+    """The secret of the login was right before the act, but the login would get a time after the act."""
     account = await made(database)
     add = partial(logins.add, account=account, most=0, seconds=SECONDS)
     before = NewLogin(LoginView("s1", NOW + 60_000, SECONDS + 100), revision=0)

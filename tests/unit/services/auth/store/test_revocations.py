@@ -1,4 +1,4 @@
-"""Revocations and maintenance on SQLite and PostgreSQL."""
+"""Tests how revocations and maintenance mode are stored in SQLite and PostgreSQL."""
 
 import asyncio
 from functools import partial
@@ -38,7 +38,7 @@ async def test_revocations_are_listed_after_a_number_in_pages(
 
 
 async def test_numbers_grow_in_the_order_of_commits(database: Database) -> None:
-    """A reader that has received a number never misses a lower one that commits later."""
+    """When a reader has received a number, no lower number can be committed later."""
     seen: list[int] = []
     ended = asyncio.Event()
 

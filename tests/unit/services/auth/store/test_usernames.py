@@ -1,4 +1,7 @@
-"""Keys of usernames, on SQLite and PostgreSQL: also of accounts whose names did not look alike by earlier data."""
+"""The keys by which usernames that look alike are equal, on SQLite and PostgreSQL.
+
+Some accounts were registered with an earlier table of similar characters, by which their names did not look alike.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -32,7 +35,7 @@ async def registered(database: Database, username: str) -> AccountId:
 
 
 async def registered_before(database: Database, *usernames: str) -> None:
-    """Registers by data for keys by which no name looks like another."""
+    """Registers accounts with a table of characters in which no names look alike."""
     keys = ("uuid", "username_key", "username_look")
     rows = [{**_OLD_ROW, "username": name, **dict.fromkeys(keys, f"old {name}")} for name in usernames]
     await database.write(lambda connection: connection.execute(accounts.insert(), rows))

@@ -1,4 +1,4 @@
-"""Stored verifications on SQLite and PostgreSQL."""
+"""Tests how verifications are stored in SQLite and PostgreSQL."""
 
 import asyncio
 from functools import partial

@@ -1,12 +1,10 @@
-"""A fake of auth's audit trail."""
-
 from shared.bus.client import Bus
 from shared.contract.admin import Act, RecordAct, SearchTrail, Trail
 from shared.contract.routes import Ack
 
 
 class RecordingTrail:
-    """A fake of auth's audit trail that records acts, and returns pages of two."""
+    """A fake of auth's audit trail that records acts. It returns pages of two."""
 
     def __init__(self, bus: Bus) -> None:
         self.acts: list[Act] = []

@@ -1,4 +1,4 @@
-"""Announcements: recipients, rate, no duplicates."""
+"""The operator's announcements: their recipients and their rate. No recipient gets an announcement twice."""
 
 import asyncio
 import time
@@ -28,8 +28,10 @@ NAMES = {"1": 1, "ann@example.org": 1, "3": 3}
 
 
 class FakeServices:
-    """Auth, session and message with five accounts, two per page, the first of each page online. Account n has
-    the chat 100 + n."""
+    """A fake of auth, session and message with five accounts.
+
+    A page has two accounts, of which the first is online. Account n has the chat 100 + n.
+    """
 
     def __init__(self, server: NatsServer) -> None:
         self.buses = [Bus(server.settings(name), name, CollectorRegistry()) for name in ("auth", "session", "message")]
@@ -45,7 +47,7 @@ class FakeServices:
         self.online_unknown = False
         """Whether presence is unavailable."""
         self.fails_after = 1_000
-        """Posts fail after this number of messages."""
+        """The number of messages after which posts fail."""
         self.opened: list[list[AccountId]] = []
         self.drafts_received: list[Draft] = []
 
@@ -116,7 +118,7 @@ async def nonce_sent(system: FakeServices, directory: Path, *arguments: str) -> 
 
 
 async def test_nonce_is_derived_from_text_or_id(system: FakeServices, tmp_path: Path) -> None:
-    """Message stores a nonce once for each chat and sender."""
+    """The message service stores a nonce only once for each chat and sender."""
     plain = await nonce_sent(system, tmp_path, "Back at ten")
     assert await nonce_sent(system, tmp_path, "Back at ten") == plain
     assert await nonce_sent(system, tmp_path, "Back at two") != plain
@@ -178,7 +180,7 @@ async def test_failure_reports_progress(system: FakeServices, tmp_path: Path) ->
 
 
 async def test_rate_is_even(system: FakeServices, tmp_path: Path) -> None:
-    """Batches of a tenth of a second, without a pause after the last."""
+    """Batches have the length of a tenth of a second. There is no pause after the last one."""
     began = time.monotonic()
     await announce(tmp_path, "hello", "--yes", "--rate", "20")
     assert time.monotonic() - began > 0.2

@@ -1,4 +1,4 @@
-"""The operator's bots: made, listed in pages, given tokens that are printed once, and revoked."""
+"""The operator's bots: they are created, listed in pages, given tokens that are printed once, and revoked."""
 
 import json
 from collections.abc import AsyncIterator

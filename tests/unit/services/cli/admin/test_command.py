@@ -1,4 +1,4 @@
-"""The operator's commands: requests, output, errors."""
+"""The operator's commands: their requests, output and errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ ANN = UserView(
 
 
 class FakeAuth:
-    """Knows the account of Ann, and records requests."""
+    """A fake of auth that has Ann's account, and records requests."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
@@ -127,7 +127,7 @@ async def test_error_for_a_wrong_password(nats_server: NatsServer, tmp_path: Pat
 
 
 def commands(group: click.Group, *path: str) -> list[list[str]]:
-    """Every command and group below this one."""
+    """Returns every command and group below this one."""
     found: list[list[str]] = []
     for name, command in subcommands(group).items():
         below = commands(command, *path, name) if isinstance(command, click.Group) else []

@@ -1,4 +1,4 @@
-"""Dead letters in the real stream."""
+"""Tests commands on dead letters with a real stream. A dead letter is an event that failed at every attempt."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ MAIL = MailRequested("ann@example.org", "Confirm", "the secret link", 0)
 
 
 class FailingAuth:
-    """Publishes events and consumes mail requests, which fail while `broken`."""
+    """Publishes events and consumes mail requests. These fail while `broken` is true."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())
@@ -54,7 +54,7 @@ async def dragoman(directory: Path, *arguments: str) -> Result:
 
 
 async def create_dead_letters(auth: FailingAuth, directory: Path, count: int) -> None:
-    """Publish mail requests that become dead letters."""
+    """Publishes mail requests that become dead letters."""
     for number in range(count):
         await auth.bus.publish_event(MAIL_REQUESTED, MAIL, key=str(number))
         await auth.attempts.get()

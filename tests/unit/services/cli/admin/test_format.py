@@ -1,4 +1,4 @@
-"""Formatting of results for a terminal."""
+"""Results are formatted for a terminal."""
 
 from services.cli.admin.format import moment, record, table
 

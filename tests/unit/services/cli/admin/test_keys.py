@@ -1,4 +1,4 @@
-"""Signing keys, as files."""
+"""Tests the commands on signing keys, which are files."""
 
 from pathlib import Path
 

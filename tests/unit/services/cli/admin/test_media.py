@@ -1,4 +1,4 @@
-"""Files of an installation: found and removed in their store."""
+"""The files of an installation are found in their store, and removed."""
 
 import json
 from hashlib import sha256
@@ -20,7 +20,7 @@ OWNERS = {"a": ANN, "b": BOB, "c": ANN}
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A data directory with three files, of which two have the same content; the third is old."""
+    """A data directory with three files. Two have the same content, and the third is old."""
     for kind in ("records", "blobs"):
         (tmp_path / "media" / kind).mkdir(parents=True)
     for name, content in CONTENTS.items():
@@ -39,7 +39,7 @@ def run(directory: Path, *arguments: str) -> Result:
 
 
 def found(directory: Path, *arguments: str) -> str:
-    """The first letters of the found files."""
+    """Returns the first letter of each file that was found."""
     shown = run(directory, "find", "--json", *arguments)
     assert shown.exit_code == 0, shown.output
     return "".join(one["id"][0] for one in json.loads(shown.output))

@@ -1,4 +1,4 @@
-"""The report on one message, from stored data and the edges' reports."""
+"""The report on one message, which is made from stored data and from the reports of edges."""
 
 from services.cli.admin.messages import MessageReport, RecipientReport, combine, text_of
 from shared.contract.audit import (

@@ -1,4 +1,4 @@
-"""Chats with more members, accounts with more chats and chats with more messages than one answer holds."""
+"""Chats have more members, accounts have more chats, and chats have more messages than one reply contains."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -54,7 +54,10 @@ USER = UserView(
 
 
 class PagingSession:
-    """Pages of 1,000 members and of two chats. Account 7 has left; account 1 became an admin while pages were read."""
+    """A fake of session with pages of 1,000 members and of two chats.
+
+    Account 7 has left. Account 1 becomes an admin while pages are read.
+    """
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("session"), "session", CollectorRegistry())
@@ -113,7 +116,7 @@ class PagingSession:
 
 
 class PagingMessages:
-    """A history in chat 1, in which Ann and Bob alternate."""
+    """A history of chat 1, in which messages of Ann and Bob alternate."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("message"), "message", CollectorRegistry())
@@ -135,7 +138,7 @@ class PagingMessages:
 
 
 class ListingAuth:
-    """Ann has one login."""
+    """A fake of auth in which Ann has one login."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("auth"), "auth", CollectorRegistry())

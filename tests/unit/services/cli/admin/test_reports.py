@@ -1,4 +1,7 @@
-"""Reports are listed in pages with the reported messages, and closed. The audit trail has both acts."""
+"""The operator lists reports in pages, with the reported messages, and closes reports.
+
+The audit trail contains both acts.
+"""
 
 import json
 from collections.abc import AsyncIterator

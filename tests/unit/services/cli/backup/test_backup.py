@@ -1,4 +1,4 @@
-"""`dragoman backup` and `dragoman restore`: contents and errors."""
+"""`dragoman backup` and `dragoman restore`: the content of a backup, and errors."""
 
 import errno
 import fcntl
@@ -77,7 +77,7 @@ def test_restore_brings_back_databases_keys_and_media(installation: Path, tmp_pa
 
 
 def test_devices_are_notified_as_before_after_a_restore(installation: Path, tmp_path: Path) -> None:
-    """Devices stay subscribed, because the backup contains the push key if this machine has it."""
+    """Devices stay subscribed, because the backup contains the push key if this machine has the key."""
     key, other = make_key(), f"push.key={make_key()}"
     write_private(installation / "credentials.json", json.dumps({"nats": {}, "valkey": {}, "push_key": key}).encode())
     assert dragoman("backup", tmp_path / "kept", "--data", installation).exit_code == 0
@@ -98,7 +98,10 @@ def test_devices_are_notified_as_before_after_a_restore(installation: Path, tmp_
 
 
 def epoch(url: str) -> str:
-    """A new epoch tells clients that this database does not continue the one that they know."""
+    """Returns the epoch.
+
+    After a restore, a new epoch shows clients that this database does not continue the one that they have read.
+    """
     with open_database(url) as connection:
         value: str = connection.execute(sa.text("SELECT value FROM epochs")).scalar_one()
     assert value
@@ -224,7 +227,7 @@ def test_error_for_a_missing_installation(tmp_path: Path) -> None:
 
 
 def tear(kept: Path, name: str) -> None:
-    """Tears a file as a full disk or an interrupted copy does."""
+    """Cuts a file off, as a full disk or an interrupted copy does."""
     file = kept / name
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
@@ -251,7 +254,7 @@ def test_a_torn_backup_is_rejected_before_anything_is_written(installation: Path
 
 
 def test_a_torn_backup_without_digests_leaves_nothing(installation: Path, tmp_path: Path) -> None:
-    """The backup is of an earlier version."""
+    """The backup was made by an earlier version, which wrote no digests."""
     kept, fresh = tmp_path / "kept", tmp_path / "fresh"
     dragoman("backup", kept, "--data", installation)
     manifest = json.loads((kept / "backup.json").read_bytes())
@@ -306,7 +309,7 @@ def test_a_restore_into_postgresql_that_fails_leaves_no_table(
 
 @contextmanager
 def one_database(server: PostgresServer) -> Iterator[str]:
-    """One database with a schema for each service."""
+    """One database with a separate schema for each service."""
     with server.database() as url:
         yield url.replace("+psycopg", "")
 

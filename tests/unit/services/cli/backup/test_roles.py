@@ -1,4 +1,4 @@
-"""A database as `dragoman secrets` divides it, restored with its owners and permissions."""
+"""A database with the roles and schemas of `dragoman secrets` is restored with its owners and permissions."""
 
 import os
 from collections.abc import Iterator

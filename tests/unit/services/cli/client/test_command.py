@@ -1,4 +1,4 @@
-"""The command `dragoman client`, against a server that knows a login and no more."""
+"""Tests `dragoman client` with a server that has only a login."""
 
 import json
 import subprocess
@@ -14,7 +14,10 @@ HELLO = '{"code":0,"time":8,"data":{"cid":4,"sender":{"ocid":34,"private_id":12}
 
 
 def script(frame: str) -> list[str | bytes]:
-    """A part of OurChat v1: a login, after which a message comes, and the end of the connection for any message."""
+    """A script with a part of OurChat v1.
+
+    After a login, a message arrives. Any message from the client ends the connection.
+    """
     if json.loads(frame)["code"] == 6:
         return ['{"code":7,"time":8,"data":{"state":0,"ocid":12,"token":"t"}}', "no frame of the dialect", HELLO]
     return [HANG_UP]

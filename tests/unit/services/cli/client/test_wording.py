@@ -1,4 +1,4 @@
-"""Events as lines of the terminal client, and the lines of a session."""
+"""The terminal client shows events as lines, and understands the lines that a user types."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Networks of trusted proxies that cannot be right."""
+"""Tests which networks of trusted proxies cannot be right."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_trusted_proxies(networks: list[str], public_url: str, certificate: str,
     ],
 )
 def test_a_certificate_that_ends(tmp_path: Path, days: int, words: str) -> None:
-    """Certificates of an installation last for ten years."""
+    """The certificates of an installation are valid for ten years."""
     authority = ensure_authority(tmp_path)
     assert authority is not None
     authority.ensure(tmp_path, ("chat.example",))

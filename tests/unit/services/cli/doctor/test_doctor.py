@@ -1,4 +1,4 @@
-"""`dragoman doctor` on a healthy installation, and on one with each fault."""
+"""Tests `dragoman doctor` on an installation without faults, and on one with each fault."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ NOWHERE = "127.0.0.1:1"
 
 @pytest.fixture
 async def installation(nats_server: NatsServer, valkey_server: ValkeyServer, tmp_path: Path) -> Path:
-    """The data directory of a healthy installation."""
+    """The data directory of an installation without faults."""
     found = write_installation(nats_server, tmp_path, valkey_server)
     await asyncio.to_thread(migrate_all, found, ["auth", "session", "message"])
     ensure_keys(tmp_path / "keys")
@@ -45,7 +45,7 @@ async def doctor(directory: Path, *assignments: str, services: tuple[str, ...] =
 
 
 async def failure(directory: Path, *assignments: str) -> str:
-    """The only failed line."""
+    """Returns the only line about a failure."""
     result = await doctor(directory, *assignments)
     assert result.exit_code == 1, result.output
     [line] = [line for line in result.output.splitlines() if line.startswith("✗")]
@@ -219,7 +219,10 @@ async def test_key_readable_by_others(installation: Path) -> None:
 async def test_a_mounted_secret_may_be_read_by_the_group(
     installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The secret is mounted as in Kubernetes: read-only, in an open directory, files of root for the pod's group."""
+    """The secret is mounted as Kubernetes mounts it: read-only, in a directory that is open to all.
+
+    Its files belong to root and to the pod's group.
+    """
     keys = tmp_path / "keys"
     [key] = keys.glob("*.pem")
     keys.chmod(0o777)
@@ -245,7 +248,7 @@ async def test_a_process_is_checked_for_its_own_needs_only(installation: Path) -
     assert "✗ mail" in (await doctor(installation, *elsewhere, services=("auth",))).output
     result = await doctor(installation, f"redis.url=redis://{NOWHERE}/0", services=("search",))
     assert (result.exit_code, "valkey" in result.output) == (0, False), result.output
-    (installation / "apart").mkdir()  # the settings of a container of search name no Valkey, either
+    (installation / "apart").mkdir()  # the settings of a search container do not name Valkey either
     result = await doctor(installation / "apart", f"nats.url=nats://{NOWHERE}", services=("search",))
     assert ("✗ nats" in result.output, "✗ system" in result.output) == (True, False), result.output
 

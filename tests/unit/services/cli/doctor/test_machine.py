@@ -1,4 +1,4 @@
-"""The file descriptors that a machine must have."""
+"""Tests how many file descriptors a machine must permit."""
 
 import resource
 from pathlib import Path
@@ -23,7 +23,7 @@ from shared.settings import Settings
 def test_descriptors(
     limit: int, edge: dict[str, int], works: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A laptop's limit is no failure, unless more connections are wanted than it allows."""
+    """A laptop's low limit is a failure only if the settings want more connections than it allows."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, limit))
     found = machine._descriptors(Settings(data=Path("/nowhere"), edge=edge))
     assert words in found.text

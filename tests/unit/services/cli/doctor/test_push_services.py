@@ -1,4 +1,4 @@
-"""Tests the findings of `dragoman doctor` about the push services of devices."""
+"""Tests what `dragoman doctor` reports about the push services of devices."""
 
 import ssl
 import time

@@ -1,4 +1,4 @@
-"""Runs the JavaScript tests of the dashboard, which lie beside this file, with node."""
+"""Runs the JavaScript tests of the dashboard in this folder with node."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The dashboard's port."""
+"""Tests the port of the dashboard."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ _LARGEST_BYTES = 20_000
 
 @asynccontextmanager
 async def dashboard(*targets: Target) -> AsyncIterator[int]:
-    """Runs a dashboard of these targets, whose NATS server does not exist. Yields its port."""
+    """Runs a dashboard of these targets. Their NATS server does not exist. Yields the dashboard's port."""
     server = DashboardServer(lambda: targets, NatsSettings(url=f"nats://127.0.0.1:{free_port()}"))
     server._counted = float("inf")
     listener = socket.create_server(("127.0.0.1", 0))
@@ -31,7 +31,7 @@ async def dashboard(*targets: Target) -> AsyncIterator[int]:
 
 
 async def get(port: int, path: str, *headers: str, method: str = "GET") -> tuple[int, str, bytes]:
-    """Status, headers and body."""
+    """Returns the status, the headers and the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     host = () if any(one.startswith("Host") for one in headers) else (f"Host: 127.0.0.1:{port}",)
     lines = (f"{method} {path} HTTP/1.1", "Connection: close", *host, *headers)

@@ -1,4 +1,4 @@
-"""Combines the dashboards of all processes into one view of the system."""
+"""The dashboards of all processes are combined into one view of the system."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ Series = dict[str, list[float | None]]
 
 
 def answer(service: str, wrong: dict[str, str] | None = None, **panels: Series) -> ProcessState:
-    """`panels` by title, with _ for spaces."""
+    """Returns a dashboard. `panels` are named by title, with _ for spaces."""
     rows = [PanelData(title.replace("_", " "), "", "", False, "", series) for title, series in panels.items()]
     data = DashboardData(service, "", wrong or {}, [], [PanelGroupData("", rows)], "1.2")
     return ProcessState(service, data)
@@ -59,7 +59,7 @@ def test_rejections_and_losses_are_counted_from_rates() -> None:
 
 
 def test_every_panel_that_it_reads_exists() -> None:
-    """Panels are found by their titles."""
+    """The view finds panels by their titles."""
     titles = {panel.title for dashboard in (AUTH, SESSION, MESSAGE, EDGE) for panel in dashboard.panels}
     source = Path(system_view.__file__).read_text()
     used = re.findall(r'(?:summed|worst|labelled)\([^"()]*(?:"\w+", )?"([A-Z][^"]+)"', source)

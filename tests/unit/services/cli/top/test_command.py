@@ -103,7 +103,7 @@ def test_every_process_fits_on_a_small_screen(processes: int, monkeypatch: pytes
 
 
 def watch_in_terminal(address: str) -> str:
-    """The output to a terminal; `top` is interrupted once it has shown a number."""
+    """Runs `top` in a terminal, and interrupts it after it has shown a number. Returns its output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "dragoman.main", "top", address], stdin=theirs, stdout=theirs, stderr=theirs

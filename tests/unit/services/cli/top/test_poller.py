@@ -1,4 +1,4 @@
-"""Polls of many processes at once."""
+"""Tests how the dashboards of many processes are polled at the same time."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ sys.setswitchinterval(1e-6)
 states = poll([OpsAddress(str(number), "http://h:1") for number in range(PROCESSES)])
 assert all(state.dashboard == dashboard for state in states), states
 """
-"""A new interpreter whose first dashboards arrive at the same moment."""
+"""A program for a new interpreter. Its first dashboards arrive at the same moment."""
 
 
 def test_the_first_dashboards_may_arrive_at_once() -> None:

@@ -1,4 +1,4 @@
-"""Dashboards rendered as lines of a terminal."""
+"""Dashboards are rendered as lines of a terminal."""
 
 import pytest
 

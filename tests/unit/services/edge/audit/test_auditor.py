@@ -1,4 +1,4 @@
-"""Tests which stages the auditor finds for messages at an edge, and the counter of lost messages."""
+"""Tests at which stage the auditor finds messages on an edge, and the counter of lost messages."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -39,7 +39,7 @@ async def operator(cluster: EdgeCluster) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 async def ann(cluster: EdgeCluster) -> EdgeClient:
-    """Ann is in a chat with Bob, at an edge that pings on demand."""
+    """Ann, who is in a chat with Bob. Her edge sends pings only when a test wants it."""
     await cluster.add_edge(confirm_interval_seconds=1000.0, audited_accounts_per_second=0)
     cluster.backend.add_chat(7, ANN, BOB)
     ann = await cluster.client(ANN)
@@ -48,7 +48,7 @@ async def ann(cluster: EdgeCluster) -> EdgeClient:
 
 
 async def push(cluster: EdgeCluster, ann: EdgeClient, text: str) -> Message:
-    """Pushes to Ann a message of Bob, who is connected to no edge."""
+    """Pushes a message of Bob to Ann. Bob is connected to no edge."""
     await cluster.message.send_texts(7, BOB, text)
     await ann.socket.until(lambda: text in ann.texts(7))
     return cluster.backend.chats[ChatId(7)].messages[-1]
@@ -61,7 +61,7 @@ async def locate(operator: Bus, message: Message) -> MessageAtEdge:
 
 
 def stage_of(edge: Edge, message: Message) -> DeliveryStage:
-    """The stage of a message that is unread for Ann."""
+    """Returns the stage of a message that Ann has not read."""
     [(_, stage)] = edge.locator.stages_of(edge.accounts.by_account[ANN], [message])
     return stage
 
@@ -102,8 +102,10 @@ async def test_an_edge_remembers_acknowledgements_and_traces(
 async def lost_after_audit(
     cluster: EdgeCluster, meanwhile: Callable[[], Awaitable[object]] | None = None
 ) -> dict[str, float]:
-    """Lost messages by stage after an audit of Ann that does not wait. `meanwhile` is done while her connections are
-    watched."""
+    """Audits Ann without waiting.
+
+    Returns the numbers of lost messages by stage. `meanwhile` runs while her connections are watched.
+    """
     edge, steps = cluster.edges[0], iter([meanwhile])
 
     async def pause(_seconds: float) -> None:
@@ -121,7 +123,7 @@ async def lost_after_audit(
 async def test_an_account_is_audited_at_most_once_in_the_interval(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch, others: int, seconds: float
 ) -> None:
-    """The auditor checks at most two accounts a second, every 300 s."""
+    """The auditor checks each account every 300 seconds, but at most two accounts in a second."""
     edge, begun, rests = cluster.edges[0], list[AccountId](), list[float]()
     accounts = [ANN, *map(AccountId, range(1_000, 1_000 + others))]
     local = edge.accounts.by_account[ANN]
@@ -145,7 +147,7 @@ async def test_an_account_is_audited_at_most_once_in_the_interval(
 
 
 def forget_even_messages(monkeypatch: pytest.MonkeyPatch, *forgetful: Client) -> None:
-    """The clients, or all clients, do not get messages with an even index."""
+    """Makes these clients, or all clients, miss the messages with an even index."""
     deliver = Client.deliver
 
     def deliver_odd(client: Client, messages: Sequence[EncodedMessage]) -> None:
@@ -189,8 +191,10 @@ async def test_a_device_that_lacks_what_another_has_counts_as_a_loss(
 
 
 async def test_devices_that_get_everything_lose_nothing(cluster: EdgeCluster, ann: EdgeClient) -> None:
-    """Own messages come as replies to the device that posts them, and as pushes to the other device. A device that
-    comes or goes is not judged."""
+    """A device gets its own messages as replies, and the messages of the other device as pushes.
+
+    A device that connects or disconnects during the audit is not judged.
+    """
     phone, tablet = await cluster.client(ANN), await cluster.client(ANN)
     for device in (phone, tablet):
         await device.until_synced()
@@ -249,7 +253,9 @@ async def test_unread_messages_of_a_client_that_marks_them_itself_are_no_loss(
 async def test_the_journal_is_searched_once_for_many_messages(
     cluster: EdgeCluster, ann: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Searched for each of thousands of unread messages, it stopped the edge for ten seconds."""
+    """When the edge searched the journal separately for each of thousands of unread messages, the edge stopped for ten
+    seconds.
+    """
     searched = list[AccountId]()
     search = MessageJournal.confirmations_by
 

@@ -1,4 +1,4 @@
-"""Missed messages are shown at login, in order and each once, even if live messages arrive at the same time."""
+"""Missed messages are shown at login, once and in order, even if live messages arrive at the same time."""
 
 import asyncio
 
@@ -53,7 +53,10 @@ async def test_unread_messages_are_read_in_pages_to_the_head(cluster: EdgeCluste
 async def test_only_the_newest_messages_are_pushed_and_an_announcement_names_the_older_ones(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stored message tells the user. The next login, however soon, begins after the messages."""
+    """A stored announcement tells the user about the older messages.
+
+    Even an immediate second login does not show these messages again.
+    """
     monkeypatch.setattr("tests.unit.services.edge.fake_backend.LIMIT", 5)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
@@ -100,8 +103,10 @@ async def until_delivered(cluster: EdgeCluster, index: int) -> None:
 
 @pytest.mark.parametrize("kind", [Sync, SyncChat])
 async def test_live_messages_during_the_sync_are_shown_once_in_order(cluster: EdgeCluster, kind: type) -> None:
-    """The snapshot is taken, its reply is on its way, and messages are posted in chats known and unknown to the
-    edge."""
+    """The snapshot is taken and its reply is on its way.
+
+    Meanwhile, messages are posted in chats that the edge has, and in one that it does not have.
+    """
     await cluster.add_edge()
     cluster.backend.messages_per_page = 3
     for chat in (7, 8):
@@ -160,8 +165,7 @@ async def test_a_message_of_another_device_right_after_the_login_is_shown(cluste
 async def test_messages_posted_or_read_by_another_device_during_the_sync_are_shown(
     cluster: EdgeCluster, chat: int
 ) -> None:
-    """The sync's snapshot does not contain these messages as unread. The chat is on the first page, or on a later
-    one."""
+    """In the sync's snapshot, these messages are not unread. The chat is on the first page, or on a later one."""
     here, there = await cluster.add_edge(), await cluster.add_edge()
     cluster.backend.chats_per_page = 1
     for number in (7, 8, 9):
@@ -184,8 +188,10 @@ async def test_messages_posted_or_read_by_another_device_during_the_sync_are_sho
 
 
 async def test_an_old_message_that_is_published_again_is_not_shown_again(cluster: EdgeCluster) -> None:
-    """A request was repeated, so its delivery batch is published again, to an account that has read it and logs in
-    again."""
+    """A request was repeated, so its delivery batch is published again.
+
+    It arrives at an account that has read the message and logs in again.
+    """
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     old = cluster.backend.commit_texts(7, 2, *numbers(3))
@@ -273,15 +279,18 @@ async def test_a_login_does_not_wait_long_for_its_sync(cluster: EdgeCluster, mon
 async def test_a_client_that_requests_older_messages_gets_those_since_its_login(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, older: int
 ) -> None:
-    """The login did not wait for its sync: the snapshot holds messages from after the reply, when the client may have
-    requested older messages. The messages were not delivered live, because the chat was not known here."""
+    """The login did not wait for its sync. So the snapshot also contains messages from after the login, when the client
+    may have requested older messages.
+
+    The messages were not delivered live, because the edge did not have the chat.
+    """
     monkeypatch.setattr("services.edge.catchup.missed._BEGIN_SECONDS", 0.1)
     monkeypatch.setattr(JsonDialect, "pushes_missed", False)
     await cluster.add_edge()
     cluster.message.beats = False
     cluster.backend.messages_per_page = 7
     cluster.backend.add_chat(7, 1, 2)
-    cluster.backend.commit_texts(7, 2, *numbers(older))  # messages one millisecond apart
+    cluster.backend.commit_texts(7, 2, *numbers(older))  # the times of these messages are one millisecond apart
     await asyncio.sleep(older / 1000 + 0.05)  # the clock must show a later time at the login
     gate = cluster.message.block(Sync)
     alice = await cluster.client(1)
@@ -294,8 +303,10 @@ async def test_a_client_that_requests_older_messages_gets_those_since_its_login(
 
 @pytest.fixture
 async def torn(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[EdgeClient, asyncio.Event]:
-    """Alice has received three messages on one node, and logs in on another node before the first one has committed
-    this. The commit happens when the event is set."""
+    """Alice has received three messages on one node.
+
+    She logs in on another node before the first node has committed this. The first node commits when the event is set.
+    """
     monkeypatch.setattr("services.edge.catchup.missed._BEGIN_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.confirmations.read_state._COMMIT_SECONDS", 0.3)
     monkeypatch.setattr("services.edge.confirmations.read_state._ATTEMPT_SECONDS", 0.3)
@@ -314,7 +325,7 @@ async def torn(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> tuple[E
 async def test_unread_messages_are_requested_after_another_node_has_committed_its_read_state(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
-    """The other node can take any time for its commit. The login itself does not wait for this commit."""
+    """The other node may take any time for its commit, but the login itself does not wait for that."""
     desktop, gate = torn
     await cluster.message.until_requested(MarkRead, 3)
     assert len(cluster.message.requests_of(Sync)) == 1
@@ -326,7 +337,8 @@ async def test_unread_messages_are_requested_after_another_node_has_committed_it
 async def test_messages_released_before_the_first_page_are_not_shown_as_live(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event]
 ) -> None:
-    """The sequencer starts early, for a message posted on the new connection."""
+    """A message that is posted on the new connection makes the edge release messages before the first page has
+    arrived."""
     desktop, gate = torn
     sent = desktop.send(do="post", chat=7, text="mine")
     async with asyncio.timeout(WAIT_SECONDS):
@@ -343,7 +355,7 @@ async def _never() -> bool:
 
 
 def _replies_and_messages(device: EdgeClient, since: int) -> list[int]:
-    """In order of arrival: the references of replies after this one, and the indexes of messages."""
+    """Returns, in order of arrival, the references of replies from this one on, and the indexes of messages."""
     seen_since = [seen.get("re") or seen["message"][1] for seen in device.seen if "re" in seen or "message" in seen]
     return seen_since[seen_since.index(since) :]
 
@@ -352,7 +364,9 @@ def _replies_and_messages(device: EdgeClient, since: int) -> list[int]:
 async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
     cluster: EdgeCluster, torn: tuple[EdgeClient, asyncio.Event], monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    """Messages posted since the login are committed, and neither their delivery batch nor their reply has arrived."""
+    """Messages that were posted since the login are committed, but neither their delivery batch nor their reply has
+    arrived.
+    """
     monkeypatch.setattr(JsonDialect, "pushes_missed", reads)
     desktop, gate = torn
     cluster.message.beats = False
@@ -370,7 +384,8 @@ async def test_an_own_message_in_the_snapshot_is_answered_in_its_place(
 
 
 async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(cluster: EdgeCluster) -> None:
-    """The account is in the chat, and this node receives neither that event nor the chat's delivery batches."""
+    """The account is in the chat, but this node receives neither the event of its join nor the chat's delivery
+    batches."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 2, 3)
     alice, bob = await cluster.client(1), await cluster.client(2)
@@ -389,7 +404,7 @@ async def test_an_own_message_in_a_discovered_chat_is_answered_in_its_place(clus
 
 
 async def test_a_chat_that_the_account_has_left_is_not_read(cluster: EdgeCluster) -> None:
-    """The account leaves while the reply that names it as a member is on its way."""
+    """The account leaves the chat while the reply that names it as a member is on its way."""
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     cluster.backend.add_chat(8, 1, 3)
@@ -465,7 +480,7 @@ async def test_a_dead_node_delays_no_login(cluster: EdgeCluster) -> None:
 
 
 async def _gone(edge: Edge) -> bool:
-    """Cancelled tasks take a moment to end."""
+    """Waits until the connection is gone, because cancelled tasks take a moment to end."""
     async with asyncio.timeout(WAIT_SECONDS):
         while len(edge.accounts) or len(edge.chats):
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""The connection of one client with its inbox, for tests of the inbox."""
+"""The connection of one client together with its inbox, for tests of the inbox."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -61,7 +61,7 @@ def post(ref: int, chat: int = 1) -> bytes:
 
 
 def requests_of(work: Work | None) -> list[Request]:
-    """The requests of this work; empty for work of another kind."""
+    """Returns the requests in this work, or none if the work is of another kind."""
     if isinstance(work, PostBatch):
         return work.requests
     return [work] if isinstance(work, Request) else []

@@ -1,5 +1,6 @@
-"""Tests replies that a dialect gives by itself, frames with several requests, disconnects, and requests that an event
-causes."""
+"""Tests four things: replies that a dialect gives by itself, frames with several requests, disconnects, and requests
+that an event causes.
+"""
 
 import json
 

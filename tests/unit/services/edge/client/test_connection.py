@@ -1,4 +1,4 @@
-"""Logins of a connection: tokens, revocations, logouts, and the time limit without a login."""
+"""Tests the logins of a connection: tokens, revocations, logouts, and the time limit without a login."""
 
 import pytest
 
@@ -80,8 +80,10 @@ def test_after_a_logout_the_connection_is_as_it_was_opened() -> None:
 def test_a_revocation_ends_the_logins_before_it(
     revocation: Revocation, token: tuple[int, int | None] | None, ended: bool
 ) -> None:
-    """A revocation ends all logins of the account, or one session. It does not end later logins, and no token that is
-    newer by its revision or, without a revision, by its time."""
+    """A revocation ends all logins of the account, or one session. It does not end later logins.
+
+    A token is later if its revision is newer. If it has no revision, its time decides.
+    """
     each = Intake(logged_in=False)
     claims = None
     if token is not None:
@@ -97,7 +99,7 @@ def test_a_revocation_ends_the_logins_before_it(
      ("send", "other", None, False), (None, "other", "send", False)],
 )  # fmt: skip
 def test_a_bot_s_connection_keeps_its_token(scopes: str | None, sid: str, others: str | None, may: bool) -> None:
-    """A bot's connection keeps the scopes and the revocation of one token."""
+    """A bot's token can be replaced only by a token of the same session with the same scopes."""
 
     def claims(sid: str, scopes: str | None) -> Claims:
         granted = None if scopes is None else frozenset(map(TokenScope, scopes.split()))

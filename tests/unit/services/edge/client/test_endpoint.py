@@ -1,4 +1,4 @@
-"""Accepting connections, time-outs of silent ones, backpressure, and the drain of an edge."""
+"""Tests how an edge accepts connections, ends silent ones after a timeout, limits fast senders, and drains."""
 
 import asyncio
 
@@ -81,7 +81,7 @@ async def test_silent_peers_are_pinged_and_dropped_without_a_pong(cluster: EdgeC
     paused.client.inbox.queued_bytes = 2**30
     await dead.socket.until(lambda: dead.socket.ended)
     await alive.socket.until(lambda: alive.socket.pings > 2)
-    # The third pong of a paused client may be among the bytes that nobody has read yet.
+    # Nothing reads from a paused client, so its third pong may still be among the unread bytes.
     assert [device.socket.ended for device in (alive, paused)] == [False, False]
 
 
@@ -154,7 +154,7 @@ async def test_many_clients_are_drained_over_time(cluster: EdgeCluster) -> None:
 async def test_a_client_that_does_not_close_is_aborted(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, deaf: bool
 ) -> None:
-    """The connection waits for a reply that never comes, or for the client's close frame."""
+    """The client does not close its connection: a reply is never sent, or the client never sends a close frame."""
     monkeypatch.setattr("services.edge.client.endpoint._REPLY_SECONDS", 0.1)
     monkeypatch.setattr("services.edge.client.endpoint._CLOSE_SECONDS", 0.1)
     edge = await cluster.add_edge()

@@ -1,4 +1,4 @@
-"""Replies are due in the order of requests, in whatever order results arrive."""
+"""Replies are sent in the order of the requests, even if the results arrive in another order."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ LIMIT = 256
 
 
 def full_queue() -> Intake:
-    """One frame more than the limit has arrived."""
+    """Returns an inbox that has received one frame more than the limit."""
     each = Intake()
     for number in range(LIMIT + 1):
         each.receive(post(number))

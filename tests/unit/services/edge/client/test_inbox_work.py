@@ -1,4 +1,4 @@
-"""Frames are decoded and returned in the order of arrival."""
+"""Frames are decoded and returned in the order of their arrival."""
 
 import pytest
 from hypothesis import given
@@ -81,8 +81,10 @@ def _frame(kind: str, ref: int) -> Frame:
 
 @given(frames, st.lists(st.booleans(), max_size=60), st.integers(1, 20))
 def test_all_work_is_returned_once_in_the_order_of_arrival(kinds: list[str], turns: list[bool], burst: int) -> None:
-    """Frames arrive and work is taken in any order. Beyond the burst, frames wait for their turn, and later frames wait
-    behind them."""
+    """Frames arrive and work is taken in any order.
+
+    After a burst of frames, each frame waits for its turn, and later frames wait behind it.
+    """
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=burst))
     now = NOW + 60
     expected: list[object] = []
@@ -179,7 +181,7 @@ def test_a_batch_ends_before_a_frame_that_waited_too_long() -> None:
 
 
 def keep_up(each: Intake, *seconds: float) -> list[object]:
-    """A message arrives every 0.1 s, and the batches take `seconds` in turn. Returns the last work."""
+    """A message arrives every 0.1 s, and the batches last `seconds`, one after the other. Returns the last work."""
     now = NOW
     each.receive(post(0), now)
     each.next_work(now)
@@ -210,7 +212,10 @@ def test_the_rest_of_a_stall_is_no_new_stall() -> None:
 
 
 def test_behind_a_queue_that_gets_no_shorter_only_the_newest_is_posted() -> None:
-    """The longer a batch takes, the fewer messages are posted; the others are rejected in their place."""
+    """The longer a batch lasts, the fewer messages are posted.
+
+    The other messages are rejected, and their error replies keep the order.
+    """
     quick, slow = keep_up(Intake(), 2.0, 1.0), keep_up(Intake(), 2.0, 2.0)
     assert quick == [*[None] * 4, *range(5, 11)]
     assert slow == [*[None] * 17, *range(18, 21)]
@@ -268,7 +273,7 @@ def test_connections_of_an_account_share_its_rate() -> None:
 
 
 def test_paced_connections_of_an_account_get_the_same_share() -> None:
-    """This holds once their bursts are used up, for any number of connections and any order of turns."""
+    """This holds after their bursts are used up, for any number of connections and any order of turns."""
     shared, limits = AccountRequests(50.0, 200, NOW), LimitsSettings(requests_per_second=50.0, requests_burst=200)
     connections = [Intake(limits) for _ in range(3)]
     for each in connections:

@@ -1,4 +1,4 @@
-"""Images and files reach a client in order, at the client's pace, and once. After a failure, they are sent again."""
+"""Images and files reach a client in order, at the client's speed, and once. After a failure, they are sent again."""
 
 import asyncio
 import base64
@@ -45,7 +45,7 @@ def blob(cluster: EdgeCluster, media: Media) -> Path:
 
 
 def received_by(device: EdgeClient) -> list[Any]:
-    """Pushed items: texts, announcements as [packages], packages as bytes."""
+    """Returns the pushed items: texts as they are, announcements as [packages], and packages as bytes."""
     shown: list[Any] = []
     for seen in device.seen:
         if "message" in seen:
@@ -69,7 +69,7 @@ async def until_unread(cluster: EdgeCluster, account: int, *indexes: int) -> Non
 
 
 async def until_idle(edge: Edge) -> None:
-    """No task of a client is left."""
+    """Waits until the clients have no running tasks."""
     async with asyncio.timeout(WAIT_SECONDS):
         while len(edge.context.tasks):
             await asyncio.sleep(0.002)
@@ -126,7 +126,7 @@ async def test_output_behind_a_transfer_is_bounded_but_the_transfer_is_not(clust
 
 
 async def test_a_slow_receiver_may_answer_pings_late(cluster: EdgeCluster) -> None:
-    """The receiver receives something more often than the time-out, which the whole transfer exceeds."""
+    """The whole transfer takes longer than the timeout. But the receiver gets some data more often than that."""
     edge = await cluster.add_edge(pong_timeout_seconds=1.0, confirm_interval_seconds=0.0)
     cluster.backend.add_chat(CHAT, 1, 2)
     bob = await cluster.client(2)

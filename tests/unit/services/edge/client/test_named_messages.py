@@ -1,4 +1,4 @@
-"""Messages that their client names: repeated on one connection and on several at once."""
+"""Messages that a client has named by a nonce may be repeated, on one connection and on several at the same time."""
 
 import asyncio
 import json
@@ -59,7 +59,10 @@ def draft(nonce: str, text: str = "hello") -> dict[str, Any]:
 
 
 def test_nonces_of_uuids_of_one_time_are_neighbours() -> None:
-    """Nonces of one time are neighbours in an index. Each nonce is unique, and different in another chat."""
+    """Nonces of the same time are neighbours in an index.
+
+    Each nonce is unique, and the same name has another nonce in another chat.
+    """
     ms = 0x01A20ACC8CDB
     names = [f"01a20acc-8cdb-7{tail:03x}-8a8b-0aedf58854da" for tail in range(100)]
     nonces = {nonce_of(AccountId(1), ChatId(chat), name) for chat in (5, 6) for name in names}
@@ -115,7 +118,7 @@ async def test_a_message_that_another_connection_is_posting_may_be_sent_again(cl
 async def test_of_two_messages_with_one_nonce_in_a_pipeline_only_the_stored_one_is_acknowledged(
     cluster: EdgeCluster,
 ) -> None:
-    """The reply of the message service to the first comes while the second is under way."""
+    """The reply of the message service to the first message arrives while the second one is in flight."""
     await cluster.add_edge()
     room = cluster.backend.add_chat(ROOM, 1, 2)
     client = await connect(cluster)
@@ -161,7 +164,7 @@ async def test_of_two_messages_with_one_nonce_from_two_edges_only_the_stored_one
 
 
 async def test_a_message_that_changes_before_it_is_delivered_is_acknowledged(cluster: EdgeCluster) -> None:
-    """The text of the message then differs, as if another message had the same nonce."""
+    """The text of the message then differs from the sent text, as if another message had the same nonce."""
     await cluster.add_edge()
     cluster.backend.add_chat(ROOM, 1, 2)
     client = await connect(cluster)

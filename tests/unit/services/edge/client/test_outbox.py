@@ -1,4 +1,4 @@
-"""Messages that a dialect holds, on the event loop of the product."""
+"""A dialect holds messages back. The tests use the event loop of the product."""
 
 import asyncio
 from typing import Any, cast
@@ -19,7 +19,7 @@ MESSAGE = Message(ChatId(7), 1, MessageId(1), AccountId(2), 0, b"", Nonce(1))
 
 
 async def hold(*, until: float, silent: bool = False) -> list[bytes]:
-    """The client's frames, shortly after a message was held for `until` seconds."""
+    """Returns the frames that the client gets shortly after a message was held for `until` seconds."""
     info, wire = ConnectionInfo(LimitsSettings(), "http://chat.example"), FakeSocket()
     dialect = JsonDialect(info)
     dialect.decode(frame(do="hold", chat=7, until=asyncio.get_running_loop().time() + until), 0.0)

@@ -1,4 +1,4 @@
-"""Connections with requests that wait for their turn, on a running edge."""
+"""Connections have requests that wait for their turn, on a running edge."""
 
 from shared.contract.errors import ErrorCode
 from tests.unit.services.edge.conftest import EdgeCluster

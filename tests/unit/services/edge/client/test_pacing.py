@@ -1,4 +1,7 @@
-"""Frames over the rate wait in order. Only a client that continues after very many such frames is closed."""
+"""Frames above the permitted rate wait in order.
+
+Only a client that sends very many such frames and continues is closed.
+"""
 
 import pytest
 
@@ -16,7 +19,7 @@ PATIENCE = 8.0
 
 
 def taken(each: Intake, now: float) -> list[object]:
-    """The requests that a call takes."""
+    """Returns the requests that one call takes."""
     each.queue.on_timer(now)
     found: list[object] = []
     while (work := each.next_work(now, patience=PATIENCE)) is not None:
@@ -27,7 +30,10 @@ def taken(each: Intake, now: float) -> list[object]:
 
 
 def test_a_burst_waits_in_order_and_its_waiting_is_none_of_the_edge() -> None:
-    """After the login, a client requests each of its thousand chats, with the default limits."""
+    """After its login, a client requests each of its thousand chats, with the default limits.
+
+    Their waiting time does not count as waiting for the edge.
+    """
     each, done, seconds = Intake(LimitsSettings()), list[object](), 0.0
     for ref in range(1_000):
         while not each.socket.reading:
@@ -72,7 +78,7 @@ def test_parts_of_a_file_keep_their_place_and_need_no_turn() -> None:
 
 
 def test_an_account_s_rate_costs_the_connection_nothing() -> None:
-    """The frame's turn comes by the account's rate, however often it was tried."""
+    """The frame waits for the account's rate. Attempts before its turn do not use up the rate of the connection."""
     each = Intake(LimitsSettings(requests_per_second=1.0, requests_burst=10))
     each.connection.logged_in(ENTERED, AccountRequests(1.0, 1, NOW))
     for ref in range(3):
@@ -123,7 +129,7 @@ def test_a_sender_that_goes_on_after_very_many_is_answered_and_closed() -> None:
 
 
 def test_before_a_login_no_more_than_a_burst_may_wait() -> None:
-    """Clients without an account could otherwise hold the memory of very many requests on each connection."""
+    """Otherwise, clients without an account could fill the memory with very many requests on each connection."""
     each = Intake(LimitsSettings(requests_per_second=0.001, requests_burst=20), logged_in=False)
     for ref in range(50 + 20):
         each.receive(frame(ref=ref, do="status"))

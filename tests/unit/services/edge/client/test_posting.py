@@ -1,5 +1,6 @@
-"""A client's messages are committed once and answered once, in order, whatever happens to delivery batches and
-replies."""
+"""A client's messages are committed once and get one reply each, in order, whatever happens to delivery batches and
+replies.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -75,7 +76,10 @@ async def test_a_batch_answers_a_message_with_a_late_or_lost_reply(cluster: Edge
 
 
 async def three_under_way(cluster: EdgeCluster) -> tuple[list[EdgeClient], asyncio.Event]:
-    """Six devices, three of which have posted a message; the event releases its reply."""
+    """Connects six devices, three of which have posted a message.
+
+    The replies to these messages arrive when the event is set.
+    """
     cluster.backend.add_chat(7, *range(1, 7))
     devices = [await cluster.client(account) for account in range(1, 7)]
     gate = cluster.message.block(PostMessages)
@@ -94,7 +98,7 @@ async def test_messages_are_gathered_while_enough_requests_are_in_flight(
     sent = []
     for device in devices[3:]:
         sent.append((device, device.send(do="post", chat=7, text="late")))
-        await asyncio.sleep(0.01)  # some event-loop iterations
+        await asyncio.sleep(0.01)  # this lasts some event-loop iterations
     assert cluster.message.received == 3
     gate.set()
     assert [await device.reply_to(number) for device, number in sent] == [[7, 4], [7, 5], [7, 6]]
@@ -286,7 +290,7 @@ async def test_the_first_message_in_a_chat_that_this_node_does_not_know(cluster:
 async def test_messages_fail_after_the_deadline_and_with_those_before_them(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, messages: int
 ) -> None:
-    """A batch has no deadline of its own: the last of many would have no reply for a minute."""
+    """A batch has no separate deadline. If it had one, the last of many messages would get no reply for a minute."""
     monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.2)
     await cluster.add_edge(request_seconds=1.5)
     cluster.backend.add_chat(7, 1, 2)
@@ -381,12 +385,14 @@ async def test_a_dialect_that_fails_closes_its_connection_alone(cluster: EdgeClu
     assert await bob.request(do="status") == "ServerStatus"
 
 
-# The tests below concern replies and pushes of one event-loop iteration.
+# The tests below are about replies and pushes of one event-loop iteration.
 
 
 async def post_and_hold(cluster: EdgeCluster, *sent: tuple[EdgeClient, str]) -> list[DeliveryBatch]:
-    """Posts to chat 7, committed in this order. Neither replies nor delivery batches arrive by themselves, because the
-    caller delivers both."""
+    """Posts to chat 7, and waits until the messages are committed in this order.
+
+    Replies and delivery batches do not arrive by themselves, because the caller delivers them.
+    """
     held = list[DeliveryBatch]()
 
     async def never() -> bool:
@@ -401,7 +407,7 @@ async def post_and_hold(cluster: EdgeCluster, *sent: tuple[EdgeClient, str]) -> 
 
 
 def deliver(edge: Edge, batches: list[DeliveryBatch]) -> None:
-    """All deliveries, in the first delivery batch."""
+    """Delivers all messages in the first delivery batch."""
     deliveries = [delivery for batch in batches for delivery in batch.deliveries]
     edge.receiver.receive_batch(pack(replace(batches[0], deliveries=deliveries)), edge.id)
 

@@ -27,7 +27,10 @@ CHAT = 5
 
 
 class SlowServices:
-    """A backend in which commands of these kinds wait until they are released. Other commands are answered at once."""
+    """A fake backend in which commands of these kinds wait until they are released.
+
+    Other commands get a reply at once.
+    """
 
     def __init__(self, *slow: type) -> None:
         self.begun: list[Command] = []
@@ -130,7 +133,7 @@ async def test_large_pages_at_the_same_time_do_not_count_as_a_slow_client(
     for _ in pages:
         services.release()
     await until(lambda: client.socket.unsent() > 0)
-    await asyncio.sleep(0.2)  # this is longer than the pause between two checks of the outbox for room
+    await asyncio.sleep(0.2)  # this is longer than the pause between two checks of the outbox for space
     first = client.socket.unsent()
     client.socket.stop_being_deaf()
     for page in pages:
@@ -165,7 +168,7 @@ async def test_an_orderly_close_waits_for_reads(client: EdgeClient, play: Play) 
     page = client.send(do="history", chat=CHAT)
     await until(lambda: services.count(ReadHistory) == 1)
     client.client.close_gracefully(1012, "restarting")
-    for _ in range(5):  # let the event loop run a few iterations
+    for _ in range(5):  # this lets the event loop run a few iterations
         await asyncio.sleep(0)
     assert client.socket.closed_with is None
     services.release()
@@ -196,7 +199,7 @@ async def test_a_client_that_did_not_permit_it_gets_its_replies_in_order(client:
 async def test_an_error_names_what_the_operator_can_look_for(
     client: EdgeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command that a service rejects, and a frame that the edge does."""
+    """One case is a command that a service rejects, and the other is a frame that the edge rejects."""
     shown = list[str]()
 
     def note(dialect: JsonDialect, request: Request | None, failure: Failure, context: object = None) -> tuple[()]:

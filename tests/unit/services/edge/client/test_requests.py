@@ -1,4 +1,4 @@
-"""A bug that a client has found fills no log, however often the client repeats the request."""
+"""A client may find a bug of the server. Even if it repeats the request often, this must not fill the log."""
 
 import asyncio
 import time
@@ -63,7 +63,10 @@ async def test_all_requests_of_a_connection_are_counted_together(
 async def test_the_time_of_an_operation_is_that_of_one_request(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This holds for any number of requests. The lookup before a message counts for the message's deadline."""
+    """This holds for any number of requests.
+
+    If a message needs a lookup first, the time of the lookup counts for the message's deadline.
+    """
     seconds = (await cluster.add_edge()).context.settings.edge.request_seconds
     client = await cluster.client(1)
     cluster.backend.add_chat(ChatId(7), 1, 2)
@@ -95,7 +98,9 @@ def is_through(wire: FakeSocket) -> bool:
 
 @pytest.mark.parametrize("frame", [b"[" * 1_500, b'{"a":' * 1_500, b"{}", b"|", b"\x00"])
 async def test_malformed_frames_are_not_logged(cluster: EdgeCluster, frame: bytes) -> None:
-    """No dialect logs malformed frames, however many a client sends, unless the operator wants to see everything."""
+    """Malformed frames are logged in no dialect, however many a client sends, unless the operator has set the log to
+    show everything.
+    """
     cluster.dialects = DIALECTS
     edge = await cluster.add_edge()
     with capture_logs() as lines:

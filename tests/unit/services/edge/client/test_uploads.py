@@ -1,4 +1,4 @@
-"""Files that arrive in parts: stored once, posted in their place, or dropped without a trace."""
+"""Files arrive in parts. They are stored once and posted in their place in the order, or dropped without a trace."""
 
 import asyncio
 from pathlib import Path
@@ -267,7 +267,7 @@ async def test_unknown_media_is_rejected_and_other_messages_are_posted(cluster: 
 
 
 async def test_an_upload_that_replaces_another_takes_its_place(cluster: EdgeCluster) -> None:
-    """Four uploads are open, the most that may be: the fifth replaces the first."""
+    """Four uploads are open, which is the limit. The fifth replaces the first."""
     device = await ann(cluster)
     for number in range(1, 5):
         assert await device.request(do="start", number=number, chat=CHAT) == "Ack"

@@ -22,7 +22,7 @@ from shared.contract.message import MarkRead, ReadRange
 from tests.support.waiting import WAIT_SECONDS
 
 BYTES = 10
-"""Size of each message."""
+"""The size of each message in bytes."""
 ANN, BOB = AccountId(1), AccountId(2)
 TEAM, OTHER = ChatId(7), ChatId(8)
 
@@ -39,8 +39,11 @@ def covered(spans: Spans) -> set[int]:
 
 
 class PushMachine(RuleBasedStateMachine):
-    """Pushes, pings and pongs in any order. The peer has received everything before the last ping that it answered, and
-    at the end everything within the bytes that arrived, if it was pushed early enough to be handled."""
+    """Pushes, pings and pongs in any order.
+
+    The peer has received everything from before the last ping that it answered. At the end, it has received everything
+    in the bytes that arrived, if it was pushed early enough for the peer to handle it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,7 +197,7 @@ def test_accounts_that_have_only_posted_are_taken_later_unless_named() -> None:
 
 
 class FailingMessageService:
-    """Holds each commit until `release` is set, then fails it while `fails` is true."""
+    """A fake message service that holds each commit until `release` is set. The commit fails while `fails` is true."""
 
     def __init__(self) -> None:
         self.fails = True
@@ -222,7 +225,7 @@ class NobodyLeaves:
 
 
 async def test_what_another_flush_fails_to_commit_is_committed_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop waits for work, and finds an empty buffer while the other flush has the state."""
+    """The flush loop waits for work. It finds an empty buffer while another flush has the read state."""
     monkeypatch.setattr(read_state, "_LEAVE_SECONDS", 0)
     message = FailingMessageService()
     flusher = ReadStateFlusher(cast(Bus, message), NodeId("a"), cast(LocalAccounts, NobodyLeaves()))

@@ -1,4 +1,4 @@
-"""Broadcasts are paused only while every live replica of message knows the accounts here."""
+"""An edge stops receiving broadcasts only while every live replica of message has the list of its accounts."""
 
 from collections.abc import Collection
 
@@ -60,7 +60,10 @@ def test_accounts_are_wanted_some_seconds_longer() -> None:
 
 
 class PausingNode:
-    """A node without connections to servers. `received`: the requests to the broker; `stale`: the accounts to sync."""
+    """A node without connections to servers.
+
+    `received` are its requests to NATS; `stale` are the accounts that it must sync.
+    """
 
     def __init__(self) -> None:
         self.sent: list[PresenceIncomplete] = []
@@ -87,11 +90,11 @@ class PausingNode:
 
     @property
     def last(self) -> int:
-        """The number of the last announcement."""
+        """Returns the number of the last announcement."""
         return self.sent[-1].number
 
     async def hear(self, *heartbeats: Heartbeat, seconds: float = 0.0) -> None:
-        """Handles heartbeats, some time later."""
+        """Handles heartbeats that arrive after this number of seconds."""
         self.now += seconds
         for heartbeat in heartbeats:
             self.pause.receive(heartbeat, self.now)
@@ -169,7 +172,7 @@ async def test_a_login_is_synced_when_replicas_know_it(node: PausingNode) -> Non
 
 
 async def test_without_a_pause_a_login_is_synced_after_a_while(node: PausingNode) -> None:
-    """A replica of the previous version names no node."""
+    """A replica of the previous version names no node in its heartbeats."""
     await node.hear(beat())
     await node.announcer.announce_registered(BOB)
     await node.hear(beat(), seconds=broadcast_pause._UNCONFIRMED_SECONDS)

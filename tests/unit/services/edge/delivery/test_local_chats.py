@@ -1,4 +1,6 @@
-"""Local chats: their members, their sequencers, and delivery to connections."""
+"""Tests the chats of local accounts: their members, the order of their messages, and how messages are delivered to
+connections.
+"""
 
 from collections.abc import Sequence
 
@@ -32,11 +34,11 @@ def accounts() -> LocalAccounts:
 
 
 class RecordingGaps:
-    """A gap watcher that fetches nothing."""
+    """A fake gap watcher that records gaps and fetches nothing."""
 
     def __init__(self) -> None:
         self.watched: list[tuple[ChatId, int | None]] = []
-        """Chats, and their heads at that time."""
+        """The chats that were watched, with their last indexes at that time."""
         self.forgotten: list[ChatId] = []
 
     def watch(self, chats: LocalChats, chat: ChatId, sequencer: ChatSequencer) -> None:
@@ -129,7 +131,7 @@ def test_a_message_without_local_recipients_creates_no_sequencer(accounts: Local
 def test_a_broadcast_that_is_newer_than_the_snapshot_of_the_first_member_is_fetched(
     accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps, had_members: bool
 ) -> None:
-    """While many log in at once, a snapshot may be seconds old when its account joins the chat."""
+    """While many users log in at the same time, a snapshot may be seconds old when its account joins the chat."""
     if had_members:
         bob = attach(accounts, BOB)
         chats.joined(bob, CHAT, 3)
@@ -187,7 +189,7 @@ runs = st.builds(
 
 
 def delivered(runs: list[list[Delivery]]) -> tuple[list[list[tuple[ChatId, int]]], float, int]:
-    """The messages that two recipients receive, and the counters."""
+    """Returns the messages that two recipients receive, and the counters."""
     metrics = EdgeMetrics(CollectorRegistry())
     accounts = LocalAccounts(
         NodeId("here"), Presence(RedisSettings()), LimitsSettings(), silent_announcer(NodeId("here"))
@@ -305,8 +307,10 @@ def test_a_change_that_a_new_login_may_have_missed_is_left_to_its_resync(
 async def test_members_that_services_may_not_know_get_what_names_others(
     accounts: LocalAccounts, chats: LocalChats, gaps: RecordingGaps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alice has just logged in, so the delivery batch names Bob alone. The membership of the batch's version decides
-    whether she gets the message, because she has possibly left the chat."""
+    """Alice has just logged in, so the delivery batch names only Bob.
+
+    She may have left the chat, so the member list of the batch's version decides whether she gets the message.
+    """
     for account in (ALICE, BOB):
         chats.joined(attach(accounts, account), CHAT, 0)
     chats.receive([Delivery(message(1), [BOB], 3)])
@@ -329,7 +333,7 @@ async def test_members_that_services_may_not_know_get_what_names_others(
 def test_an_older_reply_changes_nothing_for_an_account_of_a_later_event(
     accounts: LocalAccounts, chats: LocalChats, role: Role, first_index: dict[AccountId, int], members: list[AccountId]
 ) -> None:
-    """Version 3 is unknown. In version 4, Bob is not a member; then Alice's event comes."""
+    """Version 3 is unknown. In version 4, Bob is not a member; then Alice's event arrives."""
     alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
     if role is Role.LEFT:
@@ -368,7 +372,7 @@ def test_an_older_reply_does_not_bring_back_an_account_that_left_before_it_came_
 def test_an_older_reply_does_not_end_a_membership_that_has_begun_since(
     accounts: LocalAccounts, chats: LocalChats
 ) -> None:
-    """The removal is an event, or a reply that names a chat which the account has left."""
+    """The removal comes as an event, or as a reply that names a chat that the account has left."""
     alice = attach(accounts, ALICE)
     chats.on_membership_changed(MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 5))
     chats.apply_membership(CHAT, [ALICE], {}, 4, for_all=True)
@@ -398,7 +402,7 @@ def test_a_reply_about_some_accounts_outdates_no_event_of_others(accounts: Local
 def test_a_reply_from_before_what_is_forgotten_changes_nothing(
     accounts: LocalAccounts, chats: LocalChats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reply is of a version in which Alice is not yet a member, and Carol has not left."""
+    """The reply has a version in which Alice is not yet a member and Carol has not left."""
     monkeypatch.setattr(ordering, "ACCOUNTS_AHEAD", 1)
     alice, bob, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB, carol.account], 2))
@@ -418,7 +422,7 @@ def test_a_reply_from_before_what_is_forgotten_changes_nothing(
 
 
 def test_a_late_event_of_a_join_does_not_make_a_departure_forgotten(accounts: LocalAccounts, chats: LocalChats) -> None:
-    """A delivery batch from before it names the account."""
+    """A delivery batch from before the departure names the account."""
     alice = attach(accounts, ALICE)
     chats.joined(attach(accounts, BOB), CHAT, 0, 1)
     for version, role in ((6, Role.LEFT), (5, Role.MEMBER)):
@@ -431,7 +435,7 @@ def test_a_late_event_of_a_join_does_not_make_a_departure_forgotten(accounts: Lo
 def test_the_event_of_a_new_owner_does_not_skip_the_departure_of_the_former_one(
     accounts: LocalAccounts, chats: LocalChats
 ) -> None:
-    """The event of the same version is late."""
+    """The event of the departure, which has the same version, arrives late."""
     alice, bob = attach(accounts, ALICE), attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 2))
     chats.on_membership_changed(MembershipChanged(CHAT, BOB, Role.OWNER, 1, 3, since=3))
@@ -460,7 +464,7 @@ def test_a_join_names_where_the_account_begins(
 
 
 def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats: LocalChats) -> None:
-    """The event of the departure is late, as without Redis, and changes nothing any more."""
+    """The event of the departure is late, as it is without Redis. So it changes nothing any more."""
     alice, recipient = attach(accounts, ALICE), NotifiedRecipient(2)
     bob = accounts.attach(BOB, recipient, 0.0)
     chats.on_chat_created(ChatCreated(CHAT, ALICE, [ALICE, BOB], 1))
@@ -471,8 +475,10 @@ def test_a_departure_that_a_reply_names_is_pushed(accounts: LocalAccounts, chats
 
 
 def test_joins_at_once_hold_up_no_broadcast(accounts: LocalAccounts, chats: LocalChats) -> None:
-    """Alice's join begins with version 3, Carol's with 4. They end with versions 5 and 6, and their events arrive in
-    another order."""
+    """Alice's join begins with version 3, and Carol's with version 4.
+
+    They end with versions 5 and 6. Their events arrive in another order.
+    """
     alice, _, carol = (attach(accounts, account) for account in (ALICE, BOB, AccountId(3)))
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
     chats.receive([Delivery(message(1), None, 6)])
@@ -502,7 +508,7 @@ def test_a_broadcast_that_names_recent_joins_waits_for_no_event(accounts: LocalA
 def test_recent_joins_since_a_later_version_do_not_count(
     accounts: LocalAccounts, chats: LocalChats, since: int, version: int
 ) -> None:
-    """Earlier changes are unknown."""
+    """The changes before that version are unknown."""
     attach(accounts, BOB)
     chats.on_chat_created(ChatCreated(CHAT, BOB, [BOB], 2))
     changed = MembershipChanged(CHAT, ALICE, Role.MEMBER, 1, 6, since=5, recent=RecentJoins(since, {BOB: 1}))

@@ -1,4 +1,4 @@
-"""The loss detector reports every loss, and nothing else."""
+"""The loss detector reports every loss of a delivery batch, and nothing else."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ LATER = FIRST_SECONDS + 100.0
 
 
 def detector() -> LossDetector:
-    """A detector that has run for a while."""
+    """Returns a detector that has run for a while."""
     return LossDetector(NODE, now=0.0)
 
 
@@ -115,7 +115,10 @@ def test_broadcasts_before_the_start_of_this_node_are_not_lost() -> None:
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.sampled_from([str(NODE), BROADCAST]))
 def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> None:
-    """Delivery batches each 0.1 s, a heartbeat each second and a last one; some delivery batches are lost."""
+    """A delivery batch is sent every 0.1 s, and a heartbeat every second and at the end.
+
+    Some delivery batches are lost.
+    """
     losses, reports = detector(), 0
     losses.heartbeat(Heartbeat("replica", 1, {}), LATER)
     for number, arrived in enumerate(arrivals):
@@ -132,8 +135,10 @@ def test_exactly_the_losses_are_reported(arrivals: list[bool], subject: str) -> 
 
 
 def test_broadcasts_of_a_replica_that_knows_the_node_prove_nothing() -> None:
-    """The node need not receive such broadcasts. Broadcasts count again from the replica's first heartbeat without the
-    node's name."""
+    """The node need not receive such broadcasts.
+
+    From the first heartbeat that does not name the node, broadcasts of this replica count again.
+    """
     losses = detector()
     losses.batch("replica", 1, BROADCAST, 1, LATER)
     known = Heartbeat("replica", 1, {BROADCAST: 5}, known_nodes={NODE: (1, 1)})

@@ -1,4 +1,7 @@
-"""Joins while messages are under way: members receive all messages after their join, and no earlier one."""
+"""Accounts join while messages are on their way.
+
+A new member receives all messages from after its join, and no earlier one.
+"""
 
 import asyncio
 
@@ -20,7 +23,7 @@ from tests.unit.services.edge.edge_client import EdgeClient
 async def test_a_broadcast_from_before_a_join_is_not_for_the_new_member(
     cluster: EdgeCluster, events_have_since: bool
 ) -> None:
-    """The delivery batch was published before the join, and arrives after its event."""
+    """The delivery batch was published before the join, but arrives after the event of the join."""
     cluster.message.broadcast_members = 2
     cluster.session.events_have_since = events_have_since
     await cluster.add_edge()
@@ -76,7 +79,7 @@ async def test_in_a_big_group_a_new_role_is_shown_to_the_member_alone(cluster: E
 
 
 async def test_a_batch_by_an_older_membership_reaches_the_new_member(cluster: EdgeCluster) -> None:
-    """The message is committed after the join, but the replica that publishes it has not heard of the join."""
+    """The message is committed after the join, but the replica that publishes it has not noticed the join."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -91,7 +94,7 @@ async def test_a_batch_by_an_older_membership_reaches_the_new_member(cluster: Ed
 
 
 async def test_a_late_event_of_a_join_brings_what_was_delivered_before(cluster: EdgeCluster) -> None:
-    """The message is committed after the join, and delivered by the membership before it."""
+    """The message is committed after the join, but is delivered to the members from before the join."""
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -106,9 +109,11 @@ async def test_a_late_event_of_a_join_brings_what_was_delivered_before(cluster: 
 
 @pytest.mark.parametrize("is_notified", [True, False])
 async def test_a_reply_about_other_members_does_not_hide_a_join(cluster: EdgeCluster, is_notified: bool) -> None:
-    """A message before the join is lost. The reply with this message and the later ones names only the present local
-    members. The new member gets the later messages by the event of its join, or by the reply for which a broadcast
-    waits."""
+    """A message from before the join is lost. The reply with this message and later ones names only the local members
+    that the edge has at this moment.
+
+    The new member gets the later messages by the event of its join, or by the reply for which a broadcast waits.
+    """
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -145,8 +150,11 @@ async def test_a_batch_by_an_older_membership_does_not_reach_former_members(clus
 async def test_joins_do_not_stop_a_broadcast_chat(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
 ) -> None:
-    """More local accounts than fit into one request, and a join for each request. Without the changes, an edge requests
-    all accounts in several pages, and continues when the joins pause."""
+    """There are more local accounts than fit into one request, and an account joins at each request.
+
+    If the message service does not have the changes, an edge requests all accounts in several pages. It continues when
+    the joins pause.
+    """
     monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
     cluster.message.broadcast_members = 2
     await cluster.add_edge()
@@ -178,7 +186,7 @@ async def test_joins_do_not_stop_a_broadcast_chat(
 async def test_a_member_that_leaves_between_two_pages_gets_no_later_message(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
 ) -> None:
-    """The first page still names it, and the last one has the version without it."""
+    """The first page still names the member. The last page has the version in which the member has left."""
     monkeypatch.setattr("services.edge.delivery.gap_filler._ACCOUNTS_PER_REQUEST", 3)
     cluster.message.broadcast_members = 2
     await cluster.add_edge()
@@ -204,7 +212,10 @@ async def test_a_member_that_leaves_between_two_pages_gets_no_later_message(
 
 
 async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
-    """A join without an event to this edge, as in a big chat: one request, which names no account."""
+    """An account joins, but this edge gets no event, as in a large chat.
+
+    The edge sends one request, which names no account.
+    """
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
@@ -224,7 +235,10 @@ async def test_an_edge_requests_only_the_changes(cluster: EdgeCluster) -> None:
 
 
 async def without_carol(cluster: EdgeCluster) -> tuple[Delivery, EdgeClient, EdgeClient]:
-    """Carol has left a broadcast chat, without an event. Returns a late message that names her; Alice and Carol."""
+    """Makes Carol leave a broadcast chat without an event.
+
+    Returns a late message that names her, and the clients of Alice and Carol.
+    """
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
@@ -239,7 +253,7 @@ async def without_carol(cluster: EdgeCluster) -> tuple[Delivery, EdgeClient, Edg
 
 
 async def receive_late(cluster: EdgeCluster, late: Delivery) -> None:
-    """Returns when the edge has added the account that the message names."""
+    """Delivers the late message. Returns when the edge has added the account that it names."""
     (edge,) = cluster.edges
     await cluster.message.send_batch(edge.id, [late])
     async with asyncio.timeout(WAIT_SECONDS):
@@ -257,7 +271,7 @@ async def test_a_late_message_does_not_make_an_account_a_member_again(cluster: E
 
 
 async def test_changes_do_not_vouch_for_an_account_that_a_late_message_names(cluster: EdgeCluster) -> None:
-    """The account left before the version since which changes are requested."""
+    """The edge requests the changes since a version. The account left before that version."""
     late, alice, carol = await without_carol(cluster)
     gate, requested = cluster.message.block(SyncChat), len(cluster.message.requests_of(SyncChat))
     cluster.backend.chats[ChatId(7)].join(19)
@@ -295,7 +309,10 @@ async def test_an_account_that_cannot_be_synced_does_not_delay_others(
 
 
 async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_an_event(cluster: EdgeCluster) -> None:
-    """Erin joins elsewhere, and the message is posted; Dave's event, of a later version, arrives before the reply."""
+    """Erin joins on another edge, and the message is posted.
+
+    Dave's event, which has a later version, arrives before the reply.
+    """
     cluster.message.broadcast_members = 2
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2)
@@ -317,7 +334,10 @@ async def test_a_broadcast_is_released_by_a_membership_that_is_older_than_an_eve
 async def test_a_reply_by_an_older_membership_brings_no_messages(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Carol has left before "b". Her event is late, and the replica that replies first has not heard of the join."""
+    """Carol has left before "b".
+
+    Her event is late, and the replica that replies first has not noticed that she left.
+    """
     edge = await cluster.add_edge()
     room = cluster.backend.add_chat(7, 1, 2, 3)
     alice, carol = await cluster.synced_clients(1, 3)

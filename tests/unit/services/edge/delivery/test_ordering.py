@@ -1,4 +1,4 @@
-"""Messages in any order are released in index order, each once."""
+"""Messages arrive in any order, and are released once and in the order of their indexes."""
 
 import pytest
 from hypothesis import given
@@ -43,8 +43,11 @@ def indexes(deliveries: list[Delivery]) -> list[int]:
 
 
 class SequencerMachine(RuleBasedStateMachine):
-    """Messages arrive in any order, repeatedly, with recipients or as broadcasts of any version. The head becomes known
-    at some time, and pages are fetched now and then. `version_of`: the membership version of each message."""
+    """Messages arrive in any order and repeatedly, with recipients or as broadcasts of any version.
+
+    The last index becomes known at some time, and pages are fetched sometimes. `version_of` is the version of the
+    member list for each message.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +88,7 @@ class SequencerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sequencer.head is not None)
     @rule(pages=st.integers(1, LAST), newest=st.booleans())
     def fill_page(self, pages: int, newest: bool) -> None:
-        """A fetched page; the service may know only an older membership."""
+        """The edge gets a page of messages. The service may have only an older member list."""
         head = self.sequencer.head or 0
         upto = min(head + pages, LAST)
         version = self.version_of[-1] if newest else max(1, self.version_of[-1] - 1)
@@ -105,7 +108,7 @@ class SequencerMachine(RuleBasedStateMachine):
         assert not self.sequencer.waiting or self.sequencer.behind
 
     def teardown(self) -> None:
-        """At the end, the service's newest reply fills all gaps, so every message must have been released."""
+        """At the end, the newest reply of the service fills all gaps. So every message must have been released."""
         if self.sequencer.head is None:
             self.start(LAST)
         self.fill_page(LAST, True)
@@ -150,7 +153,7 @@ def test_a_broadcast_waits_for_the_membership_of_its_version() -> None:
 
 
 def test_a_broadcast_does_not_wait_when_a_later_membership_is_known() -> None:
-    """Bob has joined in a later version, and must not see the message."""
+    """Bob joined in a later version, so he must not see the message."""
     sequencer = started(0, version=3)
     sequencer.add_member(ALICE, 1)
     assert sequencer.change_member(BOB, 3, 4, 2)
@@ -166,7 +169,7 @@ def test_an_earlier_event_that_comes_later_changes_nothing_in_what_is_known_ahea
 
 
 def test_accounts_known_ahead_are_bounded() -> None:
-    """The account that was heard of longest ago is forgotten."""
+    """The account whose last event is the oldest is forgotten."""
     sequencer = started(0, version=3)
     for account in (*range(ordering.ACCOUNTS_AHEAD), 0, ordering.ACCOUNTS_AHEAD):
         sequencer.know_ahead(AccountId(account), 4 + account)
@@ -175,8 +178,11 @@ def test_accounts_known_ahead_are_bounded() -> None:
 
 
 class MembershipMachine(RuleBasedStateMachine):
-    """Accounts come and go. Each change is one version, whose event comes late, repeatedly or never. Few accounts are
-    known ahead. `heard`: the last change of each account by the events that came."""
+    """Accounts join and leave. Each change has its own version. Its event comes late, repeatedly or never.
+
+    The edge keeps only a few events with a later version. `heard` is the last change of each account, from the events
+    that came.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +216,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_membership_of_the_version_or_of_a_later_one_is_known(self) -> None:
-        """Missing members are found by the changes since the version."""
+        """The changes since the known version explain every difference of the member list."""
         known = self.sequencer.version
         for account in self.members_by(known) ^ self.sequencer.members.keys():
             assert any(at > known and account == other for at, (other, _) in self.changes.items())

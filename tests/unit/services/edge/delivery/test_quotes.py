@@ -1,5 +1,7 @@
-"""Missed replies get a quote, which is made from the present text of the quoted message. A missing quote delays no
-reply."""
+"""Missed replies get a quote, which has the present text of the quoted message.
+
+If the quote is missing, the reply is not delayed.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +21,7 @@ SECONDS = 5.0
 
 
 class QuotedMessages(FakeService):
-    """A message replica that serves quotes, among replicas of the previous version, which do not."""
+    """A message replica that serves quotes. The other replicas are of the previous version and do not."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
@@ -39,7 +41,7 @@ class QuotedMessages(FakeService):
 
 @pytest.fixture
 async def quoted(cluster: EdgeCluster) -> AsyncIterator[QuotedMessages]:
-    """Two messages of Bob, and a reply to the first one."""
+    """Makes two messages of Bob, and a reply to the first one."""
     make_reply(cluster)
     service = QuotedMessages(cluster)
     await service.bus.start()
@@ -74,7 +76,7 @@ async def test_missed_replies_are_quoted_as_the_message_is_now(cluster: EdgeClus
 
 
 async def test_without_quotes_replies_are_shown_all_the_same(cluster: EdgeCluster) -> None:
-    """Replicas of the previous version do not serve them."""
+    """Replicas of the previous version do not serve quotes."""
     make_reply(cluster)
     await cluster.add_edge()
     (alice,) = await cluster.synced_clients(ALICE)

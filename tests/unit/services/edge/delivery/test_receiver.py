@@ -1,5 +1,6 @@
-"""Whatever happens to delivery batches: members receive each message of their chats once, in order, non-members
-none."""
+"""Members receive each message of their chats once and in order, and other accounts receive none, whatever happens to
+delivery batches.
+"""
 
 import asyncio
 import time
@@ -38,7 +39,7 @@ async def test_batches_in_any_order_and_repeated(cluster: EdgeCluster) -> None:
 
 @pytest.mark.parametrize("lost", [[0], [1, 2], [3], [0, 2]])
 async def test_a_gap_is_filled_only_for_accounts_that_may_read_it(cluster: EdgeCluster, lost: list[int]) -> None:
-    """Carol joined after the gap, and receives none of it."""
+    """Carol joined after the gap, and receives none of its messages."""
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
     alice, carol = await cluster.synced_clients(1, 3)
@@ -106,7 +107,7 @@ async def test_the_silence_of_a_replica_is_a_loss(cluster: EdgeCluster, monkeypa
 async def test_a_replica_is_not_missed_before_its_heartbeats_of_a_freeze_are_read(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An edge that was frozen reads the heartbeats of all replicas at once."""
+    """An edge that was frozen reads the heartbeats of all replicas at the same moment."""
     monkeypatch.setattr("services.edge.delivery.ordering.SILENCE_SECONDS", 0.2)
     edge, losses = await cluster.add_edge(), list[str]()
     monkeypatch.setattr(edge.resync, "mark_stale", lambda reason, _accounts=None: losses.append(reason))
@@ -132,14 +133,14 @@ async def test_a_chat_that_cannot_be_read_is_dropped_and_affects_no_other(cluste
     requests = len(cluster.message.requests_of(SyncChat))
     assert await alice.post(8, "hello") == 1
     assert len(cluster.message.requests_of(SyncChat)) == requests
-    # the sender has seen its message by the reply, so the lost batch is not repeated for it
+    # the sender has seen its message by the reply, so the lost batch is not repeated for the sender
     assert edge.read_state.is_waiting(AccountId(1))
     cluster.message.unreadable.clear()
     await cluster.message.send_texts(7, 2, "back again")
     await alice.until_texts(7, "back again")
 
 
-# The tests below concern chats that this edge did not know.
+# The tests below are about chats that this edge did not have.
 
 
 async def test_a_new_chat_needs_no_request(cluster: EdgeCluster) -> None:
@@ -168,7 +169,7 @@ async def test_a_created_chat_is_notified_after_the_reply(cluster: EdgeCluster) 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 async def test_messages_before_the_membership_event_or_without_one(cluster: EdgeCluster, lost: int) -> None:
-    """The first delivery batches may be lost, too."""
+    """The first delivery batches may also be lost."""
     await cluster.add_edge()
     (alice,) = await cluster.synced_clients(1)
     cluster.session.silent = True
@@ -199,7 +200,7 @@ async def test_an_unannounced_member_receives_messages_lost_before(cluster: Edge
 
 
 async def test_a_reply_with_an_older_membership_is_requested_again(cluster: EdgeCluster) -> None:
-    """The reply's membership is older than that of the message."""
+    """The reply has an older version of the member list than the message."""
     await cluster.add_edge()
     room = cluster.backend.add_chat(7, 2, 3)
     (alice,) = await cluster.synced_clients(1)
@@ -248,7 +249,10 @@ async def test_a_former_member_receives_nothing(cluster: EdgeCluster) -> None:
 async def test_a_member_that_returns_without_an_event_receives_everything_again(
     cluster: EdgeCluster, others: list[int], big: bool
 ) -> None:
-    """The next message reveals it if it names its recipients, otherwise the next sync."""
+    """If the next message names its recipients, it shows that the account is a member again.
+
+    Otherwise, the next sync shows it.
+    """
     cluster.message.broadcast_members = 1 if big else 1000
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 2, 3, *others)
@@ -273,7 +277,7 @@ async def test_a_member_that_returns_without_an_event_receives_everything_again(
 
 @pytest.fixture
 def big(cluster: EdgeCluster) -> EdgeCluster:
-    """Every chat is broadcast."""
+    """A cluster in which every chat is broadcast."""
     cluster.message.broadcast_members = 1
     return cluster
 
@@ -295,7 +299,7 @@ async def test_a_broadcast_reaches_the_local_members(big: EdgeCluster) -> None:
 
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeCluster, silent: bool) -> None:
-    """Broadcasts reach new members with and without membership events."""
+    """Broadcasts reach new members with and without events of their joins."""
     await big.add_edge()
     big.backend.add_chat(7, 1, 2, 3)
     alice, carol, dave = await big.synced_clients(1, 3, 4)
@@ -311,7 +315,7 @@ async def test_a_broadcast_reaches_new_members_and_no_former_ones(big: EdgeClust
 
 
 async def test_an_older_membership_is_ignored(big: EdgeCluster) -> None:
-    """For a while, replies come from a replica that does not know of Carol's departure."""
+    """For a while, replies come from a replica that has not noticed that Carol left."""
     await big.add_edge()
     room = big.backend.add_chat(7, 1, 2, 3)
     alice, carol = await big.synced_clients(1, 3)
@@ -435,7 +439,7 @@ async def test_held_pushes_are_bounded_and_written_on_time(cluster: EdgeCluster)
 
 
 async def test_a_change_in_two_batches_is_shown_once_to_each_recipient(cluster: EdgeCluster) -> None:
-    """One batch names fewer of the accounts here than the other."""
+    """One batch names fewer of this edge's accounts than the other."""
     edge = await cluster.add_edge()
     shown: list[list[AccountId] | None] = []
     edge.chats.notify_changed = lambda delivery, origin: shown.append(delivery.recipients)  # type: ignore[method-assign]

@@ -1,5 +1,7 @@
-"""After any loss (of delivery batches, events, Redis, the lease, NATS), all accounts have the messages of the message
-service."""
+"""After any loss, all accounts have the messages that the message service has.
+
+The loss may be of delivery batches, events, Redis, the lease, or NATS.
+"""
 
 import asyncio
 
@@ -63,7 +65,7 @@ async def test_only_stale_accounts_are_synced(cluster: EdgeCluster) -> None:
 
 
 async def test_a_change_is_pushed_after_its_announcement_was_lost(cluster: EdgeCluster) -> None:
-    """To every account; one that was announced is not requested."""
+    """The change is pushed to every account. A change that was announced is not requested."""
     edge = await cluster.add_edge()
     for chat in (7, 8):
         cluster.backend.add_chat(chat, 1, 2)
@@ -111,7 +113,7 @@ async def test_an_account_that_returns_while_changes_are_requested_stays(cluster
 
 @pytest.mark.parametrize("others", [[], [2]])
 async def test_a_chat_without_event_and_batches_is_discovered(cluster: EdgeCluster, others: list[int]) -> None:
-    """Other local members may have received everything."""
+    """The edge's other members may have received everything."""
     edge = await cluster.add_edge()
     cluster.backend.add_chat(7, 2, 3)
     (alice, *rest) = await log_in(cluster, 1, *others)
@@ -218,7 +220,7 @@ async def test_a_lost_lease_registers_and_syncs_all_accounts(cluster: EdgeCluste
 
 
 async def test_a_node_comes_back_after_its_lease_expired(cluster: EdgeCluster) -> None:
-    """The node was frozen, its lease has expired, and its entries were swept."""
+    """The node was frozen. Its lease has expired, and its entries in presence were removed."""
     edge = await cluster.add_edge(lease_seconds=1000.0)
     cluster.backend.add_chat(7, 1, 2)
     (alice,) = await log_in(cluster, 1)

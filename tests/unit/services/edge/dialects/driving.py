@@ -1,4 +1,4 @@
-"""Drives dialects as a connection does."""
+"""Calls dialects in the way in which a connection does."""
 
 import json
 from collections.abc import Iterator
@@ -35,11 +35,11 @@ from tests.vectors import (
 
 BASE_URL = "http://chat.example:8080"
 LONG_AFTER = 1000.0
-"""A time at which nothing is held any more."""
+"""A time so late that nothing is held back any more."""
 UNIX_SECONDS = 1724400001
-"""The wall clock."""
+"""The time of the wall clock."""
 FILES = {entry.name: load(entry.name) for entry in ALL_DIALECTS}
-"""The vectors of each dialect."""
+"""The vectors of each dialect. A vector is a frame as data, beside the value that it stands for."""
 
 each_dialect = pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 
@@ -54,12 +54,12 @@ def connect(entry: Entry, limits: LimitsSettings | None = None) -> Dialect:
 
 
 def requests_of(dialect: Dialect, frame: Frame, now: float = 0.0) -> list[Request]:
-    """The requests of a frame."""
+    """Returns the requests in a frame."""
     return [action for action in dialect.decode(frame, now) if isinstance(action, Request)]
 
 
 def only_request(dialect: Dialect, frame: Frame, now: float = 0.0) -> Request:
-    """The request of a frame that means nothing else."""
+    """Returns the request of a frame that contains only this request."""
     (action,) = dialect.decode(frame, now)
     assert isinstance(action, Request)
     return action
@@ -75,7 +75,7 @@ def log_in(dialect: Dialect, account: AccountId, now: float = 0.0, chats: tuple[
 
 
 def given(entry: Entry, state: Given) -> Dialect:
-    """A connection in this state."""
+    """Returns a connection in this state."""
     dialect = connect(entry)
     if state.account != NO_ACCOUNT:
         log_in(dialect, state.account)
@@ -85,8 +85,11 @@ def given(entry: Entry, state: Given) -> Dialect:
 
 
 class VectorCase(NamedTuple):
-    """A request of a vector, made by a frame or by the dialect itself. `path` leads to a request that follows a reply:
-    pairs of the reply's number and the number of the request after it."""
+    """A request of a vector, made by a frame or by the dialect itself.
+
+    `path` leads to a request that follows a reply. It has pairs: the number of the reply, and the number of the request
+    after it.
+    """
 
     entry: Entry
     vector: Vector
@@ -102,11 +105,11 @@ class VectorCase(NamedTuple):
 
     @property
     def is_own(self) -> bool:
-        """Made by the dialect itself, not by its client."""
+        """Whether the dialect itself makes this request, and not its client."""
         return self.vector.frame is None or bool(self.path)
 
     def make(self) -> tuple[Dialect, Request]:
-        """The request, on a connection of its own."""
+        """Makes the request on a new connection."""
         dialect = given(self.entry, self.vector.given)
         if self.vector.frame is None:
             made = [request for push in pushes_of(dialect, self.vector) for request in push.requests]
@@ -121,7 +124,7 @@ class VectorCase(NamedTuple):
 
 
 def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Outgoing, ...]:
-    """The frames of a reply."""
+    """Returns the frames of a reply."""
     if reply.answer is None:
         assert isinstance(reply.failure, Failure)
         return dialect.encode_error(request, reply.failure)
@@ -136,14 +139,14 @@ def encoded(dialect: Dialect, request: Request, reply: VectorReply) -> tuple[Out
 
 
 def follow_ups(dialect: Dialect) -> list[Request]:
-    """The requests that the last reply has led to."""
+    """Returns the requests that the last reply has caused."""
     actions = [*dialect.follow_ups]
     dialect.follow_ups.clear()
     return [action for action in actions if isinstance(action, Request)]
 
 
 def pushes_of(dialect: Dialect, vector: Vector) -> tuple[Push, ...]:
-    """The pushes for the event, or for the loaded chats, of a vector."""
+    """Returns the pushes for the event, or for the loaded chats, of a vector."""
     if vector.chats is not None:
         return dialect.chats_loaded(vector.loaded_chats, LONG_AFTER)
     assert vector.event is not None
@@ -151,7 +154,7 @@ def pushes_of(dialect: Dialect, vector: Vector) -> tuple[Push, ...]:
 
 
 def cases(entry: Entry) -> Iterator[VectorCase]:
-    """Every request in the dialect's vectors."""
+    """Yields every request in the dialect's vectors."""
     for vector in FILES[entry.name].vectors:
         for number in range(len(vector.all_requests)):
             yield from _following(VectorCase(entry, vector, number))
@@ -169,7 +172,8 @@ def frames(pushes: tuple[Push, ...]) -> tuple[Outgoing, ...]:
 
 
 def comparable(frame: Outgoing | str) -> Any:
-    """A frame in a form that compares as clients do: JSON by its values and their types, else text."""
+    """Returns a frame in a form that is compared as clients compare: JSON by its values and their types, and else
+    text."""
     if isinstance(frame, MediaPayload):
         texts = {"announcement": frame.announcement, "otherwise": frame.fallback}
         parts = {name: _value(text.decode()) for name, text in texts.items()}
@@ -181,7 +185,7 @@ def comparable(frame: Outgoing | str) -> Any:
 
 
 def _value(text: str) -> Any:
-    """JSON if it is one, else the text."""
+    """Returns the value of the text if it is JSON, and else the text."""
     try:
         value = json.loads(text)
     except ValueError:

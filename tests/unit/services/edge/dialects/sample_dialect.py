@@ -1,6 +1,7 @@
 """sample-irc: a subset of IRC (RFC 1459). Frames are lines: `:PREFIX COMMAND PARAMETER :TEXT`.
 
-In: CAP, PASS, NICK, USER, PING, QUIT, `JOIN #CHAT`, `PRIVMSG #CHAT|ACCOUNT :TEXT`. Chats and accounts are numbers.
+Commands: CAP, PASS, NICK, USER, PING, QUIT, `JOIN #CHAT`, `PRIVMSG #CHAT|ACCOUNT :TEXT`.
+Chats and accounts are numbers.
 """
 
 import re
@@ -49,7 +50,7 @@ from shared.settings import LimitsSettings
 _LINE = re.compile(r"(?::\S+ +)?(?P<command>[A-Za-z]+)(?P<words>(?: +[^ :]\S*)*)(?: +:(?P<text>.*))? *")
 _PASSWORD = re.compile(r"(?P<before>\s*(?::\S+ +)?PASS +:?)(?P<password>.*)", re.IGNORECASE | re.DOTALL)
 _OWN = "own"
-"""The context of requests that the dialect makes itself: the client gets no error of theirs."""
+"""The context of the dialect's own requests. The client gets no errors for them."""
 _FIRST_COMMANDS = frozenset({"CAP", "PASS", "NICK", "USER", "PING"})
 
 
@@ -58,7 +59,7 @@ def detects(first: FirstFrame) -> bool:
 
 
 def read_line(frame: Frame, limits: LimitsSettings) -> tuple[str, list[str]]:
-    """The command and its parameters. Raises DecodeError."""
+    """Returns command and parameters. Raises DecodeError."""
     if isinstance(frame, Binary):
         raise DecodeError("a text frame is expected")
     if len(frame) > limits.text_frame_bytes:
@@ -75,7 +76,7 @@ def read_line(frame: Frame, limits: LimitsSettings) -> tuple[str, list[str]]:
 
 
 def encode_line(*words: object, text: str = "") -> bytes:
-    """A frame. Line breaks in a user's text become spaces: otherwise a client would read them as frames."""
+    """Returns a frame. Line breaks in a user's text become spaces, because clients end frames at them."""
     return " ".join([*map(str, words), f":{' '.join(text.splitlines())}"] if text else map(str, words)).encode()
 
 

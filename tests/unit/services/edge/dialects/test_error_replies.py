@@ -1,4 +1,4 @@
-"""Each dialect's table of errors is total: every command that it can request, every error code."""
+"""Each dialect has an error reply for every command that it can request and every error code."""
 
 from itertools import product
 
@@ -19,7 +19,10 @@ from tests.unit.services.edge.dialects.driving import (
 from tests.vectors import ANSWERS, canonical
 
 NOT_COMPARED = {"MessageAccepted", "VerificationNeeded"}
-"""The one is compared elsewhere, the other is an error reply in most dialects."""
+"""Replies that are not compared here.
+
+MessageAccepted is compared elsewhere, and VerificationNeeded is an error reply in most dialects.
+"""
 
 ENCODED_ONCE = {"ourchat-v0", "ourchat-v2", "service", "pipe"}
 """Dialects that cache their encoded errors."""
@@ -45,8 +48,10 @@ def successes(case: VectorCase) -> list[list[object]]:
 
 @each_dialect
 def test_every_command_can_fail_with_every_error(entry: Entry) -> None:
-    """The client gets an error reply that is no success, or the dialect goes on with another request. The client need
-    not hear of an error of the dialect's own request."""
+    """The client gets an error reply that does not look like a success, or the dialect sends another request.
+
+    If the dialect itself made the request, the client need not get the error.
+    """
     for case in cases(entry):
         done = successes(case)
         for code, text in product(ErrorCode, ("because", "")):
@@ -65,7 +70,7 @@ def test_an_undecodable_frame_can_fail_with_every_error(entry: Entry, account: A
 
 @each_dialect
 def test_equal_errors_are_encoded_alike_and_cached_by_some(entry: Entry) -> None:
-    """The cache matters under overload. A dialect that writes the time into its errors cannot have one."""
+    """The cache is important under overload. A dialect that writes the time into its errors cannot have a cache."""
     one, other = (connect(entry).encode_error(None, Failure(ErrorCode.UNAVAILABLE, "too much")) for _ in range(2))
     assert one == other
     if entry.name in ENCODED_ONCE:

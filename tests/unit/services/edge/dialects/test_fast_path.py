@@ -1,4 +1,4 @@
-"""The fast path of decoding agrees with the slow path about every frame."""
+"""The fast path for decoding and the general code have the same result for every frame."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ SHORT_TEXTS = {
     "service": b'{"service_code":5,"content":{"token":"t","chat":5,"msg":"hi"}}',
     "native": b'{"op":"send","id":1,"chat":5,"text":"hi","nonce":"n"}',
 }
-"""The frame of each dialect with a fast path."""
+"""For each dialect with a fast path, a frame with a short text."""
 FAST = [entry for entry in ALL_DIALECTS if entry.name in SHORT_TEXTS]
 TEXTS = [
     rb"x", rb"\u4e2d\n\t\/", "中文😀".encode(), rb"\"quoted\"", rb"\\", rb"\\\"", rb"\u0000", rb"\\u0000", rb"", b"\0",
@@ -58,7 +58,7 @@ def check_both_agree(entry: Entry, frame: Frame) -> None:
 
 @each_dialect
 def test_every_fast_path_is_checked(entry: Entry) -> None:
-    """A dialect that has a FastReader has a frame in the table above."""
+    """Every dialect that has a FastReader has a frame in the table above."""
     with patch.object(FastReader, "read", return_value=None) as read:
         for case in cases(entry):
             if not case.is_own:
@@ -69,7 +69,7 @@ def test_every_fast_path_is_checked(entry: Entry) -> None:
 @each
 @pytest.mark.parametrize("depth", [31, 33, 990, 1_023, 1_025, 2_000, 7_000])
 def test_deep_nesting_is_malformed_on_the_fast_path_as_well(entry: Entry, depth: int) -> None:
-    """The nesting is in a member that the fast path skips, or in one that it reads."""
+    """The deep nesting is in a member that the fast path skips, or in one that it reads."""
     nested = b"[" * depth + b"]" * depth
     skipped = SHORT_TEXTS[entry.name].replace(b"{", b'{"x":' + nested + b",", 1)
     for frame in (skipped, SHORT_TEXTS[entry.name].replace(b'"hi"', nested)):
@@ -80,7 +80,7 @@ def test_deep_nesting_is_malformed_on_the_fast_path_as_well(entry: Entry, depth:
 def test_a_short_text_takes_the_fast_path(entry: Entry) -> None:
     dialect = connect(entry)
     log_in(dialect, ME)
-    # only the slow path uses this function, so None shows that the fast path ran
+    # only the general code uses this function, so None shows that the fast path ran
     with patch.object(json_frames, "_STRINGS", None):
         for text in (b"hi", rb"\u4e2d\"\n", "中文".encode()):
             request = only_request(dialect, SHORT_TEXTS[entry.name].replace(b"hi", text))
@@ -133,7 +133,7 @@ SCALARS = st.sampled_from([
 
 @st.composite
 def rendered(draw: st.DrawFn, value: Any) -> str:
-    """A value as JSON, with members changed, left out, added, or there twice."""
+    """Returns a value as JSON. Members may be changed, left out, added, or duplicated."""
     if not draw(st.integers(0, 15)):
         return draw(SCALARS)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""No text of a user of any dialect is read as a field, a record or a frame by a client of any other."""
+"""A user's text, sent in any dialect, is never read as a field, a record or a frame by a client of another dialect."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -46,11 +46,11 @@ MESSAGES = [vector.message.shown for vector in ALL_VECTORS if vector.message]
 ALL_EVENTS = [canonical(vector.event, EVENTS) for vector in ALL_VECTORS if vector.event]
 
 Render = Callable[[str], tuple[object, ...]]
-"""Frames, by the text that a user has written."""
+"""A function that returns frames for the text that a user has written."""
 
 
 def renders(entry: Entry) -> Iterator[Render]:
-    """Yields functions that render a user's text in every frame of this dialect: its messages, events and replies."""
+    """Yields functions that put a user's text into every frame of this dialect: its messages, events and replies."""
     for shown in MESSAGES:
         yield from (
             partial(message_frames, entry, msgspec.structs.replace(shown, summary=summary))
@@ -90,14 +90,14 @@ def error_frames(case: VectorCase, code: ErrorCode, word: str) -> tuple[object, 
 
 @cache
 def renderings(entry: Entry) -> list[tuple[Render, tuple[object, ...]]]:
-    """All renderings that contain a user's text, each with its frames for the text MARK."""
+    """Returns all renderings that contain a user's text, each with its frames for the text MARK."""
     marked = [(render, render(MARK)) for render in renders(entry)]
     looks = {str(like): (render, like) for render, like in marked if MARK in str(like)}
     return list(looks.values())
 
 
 def check_like(out: tuple[object, ...], like: tuple[object, ...], word: str, file: Vectors) -> None:
-    """The frames differ in nothing but the user's text; JSON holds this text unchanged."""
+    """Checks that the frames differ only in the user's text. JSON must contain this text unchanged."""
     like = one_for_each(out, like, file) if file.lines else like
     assert len(out) == len(like)
     for frame, other in zip(out, like, strict=True):
@@ -109,8 +109,10 @@ def check_like(out: tuple[object, ...], like: tuple[object, ...], word: str, fil
 
 
 def one_for_each(out: tuple[object, ...], like: tuple[object, ...], file: Vectors) -> tuple[object, ...]:
-    """For each frame with one line of a text, the expected frame, in their order. Only the first line of a message has
-    the message's id."""
+    """Returns the expected frames in order, one for each line of the text.
+
+    Only the frame of the first line has the message's id.
+    """
     if len(out) == len(like) or not out:  # an event names a nickname only if it has changed
         return like[: len(out)]
     left, meant = list(like), list[object]()
@@ -131,7 +133,7 @@ def is_like(frame: object, other: object, file: Vectors) -> bool:
 
 
 def marked_as(meant: object, word: str) -> object:
-    """A value, or a path to one, with the user's text in place of MARK."""
+    """Returns a value, or a path to one, with the user's text in place of MARK."""
     if isinstance(meant, tuple):
         return tuple(marked_as(part, word) for part in meant)
     return meant.replace(MARK, word) if isinstance(meant, str) else meant
@@ -164,7 +166,7 @@ def test_an_error_that_quotes_the_frame_forges_nothing(entry: Entry, word: str) 
 
 
 def text_fields(kind: Any, seen: set[Any], name: str = "") -> Iterator[str]:
-    """The names of all fields with texts in a type of canonical values."""
+    """Returns the names of all text fields in a type of canonical values."""
     kind = getattr(kind, "__value__", kind)
     if kind is str or getattr(kind, "__supertype__", None) is str:
         yield name
@@ -177,20 +179,25 @@ def text_fields(kind: Any, seen: set[Any], name: str = "") -> Iterator[str]:
 
 
 def test_every_text_is_of_a_user_or_of_the_server() -> None:
-    """All text fields are known as texts of users or of the server, so that the tests do not overlook a new field."""
+    """Each text field must be listed as a text of users or of the server, so that the tests do not overlook a new
+    field.
+    """
     seen = set[Any]()
     names = {name for kind in (*EVENTS.values(), *ANSWERS.values(), DisplayMessage) for name in text_fields(kind, seen)}
     assert names == USER_FIELDS - {"answer"} | SERVER_FIELDS
 
 
 def test_every_dialect_shows_texts_of_users() -> None:
-    """If no text is shown, nothing has been checked."""
+    """If no dialect showed a text, the tests above would check nothing."""
     for entry in ALL_DIALECTS:
         assert len(renderings(entry)) >= len(MESSAGES) / 3
 
 
 def reply(word: str) -> DisplayMessage:
-    """A message that mentions a user, and replies to a message whose sender's name and text are `word`."""
+    """Returns a message that mentions a user, and replies to another message.
+
+    `word` is the text of that message and the name of its sender.
+    """
     body = pack_segments((Text("hi "), Mention(AccountId(12), "@x")), reply_to=7)
     message = Message(ChatId(5), 8, MessageId(9), AccountId(34), 1724400000456, body, Nonce(1))
     return to_display(message, None, ProfileSummary("Bob", "u"), quote=Quote(word, f"{word} {word}"))

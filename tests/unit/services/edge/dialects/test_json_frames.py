@@ -23,7 +23,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 def nested(depth: int) -> bytes:
-    """An object in which brackets of both kinds are this deep."""
+    """Returns an object in which brackets of both kinds are nested to this depth."""
     inside = depth - 1
     opened = "".join('{"k":' if level % 2 else "[" for level in range(inside))
     closed = "".join("}" if level % 2 else "]" for level in reversed(range(inside)))
@@ -56,7 +56,7 @@ def test_any_bytes_are_an_object_or_rejected(frame: bytes) -> None:
 
 @given(st.text('[]{}":,\\ 5nu0', max_size=40))
 def test_other_parsers_read_the_same(text: str) -> None:
-    """No frame is accepted that another JSON parser rejects or reads otherwise."""
+    """The parser accepts no frame that another JSON parser rejects or reads in another way."""
     try:
         value = read_object(text.encode(), LIMITS)
     except DecodeError:

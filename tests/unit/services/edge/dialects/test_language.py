@@ -1,4 +1,4 @@
-"""The server's own texts in English; the vectors have them in Chinese."""
+"""Tests the server's own texts in English. The vectors contain them in Chinese."""
 
 import re
 

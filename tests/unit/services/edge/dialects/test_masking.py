@@ -1,4 +1,4 @@
-"""Secrets in frames are masked, in every dialect; frames without secrets keep their bytes."""
+"""In every dialect, secrets in frames are masked. Frames without secrets keep their bytes."""
 
 import json
 import re
@@ -20,9 +20,9 @@ from tests.vectors import Vector, Vectors, text, wire
 MASKED = "<masked>"
 _SECRET_FIELDS = ("secret", "old", "new", "token", "answer", "password", "link", "refresh", "endpoint")
 _OWN_MEMBERS = re.compile(rb'"(?:x|y|later)":')
-"""Members that clients of the vectors have invented."""
+"""Members of frames that occur only in the vectors, because a client may send unknown members."""
 _SHORT = 4
-"""Shorter secrets of vectors occur in frames by chance."""
+"""The greatest length of secrets that are not checked. They are so short that they occur in frames by chance."""
 
 
 def same_form(secret: str) -> str:
@@ -65,13 +65,13 @@ def _case(name: str, frame: Any, secrets: set[str], *, is_valid: bool = True) ->
 
 
 def secrets_of(vector: Vector) -> set[str]:
-    """The secrets in the requests of a vector."""
+    """Returns the secrets in the requests of a vector."""
     requests = vector.all_requests
     return {request.token for request in requests}.union(*(secrets_in(request.command) for request in requests))
 
 
 def secrets_in(value: Any) -> Iterator[str]:
-    """The secrets in a canonical value or a JSON frame. A Secret is the list of its scheme and its text."""
+    """Returns the secrets in a canonical value or a JSON frame. A Secret is the list of its scheme and its text."""
     if isinstance(value, dict):
         for name, member in value.items():
             if name in _SECRET_FIELDS and not isinstance(member, dict):
@@ -105,7 +105,7 @@ def test_frames_without_secrets_keep_their_bytes(entry: Entry) -> None:
 
 @each_dialect
 def test_a_request_is_the_same_after_masking(entry: Entry) -> None:
-    """The secrets differ: a record is decoded as its frames were."""
+    """Only the secrets differ. So a recording with masked frames is decoded in the same way as the frames were."""
     for vector in FILES[entry.name].vectors:
         if vector.frame is None or vector.error or isinstance(frame := wire(vector.frame), Binary):
             continue

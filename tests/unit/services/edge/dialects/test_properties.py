@@ -1,4 +1,4 @@
-"""Properties of every dialect, for any input of its client."""
+"""Properties that every dialect has, for any input from its client."""
 
 import json
 from typing import Any
@@ -25,14 +25,14 @@ LIMITS = LimitsSettings()
 
 
 def connections(entry: Entry) -> tuple[Dialect, Dialect]:
-    """One connection that is not logged in, and one that is."""
+    """Returns a connection that is not logged in, and one that is."""
     fresh, mine = connect(entry), connect(entry)
     log_in(mine, ME, chats=(CHAT,))
     return fresh, mine
 
 
 def decodes_or_rejects(dialect: Dialect, frame: Frame) -> list[Request]:
-    """The common property of every decoder: it decodes a frame, or has an error reply for it."""
+    """Checks the common property of every decoder: it decodes a frame, or has an error reply for it."""
     try:
         requests = requests_of(dialect, frame)
     except DecodeError as error:
@@ -93,7 +93,10 @@ def valid_frames(entry: Entry) -> list[Vector]:
 
 @st.composite
 def mutated(draw: st.DrawFn, frame: Any) -> Any:
-    """A valid frame in which one value is replaced, removed or added; in a text, some characters."""
+    """Draws a valid frame with a change.
+
+    In JSON, one value is replaced, removed or added; in a text, some characters are.
+    """
     if isinstance(frame, str):
         at = draw(st.integers(0, len(frame)))
         return frame[:at] + draw(st.text(max_size=4)) + frame[draw(st.integers(at, len(frame))) :]
@@ -120,7 +123,7 @@ def test_a_valid_frame_with_a_change_decodes_or_is_rejected(entry: Entry, data: 
 
 
 def check_sound(request: Request) -> None:
-    """A decoded command is fit for the bus, and keeps the limits."""
+    """Checks that a decoded command can be sent over NATS, and keeps the limits."""
     command = request.command
     assert msgspec.msgpack.encode(command)
     if isinstance(command, PostMessage):
@@ -143,7 +146,7 @@ def test_every_connection_can_get_every_event(entry: Entry) -> None:
 @each_dialect
 @given(frame=st.binary(max_size=50))
 def test_connections_of_one_variant_share_their_bytes(entry: Entry, frame: bytes) -> None:
-    """Messages are encoded once for all connections of a variant, in any state."""
+    """A message is encoded once for all connections of one variant of a dialect, whatever their state is."""
     fresh, mine = connections(entry)
     decodes_or_rejects(mine, frame)
     segments = (Text("hello"), Emoji(3))

@@ -1,4 +1,4 @@
-"""The registry: dialects by path, by subprotocol, by the first frame."""
+"""The registry finds a dialect by the path, by the subprotocol, or by the first frame."""
 
 import json
 from inspect import get_annotations
@@ -168,7 +168,9 @@ def test_an_unknown_dialect_cannot_be_chosen() -> None:
 
 @pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
 def test_a_dialect_s_class_sets_no_attribute_of_a_connection(entry: Entry) -> None:
-    """The compiled base class reads these attributes from the connection alone."""
+    """If the class had such an attribute, the compiled base class would not see it: it reads the attributes only from
+    the connection.
+    """
     of_connections = {name for name, hint in get_annotations(Dialect).items() if "ClassVar" not in str(hint)}
     assert of_connections == {"gate", "orders_replies", "receives_pushes", "pushes_pending_requests", "scopes"}
     assert not of_connections & vars(type(connect(entry))).keys()

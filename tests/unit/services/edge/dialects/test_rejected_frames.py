@@ -1,4 +1,4 @@
-"""A frame that is rejected without being understood names the request that it was."""
+"""If a frame is rejected before it is decoded, the error reply still names its request."""
 
 import json
 
@@ -37,7 +37,7 @@ def native() -> Native:
 
 
 def named(dialect: Dialect, frame: str | bytes) -> object:
-    """The request that is named by the error for this frame."""
+    """Returns the request that the error for this frame names."""
     with pytest.raises(DecodeError) as rejected:
         dialect.decode(frame.encode() if isinstance(frame, str) else frame, 100.0)
     (error,) = dialect.encode_error(None, rejected.value.failure, rejected.value.context)

@@ -1,4 +1,4 @@
-"""Texts of users pass through every dialect unchanged, in and out."""
+"""Texts of users pass through every dialect unchanged, from the client and to the client."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -43,11 +43,11 @@ ME, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 
 
 class Form(NamedTuple):
-    """A valid frame with one place in which a user writes a text."""
+    """A valid frame with a place in which a user writes a text."""
 
     case: VectorCase
     place: str
-    """The text that the vector has there."""
+    """The text that the vector has in this place."""
 
     @property
     def file(self) -> Vectors:
@@ -62,7 +62,7 @@ class Form(NamedTuple):
 
 
 def free_texts(command: Command) -> set[str]:
-    """The texts that a command passes on unchanged. A dialect may make a nickname of an e-mail address."""
+    """Returns the texts that a command passes on unchanged. A dialect may make a nickname from an e-mail address."""
     return texts_in(command) - {getattr(command, "email", "")}
 
 
@@ -98,7 +98,7 @@ def shown(segments: tuple[RichSegment, ...], to: AccountId | None = None) -> Dis
 @given(word=HOSTILE)
 @example(word='x","code":18,"y":"')
 def test_a_text_in_a_frame_changes_nothing_else_of_it(entry: Entry, word: str) -> None:
-    """A field means its text, or the frame is rejected."""
+    """The whole text is the value of the field, or the frame is rejected."""
     for form in forms(entry):
         field = fitting(form.case.vector.frame, form.place, word, form.file, free=form in posts(entry))
         if field is None:
@@ -112,7 +112,7 @@ def test_a_text_in_a_frame_changes_nothing_else_of_it(entry: Entry, word: str) -
 
 @cache
 def recipients() -> list[tuple[Dialect, Vectors, list[list[object]]]]:
-    """A connection of each dialect, and its reading of MARK, sent to a group and in private."""
+    """Returns a connection of each dialect. Also returns how it reads MARK, sent to a group and in private."""
     return [
         (dialect := connect(entry), file := FILES[entry.name], reads(dialect, file, MARK)) for entry in ALL_DIALECTS
     ]
@@ -141,7 +141,7 @@ def test_a_text_sent_in_one_dialect_is_the_same_in_every_other(entry: Entry, wor
 
 @each_dialect
 def test_every_dialect_can_send_a_text(entry: Entry) -> None:
-    """If no frame is made, nothing has been checked."""
+    """If no frame could be made, the tests would check nothing."""
     assert posts(entry)
 
 
@@ -156,7 +156,7 @@ ANY_SEGMENTS, ONE_LINE_SEGMENTS = segments_of(ANYTHING), segments_of(ONE_LINE)
 
 
 def again(entry: Entry, shown: DisplayMessage) -> list[PostMessage]:
-    """The meaning of a message's frames if their recipient sent them back. Raises DecodeError."""
+    """Returns the meaning of a message's frames if their recipient sent them back. Raises DecodeError."""
     dialect = connect(entry)
     log_in(dialect, ME)
     frames = [frame for frame in dialect.encode_message(shown) if isinstance(frame, bytes)]
@@ -181,7 +181,7 @@ def test_messages_have_the_same_form_both_ways_in_ourchat() -> None:
 @pytest.mark.parametrize("entry", SAME_BOTH_WAYS, ids=lambda entry: entry.name)
 @given(data=st.data(), to=st.sampled_from([None, OTHER]))
 def test_decode_after_encode_is_the_identity(entry: Entry, data: st.DataObject, to: AccountId | None) -> None:
-    """Frames of text hold one line; JSON holds any text."""
+    """In dialects with text frames, a text is one line. JSON can contain any text."""
     dialect = connect(entry)
     segments = data.draw(ANY_SEGMENTS if FILES[entry.name].is_json else ONE_LINE_SEGMENTS)
     for segment in segments:

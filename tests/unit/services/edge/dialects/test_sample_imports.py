@@ -1,4 +1,4 @@
-"""The import rules hold for the sample dialect as a module of services/edge/dialects."""
+"""The sample dialect keeps the import rules that hold for modules of services/edge/dialects."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Every dialect against its vectors, both ways."""
+"""Tests every dialect with its vectors, in both directions."""
 
 import json
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_a_vector(entry: Entry, vector: Vector) -> None:
 
 
 def stream(dialect: Dialect, answer: dict[str, Any]) -> tuple[Outgoing, ...]:
-    """The events of the edge's stream for the reply to its sync."""
+    """Returns the events of the edge's stream for the reply to its sync."""
     request = only_request(dialect, b'{"op":"sync","id":0}')
     reply, *events = dialect.encode_reply(request, canonical(answer, ANSWERS), LONG_AFTER)
     assert isinstance(reply, bytes)
@@ -116,7 +116,7 @@ def check_actions(dialect: Dialect, vector: Vector) -> None:
 
 @pytest.mark.parametrize("case", REQUESTS)
 def test_a_request_of_a_vector(case: VectorCase) -> None:
-    """Each reply on a connection of its own."""
+    """Each reply of the vector is tested on a new connection."""
     expected = case.expected
     _, request = case.make()
     assert request.command == canonical(expected.command, COMMANDS)
@@ -150,7 +150,7 @@ def test_every_dialect_has_its_vectors(entry: Entry) -> None:
 
 @each_dialect
 def test_the_vectors_leave_nothing_out(entry: Entry) -> None:
-    """Each command, event and reply of the edge is shown, or declared as lacking in this dialect."""
+    """Each command, event and reply of the edge is in a vector, or is declared as missing in this dialect."""
     file = FILES[entry.name]
     requests = [case.expected for case in cases(entry)]
     shown = {next(iter(vector.event)) for vector in file.vectors if vector.event}

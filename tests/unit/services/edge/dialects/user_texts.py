@@ -1,4 +1,7 @@
-"""Texts that users write: found and replaced in canonical values and in frames, and read from frames as clients do."""
+"""Finds and replaces texts of users in canonical values and in frames. Reads them from frames as clients do.
+
+A *canonical* value has the form that is the same for all dialects.
+"""
 
 import json
 import re
@@ -18,19 +21,19 @@ USER_FIELDS = frozenset({
     "client", "device", "reactions", "counts", "mine", "emojis", "avatar", "mime", "origin", "error", "mask",
     "join_key", "real_name", "tags", "value",
 })  # fmt: skip
-"""The fields of canonical values that hold texts of users: one text, a list, or numbers by text."""
+"""The fields of canonical values that contain texts of users: one text, a list of texts, or numbers by text."""
 SERVER_FIELDS = frozenset({
     "address", "avatar_hash", "dialect", "epoch", "field", "hook", "id", "link", "refresh", "request", "result",
     "scopes", "secret", "sha256", "sid", "state", "ticket", "token", "uuid", "language", "level", "quiet_zone",
     "quiet_from", "quiet_to", "kind", "changed", "key", "last_error", "mode", "node", "by", "modes", "former_nick",
     "guest", "nick", "handle",
 })  # fmt: skip
-"""Members whose texts the server makes or chooses from a few, or that have a pattern."""
+"""Fields with texts that the server makes or chooses from a few, or that have a fixed pattern."""
 MARK = "Qzjx"
 """A word that is in no frame unless a user writes it."""
 BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 CODES = "\x01\x02\x03\x04\x0f\x11\x16\x1d\x1e\x1f"
-"""In IRC, these codes are not text, but formatting and commands to clients."""
+"""Characters that in IRC are formatting codes or commands to clients, and not text."""
 
 HOSTILE = st.lists(
     st.sampled_from([
@@ -40,15 +43,15 @@ HOSTILE = st.lists(
     ]),
     min_size=1, max_size=6,
 ).map("".join).filter(lambda word: len(word) <= 120) | st.text(min_size=1, max_size=120)  # fmt: skip
-"""Dialects cut the longer texts of some fields, as their clients expect."""
+"""Dangerous texts. They are short, because dialects cut longer texts of some fields, as their clients expect."""
 ONE_LINE = st.text(
     st.characters(codec="utf-8", exclude_characters=f"\0{BREAKS}{CODES}"), min_size=1, max_size=64
 ) | HOSTILE.map(lambda word: "".join(each for each in word if each not in f"\0{BREAKS}{CODES}")[:64]).filter(bool)
-"""A hostile text on one line and as short as a mention: every dialect can express it."""
+"""A dangerous text on one line that is as short as a mention, so that every dialect can express it."""
 
 
 def rewritten(value: Any, change: Callable[[str], str]) -> Any:
-    """A canonical value with all texts of users changed."""
+    """Returns a canonical value with all texts of users changed."""
 
     def inside(name: str, inner: Any) -> Any:
         if name not in USER_FIELDS:
@@ -81,7 +84,7 @@ def rewritten(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def texts_in(value: Any) -> set[str]:
-    """All texts of users in a canonical value."""
+    """Yields all texts of users in a canonical value."""
     found: set[str] = set()
 
     def note(text: str) -> str:
@@ -93,8 +96,10 @@ def texts_in(value: Any) -> set[str]:
 
 
 def replaced(frame: Any, old: str, new: str, file: Vectors) -> Any | None:
-    """A vector's frame with another text in one place; None where there is no such place, or more than one, or a frame
-    of JSON is given as text."""
+    """Returns a vector's frame with another text in one place.
+
+    Returns None if there is no such place or more than one, or if a JSON frame is given as text.
+    """
     if not isinstance(frame, str):
         return _in_object(frame, old, new) if list(_leaves(frame)).count(old) == 1 else None
     spans = [] if file.is_json else [(start, end) for start, end in file.spans(frame) if frame[start:end] == old]
@@ -105,8 +110,10 @@ def replaced(frame: Any, old: str, new: str, file: Vectors) -> Any | None:
 
 
 def fitting(frame: Any, old: str, new: str, file: Vectors, *, free: bool) -> str | None:
-    """The part of a text that fits in the place of `old` in a frame; None: nothing. `free`: the place may hold
-    separators."""
+    """Returns the part of a text that fits in the place of `old` in a frame, or None if nothing fits.
+
+    `free` says that the place may contain separators.
+    """
     if file.is_json:
         return new
     word = (new if free or not file.separator else new.replace(file.separator, "")).rstrip(BREAKS) or "x"
@@ -139,8 +146,11 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def read(frame: object, file: Vectors) -> list[object]:
-    """The fields of a frame, as a client reads it: by their names from JSON, else as in the vectors' file. Only the
-    texts of a media payload count."""
+    """Returns the fields of a frame as a client reads it. In JSON, they have their names; otherwise, they are as in the
+    file of the vectors.
+
+    Of a media payload, only the texts count.
+    """
     if is_dataclass(frame) and not isinstance(frame, Binary):
         texts = [text for one in fields(frame) if isinstance(text := getattr(frame, one.name), bytes)]
         return [field for text in texts for field in read(text, file)]
@@ -160,7 +170,10 @@ def read(frame: object, file: Vectors) -> list[object]:
 
 
 def _paths(value: Any, path: tuple[object, ...]) -> Iterator[object]:
-    """The path and value of each leaf of a JSON value; an object's members are pairs, so that none can hide."""
+    """Yields the path and the value of each leaf of a JSON value.
+
+    The members of an object are pairs, so that no duplicate is overlooked.
+    """
     if isinstance(value, tuple):
         yield (*path, "object", len(value))
         for key, inner in value:

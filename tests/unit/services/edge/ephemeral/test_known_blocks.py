@@ -1,4 +1,4 @@
-"""Tests the cache of blocks against a session that counts requests."""
+"""Tests the cache of blocks with a session service that counts requests."""
 
 import asyncio
 

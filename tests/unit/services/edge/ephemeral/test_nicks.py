@@ -1,4 +1,4 @@
-"""Modes, operators and monitored nicks of one edge."""
+"""Tests modes, operators and monitored nicks on one edge."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ SUMMARY = ProfileSummary("Ann", "u1", 0, "ann", "~a")
 
 
 class NickRecipient:
-    """Of Ann's or Bob's, as far as it is needed here."""
+    """A connection of Ann or Bob, with the methods that these tests need."""
 
     def __init__(self, number: int) -> None:
         self.number = number

@@ -1,4 +1,4 @@
-"""Tests that an account's own changes reach its other connections, on two edges."""
+"""An account's own changes reach its other connections, on two edges."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ ANN, BOB, CHAT = AccountId(1), AccountId(2), ChatId(5)
 
 
 async def _connected(cluster: EdgeCluster) -> list[NativeClient]:
-    """Ann, and Bob three times: twice on her edge, and once on another edge."""
+    """Connects Ann once, and Bob three times: twice on Ann's edge, and once on another edge."""
     edges = [await cluster.add_edge(), await cluster.add_edge()]
     cluster.backend.add_chat(CHAT, ANN, BOB)
     bob = [await connect(cluster, BOB, edge) for edge in (edges[0], *edges)]
@@ -22,7 +22,7 @@ async def _connected(cluster: EdgeCluster) -> list[NativeClient]:
 
 
 async def test_the_other_connections_of_the_account_see_it(cluster: EdgeCluster) -> None:
-    """The connection that muted the chat sees no event, nor does another member."""
+    """Neither the connection that muted the chat nor another member gets an event."""
     ann, first, second, far = await _connected(cluster)
     for until in (9, 0):
         number = first.send(op="mute", chat=CHAT, until=until)
@@ -63,7 +63,7 @@ async def test_what_it_sets_is_the_same_on_all_devices(
 
 
 async def test_a_sent_draft_is_gone_on_all_devices(cluster: EdgeCluster) -> None:
-    """A conflict changes none."""
+    """If the change is rejected as a conflict, the draft stays on all devices."""
     ann, first, second, far = await _connected(cluster)
     number = first.send(op="set_draft", chat=CHAT, text="hello", base=9)
     assert await first.reply(number) == {"re": number, "conflict": {"rev": 2, "text": "hi"}}

@@ -1,4 +1,4 @@
-"""Watched presence, between edges on a real bus and a real Valkey."""
+"""Users watch the presence of others between edges, on a real NATS and a real Valkey."""
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError

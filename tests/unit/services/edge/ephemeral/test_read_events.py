@@ -1,4 +1,4 @@
-"""Reads on one connection, in any dialect, are shown on the account's other connections, on two edges."""
+"""When an account reads on one connection, in any dialect, its other connections are notified, on two edges."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ def shortly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def readers(cluster: EdgeCluster) -> EdgeCluster:
-    """Two edges and two chats with three messages of Bob."""
+    """Two edges, and two chats with three messages of Bob."""
     await cluster.add_edge()
     await cluster.add_edge()
     for chat in (CHAT, OTHER):
@@ -52,7 +52,7 @@ async def read(client: NativeClient, chat: int, index: int) -> None:
 
 
 async def test_a_chat_is_unread_on_all_connections_until_the_next_read(readers: EdgeCluster) -> None:
-    """The chat is unread everywhere even if earlier reads are not committed yet."""
+    """The chat is unread everywhere, even if earlier reads are not committed yet."""
     ann, beside, far = [await connect(readers, ANN, edge) for edge in (readers.edges[0], *readers.edges)]
     bob = await connect(readers, BOB, readers.edges[1])
     await read(ann, CHAT, 3)
@@ -90,7 +90,10 @@ async def test_other_connections_of_the_account_alone_are_notified(readers: Edge
 
 
 async def test_what_only_arrives_is_not_shown_as_read(readers: EdgeCluster) -> None:
-    """Messages that only arrive are not read, in any dialect. `read` on another connection of the account is shown."""
+    """In no dialect are messages read only because they have arrived.
+
+    `read` on another connection of the account is shown.
+    """
     ann, other = await connect(readers), await connect(readers)
     await (await readers.client(ANN)).until_synced()
     async with asyncio.timeout(WAIT_SECONDS):
@@ -103,7 +106,10 @@ async def test_what_only_arrives_is_not_shown_as_read(readers: EdgeCluster) -> N
 
 
 async def test_a_message_of_its_own_reads_what_is_before_it(readers: EdgeCluster) -> None:
-    """All earlier messages, which need not have arrived at every client. The connection that wrote is not notified."""
+    """A user's own message marks all earlier messages as read, even those that have not arrived at every client.
+
+    The connection that wrote it is not notified.
+    """
     first, second = await connect(readers), await connect(readers)
     index = (await first.reply(first.send(op="send", chat=CHAT, text="hello", nonce="one")))["index"]
     await readers.edges[0].read_state.flush()
@@ -113,9 +119,9 @@ async def test_a_message_of_its_own_reads_what_is_before_it(readers: EdgeCluster
 
 
 async def test_the_connection_that_marked_less_than_another_is_notified(readers: EdgeCluster) -> None:
-    """The highest place of a moment counts, and its connection is not notified."""
+    """The highest index of a moment counts. The connection that sent it is not notified."""
     first, second = await connect(readers), await connect(readers)
-    one, other = readers.edges[0].endpoint.clients  # dictionaries keep the order of connecting
+    one, other = readers.edges[0].endpoint.clients  # the dict has the order in which the clients connected
     for number, index in ((one, 1), (other, 3), (one, 2)):
         readers.edges[0].read_state.mark_read(ReadPlace(ANN, CHAT, index, number))
     await until_read(first, CHAT, 3)

@@ -1,4 +1,4 @@
-"""Read receipts, on two edges."""
+"""Tests read receipts on two edges."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ CHAT, OTHER, SMALL = ChatId(5), ChatId(6), ChatId(7)
 
 @pytest.fixture
 async def readers(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> EdgeCluster:
-    """Two edges, two chats with three messages of Cem, and one without him."""
+    """Two edges, two chats with three messages of Cem, and one chat without Cem."""
     monkeypatch.setattr(read_events, "_GATHER_SECONDS", 0.2)
     await cluster.add_edge()
     await cluster.add_edge()
@@ -35,7 +35,7 @@ async def readers(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> Edge
 
 
 async def enter(cluster: EdgeCluster, account: AccountId, edge: int = 0) -> NativeClient:
-    """Logged in, and among the local members of its chats."""
+    """Logs a user in, and waits until the user is a local member of all chats."""
     client = await connect(cluster, account, cluster.edges[edge])
     local = cluster.edges[edge].accounts.by_account[account]
     await until(lambda: local.chats >= {CHAT, OTHER} and (account == CEM or SMALL in local.chats))

@@ -1,4 +1,4 @@
-"""Typing, between edges on a real bus."""
+"""Tests typing events between edges on a real NATS."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ ANN, BOB, CEM, CHAT, PRIVATE = 1, 2, 3, 5, 6
 
 
 class Typists:
-    """Ann at one edge; Bob, twice, and Cem at the other."""
+    """Ann is on one edge. Bob is twice on the other edge, and Cem once."""
 
     def __init__(self, cluster: EdgeCluster, ann: EdgeClient, bobs: list[EdgeClient], cem: EdgeClient) -> None:
         self.cluster = cluster
@@ -83,7 +83,8 @@ async def test_a_member_alone_may_type(typists: Typists) -> None:
 
 
 async def test_more_than_one_in_three_seconds_is_dropped(typists: Typists, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typists.cluster.edges[0]._ephemeral.typing, "_clock", lambda: 0.0)  # no time passes
+    # for the edge, no time passes
+    monkeypatch.setattr(typists.cluster.edges[0]._ephemeral.typing, "_clock", lambda: 0.0)
     for _ in range(5):
         assert await typists.type(typists.ann) == "Ack"
         await typists.until_shown(typists.bob, CHAT, ANN)

@@ -1,4 +1,4 @@
-"""Tests which change is shown to whom, without a clock and without a connection."""
+"""Tests which presence change is shown to whom, without a clock and without a connection."""
 
 from services.edge.ephemeral.presence_watch import Watcher, WatchLists
 from shared.contract.ephemeral import PresenceChanged
@@ -15,7 +15,7 @@ def watcher(account: AccountId, *allowed: AccountId) -> Watcher:
 
 
 def due(lists: WatchLists) -> list[PresenceChanged]:
-    """The changes that are due to be pushed."""
+    """Returns the changes that are due to be pushed."""
     found = list(lists.due())
     for one, changed in found:
         one.behind.discard(changed.account)

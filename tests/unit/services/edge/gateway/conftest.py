@@ -18,7 +18,7 @@ MESSAGE_BYTES = 2 * 1024 * 1024
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The edge's event loop: the gateway depends on when its transports write and close."""
+    """The event loop of the edge, because the gateway depends on the moment when its transports write and close."""
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -39,7 +39,7 @@ Start = Callable[..., Awaitable[Gateway]]
 
 @pytest.fixture
 async def start(endpoint: RecordingEndpoint) -> AsyncIterator[Start]:
-    """Starts gateways, which end with the test. Other keyword arguments are settings of the edge."""
+    """A function that starts gateways. They end with the test. Other keyword arguments are settings of the edge."""
     gateways: list[Gateway] = []
 
     async def start(
@@ -67,7 +67,7 @@ async def gateway(start: Start) -> Gateway:
 
 @pytest.fixture
 async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
-    """A client on a bare socket, after a valid handshake."""
+    """A client on a plain TCP socket, after a valid handshake."""
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
         yield peer
@@ -75,7 +75,7 @@ async def peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
 
 @pytest.fixture
 async def stalled_peer(gateway: Gateway) -> AsyncIterator[RawPeer]:
-    """Like `peer`, but with a small buffer and without reading."""
+    """A client like `peer`, but with a small buffer, and without reading."""
     async with await RawPeer.dial(gateway.port, receive_buffer=4096) as peer:
         await peer.upgrade()
         peer.stop_reading()

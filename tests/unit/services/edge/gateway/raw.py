@@ -1,4 +1,4 @@
-"""A client on a bare TCP socket that can send any bytes."""
+"""A client on a plain TCP socket that can send any bytes."""
 
 import asyncio
 import socket
@@ -72,7 +72,7 @@ class RawPeer:
         self._writer.write(b"".join(data))
 
     async def head(self) -> str:
-        """The head of an HTTP response."""
+        """Returns the head of an HTTP response."""
         async with asyncio.timeout(WAIT_SECONDS):
             return (await self._reader.readuntil(b"\r\n\r\n")).decode()
 
@@ -83,7 +83,7 @@ class RawPeer:
         return head
 
     async def frame(self) -> tuple[int, bytes]:
-        """The next frame from the server, unmasked and final: opcode and payload."""
+        """Returns the opcode and the payload of the server's next frame, which must be unmasked and final."""
         async with asyncio.timeout(WAIT_SECONDS):
             first, size = await self._reader.readexactly(2)
             assert first & 0xF0 == 0x80
@@ -94,13 +94,13 @@ class RawPeer:
             return first & 0x0F, await self._reader.readexactly(size)
 
     async def closed_with(self) -> tuple[int, str]:
-        """The next frame is a close frame: its code and reason."""
+        """Returns the code and the reason of the next frame, which must be a close frame."""
         opcode, payload = await self.frame()
         assert opcode == CLOSE, (opcode, payload)
         return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
     async def some(self) -> bytes:
-        """The bytes of one read."""
+        """Returns the bytes of one read."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(65_536)
 
@@ -113,13 +113,13 @@ class RawPeer:
             return await self._reader.readexactly(size)
 
     async def rest(self) -> bytes:
-        """Reads all bytes up to the end of the stream."""
+        """Returns all bytes up to the end of the stream."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._reader.read(-1)
 
     @property
     def certificate(self) -> bytes | None:
-        """The server's, if the connection is encrypted."""
+        """Returns the server's certificate if the connection is encrypted."""
         encryption: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
         return None if encryption is None else encryption.getpeercert(binary_form=True)
 
@@ -130,10 +130,10 @@ class RawPeer:
         self._writer.transport.resume_reading()  # type: ignore[attr-defined]
 
     def end_writing(self) -> None:
-        """Half-close: the server sees the end of the stream."""
+        """Closes the sending direction, so that the server sees the end of the stream."""
         self._writer.write_eof()
 
     def reset(self) -> None:
-        """Close at once with RST."""
+        """Closes the connection at once with RST."""
         reset_on_close(self._writer.get_extra_info("socket"))
         self._writer.transport.abort()

@@ -1,4 +1,4 @@
-"""An endpoint that records the gateway's reports."""
+"""An endpoint that records what the gateway reports to it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tests.support.waiting import WAIT_SECONDS
 
 
 class RecordingClient:
-    """`events`: the received frames and the names of all other reports, in order."""
+    """A client that records. `events` are the received frames and the names of all other reports, in order."""
 
     def __init__(self, handshake: Handshake, socket: Socket) -> None:
         self.line_ending = b"\n"
@@ -46,7 +46,7 @@ class RecordingClient:
         self._changed.set()
 
     async def until(self, *events: Frame | str) -> None:
-        """Wait until exactly these events have happened."""
+        """Waits until exactly these events have happened."""
         async with asyncio.timeout(WAIT_SECONDS):
             while self.events != list(events):
                 self._changed.clear()

@@ -1,4 +1,4 @@
-"""At the end of a connection, tests which bytes the peer is known to have received."""
+"""Tests which bytes the peer has certainly received when a connection ends."""
 
 import asyncio
 from collections.abc import Callable
@@ -55,8 +55,10 @@ async def test_unacknowledged_bytes_of_a_half_closed_stream_are_known(
 async def test_whether_a_page_has_closed_by_itself(
     start: Start, endpoint: RecordingEndpoint, headers: tuple[str, ...], ours: int, theirs: int, expected: bool
 ) -> None:
-    """The peer sends a close frame with these codes (0: none). After our close, another code belongs to a frame that
-    the peer sent before ours arrived."""
+    """The peer sends a close frame with one of these codes (0: none).
+
+    After the server's close frame, another code means that the peer had sent its frame before the server's arrived.
+    """
     gateway = await start()
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade("/", *headers)
@@ -76,7 +78,7 @@ async def test_whether_a_page_has_closed_by_itself(
 async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
     start: Start, endpoint: RecordingEndpoint, orderly: bool
 ) -> None:
-    """A client closes without having read the bytes that the proxy still holds."""
+    """The client closes without having read the bytes that the proxy still holds."""
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(gateway.port) as proxy:
         await proxy.upgrade()
@@ -95,7 +97,10 @@ async def test_bytes_acknowledged_by_a_proxy_alone_are_unknown(
 async def test_the_reply_to_our_close_frame_comes_after_everything_before_it(
     start: Start, endpoint: RecordingEndpoint, code: int, unacknowledged: int | None
 ) -> None:
-    """Another code is of a close frame of the client's own, sent before ours arrived."""
+    """The reply to a close frame repeats its code.
+
+    Another code means that the client closed by itself, before the server's frame arrived.
+    """
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
     async with await RawPeer.dial(gateway.port) as proxy:
         await proxy.upgrade()
@@ -139,7 +144,7 @@ async def test_bytes_that_the_peer_does_not_read_are_not_acknowledged(
 async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
     stalled_peer: RawPeer, endpoint: RecordingEndpoint
 ) -> None:
-    """Messages sent after the close frame do not."""
+    """Messages that are sent after the close frame do not arrive."""
     client = await endpoint.client()
     client.socket.send((LARGE,))
     stalled_peer.send(masked(TEXT, b"bye"), closing(1000))
@@ -156,7 +161,7 @@ async def test_bytes_in_transit_when_the_peer_closes_may_still_arrive(
 
 
 async def test_unacknowledged_bytes_are_unknown_after_a_reset(peer: RawPeer, endpoint: RecordingEndpoint) -> None:
-    """The peer's kernel had acknowledged bytes that were never read. A reset follows the close frame."""
+    """The peer's kernel had acknowledged bytes that the peer never read. A reset follows the close frame."""
     client = await endpoint.client()
     client.socket.pause_reading()
     client.socket.send((b"unread",))

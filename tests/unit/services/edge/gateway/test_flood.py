@@ -1,4 +1,4 @@
-"""Input that no request limit counts: the rules, and their effect on a connection."""
+"""Some input is not counted by a request limit. Tests the rules for it, and how they affect a connection."""
 
 import asyncio
 from typing import Any
@@ -34,7 +34,7 @@ SMALL = {
 
 
 def passed(guard: FloodGuard, frame: ParsedFrame, number: int, now: float = 0.0) -> int:
-    """How many of the frames pass before the violation."""
+    """Returns how many of the frames pass before the violation."""
     for count in range(number):
         try:
             guard.check(frame, now)
@@ -99,7 +99,7 @@ async def test_a_fast_sender_is_read_at_the_rate(start: Start, endpoint: Recordi
 
 
 async def test_a_client_that_reads_again_does_not_end_the_pause(start: Start, endpoint: RecordingEndpoint) -> None:
-    """The client reads again when its queue has room."""
+    """The client's queue has space again, so it asks to continue reading. But the pause for its rate still lasts."""
     gateway = await start(limits={"received_bytes_per_second": 1_000})
     async with await RawPeer.dial(gateway.port) as peer:
         await peer.upgrade()
@@ -120,7 +120,7 @@ async def test_a_client_that_reads_again_does_not_end_the_pause(start: Start, en
 async def test_reads_that_complete_nothing_count_at_least_as_small_ones(
     start: Start, endpoint: RecordingEndpoint, is_tcp: bool, begin: bytes, part: bytes
 ) -> None:
-    """Parts of messages, and blanks between them."""
+    """The client sends parts of messages, or blanks between them."""
     port = free_port()
     gateway = await start(tcp_port=port, limits={"received_bytes_per_second": PART_BYTES})
     async with await RawPeer.dial(port if is_tcp else gateway.port) as peer:
@@ -164,7 +164,7 @@ async def test_a_message_that_never_ends_ends_its_connection(
 async def test_messages_that_follow_each_other_may_last(
     start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each moment, a message is incomplete, but no message is incomplete for longer than permitted."""
+    """There is always an incomplete message, but no message is incomplete for longer than permitted."""
     monkeypatch.setattr("services.edge.gateway.transport._MESSAGE_SECONDS", 0.1)
     gateway = await start()
     async with await RawPeer.dial(gateway.port) as peer:
@@ -179,7 +179,7 @@ async def test_messages_that_follow_each_other_may_last(
 
 
 async def flood(port: int, address: str) -> None:
-    """Floods until the connection is closed for it and gone."""
+    """Sends a flood until the server has closed the connection because of it."""
     async with await RawPeer.dial(port) as peer:
         await peer.upgrade("/", f"X-Forwarded-For: {address}")
         peer.send(masked(PONG) * 200)
@@ -200,7 +200,7 @@ async def test_connections_closed_for_floods_leave_their_address_fewer_new_ones(
 
 
 async def answer_to_ping(port: int, address: str) -> int:
-    """The opcode."""
+    """Returns the opcode of the answer."""
     async with await RawPeer.dial(port) as peer:
         await peer.upgrade("/", f"X-Forwarded-For: {address}")
         peer.send(masked(PING, b"x"))
@@ -218,7 +218,9 @@ async def test_requests_sent_without_waiting_for_responses_are_few(gateway: Gate
 async def test_a_flood_is_not_parsed_beyond_its_violation(
     start: Start, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rest of the received bytes, and everything that comes until the client has stopped, costs next to nothing."""
+    """The server hardly does any work for the rest of the received bytes, or for bytes that arrive until the client has
+    stopped.
+    """
     parsed = parsed_bytes(monkeypatch)
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     gateway = await start(limits={"control_frames_burst": 50})
@@ -233,7 +235,7 @@ async def test_a_flood_is_not_parsed_beyond_its_violation(
 
 
 def parsed_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The parsed bytes of clients that are not logged in."""
+    """Returns a list of the numbers of bytes that were parsed for clients that are not logged in."""
     parsed: list[int] = []
     feed = FrameTruncator.feed
 

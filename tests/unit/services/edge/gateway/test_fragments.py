@@ -21,7 +21,7 @@ LIMIT = 100
 
 
 def violation_code(assembler: FragmentAssembler, *frames: ParsedFrame) -> int:
-    """The close code for the last frame; the earlier frames are accepted."""
+    """Returns the close code for the last frame. The earlier frames must be accepted."""
     *accepted, last = frames
     for one in accepted:
         assert assembler.add(one) is None
@@ -120,7 +120,7 @@ def test_some_close_codes_must_not_be_sent(code: int) -> None:
 
 
 def test_of_a_longer_message_the_beginning_remains_and_the_whole_is_counted() -> None:
-    """The end of the beginning may be within a character, nothing else may be invalid."""
+    """The kept beginning may end within a character. Nothing else in the message may be invalid."""
     text = "你好".encode() * 5
     assembler = FragmentAssembler(LIMIT, kept=10)
     assert assembler.add(ParsedFrame(TEXT, False, text[:7])) is None

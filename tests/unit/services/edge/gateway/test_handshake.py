@@ -32,7 +32,7 @@ def status(request: HandshakeRequest) -> int | None:
 
 
 def test_the_response_contains_the_hashed_key() -> None:
-    """The example of RFC 6455, section 1.3."""
+    """This is the example of RFC 6455, section 1.3."""
     answer = accept_response(upgrade(), Accept("ourchat.v2")).decode()
     assert answer.startswith("HTTP/1.1 101 Switching Protocols\r\n")
     assert "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer
@@ -117,10 +117,10 @@ def test_only_a_trusted_proxy_sets_the_protocol() -> None:
     ("peer", "forwarded", "address"),
     [
         ("203.0.113.9", [], "203.0.113.9"),
-        ("203.0.113.9", ["1.1.1.1"], "203.0.113.9"),  # this peer is untrusted, so its header is ignored
+        ("203.0.113.9", ["1.1.1.1"], "203.0.113.9"),  # this peer is not trusted, so its header is ignored
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.4"], "198.51.100.4"),
-        # the client itself has sent the first entry, which is not trusted
+        # the client itself has sent the first entry, so it is not trusted
         ("10.0.0.1", ["6.6.6.6", "198.51.100.4"], "198.51.100.4"),
         ("10.0.0.1", ["6.6.6.6", "198.51.100.4", "192.0.2.7", "10.1.2.3"], "198.51.100.4"),
         ("10.0.0.1", ["10.0.0.9", "10.0.0.8"], "10.0.0.9"),

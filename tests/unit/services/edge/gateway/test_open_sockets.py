@@ -1,4 +1,4 @@
-"""Connections are admitted by their sum, and by their address."""
+"""Connections are limited in total, and for each address."""
 
 from services.edge.gateway.handshake import parse_networks
 from services.edge.gateway.open_sockets import AddressLimits, OpenSockets
@@ -10,7 +10,7 @@ class Connection:
 
 
 def connect(sockets: OpenSockets[Connection], address: str, now: float = 0.0) -> Connection | None:
-    """Opens a connection from this address; None if it is rejected."""
+    """Opens a connection from this address. Returns None if it is rejected."""
     if sockets.reason_to_reject(address, now):
         return None
     connection = Connection()

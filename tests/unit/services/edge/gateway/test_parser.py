@@ -1,4 +1,4 @@
-"""The parser of frames, with bytes cut anywhere and connections interleaved."""
+"""Tests the parser of frames. Its input is cut anywhere, and connections take turns."""
 
 from itertools import pairwise
 from random import Random

@@ -1,4 +1,4 @@
-"""The memory of incomplete messages is bounded over all connections."""
+"""The memory for incomplete messages has a limit for all connections together."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ BEGUN = {
     "a frame": (masked(TEXT, LARGE)[:-1], masked(TEXT, LARGE)[-1:]),
     "fragments": (masked(TEXT, LARGE, final=False), masked(CONTINUATION, b"")),
 }
-"""The beginning of a message, and its end."""
+"""For each kind, the beginning of a message, and its end."""
 
 
 async def test_the_parser_counts_the_bytes_of_an_incomplete_frame() -> None:
@@ -43,7 +43,7 @@ def test_a_stream_counts_the_bytes_of_an_incomplete_value() -> None:
 async def test_beyond_the_budget_the_next_sender_is_closed(
     start: Start, endpoint: RecordingEndpoint, begun: bytes, rest: bytes
 ) -> None:
-    """A sender that came before it completes its message, and then there is room again."""
+    """An earlier sender completes its message, and then there is space again."""
     gateway = await start(limits=LIMITS)
     async with await RawPeer.dial(gateway.port) as first, await RawPeer.dial(gateway.port) as second:
         await first.upgrade()

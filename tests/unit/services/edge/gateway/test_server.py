@@ -1,4 +1,4 @@
-"""The clients' port: handshakes, limits, HTTP beside WebSockets, shutdown."""
+"""Tests the port for clients: handshakes, limits, HTTP beside WebSockets, and the shutdown."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ CLOSING_GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 async def fetch(port: int, data: bytes) -> str:
-    """The response to a request on a connection of its own, which the server closes."""
+    """Sends a request on a new connection, which the server closes. Returns the response."""
     async with await RawPeer.dial(port) as peer:
         peer.send(data)
         return (await peer.rest()).decode()
@@ -67,7 +67,7 @@ async def test_the_headers_of_a_trusted_proxy_count(start: Start, endpoint: Reco
 async def test_the_proxy_header_of_a_trusted_proxy_counts(
     start: Start, endpoint: RecordingEndpoint, pieces: int
 ) -> None:
-    """The client's own bytes follow the header."""
+    """The client's own bytes come after the header."""
     gateway = await start(trusted_proxies=["127.0.0.0/8"])
     received = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n" + request("/", "X-Forwarded-For: 6.6.6.6")
     async with await RawPeer.dial(gateway.port) as peer:
@@ -130,7 +130,6 @@ async def test_compression_is_never_negotiated(gateway: Gateway) -> None:
 
 
 async def test_connections_leave_no_state_for_the_next(gateway: Gateway, endpoint: RecordingEndpoint) -> None:
-    """A connection that ends leaves no state for the next one."""
     for number in range(5):
         async with await RawPeer.dial(gateway.port) as peer, await RawPeer.dial(gateway.port) as other:
             await peer.upgrade()
@@ -211,7 +210,7 @@ async def test_connections_without_a_request_are_counted(start: Start) -> None:
 
 
 async def test_one_address_leaves_connections_to_others(start: Start) -> None:
-    """An address without WebSockets has at most a quarter of all connections, whether it sends requests or nothing."""
+    """An address without WebSockets may have at most a quarter of all connections, whether it sends requests or not."""
     gateway = await start(max_connections=8, trusted_proxies=["127.0.0.0/8"])
     first, second = b"PROXY TCP4 198.51.100.4 192.0.2.1 1 2\r\n", b"PROXY TCP4 198.51.100.5 192.0.2.1 1 2\r\n"
     async with AsyncExitStack() as stack:
@@ -225,8 +224,10 @@ async def test_one_address_leaves_connections_to_others(start: Start) -> None:
 
 
 async def test_the_request_of_a_rejected_connection_is_not_served(endpoint: RecordingEndpoint) -> None:
-    """A request together with a proxy's header is rejected, too. The effect of such a request would escape every
-    limit."""
+    """This also holds for a request that comes together with a proxy's header.
+
+    Otherwise, no limit would apply to such a request.
+    """
     served: list[str] = []
 
     async def serve(scope: Mapping[str, Any], receive: object, send: Send) -> None:
@@ -272,7 +273,7 @@ async def test_new_connections_without_a_request_have_a_rate(start: Start) -> No
 
 
 async def test_a_handshake_has_a_deadline(start: Start) -> None:
-    """The deadline counts from the connection, not from the last bytes."""
+    """The time limit begins with the connection, and not with the last bytes."""
     gateway = await start(head_seconds=1.0)
     dropped: list[str] = []
 
@@ -332,7 +333,7 @@ async def test_no_upgrade_while_a_request_is_being_answered(gateway: Gateway, en
     assert endpoint.clients == []
 
 
-# The tests below concern HTTP on the same port.
+# The tests below are about HTTP on the same port.
 
 
 async def test_other_requests_are_http(gateway: Gateway) -> None:

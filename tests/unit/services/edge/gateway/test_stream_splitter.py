@@ -1,4 +1,4 @@
-"""The frames of a stream do not depend on its packets."""
+"""The splitter finds the same frames in a stream, however the stream is divided into packets."""
 
 import json
 from itertools import pairwise
@@ -144,7 +144,7 @@ def test_no_text_breaks_a_line() -> None:
     [(b'{"x":"' + b'a\\"[' * 100 + b'","y":[' + b"1," * 100 + b"1]}", b'{"z":1}'), (b"pipe|" + b"x" * 700, b"next|")],
 )
 def test_of_a_longer_frame_the_beginning_remains(frame: bytes, following: bytes) -> None:
-    """A frame that arrives in one packet may stay whole. The next frame begins where it does."""
+    """A frame that arrives in one packet may stay whole. The next frame is found at its right place."""
     stream = frame + b"\n" + following + b"\n"
     for step in (1, 7, 100, len(stream)):
         splitter, found, most = StreamSplitter(LIMIT, kept=50), list[bytes](), 0

@@ -33,7 +33,7 @@ async def peer(port: int) -> AsyncIterator[RawPeer]:
 
 
 def close_after_input(client: RecordingClient) -> None:
-    """Closes as the edge does once everything is answered."""
+    """Closes the connection when all requests have their replies, as the edge does."""
     client.on_end = lambda: client.socket.close(1000, "")
 
 
@@ -42,7 +42,7 @@ async def line(peer: RawPeer) -> bytes:
 
 
 async def dropped(peer: RawPeer) -> None:
-    """Wait until the connection is dropped without any data."""
+    """Waits until the connection is dropped without any data."""
     with suppress(ConnectionResetError):
         assert await peer.rest() == b""
 
@@ -240,7 +240,7 @@ async def test_a_peer_that_does_not_end_its_side_is_dropped(
 async def test_a_peer_that_does_not_read_is_dropped_soon(
     port: int, endpoint: RecordingEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The number of arrived bytes is known."""
+    """The number of bytes that have arrived is known."""
     monkeypatch.setattr("services.edge.gateway.transport._CLOSING_SECONDS", 60)
     async with await RawPeer.dial(port, receive_buffer=4096) as peer:
         client = await endpoint.client()

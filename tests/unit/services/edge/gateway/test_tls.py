@@ -1,4 +1,4 @@
-"""TLS of the clients' ports."""
+"""Tests TLS on the ports for clients."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ LARGE = b'"' + b"x" * 1_000_000 + b'"'
 
 
 class Issued:
-    """Certificates of one authority, the latest in `server.crt` and `server.key`."""
+    """Certificates of one authority. The newest is in `server.crt` and `server.key`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -107,7 +107,7 @@ async def serve_scheme(
 async def test_an_http_request_knows_whether_it_is_encrypted(
     endpoint: RecordingEndpoint, tls: ServerTls, issued: Issued, encrypted: bool
 ) -> None:
-    """The addresses of uploaded files begin so."""
+    """The addresses of uploaded files begin with http or https, according to this."""
     edge, limits = EdgeSettings(port=0), LimitsSettings()
     sockets = client_sockets(edge, limits)
     gateway = Gateway(edge, limits, endpoint, serve_scheme, sockets, tls if encrypted else None)

@@ -1,4 +1,4 @@
-"""Large frames of clients that are not logged in are shortened while they arrive."""
+"""Large frames of clients that are not logged in are cut off while they arrive."""
 
 import os
 
@@ -20,12 +20,12 @@ sizes = st.one_of(st.integers(0, 130), st.sampled_from([999, 1_000, 1_001, 5_000
 
 
 def shortened(opcode: int, payload: bytes) -> bytes:
-    """The frame as it passes, of a truncator that keeps 1,000 bytes."""
+    """Returns the frame as a truncator lets it pass that keeps 1,000 bytes."""
     return payload if opcode == PING else payload[:1_000]
 
 
 def payloads(stream: bytes) -> list[tuple[int, bytes]]:
-    """Opcodes and unmasked payloads of whole frames."""
+    """Returns the opcodes and the unmasked payloads of complete frames."""
     found = []
     while stream:
         size, at = stream[1] & 0x7F, 2
@@ -72,7 +72,7 @@ async def test_before_the_login_the_beginning_of_a_large_message_is_reported(
 async def test_half_sent_messages_take_no_more_memory_than_a_text_frame(
     start: Start, endpoint: RecordingEndpoint
 ) -> None:
-    """The limit applies to the size of one frame or of many fragments together."""
+    """The limit is for the size of one frame, or of many fragments together."""
     gateway = await start(limits={"rates": False})
     endpoint.on_connected = lambda client: setattr(client, "is_logged_in", False)
     async with await RawPeer.dial(gateway.port) as whole, await RawPeer.dial(gateway.port) as parts:

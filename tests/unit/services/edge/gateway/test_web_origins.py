@@ -30,7 +30,7 @@ def test_pages_of_the_edge_and_named_pages_are_permitted(origin: str, is_permitt
     ],
 )  # fmt: skip
 def test_a_page_is_the_edge_s_own_by_an_address_or_a_name_of_the_settings(host: str, is_own: bool) -> None:
-    """A page of another name has made it lead here (DNS rebinding)."""
+    """A page with another name is a page of an attacker who has made this name lead to the edge (DNS rebinding)."""
     origins = WebOrigins(["https://chat.test", "null"], "https://public.test:8443/")
     assert origins.is_own(host) is is_own
     if host:

@@ -1,4 +1,4 @@
-"""One WebSocket, with the parsers of both libraries."""
+"""Tests one WebSocket with the parsers of both libraries."""
 
 import asyncio
 from collections.abc import Callable
@@ -177,7 +177,7 @@ async def test_lengths_must_be_in_their_shortest_form(peer: RawPeer, data: bytes
 
 
 async def test_a_flood_in_fragments_ends_with_a_close_frame(gateway: Gateway) -> None:
-    """The client receives it, not a reset, although it is still sending."""
+    """The client receives the close frame, and not a reset, although it still sends."""
 
     def flood() -> Close | None:
         with connect_in_thread(f"ws://127.0.0.1:{gateway.port}/", proxy=None, ping_interval=None) as ws:
@@ -195,7 +195,7 @@ async def test_a_flood_in_fragments_ends_with_a_close_frame(gateway: Gateway) ->
 async def test_the_connection_stays_open_until_the_peer_stops_sending(
     peer: RawPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A balancer resets a client that still sends when the edge has closed its side."""
+    """If the edge has closed its side, a load balancer resets a client that still sends."""
     monkeypatch.setattr("services.edge.gateway.websocket._QUIET_SECONDS", 0.8)
     peer.send(b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"mask")
     assert (await peer.closed_with())[0] == 1009

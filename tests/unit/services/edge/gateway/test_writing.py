@@ -1,4 +1,7 @@
-"""Bytes are written past the transport, unless earlier bytes wait there: their order, and the end of the socket."""
+"""Bytes are written directly to the socket, unless earlier bytes wait in the transport.
+
+Tests their order, and the end of the socket.
+"""
 
 import asyncio
 import os
@@ -62,7 +65,7 @@ class RecordedTransport(asyncio.Transport):
 
 
 async def test_sockets_are_written_once_at_the_end_of_the_tick_and_never_too_many_wait() -> None:
-    """Sockets of a very big group are written part by part. A written part is not kept."""
+    """The sockets of a very large group are written in parts. A part that is written is not kept."""
     written: list[int] = []
     batch, parsers = WriteBatch(asyncio.get_running_loop()), FrameParserPool(1_000)
     message = (b"hello",)
@@ -95,7 +98,7 @@ def test_an_encrypted_connection_is_written_by_its_transport() -> None:
 
 
 class EndOfSocket(asyncio.Protocol):
-    """Whether the socket is still open when the loop reports its end."""
+    """Records whether the socket is still open when the event loop reports its end."""
 
     def __init__(self) -> None:
         self.connected = asyncio.get_running_loop().create_future()
@@ -134,7 +137,7 @@ def write_after_reset(transport: asyncio.Transport, peer: socket.socket) -> None
 def test_a_loop_closes_a_socket_only_after_it_has_reported_the_end(
     end: Callable[[asyncio.Transport, socket.socket], None], factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """Without this, a message could be written to the client that gets the same descriptor next."""
+    """If the loop closed it earlier, a message could be written to the next client, which gets the same descriptor."""
 
     async def run() -> bool:
         loop, ends = asyncio.get_running_loop(), list[EndOfSocket]()

@@ -1,4 +1,4 @@
-"""Commands about profiles and chats, with recording services."""
+"""Tests commands about profiles and chats. The services are fakes that record requests."""
 
 from typing import Any, cast
 
@@ -29,7 +29,7 @@ class AgreeingForwarder:
 
 @pytest.mark.parametrize(("avatar", "kept"), [(f"/media/{MEDIA}", [(MEDIA, MediaUse.AVATAR)]), ("https://a.png", [])])
 async def test_the_picture_of_a_group_does_not_expire(avatar: str, kept: list[tuple[str, MediaUse]]) -> None:
-    """Whether the group has it from the beginning or later."""
+    """This holds for a picture that the group has from the beginning, and for a later one."""
     media = RecordingMedia()
     avatars = AvatarFiles(cast(Any, media))
     handler = AccountHandler(cast(Any, AgreeingForwarder()), cast(Any, None), cast(Any, None), avatars, cast(Any, None))

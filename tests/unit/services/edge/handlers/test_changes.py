@@ -1,4 +1,4 @@
-"""Edits and recalls on their way to the message service: the leader of the chat first, then any replica."""
+"""The edge sends edits and recalls to the message service: first to the leader of the chat, then to any replica."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ ME, CHAT = AccountId(1), ChatId(7)
 
 
 class ChangedMessages(FakeService):
-    """`leader`: the error of the replica "one" alone."""
+    """A fake message service. `leader` is an error that only the replica "one" returns."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)

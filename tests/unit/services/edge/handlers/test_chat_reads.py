@@ -1,4 +1,4 @@
-"""A chat is marked as read. The edge requests the number of unread messages only if it cannot know this number."""
+"""A chat is marked as read. The edge requests the number of unread messages only if it cannot compute it."""
 
 import pytest
 
@@ -22,7 +22,7 @@ HEAD, LEFT, CONNECTION = 4, (2, 1), 5
     (True, 2, False, None, 0, [3, 4]),
     (True, 9, True, LEFT, 1, []),  # these messages were read on another edge, or are not posted yet
     (True, 9, False, LEFT, 1, []),
-    (False, 4, True, LEFT, 1, []),  # this edge does not know whether the account is a member
+    (False, 4, True, LEFT, 1, []),  # this edge cannot tell whether the account is a member
     (False, 2, False, LEFT, 1, [3, 4]),
 ])  # fmt: skip
 async def test_only_an_unknown_reply_is_requested(
@@ -61,7 +61,7 @@ async def test_only_an_unknown_reply_is_requested(
 
 
 async def test_the_reply_is_the_state_and_not_the_requested_index(cluster: EdgeCluster) -> None:
-    """A connection at another edge has just read further than this request."""
+    """A connection on another edge has just marked more messages as read than this request."""
     cluster.backend.add_chat(CHAT, ME, OTHER)
     cluster.backend.commit_texts(CHAT, OTHER, "a", "b", "c", "d")
     service = FakeService("message", cluster.nats)

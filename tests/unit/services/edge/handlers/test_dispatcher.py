@@ -1,4 +1,4 @@
-"""Logins that wait for a verification, requests that fail, connections that end meanwhile."""
+"""Logins wait for a verification, requests fail, and connections end meanwhile."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ from tests.unit.services.edge.edge_client import EdgeClient, FakeSocket
 
 @pytest.fixture
 async def stranger(cluster: EdgeCluster) -> EdgeClient:
-    """The registration of this client waits for verification."""
+    """A client whose registration waits for a verification."""
     edge = await cluster.add_edge()
     cluster.auth.requires_verification = True
     device = EdgeClient(edge.endpoint)
@@ -74,7 +74,7 @@ async def test_a_pending_verification_expires(cluster: EdgeCluster) -> None:
 async def test_queued_requests_come_after_the_completed_registration(
     cluster: EdgeCluster, stranger: EdgeClient
 ) -> None:
-    """The link is opened while another request is handled, and more are queued."""
+    """The link is opened while another request is handled, and while more requests are queued."""
     gate = cluster.auth.block(SendVerification)
     sent = [stranger.send(do="verify"), *(stranger.send(do="account", account=1) for _ in range(2))]
     await cluster.auth.until_requested(SendVerification)
@@ -111,7 +111,7 @@ async def test_a_connection_without_a_pending_verification(cluster: EdgeCluster)
 
 
 async def test_each_command_of_the_edge_has_a_handler(cluster: EdgeCluster) -> None:
-    """Commands about logins share a handler; messages and files are resolved, then posted."""
+    """The commands about logins have one common handler. Messages and files are resolved first, and then posted."""
     edge = await cluster.add_edge()
     dispatcher = edge.endpoint._handler
     assert isinstance(dispatcher, Dispatcher)
@@ -138,7 +138,10 @@ async def test_a_request_without_a_reply_is_unavailable_and_the_next_one_is_proc
 
 
 async def test_profile_requests_are_coalesced(cluster: EdgeCluster) -> None:
-    """A profile that is not in the reply is requested alone: it does not exist, or session has the previous version."""
+    """A profile that is missing in the reply is requested separately.
+
+    It does not exist, or the session service has the previous version.
+    """
     await cluster.add_edge()
     alice, bob = await cluster.client(1), await cluster.client(2)
     cluster.session.shows_profiles, cluster.session.missing_accounts = True, {AccountId(404)}
@@ -198,7 +201,7 @@ MAILED = "a mail was sent to your address: open the link in it, then try again"
 
 
 async def reply_to(cluster: EdgeCluster, wire: FakeSocket, frame: str) -> bytes:
-    """The first frame after `frame`."""
+    """Returns the first frame after `frame`."""
     before = len(wire.received)
     wire.client.frame_received(frame.encode())
     await wire.until(lambda: len(wire.received) > before)
@@ -219,7 +222,10 @@ def connection(wire: FakeSocket) -> Connection:
 
 @pytest.mark.parametrize("dialect", REGISTRATIONS)
 async def test_dialects_without_verification_get_the_link_mailed_at_once(cluster: EdgeCluster, dialect: str) -> None:
-    """The reply announces the mail. When the link is opened, nothing is pushed, and the next attempt succeeds."""
+    """The reply says that a mail was sent.
+
+    When the link is opened, the client is not notified, but its next attempt succeeds.
+    """
     edge = await cluster.add_edge()
     cluster.auth.requires_verification = True
     wire = dial(cluster, dialect)

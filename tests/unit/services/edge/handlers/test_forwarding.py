@@ -1,4 +1,4 @@
-"""Requests over the real bus are repeated until they are answered."""
+"""The edge repeats requests over a real NATS until they get a reply."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -31,13 +31,13 @@ async def rejection(action: Awaitable[Any]) -> Failure:
 
 
 def sample(kind: type[Any]) -> Any:
-    """A command with its required fields, at none of which the edge looks."""
+    """Returns a command with its required fields. The edge does not look at their values."""
     fields = [field for field in msgspec.structs.fields(kind) if field.required]
     return msgspec.convert({field.name: _SAMPLES.get(field.type, []) for field in fields}, kind)
 
 
 async def test_every_command_is_repeated_until_it_is_answered_under_one_nonce(nats_server: NatsServer) -> None:
-    """The first attempt is lost, with the replica that has it."""
+    """The first attempt is lost together with the replica that has received it."""
     names = ("edge", "session", "auth", "message")
     buses = {name: Bus(nats_server.settings(name), name, CollectorRegistry()) for name in names}
     nonces: dict[type, list[str]] = {}

@@ -1,4 +1,4 @@
-"""A client receives one page that takes several replies of the services."""
+"""A client receives one page of the history. The edge needs several replies of the services for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ A_REPLY = 3
 
 
 class PagedMessages(FakeService):
-    """The message service with three messages in a reply."""
+    """A fake message service with at most three messages in a reply."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
@@ -52,7 +52,7 @@ class PagedMessages(FakeService):
 
 
 class PagedChats(FakeService):
-    """The session service with seven chats, three in a reply."""
+    """A fake session service with seven chats, and at most three in a reply."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("session", cluster.nats)
@@ -69,7 +69,7 @@ class PagedChats(FakeService):
 
 @pytest.fixture
 async def reader(cluster: EdgeCluster) -> AsyncIterator[PagedMessages]:
-    """Eight messages of another account are unread."""
+    """A message service in which eight messages of another account are unread."""
     await cluster.add_edge()
     cluster.backend.add_chat(CHAT, ME, OTHER)
     cluster.backend.commit_texts(CHAT, OTHER, *(f"text {number}" for number in range(1, 9)))
@@ -136,7 +136,7 @@ async def test_messages_that_will_be_pushed_are_not_fetched(cluster: EdgeCluster
 async def test_missed_messages_that_the_client_fetches_are_fetched(
     cluster: EdgeCluster, reader: PagedMessages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The snapshot of the login has a message that the chat on this node still waits for."""
+    """The snapshot of the login contains a message for which the chat on this node still waits."""
     monkeypatch.setattr(JsonDialect, "pushes_missed", False)
     edge = cluster.edges[0]
     await (await cluster.client(OTHER)).until_synced()

@@ -20,7 +20,7 @@ SOURCE, FIRST, SECOND, FOREIGN = map(ChatId, (5, 6, 7, 8))
 
 @pytest.fixture
 async def client(cluster: EdgeCluster) -> AsyncIterator[NativeClient]:
-    """Account 1, in all chats but one."""
+    """A client of account 1, which is a member of all chats except one."""
     await cluster.add_edge()
     for chat in (SOURCE, FIRST, SECOND):
         cluster.backend.add_chat(chat, 1, 2)

@@ -1,4 +1,4 @@
-"""A client must forget its messages when the database was restored."""
+"""After the database was restored, a client must forget its messages."""
 
 import pytest
 

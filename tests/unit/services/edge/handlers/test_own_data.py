@@ -1,4 +1,4 @@
-"""The messages that an account has sent to a chat come in pages."""
+"""An account reads the messages that it has sent to a chat, in pages."""
 
 from services.edge.canonical.commands import ExportMessages
 from services.edge.handlers.accounts import OwnDataExporter
@@ -15,7 +15,7 @@ A_REPLY = 3
 
 
 class ThreesOfMessages(FakeService):
-    """The message service with three messages in a reply."""
+    """A fake message service with at most three messages in a reply."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("message", cluster.nats)
@@ -34,7 +34,7 @@ class ThreesOfMessages(FakeService):
 
 
 async def test_pages_have_the_own_messages_alone_and_end(cluster: EdgeCluster) -> None:
-    """A page may have no messages."""
+    """A page may contain no messages."""
     edge = await cluster.add_edge()
     cluster.backend.add_chat(CHAT, ME, OTHER)
     for sender, texts in ((ME, ("a", "b")), (OTHER, ("c", "d", "e", "f", "g")), (ME, ("h",))):

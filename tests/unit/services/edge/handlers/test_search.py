@@ -1,4 +1,4 @@
-"""Searches that nobody answers."""
+"""Tests searches to which no service replies."""
 
 import time
 

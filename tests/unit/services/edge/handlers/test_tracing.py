@@ -22,7 +22,7 @@ REQUEST = Request(GetServerStatus())
 
 
 class TracedRequestHandler:
-    """Rejects requests while it is `rejecting`."""
+    """A handler that rejects requests while it is `rejecting`."""
 
     def __init__(self) -> None:
         self.rejecting = False

@@ -1,4 +1,4 @@
-"""The error for a message with a picture or file that does not exist names the wrong member in native's terms."""
+"""A message has a picture or file that does not exist. The error names the wrong member, as native calls it."""
 
 import pytest
 

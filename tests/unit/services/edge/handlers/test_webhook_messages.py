@@ -1,4 +1,4 @@
-"""Tests the handling of a webhook's message, and when it is rejected."""
+"""Tests how a message from an incoming webhook is handled, and when it is rejected."""
 
 import asyncio
 import hashlib
@@ -21,8 +21,10 @@ WEBHOOKS = {"secret": CHAT, "foreign": FOREIGN}
 
 
 class WebhookSession(FakeService):
-    """A fake of session with two webhooks of account 1, which is a member of only one of the two chats. The webhooks
-    post as account 77."""
+    """A fake of session with two webhooks of account 1.
+
+    This account is a member of only one of the two chats. The webhooks post as account 77.
+    """
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("session", cluster.nats)

@@ -1,4 +1,4 @@
-"""The HTTP side of an edge on a real port, with real files and fake tokens."""
+"""The HTTP part of an edge, on a real port, with real files and fake tokens."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -54,8 +54,11 @@ HEAD_SECONDS = 0.5
 
 
 class FakeTokens:
-    """`token-N`, of these scopes, is valid for account N until it is in `revoked`. With `away`, no token can be
-    checked."""
+    """Fake tokens.
+
+    `token-N` is valid for account N until it is in `revoked`, and has these scopes. With `away`, no token can be
+    checked.
+    """
 
     def __init__(self) -> None:
         self.scopes: frozenset[TokenScope] | None = None
@@ -72,11 +75,11 @@ class FakeTokens:
 
 
 class FakeWebhooks:
-    """Accepts messages of the secret `secret`."""
+    """Fake webhooks. A message with the secret `secret` is accepted."""
 
     def __init__(self) -> None:
         self.posted: list[tuple[str, str]] = []
-        """Texts and keys."""
+        """The texts and the keys of the posted messages."""
 
     async def post(self, secret: str, text: str, key: str) -> None:
         if secret != "secret":
@@ -87,7 +90,7 @@ class FakeWebhooks:
 
 
 class FakeCounters:
-    """The counters of one edge, without Redis."""
+    """The counters of one edge, which works without Redis."""
 
     def __init__(self) -> None:
         self._sums = Counter[str]()
@@ -101,7 +104,7 @@ class FakeCounters:
 
 
 class FakeClock:
-    """Unix milliseconds, `ahead` of the real time."""
+    """A clock in Unix milliseconds. It is `ahead` of the real time."""
 
     def __init__(self) -> None:
         self.ahead = 0
@@ -159,19 +162,19 @@ class HttpSite:
 
 @pytest.fixture
 def sections() -> dict[str, Any]:
-    """Settings of the site by section; a test module may override them."""
+    """Settings of the site, by section. A test module may override this fixture."""
     return {}
 
 
 @pytest.fixture
 def stall_seconds() -> float:
-    """The time for which a client may stall; a test with a stalling client overrides it."""
+    """The seconds for which a client may stall. A test with a stalling client overrides this fixture."""
     return WAIT_SECONDS
 
 
 @pytest.fixture
 async def site(tmp_path: Path, sections: dict[str, Any], stall_seconds: float) -> AsyncIterator[HttpSite]:
-    """A file has at most 2,000,000 bytes, a request's head 0.5 s."""
+    """A running site. A file may have at most 2,000,000 bytes, and the head of a request may take 0.5 s."""
     limits = {"rates": False, "file_bytes": LIMIT, **sections.get("limits", {})}
     edge = {"port": 0, **sections.get("edge", {})}
     files = {"directory": tmp_path, "timeout_seconds": 5, **sections.get("media", {})}

@@ -1,4 +1,4 @@
-"""HTTP requests over bare sockets."""
+"""HTTP requests over plain sockets."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from tests.unit.services.edge.gateway.raw import RawPeer
 
 @dataclass
 class HttpReply:
-    """Header names in lower case."""
+    """A response. The names of its headers are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -15,7 +15,10 @@ class HttpReply:
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-    """Underscores in header names stand for hyphens. A body has a Content-Length unless it is chunked."""
+    """Returns the bytes of a request.
+
+    Underscores in header names stand for hyphens. A body has a Content-Length unless it is chunked.
+    """
     named = {"Host": "chat.test:8080"} | {name.replace("_", "-"): value for name, value in headers.items()}
     if body and "Transfer-Encoding" not in named:
         named.setdefault("Content-Length", str(len(body)))
@@ -24,14 +27,14 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 async def head_of(peer: RawPeer) -> HttpReply:
-    """The head of the next reply."""
+    """Reads the head of the next response."""
     status, *lines = (await peer.head()).split("\r\n")[:-2]
     pairs = (line.partition(": ") for line in lines)
     return HttpReply(int(status.split(" ")[1]), {name.lower(): value for name, _, value in pairs}, b"")
 
 
 async def fetch(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> HttpReply:
-    """A request on a connection of its own, which the server closes after the reply."""
+    """Sends a request on a new connection, which the server closes after the response."""
     async with await RawPeer.dial(port) as peer:
         peer.send(request(method, path, body, Connection="close", **headers))
         reply = await head_of(peer)

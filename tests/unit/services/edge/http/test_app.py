@@ -49,7 +49,7 @@ from tests.unit.services.edge.http.http_client import HttpReply
 
 
 class FakeLinks:
-    """The results of auth and session; `opened`, `stopped` are the requested links."""
+    """Fake results of auth and session. `opened` and `stopped` are the links that were requested."""
 
     def __init__(self, result: VerificationResult | None) -> None:
         self._result = result
@@ -80,7 +80,7 @@ class FakeLinks:
 def app(
     links: FakeLinks, first_page: FirstPage | None = None, confirm_button: bool = False, language: Language = "zh"
 ) -> HttpApp:
-    """An application without files."""
+    """An application that has no files."""
     settings, disk = Settings(media={"directory": "/nowhere"}), Disk()
     store, metrics = DirectoryStore(Path("/nowhere"), disk), EdgeMetrics(CollectorRegistry())
     media, access = MediaService(store, settings, metrics, disk), UploadAccess(check, settings)
@@ -302,7 +302,7 @@ async def test_http_is_served_on_the_port_of_the_websockets() -> None:
 
 
 async def reply_of(application: HttpApp, method: str) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Requests a verification link with this method. Returns status, headers and body of the response."""
+    """Requests a verification link with this method. Returns the status, the headers and the body of the response."""
     sent: list[Mapping[str, Any]] = []
 
     async def send(message: Mapping[str, Any]) -> None:

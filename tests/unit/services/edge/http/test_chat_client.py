@@ -1,4 +1,6 @@
-"""The files of the web client: who may frame them, which ones a browser caches, and the answer without a build."""
+"""Tests the files of the web client: which pages may frame them, which of them a browser caches, and the response if
+the client is not built.
+"""
 
 import gzip
 from pathlib import Path

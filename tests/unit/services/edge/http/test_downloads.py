@@ -164,7 +164,7 @@ async def test_a_failing_store_is_unavailable(site: HttpSite) -> None:
 
 
 async def test_a_failure_after_the_head_breaks_the_connection(site: HttpSite, caplog: pytest.LogCaptureFixture) -> None:
-    """Only a broken connection shows the client that the rest is missing."""
+    """If data is missing at the end of a response, only a broken connection shows that to the client."""
     media = await site.store(LARGE)
     async with await RawPeer.dial(site.port, receive_buffer=4096) as peer:
         peer.send(request("GET", f"/media/{media.id}"))
@@ -180,7 +180,7 @@ async def test_a_failure_after_the_head_breaks_the_connection(site: HttpSite, ca
 
 
 async def test_a_slow_reader_receives_everything_and_delays_no_other(site: HttpSite) -> None:
-    """The response takes longer than the time for the next request's head."""
+    """The response takes longer than the head of the next request may take."""
     media = await site.store(LARGE)
     async with await RawPeer.dial(site.port, receive_buffer=4096) as slow:
         slow.stop_reading()
@@ -234,7 +234,7 @@ async def test_a_disconnect_frees_everything(site: HttpSite) -> None:
             peer.stop_reading()
             peer.send(request("GET", f"/media/{media.id}"))
             await until(responses_in_flight)
-            await asyncio.sleep(0.1)  # give the server time to fill the buffers and wait for the client
+            await asyncio.sleep(0.1)  # gives the server time to fill the buffers and to wait for the client
             read = site.registry.get_sample_value("dragoman_edge_media_read_bytes_total")
             leave(peer)
             await until(lambda: not responses_in_flight())
@@ -268,7 +268,7 @@ class TestPageRates:
 
 
 async def trickle(peer: RawPeer) -> None:
-    """Read so slowly that the whole takes long, but no chunk times out."""
+    """Reads so slowly that the whole response takes long, but no chunk times out."""
     with suppress(OSError, asyncio.IncompleteReadError):
         while True:
             await peer.exactly(30_000)
@@ -276,7 +276,7 @@ async def trickle(peer: RawPeer) -> None:
 
 
 def responses_in_flight() -> list[str]:
-    """The tasks of responses in flight."""
+    """Returns the tasks of responses in flight."""
     return [task.get_name() for task in asyncio.all_tasks() if "StreamingResponse" in task.get_name()]
 
 

@@ -1,4 +1,4 @@
-"""A stream of events is a connection of its address, like a WebSocket."""
+"""A stream of events counts as a connection of its address, as a WebSocket does."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ REASON = "too many connections from this address"
 
 @pytest.fixture
 def sections() -> dict[str, Any]:
-    """Two connections for each address, which a proxy names."""
+    """Settings with at most two connections for each address. A proxy names the addresses."""
     return {
         "limits": {"rates": True, "connections_per_address": 2},
         "edge": {"trusted_proxies": ["127.0.0.0/8"]},

@@ -1,4 +1,4 @@
-"""Positions of a stream of events: the events that move them, and their text."""
+"""Tests the positions of a stream of events: which events change them, and the text for them."""
 
 import base64
 
@@ -121,7 +121,7 @@ def test_a_long_position_comes_after_as_many_characters_of_events() -> None:
 
 
 def test_of_too_many_chats_in_pages_the_first_pages_are_known() -> None:
-    """The last active chats come first."""
+    """The chats with the latest messages come first."""
     pages = [
         reply([{"chat": chat, "head": 1, "rev": 0} for chat in range(low, low + 500)]) for low in range(1, 4000, 500)
     ]

@@ -1,4 +1,4 @@
-"""A stream of events begins where its reader stopped; a `sync` may wait for something."""
+"""A stream of events begins at the place where its reader stopped. A `sync` may wait for an event."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def sync_reply(chats: list[dict[str, int]], **members: object) -> bytes:
 
 
 def blocks(text: bytes) -> list[tuple[EventPositions | None, dict[str, Any]]]:
-    """The blocks of server-sent events: the positions of their ids, and their data."""
+    """Returns the blocks of server-sent events: the positions in their ids, and their data."""
     found = []
     for block in text.decode().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
@@ -101,7 +101,7 @@ async def test_a_position_that_is_too_long_for_a_head_is_an_event(site: HttpSite
 
 
 async def test_a_reader_of_a_restored_server_gets_all_pages(site: HttpSite, server: EchoServer) -> None:
-    """The first page of everything comes in place of any page."""
+    """After a restore, the first page of a complete sync replaces the requested page."""
     replies = [
         (sync_reply([{"chat": 5, "head": 1, "rev": 0}], reset=True, before=[1, 5]), b'{"ev":"synced","n":1}'),
         (sync_reply([{"chat": 6, "head": 3, "rev": 0}]), b'{"ev":"synced","n":2}'),
@@ -191,7 +191,7 @@ async def test_a_sync_waits_for_an_event(site: HttpSite, server: EchoServer) -> 
 
 @pytest.mark.parametrize("name", ["renamed", "settings", "role", "member", "profile", "read", "mute"])
 async def test_a_sync_with_states_waits_for_what_changes_one(site: HttpSite, server: EchoServer, name: str) -> None:
-    """A sync without states waits on."""
+    """A sync without states continues to wait."""
     polling = asyncio.create_task(post(site, "sync", {"states": {"5": 7}, "wait_ms": 10_000_000}))
     client = await waiting_client(site)
     other = asyncio.create_task(post(site, "sync", {"have": {"5": [1, 0]}, "wait_ms": 10_000_000}))
@@ -254,7 +254,7 @@ async def test_a_client_that_goes_waits_no_longer(site: HttpSite, server: EchoSe
 
 
 async def waiting_client(site: HttpSite) -> RecordingClient:
-    """Waits until a `sync` of `token-1` waits. Returns the client of the connection."""
+    """Waits until a `sync` of `token-1` waits. Returns the client of its connection."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not ("token-1" in site.operations._logins and site.operations._logins["token-1"][0]._polls):
             await asyncio.sleep(0.01)

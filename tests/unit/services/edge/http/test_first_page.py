@@ -1,4 +1,4 @@
-"""The first page on a real port: its files, and which requests may kill a process."""
+"""Tests the first page on a real port: its files, and which requests may kill a process."""
 
 import asyncio
 import gzip
@@ -23,7 +23,7 @@ WANTED = {"kill": "message", "token": "t"}
 
 
 class FakeSupervisor:
-    """Records the requests. `reply` is its line."""
+    """A fake supervisor that records the requests. `reply` is the line with which it replies."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""HTTP peers that never finish, and headers that are none. See services.edge.gateway.http_protocol."""
+"""Some HTTP peers never finish, and some headers are invalid. See services.edge.gateway.http_protocol."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ UPLOAD = request("POST", "/media", b"", **CHUNKED, **TOKEN)
 POST = request("POST", "/anything", b"", **CHUNKED)
 GET = request("GET", "/")
 MOST_BYTES = 256 * 1024
-"""The most bytes that the server and both kernels may take of a peer that it disconnects."""
+"""The most bytes from a peer that the server and both kernels may accept before the server disconnects the peer."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def stall_seconds() -> float:
 
 
 def trailing(method: str, path: str, trailer: str, body: bytes = b"x", **headers: str) -> bytes:
-    """A request with a chunked body and one trailer."""
+    """Returns a request with a chunked body and one trailer."""
     chunk = b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (len(body), body, trailer.encode())
     return request(method, path, chunk, Transfer_Encoding="chunked", Connection="close", **headers)
 
@@ -71,7 +71,7 @@ async def test_no_trailer_names_an_address_or_an_origin(site: HttpSite) -> None:
 async def test_the_body_of_a_request_for_another_protocol_is_no_request(
     site: HttpSite, framing: dict[str, str], size: int
 ) -> None:
-    """Clients of HTTP/2 request it with each request without TLS, and go on with HTTP/1.1."""
+    """Without TLS, clients of HTTP/2 ask for HTTP/2 in each request, and continue with HTTP/1.1."""
     body = b"x" * size + GET
     data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if framing else body
     wanted = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2_Settings": "AAMAAABk"}
@@ -146,7 +146,7 @@ SLOW = {
 
 
 async def sent_until_the_end(port: int, begin: bytes, more: Iterator[bytes], pause: float = 0.0) -> int:
-    """Sends until the server ends the connection, at most for `WAIT_SECONDS`. The number of bytes."""
+    """Sends until the server ends the connection, at most for `WAIT_SECONDS`. Returns the number of bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     ended = asyncio.create_task(reader.read(-1))
     sent = len(begin)

@@ -1,4 +1,7 @@
-"""Replies come in order, each to its operation, whatever happens to waiting operations. The end is a reply, too."""
+"""Replies come in order, each to its operation, whatever happens to operations that wait.
+
+The end of the connection is also a reply.
+"""
 
 import asyncio
 import json
@@ -16,7 +19,7 @@ HANDSHAKE = Handshake("/ws/native", "chat.test", "127.0.0.1", False, (), "")
 
 
 class OpenedConnection:
-    """A connection, its handler, and how often it has ended."""
+    """A connection, its handler, and the number of times that it has ended."""
 
     def __init__(self) -> None:
         self.endpoint = RecordingEndpoint()

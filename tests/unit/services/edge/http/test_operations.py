@@ -1,4 +1,6 @@
-"""`POST /api/v1/OPERATION`: which connection an operation takes, and the status and the body of the response."""
+"""Tests `POST /api/v1/OPERATION`: which connection carries out an operation, and the status and the body of the
+response.
+"""
 
 import asyncio
 import json
@@ -23,7 +25,10 @@ NOTHING_NEW = b'{"re":0,"epoch":"e","reset":false,"chats":[],"gone":[],"away":[]
 
 
 class EchoServer:
-    """Answers the frames of all connections: an operation's name is its reply, unless `replies` has another."""
+    """Replies to the frames of all connections.
+
+    The reply is the name of the operation, unless `replies` contains another one.
+    """
 
     def __init__(self, site: HttpSite) -> None:
         self.replies: dict[str, tuple[bytes, ...]] = {"sync": NOTHING_NEW}
@@ -255,7 +260,7 @@ async def test_other_methods_and_names_are_none(site: HttpSite) -> None:
     ],
 )  # fmt: skip
 async def test_an_unknown_operation_is_an_error_as_on_a_connection(site: HttpSite, method: str, name: str) -> None:
-    """Whatever the token, the type and the body are."""
+    """This holds for any token, content type and body."""
     for body, headers in ((b"", {}), (b"{}", {"Content_Type": JSON, "Authorization": "Bearer wrong"}), (b"[", {})):
         reply = await site.fetch(method, f"/api/v1/{name}", body, **headers)
         assert (reply.status, reply.headers["content-type"]) == (404, JSON)

@@ -1,4 +1,4 @@
-"""The rate of an address, and TLS for pages."""
+"""Tests the rate limit of an address, and when pages require TLS."""
 
 import json
 
@@ -26,7 +26,7 @@ def request(path: str, client: str = "192.0.2.1", method: str = "GET", scheme: s
 
 
 def statuses(policy: HttpPolicy, requests: list[Request], now: float = 0.0) -> list[int]:
-    """0: served."""
+    """Sends requests, and returns their statuses. The status 0 means that a request was served."""
     decisions = [policy.decide(one, now) for one in requests]
     return [decision.status_code if decision else 0 for decision in decisions]
 

@@ -1,4 +1,4 @@
-"""Resumable uploads by tus at one edge: each status, and the state after a disconnect."""
+"""Tests resumable uploads (protocol tus) on one edge: each status, and the state after a disconnect."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ OCTETS = "application/offset+octet-stream"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stores nothing early on a slow machine."""
+    """Gives clients more time, because on a slow machine the edge would store data too early."""
     monkeypatch.setattr("services.edge.http.resumable_uploads._SILENCE_SECONDS", WAIT_SECONDS)
 
 
@@ -42,7 +42,7 @@ async def create(site: HttpSite, length: int, body: bytes = b"", **headers: str)
 
 
 async def created(site: HttpSite, length: int, **headers: str) -> str:
-    """The address of a new upload."""
+    """Creates an upload, and returns its address."""
     reply = await create(site, length, b"", **headers)
     assert (reply.status, reply.body) == (201, b"")
     return reply.headers["location"]
@@ -62,13 +62,13 @@ async def offset(site: HttpSite, path: str) -> int:
 
 
 def patch_head(path: str, size: int, start: int = 0, **headers: str) -> bytes:
-    """The head of a request whose body follows."""
+    """Returns the head of a request whose body follows."""
     named = headers_of(Upload_Offset=str(start), Content_Type=OCTETS, Content_Length=str(size), **headers)
     return request("PATCH", path, b"", **named)
 
 
 def error_code(reply: HttpReply, status: int) -> str:
-    """The code of a well-formed error."""
+    """Returns the code of an error, which must be well-formed."""
     assert (reply.status, reply.headers["tus-resumable"]) == (status, "1.0.0")
     assert (reply.headers["content-type"], reply.headers["cache-control"]) == ("application/json", "no-store")
     error = json.loads(reply.body)
@@ -170,7 +170,7 @@ async def test_a_part_with_the_creation(site: HttpSite) -> None:
 
 
 async def test_a_creation_that_fails_during_its_body_leaves_nothing(site: HttpSite) -> None:
-    """The client of a failed creation does not know the address."""
+    """If the creation fails, the client does not get the address of the upload."""
     wrong = f"sha1 {b64encode(bytes(20)).decode()}"
     assert (await create(site, 10, b"12345", Content_Type=OCTETS, Upload_Checksum=wrong)).status == 460
     assert stored_uploads(site) == 0
@@ -469,7 +469,7 @@ class TestLongRequest:
         return {"limits": {"file_bytes": 3 * PART_BYTES}}
 
     async def test_full_parts_are_stored_while_a_request_arrives(self, site: HttpSite) -> None:
-        """A crash of the edge loses no more than one part."""
+        """If the edge crashes, no more than one part is lost."""
         content = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"rest"
         path = await created(site, len(content))
         async with await RawPeer.dial(site.port) as peer:
@@ -485,7 +485,7 @@ class TestLongRequest:
         assert not any(path.is_file() for path in (site.directory / "parts").rglob("*"))
 
     async def test_the_last_part_is_not_stored_without_its_file(self, site: HttpSite) -> None:
-        """A full part is not stored either, because a client at the last offset believes that there is a file."""
+        """A full part is not stored either. A client at the last offset would believe that the file is complete."""
         path, named = await created(site, PART_BYTES), headers_of(Upload_Offset="0", Content_Type=OCTETS)
         async with await RawPeer.dial(site.port) as peer:
             peer.send(request("PATCH", path, b"", **named, Transfer_Encoding="chunked"))
@@ -528,7 +528,7 @@ async def test_a_compressed_body(site: HttpSite) -> None:
 
 
 async def test_an_empty_file(site: HttpSite) -> None:
-    """An empty file has nothing to continue."""
+    """An empty file has nothing that could be continued."""
     reply = await create(site, 0)
     assert (reply.status, reply.headers["upload-offset"]) == (201, "0")
     assert (await site.fetch("GET", reply.headers["content-location"])).body == b""
@@ -537,8 +537,10 @@ async def test_an_empty_file(site: HttpSite) -> None:
 
 
 async def test_what_came_before_a_silence_is_known(site: HttpSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a silence, the bytes received so far are stored, so that a phone can continue on a new connection. If the
-    silent request continues, it is accepted, too."""
+    """When a client is silent, the edge stores the bytes that it has.
+
+    So a phone can continue on a new connection. If the silent request continues, the edge also accepts that.
+    """
     monkeypatch.setattr("services.edge.http.resumable_uploads._SILENCE_SECONDS", 0.1)
     path = await created(site, 10)
     async with await RawPeer.dial(site.port) as peer:

@@ -28,7 +28,10 @@ async def nothing() -> Message:
 
 
 async def serve_traced(tracer: Tracer, path: str, *statuses: int, whole: bool = True, method: str = "GET") -> list[str]:
-    """The types of the messages sent for these statuses. Not `whole`: the client disconnects before the end."""
+    """Sends responses with these statuses, and returns the types of the sent messages.
+
+    If not `whole`, the client disconnects before the end.
+    """
     sent: list[str] = []
 
     async def serve(_scope: Scope, _receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The headers of tus."""
+"""Tests the headers of tus, the protocol of resumable uploads."""
 
 from base64 import b64encode
 from hashlib import sha1

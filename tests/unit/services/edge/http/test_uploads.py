@@ -23,7 +23,7 @@ SIDE = int.from_bytes(PNG[16:20], "big")
 
 
 def error_code(reply: HttpReply) -> str:
-    """The code of a well-formed error."""
+    """Returns the code of an error, which must be well-formed."""
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["cache-control"] == "no-store"
     error = json.loads(reply.body)
@@ -33,7 +33,7 @@ def error_code(reply: HttpReply) -> str:
 
 
 def upload_head(size: int, **headers: str) -> bytes:
-    """The head of an upload whose body follows."""
+    """Returns the head of an upload whose body follows."""
     return request("POST", "/media", b"", Authorization="Bearer token-1", Content_Length=str(size), **headers)
 
 
@@ -127,7 +127,7 @@ async def test_the_largest_file(site: HttpSite) -> None:
 
 @pytest.mark.parametrize("cut", [-4, -3, -2, -1, 0])
 async def test_a_large_body_may_arrive_with_a_part_of_its_head(site: HttpSite, cut: int) -> None:
-    """The size limit applies to the head only."""
+    """The size limit for heads does not count the body."""
     head, body = upload_head(100_000), bytes(100_000)
     async with await RawPeer.dial(site.port) as peer:
         peer.send(head[: cut or None])
@@ -276,7 +276,7 @@ class TestRates:
 
     @pytest.mark.parametrize("addresses", [["192.0.2.9"] * 4, [f"2001:db8::{number}" for number in range(4)]])
     async def test_an_address_or_ipv6_subscriber_is_rate_limited(self, site: HttpSite, addresses: list[str]) -> None:
-        """Requests with invalid tokens count."""
+        """Requests with invalid tokens also count."""
         tokens = ("wrong", "token-1", "token-2", "token-3")
         clients = zip(tokens, addresses, strict=True)
         answers = [await site.post(PNG, token=token, X_Forwarded_For=address) for token, address in clients]

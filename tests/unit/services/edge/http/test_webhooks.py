@@ -1,4 +1,4 @@
-"""`POST /hooks/SECRET`: the posted message, and the response."""
+"""Tests `POST /hooks/SECRET`: the posted message, and the response."""
 
 import json
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_texts(message: dict[str, Any], text: str) -> None:
 
 
 PROGRAMS = json.loads(Path(__file__).with_name("webhook_bodies.json").read_text())
-"""Requests that well-known programs send by default, in the form of their documents."""
+"""Requests that well-known programs send by default, in the form that their documentation shows."""
 _READABLE = {
     "text",
     "title",
@@ -130,7 +130,7 @@ def test_nothing_readable_of_well_known_programs_is_lost(case: dict[str, Any]) -
 
 
 def _readable(value: object) -> list[str]:
-    """The texts of a body, but for buttons' values."""
+    """Returns the texts of a body, except the values of buttons."""
     if isinstance(value, list):
         return [text for one in value for text in _readable(one)]
     if not isinstance(value, dict):

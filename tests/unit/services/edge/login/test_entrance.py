@@ -1,4 +1,4 @@
-"""A client can request how users sign in (the entrance) before any login."""
+"""Before any login, a client can request in which ways users can sign in (the entrance)."""
 
 from importlib.metadata import version
 

@@ -21,7 +21,7 @@ from tests.unit.services.edge.edge_client import FakeSocket
 
 @pytest.fixture(autouse=True)
 def _uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No service counts unread messages here: do not wait for one."""
+    """Makes the time short for which a login waits for the number of unread messages. Here, no service counts them."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.05)
 
 
@@ -87,7 +87,7 @@ LOGINS = [
 
 TOKEN = "x" * 40
 REQUESTS = [f"send_message|1|{{}}|7|now|hello|{TOKEN}", f"get_user_info|{{}}|2|{TOKEN}"]
-"""Two frames with a token; for a message to a group, no further lookup is needed."""
+"""Two frames with a token. A message to a group needs no further lookup."""
 
 
 class TokenChecks:
@@ -141,7 +141,7 @@ async def test_an_expired_token_is_rejected(
 async def test_a_token_of_another_login_of_the_account_replaces_the_connection_s(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch, path: str, frame: str
 ) -> None:
-    """The connection belongs to the login of its last token, and ends only when that login is revoked."""
+    """The connection belongs to the login of its last token. It ends only when this login is revoked."""
 
     async def check(verifier: TokenVerifier, token: str) -> Claims:
         return Claims(AccountId(1), token[-5:], 0, 2**31, "jti")
@@ -188,8 +188,10 @@ async def test_a_login_by_token_needs_the_uuid_of_its_account(
 
 
 async def test_a_login_by_token_is_no_counted_attempt(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The edge checks tokens without auth, which counts attempts. So an address that has reached its limit of failed
-    passwords can still log in by token."""
+    """The edge checks tokens without auth, and only auth counts attempts.
+
+    So an address that has reached its limit of wrong passwords can still log in by token.
+    """
     TokenChecks(monkeypatch)
     cluster.session.uuids[AccountId(1)] = OWN
     edge = await cluster.add_edge()

@@ -1,4 +1,4 @@
-"""Recovery by mail on an edge: before a login, and with a replica of auth whose version lacks it."""
+"""Recovery by mail on an edge: before a login, and with a replica of auth whose version does not have it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -21,7 +21,7 @@ async def serve(
     request: Callable[[RequestRecovery], Awaitable[Ack]],
     recover: Callable[[RecoverByTicket], Awaitable[Recovered]],
 ) -> None:
-    """Starts a replica of auth that serves recovery by mail, in addition to the fake auth of the previous version."""
+    """Starts a replica of auth that serves recovery by mail. The fake auth of the previous version also runs."""
     auth = Bus(cluster.nats.settings("auth"), "auth", CollectorRegistry())
     auth.serve(RequestRecovery.route, request)
     auth.serve(RecoverByTicket.route, recover)
@@ -59,7 +59,7 @@ async def test_beside_auth_of_the_version_before_it_is_unavailable(
 
 
 async def test_a_recovery_by_ticket_is_answered_before_the_login_ends(cluster: EdgeCluster) -> None:
-    """The recovery is answered even if no service lists the account's webhooks, links and bots."""
+    """The recovery gets its reply even if no service lists the account's webhooks, links and bots."""
 
     async def recover(request: RecoverByTicket) -> Recovered:
         await cluster.auth.revoke(1)

@@ -1,4 +1,4 @@
-"""Revoked logins end within a second, whatever is lost or reordered; maintenance mode is pushed once."""
+"""Revoked logins end within a second, even if events are lost or reordered. Maintenance mode is pushed once."""
 
 import asyncio
 
@@ -93,7 +93,10 @@ async def test_a_login_after_the_revocation_is_not_ended(cluster: EdgeCluster) -
 
 
 async def test_a_revocation_during_the_login_ends_it(cluster: EdgeCluster) -> None:
-    """The secret was right when it was checked. The edge has applied the revocation before it knows the account."""
+    """The secret was right when it was checked.
+
+    The edge has applied the revocation before it gets the account's number.
+    """
     edge = await cluster.add_edge()
     for kind in (Login, EnsureProfile):
         neighbour = cluster.auth if kind is Login else cluster.session

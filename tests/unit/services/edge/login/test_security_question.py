@@ -1,4 +1,4 @@
-"""A token alone does not let anybody replace the account's recovery answer."""
+"""With only a token, the answer for the recovery of an account cannot be replaced."""
 
 import pytest
 from prometheus_client import CollectorRegistry

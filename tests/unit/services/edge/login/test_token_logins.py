@@ -1,4 +1,4 @@
-"""Logins by token reach auth's audit trail: in batches, once a day, and later if auth is unavailable."""
+"""Edges report logins by token to auth's audit trail: in batches, once a day, and later if auth is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -77,7 +77,7 @@ async def test_batches_and_what_waits_are_bounded(
     await reports.send()
     assert [len(await trail.batch()) for _ in range(3)] == [500, 500, 200]
     reports.note(replace(CLAIMS, account=AccountId(1)), connection)
-    reports.note(replace(CLAIMS, account=AccountId(2_000)), connection)  # this login had found no free place before
+    reports.note(replace(CLAIMS, account=AccountId(2_000)), connection)  # there was no space for this login before
     reports.note(
         replace(CLAIMS, account=AccountId(1), issued=CLAIMS.issued + 1), connection
     )  # a refreshed token counts as another token

@@ -1,4 +1,4 @@
-"""Tokens of clients, as signing keys are rotated and retired."""
+"""Tests which tokens of clients are valid while signing keys are rotated and retired."""
 
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ OLD = "20200101000000-0a0a0a0a"
 
 @pytest.fixture
 def keyring(tmp_path: Path) -> SigningKeys:
-    """Signing keys with an old one."""
+    """Signing keys, of which one is old."""
     directory = tmp_path / "keys"
     ensure_keys(directory)
     [first] = directory.glob("*.pem")
@@ -106,7 +106,7 @@ async def test_a_bot_s_token_is_valid_only_where_its_scopes_are_respected(
 
 
 async def test_a_revocation_of_all_tokens_is_known_by_its_number(gate: TokenVerifier, keyring: SigningKeys) -> None:
-    """The clock of the replica that issued the second token is ahead, and revocations come in any order."""
+    """The clock of the replica that issued the second token is ahead. The revocations arrive in another order."""
     now = time.time()
     previous, ahead, after = (keyring.issue(AccountId(1), *one) for one in ((now, 3), (now + 20, 4), (now, 5)))
     gate.revoked([Revocation(5, AccountId(1), "", int(now) - 2), Revocation(4, AccountId(1), "", int(now))])

@@ -20,13 +20,13 @@ OpenMedia = Callable[[], Awaitable[MediaService]]
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
-    """Shared by all media services of the test."""
+    """A registry of metrics that all media services of the test share."""
     return CollectorRegistry()
 
 
 @pytest.fixture(params=["directory", "bucket"])
 def media_settings(request: pytest.FixtureRequest, tmp_path: Path) -> MediaSettings:
-    """The store: a directory, then a bucket."""
+    """The settings of the store. Each test runs with a directory, and then with a bucket."""
     if request.param == "directory":
         return MediaSettings(directory=tmp_path, timeout_seconds=TIMEOUT_SECONDS)
     server: S3Server = request.getfixturevalue("s3_server")
@@ -38,8 +38,10 @@ def media_settings(request: pytest.FixtureRequest, tmp_path: Path) -> MediaSetti
 
 @pytest.fixture
 async def open_media(media_settings: MediaSettings, registry: CollectorRegistry) -> AsyncIterator[OpenMedia]:
-    """Opens media services on the same store, like the edges of one installation. A file has at most 10,000,000
-    bytes."""
+    """A function that opens media services on the same store, like the edges of one installation.
+
+    A file may have at most 10,000,000 bytes.
+    """
     services: list[MediaService] = []
     metrics = EdgeMetrics(registry)
 
@@ -82,5 +84,5 @@ async def media_service(open_media: OpenMedia) -> MediaService:
 
 @pytest.fixture
 def temporary_files(media_settings: MediaSettings) -> Callable[[], list[str]]:
-    """The names of the temporary files."""
+    """Returns the names of the temporary files."""
     return lambda: [path.name for path in (media_settings.directory / "spool").iterdir()]

@@ -1,4 +1,4 @@
-"""Failures that only a bucket has."""
+"""Tests failures that only a bucket has."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The layout of a directory, and failures that only a directory has."""
+"""Tests the layout of a directory, and failures that only a directory has."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def media_settings(tmp_path: Path) -> MediaSettings:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file grows beyond 50 kB. A test's log stays smaller."""
+    """Inside this context, no file can grow beyond 50 kB. The log of a test is smaller."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:

@@ -41,7 +41,7 @@ def test_known_types(head: bytes, mime: str, extension: str) -> None:
     ],
 )  # fmt: skip
 def test_a_brand_of_iso_media_names_the_type(brands: bytes, mime: str, extension: str) -> None:
-    """The photographs and voice messages of phones, too. All of these are files for messages."""
+    """The cases include photographs and voice messages of phones. Messages show all of these types as files."""
     box = brands[:4] + b"\x00\x00\x02\x00" + brands[5:]
     head = (8 + len(box)).to_bytes(4, "big") + b"ftyp" + box + b"\x00\x00\x00\x08freeavif"
     assert sniff(head) == (mime, extension)

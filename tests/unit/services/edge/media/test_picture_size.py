@@ -1,4 +1,4 @@
-"""The size of a picture, from its headers alone."""
+"""The size of a picture is read from its headers alone."""
 
 import struct
 
@@ -20,7 +20,7 @@ def frame(width: int, height: int) -> bytes:
 
 
 def exif(order: str, orientation: int) -> bytes:
-    """EXIF data with another entry first, as cameras write."""
+    """Returns EXIF data in which another entry is first, as cameras write it."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, 2)
     make = struct.pack(f"{order}HHII", 0x010F, 2, 4, 0)
     return b"Exif\0\0" + head + make + struct.pack(f"{order}HHIHH", 0x0112, 3, 1, orientation, 0)

@@ -1,4 +1,4 @@
-"""Quotas: for an account and day over all edges, for all files, and while Redis is unavailable."""
+"""Tests quotas: for an account and a day on all edges, for all files, and while Redis is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -113,7 +113,7 @@ async def test_a_file_that_cannot_be_stored_is_not_counted(edges: list[MediaCoun
 
 
 async def test_unfinished_uploads_take_no_more_than_the_quotas(tmp_path: Path) -> None:
-    """Many that never end would fill the disk, though none of them is stored."""
+    """Many uploads that never end would fill the disk, although none of them is stored."""
     settings, disk = Settings(media={"directory": tmp_path, "account_bytes_per_day": 10, "total_bytes": 15}), Disk()
     media = MediaService(open_store(settings.media, disk), settings, EdgeMetrics(CollectorRegistry()), disk)
     await media.prepare()

@@ -1,4 +1,4 @@
-"""Uploads in several requests, continued by any edge; on both stores."""
+"""Uploads in several requests can be continued on any edge. The tests run on both kinds of store."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ CONTENT = bytes(range(150))
 
 
 class SharedCounters:
-    """The counters of all edges, without Redis."""
+    """The counters that all edges share, without Redis."""
 
     def __init__(self) -> None:
         self.sums = Counter[str]()
@@ -43,7 +43,7 @@ class SharedCounters:
 
 
 class UploadEdges:
-    """Two edges with one store. `ahead`: milliseconds ahead of the real time."""
+    """Two edges with one store. Their clock is `ahead` milliseconds ahead of the real time."""
 
     def __init__(self, settings: Settings) -> None:
         self.ahead = 0
@@ -84,13 +84,13 @@ class UploadEdges:
 
 @pytest.fixture
 def limits() -> dict[str, int]:
-    """Settings of media; a test may override them."""
+    """The media settings. A test may override this fixture."""
     return {}
 
 
 @pytest.fixture
 async def edges(media_settings: MediaSettings, limits: dict[str, int]) -> AsyncIterator[UploadEdges]:
-    """An account has at most two unfinished uploads."""
+    """Two edges on which an account may have at most two unfinished uploads."""
     settings = Settings(
         media=media_settings.model_copy(update=limits), limits={"file_bytes": 10_000_000, "unfinished_uploads": 2}
     )
@@ -129,7 +129,7 @@ async def store_once(edges: UploadEdges, edge: ResumableUploads, data: bytes = C
 async def test_a_file_under_a_nonce_counts_once_whenever_an_edge_dies(
     edges: UploadEdges, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
-    """The edge does no more after it has asked the store to keep a key of this kind."""
+    """An edge dies when it stores a key of the kind `last`, so nothing after that happens."""
     reached = asyncio.Event()
 
     def dying(keep: Callable[..., Awaitable[bool]]) -> Callable[..., Awaitable[bool]]:
@@ -158,7 +158,7 @@ async def test_a_file_under_a_nonce_counts_once_whenever_an_edge_dies(
 
 @pytest.mark.parametrize("limits", [{"account_bytes_per_day": 10_000}])
 async def test_a_file_that_was_removed_is_stored_again_under_its_nonce(edges: UploadEdges) -> None:
-    """A file is removed after its message was rejected."""
+    """The file was removed because its message was rejected."""
     for _ in range(2):
         media = await store_once(edges, edges.here)
         assert await content(edges.media, media) == CONTENT
@@ -173,7 +173,7 @@ async def test_a_file_that_was_removed_is_stored_again_under_its_nonce(edges: Up
 
 
 def upload_with_times(upload: ResumableUpload, found: ResumableUpload) -> ResumableUpload:
-    """The upload, with the times of its parts taken from the store."""
+    """Returns the upload, with the times of its parts from the store."""
     parts = [part._replace(modified=seen.modified) for part, seen in zip(upload.parts, found.parts, strict=True)]
     return ResumableUpload(upload.id, upload.record, upload.expires, upload.offset, parts)
 
@@ -210,7 +210,7 @@ async def test_two_requests_that_finish_an_upload_get_the_same_file(edges: Uploa
 
 
 async def test_many_requests_at_once_leave_the_bytes_in_order(edges: UploadEdges) -> None:
-    """Four clients of one account, at two edges, continue the upload wherever it is."""
+    """Four clients of one account, on two edges, continue the upload at its present offset."""
     upload = await edges.here.create(ALICE, len(CONTENT), "", "")
     errors: list[ErrorCode] = []
 
@@ -237,7 +237,7 @@ async def test_many_requests_at_once_leave_the_bytes_in_order(edges: UploadEdges
 
 
 async def test_a_request_after_the_last_gets_its_file(edges: UploadEdges) -> None:
-    """The edge of that request has read the state before."""
+    """The edge of the late request has read the state from before the last request."""
     upload = await edges.append(await edges.here.create(ALICE, 10, "", ""), b"12345")
     late = await edges.found(upload)
     finished = await edges.finish(upload, b"67890")
@@ -266,8 +266,10 @@ async def test_an_account_has_few_unfinished_uploads(edges: UploadEdges) -> None
 
 @pytest.mark.parametrize("limits", [{"account_bytes_per_day": 25}])
 async def test_uploads_that_are_created_at_once_stay_within_the_limits(edges: UploadEdges) -> None:
-    """For each account, at most two of the simultaneous uploads fit into the limits of number and bytes. The others
-    leave no record."""
+    """Several uploads are created at the same time.
+
+    For each account, at most two are within the limits of number and bytes. The others leave no record.
+    """
     creating = [one.create(account, 10, "", "") for account in (ALICE, BOB) for one in (edges.here, edges.there) * 2]
     created = [one for one in await asyncio.gather(*creating, return_exceptions=True)]
     for account in (ALICE, BOB):
@@ -328,8 +330,7 @@ async def test_a_removed_upload_leaves_nothing(edges: UploadEdges, media_setting
 
 
 async def test_a_part_of_a_removed_upload_is_removed(edges: UploadEdges) -> None:
-    """Without this rule, an account could store any number of parts, each in a request during which it removes the
-    upload."""
+    """Without this rule, an account could store any number of parts: it would remove the upload during each request."""
     upload = await edges.append(await edges.here.create(ALICE, 20, "", ""), b"12345")
     before = await edges.found(upload)
     upload = await edges.append(upload, b"67890")

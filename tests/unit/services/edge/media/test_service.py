@@ -1,4 +1,4 @@
-"""The media service on both stores: a directory, and a bucket of a real server."""
+"""Tests the media service on both kinds of store: a directory, and a bucket of a real server."""
 
 import asyncio
 import re

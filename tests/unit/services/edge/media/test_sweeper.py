@@ -1,4 +1,4 @@
-"""Removal of files on both stores: expired, orphaned, rejected."""
+"""Files are removed on both kinds of store: expired, orphaned and rejected ones."""
 
 import os
 import time
@@ -61,7 +61,10 @@ def test_a_file_expires_by_its_age_and_use(
 
 
 def test_the_version_before_reads_a_record_and_its_records_are_read() -> None:
-    """The previous version knows no size of a picture. Records of earlier versions had only the fields of a file."""
+    """The previous version does not have the size of a picture.
+
+    Records of earlier versions have only the fields of a file.
+    """
     new = msgspec.structs.replace(record(1, MediaUse.POSTED), width=640, height=480)
     assert (new.media.width, new.media.height) == (640, 480)
     fields = msgspec.to_builtins(new)

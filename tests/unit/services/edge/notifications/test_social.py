@@ -42,7 +42,7 @@ LOGINS = {
 
 
 class FakePendingEvents(FakeService):
-    """Session's lists of pending requests and stored notifications."""
+    """A fake of session's lists of pending requests and stored notifications."""
 
     def __init__(self, cluster: EdgeCluster) -> None:
         super().__init__("session", cluster.nats)
@@ -73,7 +73,7 @@ async def pending(cluster: EdgeCluster) -> AsyncIterator[FakePendingEvents]:
 
 
 async def log_in(cluster: EdgeCluster, dialect: str) -> FakeSocket:
-    """Bob, logged in."""
+    """Returns a connection of Bob that is logged in."""
     wire = FakeSocket()
     wire.client = cluster.edges[0].endpoint.connected(
         Handshake(f"/ws/{dialect}", "h", "192.0.2.1", False, (), ""), wire
@@ -84,7 +84,7 @@ async def log_in(cluster: EdgeCluster, dialect: str) -> FakeSocket:
 
 
 def events_of(wire: FakeSocket) -> list[tuple[int, Any]]:
-    """Code and data of the frames after the login."""
+    """Returns the code and the data of the frames after the login."""
     frames = [json.loads(frame) for frame in wire.received[1:]]
     return [(frame["code"], frame["data"]) for frame in frames]
 
@@ -118,7 +118,7 @@ async def test_a_chat_without_added_members_notifies_no_account(
 async def test_dialects_without_the_event_send_nothing_and_it_stays_stored(
     cluster: EdgeCluster, pending: FakePendingEvents, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The event is sent at the next login with a dialect that has it."""
+    """The event is sent at the next login in a dialect that has it."""
     monkeypatch.setattr("services.edge.login.account_lookup._UNREAD_SECONDS", 0.1)
     without_event = await log_in(cluster, dialect)
     await publish(pending, ChatCreated(CHAT, ANN, [ANN, BOB], 1, "g", {BOB: 70}))
@@ -172,7 +172,7 @@ async def test_a_join_in_a_broadcast_chat_is_shown_to_others_only_by_older_diale
 
 
 def _joined(frame: bytes) -> int | None:
-    """The account that a frame shows as a new member."""
+    """Returns the account that a frame shows as a new member, or None."""
     members = json.loads(frame)
     if members.get("code") == 10:
         return int(members["data"]["ocid"])

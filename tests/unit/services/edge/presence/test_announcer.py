@@ -1,4 +1,4 @@
-"""Announcements of the accounts that presence lacks."""
+"""A node announces its accounts that presence lacks."""
 
 import asyncio
 
@@ -57,7 +57,7 @@ async def test_a_node_without_accounts_announces_that_it_has_none(recorded: Reco
 async def test_wanted_announcements_are_numbered(
     recorded: RecordedAnnouncements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The node leaves out one number before the first: a replica's earlier knowledge counts no more."""
+    """A new series of announcements leaves out one number. So replicas drop the list that they got before."""
     monkeypatch.setattr(announcer, "_PAGE_ACCOUNTS", 2)
     one = recorded.announcer
     await one.announce_registered(ANN)
@@ -79,8 +79,10 @@ async def test_wanted_announcements_are_numbered(
 
 
 async def test_a_list_has_what_is_here_when_its_first_number_is_given(recorded: RecordedAnnouncements) -> None:
-    """A login can be announced while a list of accounts waits for the previous list. The list contains this login,
-    because the login's own announcement can be lost."""
+    """A login is announced while a list of accounts waits for the previous list.
+
+    The list must contain this login, because the announcement of the login may be lost.
+    """
     one, here = recorded.announcer, {ANN}
     one.want()
     async with one._listing:

@@ -1,4 +1,4 @@
-"""The guests of one edge."""
+"""Tests the guests (users without an account of their own) of one edge."""
 
 from collections import Counter
 from types import SimpleNamespace

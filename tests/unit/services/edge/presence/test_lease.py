@@ -1,4 +1,6 @@
-"""The lease repairs presence: failover to a replica, a sweep after a failed first beat, Redis lost for one edge."""
+"""The lease repairs presence: after a failover to a replica, after a failed first beat, and when one edge has lost
+Redis.
+"""
 
 import asyncio
 from collections import Counter
@@ -32,11 +34,11 @@ from tests.unit.services.edge.presence.test_local_accounts import NullRecipient,
 
 HERE, THERE = NodeId("here"), NodeId("there")
 ANN, BOB, CEM = AccountId(1), AccountId(2), AccountId(17)
-"""1 and 17 share a shard."""
+"""The accounts 1 and 17 are in the same shard of presence."""
 
 
 class LeasedNode:
-    """An edge's accounts and its lease, without clients; `stale` holds the accounts that would be re-synced."""
+    """An edge's accounts and its lease, without clients. `stale` are the accounts that would be synced again."""
 
     def __init__(self, presence: Presence) -> None:
         self.accounts = LocalAccounts(HERE, presence, LimitsSettings(), silent_announcer(HERE))
@@ -64,7 +66,7 @@ def _trusting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def servers(tmp_path: Path, process_group: ProcessGroup) -> Iterator[tuple[ValkeyServer, ValkeyServer]]:
-    """A primary and its replica."""
+    """A primary server and its replica."""
     primary = ValkeyServer(tmp_path / "primary", process_group)
     replica = ValkeyServer(tmp_path / "replica", process_group, primary=primary)
     primary.start()
@@ -76,7 +78,7 @@ def servers(tmp_path: Path, process_group: ProcessGroup) -> Iterator[tuple[Valke
 
 @pytest.fixture
 async def address(servers: tuple[ValkeyServer, ValkeyServer]) -> AsyncIterator[TcpProxy]:
-    """An address that always leads to the primary, as an installation with a replica has."""
+    """An address that always leads to the primary, like the address of an installation with a replica."""
     address = TcpProxy(servers[0].port)
     await address.start()
     yield address
@@ -92,8 +94,10 @@ async def until_replicated(primary: ValkeyServer) -> None:
 async def test_a_replica_that_takes_over_gets_what_it_lacks(
     servers: tuple[ValkeyServer, ValkeyServer], address: TcpProxy
 ) -> None:
-    """The previous primary has acknowledged a join and a leave that the replica has not received. Afterwards another
-    account of the same shard joins before the next beat."""
+    """The previous primary has acknowledged a join and a leave that the replica has not received.
+
+    Then another account of the same shard joins before the next beat.
+    """
     primary, replica = servers
     edge, message = (
         Presence(RedisSettings(url=SecretStr(valkey.url(address.port, name, primary.passwords[name]))))
@@ -111,7 +115,7 @@ async def test_a_replica_that_takes_over_gets_what_it_lacks(
     primary.kill()
     with suppress(AssertionError):  # the old connection is closed, so its first use fails
         await nodes_of(message, BOB)
-    await asyncio.sleep(1.1)  # after an error, the message service leaves Redis alone for a second
+    await asyncio.sleep(1.1)  # after an error, the message service does not use Redis for a second
     assert [await nodes_of(message, account) for account in (ANN, BOB)] == [[], [HERE]]
     with suppress(RedisError):  # the old connection is closed, so its first use fails
         await edge.marks(HERE)
@@ -148,7 +152,7 @@ async def test_an_edge_swept_after_its_first_beat_failed_registers_again(
 
 
 async def test_after_an_expired_lease_all_accounts_are_synced(valkey_server: ValkeyServer) -> None:
-    """Other processes took the edge for dead, even if none has swept its accounts."""
+    """Other processes treated the edge as dead, even if none has removed its accounts from presence."""
     presence = Presence(valkey_server.settings("edge"))
     node = LeasedNode(presence)
     await node.lease.beat()
@@ -161,7 +165,7 @@ async def test_after_an_expired_lease_all_accounts_are_synced(valkey_server: Val
 
 
 class FailingPresence(Presence):
-    """Joins fail, after the gate has opened, while `fails` is set."""
+    """A fake presence. While `fails` is set, joins wait for the gate and then fail."""
 
     fails = True
     gate: asyncio.Event | None = None
@@ -177,7 +181,10 @@ class FailingPresence(Presence):
 async def test_presence_is_incomplete_while_a_login_of_an_unregistered_account_fails(
     valkey_server: ValkeyServer,
 ) -> None:
-    """Presence stays incomplete, because the beat does not register an account while a login is registering it."""
+    """The beat does not register an account while a login registers it.
+
+    So presence stays incomplete when the login fails.
+    """
     announced: list[int] = []
 
     async def publish(_subject: str, data: bytes) -> None:
@@ -219,7 +226,7 @@ async def test_a_beat_without_a_difference_syncs_nothing(valkey_server: ValkeySe
 
 
 def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
-    """Redis does not answer this edge any more."""
+    """From now on, Redis does not reply to this edge."""
 
     async def fail(_commands: object) -> list[Command]:
         raise RedisError("partition")
@@ -228,7 +235,7 @@ def cut_off(edge: Edge, patch: pytest.MonkeyPatch) -> None:
 
 
 def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Counter[NodeId]:
-    """How many messages reach each edge in delivery batches from now on."""
+    """Counts how many messages reach each edge in delivery batches from now on."""
     deliveries: Counter[NodeId] = Counter()
 
     def count(edge: Edge) -> None:
@@ -246,7 +253,7 @@ def counted_deliveries(edges: Collection[Edge], patch: pytest.MonkeyPatch) -> Co
 
 
 async def until_complete(edge: Edge) -> None:
-    """Waits until the edge knows of no other node that lost Redis."""
+    """Waits until the edge counts no other node as one that has lost Redis."""
     async with asyncio.timeout(WAIT_SECONDS):
         while edge.accounts.presence_unknown:
             await asyncio.sleep(0.05)
@@ -255,7 +262,7 @@ async def until_complete(edge: Edge) -> None:
 async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_accounts_alone(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message service reaches Redis, so it trusts presence for all other edges."""
+    """The message service can use Redis, so it trusts presence for all other edges."""
     edge, other = await cluster.add_edge(lease_seconds=3.0), await cluster.add_edge()
     idle, third = await cluster.add_edge(), await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)
@@ -272,7 +279,7 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
         assert edge.accounts.presence_unknown
         await cluster.message.send_texts(7, 2, "a")
         await alice.until_texts(7, "a")
-        await asyncio.sleep(3.5)  # this is longer than the validity of an announcement
+        await asyncio.sleep(3.5)  # this is longer than an announcement is valid
         await cluster.message.send_texts(7, 2, "b")
         await alice.until_texts(7, "a", "b")
         assert other.accounts.presence_unknown
@@ -291,7 +298,7 @@ async def test_an_edge_that_alone_lost_redis_is_sent_the_messages_of_its_account
 async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile, no message is lost, and edges without a recipient then get none."""
+    """Meanwhile, no message is lost. Afterwards, edges without a recipient get no messages."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 2 * 1.1 / BEATS_PER_LEASE)
     one, other, idle = [await cluster.add_edge(lease_seconds=1.1) for _ in range(3)]
     cluster.backend.add_chat(8, 2, 3)
@@ -323,7 +330,7 @@ async def test_after_a_loss_messages_go_to_all_edges_for_two_beats(
 async def test_a_session_that_no_service_had_heard_of_is_synced_within_a_lease(
     cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The announcement comes too late for a message that is sent at the same moment; Redis does not return."""
+    """The account is announced too late for a message that is sent at the same moment. Redis stays unavailable."""
     edge = await cluster.add_edge(lease_seconds=2.0)
     await cluster.add_edge()
     cluster.backend.add_chat(7, 1, 2)

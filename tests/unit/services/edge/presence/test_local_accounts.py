@@ -1,4 +1,4 @@
-"""Local accounts and their presence, with calls to Redis in any order."""
+"""Tests local accounts and their presence. The calls to Redis happen in any order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -54,7 +54,10 @@ class NullRecipient(Recipient):
 
 
 class GatedPresence(Presence):
-    """Calls wait at the gate: before Redis executes them, or (`after`) afterwards. With `broken` they fail."""
+    """A presence whose calls wait for the gate before Redis carries them out, or with `after` afterwards.
+
+    With `broken`, they fail.
+    """
 
     def __init__(self, server: ValkeyServer) -> None:
         super().__init__(server.settings("edge"))
@@ -104,7 +107,7 @@ def local_accounts(presence: GatedPresence) -> LocalAccounts:
 
 
 def silent_announcer(node: NodeId) -> PresenceAnnouncer:
-    """An announcer that reaches no other process."""
+    """Returns an announcer that reaches no other process."""
 
     async def publish(subject: str, payload: bytes) -> None: ...
 
@@ -227,7 +230,7 @@ async def test_without_redis_accounts_are_registered_later(
 
 
 async def test_a_beat_while_an_account_logs_in_without_redis_does_not_forget_it(presence: GatedPresence) -> None:
-    """Such an account would be on this node, but would never get a message."""
+    """If the beat forgot the account, it would be on this node but would never get a message."""
     announcing, announced = asyncio.Event(), asyncio.Event()
 
     async def publish(subject: str, payload: bytes) -> None:
@@ -276,7 +279,7 @@ async def test_a_failed_leave_is_retried(presence: GatedPresence, local_accounts
 async def test_an_account_that_comes_back_after_a_failed_leave_is_registered_again(
     presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
-    """Redis may execute the failed leave later."""
+    """Redis may carry out the failed leave later."""
     await local_accounts.register(ALICE)
     presence.broken = True
     with pytest.raises(RedisConnectionError):
@@ -330,7 +333,7 @@ async def test_a_comparison_waits_for_calls_and_delays_others(
 async def test_a_comparison_registers_what_presence_lacks_and_removes_the_rest(
     presence: GatedPresence, local_accounts: LocalAccounts
 ) -> None:
-    """All other accounts of the shard stay as they are."""
+    """All other accounts of the shard stay unchanged."""
     numbers = [AccountId(number) for number in range(1, 100)]
     for account in numbers:
         await local_accounts.register(account)
@@ -345,7 +348,10 @@ async def test_a_comparison_registers_what_presence_lacks_and_removes_the_rest(
 
 
 async def test_a_difference_of_equal_size_is_found(presence: GatedPresence, local_accounts: LocalAccounts) -> None:
-    """1, 17, 33 and 49 share a shard, and 1 + 49 = 17 + 33."""
+    """The accounts 1, 17, 33 and 49 are in the same shard, and 1 + 49 = 17 + 33.
+
+    So the sums of the two sets are equal.
+    """
     for account in (AccountId(1), AccountId(49)):
         await local_accounts.register(account)
         local_accounts.attach(account, NullRecipient(), 0.0)

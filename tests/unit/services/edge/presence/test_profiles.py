@@ -1,4 +1,4 @@
-"""Senders have their current profile summaries, also when an event of a change was lost."""
+"""Messages have the current profile summaries of their senders, even if the event of a change was lost."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ def stored_summary(cluster: EdgeCluster) -> ProfileSummary | None:
 
 
 async def nickname_sent_by(cluster: EdgeCluster, ann: EdgeClient) -> str | None:
-    """The nickname that is sent with a message of hers."""
+    """Returns the nickname that is sent with a message of this user."""
     await ann.post(CHAT, "hello")
     summary = cluster.message.requests_of(PostMessages)[-1].drafts[-1].face
     return None if summary is None else str(summary.nickname)
@@ -32,7 +32,7 @@ async def nickname_sent_by(cluster: EdgeCluster, ann: EdgeClient) -> str | None:
 
 @pytest.fixture
 async def ann(cluster: EdgeCluster, monkeypatch: pytest.MonkeyPatch) -> EdgeClient:
-    """Logged in; her summary has been refreshed since."""
+    """Ann, who is logged in. Her profile summary has been refreshed since."""
     monkeypatch.setattr(_REFRESH, 0.02)
     await cluster.add_edge()
     cluster.backend.add_chat(CHAT, ANN)
@@ -56,7 +56,7 @@ async def test_a_silent_account_s_summary_is_not_refreshed(cluster: EdgeCluster,
 
 
 async def test_a_summary_is_refreshed_after_the_login(cluster: EdgeCluster, ann: EdgeClient) -> None:
-    """The change happens between the request at login and the login itself."""
+    """The profile changes between the request for it and the end of the login."""
     gate = cluster.session.block(GetProfileSummaries)
     requests = len(cluster.session.requests_of(GetProfileSummaries))
     bob = EdgeClient(cluster.edges[0].endpoint)

@@ -1,4 +1,4 @@
-"""One elected edge sweeps. Another edge takes over when it dies."""
+"""One elected edge removes the accounts of dead nodes from presence. If it dies, another edge continues."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -21,7 +21,10 @@ ACCOUNTS = [AccountId(number) for number in range(1, 20_001)]
 
 
 class SweepingPresence(Presence):
-    """Counts the pages that it reads, and stops before page `stops_at`, as a killed process does."""
+    """A presence that counts the pages that it reads.
+
+    It stops before page `stops_at`, as if the process were killed.
+    """
 
     def __init__(self, server: ValkeyServer, stops_at: int | None = None) -> None:
         super().__init__(server.settings("edge"))
@@ -46,7 +49,7 @@ class SweepingPresence(Presence):
 
 @pytest.fixture
 async def dead_node(valkey_server: ValkeyServer) -> AsyncIterator[Presence]:
-    """Presence with accounts of a dead node."""
+    """A presence with accounts of a dead node."""
     presence = Presence(valkey_server.settings("edge"))
     for start in range(0, len(ACCOUNTS), 1000):
         await presence.join(DEAD, ACCOUNTS[start : start + 1000])

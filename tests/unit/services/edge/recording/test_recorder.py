@@ -1,4 +1,4 @@
-"""Recording on real edges over a real bus, by the operator's requests."""
+"""The operator records frames on real edges, by requests over a real NATS."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A record of a real edge is replayed."""
+"""A recording from a real edge is replayed."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ LOGIN = {"code": 6, "login_type": 1, "account": "0000000001", "password": "right
 
 
 async def serve(cluster: EdgeCluster) -> str:
-    """The address of an edge."""
+    """Starts an edge, and returns its address."""
     edge = await cluster.add_edge()
     gateway = Gateway(EdgeSettings(port=0), LimitsSettings(), edge.endpoint, no_http, edge.sockets)
     await gateway.start()

@@ -1,4 +1,7 @@
-"""Coalesced lookups: which share a request, which value each caller receives, failures."""
+"""Lookups of several callers share a request (they are coalesced).
+
+Tests which lookups do, which value each caller gets, and failures.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +13,10 @@ from shared.contract.errors import ErrorCode, RequestError
 
 
 class FakeLookup:
-    """The value of a number is ten times the number. A reply has `values_per_reply` values and waits for the gate."""
+    """A fake lookup.
+
+    The value of a number is ten times the number. A reply has `values_per_reply` values, and waits for the gate.
+    """
 
     def __init__(self) -> None:
         self.requests: list[list[int]] = []
@@ -69,7 +75,7 @@ async def test_keys_missing_in_a_reply_are_requested_again(lookup: FakeLookup) -
 
 
 async def test_a_key_in_flight_is_requested_again(lookup: FakeLookup) -> None:
-    """The value in flight may be older than the lookup."""
+    """The value that is in flight may be older than the lookup."""
     lookup.gate.clear()
     first = lookup.get(1)
     await iterations()
@@ -121,7 +127,7 @@ async def test_closing_cancels_all_callers(lookup: FakeLookup) -> None:
 
 
 async def test_requests_get_smaller_while_replies_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply takes 30 ms for each key, which is too long for more than 33 keys; later it takes no time."""
+    """A reply takes 30 ms for each key, so that it takes too long for more than 33 keys. Later it takes no time."""
     loop = asyncio.get_running_loop()
     now, seconds_per_key, sizes = loop.time(), 0.03, list[int]()
 

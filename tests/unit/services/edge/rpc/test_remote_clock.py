@@ -1,4 +1,4 @@
-"""The clocks of a service's replicas."""
+"""An edge estimates the clocks of a service's replicas."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from services.edge.rpc.remote_clock import RemoteClock
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Steady milliseconds, set by the test; our wall clock is ahead by a minute."""
+    """Sets the monotonic clock in milliseconds. The edge's wall clock is a minute ahead of it."""
     now = [1_000_000.0]
     monkeypatch.setattr(remote_clock, "now_ms", lambda: now[0] + 60_000)
     monkeypatch.setattr(remote_clock, "steady_ms", lambda: now[0])

@@ -1,4 +1,4 @@
-"""Accounts that log in together share one request, but a failure for one account does not affect the others."""
+"""Accounts that log in at the same time share one request. If it fails for one account, the others are not affected."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ BROKEN = AccountId(3)
 
 
 class FakeSyncBus:
-    """Fails each request that names the broken account."""
+    """A fake bus that fails each request that names the broken account."""
 
     def __init__(self) -> None:
         self.requests: list[list[AccountId]] = []

@@ -1,4 +1,4 @@
-"""An edge's publisher that knows the replicas of message by their heartbeats."""
+"""An edge's publisher, which finds the replicas of message by their heartbeats."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -27,7 +27,7 @@ _decode_heartbeat = msgspec.msgpack.Decoder(Heartbeat).decode
 
 
 class ResultCounter:
-    """Waits for the results of drafts."""
+    """Counts the results of drafts, and waits for them."""
 
     def __init__(self) -> None:
         self.results: dict[Nonce, Failure | None] = {}
@@ -56,7 +56,10 @@ class ResultCounter:
 
 
 class PostingEdge:
-    """`leaders` hears the replicas on the bus; `hear` is for replicas that send no heartbeats."""
+    """An edge that posts.
+
+    `leaders` receives the replicas' heartbeats from NATS. `hear` is for replicas that send no heartbeats.
+    """
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("edge"), "edge", CollectorRegistry())
@@ -79,7 +82,7 @@ class PostingEdge:
         return self.leaders.leader(chat, asyncio.get_running_loop().time())
 
     async def post(self, chats: Sequence[ChatId]) -> float:
-        """Sends one message to each chat, in one iteration; returns the seconds until all are confirmed."""
+        """Sends one message to each chat in one event-loop iteration. Returns the seconds until all are confirmed."""
         counter, loop = ResultCounter(), asyncio.get_running_loop()
         began = loop.time()
         for chat in chats:
@@ -90,7 +93,7 @@ class PostingEdge:
         return loop.time() - began
 
     def requests(self) -> dict[str, float]:
-        """The number of requests by receiver."""
+        """Returns the number of requests by receiver."""
         values = ((to, self.registry.get_sample_value("dragoman_edge_posts_total", {"to": to})) for to in _RECEIVERS)
         return {to: value for to, value in values if value}
 

@@ -1,4 +1,4 @@
-"""The congestion window adapts to the time until messages are answered."""
+"""The congestion window adapts to the time until messages get a reply."""
 
 import pytest
 
@@ -8,7 +8,7 @@ MIN_MESSAGES = 1_536
 
 
 def size(window: CongestionWindow) -> int:
-    """The size of a window with nothing in flight."""
+    """Returns the size of a window that has nothing in flight."""
     messages = 0
     while window.has_room(1):
         window.sent(1)

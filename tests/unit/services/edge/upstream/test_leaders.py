@@ -1,4 +1,4 @@
-"""The leader of a chat as an edge sees it: liveness, time-outs, suspensions."""
+"""Tests how an edge finds the leader of a chat: heartbeats, timeouts, and suspensions."""
 
 import pytest
 
@@ -43,14 +43,14 @@ def test_the_queue_group_is_avoided_while_a_dead_replica_may_be_in_it(leaders: L
 
 
 def test_the_rest_serve_the_partitions_of_a_silent_replica(leaders: Leaders) -> None:
-    """The queue group does not get the requests, because the silent replica may still be in it."""
+    """The edge does not send the requests to the queue group, because the silent replica may still be in it."""
     leaders.silent("a", 0.0)
     assert owned_by(leaders, 0.0) == {"b"}
     assert leaders.after(CHATS[0], "a", 0.0) == "b"
 
 
 def test_the_last_replica_is_suspended_only_if_it_does_not_serve(leaders: Leaders) -> None:
-    """The last replica gets more time instead: it may wait for locks of the other replicas."""
+    """The last replica gets more time instead, because it may wait for locks of the other replicas."""
     leaders.silent("a", 0.0)
     assert leaders.seconds("b") == 2.0
     leaders.silent("b", 0.0)
@@ -94,7 +94,7 @@ def test_the_time_for_a_reply_follows_the_slowest_recent_one(leaders: Leaders) -
 
 
 def test_a_replica_that_was_silent_gets_more_time(leaders: Leaders) -> None:
-    """Without an increase, a replica that needs longer than the shortest time would never get a chance to show it."""
+    """A replica may need longer than the shortest time. If the time did not increase, it could never show this."""
     leaders.silent("a", 0.0)
     assert leaders.seconds("a") == 1.5
 

@@ -1,4 +1,4 @@
-"""Detecting that the message service does not answer."""
+"""An edge detects that the message service does not reply."""
 
 from services.edge.upstream.attempt import OutageDetector
 

@@ -1,4 +1,4 @@
-"""Posting to the message service: retries, results, and the bound of messages in flight."""
+"""The edge posts to the message service: repeated requests, results, and the limit of messages in flight."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -27,7 +27,7 @@ GOING = Failure(ErrorCode.UNAVAILABLE, "going")
 
 
 class RecordingSubmitter:
-    """Records the results of drafts, in order: None for a committed one."""
+    """Records the results of drafts in order. The result of a committed draft is None."""
 
     def __init__(self) -> None:
         self.results: list[Failure | None] = []
@@ -55,7 +55,7 @@ class RecordingSubmitter:
 
 
 class Replica(NamedTuple):
-    """A publisher, and a message service that replies on demand."""
+    """A publisher, and a message service that replies only when the test wants it."""
 
     publisher: MessagePublisher
     requests: "asyncio.Queue[tuple[list[Draft], Responder]]"
@@ -74,7 +74,7 @@ class Replica(NamedTuple):
         return await asyncio.wait_for(self.requests.get(), WAIT_SECONDS)
 
     async def answer(self) -> int:
-        """Confirms the next request; returns its number of messages."""
+        """Confirms the next request. Returns its number of messages."""
         drafts, responder = await self.next_request()
         await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * len(drafts), {}))
         return len(drafts)
@@ -82,7 +82,7 @@ class Replica(NamedTuple):
 
 @pytest.fixture
 async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replica]:
-    """The replica's window has room for ten messages."""
+    """A replica whose window has space for ten messages."""
     monkeypatch.setattr(publisher, "_MIN_MESSAGES", 10)
     monkeypatch.setattr(attempt, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(attempt, "_SLACK_SECONDS", 0.1)
@@ -142,7 +142,7 @@ async def test_an_internal_error_names_the_trace_of_its_line_in_the_log(
     monkeypatch.setattr(attempt, "_log", SimpleNamespace(exception=lambda _: traces.append(trace.get())))
     replica.post(submitter, 1)
     _, responder = await replica.next_request()
-    await responder.reply(PostResults([], {}))  # too few
+    await responder.reply(PostResults([], {}))  # this reply has too few results
     assert await submitter.until(1) == [replace(INTERNAL_ERROR, request=traces[0])]
     replica.post(submitter, 1)
     _, responder = await replica.next_request()
@@ -153,7 +153,7 @@ async def test_an_internal_error_names_the_trace_of_its_line_in_the_log(
 
 
 async def test_what_nats_has_no_room_for_is_divided_and_one_message_is_rejected_for_good(replica: Replica) -> None:
-    """The limit of NATS is 1 MiB."""
+    """NATS accepts at most 1 MiB."""
     submitter = RecordingSubmitter()
     bodies = [b"1" * 400_000, b"2" * 400_000, b"3" * 2_000_000, b"4" * 400_000]
     replica.post_bodies(submitter, bodies)
@@ -204,13 +204,15 @@ async def test_messages_in_flight_are_bounded_by_the_window(replica: Replica) ->
         assert len(drafts) == 5
     assert replica.requests.empty()
     await responder.reply(PostResults([Posted(MessageId(1), 1, 1)] * 5, {}))
-    assert await replica.answer() == 10  # the reply was quick, so the window has grown
+    assert await replica.answer() == 10  # the reply came quickly, so the window has grown
     assert await submitter.until(15) == [None] * 15
 
 
 async def test_a_delivered_message_that_is_sent_again_leaves_room_for_others(replica: Replica) -> None:
-    """The reply to the first request arrives while the second is in flight. Repeated often enough, a leak would use up
-    the window."""
+    """The reply to the first request arrives while the second one is in flight.
+
+    If each such case took some space, the window would be used up in the end.
+    """
     submitter = RecordingSubmitter()
     for sent in range(1, 7):
         replica.post(submitter, 2)
@@ -272,8 +274,10 @@ async def test_everything_is_sent_at_the_end(replica: Replica) -> None:
 async def test_during_an_outage_new_submissions_are_rejected_at_once(
     replica: Replica, monkeypatch: pytest.MonkeyPatch, answers: bool
 ) -> None:
-    """The service does not answer, or answers that it is unavailable. The message that is under way finds out that it
-    is back."""
+    """The service does not reply, or replies that it is unavailable.
+
+    The message that is in flight shows when the service works again.
+    """
     monkeypatch.setattr("services.edge.upstream.attempt._OUTAGE_SECONDS", 0.3)
     monkeypatch.setattr(attempt, "_ATTEMPT_SECONDS", 0.1)
     early, probe, late, new = (RecordingSubmitter() for _ in range(4))
@@ -301,7 +305,7 @@ async def test_during_an_outage_new_submissions_are_rejected_at_once(
 
 
 class FailingSubmitter(RecordingSubmitter):
-    """Fails to handle a failure."""
+    """Fails when it must handle a failure."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Messages go to the leaders of their chats, and to another replica when a leader does not reply."""
+"""Messages are sent to the leaders of their chats. If a leader does not reply, they are sent to another replica."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -20,7 +20,10 @@ CHATS = [ChatId(number) for number in range(1, 31)]
 
 
 class OwnerStub:
-    """A replica of message that confirms each draft once it is not frozen. `requests`: the chats of each request."""
+    """A fake replica of message that confirms each draft while it is not frozen.
+
+    `requests` are the chats of each request.
+    """
 
     def __init__(self, server: NatsServer, name: str, *, leads: bool = True) -> None:
         self.name = name
@@ -85,7 +88,7 @@ async def test_the_messages_of_a_tick_make_one_request_to_each_leader(
 async def test_one_replica_gets_as_many_requests_as_without_leaders(
     edge: PostingEdge, nats_server: NatsServer, leads: bool
 ) -> None:
-    """A replica of an older version is stopped, too."""
+    """A replica of an older version is also stopped."""
     replica = OwnerStub(nats_server, "a", leads=leads)
     await replica.bus.start()
     if leads:
@@ -134,7 +137,7 @@ async def test_the_leader_after_a_dead_one_is_requested_at_once(edge: PostingEdg
 async def test_a_frozen_leader_delays_its_chats_by_a_fraction_of_a_second_and_once(
     edge: PostingEdge, replicas: list[OwnerStub]
 ) -> None:
-    """The same nonces go to another replica, so a late commit of the frozen one makes no second message."""
+    """The other replica gets the same nonces. So if the frozen one commits late, no message is stored twice."""
     edge.hear(*names(replicas))
     frozen = replicas[0]
     frozen.frozen = True
@@ -147,7 +150,7 @@ async def test_a_frozen_leader_delays_its_chats_by_a_fraction_of_a_second_and_on
 
 
 async def test_a_late_reply_counts(edge: PostingEdge, replicas: list[OwnerStub]) -> None:
-    """The late reply shows that its replica lives: it is no longer suspended, and gets more time."""
+    """The late reply shows that its replica works. The replica is no longer suspended, and gets more time."""
     frozen, slow, gone = replicas
     edge.hear(*names(replicas))
     edge.hear(gone.name, partitions=STOPPING)
@@ -175,7 +178,7 @@ async def test_dead_leaders_leave_the_messages_to_any_replica(
 async def test_the_replica_after_a_leader_that_cannot_store_messages_is_requested(
     edge: PostingEdge, replicas: list[OwnerStub]
 ) -> None:
-    """The queue group does not get the requests, because the replica may be in it again."""
+    """The queue group does not get the requests, because the replica may have joined it again."""
     edge.hear(*names(replicas))
     replicas[0].failure = Failure(ErrorCode.UNAVAILABLE, "no database")
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Announcements of session, and the silence of one of its processes."""
+"""Session announces changes of member lists. Tests what happens when one of its processes is silent."""
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,7 +13,7 @@ ROOM = ChatId(1)
 
 
 class AnnouncementHarness:
-    """A cache with one member list, and a manual clock."""
+    """A cache with one member list, and a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -31,7 +31,7 @@ class AnnouncementHarness:
         return self.member_lists.fresh(ROOM, {ROOM: 2}) is not None
 
     def wait(self, seconds: float, *alive: str) -> None:
-        """Lets time pass; the processes in `alive` send heartbeats."""
+        """Lets time pass. The processes in `alive` send heartbeats meanwhile."""
         for _ in range(int(seconds)):
             self.now += 1.0
             for process in alive:
@@ -66,7 +66,7 @@ async def test_a_process_that_announces_its_end_is_not_missed(harness: Announcem
 
 
 async def test_an_announced_change_need_not_be_followed_by_another(harness: AnnouncementHarness) -> None:
-    """Only heartbeats name their process."""
+    """Only heartbeats contain the name of their process."""
     harness.receiver.receive(MembershipVersions({ROOM: 2}))
     harness.wait(60)
     assert harness.is_fresh()

@@ -1,4 +1,4 @@
-"""Events for chats with outgoing webhooks, over a real stream, and for notifications."""
+"""Tests the events for chats with outgoing webhooks, which go over a real stream, and the events for notifications."""
 
 import asyncio
 import secrets
@@ -22,7 +22,7 @@ CHAT, OTHER = (ChatId(secrets.randbelow(2**40)) for _ in range(2))
 
 
 class Listeners:
-    """Message, and session, which handles its events."""
+    """The message service, and the session service, which handles its events."""
 
     def __init__(self, nats_server: NatsServer) -> None:
         self.message, self.session = (
@@ -77,7 +77,7 @@ async def test_few_chats_wait(listeners: Listeners, monkeypatch: pytest.MonkeyPa
 async def test_an_event_that_is_not_stored_is_dropped(
     nats_server: NatsServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Session finds its messages by itself."""
+    """Session finds the messages of lost events by itself."""
     with nats_server.configured(lambda settings: settings.pop("jetstream")):
         message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
         await message.start()
@@ -90,7 +90,7 @@ async def test_an_event_that_is_not_stored_is_dropped(
 
 
 class SlowStream:
-    """Chats move while it stores an event."""
+    """A stream. While it stores an event, chats change."""
 
     def __init__(self) -> None:
         self.events: list[list[ChatId]] = []

@@ -1,4 +1,4 @@
-"""Numbers of delivery batches, and of the empty batches that follow."""
+"""Tests the numbers of delivery batches, and of the empty batches that follow them."""
 
 import pytest
 
@@ -10,7 +10,10 @@ NORTH, SOUTH = NodeId("north-1"), NodeId("south-1")
 
 
 def empty_batches(counters: EdgeNodes, since: float, seconds: int) -> list[tuple[float, int]]:
-    """Seconds after `since`, and numbers, of the empty delivery batches to NORTH, by two beats a second."""
+    """Returns when empty batches are sent to the node NORTH, in seconds after `since`, and their numbers.
+
+    There are two beats a second.
+    """
     found = []
     for beat in range(1, 2 * seconds + 1):
         for node in counters.quiet(since + beat / 2):

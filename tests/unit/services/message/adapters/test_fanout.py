@@ -1,4 +1,6 @@
-"""Fan-out: recipients, counters and sizes of delivery batches; heartbeats."""
+"""Tests how messages are delivered to edges (fan-out): recipients, counters and sizes of delivery batches, and
+heartbeats.
+"""
 
 import asyncio
 import time
@@ -35,7 +37,7 @@ def committed(chat: ChatId, index: int, size: int = 10, face: ProfileSummary | N
 
 
 class FanoutHarness:
-    """A fan-out on a real Valkey, which records the published delivery batches."""
+    """A fan-out on a real Valkey. It records the delivery batches that it publishes."""
 
     def __init__(self, valkey_server: ValkeyServer) -> None:
         self.edge = Presence(valkey_server.settings("edge"))
@@ -86,7 +88,7 @@ class FanoutHarness:
         await fan_out.deliver(plan, await fan_out.look_up(plan, ()))
 
     async def load_member_lists(self, *chats: ChatId) -> None:
-        """Load the member lists as the check of the drafts does."""
+        """Loads the member lists, as the check of the drafts does."""
         await self.member_lists.load(chats, {})
 
     async def join(self, node: NodeId, *accounts: AccountId) -> None:
@@ -145,7 +147,7 @@ async def test_messages_are_announced_to_webhooks_once_the_member_list_has_some(
 
 
 async def test_a_lost_generation_makes_every_edge_sync(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a previous primary, no edge refreshes the generation. Nothing is sent meanwhile."""
+    """On a previous primary server of Redis, no edge refreshes the generation. Nothing is sent meanwhile."""
     monkeypatch.setattr("services.message.adapters.fanout._HEARTBEAT_SECONDS", 0.02)
     await harness.edge.beat(NORTH, 0.3)
     running = asyncio.create_task(harness.fanout.run())
@@ -187,7 +189,7 @@ async def test_batches_stay_below_512_kib_and_lose_nothing(harness: FanoutHarnes
 
 
 async def test_the_longest_list_of_recipients_fits_into_a_batch(harness: FanoutHarness) -> None:
-    """Whatever a lookup costs."""
+    """The longest list fits for any cost of lookups."""
     fan_out = harness.make_fanout(10**9)
     for members in (39_999, 40_000):
         harness.members[ROOM] = [AccountId(2**31 + number) for number in range(members)]
@@ -201,7 +203,7 @@ async def test_the_longest_list_of_recipients_fits_into_a_batch(harness: FanoutH
 
 
 async def test_a_chat_is_broadcast_once_few_edges_hold_no_member(harness: FanoutHarness) -> None:
-    """The rule begins with two members for each edge without a member."""
+    """The rule applies from two members for each edge without a member."""
     await harness.join(NORTH, ANN, BOB)
     await harness.load_member_lists(ROOM, HALL)
     fan_out = harness.fanout = harness.make_fanout(2)
@@ -243,7 +245,7 @@ async def test_what_edges_hold_is_looked_up_again(harness: FanoutHarness, monkey
 async def test_a_member_list_that_is_loaded_after_the_lookup_may_be_one_of_a_broadcast_chat(
     harness: FanoutHarness,
 ) -> None:
-    """No member is looked up then."""
+    """In that case, no member is looked up."""
     await harness.join(NORTH, ANN, BOB, CEM)
     fan_out = harness.make_fanout(3, NORTH)
     await harness.deliver(fan_out, [committed(HALL, 1), committed(ROOM, 1)])
@@ -324,8 +326,11 @@ async def test_a_broadcast_has_the_newest_version_without_a_reload_of_the_member
 
 
 async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a batch's first delivery names them. A member list older than the newest version has none, and once their
-    events have arrived, there are none."""
+    """Only the first delivery of a chat in a batch names recent joins.
+
+    A member list that is older than the newest version names none. It also names none when the events of the joins have
+    arrived.
+    """
     await harness.join(NORTH, ANN, BOB, CEM)
     fan_out = harness.make_fanout(3, NORTH)
     await harness.load_member_lists(HALL)
@@ -346,7 +351,7 @@ async def test_a_broadcast_names_the_recent_joins(harness: FanoutHarness, monkey
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_members_get_no_messages_from_before_they_joined(harness: FanoutHarness, known: bool) -> None:
-    """This holds whether presence is known or unknown."""
+    """This holds while presence is known, and while it is not."""
     subject = subjects.deliver(NORTH) if known else subjects.BROADCAST
     if known:
         await harness.join(NORTH, ANN, CEM)
@@ -365,7 +370,7 @@ async def test_members_get_no_messages_from_before_they_joined(harness: FanoutHa
 async def test_a_member_list_reloaded_during_the_lookup_is_looked_up_again(
     harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another batch reloads the member list meanwhile, with members that were not looked up."""
+    """Meanwhile, another batch loads the member list again. It has members that were not looked up."""
     await harness.join(NORTH, ANN, CEM)
     await harness.load_member_lists(ROOM)
     lookup = harness.own.lookup
@@ -405,7 +410,7 @@ async def test_a_batch_that_cannot_be_published_leaves_a_gap_in_the_counter(harn
 
 
 async def test_an_empty_batch_follows_the_last_one(harness: FanoutHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The empty batch skips a number if the last batch is lost, and goes only to the node of that batch."""
+    """The empty batch skips a number if the last batch is lost. It is sent only to the node of that batch."""
     monkeypatch.setattr(fanout, "_QUIET_SECONDS", 0.0)
     await harness.join(NORTH, ANN)
     await harness.join(SOUTH, CEM)
@@ -429,12 +434,12 @@ async def test_a_replica_that_leaves_closes_what_is_not_closed(harness: FanoutHa
 
 
 def announced(node: NodeId, number: int, *accounts: AccountId, ends: bool = True) -> bytes:
-    """An announcement; with `ends`, the end of a complete list."""
+    """Returns an announcement. With `ends`, it is the end of a complete list."""
     return msgspec.msgpack.encode(PresenceIncomplete(node, 10_000, [*accounts], number, ends, ends, registered=True))
 
 
 async def test_without_presence_known_nodes_get_their_messages_and_the_others_all(harness: FanoutHarness) -> None:
-    """The broadcast is for nodes that are not known: NATS drops it where nobody receives it."""
+    """The broadcast is for nodes that are not known. If no node receives it, NATS drops it."""
     await harness.load_member_lists(ROOM, HALL)
     harness.own.receive_accounts(announced(NORTH, 1, BOB))
     harness.own.receive_accounts(announced(SOUTH, 1, CEM, ends=False))
@@ -464,7 +469,9 @@ async def test_a_loss_is_announced_to_known_nodes_on_their_own_subjects(harness:
 
 
 async def test_heartbeats_name_known_nodes_but_not_while_a_delivery_may_lack_them(harness: FanoutHarness) -> None:
-    """A delivery batch that does not name an account comes before the heartbeat with the number of its announcement."""
+    """A delivery batch that does not name an account must come before the heartbeat with the number of the account's
+    announcement.
+    """
     beats: list[Heartbeat] = []
     await harness.load_member_lists(ROOM)
     harness.own.receive_accounts(announced(NORTH, 1, ANN))

@@ -1,4 +1,4 @@
-"""The member list cache: loads changes, freshness, bounds."""
+"""Tests the cache of member lists: how it loads changes, when a list is fresh, and its size limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ def member(account: AccountId, version: int, role: Role = Role.MEMBER, first: in
 
 
 class MemberListCacheHarness:
-    """A cache with scripted replies of session and a manual clock."""
+    """A cache with prepared replies of session, and a clock that the test sets."""
 
     def __init__(self, *, members_kept: int = 100) -> None:
         self.requests: list[GetMembership] = []
@@ -78,7 +78,9 @@ async def test_requests_have_the_flag_unnamed_if_redis_names_no_version(harness:
 
 
 async def test_the_member_list_of_a_private_chat_names_its_pair(harness: MemberListCacheHarness) -> None:
-    """This also holds after one of them has left, and for a member list from a session of the previous version."""
+    """This also holds after one of the pair has left, and for a member list from a session service of the previous
+    version.
+    """
     harness.replies[ROOM] = lambda _request: Membership(ROOM, 1, [member(ANN, 1), member(BOB, 1)])
     assert (await harness.load(version=1)).pair is None
     harness.replies[ROOM] = lambda _request: Membership(ROOM, 2, [member(BOB, 2, Role.LEFT)], pair=(ANN, BOB))
@@ -96,7 +98,7 @@ async def test_a_member_list_is_fresh_while_redis_confirms_its_version(harness: 
 
 
 async def test_a_member_list_is_fresh_for_30_s_if_redis_names_an_older_version(harness: MemberListCacheHarness) -> None:
-    """Session is then asked to publish the version again."""
+    """The cache then requests that session publishes the version again."""
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=1)
     harness.now += 29.9
@@ -108,7 +110,7 @@ async def test_a_member_list_is_fresh_for_30_s_if_redis_names_an_older_version(h
 
 
 async def test_a_version_that_a_restored_session_announces_again_is_loaded(harness: MemberListCacheHarness) -> None:
-    """Redis still names the version of before the restore."""
+    """Redis still contains the version from before the restore."""
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=9)
     harness.cache.announce({ROOM: 3})
@@ -128,7 +130,7 @@ async def test_a_member_list_is_fresh_for_1_s_if_redis_names_no_version(harness:
 
 
 async def test_a_version_unknown_to_session_is_requested_once(harness: MemberListCacheHarness) -> None:
-    """Redis may be ahead of a restored database."""
+    """Redis may contain a newer version than a restored database."""
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=9)
     await harness.load(version=9)
@@ -235,7 +237,7 @@ async def test_a_member_list_forgotten_during_its_refresh_is_complete(harness: M
 
 
 async def test_an_announced_version_makes_a_member_list_outdated(harness: MemberListCacheHarness) -> None:
-    """Redis still names the older version."""
+    """Redis still contains the older version."""
     harness.set_members(ROOM, 2, member(ANN, 1))
     await harness.load(version=2)
     harness.cache.announce({ROOM: 2, HALL: 9})

@@ -1,4 +1,4 @@
-"""A replica that is cut off from its database leaves its requests to the others."""
+"""A replica that is cut off from its database leaves its requests to the other replicas."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -23,7 +23,7 @@ PARTITIONS = 256
 
 
 class QueueReplica:
-    """Serves a queue group. `failures`: the failures that its readiness reports."""
+    """A replica that serves a queue group. `failures` are the failures that its readiness check reports."""
 
     def __init__(self, nats: NatsServer) -> None:
         registry = new_registry()

@@ -1,4 +1,4 @@
-"""The estimate of the queue delay."""
+"""The service estimates how long requests wait in its queue."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from services.message.service.posting import QueueDelayEstimator
 
 
 def estimator(*seconds: float, full: bool = True) -> QueueDelayEstimator:
-    """An estimator after cycles of ten messages each."""
+    """Returns an estimator after cycles with ten messages each."""
     delays = QueueDelayEstimator()
     for each in seconds:
         delays.observe(10, each, full=full)

@@ -35,7 +35,7 @@ from tests.unit.services.message.service.test_posting import (
 )
 
 NOBODY = AccountId(9)
-"""Is no member."""
+"""An account that is not a member."""
 
 
 class Post(NamedTuple):
@@ -45,7 +45,7 @@ class Post(NamedTuple):
     is_late: bool = False
 
     def draft(self, chat: ChatId) -> Draft:
-        """A draft with a body of its own, as if it came from the bus."""
+        """Returns a draft with its own body, as if it came from NATS."""
         return Draft(self.sender, chat, Nonce(self.nonce), 0 if self.is_late else 2**62, bytes(bytearray(self.text)))
 
 
@@ -67,7 +67,7 @@ async def harness(database: Database) -> AsyncIterator[BatcherHarness]:
 
 
 async def results(harness: BatcherHarness, *requests: Sequence[Draft]) -> list[tuple[object, ...]]:
-    """Submits the requests. Returns for each draft its index or error, and whether it is a repetition."""
+    """Submits the requests. For each draft, returns its index or error, and whether it is a repetition."""
     found: list[tuple[object, ...]] = []
     for request in requests:
         reply = await harness.submit("", *request).result
@@ -107,7 +107,10 @@ async def test_another_message_with_the_nonce_of_an_unconfirmed_one_is_a_conflic
 
 
 RANGES = ((1, 1, 0), (1, 4, 4), (3, 6, 6), (5, 5, 0), (8, 99, 0), (6, 2, 2), (1, 3), (5, 6))
-"""First index, last index, and the index up to which all is read; an edge of the previous version omits it."""
+"""The first index, the last index, and the index up to which everything is read.
+
+An edge of the previous version sends no third number.
+"""
 
 
 async def read(store: MessageStore, chat: ChatId, *batches: Sequence[tuple[int, ...]]) -> Cursor | None:
@@ -120,7 +123,7 @@ async def test_reads(database: Database) -> None:
     store = MessageStore(database)
     for number, (one, other) in enumerate(product(RANGES, RANGES)):
         if len(one) != len(other):
-            continue  # a request has ranges with two or with three numbers, never both
+            continue  # a request has ranges with two numbers or with three, never both
         together, apart = ChatId(2 * number + 1), ChatId(2 * number + 2)
         await store.post([Post(nonce=nonce).draft(chat) for chat in (together, apart) for nonce in range(10)])
         assert await read(store, together, [one, other]) == await read(store, apart, [one], [other]), (one, other)
@@ -148,7 +151,7 @@ async def change(store: MessageStore, index: int, made: Change) -> Result:
 
 
 async def test_changes_at_once(database: Database) -> None:
-    """Each change is its own transaction, so the results equal those in some order."""
+    """Each change is a separate transaction, so the results equal those of some order."""
     store, bodies = MessageStore(database), pack_segments((Text("first"),))
     for number, (one, other) in enumerate(product(CHANGES, CHANGES)):
         first = 3 * number + 1

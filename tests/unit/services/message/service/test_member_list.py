@@ -1,4 +1,4 @@
-"""The members that may post."""
+"""Tests which members may post."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ LATER = NOW + 1
 
 
 def member_list(pair: MemberPair | None = None, muted: Mapping[AccountId, int] | None = None) -> ChatMembers:
-    """Ann owns the group, or it is a private chat."""
+    """Returns a member list. The chat is a group of Ann's, or a private chat."""
     made = ChatMembers()
     roles = {ANN: Role.OWNER if pair is None else Role.MEMBER, BOB: Role.MEMBER, CEM: Role.MEMBER}
     made.update([Member(account, role, 1, 1, 1) for account, role in roles.items()], 1)

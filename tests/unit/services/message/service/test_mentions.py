@@ -1,4 +1,4 @@
-"""Unread messages that mention an account, and the messages that replies quote, on both databases."""
+"""Tests unread messages that mention an account, and messages that replies quote, on both databases."""
 
 import pytest
 

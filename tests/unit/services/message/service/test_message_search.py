@@ -1,4 +1,4 @@
-"""The stored facts of one message, on both databases."""
+"""Tests what the service reports about one message, on both databases."""
 
 import pytest
 
@@ -43,8 +43,10 @@ async def test_it_is_found_by_place_id_and_nonce(harness: QueryHarness, search: 
 
 
 async def test_delivery_is_that_of_each_entitled_member(harness: QueryHarness, search: MessageSearch) -> None:
-    """Bob sees messages from index 3 on; messages from 5 on may be unread. A login pushes the newest two of each
-    chat."""
+    """Bob sees messages from index 3 on, and those from index 5 on may be unread.
+
+    A login pushes the newest two messages of each chat.
+    """
     await harness.post(ROOM, "11131")
     await harness.deliver(ANN, ROOM, (4, 4))
     assert (await search.find(FindMessage(ROOM, 2))).read == {CEM: False}

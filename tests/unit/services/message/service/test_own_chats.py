@@ -17,7 +17,7 @@ from tests.unit.services.message.service.test_queries import ANN, BOB, CEM, LOFT
 
 @pytest.fixture
 async def harness(database: Database) -> QueryHarness:
-    """Ann has read the six messages of the room."""
+    """A harness in which Ann has read the six messages of the room."""
     made = QueryHarness(database, MessageSettings())
     made.entries = [ChatEntry(ROOM, 1, 1, state=7)]
     await made.post(ROOM, "212222")

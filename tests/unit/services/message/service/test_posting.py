@@ -1,4 +1,4 @@
-"""The posting batcher: bounded queue, order, replies, failures of the database."""
+"""Tests the posting batcher: its bounded queue, order, replies, and failures of the database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -35,14 +35,14 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 ANN, BAD_ACCOUNT = AccountId(1), AccountId(2**64 - 1)
-"""BAD_ACCOUNT does not fit into a column of the database."""
+"""BAD_ACCOUNT is a number that does not fit into a column of the database."""
 ROOM = ChatId(1)
 NODE = NodeId("north-1")
 SETTINGS = MessageSettings(batch_rows=4, queue_seconds=60.0)
 
 
 class GatedStore(MessageStore):
-    """A store whose transactions wait for `gate`. Records the sizes of the transactions."""
+    """A store whose transactions wait for `gate`. It records the sizes of the transactions."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -50,9 +50,9 @@ class GatedStore(MessageStore):
         self.gate.set()
         self.sizes: list[int] = []
         self.inline: bool | None = None
-        """Overrides `commits_inline`, which depends on the speed of the disk."""
+        """Overrides `commits_inline`, which otherwise depends on the speed of the disk."""
         self.seconds = 0.0
-        """Minimum duration of each transaction."""
+        """The minimum duration of each transaction in seconds."""
 
     @property
     def commits_inline(self) -> bool:
@@ -66,7 +66,10 @@ class GatedStore(MessageStore):
 
 
 class BatcherHarness:
-    """A batcher on a real database, without Redis; `log` has all delivery batches, replies and flushes in order."""
+    """A batcher on a real database, without Redis.
+
+    `log` contains all delivery batches, replies and flushes in order.
+    """
 
     def __init__(self, database: Database, settings: MessageSettings) -> None:
         self.registry = CollectorRegistry()
@@ -81,7 +84,7 @@ class BatcherHarness:
         self.batcher = PostingBatcher(self.store, self.member_lists, self.fanout, metrics, settings, self.flush)
         self._nonce = 0
         self.session_answers = asyncio.Event()
-        """While it is not set, session does not reply."""
+        """While this event is not set, session does not reply."""
         self.session_answers.set()
 
     async def _membership(self, request: GetMembership) -> Membership:
@@ -122,7 +125,7 @@ class BatcherHarness:
 
 
 class RecordedReply:
-    """The responder of one request."""
+    """The responder of one request, which records the reply."""
 
     cause = ""
 
@@ -237,8 +240,10 @@ async def test_replies_are_flushed_before_a_commit_blocks_the_event_loop(
 async def test_a_batch_commits_during_the_fan_out_of_the_one_before(
     harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This holds if the database commits on a thread. During the fan-out, the event loop is free for the next
-    commit."""
+    """This holds if the database commits in a thread.
+
+    Then the event loop can start the next commit during the fan-out.
+    """
     harness.store.inline = False
     assert await harness.submit("first", harness.draft()).indexes() == [1]
     publish, gate = harness.fanout._publish, asyncio.Event()
@@ -256,7 +261,7 @@ async def test_a_batch_commits_during_the_fan_out_of_the_one_before(
 
 
 def gate_lookups(harness: BatcherHarness, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
-    """Lookups set the second event, and wait for the first."""
+    """Makes each lookup set the second event, and then wait for the first."""
     lookup, answers, requested = harness.presence.lookup, asyncio.Event(), asyncio.Event()
 
     async def gated(accounts: Iterable[AccountId] = (), chats: Iterable[ChatId] = ()) -> PresenceSnapshot:
@@ -411,7 +416,7 @@ async def test_without_a_database_nothing_is_acknowledged_or_delivered() -> None
 
 
 class FailingThirdWrite(Database):
-    """The third transaction fails; with `after_work`, at the commit."""
+    """A database whose third transaction fails; with `after_work`, at its commit."""
 
     def __init__(self, url: str, *, after_work: bool) -> None:
         super().__init__(url)
@@ -436,7 +441,10 @@ class FailingThirdWrite(Database):
 async def test_no_draft_overtakes_one_that_the_database_was_unavailable_for(
     database: Database, after_work: bool
 ) -> None:
-    """The batch is bisected for its content, and the database is unavailable for one of the parts."""
+    """One draft of the batch is wrong, so the batch is divided into parts.
+
+    The database is unavailable for one of the parts.
+    """
     failing = FailingThirdWrite(database.url.render_as_string(), after_work=after_work)
     async for harness in running_harness(failing):
         run = [harness.draft() for _ in range(3)]
@@ -448,7 +456,7 @@ async def test_no_draft_overtakes_one_that_the_database_was_unavailable_for(
 
 
 class UnconfirmedCommit(Database):
-    """A database whose first commit gets no answer, and which is then unavailable for a while."""
+    """A database that does not confirm its first commit, and is then unavailable for a while."""
 
     def __init__(self, url: str, *, commits: bool) -> None:
         super().__init__(url)
@@ -477,7 +485,10 @@ class UnconfirmedCommit(Database):
 async def test_an_unconfirmed_commit_is_resolved(
     database: Database, monkeypatch: pytest.MonkeyPatch, commits: bool
 ) -> None:
-    """A committed message is delivered and acknowledged despite the lost answer; an uncommitted one never will be."""
+    """A committed message is delivered and acknowledged although the confirmation was lost.
+
+    A message that is not committed is never delivered.
+    """
     monkeypatch.setattr(posting, "_RETRY_SECONDS", 0.01)
     unconfirmed = UnconfirmedCommit(database.url.render_as_string(), commits=commits)
     async for harness in running_harness(unconfirmed):

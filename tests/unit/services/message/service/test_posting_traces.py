@@ -1,4 +1,4 @@
-"""Spans of commits and fan-outs."""
+"""Tests the spans of commits and fan-outs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.unit.services.message.service.test_posting import NODE, BatcherHarnes
 
 
 class TracedBatcherHarness(BatcherHarness):
-    """A harness with traced requests."""
+    """A batcher harness with requests that are traced."""
 
     def __init__(self, database: Database, tracer: Tracer) -> None:
         settings = MessageSettings(batch_rows=8)
@@ -27,7 +27,7 @@ class TracedBatcherHarness(BatcherHarness):
         self.batcher = PostingBatcher(*parts, settings, self.flush, tracer)
 
     def submit_traced(self, name: str, messages: int) -> tuple[Span, RecordedReply]:
-        """Submit a request of its own span."""
+        """Submits a request with a separate span."""
         span, answer = self.tracer.begin(name), RecordedReply(name, self.log)
         answer.cause = span.traceparent
         self.batcher.submit(PostMessages(NODE, [self.draft() for _ in range(messages)]), answer)

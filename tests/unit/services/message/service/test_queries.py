@@ -1,4 +1,4 @@
-"""Syncs, unread messages, history and read state, on both databases."""
+"""Tests syncs, unread messages, history and read state, on both databases."""
 
 import msgspec
 import pytest
@@ -39,15 +39,15 @@ ROOM, HALL, LOFT = (ChatId(number) for number in (11, 12, 13))
 
 
 class QueryHarness:
-    """The use cases on a real database with a scripted session service."""
+    """The use cases on a real database, with a session service whose replies a test prepares."""
 
     def __init__(self, database: Database, settings: MessageSettings) -> None:
         self.now = 0
         self.store = MessageStore(database, lambda: self.now)
         self.entries: list[ChatEntry] = []
-        """Of every account."""
+        """The chats of every account."""
         self.page_entries = 9
-        """Entries on a page of the chat list."""
+        """The number of entries on a page of the chat list."""
         self.more = False
         self.pair: MemberPair | None = None
         self.members = [Member(ANN, Role.MEMBER, 1, 1, 1), Member(BOB, Role.MEMBER, 3, 2, 5)]
@@ -69,22 +69,22 @@ class QueryHarness:
         return {}
 
     async def post(self, chat: ChatId, senders: str, size: int = 1) -> None:
-        """One message by each sender, each 10 ms after the previous one of any chat."""
+        """Posts one message of each sender. Each message is 10 ms after the previous one of any chat."""
         for sender in senders:
             self._nonce += 1
             self.now += 10
             await self.store.post([Draft(AccountId(int(sender)), chat, Nonce(self._nonce), 2**62, b"x" * size)])
 
     async def deliver(self, account: AccountId, chat: ChatId, *spans: tuple[int, int]) -> None:
-        """The messages have arrived, and are not read."""
+        """Marks the messages as delivered, but not as read."""
         await self.queries.mark_read(MarkRead([ReadRange(account, chat, low, high, 0) for low, high in spans]))
 
     async def read(self, account: AccountId, chat: ChatId, index: int) -> None:
-        """The account has read everything up to this index."""
+        """Marks everything up to this index as read."""
         await self.queries.mark_read(MarkRead([ReadRange(account, chat, 1, index, index)]))
 
     async def sync_pages(self, account: AccountId) -> list[Synced]:
-        """All pages, requested as an edge does."""
+        """Returns all pages of a sync, requested as an edge does."""
         pages = [await self.queries.sync(Sync(account))]
         while pages[-1].more:
             pages.append(await self.queries.sync(Sync(account, pages[-1].chats[-1].chat)))
@@ -98,7 +98,7 @@ def harness(database: Database) -> QueryHarness:
 
 @pytest.fixture
 def small_replies(database: Database) -> QueryHarness:
-    """A harness whose settings permit only small replies and few pushed messages per chat."""
+    """A harness whose settings permit only small replies, and few pushed messages for each chat."""
     return QueryHarness(database, MessageSettings(reply_bytes=794, pushed_per_chat=4))
 
 
@@ -155,7 +155,7 @@ async def test_a_sync_has_only_the_newest_unread_messages(small_replies: QueryHa
 
 
 async def test_a_full_sync_reply_names_the_index_to_continue_from(small_replies: QueryHarness) -> None:
-    """The reply holds the overhead of three chats and six small messages."""
+    """The reply has space for the chat summaries of three chats and for six small messages."""
     for chat in (ROOM, HALL, LOFT):
         await small_replies.post(chat, "2222", size=30)
     small_replies.entries = [ChatEntry(chat, 1, 1) for chat in (ROOM, HALL, LOFT)]
@@ -303,8 +303,9 @@ async def test_unread_messages_of_the_same_time_keep_the_order_of_their_ids(harn
 
 
 async def test_unread_messages_are_those_of_a_sync(small_replies: QueryHarness) -> None:
-    """This also holds for an account that joined late, has read in between, or has more unread messages than the
-    limit."""
+    """This also holds for an account that joined late, has read some messages, or has more unread messages than the
+    limit.
+    """
     await small_replies.post(ROOM, "2" * 9)
     await small_replies.post(HALL, "2122212")
     await small_replies.post(LOFT, "2222")
@@ -402,7 +403,7 @@ async def test_a_page_around_an_index_has_the_nearest_that_fit(harness: QueryHar
 async def test_own_history_has_own_messages_alone_also_of_a_former_membership(
     harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ranges are bounded."""
+    """The ranges that are read are bounded."""
     monkeypatch.setattr(queries, "_OWN_RANGE", 3)
     await harness.post(ROOM, "12112")
     bob = await harness.queries.history(GetHistory(ROOM, 1, 9, older=False, actor=BOB, own=True))
@@ -419,7 +420,7 @@ async def test_own_history_has_own_messages_alone_also_of_a_former_membership(
 async def test_history_is_rejected_for_accounts_that_are_not_members(
     harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An operator may read any history, which is logged."""
+    """An operator may read any history, and this is logged."""
     monkeypatch.setattr(queries, "_log", structlog.get_logger())  # the module's own logger may be cached
     await harness.post(ROOM, "12")
     for chat, code in ((ROOM, ErrorCode.FORBIDDEN), (LOFT, ErrorCode.NOT_FOUND)):

@@ -1,4 +1,4 @@
-"""Tests up to where accounts have read, and which members have read a message, on both databases."""
+"""Tests up to which index accounts have read, and which members have read a message, on both databases."""
 
 import pytest
 
@@ -17,14 +17,19 @@ from tests.unit.services.message.service.test_queries import ANN, BOB, CEM, HALL
 
 @pytest.fixture
 def harness(database: Database) -> QueryHarness:
-    """Ann is a member from the first message on. Bob sees messages from the third on; the fifth is the first that can
-    be unread for him."""
+    """A harness.
+
+    Ann is a member from the first message on. Bob sees messages from the third one on, and the fifth is the first that
+    may be unread for him.
+    """
     return QueryHarness(database, MessageSettings())
 
 
 async def test_read_indexes_of_members(harness: QueryHarness) -> None:
-    """Bob joined at the fifth message, and no earlier one counts as unread. Nobody else is a member. A message that has
-    only arrived is not read."""
+    """Bob joined at the fifth message, and no earlier one counts as unread.
+
+    The list contains only members. A message that has only arrived is not read.
+    """
     await post(harness, ROOM, CLEO, (AT_ANN,), *[(Text("hm"),)] * 3, (AT_BOB,), (Text("hm"),), (AT_ANN,))
     await harness.read(ANN, ROOM, 2)
     await harness.deliver(ANN, ROOM, (3, 3), (5, 7))
@@ -49,8 +54,10 @@ async def test_read_indexes_of_members(harness: QueryHarness) -> None:
 async def test_what_is_left_after_a_read(
     harness: QueryHarness, account: AccountId, index: int, unread: tuple[int, int], read: int
 ) -> None:
-    """The reply's read index comes from the stored state, but is at most the last index. The request marks nothing as
-    read."""
+    """The read index in the reply comes from the stored state, but is at most the last index.
+
+    The request does not mark messages as read.
+    """
     await post(harness, ROOM, CLEO, (AT_ANN,), *[(Text("hm"),)] * 3, (AT_BOB,), (Text("hm"),), (AT_ANN,))
     await harness.read(ANN, ROOM, 2)
     await harness.deliver(ANN, ROOM, (3, 3), (5, 7))
@@ -66,7 +73,10 @@ async def readers_of(harness: QueryHarness, index: int, after: int = 0, actor: A
 
 
 async def test_readers_of_a_message(harness: QueryHarness) -> None:
-    """Neither the sender counts, nor a member that joined later and has not read the message."""
+    """The sender does not count as a reader.
+
+    A member that joined later and has not read the message does not count either.
+    """
     harness.members.append(Member(CEM, Role.MEMBER, 1, 3, 1))
     await post(harness, ROOM, CEM, *[(Text("hm"),)] * 6)
     assert await readers_of(harness, 3) == Readers(0, [])

@@ -1,4 +1,4 @@
-"""The data that a returning client lacks, on both databases."""
+"""Tests which data a returning client gets, on both databases."""
 
 from collections.abc import Iterator
 
@@ -58,7 +58,7 @@ async def test_chats_of_which_the_client_has_everything_are_left_out(harness: Qu
 
 
 async def test_a_chat_with_another_state_than_the_known_one_is_listed(harness: QueryHarness) -> None:
-    """The client lacks no messages; session's part, or the read position, has changed."""
+    """The client has all messages, but session's part of the state, or the read position, has changed."""
     await harness.post(ROOM, "222")
     harness.entries = [ChatEntry(ROOM, 1, 1, state=7), ChatEntry(HALL, 1, 1, state=8), ChatEntry(LOFT, 3, 5)]
     have = {ROOM: 3, HALL: 0, LOFT: 0}
@@ -106,7 +106,7 @@ async def test_chats_outside_of_the_range_are_left_out(harness: QueryHarness) ->
 
 
 async def test_the_last_message_comes_whatever_the_client_has(harness: QueryHarness) -> None:
-    """But a message from before the account could see the chat does not come, nor a recalled one."""
+    """The last message is not sent if the account could not see the chat at its time, or if it is recalled."""
     segments = Text("caption, "), Mention(ANN, "@Ann"), Image(Media("a" * 32, "a.png", 1, "", ""))
     body = pack_segments(segments)
     drafts = [Draft(BOB, ROOM, Nonce(7), 2**62, body), Draft(BOB, LOFT, Nonce(8), 2**62, body)]
@@ -170,7 +170,7 @@ async def test_messages_that_do_not_fit_are_left_out_from_the_oldest(
 
 
 async def test_only_messages_that_fit_are_read(harness: QueryHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many chats with many long messages would otherwise fill the memory."""
+    """Otherwise, many chats with many long messages would fill the memory."""
     chats = [ChatId(100 + number) for number in range(5)]
     harness.entries = [ChatEntry(chat, 1, 1) for chat in chats]
     for chat in chats:
@@ -202,14 +202,17 @@ async def change(harness: QueryHarness, index: int, made: EditText | React | Pin
 
 
 async def revision(harness: QueryHarness, rev: int, index: int = 3) -> ChatRevision | None:
-    """The changes that a client with these positions lacks."""
+    """Returns the changes that a client with these positions does not have."""
     resumed = await harness.queries.resume(Resume(ANN, {ROOM: index}, 30, 2, revs={ROOM: rev}))
     rooms = [chat.revision for chat in resumed.chats if chat.chat == ROOM]
     return rooms[0] if rooms else None
 
 
 async def test_changes_that_the_client_lacks(harness: QueryHarness) -> None:
-    """Of several changes of one kind, the last one comes. Changes of messages that it lacks come with the messages."""
+    """If there are several changes of one kind, only the last one is sent.
+
+    Changes of messages that the client does not have are part of the messages.
+    """
     await harness.post(ROOM, "222")
     for number in (1, 2):
         await change(harness, 1, EditText(b"%d" % number, Nonce(90 + number)))
@@ -250,7 +253,10 @@ async def test_changes_that_are_not_sent_are_named(harness: QueryHarness, monkey
 async def test_changes_far_behind_are_named_up_to_where_they_were_looked_for(
     harness: QueryHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of several changes of one kind of a message, only the last one is stored, so a span may have none."""
+    """Of several changes of one kind of a message, only the last one is stored.
+
+    So a range of revs may contain no change.
+    """
     monkeypatch.setattr(resuming, "_REVS", 2)
     await harness.post(ROOM, "222")
     for number in range(3):

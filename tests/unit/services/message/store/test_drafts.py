@@ -1,4 +1,4 @@
-"""Drafts of an account, which it has written but not sent, on both databases."""
+"""Tests the drafts that an account has written but not sent, on both databases."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ def save(text: str, base: int = 0, reply_to: int = 0, actor: AccountId = ANN) ->
 
 
 async def post(store: MessageStore, nonce: int, saved: int, deadline: int = 2**62) -> bool:
-    """Whether the message is posted."""
+    """Posts a message. Returns whether it is posted."""
     draft = Draft(ANN, ROOM, Nonce(nonce), deadline, b"x", saved=saved)
     return (await store.post([draft])).results != [None]
 
@@ -48,7 +48,7 @@ async def test_a_device_changes_what_it_knows(store: MessageStore) -> None:
 
 
 async def test_of_two_devices_at_once_one_wins(store: MessageStore) -> None:
-    """The other device is told."""
+    """The store rejects the draft of the other device, so that this device learns of it."""
     results = await asyncio.gather(*(store.save_draft(save(text)) for text in "abcd"))
     won = [one.rev for one in results if one.rev]
     found = await store.find_draft(ANN, ROOM)
@@ -57,7 +57,10 @@ async def test_of_two_devices_at_once_one_wins(store: MessageStore) -> None:
 
 
 async def test_a_message_ends_the_draft_that_it_was(store: MessageStore) -> None:
-    """The draft ends in the message's commit. A newer draft stays, and so does one whose message is too late."""
+    """The commit of the message removes the draft.
+
+    A newer draft stays. The draft also stays if its message is rejected as too late.
+    """
     first = (await store.save_draft(save("one"))).rev
     assert not await post(store, 1, first, deadline=1)
     assert (await store.find_draft(ANN, ROOM)).text == "one"

@@ -1,4 +1,6 @@
-"""Appending messages: dense indexes, no duplicates, deadlines, concurrent replicas."""
+"""Messages are appended to chats: indexes without gaps, no duplicates, deadlines, and several replicas at the same
+time.
+"""
 
 import asyncio
 import random
@@ -31,7 +33,7 @@ def draft(nonce: int, chat: int = 1, sender: int = 1, deadline: int = NOW + 1000
 
 
 class SteppedClock:
-    """Stands still until `now` is changed."""
+    """A clock that stands still until the test changes `now`."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -52,7 +54,7 @@ def store(database: Database, clock: SteppedClock) -> MessageStore:
 
 @pytest.fixture
 async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
-    """Two replicas with their own connections."""
+    """Two replicas, each with its own connection."""
     databases = [open_database(migrated_url), open_database(migrated_url)]
     yield [MessageStore(database) for database in databases]
     for database in databases:
@@ -60,7 +62,7 @@ async def replicas(migrated_url: str) -> AsyncIterator[list[MessageStore]]:
 
 
 async def post(store: MessageStore, *drafts: Draft) -> list[Message]:
-    """Post drafts that must all be committed."""
+    """Posts drafts. All must be committed."""
     results = (await store.post(drafts)).results
     assert None not in results
     return [message for message in results if message is not None]
@@ -108,7 +110,10 @@ async def test_a_nonce_is_posted_once(store: MessageStore, database: Database) -
 async def test_the_results_are_the_same_with_and_without_the_duplicate_check(
     database: Database, store: MessageStore, clock: SteppedClock, seed: int
 ) -> None:
-    """Posts batches of old, new and late drafts to two pairs of chats: without the check unless needed, and with it."""
+    """Posts batches of old, new and late drafts to two pairs of chats.
+
+    For one pair, the check for duplicates runs only if it is needed; for the other, always.
+    """
     rng = random.Random(seed)
     for _ in range(25):
         clock.now += rng.randrange(300)
@@ -128,7 +133,7 @@ async def test_the_results_are_the_same_with_and_without_the_duplicate_check(
 async def test_a_deadline_that_passes_within_the_transaction(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction freezes after the insert, and continues after the deadline."""
+    """The transaction stops after the insert, and continues after the deadline."""
     times: Iterator[int] = iter([NOW, NOW + 600, NOW + 600, NOW + 600])
     store = MessageStore(database, lambda: next(times))
     committed = await store.post([draft(1, deadline=NOW + 500), draft(2, deadline=NOW + 900)])
@@ -152,7 +157,7 @@ async def test_content_that_the_database_rejects_leaves_nothing(store: MessageSt
 
 
 async def test_replicas_leave_no_gaps_and_never_deadlock(replicas: list[MessageStore], database: Database) -> None:
-    """Overlapping chats in opposite orders, most of them new."""
+    """The batches have some chats in common, in opposite orders. Most of the chats are new."""
 
     async def post_batches(replica: int) -> None:
         for number in range(20):
@@ -185,7 +190,7 @@ async def test_replicas_that_get_the_same_draft_post_it_once(replicas: list[Mess
 async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other replica continues. The transaction of the frozen one is not committed when it wakes up."""
+    """The other replica continues. When the frozen replica wakes up, its transaction is not committed."""
     monkeypatch.setattr("shared.database._IDLE_SECONDS", 3)
     with postgres_server.database() as url:
         upgrade("message", url)
@@ -204,7 +209,9 @@ async def test_a_replica_that_freezes_in_a_transaction_loses_its_locks(
 
 
 class SleepingClock:
-    """A clock whose reading takes longer than the time after which the database ends an idle transaction."""
+    """A clock that takes a long time to be read: longer than the time after which the database ends an idle
+    transaction.
+    """
 
     def __call__(self) -> int:
         time.sleep(4)

@@ -1,5 +1,7 @@
-"""Delivered and read ranges are merged, limited to posted indexes, and never lost, even while the previous version
-writes, too."""
+"""Delivered and read ranges are merged and limited to posted indexes.
+
+They are never lost, even while the previous version also writes.
+"""
 
 import asyncio
 import random
@@ -21,7 +23,7 @@ MANY = 100
 
 @pytest.fixture
 async def store(database: Database) -> MessageStore:
-    """A store with 20 messages in ROOM."""
+    """A store with 20 messages in the chat ROOM."""
     store = MessageStore(database)
     await store.post([Draft(ANN, ROOM, Nonce(number), 2**62, b"x") for number in range(20)])
     return store
@@ -74,8 +76,10 @@ async def test_a_chat_is_unread_until_something_is_read(store: MessageStore) -> 
 
 
 async def test_edges_of_the_version_before_have_one_state_until_this_version_writes_it(store: MessageStore) -> None:
-    """Edges of the previous version report no reads. Their range from the first message on may be a read, and counts as
-    one."""
+    """Edges of the previous version report no reads.
+
+    Their range that begins at the first message may be a read, so it counts as one.
+    """
     await store.mark_read([ReadRange(ANN, ROOM, 1, 5), ReadRange(ANN, ROOM, 7, 8)], MANY)
     assert await state(store) == Cursor(5, ((7, 8),)), "read up to 5"
     await store.mark_read([ReadRange(ANN, ROOM, 6, 6, 0)], MANY)
@@ -90,12 +94,14 @@ _BEFORE = (
     "INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES (:account, 1, 0, '[]') ON CONFLICT DO NOTHING",
     "UPDATE cursors SET read_index = :index, above = :above WHERE account_id = :account AND chat_id = 1",
 )
-"""The test writes as a replica of the previous version does, under the lock of the row."""
+"""A statement that writes as a replica of the previous version does. The row is locked meanwhile."""
 
 
 async def test_a_replica_of_the_version_before_writes_between(store: MessageStore, database: Database) -> None:
-    """Rows that this version has not written have a single state; in other rows, the replica moves only the delivered
-    mark."""
+    """A row that this version has not written has only one state.
+
+    In other rows, the replica of the previous version changes only the delivered index.
+    """
 
     async def write(account: AccountId, index: int, above: str = "[]") -> None:
         def statements(connection: sa.Connection) -> None:
@@ -124,7 +130,7 @@ async def other(migrated_url: str) -> AsyncIterator[MessageStore]:
 
 
 async def test_replicas_lose_no_range(store: MessageStore, other: MessageStore) -> None:
-    """Two replicas mark every index of many accounts concurrently, in random order."""
+    """Two replicas mark every index of many accounts at the same time, in random order."""
     accounts = [AccountId(number) for number in range(1, 9)]
     ranges = [ReadRange(account, ROOM, index, index) for account in accounts for index in range(1, 21)]
     random.shuffle(ranges)

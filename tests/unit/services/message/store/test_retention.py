@@ -41,7 +41,7 @@ async def test_old_messages_lose_their_body_alone(database: Database, monkeypatc
 
 
 async def test_one_step_takes_a_few_messages(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction is short, however much there is to do."""
+    """So each transaction is short, even if many messages must be removed."""
     monkeypatch.setattr("services.message.store._EXPIRED_ROWS", 3)
     store = MessageStore(database)
     for number in range(5):
@@ -54,7 +54,7 @@ async def test_one_step_takes_a_few_messages(database: Database, monkeypatch: py
 
 
 def fields(message: Message) -> tuple[object, ...]:
-    """`body` is the sixth."""
+    """Returns the fields of a row. The sixth is `body`."""
     return tuple(getattr(message, name) for name in message.__struct_fields__)
 
 

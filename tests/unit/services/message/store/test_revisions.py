@@ -1,4 +1,7 @@
-"""Edits, recalls, reactions and pins, on both databases: permissions, repetitions, limits, and unchanged parts."""
+"""Edits, recalls, reactions and pins, on both databases.
+
+Tests permissions, repetitions, limits, and what stays unchanged.
+"""
 
 import asyncio
 
@@ -116,7 +119,7 @@ async def test_an_edit_may_require_that_nobody_has_edited_since(store: MessageSt
 
 
 async def test_a_repeated_message_is_compared_with_its_first_text(store: MessageStore) -> None:
-    """This also holds after an edit and a recall. Its fan-out shows the present text."""
+    """This also holds after an edit or a recall. The message is then delivered with its present text."""
     await post(store, 1)
     for made in (edit("second", 10), RecallText()):
         await change(store, 1, made)
@@ -275,7 +278,7 @@ async def test_changes_at_once_get_numbers_without_a_hole(store: MessageStore) -
 
 
 async def test_expired_messages_lose_their_reactions_and_former_texts(store: MessageStore, database: Database) -> None:
-    """The hashes of edits are removed, too, because a short text could be guessed from them."""
+    """The hashes of edits are also removed, because a short text could be guessed from its hash."""
     await post(store, 1)
     await change(store, 1, edit("second", 10))
     await change(store, 1, React("👍", on=True))
@@ -289,7 +292,10 @@ async def test_expired_messages_lose_their_reactions_and_former_texts(store: Mes
 
 
 async def test_posting_executes_no_further_statement(database: Database) -> None:
-    """It advances and locks the heads, reads them (SQLite), and inserts, even in a chat whose messages change."""
+    """The statements advance and lock the last indexes, read them (SQLite), and insert.
+
+    There are no more even in a chat whose messages change.
+    """
     store = MessageStore(database)
     await post(store, 1)
     await change(store, 1, edit("second", 10))

@@ -1,4 +1,4 @@
-"""Reads of heads, ranges of messages and cursors in one snapshot."""
+"""Last indexes, ranges of messages and cursors are read in one snapshot."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ def store(database: Database) -> MessageStore:
 
 
 async def post_messages(store: MessageStore, chat: ChatId, senders: str) -> None:
-    """Post one message by each sender."""
+    """Posts one message of each sender."""
     drafts = [
         Draft(AccountId(int(sender)), chat, Nonce(number), 2**62, b"%d" % number)
         for number, sender in enumerate(senders)
@@ -53,7 +53,7 @@ async def test_ranges_are_read_in_order_without_the_excepted_sender(
 @pytest.mark.skipif(citus.WANTED, reason="the plans are those of PostgreSQL's statements")
 @pytest.mark.parametrize("chats", [1, 3])
 async def test_count_reads_only_the_ranges(store: MessageStore, database: Database, chats: int) -> None:
-    """This holds for any length of history, and without statistics for the planner."""
+    """This holds for any length of history, and without statistics for the query planner."""
     for chat in range(1, chats + 1):
         await post_messages(store, ChatId(chat), "2" * 400)
     ranges = [(ChatId(chat), 396, 400) for chat in range(1, chats + 1)]
@@ -64,7 +64,6 @@ async def test_count_reads_only_the_ranges(store: MessageStore, database: Databa
 
 
 async def test_a_snapshot_has_no_messages_posted_after_it(store: MessageStore, migrated_url: str) -> None:
-    """Messages posted during the read are not in it."""
     await post_messages(store, ROOM, "1")
     other = open_database(migrated_url)
 

@@ -1,4 +1,4 @@
-"""Names in queries: the senders and the chat that they mean, and the texts of errors."""
+"""Tests names in queries: which senders and which chat they mean, and the texts of errors."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ GROUPS = {10: "Book club", 11: "Fruit", 12: "fruit", **dict.fromkeys(range(100, 
 
 
 class Services:
-    """Replies as auth and session do."""
+    """Fake services that reply as auth and session do."""
 
     def __init__(self) -> None:
         self.looked_up: list[str] = []
@@ -98,7 +98,9 @@ async def test_a_sender_is_unknown_or_ambiguous(query: str, chat: int, error: st
 
 
 async def test_friends_are_not_looked_up_among_all() -> None:
-    """The friends' names would tell auth whom the actor searches, and count for the limit of the actor."""
+    """A lookup of a friend's name among all users would show auth for whom the actor searches, and count for the
+    actor's limit.
+    """
     services = Services()
     await NameResolver(services.request, 1.0).sender(named("from:ann"), ME, ChatId(0))
     assert services.looked_up == []

@@ -1,5 +1,7 @@
-"""Searches texts in each language. The cases are the table of docs/reference/search-languages.md, made from the rules
-of the scripts."""
+"""Tests searches in each language.
+
+The cases are the table of docs/reference/search-languages.md, which is made from the rules of the scripts.
+"""
 
 import json
 from pathlib import Path

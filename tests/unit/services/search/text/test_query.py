@@ -1,4 +1,4 @@
-"""The query language: examples, errors, and properties over all queries and texts."""
+"""Tests the query language: examples, errors, and properties of all queries and texts."""
 
 import time
 import unicodedata
@@ -142,7 +142,7 @@ def test_marks(query: str, text: str, found: list[str] | None) -> None:
     ids=ascii,
 )
 def test_hostile_texts_and_queries_cost_little(text: str, query: str) -> None:
-    """A term of one against each of the other costs seconds."""
+    """If each term of the query were compared with each term of the text, the search would take seconds."""
     understood = parse(query)
     start = time.process_time()
     marks(text, understood)

@@ -1,4 +1,4 @@
-"""Terms of texts: properties over all texts, and the cost of hostile ones."""
+"""Tests the terms of texts: properties of all texts, and the cost of dangerous ones."""
 
 import time
 import unicodedata
@@ -21,7 +21,7 @@ PLAIN = st.text("aZ09 _'\nßéİıøΣЁйїカなー한今天们、。，！？
 
 @given(TEXTS)
 def test_terms_lie_in_the_text_in_its_order(text: str) -> None:
-    """One character may hold the end of a word and others: \ufdfa is four words."""
+    """One character may contain the end of a word, and further words: ﷺ is four words."""
     found = terms(text)
     assert all(one.length > 0 and 0 <= one.start <= len(text) - one.length for one in found)
     for before, after in pairwise(found):
@@ -71,7 +71,7 @@ def test_what_is_indexed_can_be_joined_by_blanks(text: str) -> None:
     ids=ascii,
 )
 def test_hostile_texts_cost_little(text: str) -> None:
-    """No more than for other texts of their length: a quadratic step costs minutes."""
+    """They cost no more than other texts of their length. A step of quadratic cost would take minutes."""
     start = time.process_time()
     found = index_terms(text)
     assert time.process_time() - start < 5

@@ -1,4 +1,4 @@
-"""Publishing to Redis and the edges, over a real bus and Valkey."""
+"""Session publishes to Redis and to edges, on a real NATS and a real Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,7 +31,7 @@ CHAT = ChatId(7)
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
-    """Accounts 1 to 5 are on node A, 4 to 6 on node B."""
+    """The accounts 1 to 5 are on node A, and 4 to 6 on node B."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     peers.subscribe(A, B)

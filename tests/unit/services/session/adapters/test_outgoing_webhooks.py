@@ -1,4 +1,7 @@
-"""Which responses fail an outgoing webhook. What is checked before: `tests/unit/shared/test_outgoing_http.py`."""
+"""Tests which responses count as failures of an outgoing webhook.
+
+`tests/unit/shared/test_outgoing_http.py` tests the checks before a request.
+"""
 
 import pytest
 

@@ -1,5 +1,7 @@
-"""Tests the encryption of notifications by the standard's example and by random texts, and the meaning of each response
-of a push service."""
+"""Tests how notifications are encrypted, with the example of the standard and with random texts.
+
+Also tests the meaning of each response of a push service.
+"""
 
 import json
 import ssl
@@ -31,7 +33,7 @@ _RFC = {
     "body": "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6P"
     "Bru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
 }
-"""RFC 8291, appendix A."""
+"""The values of RFC 8291, appendix A."""
 
 
 def test_the_example_of_the_standard() -> None:

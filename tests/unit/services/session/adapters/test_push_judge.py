@@ -1,4 +1,6 @@
-"""pywebpush, of other authors, encrypts for a device and reads our notifications; py_vapid verifies our tokens."""
+"""Compares with the libraries of other authors. pywebpush encrypts for a device, and reads Dragoman's notifications;
+py_vapid verifies Dragoman's tokens.
+"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A running service; Ann is connected to node A, Bob to A and B, Cem is offline."""
+"""A running service. Ann is connected to node A, Bob to A and B, and Cem is offline."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Profiles, over the real bus, with a real Valkey."""
+"""Tests profiles by requests over a real NATS, with a real Valkey."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_unknown_account_is_not_found(peers: BusPeers) -> None:
 
 
 async def test_an_account_with_the_number_of_another_one_gets_none_of_its_data(peers: BusPeers) -> None:
-    """Auth's database was lost, and began to count again."""
+    """Auth has lost its database, and assigns the same numbers again."""
     await peers.register(ANN)
     stranger = EnsureProfile(account=ANN, uuid="another", nickname="Eve", lobby=False)
     failure = await rejection(peers.edge.send(stranger))
@@ -175,7 +175,7 @@ async def test_a_bot_is_marked(peers: BusPeers) -> None:
 
 
 async def test_the_names_of_groups_give_up_a_deleted_nickname(peers: BusPeers) -> None:
-    """This concerns names of groups that were made from nicknames and that nobody has changed."""
+    """This is about groups whose names were made from nicknames and never changed by a user."""
     made = (await peers.create(ANN, CEM, actor=BOB)).chat.id
     left = (await peers.create(BOB, actor=CEM)).chat.id
     await peers.edge.send(EndMembership(left, BOB, actor=BOB))

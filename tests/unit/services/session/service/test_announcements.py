@@ -1,4 +1,4 @@
-"""Operator announcements, over the real bus, with a real Valkey."""
+"""Tests the operator's announcements by requests over a real NATS, with a real Valkey."""
 
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -30,7 +30,7 @@ UNKNOWN = AccountId(77)
 
 
 class AdminBusUser:
-    """A bus client with the user `admin`."""
+    """A client of NATS with the user `admin`."""
 
     def __init__(self, server: NatsServer) -> None:
         self.bus = Bus(server.settings("admin"), "admin", CollectorRegistry())
@@ -109,7 +109,7 @@ async def test_number_of_announcement_recipients_is_limited(operator: AdminBusUs
 
 
 async def test_system_account_accepts_no_friends_groups_or_private_chats(peers: BusPeers) -> None:
-    """An existing chat makes no difference."""
+    """This also holds if the chat exists."""
     group = (await peers.create(actor=ANN)).chat.id
     failures = [
         await rejection(peers.edge.send(RequestFriendship(SYSTEM_ACCOUNT, actor=ANN))),

@@ -1,4 +1,4 @@
-"""Chats, over the real bus, with a real Valkey."""
+"""Tests chats by requests over a real NATS, with a real Valkey."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Friendships, over the real bus, with a real Valkey."""
+"""Tests friendships by requests over a real NATS, with a real Valkey."""
 
 import pytest
 

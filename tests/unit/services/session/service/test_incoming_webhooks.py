@@ -1,4 +1,4 @@
-"""Webhooks over the bus: secrets, and checks."""
+"""Tests incoming webhooks by requests over NATS: their secrets, and when they may post."""
 
 import hashlib
 
@@ -46,7 +46,7 @@ async def test_bad_names_are_rejected(peers: BusPeers, name: str) -> None:
 
 
 async def test_a_webhook_with_a_disabled_account_does_not_post(peers: BusPeers) -> None:
-    """The webhook's number is the sender that an operator sees."""
+    """The operator sees the webhook's number as the sender."""
     chat = (await peers.create(actor=ANN, name="Fruit")).chat.id
     made = await peers.edge.send(CreateIncomingWebhook(chat, "Grafana", ANN))
     peers.inactive = {made.account}

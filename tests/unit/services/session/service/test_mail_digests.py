@@ -1,4 +1,4 @@
-"""Mails about unread messages: to whom, when, with what text, and the links that end them."""
+"""Tests mails about unread messages: to whom they are sent, when, with what text, and the links that end them."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -28,7 +28,7 @@ _PAUSE_MS = 3_600_000
 
 
 class Mailing:
-    """Bob wants mails. `now` is the time of the process."""
+    """A harness in which Bob wants mails. `now` is the time of the process."""
 
     def __init__(self, notifying: Notifying, monkeypatch: pytest.MonkeyPatch, **push: Any) -> None:
         self.notifying, self.store, self.now = notifying, notifying.store, NOW
@@ -53,7 +53,7 @@ class Mailing:
         return number
 
     async def post(self, chat: ChatId, count: int = 1, **message: Any) -> None:
-        """They become unread at `now`, and their delay is over."""
+        """Posts messages. They become unread at `now`, and then their delay passes."""
         known = self.notifying.services.messages.setdefault(chat, [])
         before = len(known)
         self.notifying.services.post(chat, count, **message)
@@ -63,7 +63,7 @@ class Mailing:
         await self.notifying.decide()
 
     async def wait(self, milliseconds: int) -> list[str]:
-        """Returns the texts of the mails since the last call."""
+        """Lets time pass. Returns the texts of the mails that are sent meanwhile."""
         self.now += milliseconds
         sent = self.notifying.services.mails
         before = len(sent)

@@ -1,4 +1,4 @@
-"""Joining groups, over the real bus, with a real Valkey."""
+"""Tests how users join groups, by requests over a real NATS, with a real Valkey."""
 
 import asyncio
 
@@ -96,7 +96,10 @@ async def test_owner_is_notified_of_a_request_and_applicant_of_the_answer(peers:
 
 @pytest.mark.parametrize("at_once", [1, 10])
 async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dan is not a friend, and account 9 does not exist. `at_once`: joins that are finished by one transaction."""
+    """Dan is not a friend, and account 9 does not exist.
+
+    `at_once` is the number of joins that one transaction finishes.
+    """
     monkeypatch.setattr(memberships, "_FINISHED_AT_ONCE", at_once)
     await peers.register(DAN)
     chat = (await peers.create(actor=ANN, name="g")).chat.id
@@ -143,7 +146,7 @@ async def test_interrupted_additions_are_finished_by_the_same_request(peers: Bus
 
 
 async def test_removed_member_and_remaining_ones_are_notified(peers: BusPeers) -> None:
-    """Ann is on node A, Bob on A and B."""
+    """Ann is on node A, and Bob is on A and B."""
     chat = (await peers.create(BOB, CEM, actor=ANN)).chat.id
     await peers.edge.send(EndMembership(chat, BOB, ANN))
     assert await peers.version(chat) == (await peers.changes(chat)).version == 2
@@ -174,7 +177,7 @@ async def test_new_roles_are_notified(peers: BusPeers) -> None:
 
 
 async def test_replies_have_the_version_of_the_chat(peers: BusPeers) -> None:
-    """Even a reply about an unchanged state has it."""
+    """A reply has the version even if nothing has changed."""
     chat = (await peers.create(BOB, actor=ANN, join_policy=APPROVAL)).chat.id
     send = peers.edge.send
     admin = SetRole(chat, BOB, Role.ADMIN, ANN)

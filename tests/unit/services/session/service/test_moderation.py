@@ -1,4 +1,4 @@
-"""Bans, silences and disbanded groups, over the real bus, with a real Valkey."""
+"""Tests bans, silences and disbanded groups, by requests over a real NATS, with a real Valkey."""
 
 import pytest
 
@@ -87,7 +87,7 @@ async def test_a_new_name_and_new_settings_are_announced(peers: BusPeers) -> Non
 
 
 async def test_new_times_of_edits_and_recalls_have_a_version(peers: BusPeers) -> None:
-    """Which message knows before the reply."""
+    """The message service gets the version earlier than the client gets the reply."""
     before = (await peers.create(BOB, actor=ANN)).chat
     chat = before.id
     await peers.edge.request(SetChat.rules_route, SetChat(chat, actor=ANN, edit_seconds=60, recall_seconds=0))
@@ -125,7 +125,7 @@ async def test_a_member_mutes_a_chat(peers: BusPeers) -> None:
 
 
 async def test_a_time_in_the_past_is_rejected(peers: BusPeers) -> None:
-    """Most often it is in seconds."""
+    """A time in the past is in most cases a time in seconds in place of milliseconds."""
     chat = (await peers.create(BOB, actor=ANN)).chat.id
     edge, seconds, just_now = peers.edge, now_ms() // 1000, now_ms() - 1_000
     for failed in (

@@ -1,4 +1,4 @@
-"""Outgoing webhooks of a running service: the requests that a listening program receives, and when."""
+"""Tests the outgoing webhooks of a running service: which requests the receiving program gets, and when."""
 
 import asyncio
 import secrets
@@ -45,7 +45,7 @@ from tests.unit.services.session.service_harness import (
 )
 
 CHAT_FOUNDED_AT = 3
-"""The last index when the webhook is made."""
+"""The last index when the webhook is created."""
 QUICK = OutgoingWebhookSettings(
     enabled=True, permitted_networks=["127.0.0.0/8"], longest_pause_seconds=0.05, check_seconds=600, timeout_seconds=60
 )
@@ -55,7 +55,7 @@ QUICK = OutgoingWebhookSettings(
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
-    """An edge, auth, message and an operator on the bus, without a session service."""
+    """An edge, auth, message and an operator on NATS, but no session service."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     monkeypatch.setattr(webhook_delivery, "_TICK_SECONDS", 0.02)
     async with BusPeers(nats_server, valkey_server).running() as peers:
@@ -78,7 +78,7 @@ def with_webhooks(settings: Settings, hooks: OutgoingWebhookSettings = QUICK) ->
 
 
 class HookedRoom:
-    """A group of Bob, who makes its webhook, and Ann, an admin."""
+    """A group of Bob, who creates its webhook. Ann is an admin."""
 
     def __init__(self, peers: BusPeers, chat: ChatId) -> None:
         self.peers = peers
@@ -126,7 +126,7 @@ def numbers(received: list[Received]) -> list[int]:
 
 
 async def wait(receiver: WebhookReceiver, last: int) -> list[Received]:
-    """The requests that were received up to this message."""
+    """Waits for the request about this message. Returns all requests up to it."""
     return await asyncio.to_thread(receiver.wait, lambda received: received and numbers(received)[-1] == last)
 
 
@@ -307,7 +307,7 @@ async def test_replicas_post_in_order_and_one_at_a_time_for_a_webhook(
 
 @contextmanager
 def held_receiver() -> Iterator[tuple[WebhookReceiver, asyncio.Event]]:
-    """The receiver answers nothing until the event is set."""
+    """The receiver does not respond until the event is set."""
     loop, release = asyncio.get_running_loop(), asyncio.Event()
 
     def delay(_: Received) -> int:
@@ -336,7 +336,7 @@ async def test_a_slow_receiver_delays_no_other_webhook(
 async def test_slow_receivers_delay_no_others_even_if_they_are_many(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There are more receivers than places of both kinds: 2 quick and 16 slow ones."""
+    """There are more receivers than the process can serve at a time: 2 quick and 16 slow ones."""
     monkeypatch.setattr(webhook_turns, "QUICK_SECONDS", 0.05)
     limits = LimitsSettings(outgoing_webhooks_per_group=100)
     crowded = with_webhooks(settings, QUICK.model_copy(update={"concurrent": 2})).model_copy(update={"limits": limits})
@@ -365,7 +365,7 @@ async def test_slow_receivers_delay_no_others_even_if_they_are_many(
 async def test_a_webhook_that_is_replayed_has_one_turn_at_a_time(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver
 ) -> None:
-    """Without this rule, the users of such a webhook delay all other webhooks."""
+    """Without this rule, users who replay such a webhook would delay all other webhooks."""
     with held_receiver() as (slow, release):
         async with running_service(with_webhooks(settings, QUICK.model_copy(update={"concurrent": 2}))):
             room = await HookedRoom.found(peers)
@@ -429,7 +429,7 @@ async def test_a_webhook_that_ends_during_its_turn_posts_nothing_more(
 async def test_a_webhook_posts_while_its_maker_may_act(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch, reason: str
 ) -> None:
-    """A turn in progress ends with the message that is being posted."""
+    """If the creator may no longer act during a turn, the turn ends with the message that is being posted."""
     monkeypatch.setattr(webhook_delivery, "_PAUSED_MS", 20)
     loop, release = asyncio.get_running_loop(), asyncio.Event()
 
@@ -466,7 +466,7 @@ async def test_a_webhook_posts_while_its_maker_may_act(
 async def test_a_webhook_of_a_member_waits_until_its_history_may_be_read(
     peers: BusPeers, settings: Settings, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The webhook waits while the message service does not know yet that the maker is a member again."""
+    """The webhook waits until the message service has noticed that its creator is a member again."""
     monkeypatch.setattr(webhook_delivery, "_UNAVAILABLE_MS", 20)
     async with running_service(with_webhooks(settings)):
         room = await HookedRoom.found(peers)

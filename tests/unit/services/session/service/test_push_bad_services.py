@@ -1,5 +1,7 @@
-"""Push services that hang, fail, demand pauses or lead elsewhere, by a redirect or by their name, with the real sender:
-others are not delayed."""
+"""Some push services hang, fail, require pauses, or lead to another address by a redirect or by their name.
+
+With the real sender, notifications to other push services are not delayed.
+"""
 
 import asyncio
 import socket
@@ -29,15 +31,15 @@ from tests.unit.services.session.store_harness import ANN, BOB, NOW
 
 _BAD = (429, 500, 410, 307)
 _TURNING = "turning.example"
-"""Its second lookup leads to a private address."""
+"""A host name. Its second lookup returns a private address."""
 _UNREACHABLE = "the address cannot be reached"
 _MANY = 70
-"""More than a process sends at once."""
+"""The number of notifications, which is more than a process sends at the same time."""
 _TIMEOUT_SECONDS = 60.0
 
 
 class HeldService(WebhookReceiver):
-    """A push service that answers no request until `released` is set."""
+    """A push service that does not respond until `released` is set."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self.released = threading.Event()
@@ -50,7 +52,7 @@ class HeldService(WebhookReceiver):
 
 @pytest.fixture
 def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that the lookups of the turning name are still to find."""
+    """The addresses that the next lookups of the name `_TURNING` return."""
     left, look_up = ["127.0.0.1", "10.0.0.1"], socket.getaddrinfo
 
     def turn(host: str, port: int, **more: object) -> list[tuple[object, ...]]:

@@ -1,5 +1,7 @@
-"""Notifications from the event of message to the push service: the real queues, a scripted message service and a
-scripted push service."""
+"""Tests notifications from the event of message to the push service.
+
+The queues are real, and the replies of the message service and the push service are prepared.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -43,8 +45,10 @@ TO_BOB = pack_segments((Mention(BOB, "@Bob"),))
 
 
 class ScriptedServices:
-    """Message, auth and the push service. `page`: the most messages of one reply. `failing`: the response of the push
-    service to each device."""
+    """A fake of message, auth and the push service.
+
+    `page` is the largest number of messages in one reply. `failing` is the response of the push service to each device.
+    """
 
     def __init__(self) -> None:
         self.messages: dict[ChatId, list[Message]] = {}
@@ -97,7 +101,7 @@ class ScriptedServices:
         return ChatNews(HeadPosition(known.chat, last), taken, [], last < len(all_of_it))
 
     async def mail(self, mail: MailRequested, key: str) -> None:
-        if key not in self.keys:  # as NATS removes repetitions
+        if key not in self.keys:  # like NATS, this removes repetitions
             self.mails.append(mail)
         self.keys.append(key)
 
@@ -107,7 +111,7 @@ class ScriptedServices:
 
 
 class Notifying:
-    """Bob and Cem have a device each."""
+    """A harness in which Bob and Cem have one device each."""
 
     def __init__(self, database: Database) -> None:
         self.store, self.services = StoreHarness(database), ScriptedServices()

@@ -1,8 +1,9 @@
-"""Random users, levels, reads and faults: exactly the right notifications, whatever ends in between.
+"""Users, settings, reads and faults are random. Exactly the right notifications must be sent, even if processes are
+killed.
 
-A notification must be of a message that is unread, that its recipient's settings permit, and that is older than the
-delay; none is sent twice. In the end each device has had one of the newest message that was to be notified since the
-settings last changed.
+A notification must be about a message that is unread, that its recipient's settings permit, and that is older than the
+delay. No notification is sent twice. At the end, each device must have a notification of the newest message that had to
+be notified since the settings last changed.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, NOW
 
 _STEPS = 300
 _LEASE_MS = 75_000
-"""Longer than that of a process."""
+"""A lease that is longer than the lease of a process."""
 _USERS = (ANN, BOB, CEM)
 
 
@@ -46,7 +47,7 @@ class SentPush(NamedTuple):
 
 
 class PushModel:
-    """The model of the test: messages, reads and settings, and the faults that are still to come."""
+    """The model: messages, reads and settings, and the faults that will still happen."""
 
     def __init__(self, notifying: Notifying, seed: int) -> None:
         """Two replicas share the queues. Whoever decides or sends next is one of them."""
@@ -59,7 +60,10 @@ class PushModel:
         self.changed: dict[AccountId, int] = defaultdict(int)
         self.sent: list[SentPush] = []
         self.wrong: list[str] = []
-        """What is raised while a notification is sent is an attempt that is repeated."""
+        """Notifications that the model does not permit.
+
+        They are collected, because an exception during a sending would only make the service repeat the attempt.
+        """
         self.faults = 0.0
         services = notifying.services
         services.on_send = self._service_fails
@@ -175,7 +179,7 @@ class PushModel:
             await one._tasks.finish(5)
 
     async def die(self) -> None:
-        """Leases chats and devices as a process that is killed afterwards."""
+        """Leases chats and devices, as a process does that is then killed."""
         database, until = self.notifying.store.database, self.now + _LEASE_MS
         await database.write(partial(push_queue.take_chats, now=self.now, until=until, limit=2, most_members=9))
         taken = partial(push_queue.take_devices, now=self.now, lease="dead", until=until, limit=1)

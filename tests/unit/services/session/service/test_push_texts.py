@@ -1,4 +1,4 @@
-"""The text of a notification when there is little room."""
+"""Tests the text of a notification when there is little space."""
 
 import json
 

@@ -1,5 +1,8 @@
-"""Every operation of a client that session carries out has one effect and one reply, however often an edge repeats it:
-its reply was lost, its replica was killed after the commit, or two attempts run at the same time."""
+"""A client's operation that session carries out has one effect and one reply, even if an edge repeats it.
+
+It is repeated after its reply was lost, after its replica was killed after the commit, or by two attempts at the same
+time.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -72,13 +75,13 @@ SET_A_STATE = {
     ReportMessage, UnbanMember, DeleteLink, DeleteIncomingWebhook,
     DeleteOutgoingWebhook, ReplayOutgoingWebhook, OpenPrivateChat, RenameChat, Subscribe, Unsubscribe, SendTestPush,
 }  # fmt: skip
-"""Such requests may be carried out twice, because the second time changes nothing that a user sees."""
+"""Requests that may be carried out twice, because the second time changes nothing that a user sees."""
 
 Prepared = Callable[[BusPeers], Awaitable[Any]]
 
 
 async def group(peers: BusPeers, *members: AccountId, policy: JoinPolicy = JoinPolicy.CLOSED) -> ChatId:
-    """Ann's."""
+    """Creates a group that Ann owns."""
     return (await peers.create(*members, actor=ANN, name="g", join_policy=policy)).chat.id
 
 
@@ -89,7 +92,7 @@ async def accepted(peers: BusPeers) -> AnswerMembership:
 
 
 async def by_link(peers: BusPeers) -> JoinByLink:
-    """The link is used up then."""
+    """Returns a request that uses up the link."""
     made = await peers.edge.send(CreateLink(await group(peers), uses=1, actor=ANN))
     return JoinByLink(made.link, CEM)
 
@@ -170,7 +173,7 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 async def peers(
     nats_server: NatsServer, valkey_server: ValkeyServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[BusPeers]:
-    """The peers of session on the bus, with two running replicas of session. Bob is a friend of Ann."""
+    """The other services and clients on NATS, with two running replicas of session. Bob is a friend of Ann."""
     monkeypatch.setattr("shared.presence.store._TRUST_SECONDS", 0.0)
     peers = BusPeers(nats_server, valkey_server)
     other = settings.model_copy(update={"ops": OpsSettings(port=free_port())})
@@ -182,7 +185,7 @@ async def peers(
 
 
 async def dump(database: Database) -> dict[str, list[Any]]:
-    """All that is stored but the results of requests."""
+    """Returns all stored data except the results of requests."""
 
     def read(connection: sa.Connection) -> dict[str, list[Any]]:
         tables = [table for table in metadata.sorted_tables if table.name not in ("request", "health")]
@@ -204,7 +207,7 @@ async def test_a_repeated_request_has_one_effect_and_one_reply(peers: BusPeers, 
 
 
 async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPeers, database: Database) -> None:
-    """Another request of the same kind or of another kind, under a used nonce, is a conflict."""
+    """The other request is of the same kind or of another kind."""
     chat, nonce = await group(peers), token_hex(32)
     made: list[tuple[Any, Any]] = [
         (CreateLink.route, CreateLink(chat, actor=ANN)),
@@ -224,7 +227,7 @@ async def test_another_request_under_the_nonce_of_one_is_a_conflict(peers: BusPe
 
 
 async def test_the_secret_of_a_webhook_does_not_follow_from_the_nonce(peers: BusPeers, database: Database) -> None:
-    """Which a client may have chosen badly."""
+    """A client may have chosen the nonce badly."""
     request = CreateIncomingWebhook(await group(peers), "hook", ANN)
     first = await peers.edge.send(request, nonce="1")
     await database.write(lambda connection: connection.execute(sa.delete(metadata.tables["request"])))
@@ -236,7 +239,7 @@ async def test_the_secret_of_a_webhook_does_not_follow_from_the_nonce(peers: Bus
 async def test_a_request_that_is_committed_when_its_replica_is_killed_is_finished_by_another(
     peers: BusPeers, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request has announced nothing and replied nothing."""
+    """The killed replica has announced nothing and has sent no reply."""
     publish = EdgeNotifier.publish
     for route, prepare in OPERATIONS:
         request, nonce, killed = await prepare(peers), token_hex(32), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Steps that repeat."""
+"""Tests steps that a process repeats."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""Reports over the bus: the reporter must see the message, and the operator gets pages."""
+"""Tests reports by requests over NATS.
+
+A user can report only visible messages. The operator gets the reports in pages.
+"""
 
 import pytest
 
@@ -22,7 +25,7 @@ def message(index: int, sender: AccountId, body: bytes) -> Message:
 
 @pytest.fixture
 def chat(peers: BusPeers) -> ChatId:
-    """Bob's messages 1 and 2, a recalled one, and one of Ann's."""
+    """A chat with Bob's messages 1 and 2, a recalled message, and one of Ann's."""
     peers.messages[CHAT] = [
         message(1, BOB, BUY), message(2, BOB, MORE), message(3, BOB, RECALLED_BODY), message(4, ANN, BUY),
     ]  # fmt: skip

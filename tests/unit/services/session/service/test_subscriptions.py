@@ -1,4 +1,4 @@
-"""What is no device, or no contact, is rejected with the sentence that says what to change."""
+"""A subscription with an invalid device or contact is rejected. The error says what to change."""
 
 from typing import Any
 

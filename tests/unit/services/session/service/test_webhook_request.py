@@ -1,4 +1,4 @@
-"""Signatures of outgoing webhooks, against the example of the specification."""
+"""Tests the signatures of outgoing webhooks with the example of the specification."""
 
 from services.session.service.webhook_delivery import secret_of, sign, signed_headers, webhook_id
 from shared.contract.ids import ChatId
@@ -7,7 +7,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
-    """The example of the libraries of Standard Webhooks."""
+    """This is the example in the libraries of Standard Webhooks."""
     body = b'{"test": 2432232314}'
     signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert sign(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body) == signature

@@ -11,13 +11,13 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, DAN, EVE, N
 
 @pytest.fixture
 async def store(database: Database) -> StoreHarness:
-    """A store with the lobby, as in every installation."""
+    """A store that has the lobby, as in every installation."""
     await database.write(partial(chats.insert_lobby, now=NOW))
     return StoreHarness(database)
 
 
 @pytest.fixture
 async def populated(store: StoreHarness) -> StoreHarness:
-    """A store with the profiles of five accounts."""
+    """A store that has the profiles of five accounts."""
     await store.add_profiles(ANN, BOB, CEM, DAN, EVE)
     return store

@@ -1,4 +1,4 @@
-"""Accounts that an owner or admin adds to a group, several at once, on both databases."""
+"""An owner or admin adds several accounts to a group at once, on both databases."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ FAY = AccountId(6)
 
 @pytest.fixture
 async def populated(store: StoreHarness) -> StoreHarness:
-    """Ann, Bob, Cem, Dan and Fay have profiles; Ann is a friend of the others."""
+    """Ann, Bob, Cem, Dan and Fay have profiles. Ann is a friend of the others."""
     await store.add_profiles(ANN, BOB, CEM, DAN, FAY)
     for other in (BOB, CEM, DAN, FAY):
         await store.befriend(ANN, other)
@@ -119,7 +119,10 @@ async def test_only_the_owner_and_admins_add(populated: StoreHarness) -> None:
 
 
 async def test_concurrent_requests_add_each_account_once(populated: StoreHarness) -> None:
-    """The requests name the accounts in different orders, for two groups, and one by one."""
+    """The requests name the accounts in different orders.
+
+    Some are for another group, and some name one account only.
+    """
     first, second = [(await populated.create_group(ANN)).id for _ in range(2)]
     accounts = [BOB, CEM, DAN, FAY]
     results = await asyncio.gather(
@@ -153,7 +156,10 @@ async def test_concurrent_requests_respect_the_limits(populated: StoreHarness) -
 
 
 async def test_the_first_event_in_a_large_group_names_the_others(populated: StoreHarness) -> None:
-    """The first event names all members who joined after version 1. The later events follow version by version."""
+    """The first event names all members who joined after version 1.
+
+    Each later event follows the version of the previous one.
+    """
     chat = (await populated.create_group(ANN)).id
     await populated.add_members(ANN, chat, BOB, CEM, DAN)
     finished = await populated.finish_joins([BOB, CEM, DAN], 3, chat, broadcast_from=2)

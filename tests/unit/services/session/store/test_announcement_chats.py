@@ -1,4 +1,4 @@
-"""The system account and its announcement chats, on both databases."""
+"""Tests the system account and its chats for announcements, on both databases."""
 
 from functools import partial
 

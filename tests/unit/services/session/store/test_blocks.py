@@ -1,4 +1,4 @@
-"""Blocked accounts, on both databases."""
+"""Tests blocked accounts on both databases."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A reader of a chat's changes has all its members, from any version and with any page size."""
+"""A reader of a chat's changes gets all its members, from any version on and with any page size."""
 
 import contextlib
 import tempfile
@@ -31,7 +31,7 @@ accounts = st.sampled_from(ACCOUNTS)
 
 
 class MembershipFollower:
-    """A cache of one chat's members, filled by reading changes."""
+    """A cache of one chat's members that is filled with changes."""
 
     def __init__(self, number: ChatId) -> None:
         self.number = number
@@ -40,7 +40,7 @@ class MembershipFollower:
         self.after = (0, 0)
 
     def read(self, connection: sa.Connection, most: int) -> bool:
-        """Reads one page. Returns whether there are more."""
+        """Reads one page. Returns whether there are more pages."""
         page = chats.list_changes(connection, GetMembership(self.number, self.version, self.after), most)
         for one in page.members:
             self.members[one.account] = one
@@ -97,7 +97,7 @@ class MembershipHistories(RuleBasedStateMachine):
 
     @rule(several=st.lists(accounts, min_size=1, max_size=4), data=st.data())
     def add_members(self, several: list[AccountId], data: st.DataObject) -> None:
-        """The owner adds them: all accounts are friends."""
+        """The owner adds accounts. All of them are friends."""
         number = data.draw(st.sampled_from(self.numbers))
         with self.connection.begin():
             owner = self.connection.execute(sa.select(chat.c.owner).where(chat.c.id == number)).scalar_one()

@@ -1,4 +1,7 @@
-"""The states of an account's chats, on both databases: any change that a head shows changes the state."""
+"""Each chat of an account has a state, a number.
+
+If a change is visible in the chat summary, the state changes. Tests both databases.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -72,7 +75,7 @@ async def rename(store: StoreHarness, account: AccountId, name: str) -> None:
     ],
 )
 async def test_what_changes_a_group_changes_its_state(populated: StoreHarness, act: Action) -> None:
-    """Each act changes the state of the group, even within the same millisecond."""
+    """This holds even for changes within the same millisecond."""
     chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.OPEN)).id
     other = (await populated.create_group(BOB, ANN)).id
     before = await states(populated, BOB)

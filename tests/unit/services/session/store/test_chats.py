@@ -1,4 +1,4 @@
-"""Chats and members, on both databases."""
+"""Tests chats and members on both databases."""
 
 import asyncio
 from functools import partial
@@ -247,7 +247,7 @@ async def test_a_new_setting_changes_times_but_not_the_version(store: StoreHarne
 
 
 async def test_joining_follows_the_policy_of_the_group(populated: StoreHarness) -> None:
-    """Pending requests stay pending until the applicant joins."""
+    """A pending request stays pending until the applicant joins."""
     group = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.APPROVAL)).id
     assert isinstance(await populated.request_membership(CEM, group), AwaitingApproval)
     await set_policy(populated, group, JoinPolicy.CLOSED)

@@ -1,4 +1,4 @@
-"""Members leave groups and are removed, on both databases."""
+"""Members leave groups or are removed, on both databases."""
 
 import asyncio
 
@@ -63,7 +63,7 @@ async def test_large_group_and_lobby_list_no_members(populated: StoreHarness) ->
 async def test_only_members_of_a_lower_role_are_removed(
     populated: StoreHarness, actor: AccountId, removed: AccountId, code: ErrorCode | None
 ) -> None:
-    """Ann owns the group, Bob and Dan are admins, Cem is a member, Eve is none."""
+    """Ann owns the group, Bob and Dan are admins, Cem is a member, and Eve is not a member."""
     chat = (await populated.create_group(ANN, BOB, CEM, DAN)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     await populated.set_role(chat, DAN, Role.ADMIN)

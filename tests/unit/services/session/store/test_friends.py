@@ -1,4 +1,4 @@
-"""Friendships and friend requests, on both databases."""
+"""Tests friendships and friend requests on both databases."""
 
 import asyncio
 from functools import partial
@@ -186,7 +186,7 @@ async def test_many_friendships_end_in_batches(store: StoreHarness, monkeypatch:
 
 @pytest.fixture
 async def limited(populated: StoreHarness) -> StoreHarness:
-    """A store whose limits permit two pending requests of one account."""
+    """A store whose limits permit only two pending requests of an account."""
     await populated.add_profiles(DAN, EVE)
     populated.limits = LimitsSettings(requests_pending=2)
     return populated

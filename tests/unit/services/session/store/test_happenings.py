@@ -1,4 +1,4 @@
-"""What has happened in groups, on both databases."""
+"""Tests the history of events in groups, such as joins and new names, on both databases."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ _MANY = 1_000
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """Ann's group, in which Bob is a member."""
+    """Ann's group, of which Bob is a member."""
     return (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.OPEN)).id
 
 

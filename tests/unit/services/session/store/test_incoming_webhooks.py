@@ -1,4 +1,4 @@
-"""Incoming webhooks of groups, on both databases."""
+"""Tests incoming webhooks of groups on both databases."""
 
 from functools import partial
 
@@ -25,7 +25,7 @@ from tests.unit.services.session.store_harness import ANN, BOB, CEM, EVE, NOW, S
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """Owned by Ann; Bob is an admin, Cem a member."""
+    """A group that Ann owns. Bob is an admin, and Cem is a member."""
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     return chat
@@ -73,8 +73,11 @@ async def test_admins_make_list_and_delete_webhooks(populated: StoreHarness, gro
 
 
 async def test_nobody_is_in_a_chat_with_the_account_of_a_webhook(populated: StoreHarness, group: ChatId) -> None:
-    """This also holds after the end of the webhook: nobody would read its messages, and a group whose last member it is
-    would have no acting owner."""
+    """This also holds after the webhook was deleted.
+
+    In such a chat, no user would read the messages. A group whose last member is a webhook would have no owner who can
+    act.
+    """
     await create(populated, ANN, group, "1")
     await delete(populated, ANN, group, "1")
     account = AccountId(101)

@@ -1,4 +1,4 @@
-"""Links by which accounts join a group, on both databases."""
+"""Tests links by which accounts join a group, on both databases."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ LATER = NOW + 60_000
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """Closed, owned by Ann; Bob is an admin, Cem a member."""
+    """A closed group that Ann owns. Bob is an admin, and Cem is a member."""
     chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.CLOSED)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     return chat

@@ -1,4 +1,4 @@
-"""Webhooks, links and bots that an account has made, on both databases."""
+"""Lists the webhooks, links and bots that an account has created, on both databases."""
 
 from functools import partial
 
@@ -17,7 +17,10 @@ from tests.unit.services.session.store_harness import ANN, BOB, NOW, StoreHarnes
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """A group of Ann and Bob. Bob has made a link and a webhook of each kind; Ann has made an incoming webhook."""
+    """A group of Ann and Bob.
+
+    Bob has created a link and a webhook of each kind. Ann has created an incoming webhook.
+    """
     chat = (await populated.create_group(ANN, BOB)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     await populated.create_link(BOB, chat, "l")

@@ -1,4 +1,4 @@
-"""Joining groups, on both databases."""
+"""Accounts join groups, on both databases."""
 
 import asyncio
 from functools import partial
@@ -24,7 +24,7 @@ OPEN, APPROVAL, CLOSED = JoinPolicy.OPEN, JoinPolicy.APPROVAL, JoinPolicy.CLOSED
 
 @pytest.fixture
 async def populated(store: StoreHarness) -> StoreHarness:
-    """Ann, Bob, Cem and Dan have profiles; Ann and Bob are friends."""
+    """Ann, Bob, Cem and Dan have profiles. Ann and Bob are friends."""
     await store.add_profiles(ANN, BOB, CEM, DAN)
     await store.befriend(ANN, BOB)
     return store
@@ -56,7 +56,7 @@ async def test_repeated_join_and_finish_change_nothing(store: StoreHarness) -> N
 
 
 async def test_a_finished_join_names_the_version_after_which_nothing_else_changed(store: StoreHarness) -> None:
-    """An edge that knows an older version must request the changes."""
+    """The event names this version. An edge that has an older version must request the changes."""
     await store.add_profiles(ANN, BOB, CEM)
     assert [await store.join_lobby(ANN), await store.join_lobby(BOB)] == [2, 3]
     finished = [await store.finish_join(ANN), await store.finish_join(BOB)]
@@ -70,8 +70,10 @@ async def test_a_finished_join_names_the_version_after_which_nothing_else_change
 async def test_a_join_that_the_next_owner_finishes_follows_the_departure_of_the_former_one(
     populated: StoreHarness,
 ) -> None:
-    """The departure has made the new member the owner, by the same version: an edge that skips it would keep the
-    previous owner as a member."""
+    """The departure made the new member the owner, in the same version.
+
+    An edge that missed it would keep the previous owner as a member.
+    """
     chat = (await populated.create_group(ANN, join_policy=OPEN)).id
     await populated.request_membership(CEM, chat)
     left = await populated.end_membership(ANN, chat, ANN)
@@ -129,8 +131,10 @@ async def test_new_member_sees_no_earlier_messages_of_closed_groups(populated: S
 async def test_a_group_decides_what_new_members_see(
     populated: StoreHarness, policy: JoinPolicy, history: bool | None
 ) -> None:
-    """The group's setting counts when a join is finished. Earlier members see the same messages as before, and no
-    message becomes unread."""
+    """The group's setting at the end of the join counts.
+
+    Earlier members see the same messages as before, and no message becomes unread.
+    """
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     await populated.request_membership(DAN, chat)
     await populated.finish_join(DAN, 4, chat)
@@ -367,7 +371,10 @@ async def test_event_in_a_large_group_is_stored_only_for_the_new_member(populate
 
 
 async def test_a_finished_join_names_those_at_the_same_time_in_a_large_group(populated: StoreHarness) -> None:
-    """Cem's join begins before Dan's, and Dan's ends first: neither event alone follows the previous version both."""
+    """Cem's join begins before Dan's, and Dan's ends first.
+
+    So neither event alone contains both changes since the previous version.
+    """
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     for account in (CEM, DAN):
         await populated.request_membership(account, chat)
@@ -379,7 +386,7 @@ async def test_a_finished_join_names_those_at_the_same_time_in_a_large_group(pop
 
 
 async def test_a_finished_join_names_others_since_the_last_departure(populated: StoreHarness) -> None:
-    """The departed account's own event must arrive first, since it ends the account's view."""
+    """The departed account's own event must arrive first, because it makes the account lose its view of the group."""
     chat = (await populated.create_group(ANN, BOB, join_policy=OPEN)).id
     await populated.end_membership(BOB, chat, BOB)
     left_at = (await populated.changes(chat)).version

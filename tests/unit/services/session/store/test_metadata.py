@@ -1,4 +1,4 @@
-"""Metadata of accounts and groups, on both databases."""
+"""Tests the metadata of accounts and groups on both databases."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Bans, silences and disbanded groups, on both databases."""
+"""Tests bans, silences and disbanded groups on both databases."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ LATER = NOW + 60_000
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """Owned by Ann; Bob is an admin, Cem a member."""
+    """A group that Ann owns. Bob is an admin, and Cem is a member."""
     chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.OPEN)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     return chat

@@ -1,4 +1,4 @@
-"""Handles, modes, masks and invitations of groups, on both databases."""
+"""Tests handles, modes, masks and invitations of groups on both databases."""
 
 from functools import partial
 
@@ -35,7 +35,7 @@ LATER = NOW + 60_000
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """Owned by Ann; Bob is an admin, Cem a member."""
+    """A group that Ann owns. Bob is an admin, and Cem is a member."""
     chat = (await populated.create_group(ANN, BOB, CEM, join_policy=JoinPolicy.OPEN)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     return chat
@@ -48,7 +48,7 @@ async def make(store: StoreHarness, handle: str, actor: AccountId = ANN, *others
 
 
 async def change(store: StoreHarness, chat: ChatId, actor: AccountId, *changes: str) -> ChangedModes:
-    """Each as "+o 2"."""
+    """Changes modes. Each change has the form "+o 2"."""
     made = [ModeChange(text[0] == "+", text[1], text[3:]) for text in changes]
     return await store.database.write(modes.change_modes, ChangeModes(chat, made, actor), store.now, 1_000, SERVER)
 

@@ -1,4 +1,4 @@
-"""Chats that a member has muted, on both databases."""
+"""Tests chats that a member has muted, on both databases."""
 
 from functools import partial
 
@@ -49,7 +49,7 @@ async def test_each_member_mutes_for_itself(populated: StoreHarness) -> None:
 
 
 async def test_each_member_has_a_place_for_the_chat(populated: StoreHarness) -> None:
-    """Settings that are not given stay, and so does a mute."""
+    """Settings that a request does not name keep their values, and so does a mute."""
     group = (await populated.create_group(ANN, BOB, join_policy=JoinPolicy.OPEN)).id
 
     async def place(actor: AccountId, **places: bool) -> MemberSettings:

@@ -1,4 +1,4 @@
-"""Outgoing webhooks of groups and their cursors, on both databases."""
+"""Tests outgoing webhooks of groups and their cursors on both databases."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +26,7 @@ HEAD = 7
 
 @pytest.fixture
 async def group(populated: StoreHarness) -> ChatId:
-    """Owned by Ann; Bob is an admin, Cem a member."""
+    """A group that Ann owns. Bob is an admin, and Cem is a member."""
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     await populated.set_role(chat, BOB, Role.ADMIN)
     return chat
@@ -150,7 +150,7 @@ async def test_webhooks_end_with_the_membership_of_their_maker(
 
 
 async def test_a_webhook_posts_while_its_maker_manages_the_group(populated: StoreHarness, group: ChatId) -> None:
-    """The previous version ends memberships and leaves their webhooks."""
+    """The previous version ends memberships, but does not delete the webhooks of these members."""
     await create(populated, ANN, group, "1")
     await create(populated, BOB, group, "2")
     await note(populated, group, HEAD + 1)
@@ -255,7 +255,7 @@ async def test_a_replay_ends_the_lease(populated: StoreHarness, group: ChatId) -
 
 
 async def test_a_replay_is_due_behind_those_that_wait(populated: StoreHarness, group: ChatId) -> None:
-    """If a replay came first, users who replay their webhooks again and again would take every turn."""
+    """If a replay came first, users who repeat replays of their webhooks would use every turn."""
     for number in ("1", "2"):
         await create(populated, ANN, group, number)
     await note(populated, group, HEAD + 1)
@@ -264,8 +264,7 @@ async def test_a_replay_is_due_behind_those_that_wait(populated: StoreHarness, g
 
 
 async def test_a_replay_begins_after_the_turn(populated: StoreHarness, group: ChatId) -> None:
-    """If it began at once, the turns of one webhook that is replayed again and again would take all places of a
-    process."""
+    """If a replay began at once, one webhook that is replayed again and again would use all turns of a process."""
     await create(populated, ANN, group, "1")
     await note(populated, group, HEAD + 1)
     assert await lease(populated)

@@ -1,5 +1,7 @@
-"""The lists that a client stores, on both databases. A client gets only lists that differ from the lists that it
-has."""
+"""Tests the lists that a client stores, on both databases.
+
+A client gets a list only if it differs from the one that the client has.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

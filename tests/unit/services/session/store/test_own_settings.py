@@ -1,4 +1,4 @@
-"""The own settings of an account, on both databases."""
+"""Tests the settings that only the account itself sees, on both databases."""
 
 from functools import partial
 

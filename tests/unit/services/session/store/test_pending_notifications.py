@@ -1,4 +1,4 @@
-"""Events stored until a client confirms them, on both databases."""
+"""Events are stored until a client confirms them, on both databases."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Profiles, on both databases."""
+"""Tests profiles on both databases."""
 
 import asyncio
 from functools import partial
@@ -65,7 +65,7 @@ async def test_time_of_change_grows_within_one_millisecond(store: StoreHarness) 
 
 
 async def test_later_time_of_change_grows_with_either_kind(store: StoreHarness) -> None:
-    """ourchat v2's update_time is the later time: it must grow with every change."""
+    """The value `update_time` of OurChat v2 is the later of two times. It must grow with every change."""
     await store.add_profiles(ANN)
     listed = {NOW}
     for number in range(4):

@@ -1,4 +1,4 @@
-"""Subscriptions and the two queues of notifications, on both databases."""
+"""Tests push subscriptions and the two queues of notifications on both databases."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Chats whose members see which messages others have read, on both databases."""
+"""Tests chats whose members can see which messages others have read, on both databases."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Messages reported to the operator, on both databases."""
+"""Users report messages to the operator, on both databases."""
 
 import asyncio
 from functools import partial
@@ -79,7 +79,7 @@ async def test_an_unknown_report_is_not_closed(populated: StoreHarness, number: 
 
 
 async def test_a_deleted_account_has_reported_nothing(populated: StoreHarness) -> None:
-    """Reports by others about it stay, like its messages."""
+    """The reports of a deleted account are removed. Reports about the account stay, and so do its messages."""
     await report(populated, ANN, 1)
     await report(populated, BOB, 1)
     for account in (ANN, CEM):

@@ -1,4 +1,4 @@
-"""The members of groups and their roles, on both databases."""
+"""Tests the members of groups and their roles on both databases."""
 
 from functools import partial
 
@@ -49,7 +49,7 @@ async def test_transferred_group_has_one_owner(populated: StoreHarness) -> None:
 async def test_only_the_owner_sets_roles_of_members(
     populated: StoreHarness, actor: AccountId, account: AccountId, code: ErrorCode
 ) -> None:
-    """Ann owns the group, Bob is an admin, Cem is a member, Dan is none."""
+    """Ann owns the group, Bob is an admin, Cem is a member, and Dan is not a member."""
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     await populated.give_role(ANN, chat, BOB, Role.ADMIN)
     for role in (Role.ADMIN, Role.OWNER):
@@ -81,7 +81,7 @@ async def test_members_are_listed_in_pages_without_former_ones(populated: StoreH
 async def test_members_are_found_by_the_beginning_of_their_names(
     populated: StoreHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Case does not matter. A page examines a bounded number of members."""
+    """Upper and lower case do not matter. A page reads a limited number of members."""
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     for account, nickname in ((ANN, "Zoe"), (BOB, "zora%"), (CEM, "a zo"), (DAN, "zo")):
         named = partial(set_profile, account=account, values={"nickname": nickname}, now=populated.now)
@@ -114,7 +114,7 @@ async def test_the_case_of_other_alphabets_does_not_matter_either(populated: Sto
 
 
 async def test_members_that_have_changed_since_a_version(populated: StoreHarness) -> None:
-    """The list is ordered by account. It includes accounts that have left, and no unchanged members."""
+    """The list is ordered by account. It includes accounts that have left, but no unchanged members."""
     chat = (await populated.create_group(ANN, DAN, BOB, CEM)).id
 
     async def changed(since: int, most: int = 9, after: AccountId = NO_ACCOUNT) -> list[tuple[AccountId, int, int]]:
@@ -138,8 +138,10 @@ async def test_members_that_have_changed_since_a_version(populated: StoreHarness
 
 
 async def test_all_members_are_listed_to_one_that_was_not_there_at_the_version(populated: StoreHarness) -> None:
-    """Past members are not shown to members who joined after they had left. All members are also listed for a version
-    that the chat never had, or that a restored database has lost."""
+    """Members who joined later do not see past members.
+
+    All members are also listed for a version that the chat never had, or that a restored database has lost.
+    """
     chat = (await populated.create_group(ANN, BOB, CEM)).id
     await populated.end_membership(BOB, chat, BOB)
     await populated.befriend(ANN, DAN)
@@ -155,7 +157,7 @@ async def test_all_members_are_listed_to_one_that_was_not_there_at_the_version(p
 
 
 async def test_changes_are_read_by_their_version(populated: StoreHarness) -> None:
-    """A group is not read as a whole for the few that have changed."""
+    """If few members have changed, the store does not read the whole group."""
     others = [AccountId(number) for number in range(100, 600)]
     await populated.add_profiles(*others)
     chat = (await populated.create_group(ANN, BOB, *others)).id

@@ -1,4 +1,4 @@
-"""Chats with the profile summaries of their members, on both databases."""
+"""Tests chats with the profile summaries of their members, on both databases."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Lines that are rejected late, or whose values are extreme."""
+"""Lines that the server rejects only after a request to a service, or whose values are extreme."""
 
 import msgspec
 import pytest
@@ -65,7 +65,7 @@ def test_only_names_of_tags_reach_other_clients() -> None:
 
 
 def test_the_end_of_a_guest_deletes_no_user() -> None:
-    """The reply to its REGISTER may have been lost."""
+    """The reply to the guest's REGISTER may have been lost, so the guest may already be a user."""
 
     def answer(command: Command) -> Reply | Failure:
         match command:
@@ -154,7 +154,7 @@ def test_the_address_of_a_file_of_this_server_is_the_file(text: str, segment: Fi
 
 
 def test_the_latest_time_that_a_client_can_write_is_one_that_it_can_be_shown() -> None:
-    """No marker ever moves back."""
+    """A read marker never moves back."""
 
     def answer(command: Command) -> Reply:
         return ReadTime(command.time) if isinstance(command, MarkReadTime) else HistoryPage((), 0, False)

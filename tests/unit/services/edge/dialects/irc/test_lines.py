@@ -1,4 +1,4 @@
-"""Lines against the vectors of ircdocs/parser-tests (CC0; commit 6b417e6), and the limits of this server."""
+"""Tests lines with the vectors of ircdocs/parser-tests (CC0; commit 6b417e6), and the limits of this server."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""METADATA, and messages of several lines."""
+"""Tests the command METADATA, and messages of several lines."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lines whose answers need several requests."""
+"""Tests lines to which the server replies only after several requests to services."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -55,8 +55,7 @@ OWN, OTHER, CHAT = AccountId(12), AccountId(34), ChatId(5)
 
 
 class IrcConnection:
-    """A connection that is logged in. `answer` answers in place of the services; `commands`: the commands that they
-    got."""
+    """A connection that is logged in. `answer` replies to the `commands` in place of the services."""
 
     def __init__(self, answer: Callable[[Command], Reply | Failure], capabilities: str = "") -> None:
         self.dialect = connect(IRC)
@@ -67,7 +66,7 @@ class IrcConnection:
             self.send(f"CAP REQ :{capabilities}")
 
     def send(self, line: str) -> list[str]:
-        """The lines that answer it."""
+        """Sends a line, and returns the lines that the client gets for it."""
         try:
             actions = self.dialect.decode(line.encode(), LONG_AFTER)
         except DecodeError as error:
@@ -112,8 +111,7 @@ def shown(index: int, text: str = "hi") -> DisplayMessage:
 
 
 def page_of(command: Command, head: int) -> HistoryPage:
-    """A page as message and the edge would answer: in the requested order, with at most as many messages as one request
-    may want."""
+    """Returns a page in the requested order, with at most as many messages as one request may want."""
     assert isinstance(command, ReadHistory)
     assert 1 <= command.count <= MAX_HISTORY_COUNT, "message rejects it"
     start = command.start if command.start > 0 else head + 1 + command.start
@@ -146,7 +144,7 @@ _PLAYBACK = "batch message-tags server-time draft/event-playback"
 
 
 def with_topics(command: Command, head: int) -> Reply:
-    """A topic follows each message after half a millisecond of the test's clock, which counts in thousands."""
+    """After each message, the topic changes half a millisecond later. The test's clock counts in thousands."""
     if isinstance(command, ListHappenings):
         times = [1724400000000 + 1000 * index + 500 for index in range(1, head + 1)]
         found = [one for one in times if command.after < one < command.before]
@@ -172,7 +170,7 @@ def spread(one: DisplayMessage) -> DisplayMessage:
 
 
 def names_of(lines: list[str]) -> list[str]:
-    """A message by its index, a topic as the index of the message before it with a `t`."""
+    """Returns the index of each message, and for a topic the index of the message before it with a `t`."""
     ids = [line.partition("msgid=5-")[2].split(" ")[0].split(";")[0] for line in lines[1:-1]]
     return [f"{(int(one[1:]) - 1724400000000) // 1000}t" if one.startswith("@") else one for one in ids]
 
@@ -210,7 +208,7 @@ def test_a_client_without_the_capability_gets_messages_alone() -> None:
 
 
 def test_a_full_page_of_what_has_happened_leaves_no_gap() -> None:
-    """What lies beyond it is left to the next request."""
+    """The next request gets the messages beyond the full page."""
 
     def answer(command: Command) -> Reply:
         limited = command
@@ -245,7 +243,7 @@ def test_each_happening_is_the_line_that_others_have_seen() -> None:
 
 
 def test_a_short_page_is_not_the_end() -> None:
-    """A reply has as many messages as fit into it."""
+    """A page may be short because a reply has only as many messages as fit into it."""
 
     def answer(command: Command) -> Reply:
         assert isinstance(command, ReadHistory)
@@ -266,7 +264,7 @@ def test_a_history_fits_into_the_output_of_a_connection() -> None:
 @pytest.mark.parametrize("command", ["PRIVMSG {} :hello", "@label=1 NOTICE {} :hello", "MODE {}"])
 @pytest.mark.parametrize("targets", ["#a~5,#nosuch", "#nosuch,#a~5"])
 def test_a_target_that_there_is_not_leaves_the_others(command: str, targets: str) -> None:
-    """Silence means that a message is stored."""
+    """The client gets no reply for the other targets. This means that their messages are stored."""
 
     def answer(command: Command) -> Failure:
         return Failure(ErrorCode.NOT_FOUND if isinstance(command, FindHandle) else ErrorCode.FORBIDDEN, "no")
@@ -284,7 +282,7 @@ def group(chat: ChatId = CHAT, name: str = "Fruit") -> Chat:
 
 
 def joined(capabilities: str = "") -> IrcConnection:
-    """A connection in a group."""
+    """Returns a connection that has joined a group."""
 
     def answer(command: Command) -> Reply | Failure:
         match command:
@@ -363,7 +361,7 @@ def test_another_login_of_the_client_changes_its_nick(same: bool) -> None:
 
 @pytest.mark.parametrize(("code", "is_shown"), [(ErrorCode.UNAVAILABLE, True), (ErrorCode.FORBIDDEN, False)])
 def test_a_group_is_shown_though_nothing_is_known_of_it_now(code: ErrorCode, is_shown: bool) -> None:
-    """Otherwise its messages would wait until the connection ends."""
+    """If the group were not shown, its messages would wait until the connection ends."""
     connection = IrcConnection(lambda _: Failure(code, "later"))
     lines = connection.push(ChatJoined(CHAT))
     assert (":n|12!u12@12.irc.dragoman.local JOIN #chat~5" in lines) is is_shown

@@ -1,4 +1,4 @@
-"""WEBPUSH, and the key in the welcome."""
+"""Tests the command WEBPUSH, and the key in the welcome lines."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""native: a reaction is a name in JSON and nothing else."""
+"""In native, a reaction is only a name in a JSON object."""
 
 import json
 from typing import Any

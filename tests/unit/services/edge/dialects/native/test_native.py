@@ -1,4 +1,4 @@
-"""Tests that vectors cannot express: the limits of a connection, the frames before a close, nonces."""
+"""Tests what vectors of native cannot express: the limits of a connection, the frames before a close, and nonces."""
 
 import json
 from typing import Any, get_args
@@ -42,7 +42,7 @@ def value(frames: tuple[Outgoing, ...]) -> dict[str, Any]:
 
 
 def rejections(dialect: Native, frame: bytes, now: float, most: int) -> int:
-    """How many of `most` frames are rejected before one is not, or ends the connection."""
+    """Sends `most` frames. Returns how many are rejected before one is accepted or ends the connection."""
     for count in range(most):
         try:
             dialect.decode(frame, now)
@@ -162,7 +162,7 @@ def test_every_parameter_and_a_result_of_an_operation_are_in_a_vector(operation:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_a_wrong_parameter_is_named_in_the_error(operation: AnyOperation) -> None:
-    """The error has a code, a text and the id of the command."""
+    """The error reply has a code, a text, and the id of the command."""
     for one in msgspec.structs.fields(operation.parameters):
         if one.name == "id":
             continue
@@ -178,7 +178,7 @@ def test_a_wrong_parameter_is_named_in_the_error(operation: AnyOperation) -> Non
 
 
 def valid(operation: AnyOperation) -> dict[str, Any]:
-    """A command of the operation that is decoded."""
+    """Returns a command of the operation that is decoded."""
     vectors = (one for one in load("native").vectors if isinstance(one.frame, dict) and one.error is None)
     return next(one.frame for one in vectors if one.frame.get("op") == operation.name)
 
@@ -246,7 +246,7 @@ def test_a_rejected_parameter_is_explained_in_plain_words(
 
 
 def test_codes_and_reasons_are_closed_lists() -> None:
-    """A reason of a newer version is left out. Only known names are logged."""
+    """A reason that only a newer version has is omitted. Only known names are logged."""
     assert {*get_args(Code)} == {*ErrorCode, "unsupported"}
     assert {*get_args(WhyNot)} == {*Reason}
     newer = Failure(ErrorCode.INTERNAL, "no", reason="newer", request="4bf92f35")

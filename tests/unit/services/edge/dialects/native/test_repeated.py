@@ -1,4 +1,4 @@
-"""For each writing operation, tests the result of a command whose service is killed."""
+"""Each operation that writes is repeated after its service was killed. Tests the result."""
 
 import json
 
@@ -13,16 +13,16 @@ from tests.vectors import load
 
 UNDER_A_NONCE_OF_THE_MESSAGE = {"send", "forward", "edit"}
 SET_A_STATE = {"recall", "react", "unreact", "pin", "unpin", "read", "mark_unread"}
-"""Message finds out that nothing is left to do."""
+"""Operations that set a state. The message service finds that a repeated one has nothing left to change."""
 CARRIED_OUT_ONCE_BY_AUTH = {
     "register", "refresh", "recover", "password", "logout", "end_session", "delete_account", "end_made",
     "create_bot", "delete_bot", "create_bot_token", "delete_bot_token",
 }  # fmt: skip
-"""These commands are carried out once under the nonce of the request, like those of session."""
+"""Operations that auth carries out once under the nonce of the request. Session does the same for its operations."""
 
 
 def command_of(operation: str) -> Command | None:
-    """The command of a valid frame; None: the edge answers it alone."""
+    """Returns the command of a valid frame, or None if the edge replies to the frame without a service."""
     frames = [
         vector.frame
         for vector in load("native").vectors

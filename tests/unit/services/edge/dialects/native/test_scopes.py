@@ -1,4 +1,7 @@
-"""For each operation, tests which scopes permit it. A token gets no pushes that it may not read."""
+"""Tests which scopes permit each operation.
+
+A connection gets no pushes that the scopes of its token do not let it read.
+"""
 
 import json
 
@@ -29,7 +32,7 @@ FRAMES = {
     for vector in load("native").vectors
     if isinstance(vector.frame, dict) and vector.frame.get("op") in BY_NAME and vector.error is None
 }
-"""A good command of each operation."""
+"""A valid command of each operation."""
 INFO = ConnectionInfo(LimitsSettings(rates=False), "http://chat.example")
 
 
@@ -41,7 +44,7 @@ def bot(*scopes: TokenScope) -> Native:
 
 
 def is_permitted(dialect: Native, operation: str) -> bool:
-    """A good command is rejected for the token alone."""
+    """Returns whether the token permits the operation. A valid command can be rejected only because of its token."""
     try:
         dialect.decode(FRAMES[operation], 100.0)
     except DecodeError as error:

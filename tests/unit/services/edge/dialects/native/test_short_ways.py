@@ -1,4 +1,4 @@
-"""The fast paths for the most frequent frames give the same bytes as the slow ones."""
+"""Fast paths encode the most frequent frames. They give the same bytes as the general code."""
 
 from unittest.mock import patch
 
@@ -49,13 +49,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 def _can_be_shown(shown: DisplayMessage) -> bool:
-    """A recalled message has no other segment."""
+    """Returns whether the message is possible: a recalled message has no other segment."""
     return shown.segments == (Recalled(),) or Recalled() not in shown.segments
 
 
 @given((_texts | _shown).filter(_can_be_shown))
 def test_a_message(shown: DisplayMessage) -> None:
-    """The fast path, which looks for the single text of a message, gives the same frame as the slow path."""
+    """The fast path expects a message with a single text. It gives the same frame as the general code."""
     quick = _encode(encode.event(shown, BASE_URL))
     with patch.object(encode, "only_text", return_value=None):
         assert _encode(encode.event(shown, BASE_URL)) == quick

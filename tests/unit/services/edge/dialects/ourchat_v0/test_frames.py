@@ -1,4 +1,6 @@
-"""Frames of v0 beyond its vectors: one frame for each kind of segment, limits, other accounts, bytes, states."""
+"""Frames of v0 that are not in its vectors: one for each kind of segment, limits, other accounts, exact bytes, and
+states.
+"""
 
 import json
 from typing import Any
@@ -63,7 +65,7 @@ def test_segments_are_shown_in_their_order(segments: tuple[Segment, ...]) -> Non
 
 
 def test_a_message_byte_for_byte() -> None:
-    """The document decides the keys and their order, without white space."""
+    """The dialect's document defines the keys and their order, without white space."""
     segments = (Text("你好"), Emoji(7))
     message = Message(CHAT, 1, MessageId(77), ME, 1724400000123, pack_segments(segments), Nonce(1))
     assert V0.encode_message(DisplayMessage(message, segments)) == (

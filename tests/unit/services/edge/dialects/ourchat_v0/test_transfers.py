@@ -1,4 +1,7 @@
-"""Pictures and files of v0: announcements, packages, failed transfers, and the frames of a message with media."""
+"""Pictures and files of v0.
+
+Tests announcements, packages (parts of a file), failed transfers, and the frames of a message with media.
+"""
 
 import json
 from typing import Any
@@ -47,7 +50,7 @@ def rejected(dialect: OurChatV0, packages: int, size: int, now: float = 0.0, sen
 
 
 def sent(dialect: OurChatV0, data: bytes, now: float = 0.0) -> Command | None:
-    """The command of a package; None: it is dropped."""
+    """Returns the command of a package, or None if the package is dropped."""
     requests = dialect.decode(Binary(data), now)
     return requests[0].command if requests else None
 
@@ -130,7 +133,7 @@ def test_packages_may_be_small_but_not_very_many() -> None:
 
 
 def test_packages_of_a_rejected_announcement_are_dropped() -> None:
-    """The client cannot wait for any reply: packages may be on their way."""
+    """The client does not wait for replies, so more packages may already be on their way."""
     dialect = connection()
     for sender, size in ((ME, 2000), (34, 20)):
         rejected(dialect, 2, size, sender=sender)
@@ -178,7 +181,7 @@ def test_late_packages_are_not_expected() -> None:
 
 
 def test_a_failed_request_ends_its_transfer() -> None:
-    """A part that could not be stored, or an idle transfer."""
+    """A part could not be stored, or the transfer has been idle."""
     dialect = connection()
     begun = announced(dialect, 3, 3)
     part = Request(UploadPart(1, b"a"))
@@ -237,7 +240,7 @@ def test_each_kind_has_a_frame_of_its_own_in_order() -> None:
 
 
 def test_a_picture_byte_for_byte() -> None:
-    """The document decides the keys and their order, without white space."""
+    """The dialect's document defines the keys and their order, without white space."""
     (content,) = shown(Image(media(20, 3)))
     assert content == MediaPayload(
         b'{"code":2,"data":{"cid":5,"sender_id":"0000000012","packages_num":3,"size":20}}', media(20, 3), 3,

@@ -1,4 +1,4 @@
-"""Frames of v1 beyond its vectors: limits, other accounts, bytes, time."""
+"""Frames of v1 that are not in its vectors: limits, other accounts, exact bytes, and times."""
 
 import json
 from typing import Any
@@ -61,7 +61,7 @@ def shown(text: str, to: AccountId | None = None, time: int = 1724400000123) -> 
 
 
 def test_a_message_byte_for_byte() -> None:
-    """The document decides the keys and their order, without white space."""
+    """The dialect's document defines the keys and their order, without white space."""
     text = '{"code":0,"time":1724400000,"data":{"cid":77,"sender":{"ocid":12,"group_id":5},"msg":"你好"}}'
     assert V1.encode_message(shown("你好")) == (text.encode(),)
     assert V1.encode_message(shown("你好", OTHER)) == (text.replace('"group_id":5', '"private_id":34').encode(),)
@@ -83,7 +83,7 @@ def test_other_frames_have_the_time_of_sending() -> None:
         assert written(dialect.encode_error(None, Failure(ErrorCode.INTERNAL, "")))["time"] == seconds
 
 
-# The tests below concern the account that a frame names.
+# The tests below are about the account that a frame names.
 
 
 def test_after_another_login_the_former_account_is_rejected() -> None:
@@ -136,7 +136,7 @@ def test_an_account_is_a_number_or_else_an_address() -> None:
         assert len(command.identifier) <= 256
 
 
-# The tests below concern one name under two keys.
+# In the tests below, one name has two keys.
 
 
 @pytest.mark.parametrize(("data", "name"), [

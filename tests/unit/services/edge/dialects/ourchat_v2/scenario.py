@@ -1,4 +1,7 @@
-"""One v2 connection with its own clock, driven like an edge drives it; records the client's frames."""
+"""One v2 connection with its own clock.
+
+It is called in the way in which an edge calls it, and records the frames that the client gets.
+"""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +25,10 @@ ME, OTHER = AccountId(12), AccountId(34)
 
 @dataclass(frozen=True)
 class ClientFrame:
-    """A frame at the client: its code; for a message also the chat and index; for a 9 and a 2 the chat."""
+    """A frame that the client gets, with its code.
+
+    A message also has its chat and index, and frames with the codes 9 and 2 have their chat.
+    """
 
     at: float
     code: int
@@ -46,7 +52,7 @@ class V2Scenario:
     # Time
 
     def wait(self, seconds: float) -> None:
-        """Lets time pass. The dialect is woken when it is due."""
+        """Lets time pass. Wakes the dialect when it wants to be woken."""
         end, wakes = self.now + seconds, 0
         while (wake_at := self.gate.wake_at) is not None and wake_at <= end:
             self.now = max(self.now, wake_at)
@@ -54,7 +60,7 @@ class V2Scenario:
             assert (wakes := wakes + 1) < 1000, "it is due again and again"
         self.now = end
 
-    # The methods below send a client's requests, which are answered at once.
+    # The methods below send a client's requests, which get a reply at once.
 
     def log_in(self, *chats: int, account: AccountId = ME, known: bool = True) -> None:
         request = {"code": 6, "login_type": 1, "account": account, "password": "x"}
@@ -65,7 +71,7 @@ class V2Scenario:
             self.load_chats(*chats)
 
     def load_chats(self, *chats: int) -> None:
-        """The first page of the sync is loaded."""
+        """Loads the first page of the sync."""
         self.dialect.chats_loaded([LoadedChat(ChatId(chat)) for chat in chats], self.now)
 
     def request_account(self, *, pc_client: bool = False) -> None:
@@ -82,7 +88,7 @@ class V2Scenario:
         )
 
     def create(self, chat: int, *before_the_reply: int) -> None:
-        """Creates a session; meanwhile, the account joins these chats."""
+        """Creates a session. Meanwhile, the account joins these chats."""
         request = only_request(self.dialect, json.dumps({"code": 8, "members": [OTHER]}).encode(), self.now)
         for other in before_the_reply:
             self.join(other)
@@ -95,7 +101,7 @@ class V2Scenario:
         self._write(self.dialect.encode_error(request, Failure(ErrorCode.NOT_FOUND, "nobody")))
 
     def send(self, chat: int) -> None:
-        """An own message, and its echo."""
+        """Sends a message, and delivers its echo."""
         message = self._next(chat, ME)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         frame = {"code": 0, "sender": {"session_id": chat}, "msg": [{"type": 0, "text": "x"}]}
@@ -112,7 +118,7 @@ class V2Scenario:
     # Events of the server
 
     def receive(self, chat: int) -> None:
-        """A message of another user in this chat."""
+        """Delivers a message of another user in this chat."""
         message = self._next(chat, OTHER)
         frames = self.dialect.encode_message(DisplayMessage(message, (Text("x"),)))
         if self.gate.must_hold(message.chat):
@@ -148,7 +154,7 @@ class V2Scenario:
                 self.statuses.append(value["status"])
 
     def messages(self, chat: int | None = None) -> list[tuple[float, int, int]]:
-        """The time, chat and index of each pushed message."""
+        """Returns the time, chat and index of each pushed message."""
         shown = [(seen.at, seen.chat, seen.index) for seen in self.seen if seen.code == 0]
         return [one for one in shown if chat in (None, one[1])]
 
@@ -156,7 +162,7 @@ class V2Scenario:
         return [seen.code for seen in self.seen]
 
     def announced(self) -> list[tuple[float, int]]:
-        """The 9s."""
+        """Returns the chats of the frames with code 9, which announce sessions."""
         return [(seen.at, seen.chat) for seen in self.seen if seen.code == 9]
 
 

@@ -1,4 +1,4 @@
-"""Frames of v2 beyond its vectors: limits, unknown values, bytes."""
+"""Frames of v2 that are not in its vectors: limits, unknown values, and exact bytes."""
 
 import json
 from typing import Any
@@ -64,7 +64,7 @@ def test_a_single_text_is_written_like_one_of_several(text: str) -> None:
 
 
 def test_a_message_byte_for_byte() -> None:
-    """The document decides the keys and their order, without white space."""
+    """The dialect's document defines the keys and their order, without white space."""
     assert (
         written((Text("你好"),))
         == (

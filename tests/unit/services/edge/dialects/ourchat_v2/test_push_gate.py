@@ -1,4 +1,8 @@
-"""The push gate of v2: a scenario for each rule, by the clock. Any order of events: test_push_gate_rules.py."""
+"""Tests the push gate of v2, which decides when messages are pushed. There is a scenario with exact times for each
+rule.
+
+test_push_gate_rules.py tests events in any order. A number such as 9 or 10 is the code of a frame.
+"""
 
 from typing import Any
 
@@ -15,7 +19,7 @@ START = 100.0
 
 @pytest.fixture
 def plain() -> V2Scenario:
-    """Logged in at START, with a 10 of another client than the PC client."""
+    """A client that is not the PC client. It has logged in at START and has sent a frame with code 10."""
     scenario = V2Scenario()
     scenario.log_in(HOME)
     scenario.request_account()
@@ -31,7 +35,7 @@ def pc_client() -> V2Scenario:
 
 
 def times(scenario: V2Scenario, chat: int | None = None) -> list[Any]:
-    """Seconds after START at which messages arrived."""
+    """Returns the seconds after START at which messages arrived."""
     return [pytest.approx(at - START) for at, _, _ in scenario.messages(chat)]
 
 
@@ -90,7 +94,7 @@ def test_no_chat_is_announced_before_the_sync() -> None:
 
 
 def test_a_chat_joined_after_the_login_is_announced_though_the_sync_found_it(pc_client: V2Scenario) -> None:
-    """Earlier replies did not show it to the client."""
+    """Replies from before the join did not show the chat to the client."""
     pc_client.request_account(pc_client=True)
     pc_client.wait(2)
     pc_client.join(HOME)
@@ -121,7 +125,7 @@ def test_the_first_second_begins_with_the_reply_to_the_login() -> None:
     assert scenario.codes() == [7]
 
 
-# The tests below concern clients other than the PC client.
+# The tests below are about clients other than the PC client.
 
 
 def test_a_1_opens_its_own_session_only(plain: V2Scenario) -> None:
@@ -281,7 +285,7 @@ def test_posting_releases_the_held_messages_of_the_chat_before_the_echo(plain: V
 
 
 def test_posting_to_a_new_session_announces_it_before_its_messages(plain: V2Scenario) -> None:
-    """The client posts before the 9 that is due."""
+    """The client posts before the server has sent the frame with code 9."""
     plain.receive(NEW)
     plain.send(NEW)
     plain.wait(2)
@@ -297,7 +301,7 @@ def test_posting_releases_the_messages_of_a_session_that_the_pc_client_has_reque
     assert [(chat, index) for _, chat, index in pc_client.messages()] == [(HOME, 1), (HOME, 2), (NEW, 2)]
 
 
-# The tests below concern a second login and logging out.
+# The tests below are about a second login, and about logging out.
 
 
 def test_another_login_on_the_connection_resets_the_gate(plain: V2Scenario) -> None:

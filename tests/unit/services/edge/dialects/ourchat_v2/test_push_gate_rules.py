@@ -1,6 +1,6 @@
-"""The rules of the push gate of v2, checked against the frames of a client for random orders of events.
+"""Checks the frames of a client against the rules of the push gate of v2, for random orders of events.
 
-The rules are written here a second time, as conditions on one moment, while the dialect under test keeps a state.
+The rules are written here a second time, as conditions on one moment. The dialect itself keeps a state instead.
 """
 
 from hypothesis import settings
@@ -18,7 +18,7 @@ chats = st.sampled_from(CHATS)
 
 
 class PushGateMachine(RuleBasedStateMachine):
-    """A client that logs in and sends requests, while events arrive."""
+    """A client that logs in and sends requests while events arrive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class PushGateMachine(RuleBasedStateMachine):
         self.joined: set[int] = set()
         self.own: set[tuple[int, int]] = set()
         self.posted: set[tuple[int, float]] = set()
-        """The chat and time of each of the client's own messages. Held messages must come before them."""
+        """The chat and the time of each of the client's own messages. Held messages must come before them."""
         self.synced: float | None = None
         self.checked = 0
 
@@ -108,7 +108,10 @@ class PushGateMachine(RuleBasedStateMachine):
         return created or (self.may_push(seen.at) and not known)
 
     def may_push(self, at: float) -> bool:
-        """The sync is loaded, and either a second has passed, or a 10 was answered a moment ago."""
+        """Returns whether messages may be pushed.
+
+        The sync is loaded, and either a second has passed, or a frame with code 10 has just got its reply.
+        """
         answered = self.first_account is not None and at >= self.first_account + APART - HAIR
         return self.synced is not None and (answered or at >= self.logged_in_at + SECOND - HAIR)
 
@@ -143,13 +146,13 @@ class PushGateMachine(RuleBasedStateMachine):
         assert all(self.scenario.gate.must_hold(ChatId(chat)) for chat in waiting)
 
     def waiting(self) -> set[int]:
-        """Chats with messages that are not shown yet."""
+        """Returns the chats with messages that the client has not been shown yet."""
         shown = {(message.chat, message.index) for message in self.scenario.pushed} | self.own
         sent = {(chat, index + 1) for chat, last in self.scenario.indexes.items() for index in range(last)}
         return {chat for chat, _ in sent - shown}
 
     def teardown(self) -> None:
-        """At the end, after all requests and enough time, nothing is lost."""
+        """At the end, after all requests and enough time, no message is lost."""
         if self.synced is None:
             self.sync()
         self.scenario.wait(3)

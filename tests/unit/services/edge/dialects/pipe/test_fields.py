@@ -1,4 +1,4 @@
-"""The fields of a pipe frame: only the free text may hold line breaks."""
+"""Tests the fields of a frame of pipe. Only the free text may contain line breaks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A text of a user is no field of pipe. Tests how pipe shows texts: `../test_forging.py`, for all dialects."""
+"""A user's text cannot become a field of a frame of pipe. `../test_forging.py` tests how all dialects show texts."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st

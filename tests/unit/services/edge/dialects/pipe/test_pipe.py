@@ -1,4 +1,4 @@
-"""Frames of pipe beyond its vectors: the login, the account of a frame, errors."""
+"""Frames of pipe that are not in its vectors: the login, the account that a frame names, and errors."""
 
 import pytest
 

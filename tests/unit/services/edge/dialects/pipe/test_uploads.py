@@ -1,4 +1,4 @@
-"""Files uploaded in chunks, and the frames of a private file."""
+"""Tests files that are uploaded in chunks, and the frames of a private file."""
 
 import base64
 
@@ -85,7 +85,7 @@ def test_a_chunk_out_of_order_changes_nothing(pipe: Pipe) -> None:
 
 
 def test_chunk_1_begins_a_file_anew(pipe: Pipe) -> None:
-    """An error of the file before does not end the new one."""
+    """An error of the previous file does not end the new one."""
     sent(pipe, "f#1/3")
     second = request(pipe, "f#2/3")
     assert sent(pipe, "f#1/2", b"new") == StartUpload(2, NO_CHAT, OTHER, b"new", replaces=1)

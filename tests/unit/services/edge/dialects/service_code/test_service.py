@@ -1,4 +1,4 @@
-"""The state of a service connection: the secret of its login, and whether messages are pushed."""
+"""Tests the state of a connection of the dialect service: the secret of its login, and whether messages are pushed."""
 
 import json
 from typing import Any
@@ -44,7 +44,7 @@ def log_in(service: Service, token: int | str = 1145141919810, **more: Any) -> N
 
 
 def token_of(service: Service, token: int | str) -> str:
-    """The token that the edge has to verify."""
+    """Returns the token that the edge must verify."""
     return decoded(service, 4, token=token).token
 
 
@@ -75,7 +75,7 @@ def test_a_failed_login_changes_nothing() -> None:
 
 
 def enter_by_token(service: Service, account: AccountId = ME) -> None:
-    """Enters as the edge does before it replies to the first request with a token."""
+    """Logs in as the edge does before it replies to the first request with a token."""
     service.logged_in(account, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Runs the JavaScript tests of the first page, which lie beside this file, with node."""
+"""Runs the JavaScript tests of the first page in this folder with node."""
 
 from pathlib import Path
 
