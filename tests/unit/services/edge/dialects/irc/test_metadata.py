@@ -92,6 +92,8 @@ def test_values_from_before_the_welcome_are_stored_with_it() -> None:
     connection = IrcConnection(answer)
     connection.dialect = connect(IRC)
     connection.send("CAP REQ :draft/metadata-3")
+    assert "FAIL METADATA INVALID_TARGET * " in connection.send("METADATA bob SET color :red")[0]
+    assert " 770 " in connection.send("METADATA * SUB color")[0]
     for number in range(MOST_KEYS):
         (line,) = connection.send(f"METADATA * SET K{number} :{number}")
         assert line.endswith(f" 761 * * k{number} * :{number}")
