@@ -44,6 +44,7 @@ class _Installation(NamedTuple):
 
 
 _OTHERS = (
+    _Installation([f"{_TESTS}/list.py::FaketimeListTestCase"], seconds=300),
     _Installation(
         [
             f"{_TESTS}/connection_registration.py::PasswordedConnectionRegistrationTestCase",
@@ -58,11 +59,10 @@ _OTHERS = (
         ],
         ["verification.registration=true"],
     ),
-    _Installation([f"{_TESTS}/list.py::FaketimeListTestCase"], seconds=300),
 )
 """Separate installations.
 
-They run beside the installations of all other tests, because the last of them waits for minutes.
+They run beside the installations of all other tests. The first of them starts first, because it waits for minutes.
 """
 _PARTS = 2
 """The number of installations that share all other tests. These tests wait more than they compute."""
@@ -99,7 +99,7 @@ def main() -> int:
     deselected = [f"--deselect={test}" for one in _OTHERS for test in one.tests]
     files = _files(chosen.checkout)
     parts = [_Installation([*files[number::_PARTS], *deselected]) for number in range(_PARTS)]
-    installations = [_Installation(arguments)] if arguments else [*parts, *_OTHERS]
+    installations = [_Installation(arguments)] if arguments else [*_OTHERS, *parts]
     with ThreadPoolExecutor(len(installations)) as pool:
         found = pool.map(lambda one: _results(chosen.checkout, one), installations)
         results = {name: result for one in found for name, result in one.items()}
