@@ -4,8 +4,8 @@ The text between `<!-- KIND: NAME -->` and `<!-- end -->` on a page is replaced.
 - `frames: SECTION`: the section's shown vectors of the page's dialect
 - `table: NAME`: a table of docs/interop.py
 - `operations: native`: the table of the operations of that dialect
-- `lacking: DIALECT`: the events and requests that the dialect has no frames for, from docs/interop.py - `source: PATH`:
-  that file
+- `lacking: DIALECT`: the events and requests for which the dialect has no frames, from docs/interop.py
+- `source: PATH`: the text of that file
 - `languages: NAME`: a table of docs/languages.py
 - `reference: NAME`: commands, exit codes, metrics, alerts or rooms
 Run it from the root: `python -m docs.generate`.

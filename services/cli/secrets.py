@@ -3,15 +3,15 @@ and permissions of each server.
 
 DIR/issued.json                  all passwords, for the next run
 DIR/ca.crt ca.key                the authority of the servers' certificates; each process has a copy of ca.crt
-DIR/<server>/server.crt server.key of nats, valkey and postgres
-DIR/nats/users.conf              to `include` in nats-server's configuration
-DIR/nats/cluster.crt cluster.key of the routes between the servers of a NATS cluster
+DIR/<server>/server.crt server.key  the certificates of nats, valkey and postgres
+DIR/nats/users.conf              users, to `include` in nats-server's configuration
+DIR/nats/cluster.crt cluster.key the certificate of the routes between the servers of a NATS cluster
 DIR/valkey/users.acl             Valkey's `aclfile`
-DIR/postgres/password            of the database's superuser
-DIR/postgres/roles.sql           to run once in the new database
-DIR/s3/access_key secret_key     of the installation's own S3 server, if it has one
+DIR/postgres/password            the password of the database's superuser
+DIR/postgres/roles.sql           SQL statements, to run once in the new database
+DIR/s3/access_key secret_key     the keys of the installation's own S3 server, if it has one
 DIR/exporters/valkey.json postgres   credentials of the metrics exporters
-DIR/<process>/dragoman.toml      for `--config`: auth, session, message, search, edge, migrate, admin, dashboard
+DIR/<process>/dragoman.toml      settings (`--config`): auth, session, message, search, edge, migrate, admin, dashboard
 DIR/keys/*.pem                   signing keys, the same for all replicas of auth (`auth.keys`)
 """
 

@@ -206,9 +206,9 @@ class SilenceMember(Forwarded):
 
 
 class SetChat(Forwarded):
-    """The owner or an admin changes settings of a group, with the names that they have in Chat: the name (as RenameChat
-    does), the picture, the topic, the rule for joining, read receipts, the time for edits and recalls, and the messages
-    that new members see."""
+    """The owner or an admin changes settings of a group (see Chat). These are the name (as in RenameChat), the picture,
+    the topic, the rule for joining and read receipts. Others are the time for edits and recalls, and the messages that
+    new members see."""
 
     route = Routed("session.set_chat", ChatVersion)
     rules_route = Routed("session.set_chat_rules", ChatVersion)

@@ -1,12 +1,15 @@
 """Presence: the nodes of each account, and the membership version of each chat. The data in Redis may be outdated, and
 no correctness depends on them.
 
-Keys (each command touches one key): `presence:{k}` hash: account id → names of the nodes that have its connections,
-joined by commas; k = id mod 16; and `@<node>` → the node's mark: see shared/presence/scripts.py `presence:state:{k}`
-see shared/presence/states.py `version:{k}` hash: chat id → version of its membership; k = id mod 16 `node:<id>` lease
-of a node, which expires by itself `sweeper` the node that removes the entries of dead nodes; also a lease `generation`
-random. While it is missing or new, presence is incomplete and readers must reach all nodes. It expires like a lease, so
-that readers of a previous primary, which no edge refreshes, do not trust it for long
+Keys (each command touches one key):
+`presence:{k}`  hash: account id → names of the nodes that have its connections, joined by commas; k = id mod 16;
+                and `@<node>` → the node's mark: see shared/presence/scripts.py
+`presence:state:{k}`  see shared/presence/states.py
+`version:{k}`   hash: chat id → version of its membership; k = id mod 16
+`node:<id>`     lease of a node, which expires by itself
+`sweeper`       the node that removes the entries of dead nodes; also a lease
+`generation`    random. While it is missing or new, presence is incomplete, and readers must reach all nodes. It expires
+                like a lease. So readers of a previous primary, where no edge renews it, do not trust it for long.
 
 While Redis is unavailable, the system works with restrictions: lookups return that presence is unknown. Afterwards,
 edges register their accounts again. If only one node cannot reach Redis, it announces its accounts over NATS, and

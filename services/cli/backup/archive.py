@@ -1,9 +1,9 @@
 """Backups: how the databases, signing keys and media are copied into one directory, and restored.
 
 DIR/message.db session.db auth.db    SQLite databases, each a consistent snapshot
-DIR/*.dump                           PostgreSQL databases by pg_dump, named after those stores in them
+DIR/*.dump                           PostgreSQL databases by pg_dump, named after the services whose data they have
 DIR/keys/ DIR/media/                 copies; media in a bucket are not copied
-DIR/push.key                         the private key of notifications; push.previous.key: the one before
+DIR/push.key                         the private key of notifications; push.previous.key: the previous key
 DIR/backup.json                      the manifest, written last: a backup without it is incomplete
 """
 

@@ -49,9 +49,10 @@ _PAUSE_RATIO, _BUSY_PAUSE_RATIO = 1.0, 20.0
 """The pause after a request to message and the write of its reply, as a multiple of the time that both took. The second
 value applies while other processes want the CPU."""
 _FEW, _BREATH_SECONDS, _BESIDE_MESSAGES = 100, 0.0002, 10.0
-"""These values apply while users send messages: the number of messages in a reply, the pause after each message, and
-the pause after a reply with old messages, as a multiple of the reply's time. The pause after each message lets other
-threads use the CPU core of this thread at once. Otherwise they would wait for the scheduler's next tick (4 ms)."""
+"""These values apply while users send messages. They are the number of messages in a reply, the pause after each
+message, and the pause after a reply with old messages. The last value is a multiple of the time that the reply took.
+The pause after each message lets other threads use the CPU core of this thread at once. Otherwise they would wait for
+the scheduler's next tick (4 ms)."""
 _BUSY = 1.3
 """If writing takes more than this many times the thread's CPU time, other processes need the CPU. The thread runs only
 when the CPU is idle."""
