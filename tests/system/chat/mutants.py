@@ -151,6 +151,10 @@ MUTANTS = {
         "style.css", ".workspace { grid-template-columns: minmax(0, 1fr); }",
         ".workspace { grid-template-columns: minmax(60rem, 1fr); }", "test_at_200",
     ),
+    "no-gap": BrokenPage(
+        "src/model/rows.ts", "if (before && index > before.index + 1)", "if (!before)", "test_21_a_gap"
+    ),
+    "load-no-gap": BrokenPage("src/parts/line_row.ts", "load(row.to + 1)", "load(row.from)", "test_21_a_gap"),
     "lose-focus": BrokenPage(
         "src/parts/menu.ts", 'menu.querySelector<HTMLElement>("button, input")?.focus({ preventScroll: true });', "",
         "test_a_working_day",

@@ -21,20 +21,68 @@ def in_order(page: ChatPage, number: int) -> list[str]:
     return [text for _, (text, *_) in sorted(shown.items())]
 
 
+def left_offline(ann: ChatPage) -> None:
+    """The browser loses the network, and then its only page is closed."""
+    ann.page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+    ann.page.context.set_offline(True)
+    ann.page.close()
+
+
+def opened_again(ann: ChatPage) -> None:
+    ann.page = ChatPage(ann.page.context.new_page(), ann.address.removesuffix("/chat")).open().page
+    ann.go("Team")
+
+
 def test_21_five_hundred_messages_of_an_absence_are_shown_once_in_order(ann: ChatPage, bob: Bob, team: int) -> None:
-    """The user's own messages, written offline, come after the missed ones."""
+    """The page is closed meanwhile, and opened without a network. The user's own messages, written offline, come after
+    the missed ones."""
     bob.send(team, "before")
     ann.go("Team").until_received("before")
-    ann.page.context.set_offline(True)
+    left_offline(ann)
     for number in range(500):
         bob.send(team, f"missed {number}")
+    opened_again(ann)
+    ann.until_received("before")
     for number in range(3):
         ann.send(f"own {number}")
+    ann.page.reload()
+    ann.until_received("own 2")
+    assert ann.texts() == ["before", *(f"own {number}" for number in range(3))]
     ann.page.context.set_offline(False)
     ann.until_sent("own 2")
     wanted = ["before", *(f"missed {number}" for number in range(500)), *(f"own {number}" for number in range(3))]
     assert in_order(ann, 504) == wanted
     assert bob.texts(team) == wanted[-100:]
+    ann.complaints.clear()
+
+
+def test_21_a_gap_between_stored_messages_and_new_ones_has_a_row_that_loads_it(
+    ann: ChatPage, bob: Bob, team: int
+) -> None:
+    """A sync brings the last 30 messages. A click loads the 100 before these."""
+    wanted = [f"stored {number}" for number in range(3)]
+    for text in wanted:
+        bob.send(team, text)
+    ann.go("Team").until_received(wanted[-1])
+    left_offline(ann)
+    wanted += [f"missed {number}" for number in range(150)]
+    for text in wanted[3:]:
+        bob.send(team, text)
+    opened_again(ann)
+    ann.until_received("stored 2")
+    ann.page.context.set_offline(False)
+    ann.to_last("missed 149")
+    ann.page.locator(".scroller").evaluate("(scroller) => { scroller.scrollTop = 0; }")
+    gap = ann.page.locator(".row-gap")
+    expect(gap).to_contain_text("120 messages are not loaded")
+    shown = ["stored 2", "missed 120"]
+    assert [text for text in ann.texts() if text in shown] == shown
+    gap.get_by_role("button", name="Load").click()
+    ann.to_top("stored 2")
+    expect(gap).to_contain_text("20 messages are not loaded")
+    gap.get_by_role("button", name="Load").click()
+    expect(gap).to_have_count(0)
+    assert in_order(ann, len(wanted)) == wanted
     ann.complaints.clear()
 
 
