@@ -125,7 +125,7 @@ MUTANTS = {
         "style.css", '.workspace[data-layer="detail"] > dragoman-chats { display: none; }', "{ color: inherit; }",
         "test_22",
     ),
-    "all-rows": BrokenPage("src/parts/messages.ts", "overscan: 8,", "overscan: 500,", "test_23"),
+    "all-rows": BrokenPage("src/parts/messages.ts", "overscan: 8,", "overscan: 500,", "test_23_of"),
     "say-twice": BrokenPage(
         "src/announce.ts", "...announced.peek(), { key: lines, text }",
         "...announced.peek(), { key: lines, text }, { key: -lines, text }", "test_24",
@@ -155,6 +155,10 @@ MUTANTS = {
         "src/model/rows.ts", "if (before && index > before.index + 1)", "if (!before)", "test_21_a_gap"
     ),
     "load-no-gap": BrokenPage("src/parts/line_row.ts", "load(row.to + 1)", "load(row.from)", "test_21_a_gap"),
+    "read-in-render": BrokenPage(
+        "src/parts/messages.ts", "const newer = this.#newer();", "const newer = this.#newer();\n    this.#isAtEnd();",
+        "test_23_a_message",
+    ),
     "lose-focus": BrokenPage(
         "src/parts/menu.ts", 'menu.querySelector<HTMLElement>("button, input")?.focus({ preventScroll: true });', "",
         "test_a_working_day",

@@ -6,6 +6,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+from tests.system.chat.speed import metric
 
 JUMPS = """
 () => {
@@ -37,6 +38,7 @@ HELD_PAGES = """
 }
 """
 FRAMES = "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
+READ = "(index) => document.querySelector('dragoman-messages').chat.head.value.read === index"
 FIRST = "Math.min(...[...document.querySelectorAll('.row-message')].map((row) => Number(row.dataset.key.slice(8))))"
 
 
@@ -194,3 +196,17 @@ def test_23_of_many_messages_few_are_in_the_page(ann: ChatPage, bob: Bob, team: 
         ann.page.wait_for_function(f"(first) => {FIRST} < first", arg=first)
         assert ann.page.locator(".rows > li").count() < 60
     ann.until_received("message 1\nand a line")
+
+
+def test_23_a_message_that_comes_makes_the_browser_compute_few_layouts(ann: ChatPage, bob: Bob, team: int) -> None:
+    """Each time that a size is read between two changes of the elements, the browser computes one more."""
+    filled(bob, team, 40)
+    opened_with_its_page(ann, 40)
+    ann.page.wait_for_function(READ, arg=40)
+    cdp = ann.page.context.new_cdp_session(ann.page)
+    cdp.send("Performance.enable")
+    before = metric(cdp, "LayoutCount")
+    for index in range(41, 61):
+        bob.send(team, "one more")
+        ann.page.wait_for_function(READ, arg=index)
+    assert (metric(cdp, "LayoutCount") - before) / 20 <= 5

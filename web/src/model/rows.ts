@@ -13,7 +13,7 @@ export type Row =
 const TOGETHER_MS = 5 * 60_000;
 
 export function rowsOf(
-  head: Head,
+  head: Pick<Head, "first" | "head">,
   messages: ReadonlyMap<number, Message>,
   sending: readonly Sending[],
   newFrom: number,

@@ -9,7 +9,7 @@ import {
 } from "@tanstack/virtual-core";
 import { type PropertyValues, type TemplateResult, html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
-import { computed, signal, untracked } from "@preact/signals-core";
+import { computed, effect, signal, untracked } from "@preact/signals-core";
 import { read } from "../model/actions.ts";
 import type { Chat } from "../model/chat.ts";
 import { loadAround, loadNewest, loadOlder } from "../model/history.ts";
@@ -52,10 +52,13 @@ export class Messages extends Part {
   #virtualizer: Virtualizer<HTMLElement, HTMLElement> | undefined;
   #mounted: (() => void) | undefined;
   #newFrom = signal(0);
-  /** Made again when a message has changed, not in each frame of a scroll. */
+  #first = computed(() => this.chat.head.value.first);
+  #head = computed(() => this.chat.head.value.head);
+  /** Made again when a message has changed, not in each frame of a scroll, nor when messages count as read. */
   #found = computed(() => {
     void this.chat.version.value;
-    return rowsOf(this.chat.head.value, this.chat.messages, this.chat.sending.value, this.#newFrom.value);
+    const ends = { first: this.#first.value, head: this.#head.value };
+    return rowsOf(ends, this.chat.messages, this.chat.sending.value, this.#newFrom.value);
   });
   #seen = 0;
   /** The mark as unread with which it was opened. One that is made here stays until the chat is opened again. */
@@ -66,10 +69,12 @@ export class Messages extends Part {
   /** The newest message, if it was looked for. */
   #sought = 0;
   #isPlaced = false;
-  /** A keyboard or a drawer that opens makes the page lower: its end stays the end. */
-  #wasAtEnd = false;
+  /** The end is seen, as of the last update or scroll. A keyboard or a drawer that opens makes the page lower: its end
+   * stays the end. */
+  #showsEnd = signal(false);
   /** Rows have changed while the end was seen. */
   #follows = false;
+  #unfollow: (() => void) | undefined;
   #readTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
@@ -84,6 +89,10 @@ export class Messages extends Part {
     this.#seen = head;
     this.#marked = unread_from;
     this.wanted = this.index;
+    this.#unfollow = effect(() => {
+      void this.#found.value;
+      this.#follows ||= this.#isAtEnd();
+    });
     this.chat.open();
     for (const kind of ["focus", "visibilitychange"]) addEventListener(kind, this.#look);
     void this.#begin();
@@ -93,6 +102,7 @@ export class Messages extends Part {
     super.disconnectedCallback();
     for (const kind of ["focus", "visibilitychange"]) removeEventListener(kind, this.#look);
     clearTimeout(this.#readTimer);
+    this.#unfollow?.();
     this.#mounted?.();
     this.chat.leave();
   }
@@ -148,14 +158,15 @@ export class Messages extends Part {
   protected override updated(changes: PropertyValues): void {
     super.updated(changes);
     const virtualizer = this.#virtualizer ?? this.#mount();
-    virtualizer._willUpdate();
     for (const row of this.querySelectorAll<MessageRow>("dragoman-message")) row.show();
+    virtualizer._willUpdate();
     for (const row of this.querySelectorAll<HTMLElement>(".rows > li")) virtualizer.measureElement(row);
     if (this.#follows) virtualizer.scrollToEnd();
     this.#follows = false;
     if (!this.#isPlaced && this.#rows.length) this.#showFirst(virtualizer);
     else if (this.wanted !== undefined && this.chat.messages.has(this.wanted))
       this.#showWanted(virtualizer, this.wanted);
+    this.#showsEnd.value = this.#isAtEnd();
     this.#loadNearStart();
     this.#loadEnd();
     this.#look();
@@ -188,7 +199,6 @@ export class Messages extends Part {
     this.#positions = new Map(rows.map(({ key }, at) => [key, at]));
     const virtualizer = this.#virtualizer;
     if (!virtualizer) return;
-    this.#follows ||= this.#isAtEnd();
     virtualizer.scrollOffset = (virtualizer.scrollOffset ?? 0) + above;
     virtualizer.setOptions(this.#options());
     virtualizer.scrollOffset -= above;
@@ -221,11 +231,12 @@ export class Messages extends Part {
     };
   }
 
-  /** The row with the focus stays in the page, and so do the ends of a selection. */
+  /** The row with the focus stays in the page, and so do the ends of a selection. (The browser computes the layout for
+   * the selection's `isCollapsed`.) */
   #extract(range: Range): number[] {
     const indices = defaultRangeExtractor(range);
-    const { anchorNode, focusNode, isCollapsed = true } = getSelection() ?? {};
-    const ends = isCollapsed ? [] : [anchorNode, focusNode];
+    const { anchorNode, anchorOffset, focusNode, focusOffset } = getSelection() ?? {};
+    const ends = anchorNode === focusNode && anchorOffset === focusOffset ? [] : [anchorNode, focusNode];
     const keys = [document.activeElement, ...ends].map(
       (node) =>
         (node instanceof Element ? node : node?.parentElement)?.closest<HTMLElement>(".rows > li")?.dataset["key"],
@@ -241,7 +252,7 @@ export class Messages extends Part {
     this.#virtualizer = made;
     const unmount = made._didMount();
     const observer = new ResizeObserver(() => {
-      if (this.#wasAtEnd) made.scrollToEnd();
+      if (this.#showsEnd.peek()) made.scrollToEnd();
     });
     observer.observe(this.querySelector(".scroller") as HTMLElement);
     this.#mounted = () => {
@@ -309,15 +320,17 @@ export class Messages extends Part {
   }
 
   #scrolled(): void {
-    this.#wasAtEnd = this.#isAtEnd();
+    this.#showsEnd.value = this.#isAtEnd();
     this.#loaded = 0;
     this.#look();
   }
 
-  /** By the page itself: the virtualizer hears of a scroll later. */
+  /** By the page itself: the virtualizer hears of a scroll later. The browser computes the layout for this if an element
+   * has changed, so it is read before the elements change, or after all of them have. */
   #isAtEnd(): boolean {
+    if (!this.#isPlaced) return false;
     const { scrollHeight = 0, scrollTop = 0, clientHeight = 0 } = this.querySelector(".scroller") ?? {};
-    return this.#isPlaced && scrollHeight - scrollTop - clientHeight <= END_PIXELS;
+    return scrollHeight - scrollTop - clientHeight <= END_PIXELS;
   }
 
   /** A late tab may know of the newest message, and lack it: the message came before the tab. */
@@ -345,7 +358,7 @@ export class Messages extends Part {
   /** What was at the end of the page before somebody who looks is read. */
   #look = (): void => {
     untracked(() => {
-      if (!this.#isPlaced || !this.#virtualizer?.isAtEnd(END_PIXELS)) return;
+      if (!this.#showsEnd.value) return;
       const { head, read: upto, unread_from = 0 } = this.chat.head.value;
       clearTimeout(this.#readTimer);
       if (this.#seen !== head) this.#dismissJump();
@@ -362,7 +375,7 @@ export class Messages extends Part {
 
   /** Messages that have come since the end was seen; undefined at the end. */
   #newer(): number | undefined {
-    if (!this.#isPlaced || this.#virtualizer?.isAtEnd(END_PIXELS) !== false) return undefined;
+    if (!this.#isPlaced || this.#showsEnd.value) return undefined;
     return Math.max(0, this.chat.head.value.head - this.#seen);
   }
 
