@@ -1,4 +1,4 @@
-"""Fixtures every test may use: one set of real servers per test process, each test finding it empty."""
+"""Fixtures that every test may use. Each test process has one set of real servers, and each test finds them empty."""
 
 import gc
 import logging
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.support.collector import Collector
 
 
-# On a loaded machine, an example may take any time. Each run draws others, so that few suffice for one run.
+# A loaded machine may need any time for an example. Each run draws other examples, so a single run needs only a few.
 hypothesis.settings.register_profile(
     "loaded", deadline=None, max_examples=30, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -43,40 +43,51 @@ write_to_memory()
 # with the monotonic clock fails. The line must run before other modules import the constant.
 vars(clock)["STARTED_MS"] -= 100_000
 
-gc.disable()  # collecting the tests makes no garbage, and gc is enabled again afterwards
+gc.disable()  # pytest's collection leaves no garbage; pytest_collection_finish enables gc again
 
 _WORKERS_PER_CORE = 2.5
 _LONGEST_GROUPS = ("system", "machine")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Tests of whole systems mostly wait, and tests that need the same servers run one after the other."""
+    """Returns more workers than cores, because tests of whole systems mostly wait.
+
+    Tests that need the same servers run one after the other.
+    """
     return round(_WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest groups begin first; otherwise, one worker would still run them when the others are done."""
+    """Puts the longest groups first.
+
+    If they began late, one worker would still run them after the others had finished.
+    """
     if hasattr(config, "workerinput"):
         groups = {item: item.get_closest_marker("xdist_group") for item in items}
         items.sort(key=lambda item: (mark := groups[item]) is None or mark.args[0] not in _LONGEST_GROUPS)
 
 
 def pytest_collection_finish() -> None:
-    """Ten thousand tests are no garbage: later collections leave them out."""
+    """Excludes the collected tests from garbage collection, because these ten thousand objects stay until the end."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts_reach_children() -> None:
-    """A shell's background job ignores interrupts. Processes that the tests start and interrupt would ignore them,
-    too."""
+    """Makes child processes react to interrupts.
+
+    If a shell runs pytest in the background, interrupts are ignored, and child processes inherit that.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _transactions_survive_a_stall() -> Iterator[None]:
-    """A loaded machine may take the processor away for seconds, which a test is not about."""
+    """Allows long transactions, because a loaded machine may stop a process for seconds.
+
+    No test is about this limit.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shared.database._IDLE_SECONDS", 60)
         yield
@@ -84,7 +95,10 @@ def _transactions_survive_a_stall() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server_directory() -> Iterator[Path]:
-    """Short (sockets), and open to the user PostgreSQL runs as, unlike pytest's own directories."""
+    """A directory for servers.
+
+    Its path is short enough for Unix sockets. PostgreSQL's user may read it, unlike pytest's own directories.
+    """
     directory = Path(tempfile.mkdtemp(prefix="dragoman-test-"))
     directory.chmod(0o755)
     yield directory
@@ -111,7 +125,7 @@ def _nats_process(server_directory: Path, process_group: ProcessGroup) -> Iterat
 
 @pytest.fixture
 async def nats_server(_nats_process: NatsServer) -> NatsServer:
-    """nats-server with the streams and consumers of this version, empty."""
+    """A nats-server with the streams and consumers of this version, which are empty."""
     await _nats_process.make_fresh()
     return _nats_process
 
@@ -157,7 +171,7 @@ def s3_server(_s3_process: S3Server) -> S3Server:
 
 @pytest.fixture
 def collector() -> Iterator["Collector"]:
-    """Takes spans."""
+    """A collector that receives the spans of the test."""
     from tests.support.collector import Collector  # imported here, because few tests need this slow library
 
     with closing(Collector()) as collector:
@@ -166,7 +180,7 @@ def collector() -> Iterator["Collector"]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a fresh, empty database: a SQLite file, then PostgreSQL."""
+    """The URL of a new, empty database. Each test runs twice: with SQLite and with PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
@@ -177,8 +191,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_logs() -> Iterator[None]:
-    """Tracebacks as text: structlog's own, in colours and with all locals, hold the event loop up for seconds. No
-    logger keeps its own configuration: a test could not capture its lines after another test has configured it."""
+    """Writes tracebacks as plain text, because structlog's coloured tracebacks with all locals stop the event loop for
+    seconds.
+
+    No logger keeps its own configuration. Otherwise, a test could not capture a logger's lines after another test had
+    configured the logger.
+    """
     configure = structlog.configure
 
     def configure_uncached(**options: Any) -> None:
@@ -198,7 +216,10 @@ def _plain_logs() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _restored_logging() -> Iterator[None]:
-    """A command configures the logging of its whole process, which here runs all tests."""
+    """Restores the logging configuration.
+
+    A command configures it for its whole process, and here this process runs all tests.
+    """
     root, configuration = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
     yield
@@ -211,6 +232,6 @@ def _restored_logging() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own DRAGOMAN_… variables must not affect the tests."""
+    """Removes a developer's own DRAGOMAN_… variables, which must not affect the tests."""
     for name in [name for name in os.environ if name.startswith("DRAGOMAN_")]:
         monkeypatch.delenv(name)

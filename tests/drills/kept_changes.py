@@ -141,9 +141,8 @@ class _ChatChanges:
 def _seen_in_order(record_index: RecordIndex) -> Iterator[str]:
     """On a connection, pages show the changes of a chat once and in order.
 
-    An event about a change comes at most twice: live, and by a sync.
-
-    Events may come in any order while the leader of the chat changes.
+    An event about a change comes at most twice: live, and by a sync. Events may come in any order while the leader of
+    the chat changes.
     """
     paged: dict[tuple[int, int], int] = defaultdict(int)
     events: Counter[tuple[int, int, int]] = Counter()

@@ -1,7 +1,8 @@
-"""`python -m tests.irc.channel`: what one channel with many members costs.
+"""Measures what an IRC channel with many members costs: `python -m tests.irc.channel`.
 
-It measures a login, NAMES and WHO by one client, joins and messages that all connected members see, and how long a
-user outside the channel waits for PONG meanwhile. All clients are on one edge, on the server's machine.
+There are measurements of a login, of NAMES and WHO by one client, and of joins and messages that all connected members
+see. They also show how long a user outside the channel waits for PONG meanwhile. All clients are on one edge, on the
+server's machine.
 """
 
 import argparse
@@ -28,7 +29,10 @@ _IRC = CODECS["irc"]
 
 
 class ChannelPlan(NamedTuple):
-    """`connected` of `members` are on the edge; `repeated`: how often each step is measured."""
+    """The sizes of the measurement.
+
+    Of the `members`, `connected` are on the edge. Each step is measured `repeated` times.
+    """
 
     members: int
     connected: int
@@ -36,7 +40,7 @@ class ChannelPlan(NamedTuple):
 
 
 class ChannelClient(NullListener):
-    """A connection of one account. `bytes`: those of all lines received."""
+    """A connection of one account. `bytes` is the number of bytes of all received lines."""
 
     def __init__(self, account: ClientAccount) -> None:
         self.bytes = 0
@@ -51,16 +55,20 @@ class ChannelClient(NullListener):
             self._wanted[1].set_result(None)
 
     async def log_in(self, edge: str, wanted: bytes, *, names: bool = False) -> float:
-        """Until a line with the wanted text, in ms. `names`: the login shows the members of channels. Raises
-        ClientError."""
-        self._account.secret = ""  # a login by token is quicker than one by password
+        """Logs in.
+
+        Returns the milliseconds until a line with the wanted text. With `names`, the login shows the members of
+        channels. Raises ClientError.
+        """
+        # without the secret, the client logs in by its token, which is quicker than by a password
+        self._account.secret = ""
         self._connection = await connect(edge, _IRC, self, lambda line: line)
         first = [] if names else [b"CAP REQ :no-implicit-names"]
         request = _IRC.login(self._account)
         return await self.perform([*first, *request.before, request.frame], wanted)
 
     async def perform(self, lines: Sequence[bytes], wanted: bytes) -> float:
-        """Send the lines, and wait for a line with the wanted text. Returns the ms."""
+        """Sends the lines. Returns the milliseconds until a line with the wanted text."""
         assert self._connection is not None
         self._wanted = wanted, asyncio.get_running_loop().create_future()
         began = time.perf_counter()
@@ -72,14 +80,14 @@ class ChannelClient(NullListener):
 
 
 class BusyEdge:
-    """The CPU time of the edge, and how long a user outside the channel waits for PONG, while something goes on."""
+    """Measures the CPU time of the edge, and how long a user outside the channel waits for PONG."""
 
     def __init__(self, target: MeasuredSystem, outsider: ChannelClient) -> None:
         self._target = target
         self._outsider = outsider
 
     async def during(self, name: str, steps: Sequence[Awaitable[float]]) -> str:
-        """A line about these steps, one after the other."""
+        """Carries out these steps one after the other. Returns a line of text about the measurements."""
         waits: list[float] = []
         pinging = asyncio.create_task(self._ping(waits))
         before = self._used()
@@ -99,7 +107,7 @@ class BusyEdge:
 
 
 async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
-    """Lines about it. Raises ClientError."""
+    """Measures, and returns lines of text about it. Raises ClientError."""
     assert target.installation is not None
     edge, seeder = target.edges[0], await asyncio.to_thread(Seeder, target.installation)
     members = await asyncio.to_thread(seeder.accounts, plan.members)
@@ -123,7 +131,7 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
     busy, first = BusyEdge(target, outsider), clients[0]
 
     async def seen(line: bytes, by: ChannelClient, wanted: bytes) -> float:
-        """Until all clients of the channel but `by` have a line with the wanted text."""
+        """Waits until all clients of the channel except `by` have a line with the wanted text."""
         watching = [client.perform([], wanted) for client in clients if client is not by]
         return max(await gather_all([*watching, by.perform([line], wanted)]))
 

@@ -26,7 +26,7 @@ def post(edge: str, operation: str, token: str = "", **members: Any) -> Posted:
 
 
 def register(edge: str) -> dict[str, Any]:
-    """A new account: the reply, and its secret."""
+    """Registers an account. Returns the reply, and the account's secret."""
     username, secret = f"bot{secrets.token_hex(6)}", {"scheme": "plain", "value": secrets.token_hex(8)}
     registered = post(edge, "register", username=username, nickname="Bot", secret=secret)
     assert registered.status == 200, registered.body

@@ -231,8 +231,10 @@ def test_a_device_ends_with_its_login_or_by_its_push_service(pushing: Cluster, s
 
 
 class HoldingService(WebhookReceiver):
-    """Accepts the first `free` requests at once, and the others after `released` is set. `begun`: the devices that they
-    are for."""
+    """A push service that accepts the first `free` requests at once, and the others after `released` is set.
+
+    `begun_for` are the devices of the requests.
+    """
 
     def __init__(self, free: int, tls: ssl.SSLContext) -> None:
         self.begun_for: list[str] = []
@@ -257,13 +259,13 @@ class SharedQueue:
         self._engine.dispose()
 
     def waiting(self) -> int:
-        """The number of devices that are still to be notified."""
+        """Returns the number of devices that are still to be notified."""
         held = sa.select(sa.func.count()).where(push_notification.c.waiting > 0)
         with self._engine.connect() as connection:
             return connection.execute(held).scalar_one()
 
     def end_leases(self) -> None:
-        """As if their time were over."""
+        """Makes all leases of devices end."""
         with self._engine.begin() as connection:
             connection.execute(push_subscription.update().values(leased_until=0))
 
@@ -274,8 +276,11 @@ def test_two_replicas_share_the_devices_and_a_killed_one_leaves_its_own_to_the_o
     postgres_server: PostgresServer, process_group: ProcessGroup, fork_server: ForkServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """The first replica has notified some devices, and has as many requests open as one push service may get from it.
-    The second one notifies the rest. The first is killed before its requests are answered."""
+    """The first replica has notified some devices. It has as many requests in flight as one push service may get from
+    it.
+
+    The second replica notifies the rest. The first one is killed before its requests get a response.
+    """
     monkeypatch.setenv("SSL_CERT_FILE", certificates["ca.crt"])
     accepted, held, rest = 6, PUSHES_AT_ONCE // 2, 6
     push = PushSettings(

@@ -265,7 +265,7 @@ def test_10_each_start_registers_again_with_the_key_of_the_server(browsing: Brow
 
 @pytest.mark.parametrize("path", ["", "/another"])
 def test_10_a_device_that_another_one_has_removed_comes_back_by_a_click_alone(browsing: Browsing, path: str) -> None:
-    """Even if its browser has another endpoint by then."""
+    """This also holds if the device's browser has another endpoint by then."""
     browsing.turn_on()
     (one,) = browsing.call("subscriptions")["subscriptions"]
     browsing.call("unsubscribe", subscription=one["subscription"])

@@ -28,8 +28,9 @@ SERVICES = sorted(
 
 DECLARED = {"auth": AuthBase.metadata, "message": message_tables.metadata, "session": session_tables.metadata}
 SYSTEM_TESTS = Path(__file__).parents[2] / "system"
-"""Has the oldest databases that are upgraded: a data directory of `dragoman up`, and what pg_dump made of one on
-PostgreSQL."""
+"""The directory with the oldest databases that can be upgraded: a data directory of `dragoman up`, and a dump by
+pg_dump from PostgreSQL.
+"""
 
 _FIRST = """
 import sqlalchemy as sa

@@ -269,7 +269,7 @@ EMPTY = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 
 
 class ServerAnswer(NamedTuple):
-    """`ends`: the server closes the connection afterwards."""
+    """A response of the server. With `ends`, the server closes the connection afterwards."""
 
     data: bytes = EMPTY
     ends: bool = False
@@ -279,12 +279,12 @@ END = ServerAnswer(b"", ends=True)
 
 
 class KeepingServer:
-    """Answers each request by the next of `answers`, or else by `EMPTY`."""
+    """A server that replies to each request with the next of `answers`, or else with `EMPTY`."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: list[ServerAnswer] = []
         self.requests: list[int] = []
-        """The connection of each."""
+        """For each request, the number of its connection."""
         self.connections: list[asyncio.StreamWriter] = []
         self.ended: list[asyncio.Event] = []
         self._tls = tls
@@ -358,8 +358,10 @@ async def test_requests_at_once_have_a_connection_each() -> None:
 async def test_each_new_connection_is_checked_although_an_earlier_one_was(
     monkeypatch: pytest.MonkeyPatch, is_idle: bool
 ) -> None:
-    """The second lookup of the name leads to a private address. The first connection ends while it is idle, or as the
-    next request arrives."""
+    """The second lookup of the name returns a private address.
+
+    The first connection ends while it is idle, or when the next request arrives.
+    """
     resolve(monkeypatch, "127.0.0.1")
     async with KeepingServer() as server, keeping() as http:
         server.answers = [ServerAnswer(), END]

@@ -1,4 +1,4 @@
-"""The end of a guest that says QUIT."""
+"""A guest (a user without an account of its own) ends when its client sends QUIT."""
 
 from types import SimpleNamespace
 

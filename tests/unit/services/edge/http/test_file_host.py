@@ -1,4 +1,4 @@
-"""Uploads of IRC clients."""
+"""Tests how IRC clients upload files."""
 
 import base64
 import json

@@ -18,7 +18,10 @@ SUMMARY = ProfileSummary("gus", "u1", nick="gus", guest="~gus")
 
 
 class Guests:
-    """`deleted`: the accounts that auth was to delete; `seen`: who came (True) and left (False)."""
+    """Guests of an edge.
+
+    `deleted` are the accounts that auth had to delete. `seen` are the guests that came (True) and left (False).
+    """
 
     def __init__(self) -> None:
         self.deleted: list[AccountId] = []

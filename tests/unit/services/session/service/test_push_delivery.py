@@ -58,9 +58,9 @@ class ScriptedServices:
         self.sent: list[tuple[int, str]] = []
         self.page = 1_000
         self.is_away = False
-        """Message and auth do not answer."""
+        """Whether message and auth do not reply."""
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
-        """Happens once, while a process waits for the message that it is to send."""
+        """A function that is called once, while a process waits for the message that it will send."""
         self.mails: list[MailRequested] = []
         self.keys: list[str] = []
         self.on_send: Callable[[PushDevice], None] = lambda _: None

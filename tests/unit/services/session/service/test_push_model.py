@@ -50,7 +50,7 @@ class PushModel:
     """The model: messages, reads and settings, and the faults that will still happen."""
 
     def __init__(self, notifying: Notifying, seed: int) -> None:
-        """Two replicas share the queues. Whoever decides or sends next is one of them."""
+        """Two replicas share the queues. Each decision and each sending is done by one of them."""
         self.random, self.notifying, self.now = random.Random(seed), notifying, NOW
         self.chats: dict[ChatId, tuple[AccountId, ...]] = {}
         self.private: set[ChatId] = set()

@@ -278,7 +278,7 @@ async def test_a_banned_stranger_does_not_post_until_the_ban_ends(populated: Sto
         return dict((await populated.changes(group)).muted)
 
     await populated.ban(ANN, group, EVE, NOW + 5)
-    assert await muted() == {}  # nobody writes from outside
+    assert await muted() == {}  # non-members may not write
     await change(populated, group, ANN, "-n")
     assert (await populated.changes(group)).strangers_post
     assert await muted() == {EVE: NOW + 5}

@@ -107,7 +107,10 @@ async def test_a_removed_device_does_not_come_back_by_itself_with_another_endpoi
 
 
 async def test_a_device_of_irc_is_known_by_its_endpoint_alone(populated: StoreHarness) -> None:
-    """Its client always subscribes by itself, and an endpoint that its user turns on again is another one."""
+    """An IRC client always subscribes by itself.
+
+    If its user turns an endpoint on again, the endpoint has another address.
+    """
     await unsubscribe(populated, BOB, await subscribe(populated, BOB, "a", kind=IRC))
     assert await rejection(subscribe(populated, BOB, "a", again=True, kind=IRC))
     await subscribe(populated, BOB, "b", again=True, kind=IRC)
@@ -115,7 +118,7 @@ async def test_a_device_of_irc_is_known_by_its_endpoint_alone(populated: StoreHa
 
 @asynccontextmanager
 async def uncommitted(store: StoreHarness, work: Callable[[sa.Connection], object]) -> AsyncIterator[None]:
-    """Another process has done the work, and commits it after the context."""
+    """Inside this context, another process has done the work. It commits the work at the end."""
     done, commit = threading.Event(), threading.Event()
 
     def hold(connection: sa.Connection) -> None:
@@ -133,7 +136,7 @@ async def uncommitted(store: StoreHarness, work: Callable[[sa.Connection], objec
 
 
 _WAIT_SECONDS = 0.3
-"""For work that waits for another process: without the wait, it takes less time."""
+"""The time for work that waits for another process. Without the wait, the work takes less time."""
 
 
 @pytest.mark.parametrize("path", ["a", "b"])

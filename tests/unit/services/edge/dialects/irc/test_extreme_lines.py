@@ -87,7 +87,7 @@ def test_the_end_of_a_guest_deletes_no_user() -> None:
 
 
 def entering(guests: bool) -> IrcConnection:
-    """A connection without an account. Every login succeeds."""
+    """Returns a connection without an account. Every login succeeds."""
 
     def answer(command: Command) -> Reply | Failure:
         if isinstance(command, Login | RegisterGuest):

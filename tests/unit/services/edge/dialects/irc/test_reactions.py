@@ -1,4 +1,4 @@
-"""Reactions, typing and recalls of others."""
+"""Tests how IRC shows reactions, typing and recalls of other users."""
 
 import pytest
 
