@@ -4,10 +4,10 @@ Usage: `python -m tests.deploy.cluster_drill ADMIN_SETTINGS [TAG [STEP …]]`. A
 NAME=COMMAND, which replaces the steps by your own commands. The exit status is 0 if the drill has passed, 1 if it has
 failed, and 2 if it is inconclusive.
 
-DRAGOMAN_PROMETHEUS may name a Prometheus that reads the metrics of the pods. Then the drill also follows alerts: the
-table names them, each part is also stopped until an alert fires, and a freeze or a full disk lasts until an alert
-fires. DRAGOMAN_EDGES may name a proxy (Ingress or Gateway), which the edges must trust. Users then chat through this
-proxy.
+DRAGOMAN_PROMETHEUS may name a Prometheus that reads the metrics of the pods. Then the table names the alerts. Each part
+is also stopped until an alert fires, and a freeze or a full disk lasts until an alert fires.
+
+DRAGOMAN_EDGES may name a proxy (Ingress or Gateway), which the edges must trust. Users then chat through this proxy.
 """
 
 import asyncio

@@ -125,8 +125,8 @@ def _end(record_index: RecordIndex, connection: int) -> str:
 def ordered(record_index: RecordIndex) -> Iterator[str]:
     """On a connection, the indexes of the messages of a chat grow.
 
-    The exceptions are echoes of the sender's own messages that have waited too long, and the echoes of other messages
-    of the same batch, which the edge sends together with them.
+    One exception is an echo of the sender's own message that has waited too long. With it, the edge sends the echoes of
+    the other messages of the same batch.
     """
     for connection, received in record_index.received_on.items():
         highest: dict[int, int] = {}

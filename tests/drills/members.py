@@ -144,8 +144,10 @@ def carried_out(record_index: RecordIndex) -> Iterator[str]:
 
 
 def only_while_member(record_index: RecordIndex) -> Iterator[str]:
-    """No account gets messages from outside its membership: none that was acknowledged before its join was requested,
-    and none that was sent after its departure or deletion.
+    """No account gets messages from outside its membership.
+
+    It gets none that was acknowledged before its join was requested, and none that was sent after its departure or
+    deletion.
     """
     for one in record_index.received:
         account, sent = record_index.connections[one.connection].account, record_index.sent.get(one.text)

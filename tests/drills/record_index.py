@@ -260,8 +260,8 @@ class RecordIndex:
         return self.recorded.proxied and closed is not None and closed.ponged < one.at
 
     def cut_off_between(self, edge: str, first: float, again: float, within: float) -> bool:
-        """Returns whether the edge alone was cut off from NATS so that it could not commit the read state of a first
-        delivery before the second.
+        """Returns whether the edge alone was cut off from NATS between two deliveries, so that it could not commit the
+        read state of the first.
 
         The cut must begin at most `within` seconds after `first`. It does not matter whether the clients of the edge
         had to be without service.

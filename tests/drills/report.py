@@ -39,8 +39,9 @@ def summary(record_index: RecordIndex, result: CheckResult) -> dict[str, Any]:
 
 
 def outages(record_index: RecordIndex) -> dict[str, float]:
-    """Returns the longest recovery for each kind of fault: the time until every device had an acknowledgement of a
-    message that it sent after the fault.
+    """Returns, for each kind of fault, the longest time until every device had an acknowledgement.
+
+    The message must have been sent after the fault.
     """
     acked: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for text, acks in record_index.acked.items():

@@ -1,5 +1,6 @@
-"""Tests which files an operation needs that the edge forwards to a service: the request with its route, the use case,
-its store, and its native frame.
+"""Tests which files are needed for an operation that the edge forwards to a service.
+
+These are the request with its route, the use case, its store, and its native frame.
 """
 
 import ast

@@ -12,8 +12,9 @@ class Row(NamedTuple):
     """One wrong frame. `answers` has a part of each frame of the reply, in which … is any text. If `fresh`, the frame
     is sent on a connection that is not logged in.
 
-    This table has one row for each way in which a frame can be wrong, and all kinds of wrong tokens. tests/vectors has
-    the frames that the dialect itself rejects, and test_error_replies.py has every error of every command.
+    This table has one row for each way in which a frame can be wrong, and all kinds of wrong tokens. The files in
+    tests/vectors have the frames that the dialect itself rejects. The file test_error_replies.py has every error of
+    every command.
     """
 
     dialect: str

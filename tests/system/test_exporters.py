@@ -1,7 +1,7 @@
 """The servers' exporters export every metric that dashboards and alerts query.
 
-The exporter of NATS runs with the arguments of Compose, that of Valkey as a read-only user, and that of PostgreSQL with
-the permissions of a monitor. There is also an exporter of the host.
+The exporter of NATS runs with the arguments of Compose. The exporter of Valkey is a read-only user. The exporter of
+PostgreSQL has the permissions of a monitor. There is also an exporter of the host.
 """
 
 import re

@@ -33,8 +33,9 @@ async def _acknowledged_once(run: CaseRun, messages: int = 1) -> None:
 
 
 async def _repeats(run: CaseRun, failure: Failure | None, *, stores: bool) -> None:
-    """The first `send` has no certain result: the connection is lost before the reply, or the reply is an error that
-    does not say whether the message is stored.
+    """The connection is lost before the first `send` has a reply.
+
+    Or the reply is an error that does not say whether the message is stored.
     """
     await run.started(1)
     times: list[float] = []
