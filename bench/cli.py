@@ -55,7 +55,7 @@ def _on(cores: set[int]) -> Iterator[None]:
 
 
 def _all() -> set[int]:
-    """The cores of this process; empty on platforms without CPU affinity."""
+    """The cores of this process. The set is empty on platforms without CPU affinity."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
@@ -82,7 +82,7 @@ class TargetSpec(NamedTuple):
 
 
 def run(spec: TargetSpec, output: Path | None, measurement: Measurement) -> int:
-    """Run one measurement on a system; see `run_and_report`."""
+    """Run one measurement on a system. See `run_and_report`."""
 
     async def work(show: ProgressLine) -> list[Report]:
         async with _target(spec, show) as target:

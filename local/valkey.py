@@ -31,8 +31,8 @@ GRANTS = {
     ),
     "exporter": Grant("", "info"),
 }
-"""What each service may use, and the metrics exporter. shared/presence/store.py describes the use of each key, and
-services/edge/media/quota.py that of `media:*`. `hgetall` is needed only for edges of the previous version."""
+"""The permissions of each service, and of the metrics exporter. shared/presence/store.py describes the use of each key,
+and services/edge/media/quota.py that of `media:*`. `hgetall` is needed only for edges of the previous version."""
 
 NOISE = (b"Memory overcommit", b"signal-handler", b"ready to exit")
 """Parts of log lines without useful information. These are warnings about saving, which is switched off, and lines of

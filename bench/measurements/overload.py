@@ -39,8 +39,9 @@ class FloodResult(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The objectives. They limit the goodput (as a share of the saturated rate), the growth of each process's memory,
-    the time for a reply beyond the setting `edge.request_seconds`, and the time until latency has recovered."""
+    """The objectives. They limit the goodput (as a share of the saturated rate), and the growth of each process's
+    memory. They also limit the time for a reply beyond the setting `edge.request_seconds`, and the time until latency
+    has recovered."""
 
     goodput: float = 0.9
     memory_mib: float = 256.0

@@ -84,7 +84,7 @@ class MeasuredSystem:
         return {name: seconds for name, seconds in used.items() if seconds is not None}
 
     def whole_cpu(self) -> float:
-        """The CPU seconds used so far by `dragoman up` and all its processes together; 0 if they are unknown."""
+        """The CPU seconds used so far by `dragoman up` and all its processes together. 0 if they are unknown."""
         return sum(cpu_seconds(pid) or 0.0 for pid in self._all())
 
     def whole_memory(self) -> dict[str, float]:

@@ -29,9 +29,9 @@ _MOST_IDS = 2**53
 
 
 class ChatPosition(msgspec.Struct, array_like=True):
-    """How far the program has got the messages of a chat. (For missing messages, it has got a gap.) `index`, `rev`: the
-    last message and the last change. `state`: the state of the last summary. `covered`: the last change that a sync has
-    sent."""
+    """The position up to which the program has got the messages of a chat, or a gap in place of missing messages.
+    `index`, `rev`: the last message and the last change. `state`: the state of the last summary. `covered`: the last
+    change that a sync has sent."""
 
     index: int = 0
     rev: int = 0
@@ -104,7 +104,7 @@ class EarlyEvents:
 
     def in_order(self, revs: Mapping[int, int]) -> list[Event]:
         """Return the events in order, with messages before their changes. REACH comes last, because the sync may have
-        sent what it names. `revs`: for each chat, the last change that its messages have."""
+        sent the messages and changes that it names. `revs`: for each chat, the last change that its messages have."""
         listed = {key: {"rev": revs.get(one["chat"], 0), **one} for key, one in self._listed.items()}
         return sorted([*self._others, *(self._pushed | listed).values()], key=_early_key)
 

@@ -222,8 +222,8 @@ class Edge:
         self.endpoint.recorder.serve(bus, self.id)
 
     async def run(self) -> None:
-        """Run the background work beside the clients. The background work ends only by a failure, after which the node
-        must stop."""
+        """Run the background work while clients are connected. The background work ends only by a failure, after which
+        the node must stop."""
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "lease": self.lease.run(),
             "sweeps": self.sweeper.run(),

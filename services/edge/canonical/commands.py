@@ -38,12 +38,13 @@ class PostMessage(msgspec.Struct, frozen=True, gc=False):
     committed message, sent when the chat's order reaches it.
 
     `references_media`: the pictures and files of `segments` have only an `id` and perhaps a new name. The edge looks up
-    the rest before it posts the message. `kind_by_content`: whether the content of these files decides which of them
-    are shown as pictures. `stored`: the id of the file that was stored for this message; if the message is rejected,
-    the file is removed. `nonce`: a name that the client gives the message. The server posts no second message with a
-    nonce that the sender has used in the chat. `reply_to`: the index of the message that this message replies to, or 0;
-    the edge makes `quote` from it before posting. `draft`: the `rev` of the sender's draft that became this message, or
-    else 0. `mark`: data that only the sender's dialect reads, stored with the message (see DisplayMessage.dialect).
+    their other data before it posts the message. `kind_by_content`: whether the content of these files decides which of
+    them are shown as pictures. `stored`: the id of the file that was stored for this message. If the message is
+    rejected, the file is removed. `nonce`: a name that the client gives the message. The server posts no second message
+    with a nonce that the sender has used in the chat. `reply_to`: the index of the message that this message replies
+    to, or 0. The edge makes `quote` from it before posting. `draft`: the `rev` of the sender's draft that became this
+    message, or else 0. `mark`: data that only the sender's dialect reads, stored with the message (see
+    DisplayMessage.dialect).
     """
 
     chat: ChatId
@@ -98,7 +99,7 @@ class StartUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadPart:
-    """A part of an announced file; not its last part, which is PostUpload."""
+    """A part of an announced file. The last part is a PostUpload instead."""
 
     number: int
     data: bytes = field(repr=False)
@@ -138,7 +139,7 @@ in the edge."""
 @dataclass(frozen=True, slots=True)
 class CreateChatByUuid:
     """Create a group, which anyone may join, with these accounts as members. With `private`, find or create the private
-    chat with the one account of the list."""
+    chat with the only account of the list."""
 
     uuids: tuple[str, ...]
     name: str

@@ -7,7 +7,7 @@ from shared.contract.model import Media
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A binary WebSocket frame; text frames are plain `bytes`, UTF-8."""
+    """A binary WebSocket frame. A text frame is plain `bytes`, in UTF-8."""
 
     data: bytes
 

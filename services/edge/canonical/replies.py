@@ -226,7 +226,7 @@ class MadeCounts:
 
 @dataclass(frozen=True, slots=True)
 class PasswordChanged:
-    """`made`: counts of the account's webhooks, links and bots; None if they are unknown."""
+    """`made`: counts of the account's webhooks, links and bots, or None if they are unknown."""
 
     login: Authenticated
     made: MadeCounts | None
@@ -251,8 +251,8 @@ class MessagesExported:
 
 class MessageAccepted(msgspec.Struct, frozen=True, gc=False):
     """The reply to a MessageCommand. `frames`: the message as `encode_message` encoded it for this connection's
-    variant, if the dialect echoes messages; otherwise empty. `again`: an earlier request with the same nonce has posted
-    the message."""
+    variant, if the dialect echoes messages. Otherwise it is empty. `again`: an earlier request with the same nonce has
+    posted the message."""
 
     message: Message
     frames: "tuple[Outgoing, ...]"

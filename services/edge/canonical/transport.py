@@ -104,9 +104,9 @@ class Socket(ABC):
 
     @abstractmethod
     def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake after everything sent so far. Messages received later are dropped; pongs are
-        still reported. On TCP, there are no pongs, and code and reason are not sent. The socket is aborted when the
-        peer does not answer within 3 s, or reads nothing for 1 s."""
+        """Start the closing handshake after everything sent so far. Messages that are received later are dropped, but
+        pongs are still reported. On TCP, there are no pongs, and code and reason are not sent. The socket is aborted
+        when the peer does not answer within 3 s, or reads nothing for 1 s."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -121,7 +121,7 @@ class Socket(ABC):
 
     @abstractmethod
     def unsent(self) -> int:
-        """The bytes that the kernel has not accepted yet, including those of this event-loop iteration."""
+        """The bytes that the kernel has not accepted yet, including the bytes of this event-loop iteration."""
 
     @abstractmethod
     def unacknowledged(self) -> int | None:

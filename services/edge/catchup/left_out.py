@@ -51,8 +51,8 @@ class LeftOutMessages:
         self._notifying: set[_Skipped] = set()
 
     def skip(self, account: AccountId, chat: ChatId, upto: int, messages: int, pair: MemberPair | None) -> None:
-        """Do not push these missed messages to the account: those of the chat up to this index. `messages`: their
-        number. `pair`: the members, if the chat is private."""
+        """Do not push the account's missed messages of this chat up to this index. `messages`: their number. `pair`:
+        the members, if the chat is private."""
         if not messages:
             self._read_state.mark_delivered(account, {chat: [(1, upto)]})
         elif (skipped := (account, chat, upto)) not in self._notifying:

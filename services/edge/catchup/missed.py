@@ -280,7 +280,7 @@ class MissedMessages:
             self._last[cursor.chat] = cursor.after or 0
 
     async def _read_page(self, sequencer: ChatSequencer, cursor: ChatCursor) -> Steps:
-        """Read one page; at the last index, also take the live messages since then. Raises RequestError."""
+        """Read one page. At the last index, also take the live messages since then. Raises RequestError."""
         page = await self._reader.chat_page(cursor)
         if page.version < sequencer.latest_version:
             await asyncio.sleep(_STALE_SECONDS)

@@ -358,8 +358,8 @@ class Client(Recipient):
         self.wake()
 
     def _close_in_order(self, code: int, reason: str) -> None:
-        """Close once every request is answered, except those in frames over the rate. If only the client has ended its
-        input, answer those, too."""
+        """Close once every request is answered, except requests in frames over the rate. If only the client has ended
+        its input, answer these requests, too."""
         if self.inbox.paced and self.inbox.stopped:
             self._reject_waiting(WAITED)
         if not self.inbox.paced:

@@ -38,7 +38,7 @@ class PendingVerification:
 
 
 class Connection:
-    """`number` is unique on this node; `address` is the client's address. Times are seconds of one monotonic clock. The
+    """`number` is unique on this node. `address` is the client's address. Times are seconds of one monotonic clock. The
     dialect is None until the first frame selects one of `dialects`."""
 
     __slots__ = (
@@ -66,9 +66,9 @@ class Connection:
         """Unix seconds."""
         self.revision = 0
         self.claims: Claims | None = None
-        """The claims of the token that logged in; None if the login was by a secret."""
+        """The claims of the token that logged in, or None if the login was by a secret."""
         self.scopes: frozenset[TokenScope] | None = None
-        """The scopes of the bot's token that logged in; None if the account is no bot."""
+        """The scopes of the bot's token that logged in, or None if the account is no bot."""
         self.pending_verification: PendingVerification | None = None
         self.account_requests: AccountRequests | None = None
         """Limits the requests of all connections of the account together."""

@@ -314,7 +314,7 @@ class ClientInbox:
         return rejected
 
     def _waiting(self, now: float) -> float:
-        """The time that the next item has waited; The time is 0 for a requeued item, and for a request of the dialect
+        """The time that the next item has waited. It is 0 for a requeued item, and for a request of the dialect
         itself."""
         decoded, held = self.decoded, self._held
         if not decoded:

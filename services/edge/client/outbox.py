@@ -244,7 +244,7 @@ class ClientOutbox:
             self._sender.forget_pushes()
         return self.confirmation.ended()
 
-    # The methods below handle messages that the dialect holds back.
+    # The following methods handle messages that the dialect holds back.
 
     def reschedule_wake(self) -> None:
         """Sets the timer to the dialect's next wake-up. The outbox calls this after every call of the dialect."""

@@ -218,8 +218,8 @@ class Posts:
 
     def _not_delivered(self, message: Message, summary: ProfileSummary | None, *, again: bool) -> None:
         """All earlier messages of the chat have been delivered, but this message was not delivered to this client.
-        There are three possible reasons. The sender has left the chat, the client's missed messages of this chat are
-        being read, or an earlier request with the same nonce posted the message long ago."""
+        There are three possible reasons. The sender has left the chat. Or the client's missed messages of this chat are
+        being read. Or an earlier request with the same nonce has posted the message long ago."""
         encoded = EncodedMessage(message, self._session.pair(message.chat), summary)
         repeated = again and self._out.dialect.names_messages
         if not repeated and self._session.catch_up.contains(message):
@@ -334,7 +334,7 @@ def _without_content(batch: PostBatch, count: int) -> list[Request]:
 
 def nonce_of(sender: AccountId, chat: ChatId, name: str) -> Nonce:
     """The nonce for the client's own name of a message or an edit. The nonce for a UUID of version 7 begins with the
-    UUID's time, in milliseconds of 25 days, so nonces of one time are neighbours in the database. The random bits of a
+    UUID's time, in milliseconds of 25 days. So nonces of one time are neighbours in the database. The random bits of a
     UUID make a checksum of 32 bits as good as a hash."""
     whole = f"{sender}/{chat}/{name}".encode()
     if _UUID_7(name) is not None:

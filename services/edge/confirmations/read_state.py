@@ -92,8 +92,8 @@ class ReadBuffer:
         self._confirmed.add(account)
 
     def add_read(self, place: ReadPlace) -> None:
-        """Note that the account has read all messages of the chat up to this index; they have therefore arrived,
-        too."""
+        """Note that the account has read all messages of the chat up to this index. So these messages have also
+        arrived."""
         self.add(place.account, {place.chat: [(1, place.index)]})
         self._read_up_to((place.account, place.chat), (place.index, place.connection))
 

@@ -53,7 +53,7 @@ class LocalChats:
         return self._sequencers.get(chat)
 
     def pair(self, chat: ChatId) -> MemberPair | None:
-        """The two members of a private chat; None for a group, or for a chat that this node does not know."""
+        """The two members of a private chat. None for a group, or for a chat that this node does not know."""
         sequencer = self._sequencers.get(chat)
         return sequencer.pair if sequencer else None
 
@@ -61,7 +61,7 @@ class LocalChats:
 
     def joined(self, local: LocalAccount, chat: ChatId, head: int | None, first: int = 0) -> ChatSequencer | None:
         """Add the account to the chat's local members. Returns None if it has left the chat or the node since. `head`:
-        the last index in a snapshot; it starts a sequencer without a last index. `first`: the first index that the
+        the last index in a snapshot. A sequencer without a last index begins with it. `first`: the first index that the
         account may see, or 0 if it is unknown or was already set."""
         if chat in local.left or self._accounts.get(local.account) is not local:
             return None
@@ -392,6 +392,6 @@ def _add_later_members(delivery: Delivery, sequencer: ChatSequencer) -> Delivery
 
 
 def _close_failed(recipient: Recipient, message: Message) -> None:
-    """Close the connection; the client reads the message after its next login."""
+    """Close the connection, because a message was not delivered. The client reads the message after its next login."""
     _log.exception("message not delivered", chat=message.chat, index=message.index)
     recipient.close(1011, "internal error")

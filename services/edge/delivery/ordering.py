@@ -16,10 +16,10 @@ from shared.contract.model import MemberPair, Message
 # The next classes detect lost delivery batches by the counters of each replica of the message service, without I/O.
 #
 # A replica counts its delivery batches per subject: the node's own subject, and "all" for broadcasts. After its last
-# batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts. (The
-# heartbeat of a replica of the previous version contains this node's counter, too.) There are three signs of a loss. A
-# counter is skipped, a replica is silent without having announced its end, or a heartbeat has a counter that the
-# batches do not reach soon. Batches may arrive later than the heartbeat. A restarted replica counts as a new one.
+# batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts. In the
+# previous version, it also contains this node's counter. There are three signs of a loss. A counter is skipped, a
+# replica is silent without having announced its end, or a heartbeat has a counter that the batches do not reach soon.
+# Batches may arrive later than the heartbeat. A restarted replica counts as a new one.
 #
 # A replica that knows the accounts of this node sends copies of broadcasts on the node's own subject, and the node may
 # not receive the broadcasts themselves. Then the counter of broadcasts is ignored, until a heartbeat shows that the
@@ -313,7 +313,7 @@ class ChatSequencer:
             self._recent = None
 
     def recent_after(self, index: int) -> list[Message] | None:
-        """All messages released after `index`; None if some of them are no longer kept."""
+        """All messages that were released after `index`. None if some of them are no longer kept."""
         if self.head is None or index >= self.head:
             return []
         if not self._recent or self._recent[0].index > index + 1:

@@ -48,7 +48,7 @@ class QuoteReader:
         return {place: quote for place, quote in found.items() if quote is not None}
 
     async def find(self, chat: ChatId, index: int, actor: AccountId) -> Quote | None:
-        """The quote of a message that the actor may see; None if the actor is no member. Raises RequestError."""
+        """The quote of a message that the actor may see. None if the actor is no member. Raises RequestError."""
         request = GetHistory(chat, index, 1, actor=actor)
         try:
             page = await self._bus.send(request, retry=True)

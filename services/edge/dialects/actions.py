@@ -42,7 +42,7 @@ class DecodeError(Exception):
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One decoded request. `context` is a value of the dialect, which gets it back with the reply.
 
-    A `token` (JWT) must be valid and belong to the connection's account; on a connection without a login, the token
+    A `token` (JWT) must be valid and belong to the connection's account. On a connection without a login, the token
     logs in. If `account` is given, it must be the account of the token. The token of a Login command logs in on any
     connection. Its account must be the account that the Login identifies, and no secret is checked.
     """

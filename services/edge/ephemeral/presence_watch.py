@@ -33,9 +33,9 @@ _REQUEST_SECONDS = 2.0
 
 
 class Watcher:
-    """One connection of `account` that watches others. `allowed`: those of the `wanted` accounts that it may see.
-    `checked`: when this was last checked, or None if it must be checked again. `behind`: the accounts whose present
-    state may not have been pushed to the connection yet."""
+    """One connection of `account` that watches others. `allowed`: the `wanted` accounts that it may see. `checked`:
+    when this was last checked, or None if it must be checked again. `behind`: the accounts whose present state may not
+    have been pushed to the connection yet."""
 
     __slots__ = ("account", "allowed", "behind", "blocks", "checked", "recipient", "wanted")
 

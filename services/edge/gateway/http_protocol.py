@@ -18,8 +18,8 @@ from services.edge.gateway.handshake import HandshakeRequest, http_date
 from shared.settings.limits import ConnectionLimits
 
 _HEAD_BYTES = 16 * 1024
-"""The most bytes of a head, and the most bytes between two bytes of a body. The latter are sizes and extensions of
-chunks, and trailers."""
+"""The most bytes of a head, and the most bytes between two bytes of a body. The bytes between bytes of a body are sizes
+and extensions of chunks, and trailers."""
 _FRAMING_PER_BYTE = 8
 """The most bytes of chunked framing for each byte of the body. A chunk of one byte needs five."""
 _PIECE_BYTES = 4096

@@ -3,8 +3,8 @@ unmasks frames in C.
 
 A picows protocol controls its transport itself: it does the handshake, closes on errors, and logs each connection. Its
 handshake rejects browsers that send `Connection: keep-alive, Upgrade`. For these reasons, this module gives it a
-transport that does nothing, and a constant handshake. picows does not check reserved bits and some close codes; this
-module and `framing` do. `framing` also builds the server's frames.
+transport that does nothing, and a constant handshake. Reserved bits and some close codes are checked by this module and
+`framing`, because picows does not check them. `framing` also builds the server's frames.
 
 Between two frames, a picows protocol has no state that belongs to its connection. So a connection uses a protocol only
 within a frame, and idle connections need none. A protocol is not reused after a close frame, because it remembers the

@@ -6,8 +6,8 @@ the close frame would be lost for two reasons. If a TCP connection with unread b
 balancer also resets a client that sends to a half-closed connection.
 
 All output is delayed to the end of the event-loop iteration, so that each socket needs one system call. A message to a
-very big group is written to some recipients before it is prepared for the others, so that the first recipients need not
-wait for the last.
+very big group is written to some recipients before it is prepared for the others. So the first recipients need not wait
+for the last.
 """
 
 import asyncio

@@ -37,7 +37,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _COUNT_SECONDS = 2.0
-"""The reply about a new secret contains counts of what the account has made. It waits at most this long for them."""
+"""The reply about a new secret contains the numbers of webhooks, links and bots of the account. It waits at most this
+long for them."""
 R = TypeVar("R")
 
 
@@ -145,8 +146,8 @@ class AuthHandler:
         return Ack()
 
     async def _count_made(self, account: AccountId) -> MadeCounts | None:
-        """The counts of what the account has made, for the reply about a new secret. The result is None if they are
-        unknown, because the new secret must be acknowledged even if the counts fail."""
+        """The numbers of webhooks, links and bots of the account, for the reply about a new secret. The result is None
+        if they are unknown, because the new secret must be acknowledged even if counting fails."""
         if account == NO_ACCOUNT:
             return None
         try:

@@ -58,7 +58,7 @@ class ChatReads:
         return marked
 
     def _delivered(self, place: ReadPlace) -> int:
-        """The last index of the chat that has reached this edge, if the account is a known member; otherwise 0."""
+        """The last index of the chat that has reached this edge, if the account is a known member. Otherwise 0."""
         sequencer = self._chats.sequencer(place.chat)
         if sequencer is None or place.account not in sequencer.members:
             return 0

@@ -210,7 +210,7 @@ class MessageHistory:
         pairs: dict[ChatId, MemberPair] = {}
         other_nodes = await self._accounts.other_nodes(actor)
         while count > 0:
-            # this commits what all nodes have just delivered, so that it does not count as unread
+            # this also commits the latest deliveries of all nodes, so that these messages do not count as unread
             await self._read_state.flush_account(actor, other_nodes)
             request = GetUnread(actor, count)
             unread = await self._bus.send(request, retry=True)

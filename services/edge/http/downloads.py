@@ -117,8 +117,8 @@ def disposition(media: Media) -> str:
 
 
 def _matches(if_none_match: str, tag: str) -> bool:
-    """Whether the tag is among those that the client has. A weak comparison suffices, because the tag is the hash of
-    the content."""
+    """Whether the tag is one of the tags that the client has. A weak comparison suffices, because the tag is the hash
+    of the content."""
     tags = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
     return tag in tags or "*" in tags
 

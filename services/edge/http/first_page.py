@@ -28,8 +28,8 @@ _decode = msgspec.json.Decoder(SystemState).decode
 
 
 class SystemView(msgspec.Struct):
-    """What the page shows of the system. Without a supervisor, there are no `processes`. `dashboard`: the port of the
-    dashboard, or 0 if there is none. `way`: the path of a chat's last message, if it was requested."""
+    """The state of the system, as the page shows it. Without a supervisor, there are no `processes`. `dashboard`: the
+    port of the dashboard, or 0 if there is none. `way`: the path of a chat's last message, if it was requested."""
 
     edge: str
     supervised: bool

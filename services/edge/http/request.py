@@ -1,4 +1,4 @@
-"""Parses what a request contains, as far as Starlette does not."""
+"""Parses the parts of a request that Starlette does not parse."""
 
 import asyncio
 from collections import Counter

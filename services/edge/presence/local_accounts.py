@@ -257,7 +257,7 @@ class LocalAccounts:
         return others
 
     def present(self) -> set[AccountId]:
-        """The accounts here, and those that are about to connect."""
+        """The accounts that have connections here, or are about to have one."""
         return {*self.by_account, *self._in_flight}
 
     @property

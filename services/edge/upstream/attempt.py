@@ -175,7 +175,7 @@ class PendingPosts:
         self._submitters.pop(nonce, None)
 
     def still(self, drafts: list[Draft]) -> list[Draft]:
-        """Those of the drafts that have no result yet."""
+        """The drafts in this list that have no result yet."""
         return [draft for draft in drafts if self._submitters.get(draft.nonce, (None,))[0] is draft]
 
     def settle(self, drafts: list[Draft], results: PostResults) -> list[Draft]:

@@ -105,7 +105,7 @@ def _joined(
     session: IrcSession, chat: ChatId, names: list[str], answer: Answer, marker: bytes = b""
 ) -> Iterator[bytes]:
     channel = session.channels.get(chat)
-    if channel is None or channel.shown:  # or: the account has left in the meantime
+    if channel is None or channel.shown:  # shown already, or the account has left in the meantime
         return
     channel.shown = True
     yield join_line(session, session.user, channel.name)

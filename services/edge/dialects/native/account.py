@@ -1,4 +1,4 @@
-"""native: the operations of the account and its logins."""
+"""The dialect native: the operations of the account and its logins."""
 
 from typing import Annotated, Literal, TypeVar
 
@@ -51,8 +51,8 @@ L = TypeVar("L", bound="LoginResult")
 
 
 class SecretParameter(msgspec.Struct):
-    """Has the `secret` of an account: the password, or its hash in hex. The scheme must be that of the registration or
-    of the last new password."""
+    """Has the `secret` of an account, which is the password or its hash in hex. The scheme must be the one that was
+    used at the registration or for the last new password."""
 
     scheme: Annotated[Literal["plain", "md5", "sha256"], msgspec.Meta(examples=["plain"])]
     value: Annotated[str, msgspec.Meta(examples=["correct horse battery staple"])]
@@ -71,9 +71,9 @@ def unix_ms_of(seconds: int) -> int:
 
 
 class RegisterParameters(OvertakingParameters, kw_only=True):
-    """`refreshable`: the reply must have a refresh token. `device`: the name of the device in the list of `sessions`.
-    `overtaking`: from now on, replies to commands that only read may come after the replies to later commands. All
-    three also below."""
+    """`refreshable`: whether the reply must have a refresh token. `device`: the name of the device in the list of
+    `sessions`. `overtaking`: from now on, replies to commands that only read may come after the replies to later
+    commands. These members mean the same in the other operations."""
 
     secret: SecretParameter
     nickname: Nickname
@@ -97,14 +97,15 @@ class LoginParameters(OvertakingParameters, kw_only=True):
 
 
 class VerificationInfo(msgspec.Struct):
-    """`expires`: Unix milliseconds."""
+    """`expires`: when the verification expires, in Unix milliseconds."""
 
     expires: int
 
 
 class LoginResult(msgspec.Struct):
-    """`expires`, `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time. If `verify`
-    is there, all else is missing: the login waits until a mailed link is opened."""
+    """The result of a login. `expires` and `refresh_expires` are Unix milliseconds on the server's clock, and `time` is
+    its present time. If `verify` is present, all other members are missing, because the login waits until a mailed link
+    is opened."""
 
     account: int | UnsetType = UNSET
     sid: str | UnsetType = UNSET
@@ -181,8 +182,8 @@ class RefreshParameters(Parameters, kw_only=True):
 
 
 class RefreshResult(msgspec.Struct):
-    """A new token for the operation `token`, and the refresh token that is valid from now on. `expires`,
-    `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time."""
+    """A new token for the operation `token`, and the refresh token that is valid from now on. `expires` and
+    `refresh_expires` are Unix milliseconds on the server's clock, and `time` is its present time."""
 
     account: int
     sid: str
@@ -199,8 +200,8 @@ def _refreshed(reply: Refreshed, caller: Caller) -> RefreshResult:
 
 
 class SessionInfo(msgspec.Struct):
-    """A login. `created`, `expires`: Unix milliseconds. `here`: this connection has the login. `device`: the name that
-    the login gave the device, or empty."""
+    """A login. `created`, `expires`: Unix milliseconds. `here`: whether this connection has the login. `device`: the
+    name that the client gave the device at its login, or empty."""
 
     sid: str
     created: int
@@ -212,7 +213,7 @@ class SessionInfo(msgspec.Struct):
 
 
 class SessionsResult(msgspec.Struct):
-    """Newest first."""
+    """The logins of the account, newest first."""
 
     sessions: list[SessionInfo]
 
@@ -238,9 +239,9 @@ class EndSessionParameters(Parameters, kw_only=True):
 
 
 class RecoverParameters(Parameters, kw_only=True):
-    """The parameters have one of three forms. `identifier` alone: the server mails a ticket to the account, if the
-    account's address may get one. `ticket` and `secret`, or `identifier`, `question_id`, `answer` and `secret`: the
-    server sets the new password."""
+    """The parameters have one of three forms. With `identifier` alone, the server mails a ticket to the account, if the
+    account's address may get one. With `ticket` and `secret`, the server sets the new password. It also does so with
+    `identifier`, `question_id`, `answer` and `secret`."""
 
     identifier: Email = ""
     question_id: Small | UnsetType = UNSET
@@ -265,7 +266,8 @@ class SecurityParameters(Parameters, kw_only=True):
 
 
 class MadeCount(msgspec.Struct):
-    """The number of webhooks, links and bots that still act. `made` lists them, and `end_made` ends all."""
+    """The number of webhooks, links and bots of the account that still work. `made` lists them, and `end_made` ends
+    all."""
 
     hooks: int
     outgoing_hooks: int
@@ -274,13 +276,13 @@ class MadeCount(msgspec.Struct):
 
 
 class PasswordResult(LoginResult):
-    """`made` is left out if the account has made nothing, or if that is unknown."""
+    """`made` is left out if the account has made nothing, or if the number is unknown."""
 
     made: MadeCount | UnsetType = UNSET
 
 
 class RecoverResult(msgspec.Struct):
-    """`made` is left out if the account has made nothing, or if that is unknown."""
+    """`made` is left out if the account has made nothing, or if the number is unknown."""
 
     made: MadeCount | UnsetType = UNSET
 

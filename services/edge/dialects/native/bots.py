@@ -1,4 +1,4 @@
-"""native: the operations of bots and their tokens."""
+"""The dialect native: the operations of bots and their tokens."""
 
 from typing import Annotated, Literal
 
@@ -43,7 +43,7 @@ class CreateBotResult(SparseResult):
 
 
 class BotTokenInfo(msgspec.Struct):
-    """`created`, `expires`: Unix milliseconds."""
+    """A valid token of a bot. `created` and `expires` are Unix milliseconds."""
 
     sid: str
     name: str
@@ -53,7 +53,8 @@ class BotTokenInfo(msgspec.Struct):
 
 
 class BotInfo(msgspec.Struct):
-    """`nickname`: the nickname at the creation; `profile` has the present one. `created`: Unix milliseconds."""
+    """`nickname`: the bot's nickname when it was created. `profile` returns the present one. `created`: Unix
+    milliseconds."""
 
     account: int
     nickname: str
@@ -62,14 +63,14 @@ class BotInfo(msgspec.Struct):
 
 
 class BotsResult(msgspec.Struct):
-    """By number."""
+    """The bots of the account, sorted by number."""
 
     bots: list[BotInfo]
 
 
 class CreateBotTokenParameters(AccountParameters, kw_only=True):
-    """`name`: shown in the list of tokens. `days`: how long the token is valid; without it, as long as the server
-    permits. `nonce`: see `create`."""
+    """`name`: the name that the list of tokens shows. `days`: how long the token is valid. Without it, the token is
+    valid as long as the server permits. `nonce`: see `create`."""
 
     name: Label
     scopes: Annotated[list[Literal["send", "read", "react", "manage"]], msgspec.Meta(min_length=1, max_length=4)]
@@ -78,7 +79,8 @@ class CreateBotTokenParameters(AccountParameters, kw_only=True):
 
 
 class CreateBotTokenResult(msgspec.Struct):
-    """`token`: only this reply shows it. `sid`: the token's name, which is no secret. `expires`: Unix milliseconds."""
+    """`token`: the token, which no later reply shows. `sid`: the token's name, which is no secret. `expires`: Unix
+    milliseconds."""
 
     sid: str
     token: str

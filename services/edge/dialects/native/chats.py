@@ -1,4 +1,4 @@
-"""native: the operations of chats and their settings."""
+"""The dialect native: the operations of chats and their settings."""
 
 from typing import Any, Literal
 
@@ -45,8 +45,8 @@ class OpenResult(msgspec.Struct):
 
 
 class CreateParameters(Parameters, kw_only=True):
-    """If `name` is empty, the chat is named after its members. A repetition with the same `nonce` within ten minutes
-    gets the first reply again."""
+    """If `name` is empty, the chat is named after its members. If the command is repeated with the same `nonce` within
+    ten minutes, the first reply is sent again."""
 
     members: list[Account] = msgspec.field(default_factory=list)
     name: GroupName = ""
@@ -56,10 +56,11 @@ class CreateParameters(Parameters, kw_only=True):
 
 
 class ChatResult(msgspec.Struct):
-    """`kind`: private, group or service. `members`: in order of joining, the owner first; of a big group only the
-    first. `created`: Unix milliseconds; `version` rises with each change of the membership. `receipts`: members see
-    which messages the others have read. `mute` sets `muted_until` and `mentions_only`. `set_place` sets `pinned` and
-    `archived`. `set_chat` sets `edit_s`, `recall_s`, `history_for_new` and `handle`."""
+    """`kind`: private, group or service. `members`: the members in the order in which they joined, the owner first. For
+    a big group, only the first members are listed. `created`: Unix milliseconds. `version`: a number that grows with
+    each change of the membership. `receipts`: whether members see which messages the others have read. `mute` sets
+    `muted_until` and `mentions_only`. `set_place` sets `pinned` and `archived`. `set_chat` sets `edit_s`, `recall_s`,
+    `history_for_new` and `handle`."""
 
     chat: int
     kind: str
@@ -117,11 +118,12 @@ def _chat(view: ChatView, caller: Caller) -> ChatResult:
 
 class SetChatParameters(ChatParameters, kw_only=True):
     """Members that are left out do not change. `avatar`: an address, as in `set_profile`. An empty `topic` or `avatar`
-    removes it. `join_policy`: as in `create`; `closed`: only a link or an invitation lets accounts join. `receipts`:
-    members see which messages the others have read. `edit_s`, `recall_s`: the seconds for which a sender may edit or
-    recall a message. 0: never. null: as long as the server allows, which also limits other values. `history_for_new`:
-    accounts that join from now on see earlier messages; null: only if the group is open. `handle`: the group's name on
-    IRC, unique in the installation, or empty. Only the owner sets it."""
+    removes it. `join_policy`: as in `create`. With `closed`, accounts join only by a link or an invitation. `receipts`:
+    whether members see which messages the others have read. `edit_s`, `recall_s`: the seconds for which a sender may
+    edit or recall a message. 0 means never, and null means as long as the server allows. The server's limit also holds
+    for other values. `history_for_new`: whether accounts that join from now on see earlier messages. With null, they do
+    so only if the group is open. `handle`: the group's name on IRC, which is unique in the installation, or empty. Only
+    the owner can set it."""
 
     name: GroupName | None = None
     receipts: bool | None = None
@@ -158,16 +160,16 @@ def _set_chat(wire: SetChatParameters, caller: Caller) -> RenameChat | SetChat:
 
 
 class MuteParameters(ChatParameters, kw_only=True):
-    """`until`: clients alert of no message before this time (Unix milliseconds); 0: they alert of all messages.
-    `mentions_only`: they alert only of messages that mention the account."""
+    """`until`: before this time (Unix milliseconds), clients do not alert their user of any message. With 0, they alert
+    of all messages. `mentions_only`: whether they alert only of messages that mention the account."""
 
     until: UnixMs
     mentions_only: bool = False
 
 
 class PlaceParameters(ChatParameters, kw_only=True):
-    """Sets the place of a chat in clients' lists: `pinned`: shown before the other chats; `archived`: shown apart from
-    them. A member that is left out does not change."""
+    """Sets the place of a chat in clients' lists. `pinned`: whether it is shown before the other chats. `archived`:
+    whether it is shown apart from them. A member that is left out does not change."""
 
     pinned: bool | UnsetType = UNSET
     archived: bool | UnsetType = UNSET

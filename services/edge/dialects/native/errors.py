@@ -1,4 +1,4 @@
-"""native: error replies, and the close codes with their reasons."""
+"""The dialect native: error replies, and the close codes with their reasons."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple, get_args

@@ -25,18 +25,19 @@ class ChangedEvent(ShownChange, tag_field="ev", tag="changed"):
 
 
 class ResumedEvent(SyncResult, tag_field="ev", tag="resumed"):
-    """A resumed stream of events begins with this reply of a sync; the events follow. Only HTTP has it."""
+    """The first event of a stream that is resumed. It has the form of a reply to `sync`, and the missed events follow.
+    Only HTTP has this event."""
 
 
 class CursorEvent(msgspec.Struct, tag_field="ev", tag="cursor"):
-    """The reader's position in the stream, in the form that `sync` takes, if the position is too long for the id of an
-    event. Only HTTP has it."""
+    """The client's position in the stream, in the form that `sync` takes. This event is only sent if the position is
+    too long for the id of an event. Only HTTP has this event."""
 
     have: str
 
 
 class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
-    """The chats, messages and changes of a sync are complete."""
+    """All chats, messages and changes of a sync have been sent."""
 
     chats: int
     messages: int
@@ -44,7 +45,7 @@ class SyncedEvent(msgspec.Struct, tag_field="ev", tag="synced"):
 
 
 class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
-    """The account is in a chat that is new to it. `members`: at most the first hundred members. `head`, `rev`: the
+    """The account is in a chat that is new to it. `members`: the first members, at most a hundred. `head`, `rev`: the
     chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
     that the account may see. Servers of older versions leave all three out."""
 
@@ -54,15 +55,16 @@ class ChatEvent(ChatResult, tag_field="ev", tag="chat"):
 
 
 class GoneEvent(msgspec.Struct, tag_field="ev", tag="gone"):
-    """The account is no longer a member of the chat. `why`: left, kicked, disbanded or unknown."""
+    """The account is no longer a member of the chat. `why`: the reason, which is left, kicked, disbanded or unknown."""
 
     chat: int
     why: str
 
 
 class RoleEvent(msgspec.Struct, tag_field="ev", tag="role"):
-    """`account` has a new role: member, admin or owner; or `left`, after the account has left the group or `by` has
-    removed it. Big groups have no such event. `version`: the chat's version since this change."""
+    """`account` has a new role, which is member, admin or owner. The role is `left` after the account has left the
+    group or `by` has removed it. There are no such events in big groups. `version`: the chat's version since this
+    change."""
 
     chat: int
     account: int
@@ -78,8 +80,9 @@ class RenamedEvent(msgspec.Struct, tag_field="ev", tag="renamed"):
 
 
 class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
-    """`by` has changed the group with `set_chat`. The event has all settings but the name, for which there is
-    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set. `handle`: left out if not set."""
+    """`by` has changed the group with `set_chat`. The event has all settings except the name, because the event
+    `renamed` has that. `edit_s`, `recall_s` and `history_for_new` are null if they are not set. `handle` is left out if
+    it is not set."""
 
     chat: int
     by: int
@@ -95,7 +98,7 @@ class SettingsEvent(msgspec.Struct, tag_field="ev", tag="settings"):
 
 class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
     """`account` has joined the group. If `accepted` is false, this account's request to join was rejected, and `name`
-    is empty. `version`: the chat's version since the join, if known."""
+    is empty. `version`: the chat's version since the join, if it is known."""
 
     chat: int
     account: int
@@ -105,7 +108,7 @@ class MemberEvent(msgspec.Struct, tag_field="ev", tag="member"):
 
 
 class RequestEvent(msgspec.Struct, tag_field="ev", tag="request"):
-    """`account` applies to join `chat`, or without `chat` sends a friend request."""
+    """`account` requests to join `chat`. Without `chat`, it sends a friend request."""
 
     account: int
     text: str
@@ -124,8 +127,8 @@ class ProfileEvent(ProfileResult, tag_field="ev", tag="profile"):
 
 
 class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
-    """Another member writes a message. `ttl_ms`: show the typing for this time, or until the member's message comes; 0:
-    the member has stopped."""
+    """Another member writes a message. `ttl_ms`: show this for as many milliseconds, or until the member's message
+    comes. With 0, the member has stopped."""
 
     chat: int
     account: int
@@ -133,13 +136,13 @@ class TypingEvent(msgspec.Struct, tag_field="ev", tag="typing"):
 
 
 class PresenceEvent(PresenceInfo, tag_field="ev", tag="presence"):
-    """A watched account has a new state, or a new text beside its state."""
+    """A watched account has a new state or a new text, which is shown beside the state."""
 
 
 class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
-    """On another connection, this account has read the chat up to `index`, by `read` or by sending a message, or has
-    marked it as unread from `unread_from` on. `unread`: the number of unread messages; `mentions`: how many of them
-    mention the account."""
+    """On another connection, this account has read the chat up to `index`, by `read` or by sending a message. Or it has
+    marked the chat as unread from `unread_from` on. `unread`: the number of unread messages. `mentions`: how many of
+    them mention the account."""
 
     chat: int
     index: int
@@ -149,7 +152,7 @@ class ReadEvent(msgspec.Struct, tag_field="ev", tag="read"):
 
 
 class ReceiptsEvent(msgspec.Struct, tag_field="ev", tag="receipts"):
-    """Other members have read the chat: account and index of each."""
+    """Other members have read the chat. For each, there is the account and the index up to which it has read."""
 
     chat: int
     upto: list[tuple[int, int]]
@@ -172,8 +175,8 @@ class PlaceEvent(msgspec.Struct, tag_field="ev", tag="place"):
 
 
 class DraftEvent(DraftInfo, kw_only=True, tag_field="ev", tag="draft"):
-    """The account has changed the chat's draft on another connection. An empty `text`: the draft with this `rev`, and
-    each earlier one, is sent or removed. Ignore an event whose `rev` is lower than the known one."""
+    """The account has changed the chat's draft on another connection. If `text` is empty, the draft with this `rev` and
+    all earlier drafts are sent or removed. Ignore an event whose `rev` is lower than the last one."""
 
     chat: int
 
@@ -190,14 +193,14 @@ class NoticeEvent(msgspec.Struct, tag_field="ev", tag="notice"):
 
 
 class VerifiedEvent(msgspec.Struct, tag_field="ev", tag="verified"):
-    """The mailed link was opened. `passed`: the reply to the login follows. `wrong` or `expired`: the link has verified
-    nothing."""
+    """The mailed link was opened. With `passed`, the reply to the login follows. With `wrong` or `expired`, the link
+    has verified nothing."""
 
     result: str
 
 
 class ByeEvent(msgspec.Struct, tag_field="ev", tag="bye"):
-    """The connection closes. `retry_ms`: reconnect after this time; without it, do not reconnect automatically."""
+    """The connection closes. `retry_ms`: reconnect after this time. Without it, do not reconnect automatically."""
 
     code: str
     text: str

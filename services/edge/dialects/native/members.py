@@ -1,4 +1,4 @@
-"""native: the operations of the members of groups: joining, links, bans, roles."""
+"""The dialect native: the operations of the members of groups: joining, links, bans, roles."""
 
 from typing import Annotated, Literal
 
@@ -61,7 +61,7 @@ class JoinParameters(ChatParameters, kw_only=True):
 
 class JoinResult(SparseResult):
     """If `joined` is false, the owner or an admin of the group must answer first, and `name` is empty. `version`: the
-    chat's version, if joined."""
+    chat's version, if the account has joined."""
 
     joined: bool
     name: str
@@ -81,9 +81,9 @@ class InviteParameters(ChatParameters, kw_only=True):
 
 
 class InviteResult(msgspec.Struct):
-    """Is the reply to a command with `accounts`. `added`: the accounts that are members now, in the order of the
-    command; some were members before. `rejected`: each remaining account, with the error code that a command for it
-    alone would get."""
+    """The reply to a command with `accounts`. `added`: the accounts that are members now, in the order of the command.
+    Some of them were members before. `rejected`: all other accounts, each with the error code that a command for this
+    account alone would get."""
 
     version: int | UnsetType = UNSET
     added: list[int] | UnsetType = UNSET
@@ -106,8 +106,8 @@ def _invited(reply: ChatVersion | MembersAdded, _: Caller) -> InviteResult:
 
 
 class LinkParameters(ChatParameters, kw_only=True):
-    """`uses`: how many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, the link
-    never expires. `nonce`: see `create`."""
+    """`uses`: how many accounts may join. Without it, there is no limit. `expires`: Unix milliseconds. Without it, the
+    link never expires. `nonce`: see `create`."""
 
     uses: Index = 0
     expires: UnixMs = 0
@@ -115,9 +115,9 @@ class LinkParameters(ChatParameters, kw_only=True):
 
 
 class InvitationResult(SparseResult):
-    """`link`: a secret, by which anybody can join with `join_link`. `by`: the account that made it. `uses`: how many
-    accounts may still join; without it, any number. `expires`: Unix milliseconds; without it, the link never expires.
-    `paused`: nobody can join by the link, because `by` may not manage the group now."""
+    """`link`: a secret, with which any account can join by `join_link`. `by`: the account that made the link. `uses`:
+    how many accounts may still join. Without it, there is no limit. `expires`: Unix milliseconds. Without it, the link
+    never expires. `paused`: whether the link does not work at present, because `by` may not manage the group."""
 
     link: str
     by: int
@@ -127,7 +127,7 @@ class InvitationResult(SparseResult):
 
 
 class InvitationsResult(msgspec.Struct):
-    """Oldest first."""
+    """The links of the group, oldest first."""
 
     links: list[InvitationResult]
 
@@ -141,24 +141,25 @@ class JoinLinkParameters(Parameters, kw_only=True):
 
 
 class JoinLinkResult(SparseResult):
-    """`version`: the chat's."""
+    """`version`: the chat's version."""
 
     chat: int
     name: str
     version: int | UnsetType = UNSET
 
 
-# The operations below change the members of a group and their roles.
+# The following operations change the members of a group and their roles.
 
 
 class BanParameters(MemberParameters, kw_only=True):
-    """`until`: Unix milliseconds; without it, the ban does not end."""
+    """`until`: when the ban ends, in Unix milliseconds. Without it, the ban does not end."""
 
     until: UnixMs = 0
 
 
 class BanInfo(SparseResult):
-    """`by`: the account that made the ban. `until`: Unix milliseconds; without it, the ban does not end."""
+    """`by`: the account that made the ban. `until`: when the ban ends, in Unix milliseconds. Without it, the ban does
+    not end."""
 
     account: int
     by: int
@@ -170,8 +171,8 @@ class BansResult(msgspec.Struct):
 
 
 class SilenceParameters(ChatParameters, kw_only=True):
-    """Without `account`, all but the owner and the admins are silenced. `until`: when the silence ends, Unix
-    milliseconds; 0: now."""
+    """Without `account`, all members except the owner and the admins are silenced. `until`: when the silence ends, in
+    Unix milliseconds. With 0, it ends now."""
 
     until: UnixMs
     account: AnyAccount = NO_ACCOUNT
@@ -182,10 +183,11 @@ class RoleParameters(MemberParameters, kw_only=True):
 
 
 class MembersParameters(ChatParameters, kw_only=True):
-    """`after`: the `after` of the previous page, or else its last account. `since`: only accounts that have joined,
-    left, or changed role or silence after this `version` of the chat; changed names and pictures do not count. `query`:
-    only present members whose nickname begins with this text, in any case of letters; one page examines at most 5,000
-    members. `count`: the highest number of members on the page; without it, as many as fit, or 20 with a `query`."""
+    """`after`: the `after` of the previous page or, without that, its last account. `since`: list only accounts that
+    have joined or left, or have a new role or silence, after this `version` of the chat. New names and pictures do not
+    count. `query`: list only present members whose nickname begins with this text, in upper or lower case. For this,
+    one page examines at most 5,000 members. `count`: the most members on the page. Without it, there are as many as
+    fit, or 20 with a `query`."""
 
     after: AnyAccount = NO_ACCOUNT
     since: Index = 0
@@ -194,9 +196,9 @@ class MembersParameters(ChatParameters, kw_only=True):
 
 
 class MemberInfo(msgspec.Struct):
-    """`role`: member, admin or owner; with `since`, also left, for an account that is no longer a member. `silenced`:
-    the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`; left out for
-    past members, and by servers of older versions."""
+    """`role`: member, admin or owner. With `since`, it may also be left, for an account that is no longer a member.
+    `silenced`: the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`.
+    They are left out for past members, and by servers of older versions."""
 
     account: int
     role: str
@@ -206,9 +208,9 @@ class MemberInfo(msgspec.Struct):
 
 
 class MembersResult(SparseResult):
-    """`silenced`: until when all but the owner and the admins are silenced. `version`: the chat's version; servers of
-    older versions leave it out. `since`, as in the command: the page has only members that have changed after this
-    version; without it, all members."""
+    """`silenced`: until when all members except the owner and the admins are silenced. `version`: the chat's version.
+    Servers of older versions leave it out. `since`: as in the command. With it, the page has only members that have
+    changed after this version."""
 
     members: list[MemberInfo]
     more: bool

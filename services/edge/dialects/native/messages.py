@@ -1,4 +1,4 @@
-"""native: the operations of messages: sending, changing, reading."""
+"""The dialect native: the operations of messages: sending, changing, reading."""
 
 from typing import Annotated
 
@@ -58,7 +58,7 @@ class FileReference(msgspec.Struct, tag_field="t", tag="file"):
 
 
 class MentionSegment(msgspec.Struct, tag_field="t", tag="mention"):
-    """`text`: dialects without mentions show it, such as `@Ann`."""
+    """`text`: the text that dialects without mentions show, such as `@Ann`."""
 
     account: Account
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=64, examples=["@Ann"])]
@@ -68,8 +68,9 @@ DraftSegment = TextSegment | EmojiSegment | ImageReference | FileReference | Men
 
 
 class SendParameters(Parameters, kw_only=True):
-    """Has either `chat`, or `to`: the other account of a private chat. Has either `text` or `segments`. `reply_to`: the
-    index of another message of the chat. `draft`: the `rev` of the draft that becomes this message and is removed."""
+    """Has either `chat` or `to`, which is the other account of a private chat. Has either `text` or `segments`.
+    `reply_to`: the index of another message in the chat. `draft`: the `rev` of the account's draft that is sent by this
+    command, and so removed."""
 
     nonce: Nonce
     chat: AnyChat = ChatId(0)
@@ -81,7 +82,7 @@ class SendParameters(Parameters, kw_only=True):
 
 
 class SendResult(msgspec.Struct):
-    """The message is stored. `again`: an earlier command with the same nonce has stored it."""
+    """The message is stored. `again`: whether an earlier command with the same nonce has stored it."""
 
     chat: int
     index: int
@@ -145,14 +146,15 @@ def _segment(wire: DraftSegment) -> RichSegment:
 
 
 class ForwardParameters(IndexParameters, kw_only=True):
-    """`into`: chats."""
+    """`into`: the chats to which the message is forwarded."""
 
     into: Annotated[list[Chat], msgspec.Meta(min_length=1, max_length=20)]
     nonce: Nonce
 
 
 class ForwardInfo(msgspec.Struct):
-    """The result for one chat: the place of the message, or the failure. `again`: an earlier command has stored it."""
+    """The result for one chat. It is the place of the message, or the failure. `again`: whether an earlier command has
+    stored it."""
 
     chat: int
     index: int | UnsetType = UNSET
@@ -163,7 +165,7 @@ class ForwardInfo(msgspec.Struct):
 
 
 class ForwardResult(msgspec.Struct):
-    """The results, in the order of the command."""
+    """The results for the chats, in the order of the command."""
 
     results: list[ForwardInfo]
 
@@ -184,8 +186,8 @@ def _forwarded_to(one: ForwardedMessage) -> ForwardInfo:
 
 class ReactParameters(IndexParameters, kw_only=True):
     """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white space
-    and control characters. Variation selectors make no difference: the server stores and shows the fully-qualified form
-    of Unicode."""
+    and control characters. Variation selectors make no difference, because the server stores and shows the
+    fully-qualified form of Unicode."""
 
     emoji: Annotated[str, msgspec.Meta(min_length=1, max_length=validation.EMOJI_BYTES, examples=["👍"])]
 
@@ -224,7 +226,7 @@ class ReactorInfo(msgspec.Struct):
 
 
 class ReactorsResult(msgspec.Struct):
-    """Ascending by account. Some accounts may have left the chat."""
+    """The accounts with reactions, in ascending order. Some accounts may have left the chat."""
 
     reactors: list[ReactorInfo]
     more: bool
@@ -244,9 +246,9 @@ class ReadParameters(IndexParameters, kw_only=True):
 
 
 class ReadResult(msgspec.Struct):
-    """`index`: all messages up to this index are read now. `index` is higher than requested if another connection has
-    read more, and never beyond the last message. `unread`: the number of unread messages of the chat; `mentions`: how
-    many of these mention the account. `unread` and `mentions` are left out if they are unknown."""
+    """`index`: all messages up to this index are read now. The index is higher than requested if another connection has
+    read more. It is never higher than the index of the last message. `unread`: the number of unread messages in the
+    chat. `mentions`: how many of these mention the account. Both are left out if they are unknown."""
 
     unread: int | UnsetType = UNSET
     mentions: int | UnsetType = UNSET
@@ -260,7 +262,7 @@ class ReadersParameters(IndexParameters, kw_only=True):
 
 
 class ReadersResult(msgspec.Struct):
-    """`count`: how many members have read the message, without its sender."""
+    """`count`: how many members have read the message. The sender is not counted."""
 
     count: int
     accounts: list[int]
@@ -273,7 +275,7 @@ def _readers(page: Readers, _: Caller) -> ReadersResult:
 
 
 class UnreadChat(msgspec.Struct):
-    """`unread`: the number of unread messages; `mentions`: how many of them mention the account."""
+    """`unread`: the number of unread messages. `mentions`: how many of these mention the account."""
 
     chat: int
     unread: int
@@ -281,7 +283,7 @@ class UnreadChat(msgspec.Struct):
 
 
 class UnreadResult(msgspec.Struct):
-    """`total`, `mentions`: the sums over all chats. `chats`: the chats with unread messages."""
+    """`total` and `mentions` are the sums over all chats. `chats`: the chats with unread messages."""
 
     total: int
     mentions: int
@@ -298,13 +300,13 @@ def _unread(reply: Unread, _: Caller) -> UnreadResult:
 
 
 class ReportParameters(IndexParameters, kw_only=True):
-    """Sends the operator a report on a message of another account, with the `reason`."""
+    """Report a message of another account to the operator, with the `reason`."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000, examples=["insults"])]
 
 
 class ReportInfo(msgspec.Struct):
-    """`time`: when the report was made, Unix milliseconds."""
+    """`time`: when the report was made, in Unix milliseconds."""
 
     chat: int
     index: int

@@ -32,11 +32,12 @@ class HelloParameters(Parameters):
 
 
 class ServerLimits(msgspec.Struct):
-    """The limits of the server. `text_bytes`: the limit of a message's text as UTF-8; `frame_bytes`: the limit of a
-    frame. `rates`: commands each second, and the largest burst: `all` limits a connection and an account, the others
-    limit some operations; missing if rates are not limited. `nickname_characters` and similar members limit these names
-    and texts. `members_per_group`: not of the lobby. `waiting`: how many commands beyond the rate may wait; one more
-    closes the connection (4029)."""
+    """The limits of the server. `text_bytes`: the most bytes of a message's text in UTF-8. `frame_bytes`: the most
+    bytes of a frame. `rates`: for each kind, the commands each second, and the largest burst. `all` limits a connection
+    and an account, and the other kinds limit some operations. If rates are not limited, `rates` is missing.
+    `nickname_characters` and similar members limit these names and texts. `members_per_group`: the limit for all groups
+    except the lobby. `waiting`: how many commands over the rate may wait. One more command closes the connection
+    (4029)."""
 
     text_bytes: int
     frame_bytes: int
@@ -51,8 +52,9 @@ class ServerLimits(msgspec.Struct):
 
 
 class EntranceInfo(msgspec.Struct):
-    """`registration`: open; or verified, if the reply waits until a mailed link is opened. `recovery`: the ways in
-    which `recover` sets a new password: question, mail. `secret_min`: the fewest characters of a new plain password."""
+    """`registration`: `open`, or `verified` if the reply waits until a mailed link is opened. `recovery`: how `recover`
+    can set a new password, which is by a question or by mail. `secret_min`: the fewest characters of a new plain
+    password."""
 
     registration: str
     recovery: list[str]
@@ -62,8 +64,8 @@ class EntranceInfo(msgspec.Struct):
 class HelloResult(msgspec.Struct):
     """`v`: the version of the dialect. `build`: the build of the server. `web`: the build of the web client that the
     server offers. `features`: the parts of `search` that this installation has. `entrance`: how users register and
-    recover passwords, if that is known. `operations`: the operations that this server has. `time`: the server's.
-    `ping_ms`: after this time without a frame, the server pings a WebSocket."""
+    recover passwords, if that is known. `operations`: the operations that this server has. `time`: the time of the
+    server. `ping_ms`: the time without a frame after which the server pings a WebSocket."""
 
     v: int
     server: str

@@ -1,4 +1,4 @@
-"""native: the operations of an account's private data of a chat: drafts, and marks as unread."""
+"""The dialect native: the operations of an account's private data of a chat: drafts, and marks as unread."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,8 +12,9 @@ from shared.contract.model import Text
 
 
 class DraftInfo(SparseResult):
-    """`rev`: the time of the last change, Unix milliseconds, different for each change. `reply_to`: the index of a
-    message. `cut`: the text is only a beginning; the operation `draft` has the whole text."""
+    """`rev`: the time of the last change in Unix milliseconds. It is different for each change. `reply_to`: the index
+    of a message. `cut`: whether the text is only the beginning of the draft. The operation `draft` returns the whole
+    text."""
 
     rev: int
     text: str
@@ -22,7 +23,7 @@ class DraftInfo(SparseResult):
 
 
 class DraftResult(msgspec.Struct):
-    """Without a `draft`, nothing is saved."""
+    """The saved draft. If there is no `draft`, nothing is saved."""
 
     draft: DraftInfo | UnsetType = UNSET
 
@@ -36,8 +37,8 @@ class SetDraftParameters(ChatParameters, kw_only=True):
 
 
 class SetDraftResult(SparseResult):
-    """`rev`: the present `rev` of the draft. `conflict` instead: another device has changed the draft, and `conflict`
-    is that draft; `rev` 0: the other device has removed it. Then nothing is stored."""
+    """`rev`: the present `rev` of the draft. If another device has changed the draft meanwhile, nothing is stored, and
+    `conflict` is the other draft. If its `rev` is 0, the other device has removed the draft."""
 
     rev: int | UnsetType = UNSET
     conflict: DraftInfo | UnsetType = UNSET
@@ -48,7 +49,7 @@ class MarkUnreadParameters(IndexParameters, kw_only=True):
 
 
 class MarkUnreadResult(msgspec.Struct):
-    """`unread`: the number of messages that are unread now; `mentions`: how many of them mention the account."""
+    """`unread`: the number of messages that are unread now. `mentions`: how many of these mention the account."""
 
     unread: int
     mentions: int

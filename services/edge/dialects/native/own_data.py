@@ -1,4 +1,4 @@
-"""native: the operations on everything that an account has made, and on all stored data of the account."""
+"""The dialect native: the operations on everything that an account has made, and on all its stored data."""
 
 from typing import Annotated
 
@@ -30,8 +30,8 @@ from shared.message_event import ShownMessage
 
 
 class MadeHookInfo(SparseResult):
-    """A webhook. `origin`: scheme, host and port of an outgoing webhook's endpoint; an incoming webhook has no origin.
-    `created`: Unix milliseconds."""
+    """A webhook. `origin`: the scheme, host and port of the endpoint of an outgoing webhook. An incoming webhook has no
+    origin. `created`: Unix milliseconds."""
 
     hook: str
     chat: int
@@ -41,7 +41,7 @@ class MadeHookInfo(SparseResult):
 
 
 class MadeLinkInfo(SparseResult):
-    """`uses`, `expires`: as in the reply of `link`. `created`: Unix milliseconds."""
+    """A link to a group. `uses` and `expires` are as in the reply to `link`. `created`: Unix milliseconds."""
 
     link: str
     chat: int
@@ -51,25 +51,26 @@ class MadeLinkInfo(SparseResult):
 
 
 class _WebhooksAndLinks(SparseResult):
-    """The common part of two results: the members of a Made."""
+    """The members that two results have in common."""
 
     hooks: list[MadeHookInfo]
     links: list[MadeLinkInfo]
 
 
 class MadeResult(_WebhooksAndLinks):
-    """`hooks`, `links`: the newest first, at most 1,000 of each. `bots`: each with its valid tokens."""
+    """The webhooks, links and bots that the account has made. `hooks` and `links` are sorted newest first, at most
+    1,000 of each. `bots`: the bots, each with its valid tokens."""
 
     bots: list[BotInfo]
 
 
 class ExportResult(msgspec.Struct):
-    """`exported`, `created`: Unix milliseconds. `question_id`: the security question, or 0. `email_verified`: a mail to
-    the address has reached the user. `blocks`, `friends`: accounts. `chats`: the chats of which the account is a
-    member; `chat` describes each. `left_chats`: the newest 10,000 that it has left. `export_messages` has its own
-    messages of all these chats. `reports`: the reports that the operator has not closed. `hooks`, `links`: the webhooks
-    and links that the account has made. `settings`: the account's settings. `subscriptions`: its devices that are
-    notified. `metadata`: its texts on IRC."""
+    """`exported` and `created` are Unix milliseconds. `question_id`: the security question, or 0. `email_verified`:
+    whether a mail to the address has reached the user. `blocks` and `friends` are accounts. `chats`: the chats of which
+    the account is a member. `chat` returns the data of each. `left_chats`: the newest 10,000 chats that it has left.
+    `export_messages` returns the account's own messages in all these chats. `reports`: the reports that the operator
+    has not closed. `hooks`, `links`: the webhooks and links that the account has made. `settings`: the account's
+    settings. `subscriptions`: its devices that are notified. `metadata`: its texts on IRC."""
 
     account: int
     email: str
@@ -102,8 +103,8 @@ class ExportMessagesParameters(Parameters, kw_only=True):
 
 
 class ExportMessagesResult(msgspec.Struct):
-    """The account's own messages among the next 200 messages of the chat; there may be none. `draft`: a text that the
-    account has not sent, on the first page."""
+    """The account's own messages among the next 200 messages of the chat. There may be none. `draft`: a text that the
+    account has not sent yet. Only the first page has it."""
 
     messages: list[ShownMessage]
     after: int

@@ -1,4 +1,4 @@
-"""native: the operations on an account's settings, which all its devices share."""
+"""The dialect native: the operations on an account's settings, which all its devices share."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ Level = Literal["all", "mentions", "none"]
 
 
 class Quiet(msgspec.Struct, rename={"start": "from", "end": "to"}):
-    """Every day between these two times, in the time zone with this IANA name."""
+    """The times of every day between which clients do not alert. `tz`: the IANA name of a time zone."""
 
     tz: _Zone
     start: _Time
@@ -27,9 +27,9 @@ class Quiet(msgspec.Struct, rename={"start": "from", "end": "to"}):
 
 
 class SettingsResult(msgspec.Struct):
-    """`rev`: the number of changes of the settings, 0 if nothing was set yet. `language`: the user's, a BCP 47 tag.
-    Clients alert of nothing before `until` (Unix milliseconds) and in the `quiet` times. At other times, `level` says
-    for which messages clients alert: all, mentions or none; muted chats restrict this further."""
+    """`rev`: the number of changes of the settings, which is 0 if nothing was set yet. `language`: the user's language,
+    as a BCP 47 tag. Clients do not alert before `until` (Unix milliseconds) and in the `quiet` times. At other times,
+    `level` decides for which messages clients alert: all, mentions or none. Muted chats restrict this further."""
 
     rev: int
     level: str
@@ -39,8 +39,9 @@ class SettingsResult(msgspec.Struct):
 
 
 class SetSettingsParameters(Parameters, kw_only=True):
-    """As in `settings`. A member that is left out does not change. An empty `language`, `quiet` null and `until` 0
-    remove the setting. With `if_rev`, any other `rev` of the settings is a `conflict`."""
+    """The members are as in `settings`. A member that is left out does not change. An empty `language`, `quiet` null
+    and `until` 0 remove the setting. If `if_rev` is not the present `rev` of the settings, the command is rejected
+    (`conflict`)."""
 
     if_rev: Index | None = None
     language: Language | UnsetType = UNSET

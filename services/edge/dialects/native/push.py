@@ -1,4 +1,4 @@
-"""native: the operations of devices that are notified while no client runs (Web Push)."""
+"""The dialect native: the operations of devices that are notified while no client runs (Web Push)."""
 
 from typing import Annotated, Literal
 
@@ -20,19 +20,20 @@ _Key = Annotated[
 
 
 class PushKeyResult(SparseResult):
-    """`key`: the `applicationServerKey` of the browser's `subscribe`: a P-256 point in base64url. `mail_minutes`: this
-    server mails, too, and so often at most."""
+    """`key`: the `applicationServerKey` for the browser's `subscribe`, a P-256 point in base64url. `mail_minutes`: set
+    if this server also sends mails. It is the shortest time between two mails."""
 
     key: str
     mail_minutes: float | UnsetType = UNSET
 
 
 class SubscribeParameters(Parameters, kw_only=True):
-    """`endpoint`, `p256dh`, `auth`: as the browser's subscription has them. `kind`: unifiedpush for an app of Android;
-    mail, without these three, for mails to the verified address while the account has no device. `key`: the key with
-    which the browser subscribed; `conflict` if this server has another key now. `language`: the language of the
-    notifications, a BCP 47 tag. `again`: the client asks at its start, and not its user: `forbidden` (gone) if the user
-    has removed this device elsewhere."""
+    """`endpoint`, `p256dh` and `auth` are those of the browser's subscription. `kind`: `unifiedpush` for an Android
+    app. With `mail` and without these three members, mails are sent to the verified address while the account has no
+    device. `key`: the key with which the browser has subscribed. If this server has another key now, the command is
+    rejected (`conflict`). `language`: the language of the notifications, as a BCP 47 tag. `again`: whether the client
+    sends the command at its start, without its user. If the user has removed this device elsewhere, the command is then
+    rejected (`forbidden`, gone)."""
 
     endpoint: Annotated[str, msgspec.Meta(examples=["https://push.example/5f2a"])] = ""
     p256dh: _Key | None = None
@@ -44,7 +45,7 @@ class SubscribeParameters(Parameters, kw_only=True):
 
 
 class SubscribeResult(msgspec.Struct):
-    """If the same endpoint subscribes again, its subscription keeps the number."""
+    """The number of the subscription. If the same endpoint subscribes again, the number stays the same."""
 
     subscription: int
 
@@ -54,9 +55,10 @@ class SubscriptionParameters(Parameters, kw_only=True):
 
 
 class SubscriptionInfo(SparseResult):
-    """`session`: the `sid` of the login with which it ends. `here`: this is the subscription of this connection.
-    `origin`: the push service. `kind`: as in `subscribe`, or irc. `created`, `last_ok`: Unix milliseconds;
-    without `last_ok`, nothing has been delivered yet. `last_error`: the error of the last attempt, if it failed."""
+    """`session`: the `sid` of the login. The subscription ends with it. `here`: whether this is the subscription of
+    this connection. `origin`: the push service. `kind`: as in `subscribe`, or irc. `created` and `last_ok` are Unix
+    milliseconds. Without `last_ok`, nothing has been delivered yet. `last_error`: the error of the last attempt, if it
+    failed."""
 
     subscription: int
     session: str
@@ -70,7 +72,7 @@ class SubscriptionInfo(SparseResult):
 
 
 class SubscriptionsResult(msgspec.Struct):
-    """Oldest first."""
+    """The subscriptions of the account, oldest first."""
 
     subscriptions: list[SubscriptionInfo]
 

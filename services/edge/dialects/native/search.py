@@ -1,4 +1,4 @@
-"""native: the operation `search`."""
+"""The dialect native: the operation `search`."""
 
 from typing import Annotated, Literal
 
@@ -17,9 +17,9 @@ _Time = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, examples=[1_795_263_300_00
 
 
 class SearchParameters(Parameters, kw_only=True):
-    """`query`: in the query language; it may be empty with `chat` and `has` or `from`. `from`: the sender. `before`,
-    `after`: Unix milliseconds. `page`: the `page` of the previous reply. `context`: how many messages before and after
-    each hit to include. `zone`: minutes east of UTC, for dates of the query without a zone."""
+    """`query`: a text in the query language. It may be empty with `chat` and `has` or `from`. `from`: the sender.
+    `before` and `after` are Unix milliseconds. `page`: the `page` of the previous reply. `context`: how many messages
+    before and after each hit are included. `zone`: minutes east of UTC, for dates in the query that have no zone."""
 
     query: Annotated[str, msgspec.Meta(max_length=MAX_QUERY, examples=['lake "at nine" has:image'])] = ""
     chat: Chat | None = None
@@ -34,8 +34,8 @@ class SearchParameters(Parameters, kw_only=True):
 
 
 class FoundMessage(msgspec.Struct):
-    """`snippet`: part of the present text. `marks`: position and length of each match in the snippet, in code
-    points."""
+    """`snippet`: a part of the message's present text. `marks`: the position and the length of each match in the
+    snippet, in code points."""
 
     chat: int
     index: int
@@ -53,9 +53,9 @@ class NextFound(msgspec.Struct):
 
 
 class SearchResult(msgspec.Struct):
-    """The hits, newest first. `indexed_to`: messages sent until then (Unix milliseconds) were searched. `next`, `page`:
-    there may be more hits, even if this page has few. `around`: with `context`, the messages around the hits, by chat
-    and index, without the hits and reactions."""
+    """The hits, newest first. `indexed_to`: messages that were sent until this time (Unix milliseconds) were searched.
+    `next` and `page` are present if there may be more hits, even if this page has few. `around`: with `context`, the
+    messages before and after the hits, sorted by chat and index. It has neither the hits nor reactions."""
 
     hits: list[FoundMessage]
     indexed_to: int

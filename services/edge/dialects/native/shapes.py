@@ -129,8 +129,8 @@ class Nothing(msgspec.Struct):
 
 
 class VersionResult(SparseResult):
-    """The operation succeeded. `version`: the chat's version, as in `chat`; left out if no chat has changed, and by
-    servers of older versions."""
+    """The operation succeeded. `version`: the chat's version, as in `chat`. It is left out if no chat has changed, and
+    by servers of older versions."""
 
     version: int | UnsetType = UNSET
 
@@ -147,10 +147,10 @@ class SentReply(msgspec.Struct, gc=False):
 
 
 class ShownChange(msgspec.Struct):
-    """A change of message `index`. `rev` counts 1, 2, 3 … within the chat. `kind`: edit, recall, reaction or pin. `by`:
-    the account that made it. `segments`: the edited content. `reactions`, `mine`: all reactions, as in a message.
-    `emoji`: the emoji that `by` has added or (`on` false) removed; only events have `emoji`, unless a service has
-    failed. `on` of a pin: the message is pinned."""
+    """A change of the message with this `index`. `rev` counts 1, 2, 3 … in the chat. `kind`: edit, recall, reaction or
+    pin. `by`: the account that made the change. `segments`: the edited content. `reactions`, `mine`: all reactions, as
+    in a message. `emoji`: the emoji that `by` has added or, with `on` false, removed. Normally only events have
+    `emoji`. For a pin, `on` means that the message is pinned."""
 
     chat: int
     rev: int
@@ -177,10 +177,10 @@ WhyNot = Literal[
 
 
 class ErrorInfo(msgspec.Struct, omit_defaults=True):
-    """`field`: the wrong member. `retry_ms`: repeat the command after this time. `unknown`: the command may have had
-    its effect. After `unknown`, repeat a command that has a nonce with the same nonce. Before you repeat any other
-    command, check whether it had its effect. `reason`: given if the code has several reasons; the list may grow.
-    `request`: the operator finds the request in the log by this id."""
+    """The error in a reply. `field`: the wrong member. `retry_ms`: the time after which to repeat the command.
+    `unknown`: whether the command may have had its effect. If so, repeat a command that has a nonce with the same
+    nonce. Before you repeat any other command, check whether it had its effect. `reason`: set if the code has several
+    reasons. The list of reasons may grow. `request`: the id by which the operator finds the request in the log."""
 
     code: Code
     text: str

@@ -1,4 +1,4 @@
-"""native: the operations that fetch a client's missing messages and changes."""
+"""The dialect native: the operations that fetch a client's missing messages and changes."""
 
 from typing import Annotated, Literal
 
@@ -39,13 +39,14 @@ _Have = Annotated[
 
 
 class SyncParameters(Parameters, kw_only=True):
-    """`have`: for each chat, a list of the last index and the last `rev` up to which the client has everything; without
+    """`have`: for each chat, a list of the last index and the last `rev` up to which the client has everything. Without
     the `rev`, no changes are sent. `have` may instead be a text that also has the `epoch` and the states. `states`: the
-    last `state` of each chat that the client knows, 0 if it knows none. A chat without an entry is not listed for a new
-    state. `among`: only chats whose ids are from the first to the second. `before`: the `before` of the previous page.
-    Repeat all other members, but after a `reset`, take the members of `next`. `lists`: the last `state` of each list
-    that the client keeps (friends, requests, blocks, settings); 0: none. `wait_ms`: by HTTP, the response may wait for
-    this time until something happens."""
+    last `state` of each chat that the client knows, or 0 if it knows none. If a chat has no entry, it is not listed
+    only because of a new state. `among`: list only chats whose ids are from the first to the second of these numbers.
+    `before`: the `before` of the previous page. For the next page, repeat all other members. After a `reset`, use the
+    members of `next` instead. `lists`: the last `state` of each list that the client keeps (friends, requests, blocks,
+    settings), or 0 if it has none. `wait_ms`: over HTTP, the response may be delayed by this time, until something
+    happens."""
 
     epoch: Annotated[str, msgspec.Meta(examples=["9f3c01aa"])] = ""
     have: _Have | str = msgspec.field(default_factory=dict)
@@ -61,7 +62,8 @@ class SyncParameters(Parameters, kw_only=True):
 
 
 class Gap(msgspec.Struct, rename={"low": "from", "high": "to"}):
-    """Indexes that the client lacks and this sync does not send; request these messages by `history`."""
+    """Indexes of messages that the client lacks and that this sync does not send. Request these messages by
+    `history`."""
 
     low: int
     high: int
@@ -69,7 +71,8 @@ class Gap(msgspec.Struct, rename={"low": "from", "high": "to"}):
 
 class LastInfo(msgspec.Struct):
     """The last message of a chat. `text`: the message's first 120 characters, or the name of its file. `kind`: `text`,
-    `emoji`, `image` or `file`; or `recalled` or `expired`, which have no text. The list may grow."""
+    `emoji`, `image`, `file`, `recalled` or `expired`. The last two have no text. There may be more kinds in later
+    versions."""
 
     index: int
     sender: int
@@ -78,18 +81,19 @@ class LastInfo(msgspec.Struct):
 
 
 class ChatHead(msgspec.Struct):
-    """A chat of which the client lacks messages, changes, or the present `state`. `head`: the chat's last index;
-    `time`: the time of the chat's last message, or else of its creation. `first`: the first index that the account may
-    see. `read`: all messages up to this index are read. `unread`: how many are not, and `mentions`: how many of these
-    mention the account. `rev`: the chat's last change. `changes_after`: this sync does not send later changes; request
-    them by `changes`. `pins`: the indexes of the pinned messages. `unread_from`: as set by `mark_unread`; from there
-    on, messages count as unread. `topic`: if there is one. `members`: the two of a chat that is no group; `face`: the
-    other member's profile summary. `muted_until`, `mentions_only`: as set by `mute`; `pinned`, `archived`: as set by
-    `set_place`. `role`: the account's, as in `members`. `receipts`: false if members do not see which messages the
-    others have read. `edit_s`, `recall_s`, `history_for_new`, `handle`: if they are set by `set_chat`. `last`: the last
-    message, if the account may see it. `state`: a number that changes with these values and with the chat's members and
-    roles, but not with messages, `rev` and values that change with `rev`. Only a server of an older version leaves out
-    `role` and `state`."""
+    """A chat of which the client lacks messages, changes, or the present `state`. `head`: the chat's last index.
+    `time`: the time of the chat's last message or, without messages, of its creation. `first`: the first index that the
+    account may see. `read`: the index up to which all messages are read. `unread`: the number of unread messages.
+    `mentions`: how many of these mention the account. `rev`: the chat's last change. `changes_after`: set if this sync
+    does not send the changes after this one. Request them by `changes`. `pins`: the indexes of the pinned messages.
+    `unread_from`: the index from which on messages count as unread, because `mark_unread` has set it. `topic`: the
+    chat's topic, if there is one. `members`: the two members of a chat that is no group. `face`: the other member's
+    profile summary. `muted_until` and `mentions_only` are set by `mute`, and `pinned` and `archived` by `set_place`.
+    `role`: the role of the account, as in `members`. `receipts`: false if members do not see which messages the others
+    have read. `edit_s`, `recall_s`, `history_for_new` and `handle` are present if they are set by `set_chat`. `last`:
+    the last message, if the account may see it. `state`: a number that changes with these values and with the chat's
+    members and roles. It does not change with messages, `rev` and values that change with `rev`. Only a server of an
+    older version leaves out `role` and `state`."""
 
     chat: int
     kind: str
@@ -128,7 +132,8 @@ class ChatHead(msgspec.Struct):
 
 
 class FriendsList(FriendsResult):
-    """`v`: each friend's, as in the `face` of a message. `state` changes with the list and with each profile."""
+    """`v`: the version of each friend's profile, as in the `face` of a message. `state` changes with the list and with
+    each profile."""
 
     v: list[int]
     state: int
@@ -156,8 +161,8 @@ class ChangedLists(msgspec.Struct):
 
 
 class NextChats(msgspec.Struct):
-    """The members with which the same command gets the next page. After a `reset`, they also replace the `epoch` and
-    all positions of the client, in all later pages."""
+    """The members with which the same command gets the next page. After a `reset`, they also replace the client's
+    `epoch` and all its positions in the requests for all later pages."""
 
     before: list[int]
     epoch: str | UnsetType = UNSET
@@ -167,9 +172,10 @@ class NextChats(msgspec.Struct):
 
 
 class SyncResult(msgspec.Struct):
-    """The most recently active chats come first. The messages and changes of the chats follow as events, then `synced`.
-    `reset`: forget all messages, because the server has lost them. `gone`: chats of which the account is no longer a
-    member. `away`: always empty. `before`: as in `next`. `lists`: the lists that have changed."""
+    """The chats, of which the most recently active ones come first. Their messages and changes follow as events, and
+    then the event `synced`. `reset`: whether the client must forget all messages, because the server has lost them.
+    `gone`: the chats of which the account is no longer a member. `away`: always empty. `before`: as in `next`. `lists`:
+    the lists that have changed."""
 
     epoch: str
     reset: bool
@@ -275,8 +281,8 @@ def _head(one: ChatToResume, base_url: str) -> ChatHead:
 
 
 class HistoryParameters(Parameters, kw_only=True):
-    """`from`: an index, or −k for the k-th newest message. Instead, `around` requests the messages on both sides of an
-    index, and `at` those around the first message at or after a time (Unix milliseconds)."""
+    """`from`: an index, or −k for the k-th newest message. `around` instead requests the messages before and after an
+    index. `at` requests the messages before and after a time (Unix milliseconds)."""
 
     chat: Chat
     start: Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST, examples=[40])] = msgspec.field(name="from", default=-1)
@@ -293,9 +299,9 @@ class NextMessages(msgspec.Struct, rename={"start": "from"}):
 
 
 class HistoryResult(msgspec.Struct):
-    """`head`: the chat's last index. `more`: there are more messages in the page's direction. `rev`: the messages are
-    as they were after this change. With `around` or `at`, the messages are ascending, and `older` and `newer` say
-    whether there are more messages on that side."""
+    """`head`: the chat's last index. `more`: whether there are more messages in the page's direction. `rev`: the
+    messages are shown as they were after this change. With `around` or `at`, the messages are in ascending order. Then
+    `older` and `newer` say whether there are more messages before and after them."""
 
     messages: list[ShownMessage]
     head: int
@@ -324,15 +330,15 @@ def _history(page: HistoryPage, caller: Caller) -> HistoryResult:
 
 
 class ChangesParameters(Parameters, kw_only=True):
-    """`after`: a `rev`."""
+    """`after`: the `rev` after which changes are requested."""
 
     chat: Chat
     after: Index = 0
 
 
 class ChangesResult(msgspec.Struct):
-    """If a message has changed several times in one way, only the last of these changes is listed. `rev`: the chat's
-    last change."""
+    """If a message has changed several times in the same way, only the last of these changes is listed. `rev`: the
+    chat's last change."""
 
     changes: list[ShownChange]
     rev: int

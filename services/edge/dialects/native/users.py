@@ -1,4 +1,4 @@
-"""native: the operations of accounts: profiles, friends, blocks, typing and presence."""
+"""The dialect native: the operations of accounts: profiles, friends, blocks, typing and presence."""
 
 from typing import Annotated, Any, Literal
 
@@ -57,7 +57,7 @@ class TypingParameters(ChatParameters, kw_only=True):
 
 
 class WatchParameters(Parameters, kw_only=True):
-    """From now on, sends the client the presence of exactly these accounts."""
+    """Send the client the presence of these accounts from now on, and of no others."""
 
     accounts: Annotated[list[Account], msgspec.Meta(max_length=200)]
 
@@ -65,7 +65,7 @@ class WatchParameters(Parameters, kw_only=True):
 class PresenceInfo(SparseResult):
     """`state`: `active`, `away`, `busy` or `offline`. Only the account itself sees `hidden`. `unknown` is the state of
     an account that may not be watched, and of all accounts while presence is unavailable. `since`: when the account set
-    its state, Unix milliseconds. `text`: the text that the account shows beside its state."""
+    its state, in Unix milliseconds. `text`: the text that the account shows beside its state."""
 
     account: int
     state: str
@@ -74,14 +74,14 @@ class PresenceInfo(SparseResult):
 
 
 class WatchResult(msgspec.Struct):
-    """The accounts, in the order of the command."""
+    """The presence of the accounts, in the order of the command."""
 
     presence: list[PresenceInfo]
 
 
 class HereParameters(Parameters, kw_only=True):
-    """`hidden`: others see the state `offline` and no text. `text`: shown beside the state. The next `here` replaces
-    both."""
+    """`hidden`: others see the state `offline` and no text. `text`: a text that is shown beside the state. The next
+    `here` replaces the state and the text."""
 
     state: Literal["active", "away", "busy", "hidden"]
     text: Annotated[str, msgspec.Meta(max_length=64, examples=["at lunch"])] = ""
@@ -122,8 +122,8 @@ class ProfileParameters(Parameters, kw_only=True):
 
 
 class ProfileResult(SparseResult):
-    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message. `nick`: the name on
-    IRC; without it, that name is made of the nickname and the account's number."""
+    """`avatar`: the address of a picture. `bot`: whether the account belongs to a program. `v`: as in the `face` of a
+    message. `nick`: the name on IRC. Without it, the name on IRC is made from the nickname and the account's number."""
 
     account: int
     uuid: str
@@ -143,8 +143,8 @@ class ProfilesParameters(Parameters, kw_only=True):
 
 
 class Card(SparseResult):
-    """An account as clients show it beside the account's messages. `v`: as in the `face` of a message; servers of older
-    versions leave it out."""
+    """An account as clients show it beside its messages. `v`: as in the `face` of a message. Servers of older versions
+    leave it out."""
 
     account: int
     nickname: str
@@ -233,14 +233,14 @@ class JoinRequest(msgspec.Struct):
 
 
 class RequestsResult(msgspec.Struct):
-    """The requests that wait for this account's answer."""
+    """The requests that this account has not answered yet."""
 
     friends: list[FriendRequest]
     joins: list[JoinRequest]
 
 
 class BlocksResult(msgspec.Struct):
-    """`accounts`: ascending."""
+    """`accounts`: the blocked accounts in ascending order."""
 
     accounts: list[int]
 

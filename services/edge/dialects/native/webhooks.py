@@ -1,4 +1,4 @@
-"""native: the operations of incoming and outgoing webhooks."""
+"""The dialect native: the operations of incoming and outgoing webhooks."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from shared.contract.webhooks import (
 
 
 class CreateHookParameters(ChatParameters, kw_only=True):
-    """`name`: the sender's name of the webhook's messages. `nonce`: see `create`."""
+    """`name`: the name that the webhook's messages show as their sender. `nonce`: see `create`."""
 
     name: Label
     nonce: Nonce | None = None
@@ -30,8 +30,8 @@ class DeleteHookParameters(ChatParameters, kw_only=True):
 
 
 class CreateHookResult(SparseResult):
-    """`secret`: anybody who has the secret can post by `POST /hooks/SECRET`; only this reply shows the secret. `hook`:
-    the webhook's name, which is no secret. `account`: the sender of its messages."""
+    """`secret`: any program that has the secret can post by `POST /hooks/SECRET`. No later reply shows the secret.
+    `hook`: the webhook's name, which is no secret. `account`: the sender of its messages."""
 
     hook: str
     secret: str
@@ -39,9 +39,9 @@ class CreateHookResult(SparseResult):
 
 
 class HookInfo(SparseResult):
-    """`by`: the account that made the webhook; messages of the webhook need its permissions. `account`: the sender of
-    its messages. `created`: Unix milliseconds. `paused`: it posts nothing, because `by` may not manage the group now,
-    or an operator has disabled `account`."""
+    """`by`: the account that made the webhook. The webhook posts with the permissions of this account. `account`: the
+    sender of its messages. `created`: Unix milliseconds. `paused`: whether the webhook cannot post at present, because
+    `by` may not manage the group, or an operator has disabled `account`."""
 
     hook: str
     name: str
@@ -52,26 +52,27 @@ class HookInfo(SparseResult):
 
 
 class HooksResult(msgspec.Struct):
-    """Oldest first."""
+    """The incoming webhooks of the group, oldest first."""
 
     hooks: list[HookInfo]
 
 
 class CreateOutgoingHookParameters(CreateHookParameters, kw_only=True):
-    """`endpoint`: the URL of the receiving program. `name`: shown to admins. `nonce`: see `create`."""
+    """`endpoint`: the URL of the program that receives messages. `name`: a name that is shown to admins. `nonce`: see
+    `create`."""
 
     endpoint: Annotated[str, msgspec.Meta(min_length=1, examples=["https://example.org/messages"])]
 
 
 class ReplayOutgoingHookParameters(DeleteHookParameters, kw_only=True):
-    """`index`: the first message to post (again)."""
+    """`index`: the first message to post again."""
 
     index: Number
 
 
 class CreateOutgoingHookResult(msgspec.Struct):
-    """`secret`: the key that signs the requests; only this reply shows it. `hook`: the webhook's name, which is no
-    secret. `next`: the index of the first message to post."""
+    """`secret`: the key that signs the requests to the endpoint. No later reply shows it. `hook`: the webhook's name,
+    which is no secret. `next`: the index of the first message to post."""
 
     hook: str
     secret: str
@@ -79,10 +80,10 @@ class CreateOutgoingHookResult(msgspec.Struct):
 
 
 class OutgoingHookInfo(SparseResult):
-    """`by`: the account that made the webhook. `origin`: scheme, host and port of the endpoint, whose path is not
-    shown. `created`: Unix milliseconds. `next`: the index of the next message to post. `state`: active, failing
-    (attempts go on) or stopped (until a replay). `last_error`: why the last attempt failed, if it did. `paused`: it
-    posts nothing, because `by` may not manage the group now."""
+    """`by`: the account that made the webhook. `origin`: the scheme, host and port of the endpoint, whose path is not
+    shown. `created`: Unix milliseconds. `next`: the index of the next message to post. `state`: active, failing (with
+    further attempts) or stopped (until a replay). `last_error`: the reason why the last attempt failed, if it did.
+    `paused`: whether the webhook does not post at present, because `by` may not manage the group."""
 
     hook: str
     name: str
@@ -96,7 +97,7 @@ class OutgoingHookInfo(SparseResult):
 
 
 class OutgoingHooksResult(msgspec.Struct):
-    """Oldest first."""
+    """The outgoing webhooks of the group, oldest first."""
 
     hooks: list[OutgoingHookInfo]
 

@@ -2,7 +2,7 @@
 follows.
 
 An announcement has no reply. So the packages of a rejected announcement, or of a failed transfer, may already be under
-way; they are dropped without an error.
+way. They are dropped without an error.
 """
 
 from collections.abc import Sequence

@@ -118,7 +118,7 @@ frame first."""
 
 
 class V2PushGate(PushGate):
-    """The held pushes of one connection; see services.edge.dialects.base.PushGate."""
+    """The held pushes of one connection. See services.edge.dialects.base.PushGate."""
 
     __slots__ = (
         "_announced", "_creating", "_known", "_listed", "_opens", "_queues", "_settles", "_status",
