@@ -2,4 +2,5 @@
 
 
 class BenchError(Exception):
-    """The run cannot continue: the system did not start, a worker process died, or a measurement is unusable."""
+    """The run cannot continue, because the system did not start, a worker process died, or a measurement is
+    unusable."""

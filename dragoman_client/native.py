@@ -13,28 +13,30 @@ class BansResult(TypedDict):
     bans: list[BanInfo]
 
 class BanInfo(TypedDict):
-    """`by`: the account that made the ban. `until`: Unix milliseconds; without it, the ban does not end."""
+    """`by`: the account that made the ban. `until`: when the ban ends, in Unix milliseconds. Without it, the ban does
+    not end."""
     account: int
     by: int
     until: NotRequired[int]
 
 class BlocksResult(TypedDict):
-    """`accounts`: ascending."""
+    """`accounts`: the blocked accounts in ascending order."""
     accounts: list[int]
 
 class BotsResult(TypedDict):
-    """By number."""
+    """The bots of the account, sorted by number."""
     bots: list[BotInfo]
 
 class BotInfo(TypedDict):
-    """`nickname`: the nickname at the creation; `profile` has the present one. `created`: Unix milliseconds."""
+    """`nickname`: the bot's nickname when it was created. `profile` returns the present one. `created`: Unix
+    milliseconds."""
     account: int
     nickname: str
     created: int
     tokens: list[BotTokenInfo]
 
 class BotTokenInfo(TypedDict):
-    """`created`, `expires`: Unix milliseconds."""
+    """A valid token of a bot. `created` and `expires` are Unix milliseconds."""
     sid: str
     name: str
     scopes: list[str]
@@ -47,18 +49,18 @@ class ChangeResult(TypedDict):
     time: int
 
 class ChangesResult(TypedDict):
-    """If a message has changed several times in one way, only the last of these changes is listed. `rev`: the chat's
-    last change."""
+    """If a message has changed several times in the same way, only the last of these changes is listed. `rev`: the
+    chat's last change."""
     changes: list[ShownChange]
     rev: int
     more: bool
     next: NotRequired[NextAfter]
 
 class ShownChange(TypedDict):
-    """A change of message `index`. `rev` counts 1, 2, 3 … within the chat. `kind`: edit, recall, reaction or pin. `by`:
-    the account that made it. `segments`: the edited content. `reactions`, `mine`: all reactions, as in a message.
-    `emoji`: the emoji that `by` has added or (`on` false) removed; only events have `emoji`, unless a service has
-    failed. `on` of a pin: the message is pinned."""
+    """A change of the message with this `index`. `rev` counts 1, 2, 3 … in the chat. `kind`: edit, recall, reaction or
+    pin. `by`: the account that made the change. `segments`: the edited content. `reactions`, `mine`: all reactions, as
+    in a message. `emoji`: the emoji that `by` has added or, with `on` false, removed. Normally only events have
+    `emoji`. For a pin, `on` means that the message is pinned."""
     chat: int
     rev: int
     index: int
@@ -109,10 +111,11 @@ class NextAfter(TypedDict):
     after: int
 
 class ChatResult(TypedDict):
-    """`kind`: private, group or service. `members`: in order of joining, the owner first; of a big group only the
-    first. `created`: Unix milliseconds; `version` rises with each change of the membership. `receipts`: members see
-    which messages the others have read. `mute` sets `muted_until` and `mentions_only`. `set_place` sets `pinned` and
-    `archived`. `set_chat` sets `edit_s`, `recall_s`, `history_for_new` and `handle`."""
+    """`kind`: private, group or service. `members`: the members in the order in which they joined, the owner first. For
+    a big group, only the first members are listed. `created`: Unix milliseconds. `version`: a number that grows with
+    each change of the membership. `receipts`: whether members see which messages the others have read. `mute` sets
+    `muted_until` and `mentions_only`. `set_place` sets `pinned` and `archived`. `set_chat` sets `edit_s`, `recall_s`,
+    `history_for_new` and `handle`."""
     chat: int
     kind: str
     name: str
@@ -138,38 +141,40 @@ class CreateBotResult(TypedDict):
     uuid: str
 
 class CreateBotTokenResult(TypedDict):
-    """`token`: only this reply shows it. `sid`: the token's name, which is no secret. `expires`: Unix milliseconds."""
+    """`token`: the token, which no later reply shows. `sid`: the token's name, which is no secret. `expires`: Unix
+    milliseconds."""
     sid: str
     token: str
     expires: int
 
 class CreateHookResult(TypedDict):
-    """`secret`: anybody who has the secret can post by `POST /hooks/SECRET`; only this reply shows the secret. `hook`:
-    the webhook's name, which is no secret. `account`: the sender of its messages."""
+    """`secret`: any program that has the secret can post by `POST /hooks/SECRET`. No later reply shows the secret.
+    `hook`: the webhook's name, which is no secret. `account`: the sender of its messages."""
     hook: str
     secret: str
     account: NotRequired[int]
 
 class CreateOutgoingHookResult(TypedDict):
-    """`secret`: the key that signs the requests; only this reply shows it. `hook`: the webhook's name, which is no
-    secret. `next`: the index of the first message to post."""
+    """`secret`: the key that signs the requests to the endpoint. No later reply shows it. `hook`: the webhook's name,
+    which is no secret. `next`: the index of the first message to post."""
     hook: str
     secret: str
     next: int
 
 class SecretParameter(TypedDict):
-    """Has the `secret` of an account: the password, or its hash in hex. The scheme must be that of the registration or
-    of the last new password."""
+    """Has the `secret` of an account, which is the password or its hash in hex. The scheme must be the one that was
+    used at the registration or for the last new password."""
     scheme: Literal["md5", "plain", "sha256"]
     value: str
 
 class DraftResult(TypedDict):
-    """Without a `draft`, nothing is saved."""
+    """The saved draft. If there is no `draft`, nothing is saved."""
     draft: NotRequired[DraftInfo]
 
 class DraftInfo(TypedDict):
-    """`rev`: the time of the last change, Unix milliseconds, different for each change. `reply_to`: the index of a
-    message. `cut`: the text is only a beginning; the operation `draft` has the whole text."""
+    """`rev`: the time of the last change in Unix milliseconds. It is different for each change. `reply_to`: the index
+    of a message. `cut`: whether the text is only the beginning of the draft. The operation `draft` returns the whole
+    text."""
     rev: int
     text: str
     reply_to: NotRequired[int]
@@ -195,14 +200,14 @@ class FileReference(TypedDict):
     name: NotRequired[str]
 
 class MentionSegment(TypedDict):
-    """`text`: dialects without mentions show it, such as `@Ann`."""
+    """`text`: the text that dialects without mentions show, such as `@Ann`."""
     t: Literal["mention"]
     account: int
     text: str
 
 class ExportMessagesResult(TypedDict):
-    """The account's own messages among the next 200 messages of the chat; there may be none. `draft`: a text that the
-    account has not sent, on the first page."""
+    """The account's own messages among the next 200 messages of the chat. There may be none. `draft`: a text that the
+    account has not sent yet. Only the first page has it."""
     messages: list[ShownMessage]
     after: int
     more: bool
@@ -235,12 +240,12 @@ class SenderInfo(TypedDict):
     v: NotRequired[int]
 
 class ExportResult(TypedDict):
-    """`exported`, `created`: Unix milliseconds. `question_id`: the security question, or 0. `email_verified`: a mail to
-    the address has reached the user. `blocks`, `friends`: accounts. `chats`: the chats of which the account is a
-    member; `chat` describes each. `left_chats`: the newest 10,000 that it has left. `export_messages` has its own
-    messages of all these chats. `reports`: the reports that the operator has not closed. `hooks`, `links`: the webhooks
-    and links that the account has made. `settings`: the account's settings. `subscriptions`: its devices that are
-    notified. `metadata`: its texts on IRC."""
+    """`exported` and `created` are Unix milliseconds. `question_id`: the security question, or 0. `email_verified`:
+    whether a mail to the address has reached the user. `blocks` and `friends` are accounts. `chats`: the chats of which
+    the account is a member. `chat` returns the data of each. `left_chats`: the newest 10,000 chats that it has left.
+    `export_messages` returns the account's own messages in all these chats. `reports`: the reports that the operator
+    has not closed. `hooks`, `links`: the webhooks and links that the account has made. `settings`: the account's
+    settings. `subscriptions`: its devices that are notified. `metadata`: its texts on IRC."""
     account: int
     email: str
     email_verified: bool
@@ -264,8 +269,8 @@ class ExportResult(TypedDict):
     metadata: dict[str, str]
 
 class ProfileResult(TypedDict):
-    """`avatar`: an address. `bot`: the account is a program's. `v` as in the `face` of a message. `nick`: the name on
-    IRC; without it, that name is made of the nickname and the account's number."""
+    """`avatar`: the address of a picture. `bot`: whether the account belongs to a program. `v`: as in the `face` of a
+    message. `nick`: the name on IRC. Without it, the name on IRC is made from the nickname and the account's number."""
     account: int
     uuid: str
     nickname: str
@@ -279,7 +284,7 @@ class ProfileResult(TypedDict):
     nick: NotRequired[str]
 
 class RequestsResult(TypedDict):
-    """The requests that wait for this account's answer."""
+    """The requests that this account has not answered yet."""
     friends: list[FriendRequest]
     joins: list[JoinRequest]
 
@@ -293,8 +298,8 @@ class JoinRequest(TypedDict):
     text: str
 
 class SessionInfo(TypedDict):
-    """A login. `created`, `expires`: Unix milliseconds. `here`: this connection has the login. `device`: the name that
-    the login gave the device, or empty."""
+    """A login. `created`, `expires`: Unix milliseconds. `here`: whether this connection has the login. `device`: the
+    name that the client gave the device at its login, or empty."""
     sid: str
     created: int
     expires: int
@@ -304,15 +309,15 @@ class SessionInfo(TypedDict):
     device: str
 
 class ReportInfo(TypedDict):
-    """`time`: when the report was made, Unix milliseconds."""
+    """`time`: when the report was made, in Unix milliseconds."""
     chat: int
     index: int
     reason: str
     time: int
 
 class MadeHookInfo(TypedDict):
-    """A webhook. `origin`: scheme, host and port of an outgoing webhook's endpoint; an incoming webhook has no origin.
-    `created`: Unix milliseconds."""
+    """A webhook. `origin`: the scheme, host and port of the endpoint of an outgoing webhook. An incoming webhook has no
+    origin. `created`: Unix milliseconds."""
     hook: str
     chat: int
     name: str
@@ -320,7 +325,7 @@ class MadeHookInfo(TypedDict):
     origin: NotRequired[str]
 
 class MadeLinkInfo(TypedDict):
-    """`uses`, `expires`: as in the reply of `link`. `created`: Unix milliseconds."""
+    """A link to a group. `uses` and `expires` are as in the reply to `link`. `created`: Unix milliseconds."""
     link: str
     chat: int
     created: int
@@ -328,9 +333,9 @@ class MadeLinkInfo(TypedDict):
     expires: NotRequired[int]
 
 class SettingsResult(TypedDict):
-    """`rev`: the number of changes of the settings, 0 if nothing was set yet. `language`: the user's, a BCP 47 tag.
-    Clients alert of nothing before `until` (Unix milliseconds) and in the `quiet` times. At other times, `level` says
-    for which messages clients alert: all, mentions or none; muted chats restrict this further."""
+    """`rev`: the number of changes of the settings, which is 0 if nothing was set yet. `language`: the user's language,
+    as a BCP 47 tag. Clients do not alert before `until` (Unix milliseconds) and in the `quiet` times. At other times,
+    `level` decides for which messages clients alert: all, mentions or none. Muted chats restrict this further."""
     rev: int
     level: str
     language: NotRequired[str]
@@ -338,12 +343,13 @@ class SettingsResult(TypedDict):
     until: NotRequired[int]
 
 Quiet = TypedDict("Quiet", {"tz": "str", "from": "str", "to": "str"})
-"""Every day between these two times, in the time zone with this IANA name."""
+"""The times of every day between which clients do not alert. `tz`: the IANA name of a time zone."""
 
 class SubscriptionInfo(TypedDict):
-    """`session`: the `sid` of the login with which it ends. `here`: this is the subscription of this connection.
-    `origin`: the push service. `kind`: as in `subscribe`, or irc. `created`, `last_ok`: Unix milliseconds;
-    without `last_ok`, nothing has been delivered yet. `last_error`: the error of the last attempt, if it failed."""
+    """`session`: the `sid` of the login. The subscription ends with it. `here`: whether this is the subscription of
+    this connection. `origin`: the push service. `kind`: as in `subscribe`, or irc. `created` and `last_ok` are Unix
+    milliseconds. Without `last_ok`, nothing has been delivered yet. `last_error`: the error of the last attempt, if it
+    failed."""
     subscription: int
     session: str
     origin: str
@@ -358,11 +364,12 @@ class FindResult(TypedDict):
     accounts: list[ProfileResult]
 
 class ForwardResult(TypedDict):
-    """The results, in the order of the command."""
+    """The results for the chats, in the order of the command."""
     results: list[ForwardInfo]
 
 class ForwardInfo(TypedDict):
-    """The result for one chat: the place of the message, or the failure. `again`: an earlier command has stored it."""
+    """The result for one chat. It is the place of the message, or the failure. `again`: whether an earlier command has
+    stored it."""
     chat: int
     index: NotRequired[int]
     id: NotRequired[int]
@@ -371,10 +378,10 @@ class ForwardInfo(TypedDict):
     failure: NotRequired[ErrorInfo]
 
 class ErrorInfo(TypedDict):
-    """`field`: the wrong member. `retry_ms`: repeat the command after this time. `unknown`: the command may have had
-    its effect. After `unknown`, repeat a command that has a nonce with the same nonce. Before you repeat any other
-    command, check whether it had its effect. `reason`: given if the code has several reasons; the list may grow.
-    `request`: the operator finds the request in the log by this id."""
+    """The error in a reply. `field`: the wrong member. `retry_ms`: the time after which to repeat the command.
+    `unknown`: whether the command may have had its effect. If so, repeat a command that has a nonce with the same
+    nonce. Before you repeat any other command, check whether it had its effect. `reason`: set if the code has several
+    reasons. The list of reasons may grow. `request`: the id by which the operator finds the request in the log."""
     code: Literal["conflict", "forbidden", "internal", "invalid", "limit", "not_found", "rate_limited", "too_large", "unauthenticated", "unavailable", "unsupported"]
     text: str
     field: NotRequired[str]
@@ -389,8 +396,8 @@ class FriendsResult(TypedDict):
 class HelloResult(TypedDict):
     """`v`: the version of the dialect. `build`: the build of the server. `web`: the build of the web client that the
     server offers. `features`: the parts of `search` that this installation has. `entrance`: how users register and
-    recover passwords, if that is known. `operations`: the operations that this server has. `time`: the server's.
-    `ping_ms`: after this time without a frame, the server pings a WebSocket."""
+    recover passwords, if that is known. `operations`: the operations that this server has. `time`: the time of the
+    server. `ping_ms`: the time without a frame after which the server pings a WebSocket."""
     v: int
     server: str
     limits: ServerLimits
@@ -403,11 +410,12 @@ class HelloResult(TypedDict):
     web: NotRequired[str]
 
 class ServerLimits(TypedDict):
-    """The limits of the server. `text_bytes`: the limit of a message's text as UTF-8; `frame_bytes`: the limit of a
-    frame. `rates`: commands each second, and the largest burst: `all` limits a connection and an account, the others
-    limit some operations; missing if rates are not limited. `nickname_characters` and similar members limit these names
-    and texts. `members_per_group`: not of the lobby. `waiting`: how many commands beyond the rate may wait; one more
-    closes the connection (4029)."""
+    """The limits of the server. `text_bytes`: the most bytes of a message's text in UTF-8. `frame_bytes`: the most
+    bytes of a frame. `rates`: for each kind, the commands each second, and the largest burst. `all` limits a connection
+    and an account, and the other kinds limit some operations. If rates are not limited, `rates` is missing.
+    `nickname_characters` and similar members limit these names and texts. `members_per_group`: the limit for all groups
+    except the lobby. `waiting`: how many commands over the rate may wait. One more command closes the connection
+    (4029)."""
     text_bytes: int
     frame_bytes: int
     segments: int
@@ -420,16 +428,17 @@ class ServerLimits(TypedDict):
     members_per_group: int
 
 class EntranceInfo(TypedDict):
-    """`registration`: open; or verified, if the reply waits until a mailed link is opened. `recovery`: the ways in
-    which `recover` sets a new password: question, mail. `secret_min`: the fewest characters of a new plain password."""
+    """`registration`: `open`, or `verified` if the reply waits until a mailed link is opened. `recovery`: how `recover`
+    can set a new password, which is by a question or by mail. `secret_min`: the fewest characters of a new plain
+    password."""
     registration: str
     recovery: list[str]
     secret_min: int
 
 class HistoryResult(TypedDict):
-    """`head`: the chat's last index. `more`: there are more messages in the page's direction. `rev`: the messages are
-    as they were after this change. With `around` or `at`, the messages are ascending, and `older` and `newer` say
-    whether there are more messages on that side."""
+    """`head`: the chat's last index. `more`: whether there are more messages in the page's direction. `rev`: the
+    messages are shown as they were after this change. With `around` or `at`, the messages are in ascending order. Then
+    `older` and `newer` say whether there are more messages before and after them."""
     messages: list[ShownMessage]
     head: int
     more: bool
@@ -442,13 +451,13 @@ NextMessages = TypedDict("NextMessages", {"from": "int"})
 """The members with which the same command gets the next page."""
 
 class HooksResult(TypedDict):
-    """Oldest first."""
+    """The incoming webhooks of the group, oldest first."""
     hooks: list[HookInfo]
 
 class HookInfo(TypedDict):
-    """`by`: the account that made the webhook; messages of the webhook need its permissions. `account`: the sender of
-    its messages. `created`: Unix milliseconds. `paused`: it posts nothing, because `by` may not manage the group now,
-    or an operator has disabled `account`."""
+    """`by`: the account that made the webhook. The webhook posts with the permissions of this account. `account`: the
+    sender of its messages. `created`: Unix milliseconds. `paused`: whether the webhook cannot post at present, because
+    `by` may not manage the group, or an operator has disabled `account`."""
     hook: str
     name: str
     by: int
@@ -457,9 +466,9 @@ class HookInfo(TypedDict):
     account: NotRequired[int]
 
 class InvitationResult(TypedDict):
-    """`link`: a secret, by which anybody can join with `join_link`. `by`: the account that made it. `uses`: how many
-    accounts may still join; without it, any number. `expires`: Unix milliseconds; without it, the link never expires.
-    `paused`: nobody can join by the link, because `by` may not manage the group now."""
+    """`link`: a secret, with which any account can join by `join_link`. `by`: the account that made the link. `uses`:
+    how many accounts may still join. Without it, there is no limit. `expires`: Unix milliseconds. Without it, the link
+    never expires. `paused`: whether the link does not work at present, because `by` may not manage the group."""
     link: str
     by: int
     uses: NotRequired[int]
@@ -467,33 +476,34 @@ class InvitationResult(TypedDict):
     paused: NotRequired[bool]
 
 class InvitationsResult(TypedDict):
-    """Oldest first."""
+    """The links of the group, oldest first."""
     links: list[InvitationResult]
 
 class InviteResult(TypedDict):
-    """Is the reply to a command with `accounts`. `added`: the accounts that are members now, in the order of the
-    command; some were members before. `rejected`: each remaining account, with the error code that a command for it
-    alone would get."""
+    """The reply to a command with `accounts`. `added`: the accounts that are members now, in the order of the command.
+    Some of them were members before. `rejected`: all other accounts, each with the error code that a command for this
+    account alone would get."""
     version: NotRequired[int]
     added: NotRequired[list[int]]
     rejected: NotRequired[dict[str, str]]
 
 class JoinLinkResult(TypedDict):
-    """`version`: the chat's."""
+    """`version`: the chat's version."""
     chat: int
     name: str
     version: NotRequired[int]
 
 class JoinResult(TypedDict):
     """If `joined` is false, the owner or an admin of the group must answer first, and `name` is empty. `version`: the
-    chat's version, if joined."""
+    chat's version, if the account has joined."""
     joined: bool
     name: str
     version: NotRequired[int]
 
 class LoginResult(TypedDict):
-    """`expires`, `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time. If `verify`
-    is there, all else is missing: the login waits until a mailed link is opened."""
+    """The result of a login. `expires` and `refresh_expires` are Unix milliseconds on the server's clock, and `time` is
+    its present time. If `verify` is present, all other members are missing, because the login waits until a mailed link
+    is opened."""
     account: NotRequired[int]
     sid: NotRequired[str]
     token: NotRequired[str]
@@ -506,24 +516,25 @@ class LoginResult(TypedDict):
     time: NotRequired[int]
 
 class VerificationInfo(TypedDict):
-    """`expires`: Unix milliseconds."""
+    """`expires`: when the verification expires, in Unix milliseconds."""
     expires: int
 
 class MadeResult(TypedDict):
-    """`hooks`, `links`: the newest first, at most 1,000 of each. `bots`: each with its valid tokens."""
+    """The webhooks, links and bots that the account has made. `hooks` and `links` are sorted newest first, at most
+    1,000 of each. `bots`: the bots, each with its valid tokens."""
     hooks: list[MadeHookInfo]
     links: list[MadeLinkInfo]
     bots: list[BotInfo]
 
 class MarkUnreadResult(TypedDict):
-    """`unread`: the number of messages that are unread now; `mentions`: how many of them mention the account."""
+    """`unread`: the number of messages that are unread now. `mentions`: how many of these mention the account."""
     unread: int
     mentions: int
 
 class MembersResult(TypedDict):
-    """`silenced`: until when all but the owner and the admins are silenced. `version`: the chat's version; servers of
-    older versions leave it out. `since`, as in the command: the page has only members that have changed after this
-    version; without it, all members."""
+    """`silenced`: until when all members except the owner and the admins are silenced. `version`: the chat's version.
+    Servers of older versions leave it out. `since`: as in the command. With it, the page has only members that have
+    changed after this version."""
     members: list[MemberInfo]
     more: bool
     silenced: NotRequired[int]
@@ -533,9 +544,9 @@ class MembersResult(TypedDict):
     next: NotRequired[NextAfter]
 
 class MemberInfo(TypedDict):
-    """`role`: member, admin or owner; with `since`, also left, for an account that is no longer a member. `silenced`:
-    the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`; left out for
-    past members, and by servers of older versions."""
+    """`role`: member, admin or owner. With `since`, it may also be left, for an account that is no longer a member.
+    `silenced`: the member may not send before this time (Unix milliseconds). `nickname` and `avatar`: as in `profile`.
+    They are left out for past members, and by servers of older versions."""
     account: int
     role: str
     silenced: NotRequired[int]
@@ -549,14 +560,14 @@ class OpenResult(TypedDict):
     chat: int
 
 class OutgoingHooksResult(TypedDict):
-    """Oldest first."""
+    """The outgoing webhooks of the group, oldest first."""
     hooks: list[OutgoingHookInfo]
 
 class OutgoingHookInfo(TypedDict):
-    """`by`: the account that made the webhook. `origin`: scheme, host and port of the endpoint, whose path is not
-    shown. `created`: Unix milliseconds. `next`: the index of the next message to post. `state`: active, failing
-    (attempts go on) or stopped (until a replay). `last_error`: why the last attempt failed, if it did. `paused`: it
-    posts nothing, because `by` may not manage the group now."""
+    """`by`: the account that made the webhook. `origin`: the scheme, host and port of the endpoint, whose path is not
+    shown. `created`: Unix milliseconds. `next`: the index of the next message to post. `state`: active, failing (with
+    further attempts) or stopped (until a replay). `last_error`: the reason why the last attempt failed, if it did.
+    `paused`: whether the webhook does not post at present, because `by` may not manage the group."""
     hook: str
     name: str
     by: int
@@ -568,7 +579,7 @@ class OutgoingHookInfo(TypedDict):
     paused: NotRequired[bool]
 
 class PasswordResult(TypedDict):
-    """`made` is left out if the account has made nothing, or if that is unknown."""
+    """`made` is left out if the account has made nothing, or if the number is unknown."""
     account: NotRequired[int]
     sid: NotRequired[str]
     token: NotRequired[str]
@@ -582,7 +593,8 @@ class PasswordResult(TypedDict):
     made: NotRequired[MadeCount]
 
 class MadeCount(TypedDict):
-    """The number of webhooks, links and bots that still act. `made` lists them, and `end_made` ends all."""
+    """The number of webhooks, links and bots of the account that still work. `made` lists them, and `end_made` ends
+    all."""
     hooks: int
     outgoing_hooks: int
     links: int
@@ -597,8 +609,8 @@ class ProfilesResult(TypedDict):
     profiles: list[Card]
 
 class Card(TypedDict):
-    """An account as clients show it beside the account's messages. `v`: as in the `face` of a message; servers of older
-    versions leave it out."""
+    """An account as clients show it beside its messages. `v`: as in the `face` of a message. Servers of older versions
+    leave it out."""
     account: int
     nickname: str
     avatar: str
@@ -606,8 +618,8 @@ class Card(TypedDict):
     deleted: NotRequired[bool]
 
 class PushKeyResult(TypedDict):
-    """`key`: the `applicationServerKey` of the browser's `subscribe`: a P-256 point in base64url. `mail_minutes`: this
-    server mails, too, and so often at most."""
+    """`key`: the `applicationServerKey` for the browser's `subscribe`, a P-256 point in base64url. `mail_minutes`: set
+    if this server also sends mails. It is the shortest time between two mails."""
     key: str
     mail_minutes: NotRequired[float]
 
@@ -617,7 +629,7 @@ class ReactResult(TypedDict):
     count: int
 
 class ReactorsResult(TypedDict):
-    """Ascending by account. Some accounts may have left the chat."""
+    """The accounts with reactions, in ascending order. Some accounts may have left the chat."""
     reactors: list[ReactorInfo]
     more: bool
     next: NotRequired[NextAfter]
@@ -628,27 +640,27 @@ class ReactorInfo(TypedDict):
     emojis: list[str]
 
 class ReadResult(TypedDict):
-    """`index`: all messages up to this index are read now. `index` is higher than requested if another connection has
-    read more, and never beyond the last message. `unread`: the number of unread messages of the chat; `mentions`: how
-    many of these mention the account. `unread` and `mentions` are left out if they are unknown."""
+    """`index`: all messages up to this index are read now. The index is higher than requested if another connection has
+    read more. It is never higher than the index of the last message. `unread`: the number of unread messages in the
+    chat. `mentions`: how many of these mention the account. Both are left out if they are unknown."""
     unread: NotRequired[int]
     mentions: NotRequired[int]
     index: NotRequired[int]
 
 class ReadersResult(TypedDict):
-    """`count`: how many members have read the message, without its sender."""
+    """`count`: how many members have read the message. The sender is not counted."""
     count: int
     accounts: list[int]
     more: bool
     next: NotRequired[NextAfter]
 
 class RecoverResult(TypedDict):
-    """`made` is left out if the account has made nothing, or if that is unknown."""
+    """`made` is left out if the account has made nothing, or if the number is unknown."""
     made: NotRequired[MadeCount]
 
 class RefreshResult(TypedDict):
-    """A new token for the operation `token`, and the refresh token that is valid from now on. `expires`,
-    `refresh_expires`: Unix milliseconds, by the server's clock; `time` is its present time."""
+    """A new token for the operation `token`, and the refresh token that is valid from now on. `expires` and
+    `refresh_expires` are Unix milliseconds on the server's clock, and `time` is its present time."""
     account: int
     sid: str
     token: str
@@ -662,9 +674,9 @@ class ReplayOutgoingHookResult(TypedDict):
     next: int
 
 class SearchResult(TypedDict):
-    """The hits, newest first. `indexed_to`: messages sent until then (Unix milliseconds) were searched. `next`, `page`:
-    there may be more hits, even if this page has few. `around`: with `context`, the messages around the hits, by chat
-    and index, without the hits and reactions."""
+    """The hits, newest first. `indexed_to`: messages that were sent until this time (Unix milliseconds) were searched.
+    `next` and `page` are present if there may be more hits, even if this page has few. `around`: with `context`, the
+    messages before and after the hits, sorted by chat and index. It has neither the hits nor reactions."""
     hits: list[FoundMessage]
     indexed_to: int
     page: NotRequired[str]
@@ -672,8 +684,8 @@ class SearchResult(TypedDict):
     next: NotRequired[NextFound]
 
 class FoundMessage(TypedDict):
-    """`snippet`: part of the present text. `marks`: position and length of each match in the snippet, in code
-    points."""
+    """`snippet`: a part of the message's present text. `marks`: the position and the length of each match in the
+    snippet, in code points."""
     chat: int
     index: int
     id: int
@@ -687,7 +699,7 @@ class NextFound(TypedDict):
     page: str
 
 class SendResult(TypedDict):
-    """The message is stored. `again`: an earlier command with the same nonce has stored it."""
+    """The message is stored. `again`: whether an earlier command with the same nonce has stored it."""
     chat: int
     index: int
     id: int
@@ -695,12 +707,12 @@ class SendResult(TypedDict):
     again: NotRequired[bool]
 
 class SessionsResult(TypedDict):
-    """Newest first."""
+    """The logins of the account, newest first."""
     sessions: list[SessionInfo]
 
 class SetDraftResult(TypedDict):
-    """`rev`: the present `rev` of the draft. `conflict` instead: another device has changed the draft, and `conflict`
-    is that draft; `rev` 0: the other device has removed it. Then nothing is stored."""
+    """`rev`: the present `rev` of the draft. If another device has changed the draft meanwhile, nothing is stored, and
+    `conflict` is the other draft. If its `rev` is 0, the other device has removed the draft."""
     rev: NotRequired[int]
     conflict: NotRequired[DraftInfo]
 
@@ -709,17 +721,18 @@ class SetSettingsResult(TypedDict):
     rev: int
 
 class SubscribeResult(TypedDict):
-    """If the same endpoint subscribes again, its subscription keeps the number."""
+    """The number of the subscription. If the same endpoint subscribes again, the number stays the same."""
     subscription: int
 
 class SubscriptionsResult(TypedDict):
-    """Oldest first."""
+    """The subscriptions of the account, oldest first."""
     subscriptions: list[SubscriptionInfo]
 
 class SyncResult(TypedDict):
-    """The most recently active chats come first. The messages and changes of the chats follow as events, then `synced`.
-    `reset`: forget all messages, because the server has lost them. `gone`: chats of which the account is no longer a
-    member. `away`: always empty. `before`: as in `next`. `lists`: the lists that have changed."""
+    """The chats, of which the most recently active ones come first. Their messages and changes follow as events, and
+    then the event `synced`. `reset`: whether the client must forget all messages, because the server has lost them.
+    `gone`: the chats of which the account is no longer a member. `away`: always empty. `before`: as in `next`. `lists`:
+    the lists that have changed."""
     epoch: str
     reset: bool
     chats: list[ChatHead]
@@ -730,18 +743,19 @@ class SyncResult(TypedDict):
     next: NotRequired[NextChats]
 
 class ChatHead(TypedDict):
-    """A chat of which the client lacks messages, changes, or the present `state`. `head`: the chat's last index;
-    `time`: the time of the chat's last message, or else of its creation. `first`: the first index that the account may
-    see. `read`: all messages up to this index are read. `unread`: how many are not, and `mentions`: how many of these
-    mention the account. `rev`: the chat's last change. `changes_after`: this sync does not send later changes; request
-    them by `changes`. `pins`: the indexes of the pinned messages. `unread_from`: as set by `mark_unread`; from there
-    on, messages count as unread. `topic`: if there is one. `members`: the two of a chat that is no group; `face`: the
-    other member's profile summary. `muted_until`, `mentions_only`: as set by `mute`; `pinned`, `archived`: as set by
-    `set_place`. `role`: the account's, as in `members`. `receipts`: false if members do not see which messages the
-    others have read. `edit_s`, `recall_s`, `history_for_new`, `handle`: if they are set by `set_chat`. `last`: the last
-    message, if the account may see it. `state`: a number that changes with these values and with the chat's members and
-    roles, but not with messages, `rev` and values that change with `rev`. Only a server of an older version leaves out
-    `role` and `state`."""
+    """A chat of which the client lacks messages, changes, or the present `state`. `head`: the chat's last index.
+    `time`: the time of the chat's last message or, without messages, of its creation. `first`: the first index that the
+    account may see. `read`: the index up to which all messages are read. `unread`: the number of unread messages.
+    `mentions`: how many of these mention the account. `rev`: the chat's last change. `changes_after`: set if this sync
+    does not send the changes after this one. Request them by `changes`. `pins`: the indexes of the pinned messages.
+    `unread_from`: the index from which on messages count as unread, because `mark_unread` has set it. `topic`: the
+    chat's topic, if there is one. `members`: the two members of a chat that is no group. `face`: the other member's
+    profile summary. `muted_until` and `mentions_only` are set by `mute`, and `pinned` and `archived` by `set_place`.
+    `role`: the role of the account, as in `members`. `receipts`: false if members do not see which messages the others
+    have read. `edit_s`, `recall_s`, `history_for_new` and `handle` are present if they are set by `set_chat`. `last`:
+    the last message, if the account may see it. `state`: a number that changes with these values and with the chat's
+    members and roles. It does not change with messages, `rev` and values that change with `rev`. Only a server of an
+    older version leaves out `role` and `state`."""
     chat: int
     kind: str
     name: str
@@ -778,11 +792,13 @@ class ChatHead(TypedDict):
     last: NotRequired[LastInfo]
 
 Gap = TypedDict("Gap", {"from": "int", "to": "int"})
-"""Indexes that the client lacks and this sync does not send; request these messages by `history`."""
+"""Indexes of messages that the client lacks and that this sync does not send. Request these messages by
+    `history`."""
 
 class LastInfo(TypedDict):
     """The last message of a chat. `text`: the message's first 120 characters, or the name of its file. `kind`: `text`,
-    `emoji`, `image` or `file`; or `recalled` or `expired`, which have no text. The list may grow."""
+    `emoji`, `image`, `file`, `recalled` or `expired`. The last two have no text. There may be more kinds in later
+    versions."""
     index: int
     sender: int
     text: str
@@ -796,7 +812,8 @@ class ChangedLists(TypedDict):
     settings: NotRequired[SettingsList]
 
 class FriendsList(TypedDict):
-    """`v`: each friend's, as in the `face` of a message. `state` changes with the list and with each profile."""
+    """`v`: the version of each friend's profile, as in the `face` of a message. `state` changes with the list and with
+    each profile."""
     friends: list[int]
     v: list[int]
     state: int
@@ -819,8 +836,8 @@ class SettingsList(TypedDict):
     state: int
 
 class NextChats(TypedDict):
-    """The members with which the same command gets the next page. After a `reset`, they also replace the `epoch` and
-    all positions of the client, in all later pages."""
+    """The members with which the same command gets the next page. After a `reset`, they also replace the client's
+    `epoch` and all its positions in the requests for all later pages."""
     before: list[int]
     epoch: NotRequired[str]
     have: NotRequired[dict[str, list[int]]]
@@ -834,30 +851,30 @@ class TokenResult(TypedDict):
     time: int
 
 class UnreadResult(TypedDict):
-    """`total`, `mentions`: the sums over all chats. `chats`: the chats with unread messages."""
+    """`total` and `mentions` are the sums over all chats. `chats`: the chats with unread messages."""
     total: int
     mentions: int
     chats: list[UnreadChat]
 
 class UnreadChat(TypedDict):
-    """`unread`: the number of unread messages; `mentions`: how many of them mention the account."""
+    """`unread`: the number of unread messages. `mentions`: how many of these mention the account."""
     chat: int
     unread: int
     mentions: int
 
 class VersionResult(TypedDict):
-    """The operation succeeded. `version`: the chat's version, as in `chat`; left out if no chat has changed, and by
-    servers of older versions."""
+    """The operation succeeded. `version`: the chat's version, as in `chat`. It is left out if no chat has changed, and
+    by servers of older versions."""
     version: NotRequired[int]
 
 class WatchResult(TypedDict):
-    """The accounts, in the order of the command."""
+    """The presence of the accounts, in the order of the command."""
     presence: list[PresenceInfo]
 
 class PresenceInfo(TypedDict):
     """`state`: `active`, `away`, `busy` or `offline`. Only the account itself sees `hidden`. `unknown` is the state of
     an account that may not be watched, and of all accounts while presence is unavailable. `since`: when the account set
-    its state, Unix milliseconds. `text`: the text that the account shows beside its state."""
+    its state, in Unix milliseconds. `text`: the text that the account shows beside its state."""
     account: int
     state: str
     since: NotRequired[int]
@@ -896,14 +913,14 @@ class ChangedEvent(TypedDict):
     on: NotRequired[bool]
 
 class SyncedEvent(TypedDict):
-    """The chats, messages and changes of a sync are complete."""
+    """All chats, messages and changes of a sync have been sent."""
     ev: Literal["synced"]
     chats: int
     messages: int
     changes: int
 
 class ChatEvent(TypedDict):
-    """The account is in a chat that is new to it. `members`: at most the first hundred members. `head`, `rev`: the
+    """The account is in a chat that is new to it. `members`: the first members, at most a hundred. `head`, `rev`: the
     chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
     that the account may see. Servers of older versions leave all three out."""
     ev: Literal["chat"]
@@ -931,14 +948,15 @@ class ChatEvent(TypedDict):
     rev: NotRequired[int]
 
 class GoneEvent(TypedDict):
-    """The account is no longer a member of the chat. `why`: left, kicked, disbanded or unknown."""
+    """The account is no longer a member of the chat. `why`: the reason, which is left, kicked, disbanded or unknown."""
     ev: Literal["gone"]
     chat: int
     why: str
 
 class RoleEvent(TypedDict):
-    """`account` has a new role: member, admin or owner; or `left`, after the account has left the group or `by` has
-    removed it. Big groups have no such event. `version`: the chat's version since this change."""
+    """`account` has a new role, which is member, admin or owner. The role is `left` after the account has left the
+    group or `by` has removed it. There are no such events in big groups. `version`: the chat's version since this
+    change."""
     ev: Literal["role"]
     chat: int
     account: int
@@ -953,8 +971,9 @@ class RenamedEvent(TypedDict):
     by: int
 
 class SettingsEvent(TypedDict):
-    """`by` has changed the group with `set_chat`. The event has all settings but the name, for which there is
-    `renamed`. `edit_s`, `recall_s`, `history_for_new`: null if not set. `handle`: left out if not set."""
+    """`by` has changed the group with `set_chat`. The event has all settings except the name, because the event
+    `renamed` has that. `edit_s`, `recall_s` and `history_for_new` are null if they are not set. `handle` is left out if
+    it is not set."""
     ev: Literal["settings"]
     chat: int
     by: int
@@ -969,7 +988,7 @@ class SettingsEvent(TypedDict):
 
 class MemberEvent(TypedDict):
     """`account` has joined the group. If `accepted` is false, this account's request to join was rejected, and `name`
-    is empty. `version`: the chat's version since the join, if known."""
+    is empty. `version`: the chat's version since the join, if it is known."""
     ev: Literal["member"]
     chat: int
     account: int
@@ -978,7 +997,7 @@ class MemberEvent(TypedDict):
     version: NotRequired[int]
 
 class RequestEvent(TypedDict):
-    """`account` applies to join `chat`, or without `chat` sends a friend request."""
+    """`account` requests to join `chat`. Without `chat`, it sends a friend request."""
     ev: Literal["request"]
     account: int
     text: str
@@ -1006,15 +1025,15 @@ class ProfileEvent(TypedDict):
     nick: NotRequired[str]
 
 class TypingEvent(TypedDict):
-    """Another member writes a message. `ttl_ms`: show the typing for this time, or until the member's message comes; 0:
-    the member has stopped."""
+    """Another member writes a message. `ttl_ms`: show this for as many milliseconds, or until the member's message
+    comes. With 0, the member has stopped."""
     ev: Literal["typing"]
     chat: int
     account: int
     ttl_ms: int
 
 class PresenceEvent(TypedDict):
-    """A watched account has a new state, or a new text beside its state."""
+    """A watched account has a new state or a new text, which is shown beside the state."""
     ev: Literal["presence"]
     account: int
     state: str
@@ -1022,9 +1041,9 @@ class PresenceEvent(TypedDict):
     text: NotRequired[str]
 
 class ReadEvent(TypedDict):
-    """On another connection, this account has read the chat up to `index`, by `read` or by sending a message, or has
-    marked it as unread from `unread_from` on. `unread`: the number of unread messages; `mentions`: how many of them
-    mention the account."""
+    """On another connection, this account has read the chat up to `index`, by `read` or by sending a message. Or it has
+    marked the chat as unread from `unread_from` on. `unread`: the number of unread messages. `mentions`: how many of
+    them mention the account."""
     ev: Literal["read"]
     chat: int
     index: int
@@ -1033,7 +1052,7 @@ class ReadEvent(TypedDict):
     unread_from: NotRequired[int]
 
 class ReceiptsEvent(TypedDict):
-    """Other members have read the chat: account and index of each."""
+    """Other members have read the chat. For each, there is the account and the index up to which it has read."""
     ev: Literal["receipts"]
     chat: int
     upto: list[list[int]]
@@ -1053,8 +1072,8 @@ class PlaceEvent(TypedDict):
     archived: bool
 
 class DraftEvent(TypedDict):
-    """The account has changed the chat's draft on another connection. An empty `text`: the draft with this `rev`, and
-    each earlier one, is sent or removed. Ignore an event whose `rev` is lower than the known one."""
+    """The account has changed the chat's draft on another connection. If `text` is empty, the draft with this `rev` and
+    all earlier drafts are sent or removed. Ignore an event whose `rev` is lower than the last one."""
     ev: Literal["draft"]
     rev: int
     text: str
@@ -1078,13 +1097,13 @@ class NoticeEvent(TypedDict):
     on: bool
 
 class VerifiedEvent(TypedDict):
-    """The mailed link was opened. `passed`: the reply to the login follows. `wrong` or `expired`: the link has verified
-    nothing."""
+    """The mailed link was opened. With `passed`, the reply to the login follows. With `wrong` or `expired`, the link
+    has verified nothing."""
     ev: Literal["verified"]
     result: str
 
 class ByeEvent(TypedDict):
-    """The connection closes. `retry_ms`: reconnect after this time; without it, do not reconnect automatically."""
+    """The connection closes. `retry_ms`: reconnect after this time. Without it, do not reconnect automatically."""
     ev: Literal["bye"]
     code: str
     text: str
@@ -1115,9 +1134,9 @@ class Operations(ABC):
         email: str = ..., username: str = ..., question_id: int = ..., answer: str = ..., refreshable: bool = ...,
         device: str = ...
     ) -> LoginResult:
-        """`refreshable`: the reply must have a refresh token. `device`: the name of the device in the list of
+        """`refreshable`: whether the reply must have a refresh token. `device`: the name of the device in the list of
         `sessions`. `overtaking`: from now on, replies to commands that only read may come after the replies to later
-        commands. All three also below."""
+        commands. These members mean the same in the other operations."""
     @overload
     async def call(
         self, op: Literal["login"], *, overtaking: bool = ..., identifier: str, secret: SecretParameter,
@@ -1137,9 +1156,9 @@ class Operations(ABC):
         self, op: Literal["recover"], *, identifier: str = ..., question_id: int = ..., answer: str = ...,
         ticket: str = ..., secret: SecretParameter = ...
     ) -> RecoverResult:
-        """The parameters have one of three forms. `identifier` alone: the server mails a ticket to the account, if the
-        account's address may get one. `ticket` and `secret`, or `identifier`, `question_id`, `answer` and `secret`: the
-        server sets the new password."""
+        """The parameters have one of three forms. With `identifier` alone, the server mails a ticket to the account, if
+        the account's address may get one. With `ticket` and `secret`, the server sets the new password. It also does so
+        with `identifier`, `question_id`, `answer` and `secret`."""
     @overload
     async def call(
         self, op: Literal["password"], *, old: SecretParameter, new: SecretParameter, refreshable: bool = ...
@@ -1166,8 +1185,8 @@ class Operations(ABC):
         self, op: Literal["create_bot_token"], *, account: int, name: str,
         scopes: list[Literal["manage", "react", "read", "send"]], days: int = ..., nonce: str | None = ...
     ) -> CreateBotTokenResult:
-        """`name`: shown in the list of tokens. `days`: how long the token is valid; without it, as long as the server
-        permits. `nonce`: see `create`."""
+        """`name`: the name that the list of tokens shows. `days`: how long the token is valid. Without it, the token is
+        valid as long as the server permits. `nonce`: see `create`."""
     @overload
     async def call(self, op: Literal["delete_bot_token"], *, account: int, sid: str) -> Nothing: ...
     @overload
@@ -1186,22 +1205,23 @@ class Operations(ABC):
         self, op: Literal["set_settings"], *, if_rev: int | None = ..., language: str = ..., quiet: Quiet | None = ...,
         until: int = ..., level: Literal["all", "mentions", "none"] = ...
     ) -> SetSettingsResult:
-        """As in `settings`. A member that is left out does not change. An empty `language`, `quiet` null and `until` 0
-        remove the setting. With `if_rev`, any other `rev` of the settings is a `conflict`."""
+        """The members are as in `settings`. A member that is left out does not change. An empty `language`, `quiet`
+        null and `until` 0 remove the setting. If `if_rev` is not the present `rev` of the settings, the command is
+        rejected (`conflict`)."""
     @overload
     async def call(
         self, op: Literal["send"], *, nonce: str, chat: int = ..., to: int = ..., text: str = ...,
         segments: list[TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment] = ...,
         reply_to: int = ..., draft: int = ...
     ) -> SendResult:
-        """Has either `chat`, or `to`: the other account of a private chat. Has either `text` or `segments`. `reply_to`:
-        the index of another message of the chat. `draft`: the `rev` of the draft that becomes this message and is
-        removed."""
+        """Has either `chat` or `to`, which is the other account of a private chat. Has either `text` or `segments`.
+        `reply_to`: the index of another message in the chat. `draft`: the `rev` of the account's draft that is sent by
+        this command, and so removed."""
     @overload
     async def call(
         self, op: Literal["forward"], *, chat: int, index: int, into: list[int], nonce: str
     ) -> ForwardResult:
-        """`into`: chats."""
+        """`into`: the chats to which the message is forwarded."""
     @overload
     async def call(
         self, op: Literal["edit"], *, chat: int, index: int, nonce: str, text: str = ...,
@@ -1216,12 +1236,12 @@ class Operations(ABC):
     @overload
     async def call(self, op: Literal["react"], *, chat: int, index: int, emoji: str) -> ReactResult:
         """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white
-        space and control characters. Variation selectors make no difference: the server stores and shows the
+        space and control characters. Variation selectors make no difference, because the server stores and shows the
         fully-qualified form of Unicode."""
     @overload
     async def call(self, op: Literal["unreact"], *, chat: int, index: int, emoji: str) -> ReactResult:
         """`emoji`: one emoji of at most 32 code points, or another text of at most 32 bytes of UTF-8 without white
-        space and control characters. Variation selectors make no difference: the server stores and shows the
+        space and control characters. Variation selectors make no difference, because the server stores and shows the
         fully-qualified form of Unicode."""
     @overload
     async def call(
@@ -1236,7 +1256,7 @@ class Operations(ABC):
         """The message with this index in a chat."""
     @overload
     async def call(self, op: Literal["report"], *, chat: int, index: int, reason: str) -> Nothing:
-        """Sends the operator a report on a message of another account, with the `reason`."""
+        """Report a message of another account to the operator, with the `reason`."""
     @overload
     async def call(self, op: Literal["read"], *, chat: int, index: int) -> ReadResult: ...
     @overload
@@ -1260,44 +1280,46 @@ class Operations(ABC):
         states: dict[str, int] = ..., among: list[int] | None = ..., window: int = ..., timeline: int = ...,
         before: list[int] | None = ..., lists: dict[str, int] = ..., wait_ms: int = ...
     ) -> SyncResult:
-        """`have`: for each chat, a list of the last index and the last `rev` up to which the client has everything;
-        without the `rev`, no changes are sent. `have` may instead be a text that also has the `epoch` and the states.
-        `states`: the last `state` of each chat that the client knows, 0 if it knows none. A chat without an entry is
-        not listed for a new state. `among`: only chats whose ids are from the first to the second. `before`: the
-        `before` of the previous page. Repeat all other members, but after a `reset`, take the members of `next`.
-        `lists`: the last `state` of each list that the client keeps (friends, requests, blocks, settings); 0: none.
-        `wait_ms`: by HTTP, the response may wait for this time until something happens."""
+        """`have`: for each chat, a list of the last index and the last `rev` up to which the client has everything.
+        Without the `rev`, no changes are sent. `have` may instead be a text that also has the `epoch` and the states.
+        `states`: the last `state` of each chat that the client knows, or 0 if it knows none. If a chat has no entry, it
+        is not listed only because of a new state. `among`: list only chats whose ids are from the first to the second
+        of these numbers. `before`: the `before` of the previous page. For the next page, repeat all other members.
+        After a `reset`, use the members of `next` instead. `lists`: the last `state` of each list that the client keeps
+        (friends, requests, blocks, settings), or 0 if it has none. `wait_ms`: over HTTP, the response may be delayed by
+        this time, until something happens."""
     @overload
     async def call(
         self, op: Literal["history"], *, chat: int, from_: int = ..., count: int = ...,
         dir: Literal["newer", "older"] = ..., around: int | None = ..., at: int | None = ...
     ) -> HistoryResult:
-        """`from`: an index, or −k for the k-th newest message. Instead, `around` requests the messages on both sides of
-        an index, and `at` those around the first message at or after a time (Unix milliseconds)."""
+        """`from`: an index, or −k for the k-th newest message. `around` instead requests the messages before and after
+        an index. `at` requests the messages before and after a time (Unix milliseconds)."""
     @overload
     async def call(self, op: Literal["changes"], *, chat: int, after: int = ...) -> ChangesResult:
-        """`after`: a `rev`."""
+        """`after`: the `rev` after which changes are requested."""
     @overload
     async def call(
         self, op: Literal["search"], *, query: str = ..., chat: int | None = ..., from_: int | None = ...,
         before: int | None = ..., after: int | None = ..., has: Literal["file", "image", "link"] | None = ...,
         count: int = ..., page: str | None = ..., context: int = ..., zone: int = ...
     ) -> SearchResult:
-        """`query`: in the query language; it may be empty with `chat` and `has` or `from`. `from`: the sender.
-        `before`, `after`: Unix milliseconds. `page`: the `page` of the previous reply. `context`: how many messages
-        before and after each hit to include. `zone`: minutes east of UTC, for dates of the query without a zone."""
+        """`query`: a text in the query language. It may be empty with `chat` and `has` or `from`. `from`: the sender.
+        `before` and `after` are Unix milliseconds. `page`: the `page` of the previous reply. `context`: how many
+        messages before and after each hit are included. `zone`: minutes east of UTC, for dates in the query that have
+        no zone."""
     @overload
     async def call(self, op: Literal["typing"], *, chat: int, on: bool = ...) -> Nothing:
         """`on`: false when the user stops writing."""
     @overload
     async def call(self, op: Literal["watch"], *, accounts: list[int]) -> WatchResult:
-        """From now on, sends the client the presence of exactly these accounts."""
+        """Send the client the presence of these accounts from now on, and of no others."""
     @overload
     async def call(
         self, op: Literal["here"], *, state: Literal["active", "away", "busy", "hidden"], text: str = ...
     ) -> Nothing:
-        """`hidden`: others see the state `offline` and no text. `text`: shown beside the state. The next `here`
-        replaces both."""
+        """`hidden`: others see the state `offline` and no text. `text`: a text that is shown beside the state. The next
+        `here` replaces the state and the text."""
     @overload
     async def call(self, op: Literal["profile"], *, account: int) -> ProfileResult: ...
     @overload
@@ -1334,8 +1356,8 @@ class Operations(ABC):
         self, op: Literal["create"], *, members: list[int] = ..., name: str = ..., avatar: str = ...,
         join_policy: Literal["approval", "closed", "open"] = ..., nonce: str | None = ...
     ) -> ChatResult:
-        """If `name` is empty, the chat is named after its members. A repetition with the same `nonce` within ten
-        minutes gets the first reply again."""
+        """If `name` is empty, the chat is named after its members. If the command is repeated with the same `nonce`
+        within ten minutes, the first reply is sent again."""
     @overload
     async def call(self, op: Literal["chat"], *, chat: int) -> ChatResult: ...
     @overload
@@ -1346,19 +1368,20 @@ class Operations(ABC):
         recall_s: int | None = ..., history_for_new: bool | None = ..., handle: str | None = ...
     ) -> VersionResult:
         """Members that are left out do not change. `avatar`: an address, as in `set_profile`. An empty `topic` or
-        `avatar` removes it. `join_policy`: as in `create`; `closed`: only a link or an invitation lets accounts join.
-        `receipts`: members see which messages the others have read. `edit_s`, `recall_s`: the seconds for which a
-        sender may edit or recall a message. 0: never. null: as long as the server allows, which also limits other
-        values. `history_for_new`: accounts that join from now on see earlier messages; null: only if the group is open.
-        `handle`: the group's name on IRC, unique in the installation, or empty. Only the owner sets it."""
+        `avatar` removes it. `join_policy`: as in `create`. With `closed`, accounts join only by a link or an
+        invitation. `receipts`: whether members see which messages the others have read. `edit_s`, `recall_s`: the
+        seconds for which a sender may edit or recall a message. 0 means never, and null means as long as the server
+        allows. The server's limit also holds for other values. `history_for_new`: whether accounts that join from now
+        on see earlier messages. With null, they do so only if the group is open. `handle`: the group's name on IRC,
+        which is unique in the installation, or empty. Only the owner can set it."""
     @overload
     async def call(self, op: Literal["mute"], *, chat: int, until: int, mentions_only: bool = ...) -> Nothing:
-        """`until`: clients alert of no message before this time (Unix milliseconds); 0: they alert of all messages.
-        `mentions_only`: they alert only of messages that mention the account."""
+        """`until`: before this time (Unix milliseconds), clients do not alert their user of any message. With 0, they
+        alert of all messages. `mentions_only`: whether they alert only of messages that mention the account."""
     @overload
     async def call(self, op: Literal["set_place"], *, chat: int, pinned: bool = ..., archived: bool = ...) -> Nothing:
-        """Sets the place of a chat in clients' lists: `pinned`: shown before the other chats; `archived`: shown apart
-        from them. A member that is left out does not change."""
+        """Sets the place of a chat in clients' lists. `pinned`: whether it is shown before the other chats. `archived`:
+        whether it is shown apart from them. A member that is left out does not change."""
     @overload
     async def call(self, op: Literal["disband"], *, chat: int) -> VersionResult: ...
     @overload
@@ -1374,8 +1397,8 @@ class Operations(ABC):
     async def call(
         self, op: Literal["link"], *, chat: int, uses: int = ..., expires: int = ..., nonce: str | None = ...
     ) -> InvitationResult:
-        """`uses`: how many accounts may join; without it, any number. `expires`: Unix milliseconds; without it, the
-        link never expires. `nonce`: see `create`."""
+        """`uses`: how many accounts may join. Without it, there is no limit. `expires`: Unix milliseconds. Without it,
+        the link never expires. `nonce`: see `create`."""
     @overload
     async def call(self, op: Literal["links"], *, chat: int) -> InvitationsResult: ...
     @overload
@@ -1388,25 +1411,25 @@ class Operations(ABC):
     async def call(self, op: Literal["kick"], *, chat: int, account: int) -> VersionResult: ...
     @overload
     async def call(self, op: Literal["ban"], *, chat: int, account: int, until: int = ...) -> VersionResult:
-        """`until`: Unix milliseconds; without it, the ban does not end."""
+        """`until`: when the ban ends, in Unix milliseconds. Without it, the ban does not end."""
     @overload
     async def call(self, op: Literal["unban"], *, chat: int, account: int) -> VersionResult: ...
     @overload
     async def call(self, op: Literal["bans"], *, chat: int) -> BansResult: ...
     @overload
     async def call(self, op: Literal["silence"], *, chat: int, until: int, account: int = ...) -> VersionResult:
-        """Without `account`, all but the owner and the admins are silenced. `until`: when the silence ends, Unix
-        milliseconds; 0: now."""
+        """Without `account`, all members except the owner and the admins are silenced. `until`: when the silence ends,
+        in Unix milliseconds. With 0, it ends now."""
     @overload
     async def call(
         self, op: Literal["members"], *, chat: int, after: int = ..., since: int = ..., query: str = ...,
         count: int | None = ...
     ) -> MembersResult:
-        """`after`: the `after` of the previous page, or else its last account. `since`: only accounts that have joined,
-        left, or changed role or silence after this `version` of the chat; changed names and pictures do not count.
-        `query`: only present members whose nickname begins with this text, in any case of letters; one page examines at
-        most 5,000 members. `count`: the highest number of members on the page; without it, as many as fit, or 20 with a
-        `query`."""
+        """`after`: the `after` of the previous page or, without that, its last account. `since`: list only accounts
+        that have joined or left, or have a new role or silence, after this `version` of the chat. New names and
+        pictures do not count. `query`: list only present members whose nickname begins with this text, in upper or
+        lower case. For this, one page examines at most 5,000 members. `count`: the most members on the page. Without
+        it, there are as many as fit, or 20 with a `query`."""
     @overload
     async def call(
         self, op: Literal["role"], *, chat: int, account: int, role: Literal["admin", "member"]
@@ -1417,7 +1440,7 @@ class Operations(ABC):
     async def call(
         self, op: Literal["create_hook"], *, chat: int, name: str, nonce: str | None = ...
     ) -> CreateHookResult:
-        """`name`: the sender's name of the webhook's messages. `nonce`: see `create`."""
+        """`name`: the name that the webhook's messages show as their sender. `nonce`: see `create`."""
     @overload
     async def call(self, op: Literal["hooks"], *, chat: int) -> HooksResult: ...
     @overload
@@ -1426,7 +1449,8 @@ class Operations(ABC):
     async def call(
         self, op: Literal["create_outgoing_hook"], *, chat: int, name: str, nonce: str | None = ..., endpoint: str
     ) -> CreateOutgoingHookResult:
-        """`endpoint`: the URL of the receiving program. `name`: shown to admins. `nonce`: see `create`."""
+        """`endpoint`: the URL of the program that receives messages. `name`: a name that is shown to admins. `nonce`:
+        see `create`."""
     @overload
     async def call(self, op: Literal["outgoing_hooks"], *, chat: int) -> OutgoingHooksResult: ...
     @overload
@@ -1435,7 +1459,7 @@ class Operations(ABC):
     async def call(
         self, op: Literal["replay_outgoing_hook"], *, chat: int, hook: str, index: int
     ) -> ReplayOutgoingHookResult:
-        """`index`: the first message to post (again)."""
+        """`index`: the first message to post again."""
     @overload
     async def call(self, op: Literal["push_key"]) -> PushKeyResult: ...
     @overload
@@ -1443,11 +1467,12 @@ class Operations(ABC):
         self, op: Literal["subscribe"], *, endpoint: str = ..., p256dh: str | None = ..., auth: str = ...,
         kind: Literal["mail", "unifiedpush", "web"] = ..., key: str | None = ..., language: str = ..., again: bool = ...
     ) -> SubscribeResult:
-        """`endpoint`, `p256dh`, `auth`: as the browser's subscription has them. `kind`: unifiedpush for an app of
-        Android; mail, without these three, for mails to the verified address while the account has no device. `key`:
-        the key with which the browser subscribed; `conflict` if this server has another key now. `language`: the
-        language of the notifications, a BCP 47 tag. `again`: the client asks at its start, and not its user:
-        `forbidden` (gone) if the user has removed this device elsewhere."""
+        """`endpoint`, `p256dh` and `auth` are those of the browser's subscription. `kind`: `unifiedpush` for an Android
+        app. With `mail` and without these three members, mails are sent to the verified address while the account has
+        no device. `key`: the key with which the browser has subscribed. If this server has another key now, the command
+        is rejected (`conflict`). `language`: the language of the notifications, as a BCP 47 tag. `again`: whether the
+        client sends the command at its start, without its user. If the user has removed this device elsewhere, the
+        command is then rejected (`forbidden`, gone)."""
     @overload
     async def call(self, op: Literal["unsubscribe"], *, subscription: int) -> Nothing: ...
     @overload

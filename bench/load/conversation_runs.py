@@ -111,7 +111,7 @@ class LoadConnection:
                 sender.loop.arrived()
 
     def replied(self, reply: ServerReply, now: int) -> None:
-        # The server closes the connection after a rejected request. It has not read the requests after it.
+        # After it has rejected a request, the server closes the connection. It does not read the requests that follow.
         if self.connection is None:
             return
         if self.codec.marks_read and reply.to is not ReplyKind.MESSAGE:

@@ -38,8 +38,8 @@ _WRITE_SECONDS = 1.0
 
 
 class EventInbox:
-    """The queue of events between the client and the program, which takes the events one by one. An event counts as
-    handled when the program takes the next event. Then the changes that the event makes to the store are written: at
+    """The queue of events between the client and the program. The program takes the events one by one. An event counts
+    as handled when the program takes the next event. Then the changes that the event makes to the store are written: at
     once if no event waits, and otherwise within a second. Until the program wants events (`wanted`), they are
     dropped."""
 

@@ -100,7 +100,8 @@ if TYPE_CHECKING:
 _log = log(__name__)
 _FINISH_SECONDS = 1.0
 _COMMIT_SECONDS = 4.5
-"""The time for two attempts to commit. Uncommitted confirmations make their messages arrive again on another node."""
+"""The time for two attempts to commit. If confirmations are not committed in this time, another node delivers their
+messages again."""
 _OPS_SECONDS = 2.0
 
 

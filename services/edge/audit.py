@@ -162,8 +162,8 @@ def _times(confirmations: Iterable[Confirmation], account: AccountId) -> list[in
 
 
 class DeliveryWatch:
-    """Collects the messages that the account's connections get. A connection that begins after the watch is not
-    watched, and no connection records after the end of this context manager."""
+    """Collects the messages that the account's connections get. A connection that is opened later is not watched. At
+    the end of this context manager, all connections stop recording."""
 
     def __init__(self, local: LocalAccount) -> None:
         self._watched = [(recipient, DeliveryRecord()) for recipient in local.recipients]

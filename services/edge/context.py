@@ -13,8 +13,8 @@ from shared.tasks import Tasks
 class EdgeContext:
     settings: Settings
     clock: Callable[[], float]
-    """Monotonic seconds: the event loop's `time`. The clock is looked up once, because a lookup costs a system call
-    before Python 3.12."""
+    """The event loop's `time`, in monotonic seconds. The loop is looked up only once, because this lookup costs a
+    system call before Python 3.12."""
     tasks: Tasks
     metrics: EdgeMetrics
     server: ServerInfo

@@ -10,7 +10,7 @@ two turns."""
 
 
 class TokenBucket:
-    """Allows `burst` requests at once, then `per_second`."""
+    """Admits `burst` requests at once, and then `per_second` requests a second."""
 
     __slots__ = ("_burst", "_per_second", "_tokens", "_updated")
 

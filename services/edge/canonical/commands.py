@@ -1,6 +1,6 @@
-"""The commands: the closed union into which a dialect decodes a client's frames.
+"""The commands. A dialect decodes each frame of a client into one of these types.
 
-Most are structs of the contract. The commands defined here never leave the edge in this form.
+Most of them are structs of shared.contract. The commands that are defined here never leave the edge in this form.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ from shared.contract.session import SetProfile
 
 class PostMessage(msgspec.Struct, frozen=True, gc=False):
     """Post a message to a chat or, with `to` and chat 0, to the private chat with an account. The reply is the
-    committed message, sent when the chat's order reaches it.
+    committed message. It is sent when all earlier messages of the chat have been delivered here.
 
     `references_media`: the pictures and files of `segments` have only an `id` and perhaps a new name. The edge looks up
     their other data before it posts the message. `kind_by_content`: whether the content of these files decides which of
@@ -107,8 +107,9 @@ class UploadPart:
 
 @dataclass(frozen=True, slots=True)
 class PostUpload:
-    """The last part of a file or, with `number` None, the whole file: the file is stored, then posted. The reply is
-    that of PostMessage. A new name replaces an empty `name`. `packages`: see Media."""
+    """Post a file. `data` is its last part or, if `number` is None, the whole file. The file is stored, and then the
+    message is posted. The reply is the same as for PostMessage. A new name replaces an empty `name`. `packages`: see
+    Media."""
 
     number: int | None
     data: bytes = field(repr=False)
@@ -365,9 +366,9 @@ def may_be_overtaken(command: Command) -> bool:
 
 def holds_back(read: Command, command: Command) -> bool:
     """Whether a command that is not a message waits until an earlier read is answered. If the command did not wait, the
-    reply to the read could contradict the reply to the command. Messages and their changes need not wait: `index` and
-    `rev` tell their order. A command need not wait for a search either, because the search index is always a moment
-    behind. A login command waits for all earlier reads."""
+    reply to the read could contradict the reply to the command. Messages and their changes need not wait, because
+    `index` and `rev` give their order. A command need not wait for a search either, because the search index is always
+    a moment behind. A login command waits for all earlier reads."""
     return not isinstance(read, _MESSAGE_READS) or isinstance(command, AuthCommand)
 
 
@@ -382,5 +383,6 @@ BEFORE_LOGIN = (
 
 
 def metric_label(command: Command) -> str:
-    """The label value of a command in metrics: the command's class name at its first release."""
+    """The value that metrics use as the label of a command. It is the name that the command's class had at its first
+    release."""
     return _RELEASED_LABELS.get(type(command)) or type(command).__name__

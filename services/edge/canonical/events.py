@@ -1,4 +1,4 @@
-"""Events: the closed union of changes that a dialect may push to a connection."""
+"""The events. They are all changes that a dialect may push to a connection."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ from shared.contract.model import ProfileSummary, Role
 @dataclass(frozen=True, slots=True)
 class ChatJoined:
     """The account is in a chat that this connection does not know. When the account joined, or was found to have
-    joined, the chat's last index was `head` and the chat's last change was `rev`. `first`: the first index that it may
-    see. None: an older version of session or message did not send the value."""
+    joined, the chat's last index was `head` and the chat's last change was `rev`. `first`: the first index that the
+    account may see. These values are None if an older version of session or message has not sent them."""
 
     chat: ChatId
     head: int | None = None

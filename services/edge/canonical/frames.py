@@ -20,7 +20,7 @@ Frame = bytes | Binary
 
 @dataclass(frozen=True, slots=True)
 class MediaPayload:
-    """A picture or file in the dialect's own form: a text frame announces it, and `packages` binary frames of nearly
+    """A picture or file in the dialect's own form. A text frame announces it, and `packages` binary frames of nearly
     equal size follow. If the bytes cannot be read, `fallback` is sent instead."""
 
     announcement: bytes

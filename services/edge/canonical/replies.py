@@ -123,7 +123,7 @@ class ChangesPage:
 
 @dataclass(frozen=True, slots=True)
 class ChatToResume:
-    """A chat, its place in the message service, and the messages and changes that the client lacks. `mute` and `role`
+    """A chat, its state in the message service, and the messages and changes that the client lacks. `mute` and `role`
     belong to the requesting account. `other`: the other member of a private chat, if it is known."""
 
     chat: Chat

@@ -30,7 +30,7 @@ _Skipped = tuple[AccountId, ChatId, int]
 
 
 class LeftOutMessages:
-    """Notifies each account once of the same messages. If an account could not be notified, the messages stay
+    """No account is notified twice of the same messages. If an account could not be notified, the messages stay
     undelivered."""
 
     def __init__(

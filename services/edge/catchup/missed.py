@@ -30,10 +30,10 @@ from shared.telemetry import log
 _log = log(__name__)
 _BEGIN_SECONDS = 1.5
 _STALE_SECONDS = 0.05
-"""The pause after a page that is older than the membership known here."""
+"""The pause after a page that shows an older membership than this node knows."""
 
 _LOOK_BACK = 32
-"""How many messages are searched first for messages since the login."""
+"""How many of the newest messages are searched first for messages from before the login."""
 
 _READING = -1
 """The position of a chat while its missed messages are being read."""

@@ -108,7 +108,7 @@ class ClientInbox:
         self.paused = False
         """Whether the socket is not read because too much waits."""
         self._behind_since: float | None = None
-        """Since when frames may have been unread."""
+        """The time since which frames may have been unread."""
         self._rejects_excess = False
         """Whether a full queue rejects frames instead of leaving them unread."""
         self._paced_since_tick = 0
@@ -185,7 +185,7 @@ class ClientInbox:
         self._socket.pause_reading()
 
     def on_timer(self, now: float) -> None:
-        """Reads the socket again if its frames have been unread for too long. The timer calls this about every
+        """Read the socket again if its frames have been unread for too long. The timer calls this about every
         second."""
         self._paced_since_tick = 0
         if not (self.queued - self.paced or self.paused):

@@ -67,9 +67,9 @@ class ClientOutbox:
         self._on_requests = on_requests
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at: float | None = None
-        """When this number of bytes has been sent, the socket's buffer is checked next."""
+        """The time at which the timer is due. Some event loops' timers cannot report their time."""
         self._check_at = 0
-        """The socket's buffer is checked each time that this number of bytes has been sent."""
+        """When this number of bytes has been sent, the socket's buffer is checked next."""
         self._sender: MediaSender | None = None
         """The sender of files, while any file is transferred. All other output waits behind these transfers."""
         self.confirmation = confirmation
@@ -247,7 +247,8 @@ class ClientOutbox:
     # The following methods handle messages that the dialect holds back.
 
     def reschedule_wake(self) -> None:
-        """Sets the timer to the dialect's next wake-up. The outbox calls this after every call of the dialect."""
+        """Set the timer to the time at which the dialect must be called again. The outbox calls this after every call
+        of the dialect."""
         gate = None if self.is_closed else self.dialect.gate
         wake_at = None if gate is None else gate.wake_at
         if wake_at == self._wake_at:

@@ -51,8 +51,8 @@ class RequestHandler(Protocol):
 
 
 class FailureLog:
-    """Logs at most one bug a second, because a client that has found a bug can repeat it. Any exception but
-    RequestError is a bug."""
+    """Logs at most one bug a second, because a client that has found a bug can cause it again and again. Any exception
+    but RequestError is a bug."""
 
     __slots__ = ("_clock", "_rate")
 

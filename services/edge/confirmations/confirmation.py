@@ -20,9 +20,9 @@ turn."""
 
 
 def confirms_per_tick(connections: int, tick_seconds: float, settings: EdgeSettings) -> int:
-    """The number of connections that may be pinged for their pushes each time all connections are called. After a
-    message to a very large group, all its connections are due at once. Without this limit, their pings and pongs would
-    delay the next message."""
+    """The number of connections that may be pinged because of pushes, each time that the timers of all connections run.
+    After a message to a very large group, all its connections are due at once. Without this limit, their pings and
+    pongs would delay the next message."""
     interval = max(tick_seconds, settings.confirm_interval_seconds)
     return max(_FEW_PINGS, int(connections * tick_seconds / interval * _SLACK))
 

@@ -83,7 +83,7 @@ class ReadBuffer:
         return min(first, end)
 
     def add(self, account: AccountId, confirmed: Ranges) -> None:
-        """Note that these messages have arrived."""
+        """Note that these messages have arrived at the account."""
         if not confirmed:
             return
         chats = self._ranges.setdefault(account, {})
@@ -298,9 +298,9 @@ class ReadStateFlusher:
     # An account's delivery confirmations are committed before its missed messages are requested.
 
     async def flush_account(self, account: AccountId, others: Collection[NodeId]) -> None:
-        """Commit the read state of the account's connections here and on other nodes, however long that takes. While it
-        cannot be committed, unread messages cannot be requested either. The flush waits for no other account's
-        departure from presence. Nodes that are missing from presence commit their state themselves."""
+        """Commit the read state of the account's connections here and on other nodes, however long that takes. While
+        the message service cannot commit, it cannot return unread messages either. The flush does not wait until other
+        accounts have left presence. Nodes that are missing from presence commit their state themselves."""
         if self._accounts.presence_unknown:
             await asyncio.sleep(_PRESENCE_LOST_SECONDS)
         with operation(math.inf):

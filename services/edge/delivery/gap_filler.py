@@ -1,4 +1,4 @@
-"""Fills gaps in the chats of this node: fetches missing messages from the message service for the accounts that may
+"""Fills gaps in the chats of this node. It fetches missing messages from the message service, for the accounts that may
 read them.
 
 A missing message usually arrives without a request, and so does the membership version that a broadcast needs. So the

@@ -161,8 +161,7 @@ def _convert_id(kind: type, value: object) -> WireId:
 
 
 def _is_deeper(skeleton: bytes, depth: int) -> bool:
-    """Whether brackets are nested deeper than `depth` or do not match. The function removes the innermost pairs
-    repeatedly."""
+    """Whether brackets are nested deeper than `depth` or do not match. The innermost pairs are removed repeatedly."""
     brackets = skeleton.translate(_SAME_BRACKETS, _NO_BRACKETS)
     for _ in range(depth):
         if not brackets:

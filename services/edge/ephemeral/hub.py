@@ -288,7 +288,7 @@ class EphemeralHub:
         self.nicks.relay(command, actor, face)
 
     async def blocks_changed(self, account: AccountId) -> None:
-        """Announce to all edges that `account` is now blocked by another account, or no longer blocked."""
+        """Announce to all edges that another account now blocks `account`, or no longer blocks it."""
         try:
             await self._publish(BlocksChanged(account))
         except nats.errors.Error as error:

@@ -162,9 +162,9 @@ def in_networks(address: str, trusted: Networks) -> bool:
 
 
 class WebOrigins:
-    """`allowed`: origins as browsers write them (`https://chat.example`), or ANY. Pages of the edge itself are always
-    permitted. These are pages whose origin is the public URL, or is the Host that the page connects to, if that Host is
-    the edge's own."""
+    """Decides which web pages may connect. `allowed`: origins as browsers write them (`https://chat.example`), or ANY.
+    Pages of the edge itself are always permitted. These are pages whose origin is the public URL, or is the Host that
+    the page connects to, if that Host is the edge's own."""
 
     def __init__(self, allowed: Collection[str], public_url: str) -> None:
         self._any = ANY in allowed

@@ -1,4 +1,5 @@
-"""One open plain TCP connection. Each message is a line or a JSON value, and kernel acknowledgements replace pongs.
+"""One open plain TCP connection. Each message is a line or a JSON value. Acknowledgements of the kernel take the place
+of pongs.
 
 TCP has no close frame. If a client ends only its own side, its requests are still answered. Before we end our side, we
 wait a moment for the arrival of everything sent. Then the handler reads the number of unacknowledged bytes, which would

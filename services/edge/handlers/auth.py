@@ -132,7 +132,7 @@ class AuthHandler:
             session.replies_first = False
             if session.is_void:
                 session.is_void = False
-                # A new list of revocations closes the connection.
+                # a new list of revocations closes the connection
                 self._state.require_revocations_after(session.connection.revision)
 
     async def _made(self, actor: AccountId) -> AccountMade:

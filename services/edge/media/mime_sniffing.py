@@ -1,5 +1,5 @@
-"""Detects a file's type from its first bytes, and never from what a client claims. This module is pure. (Signatures:
-WHATWG, MIME Sniffing; the brands of ISO media: the registry at mp4ra.org.)"""
+"""Detects a file's type from its first bytes, and never from what a client claims. This module is pure. The signatures
+are those of WHATWG's MIME Sniffing, and the brands of ISO media those of the registry at mp4ra.org."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple

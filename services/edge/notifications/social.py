@@ -50,7 +50,7 @@ _decode_event: msgspec.msgpack.Decoder[EdgeEvent] = msgspec.msgpack.Decoder(Edge
 
 
 class NotifiedClient(Protocol):
-    """The client that has just logged in."""
+    """A client that has just logged in."""
 
     @property
     def connection(self) -> Connection: ...

@@ -152,7 +152,7 @@ def kick_line(session: IrcSession, channel: str, user: User, by: User, reason: s
 
 
 def learn_users(session: IrcSession, accounts: list[AccountId], answer: Answer) -> None:
-    """Learns the names of the other members of private chats."""
+    """Learn the names of the other members of private chats."""
 
     def found(users: UsersFound) -> Lines:
         session.users |= {profile.id: user_of(profile.id, profile, session.server) for profile in users.profiles}

@@ -32,7 +32,7 @@ class MessageGate(PushGate):
 
     def replan(self) -> None:
         """Compute again when held messages can be written. The dialect calls this after every line and reply, because
-        these may have shown channels."""
+        these may have shown a channel."""
         if self._queues:
             self.wake_at = _NOW if any(self._is_ready(chat, queue[0]) for chat, queue in self._queues.items()) else None
 

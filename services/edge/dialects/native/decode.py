@@ -1,4 +1,4 @@
-"""native, client to server: decodes one JSON object into an operation and its parameters."""
+"""The dialect native, client to server: decodes one JSON object into an operation and its parameters."""
 
 import re
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""native, server to client: messages, and the common parts of results and events."""
+"""The dialect native, server to client: messages, and the common parts of results and events."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar

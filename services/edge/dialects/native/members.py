@@ -74,7 +74,7 @@ class AnswerJoinParameters(ChatParameters, kw_only=True):
 
 
 class InviteParameters(ChatParameters, kw_only=True):
-    """Has either `account` or `accounts`."""
+    """The command has either `account` or `accounts`."""
 
     account: Account | None = None
     accounts: Annotated[list[Account], msgspec.Meta(max_length=MAX_ADDED)] = msgspec.field(default_factory=list)

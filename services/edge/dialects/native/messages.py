@@ -68,9 +68,9 @@ DraftSegment = TextSegment | EmojiSegment | ImageReference | FileReference | Men
 
 
 class SendParameters(Parameters, kw_only=True):
-    """Has either `chat` or `to`, which is the other account of a private chat. Has either `text` or `segments`.
-    `reply_to`: the index of another message in the chat. `draft`: the `rev` of the account's draft that is sent by this
-    command, and so removed."""
+    """The command has either `chat` or `to`, which is the other account of a private chat. It has either `text` or
+    `segments`. `reply_to`: the index of another message in the chat. `draft`: the `rev` of the account's draft that is
+    sent by this command, and so removed."""
 
     nonce: Nonce
     chat: AnyChat = ChatId(0)
@@ -92,8 +92,8 @@ class SendResult(msgspec.Struct):
 
 
 class EditParameters(IndexParameters, kw_only=True):
-    """Has either `text` or `segments`. With `if_rev`, the edit succeeds only if the message was not edited after this
-    `rev`."""
+    """The command has either `text` or `segments`. With `if_rev`, the edit succeeds only if the message was not edited
+    after this `rev`."""
 
     nonce: Nonce
     text: MessageText = ""

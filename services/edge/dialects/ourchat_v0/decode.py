@@ -120,7 +120,7 @@ class _V0RegisterBody(msgspec.Struct):
 
 
 def _register(data: Members, account: AccountId, limits: FrameLimits) -> Request:
-    """Read a frame 4, which has an e-mail address or, from clients of that time, a nickname. Without a nickname, the
+    """Read a frame 4, which has an e-mail address or, from clients of 2022, a nickname. Without a nickname, the
     part of the address before the `@` is used. The account joins the lobby."""
     wire = decode_as(data, _V0RegisterBody)
     if wire.mail is None and wire.nick is None:

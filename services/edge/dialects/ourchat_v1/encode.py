@@ -24,7 +24,7 @@ class _V1SenderMember(msgspec.Struct):
 
 
 class _V1Text(msgspec.Struct):
-    """`cid` is the message's id."""
+    """A message. Its `cid` is the id of the message."""
 
     cid: int
     sender: _V1SenderMember
@@ -52,7 +52,7 @@ def _frame(code: int, time: int, data: dict[str, object]) -> bytes:
 
 
 def registered(answer: Authenticated, time: int) -> bytes:
-    """Encode 注册返回信息. The token also serves uploads, downloads and other dialects."""
+    """Encode 注册返回信息. Its token is also valid for uploads, downloads and other dialects."""
     return _frame(V1Code.REGISTERED, time, {"state": 0, "ocId": answer.account, "token": answer.token})
 
 

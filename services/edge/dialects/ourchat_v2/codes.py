@@ -30,7 +30,7 @@ class V2Code(IntEnum):
     ACCOUNT = 11
     """获取账号信息 and its reply."""
     SERVER_STATUS = 12
-    """获取服务器状态 (get the server status), the request and its reply. The reply is also pushed when the status changes."""
+    """获取服务器状态 (get the server status). Its reply is also pushed when the status changes."""
     VERIFY = 13
     """发起验证. This request has no reply until the address is verified."""
     SEND_VERIFICATION = 14

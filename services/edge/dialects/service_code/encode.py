@@ -1,4 +1,4 @@
-"""service, server to client: the frames, byte for byte."""
+"""The dialect service, server to client: the frames, byte for byte."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -88,7 +88,7 @@ STATES: Mapping[ErrorCode, int | None] = {
     ErrorCode.CONFLICT: None, ErrorCode.LIMIT: None, ErrorCode.TOO_LARGE: 413, ErrorCode.RATE_LIMITED: 429,
     ErrorCode.UNAVAILABLE: 503, ErrorCode.INTERNAL: 500,
 }  # fmt: skip
-"""The failures that a command answers with an error code of its own. None means status 200 with `failed`."""
+"""The state code of each error. None means a reply with state 200 and `failed`."""
 
 _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     Register: frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN}),
@@ -96,8 +96,7 @@ _FAILED_ONLY: Mapping[type | None, frozenset[ErrorCode]] = {
     RequestMembership: frozenset({ErrorCode.FORBIDDEN}),
     CreateChatByUuid: frozenset({ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND}),
 }
-"""Further failures that these commands answer with status 200 and `failed`. Other commands answer them with an error
-state."""
+"""For these commands, these errors also have a reply with state 200 and `failed`."""
 
 
 def error_reply(kind: type | None, failure: Failure) -> tuple[bytes]:
