@@ -1214,9 +1214,9 @@ class Operations(ABC):
         segments: list[TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment] = ...,
         reply_to: int = ..., draft: int = ...
     ) -> SendResult:
-        """Has either `chat` or `to`, which is the other account of a private chat. Has either `text` or `segments`.
-        `reply_to`: the index of another message in the chat. `draft`: the `rev` of the account's draft that is sent by
-        this command, and so removed."""
+        """The command has either `chat` or `to`, which is the other account of a private chat. It has either `text` or
+        `segments`. `reply_to`: the index of another message in the chat. `draft`: the `rev` of the account's draft that
+        is sent by this command, and so removed."""
     @overload
     async def call(
         self, op: Literal["forward"], *, chat: int, index: int, into: list[int], nonce: str
@@ -1228,8 +1228,8 @@ class Operations(ABC):
         segments: list[TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment] = ...,
         if_rev: int | None = ...
     ) -> ChangeResult:
-        """Has either `text` or `segments`. With `if_rev`, the edit succeeds only if the message was not edited after
-        this `rev`."""
+        """The command has either `text` or `segments`. With `if_rev`, the edit succeeds only if the message was not
+        edited after this `rev`."""
     @overload
     async def call(self, op: Literal["recall"], *, chat: int, index: int) -> ChangeResult:
         """The message with this index in a chat."""
@@ -1392,7 +1392,7 @@ class Operations(ABC):
     async def call(
         self, op: Literal["invite"], *, chat: int, account: int | None = ..., accounts: list[int] = ...
     ) -> InviteResult:
-        """Has either `account` or `accounts`."""
+        """The command has either `account` or `accounts`."""
     @overload
     async def call(
         self, op: Literal["link"], *, chat: int, uses: int = ..., expires: int = ..., nonce: str | None = ...
