@@ -246,7 +246,7 @@ def of_messages(dialects: Dialects) -> str:
     rows.append(
         ("a message that may not be sent (blocked, silenced, no member) is rejected by", *map(rejected, columns))
     )
-    rows.append(("while the user is online, they are", *map(live, columns)))
+    rows.append(("messages that arrive while the user is online are", *map(live, columns)))
     rows.append(("missed ones are", *map(missed, columns)))
     return table("messages", rows, _names(dialects))
 

@@ -61,7 +61,7 @@ async def idle(target: MeasuredSystem, show: ProgressLine, options: IdleOptions)
         figures |= {f"MiB of {name}": round(mib, 1) for name, mib in whole.items()}
     found = notes(totals, options.seconds)
     if not before:
-        found.append("memory is unknown: give the --data directory of the system, on this machine")
+        found.append("memory is unknown: the system must run on this machine, and --data must name its directory")
     return result("idle", options._asdict(), figures, totals, found, done=True)
 
 

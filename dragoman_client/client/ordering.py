@@ -169,7 +169,7 @@ class ChatOrder:
     async def reach(self, chat: int, index: int, rev: int, event: Event | None = None) -> None:
         """Give an event after all messages up to an index, and after all changes up to a `rev`."""
         place = self._positions.chats.get(chat)
-        # The chat began after the sync. The event about the new chat arrives later, or has no last index.
+        # The chat began after the sync. The event about the new chat arrives later, or does not tell the last index.
         if place is None:
             place = self._positions.chats[chat] = ChatPosition()
             self._skip(chat, place, index - self._timeline)

@@ -172,7 +172,7 @@ class OurChatV2Codec(Codec):
                 return ServerReply(ReplyKind.ANY, f"status {read.status}" if read.status else "", read.status)
             case 15 if (kind := _VERIFICATIONS.get(read.status)) is not None:
                 return ReceivedNotification(kind)
-        return OtherFrame()  # also a frame 9 with status 1, because the frame 18 after it has the reason
+        return OtherFrame()  # a failed frame 9 too: the frame 18 that follows it says why
 
     def position(self, frame: bytes) -> int | None:
         return _position(frame).time

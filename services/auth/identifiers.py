@@ -25,8 +25,8 @@ _MAX_INT64 = 2**63 - 1
 
 
 def plain_email(email: str) -> str:
-    """The form that is stored and gets mails: without surrounding blanks, and without full-width and other
-    compatibility characters."""
+    """The form of an address that is stored, and to which mails are sent: without surrounding blanks, and without
+    full-width and other compatibility characters."""
     return unicodedata.normalize("NFKC", email).replace("。", ".").strip()
 
 

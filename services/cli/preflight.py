@@ -111,7 +111,7 @@ def _plan(settings: Settings, sources: Mapping[str, str], options: UpOptions) ->
     try:
         return _with_ports(settings, sources, options, credentials)
     except NoFreePort as error:
-        raise OperatorError(str(error), "End the programs that use these ports, or set all ports") from error
+        raise OperatorError(str(error), "End the programs that use these ports, or choose other ports") from error
 
 
 def _with_ports(settings: Settings, sources: Mapping[str, str], options: UpOptions, credentials: Credentials) -> UpPlan:

@@ -139,7 +139,7 @@ class MessageLocator:
         return excused[0] if len(excused) == len(stages) else self._missing(account, chat, index)
 
     def stage_at(self, recipient: Recipient, account: AccountId, message: Message) -> DeliveryStage:
-        """The stage of a message that this connection of the account has not received."""
+        """How far a message has got on the way to this connection, which has not received it."""
         chat, index = message.chat, message.index
         stage = recipient.delivery_stage(chat, index, message.time)
         if stage is None or stage is DeliveryStage.UNMARKED:
@@ -147,7 +147,7 @@ class MessageLocator:
         return stage
 
     def _missing(self, account: AccountId, chat: ChatId, index: int) -> DeliveryStage:
-        """The stage of a message that no connection has."""
+        """How far a message has got that no connection has received."""
         sequencer = self._chats.sequencer(chat)
         if sequencer is None or account not in sequencer.members:
             return DeliveryStage.FETCHING if self._resync.compares(account) else DeliveryStage.NO_BATCH

@@ -197,7 +197,7 @@ async def system(
 async def test_one_message_visits_few_files(system: System) -> None:
     for _ in range(3):
         await system.send()
-    for _ in range(MESSAGES):  # a heartbeat or a busy machine adds visits to most messages, and never removes a visit
+    for _ in range(MESSAGES):  # a heartbeat can raise the count of a message, and nothing can lower it
         visits = Visits()
         await system.send(visits)
         if visits.count <= MOST_VISITS and len(set(visits.files)) <= MOST_FILES:

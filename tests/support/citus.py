@@ -100,9 +100,8 @@ class CitusCluster(_Node):
 
 
 def distribute(url: str) -> None:
-    """Distributes the tables of message in a migrated database of the coordinator, with the statements that operators
-    use.
-    """
+    """Distributes the tables of the message service in a migrated database of the coordinator, by the statements that
+    operators use."""
     url = url.replace("+psycopg", "")
     command = ["psql", "-q", "-X", "-v", "ON_ERROR_STOP=1", "-f", str(DISTRIBUTE), url]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

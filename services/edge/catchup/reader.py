@@ -45,8 +45,8 @@ class ChatCursor:
     """Whether the connection has every message of the chat, and gets live messages from now on."""
 
     def shows(self, message: Message, awaits_reply: Callable[[Message], bool]) -> bool:
-        """Whether the connection is shown this message. `awaits_reply` tells whether the message is the connection's
-        own and its reply is awaited."""
+        """Whether the connection is shown this message. `awaits_reply` tells whether the connection has sent the
+        message and waits for the reply to its request."""
         is_recent = message.time >= self.since
         if message.index >= self.fresh and is_recent:
             return True
