@@ -2,6 +2,7 @@
 those of RFC 9068."""
 
 import binascii
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -29,11 +30,20 @@ LONG_BEFORE_SECONDS = 60
 """Clocks differ by less than this. So a token that is older than a revocation by this time was certainly issued before
 it."""
 
+WRONG_FORM = "this is no token"
+"""The error's text in native if a text does not have the form of a token."""
+
 _MAX_BYTES = 4096
+_FORM = re.compile(r"[\w.-]+", re.ASCII)
 _HEADER = frozenset({"alg", "typ", "kid"})
 _REQUIRED = ("sub", "sid", "iat", "exp", "jti", "iss", "aud")
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
+def has_token_form(text: str) -> bool:
+    """Whether the text has only characters of a token. A pasted error reply, for example, has others."""
+    return _FORM.fullmatch(text) is not None
 
 
 class BadToken(RequestError):

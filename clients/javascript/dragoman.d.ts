@@ -29,6 +29,7 @@ export declare class DragomanError extends Error {
     unknown: boolean;
     reason: Native.ErrorInfo["reason"];
     request: string | undefined;
+    get name(): string;
     constructor({ code, text, field, retry_ms, unknown, reason, request }: Partial<Native.ErrorInfo>);
 }
 /** A UUID of version 7: it begins with the time, so that the server keeps new nonces beside each other. */

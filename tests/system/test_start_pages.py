@@ -4,7 +4,6 @@ app."""
 import itertools
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -73,8 +72,6 @@ def test_the_programs_of_the_page_send_and_answer(system: Cluster, tmp_path: Pat
     assert '"index":2' in shown
     values = dict(re.findall(r"^(BOT_TOKEN|TOKEN|CHAT) (\S+)$", shown, re.MULTILINE))
     environment = {**values, "SERVER": system.edges[0], "PYTHONPATH": str(ROOT), "no_proxy": "*"}
-    shutil.copy(ROOT / "clients" / "javascript" / "dragoman.js", tmp_path)
-    (tmp_path / "package.json").write_text('{"type": "module"}')
     sender, bot = (command(tmp_path, *block) for block in blocks("docs/start/build-an-app.md", language))
     subprocess.run(sender, cwd=tmp_path, env=environment, check=True, timeout=WAIT_SECONDS)
     with subprocess.Popen(bot, cwd=tmp_path, env=environment) as running:
@@ -86,7 +83,7 @@ def test_the_programs_of_the_page_send_and_answer(system: Cluster, tmp_path: Pat
 
 
 def command(directory: Path, language: str, program: str) -> list[str]:
-    file = directory / f"program-{len(program)}.{'py' if language == 'python' else 'mjs'}"
+    file = directory / f"program-{len(program)}.{'py' if language == 'python' else 'js'}"
     file.write_text(program)
     return [sys.executable, str(file)] if language == "python" else [NODE, *WEBSOCKETS, str(file)]
 

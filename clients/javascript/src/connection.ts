@@ -32,6 +32,7 @@ export class DragomanError extends Error {
   declare unknown: boolean;
   declare reason: Native.ErrorInfo["reason"];
   declare request: string | undefined;
+  get name(): string { return "DragomanError"; } // a minified class has another one
   constructor({ code = "internal", text = code, field, retry_ms, unknown = false, reason, request }: Partial<Native.ErrorInfo>) {
     super(text);
     const wait = Number.isFinite(retry_ms) ? Math.min(Math.max(retry_ms ?? 0, 0), DAY_MS) : undefined;

@@ -223,6 +223,7 @@ export class Dragoman {
   }
 
   #connect(): void {
+    if (!this.options.WebSocket) throw disconnected("needs Node 22, or the option WebSocket");
     this.#clear();
     this.#change("connecting");
     const end = (error: unknown) => {

@@ -45,7 +45,7 @@ export async function upload({ base, fetch, random, token }: Uploading, file: Bl
       if (!address) {
         const wanted = { "Upload-Length": `${file.size}`, "Upload-Metadata": `filename ${base64(utf8(name))}` };
         address = found(await ask("POST", new URL(`uploads?nonce=${encodeURIComponent(nonce)}`, base), wanted));
-        if (!address) throw failure("internal", "the upload has no address");
+        if (!address) throw failure("internal", "there is no upload");
       }
       offset ??= Number((await ask("HEAD", address)).headers.get("Upload-Offset"));
       onProgress?.(offset, file.size);
@@ -75,7 +75,7 @@ async function rejection(response: Response): Promise<Rejected> {
   const { error, text } = await response.json().catch(() => ({})) ?? {};
   const code: Native.ErrorInfo["code"] = error ?? (status >= 500 ? "unavailable" : "invalid");
   const seconds = Number(headers.get("Retry-After") ?? NaN);
-  return Object.assign(new DragomanError({ code, text: text ?? `the upload was answered with ${status}`, retry_ms: seconds * 1000 }), { status });
+  return Object.assign(new DragomanError({ code, text: text ?? `the upload has ended (${status})`, retry_ms: seconds * 1000 }), { status });
 }
 
 const asError = (error: unknown) => error instanceof DragomanError ? error : disconnected(`${error}`, true);

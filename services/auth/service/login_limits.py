@@ -66,7 +66,7 @@ class LoginLimiter:
     async def registration(self, address: str) -> None:
         """Counts a registration. Raises RequestError (`rate_limited`)."""
         limit = self._limits.registrations_per_minute
-        await self._count(f"register:{network(address)}", MINUTE, limit, "registrations")
+        await self._count(f"register:{network(address)}", MINUTE, limit, "registrations from this address")
 
     async def mail(self, address: str) -> None:
         """Count a mail that this address requested, even if it goes to nobody. Raises RequestError (`rate_limited`)."""

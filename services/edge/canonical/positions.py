@@ -45,7 +45,7 @@ def unpack(text: str) -> tuple[str, dict[ChatId, Place]]:
     try:
         epoch, numbers = _decode(base64url.decode(text))
     except (ValueError, msgspec.DecodeError) as error:
-        raise ValueError("the text has no positions") from error
+        raise ValueError("the text is no id from a stream of events") from error
     if len(numbers) % 4:
         raise ValueError("a chat has four numbers")
     chats = [ChatId(chat) for chat in accumulate(numbers[::4])]

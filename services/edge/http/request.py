@@ -16,7 +16,7 @@ from shared.addresses import network
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import AccountId
 from shared.settings.limits import ConnectionLimits
-from shared.tokens import Claims
+from shared.tokens import WRONG_FORM, Claims, has_token_form
 
 CheckToken = Callable[[str], Awaitable[Claims]]
 """A function that checks a token and returns its claims. Raises RequestError."""
@@ -24,10 +24,13 @@ _MAX_UPLOADS = 4
 
 
 def bearer_token(request: Request) -> str:
-    """Return the token of the request, which belongs to a login or a bot. Raises RequestError if there is none."""
+    """Return the token of the request, which belongs to a login or a bot. Raises RequestError if there is none, or if
+    it has other characters than a token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise RequestError(ErrorCode.UNAUTHENTICATED, "a token is needed: Authorization: Bearer TOKEN")
+    if not has_token_form(token.strip()):
+        raise RequestError(ErrorCode.UNAUTHENTICATED, WRONG_FORM, "token")
     return token.strip()
 
 

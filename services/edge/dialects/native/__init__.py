@@ -88,7 +88,6 @@ _NEW_CHAT_MEMBERS = 100
 """The most members that the event for a new chat lists. A group may have 10,000 members, and a list of all of them
 would cost more than the rest of the join."""
 _NOT_PENDING = Failure(ErrorCode.NOT_FOUND, "no login is waiting for a mailed link")
-_TOO_OFTEN = "too many commands of this kind, slow down"
 _MEMBERS = MemberMask(
     public=(
         "accept accepted account accounts added address after again around avatar away bans before blocks by changes "
@@ -174,7 +173,8 @@ class Native(Dialect):
         """Raises DecodeError if the operation is requested too often, or if the token does not permit it."""
         rate = operation.rate
         if rate in RATES and self.limits.rates and (retry_ms := self._rates.retry_ms(rate, now)):
-            raise DecodeError(_TOO_OFTEN, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
+            too_often = f"too many commands with the rate `{rate.value}`, slow down"
+            raise DecodeError(too_often, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
         if rejection := operation.rejection(self.scopes):
             raise DecodeError(rejection, ErrorCode.FORBIDDEN, CommandId(number), "scope")
 

@@ -1,7 +1,7 @@
 """The dialect native, client to server: decodes one JSON object into an operation and its parameters."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from services.edge.dialects.native.shapes import LONGEST_ID, Id, Parameters
 from shared.contract.errors import Failure, Reason
 
 _FIELD_CHARACTERS = 64
+_ANY_KEY = "[...]"
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _PATH = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
@@ -54,7 +55,8 @@ def parse_command(members: dict[str, Any]) -> CommandFrame:
     try:
         return CommandFrame(operation, msgspec.convert(members, operation.parameters, str_keys=True))
     except msgspec.ValidationError as error:
-        text, reason = why_not(str(error), field := _field(str(error)))
+        field = _with_key(_field(str(error)), members, operation.parameters)
+        text, reason = why_not(str(error), field)
         raise DecodeError(text, context=bad, field=field, reason=reason) from error
 
 
@@ -103,6 +105,21 @@ def why_not(text: str, field: str) -> tuple[str, Reason]:
         return f"{name} must be {_BOUNDS[sign]} {bound}", Reason.RANGE
     unit = "characters" if expected["kind"] == "str" else "items"
     return f"{name} must have {_BOUNDS[sign]} {bound} {unit}", Reason.LENGTH
+
+
+def _with_key(field: str, members: dict[str, Any], parameters: type[Parameters]) -> str:
+    """The field with a key of the object that it is in, because the decoder names no keys (`have[...]`)."""
+    name, is_inside, rest = field.partition(_ANY_KEY)
+    values = members.get(name)
+    if not is_inside or not isinstance(values, dict):
+        return field
+    kind = get_type_hints(parameters, include_extras=True)[name]
+    for key, value in values.items():
+        try:
+            msgspec.convert({key: value}, kind, str_keys=True)
+        except msgspec.ValidationError:
+            return f"{name}[{key}]{rest}"[:_FIELD_CHARACTERS]
+    return field
 
 
 def _field(text: str) -> str:

@@ -11,8 +11,10 @@ from services.edge.canonical.commands import PostMessage, has_effect
 from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, NO_VALID_FRAME, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.shapes import ErrorInfo, WhyNot
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import NO_ACCOUNT
+from shared.contract.members import RequestMembership
+from shared.tokens import WRONG_FORM, has_token_form
 
 UNSUPPORTED: Final = "unsupported"
 """The error code for an operation that this server does not have."""
@@ -22,6 +24,7 @@ BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
 _MEDIA_MEMBER = ".media"
 _UNKNOWN_MEDIA = "no picture or file has this id"
+_UNKNOWN_GROUP = "there is no such group, or it cannot be joined by its number"
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
@@ -82,10 +85,18 @@ def failure_info(failure: Failure, *, has_effect: bool) -> ErrorInfo:
 
 
 def _text(request: Request | None, failure: Failure) -> str:
-    """The text of the failure. For an unknown file, native has its own text, because the text of other dialects names a
-    file by its address. `request` is None if the frame could not be decoded, and then the id has a wrong form."""
-    is_unknown_media = request is not None and failure.field.endswith(_MEDIA_MEMBER)
-    return _UNKNOWN_MEDIA if is_unknown_media else failure.text
+    """The text of the failure. Native has its own text for an unknown file, because the text of other dialects names a
+    file by its address, for a group that cannot be joined, and for a text that is no token. `request` is None if the
+    frame could not be decoded, and then the id has a wrong form."""
+    if request is None:
+        return failure.text
+    if failure.field.endswith(_MEDIA_MEMBER):
+        return _UNKNOWN_MEDIA
+    if isinstance(request.command, RequestMembership) and failure.reason == Reason.NOT_MEMBER:
+        return _UNKNOWN_GROUP
+    if request.token and failure.field == "token" and not has_token_form(request.token):
+        return WRONG_FORM
+    return failure.text
 
 
 def _field(request: Request | None, failure: Failure) -> str:

@@ -82,6 +82,17 @@ test("it connects to the native dialect, and a login is one attempt", async () =
   assert.deepEqual([client.state, clock.delays], ["ended", []]);
 });
 
+test("an error has the name of its class", () => {
+  const error = new DragomanError({ code: "conflict", text: "this username is taken" });
+  assert.equal(`${error}`, "DragomanError: this username is taken");
+  assert.match(error.stack, /^DragomanError: this username is taken\n/);
+});
+
+test("a platform without WebSocket is told what it needs", async () => {
+  client = made({ WebSocket: undefined });
+  await assert.rejects(client.token("h.p.s"), { code: "unavailable", message: "needs Node 22, or the option WebSocket" });
+});
+
 test("a login that waits for a mailed link gets its reply later", async () => {
   client = made();
   const waits = [];

@@ -103,6 +103,11 @@ async def test_a_valid_token_is_required(site: HttpSite, header: str | None) -> 
     assert site.temporary_files() == 0
 
 
+async def test_a_pasted_error_is_no_token(site: HttpSite) -> None:
+    reply = await site.fetch("POST", "/media", PNG, Authorization='Bearer {"error":{"code":"conflict"}}')
+    assert (reply.status, json.loads(reply.body)["text"]) == (401, "this is no token")
+
+
 async def test_without_auth_uploads_are_unavailable(site: HttpSite) -> None:
     site.tokens.away = True
     reply = await site.post(PNG)

@@ -91,6 +91,7 @@ def test_commands_of_a_rate_are_limited_apart_from_others() -> None:
     error = value(dialect.encode_error(None, rejected.value.failure, rejected.value.context))
     assert error["re"] == 1
     assert error["error"]["code"] == ErrorCode.RATE_LIMITED
+    assert error["error"]["text"] == "too many commands with the rate `entrance`, slow down"
     assert error["error"]["retry_ms"] == 1000 / per_second
     dialect.decode(b'{"op":"ping","id":2}', 100.0)
     dialect.decode(LOGIN, 100.0 + 1 / per_second)
@@ -213,6 +214,8 @@ def test_a_rejected_value_is_named_in_the_error(members: dict[str, Any], code: s
         ({"op": "refresh", "refresh": ""}, "refresh", "`refresh` must have at least 1 characters", Reason.LENGTH),
         ({"op": "watch", "accounts": [1] * 201}, "accounts", "`accounts` must have at most 200 items", Reason.LENGTH),
         ({"op": "sync", "have": {"x": [1]}}, "have", "`have` must be an integer", Reason.TYPE),
+        ({"op": "sync", "have": {"7": [1], "12": 5}}, "have[12]", "`have[12]` must be a list", Reason.TYPE),
+        ({"op": "sync", "have": {"12": ["x"]}}, "have[12][0]", "`have[12][0]` must be an integer", Reason.TYPE),
         ({"op": "here", "state": "asleep"}, "state", "`state` has a value that is not permitted", Reason.CHOICE),
         (
             {"op": "set_settings", "quiet": {"tz": "Z", "from": "9:00", "to": "10:00"}},
