@@ -50,6 +50,18 @@ test("a message that comes after a counter that it is part of counts once", () =
   assert.equal(chat.head.value.unread, 4);
 });
 
+test("an event that repeats a reply does not take back the messages that have come in between", () => {
+  const chat = new Chat(HEAD, 1);
+  receive(chat, 1, 3);
+  for (const news of [{ index: 3, unread: 0, mentions: 0 }, { index: 0, unread: 2, mentions: 0, unread_from: 2 }]) {
+    chat.read(news);
+    const { unread } = chat.head.value;
+    receive(chat, chat.head.value.head + 1, chat.head.value.head + 1);
+    chat.read(news);
+    assert.equal(chat.head.value.unread, unread + 1);
+  }
+});
+
 test("what was sent does not wait for its message below newer ones", () => {
   const chat = new Chat(HEAD, 1);
   chat.open();

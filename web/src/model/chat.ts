@@ -86,10 +86,11 @@ export class Chat {
       });
   }
 
-  /** Of two tabs, the reply to the earlier read may come last. */
+  /** Of two tabs, the reply to the earlier read may come last. The same mark comes twice, as a reply and as an event, and the
+   *  second one does not count the messages that have come in between. */
   read({ index, unread, mentions, unread_from = 0 }: Extract<News, { ev: "read" }>): void {
     const { read, unread_from: marked = 0 } = this.head.value;
-    if (index < read && !marked && !unread_from) return;
+    if (unread_from ? unread_from === marked : index <= read && !marked) return;
     const most = Math.max(0, this.#counted - (unread_from ? unread_from - 1 : index)); // later ones are counted as they come
     const [left, named] = [Math.min(unread, most), Math.min(mentions, most)];
     this.update({ read: Math.max(read, index), unread: left, mentions: named, unread_from });
