@@ -165,7 +165,7 @@ MUTANTS = {
     ),
     "stay-signed-in": BrokenPage(
         "src/session.ts", "if (account) this.#tabs.postMessage({ account, why } satisfies Ended);", "",
-        "test_logging_out_in_one_tab",
+        "test_logging_out_offline",
     ),
     "old-key": BrokenPage(
         "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"

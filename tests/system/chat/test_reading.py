@@ -161,11 +161,12 @@ def test_08_the_title_has_the_unread_messages(ann: ChatPage, bob: Bob, team: int
 
 def test_14_a_quote_leads_to_the_original(ann: ChatPage, bob: Bob, team: int) -> None:
     first = bob.send(team, "the original")
-    filled(bob, team, 90)
+    filled(bob, team, 150)
     bob.send(team, "the answer", reply_to=first)
     ann.go("Team")
     ann.page.locator(".scroller").evaluate("(scroller) => { scroller.scrollTop = scroller.scrollHeight; }")
     ann.until_received("the answer")
+    assert ann.page.evaluate(LOWEST) > first, "it has to be loaded"
     ann.message("the answer").locator(".quote").click()
     expect(ann.message("the original").first).to_be_in_viewport()
     assert ann.page.evaluate("document.activeElement.dataset.key") == f"message {first}"
