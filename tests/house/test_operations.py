@@ -38,6 +38,7 @@ _EXCEPTIONS = {
     "SetOwnSettings": "the edge tells the account's other connections",
     "SetBlocked": "the edge knows who is blocked, for typing and presence",
     "SetSecurity": "it needs a login by a secret; some dialects change it with the profile",
+    "RequestMembership": "native has a text of its own for a group that cannot be joined",
     "BanMember": "bans and silences have a table of their own beside members",
     "SilenceMember": "bans and silences have a table of their own beside members",
 }
