@@ -23,7 +23,6 @@ from services.auth.identifiers import (
     plain_email,
     plain_username,
 )
-from services.auth.verifiers import has_form
 from shared.contract.admin import Act
 from shared.contract.auth import (
     MAX_TOKEN_LOGINS,
@@ -315,7 +314,9 @@ def _check_identifier(identifier: str, field_name: str) -> None:
 
 def check_secret(secret: Secret) -> None:
     _check(0 < len(secret.value.encode()) <= SECRET_BYTES, "secret", f"must have 1 to {SECRET_BYTES} bytes")
-    _check(has_form(secret), "secret", f"must be the {secret.scheme} of a password, in hexadecimal digits")
+    _check(
+        secret.scheme.fits(secret.value), "secret", f"must be the {secret.scheme} of a password, in hexadecimal digits"
+    )
 
 
 def check_new_secret(secret: Secret) -> None:

@@ -1,19 +1,10 @@
 """Derives from a secret the texts that are hashed and stored, and the texts that are compared with a stored hash."""
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Collection
 
 from shared.contract.model import Scheme, Secret
-
-_HEX = {Scheme.MD5: re.compile(r"[0-9a-f]{32}"), Scheme.SHA256: re.compile(r"[0-9a-f]{64}")}
-
-
-def has_form(secret: Secret) -> bool:
-    """Whether a client's hash has the form of its scheme."""
-    form = _HEX.get(secret.scheme)
-    return form is None or bool(form.fullmatch(secret.value.lower()))
 
 
 def plain_text(text: str) -> str:
@@ -36,7 +27,7 @@ def verifier_texts(secret: Secret) -> dict[Scheme, str]:
 
 def _verifier_texts(secret: Secret, password: str) -> dict[Scheme, str]:
     """`password`: a form of the secret, if it is a plain password."""
-    if secret.scheme in _HEX:
+    if secret.scheme in (Scheme.MD5, Scheme.SHA256):
         return {secret.scheme: secret.value.lower()}
     if secret.scheme is Scheme.SERVICE:
         return {Scheme.SERVICE: secret.value}

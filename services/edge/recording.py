@@ -19,6 +19,7 @@ from shared.clock import now_ms
 from shared.contract import subjects
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, NodeId
+from shared.contract.model import Scheme
 from shared.contract.records import (
     EdgeRecording,
     ListRecordings,
@@ -35,7 +36,6 @@ from shared.contract.records import (
 )
 from shared.telemetry import log
 
-_HASH = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{64}")
 _TOKEN = re.compile(r"eyJ(?!-secret-)[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 """A JWT that is not masked."""
 _FRAME_BYTES = 256 * 1024
@@ -66,7 +66,7 @@ class SecretMasks:
     def mask(self, secret: str) -> str:
         digest = hashlib.blake2b(secret.encode(), key=self._key).digest()
         number = self._numbers.setdefault(digest, len(self._numbers) + 1)
-        if _HASH.fullmatch(secret):
+        if Scheme.MD5.fits(secret) or Scheme.SHA256.fits(secret):
             return f"{number:0{len(secret)}x}"
         return f"eyJ-secret-{number}.masked.masked" if _TOKEN.fullmatch(secret) else f"<secret-{number}>"
 

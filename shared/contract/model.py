@@ -2,6 +2,7 @@
 
 Frequent types that cannot be part of a reference cycle are excluded from cyclic garbage collection (`gc=False`)."""
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
@@ -130,6 +131,14 @@ class Scheme(StrEnum):
     SHA256 = "sha256"
     SERVICE = "service"
     """The secret of a service client. It is valid only in the service dialect."""
+
+    def fits(self, value: str) -> bool:
+        """Whether a secret of this scheme may have this value. The value of a hash is hex of either case."""
+        form = _HASHES.get(self)
+        return form is None or form.fullmatch(value) is not None
+
+
+_HASHES = {Scheme.MD5: re.compile(r"[0-9A-Fa-f]{32}"), Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}")}
 
 
 class Secret(msgspec.Struct, array_like=True, frozen=True):

@@ -9,8 +9,6 @@ from shared.contract.model import Scheme, Secret
 _SECRET_BYTES = 1024
 _EMAIL_CHARACTERS = 254
 _EMAIL = re.compile(r"[^@\s\x00-\x20\x7f]+@[^@\s\x00-\x20\x7f]+")
-_HASHES = {Scheme.SHA256: re.compile(r"[0-9A-Fa-f]{64}"), Scheme.MD5: re.compile(r"[0-9A-Fa-f]{32}")}
-
 
 VERIFY_BY_MAIL = Failure(ErrorCode.UNAVAILABLE, "a mail was sent to your address: open the link in it, then try again")
 """The error for clients whose protocol has no frame for a verification."""
@@ -20,7 +18,7 @@ def password(text: str, hashed: Scheme = Scheme.SHA256) -> Secret:
     """Return the secret that a client has sent as a password. A text with the form of the dialect's hash in hex counts
     as that hash. Any other text is a plain password. Raises DecodeError."""
     _check_length(text)
-    return Secret(hashed, text.lower()) if _HASHES[hashed].fullmatch(text) else Secret(Scheme.PLAIN, text)
+    return Secret(hashed, text.lower()) if hashed.fits(text) else Secret(Scheme.PLAIN, text)
 
 
 def secret(scheme: Scheme, text: str, field: str) -> Secret:
@@ -28,7 +26,7 @@ def secret(scheme: Scheme, text: str, field: str) -> Secret:
     _check_length(text, field)
     if scheme is Scheme.PLAIN:
         return Secret(scheme, text)
-    if not _HASHES[scheme].fullmatch(text):
+    if not scheme.fits(text):
         raise DecodeError(f"this is no {scheme} in hex", field=field)
     return Secret(scheme, text.lower())
 

@@ -3,7 +3,6 @@ command without `op` and `id`, and the response is its reply without `re`. `GET 
 events as they occur. On request, the stream begins with the events that the client has missed."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import aclosing
 from dataclasses import replace
@@ -39,11 +38,11 @@ from services.edge.http.request import (
 )
 from services.edge.http.responses import STATUS, json_response, wrong_method
 from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.model import Scheme
 from shared.settings import Settings
 
 _NATIVE_PATH = "/ws/native"
 _UNSUPPORTED = "unsupported"
-_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _STATUS = {**STATUS, _UNSUPPORTED: 404}
 _UNKNOWN_OPERATION = json_response(
     404, {"error": {"code": _UNSUPPORTED, "text": "there is no such operation", "field": "op"}}
@@ -131,7 +130,8 @@ class HttpOperations:
 
     async def log_in(self, request: Request, identifier: str, password: str) -> str:
         """Log in, and return the token. A password in the form of a hash is sent as a hash. Raises RequestError."""
-        secret = {"scheme": "sha256" if _SHA256.fullmatch(password) else "plain", "value": password}
+        scheme = Scheme.SHA256 if Scheme.SHA256.fits(password) else Scheme.PLAIN
+        secret = {"scheme": scheme, "value": password}
         body = msgspec.json.encode({"identifier": identifier, "secret": secret})
         reply = await self._perform(request, self._handshake(request), "login", body)
         if (token := reply.result.get("token")) is not None:
