@@ -1,7 +1,7 @@
 """Generates the Python types of the native dialect, from the schema from which the TypeScript types are generated."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 from typing import Any
 
@@ -46,11 +46,13 @@ def python() -> str:
     """The text of dragoman_client/native.py."""
     structs = {one.parameters for one in OPERATIONS} | {one.result for one in OPERATIONS}
     events = [event for event in EVENTS if event not in (CursorEvent, ResumedEvent)]  # by HTTP alone
-    types = [*sorted(structs, key=lambda struct: struct.__name__), *events, ErrorInfo]
+    types: list[type] = [*sorted(structs, key=lambda struct: struct.__name__), *events, ErrorInfo]
     _, shapes = msgspec.json.schema_components(types, ref_template="#/{name}")
     sent = {name: shapes.pop(name) for name in {one.parameters.__name__ for one in OPERATIONS}}
     made = [json.dumps(one.name) for one in OPERATIONS if _takes_nonce(one)]
-    lines = [_HEAD, *(_shape(name, shape) for name, shape in shapes.items())]
+    bases = {one.__name__: base for one in types if (base := _base(one, shapes)) is not None}
+    lines = [_HEAD, *(_shape(name, shape) for name, shape in shapes.items() if name not in bases)]
+    lines += [_shape(name, shapes[name], base, shapes[base]["properties"]) for name, base in bases.items()]
     lines += ["Event = (", *_lines(" | ".join(event.__name__ for event in events)), ")"]
     lines += ["NONCED = (", *_lines(f"{', '.join(made)},"), ")"]
     lines += ['"""Operations that have their effect once, however often they are sent under one nonce."""', _CALLS]
@@ -62,15 +64,21 @@ def _takes_nonce(operation: AnyOperation) -> bool:
     return "nonce" in operation.parameters.__struct_fields__
 
 
-def _shape(name: str, shape: Schema) -> str:
-    members = {member: _type(schema) for member, schema in shape["properties"].items()}
+def _base(struct: type, shapes: dict[str, Schema]) -> str | None:
+    """The name of the shape that the struct extends."""
+    return next((one.__name__ for one in struct.__mro__[1:] if one.__name__ in shapes), None)
+
+
+def _shape(name: str, shape: Schema, base: str = "TypedDict", inherited: Mapping[str, Schema] = {}) -> str:
+    own = {member: schema for member, schema in shape["properties"].items() if inherited.get(member) != schema}
+    members = {member: _type(schema) for member, schema in own.items()}
     members |= {one: f"NotRequired[{members[one]}]" for one in members if one not in shape.get("required", ())}
     text = shape.get("description", "")
     if any(member in _KEYWORDS for member in members):
         pairs = ", ".join(f'"{member}": "{kind}"' for member, kind in members.items())
         return "\n".join([f'{name} = TypedDict("{name}", {{{pairs}}})', *([f'"""{text}"""'] if text else []), ""])
     body = [*([f'    """{text}"""'] if text else []), *(f"    {one}: {kind}" for one, kind in members.items())]
-    return "\n".join([f"class {name}(TypedDict):", *(body or ["    pass"]), ""])
+    return "\n".join([f"class {name}({base}):", *(body or ["    pass"]), ""])
 
 
 def _type(shape: Schema) -> str:

@@ -578,20 +578,6 @@ class OutgoingHookInfo(TypedDict):
     last_error: NotRequired[str]
     paused: NotRequired[bool]
 
-class PasswordResult(TypedDict):
-    """`made` is left out if the account has made nothing, or if the number is unknown."""
-    account: NotRequired[int]
-    sid: NotRequired[str]
-    token: NotRequired[str]
-    expires: NotRequired[int]
-    uuid: NotRequired[str]
-    nickname: NotRequired[str]
-    verify: NotRequired[VerificationInfo]
-    refresh: NotRequired[str]
-    refresh_expires: NotRequired[int]
-    time: NotRequired[int]
-    made: NotRequired[MadeCount]
-
 class MadeCount(TypedDict):
     """The number of webhooks, links and bots of the account that still work. `made` lists them, and `end_made` ends
     all."""
@@ -880,72 +866,12 @@ class PresenceInfo(TypedDict):
     since: NotRequired[int]
     text: NotRequired[str]
 
-class MessageEvent(TypedDict):
-    """A new message, from any connection except this one."""
-    ev: Literal["message"]
-    chat: int
-    index: int
-    id: int
-    sender: int
-    time: int
-    segments: list[ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention]
-    to: NotRequired[int]
-    face: NotRequired[SenderInfo]
-    edited: NotRequired[bool]
-    recalled: NotRequired[bool]
-    reactions: NotRequired[dict[str, int]]
-    mine: NotRequired[list[str]]
-    reply_to: NotRequired[int]
-
-class ChangedEvent(TypedDict):
-    """A message has changed. The connection that changed it gets no event."""
-    ev: Literal["changed"]
-    chat: int
-    rev: int
-    index: int
-    kind: str
-    by: int
-    time: int
-    segments: NotRequired[list[ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention]]
-    reactions: NotRequired[dict[str, int]]
-    mine: NotRequired[list[str]]
-    emoji: NotRequired[str]
-    on: NotRequired[bool]
-
 class SyncedEvent(TypedDict):
     """All chats, messages and changes of a sync have been sent."""
     ev: Literal["synced"]
     chats: int
     messages: int
     changes: int
-
-class ChatEvent(TypedDict):
-    """The account is in a chat that is new to it. `members`: the first members, at most a hundred. `head`, `rev`: the
-    chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
-    that the account may see. Servers of older versions leave all three out."""
-    ev: Literal["chat"]
-    chat: int
-    kind: str
-    name: str
-    avatar: str
-    owner: int
-    join_policy: str
-    created: int
-    version: int
-    members: list[int]
-    receipts: bool
-    topic: str
-    muted_until: NotRequired[int]
-    mentions_only: NotRequired[bool]
-    pinned: NotRequired[bool]
-    archived: NotRequired[bool]
-    edit_s: NotRequired[int]
-    recall_s: NotRequired[int]
-    history_for_new: NotRequired[bool]
-    handle: NotRequired[str]
-    head: NotRequired[int]
-    first: NotRequired[int]
-    rev: NotRequired[int]
 
 class GoneEvent(TypedDict):
     """The account is no longer a member of the chat. `why`: the reason, which is left, kicked, disbanded or unknown."""
@@ -1009,21 +935,6 @@ class FriendEvent(TypedDict):
     account: int
     accepted: bool
 
-class ProfileEvent(TypedDict):
-    """The profile of this account or of a friend has changed."""
-    ev: Literal["profile"]
-    account: int
-    uuid: str
-    nickname: str
-    avatar: str
-    signature: str
-    status: int
-    icon_id: int
-    deleted: bool
-    bot: NotRequired[bool]
-    v: NotRequired[int]
-    nick: NotRequired[str]
-
 class TypingEvent(TypedDict):
     """Another member writes a message. `ttl_ms`: show this for as many milliseconds, or until the member's message
     comes. With 0, the member has stopped."""
@@ -1031,14 +942,6 @@ class TypingEvent(TypedDict):
     chat: int
     account: int
     ttl_ms: int
-
-class PresenceEvent(TypedDict):
-    """A watched account has a new state or a new text, which is shown beside the state."""
-    ev: Literal["presence"]
-    account: int
-    state: str
-    since: NotRequired[int]
-    text: NotRequired[str]
 
 class ReadEvent(TypedDict):
     """On another connection, this account has read the chat up to `index`, by `read` or by sending a message. Or it has
@@ -1071,25 +974,6 @@ class PlaceEvent(TypedDict):
     pinned: bool
     archived: bool
 
-class DraftEvent(TypedDict):
-    """The account has changed the chat's draft on another connection. If `text` is empty, the draft with this `rev` and
-    all earlier drafts are sent or removed. Ignore an event whose `rev` is lower than the last one."""
-    ev: Literal["draft"]
-    rev: int
-    text: str
-    reply_to: NotRequired[int]
-    cut: NotRequired[bool]
-    chat: int
-
-class OwnSettingsEvent(TypedDict):
-    """This account has changed its own settings on another connection."""
-    ev: Literal["own_settings"]
-    rev: int
-    level: str
-    language: NotRequired[str]
-    quiet: NotRequired[Quiet]
-    until: NotRequired[int]
-
 class NoticeEvent(TypedDict):
     """Maintenance begins (`on`) or ends."""
     ev: Literal["notice"]
@@ -1108,6 +992,45 @@ class ByeEvent(TypedDict):
     code: str
     text: str
     retry_ms: NotRequired[int]
+
+class PasswordResult(LoginResult):
+    """`made` is left out if the account has made nothing, or if the number is unknown."""
+    made: NotRequired[MadeCount]
+
+class MessageEvent(ShownMessage):
+    """A new message, from any connection except this one."""
+    ev: Literal["message"]
+
+class ChangedEvent(ShownChange):
+    """A message has changed. The connection that changed it gets no event."""
+    ev: Literal["changed"]
+
+class ChatEvent(ChatResult):
+    """The account is in a chat that is new to it. `members`: the first members, at most a hundred. `head`, `rev`: the
+    chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
+    that the account may see. Servers of older versions leave all three out."""
+    ev: Literal["chat"]
+    head: NotRequired[int]
+    first: NotRequired[int]
+    rev: NotRequired[int]
+
+class ProfileEvent(ProfileResult):
+    """The profile of this account or of a friend has changed."""
+    ev: Literal["profile"]
+
+class PresenceEvent(PresenceInfo):
+    """A watched account has a new state or a new text, which is shown beside the state."""
+    ev: Literal["presence"]
+
+class DraftEvent(DraftInfo):
+    """The account has changed the chat's draft on another connection. If `text` is empty, the draft with this `rev` and
+    all earlier drafts are sent or removed. Ignore an event whose `rev` is lower than the last one."""
+    ev: Literal["draft"]
+    chat: int
+
+class OwnSettingsEvent(SettingsResult):
+    """This account has changed its own settings on another connection."""
+    ev: Literal["own_settings"]
 
 Event = (
     MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent |
