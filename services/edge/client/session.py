@@ -30,13 +30,11 @@ from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.tokens import Claims
 
-# The next class reads the missed messages of one client in a background task. The task starts before the login is
-# answered, and ends when all messages are read.
-
 
 class CatchUp:
-    """Reads missed messages. If there is something to read, `start_reading` and `chat_discovered` return steps. The
-    client performs these steps in a task, and stores the task in `reading`."""
+    """Reads the missed messages of one client, from before the login is answered until all messages are read. If there
+    is something to read, `start_reading` and `chat_discovered` return steps. The client performs these steps in a task,
+    and stores the task in `reading`."""
 
     __slots__ = ("_chats", "_reader", "missed", "own", "reading")
 

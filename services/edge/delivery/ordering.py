@@ -13,18 +13,6 @@ from shared.contract.edge import Delivery, Heartbeat
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message
 
-# The next classes detect lost delivery batches by the counters of each replica of the message service, without I/O.
-#
-# A replica counts its delivery batches per subject: the node's own subject, and "all" for broadcasts. After its last
-# batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts. In the
-# previous version, it also contains this node's counter. There are three signs of a loss. A counter is skipped, a
-# replica is silent without having announced its end, or a heartbeat has a counter that the batches do not reach soon.
-# Batches may arrive later than the heartbeat. A restarted replica counts as a new one.
-#
-# A replica that knows the accounts of this node sends copies of broadcasts on the node's own subject, and the node may
-# not receive the broadcasts themselves. Then the counter of broadcasts is ignored, until a heartbeat shows that the
-# replica no longer sends such copies.
-
 BROADCAST = "all"
 SILENCE_SECONDS = 3.5
 PATIENCE_SECONDS = 0.7
@@ -45,7 +33,18 @@ class _Replica:
 
 
 class LossDetector:
-    """`batch`, `heartbeat` and `on_timer` report each loss once. The caller then syncs everything."""
+    """Detects lost delivery batches by the counters of each replica of the message service, without I/O. `batch`,
+    `heartbeat` and `on_timer` report each loss once. The caller then syncs everything.
+
+    A replica counts its delivery batches per subject: the node's own subject, and "all" for broadcasts. After its last
+    batch to this node, a replica sends an empty batch. A heartbeat each second contains the counter of broadcasts. In
+    the previous version, it also contains this node's counter. There are three signs of a loss. A counter is skipped, a
+    replica is silent without having announced its end, or a heartbeat has a counter that the batches do not reach soon.
+    Batches may arrive later than the heartbeat. A restarted replica counts as a new one.
+
+    A replica that knows the accounts of this node sends copies of broadcasts on the node's own subject, and the node
+    may not receive the broadcasts themselves. Then the counter of broadcasts is ignored, until a heartbeat shows that
+    the replica no longer sends such copies."""
 
     def __init__(self, node: NodeId, now: float) -> None:
         self._node = node

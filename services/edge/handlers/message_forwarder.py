@@ -28,16 +28,14 @@ from shared.contract.webhooks import FindIncomingWebhook, FoundIncomingWebhook
 from shared.settings import Settings
 from shared.tasks import operation
 
-# The next class posts the messages of incoming webhooks. A webhook posts as an account of its own, with the permissions
-# of the account that made it.
-
 _WEBHOOK_NAME = "\0hook "
 """The names of webhook messages (see PostMessage.nonce) begin with this text. No frame of a client can contain its
 first character."""
 
 
 class WebhookMessages:
-    """`clock` is the clock of the connections."""
+    """Posts the messages of incoming webhooks. A webhook posts as an account of its own, with the permissions of the
+    account that made it. `clock` is the clock of the connections."""
 
     def __init__(self, bus: Bus, publisher: MessagePublisher, clock: Callable[[], float], settings: Settings) -> None:
         self._bus = bus
@@ -78,15 +76,14 @@ class WebhookMessages:
         return Draft(sender, webhook.chat, nonce, self._publisher.deadline(started), body, face, by=webhook.by)
 
 
-# The next class sends edits, recalls, reactions and pins to the message service, and reads the pages of such changes.
-
 _LEADER_SECONDS = 1.0
 """If the leader does not reply within this time, the request goes to any replica. A change that is requested twice has
 no second effect."""
 
 
 class MessageChanger:
-    """`clock` is the clock of `leaders`. Every method may raise RequestError."""
+    """Sends edits, recalls, reactions and pins to the message service, and reads the pages of such changes. `clock` is
+    the clock of `leaders`. Every method may raise RequestError."""
 
     def __init__(
         self, bus: Bus, node: NodeId, leaders: Leaders, messages: MessageResolver, clock: Callable[[], float]

@@ -185,13 +185,12 @@ async def _drop_pending(bus: Bus, account: AccountId, numbers: list[int]) -> Non
         _log.warning("pending events not dropped", account=account, error=str(error))
 
 
-# The next class receives notifications from the session and auth services, and passes each to the object that handles
-# it.
-
 _decode = msgspec.msgpack.Decoder(Notify).decode
 
 
 class NotificationReceiver:
+    """Receives notifications from the session and auth services, and passes each to the object that handles it."""
+
     def __init__(
         self,
         accounts: LocalAccounts,
