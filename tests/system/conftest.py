@@ -4,7 +4,7 @@ There is one for each configuration, and the tests of one worker share it.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from local.ports import free_ports
 from tests.support.cluster import RELAXED, Cluster
 from tests.support.commands import ROOT
+from tests.support.tls_servers import Certificates
 from tests.system.compiled import WANTED, compiled
 from tests.system.mail import Postbox
 from tests.system.users import DialectUser, NativeUser, V2User
@@ -46,6 +47,20 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postbox() -> Iterator[Postbox]:
     with Postbox() as postbox:
         yield postbox
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates") / "tls", "127.0.0.1")
+
+
+@contextmanager
+def trusting(certificates: Certificates, data: Path, *settings: str) -> Iterator[Cluster]:
+    """A system that trusts the certificate authority of the test's push service."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_FILE", certificates["ca.crt"])
+        with Cluster(data, *RELAXED, *settings) as cluster:
+            yield cluster
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from services.session.tables.push import push_notification, push_subscription
 from shared.database import make_engine
 from shared.settings import PushSettings, Settings
 from shared.vapid import make_key
-from tests.support.cluster import RELAXED, Cluster
+from tests.support.cluster import Cluster
 from tests.support.native_http import post, register
 from tests.support.push_device import PushedDevice, PushNotification
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
@@ -34,6 +34,7 @@ from tests.support.stack import Stack
 from tests.support.tls_servers import Certificates
 from tests.support.waiting import WAIT_SECONDS, block_until
 from tests.support.webhook_receiver import Received, WebhookReceiver
+from tests.system.conftest import trusting
 from tests.system.push_users import PushUsers
 from tests.system.users import V2User
 
@@ -45,17 +46,9 @@ _PUSH = (
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("push") / "tls", "127.0.0.1")
-
-
-@pytest.fixture(scope="module")
 def pushing(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Cluster]:
-    """A system that trusts the certificate authority of the test's push service."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SSL_CERT_FILE", certificates["ca.crt"])
-        with Cluster(tmp_path_factory.mktemp("push") / "data", *RELAXED, *_PUSH) as cluster:
-            yield cluster
+    with trusting(certificates, tmp_path_factory.mktemp("push") / "data", *_PUSH) as cluster:
+        yield cluster
 
 
 @pytest.fixture

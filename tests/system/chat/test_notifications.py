@@ -24,6 +24,7 @@ from tests.support.waiting import WAIT_SECONDS
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.system.chat.conftest import Bob
 from tests.system.chat.test_searches import until
+from tests.system.conftest import trusting
 from tests.system.mail import Postbox
 from tests.system.test_push_mail import PUBLIC, registered
 from tests.system.users import NativeUser, V2User, new_account
@@ -64,16 +65,9 @@ _REPLACE = """(applicationServerKey) => {
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("push") / "tls", "127.0.0.1")
-
-
-@pytest.fixture(scope="module")
 def pushing(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("SSL_CERT_FILE", certificates["ca.crt"])
-        with Cluster(tmp_path_factory.mktemp("push") / "data", *RELAXED, *_SETTINGS) as cluster:
-            yield cluster
+    with trusting(certificates, tmp_path_factory.mktemp("push") / "data", *_SETTINGS) as cluster:
+        yield cluster
 
 
 @pytest.fixture
