@@ -4,16 +4,10 @@ base64url without padding. A private key has 32 bytes, and a public key is an un
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from shared import base64url
-from shared.base64url import encode
+from shared.base64url import decode, encode
 
 _CURVE = ec.SECP256R1()
 _PRIVATE_BYTES = 32
-
-
-def decode(text: str) -> bytes:
-    """Decodes base64url with or without padding. Raises ValueError."""
-    return base64url.decode(text.rstrip("="))
 
 
 def make_key() -> str:

@@ -11,14 +11,13 @@ from services.session.service.ports import PushFailed, PushResult
 from services.session.service.push_texts import chosen_language
 from services.session.store.push_queue import DeviceChat
 from services.session.store.subscriptions import PushDevice
-from shared.base64url import encode
+from shared.base64url import decode, encode
 from shared.clock import time_zone
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import MailRequested
 from shared.contract.ids import AccountId
 from shared.setting_types import Language
 from shared.settings import Settings
-from shared.vapid import decode
 
 PublishMail = Callable[[MailRequested, str], Awaitable[None]]
 """Stores a mail as a durable event, once for each key. Raises RequestError."""

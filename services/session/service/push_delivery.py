@@ -27,7 +27,7 @@ from services.session.service.message_reader import MessageReader
 from services.session.service.ports import PUSHES_AT_ONCE, PushFailed, PushMessage, PushResult, PushSender
 from services.session.service.push_texts import PushTexts, Shown
 from services.session.service.repeating import repeat
-from services.session.service.subscriptions import PushLogins, public_keys
+from services.session.service.subscriptions import PushLogins, notifies
 from services.session.store import push_queue, subscriptions
 from services.session.store.push_queue import UNDECIDED, DeviceChat, DevicesLeftOut, DueChat, NotifyingChat
 from services.session.store.subscriptions import PushDevice
@@ -144,7 +144,7 @@ class PushDelivery:
         self._in_progress: set[int] = set()
         """The devices that have a turn in this process."""
         self._delay_ms = int(settings.push.delay_seconds * 1000)
-        self._is_on = bool(public_keys(settings.push))
+        self._is_on = notifies(settings.push)
         self._services = PushServices(PUSHES_AT_ONCE)
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()

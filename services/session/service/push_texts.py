@@ -17,7 +17,7 @@ from shared.setting_types import Language
 from shared.settings import Settings
 
 MAX_BYTES = 3_993
-"""The most bytes of a text; see services.session.adapters.push."""
+"""The most bytes of a text; see services.session.adapters.web_push."""
 _LINE_BYTES = 510
 """The most bytes of a line of IRC without its tags and its line break."""
 _SIZES = (600, 300, 150, 75, 0)

@@ -11,6 +11,7 @@ from services.session.service.ports import PushFailed, PushResult, PushSender
 from services.session.service.push_texts import PushTexts
 from services.session.store import push_queue, subscriptions
 from services.session.store.subscriptions import MAIL_ORIGIN, NewDevice, RemovedDevice
+from shared.base64url import decode
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
@@ -34,7 +35,6 @@ from shared.contract.routes import Ack, SendRequest
 from shared.outgoing_addresses import AddressRules
 from shared.settings import PushSettings, Settings
 from shared.transactions import Transactions
-from shared.vapid import decode, public_key, public_text
 
 _REQUEST_SECONDS = 3.0
 _TEST_SECONDS = 5.0
@@ -59,10 +59,9 @@ class PushLogins:
         return found
 
 
-def public_keys(settings: PushSettings) -> tuple[str, ...]:
-    """The key of new subscriptions, then the key of older ones; empty while notifications are switched off."""
-    keys = (settings.key.get_secret_value(), settings.previous_key.get_secret_value())
-    return tuple(public_text(key) for key in keys if key) if settings.enabled and keys[0] else ()
+def notifies(settings: PushSettings) -> bool:
+    """Whether this server notifies devices."""
+    return settings.enabled and bool(settings.key.get_secret_value())
 
 
 class Subscriptions:
@@ -77,7 +76,7 @@ class Subscriptions:
         self._sender = sender
         self._texts = texts
         self._most = settings.limits.subscriptions_per_account
-        self._keys = public_keys(settings.push)
+        self._settings = settings.push
         self._rules = AddressRules(settings.push.permitted_networks)
         self._permits_networks = bool(settings.push.permitted_networks)
         self._has_https = settings.edge.has_https
@@ -160,10 +159,14 @@ class Subscriptions:
     # Checks
 
     def _require_keys(self) -> tuple[str, ...]:
-        if not self._keys:
+        """The public key of new subscriptions, then the key of older ones."""
+        if not notifies(self._settings):
             text = "notifications are switched off on this server"
             raise RequestError(ErrorCode.FORBIDDEN, text, reason=Reason.SWITCHED_OFF)
-        return self._keys
+        from shared.vapid import public_text  # imported here, because cryptography takes 9 MiB
+
+        keys = (self._settings.key.get_secret_value(), self._settings.previous_key.get_secret_value())
+        return tuple(public_text(key) for key in keys if key)
 
     def _check(self, request: Subscribe, keys: Collection[str]) -> None:
         if request.kind not in _KINDS:
@@ -192,6 +195,8 @@ class Subscriptions:
 
 def check_device_keys(p256dh: str, auth: str) -> None:
     """Raises RequestError."""
+    from shared.vapid import public_key  # imported here, because cryptography takes 9 MiB
+
     try:
         public_key(decode(p256dh))
     except ValueError as error:

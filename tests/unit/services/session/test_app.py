@@ -1,6 +1,8 @@
 """Tests the service as a process: outages of its dependencies, events, replicas, start and shutdown."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,8 @@ from shared.contract.session import ChatEntry, ChatList, EnsureProfile, GetAccou
 from shared.database import Database
 from shared.schema import NotMigrated
 from shared.settings import DatabaseSettings, NatsSettings, Settings
+from shared.vapid import make_key
+from tests.support.commands import ROOT
 from tests.support.ops_port import ops_get
 from tests.support.servers import NatsServer, PostgresServer, ValkeyServer
 from tests.support.waiting import WAIT_SECONDS
@@ -354,3 +358,28 @@ async def test_recovers_after_a_database_outage(
             postgres_server.start()
             chat = (await peers.create(actor=ANN)).chat.id
             assert await peers.chats(ANN) == [chat]
+
+
+# Memory
+
+
+_LOADED = """
+import asyncio, sys
+from services.session.app import serve
+from shared.settings import Settings
+
+async def start_and_stop():
+    stopping = asyncio.Event()
+    stopping.set()
+    settings = Settings(push={"key": sys.argv[1]}, database={"url": "sqlite:///session.db"}, ops={"port": 0})
+    await serve(settings, stopping)
+
+asyncio.run(start_and_stop())
+print([name for name in sys.modules if name.startswith("cryptography.hazmat")])
+"""
+
+
+def test_cryptography_is_not_loaded_until_a_device_needs_it(tmp_path: Path) -> None:
+    command, environment = [sys.executable, "-c", _LOADED, make_key()], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert done.stdout.splitlines()[-1] == b"[]"

@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from services.session.adapters.push import MAX_PLAINTEXT, HttpPushSender, Vapid, encrypt, pad, service_of
+from services.session.adapters.push import HttpPushSender, service_of
+from services.session.adapters.web_push import MAX_PLAINTEXT, Vapid, encrypt, pad
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import PushFailed, PushMessage, PushResult
 from services.session.store.subscriptions import PushDevice
+from shared.base64url import decode
 from shared.contract.ids import AccountId
 from shared.settings import Settings
-from shared.vapid import decode, make_key, private_key, public_point, public_text
+from shared.vapid import make_key, private_key, public_point, public_text
 from tests.support.push_device import PushedDevice, data, text
 from tests.support.tls_servers import Certificates
 from tests.support.webhook_receiver import Received, WebhookReceiver

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from py_vapid import Vapid02
 from pywebpush import WebPusher
 
-from services.session.adapters.push import MAX_PLAINTEXT, Vapid, encrypt, pad
+from services.session.adapters.web_push import MAX_PLAINTEXT, Vapid, encrypt, pad
 from shared.vapid import make_key, private_key
 from tests.support.push_device import PushedDevice, data, text
 
