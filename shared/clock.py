@@ -3,6 +3,7 @@ times. Durations are measured by time.monotonic."""
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,7 +19,12 @@ def now_ms() -> int:
 
 def utc_time(unix_ms: int) -> str:
     """The time as text in the form of ISO 8601, with milliseconds: 2024-08-23T08:00:00.123Z."""
-    return f"{datetime.fromtimestamp(unix_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03}Z"
+    return f"{_utc_second(unix_ms // 1000)}.{unix_ms % 1000:03}Z"
+
+
+@lru_cache(16)  # the lines of one moment name the same second
+def _utc_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def steady_ms() -> float:

@@ -1,15 +1,16 @@
 """Measures what an IRC channel with many members costs: `python -m tests.irc.channel`.
 
 There are measurements of a login, of NAMES and WHO by one client, and of joins and messages that all connected members
-see. They also show how long a user outside the channel waits for PONG meanwhile. All clients are on one edge, on the
-server's machine.
+see. They also show how long a user outside the channel waits for PONG meanwhile. All clients are on one edge. The user
+outside has its own process, because in this one it would wait for the other clients.
 """
 
 import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from bench.load.dialects import NATIVE
@@ -82,28 +83,51 @@ class ChannelClient(NullListener):
 class BusyEdge:
     """Measures the CPU time of the edge, and how long a user outside the channel waits for PONG."""
 
-    def __init__(self, target: MeasuredSystem, outsider: ChannelClient) -> None:
+    def __init__(self, target: MeasuredSystem, outsider: asyncio.StreamReader) -> None:
         self._target = target
         self._outsider = outsider
 
     async def during(self, name: str, steps: Sequence[Awaitable[float]]) -> str:
         """Carries out these steps one after the other. Returns a line of text about the measurements."""
         waits: list[float] = []
-        pinging = asyncio.create_task(self._ping(waits))
+        reading = asyncio.create_task(self._read(waits))
         before = self._used()
         times = [await step for step in steps]
         spent = (self._used() - before) * 1000 / len(times)
-        pinging.cancel()
-        await asyncio.wait((pinging,))
+        reading.cancel()
+        await asyncio.wait((reading,))
         return f"{name}: {percentiles(times)}; {spent:.0f} ms of the edge each; PONG {percentiles(waits)}"
 
-    async def _ping(self, waits: list[float]) -> None:
-        while True:
-            waits.append(await self._outsider.perform([b"PING now"], b" PONG "))
-            await asyncio.sleep(_BETWEEN_PINGS)
+    async def _read(self, waits: list[float]) -> None:
+        while line := await self._outsider.readline():
+            waits.append(float(line))
 
     def _used(self) -> float:
         return sum(seconds for name, seconds in self._target.cpu().items() if name.startswith("edge"))
+
+
+async def ping(edge: str, token: str) -> None:
+    """Logs in, and writes how many milliseconds each PONG took, without end. Raises ClientError."""
+    outsider = ChannelClient(ClientAccount(token=token))
+    await outsider.log_in(edge, b" 422 ")
+    while True:
+        sys.stdout.write(f"{await outsider.perform([b'PING now'], b' PONG ')}\n")
+        sys.stdout.flush()
+        await asyncio.sleep(_BETWEEN_PINGS)
+
+
+@asynccontextmanager
+async def outside(edge: str, account: ClientAccount) -> AsyncIterator[asyncio.StreamReader]:
+    """Starts the process of the user outside, and yields its output after the first PONG."""
+    command = [sys.executable, "-m", "tests.irc.channel", "--outside", edge, account.token]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        await asyncio.wait_for(process.stdout.readline(), _SECONDS)
+        yield process.stdout
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
@@ -118,7 +142,8 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
     owner = await connect(edge, NATIVE, NullListener())
     await owner.request(NATIVE.login(seeder.users(members[:1])[0]))
     await owner.request(NATIVE.call("set_chat", {"chat": chat, "join_policy": "open"}))
-    clients, (outsider, *newcomers) = list(map(ChannelClient, accounts)), list(map(ChannelClient, others))
+    outsider, *others = others
+    clients, newcomers = list(map(ChannelClient, accounts)), list(map(ChannelClient, others))
     late, clients = clients[plan.connected :], clients[: plan.connected]
     slots, channel = asyncio.Semaphore(_AT_ONCE), f"#x~{chat}".encode()
 
@@ -126,9 +151,9 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
         async with slots:
             return await client.log_in(edge, wanted)
 
-    await gather_all(enter(client, b" 422 ") for client in (outsider, *newcomers))
+    await gather_all(enter(client, b" 422 ") for client in newcomers)
     await gather_all(enter(client, b" JOIN ") for client in clients)
-    busy, first = BusyEdge(target, outsider), clients[0]
+    first = clients[0]
 
     async def seen(line: bytes, by: ChannelClient, wanted: bytes) -> float:
         """Waits until all clients of the channel except `by` have a line with the wanted text."""
@@ -150,7 +175,9 @@ async def measure(target: MeasuredSystem, plan: ChannelPlan) -> list[str]:
         ],
         "a join seen by all": [seen(b"JOIN " + channel, newcomer, b" JOIN ") for newcomer in newcomers],
     }
-    return [*lines, *[await busy.during(name, each) for name, each in steps.items()]]
+    async with outside(edge, outsider) as pongs:
+        busy = BusyEdge(target, pongs)
+        return [*lines, *[await busy.during(name, each) for name, each in steps.items()]]
 
 
 async def _main(plan: ChannelPlan, settings: Sequence[str]) -> None:
@@ -165,7 +192,10 @@ def main() -> None:
     parser.add_argument("--connected", type=int, default=500, help="of these (default 500)")
     parser.add_argument("--repeated", type=int, default=10, help="how often each step is measured (default 10)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the system")
+    parser.add_argument("--outside", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.outside:
+        asyncio.run(ping(*given.outside))
     asyncio.run(_main(ChannelPlan(given.members, given.connected, given.repeated), given.set))
 
 

@@ -12,12 +12,11 @@ LINE_BYTES = 510
 _CLIENT_TAG_BYTES = 4094
 _LINE = re.compile(r"(?:@(?P<tags>[^ ]*) +)?(?::(?P<source>[^ ]*) +)?(?P<command>[^ :@][^ ]*)(?P<rest>.*)", re.DOTALL)
 _BREAKS = re.compile("[\0\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
-_TAG_BREAKS = re.compile("[\0\v\f\x1c-\x1e\x85\u2028\u2029]")
 _LINE_BREAKS = re.compile("\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 _ESCAPES = {"\\": "\\\\", ";": "\\:", " ": "\\s", "\r": "\\r", "\n": "\\n"}
 _UNESCAPES = {"\\": "\\", ":": ";", "s": " ", "r": "\r", "n": "\n"}
 _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
-_ESCAPABLE = re.compile(r"[\\; \r\n]")
+_ESCAPABLE = re.compile("[\\\\; \r\n\0\v\f\x1c-\x1e\x85\u2028\u2029]")
 _FORMATTING = re.compile(
     "\x03(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?|\x04(?:[0-9A-Fa-f]{6}(?:,[0-9A-Fa-f]{6})?)?|[\x01\x02\x0f\x11\x16\x1d-\x1f]"
 )
@@ -38,9 +37,10 @@ def parse_line(text: str) -> Line | None:
     match = _LINE.fullmatch(text.lstrip(" "))
     if match is None:
         return None
-    middle, colon, last = match["rest"].partition(" :")
+    tags, source, command, rest = match.groups("")
+    middle, colon, last = rest.partition(" :")
     parameters = [*filter(None, middle.split(" ")), *([last] if colon else [])]
-    return Line(_parse_tags(match["tags"] or ""), match["source"] or "", match["command"], parameters)
+    return Line(_parse_tags(tags) if tags else {}, source, command, parameters)
 
 
 def _parse_tags(text: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ def read_line(frame: bytes) -> Line:
         raise DecodeError("the line is not UTF-8") from error
     if "\0" in text or "\r" in text or "\n" in text or (parsed := parse_line(text)) is None:
         raise DecodeError("one line with a command is expected")
-    return parsed._replace(command=parsed.command.upper())
+    return Line(parsed.tags, parsed.source, parsed.command.upper(), parsed.parameters)
 
 
 def encode_line(
@@ -72,12 +72,12 @@ def encode_line(
 ) -> bytes:
     """Encode a line. `last` and the tags may contain any text of users. The caller makes the words with `word`, or they
     come from the server."""
-    parts = [f"@{_encode_tags(tags)}"] if tags else []
-    parts += [f":{source}"] if source else []
-    parts += [command, *map(str, words)]
+    line = " ".join((command, *map(str, words)))
     if last is not None:
-        parts.append(f":{one_line(last)}")
-    encoded = " ".join(parts).encode()
+        line = f"{line} :{one_line(last)}"
+    if source:
+        line = f":{source} {line}"
+    encoded = (f"@{_encode_tags(tags)} {line}" if tags else line).encode()
     return encoded if len(encoded) <= LINE_BYTES or tags else _cut(encoded, LINE_BYTES)
 
 
@@ -86,7 +86,9 @@ def _encode_tags(tags: Mapping[str, str]) -> str:
 
 
 def _escape(value: str) -> str:
-    return _ESCAPABLE.sub(lambda found: _ESCAPES[found[0]], _TAG_BREAKS.sub(" ", value))
+    if _ESCAPABLE.search(value) is None:
+        return value
+    return _ESCAPABLE.sub(lambda found: _ESCAPES.get(found[0], "\\s"), value)
 
 
 def with_tag(line: bytes, name: str, value: str) -> bytes:
@@ -95,13 +97,13 @@ def with_tag(line: bytes, name: str, value: str) -> bytes:
 
 
 def one_line(text: str) -> str:
-    return _BREAKS.sub(" ", text)
+    return text if text.isprintable() else _BREAKS.sub(" ", text)
 
 
 def plain(text: str) -> str:
     """Return a client's text without its codes for bold, colours and the like. Other dialects would show these codes as
     characters."""
-    return _FORMATTING.sub("", text)
+    return text if text.isprintable() else _FORMATTING.sub("", text)
 
 
 def word(text: str) -> str:
@@ -113,6 +115,8 @@ def word(text: str) -> str:
 def cut_text(text: str, size: int) -> list[str]:
     """Divide a text into its lines, at least one, and each line into pieces of at most `size` bytes. A line is cut at a
     space or, if there is none, between characters."""
+    if text and text.isprintable() and len(text.encode()) <= size:
+        return [text]
     pieces = [piece for line in _LINE_BREAKS.split(text) if line for piece in _pieces(one_line(line), size)]
     return pieces or [" "]
 

@@ -7,7 +7,7 @@ For each connection, `addressed` then replaces the number by the name that the c
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -57,6 +57,7 @@ _MESSAGE = re.compile(
 )
 _DATE_BYTES = len("[11-28 12:04] ")
 _FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
+_MESSAGES_UNDER_WAY = 256
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 _MEDIA_ID = re.compile(r"[0-9a-f]{32}")
@@ -181,7 +182,8 @@ def message_id(chat: ChatId, index: int) -> str:
     return f"{chat}-{index}"
 
 
-def addressed(frames: Iterable[Outgoing], target: str) -> tuple[bytes, ...]:
+@lru_cache(_MESSAGES_UNDER_WAY)  # the members of a channel get the same lines
+def addressed(frames: tuple[Outgoing, ...], target: str) -> tuple[bytes, ...]:
     """Return the lines of a message with the chat's number replaced by `target`, this connection's name for the
     chat."""
     name = target.encode()
@@ -214,7 +216,8 @@ def dated(frames: Iterable[bytes], sent_ms: int, now_ms: int) -> tuple[bytes, ..
     return tuple(piece for each in shown for piece in _fitting(each))
 
 
-def target_of(frames: Iterable[Outgoing]) -> str:
+@lru_cache(_MESSAGES_UNDER_WAY)
+def target_of(frames: tuple[Outgoing, ...]) -> str:
     """Return the number by which the lines of a message name its chat."""
     for each in lines(frames):
         if (found := _MESSAGE.match(each)) is not None:

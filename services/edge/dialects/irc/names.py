@@ -5,6 +5,7 @@ number stays valid when the handle changes.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.edge.dialects.wire_ids import parse_id
@@ -45,6 +46,7 @@ def user_of_member(member: MemberRole, server: str) -> User:
     return _user(member.account, member.nickname or "", member.nick, member.guest, member.real_name, server)
 
 
+@lru_cache(1024)
 def _user(account: AccountId, nickname: str, nick: str, guest: str, signature: str, server: str) -> User:
     name = irc_names(account, nickname, nick, guest, server)
     return User(account, *name, signature if guest else nickname, "" if guest else nick or str(account))
@@ -81,4 +83,4 @@ def is_channel(target: str) -> bool:
 def fold(name: str) -> str:
     """Return the form of a name in which names are compared. Names that differ only in the case of ASCII letters are
     the same."""
-    return "".join(chr(ord(one) + 32) if "A" <= one <= "Z" else one for one in name)
+    return name.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")  # the case of bytes is ASCII's
