@@ -169,6 +169,8 @@ class Irc(Dialect):
     # Lines in
 
     def decode(self, frame: Frame, now: float) -> Sequence[Action]:
+        if not isinstance(frame, Binary) and messages.post_plain(self._session, frame):
+            return self._take_follow_ups()
         answer = Answer()
         try:
             line = self._read(frame)
@@ -181,10 +183,14 @@ class Irc(Dialect):
             if error.context is None:
                 error.context = self._rejection(answer, frame, error.failure)
             raise
+        made = self._take_follow_ups()
+        return [LocalReply(written), *made] if written else made
+
+    def _take_follow_ups(self) -> list[Action]:
         self._gate.replan()
         made = [*self._session.follow_ups]
         self._session.follow_ups.clear()
-        return [LocalReply(written), *made] if written else made
+        return made
 
     def _read(self, frame: Frame) -> Line:
         if isinstance(frame, Binary):

@@ -42,7 +42,7 @@ from services.edge.dialects.irc.users import NO_NICK, OFFLINE, find_users, with_
 from services.edge.dialects.text_fallback import readable_size, render_segment
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.ids import AccountId, ChatId
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import File, Image, Media, Mention, RichSegment, Text
 from shared.contract.session import ChatOpened, OpenPrivateChat
 from shared.message_event import media_url
@@ -52,9 +52,7 @@ MOST_RECIPIENTS = 4
 _ACTION, _CTCP_END = "\x01ACTION ", "\x01"
 _ME = "/me "
 _SENT_ACTION = re.compile(r"\x01ACTION(?: (.*?))?\x01?", re.DOTALL)
-_MESSAGE = re.compile(
-    rb"(?P<head>(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) )(?P<target>[^ ]*)(?P<middle> :(?:\x01ACTION )?)"
-)
+_MESSAGE = re.compile(rb"(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) (?P<target>[^ ]*) :(?:\x01ACTION )?")
 _DATE_BYTES = len("[11-28 12:04] ")
 _FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
 _MESSAGES_UNDER_WAY = 256
@@ -65,7 +63,8 @@ REPLY_TAGS = ("+draft/reply", "+reply")
 _CLIENT_TAG = re.compile(r"\+(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9-]+")
 _FIRST_TAGS = frozenset({"msgid", *REPLY_TAGS})
 """The tags that only the first line of a message has."""
-_BATCH = re.compile(rb"(?P<head>(?:@[^ ]* )?:[^ ]* BATCH \+[^ ]* draft/multiline )(?P<target>[^ ]*)(?P<middle>)")
+_BATCH = re.compile(rb"(?:@[^ ]* )?:[^ ]* BATCH \+[^ ]* draft/multiline (?P<target>[^ ]*)")
+_PLAIN = re.compile("PRIVMSG (#[^ ,]+) :(.+)", re.IGNORECASE)
 
 
 class MessageStyle(NamedTuple):
@@ -187,20 +186,18 @@ def addressed(frames: tuple[Outgoing, ...], target: str) -> tuple[bytes, ...]:
     """Return the lines of a message with the chat's number replaced by `target`, this connection's name for the
     chat."""
     name = target.encode()
-    named = (
-        (_BATCH if _BATCH.match(each) else _MESSAGE).sub(
-            lambda found: found["head"] + name + found["middle"], each, count=1
-        )
-        for each in lines(frames)
-    )
-    return tuple(piece for each in named for piece in _fitting(each))
+    return tuple(piece for each in lines(frames) for piece in _fitting(_named(each, name)))
+
+
+def _named(line: bytes, name: bytes) -> bytes:
+    found = _MESSAGE.match(line) or _BATCH.match(line)
+    return line if found is None else line[: found.start("target")] + name + line[found.end("target") :]
 
 
 def _fitting(line: bytes) -> Iterator[bytes]:
     """Return the line, cut into several lines if it is too long. Tags do not count."""
-    bare = line.partition(b" ")[2] if line.startswith(b"@") else line
-    found = _MESSAGE.match(line)
-    if len(bare) <= LINE_BYTES or found is None:
+    bare = line.partition(b" ")[2] if line.startswith(b"@") and len(line) > LINE_BYTES else line
+    if len(bare) <= LINE_BYTES or (found := _MESSAGE.match(line)) is None:
         yield line
         return
     room = LINE_BYTES - (len(bare) - len(line)) - found.end() - len(_CTCP_END)
@@ -249,6 +246,26 @@ def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
     )
     segments = validation.message_text((_segment(text, session.info.base_url),), session.info.limits)
     return session.each(names, lambda target: send_to(session, target, segments, mark, line, answer))
+
+
+def post_plain(session: IrcSession, frame: bytes) -> bool:
+    """Handle the most common line, an ordinary text to a channel of the client, faster than `send` does it. Returns
+    whether the frame was such a line."""
+    if not session.welcomed or session.account == NO_ACCOUNT or "B" in session.user_modes:
+        return False
+    try:
+        found = _PLAIN.fullmatch(frame.decode())
+    except UnicodeDecodeError:
+        return False
+    if found is None or not found[2].isprintable() or len(frame) + len(session.mask) + len(": ") > LINE_BYTES:
+        return False
+    target, text = found[1], found[2]
+    chat = session.find_channel(target)
+    segment = _segment(text, session.info.base_url)
+    if chat is None or not isinstance(segment, Text):
+        return False
+    _post(session, PostMessage(chat, (segment,)), target, Answer("PRIVMSG"))
+    return True
 
 
 def _segment(text: str, base_url: str) -> RichSegment:
