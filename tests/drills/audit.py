@@ -82,7 +82,7 @@ def _of_recipient(index: RecordIndex, one: RecipientReport, entry: Entry) -> Ite
     if received != (one.state == "confirmed"):
         arrived = "has arrived" if received else "never arrived"
         yield f"is {one.state} for {one.account} ({one.reason}), and {arrived} there"
-    if one.state == "confirmed" and one.dialects not in ([], ["ourchat-v2"]):
+    if one.state == "confirmed" and not {*one.dialects} <= {"ourchat-v2", "irc"}:
         yield f"came to {one.account} over {one.dialects}"
 
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 import time
 
-from dragoman_client.codec.base import ClientAccount, ClientRequest, Destination
+from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination
 from dragoman_client.codec.events import ReplyKind
 from dragoman_client.codec.ourchat_v2 import OurChatV2Codec
-from tests.drills.recorded_connection import RecordedConnection
+from tests.drills.recorded_connection import Decode, RecordedConnection
 
 V2 = OurChatV2Codec()
 _OWN = [
@@ -22,12 +22,17 @@ _SESSION = ["session_id", "name", "avatar", "avatar_hash", "time", "update_time"
 class PlainProfile:
     """A plain client. It connects to the dialect's own path, logs in by OC number, lists its sessions and posts."""
 
+    codec: Codec = V2
     path = V2.path
     silent_seconds = 0.1
     """The client posts nothing for this time after it has listed its sessions.
 
     In this time, the messages that the edge has held back for the client arrive.
     """
+
+    def decoder(self) -> Decode:
+        """Returns the function that decodes the frames of a new connection."""
+        return self.codec.decode
 
     async def before_login(self, connection: RecordedConnection) -> None:
         """Returns the requests that the client sends before the login."""

@@ -14,7 +14,8 @@ from tests.drills.records import ConnectAttempted
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
 _MOST_UNANSWERED = 8
-_WRONG_PASSWORD = 1
+_WRONG_PASSWORD = "wrong password"
+"""A part of the error's text in every dialect."""
 _FILLERS = ("", "", "", "…", "汉字 ", "🐉", 'quoted "\\\n" ', "long " * 400)
 
 
@@ -26,6 +27,8 @@ Edge = tuple[str, str]
 class DrillUser:
     account: ClientAccount
     chats: list[int] = field(default_factory=list)
+    partners: dict[int, int] = field(default_factory=dict)
+    """The number of the other user of each private chat."""
 
 
 class DrillClient:
@@ -111,10 +114,11 @@ class DrillClient:
 
     async def _connected(self) -> bool:
         """Runs one connection from its beginning to its end. Returns whether the client was logged in."""
-        edge, url = self._edges[self._at % len(self._edges)]
+        (edge, url), profile = self._edges[self._at % len(self._edges)], self._profile
         self._journal(ConnectAttempted(time.monotonic(), self.name))
         try:
-            connection = await dial(url + self._profile.path, self._journal, self.name, edge)
+            address, decode = url + profile.path, profile.decoder()
+            connection = await dial(address, self._journal, self.name, edge, profile.codec, decode)
         except (ClientError, TimeoutError):
             return False
         async with asyncio.TaskGroup() as group:
@@ -138,7 +142,7 @@ class DrillClient:
             self.connection = connection
             while True:
                 await profile.list_session(connection, await connection.new_chats.get())
-        except ClientError:
+        except (ClientError, TimeoutError):
             await connection.close()
 
     async def _login(self, connection: RecordedConnection) -> None:
@@ -146,6 +150,6 @@ class DrillClient:
         try:
             await connection.request(self._profile.login(self.user.account))
         except RequestRejected as rejected:
-            if rejected.status == _WRONG_PASSWORD and not self.retired:
+            if _WRONG_PASSWORD in str(rejected) and not self.retired:
                 raise RuntimeError(f"{self.name}: the right password was rejected") from rejected
             raise

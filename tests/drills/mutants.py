@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -440,6 +440,14 @@ def _careless_parser() -> None:
     _replace(Pipe, "decode", careless)
 
 
+def _lose_last_line() -> None:
+    """An IRC client does not get the last line of a message of several lines."""
+    from services.edge.dialects.irc import messages
+
+    batch: Callable[..., Iterator[bytes]] = messages._batch
+    _replace(messages, "_batch", lambda *arguments: [*batch(*arguments)][:-1])
+
+
 def _slow_edge() -> None:
     """An edge starts only after a long time."""
     time.sleep(2 * _SLOW_START_SECONDS)
@@ -474,6 +482,7 @@ MUTANTS = {
     "drop-delivery": Mutant("edge", "A2 lost", _drop_delivery, "audit"),
     "forget-join": Mutant("edge", "I7 presence", _forget_join),
     "trust-presence": Mutant("edge", "I2 delivery", _trust_presence, "partition"),
+    "lose-last-line": Mutant("edge", "I2 delivery", _lose_last_line),
     "double-delivery": Mutant("edge", "I2 once", _double_delivery),
     "swap-neighbours": Mutant("edge", "", _swap_neighbours, "machine"),
     "slow-start": Mutant("message", "S1 service", _slow_start),

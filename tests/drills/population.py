@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from dragoman_client.aio import NullListener, connect
 from dragoman_client.codec.base import ClientAccount
+from dragoman_client.codec.native import NativeCodec
 from tests.drills.client_profiles import V2, PcClientProfile, PlainProfile, secret
 from tests.drills.device import DrillClient, DrillUser, Edge
 from tests.drills.follower import Follower
+from tests.drills.irc_profile import IrcProfile
 from tests.drills.recorded_connection import REPLY_SECONDS, Journal, RecordedConnection, dial
 from tests.drills.sleeper import Sleeper
 
+_NATIVE = NativeCodec(str)
 _USERS = 8
 _OUTSIDERS = (8, 9)
 _SLEEPER, _FOLLOWER = 10, 11
@@ -27,9 +31,13 @@ _GROUPS = (_ALL, (0, 1, 2), (0, 1), (2, 3), (4, 5), (6, 7, _SLEEPER), (1, 4, _FO
 There is a chat of all, a chat of three, and there are pairs on one edge and on two edges. The outsiders have only a
 chat of their own.
 """
+_PRIVATE = (6, 7)
+"""The members of a private chat, one of whom has only an IRC client."""
 _PC_CLIENTS = (2, 3)
 """Users with the PC client."""
 _TWO_DEVICES = (0, 5)
+_IRC_DEVICES = ((5, 1), (7, 0))
+"""The devices with IRC clients, as numbers of the user and of the device: one is the only device of its user."""
 STAYERS = (1, 4)
 """Users that connect to the same edge until it answers. The other users try the next edge."""
 
@@ -72,9 +80,15 @@ async def gather(edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
             for number in numbers:
                 await _announced(connections[number], chat)
                 users[number].chats.append(chat)
+        pair = [users[number] for number in _PRIVATE]
+        chat = await _open_private(edges, *pair)
+        members[chat] = frozenset(user.account.number for user in pair)
+        for user, other in (pair, pair[::-1]):
+            user.chats.append(chat)
+            user.partners[chat] = other.account.number
     sleeper = Sleeper(users[_SLEEPER].account.number, passwords[_SLEEPER], edges, journal)
     follower = Follower(users[_FOLLOWER], edges, journal)
-    devices = _devices(users[:_SLEEPER], edges, journal, stayers)
+    devices = _devices(users[:_SLEEPER], passwords, edges, journal, stayers)
     later = [
         DrillClient(f"{user.account.number}/a", user, edges, home, PlainProfile(), journal)
         for home, user in enumerate(users[first:])
@@ -108,8 +122,16 @@ async def _register(connection: RecordedConnection, password: str) -> DrillUser:
     return DrillUser(account)
 
 
+async def _open_private(edges: Sequence[Edge], user: DrillUser, other: DrillUser) -> int:
+    connection = await connect(edges[0][1] + _NATIVE.path, _NATIVE, NullListener())
+    await connection.request(_NATIVE.login(user.account))
+    reply = await connection.request(_NATIVE.open_private(user.account, other.account))
+    await connection.close()
+    return reply.chat
+
+
 def _devices(
-    users: list[DrillUser], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
+    users: list[DrillUser], passwords: list[str], edges: Sequence[Edge], journal: Journal, stayers: Sequence[int]
 ) -> list[DrillClient]:
     devices = []
     for number, user in enumerate(users):
@@ -117,6 +139,8 @@ def _devices(
             home = (number + which) % len(edges)
             places = [edges[home]] if number in stayers else edges
             profile = PcClientProfile() if number in _PC_CLIENTS else PlainProfile()
+            if (number, which) in _IRC_DEVICES:
+                profile = IrcProfile(passwords[number], user.chats, user.partners)
             name = f"{user.account.number}/{'ab'[which]}"
             devices.append(DrillClient(name, user, places, home, profile, journal))
     return devices

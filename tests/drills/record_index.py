@@ -6,6 +6,8 @@ from collections import defaultdict
 from itertools import islice
 from typing import NamedTuple, assert_never
 
+from msgspec.structs import replace
+
 from tests.drills.first_texts import with_first_texts
 from tests.drills.records import (
     ChangeAcknowledged,
@@ -34,11 +36,13 @@ from tests.drills.records import (
     PhaseBegan,
     PresenceSeen,
     ReadinessChanged,
+    Record,
     ResourcesSeen,
     SleeperCutOff,
     TracebackLogged,
     UnreadFetched,
     UnreadShown,
+    place_id,
 )
 
 ABNORMAL = 1006
@@ -64,11 +68,23 @@ class Place(NamedTuple):
         return self.entry.sender, self.entry.text, self.entry.time
 
 
+def _with_ids(recorded: DrillRecords) -> DrillRecords:
+    """Replaces each `place_id` by the id of the message that the history has there."""
+    ids = {place_id(chat, entry.index): entry.msg_id for chat, entries in recorded.history.items() for entry in entries}
+
+    def identified(record: Record) -> Record:
+        if isinstance(record, MessageReceived | MessageAcknowledged) and record.msg_id in ids:
+            return replace(record, msg_id=ids[record.msg_id])
+        return record
+
+    return replace(recorded, records=list(map(identified, recorded.records)))
+
+
 class RecordIndex:
     """The records by several keys. A message that was edited or recalled has the text with which it was sent."""
 
     def __init__(self, given: DrillRecords) -> None:
-        self.recorded = recorded = with_first_texts(given)
+        self.recorded = recorded = with_first_texts(_with_ids(given))
         self.unread = recorded.members.keys() - recorded.history.keys()
         """Chats whose history could not be read."""
         self.connections: dict[int, Opened] = {}

@@ -1,4 +1,4 @@
-"""A connection in the dialect OurChat v2 that records its events in a journal."""
+"""A connection in the dialect OurChat v2 or IRC that records its events in a journal."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from itertools import count
 
 from dragoman_client.aio import AsyncConnection, connect
 from dragoman_client.codec import CODECS
-from dragoman_client.codec.base import ClientRequest
+from dragoman_client.codec.base import ClientRequest, Codec
 from dragoman_client.codec.events import (
     ClientEvent,
     NotificationKind,
@@ -39,12 +39,13 @@ numbers = count(1)
 """The numbers of connections, which are unique in this process."""
 
 Journal = Callable[[Record], None]
+Decode = Callable[[bytes], ClientEvent]
 
 
 class RecordedConnection:
     """A connection, and its listener (dragoman_client.aio.Listener). `dial` makes it."""
 
-    def __init__(self, journal: Journal, device: str, edge: str) -> None:
+    def __init__(self, journal: Journal, device: str, edge: str, codec: Codec, decode: Decode) -> None:
         self.number = next(numbers)
         self.ocid = 0
         """The number of the account that is logged in, or 0."""
@@ -53,13 +54,15 @@ class RecordedConnection:
         self._journal = journal
         self._device = device
         self._edge = edge
+        self._codec = codec
+        self._decode_frame = decode
         self._unacknowledged: set[str] = set()
         self._connection: AsyncConnection | None = None
 
     async def connect(self, address: str) -> None:
         """Raises ClientError, TimeoutError."""
         async with asyncio.timeout(_CONNECT_SECONDS):
-            self._connection = await connect(address, _V2, self, self._decode)
+            self._connection = await connect(address, self._codec, self, self._decode)
 
     @property
     def unanswered(self) -> int:
@@ -111,7 +114,7 @@ class RecordedConnection:
 
     def _decode(self, frame: bytes) -> ClientEvent:
         """Notes which account has logged in before it decodes the frames that follow the login."""
-        event = _V2.decode(frame)
+        event = self._decode_frame(frame)
         if isinstance(event, ServerReply) and event.to in (ReplyKind.REGISTRATION, ReplyKind.LOGIN) and not event.error:
             self.ocid = event.number
             self._journal(Opened(time.monotonic(), self.number, self._device, self.ocid, self._edge))
@@ -121,7 +124,9 @@ class RecordedConnection:
         match event:
             case ReceivedMessage():
                 self._received_message(event)
-            case ReceivedNotification(NotificationKind.CHAT_ADDED):
+            case ReceivedNotification(NotificationKind.CHAT_ADDED) | ReceivedNotification(
+                NotificationKind.MEMBERSHIP_GRANTED, user=self.ocid
+            ):
                 self._journal(ChatAnnounced(time.monotonic(), self.number, event.chat))
                 self.new_chats.put_nowait(event.chat)
 
@@ -141,8 +146,10 @@ class RecordedConnection:
         return
 
 
-async def dial(address: str, journal: Journal, device: str, edge: str) -> RecordedConnection:
+async def dial(
+    address: str, journal: Journal, device: str, edge: str, codec: Codec = _V2, decode: Decode = _V2.decode
+) -> RecordedConnection:
     """Opens a connection. Raises ClientError, TimeoutError."""
-    connection = RecordedConnection(journal, device, edge)
+    connection = RecordedConnection(journal, device, edge, codec, decode)
     await connection.connect(address)
     return connection

@@ -6,6 +6,13 @@ only once in the whole run.
 
 import msgspec
 
+_MOST_MESSAGES = 10**9
+
+
+def place_id(chat: int, index: int) -> int:
+    """Returns the id, in these records, of a message whose frame contains only its place. RecordIndex replaces it."""
+    return -(chat * _MOST_MESSAGES + index)
+
 
 class ConnectAttempted(msgspec.Struct, tag="attempted", frozen=True):
     """A device opens a connection."""

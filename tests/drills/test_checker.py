@@ -15,7 +15,7 @@ from tests.drills.checker import (
     check,
 )
 from tests.drills.evidence import RequiredEvidence
-from tests.drills.records import DrillRecords, Entry, Healed, MessageAcknowledged, MessageReceived
+from tests.drills.records import DrillRecords, Entry, Healed, MessageAcknowledged, MessageReceived, place_id
 from tests.drills.sample_records import SampleRecords
 
 CHAT, OTHER = 7, 8
@@ -65,6 +65,25 @@ def test_missed_messages_may_arrive_later(sample: SampleRecords) -> None:
     sample.send("1/a", CHAT)
     sample.enter("2/a")
     assert failures_of(sample) == set()
+
+
+@pytest.mark.parametrize(("unread", "shift", "expected"), [
+    (None, 0, set()), (OTHER, 0, set()), (None, 9, {"I1 durability", "I2 delivery", "I6 phantoms"}),
+])  # fmt: skip
+def test_ids_may_be_places(sample: SampleRecords, unread: int | None, shift: int, expected: set[str]) -> None:
+    """An IRC client records a place instead of an id. Places without a message are phantoms."""
+    recorded = sample.recorded
+    places = {
+        entry.msg_id: place_id(chat, entry.index + shift)
+        for chat, entries in recorded.history.items()
+        for entry in entries
+    }
+    records = [
+        replace(one, msg_id=places[one.msg_id]) if isinstance(one, MessageReceived | MessageAcknowledged) else one
+        for one in recorded.records
+    ]
+    history = {chat: entries for chat, entries in recorded.history.items() if chat != unread}
+    assert flagged(check(replace(recorded, records=records, history=history), ENOUGH)) == expected
 
 
 # I1
