@@ -32,6 +32,7 @@ from services.edge.dialects.irc.names import (
     CHANNEL_CHARACTERS,
     User,
     account_of,
+    chat_of,
     fold,
     is_channel,
     unknown_user,
@@ -91,16 +92,19 @@ def encode_message(shown: DisplayMessage, style: MessageStyle) -> Iterator[bytes
     tags = _tags(shown, style, user, mark)
     text = mark.text or _line_ends(_text(shown, style))
     command = "NOTICE" if mark.unanswered else "PRIVMSG"
+    size = LINE_BYTES - _FRAME_BYTES - len(source)
+    if text.isprintable() and not text.startswith(_ME) and 0 < len(text.encode()) <= size:
+        yield encode_line(command, target, last=text, source=source, tags=tags)
+        return
     start, end = ("", "")
     if text.startswith(_ME):
         text, start, end = text[len(_ME) :], _ACTION, _CTCP_END
-    elif style.batches and (pieces := _pieces(text, LINE_BYTES - _FRAME_BYTES - len(source)))[1:]:
+    elif style.batches and (pieces := _pieces(text, size))[1:]:
         yield from _batch(pieces, message_id(message.chat, message.index), command, target, source, tags)
         return
     text = text.replace(JOINED, "\n").replace(
         _CTCP_END, ""
     )  # clients would answer a line that begins with the character for CTCP
-    size = LINE_BYTES - _FRAME_BYTES - len(source)
     whole = LINE_BYTES - len(f":{source} {command} {target} :{start}{end}")
     if len(text.encode()) <= whole:
         # The text is written as one line. `addressed` cuts the line if the chat's name is too long for it.
@@ -249,7 +253,7 @@ def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def post_plain(session: IrcSession, frame: bytes) -> bool:
-    """Handle the most common line, an ordinary text to a channel of the client, faster than `send` does it. Returns
+    """Handle the most common line, an ordinary text to a channel, faster than `send` does it. Returns
     whether the frame was such a line."""
     if not session.welcomed or session.account == NO_ACCOUNT or "B" in session.user_modes:
         return False
@@ -260,7 +264,7 @@ def post_plain(session: IrcSession, frame: bytes) -> bool:
     if found is None or not found[2].isprintable() or len(frame) + len(session.mask) + len(": ") > LINE_BYTES:
         return False
     target, text = found[1], found[2]
-    chat = session.find_channel(target)
+    chat = session.find_channel(target) or chat_of(target)
     segment = _segment(text, session.info.base_url)
     if chat is None or not isinstance(segment, Text):
         return False
