@@ -102,7 +102,7 @@ async function assembled(result) {
   const code = hash(Buffer.concat([...files.values()]));
   const fill = async (name) =>
     (await readFile(join(WEB, name), "utf8"))
-      .replaceAll(/\{(main|style|icon|mask|picture)\}/g, (_, asset) => named(asset))
+      .replaceAll(/\{(main|style|icon|unread)\}/g, (_, asset) => named(asset))
       .replaceAll("{build}", code);
   const page = Buffer.from(await fill("index.html"));
   files.set("manifest.webmanifest", Buffer.from(await fill("manifest.webmanifest")));

@@ -1,4 +1,4 @@
-/** What a screen reader hears, once each; the number of unread messages in title and badge. */
+/** What a screen reader hears, once each; the number of unread messages in title, icon and badge. */
 import { effect } from "@preact/signals-core";
 import { summaryOf } from "./model/actions.ts";
 import type { Chat } from "./model/chat.ts";
@@ -27,9 +27,12 @@ export function announceArrivals(): void {
     known.arrivals.add(arrival);
     return () => known.arrivals.delete(arrival);
   });
+  const icon = document.querySelector("link[rel=icon]") as HTMLLinkElement;
+  const usual = icon.href;
   effect(() => {
     const { chats, messages } = unreadTotal.value;
     document.title = chats ? `(${messages || "•"}) Dragoman` : "Dragoman";
+    icon.href = (chats && icon.dataset["unread"]) || usual;
     const badges = navigator as { setAppBadge?: (count: number) => Promise<void>; clearAppBadge?: () => Promise<void> };
     void (chats ? badges.setAppBadge?.(messages) : badges.clearAppBadge?.())?.catch(() => undefined);
   });

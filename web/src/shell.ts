@@ -61,3 +61,13 @@ export async function useNewBuild(): Promise<void> {
   if (registration?.waiting) registration.waiting.postMessage("activate");
   else location.reload();
 }
+
+/** On iOS a keyboard covers the page, which stays as high as it was: the page takes what can be seen of it. */
+export function followKeyboard(): void {
+  visualViewport?.addEventListener("resize", () => {
+    const { height, scale } = visualViewport as VisualViewport;
+    const isCovered = scale === 1 && height < innerHeight - 1;
+    document.documentElement.style.setProperty("--seen", isCovered ? `${height}px` : "100dvh");
+    if (isCovered) scrollTo(0, 0); // iOS moves the page up to the field
+  });
+}

@@ -8,9 +8,12 @@ export const CHAT = `${prefix}/chat`;
 export interface Route {
   chat?: number;
   index?: number;
+  /** The replies to the message `index` are shown. */
+  replies?: true;
   screen?: Screen;
 }
 export type Screen = (typeof SCREENS)[number];
+const REPLIES = "replies";
 const SCREENS = ["people", "devices", "settings"] as const;
 
 export function socketAddress(): string {
@@ -32,15 +35,16 @@ export function avatarAddress(kind: "account" | "chat", number: number, chosen =
 }
 
 export function parseRoute(path: string): Route {
-  const [first = "", second = ""] = path.slice(CHAT.length).split("/").filter(Boolean);
+  const [first = "", second = "", third = ""] = path.slice(CHAT.length).split("/").filter(Boolean);
   const screen = SCREENS.find((name) => name === first);
   if (screen) return { screen };
   if (!/^\d+$/.test(first)) return {};
-  return /^\d+$/.test(second) ? { chat: Number(first), index: Number(second) } : { chat: Number(first) };
+  if (!/^\d+$/.test(second)) return { chat: Number(first) };
+  return { chat: Number(first), index: Number(second), ...(third === REPLIES && { replies: true }) };
 }
 
-export function pathOf({ chat, index, screen }: Route): string {
-  return [CHAT, ...[screen, chat, index].filter((part) => part !== undefined)].join("/");
+export function pathOf({ chat, index, replies, screen }: Route): string {
+  return [CHAT, ...[screen, chat, index, replies && REPLIES].filter((part) => part !== undefined)].join("/");
 }
 
 export const route = signal<Route>(parseRoute(location.pathname));

@@ -76,17 +76,25 @@ export function momentOf(time: number): string {
   return formats.moment.value(time);
 }
 
+/** What shows a day is shown again when the next one begins. */
+const today = signal(beginOfDay(Date.now()));
+setInterval(() => {
+  today.value = beginOfDay(Date.now());
+}, 30_000);
+
+function beginOfDay(time: number): number {
+  return new Date(time).setHours(0, 0, 0, 0);
+}
+
 /** Today, yesterday, or the date. */
 export function dayOf(time: number): string {
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  const days = Math.round((new Date(time).setHours(0, 0, 0, 0) - midnight) / 86_400_000);
+  const days = Math.round((beginOfDay(time) - today.value) / 86_400_000);
   if (days === 0 || days === -1) return relative.value.format(days, "day");
-  const isThisYear = new Date(time).getFullYear() === new Date(midnight).getFullYear();
+  const isThisYear = new Date(time).getFullYear() === new Date(today.value).getFullYear();
   return (isThisYear ? formats.day : formats.dayOfYear).value(time);
 }
 
 /** As the list of chats shows it. */
 export function shortTime(time: number): string {
-  const isToday = new Date(time).toDateString() === new Date().toDateString();
-  return isToday ? timeOf(time) : formats.short.value(time);
+  return beginOfDay(time) === today.value ? timeOf(time) : formats.short.value(time);
 }

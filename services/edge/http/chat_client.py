@@ -17,7 +17,7 @@ from shared.settings import EdgeSettings
 BUILT = Path(__file__).parents[3] / "clients" / "chat"
 """The directory of the files that `web/build.mjs` makes. These files are not in the repository."""
 PATHS = ("/chat", "/chat/{file:path}")
-_PAGES = re.compile(r"/chat(/[0-9]+(/[0-9]+)?|/(people|devices|settings))?/?")
+_PAGES = re.compile(r"/chat(/[0-9]+(/[0-9]+(/replies)?)?|/(people|devices|settings))?/?")
 _TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",

@@ -160,12 +160,48 @@ MUTANTS = {
         "test_23_a_message",
     ),
     "lose-focus": BrokenPage(
-        "src/parts/menu.ts", 'menu.querySelector<HTMLElement>("button, input")?.focus({ preventScroll: true });', "",
-        "test_a_working_day",
+        "src/parts/menu.ts", 'menu.querySelector<HTMLElement>("button, input, ul")?.focus({ preventScroll: true });',
+        "", "test_a_working_day_by",
     ),
     "stay-signed-in": BrokenPage(
         "src/session.ts", "if (account) this.#tabs.postMessage({ account, why } satisfies Ended);", "",
         "test_logging_out_offline",
+    ),
+    "move-rows": BrokenPage(
+        "src/parts/each.ts", "known && known === left[0] ? known : insertPart(container, left[0], known)",
+        "insertPart(container, undefined, known)", "test_04_a_row",
+    ),
+    "usual-icon": BrokenPage("src/announce.ts", '(chats && icon.dataset["unread"]) || usual', "usual", "test_08"),
+    "always-today": BrokenPage(
+        "src/words.ts", "  today.value = beginOfDay(Date.now());\n", "", "test_a_day_has"
+    ),
+    "copy-page": BrokenPage("src/parts/messages.ts", " @copy=${this.#copy}", "", "test_17_a_selection"),
+    "always-enter": BrokenPage(
+        "src/parts/composer.ts", "(sendsByEnter() || event", "(true || event", "test_enter_begins"
+    ),
+    "under-keyboard": BrokenPage("src/shell.ts", "scale === 1 && height < innerHeight - 1", "false", "test_22_where"),
+    "no-reactors": BrokenPage(
+        "src/parts/conversation.ts", "Object.keys(message.reactions ?? {}).length\n", "false\n", "test_16_on_a"
+    ),
+    "all-replies": BrokenPage(
+        "src/parts/thread.ts", "row.message.reply_to === this.index", "true", "test_14_the_replies"
+    ),
+    "covered-field": BrokenPage(
+        "src/parts/conversation.ts", 'if (!matchMedia("(max-width: 60rem)").matches) return;', "return;",
+        "test_14_on_a_narrow",
+    ),
+    "no-gap-in-replies": BrokenPage(
+        "src/parts/thread.ts", 'kind !== "earlier"', 'kind !== "gap"', "test_14_what",
+    ),
+    "escape-to-field": BrokenPage(
+        "src/parts/conversation.ts", "    event.stopPropagation();\n    this.#closeSide();\n", "", "test_20_replies"
+    ),
+    "plain-names": BrokenPage(
+        "src/parts/composer.ts", "...mentioning(text.trim(), this.#writing.mentioned)",
+        "...mentioning(text.trim(), new Map())", "test_a_member_is",
+    ),
+    "edit-loses-files": BrokenPage(
+        "src/model/actions.ts", "segments: [...files, ...written]", "segments: written", "test_13"
     ),
     "old-key": BrokenPage(
         "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"

@@ -80,8 +80,9 @@ def test_21_a_gap_between_stored_messages_and_new_ones_has_a_row_that_loads_it(
     gap.get_by_role("button", name="Load").click()
     ann.to_top("stored 2")
     expect(gap).to_contain_text("20 messages are not loaded")
-    gap.get_by_role("button", name="Load").click()
+    gap.get_by_role("button", name="Load").press("Enter")
     expect(gap).to_have_count(0)
+    expect(ann.page.locator("li:focus")).to_contain_text("missed 20")
     assert in_order(ann, len(wanted)) == wanted
     ann.complaints.clear()
 
@@ -115,6 +116,18 @@ def test_a_tab_goes_on_when_the_browser_deletes_its_store(ann: ChatPage, bob: Bo
     ann.sign_in(number).go("Team").to_last(wanted[-1])
     assert in_order(ann, len(wanted)) == wanted
     ann.complaints.clear()
+
+
+def test_the_browser_can_promise_to_keep_stored_messages(ann: ChatPage) -> None:
+    """The browser of the test keeps nothing for a page that is not installed, so its answers are replaced."""
+    hint = ann.page.get_by_text("This browser may delete the messages that it keeps")
+    ann.page.get_by_role("link", name="Settings").click()
+    ann.page.evaluate("StorageManager.prototype.persist = () => Promise.resolve(!!window.isInstalled)")
+    ann.page.get_by_role("button", name="Keep them").click()
+    ann.page.get_by_text("It may once this page is installed.").wait_for()
+    ann.page.evaluate("window.isInstalled = true")
+    ann.page.get_by_role("button", name="Keep them").click()
+    expect(hint).to_have_count(0)
 
 
 def test_a_chat_without_messages_keeps_its_place(

@@ -95,6 +95,11 @@ def test_13_several_pictures_are_one_gallery(ann: ChatPage, bob: Bob, team: int)
     expect(gallery.locator("img")).to_have_count(4)
     boxes = [picture.bounding_box() for picture in gallery.locator(".picture").all()]
     assert len({(box["width"], box["height"]) for box in boxes if box}) == 1, "one size, whatever theirs is"
+    ann.field.press("ArrowUp")
+    ann.field.fill("our journey")
+    ann.field.press("Enter")
+    expect(ann.message("our journey").locator(".gallery img")).to_have_count(4)
+    gallery = ann.message("our journey").locator(".gallery")
     assert [picture.get_attribute("alt") for picture in gallery.locator("img").all()] == [
         f"Picture: {at}.png" for at in range(4)
     ]

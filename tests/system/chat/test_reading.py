@@ -70,6 +70,7 @@ def test_03_a_chat_opens_at_the_first_unread_message_with_a_line_that_can_be_dis
     assert 0 <= box(below) - box(line) < 60
     line.get_by_role("button", name="Dismiss").click()
     expect(line).to_have_count(0)
+    expect(ann.page.locator("li:focus")).to_contain_text("message 1")
 
 
 def box(locator: object) -> float:
@@ -97,6 +98,38 @@ def test_04_nothing_jumps_when_earlier_messages_arrive(ann: ChatPage, bob: Bob, 
     assert max(jumps) <= 1
 
 
+def test_04_a_row_in_use_stays_when_the_list_jumps(ann: ChatPage, bob: Bob, team: int) -> None:
+    """The row with the focus and the ends of the selection is kept in the page, where it loses neither."""
+    filled(bob, team, 150)
+    opened_with_its_page(ann, 150)
+    ann.message("message 150").locator(".lines").first.click(click_count=3)
+    ann.page.evaluate("window.lost = 0; document.activeElement.addEventListener('blur', () => { window.lost += 1; })")
+    selected = ann.page.evaluate("String(getSelection())")
+    assert "message 150" in selected
+    for top in ("0", "scroller.scrollHeight", "2000"):
+        ann.page.locator(".scroller").evaluate(f"(scroller) => {{ scroller.scrollTop = {top}; }}")
+        ann.page.evaluate(FRAMES)
+        ann.page.evaluate(FRAMES)
+        assert ann.page.evaluate("document.activeElement.dataset.key") == "message 150"
+        assert ann.page.evaluate("String(getSelection())") == selected
+    assert ann.page.evaluate("window.lost") == 0
+
+
+def test_a_day_has_another_name_on_the_next_one(ann: ChatPage, bob: Bob, team: int) -> None:
+    bob.send(team, "this evening")
+    ann.page.clock.install()
+    ann.page.reload()
+    ann.go("Team").until_received("this evening")
+    line = ann.page.locator(".day-line")
+    expect(line).to_have_text("today")
+    time = ann.chat("Team").locator(".chat-time")
+    expect(time).to_contain_text(":")
+    ann.page.clock.fast_forward("24:00:00")
+    expect(line).to_have_text("yesterday")
+    expect(time).not_to_contain_text(":")
+    ann.complaints.clear()
+
+
 def test_05_it_stays_at_the_end_only_if_it_was_there(ann: ChatPage, bob: Bob, team: int) -> None:
     filled(bob, team, 30)
     opened_with_its_page(ann, 30)
@@ -113,6 +146,7 @@ def test_05_it_stays_at_the_end_only_if_it_was_there(ann: ChatPage, bob: Bob, te
     jump.click()
     expect(ann.message("below 4")).to_be_in_viewport()
     expect(jump).to_have_count(0)
+    expect(ann.page.locator("li:focus")).to_contain_text("below 4")
 
 
 def test_06_a_message_is_marked_as_unread(ann: ChatPage, bob: Bob, team: int) -> None:
@@ -151,12 +185,19 @@ def test_07_counters_are_exact_and_go_on_every_device(
         expect(ann.chat("Team").locator(".badge")).to_contain_text("1 unread message")
 
 
-def test_08_the_title_has_the_unread_messages(ann: ChatPage, bob: Bob, team: int) -> None:
+def test_08_the_title_and_the_icon_show_unread_messages(ann: ChatPage, bob: Bob, team: int) -> None:
     expect(ann.page).to_have_title("Dragoman")
+    icon = ann.page.locator("link[rel=icon]")
+    usual = str(icon.evaluate("(one) => one.href"))
     filled(bob, team, 2)
     expect(ann.page).to_have_title("(2) Dragoman")
+    unread = str(icon.evaluate("(one) => one.href"))
+    assert unread != usual
     ann.go("Team").until_received("message 2")
     expect(ann.page).to_have_title("Dragoman")
+    expect(icon).to_have_attribute("href", usual)
+    for address in (usual, unread):
+        assert ann.page.request.get(address).headers["content-type"] == "image/svg+xml"
 
 
 def test_14_a_quote_leads_to_the_original(ann: ChatPage, bob: Bob, team: int) -> None:

@@ -174,6 +174,19 @@ def test_22_on_a_phone_a_chat_is_a_layer_and_the_field_stands_above_the_keyboard
         expect(phone.page.locator("nav.chats")).to_be_visible()
 
 
+def test_22_where_a_keyboard_covers_the_page_it_takes_what_is_seen(ann: ChatPage, team: int) -> None:
+    """As on iOS, which Chromium cannot imitate: what the page reads is replaced."""
+    ann.go("Team").page.evaluate(
+        "Object.defineProperty(visualViewport, 'height', { value: 420, configurable: true });"
+        "visualViewport.dispatchEvent(new Event('resize'))"
+    )
+    box = ann.field.bounding_box()
+    assert box
+    assert box["y"] + box["height"] <= 420
+    ann.page.evaluate("delete visualViewport.height; visualViewport.dispatchEvent(new Event('resize'))")
+    assert ann.page.evaluate("document.querySelector('dragoman-app').clientHeight === innerHeight")
+
+
 def test_the_first_page_leads_a_visitor_into_its_conversation(system: Cluster, chromium_browser: Browser) -> None:
     (address,) = re.findall(r"two users in a browser: (\S+)", system.log.read_text())
     with chat_user(chromium_browser, system.edges[0]) as page:

@@ -194,6 +194,75 @@ def test_17_markdown_is_shown_and_copied_as_it_was_written(ann: ChatPage, team: 
     assert ann.page.evaluate("navigator.clipboard.readText()") == text
 
 
+def test_17_a_selection_over_many_messages_is_copied_whole(ann: ChatPage, bob: Bob, team: int) -> None:
+    """The page has only some of these messages at any time."""
+    ann.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for number in range(80):
+        bob.send(team, f"**line** {number}")
+    ann.go("Team").to_last("line 79")
+    ann.page.evaluate("getSelection().selectAllChildren([...document.querySelectorAll('.row-message .lines')].at(-1))")
+    ann.to_top("line 0")
+    ann.page.evaluate("getSelection().extend(document.querySelector('.row-message .lines'), 1)")
+    ann.page.keyboard.press("Control+c")
+    copied = ann.page.evaluate("navigator.clipboard.readText()")
+    assert copied == "\n".join(f"Bob: **line** {number}" for number in range(80))
+
+
+def test_enter_begins_a_line_if_the_user_wants_this(ann: ChatPage, bob: Bob, team: int) -> None:
+    ann.page.get_by_role("link", name="Settings").click()
+    ann.page.get_by_label("Enter sends").uncheck()
+    ann.page.reload()
+    expect(ann.page.get_by_label("Enter sends")).not_to_be_checked()
+    ann.go("Team").field.press_sequentially("one")
+    for key in ("Enter", "t", "w", "o", "Control+Enter"):
+        ann.field.press(key)
+    ann.until_sent("one")
+    assert bob.texts(team) == ["one\ntwo"]
+
+
+def test_16_on_a_touchscreen_the_names_are_in_the_menu(bob: Bob, system: Cluster, chromium_browser: Browser) -> None:
+    with chat_user(chromium_browser, system.edges[0], 390, 844, has_touch=True, is_mobile=True) as phone:
+        phone.open().register("Ann", f"ann{bob.username}")
+        chat = bob.group("Team", phone.account())
+        index = bob.send(chat, "well?")
+        bob.call("react", chat=chat, index=index, emoji="👍")
+        phone.chat("Team").locator("a").tap()
+        phone.message("well?").locator(".message-body").tap()
+        phone.message("well?").get_by_role("button", name="Actions of the message").tap()
+        phone.page.get_by_role("menuitem", name="Who has reacted").tap()
+        expect(phone.page.locator(".reactors li")).to_have_text(["👍: Bob"])
+
+
+def test_a_member_is_mentioned_by_the_begin_of_the_name(ann: ChatPage, bob: Bob, team: int) -> None:
+    """The name that was chosen stays a mention after a reload, and in an edit."""
+    ann.go("Team").field.press_sequentially("ann@b")
+    names = ann.page.get_by_role("option")
+    expect(names).to_have_count(0)
+    ann.field.fill("")
+    ann.field.press_sequentially("look, @b")
+    expect(names).to_have_text(["Bob"])
+    assert ann.field.get_attribute("aria-activedescendant") == names.first.get_attribute("id")
+    ann.field.press("Escape")
+    expect(names).to_have_count(0)
+    ann.field.press_sequentially("o")
+    expect(names).to_have_text(["Bob"])
+    ann.field.press("Enter")
+    expect(ann.field).to_have_value("look, @Bob ")
+    ann.field.press_sequentially("@Bobby")
+    ann.page.reload()
+    expect(ann.field).to_have_value("look, @Bob @Bobby")
+    ann.field.press("Enter")
+    ann.until_sent("look, @Bob")
+    expect(ann.message("look, @Bob").locator(".mention")).to_have_text("@Bob")
+    (head,) = [one for one in bob.call("sync")["chats"] if one["chat"] == team]
+    assert head["mentions"] == 1
+    ann.field.press("ArrowUp")
+    ann.field.press("End")
+    ann.field.press_sequentially("!")
+    ann.field.press("Enter")
+    expect(ann.message("@Bobby!").locator(".mention")).to_have_text("@Bob")
+
+
 def test_14_quotes_and_the_list_show_a_text_without_its_signs(ann: ChatPage, bob: Bob, team: int) -> None:
     first = bob.send(team, "**Bring** the `tea`, ~~please~~")
     bob.send(team, "I do", reply_to=first)

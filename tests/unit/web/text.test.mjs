@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { load } from "./typescript.mjs";
 
 const { parse } = await load("text/parse.ts");
+const { mentioning } = await load("text/mentions.ts");
 const { textOf } = await load("text/tokens.ts");
 const VECTORS = JSON.parse(readFileSync(new URL("../../vectors/web_text.json", import.meta.url), "utf8"));
 const LONGEST = 16_384;
@@ -14,6 +15,14 @@ const PIECES = ["*", "**", "_", "~~", "`", "``", "```", "\n", "> ", ">", "- ", "
 
 test("vectors", () => {
   for (const { text, tokens } of VECTORS) assert.equal(shown(parse(text)), tokens, text);
+});
+
+test("names in a text are mentions, the longest first, and only whole ones", () => {
+  const names = new Map([["@Ann", 1], ["@Ann Lee", 2], ["@C++ (x)", 3]]);
+  const found = mentioning("@Ann Lee, @Ann, @Anna and a@b, @C++ (x)", names);
+  assert.equal(found.map(({ text }) => text).join(""), "@Ann Lee, @Ann, @Anna and a@b, @C++ (x)");
+  assert.deepEqual(found.filter(({ t }) => t === "mention").map(({ account }) => account), [2, 1, 3]);
+  assert.deepEqual(mentioning("", names), []);
 });
 
 test("whatever is written, the tokens have its text", () => {

@@ -40,10 +40,13 @@ export function drop(model: Model, nonce: string): void {
 
 // An edit, a recall or a reaction comes back as an event, in turn with what others have changed.
 
-/** Rejects with a Failure. */
-export async function edit(model: Model, message: Message, text: string): Promise<void> {
+/** The message keeps its files. Rejects with a Failure. */
+export async function edit(model: Model, message: Message, written: OutgoingSegment[]): Promise<void> {
   const { chat, index } = message;
-  await model.wire.call("edit", { chat, index, text, nonce: newNonce() });
+  const files = message.segments.flatMap((one) =>
+    one.t === "image" || one.t === "file" ? [{ t: one.t, media: one.media.id, name: one.media.name }] : [],
+  );
+  await model.wire.call("edit", { chat, index, segments: [...files, ...written], nonce: newNonce() });
 }
 
 /** Rejects with a Failure. */

@@ -1,5 +1,5 @@
 /** A chat: its summary, its messages that are in memory, what is being sent to it, who is writing. */
-import { type Signal, signal } from "@preact/signals-core";
+import { type Signal, computed, signal } from "@preact/signals-core";
 import { applyChange } from "../../../clients/javascript/dragoman.js";
 import type { Arrived, Head, Message, News, Outgoing } from "./shapes.ts";
 import { stored } from "../storage/store.ts";
@@ -21,6 +21,14 @@ export class Chat {
   readonly version = signal(0);
   readonly sending = signal<Sending[]>([]);
   readonly typing = signal<ReadonlySet<number>>(new Set());
+  /** The number of replies in memory, by the message that they reply to. */
+  readonly replies = computed(() => {
+    void this.version.value;
+    const found = new Map<number, number>();
+    for (const { reply_to } of this.messages.values())
+      if (reply_to) found.set(reply_to, (found.get(reply_to) ?? 0) + 1);
+    return found;
+  });
   /** Messages up to this one are part of the counters. */
   #counted: number;
   #most = MOST_UNOPENED;

@@ -2,17 +2,23 @@
 import { effect } from "@preact/signals-core";
 import { type TemplateResult, html, nothing } from "lit";
 import { keyed } from "lit/directives/keyed.js";
-import { repeat } from "lit/directives/repeat.js";
 import { tinykeys } from "tinykeys";
 import { go, route } from "../site.ts";
 import { announced, elsewhere, model, said, session } from "../state.ts";
 import { t } from "../words.ts";
 import { showDialog } from "./dialogs.ts";
+import { each } from "./each.ts";
 import { icon } from "./icons.ts";
 import { Part, isComposing } from "./part.ts";
 import { newBuild, useNewBuild } from "../shell.ts";
 
-const REGIONS = ["nav.chats", "dragoman-messages .scroller", "dragoman-composer textarea", "footer.drawer button"];
+const REGIONS = [
+  "nav.chats",
+  "dragoman-messages .scroller",
+  "dragoman-composer textarea",
+  "aside.side",
+  "footer.drawer button",
+];
 const SAID_MS = 8000;
 
 export class App extends Part {
@@ -53,7 +59,7 @@ export class App extends Part {
 
   protected override render(): TemplateResult {
     return html`${session.login.value ? this.#workspace() : html`<dragoman-entrance></dragoman-entrance>`}
-      <div class="unseen" role="log" aria-live="polite" aria-relevant="additions">${repeat(
+      <div class="unseen" role="log" aria-live="polite" aria-relevant="additions">${each(
         announced.value,
         ({ key }) => key,
         ({ text }) => html`<p>${text}</p>`,
@@ -129,8 +135,8 @@ function nextRegion(by: 1 | -1): void {
   const region = found[(at + by + found.length) % found.length];
   (region?.matches("nav")
     ? region.querySelector<HTMLElement>("a[aria-current], a, button")
-    : region?.matches(".scroller")
-      ? (region.querySelector<HTMLElement>('li[tabindex="0"]') ?? region)
+    : region?.matches(".scroller, aside")
+      ? (region.querySelector<HTMLElement>('li[tabindex="0"]') ?? region.querySelector("button") ?? region)
       : region
   )?.focus();
 }

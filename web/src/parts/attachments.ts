@@ -1,12 +1,12 @@
 /** Files that are going to be sent: without the place of a photograph, with progress, and again after a failure. */
 import { signal } from "@preact/signals-core";
 import { type TemplateResult, html, nothing } from "lit";
-import { repeat } from "lit/directives/repeat.js";
 import { newNonce } from "../../../clients/javascript/dragoman.js";
 import { withoutPlace } from "../files/without_place.ts";
 import type { OutgoingSegment } from "../model/shapes.ts";
 import { said, session } from "../state.ts";
 import { t } from "../words.ts";
+import { each } from "./each.ts";
 import { icon } from "./icons.ts";
 import { bytes } from "./message.ts";
 
@@ -85,7 +85,7 @@ export class Attachments {
   render(): TemplateResult | typeof nothing {
     void this.version.value;
     if (!this.#list.length) return nothing;
-    return html`<ul class="attachments" aria-label=${t("attachments")}>${repeat(
+    return html`<ul class="attachments" aria-label=${t("attachments")}>${each(
       this.#list,
       (one) => one,
       (one) => html`<li class=${one.hasFailed ? "failed" : ""}>

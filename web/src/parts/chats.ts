@@ -1,13 +1,13 @@
 /** The list of chats: what is unread, who is writing, what is being written. */
 import { type TemplateResult, html, nothing } from "lit";
-import { repeat } from "lit/directives/repeat.js";
 import type { Chat } from "../model/chat.ts";
 import { type Model, isMarked, isMuted } from "../model/model.ts";
-import { avatarAddress, go, route } from "../site.ts";
+import { go, route } from "../site.ts";
 import { drafts, model } from "../state.ts";
 import { count, shortTime, t } from "../words.ts";
-import { avatar, icon } from "./icons.ts";
+import { chatAvatar, icon } from "./icons.ts";
 import { Part } from "./part.ts";
+import { each } from "./each.ts";
 import { showDialog } from "./dialogs.ts";
 import { summaryOf } from "../model/actions.ts";
 
@@ -40,7 +40,7 @@ export class Chats extends Part {
           }}></label>
       ${chats.length ? nothing : html`<p class="hint">${wanted ? t("no_match") : t("no_chats")}</p>`}
       <ul class="chat-list" @scroll=${this.#more}>
-        ${repeat(
+        ${each(
           chats.slice(0, this.most),
           (chat) => chat.head.peek().chat,
           (chat) => html`<li class="chat-row"><dragoman-chat-row .model=${known} .chat=${chat}></dragoman-chat-row></li>`,
@@ -78,17 +78,13 @@ class ChatRow extends Part {
   protected override render(): TemplateResult {
     const { model: known, chat } = this;
     const head = chat.head.value;
-    const { chat: id, unread, mentions = 0, kind, avatar: chosen } = head;
-    const other = known.other(chat);
-    const picture = other
-      ? avatarAddress("account", other, known.people.get(other).avatar)
-      : avatarAddress("chat", id, kind === "private" ? "" : chosen);
+    const { chat: id, unread, mentions = 0 } = head;
     const isCurrent = route.value.chat === id;
     return html`<a href=${`#${id}`} class=${isMuted(head) ? "chat-muted" : nothing} aria-current=${isCurrent ? "page" : nothing} @click=${(event: Event) => {
         event.preventDefault();
         go({ chat: id });
       }}>
-        ${avatar(picture)}
+        ${chatAvatar(known, chat)}
         <span class="chat-title"><bdi>${known.title(chat)}</bdi></span>
         <span class="chat-preview">${this.#preview()}</span>
         ${head.time ? html`<time class="chat-time" datetime=${new Date(head.time).toISOString()}>${shortTime(head.time)}</time>` : nothing}

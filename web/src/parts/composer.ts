@@ -1,5 +1,5 @@
 /** The field for writing. What is in it is kept with every key, and never lost. */
-import { type TemplateResult, html, nothing } from "lit";
+import { type PropertyValues, type TemplateResult, html, nothing } from "lit";
 import { live } from "lit/directives/live.js";
 import { edit, send, summaryOf, textOfSegments } from "../model/actions.ts";
 import type { Chat, Sending } from "../model/chat.ts";
@@ -8,11 +8,23 @@ import type { Model } from "../model/model.ts";
 import type { Message } from "../model/shapes.ts";
 import { attempt } from "../state.ts";
 import { t } from "../words.ts";
+import { mentioning } from "../../text/mentions.ts";
 import { icon } from "./icons.ts";
+import type { Mentions } from "./mentions.ts";
 import { Part, isComposing } from "./part.ts";
 import { type Writing, writingIn } from "./writing.ts";
 
 const TYPING_MS = 4000;
+const ENTER = "dragoman.enter";
+
+/** Otherwise Enter begins a line, and Ctrl+Enter sends. */
+export function sendsByEnter(): boolean {
+  return (localStorage.getItem(ENTER) ?? (matchMedia("(pointer: coarse)").matches ? "line" : "send")) === "send";
+}
+
+export function sendByEnter(isWanted: boolean): void {
+  localStorage.setItem(ENTER, isWanted ? "send" : "line");
+}
 
 export class Composer extends Part {
   static override properties = {
@@ -34,6 +46,7 @@ export class Composer extends Part {
   begin(message: Message): void {
     this.#writing.editing.value = message;
     this.#writing.edited = textOfSegments(message.segments);
+    this.#writing.mentionAgain(message.segments);
     this.focusField();
   }
 
@@ -44,6 +57,7 @@ export class Composer extends Part {
     const whole = [text, before.text].filter(Boolean).join("\n");
     this.drafts.set(this.#id, whole, before.reply_to || reply_to);
     this.#writing.attachments.putBack(segments);
+    this.#writing.mentionAgain(segments);
     this.focusField();
   }
 
@@ -75,6 +89,9 @@ export class Composer extends Part {
   get #id(): number {
     return this.chat.head.peek().chat;
   }
+  get #mentions(): Mentions | null {
+    return this.querySelector<Mentions>("dragoman-mentions");
+  }
   get #field(): HTMLTextAreaElement | null {
     return this.querySelector("textarea");
   }
@@ -101,15 +118,29 @@ export class Composer extends Part {
       }
       ${editing ? this.#note(t("editing"), () => this.#end()) : reply_to ? this.#replying(reply_to) : nothing}
       ${attachments.render()}
+      <dragoman-mentions .model=${this.model} .chat=${this.chat} .choose=${(name: string, account: number) => this.#writing.mention(name, account)}></dragoman-mentions>
       <div class="composer-row">
         <label class="plain attach" title=${t("attach")}>${icon("attach")}<span class="unseen">${t("attach")}</span>
           <input type="file" multiple class="unseen" @change=${this.#chosen} ?disabled=${!!editing}></label>
-        <textarea rows="1" enterkeyhint="send" dir="auto" data-chat=${this.#id} aria-label=${t("write_to", { chat: title })} placeholder=${t("write_to", { chat: title })}
-          .value=${live(shown)} @input=${this.#input} @paste=${this.#paste}></textarea>
+        <textarea rows="1" enterkeyhint=${sendsByEnter() ? "send" : "enter"} dir="auto" aria-autocomplete="list" data-chat=${this.#id} aria-label=${t("write_to", { chat: title })} placeholder=${t("write_to", { chat: title })}
+          .value=${live(shown)} @input=${this.#input} @blur=${() => this.#mentions?.close()} @paste=${this.#paste}></textarea>
         <button type="button" class="plain attach" aria-label=${t("emoji")} title=${t("emoji")} aria-haspopup="dialog"
           @click=${({ currentTarget }: Event) => this.dispatchEvent(new CustomEvent("choose-emoji", { detail: currentTarget, bubbles: true }))}>${icon("react")}</button>
         <button class="primary send" aria-label=${editing ? t("save") : t("send")} title=${editing ? t("save") : t("send")}>${icon("send")}</button>
       </div></form>`;
+  }
+
+  protected override updated(changes: PropertyValues): void {
+    super.updated(changes);
+    this.#fit();
+  }
+
+  /** As high as its text: not all browsers do this by `field-sizing`. */
+  #fit(): void {
+    const field = this.#field;
+    if (!field || CSS.supports("field-sizing", "content")) return;
+    field.style.setProperty("block-size", "auto");
+    field.style.setProperty("block-size", `${field.scrollHeight + 2}px`);
   }
 
   #replying(index: number): TemplateResult {
@@ -132,6 +163,8 @@ export class Composer extends Part {
 
   #input({ target }: InputEvent): void {
     const { value } = target as HTMLTextAreaElement;
+    void this.#mentions?.look(target as HTMLTextAreaElement);
+    this.#fit();
     const editing = this.#writing.editing.peek();
     if (editing) this.#writing.edited = value;
     else this.drafts.set(this.#id, value, this.drafts.get(this.#id).reply_to);
@@ -144,8 +177,12 @@ export class Composer extends Part {
   #keys(event: KeyboardEvent): void {
     const editing = this.#writing.editing.peek();
     if (isComposing(event) || event.target !== this.#field) return;
-    const isTouch = matchMedia("(pointer: coarse)").matches;
-    if (event.key === "Enter" && !event.shiftKey && !event.altKey && (!isTouch || event.ctrlKey || event.metaKey)) {
+    if (this.#mentions?.press(event.key)) {
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey && (sendsByEnter() || event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       void this.#submit();
     } else if (event.key === "ArrowUp" && !this.#field?.value && !editing) {
@@ -173,7 +210,8 @@ export class Composer extends Part {
     if (files === undefined || (!text.trim() && !files.length)) return;
     this.#writing.attachments.clear();
     this.#typedAt = 0;
-    const segments = [...files, ...(text.trim() ? [{ t: "text" as const, text: text.trim() }] : [])];
+    const segments = [...files, ...mentioning(text.trim(), this.#writing.mentioned)];
+    this.#writing.forgetMentioned();
     send(this.model, this.drafts, this.chat, segments, reply_to || undefined);
     this.dispatchEvent(new CustomEvent("message-sent", { bubbles: true }));
   }
@@ -181,7 +219,8 @@ export class Composer extends Part {
   async #save(message: Message): Promise<void> {
     const text = this.#writing.edited.trim();
     if (!text) return;
-    if (text === textOfSegments(message.segments) || (await attempt(() => edit(this.model, message, text))))
+    const written = mentioning(text, this.#writing.mentioned);
+    if (text === textOfSegments(message.segments) || (await attempt(() => edit(this.model, message, written))))
       this.#end();
   }
 

@@ -5,17 +5,17 @@ import { alertOf, drop, markUnread, place, react, recall, textOfSegments } from 
 import type { Chat, Sending } from "../model/chat.ts";
 import { type Model, manages } from "../model/model.ts";
 import type { Message } from "../model/shapes.ts";
-import { avatarAddress, go, route } from "../site.ts";
+import { go, route } from "../site.ts";
 import { attempt, drafts, model, said } from "../state.ts";
 import { t } from "../words.ts";
 import { typing } from "./chats.ts";
 import type { Composer } from "./composer.ts";
-import { avatar, icon } from "./icons.ts";
+import { chatAvatar, icon } from "./icons.ts";
 import type { Choice, Menu } from "./menu.ts";
-import type { RowActions } from "./message.ts";
+import { type RowActions, reactorsOf } from "./message.ts";
 import type { Messages } from "./messages.ts";
 import "./emojis.ts";
-import { Part } from "./part.ts";
+import { Part, isComposing } from "./part.ts";
 import { copy } from "./text.ts";
 
 const LATER_MS = 8 * 3_600_000;
@@ -26,57 +26,101 @@ export class Conversation extends Part {
   static override properties = { showsMembers: { state: true } };
   declare showsMembers: boolean;
   readonly actions: RowActions = {
-    jump: (index) => void this.#messages?.jump(index),
-    reply: (message) => this.#composer?.reply(message.index),
+    jump: (index) => {
+      this.#uncover();
+      void this.#messages?.jump(index);
+    },
+    reply: (message) => {
+      this.#uncover();
+      this.#composer?.reply(message.index);
+    },
+    showReplies: (index) => go({ chat: route.peek().chat as number, index, replies: true }),
     menu: (message, anchor) => this.#menu?.open(anchor, this.#choices(message, anchor)),
     emojis: (message, anchor) => this.#pick(message, anchor),
-    edit: (entry) => this.#editRefused(entry),
+    edit: (message) => {
+      if (message.sender !== model.peek()?.me) return;
+      this.#uncover();
+      this.#composer?.begin(message);
+    },
+    editRefused: (entry) => this.#editRefused(entry),
   };
 
   protected override render(): TemplateResult {
     const known = model.value;
-    const { chat: id, index } = route.value;
+    const { chat: id, index, replies } = route.value;
     const chat = known?.chats.get(id ?? 0);
     void known?.members.value;
     if (!known || !chat || !drafts.value)
       return html`<p class="hint empty">${id && known?.isSynced.value ? t("no_member") : t("choose_chat")}</p>`;
     const title = known.title(chat);
-    return html`<section class="conversation" aria-label=${title} @edit-last=${this.#editLast} @edit-message=${this.#edit} @choose-emoji=${this.#insertEmoji} @message-sent=${() => this.#messages?.toEnd()}
+    return html`<section class="conversation" aria-label=${title} @edit-last=${this.#editLast} @choose-emoji=${this.#insertEmoji} @message-sent=${() => this.#messages?.toEnd()}
       @dragover=${(event: DragEvent) => event.preventDefault()} @drop=${this.#drop}>
       ${this.#header(known, chat, title)}
       ${keyed(
         `${known.me} ${id}`,
-        html`<dragoman-messages .model=${known} .chat=${chat} .actions=${this.actions} .index=${index}></dragoman-messages>
+        html`<dragoman-messages .model=${known} .chat=${chat} .actions=${this.actions} .index=${replies ? undefined : index}></dragoman-messages>
         <p class="typing">${chat.typing.value.size ? typing(known, [...chat.typing.value]) : nothing}</p>
         <dragoman-composer .model=${known} .drafts=${drafts.value} .chat=${chat}></dragoman-composer>`,
       )}
       <dragoman-menu></dragoman-menu>
     </section>
     ${
-      this.showsMembers
-        ? html`<dragoman-members .model=${known} .chat=${chat} @close=${() => {
-            this.showsMembers = false;
-          }}></dragoman-members>`
-        : nothing
+      replies
+        ? keyed(
+            `${id} ${index}`,
+            html`<dragoman-thread .model=${known} .chat=${chat} .index=${index} .actions=${this.actions} @close=${this.#closeSide} @keydown=${this.#sideKeys}></dragoman-thread>`,
+          )
+        : this.showsMembers
+          ? html`<dragoman-members .model=${known} .chat=${chat} @close=${this.#closeSide} @keydown=${this.#sideKeys}></dragoman-members>`
+          : nothing
     }`;
   }
 
+  /** The focus goes back to where the pane was opened. */
+  #closeSide(): void {
+    const { index = 0, replies } = route.peek();
+    this.#hideSide();
+    void this.updateComplete.then(() => {
+      if (replies) this.#messages?.focusMessage(index);
+      else this.querySelector<HTMLElement>(".show-members")?.focus();
+    });
+  }
+
+  #hideSide(): void {
+    const { chat = 0, replies } = route.peek();
+    if (replies) go({ chat }, { replace: true });
+    else this.showsMembers = false;
+  }
+
+  #sideKeys(event: KeyboardEvent): void {
+    if (event.key !== "Escape" || isComposing(event)) return;
+    event.stopPropagation();
+    this.#closeSide();
+  }
+
+  /** Where a pane is in the place of the chat, it goes. */
+  #uncover(): void {
+    if (!matchMedia("(max-width: 60rem)").matches) return;
+    this.#hideSide();
+    this.showsMembers = false;
+  }
+
   #header(known: Model, chat: Chat, title: string): TemplateResult {
-    const { kind, topic = "", chat: id, avatar: chosen } = chat.head.value;
-    const other = known.other(chat);
-    const picture = other
-      ? avatarAddress("account", other, known.people.get(other).avatar)
-      : avatarAddress("chat", id, kind === "private" ? "" : chosen);
+    const { topic = "" } = chat.head.value;
     return html`<header class="bar conversation-bar">
       <button type="button" class="plain back" aria-label=${t("back")} title=${t("back")} @click=${() => go({})}>${icon("back")}</button>
-      ${avatar(picture, 32)}<h1><bdi>${title}</bdi></h1> <span class="topic"><bdi>${topic}</bdi></span>
-      <button type="button" class="plain" aria-label=${t("members")} title=${t("members")} aria-expanded=${this.showsMembers ?? false}
-        @click=${() => {
-          this.showsMembers = !this.showsMembers;
-        }}>${icon("people")}</button>
+      ${chatAvatar(known, chat, 32)}<h1><bdi>${title}</bdi></h1> <span class="topic"><bdi>${topic}</bdi></span>
+      <button type="button" class="plain show-members" aria-label=${t("members")} title=${t("members")} aria-expanded=${!!this.showsMembers && !route.value.replies}
+        @click=${this.#turnMembers}>${icon("people")}</button>
       <button type="button" class="plain" aria-label=${t("chat_actions")} title=${t("chat_actions")} aria-haspopup="menu"
         @click=${({ currentTarget }: Event) => this.#menu?.open(currentTarget as HTMLElement, chatChoices(known, chat))}>${icon("more")}</button>
     </header>`;
+  }
+
+  #turnMembers(): void {
+    const isShown = this.showsMembers && !route.peek().replies;
+    this.#hideSide();
+    this.showsMembers = !isShown;
   }
 
   get #messages(): Messages | null {
@@ -91,20 +135,33 @@ export class Conversation extends Part {
 
   #choices(message: Message, anchor: HTMLElement): Choice[] {
     const known = model.peek();
-    const head = known?.chats.get(message.chat)?.head.peek();
-    if (!known || !head || message.recalled)
+    const chat = known?.chats.get(message.chat);
+    if (!known || !chat || message.recalled)
       return [{ label: t("mark_unread"), choose: () => void attempt(() => markUnread(known as Model, message)) }];
     const isOwn = message.sender === known.me;
     return [
       { label: t("react"), choose: () => this.#pick(message, anchor) },
       { label: t("reply"), choose: () => this.actions.reply(message) },
+      ...(chat.replies.peek().has(message.index)
+        ? [{ label: t("show_replies"), choose: () => this.actions.showReplies(message.index) }]
+        : []),
+      ...(Object.keys(message.reactions ?? {}).length
+        ? [{ label: t("show_reactions"), choose: () => void this.#showReactors(known, message, anchor) }]
+        : []),
       { label: t("copy"), choose: () => void copy(textOfSegments(message.segments)) },
       { label: t("mark_unread"), choose: () => void attempt(() => markUnread(known, message)) },
-      ...(isOwn ? [{ label: t("edit"), choose: () => this.#composer?.begin(message) }] : []),
-      ...(isOwn || manages(head, known.me)
+      ...(isOwn ? [{ label: t("edit"), choose: () => this.actions.edit(message) }] : []),
+      ...(isOwn || manages(chat.head.peek(), known.me)
         ? [{ label: t("recall"), isDangerous: true, choose: () => void attempt(() => recall(known, message)) }]
         : []),
     ];
+  }
+
+  /** Who has reacted: also for fingers and keyboards, which point at nothing. */
+  async #showReactors(known: Model, message: Message, anchor: HTMLElement): Promise<void> {
+    const emojis = Object.keys(message.reactions ?? {});
+    const lines = await Promise.all(emojis.map((emoji) => reactorsOf(known, message, emoji)));
+    this.#menu?.open(anchor, [], () => html`<ul class="reactors" tabindex="0">${lines.map((line) => html`<li><bdi>${line}</bdi></li>`)}</ul>`);
   }
 
   #pick(message: Message, anchor: HTMLElement): void {
@@ -136,10 +193,6 @@ export class Conversation extends Part {
   #editLast(): void {
     const last = this.#messages?.lastOwn;
     if (last) this.#composer?.begin(last.message);
-  }
-
-  #edit({ detail }: CustomEvent<Message>): void {
-    if (detail.sender === model.peek()?.me) this.#composer?.begin(detail);
   }
 
   #editRefused(entry: Sending): void {

@@ -7,8 +7,8 @@ import type { Model } from "../model/model.ts";
 import type { Native } from "../native.ts";
 import { avatarAddress, go } from "../site.ts";
 import { attempt, model } from "../state.ts";
-import { t } from "../words.ts";
-import { avatar, icon } from "./icons.ts";
+import { count, t } from "../words.ts";
+import { avatar, chatAvatar, icon } from "./icons.ts";
 import { Part, isComposing } from "./part.ts";
 
 type Dialog = "new" | "switch" | "help";
@@ -85,7 +85,7 @@ export class Dialogs extends Part {
         @keydown=${(event: KeyboardEvent) => this.#switchKeys(event, chats, at)}></label>
       <ul id="switch-list" role="listbox" aria-label=${t("chats")} class="choices">${chats.map(
         (chat, index) => html`<li role="option" id=${`switch-${index}`} aria-selected=${index === at}
-        @click=${() => this.#goTo(chat)}><bdi>${known.title(chat)}</bdi></li>`,
+        @click=${() => this.#goTo(chat)}>${chatAvatar(known, chat, 24)} <bdi>${known.title(chat)}</bdi> ${chat.head.value.unread ? html`<span class="hint">${count("unread_count", chat.head.value.unread)}</span>` : nothing}</li>`,
       )}</ul>
       ${chats.length ? nothing : html`<p class="hint">${t("no_match")}</p>`}`;
   }

@@ -1,5 +1,8 @@
-/** Pictures of buttons, in the colour of the text. */
+/** Pictures of buttons, in the colour of the text; pictures of people and chats. */
 import { type SVGTemplateResult, type TemplateResult, html, svg } from "lit";
+import type { Chat } from "../model/chat.ts";
+import type { Model } from "../model/model.ts";
+import { avatarAddress } from "../site.ts";
 
 const PATHS = {
   attach: "M8 12.5l6-6a3 3 0 0 1 4.2 4.2l-7.5 7.5a5 5 0 0 1-7-7l7-7",
@@ -28,4 +31,13 @@ export function icon(name: Icon): TemplateResult {
 /** A picture of a person or chat: beside its name, so that it needs none. */
 export function avatar(address: string, size = 36): TemplateResult {
   return html`<img class="avatar" src=${address} alt="" width=${size} height=${size} loading="lazy" decoding="async">`;
+}
+
+export function chatAvatar(known: Model, chat: Chat, size?: number): TemplateResult {
+  const { chat: id, kind, avatar: chosen } = chat.head.value;
+  const other = known.other(chat);
+  const address = other
+    ? avatarAddress("account", other, known.people.get(other).avatar)
+    : avatarAddress("chat", id, kind === "private" ? "" : chosen);
+  return avatar(address, size);
 }

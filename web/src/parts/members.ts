@@ -1,6 +1,5 @@
 /** The members of a chat, beside it. */
 import { type TemplateResult, html, nothing } from "lit";
-import { repeat } from "lit/directives/repeat.js";
 import { openWith } from "../model/actions.ts";
 import type { Chat } from "../model/chat.ts";
 import { type Model, manages } from "../model/model.ts";
@@ -8,6 +7,7 @@ import type { Native } from "../native.ts";
 import { avatarAddress, go } from "../site.ts";
 import { attempt } from "../state.ts";
 import { t } from "../words.ts";
+import { each } from "./each.ts";
 import { avatar, icon } from "./icons.ts";
 import { Part } from "./part.ts";
 
@@ -44,7 +44,7 @@ export class Members extends Part {
       <header class="bar"><h2>${t("members")}</h2><button type="button" class="plain" aria-label=${t("close")} @click=${() => this.dispatchEvent(new Event("close"))}>${icon("close")}</button></header>
       ${head.handle ? html`<p class="hint">${t("on_irc", { name: `#${head.handle}` })}</p>` : nothing}
       <label class="search"><span class="unseen">${t("search_members")}</span>${icon("search")}<input type="search" placeholder=${t("search_members")} .value=${this.query} @input=${this.#search}></label>
-      <ul class="people">${repeat(
+      <ul class="people">${each(
         this.list,
         ({ account }) => account,
         (member) => this.#member(member, head.owner),

@@ -71,7 +71,7 @@ export class Menu extends Part {
         }),
     );
     document.addEventListener("pointerdown", this.#outside, true);
-    menu.querySelector<HTMLElement>("button, input")?.focus({ preventScroll: true });
+    menu.querySelector<HTMLElement>("button, input, ul")?.focus({ preventScroll: true });
   }
 
   #choose(one: Choice): void {

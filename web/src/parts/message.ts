@@ -1,4 +1,5 @@
 /** One row of a conversation. */
+import { computed } from "@preact/signals-core";
 import { type TemplateResult, html, nothing } from "lit";
 import type { Chat, Sending } from "../model/chat.ts";
 import type { Model } from "../model/model.ts";
@@ -7,7 +8,7 @@ import type { Message } from "../model/shapes.ts";
 import type { Segment } from "../native.ts";
 import { avatarAddress, ownAddress } from "../site.ts";
 import { attempt, reasonOf } from "../state.ts";
-import { momentOf, t, timeOf } from "../words.ts";
+import { count, momentOf, t, timeOf } from "../words.ts";
 import { avatar, icon } from "./icons.ts";
 import { Part, properties } from "./part.ts";
 import { shownSegments } from "./text.ts";
@@ -18,9 +19,20 @@ const LONGEST_QUOTE = 140;
 export interface RowActions {
   jump(index: number): void;
   reply(message: Message): void;
+  showReplies(index: number): void;
   menu(message: Message, anchor: HTMLElement): void;
   emojis(message: Message, anchor: HTMLElement): void;
-  edit(entry: Sending): void;
+  edit(message: Message): void;
+  editRefused(entry: Sending): void;
+}
+
+/** A key on a row that has the focus. Returns whether it means something there. */
+export function pressed(key: string, message: Message, row: HTMLElement, actions: RowActions): boolean {
+  if (key === "Enter") actions.menu(message, row);
+  else if (key.toLowerCase() === "r") actions.reply(message);
+  else if (key.toLowerCase() === "e") actions.edit(message);
+  else return false;
+  return true;
 }
 
 /** Author, text, attachments, reactions, and the time last: as a reader hears it. A frame of a scroll shows none again. */
@@ -37,6 +49,8 @@ export class MessageRow extends Part {
   declare message: Message;
   declare isContinued: boolean;
   declare actions: RowActions;
+  /** Of this message alone: a row stays the one of its message. */
+  #replies = computed(() => this.chat.replies.value.get(this.message.index) ?? 0);
 
   /** At once: the list measures it. */
   show(): void {
@@ -44,12 +58,12 @@ export class MessageRow extends Part {
   }
 
   protected override render(): TemplateResult {
-    return shown(this);
+    return shown(this, this.#replies.value);
   }
 }
 customElements.define("dragoman-message", MessageRow);
 
-function shown({ model, chat, message, isContinued, actions }: MessageRow): TemplateResult {
+function shown({ model, chat, message, isContinued, actions }: MessageRow, replies: number): TemplateResult {
   const { sender, time, segments, recalled, edited, index } = message;
   const person = model.people.get(sender);
   const isOwn = sender === model.me;
@@ -62,6 +76,7 @@ function shown({ model, chat, message, isContinued, actions }: MessageRow): Temp
       ${attachments(segments)}
       ${reactions(model, message)}
     </div>
+    ${replies ? html`<button type="button" class="quiet replies" @click=${() => actions.showReplies(index)}>${count("replies", replies)}</button>` : nothing}
     <span class="message-meta">${edited ? html`<span class="edited">${t("edited")}</span> ` : nothing}<time datetime=${new Date(time).toISOString()}
       title=${momentOf(time)}>${timeOf(time)}</time>${isOwn ? html`<span class="tick" title=${t("sent")} role="img" aria-label=${t("sent")}>✓</span>` : nothing}</span>
     ${
@@ -90,7 +105,7 @@ export function sendingRow(model: Model, entry: Sending, actions: RowActions): T
         rejected
           ? html`<p class="failure" role="alert">${state}
         <button type="button" class="quiet" @click=${() => sendAgain(model, entry)}>${t("send_again")}</button>
-        <button type="button" class="quiet" @click=${() => actions.edit(entry)}>${t("edit")}</button>
+        <button type="button" class="quiet" @click=${() => actions.editRefused(entry)}>${t("edit")}</button>
         <button type="button" class="quiet" @click=${() => drop(model, entry.nonce)}>${t("forget_text")}</button></p>`
           : nothing
       }
@@ -162,14 +177,16 @@ function reactions(model: Model, message: Message): TemplateResult | typeof noth
 }
 
 /** Who has reacted, when somebody looks. */
-async function name(model: Model, { chat, index }: Message, emoji: string, button: HTMLElement): Promise<void> {
+async function name(model: Model, message: Message, emoji: string, button: HTMLElement): Promise<void> {
+  const names = await reactorsOf(model, message, emoji);
+  if (names) button.title = names;
+}
+
+export async function reactorsOf(model: Model, { chat, index }: Message, emoji: string): Promise<string> {
   const { reactors } = await model.wire
     .call("reactors", { chat, index, emoji, count: 20 })
     .catch(() => ({ reactors: [] }));
   await model.people.ensure(reactors.map(({ account }) => account));
-  if (reactors.length)
-    button.title = t("reactions_by", {
-      emoji,
-      names: reactors.map(({ account }) => model.people.name(account)).join(", "),
-    });
+  const names = reactors.map(({ account }) => model.people.name(account)).join(", ");
+  return names && t("reactions_by", { emoji, names });
 }

@@ -8,18 +8,18 @@ import {
   observeElementRect,
 } from "@tanstack/virtual-core";
 import { type PropertyValues, type TemplateResult, html, nothing } from "lit";
-import { repeat } from "lit/directives/repeat.js";
 import { computed, effect, signal, untracked } from "@preact/signals-core";
-import { read } from "../model/actions.ts";
+import { read, textOfSegments } from "../model/actions.ts";
 import type { Chat } from "../model/chat.ts";
 import { loadAround, loadNewest, loadOlder } from "../model/history.ts";
 import type { Model } from "../model/model.ts";
 import { type Row, rowsOf } from "../model/rows.ts";
 import { attempt, said } from "../state.ts";
 import { count, t } from "../words.ts";
+import { each } from "./each.ts";
 import { icon } from "./icons.ts";
 import { lineRow } from "./line_row.ts";
-import { type MessageRow, type RowActions, sendingRow } from "./message.ts";
+import { type MessageRow, type RowActions, pressed, sendingRow } from "./message.ts";
 import { Part, properties } from "./part.ts";
 
 const ESTIMATE = { message: 58, sending: 58, day: 40, new: 28, gap: 48, earlier: 48 } as const;
@@ -119,8 +119,20 @@ export class Messages extends Part {
     this.#dismissJump();
   }
 
-  /** The line before what is new goes. */
-  dismissNew(): void {
+  /** The focus goes to a message, if it is in the list. */
+  focusMessage(index: number): void {
+    this.#focusRow(`message ${index}`);
+  }
+
+  /** The button goes, and leaves its focus to the last row. */
+  #jumpToEnd(): void {
+    this.toEnd();
+    this.#focusRow(this.#rows.at(-1)?.key ?? "");
+  }
+
+  /** The line before what is new goes, and leaves its focus to the first new message. */
+  #dismissNew(): void {
+    this.focusMessage(this.#newFrom.peek());
     this.#newFrom.value = 0;
   }
 
@@ -138,8 +150,8 @@ export class Messages extends Part {
     const items = virtualizer?.getVirtualItems() ?? [];
     const newer = this.#newer();
     return html`<div class="scroller" tabindex="-1" @scroll=${this.#scrolled}>
-        <ol class="rows" ${properties({ "block-size": `${virtualizer?.getTotalSize() ?? 0}px` })} @keydown=${this.#keys} @focusin=${this.#focused}>
-          ${repeat(
+        <ol class="rows" ${properties({ "block-size": `${virtualizer?.getTotalSize() ?? 0}px` })} @keydown=${this.#keys} @copy=${this.#copy} @focusin=${this.#focused}>
+          ${each(
             items,
             ({ key }) => key,
             ({ index, start, key }) => this.#row(this.#rows[index] as Row, index, start, String(key)),
@@ -150,7 +162,7 @@ export class Messages extends Part {
       ${
         newer === undefined
           ? nothing
-          : html`<button type="button" class="jump" @click=${() => this.toEnd()}>${icon("down")}
+          : html`<button type="button" class="jump" @click=${this.#jumpToEnd}>${icon("down")}
         ${newer ? count("jump_new", newer) : html`<span class="unseen">${t("to_newest")}</span>`}</button>`
       }`;
   }
@@ -187,7 +199,7 @@ export class Messages extends Part {
       row,
       this.#isLoading,
       (before) => void this.#load(before),
-      () => this.dismissNew(),
+      () => this.#dismissNew(),
     );
   }
 
@@ -237,10 +249,7 @@ export class Messages extends Part {
     const indices = defaultRangeExtractor(range);
     const { anchorNode, anchorOffset, focusNode, focusOffset } = getSelection() ?? {};
     const ends = anchorNode === focusNode && anchorOffset === focusOffset ? [] : [anchorNode, focusNode];
-    const keys = [document.activeElement, ...ends].map(
-      (node) =>
-        (node instanceof Element ? node : node?.parentElement)?.closest<HTMLElement>(".rows > li")?.dataset["key"],
-    );
+    const keys = [document.activeElement, ...ends].map(keyOf);
     const more = [...keys, this.active].flatMap((key) => (key === undefined ? [] : (this.#positions.get(key) ?? [])));
     return more.every((at) => indices.includes(at))
       ? indices
@@ -276,9 +285,8 @@ export class Messages extends Part {
     const at = this.#positions.get(`message ${wanted}`);
     if (at === undefined) return;
     this.wanted = undefined;
-    this.active = `message ${wanted}`;
     virtualizer.scrollToIndex(at, { align: "center" });
-    void this.updateComplete.then(() => this.#focusActive());
+    this.focusMessage(wanted);
   }
 
   async #begin(): Promise<void> {
@@ -298,12 +306,15 @@ export class Messages extends Part {
     if (this.#isLoading) return;
     this.#isLoading = true;
     this.#loaded = before;
+    const isUsed = this.contains(document.activeElement);
     this.#keepEnd(before);
     this.requestUpdate();
     const isThere = await attempt(() => loadOlder(this.model, this.chat, before));
     this.#isLoading = false;
     if (!isThere) said.value = t("not_loaded");
     this.requestUpdate();
+    await this.updateComplete;
+    if (isUsed && document.activeElement === document.body) this.focusMessage(before); // the button has gone
   }
 
   /** What is below the new rows stays where it is: they have other sizes than the estimate, and the message after them
@@ -380,7 +391,7 @@ export class Messages extends Part {
   }
 
   #focused({ target }: FocusEvent): void {
-    const key = (target as HTMLElement).closest<HTMLElement>(".rows > li")?.dataset["key"];
+    const key = keyOf(target as Node);
     if (key && key !== this.active) this.active = key;
   }
 
@@ -388,21 +399,22 @@ export class Messages extends Part {
     const row = (event.target as HTMLElement).closest<HTMLElement>(".rows > li");
     if (!row || event.target !== row || event.ctrlKey || event.metaKey || event.altKey) return;
     const found = this.#rows[Number(row.dataset["index"])];
-    const message = found?.kind === "message" ? found.message : undefined;
-    const done = () => event.preventDefault();
-    if (event.key === "ArrowUp" || event.key === "ArrowDown") {
-      done();
+    if (event.key === "ArrowUp" || event.key === "ArrowDown")
       this.#move(Number(row.dataset["index"]), event.key === "ArrowUp" ? -1 : 1);
-    } else if (event.key === "Enter" && message) {
-      done();
-      this.actions.menu(message, row);
-    } else if (event.key.toLowerCase() === "r" && message) {
-      done();
-      this.actions.reply(message);
-    } else if (event.key.toLowerCase() === "e" && message) {
-      done();
-      this.dispatchEvent(new CustomEvent("edit-message", { detail: message, bubbles: true }));
-    }
+    else if (found?.kind !== "message" || !pressed(event.key, found.message, row, this.actions)) return;
+    event.preventDefault();
+  }
+
+  /** Of a selection over several messages the page has only the ends: they are copied whole, from what is in memory. */
+  #copy(event: ClipboardEvent): void {
+    const selected = getSelection();
+    const [from, to] = [selected?.anchorNode, selected?.focusNode].map((node) => this.#positions.get(keyOf(node) ?? ""));
+    if (from === undefined || to === undefined || from === to) return;
+    const lines = this.#rows.slice(Math.min(from, to), Math.max(from, to) + 1).flatMap((row) =>
+      row.kind === "message" ? [`${this.model.people.name(row.message.sender)}: ${textOfSegments(row.message.segments)}`] : [],
+    );
+    event.clipboardData?.setData("text/plain", lines.join("\n"));
+    event.preventDefault();
   }
 
   #move(from: number, by: 1 | -1): void {
@@ -410,15 +422,20 @@ export class Messages extends Part {
     while (this.#rows[at] && !["message", "sending"].includes(this.#rows[at]?.kind ?? "")) at += by;
     const row = this.#rows[at];
     if (!row) return;
-    this.active = row.key;
     this.#virtualizer?.scrollToIndex(at, { align: "auto" });
-    void this.updateComplete.then(() => this.#focusActive());
+    this.#focusRow(row.key);
   }
 
-  #focusActive(): void {
-    this.querySelector<HTMLElement>(`.rows > li[data-key="${CSS.escape(this.active)}"]`)?.focus({
-      preventScroll: true,
-    });
+  #focusRow(key: string): void {
+    this.active = key;
+    void this.updateComplete.then(() =>
+      this.querySelector<HTMLElement>(`.rows > li[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true }),
+    );
   }
 }
 customElements.define("dragoman-messages", Messages);
+
+/** Of the row that a node is in. */
+function keyOf(node: Node | null | undefined): string | undefined {
+  return (node instanceof Element ? node : node?.parentElement)?.closest<HTMLElement>(".rows > li")?.dataset["key"];
+}

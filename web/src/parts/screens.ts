@@ -4,6 +4,7 @@ import type { Native } from "../native.ts";
 import { go } from "../site.ts";
 import { attempt, model, said, session, whenOnline } from "../state.ts";
 import { LANGUAGE_NAMES, count, dateOf, keepLanguage, language, t } from "../words.ts";
+import { sendByEnter, sendsByEnter } from "./composer.ts";
 import { icon } from "./icons.ts";
 import { Part } from "./part.ts";
 
@@ -60,6 +61,17 @@ export class DevicesScreen extends Part {
 customElements.define("dragoman-devices", DevicesScreen);
 
 export class SettingsScreen extends Part {
+  static override properties = { isKept: { state: true } };
+  /** The browser has promised not to delete what is stored. Undefined if it cannot. */
+  declare isKept: boolean | undefined;
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    void navigator.storage?.persisted?.().then((isKept) => {
+      this.isKept = isKept;
+    });
+  }
+
   protected override render(): TemplateResult {
     const theme = localStorage.getItem(THEME) ?? "";
     const minutes = Math.round(session.clockOffset / 60_000);
@@ -73,9 +85,11 @@ export class SettingsScreen extends Part {
         ].map(
           ([value = "", name]) => html`<option value=${value} ?selected=${value === theme}>${name}</option>`,
         )}</select></label>
+        <label class="check"><input type="checkbox" ?checked=${sendsByEnter()} @change=${({ target }: Event) => sendByEnter((target as HTMLInputElement).checked)}> ${t("enter_sends")}</label>
       </form>
       <dragoman-notifications></dragoman-notifications>
       ${Math.abs(minutes) >= 2 ? html`<p class="card note">${t("clock_wrong", { minutes: Math.abs(minutes) })}</p>` : nothing}
+      ${this.isKept === false ? html`<div class="card"><p class="hint">${t("may_delete")}</p><button type="button" class="quiet" @click=${() => void this.#keep()}>${t("keep_stored")}</button></div>` : nothing}
       ${isSecureContext ? nothing : html`<p class="card note">${t("not_https")}</p>`}
       <div class="card"><p class="hint">${t("log_out_hint")}</p><button type="button" class="quiet dangerous" @click=${() => void this.#leave()}>${t("log_out")}</button></div>
       <dragoman-account></dragoman-account>
@@ -89,6 +103,11 @@ export class SettingsScreen extends Part {
       .peek()
       ?.wire.call("set_settings", { language: value })
       .catch(() => undefined);
+  }
+
+  async #keep(): Promise<void> {
+    this.isKept = await navigator.storage.persist();
+    if (!this.isKept) said.value = t("not_kept");
   }
 
   #theme({ target }: Event): void {

@@ -1,0 +1,16 @@
+/** Makes segments of a text with names. Pure. */
+export type Mentioning = { t: "text"; text: string } | { t: "mention"; account: number; text: string };
+
+/** `names`: what may stand in the text, with the account that it mentions. */
+export function mentioning(text: string, names: ReadonlyMap<string, number>): Mentioning[] {
+  const found = [...names.keys()].filter((name) => text.includes(name)).sort((one, other) => other.length - one.length);
+  if (!found.length) return text ? [{ t: "text", text }] : [];
+  const any = found.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
+  return text
+    .split(new RegExp(`(${any})(?![\\p{L}\\p{N}_])`, "u"))
+    .filter(Boolean)
+    .map((part): Mentioning => {
+      const account = names.get(part);
+      return account === undefined ? { t: "text", text: part } : { t: "mention", account, text: part };
+    });
+}
