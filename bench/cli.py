@@ -189,7 +189,8 @@ _edges = click.option(
 )
 _replicas = click.option(
     "--replicas", type=click.IntRange(0, 64), default=0, show_default=True,
-    help="Replicas of message, on a PostgreSQL that is started unless database.url is set (0: one, on SQLite).",
+    help="Replicas of the message service, on a PostgreSQL that is started unless database.url is set (0: one, on "
+    "SQLite).",
 )  # fmt: skip
 _common = _options(
     click.option("--edge", "addresses", multiple=True, metavar="URL", help="Measure this edge; repeatable."),
@@ -403,7 +404,7 @@ def _overload(**given: Any) -> None:
 @_replicas
 @click.option("--value", "values", type=_POSITIVE, multiple=True, help="In place of the axis's own; repeatable.")
 @click.option(
-    "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Edges, unless --axis is edges."
+    "--edges", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of edges, unless --axis is edges."
 )
 @click.option("--seconds", type=_SECONDS, default=8.0, show_default=True, help="Measured seconds of each point.")
 @click.option("--rate", type=click.FloatRange(1), default=500.0, show_default=True, help="Messages a second, at most.")

@@ -30,7 +30,7 @@ class Listener(Protocol):
     """Receives a connection's events. `now` is in nanoseconds of the monotonic clock."""
 
     def received(self, event: Any, now: int) -> None:
-        """Handle an event that is no reply, for example an own message that the server echoes."""
+        """Handle an event that is no reply, for example a message of this client that the server echoes."""
 
     def replied(self, reply: ServerReply, now: int) -> None:
         """Handle a reply whose request did not wait for it."""

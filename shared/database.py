@@ -179,7 +179,7 @@ _IMMEDIATE = {"begin": "BEGIN IMMEDIATE"}
 _log = log(__name__)
 _PAUSE_SECONDS = 1.0
 _IDLE_SECONDS = 2
-"""How long a transaction may be idle in PostgreSQL. A frozen process must not hold its locks for longer."""
+"""PostgreSQL ends a transaction that is idle for this time. A frozen process must not hold its locks for longer."""
 _NESTED_LOOPS = "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 IS_CITUS = "is_citus"
 """The key in the `info` of a PostgreSQL connection that says whether the server is Citus."""

@@ -3,8 +3,8 @@ together.
 
 `dragoman migrate` gives all databases of an installation the same identity: first it writes the identity to each
 database, then it marks each database as agreed. So if one database is agreed, and another one has not the same
-identity, that other database was lost or replaced. Auth assigns the numbers of accounts, and session the numbers of
-chats: a database that lacks a number of another database is older than that database.
+identity, that other database was lost or replaced. The auth service assigns the numbers of accounts, and the session
+service the numbers of chats: a database that lacks a number of another database is older than that database.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The JSON of native's event `message`. Edges push it, and session posts it to outgoing webhooks."""
+"""The JSON of native's event `message`. Edges push it, and the session service posts it to outgoing webhooks."""
 
 from typing import assert_never
 

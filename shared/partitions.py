@@ -1,4 +1,4 @@
-"""Partitions of chats, and the leaders of the partitions among the live replicas of message.
+"""Partitions of chats, and the leaders of the partitions among the live replicas of the message service.
 
 The id of a chat decides its partition. The leader of a partition is the live replica with the highest score for it
 (rendezvous hashing); standbys do not count. Processes that know the same replicas agree on every leader. When a replica

@@ -19,7 +19,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 KEPT_MS = 10 * 60_000
-"""How long results are stored. Clients may repeat their commands for this time, and edges repeat requests for some
+"""Results are stored for this time. Clients may repeat their commands for this time, and edges repeat requests for some
 seconds."""
 NONCE_USED = Failure(ErrorCode.CONFLICT, "another command of yours has this nonce", "nonce", reason=Reason.NONCE_USED)
 

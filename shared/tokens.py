@@ -1,5 +1,5 @@
-"""Tokens: JWTs that only auth can issue and that every service can verify (RFC 7519, 8725). Their form and type are
-those of RFC 9068."""
+"""Tokens: JWTs that only the auth service can issue and that every service can verify (RFC 7519, 8725). Their form and
+type are those of RFC 9068."""
 
 import binascii
 import re
@@ -55,7 +55,7 @@ class BadToken(RequestError):
 
 
 class UnknownKey(BadToken):
-    """The key that has signed the token is unknown. It may be a new key of auth."""
+    """The key that has signed the token is unknown. It may be a new key of the auth service."""
 
 
 class Claims(msgspec.Struct, frozen=True):

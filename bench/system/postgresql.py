@@ -97,8 +97,8 @@ def connect(url: str) -> psycopg.Connection:
 _STOP_SECONDS = 40.0
 _SERVICES = ("auth", "session", "message")
 _MISSING = (
-    "several replicas of message run on PostgreSQL: install it (initdb and postgres), or give empty databases by "
-    "--set database.url=postgresql+psycopg://…/dragoman_{service}"
+    "several replicas of the message service run on PostgreSQL: install it (initdb and postgres), or give empty "
+    "databases by --set database.url=postgresql+psycopg://…/dragoman_{service}"
 )
 
 

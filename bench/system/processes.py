@@ -17,9 +17,9 @@ _SERIES = {
 
 
 def batch_counts(ports: Iterable[int]) -> dict[str, float]:
-    """The sums over the processes with these operations ports. They count `requests` of edges, `commits`, `delivery
-    batches` to edges, and `member lists` that are requested from session. A process that does not answer is left
-    out."""
+    """The sums over the processes with these operations ports. They count `requests` of edges, `commits`,
+    `delivery batches` to edges, and `member lists` that are requested from the session service. A process that does not
+    answer is left out."""
     counts = dict.fromkeys(_SERIES.values(), 0.0)
     for port in ports:
         with contextlib.suppress(OSError, http.client.HTTPException):

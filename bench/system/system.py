@@ -46,8 +46,8 @@ _URL = "database.url="
 
 
 class SystemSize(NamedTuple):
-    """`replicas`: the number of replicas of message, which use PostgreSQL. With 0, there are as many as `dragoman up`
-    starts, and they use SQLite unless a setting says otherwise."""
+    """`replicas`: the number of replicas of the message service, which use PostgreSQL. With 0, there are as many as
+    `dragoman up` starts, and they use SQLite unless a setting says otherwise."""
 
     edges: int
     replicas: int = 0

@@ -356,7 +356,8 @@ class Dragoman(native.Operations):
         return self._outbox.add("send", draft)
 
     def edit(self, **draft: Any) -> "asyncio.Future[native.ChangeResult]":
-        """Put an edit of an own message (`chat`, `index`, `text` or `segments`) into the outbox. See `send`."""
+        """Put an edit of a message that the account has sent (`chat`, `index`, `text` or `segments`) into the outbox.
+        See `send`."""
         return self._outbox.add("edit", draft)
 
     def recall(self, **message: Any) -> "asyncio.Future[native.ChangeResult]":

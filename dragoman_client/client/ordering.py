@@ -18,8 +18,8 @@ Fetch = Callable[[str, Event], Awaitable[Event]]
 """A function that fetches a page. The page is an empty object if the account may not have it. Raises CommandRejected,
 which ends the connection."""
 REACH, LISTING = "client_reach", "client_listing"
-"""Two events that the client itself makes. REACH names messages and changes that the server does not push to this
-connection. LISTING is a reply to `sync`. The events after it, up to `synced`, belong to this reply."""
+"""Two events that the client itself makes. REACH says up to where the connection has messages and changes that the
+server does not push to it. LISTING is a reply to `sync`. The events after it, up to `synced`, belong to this reply."""
 _RANKS = {"message": 1, "changed": 2, REACH: 3}
 _PAGE = 100
 _EPOCH, _PREFIX = "epoch", "chat/"
@@ -169,7 +169,7 @@ class ChatOrder:
     async def reach(self, chat: int, index: int, rev: int, event: Event | None = None) -> None:
         """Give an event after all messages up to an index, and after all changes up to a `rev`."""
         place = self._positions.chats.get(chat)
-        # The chat began after the sync. The event about the new chat arrives later, or does not tell the last index.
+        # The chat began after the sync. The event about the new chat arrives later, or lacks the last index.
         if place is None:
             place = self._positions.chats[chat] = ChatPosition()
             self._skip(chat, place, index - self._timeline)

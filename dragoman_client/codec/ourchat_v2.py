@@ -36,7 +36,7 @@ _ERRORS = {
     (5, 1): "the server could not register the account",
     (5, 2): "the e-mail address is taken",
     (7, 1): "unknown account or wrong password",
-    (7, 2): "the server could not, or there were too many failed logins",
+    (7, 2): "the server could not log in, or there were too many failed logins",
 }
 """The texts of errors, by the code and the status of a frame."""
 _SESSION_LIMIT = 2

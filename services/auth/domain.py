@@ -298,7 +298,7 @@ def _times(count: int) -> str:
 
 
 def check_opaque(name: str, field_name: str) -> None:
-    """Check an opaque string that auth has issued: a ticket, a code, or a login id."""
+    """Check an opaque string that the auth service has issued: a ticket, a code, or a login id."""
     _check(bool(name), field_name, "must not be empty")
     _check(len(name) <= OPAQUE_CHARACTERS and name.isascii() and name.isprintable(), field_name, _OPAQUE_RULE)
 

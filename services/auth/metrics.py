@@ -1,4 +1,4 @@
-"""Metrics of auth."""
+"""Metrics of the auth service."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

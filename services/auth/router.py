@@ -79,8 +79,8 @@ def route(
     metrics: AuthMetrics,
     neighbours: Neighbours,
 ) -> None:
-    """Registers the handlers of auth's requests. A public method of a use case serves the route of its request type;
-    the routes listed here are exceptions."""
+    """Registers the handlers of the auth service's requests. A public method of a use case serves the route of its
+    request type; the routes listed here are exceptions."""
     admin, operator = use.administration, use.operator_bots
     routes: dict[Handler, Route[Any, Any]] = {handler: route for route, handler in routes_of(*use.served)}
     routes |= {

@@ -29,8 +29,8 @@ from shared.version import VERSION
 
 
 class UpOptions(NamedTuple):
-    """The options of the command that are not settings. `replicas`: the number of replicas of message. 0 means one
-    replica on SQLite, and otherwise two."""
+    """The options of the command that are not settings. `replicas`: the number of replicas of the message service. 0
+    means one replica on SQLite, and otherwise two."""
 
     edges: int
     version: str
@@ -39,8 +39,8 @@ class UpOptions(NamedTuple):
 
 @click.command("up", epilog="Example: dragoman up --port 8080 --edges 2 --data /srv/chat")
 @settings_options
-@click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="How many edges.")
-@click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of message (default: 2, on SQLite 1).")
+@click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of edges.")
+@click.option("--replicas", type=click.IntRange(1, 64), help="Replicas of the message service (2, on SQLite 1).")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port of the first edge; the others get the next ones (0: any)."
 )
@@ -133,12 +133,12 @@ def _with_ports(settings: Settings, sources: Mapping[str, str], options: UpOptio
 
 
 def message_replicas(settings: Settings, count: int) -> list[PlannedProcess]:
-    """The planned replicas of message. If `count` is 0, there is one on SQLite, and otherwise there are two. Raises
-    OperatorError."""
+    """The planned replicas of the message service. If `count` is 0, there is one on SQLite, and otherwise there are
+    two. Raises OperatorError."""
     sqlite = settings.database_url("message").startswith("sqlite")
     if sqlite and count > 1:
         raise OperatorError(
-            "several replicas of message need a database other than SQLite",
+            "several replicas of the message service need a database other than SQLite",
             "Leave out --replicas, or give --database postgresql+psycopg:…",
         )
     # The system accepts messages even while one of the two replicas is unavailable.

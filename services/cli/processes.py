@@ -24,8 +24,8 @@ def _command(name: str, summary: str) -> click.Command:
     return command
 
 
-auth = _command("auth", "Run auth: accounts' secrets, tokens, verification.")
-session = _command("session", "Run session: profiles, friends, chats, members.")
-message = _command("message", "Run message, which orders, stores and delivers messages.")
-search = _command("search", "Run search, which indexes messages and answers queries.")
+auth = _command("auth", "Run the auth service: accounts, tokens, verification.")
+session = _command("session", "Run the session service: profiles, chats, members.")
+message = _command("message", "Run the message service: order, storage, delivery.")
+search = _command("search", "Run the search service, which finds messages.")
 edge = _command("edge", "Run an edge, the WebSocket server that clients connect to.")

@@ -139,7 +139,7 @@ class MessageLocator:
         return excused[0] if len(excused) == len(stages) else self._missing(account, chat, index)
 
     def stage_at(self, recipient: Recipient, account: AccountId, message: Message) -> DeliveryStage:
-        """How far a message has got on the way to this connection, which has not received it."""
+        """The stage that a message has reached on its way to this connection, which has not received it."""
         chat, index = message.chat, message.index
         stage = recipient.delivery_stage(chat, index, message.time)
         if stage is None or stage is DeliveryStage.UNMARKED:
@@ -147,7 +147,7 @@ class MessageLocator:
         return stage
 
     def _missing(self, account: AccountId, chat: ChatId, index: int) -> DeliveryStage:
-        """How far a message has got that no connection has received."""
+        """The stage that a message has reached that no connection has received."""
         sequencer = self._chats.sequencer(chat)
         if sequencer is None or account not in sequencer.members:
             return DeliveryStage.FETCHING if self._resync.compares(account) else DeliveryStage.NO_BATCH
@@ -231,7 +231,7 @@ class DeliveryAuditor:
             with DeliveryWatch(local) as watch:
                 await self._compare(local, watch)
         except RequestError:
-            return  # a later round compares the account again
+            return  # the next audit of the account compares it again
         finally:
             self._audited.discard(account)
 

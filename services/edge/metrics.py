@@ -55,9 +55,12 @@ class EdgeMetrics:
         )
         self.posts = CachedLabels(posts)
         self.certificate = Gauge(
-            "dragoman_edge_certificate_seconds", "Until the served certificate expires", ["file"], registry=registry
+            "dragoman_edge_certificate_seconds",
+            "Time until the served certificate expires",
+            ["file"],
+            registry=registry,
         )
-        self.closed = Counter("dragoman_edge_closes", "Connections closed by us", ["code"], registry=registry)
+        self.closed = Counter("dragoman_edge_closes", "Connections that this edge closed", ["code"], registry=registry)
         self.slow_closes = Counter(
             "dragoman_edge_slow_closes", "Connections closed because they were too slow", registry=registry
         )
@@ -83,17 +86,17 @@ class EdgeMetrics:
 
     def _add_times(self, registry: CollectorRegistry) -> None:
         self.post_seconds = PlainHistogram(
-            "dragoman_edge_post_seconds", "From a message's frame to its acknowledgement", _SECONDS, registry
+            "dragoman_edge_post_seconds", "Time from a message's frame to its acknowledgement", _SECONDS, registry
         )
         self.delivery_seconds = PlainHistogram(
             "dragoman_edge_delivery_seconds",
-            "From a message's commit to its delivery to a connection",
+            "Time from a message's commit to its delivery",
             _SECONDS,
             registry,
         )
         self.request_seconds = Histogram(
             "dragoman_edge_request_seconds",
-            "From a request to its reply",
+            "Time from a request to its reply",
             ["command"],
             buckets=_SECONDS,
             registry=registry,

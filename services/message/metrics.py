@@ -24,7 +24,7 @@ class MessageMetrics:
         )
         self.acknowledged = Counter("dragoman_message_acknowledged", "Messages acknowledged", registry=registry)
         self.duplicates = Counter(
-            "dragoman_message_duplicates", "Drafts that had been posted before", registry=registry
+            "dragoman_message_duplicates", "Messages that were sent again and already stored", registry=registry
         )
         self.expired = Counter(
             "dragoman_message_expired", "Messages whose content was removed by age", registry=registry
@@ -32,15 +32,17 @@ class MessageMetrics:
         changes = Counter("dragoman_message_changes", "Changes of messages", ["kind"], registry=registry)
         self.changes = {kind: changes.labels(kind.value) for kind in ChangeKind}
         self.queue_rows = Gauge("dragoman_message_queue_rows", "Messages in flight", registry=registry)
-        self.partitions = Gauge("dragoman_message_partitions", "Partitions of chats led", registry=registry)
+        self.partitions = Gauge("dragoman_message_partitions", "Partitions that this replica leads", registry=registry)
         self.retries = Counter("dragoman_message_retries", "Batches retried", ["cause"], registry=registry)
         self.presence_unknown = Counter(
             "dragoman_message_presence_unknown", "Batches broadcast because presence was unknown", registry=registry
         )
-        self.losses = Counter("dragoman_message_losses", "Lost fan-outs: every edge then syncs", registry=registry)
+        self.losses = Counter(
+            "dragoman_message_losses", "Deliveries that failed, after which every edge syncs", registry=registry
+        )
         self.refreshes = Counter(
             "dragoman_message_membership_refreshes",
-            "Memberships requested from session",
+            "Member lists requested from the session service",
             ["outcome"],
             registry=registry,
         )

@@ -18,7 +18,7 @@ from shared.contract.session import MembershipVersions
 _QUEUE = "message"
 
 ReceiveVersions = Callable[[MembershipVersions], None]
-"""Receives the versions and the heartbeats that session announces."""
+"""Receives the versions and the heartbeats that the session service announces."""
 
 _decode_versions = msgspec.msgpack.Decoder(MembershipVersions).decode
 

@@ -91,7 +91,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     service.open_port(DASHBOARD, partial(database.check, CHECKED_TABLES), presence.check)
     try:
         if await service.start(stopping, chats.ensure_lobby, system.ensure_system_account):
-            await presence.lookup()  # Presence is used only some time after its first lookup.
+            await presence.lookup()  # presence is trusted only some time after its first lookup
             reconciler.start()
             push.start()
             if settings.outgoing_webhooks.enabled:

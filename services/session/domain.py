@@ -171,7 +171,7 @@ def check_peer(actor: AccountId, account: AccountId, field: str = "account") -> 
     check_actor(actor)
     check_account(account, field)
     if actor == account:
-        raise RequestError(ErrorCode.INVALID, "that is yourself", field)
+        raise RequestError(ErrorCode.INVALID, "this is your own account", field)
     if account == SYSTEM_ACCOUNT:
         raise RequestError(ErrorCode.FORBIDDEN, "this account only sends announcements", field)
 

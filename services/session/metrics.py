@@ -12,12 +12,12 @@ class SessionMetrics:
             "dragoman_session_departures", "Memberships ended because an account was deleted", registry=registry
         )
         self.events = Counter("dragoman_session_events", "Events to edges", ["kind", "reach"], registry=registry)
-        self.events_lost = Counter("dragoman_session_events_lost", "Events that NATS did not get", registry=registry)
+        self.events_lost = Counter("dragoman_session_events_lost", "Events not sent to NATS", registry=registry)
         self.versions_unpublished = Gauge(
             "dragoman_session_versions_untold", "Chats whose version is missing in Redis", registry=registry
         )
         self.versions_dropped = Counter(
-            "dragoman_session_versions_dropped", "Versions dropped because too many are unpublished", registry=registry
+            "dragoman_session_versions_dropped", "Versions of chats that were never published", registry=registry
         )
         self.reports = Counter("dragoman_session_reports", "Messages reported to the operator", registry=registry)
         self.webhook_posts = Counter(

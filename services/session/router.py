@@ -1,4 +1,4 @@
-"""The subjects that session serves, and the use case behind each."""
+"""The subjects that the session service serves, and the use case behind each."""
 
 from services.session.service.accounts import AccountProfiles
 from services.session.service.announcements import Announcements
@@ -24,8 +24,8 @@ def route(
     push: PushDelivery,
     *others: object,
 ) -> None:
-    """Registers the handlers of session's requests. Each public method of a use case serves the route of its
-    request."""
+    """Registers the handlers of the session service's requests. Each public method of a use case serves the route of
+    its request."""
     give_numbers = (chats.create_chat, chats.open_private_chat, system.open_announcements)
     for served, handler in routes_of(accounts, chats, system, *others):
         bus.serve(served, neighbours.gated(handler) if handler in give_numbers else handler, queue=_QUEUE)

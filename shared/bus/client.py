@@ -116,9 +116,9 @@ class Bus:
         self._sender = RequestSender(self._broker, registry, tracer)
         self._events_lost_callbacks: list[Callable[[], None]] = []
         self._streams = EventStreams(service, settings.replicas, self._events_lost)
-        self._dead = Counter("dragoman_bus_dead_letters", "Events given up", ["subject"], registry=registry)
+        self._dead = Counter("dragoman_bus_dead_letters", "Dead letters", ["subject"], registry=registry)
         self._events = Counter(
-            "dragoman_bus_events", "Attempts at durable events", ["subject", "outcome"], registry=registry
+            "dragoman_bus_events", "Attempts to handle durable events", ["subject", "outcome"], registry=registry
         )
         unsent = Gauge("dragoman_bus_unsent_bytes", "Bytes that wait to be sent to NATS", registry=registry)
         unsent.set_function(lambda: self._broker.unsent_bytes)

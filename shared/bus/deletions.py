@@ -1,5 +1,5 @@
-"""Compares a service's data with the list of deleted accounts from auth. So an acknowledged deletion is carried out
-even if its durable event was lost."""
+"""Compares a service's data with the list of deleted accounts from the auth service. So an acknowledged deletion is
+carried out even if its durable event was lost."""
 
 import asyncio
 import time
@@ -69,10 +69,10 @@ class DeletionReconciler:
         except RequestError as error:
             seconds = next(self._pauses)
             if seconds == _REPORTED_RETRY_SECONDS:
-                _log.warning("deletions were not compared with auth: will be retried", error=str(error))
+                _log.warning("deletions were not compared with the auth service: will be retried", error=str(error))
             return seconds
         except Exception:
-            _log.exception("deletions were not compared with auth")
+            _log.exception("deletions were not compared with the auth service")
             return _INTERVAL_SECONDS
         self._pauses = growing_pauses(_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         return max(_INTERVAL_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started))

@@ -36,8 +36,8 @@ later."""
 _PAUSE_SECONDS = 0.5
 _ANSWER_SECONDS = 1.0
 _TAKEN_SECONDS = 0.02
-"""How long a fetch is awaited after its subscription has ended. This is far longer than a delivered event takes from
-the connection to the fetch."""
+"""After the end of its subscription, a fetch is awaited for this time. It is far longer than a delivered event takes
+from the connection to the fetch."""
 
 RETRIED_BY = "Retried-By"
 """The header of an event that was a dead letter: the operator who retried it."""

@@ -2,7 +2,7 @@
 secret can use the name.
 
 As the user `node`, a process sends its secret to NATS with the password that all edges share. NATS then requests the
-permissions from auth (auth callout). Auth grants only the subjects of the node with this fingerprint.
+permissions from the auth service (auth callout). It grants only the subjects of the node with this fingerprint.
 """
 
 import base64

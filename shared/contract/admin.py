@@ -1,5 +1,5 @@
-"""The requests of an operator to auth and session, and the reports of messages by users. The services log each request
-with its account. Times are Unix milliseconds."""
+"""The requests of an operator to the auth and session services, and the reports of messages by users. The services log
+each request with its account. Times are Unix milliseconds."""
 
 import msgspec
 
@@ -10,15 +10,16 @@ from shared.contract.routes import Ack, Forwarded, Routed
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
-    """An account in auth, without its secrets. `schemes`: the schemes of the account's passwords. `recoverable`: the
-    account has a security question. `email_verified`: the user has received a mail at the address."""
+    """An account as the auth service stores it, without its secrets. `schemes`: the schemes of the account's passwords.
+    `recoverable`: the account has a security question. `email_verified`: the user has received a mail at the
+    address."""
 
     account: AccountId
     uuid: str
     email: str
     username: str
     nickname: str
-    """The nickname at registration. Session knows the present nickname."""
+    """The nickname at registration. The session service knows the present nickname."""
     created: int
     """Unix milliseconds."""
     disabled: bool
@@ -83,7 +84,8 @@ class Kick(msgspec.Struct):
 
 class Act(msgspec.Struct, frozen=True):
     """An entry of the audit trail: an act that changed or read an account, or the system (account 0). `by`: `user` or
-    `admin`. `address`: the client's address, as far as it is known. Auth sets `time` (Unix milliseconds) and `number`.
+    `admin`. `address`: the client's address, as far as it is known. The auth service sets `time` (Unix milliseconds)
+    and `number`.
     """
 
     act: str

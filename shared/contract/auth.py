@@ -1,4 +1,4 @@
-"""The requests to auth: registration, login, tokens, verification, deletion."""
+"""The requests to the auth service: registration, login, tokens, verification, deletion."""
 
 from enum import StrEnum
 from typing import Literal
@@ -21,8 +21,8 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Authenticated(msgspec.Struct, tag="authenticated", frozen=True, kw_only=True):
-    """A successful registration or login. `token` is a JWT of the login `sid`. Session makes the profile from the other
-    fields if it is missing."""
+    """A successful registration or login. `token` is a JWT of the login `sid`. The session service makes the profile
+    from the other fields if it is missing."""
 
     account: AccountId
     sid: str
@@ -204,10 +204,10 @@ class OpenVerification(msgspec.Struct):
 
 
 class DeleteAccount(msgspec.Struct):
-    """Erases an account in all services (v2: 16). The reply follows within 2 s, after auth's commit and the replies of
-    all reachable services. The other services get a durable event. `secret`: given by dialects that require a secret. A
-    wrong secret is `unauthenticated`, and counts as a failed login. `reason`: shown to the members of the account's
-    groups. `of_guest`: delete the account only if it is a guest's."""
+    """Erases an account in all services (v2: 16). The reply follows within 2 s, after the commit of the auth service
+    and the replies of all reachable services. The other services get a durable event. `secret`: given by dialects that
+    require a secret. A wrong secret is `unauthenticated`, and counts as a failed login. `reason`: shown to the members
+    of the account's groups. `of_guest`: delete the account only if it is a guest's."""
 
     route = Routed("auth.delete_account", Ack)
     actor: AccountId = NO_ACCOUNT

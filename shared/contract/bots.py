@@ -1,4 +1,4 @@
-"""The requests to auth about bots, which are accounts of programs, and about bots' tokens."""
+"""The requests about bots, which are accounts of programs, and about bots' tokens. The auth service answers them."""
 
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ class TokenScope(StrEnum):
 
 
 class CreatedBot(msgspec.Struct, frozen=True):
-    """A created bot, from which session makes the profile. `created`: Unix milliseconds."""
+    """A created bot, from which the session service makes the profile. `created`: Unix milliseconds."""
 
     account: AccountId
     uuid: str
@@ -28,8 +28,8 @@ class CreatedBot(msgspec.Struct, frozen=True):
 
 
 class CreateWebhookAccount(msgspec.Struct):
-    """Makes the account of an incoming webhook: a bot without a login. Session sends this request. `signature`: the
-    signature in the profile, which names the maker. Errors: `rate_limited`, `invalid` for the name."""
+    """Makes the account of an incoming webhook: a bot without a login. The session service sends this request.
+    `signature`: the signature in the profile, which names the maker. Errors: `rate_limited`, `invalid` for the name."""
 
     route = Routed("auth.create_hook_account", CreatedBot)
     name: str

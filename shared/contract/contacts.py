@@ -1,4 +1,5 @@
-"""The requests about other users: blocked accounts (to session), and accounts by their names (to auth)."""
+"""The requests about other users: blocked accounts (for the session service), and accounts by their names (for the auth
+service)."""
 
 import msgspec
 

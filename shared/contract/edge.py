@@ -175,7 +175,8 @@ class MembershipChanged(msgspec.Struct, tag="membership_changed", frozen=True):
     disbanded: bool = False
     recent: RecentJoins | None = None
     joined_at: JoinedAt | None = None
-    """The state of the chat when the account joined. None if an older version of message or session has replied."""
+    """The state of the chat when the account joined. None if an older version of the message or session service has
+    replied."""
     faces: dict[AccountId, ProfileSummary] = {}
     """The profile summaries of the accounts that the event names."""
     reason: str = ""

@@ -16,8 +16,9 @@ ANNOUNCE_SECONDS = 0.4
 
 
 class MovedChats(msgspec.Struct, frozen=True):
-    """Each `replica` of message announces its chats with messages that are new or changed since the last announcement.
-    `number` counts the replica's announcements since the start at `epoch` (Unix ms), so a gap shows a loss."""
+    """Each `replica` of the message service announces its chats with messages that are new or changed since the last
+    announcement. `number` counts the replica's announcements since the start at `epoch` (Unix ms), so a gap shows a
+    loss."""
 
     replica: str
     epoch: int

@@ -1,4 +1,5 @@
-"""Requests of guests to auth. A guest is an account without a secret, which is deleted when its connection ends."""
+"""Requests of guests to the auth service. A guest is an account without a secret, which is deleted when its connection
+ends."""
 
 import msgspec
 

@@ -1,4 +1,5 @@
-"""Requests to session for happenings: joins, departures and changes in a group, which IRC has in its history."""
+"""Requests to the session service for happenings: joins, departures and changes in a group, which IRC has in its
+history."""
 
 from enum import StrEnum
 

@@ -22,7 +22,8 @@ NO_ACCOUNT = AccountId(0)
 
 SYSTEM_ACCOUNT = AccountId(2**31 - 1)
 """The system account, which sends the operator's announcements. Its number is the highest that every client can read.
-Session has its profile. Auth has no such account, because auth counts from 1. So nobody can log in to it."""
+The session service has its profile. The auth service has no such account, because it counts from 1. So nobody can log
+in to it."""
 
 SYSTEM_UUID = "433cbccd-e00b-4aee-8586-6a13d0f996b6"
 """The uuid of the system account, the same in every installation. Nobody can register it."""

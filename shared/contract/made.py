@@ -1,5 +1,5 @@
-"""The requests to session and auth about the data of an account, and about its webhooks, links and bots, which act
-without a login."""
+"""The requests to the session and auth services about the data of an account, and about its webhooks, links and bots,
+which act without a login."""
 
 import msgspec
 
@@ -52,8 +52,8 @@ class ListMade(msgspec.Struct):
 
 
 class EndMade(msgspec.Struct):
-    """Session deletes the webhooks and links that an account has made; auth revokes the tokens of the account's
-    bots."""
+    """The session service deletes the webhooks and links that an account has made. The auth service revokes the tokens
+    of the account's bots."""
 
     route = Routed("session.end_made", Ack)
     actor: AccountId = NO_ACCOUNT
@@ -84,7 +84,8 @@ class DeleteAnyWebhook(msgspec.Struct):
 
 
 class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The data that auth stores of an account. `created`: Unix milliseconds. `question_id`: the security question, or
+    """The data that the auth service stores of an account. `created`: Unix milliseconds. `question_id`: the security
+    question, or
     0. `logins`: newest first. `bots`: the bots that the account owns. `email_verified`: the user has received a mail at
     the address."""
 
@@ -101,8 +102,8 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportLogins(msgspec.Struct):
-    """A request for the data that auth stores of an account, without the account's secrets. The audit trail records
-    each request. Error: `rate_limited` above the limit `limits.exports_per_account`."""
+    """A request for the data that the auth service stores of an account, without the account's secrets. The audit trail
+    records each request. Error: `rate_limited` above the limit `limits.exports_per_account`."""
 
     route = Routed("auth.export_logins", AccountRecord)
     actor: AccountId = NO_ACCOUNT

@@ -1,5 +1,5 @@
-"""The requests to session about the members, roles, bans, silences, links and settings of groups, and about the end of
-a group."""
+"""The requests to the session service about the members, roles, bans, silences, links and settings of groups, and about
+the end of a group."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -32,8 +32,9 @@ class MemberRole(msgspec.Struct, array_like=True, frozen=True):
 
 class MemberList(msgspec.Struct, frozen=True):
     """A page of members. `silenced`: the end of the silence of all members except the owner and the admins; see
-    MemberRole. `version`: the chat's version; 0 from the previous version of session. `since`: the list has the changes
-    after this version; 0 if it has all members. `after`: the next page of a query begins after this account."""
+    MemberRole. `version`: the chat's version; 0 from the previous version of the session service. `since`: the list has
+    the changes after this version; 0 if it has all members. `after`: the next page of a query begins after this
+    account."""
 
     members: list[MemberRole]
     more: bool = False

@@ -355,7 +355,7 @@ class MarkUnread(msgspec.Struct):
 
 
 class Heads(msgspec.Struct, frozen=True):
-    """`revs`: the number of the last change of each chat; empty from an older version of message."""
+    """`revs`: the number of the last change of each chat; empty from an older version of the message service."""
 
     heads: dict[ChatId, int]
     revs: dict[ChatId, int] = {}

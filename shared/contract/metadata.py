@@ -1,4 +1,4 @@
-"""Requests to session: texts of accounts and groups under keys, which IRC calls metadata."""
+"""Requests to the session service: texts of accounts and groups under keys, which IRC calls metadata."""
 
 import re
 

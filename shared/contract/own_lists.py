@@ -1,4 +1,5 @@
-"""The requests to session for the lists that a client keeps. The replies have only lists that have changed."""
+"""The requests to the session service for the lists that a client keeps. The replies have only lists that have
+changed."""
 
 import msgspec
 

@@ -1,5 +1,5 @@
-"""The requests to session about an account's settings for all its devices. Clients and notifications obey these
-settings."""
+"""The requests to the session service about an account's settings for all its devices. Clients and notifications obey
+these settings."""
 
 import msgspec
 from msgspec import UNSET, UnsetType

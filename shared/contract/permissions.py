@@ -110,7 +110,7 @@ _CALLOUT_REPLIES = "$SYS._INBOX.>"
 _NODE = "edge.*"
 
 _OPERATOR_REQUESTS = (SetMaintenance.route, *(one for one in on.ROUTES if one.subject.startswith("auth.admin.")))
-"""The requests to auth that only an operator may send."""
+"""The requests that only an operator may send to the auth service."""
 
 _RECORDS = (
     StartRecording.route, StopRecording.route, ListRecordings.route, Route(f"{_NODE}.recording", object, object),

@@ -1,5 +1,5 @@
-"""Requests to session about notifications. Devices are notified by Web Push, through push services on the Internet.
-Accounts without a device are notified by mail."""
+"""Requests to the session service about notifications. Devices are notified by Web Push, through push services on the
+Internet. Accounts without a device are notified by mail."""
 
 import msgspec
 
@@ -141,6 +141,6 @@ class FindEndedLogins(msgspec.Struct):
 
 
 class PushDue(msgspec.Struct, frozen=True):
-    """A durable event of message: these chats have new or changed messages."""
+    """A durable event of the message service: these chats have new or changed messages."""
 
     chats: list[ChatId]

@@ -28,8 +28,8 @@ class ReadIndexes(msgspec.Struct, frozen=True):
 
 class FindReadIndexes(msgspec.Struct):
     """A request for the index up to which each of these accounts has read each of these chats, at most 500. The reply
-    omits accounts that are not members. `counts`: the reply also counts unread messages. Edges and session send this
-    request on their own behalf."""
+    omits accounts that are not members. `counts`: the reply also counts unread messages. Edges and the session service
+    send this request on their own behalf."""
 
     route = Routed("message.read_indexes", ReadIndexes)
     members: list[tuple[AccountId, ChatId]]

@@ -1,4 +1,5 @@
-"""The requests to auth for a new password, by the security question, or by a ticket that is mailed to the account."""
+"""The requests for a new password, which the auth service answers: by the security question, or by a ticket that is
+mailed to the account."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""The requests to session about profiles, friends, chats and their members."""
+"""The requests to the session service about profiles, friends, chats and their members."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -241,7 +241,7 @@ class Membership(msgspec.Struct, frozen=True):
     accounts are included. The entry of NO_ACCOUNT holds for all members except the owner and the admins."""
     outgoing_hooks: bool = False
     change_times: ChangeTimes | None = None
-    """None from an older version of session."""
+    """None from an older version of the session service."""
     speakers: list[AccountId] = []
     """The members that may post even if the group is silenced."""
     strangers_post: bool = False

@@ -82,7 +82,8 @@ FORWARDED = tuple(route for route in ROUTES if issubclass(route.request, Forward
 
 ACCOUNT_REGISTERED = Topic("events.auth.account_registered", events.AccountRegistered)
 BOT_REGISTERED = Topic("events.auth.bot_registered", events.AccountRegistered)
-"""Registered bots have their own subject. A version of session without bots would not mark the profile as a bot's."""
+"""Registered bots have their own subject. A version of the session service without bots would not mark the profile as a
+bot's."""
 ACCOUNT_DELETED = Topic("events.auth.account_deleted", events.AccountDeleted)
 MAIL_REQUESTED = Topic("events.auth.mail_requested", events.MailRequested)
 MAIL_DIGEST = Topic("events.session.mail_digest", events.MailRequested)
@@ -109,10 +110,10 @@ EPHEMERAL_EVENT = "edge.all.signal"
 """Carries an EphemeralEvent from one edge to every edge."""
 
 NEW_VERSIONS = "message.all.versions"
-"""Announces MembershipVersions to every replica of message."""
+"""Announces MembershipVersions to every replica of the message service."""
 
 MOVED_CHATS = "search.all.moved"
-"""Carries MovedChats from one replica of message to every process of search."""
+"""Carries MovedChats from one replica of the message service to every process of search."""
 
 PRESENCE_INCOMPLETE = "edge.all.presence"
 """Announces PresenceIncomplete to every process that looks up presence: message, session and edges."""
@@ -137,14 +138,14 @@ def recording(node: NodeId) -> Route[records.ReadRecording, records.RecordingPag
 
 @lru_cache(maxsize=256)
 def post(replica: str) -> Route[message.PostMessages, message.PostResults]:
-    """The route by which PostMessages is sent to one replica of message, for the chats of the partitions that this
-    replica leads."""
+    """The route by which PostMessages is sent to one replica of the message service, for the chats of the partitions
+    that this replica leads."""
     return Route(f"message.{replica}.post", message.PostMessages, message.PostResults, "message.*.post")
 
 
 @lru_cache(maxsize=256)
 def change(replica: str) -> Route[message.ChangeMessage, message.Changed]:
-    """The route by which ChangeMessage is sent to one replica of message."""
+    """The route by which ChangeMessage is sent to one replica of the message service."""
     return Route(f"message.{replica}.change", message.ChangeMessage, message.Changed, "message.*.change")
 
 

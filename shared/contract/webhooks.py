@@ -1,5 +1,5 @@
-"""The requests to session about webhooks. By an incoming webhook, a program without an account posts to a group. An
-outgoing webhook posts a group's messages to a URL."""
+"""The requests to the session service about webhooks. By an incoming webhook, a program without an account posts to a
+group. An outgoing webhook posts a group's messages to a URL."""
 
 from enum import StrEnum
 

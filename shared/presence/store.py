@@ -13,8 +13,8 @@ Keys (each command touches one key):
 
 While Redis is unavailable, the system works with restrictions: lookups return that presence is unknown. Afterwards,
 edges register their accounts again. If only one node cannot reach Redis, it announces its accounts over NATS, and
-lookups include this node until presence is complete again. While replicas of message cannot read presence, all nodes
-announce their accounts for these replicas: see IncompleteNodes.
+lookups include this node until presence is complete again. While replicas of the message service cannot read presence,
+all nodes announce their accounts for these replicas: see IncompleteNodes.
 """
 
 import asyncio
@@ -245,17 +245,17 @@ _log = log(__name__)
 _decode_incomplete = msgspec.msgpack.Decoder(PresenceIncomplete).decode
 _READ_GENERATION: Command = ("GET", "generation")
 _TRUST_SECONDS = 6.0
-"""How long a new generation counts as incomplete, because nodes may be missing in it. After two heartbeats, each edge
-has registered its accounts or announced that it cannot. An edge that registers later syncs its accounts again."""
+"""A new generation counts as incomplete for this time, because nodes may be missing in it. After two heartbeats, each
+edge has registered its accounts or announced that it cannot. An edge that registers later syncs its accounts again."""
 _BROKEN_SECONDS = 1.0
-"""How long Redis is not used after a failure. Otherwise every batch would wait for the time limit."""
+"""After a failure, Redis is not used for this time. Otherwise every batch would wait for the time limit."""
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
 
 class PresenceSnapshot(NamedTuple):
     """The result of a lookup. `nodes`: the nodes of each online account; None if they are unknown, so that every node
-    must be notified. `versions`: the versions of the requested chats. A missing version can be requested from
-    session."""
+    must be notified. `versions`: the versions of the requested chats. A missing version can be requested from the
+    session service."""
 
     nodes: dict[AccountId, tuple[NodeId, ...]] | None
     versions: dict[ChatId, int]
@@ -505,7 +505,7 @@ class _PresenceMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.seconds = PlainHistogram(
-            "dragoman_presence_seconds", "Time of a call of Redis", _SECONDS, registry, "call"
+            "dragoman_presence_seconds", "Time of a call to Redis", _SECONDS, registry, "call"
         )
         self.failures = Counter(
             "dragoman_presence_failures", "Calls that Redis did not answer", ["call"], registry=registry

@@ -1,4 +1,5 @@
-"""Settings of accounts: verification, mails, passwords and tokens, grants of auth, announcements of the operator."""
+"""Settings of accounts: verification, mails, passwords and tokens, grants of NATS subjects, announcements of the
+operator."""
 
 import re
 from pathlib import Path
@@ -33,7 +34,7 @@ class MailSettings(SettingsSection):
         "starttls", pattern="^(starttls|tls|none)$", description="encryption: starttls, tls or none"
     )
     smtp_timeout_seconds: float = Field(
-        10.0, gt=0, description="the mail server has so long to reply; then the mail is sent again later"
+        10.0, gt=0, description="time limit for a reply of the mail server; after it, the mail is sent again later"
     )
     sender: str = Field("Dragoman <no-reply@localhost>", description="the From header of every mail")
     outbox: Path = Field(

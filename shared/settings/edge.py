@@ -25,7 +25,7 @@ class EdgeSettings(SettingsSection):
         False, description="pages requested by http:// redirect to https://; WebSockets, files and avatars never do"
     )
     hsts_seconds: int = Field(
-        0, ge=0, description="how long browsers must use only https:// for this host; 0: no such demand"
+        0, ge=0, description="time for which browsers must use only https:// for this host; 0: no such demand"
     )
     tcp_pacing_ms: float = Field(0.0, ge=0, le=1000, description="pause between two messages to a TCP client")
     public_url: HttpUrl = Field(
@@ -118,9 +118,7 @@ class IrcSettings(SettingsSection):
         0, ge=0, le=65535,
         description="port with TLS to which IRC clients without TLS must move (STS); 0: none",
     )  # fmt: skip
-    sts_seconds: int = Field(
-        0, ge=0, description="seconds in which IRC clients then insist on a valid certificate (STS)"
-    )
+    sts_seconds: int = Field(0, ge=0, description="time for which IRC clients then insist on a valid certificate (STS)")
 
     @property
     def sts_policy(self) -> str:

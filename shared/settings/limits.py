@@ -67,7 +67,7 @@ class ConnectionLimits(Rates):
 
 
 class AccountLimits(Rates):
-    """Limits that auth applies to an account or a client address."""
+    """Limits that the auth service applies to an account or a client address."""
 
     registrations_per_minute: int = Field(5, ge=1, description="registrations per client address")
     failed_logins_per_address: int = Field(20, ge=1, description="failed logins of a client address in 10 minutes")

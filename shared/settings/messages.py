@@ -38,17 +38,17 @@ class MessageSettings(SettingsSection):
         256,
         ge=1,
         le=4096,
-        description="partitions of the chats; replicas share them; never change it; the same for message and edges",
+        description="partitions of the chats; the same for all replicas and edges; never change it",
     )
     leader_cores: float = Field(
         0.6,
         ge=0,
-        description="one more replica leads chats for each so many cores that all replicas use together; "
-        "the others are standbys, which cost little; 0: all replicas lead chats, whatever the load",
+        description="CPU cores that all replicas together use for each replica that leads chats; other replicas are "
+        "standbys, which cost little; 0: all replicas lead chats",
     )
-    retention_days: float = Field(0.0, ge=0, description="how long the content of a message is kept; 0: for ever")
-    edit_seconds: float = Field(172_800.0, ge=0, description="a sender may edit a message for so long; 0: never")
-    recall_seconds: float = Field(172_800.0, ge=0, description="a sender may recall a message for so long; 0: never")
+    retention_days: float = Field(0.0, ge=0, description="time for which the content of a message is kept; 0: for ever")
+    edit_seconds: float = Field(172_800.0, ge=0, description="time for which a sender may edit a message; 0: never")
+    recall_seconds: float = Field(172_800.0, ge=0, description="time for which a sender may recall it; 0: never")
 
 
 class SearchSettings(SettingsSection):
@@ -120,7 +120,7 @@ class OutgoingWebhookSettings(SettingsSection):
         259_200.0, gt=0, description="a webhook becomes a dead letter after attempts have failed for this time"
     )
     check_seconds: float = Field(
-        30.0, gt=0, description="time between searches for messages without an event; a crash can lose events"
+        30.0, gt=0, description="time between searches for messages whose event a crash has lost"
     )
 
 
@@ -156,6 +156,6 @@ class PushSettings(SettingsSection):
         0.0,
         ge=0,
         le=1_440,
-        description="mails an account without a device, if it asks for mails, what was unread for so long; "
-        "at most once in this time; 0: off",
+        description="time after which unread messages are mailed to an account without a device, if its user wants "
+        "mails; also the shortest time between two mails; 0: off",
     )

@@ -113,7 +113,7 @@ class Native(Client):
     def resumed(self, known: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
         """Syncs as a client that was offline, and returns the summaries of all chats by number.
 
-        `known` are the chat summaries from before. The client has all messages and changes up to them.
+        `known`: the chat summaries of the previous sync. The client has all messages and changes up to them.
         """
         have = {str(number): [head["head"], head["rev"]] for number, head in known.items()}
         states = {str(number): head["state"] for number, head in known.items()}

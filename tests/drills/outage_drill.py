@@ -111,7 +111,8 @@ def invariants(bound: float) -> dict[str, Invariant]:
 
 
 def required_evidence(outages: Sequence[Outage], rate: float) -> RequiredEvidence:
-    """Returns the least evidence that a drill needs: every outage, and a fifth of the load of the time with service."""
+    """Returns the least evidence that a drill needs: every outage, and a fifth of the load that is possible outside of
+    outages."""
     faults = Counter(outage.target for outage in outages)
     served = sum(_CALM_SECONDS + (0.0 if outage.unserved else outage.seconds) for outage in outages)
     return RequiredEvidence.of(served * rate, faults)

@@ -39,7 +39,7 @@ _TWO_DEVICES = (0, 5)
 _IRC_DEVICES = ((5, 1), (7, 0))
 """The devices with IRC clients, as numbers of the user and of the device: one is the only device of its user."""
 STAYERS = (1, 4)
-"""Users that connect to the same edge until it answers. The other users try the next edge."""
+"""Users that reconnect to the same edge until it answers. All other users try the next edge."""
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""The adapters of auth: mail, keys, password hashes, NATS. The ports are in `../service/ports.py`."""
+"""The adapters of the auth service: mail, keys, password hashes, NATS. The ports are in `../service/ports.py`."""

@@ -1,1 +1,2 @@
-"""The use cases of auth. `ports.py` names the parts that use cases need from outside. Begin with `login.py`."""
+"""The use cases of the auth service. `ports.py` names the parts that use cases need from outside. Begin with
+`login.py`."""

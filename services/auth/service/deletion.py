@@ -42,10 +42,10 @@ class AccountDeletion:
     metrics: AuthMetrics
 
     async def delete(self, request: DeleteAccount, by: str = "user") -> Ack:
-        """Commits the deletion in auth, then requests the erasure from the other services. A durable event repeats the
-        request for erasure. A repeated deletion has no further effect, and does not wait for a service that is
-        unavailable. Raises RequestError: `unauthenticated` (also for a wrong secret), `rate_limited`, `invalid`,
-        `unavailable`."""
+        """Commits the deletion in this service's database, then requests the erasure from the other services. A durable
+        event repeats the request for erasure. A repeated deletion has no further effect, and does not wait for a
+        service that is unavailable. Raises RequestError: `unauthenticated` (also for a wrong secret), `rate_limited`,
+        `invalid`, `unavailable`."""
         domain.check_deletion(request)
         await stored_or(self.database, stored(*REVOKED), partial(self.carry_out, request, by))
         return Ack()
@@ -63,7 +63,7 @@ class AccountDeletion:
         self.metrics.deletions.inc()
         await self.revocations.publish(revocation)
         await self._erase_elsewhere(EraseAccount(request.actor, request.reason[:_REASON_CHARACTERS]))
-        self.outbox.wake()  # afterwards, because the event has no reason
+        self.outbox.wake()  # only now, because the event lacks the reason, which the requests above have
         return revocation
 
     async def _check_secret(self, request: DeleteAccount) -> tuple[Scheme, str] | None:

@@ -1,4 +1,4 @@
-"""Lookups of accounts. Other users find accounts by exact names, services request whether accounts may act, and an
+"""Lookups of accounts. Other users find accounts by exact names, services find out whether accounts may act, and an
 account gets its own data."""
 
 import time

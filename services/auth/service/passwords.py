@@ -19,9 +19,9 @@ from shared.transactions import Transactions
 
 @dataclass(frozen=True, kw_only=True)
 class NewPasswords:
-    """Hashes new passwords. Passwords that exist already stay valid. Checks and hashes new passwords. The rules hold
-    only for plain passwords. The server cannot examine a password that the client has hashed, and users do not choose
-    the secrets of service clients."""
+    """Checks and hashes new passwords. Existing passwords stay valid. The rules hold only for plain passwords. The
+    server cannot examine a password that the client has hashed, and users do not choose the secrets of service
+    clients."""
 
     hasher: PasswordHashing
     min_characters: int

@@ -96,7 +96,7 @@ def _unrecoverable() -> RequestError:
 @dataclass(frozen=True, kw_only=True)
 class MailRecoveryPolicy:
     life_seconds: float
-    """How long a ticket is valid."""
+    """The validity of a ticket."""
     enabled: bool
     any_address: bool
     """Whether tickets are also mailed to unverified addresses."""

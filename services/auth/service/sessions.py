@@ -49,7 +49,7 @@ class LoginSessions:
     most: int
     """The highest number of logins of an account; a further login ends the oldest. 0: no limit."""
     refresh_seconds: float
-    """How long a refresh token is valid."""
+    """The validity of a refresh token."""
 
     async def start(
         self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False

@@ -59,7 +59,7 @@ class EmailVerification:
     database: Transactions
     passwords: PasswordHashing
     life_seconds: float
-    """How long a ticket is valid."""
+    """The validity of a ticket."""
     after_failed_logins: int
     """Failed logins after which the login of an account with an e-mail address needs a verification, too; 0 for
     never."""
@@ -121,8 +121,8 @@ def _may_match(passed: PassedTicket, request: Register | Login) -> bool:
 
 _log = log(__name__)
 _WEEK_MS = 7 * 86_400_000
-"""How long a link that the user has not requested is valid. It is valid for long, because the user does not look for it
-at once."""
+"""The validity of a link that the user has not requested. It is a week, because the user does not look for the link at
+once."""
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,300}(/[\w.~-]+){0,20}")
 
 

@@ -1,5 +1,5 @@
-"""Stores the highest account number that auth has assigned, and the identity that auth's database shares with the other
-databases of the installation."""
+"""Stores the highest account number that the auth service has assigned, and the identity that its database shares with
+the other databases of the installation."""
 
 import sqlalchemy as sa
 

@@ -51,7 +51,7 @@ def list_duplicates(connection: sa.Connection) -> Duplicates:
 
 
 def accounts_of_domain(url: str, domain: str) -> list[AccountId]:
-    """The accounts with an e-mail address of this domain. `url`: the address of auth's database. Raises
+    """The accounts with an e-mail address of this domain. `url`: the address of the auth service's database. Raises
     sqlalchemy.exc.SQLAlchemyError."""
     engine = make_engine(url)
     try:

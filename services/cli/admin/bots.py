@@ -67,7 +67,7 @@ async def bot_list(client: AdminClient) -> list[BotView]:
     help="What the token permits; may be given several times.",
 )  # fmt: skip
 @click.option(
-    "--days", type=click.IntRange(1, 36_500), help="How long it is valid; default and most: auth.bot_token_days."
+    "--days", type=click.IntRange(1, 36_500), help="Validity in days; default and maximum: auth.bot_token_days."
 )
 async def bot_token(client: AdminClient, number: int, name: str, scopes: tuple[str, ...], days: int | None) -> None:
     """Make a token for a bot, and print it once.

@@ -49,8 +49,8 @@ class AdminClient:
         return await self._bus.request(route, request, seconds=_REQUEST_SECONDS, retry=True, nonce=new_nonce())
 
     async def record(self, act: str, account: AccountId = NO_ACCOUNT, detail: str = "") -> None:
-        """Write an act into the audit trail before the act begins. This is used for acts that auth does not carry out
-        itself. Raises RequestError."""
+        """Write an act into the audit trail before the act begins. This is used for acts that the auth service does not
+        carry out itself. Raises RequestError."""
         await self.send(RecordAct(act, account, detail))
 
     async def request_all(self, route: Route[Q, R], request: Q) -> list[R]:

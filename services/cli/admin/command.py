@@ -23,7 +23,7 @@ A = TypeVar("A")
 account_argument = click.argument("account", metavar="ACCOUNT")
 number_argument = click.argument("number", metavar="NUMBER", type=click.IntRange(1, 2**63 - 1))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
 
 
 @click.group(
@@ -125,8 +125,8 @@ def prints(text: Callable[[A], str]) -> Callable[[Callable[..., Awaitable[A]]], 
 
 
 def record(installation: Installation, act: str, detail: str = "") -> None:
-    """Record in the audit trail an act that auth does not carry out itself. If the system is not running, this only
-    prints a warning."""
+    """Record in the audit trail an act that the auth service does not carry out itself. If the system is not running,
+    this only prints a warning."""
 
     async def send() -> None:
         async with connected_client(installation) as client:

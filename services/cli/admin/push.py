@@ -41,7 +41,7 @@ async def push_list(client: AdminClient, account: str) -> list[SubscriptionView]
 
 
 @push.command("remove", epilog="Example: dragoman admin push remove ann 7")
-@on_confirmed("Notify the device {device} of {account} no more?")
+@on_confirmed("Stop notifying the device {device} of {account}?")
 @click.argument("account")
 @click.argument("device", type=click.IntRange(1, 2**63 - 1))
 async def push_remove(client: AdminClient, account: str, device: int) -> None:

@@ -47,7 +47,7 @@ def record() -> None:
 @on_system
 @click.option("--account", help="Record this account: an OC number, a uuid, a username or an e-mail address.")
 @click.option("--dialect", help="Record all connections of this dialect.")
-@click.option("--seconds", default=600, show_default=True, type=click.IntRange(1, 86_400), help="End after so long.")
+@click.option("--seconds", default=600, show_default=True, type=click.IntRange(1, 86_400), help="End after this time.")
 @click.option(
     "--megabytes",
     default=4,

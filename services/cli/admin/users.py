@@ -201,8 +201,8 @@ async def user_enable(client: AdminClient, account: str) -> None:
 async def user_reset_password(client: AdminClient, found: UserView) -> None:
     """Give an account a new password, and void its tokens.
 
-    The password is printed once. Webhooks, links and bots' tokens that the account has made go on: the command counts
-    them, and `dragoman admin user end-made` ends them.
+    The password is printed once. Webhooks, links and bots' tokens that the account has made still work: the command
+    counts them, and `dragoman admin user end-made` ends them.
     """
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
     await client.send(ResetPassword(found.account, password))
@@ -219,7 +219,7 @@ async def user_reset_password(client: AdminClient, found: UserView) -> None:
 async def user_made(client: AdminClient, account: str) -> MadeThings:
     """Show everything that acts for an account without a login.
 
-    Webhooks, links, and tokens of bots can act so.
+    These are webhooks, links, and tokens of bots.
     """
     found = await find(client, account)
     await client.record("list made", found.account)

@@ -161,7 +161,7 @@ _HOME, _REST_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 def top(file: Path | None, assignments: tuple[str, ...], data: Path | None, once: bool, what: tuple[str, ...]) -> None:
     """Watch throughput, latency and errors in a terminal.
 
-    WHAT is names of processes of `dragoman up` (edge-1, message), or addresses of operations ports (http://host:9000).
+    WHAT: names of processes of `dragoman up` (edge-1, message), or addresses of operations ports (http://host:9000).
     """
     settings, _ = read_settings(file, assignments, {"data": str(data)} if data else {})
 

@@ -40,7 +40,7 @@ from shared.contract.model import ProfileSummary, Role
 class ChatJoined:
     """The account is in a chat that this connection does not know. When the account joined, or was found to have
     joined, the chat's last index was `head` and the chat's last change was `rev`. `first`: the first index that the
-    account may see. These values are None if an older version of session or message has not sent them."""
+    account may see. These values are None if an older version of the session or message service has not sent them."""
 
     chat: ChatId
     head: int | None = None

@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 # Chats are sorted by id. Each chat has four numbers: the difference of its id from the previous chat's id, and the
-# three numbers of its place.
+# numbers of its Place.
 _decode = msgspec.msgpack.Decoder(tuple[_Epoch, list[_Count]]).decode
 
 

@@ -143,7 +143,9 @@ class BroadcastPause:
         self._confirm(confirmed, now)
 
     async def _pause(self) -> None:
-        _log.info("no longer subscribed to broadcasts, because replicas of message know the accounts of this node")
+        _log.info(
+            "no longer subscribed to broadcasts, because replicas of the message service know this node's accounts"
+        )
         self.paused, self._broken = True, False
         await self._receive_broadcasts(False)
 

@@ -133,7 +133,7 @@ class GapFiller:
         chats.apply_membership(chat, page.concerned, page.first_index, reply.version, for_all=page.for_all)
         if chats.sequencer(chat) is not sequencer:
             return True  # the chat no longer has local members
-        if reply.version < sequencer.latest_version:  # some messages of the reply may belong to a later version
+        if reply.version < sequencer.latest_version:  # its messages may need a later member list
             chats.release(chat, sequencer, sequencer.drain())
             return sequencer.head != before
         sequencer.known_head = max(sequencer.known_head, reply.head)

@@ -100,7 +100,7 @@ class Resync:
         for chat in unlisted & local.chats:
             self._chats.left(local, chat)
             local.notify(ChatLeft(chat, Departure.UNKNOWN))
-        for request in lost:  # last, because the lists of the sync may be outdated after these requests
+        for request in lost:  # after the lists of the sync, which would be outdated after these requests
             await self._notify_changes(local, request)
 
     def reconcile(self, local: LocalAccount, entry: ChatSync) -> None:

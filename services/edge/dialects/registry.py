@@ -99,10 +99,10 @@ def detect(frame: Frame, dialects: Dialects) -> Entry:
     raise UnknownDialect(f"{name} is not spoken here" if name else "no protocol here begins with such a frame")
 
 
-# The following functions are the detection of a connection's dialect by its first text frame, with fixed rules in a
-# fixed order. Real clients connect without a path or a subprotocol. The rules also recognise dialects that are disabled
-# here, so that their frames never reach another dialect. JSON is parsed with few checks here, because the dialect
-# itself reports errors in it.
+# Detection: the following functions find a connection's dialect by its first text frame, with fixed rules in a fixed
+# order. Real clients connect without a path or a subprotocol. The rules also recognise dialects that are disabled here,
+# so that their frames never reach another dialect. JSON is parsed with few checks here, because the dialect itself
+# reports errors in it.
 
 _LOGIN_CODES = (4, 6)
 """Every OurChat dialect has these codes for registration and login."""

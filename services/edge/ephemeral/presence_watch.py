@@ -54,7 +54,7 @@ class Watcher:
         self.checked: float | None = checked
         self.behind: set[AccountId] = set()
         self.blocks = 0
-        """How often a block that concerns this connection has changed."""
+        """The number of times that a block that concerns this connection has changed."""
 
 
 class WatchLists:

@@ -72,7 +72,7 @@ class Dispatcher:
             return await self._resolver.upload(session, request)
         if isinstance(command, AuthCommand):
             return await self._auth.handle(session, request, command)
-        assert isinstance(command, Forwarded)  # `resolve` and `post` handle messages
+        assert isinstance(command, Forwarded)  # commands with messages go to `resolve` and `post`
         return await self._forwarder.forward(command, session.connection.account)
 
     async def _announce_typing(self, command: AnnounceTyping, actor: AccountId) -> Ack:

@@ -96,9 +96,9 @@ class RevocationWatcher:
             self.revoked(reply.revocations)
             if reply.keys:
                 self._verifier.set_keys(reply.keys)
-            if state.revision == since:  # otherwise, a login has meanwhile required revocations to be requested again
+            if state.revision == since:  # a login during the request may have asked for all revocations again
                 state.revision = reply.revocations[-1].number if reply.more else reply.last
-            if self._pushed == pushed:  # otherwise, a push has arrived whose state is newer than this reply
+            if self._pushed == pushed:  # a push during the request is newer than this reply
                 self._set_maintenance(reply.maintenance)
             more = reply.more
         self._loaded = True

@@ -52,13 +52,13 @@ class TokenLoginReports:
             await self.send()
 
     async def send(self) -> None:
-        """Send the logins to auth, in batches. If auth does not accept a batch, the remaining logins wait for the next
-        call."""
+        """Send the logins to the auth service, in batches. If it does not accept a batch, the remaining logins wait for
+        the next call."""
         while batch := list(self._pending)[:MAX_TOKEN_LOGINS]:
             try:
                 await self._bus.send(RecordTokenLogins(batch), seconds=_REQUEST_SECONDS)
             except RequestError as error:
-                _log.debug("logins by token were not reported to auth", error=str(error))
+                _log.debug("logins by token were not reported to the auth service", error=str(error))
                 return
             for login in batch:
                 del self._pending[login]

@@ -1,1 +1,1 @@
-"""The events that session and auth push to this node. Begin with social.py."""
+"""The events that the session and auth services push to this node. Begin with social.py."""

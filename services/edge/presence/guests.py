@@ -95,7 +95,7 @@ class LocalGuests:
                 try:
                     await self._bus.send(KeepGuests(sorted(self._accounts)), seconds=_SECONDS, retry=True)
                 except RequestError as error:
-                    _log.warning("guests not kept", error=str(error))
+                    _log.warning("connected guests were not reported", error=str(error))
 
     async def _end(self, account: AccountId) -> None:
         other_nodes = await self._connections.other_nodes(account)
@@ -109,4 +109,4 @@ class LocalGuests:
             request = DeleteAccount(account, reason=_CLOSED, of_guest=True)
             await self._bus.send(request, seconds=_SECONDS, retry=True, nonce=new_nonce())
         except RequestError as error:
-            _log.warning("guest not ended", account=account, error=str(error))
+            _log.warning("the account of a guest was not deleted", account=account, error=str(error))

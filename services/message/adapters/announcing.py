@@ -94,10 +94,10 @@ _PUSH_SECONDS = 1.0
 _SEARCH_SECONDS = 300.0
 _OVERLAP_MS = 60_000
 _FIRST_SEARCH_MS = 7 * 86_400_000
-"""How old a message can be and still notify. A search reads the last index of all chats. There is no database index of
-the times, because every message would have to update it."""
+"""Messages that are older than this do not notify. A search reads the last index of all chats. There is no database
+index of the times, because every message would have to update it."""
 _PUSHED_CHATS = 1_000
-"""The most chats in one event, which session notes in one transaction."""
+"""The most chats in one event, which the session service notes in one transaction."""
 
 
 class PushAnnouncer:
@@ -146,7 +146,7 @@ class PushAnnouncer:
         self._due.clear()
         while self._chats:
             chats = sorted(self._chats)[:_PUSHED_CHATS]
-            self._chats.difference_update(chats)  # a chat that got a message meanwhile is added again
+            self._chats.difference_update(chats)  # a message that comes during the publication adds its chat again
             is_stored = False
             try:
                 await self._bus.publish_event(PUSH_DUE, PushDue(chats), key=f"{self._key}.{next(self._numbers)}")

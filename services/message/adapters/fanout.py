@@ -40,7 +40,7 @@ from shared.settings import MessageSettings
 from shared.telemetry import log
 
 ALL_NODES = NodeId("all")
-"""This name among the nodes means the subject of broadcasts."""
+"""In a mapping by node, this name stands for all nodes: the subject of broadcasts."""
 
 _QUIET_SECONDS = 0.5
 _REPETITIONS = 10

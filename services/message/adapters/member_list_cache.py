@@ -1,9 +1,9 @@
-"""Caches the member lists of chats by version, and loads the changes since the cached version from session.
+"""Caches the member lists of chats by version, and loads the changes since the cached version from the session service.
 
 A member list is fresh while Redis confirms the list's version and session has announced no newer version, however old
-the list is. If Redis names a version that session does not have, the list is fresh for 30 s. If Redis names no version,
-because Redis is unreachable or has lost the version, the list is fresh for one second. When announcements may have been
-lost, session is queried again for every chat.
+the list is. If Redis names a version that the session service does not have, the list is fresh for 30 s. If Redis names
+no version, because Redis is unreachable or has lost the version, the list is fresh for one second. When announcements
+may have been lost, the session service is queried again for every chat.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _UNEXPLAINED_SECONDS = 30.0
-"""How long a member list counts as fresh while Redis and session disagree about its version. Redis may have a higher
-version than a restored database. It may have a lower version until session publishes the version again."""
+"""A member list counts as fresh for this time while Redis and session disagree about its version. Redis may have a
+higher version than a restored database. It may have a lower version until session publishes the version again."""
 _UNNAMED_SECONDS = 1.0
 _MAX_MEMBERS = 500_000
 
@@ -61,7 +61,7 @@ class MemberListCache:
         await self._tasks.close()
 
     def announce(self, versions: Mapping[ChatId, int]) -> None:
-        """Note that session has changed the membership of these chats."""
+        """Note that the session service has changed the membership of these chats."""
         for chat, version in versions.items():
             member_list = self._member_lists.get(chat)
             if member_list is not None and member_list.version < version:
@@ -87,8 +87,8 @@ class MemberListCache:
         return member_list
 
     def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> ChatMembers | None:
-        """The cached member list; None if session must be queried first. `versions`: the versions that Redis names
-        now."""
+        """The cached member list; None if the session service must be queried first. `versions`: the versions that
+        Redis names now."""
         member_list = self.cached(chat)
         version = versions.get(chat)
         if member_list is None or max(version or 0, self.announced(chat)) > member_list.confirmed_version:

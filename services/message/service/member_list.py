@@ -54,9 +54,9 @@ class ChatMembers:
         """Whether the chat has outgoing webhooks."""
         self.change_times = ChangeTimes()
         self.confirmed_version = 0
-        """The highest version named by Redis for which session has been queried."""
+        """The highest version named by Redis for which the session service has been queried."""
         self.checked_at = 0.0
-        """The time of the last query to session, in monotonic seconds."""
+        """The time of the last query to the session service, in monotonic seconds."""
         self.changed_at = 0.0
         """The time when session last returned changes, in monotonic seconds."""
         self._last_first_index = 0

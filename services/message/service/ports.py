@@ -35,7 +35,7 @@ class MemberListPort(Protocol):
     """Provides the member lists of chats. `versions`: the versions that Redis names now."""
 
     def fresh(self, chat: ChatId, versions: Mapping[ChatId, int]) -> ChatMembers | None:
-        """The cached member list; None if session must be queried first."""
+        """The cached member list; None if the session service must be queried first."""
 
     async def load(
         self, chats: Collection[ChatId], versions: Mapping[ChatId, int], seconds: float | None = None

@@ -3,10 +3,11 @@
 The service works in cycles with at most one presence lookup each. A cycle delivers the messages that the previous cycle
 committed, answers their requests, and commits the next batch. Batches are delivered in the order of commits, so NATS
 gets a chat's messages in the order of indexes. Each request is answered after the delivery batches of all its messages.
-A request is never split: a request with more than `batch_rows` messages is a batch of its own. If session must be
-queried for a chat's members, the request leaves the queue until session replies, and delays no other request. If
-session does not reply within 0.3 s, the messages of that chat fail, and the edge repeats them. The request's other
-messages are committed. A sender never has two requests in flight, so the sender's messages keep their order.
+A request is never split: a request with more than `batch_rows` messages is a batch of its own. If the session service
+must be queried for a chat's members, the request leaves the queue until session replies, and delays no other request.
+If the session service does not reply within 0.3 s, the messages of that chat fail, and the edge repeats them. The
+request's other messages are committed. A sender never has two requests in flight, so the sender's messages keep their
+order.
 """
 
 import asyncio

@@ -177,8 +177,8 @@ class MessageQueries:
     # Sync
 
     async def sync(self, request: Sync) -> Synced:
-        """Reads the chat list from session before it reads the state of the chats. If the account joins a chat between
-        the two reads, the messages of this chat arrive by fan-out."""
+        """Reads the chat list from the session service before it reads the state of the chats. If the account joins a
+        chat between the two reads, the messages of this chat arrive by fan-out."""
         page = await self._list_chats(ListChats(request.account, request.after, request.also))
         lists = {request.account: page, **page.also}
         entries = {account: listed.entries for account, listed in lists.items()}

@@ -63,7 +63,8 @@ _UNPIN = sa.text("""
     UPDATE revisions SET kind = :unpinned WHERE chat_id = :chat AND slot = :slot AND "index" = :index""")
 
 _AGAIN_MS = 30_000
-"""An earlier change is announced again for this time. Edges stop repeating a request earlier than that."""
+"""A change that is requested again within this time is announced again. Edges repeat their requests for a shorter
+time."""
 
 _IF_REV = Failure(ErrorCode.CONFLICT, "the message has changed since", "if_rev", reason=Reason.CHANGED)
 _TOO_MANY_EDITS = Failure(ErrorCode.LIMIT, f"a message is edited {MAX_EDITS} times at most", "index")

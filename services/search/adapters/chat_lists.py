@@ -1,6 +1,7 @@
-"""The chats of accounts that search, with the first index that the account may see in each chat. If session must list
-ten thousand chats, this takes longer than the search itself. So lists are cached, and corrected when session announces
-changed members. The message service checks each hit again, so an outdated list does not show forbidden messages."""
+"""The chats of accounts that search, with the first index that the account may see in each chat. If the session service
+must list ten thousand chats, this takes longer than the search itself. So lists are cached, and corrected when session
+announces changed members. The message service checks each hit again, so an outdated list does not show forbidden
+messages."""
 
 import asyncio
 import time

@@ -46,8 +46,8 @@ _GATHER_SECONDS, _SHOW_SECONDS = 1.0, 5.0
 """The first value is the time for which new messages are collected, because indexing many together costs less. If users
 send faster than messages are indexed, the indexed messages become visible after the second value."""
 _PAUSE_RATIO, _BUSY_PAUSE_RATIO = 1.0, 20.0
-"""The pause after a request to message and the write of its reply, as a multiple of the time that both took. The second
-value applies while other processes want the CPU."""
+"""The pause after a request to the message service and the write of its reply, as a multiple of the time that both
+took. The second value applies while other processes want the CPU."""
 _FEW, _BREATH_SECONDS, _BESIDE_MESSAGES = 100, 0.0002, 10.0
 """These values apply while users send messages. They are the number of messages in a reply, the pause after each
 message, and the pause after a reply with old messages. The last value is a multiple of the time that the reply took.

@@ -125,10 +125,10 @@ def _words(item: _Part, end: int | None) -> Words:
 def _narrowed(query: SearchQuery, item: _Part, zone: int) -> SearchQuery:
     """Adds a filter to the query. Raises QueryError."""
     if item.is_excluded:
-        raise item.error(f"{item.filter}: cannot be excluded")
+        raise item.error(f"`{item.filter}:` cannot be excluded")
     present = {"from": query.sender, "in": query.chat, "before": query.before, "after": query.after}
     if present.get(item.filter) is not None:
-        raise item.error(f"{item.filter}: may stand in a query once")
+        raise item.error(f"a query may have `{item.filter}:` only once")
     match item.filter:
         case "from":
             return query._replace(sender=_named(item))
@@ -146,14 +146,14 @@ def _kind(item: _Part) -> ContentKind:
     try:
         return ContentKind(item.value.lower())
     except ValueError:
-        raise item.error(f"has: is followed by {', '.join(ContentKind)}") from None
+        raise item.error(f"`has:` is followed by {', '.join(ContentKind)}") from None
 
 
 def _named(item: _Part) -> Named:
     sign, expected = _NAMED[item.filter]
     name = item.value.strip().removeprefix(sign)
     if not name:
-        raise item.error(f"{item.filter}: is followed by {expected}")
+        raise item.error(f"`{item.filter}:` is followed by {expected}")
     is_number = _NUMBER.fullmatch(name) and not item.is_quoted
     return Named(int(name) if is_number else 0, "" if is_number else name, item.start, len(item.value))
 
@@ -168,7 +168,7 @@ def _time(item: _Part, zone: int) -> int:
         start, end = _period(*(int(part) if part else 0 for part in day.groups()))
         return _milliseconds(start, zone) if item.filter == "before" else _milliseconds(end, zone) - 1
     except (ValueError, OverflowError):
-        raise item.error(f"{item.filter}: is followed by a date or a time such as 2026-11-28T18:30+01:00") from None
+        raise item.error(f"`{item.filter}:` is followed by a date or a time such as 2026-11-28T18:30+01:00") from None
 
 
 def _period(year: int, month: int, day: int) -> tuple[datetime, datetime]:

@@ -1,1 +1,2 @@
-"""The adapters of session: requests to auth and message, events to edges, presence. Begin with `edge_notifier.py`."""
+"""The adapters of the session service: requests to the auth and message services, events to edges, presence. Begin with
+`edge_notifier.py`."""

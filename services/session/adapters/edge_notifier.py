@@ -90,8 +90,8 @@ class EdgeNotifier:
             await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     async def announce_shutdown(self) -> None:
-        """Announce to the replicas of message that this process ends, unless some of its versions are not stored in
-        Redis."""
+        """Announce to the replicas of the message service that this process ends, unless some of its versions are not
+        stored in Redis."""
         if not self._unpublished:
             await self._beat(leaving=True)
 
@@ -185,7 +185,7 @@ class EdgeNotifier:
         try:
             faces = await self._read_summaries(sorted(named))
         except RequestError as error:
-            _log.warning("faces not read", error=str(error))
+            _log.warning("profile summaries not read", error=str(error))
             return notifications
         return [_with_summaries(one, faces) for one in notifications]
 

@@ -1,4 +1,4 @@
-"""Hands mails to users over to auth, which sends them."""
+"""Passes mails to users to the auth service, which sends them."""
 
 import nats.errors
 

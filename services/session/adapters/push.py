@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _TTL_SECONDS = 7 * 86_400
 _LONGEST_RETRY_SECONDS = 86_400
 _IDLE_SECONDS = 20.0
-"""How long a connection to a push service may be idle. Most of the work of a notification would be the handshake of a
-new connection. Push services keep connections open for longer."""
+"""A connection to a push service stays open for this time without a request. The handshake of a new connection would be
+most of the work of a notification. Push services keep connections open for longer."""
 _GONE, _THROTTLED, _REDIRECTS, _SERVER_ERROR = (404, 410), 429, range(300, 400), 500
 _UNAUTHORIZED = (401, 403)
 _SERVICES = ("fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com")

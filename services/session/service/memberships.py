@@ -138,7 +138,7 @@ class Memberships:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         if request.role is Role.LEFT:
-            raise RequestError(ErrorCode.INVALID, "a member has another role", "role")
+            raise RequestError(ErrorCode.INVALID, "the role must be member, admin or owner", "role")
         result = await self._database.write(
             once(roles.set_role, ChangedRoles), request, now_ms(), self._broadcast_members
         )

@@ -53,7 +53,7 @@ _DEVICES = 16
 _MEMBERS = 5_000
 """The highest number of members of the chats that are decided in one step, unless a single chat has more."""
 _LEASE_MS = 60_000
-"""How long a process holds a lease. This is longer than a turn and one request together."""
+"""A process holds a lease for this time. It is longer than a turn and one request together."""
 _TURN_SECONDS = 20.0
 _TURN_SENDS = 20
 _NOTE_SECONDS, _NOTE_PAUSES = 20.0, (0.1, 2.0)
@@ -198,7 +198,7 @@ class PushDelivery:
         try:
             await self._decide_chats(due)
         except RequestError:
-            for one in due:  # chats that are decided have another index by now
+            for one in due:  # this changes no chat that is decided already, because its index has moved
                 again = now_ms() + _UNAVAILABLE_MS
                 await self._database.write(push_queue.finish_chat, one, one.done, again, [], now_ms())
             raise

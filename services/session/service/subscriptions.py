@@ -45,8 +45,7 @@ _KINDS = ("web", "unifiedpush", IRC, MAIL)
 
 
 class PushLogins:
-    """Requests from auth the list of the devices' logins that have ended. Raises RequestError when auth does not
-    answer."""
+    """Asks the auth service which of the devices' logins have ended. Raises RequestError when it does not answer."""
 
     def __init__(self, request: SendRequest) -> None:
         self._request = request
@@ -65,8 +64,8 @@ def notifies(settings: PushSettings) -> bool:
 
 
 class Subscriptions:
-    """A subscription ends with its login. Whenever a subscription is used, auth is requested whether its login has
-    ended. So no subscription is used after its login."""
+    """A subscription ends with its login. Whenever a subscription is used, the auth service is asked whether its login
+    has ended. So no subscription is used after its login."""
 
     def __init__(
         self, database: Transactions, logins: PushLogins, sender: PushSender, texts: PushTexts, settings: Settings
@@ -133,7 +132,7 @@ class Subscriptions:
         if device.sid in await self._end_logins(request.actor):
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such subscription", "subscription")
         if device.is_mail:
-            raise RequestError(ErrorCode.INVALID, "only devices are tested", "subscription")
+            raise RequestError(ErrorCode.INVALID, "a test needs a device, not an address for mails", "subscription")
         try:
             async with asyncio.timeout(_TEST_SECONDS):
                 await self._sender.send(device, self._texts.test(device))

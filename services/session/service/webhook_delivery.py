@@ -39,7 +39,7 @@ _PAGE = 20
 _CHATS = 1_000
 _UNAVAILABLE_MS = 5_000
 _PAUSED_MS = 30_000
-"""While auth does not permit the maker of a webhook to act, auth is requested again after this pause."""
+"""While the auth service does not permit the maker of a webhook to act, it is asked again after this pause."""
 _LEASE_SECONDS = 10.0
 """A lease lasts longer than a turn by this time."""
 _CLOSE_SECONDS = 3.5

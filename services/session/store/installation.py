@@ -1,5 +1,5 @@
-"""The state of session's database: the highest assigned number of a chat, the highest known account, and the identity
-that all databases of the installation share."""
+"""The state of the session service's database: the highest assigned number of a chat, the highest known account, and
+the identity that all databases of the installation share."""
 
 import sqlalchemy as sa
 

@@ -152,7 +152,7 @@ def finish_chat(
 def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId, Notified], now: int) -> None:
     of_device = _DEVICES.id, _DEVICES.account, _DEVICES.created, (_DEVICES.kind == MAIL).label("is_mail")
     held = sa.select(*of_device).where(_DEVICES.account.in_(notified)).order_by(_DEVICES.id)
-    devices = connection.execute(held.with_for_update(read=True, key_share=True)).all()  # none is removed meanwhile
+    devices = connection.execute(held.with_for_update(read=True, key_share=True)).all()  # the lock keeps these rows
     by_push = {row.account for row in devices if not row.is_mail}
     rows = [
         {"subscription": row.id, "chat": number, "shown": 0, "waiting": one.upto, "urgent": one.urgent}
@@ -171,7 +171,7 @@ def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId,
 
 
 def correct_times(connection: sa.Connection, now: int, most: int) -> None:
-    """Correct the times that a clock that was ahead has stored. A correct time is at most `most` after now, so rows
+    """Correct the times that were stored while a clock was ahead. A correct time is at most `most` after now, so rows
     with a later time become due."""
     connection.execute(sa.update(push_chat).where(_CHATS.due > now + most).values(due=now))
     wrong = sa.update(push_subscription).where(_DEVICES.leased_until > now + most, _IS_WAITING)

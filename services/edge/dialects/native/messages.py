@@ -321,7 +321,7 @@ MESSAGE_OPERATIONS = (
         EXPENSIVE, SENDS | READS, ForwardParameters, ForwardResult,
         lambda wire, _: ForwardMessage(wire.chat, wire.index, tuple(dict.fromkeys(wire.into)), wire.nonce), _forwarded,
     ),
-    Operation("edit", "replace an own message", WRITE, SENDS, EditParameters, ChangeResult, _edit),
+    Operation("edit", "replace a message that the account has sent", WRITE, SENDS, EditParameters, ChangeResult, _edit),
     Operation(
         "recall", "remove the content of a message for everybody",
         WRITE, SENDS, IndexParameters, ChangeResult, lambda wire, _: ChangeMessage(wire.chat, wire.index, RecallText()),

@@ -261,7 +261,7 @@ USER_OPERATIONS = (
         "profiles", "get the names and pictures of accounts", EXPENSIVE, READS, ProfilesParameters, ProfilesResult,
         lambda wire, _: ShowProfiles(tuple(dict.fromkeys(wire.accounts))), _cards,
     ),
-    Operation("set_profile", "change the own profile", WRITE, MANAGES, ProfileParameters, Nothing, _set_profile),
+    Operation("set_profile", "change the account's profile", WRITE, MANAGES, ProfileParameters, Nothing, _set_profile),
     Operation(
         "find", "find accounts by their complete number, username or e-mail address",
         EXPENSIVE, READS, FindParameters, FindResult, lambda wire, _: FindUsers(wire.query), _found,

@@ -53,7 +53,7 @@ from shared.settings.limits import FrameLimits
 #
 # The PC client of 2024 crashes on a message of a session (the v2 word for chat) that it does not list. If several
 # frames arrive together, it handles the newest first. Here, "PC client" means any client made from its code. The rules,
-# which hold for other v2 clients as far as they are not known to be different, are:
+# which also apply to all other v2 clients that are not known to be different, are:
 #
 # - Nothing is pushed until a second after the login, or until the first frame with code 10 is answered.
 # - A frame with code 9 announces a session that the connection does not know, before its first message.

@@ -102,8 +102,8 @@ def group_requests(pending: list[PendingMembership]) -> bytes:
 
 
 def pushed_message(shown: DisplayMessage, base_url: str, language: Language = "zh") -> bytes:
-    """A message to an online client. A picture or file of a private chat has a kind of frame of its own, if it is
-    served by plain HTTP."""
+    """A message to an online client. A picture or file of a private chat has its own kind of frame, if it is served by
+    plain HTTP."""
     match shown.segments:
         case (Image(media) | File(media),) if shown.to is not None and (origin := _ORIGIN.fullmatch(base_url)):
             host, port = origin["host"], origin["port"] or _HTTP_PORT

@@ -126,7 +126,8 @@ def _plain(encoded: bytes) -> Any:
 
 
 def _samples(info: inspect.Type, inside: tuple[type[Any], ...] = ()) -> Iterator[Any]:
-    """Yields samples of a type. A struct inside itself has none. `inside` are the structs around the type."""
+    """Yields samples of a type. A struct within a struct of the same type has no samples. `inside` are the structs
+    around the type."""
     match info:
         case inspect.StructType(cls=cls, fields=fields):
             if cls not in inside:

@@ -8,7 +8,7 @@ const ERRORS = new Map([
   ["5 1", "the server could not register the account"],
   ["5 2", "the e-mail address is taken"],
   ["7 1", "unknown account or wrong password"],
-  ["7 2", "the server could not, or there were too many failed logins"],
+  ["7 2", "the server could not log in, or there were too many failed logins"],
 ]);
 
 /** @type {import("./events.js").Codec & {register: (account: import("./events.js").Account) => string}} */

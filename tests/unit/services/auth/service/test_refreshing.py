@@ -292,7 +292,7 @@ async def test_only_hashes_are_stored(database: Database) -> None:
 
 
 async def test_a_login_stays_ended_when_its_revocation_is_forgotten(database: Database) -> None:
-    """A replica of the previous version may add a login that is already revoked. It then leaves it in the list."""
+    """A replica of the previous version may add a login that is already revoked. Then the login stays in the list."""
     seconds = int(time.time() - 8 * DAY)
     account = await add_login(database, seconds)
     left = sa.text("UPDATE logins SET sid = 's2', account = 0, expires = :expires, revision = NULL")

@@ -67,14 +67,14 @@ def test_dates_and_times(query: str, zone: int, before: int | None, after: int |
 @pytest.mark.parametrize(
     ("query", "text", "place"),
     [
-        ("soup has:pdf", "has: is followed by image, file, link", (9, 3)),
-        ("from:", "from: is followed by an account's number or name, or `me`", (5, 0)),
-        ('in:"" soup', "in: is followed by a chat's number or a name", (4, 0)),
-        ("in:1 in:2", "in: may stand in a query once", (8, 1)),
-        ("-has:link", "has: cannot be excluded", (5, 4)),
-        ("before:soon", "before: is followed by a date or a time such as 2026-11-28T18:30+01:00", (7, 4)),
-        ("after:2026-13", "after: is followed by a date or a time such as 2026-11-28T18:30+01:00", (6, 7)),
-        ("after:9999", "after: is followed by a date or a time such as 2026-11-28T18:30+01:00", (6, 4)),
+        ("soup has:pdf", "`has:` is followed by image, file, link", (9, 3)),
+        ("from:", "`from:` is followed by an account's number or name, or `me`", (5, 0)),
+        ('in:"" soup', "`in:` is followed by a chat's number or a name", (4, 0)),
+        ("in:1 in:2", "a query may have `in:` only once", (8, 1)),
+        ("-has:link", "`has:` cannot be excluded", (5, 4)),
+        ("before:soon", "`before:` is followed by a date or a time such as 2026-11-28T18:30+01:00", (7, 4)),
+        ("after:2026-13", "`after:` is followed by a date or a time such as 2026-11-28T18:30+01:00", (6, 7)),
+        ("after:9999", "`after:` is followed by a date or a time such as 2026-11-28T18:30+01:00", (6, 4)),
     ],
 )
 def test_errors_name_what_is_wrong_and_where(query: str, text: str, place: tuple[int, int]) -> None:
