@@ -18,7 +18,7 @@ addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sa
 });
 """
 
-_ACCOUNT = """new Promise((resolve) => { indexedDB.open("dragoman").onsuccess = ({ target: { result } }) => {
+ACCOUNT = """new Promise((resolve) => { indexedDB.open("dragoman").onsuccess = ({ target: { result } }) => {
   result.transaction("facts").objectStore("facts").get("login").onsuccess = (event) => {
     resolve(event.target.result.account);
     result.close();
@@ -113,7 +113,7 @@ class ChatPage:
 
     def account(self) -> int:
         """Returns the account that is signed in, as the browser stores it."""
-        return int(self.page.evaluate(_ACCOUNT))
+        return int(self.page.evaluate(ACCOUNT))
 
     def stored(self, chat: int) -> dict[int, dict[str, Any]]:
         """Returns the messages of a chat that the browser stores, by index."""
