@@ -10,6 +10,7 @@ from tests.deploy.installation import SERVERS, Installation
 from tests.deploy.manifests import DEPLOY
 from tests.support.commands import ROOT
 from tests.support.kubernetes import ApiServer, needs_api_server
+from tests.system.shown_blocks import blocks
 
 pytestmark = needs_api_server
 NAMESPACE = "dragoman"
@@ -62,6 +63,7 @@ def reader(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> R
 def installed(reader: Reader) -> Reader:
     """An installation with its own servers, which was upgraded and rolled back."""
     reader.type("With Kubernetes", 1)
+    reader.type("With Kubernetes", 2)
     return reader
 
 
@@ -89,11 +91,14 @@ def test_a_pod_is_described(installed: Reader) -> None:
 
 
 def test_what_is_applied_beside_the_chart_is_accepted(installed: Reader, api_server: ApiServer) -> None:
-    api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "monitoring"}})
+    for namespace in ("monitoring", "ingress-nginx"):
+        api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
     page = pages()
     for command in (
         "kubectl apply --server-side -n monitoring -k deploy/grafana",
         "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/exporters.yaml",
+        "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/backups.yaml",
+        "kubectl label namespace ingress-nginx dragoman/ingress=true",
         "kubectl -n dragoman rollout restart statefulset",
     ):
         assert f"`{command}`" in page
@@ -112,13 +117,15 @@ def test_external_secrets_are_accepted(installed: Reader, api_server: ApiServer)
 
 
 def test_the_chart_is_installed_and_tested(api_server: ApiServer, tmp_path: Path) -> None:
-    """The chart uses servers that are operated elsewhere."""
-    Installation(api_server, "chat", tmp_path)
+    """The chart uses servers that are operated elsewhere, and the values of the page."""
+    installation = Installation(api_server, "chat", tmp_path)
+    installation.run("kubectl", "-n", "chat", "create", "secret", "generic", "chat-tls")
     reader = Reader(api_server, tmp_path)
-    (tmp_path / "mine.yaml").write_text("dashboard: {enabled: true}\n")
+    (values,) = (block.text for block in blocks("docs/operate/kubernetes.md", "yaml") if "settings:" in block.text)
+    (tmp_path / "mine.yaml").write_text(values)
     addresses = " ".join(SERVERS)
     output = reader.type(
-        "With Kubernetes", 2, ("--nats nats://… --valkey host:port --postgres host:port", addresses),
+        "With Kubernetes", 3, ("--nats nats://… --valkey host:port --postgres host:port", addresses),
         ("secrets.sh dragoman ", "secrets.sh chat "), ("--namespace dragoman", "--namespace chat"),
         ("upgrade.sh dragoman ", "upgrade.sh chat "),
     )  # fmt: skip

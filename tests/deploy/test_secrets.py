@@ -126,8 +126,8 @@ def test_the_printed_command_issues_those_of_servers_elsewhere(tmp_path: Path) -
     programs.mkdir()
     (programs / "kubectl").write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/commands\n')
     (programs / "kubectl").chmod(0o755)
-    printed: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "With Kubernetes", "2"]
-    command = subprocess.run(printed, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    printed: list[str | Path] = [ROOT / "deploy" / "printed_commands.sh", "With Kubernetes", "3"]
+    command = subprocess.run(printed, capture_output=True, text=True, check=True).stdout.splitlines()[1]
     assert command.startswith("deploy/k8s/secrets.sh dragoman ~/dragoman-secrets --nats")
     for option, placeholder, address in (
         ("--nats", "nats://…", "nats://nats.example:4222"),

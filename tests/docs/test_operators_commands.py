@@ -46,8 +46,8 @@ class Command(NamedTuple):
 AS_PRINTED = {
     ("Installing it", 2): COMPOSE,
     ("With Kubernetes", 1): f"{ON_API_SERVER}::test_it_is_installed_upgraded_and_taken_back",
-    ("With Kubernetes", 2): f"{ON_API_SERVER}::test_the_chart_is_installed_and_tested",
-    ("Images and files", 1): "tests/system/test_media.py::test_the_page_s_command_stores_a_file",
+    ("With Kubernetes", 2): f"{ON_API_SERVER}::test_it_is_installed_upgraded_and_taken_back",
+    ("With Kubernetes", 3): f"{ON_API_SERVER}::test_the_chart_is_installed_and_tested",
 }
 """Blocks that tests read from the page, as FILE::TEST or as a script.
 
@@ -67,8 +67,10 @@ ELSEWHERE = {
     "kubectl -n dragoman port-forward svc/nats": CLUSTER,
     "kubectl -n dragoman port-forward service/dashboard": CLUSTER,
     "kubectl create secret tls": CERTIFICATE,
+    "kubectl label namespace ingress-nginx dragoman/ingress=true": BESIDE,
     "kubectl apply --server-side -n monitoring -k deploy/grafana": BESIDE,
     "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/exporters.yaml": BESIDE,
+    "kubectl apply --server-side -n dragoman -f deploy/k8s/servers/backups.yaml": BESIDE,
     "kubectl -n dragoman rollout restart statefulset": BESIDE,
     "kubectl apply --server-side -n dragoman -f deploy/k8s/external-secrets.yaml": (
         f"{ON_API_SERVER}::test_external_secrets_are_accepted"

@@ -118,7 +118,7 @@ def test_an_announcement_cannot_be_answered(recipients: AnnouncementRecipients) 
     recipients.announce(TEXT, wil, pat, sue)
     session = json.loads(wil.receive(TEXT))["sender"]["session_id"]
     answer = {"code": 0, "sender": {"session_id": session}, "msg": [{"type": 0, "text": "what?"}]}
-    wil.request(answer, '"code":18', "nobody reads messages in this chat")
+    wil.request(answer, '"code":18', "nobody reads what is sent to this chat")
     pat.receive(TEXT)
     pat.request(f"send_message|0|{pat.number}|{SYSTEM_ACCOUNT}|0|what?|{pat.token}", "send_message_error|")
     listed = sue.request({"service_code": 4, "content": {"token": sue.token}}, '"values"')

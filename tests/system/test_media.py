@@ -4,22 +4,16 @@ Tokens are real, and every edge serves the files that any edge has received.
 """
 
 import json
-import os
-import re
-import shutil
-import subprocess
 import time
 from contextlib import closing
 from hashlib import sha256
 from http.client import HTTPConnection
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from services.edge.identicons import avatar_png
 from tests.support.cluster import Cluster
-from tests.support.commands import ROOT
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Dial
 from tests.system.users import V2User, new_account
@@ -57,19 +51,6 @@ def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> 
         assert http(edge, "GET", f"/media/{stored['id']}") == (200, PNG)
     assert (system.data / "media" / "blobs" / stored["hash"]).read_bytes() == PNG
     assert post(here, "no.such.token")[0] == 401
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
-def test_the_page_s_command_stores_a_file(system: Cluster, dial: Dial, tmp_path: Path) -> None:
-    found = re.search(r"^curl .*$", (ROOT / "docs/operate/files.md").read_text(), re.MULTILINE)
-    assert found is not None
-    edge = system.edges[0]
-    (tmp_path / "cat.png").write_bytes(PNG)
-    environment = {"PATH": os.environ["PATH"], "no_proxy": "*", "TOKEN": token_of(dial(edge))}
-    command = ["sh", "-c", found[0].replace("127.0.0.1:8080", urlsplit(edge).netloc)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=WAIT_SECONDS)
-    stored = json.loads(done.stdout)
-    assert (stored["name"], stored["size"], stored["mime"]) == ("cat.png", len(PNG), "image/png")
 
 
 def test_a_deleted_account_cannot_upload_and_its_files_stay(system: Cluster, dial: Dial) -> None:
