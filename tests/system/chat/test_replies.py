@@ -96,11 +96,13 @@ def test_14_on_a_narrow_screen_the_replies_are_a_layer(
 ) -> None:
     with chat_user(chromium_browser, system.edges[0], width, color_scheme=theme) as ann:
         ann.open().register("Ann", f"ann{bob.username}")
-        chat = bob.group("Team", ann.account())
+        name = "A team with a name of many words"
+        chat = bob.group(name, ann.account())
         question = bob.send(chat, "who comes?")
         bob.send(chat, "I do", reply_to=question)
-        ann.chat("Team").wait_for()
-        ann.go("Team").page.get_by_role("button", name="1 reply").click()
+        ann.chat(name).wait_for()
+        expect(ann.go(name).page.locator(".send")).to_be_in_viewport(ratio=1)
+        ann.page.get_by_role("button", name="1 reply").click()
         expect(pane(ann).locator(".message-body")).to_have_text(["who comes?", "I do"], use_inner_text=True)
         expect(ann.field).to_be_visible(visible=width > 320)
         assert ann.violations() == []
