@@ -46,6 +46,8 @@ supybot.networks: here
 supybot.networks.here.servers: {host}:{port}
 supybot.networks.here.password: {login}
 supybot.networks.here.ssl: False
+supybot.networks.here.ssl.authorityCertificate: {authority}
+supybot.drivers.minReconnectWait: 0.1
 supybot.reply.whenAddressedBy.chars: {mark}
 supybot.protocols.irc.throttleTime: 0.0
 supybot.plugins: ChannelLogger Utilities
@@ -84,6 +86,7 @@ class IrcClient(ABC):
             "home": str(home),
             "logs": str(self.logs),
             "mark": self.mark,
+            "authority": "",
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -193,10 +196,11 @@ class Catgirl(TerminalClient):
 
 
 class TlsDoor:
-    """Adds TLS to the connections to a port of this machine."""
+    """Adds TLS to the connections to a port of this machine. `passed`: the connections whose TLS was accepted."""
 
     def __init__(self, context: ssl.SSLContext, target: int) -> None:
         self._target = target
+        self.passed = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -205,6 +209,7 @@ class TlsDoor:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.passed += 1
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._target)
         await asyncio.gather(_copy(reader, other_writer), _copy(other_reader, writer))
 

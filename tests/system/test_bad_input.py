@@ -21,7 +21,7 @@ from shared.settings import AuthSettings
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.bad_input import ROWS, Row
-from tests.system.users import DialectUser
+from tests.system.users import DialectUser, posting
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -124,18 +124,8 @@ class BadInputFixture:
 
 def _send(user: DialectUser, chat: int, text: str) -> None:
     """Sends a message, and waits until it is acknowledged."""
-    number, token = user.number, user.token
-    frames = {
-        "ourchat-v0": {"code": 0, "data": {"cid": chat, "sender_id": f"{number:010d}", "msg": text}},
-        "ourchat-v1": {"code": 0, "time": 0, "data": {"sender": {"ocid": number, "group_id": chat}, "msg": text}},
-        "ourchat-v2": {"code": 0, "sender": {"session_id": str(chat)}, "msg": [{"type": 0, "text": text}]},
-        "service": {"service_code": 5, "content": {"token": token, "chat": chat, "msg": text}},
-        "native": {"op": "send", "id": 1, "chat": chat, "nonce": text, "text": text},
-    }
-    acknowledged = {"pipe": "send_message_succ|", "service": '"index"', "native": '{"re":1,"chat"'}.get(
-        user.dialect, text
-    )
-    user.request(frames.get(user.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}", acknowledged)
+    acknowledged = {"pipe": "send_message_succ|", "service": '"index"', "native": '{"re":1,"chat"'}
+    user.request(posting(user, chat, text), acknowledged.get(user.dialect, text))
 
 
 def _read_answer(user: DialectUser) -> str:

@@ -12,7 +12,7 @@ from local.ports import free_ports
 from services.edge.identicons import avatar_png
 from tests.support.cluster import RELAXED, Cluster
 from tests.support.waiting import WAIT_SECONDS
-from tests.system.users import DialectUser, IrcUser, NativeUser, V2User
+from tests.system.users import DialectUser, IrcUser, NativeUser, V2User, posting
 
 pytestmark = pytest.mark.xdist_group("irc")
 
@@ -116,6 +116,43 @@ def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Clus
     near.await_line("PONG", "still")
     near.write(f"KILL {root.nick} :no")
     near.await_line(" 481 ")
+
+
+REJECTED = {
+    "ourchat-v1": '"code":18',
+    "ourchat-v2": '"code":18',
+    "service": '"state_code":403',
+    "pipe": "send_message_error|",
+    "native": '"code":"forbidden"',
+}
+
+
+def test_modes_and_masks_of_irc_hold_in_every_protocol(irc: Cluster, come: Come, ann: NativeUser) -> None:
+    bob = come(0)
+    with ExitStack() as stack:
+        others = [stack.enter_context(DialectUser(irc.edges[1], dialect)).register() for dialect in REJECTED]
+        admin, members = int(bob.nick.rpartition("|")[2]), [one.number for one in others]
+        chat = int(ann.call("create", name="Fruit", join_policy="open", members=[admin, *members])["chat"])
+        ann.do("role", chat=chat, account=admin, role="admin")
+        bob.await_line(" MODE ", "+o")
+
+        def change(*modes: str) -> None:
+            bob.write(*(f"MODE #x~{chat} {mode}" for mode in modes), "PING changed")
+            bob.await_line(" PONG ", "changed")
+
+        change("+m")
+        for user in others:
+            user.request(posting(user, chat, "silenced"), REJECTED[user.dialect])
+        change("-m", *(f"+b *!u{number}@*" for number in members), "+k melon")
+        for user in others:
+            user.request(posting(user, chat, "masked"), REJECTED[user.dialect])
+        with NativeUser(irc.edges[0]) as stranger:
+            stranger.register()
+            assert stranger.call("join", chat=chat)["error"]["code"] == "forbidden"
+        change(*(f"-b *!u{number}@*" for number in members))
+        for user in others:
+            user.send(posting(user, chat, f"free in {user.dialect}"))
+            bob.await_line(f"free in {user.dialect}")
 
 
 LONG = "a" * 8190

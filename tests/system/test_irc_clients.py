@@ -1,14 +1,17 @@
 """Real IRC clients in one chat with users of other protocols."""
 
 import secrets
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Cluster
+from local.ports import free_ports
+from tests.support.cluster import RELAXED, Cluster
+from tests.support.tls_servers import Certificates
 from tests.support.waiting import block_until
 from tests.system.conftest import Dial
-from tests.system.irc_clients import CLIENTS, IrcClient
+from tests.system.irc_clients import CLIENTS, IrcClient, Limnoria, TlsDoor
 from tests.system.users import DialectUser, NativeUser, V2User
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -82,3 +85,26 @@ def test_a_client_talks_and_has_what_it_missed_once_and_in_order(
             client.await_text(texts[-1])
             shown = [f"{tag} {line.partition(tag)[2].strip()}" for line in client.lines() if tag in line]
     assert [text for text in shown if text != answer] == texts
+
+
+@pytest.mark.skipif(not Limnoria.is_installed(), reason="Limnoria is not installed")
+def test_a_client_without_tls_obeys_the_policy_and_comes_with_tls(certificates: Certificates, tmp_path: Path) -> None:
+    port = free_ports(1)
+    with closing(TlsDoor(certificates.server_context(), port)) as door:
+        policy = ("--set", f"irc.sts_port={door.port}", "--set", "irc.sts_seconds=60")
+        with (
+            Cluster(tmp_path / "data", *RELAXED, "--tcp-port", str(port), *policy, edges=1) as system,
+            NativeUser(system.edges[0]) as ann,
+            DialectUser(system.edges[0], "pipe") as own,
+        ):
+            ann.register()
+            own.register()
+            chat = ann.call("create", name="Fruit", members=[own.number])["chat"]
+            client = Limnoria(tmp_path, system.tcp[0], f"{own.tag}:{own.tag}")
+            client.values["authority"] = certificates["ca.crt"]
+            with client:
+                client.await_text("Got STS policy over insecure connection")
+                client.await_text(f"~{chat}")
+                assert door.passed == 1
+                ann.do("send", chat=chat, text="!echo by TLS", nonce="1")
+                ann.receive('"text":"by TLS"')

@@ -247,6 +247,19 @@ class DialectUser(_WebSocketUser):
         return self.codec.match(request, self.codec.decode(frame.encode()))
 
 
+def posting(user: DialectUser, chat: int, text: str) -> str | Frame:
+    """Returns the frame by which the user sends a text to a group."""
+    number, token = user.number, user.token
+    frames: dict[str, Frame] = {
+        "ourchat-v0": {"code": 0, "data": {"cid": chat, "sender_id": f"{number:010d}", "msg": text}},
+        "ourchat-v1": {"code": 0, "time": 0, "data": {"sender": {"ocid": number, "group_id": chat}, "msg": text}},
+        "ourchat-v2": {"code": 0, "sender": {"session_id": str(chat)}, "msg": [{"type": 0, "text": text}]},
+        "service": {"service_code": 5, "content": {"token": token, "chat": chat, "msg": text}},
+        "native": {"op": "send", "id": 1, "chat": chat, "nonce": text, "text": text},
+    }
+    return frames.get(user.dialect) or f"send_message|1|{number}|{chat}|0|{text}|{token}"
+
+
 class NativeUser(DialectUser):
     def __init__(self, edge: str) -> None:
         super().__init__(edge, "native")
