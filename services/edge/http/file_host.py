@@ -16,7 +16,13 @@ from services.edge.http.uploads import HttpUploads, UploadAccess, UploadReply, m
 from shared.contract.errors import ErrorCode, RequestError
 
 PATH = "/media/filehost"
-_OPTIONS = {"Allow": "OPTIONS, POST", "Accept-Post": "*/*"}
+_OPTIONS = {
+    "Allow": "OPTIONS, POST",
+    "Accept-Post": "*/*",
+    "Access-Control-Allow-Methods": "POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Disposition, Content-Type",
+}
+"""The response to OPTIONS. The last two headers are for pages of another origin, such as an IRC client in a browser."""
 
 
 class FileHost:
@@ -27,8 +33,11 @@ class FileHost:
 
     async def respond(self, request: Request) -> Response:
         """Raises ClientDisconnect."""
-        if request.method == "OPTIONS":
-            return Response(None, 204, _OPTIONS)
+        response = Response(None, 204, _OPTIONS) if request.method == "OPTIONS" else await self._receive(request)
+        response.headers.update(self._access.page_headers(request))
+        return response
+
+    async def _receive(self, request: Request) -> Response:
         try:
             self._access.admit_address(request)
             async with self._token(request) as token:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.edge.canonical.transport import Handshake
-from services.edge.gateway.handshake import parse_networks
+from services.edge.gateway.handshake import WebOrigins, parse_networks
 from services.edge.http.request import CheckToken, RateLimiter, bearer_token, body_length, handshake_of
 from services.edge.http.responses import STATUS, json_response
 from services.edge.media import MediaService, Upload
@@ -49,6 +49,7 @@ class UploadAccess:
         self._check_token = check_token
         self._public_url = settings.edge.public_url
         self._trusted = parse_networks(settings.edge.trusted_proxies)
+        self._origins = WebOrigins(settings.edge.allowed_origins, settings.edge.public_url)
         self._limiter = RateLimiter(settings.limits)
 
     def admit_address(self, request: Request) -> Handshake:
@@ -72,6 +73,16 @@ class UploadAccess:
         """Hold a slot for the upload until the upload ends. Raises RequestError when the account has too many
         uploads."""
         return self._limiter.slot(uploader.account)
+
+    def page_headers(self, request: Request) -> dict[str, str]:
+        """Headers by which a browser lets the page of an allowed origin read the response."""
+        handshake = handshake_of(request, self._trusted)
+        if not handshake.origin or not self._origins.permits(handshake):
+            return {}
+        return {
+            "Access-Control-Allow-Origin": handshake.origin, "Access-Control-Allow-Credentials": "true",
+            "Access-Control-Expose-Headers": "Location", "Vary": "Origin",
+        }  # fmt: skip
 
     def check_body(self, request: Request) -> None:
         """Raises UnsupportedBody if the body is not the bare bytes of a file, because the body would be stored as it

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +17,11 @@ PNG = avatar_png("account", 7)
 
 def basic(text: str) -> str:
     return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+@pytest.fixture
+def sections() -> dict[str, Any]:
+    return {"edge": {"allowed_origins": ["https://irc.example"]}}
 
 
 @pytest.fixture
@@ -79,6 +85,18 @@ async def test_a_failed_login_stores_nothing(
 async def test_the_login_ends_although_the_upload_fails(site: HttpSite, server: EchoServer) -> None:
     reply = await site.fetch("POST", PATH, bytes(LIMIT + 1), Authorization=basic("ann:orange"))
     assert (reply.status, performed(site)) == (413, ["login", "token", "logout"])
+
+
+@pytest.mark.parametrize(("origin", "readable"), [("https://irc.example", True), ("https://evil.example", False)])
+async def test_the_page_of_an_allowed_origin_reads_the_address(
+    site: HttpSite, server: EchoServer, origin: str, readable: bool
+) -> None:
+    preflight = await site.fetch("OPTIONS", PATH, Origin=origin)
+    stored = await site.fetch("POST", PATH, PNG, Authorization="Bearer token-1", Origin=origin)
+    for reply in (preflight, stored):
+        assert reply.headers.get("access-control-allow-origin") == (origin if readable else None)
+    assert "Authorization" in preflight.headers["access-control-allow-headers"]
+    assert stored.headers.get("access-control-expose-headers") == ("Location" if readable else None)
 
 
 async def test_a_client_sees_what_it_may_upload(site: HttpSite) -> None:
