@@ -531,6 +531,15 @@ class MarkUnreadResult(TypedDict):
     unread: int
     mentions: int
 
+class MasksResult(TypedDict):
+    masks: list[MaskInfo]
+
+class MaskInfo(TypedDict):
+    """`by`: who has set the mask, by the name on IRC. `time`: Unix milliseconds."""
+    mask: str
+    by: str
+    time: int
+
 class MembersResult(TypedDict):
     """`silenced`: until when all members except the owner and the admins are silenced. `version`: the chat's version.
     Servers of older versions leave it out. `since`: as in the command. With it, the page has only members that have
@@ -701,6 +710,15 @@ class SetDraftResult(TypedDict):
     `conflict` is the other draft. If its `rev` is 0, the other device has removed the draft."""
     rev: NotRequired[int]
     conflict: NotRequired[DraftInfo]
+
+class ModeChangeInfo(TypedDict):
+    """One change of a setting that IRC calls a mode. `b`: `text` is a mask of users who may not join or send, such as
+    `*!u12@*`. `e`: a mask of users who may do so in spite of `b`. `I`: a mask of users who may join a closed group.
+    `k`: the key for joining. `l`: the most members. `n`: only members may send. `t`: only admins set the topic. `s`:
+    the group is not listed. `C`: no CTCP. `v`: `text` is the number of an account that may send in a silenced group."""
+    on: bool
+    mode: Literal["C", "I", "b", "e", "k", "l", "n", "s", "t", "v"]
+    text: NotRequired[str]
 
 class SetSettingsResult(TypedDict):
     """The new `rev` of the settings."""
@@ -1343,6 +1361,12 @@ class Operations(ABC):
     async def call(self, op: Literal["silence"], *, chat: int, until: int, account: int = ...) -> VersionResult:
         """Without `account`, all members except the owner and the admins are silenced. `until`: when the silence ends,
         in Unix milliseconds. With 0, it ends now."""
+    @overload
+    async def call(self, op: Literal["set_modes"], *, chat: int, changes: list[ModeChangeInfo]) -> VersionResult:
+        """Either all changes are made or none."""
+    @overload
+    async def call(self, op: Literal["masks"], *, chat: int, mode: Literal["I", "b", "e"]) -> MasksResult:
+        """`mode`: the list, as in `set_modes`."""
     @overload
     async def call(
         self, op: Literal["members"], *, chat: int, after: int = ..., since: int = ..., query: str = ...,

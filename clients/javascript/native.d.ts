@@ -659,6 +659,20 @@ export type MarkUnreadResult = {
   mentions: number;
 };
 
+export type MasksParameters = {
+  id?: number | string | null;
+  chat: number;
+  mode: "I" | "b" | "e";
+};
+
+export type MasksResult = { masks: Array<MaskInfo> };
+
+export type MaskInfo = {
+  mask: string;
+  by: string;
+  time: number;
+};
+
 export type MemberParameters = {
   id?: number | string | null;
   chat: number;
@@ -991,6 +1005,18 @@ export type SetDraftParameters = {
 export type SetDraftResult = {
   rev?: number;
   conflict?: DraftInfo;
+};
+
+export type SetModesParameters = {
+  id?: number | string | null;
+  chat: number;
+  changes: Array<ModeChangeInfo>;
+};
+
+export type ModeChangeInfo = {
+  on: boolean;
+  mode: "C" | "I" | "b" | "e" | "k" | "l" | "n" | "s" | "t" | "v";
+  text?: string;
 };
 
 export type SetSettingsParameters = {
@@ -1753,6 +1779,14 @@ export type SilenceCommand = SilenceParameters & { op: "silence" };
 
 export type SilenceReply = VersionResult & { re: Id };
 
+export type SetModesCommand = SetModesParameters & { op: "set_modes" };
+
+export type SetModesReply = VersionResult & { re: Id };
+
+export type MasksCommand = MasksParameters & { op: "masks" };
+
+export type MasksReply = MasksResult & { re: Id };
+
 export type MembersCommand = MembersParameters & { op: "members" };
 
 export type MembersReply = MembersResult & { re: Id };
@@ -1902,6 +1936,8 @@ export interface Operations {
   unban: [UnbanCommand, UnbanReply];
   bans: [BansCommand, BansReply];
   silence: [SilenceCommand, SilenceReply];
+  set_modes: [SetModesCommand, SetModesReply];
+  masks: [MasksCommand, MasksReply];
   members: [MembersCommand, MembersReply];
   role: [RoleCommand, RoleReply];
   transfer: [TransferCommand, TransferReply];

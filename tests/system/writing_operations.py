@@ -289,6 +289,7 @@ WRITING_OPERATIONS = (
     _ONE("ban", "session", PreparedUser.member),
     _ONE("unban", "session", _banned),
     _ONE("silence", "session", lambda caller: {**caller.member(), "until": _LATER}),
+    _ONE("set_modes", "session", lambda caller: {**caller.group(), "changes": [{"on": True, "mode": "s"}]}),
     _ONE("disband", "session", lambda caller: caller.group(caller.other["account"])),
     _ONE("role", "session", lambda caller: {**caller.member(), "role": "admin"}),
     _ONE("transfer", "session", PreparedUser.member),

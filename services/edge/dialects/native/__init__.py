@@ -105,7 +105,8 @@ _MEMBERS = MemberMask(
         "if_rev language level quiet settings tz v profiles query pinned archived build features "
         "registration recovery secret_min nickname_characters group_name_characters topic_characters "
         "members_per_group unread_from base cut conflict draft at width height "
-        "overtaking among last lists subscription subscriptions session last_ok web key p256dh handle nick"
+        "overtaking among last lists subscription subscriptions session last_ok web key p256dh handle nick "
+        "mask masks mode"
     ),
     objects="error limits entrance secret old new verify data made",
     counts="reactions",

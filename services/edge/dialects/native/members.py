@@ -32,16 +32,19 @@ from shared.contract.members import (
     AddMembers,
     AnswerMembership,
     BanMember,
+    ChangeModes,
     CreateLink,
     DeleteLink,
     EndMembership,
     JoinByLink,
     ListBans,
     ListLinks,
+    ListMasks,
     ListMembers,
     MemberList,
     MemberRole,
     MembersAdded,
+    ModeChange,
     RequestMembership,
     SetRole,
     SilenceMember,
@@ -178,6 +181,41 @@ class SilenceParameters(ChatParameters, kw_only=True):
     account: AnyAccount = NO_ACCOUNT
 
 
+class ModeChangeInfo(msgspec.Struct):
+    """One change of a setting that IRC calls a mode. `b`: `text` is a mask of users who may not join or send, such as
+    `*!u12@*`. `e`: a mask of users who may do so in spite of `b`. `I`: a mask of users who may join a closed group.
+    `k`: the key for joining. `l`: the most members. `n`: only members may send. `t`: only admins set the topic. `s`:
+    the group is not listed. `C`: no CTCP. `v`: `text` is the number of an account that may send in a silenced group."""
+
+    on: bool
+    mode: Literal["b", "e", "I", "k", "l", "n", "t", "s", "C", "v"]
+    text: Annotated[str, msgspec.Meta(examples=["*!u12@*"])] = ""
+
+
+class SetModesParameters(ChatParameters, kw_only=True):
+    """Either all changes are made or none."""
+
+    changes: Annotated[list[ModeChangeInfo], msgspec.Meta(min_length=1, max_length=50)]
+
+
+class MasksParameters(ChatParameters, kw_only=True):
+    """`mode`: the list, as in `set_modes`."""
+
+    mode: Literal["b", "e", "I"]
+
+
+class MaskInfo(msgspec.Struct):
+    """`by`: who has set the mask, by the name on IRC. `time`: Unix milliseconds."""
+
+    mask: str
+    by: str
+    time: int
+
+
+class MasksResult(msgspec.Struct):
+    masks: list[MaskInfo]
+
+
 class RoleParameters(MemberParameters, kw_only=True):
     role: Literal["member", "admin"]
 
@@ -301,6 +339,16 @@ MEMBER_OPERATIONS = (
     Operation(
         "silence", "silence a member, or all, until a time", WRITE, MANAGES, SilenceParameters, VersionResult,
         lambda wire, _: SilenceMember(wire.chat, wire.account, wire.until),
+    ),
+    Operation(
+        "set_modes", "change the modes and masks of a group, as on IRC",
+        WRITE, MANAGES, SetModesParameters, VersionResult,
+        lambda wire, _: ChangeModes(wire.chat, [ModeChange(one.on, one.mode, one.text) for one in wire.changes]),
+    ),
+    Operation(
+        "masks", "list masks of a group", READ, MANAGES, MasksParameters, MasksResult,
+        lambda wire, _: ListMasks(wire.chat, wire.mode),
+        lambda reply, _: MasksResult([MaskInfo(one.mask, one.by, one.created) for one in reply.masks]),
     ),
     Operation(
         "members", "list the members of a chat, with roles and names", READ, READS, MembersParameters, MembersResult,
