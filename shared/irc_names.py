@@ -13,6 +13,8 @@ _NICK = re.compile(r"[A-Za-z\[\]\\^_{|}][A-Za-z0-9\[\]\\^_{|}`-]{0,31}")
 _NUMBERED = re.compile(r".*\|[0-9]+")
 _NOT_IN_NICKS = re.compile(r"[^A-Za-z0-9\[\]\\^_{}`-]")
 _NOT_FIRST = "0123456789-`"
+NICKSERV = "nickserv"
+"""The nick to which IRC users send their passwords by habit. Nobody can have this nick."""
 LOBBY = ChatId(1)
 LOBBY_NAME = "#lobby"
 _SLUG_CHARACTERS = 32
@@ -51,7 +53,7 @@ def ascii_text(text: str) -> str:
 def is_nick(name: str) -> bool:
     """Whether a username, or the choice of a guest, can be a nick. Nicks that end with `|` and a number are reserved
     for the server."""
-    return _NICK.fullmatch(name) is not None and _NUMBERED.fullmatch(name) is None
+    return _NICK.fullmatch(name) is not None and _NUMBERED.fullmatch(name) is None and name.lower() != NICKSERV
 
 
 def guest_nickname(nick: str, language: Language) -> str:

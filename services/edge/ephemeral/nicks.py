@@ -149,9 +149,12 @@ class NickEvents:
                 accounts = set()
         for local in filter(None, map(self._accounts.get, accounts - {event.account})):
             local.notify_ephemeral(event)
-        if not isinstance(event, TagsRelayed) and not (isinstance(event, MetadataChanged) and event.value.chat):
-            for recipient in self._monitoring(_nick(event)):
-                recipient.notify_ephemeral(event)
+        if isinstance(event, TagsRelayed) or (isinstance(event, MetadataChanged) and event.value.chat):
+            return
+        if isinstance(event, AwayChanged) and not event.face.guest:
+            return  # only PresenceWatch shows the presence of an account to users without a common group
+        for recipient in self._monitoring(_nick(event)):
+            recipient.notify_ephemeral(event)
 
     def _show_act(self, event: OperatorActed) -> None:
         killed = self._accounts.get(event.killed) if event.killed else None

@@ -47,7 +47,7 @@ from services.edge.dialects.irc.events import encode_event
 from services.edge.dialects.irc.gate import MessageGate
 from services.edge.dialects.irc.lines import Line, encode_line, parse_line, read_line
 from services.edge.dialects.irc.messages import MessageStyle
-from services.edge.dialects.irc.names import user_of
+from services.edge.dialects.irc.names import is_nickserv, user_of
 from services.edge.dialects.irc.registration import CAPABILITIES, IrcRegistration
 from services.edge.dialects.irc.server import quit_server
 from services.edge.dialects.irc.session import Answer, IrcSession, LineRejection, Lines, Task, rejection
@@ -59,8 +59,8 @@ from shared.contract.model import ProfileSummary
 
 _FIRST_COMMANDS: Final = frozenset({"CAP", "NICK", "PASS", "USER", "AUTHENTICATE"})
 _REGISTRATION: Final = _FIRST_COMMANDS | {"REGISTER"}
-_SECRET_COMMANDS: Final = frozenset({"PASS", "AUTHENTICATE", "OPER", "REGISTER", "WEBPUSH"})
-_FIRST_SECRETS: Final[Mapping[str, int]] = {"OPER": 1, "REGISTER": 2, "WEBPUSH": 1}
+_SECRET_COMMANDS: Final = frozenset({"PASS", "AUTHENTICATE", "OPER", "REGISTER", "WEBPUSH", "NICKSERV", "NS"})
+_FIRST_SECRETS: Final[Mapping[str, int]] = {"OPER": 1, "REGISTER": 2, "WEBPUSH": 1, "NICKSERV": 1, "NS": 1}
 """The commands with a secret, and how many parameters come before it."""
 _PUBLIC_PARAMETERS: Final = frozenset({"*", "+", *CAPABILITIES["sasl"].split(",")})
 """The parameters of AUTHENTICATE that are not secret."""
@@ -105,6 +105,7 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "HELPOP": Handler(server.help_text),
     "INFO": Handler(server.info),
     "INVITE": Handler(membership.invite),
+    "ISUPPORT": Handler(server.list_supported),
     "ISON": Handler(users.is_on, 1),
     "JOIN": Handler(membership.join, 1),
     "KICK": Handler(membership.kick, 2),
@@ -137,6 +138,12 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "WHOIS": Handler(users.whois, 1),
     "WHOWAS": Handler(users.whowas, 1),
 }
+_EARLY: Final[Mapping[str, tuple[str, Handler]]] = {
+    "AWAY": (users.PRE_AWAY, Handler(users.away_before_welcome)),
+    "ISUPPORT": (server.EXTENDED_ISUPPORT, Handler(server.list_supported)),
+    "METADATA": (CAPABILITY, Handler(metadata.metadata_before_welcome, 2)),
+}
+"""The commands that a client with a capability may send before the welcome."""
 
 
 class Irc(Dialect):
@@ -218,8 +225,9 @@ class Irc(Dialect):
             self._set_variant()
             return lines
         handler = _ALWAYS.get(command)
-        if command == "METADATA" and not session.welcomed and session.has(CAPABILITY):
-            handler = Handler(metadata.metadata_before_welcome, 2)
+        capability, early = _EARLY.get(command, ("", None))
+        if early is not None and not session.welcomed and session.has(capability):
+            handler = early
         if handler is None:
             if session.account == NO_ACCOUNT or self._registration.pending:
                 raise rejection(answer, "451", "You are not logged in", code=ErrorCode.UNAUTHENTICATED)
@@ -295,9 +303,12 @@ class Irc(Dialect):
         line = parse_line(text.rstrip("\r\n"))
         if line is None:
             return None
-        if line.command.upper() not in _SECRET_COMMANDS:
+        command = line.command.upper()
+        if command in ("PRIVMSG", "NOTICE") and any(map(is_nickserv, "".join(line.parameters[:1]).split(","))):
+            command = "NICKSERV"
+        if command not in _SECRET_COMMANDS:
             return frame
-        first = _FIRST_SECRETS.get(line.command.upper(), 0)
+        first = _FIRST_SECRETS.get(command, 0)
         first = first if len(line.parameters) > first else 0
         secrets = [one for one in line.parameters[first:] if one not in _PUBLIC_PARAMETERS]
         if not secrets:

@@ -17,8 +17,11 @@ _REASON_CHARACTERS = 300
 def away_changed(session: IrcSession, event: AwayChanged) -> Lines:
     user = user_of(event.account, event.face, session.server)
     in_common = any(chat in session.channels for chat in event.chats)
-    if not session.has("away-notify") or not (in_common or session.has("extended-monitor")):
+    of_guest = bool(event.face.guest) and session.has("extended-monitor")
+    if not session.has("away-notify") or not (in_common or of_guest):
         return ()
+    if event.account in session.states:
+        session.states[event.account] = event.text
     return [session.line("AWAY", last=event.text or None, source=user.mask)]
 
 

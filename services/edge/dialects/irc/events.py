@@ -34,6 +34,7 @@ from shared.contract.ephemeral import (
     MetadataChanged,
     NickSeen,
     OperatorActed,
+    PresenceChanged,
     ReadTimeMoved,
     TagsRelayed,
     Typing,
@@ -101,6 +102,8 @@ def _lines(session: IrcSession, event: Event) -> Lines:
             return subscriptions.changed(session, event)
         case NickSeen():
             return monitor.seen(session, event)
+        case PresenceChanged():
+            return monitor.presence_changed(session, event)
         case ReadTimeMoved() | ChatRead():
             return read_markers.read_elsewhere(session, event)
         case OperatorActed():

@@ -77,8 +77,9 @@ def encode_line(
         line = f"{line} :{one_line(last)}"
     if source:
         line = f":{source} {line}"
-    encoded = (f"@{_encode_tags(tags)} {line}" if tags else line).encode()
-    return encoded if len(encoded) <= LINE_BYTES or tags else _cut(encoded, LINE_BYTES)
+    encoded = line.encode()
+    encoded = encoded if len(encoded) <= LINE_BYTES else _cut(encoded, LINE_BYTES)
+    return b"@%b %b" % (_encode_tags(tags).encode(), encoded) if tags else encoded
 
 
 def _encode_tags(tags: Mapping[str, str]) -> str:
@@ -86,9 +87,11 @@ def _encode_tags(tags: Mapping[str, str]) -> str:
 
 
 def _escape(value: str) -> str:
+    """Escape the value of a tag. The result is no longer than the value was on the line of the client, so that the line
+    is not too long for other clients."""
     if _ESCAPABLE.search(value) is None:
         return value
-    return _ESCAPABLE.sub(lambda found: _ESCAPES.get(found[0], "\\s"), value)
+    return _ESCAPABLE.sub(lambda found: _ESCAPES.get(found[0], ""), value)
 
 
 def with_tag(line: bytes, name: str, value: str) -> bytes:

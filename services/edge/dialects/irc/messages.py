@@ -35,6 +35,7 @@ from services.edge.dialects.irc.names import (
     chat_of,
     fold,
     is_channel,
+    is_nickserv,
     unknown_user,
     user_of,
 )
@@ -50,6 +51,7 @@ from shared.message_event import media_url
 from shared.setting_types import Language
 
 MOST_RECIPIENTS = 4
+_NO_SERVICES = "Log in by SASL, or by the server password USERNAME:PASSWORD. /quote REGISTER * * PASSWORD registers"
 _ACTION, _CTCP_END = "\x01ACTION ", "\x01"
 _ME = "/me "
 _SENT_ACTION = re.compile(r"\x01ACTION(?: (.*?))?\x01?", re.DOTALL)
@@ -314,6 +316,8 @@ def _sent_text(text: str, answer: Answer) -> str:
 def send_to(
     session: IrcSession, target: str, segments: tuple[RichSegment, ...], mark: Mark, line: Line, answer: Answer
 ) -> Lines:
+    if is_nickserv(target):
+        return () if is_quiet(answer) else [session.notice(_NO_SERVICES, source=f"NickServ!NickServ@{session.server}")]
     if not is_channel(target):
         _post_to_user(session, target, segments, mark, line, answer)
         return ()

@@ -1,14 +1,19 @@
-"""Handles MONITOR, which shows a client which nicks are online."""
+"""Handles MONITOR, which shows a client which nicks are online.
+
+Guests announce that they come and leave. Of users with an account, the client is shown the presence that native shows:
+that of friends and of members of private chats."""
 
 from collections.abc import Iterable, Iterator
 
+from services.edge.canonical.commands import WatchAccounts
 from services.edge.canonical.irc_commands import MonitorNicks
+from services.edge.canonical.replies import PresenceShown
 from services.edge.dialects.irc.lines import Line, fill_lines, word
-from services.edge.dialects.irc.names import fold, user_of
+from services.edge.dialects.irc.names import User, fold, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
-from services.edge.dialects.irc.users import with_states
+from services.edge.dialects.irc.users import OFFLINE, away_text, with_states
 from shared.contract.directory import FindNicks, UsersOfNicks
-from shared.contract.ephemeral import NickSeen
+from shared.contract.ephemeral import NickSeen, PresenceChanged
 from shared.contract.ids import AccountId
 from shared.irc_names import is_nick
 
@@ -51,6 +56,33 @@ def _add(session: IrcSession, nicks: list[str], answer: Answer) -> Iterator[byte
 def _set(session: IrcSession, monitored: dict[str, str], answer: Answer) -> None:
     session.monitored = monitored
     session.request(MonitorNicks(frozenset(monitored)), answer, lambda _: ())
+    kept = {one: user for one, user in session.watched.items() if fold(user.nick) in monitored}
+    if kept.keys() != session.watched.keys():
+        _watch(session, kept, answer)
+
+
+def _watch(session: IrcSession, users: dict[AccountId, User], answer: Answer) -> None:
+    def shown(reply: PresenceShown) -> Iterator[bytes]:
+        for one in reply.presence:
+            yield from presence_changed(session, one)
+
+    session.watched = users
+    session.states = {one: text for one, text in session.states.items() if one in users}
+    session.request(WatchAccounts(tuple(users)), answer, shown, lambda failure: ())
+
+
+def presence_changed(session: IrcSession, event: PresenceChanged) -> Iterator[bytes]:
+    user = session.watched.get(event.account)
+    if user is None or event.state == "unknown":
+        return
+    before, now = session.states.pop(event.account, OFFLINE), away_text(event.state, event.text)
+    if now != OFFLINE:
+        session.states[event.account] = now
+    if (before == OFFLINE) is not (now == OFFLINE):
+        yield from _lines(session, "731" if now == OFFLINE else "730", [user.nick if now == OFFLINE else user.mask])
+    shows_away = session.has("extended-monitor") and session.has("away-notify")
+    if shows_away and now != before and OFFLINE not in (now, before):
+        yield session.line("AWAY", last=now or None, source=user.mask)
 
 
 def _show_here(session: IrcSession, nicks: list[str], answer: Answer) -> Lines:
@@ -63,12 +95,16 @@ def _show_here(session: IrcSession, nicks: list[str], answer: Answer) -> Lines:
         guests = {one.profile.id for one in reply.users if one.profile.guest}
 
         def with_known(states: dict[AccountId, str]) -> Iterator[bytes]:
-            here = [one for one in users if one.account in guests or states.get(one.account) == ""]
+            here = [one for one in users if one.account in guests or states.get(one.account, OFFLINE) != OFFLINE]
             yield from _lines(session, "730", (one.mask for one in here))
             known = {fold(one.nick) for one in here}
             yield from _lines(session, "731", (nick for nick in nicks if fold(nick) not in known))
+            others = {one.account: one for one in users if one.account not in guests}
+            session.states |= {one.account: states[one.account] for one in here if one.account in others}
+            if not others.keys() <= session.watched.keys():
+                _watch(session, session.watched | others, answer)
 
-        return with_states(session, [one.account for one in users], answer, with_known)
+        return with_states(session, [one.account for one in users], answer, with_known, OFFLINE)
 
     session.request(FindNicks(nicks), answer, found)
     return ()

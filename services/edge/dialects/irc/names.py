@@ -12,7 +12,7 @@ from services.edge.dialects.wire_ids import parse_id
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.members import MemberRole
 from shared.contract.model import Chat, Profile, ProfileSummary, Role
-from shared.irc_names import LOBBY, LOBBY_NAME, NICK_CHARACTERS, channel_name, irc_names, numbered_channel
+from shared.irc_names import LOBBY, LOBBY_NAME, NICK_CHARACTERS, NICKSERV, channel_name, irc_names, numbered_channel
 
 __all__ = ["NICK_CHARACTERS", "numbered_channel"]
 
@@ -78,6 +78,10 @@ def chat_of(channel: str) -> ChatId | None:
 
 def is_channel(target: str) -> bool:
     return target.startswith("#")
+
+
+def is_nickserv(target: str) -> bool:
+    return fold(target) == NICKSERV
 
 
 def fold(name: str) -> str:

@@ -12,8 +12,9 @@ from services.edge.dialects.irc.history import EVENT_PLAYBACK
 from services.edge.dialects.irc.lines import Line, encode_line, fill_lines, word
 from services.edge.dialects.irc.metadata import LIMITS
 from services.edge.dialects.irc.names import fold, user_of
-from services.edge.dialects.irc.server import goodbye, request_welcome
+from services.edge.dialects.irc.server import EXTENDED_ISUPPORT, goodbye, request_welcome
 from services.edge.dialects.irc.session import NOBODY, Answer, IrcSession, Lines, rejection
+from services.edge.dialects.irc.users import PRE_AWAY
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Register, VerificationNeeded
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest, RenameGuest
@@ -32,9 +33,11 @@ CAPABILITIES: dict[str, str] = {
     "draft/channel-rename": "",
     "draft/chathistory": "",
     EVENT_PLAYBACK: "",
+    EXTENDED_ISUPPORT: "",
     "draft/message-redaction": "",
     "draft/metadata-3": LIMITS,
     "draft/multiline": "",
+    PRE_AWAY: "",
     "draft/read-marker": "",
     webpush.CAPABILITY: "",
     "echo-message": "",
@@ -215,10 +218,10 @@ class IrcRegistration:
             )
             return [session.fail("REGISTER", failure, word(name), code=codes.get(failure.code, field))]
 
+        nickname = (session.wanted_name or nick)[: session.info.limits.nickname_characters]
         command = Register(
-            secret=credentials.password(password), nickname=session.wanted_name or nick, username=nick,
-            email="" if email == "*" else email,
-        )  # fmt: skip
+            secret=credentials.password(password), nickname=nickname, username=nick, email="" if email == "*" else email
+        )
         session.request(command, answer, lambda reply: self._registered(reply, name, answer), failed)
         return ()
 

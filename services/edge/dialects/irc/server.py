@@ -4,6 +4,7 @@ line of a connection."""
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from services.edge.canonical.commands import GiveState
 from services.edge.dialects.base import Disconnect
 from services.edge.dialects.irc import webpush
 from services.edge.dialects.irc.channels import show_channel
@@ -16,6 +17,7 @@ from services.edge.dialects.irc.subscriptions import CAPABILITY
 from shared.contract.auth import DeleteAccount
 from shared.contract.session import AccountView, GetAccount
 
+EXTENDED_ISUPPORT = "draft/extended-isupport"
 HISTORY_MESSAGES = 500
 _TOKENS_PER_LINE = 13
 _SUBJECTS = frozenset(
@@ -46,6 +48,8 @@ def _welcome(session: IrcSession, view: AccountView, answer: Answer) -> Iterator
     if not session.welcomed:
         session.welcomed = True
         yield from _greetings(session)
+        if session.away:
+            session.request(GiveState("away", session.away), answer, lambda _: ())
         if session.has(CAPABILITY):
             show_own(session, answer)
     for chat in view.chats or ():
@@ -67,6 +71,11 @@ def supported(session: IrcSession) -> Iterator[bytes]:
     tokens = list(_tokens(session))
     for start in range(0, len(tokens), _TOKENS_PER_LINE):
         yield session.numeric("005", *tokens[start : start + _TOKENS_PER_LINE], last="are supported by this server")
+
+
+def list_supported(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    lines = supported(session)
+    return session.batch("draft/isupport", lines) if session.has("batch") else lines
 
 
 def _tokens(session: IrcSession) -> Iterator[str]:

@@ -182,6 +182,10 @@ class IrcSession:
         """When numeric 301 (away) was last written about each user, in Unix milliseconds."""
         self.monitored: dict[str, str] = {}
         """The monitored nicks, by their folded forms."""
+        self.watched: dict[AccountId, User] = {}
+        """The monitored users with an account."""
+        self.states: dict[AccountId, str] = {}
+        """The away texts of the watched accounts that are online, as the client was shown them."""
         self.open_batch: OpenBatch | None = None
         self.subscribed: list[str] = []
         """The keys of METADATA whose changes the client sees."""
@@ -220,6 +224,7 @@ class IrcSession:
         self.account = account
         self.user = unknown_user(account, self.server)
         self.channels, self.partners, self.users, self.shown_times = {}, {}, {}, {}
+        self.watched, self.states = {}, {}
 
     def rename(self, user: User) -> Lines:
         """Set the account's names. To the client, the same user gets a new nick and leaves the channels of the previous
@@ -315,8 +320,8 @@ class IrcSession:
         """Make a line. Without a `source`, the server is the source."""
         return encode_line(command, *words, last=last, source=source or self.server)
 
-    def notice(self, text: str, target: str = "") -> bytes:
-        return encode_line("NOTICE", target or self.nick, last=text, source=self.server)
+    def notice(self, text: str, target: str = "", source: str = "") -> bytes:
+        return encode_line("NOTICE", target or self.nick, last=text, source=source or self.server)
 
     def fail(self, command: str, failure: Failure, *words: str, code: str = "") -> bytes:
         text = failure.words

@@ -21,6 +21,7 @@ from shared.contract.session import FindHandle, HandleFound, SetProfile
 NO_NICK = "There is no such nick"
 OFFLINE = "offline"
 """The text that is shown for a user without a connection."""
+PRE_AWAY = "draft/pre-away"
 _AWAY_CHARACTERS = 120
 _WHOX = "tcuihsnfdlaor"
 """The fields of WHOX in the order in which they are written."""
@@ -75,22 +76,26 @@ def list_members(
 
 
 def with_states(
-    session: IrcSession, accounts: list[AccountId], answer: Answer, done: Callable[[dict[AccountId, str]], Lines]
+    session: IrcSession,
+    accounts: list[AccountId],
+    answer: Answer,
+    done: Callable[[dict[AccountId, str]], Lines],
+    unknown: str = "",
 ) -> Lines:
-    """Call `done` with the away texts of these accounts. The text is empty for an account that is online and not
-    away."""
+    """Call `done` with the away texts of these accounts. The text is empty for an account that is online and not away.
+    `unknown`: the text if the states cannot be read now."""
 
     def shown(reply: PresenceShown) -> Lines:
-        return done({one.account: _away_text(one.state, one.text) for one in reply.presence})
+        return done({one.account: away_text(one.state, one.text) for one in reply.presence})
 
     if not accounts:
         return done({})
-    unknown = dict.fromkeys(accounts, "")
-    session.request(ReadStates(tuple(accounts)), answer, shown, lambda failure: done(unknown))
+    unread = dict.fromkeys(accounts, unknown)
+    session.request(ReadStates(tuple(accounts)), answer, shown, lambda failure: done(unread))
     return ()
 
 
-def _away_text(state: str, text: str) -> str:
+def away_text(state: str, text: str) -> str:
     return (text or state) if state in ("away", "busy", "offline") else ""
 
 
@@ -286,16 +291,32 @@ def set_name(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def away(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    text = plain(" ".join(line.parameters[:1]))[:_AWAY_CHARACTERS]
+    text = _sent_away(line)
 
     def done(_: object) -> Lines:
         session.away = text
-        if text:
-            return [session.numeric("306", last="You are away")]
-        return [session.numeric("305", last="You are no longer away")]
+        return [_shown_away(session)]
 
     session.request(GiveState("away" if text else "active", text), answer, done)
     return ()
+
+
+def away_before_welcome(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    """Handle AWAY before the welcome, when the state is set."""
+    session.away = _sent_away(line)
+    return [_shown_away(session)]
+
+
+def _sent_away(line: Line) -> str:
+    """The text of AWAY. With `*`, no user is at the client."""
+    text = plain(" ".join(line.parameters[:1]))[:_AWAY_CHARACTERS]
+    return "away" if text == "*" else text
+
+
+def _shown_away(session: IrcSession) -> bytes:
+    if session.away:
+        return session.numeric("306", last="You are away")
+    return session.numeric("305", last="You are no longer away")
 
 
 def user_hosts(session: IrcSession, line: Line, answer: Answer) -> Lines:

@@ -140,6 +140,8 @@ def test_a_request_is_the_same_after_masking(entry: Entry) -> None:
         ("irc", "@a=b :ann pass x hunter2"),
         ("irc", "AUTHENTICATE :hunter2"),
         ("irc", "OPER ann hunter2"),
+        ("irc", "PRIVMSG bob,NickServ :IDENTIFY hunter2"),
+        ("irc", "NS IDENTIFY hunter2"),
     ],
 )
 def test_secrets_where_the_protocol_has_none_are_masked(dialect: str, frame: str) -> None:

@@ -9,7 +9,7 @@ from services.edge.canonical.irc_commands import ActAsOperator
 from services.edge.ephemeral.nicks import NickEvents
 from shared.contract.ephemeral import EphemeralEvent, NickSeen, OperatorActed
 from shared.contract.errors import RequestError
-from shared.contract.ids import AccountId, NodeId
+from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
 from shared.tasks import Tasks
 
@@ -37,10 +37,10 @@ class Node:
     def __init__(self) -> None:
         self.ann, self.bob = NickRecipient(1), NickRecipient(2)
         self.accounts: dict[AccountId, Any] = {
-            account: SimpleNamespace(recipients=(one,), notify_ephemeral=one.notify_ephemeral)
+            account: SimpleNamespace(recipients=(one,), notify_ephemeral=one.notify_ephemeral, chats=[ChatId(5)])
             for account, one in ((ANN, self.ann), (BOB, self.bob))
         }
-        chats: Any = SimpleNamespace()
+        chats: Any = SimpleNamespace(sequencer=lambda chat: None)
         self.nicks = NickEvents(self._publish, NodeId("n"), self.accounts, chats, Tasks())  # type: ignore[arg-type]
 
     async def _publish(self, event: EphemeralEvent) -> None: ...
@@ -76,6 +76,16 @@ async def test_an_account_without_a_username_has_the_nick_that_irc_shows(node: N
     node.nicks.make_operator(ANN)
     node.nicks.act(ActAsOperator("enough", BOB), ANN, unnamed)
     assert recipient.closed == "Killed (Ann_Lee|1: enough)"
+
+
+async def test_strangers_see_the_state_of_guests_alone(node: Node) -> None:
+    """Bob and Ann have no chat in common."""
+    recipient: Any = node.bob
+    node.nicks.monitor(recipient, frozenset({"ann"}))
+    node.nicks.away(ANN, ProfileSummary("Ann", "u1", 0, "ann"), "lunch")
+    assert node.bob.seen == []
+    node.nicks.away(ANN, SUMMARY, "lunch")
+    assert len(node.bob.seen) == 1
 
 
 async def test_modes_end_when_the_account_leaves(node: Node) -> None:

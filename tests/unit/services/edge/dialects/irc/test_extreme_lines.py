@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from services.edge.canonical.commands import Command, FindUsers, PostMessage
+from services.edge.canonical.commands import Command, FindUsers, GiveState, PostMessage, WatchAccounts
 from services.edge.canonical.events import Event
-from services.edge.canonical.irc_commands import RelayTags
-from services.edge.canonical.replies import HistoryPage, Reply, UsersFound
+from services.edge.canonical.irc_commands import ReadStates, RelayTags
+from services.edge.canonical.replies import HistoryPage, PresenceShown, Reply, UsersFound
 from services.edge.dialects.base import ConnectionInfo, ServerInfo
-from shared.contract.auth import Authenticated, DeleteAccount, Login
+from shared.contract.auth import Authenticated, DeleteAccount, Login, Register
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
-from shared.contract.ephemeral import Typing
+from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest
 from shared.contract.model import File, Media, Profile, Text
@@ -115,6 +115,46 @@ def test_a_password_that_names_an_account_is_no_guest_s(password: str, guests: b
     assert [type(one) for one in connection.commands if not isinstance(one, GetAccount)] == expected
 
 
+def test_a_password_for_nickserv_reaches_nobody() -> None:
+    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), "batch draft/multiline")
+    (answer,) = connection.send("PRIVMSG nickserv :IDENTIFY orange")
+    assert answer.startswith(":NickServ!NickServ@irc.dragoman.local NOTICE n|12 :Log in by SASL")
+    assert connection.send("NOTICE NickServ :IDENTIFY orange") == []
+    for line in ("BATCH +1 draft/multiline NickServ", "@batch=1 PRIVMSG NickServ :IDENTIFY orange", "BATCH -1"):
+        connection.send(line)
+    assert connection.commands == []
+
+
+def test_a_long_real_name_does_not_prevent_a_registration() -> None:
+    connection = entering(guests=False)
+    for line in ("CAP LS 302", "NICK ann", f"USER a 0 * :{'x' * 100}", "REGISTER * * orange-marmalade"):
+        connection.send(line)
+    (command,) = connection.commands
+    assert isinstance(command, Register)
+    assert command.nickname == "x" * LimitsSettings().nickname_characters
+
+
+def test_a_client_is_away_from_its_welcome_on() -> None:
+    def answer(command: Command) -> Reply | Failure:
+        if isinstance(command, GetAccount):
+            return AccountView(Profile(id=OWN, uuid="u12", nickname="n", nick="ann"))
+        return entered if isinstance(command, Login) else Ack()
+
+    entered = Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u12", nickname="n")
+    connection = IrcConnection(answer)
+    connection.dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x"))
+    assert " 451 " in connection.send("AWAY :lunch")[0]
+    connection.send("CAP REQ :draft/pre-away draft/extended-isupport batch")
+    assert " 306 * " in connection.send("AWAY *")[0]
+    start, first, *_, end = connection.send("ISUPPORT")
+    assert " BATCH +b1 draft/isupport" in start
+    assert " 005 * NETWORK=" in first
+    assert " BATCH -b1" in end
+    for line in ("PASS ann:orange", "NICK ann", "USER a 0 * :Ann", "CAP END"):
+        connection.send(line)
+    assert GiveState("away", "away") in connection.commands
+
+
 def test_only_a_guest_needs_a_nick_that_is_one() -> None:
     connection = entering(guests=True)
     connection.send("CAP LS 302")
@@ -168,6 +208,33 @@ def test_what_a_user_has_done_is_shown_while_its_name_cannot_be_read(event: Even
     connection = joined("message-tags")
     (line,) = connection.push(event)
     assert line.endswith(" :user|34!u34@34.irc.dragoman.local TAGMSG #Fruit~5")
+
+
+def friend(command: Command) -> Reply | Failure:
+    """Answers about Bob, who is a friend and away."""
+    match command:
+        case FindNicks():
+            return bob(command)
+        case ReadStates():
+            return PresenceShown((PresenceChanged(OTHER, "away", 0, "lunch"),))
+        case WatchAccounts(accounts):
+            return PresenceShown(tuple(PresenceChanged(one, "away", 0, "lunch") for one in accounts))
+    return Ack()
+
+
+def test_a_monitored_friend_is_shown_coming_and_leaving() -> None:
+    connection = IrcConnection(friend, "extended-monitor away-notify")
+    own, mask = ":irc.dragoman.local {} n|12 :{}", "bob!u34@34.irc.dragoman.local"
+    assert connection.send("MONITOR + bob") == [own.format(730, mask)]
+    assert WatchAccounts((OTHER,)) in connection.commands
+    assert connection.push(PresenceChanged(OTHER, "active")) == [f":{mask} AWAY"]
+    assert connection.push(PresenceChanged(OTHER, "offline")) == [own.format(731, "bob")]
+    assert connection.push(PresenceChanged(OTHER, "unknown")) == []
+    assert connection.push(PresenceChanged(OTHER, "busy")) == [own.format(730, mask)]
+    assert connection.push(PresenceChanged(OTHER, "busy")) == []
+    connection.send("MONITOR - bob")
+    assert connection.commands[-1] == WatchAccounts(())
+    assert connection.push(PresenceChanged(OTHER, "offline")) == []
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,14 @@ def test_a_line_has_510_bytes_and_its_tags_4094() -> None:
         assert rejected.value.failure.code is ErrorCode.TOO_LARGE
 
 
+def test_no_line_gets_longer_on_its_way_to_others() -> None:
+    sent = read_line(b"@+x=" + b"\v" * 4091 + b" TAGMSG #x")
+    written = encode_line("PRIVMSG", "#x", last="a" * LINE_BYTES, source="ann!u1@x", tags=sent.tags)
+    tags, _, rest = written.partition(b" ")
+    assert len(tags) <= len("@") + 4094
+    assert len(rest) == LINE_BYTES
+
+
 @pytest.mark.parametrize("line", [b"", b" ", b":source", b"@tag", b"X \xff", b"X \xed\xa0\x80", b"X a\0b", b"X\nY"])
 def test_what_is_no_line_is_rejected(line: bytes) -> None:
     with pytest.raises(DecodeError):
