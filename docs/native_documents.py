@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from docs.native_page import page
-from docs.native_types import python
+from docs.native_types import bases_of, own_members, python
 from services.edge.dialects.native.events import EVENTS
 from services.edge.dialects.native.operation import AnyOperation
 from services.edge.dialects.native.operations import OPERATIONS, VERSION
-from services.edge.dialects.native.shapes import ErrorInfo, Id
+from services.edge.dialects.native.shapes import ErrorInfo, Id, OvertakingParameters, Parameters
 from shared.contract.bots import TokenScope
 
 Schema = dict[str, Any]
@@ -69,10 +69,10 @@ def _pascal(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def definitions(template: str) -> Schema:
-    """All shapes and their parts; `template` makes the reference to a name."""
+def definitions(template: str, *more: type) -> Schema:
+    """All shapes and their parts, and `more` shapes; `template` makes the reference to a name."""
     structs = {operation.parameters for operation in OPERATIONS} | {operation.result for operation in OPERATIONS}
-    types = [*sorted(structs, key=lambda struct: struct.__name__), *EVENTS, ErrorInfo]
+    types = [*more, *sorted(structs, key=lambda struct: struct.__name__), *EVENTS, ErrorInfo]
     (number, *_), components = msgspec.json.schema_components([Id, *types], ref_template=template)
     shapes: Schema = {"Id": number, **components}
 
@@ -276,13 +276,21 @@ def _json_content(schema: Schema) -> Schema:
 
 
 def typescript() -> str:
-    shapes = definitions("#/{name}")
+    shapes = definitions("#/{name}", Parameters, OvertakingParameters)
+    bases = bases_of(shapes)
     lines = ["// Made by `python -m docs.generate` from the table of operations. Do not edit.", ""]
-    lines += [f"export type {name} = {_type(shape)};\n" for name, shape in shapes.items()]
+    lines += [_declaration(name, shape, bases.get(name), shapes) for name, shape in shapes.items()]
     lines += [f"export type Event = {' | '.join(event.__name__ for event in EVENTS)};\n"]
     lines += ["/** The command and the reply of each operation. */", "export interface Operations {"]
     lines += [f"{_INDENT}{one.name}: [{command_name(one)}, {reply_name(one)}];" for one in OPERATIONS]
     return "\n".join([*lines, "}", ""])
+
+
+def _declaration(name: str, shape: Schema, base: str | None, shapes: Mapping[str, Schema]) -> str:
+    if base is None:
+        return f"export type {name} = {_type(shape)};\n"
+    own = own_members(shape, base, shapes)
+    return f"export interface {name} extends {base} {_object({**shape, 'properties': own}, 0) if own else '{}'}\n"
 
 
 def _type(shape: Schema, depth: int = 0) -> str:

@@ -46,13 +46,12 @@ def python() -> str:
     """The text of dragoman_client/native.py."""
     structs = {one.parameters for one in OPERATIONS} | {one.result for one in OPERATIONS}
     events = [event for event in EVENTS if event not in (CursorEvent, ResumedEvent)]  # by HTTP alone
-    types: list[type] = [*sorted(structs, key=lambda struct: struct.__name__), *events, ErrorInfo]
+    types = [*sorted(structs, key=lambda struct: struct.__name__), *events, ErrorInfo]
     _, shapes = msgspec.json.schema_components(types, ref_template="#/{name}")
     sent = {name: shapes.pop(name) for name in {one.parameters.__name__ for one in OPERATIONS}}
     made = [json.dumps(one.name) for one in OPERATIONS if _takes_nonce(one)]
-    bases = {one.__name__: base for one in types if (base := _base(one, shapes)) is not None}
-    lines = [_HEAD, *(_shape(name, shape) for name, shape in shapes.items() if name not in bases)]
-    lines += [_shape(name, shapes[name], base, shapes[base]["properties"]) for name, base in bases.items()]
+    bases = bases_of(shapes)
+    lines = [_HEAD, *(_shape(name, shapes[name], bases.get(name), shapes) for name in _bases_first(shapes, bases))]
     lines += ["Event = (", *_lines(" | ".join(event.__name__ for event in events)), ")"]
     lines += ["NONCED = (", *_lines(f"{', '.join(made)},"), ")"]
     lines += ['"""Operations that have their effect once, however often they are sent under one nonce."""', _CALLS]
@@ -64,21 +63,47 @@ def _takes_nonce(operation: AnyOperation) -> bool:
     return "nonce" in operation.parameters.__struct_fields__
 
 
-def _base(struct: type, shapes: dict[str, Schema]) -> str | None:
-    """The name of the shape that the struct extends."""
-    return next((one.__name__ for one in struct.__mro__[1:] if one.__name__ in shapes), None)
+def bases_of(shapes: Mapping[str, Schema]) -> dict[str, str]:
+    """For each shape whose struct extends the struct of another one, the name of that other shape."""
+    structs = {one.__name__: one for one in _extensions(msgspec.Struct) if one.__name__ in shapes}
+    found = {
+        name: next((base.__name__ for base in struct.__mro__[1:] if base.__name__ in shapes), "")
+        for name, struct in structs.items()
+    }
+    return {name: base for name, base in found.items() if base}
 
 
-def _shape(name: str, shape: Schema, base: str = "TypedDict", inherited: Mapping[str, Schema] = {}) -> str:
-    own = {member: schema for member, schema in shape["properties"].items() if inherited.get(member) != schema}
-    members = {member: _type(schema) for member, schema in own.items()}
+def _extensions(struct: type) -> Iterator[type]:
+    for one in struct.__subclasses__():
+        yield one
+        yield from _extensions(one)
+
+
+def _bases_first(names: Iterable[str], bases: Mapping[str, str]) -> Iterable[str]:
+    ordered = dict[str, None]()
+    for name in names:
+        line = [name]
+        while (base := bases.get(line[-1])) is not None:
+            line.append(base)
+        ordered |= dict.fromkeys(one for one in reversed(line) if one not in ordered)
+    return ordered
+
+
+def own_members(shape: Schema, base: str | None, shapes: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The members of a shape that it does not have from its base."""
+    inherited = {} if base is None else shapes[base]["properties"]
+    return {member: schema for member, schema in shape["properties"].items() if inherited.get(member) != schema}
+
+
+def _shape(name: str, shape: Schema, base: str | None, shapes: Mapping[str, Schema]) -> str:
+    members = {member: _type(schema) for member, schema in own_members(shape, base, shapes).items()}
     members |= {one: f"NotRequired[{members[one]}]" for one in members if one not in shape.get("required", ())}
     text = shape.get("description", "")
     if any(member in _KEYWORDS for member in members):
         pairs = ", ".join(f'"{member}": "{kind}"' for member, kind in members.items())
         return "\n".join([f'{name} = TypedDict("{name}", {{{pairs}}})', *([f'"""{text}"""'] if text else []), ""])
     body = [*([f'    """{text}"""'] if text else []), *(f"    {one}: {kind}" for one, kind in members.items())]
-    return "\n".join([f"class {name}({base}):", *(body or ["    pass"]), ""])
+    return "\n".join([f"class {name}({base or 'TypedDict'}):", *(body or ["    pass"]), ""])
 
 
 def _type(shape: Schema) -> str:

@@ -82,8 +82,11 @@ class ShownEmoji(TypedDict):
     id: int
 
 class ShownImage(TypedDict):
+    """`hash`: as in `send`. `preview`: the address of a smaller picture."""
     t: Literal["image"]
     media: MediaInfo
+    hash: NotRequired[str]
+    preview: NotRequired[str]
 
 class MediaInfo(TypedDict):
     """A stored file, which can be fetched from `url`. `width`, `height`: pixels of a picture as it is shown, if the
@@ -189,10 +192,14 @@ class EmojiSegment(TypedDict):
     id: int
 
 class ImageReference(TypedDict):
-    """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload."""
+    """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload.
+    `hash`: at most 32 bytes in base64, such as a ThumbHash, which other clients show while they load the picture.
+    `preview`: the `id` of an upload with a smaller picture."""
     t: Literal["image"]
     media: str
     name: NotRequired[str]
+    hash: NotRequired[str]
+    preview: NotRequired[str | None]
 
 class FileReference(TypedDict):
     t: Literal["file"]
@@ -387,7 +394,7 @@ class ErrorInfo(TypedDict):
     field: NotRequired[str]
     retry_ms: NotRequired[int]
     unknown: NotRequired[bool]
-    reason: NotRequired[Literal["banned", "blocked", "changed", "choice", "closed", "form", "friends_already", "gone", "length", "member_already", "missing", "nonce_used", "not_admin", "not_member", "not_owner", "not_sender", "range", "silenced", "switched_off", "taken", "too_old", "type", "wrong_key"]]
+    reason: NotRequired[Literal["banned", "blocked", "changed", "choice", "closed", "disabled", "form", "friends_already", "gone", "length", "member_already", "missing", "nonce_used", "not_admin", "not_friend", "not_member", "not_owner", "not_sender", "not_verified", "range", "scope", "silenced", "switched_off", "taken", "too_old", "type", "weak_login", "wrong_key", "wrong_kind"]]
     request: NotRequired[str]
 
 class FriendsResult(TypedDict):
@@ -586,6 +593,10 @@ class OutgoingHookInfo(TypedDict):
     state: str
     last_error: NotRequired[str]
     paused: NotRequired[bool]
+
+class PasswordResult(LoginResult):
+    """`made` is left out if the account has made nothing, or if the number is unknown."""
+    made: NotRequired[MadeCount]
 
 class MadeCount(TypedDict):
     """The number of webhooks, links and bots of the account that still work. `made` lists them, and `end_made` ends
@@ -815,28 +826,19 @@ class ChangedLists(TypedDict):
     blocks: NotRequired[BlocksList]
     settings: NotRequired[SettingsList]
 
-class FriendsList(TypedDict):
+class FriendsList(FriendsResult):
     """`v`: the version of each friend's profile, as in the `face` of a message. `state` changes with the list and with
     each profile."""
-    friends: list[int]
     v: list[int]
     state: int
 
-class RequestsList(TypedDict):
-    friends: list[FriendRequest]
-    joins: list[JoinRequest]
+class RequestsList(RequestsResult):
     state: int
 
-class BlocksList(TypedDict):
-    accounts: list[int]
+class BlocksList(BlocksResult):
     state: int
 
-class SettingsList(TypedDict):
-    rev: int
-    level: str
-    language: NotRequired[str]
-    quiet: NotRequired[Quiet]
-    until: NotRequired[int]
+class SettingsList(SettingsResult):
     state: int
 
 class NextChats(TypedDict):
@@ -884,12 +886,29 @@ class PresenceInfo(TypedDict):
     since: NotRequired[int]
     text: NotRequired[str]
 
+class MessageEvent(ShownMessage):
+    """A new message, from any connection except this one."""
+    ev: Literal["message"]
+
+class ChangedEvent(ShownChange):
+    """A message has changed. The connection that changed it gets no event."""
+    ev: Literal["changed"]
+
 class SyncedEvent(TypedDict):
     """All chats, messages and changes of a sync have been sent."""
     ev: Literal["synced"]
     chats: int
     messages: int
     changes: int
+
+class ChatEvent(ChatResult):
+    """The account is in a chat that is new to it. `members`: the first members, at most a hundred. `head`, `rev`: the
+    chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
+    that the account may see. Servers of older versions leave all three out."""
+    ev: Literal["chat"]
+    head: NotRequired[int]
+    first: NotRequired[int]
+    rev: NotRequired[int]
 
 class GoneEvent(TypedDict):
     """The account is no longer a member of the chat. `why`: the reason, which is left, kicked, disbanded or unknown."""
@@ -953,6 +972,10 @@ class FriendEvent(TypedDict):
     account: int
     accepted: bool
 
+class ProfileEvent(ProfileResult):
+    """The profile of this account or of a friend has changed."""
+    ev: Literal["profile"]
+
 class TypingEvent(TypedDict):
     """Another member writes a message. `ttl_ms`: show this for as many milliseconds, or until the member's message
     comes. With 0, the member has stopped."""
@@ -960,6 +983,10 @@ class TypingEvent(TypedDict):
     chat: int
     account: int
     ttl_ms: int
+
+class PresenceEvent(PresenceInfo):
+    """A watched account has a new state or a new text, which is shown beside the state."""
+    ev: Literal["presence"]
 
 class ReadEvent(TypedDict):
     """On another connection, this account has read the chat up to `index`, by `read` or by sending a message. Or it has
@@ -992,6 +1019,16 @@ class PlaceEvent(TypedDict):
     pinned: bool
     archived: bool
 
+class DraftEvent(DraftInfo):
+    """The account has changed the chat's draft on another connection. If `text` is empty, the draft with this `rev` and
+    all earlier drafts are sent or removed. Ignore an event whose `rev` is lower than the last one."""
+    ev: Literal["draft"]
+    chat: int
+
+class OwnSettingsEvent(SettingsResult):
+    """This account has changed its own settings on another connection."""
+    ev: Literal["own_settings"]
+
 class NoticeEvent(TypedDict):
     """Maintenance begins (`on`) or ends."""
     ev: Literal["notice"]
@@ -1010,45 +1047,6 @@ class ByeEvent(TypedDict):
     code: str
     text: str
     retry_ms: NotRequired[int]
-
-class PasswordResult(LoginResult):
-    """`made` is left out if the account has made nothing, or if the number is unknown."""
-    made: NotRequired[MadeCount]
-
-class MessageEvent(ShownMessage):
-    """A new message, from any connection except this one."""
-    ev: Literal["message"]
-
-class ChangedEvent(ShownChange):
-    """A message has changed. The connection that changed it gets no event."""
-    ev: Literal["changed"]
-
-class ChatEvent(ChatResult):
-    """The account is in a chat that is new to it. `members`: the first members, at most a hundred. `head`, `rev`: the
-    chat's last index and last change when the account joined, or when the join was noticed. `first`: the first index
-    that the account may see. Servers of older versions leave all three out."""
-    ev: Literal["chat"]
-    head: NotRequired[int]
-    first: NotRequired[int]
-    rev: NotRequired[int]
-
-class ProfileEvent(ProfileResult):
-    """The profile of this account or of a friend has changed."""
-    ev: Literal["profile"]
-
-class PresenceEvent(PresenceInfo):
-    """A watched account has a new state or a new text, which is shown beside the state."""
-    ev: Literal["presence"]
-
-class DraftEvent(DraftInfo):
-    """The account has changed the chat's draft on another connection. If `text` is empty, the draft with this `rev` and
-    all earlier drafts are sent or removed. Ignore an event whose `rev` is lower than the last one."""
-    ev: Literal["draft"]
-    chat: int
-
-class OwnSettingsEvent(SettingsResult):
-    """This account has changed its own settings on another connection."""
-    ev: Literal["own_settings"]
 
 Event = (
     MessageEvent | ChangedEvent | SyncedEvent | ChatEvent | GoneEvent | RoleEvent | RenamedEvent | SettingsEvent |

@@ -2,30 +2,20 @@
 
 export type Id = number | string;
 
-export type AccountParameters = {
-  id?: number | string | null;
-  account: number;
-};
+export type Parameters = { id?: number | string | null };
 
-export type AnswerFriendParameters = {
-  id?: number | string | null;
+export interface OvertakingParameters extends Parameters { overtaking?: boolean }
+
+export interface AccountParameters extends Parameters { account: number }
+
+export interface AnswerFriendParameters extends AccountParameters { accept: boolean }
+
+export interface AnswerJoinParameters extends ChatParameters {
   account: number;
   accept: boolean;
-};
+}
 
-export type AnswerJoinParameters = {
-  id?: number | string | null;
-  chat: number;
-  account: number;
-  accept: boolean;
-};
-
-export type BanParameters = {
-  id?: number | string | null;
-  chat: number;
-  account: number;
-  until?: number;
-};
+export interface BanParameters extends MemberParameters { until?: number }
 
 export type BansResult = { bans: Array<BanInfo> };
 
@@ -35,11 +25,7 @@ export type BanInfo = {
   until?: number;
 };
 
-export type BefriendParameters = {
-  id?: number | string | null;
-  account: number;
-  text?: string;
-};
+export interface BefriendParameters extends AccountParameters { text?: string }
 
 export type BlocksResult = { accounts: Array<number> };
 
@@ -65,11 +51,10 @@ export type ChangeResult = {
   time: number;
 };
 
-export type ChangesParameters = {
-  id?: number | string | null;
+export interface ChangesParameters extends Parameters {
   chat: number;
   after?: number;
-};
+}
 
 export type ChangesResult = {
   changes: Array<ShownChange>;
@@ -105,6 +90,8 @@ export type ShownEmoji = {
 export type ShownImage = {
   t: "image";
   media: MediaInfo;
+  hash?: string;
+  preview?: string;
 };
 
 export type MediaInfo = {
@@ -131,10 +118,7 @@ export type ShownMention = {
 
 export type NextAfter = { after: number };
 
-export type ChatParameters = {
-  id?: number | string | null;
-  chat: number;
-};
+export interface ChatParameters extends Parameters { chat: number }
 
 export type ChatResult = {
   chat: number;
@@ -158,25 +142,22 @@ export type ChatResult = {
   handle?: string;
 };
 
-export type CreateBotParameters = {
-  id?: number | string | null;
+export interface CreateBotParameters extends Parameters {
   nickname: string;
   nonce?: string | null;
-};
+}
 
 export type CreateBotResult = {
   account: number;
   uuid: string;
 };
 
-export type CreateBotTokenParameters = {
-  id?: number | string | null;
-  account: number;
+export interface CreateBotTokenParameters extends AccountParameters {
   name: string;
   scopes: Array<"manage" | "react" | "read" | "send">;
   days?: number;
   nonce?: string | null;
-};
+}
 
 export type CreateBotTokenResult = {
   sid: string;
@@ -184,12 +165,10 @@ export type CreateBotTokenResult = {
   expires: number;
 };
 
-export type CreateHookParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface CreateHookParameters extends ChatParameters {
   name: string;
   nonce?: string | null;
-};
+}
 
 export type CreateHookResult = {
   hook: string;
@@ -197,13 +176,7 @@ export type CreateHookResult = {
   account?: number;
 };
 
-export type CreateOutgoingHookParameters = {
-  id?: number | string | null;
-  chat: number;
-  name: string;
-  nonce?: string | null;
-  endpoint: string;
-};
+export interface CreateOutgoingHookParameters extends CreateHookParameters { endpoint: string }
 
 export type CreateOutgoingHookResult = {
   hook: string;
@@ -211,36 +184,24 @@ export type CreateOutgoingHookResult = {
   next: number;
 };
 
-export type CreateParameters = {
-  id?: number | string | null;
+export interface CreateParameters extends Parameters {
   members?: Array<number>;
   name?: string;
   avatar?: string;
   join_policy?: "approval" | "closed" | "open";
   nonce?: string | null;
-};
+}
 
-export type DeleteAccountParameters = {
-  id?: number | string | null;
-  secret: SecretParameter;
-};
+export interface DeleteAccountParameters extends Parameters { secret: SecretParameter }
 
 export type SecretParameter = {
   scheme: "md5" | "plain" | "sha256";
   value: string;
 };
 
-export type DeleteBotTokenParameters = {
-  id?: number | string | null;
-  account: number;
-  sid: string;
-};
+export interface DeleteBotTokenParameters extends AccountParameters { sid: string }
 
-export type DeleteHookParameters = {
-  id?: number | string | null;
-  chat: number;
-  hook: string;
-};
+export interface DeleteHookParameters extends ChatParameters { hook: string }
 
 export type DraftResult = { draft?: DraftInfo };
 
@@ -251,15 +212,12 @@ export type DraftInfo = {
   cut?: boolean;
 };
 
-export type EditParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
+export interface EditParameters extends IndexParameters {
   nonce: string;
   text?: string;
   segments?: Array<TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment>;
   if_rev?: number | null;
-};
+}
 
 export type TextSegment = {
   t: "text";
@@ -275,6 +233,8 @@ export type ImageReference = {
   t: "image";
   media: string;
   name?: string;
+  hash?: string;
+  preview?: string | null;
 };
 
 export type FileReference = {
@@ -289,16 +249,12 @@ export type MentionSegment = {
   text: string;
 };
 
-export type EndSessionParameters = {
-  id?: number | string | null;
-  sid: string;
-};
+export interface EndSessionParameters extends Parameters { sid: string }
 
-export type ExportMessagesParameters = {
-  id?: number | string | null;
+export interface ExportMessagesParameters extends Parameters {
   chat: number;
   after?: number;
-};
+}
 
 export type ExportMessagesResult = {
   messages: Array<ShownMessage>;
@@ -443,20 +399,14 @@ export type SubscriptionInfo = {
   last_error?: string;
 };
 
-export type FindParameters = {
-  id?: number | string | null;
-  query: string;
-};
+export interface FindParameters extends Parameters { query: string }
 
 export type FindResult = { accounts: Array<ProfileResult> };
 
-export type ForwardParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
+export interface ForwardParameters extends IndexParameters {
   into: Array<number>;
   nonce: string;
-};
+}
 
 export type ForwardResult = { results: Array<ForwardInfo> };
 
@@ -475,16 +425,13 @@ export type ErrorInfo = {
   field?: string;
   retry_ms?: number;
   unknown?: boolean;
-  reason?: "banned" | "blocked" | "changed" | "choice" | "closed" | "form" | "friends_already" | "gone" | "length" | "member_already" | "missing" | "nonce_used" | "not_admin" | "not_member" | "not_owner" | "not_sender" | "range" | "silenced" | "switched_off" | "taken" | "too_old" | "type" | "wrong_key";
+  reason?: "banned" | "blocked" | "changed" | "choice" | "closed" | "disabled" | "form" | "friends_already" | "gone" | "length" | "member_already" | "missing" | "nonce_used" | "not_admin" | "not_friend" | "not_member" | "not_owner" | "not_sender" | "not_verified" | "range" | "scope" | "silenced" | "switched_off" | "taken" | "too_old" | "type" | "weak_login" | "wrong_key" | "wrong_kind";
   request?: string;
 };
 
 export type FriendsResult = { friends: Array<number> };
 
-export type HelloParameters = {
-  id?: number | string | null;
-  v?: 1;
-};
+export interface HelloParameters extends Parameters { v?: 1 }
 
 export type HelloResult = {
   v: number;
@@ -518,21 +465,19 @@ export type EntranceInfo = {
   secret_min: number;
 };
 
-export type HereParameters = {
-  id?: number | string | null;
+export interface HereParameters extends Parameters {
   state: "active" | "away" | "busy" | "hidden";
   text?: string;
-};
+}
 
-export type HistoryParameters = {
-  id?: number | string | null;
+export interface HistoryParameters extends Parameters {
   chat: number;
   from?: number;
   count?: number;
   dir?: "newer" | "older";
   around?: number | null;
   at?: number | null;
-};
+}
 
 export type HistoryResult = {
   messages: Array<ShownMessage>;
@@ -557,11 +502,10 @@ export type HookInfo = {
   account?: number;
 };
 
-export type IndexParameters = {
-  id?: number | string | null;
+export interface IndexParameters extends Parameters {
   chat: number;
   index: number;
-};
+}
 
 export type InvitationResult = {
   link: string;
@@ -573,12 +517,10 @@ export type InvitationResult = {
 
 export type InvitationsResult = { links: Array<InvitationResult> };
 
-export type InviteParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface InviteParameters extends ChatParameters {
   account?: number | null;
   accounts?: Array<number>;
-};
+}
 
 export type InviteResult = {
   version?: number;
@@ -586,10 +528,7 @@ export type InviteResult = {
   rejected?: Record<string, string>;
 };
 
-export type JoinLinkParameters = {
-  id?: number | string | null;
-  link: string;
-};
+export interface JoinLinkParameters extends Parameters { link: string }
 
 export type JoinLinkResult = {
   chat: number;
@@ -597,11 +536,7 @@ export type JoinLinkResult = {
   version?: number;
 };
 
-export type JoinParameters = {
-  id?: number | string | null;
-  chat: number;
-  text?: string;
-};
+export interface JoinParameters extends ChatParameters { text?: string }
 
 export type JoinResult = {
   joined: boolean;
@@ -609,23 +544,19 @@ export type JoinResult = {
   version?: number;
 };
 
-export type LinkParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface LinkParameters extends ChatParameters {
   uses?: number;
   expires?: number;
   nonce?: string | null;
-};
+}
 
-export type LoginParameters = {
-  id?: number | string | null;
-  overtaking?: boolean;
+export interface LoginParameters extends OvertakingParameters {
   identifier: string;
   secret: SecretParameter;
   kind?: "any" | "email" | "id" | "username";
   refreshable?: boolean;
   device?: string;
-};
+}
 
 export type LoginResult = {
   account?: number;
@@ -648,45 +579,21 @@ export type MadeResult = {
   bots: Array<BotInfo>;
 };
 
-export type MarkUnreadParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
-};
+export interface MarkUnreadParameters extends IndexParameters {}
 
 export type MarkUnreadResult = {
   unread: number;
   mentions: number;
 };
 
-export type MasksParameters = {
-  id?: number | string | null;
-  chat: number;
-  mode: "I" | "b" | "e";
-};
+export interface MemberParameters extends ChatParameters { account: number }
 
-export type MasksResult = { masks: Array<MaskInfo> };
-
-export type MaskInfo = {
-  mask: string;
-  by: string;
-  time: number;
-};
-
-export type MemberParameters = {
-  id?: number | string | null;
-  chat: number;
-  account: number;
-};
-
-export type MembersParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface MembersParameters extends ChatParameters {
   after?: number;
   since?: number;
   query?: string;
   count?: number | null;
-};
+}
 
 export type MembersResult = {
   members: Array<MemberInfo>;
@@ -706,14 +613,12 @@ export type MemberInfo = {
   avatar?: string;
 };
 
-export type MuteParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface MuteParameters extends ChatParameters {
   until: number;
   mentions_only?: boolean;
-};
+}
 
-export type NoParameters = { id?: number | string | null };
+export interface NoParameters extends Parameters {}
 
 export type Nothing = object;
 
@@ -733,26 +638,13 @@ export type OutgoingHookInfo = {
   paused?: boolean;
 };
 
-export type PasswordParameters = {
-  id?: number | string | null;
+export interface PasswordParameters extends Parameters {
   old: SecretParameter;
   new: SecretParameter;
   refreshable?: boolean;
-};
+}
 
-export type PasswordResult = {
-  account?: number;
-  sid?: string;
-  token?: string;
-  expires?: number;
-  uuid?: string;
-  nickname?: string;
-  verify?: VerificationInfo;
-  refresh?: string;
-  refresh_expires?: number;
-  time?: number;
-  made?: MadeCount;
-};
+export interface PasswordResult extends LoginResult { made?: MadeCount }
 
 export type MadeCount = {
   hooks: number;
@@ -763,26 +655,20 @@ export type MadeCount = {
 
 export type PingResult = { time: number };
 
-export type PlaceParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface PlaceParameters extends ChatParameters {
   pinned?: boolean;
   archived?: boolean;
-};
+}
 
-export type ProfileParameters = {
-  id?: number | string | null;
+export interface ProfileParameters extends Parameters {
   nickname?: string;
   avatar?: string;
   signature?: string;
   status?: number;
   icon_id?: number;
-};
+}
 
-export type ProfilesParameters = {
-  id?: number | string | null;
-  accounts: Array<number>;
-};
+export interface ProfilesParameters extends Parameters { accounts: Array<number> }
 
 export type ProfilesResult = { profiles: Array<Card> };
 
@@ -799,26 +685,18 @@ export type PushKeyResult = {
   mail_minutes?: number;
 };
 
-export type ReactParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
-  emoji: string;
-};
+export interface ReactParameters extends IndexParameters { emoji: string }
 
 export type ReactResult = {
   rev: number;
   count: number;
 };
 
-export type ReactorsParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
+export interface ReactorsParameters extends IndexParameters {
   emoji?: string;
   after?: number;
   count?: number;
-};
+}
 
 export type ReactorsResult = {
   reactors: Array<ReactorInfo>;
@@ -831,11 +709,7 @@ export type ReactorInfo = {
   emojis: Array<string>;
 };
 
-export type ReadParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
-};
+export interface ReadParameters extends IndexParameters {}
 
 export type ReadResult = {
   unread?: number;
@@ -843,12 +717,7 @@ export type ReadResult = {
   index?: number;
 };
 
-export type ReadersParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
-  after?: number;
-};
+export interface ReadersParameters extends IndexParameters { after?: number }
 
 export type ReadersResult = {
   count: number;
@@ -857,21 +726,17 @@ export type ReadersResult = {
   next?: NextAfter;
 };
 
-export type RecoverParameters = {
-  id?: number | string | null;
+export interface RecoverParameters extends Parameters {
   identifier?: string;
   question_id?: number;
   answer?: string;
   ticket?: string;
   secret?: SecretParameter;
-};
+}
 
 export type RecoverResult = { made?: MadeCount };
 
-export type RefreshParameters = {
-  id?: number | string | null;
-  refresh: string;
-};
+export interface RefreshParameters extends Parameters { refresh: string }
 
 export type RefreshResult = {
   account: number;
@@ -883,9 +748,7 @@ export type RefreshResult = {
   time: number;
 };
 
-export type RegisterParameters = {
-  id?: number | string | null;
-  overtaking?: boolean;
+export interface RegisterParameters extends OvertakingParameters {
   secret: SecretParameter;
   nickname: string;
   email?: string;
@@ -894,33 +757,17 @@ export type RegisterParameters = {
   answer?: string;
   refreshable?: boolean;
   device?: string;
-};
+}
 
-export type ReplayOutgoingHookParameters = {
-  id?: number | string | null;
-  chat: number;
-  hook: string;
-  index: number;
-};
+export interface ReplayOutgoingHookParameters extends DeleteHookParameters { index: number }
 
 export type ReplayOutgoingHookResult = { next: number };
 
-export type ReportParameters = {
-  id?: number | string | null;
-  chat: number;
-  index: number;
-  reason: string;
-};
+export interface ReportParameters extends IndexParameters { reason: string }
 
-export type RoleParameters = {
-  id?: number | string | null;
-  chat: number;
-  account: number;
-  role: "admin" | "member";
-};
+export interface RoleParameters extends MemberParameters { role: "admin" | "member" }
 
-export type SearchParameters = {
-  id?: number | string | null;
+export interface SearchParameters extends Parameters {
   query?: string;
   chat?: number | null;
   from?: number | null;
@@ -931,7 +778,7 @@ export type SearchParameters = {
   page?: string | null;
   context?: number;
   zone?: number;
-};
+}
 
 export type SearchResult = {
   hits: Array<FoundMessage>;
@@ -953,14 +800,12 @@ export type FoundMessage = {
 
 export type NextFound = { page: string };
 
-export type SecurityParameters = {
-  id?: number | string | null;
+export interface SecurityParameters extends Parameters {
   question_id: number;
   answer: string;
-};
+}
 
-export type SendParameters = {
-  id?: number | string | null;
+export interface SendParameters extends Parameters {
   nonce: string;
   chat?: number;
   to?: number;
@@ -968,7 +813,7 @@ export type SendParameters = {
   segments?: Array<TextSegment | EmojiSegment | ImageReference | FileReference | MentionSegment>;
   reply_to?: number;
   draft?: number;
-};
+}
 
 export type SendResult = {
   chat: number;
@@ -980,9 +825,7 @@ export type SendResult = {
 
 export type SessionsResult = { sessions: Array<SessionInfo> };
 
-export type SetChatParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface SetChatParameters extends ChatParameters {
   name?: string | null;
   receipts?: boolean | null;
   avatar?: string | null;
@@ -992,53 +835,35 @@ export type SetChatParameters = {
   recall_s?: number | null;
   history_for_new?: boolean | null;
   handle?: string | null;
-};
+}
 
-export type SetDraftParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface SetDraftParameters extends ChatParameters {
   text: string;
   reply_to?: number;
   base?: number;
-};
+}
 
 export type SetDraftResult = {
   rev?: number;
   conflict?: DraftInfo;
 };
 
-export type SetModesParameters = {
-  id?: number | string | null;
-  chat: number;
-  changes: Array<ModeChangeInfo>;
-};
-
-export type ModeChangeInfo = {
-  on: boolean;
-  mode: "C" | "I" | "b" | "e" | "k" | "l" | "n" | "s" | "t" | "v";
-  text?: string;
-};
-
-export type SetSettingsParameters = {
-  id?: number | string | null;
+export interface SetSettingsParameters extends Parameters {
   if_rev?: number | null;
   language?: string;
   quiet?: Quiet | null;
   until?: number;
   level?: "all" | "mentions" | "none";
-};
+}
 
 export type SetSettingsResult = { rev: number };
 
-export type SilenceParameters = {
-  id?: number | string | null;
-  chat: number;
+export interface SilenceParameters extends ChatParameters {
   until: number;
   account?: number;
-};
+}
 
-export type SubscribeParameters = {
-  id?: number | string | null;
+export interface SubscribeParameters extends Parameters {
   endpoint?: string;
   p256dh?: string | null;
   auth?: string;
@@ -1046,19 +871,15 @@ export type SubscribeParameters = {
   key?: string | null;
   language?: string;
   again?: boolean;
-};
+}
 
 export type SubscribeResult = { subscription: number };
 
-export type SubscriptionParameters = {
-  id?: number | string | null;
-  subscription: number;
-};
+export interface SubscriptionParameters extends Parameters { subscription: number }
 
 export type SubscriptionsResult = { subscriptions: Array<SubscriptionInfo> };
 
-export type SyncParameters = {
-  id?: number | string | null;
+export interface SyncParameters extends Parameters {
   epoch?: string;
   have?: Record<string, Array<number>> | string;
   states?: Record<string, number>;
@@ -1068,7 +889,7 @@ export type SyncParameters = {
   before?: [number, number] | null;
   lists?: Record<string, number>;
   wait_ms?: number;
-};
+}
 
 export type SyncResult = {
   epoch: string;
@@ -1137,31 +958,16 @@ export type ChangedLists = {
   settings?: SettingsList;
 };
 
-export type FriendsList = {
-  friends: Array<number>;
+export interface FriendsList extends FriendsResult {
   v: Array<number>;
   state: number;
-};
+}
 
-export type RequestsList = {
-  friends: Array<FriendRequest>;
-  joins: Array<JoinRequest>;
-  state: number;
-};
+export interface RequestsList extends RequestsResult { state: number }
 
-export type BlocksList = {
-  accounts: Array<number>;
-  state: number;
-};
+export interface BlocksList extends BlocksResult { state: number }
 
-export type SettingsList = {
-  rev: number;
-  level: string;
-  language?: string;
-  quiet?: Quiet;
-  until?: number;
-  state: number;
-};
+export interface SettingsList extends SettingsResult { state: number }
 
 export type NextChats = {
   before: Array<number>;
@@ -1171,11 +977,7 @@ export type NextChats = {
   among?: null;
 };
 
-export type TokenParameters = {
-  id?: number | string | null;
-  overtaking?: boolean;
-  token: string;
-};
+export interface TokenParameters extends OvertakingParameters { token: string }
 
 export type TokenResult = {
   account: number;
@@ -1184,17 +986,9 @@ export type TokenResult = {
   time: number;
 };
 
-export type TypingParameters = {
-  id?: number | string | null;
-  chat: number;
-  on?: boolean;
-};
+export interface TypingParameters extends ChatParameters { on?: boolean }
 
-export type UnlinkParameters = {
-  id?: number | string | null;
-  chat: number;
-  link: string;
-};
+export interface UnlinkParameters extends ChatParameters { link: string }
 
 export type UnreadResult = {
   total: number;
@@ -1210,10 +1004,7 @@ export type UnreadChat = {
 
 export type VersionResult = { version?: number };
 
-export type WatchParameters = {
-  id?: number | string | null;
-  accounts: Array<number>;
-};
+export interface WatchParameters extends Parameters { accounts: Array<number> }
 
 export type WatchResult = { presence: Array<PresenceInfo> };
 
@@ -1224,49 +1015,11 @@ export type PresenceInfo = {
   text?: string;
 };
 
-export type MessageEvent = {
-  ev: "message";
-  chat: number;
-  index: number;
-  id: number;
-  sender: number;
-  time: number;
-  segments: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
-  to?: number;
-  face?: SenderInfo;
-  edited?: boolean;
-  recalled?: boolean;
-  reactions?: Record<string, number>;
-  mine?: Array<string>;
-  reply_to?: number;
-};
+export interface MessageEvent extends ShownMessage { ev: "message" }
 
-export type ChangedEvent = {
-  ev: "changed";
-  chat: number;
-  rev: number;
-  index: number;
-  kind: string;
-  by: number;
-  time: number;
-  segments?: Array<ShownText | ShownEmoji | ShownImage | ShownFile | ShownMention>;
-  reactions?: Record<string, number>;
-  mine?: Array<string>;
-  emoji?: string;
-  on?: boolean;
-};
+export interface ChangedEvent extends ShownChange { ev: "changed" }
 
-export type ResumedEvent = {
-  ev: "resumed";
-  epoch: string;
-  reset: boolean;
-  chats: Array<ChatHead>;
-  gone: Array<number>;
-  away: Array<number>;
-  before?: Array<number>;
-  lists?: ChangedLists;
-  next?: NextChats;
-};
+export interface ResumedEvent extends SyncResult { ev: "resumed" }
 
 export type CursorEvent = {
   ev: "cursor";
@@ -1280,31 +1033,12 @@ export type SyncedEvent = {
   changes: number;
 };
 
-export type ChatEvent = {
+export interface ChatEvent extends ChatResult {
   ev: "chat";
-  chat: number;
-  kind: string;
-  name: string;
-  avatar: string;
-  owner: number;
-  join_policy: string;
-  created: number;
-  version: number;
-  members: Array<number>;
-  receipts: boolean;
-  topic: string;
-  muted_until?: number;
-  mentions_only?: boolean;
-  pinned?: boolean;
-  archived?: boolean;
-  edit_s?: number;
-  recall_s?: number;
-  history_for_new?: boolean;
-  handle?: string;
   head?: number;
   first?: number;
   rev?: number;
-};
+}
 
 export type GoneEvent = {
   ev: "gone";
@@ -1364,20 +1098,7 @@ export type FriendEvent = {
   accepted: boolean;
 };
 
-export type ProfileEvent = {
-  ev: "profile";
-  account: number;
-  uuid: string;
-  nickname: string;
-  avatar: string;
-  signature: string;
-  status: number;
-  icon_id: number;
-  deleted: boolean;
-  bot?: boolean;
-  v?: number;
-  nick?: string;
-};
+export interface ProfileEvent extends ProfileResult { ev: "profile" }
 
 export type TypingEvent = {
   ev: "typing";
@@ -1386,13 +1107,7 @@ export type TypingEvent = {
   ttl_ms: number;
 };
 
-export type PresenceEvent = {
-  ev: "presence";
-  account: number;
-  state: string;
-  since?: number;
-  text?: string;
-};
+export interface PresenceEvent extends PresenceInfo { ev: "presence" }
 
 export type ReadEvent = {
   ev: "read";
@@ -1423,23 +1138,12 @@ export type PlaceEvent = {
   archived: boolean;
 };
 
-export type DraftEvent = {
+export interface DraftEvent extends DraftInfo {
   ev: "draft";
-  rev: number;
-  text: string;
-  reply_to?: number;
-  cut?: boolean;
   chat: number;
-};
+}
 
-export type OwnSettingsEvent = {
-  ev: "own_settings";
-  rev: number;
-  level: string;
-  language?: string;
-  quiet?: Quiet;
-  until?: number;
-};
+export interface OwnSettingsEvent extends SettingsResult { ev: "own_settings" }
 
 export type NoticeEvent = {
   ev: "notice";
@@ -1779,14 +1483,6 @@ export type SilenceCommand = SilenceParameters & { op: "silence" };
 
 export type SilenceReply = VersionResult & { re: Id };
 
-export type SetModesCommand = SetModesParameters & { op: "set_modes" };
-
-export type SetModesReply = VersionResult & { re: Id };
-
-export type MasksCommand = MasksParameters & { op: "masks" };
-
-export type MasksReply = MasksResult & { re: Id };
-
 export type MembersCommand = MembersParameters & { op: "members" };
 
 export type MembersReply = MembersResult & { re: Id };
@@ -1936,8 +1632,6 @@ export interface Operations {
   unban: [UnbanCommand, UnbanReply];
   bans: [BansCommand, BansReply];
   silence: [SilenceCommand, SilenceReply];
-  set_modes: [SetModesCommand, SetModesReply];
-  masks: [MasksCommand, MasksReply];
   members: [MembersCommand, MembersReply];
   role: [RoleCommand, RoleReply];
   transfer: [TransferCommand, TransferReply];
