@@ -60,6 +60,8 @@ _REFERENCE = {
     "commands": commands, "exit codes": exit_codes, "metrics": metrics, "alerts": alerts, "rooms": rooms,
 }  # fmt: skip
 _WIDTH = 110
+_ANY_TIME = "the service did not answer in time"
+"""The error that each operation may have at any time. It is not shown as the error of an operation."""
 _LANGUAGES = {".py": "python", ".json": "json"}
 
 
@@ -120,7 +122,8 @@ def reply_lines(request: dict[str, Any], nothing: str = "(nothing yet)") -> Iter
     """The frames of each reply to a request."""
     for number, reply in enumerate(request.get("replies", [])):
         if number and (error := native_error(reply["out"])):
-            yield f"or, {error}"
+            if _ANY_TIME not in error:
+                yield f"or, {error}"
             continue
         if number:
             yield f"or, {reason(reply)}"
@@ -137,8 +140,9 @@ def native_error(frames: list[Any]) -> str:
     """The error of native in one line, because all errors of native have one shape. Empty for any other reply."""
     match frames:
         case [{"re": _, "error": {"code": code, "text": text, **more}}]:
+            why = f", {more.pop('reason')}" if "reason" in more else ""
             members = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in more.items())
-            return f"{code}: {text}" + (f" ({members})" if members else "")
+            return f"{code}{why}: {text}" + (f" ({members})" if members else "")
         case _:
             return ""
 

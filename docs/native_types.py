@@ -73,7 +73,7 @@ def bases_of(shapes: Mapping[str, Schema]) -> dict[str, str]:
     return {name: base for name, base in found.items() if base}
 
 
-def _extensions(struct: type) -> Iterator[type]:
+def _extensions(struct: type[Any]) -> Iterator[type[Any]]:
     for one in struct.__subclasses__():
         yield one
         yield from _extensions(one)

@@ -43,7 +43,11 @@ class ShownEmoji(msgspec.Struct, tag_field="t", tag="emoji"):
 
 
 class ShownImage(msgspec.Struct, tag_field="t", tag="image"):
+    """`hash`: as in `send`. `preview`: the address of a smaller picture."""
+
     media: MediaInfo
+    hash: str | UnsetType = UNSET
+    preview: str | UnsetType = UNSET
 
 
 class ShownFile(msgspec.Struct, tag_field="t", tag="file"):
@@ -117,8 +121,9 @@ def shown_segment(segment: RichSegment, base_url: str) -> ShownSegment:
             return ShownText(text)
         case Emoji(emoji_id):
             return ShownEmoji(emoji_id)
-        case Image(media):
-            return ShownImage(_media(media, base_url))
+        case Image(media, digest, preview):
+            smaller = f"{base_url}/media/{preview}" if preview else UNSET
+            return ShownImage(_media(media, base_url), digest or UNSET, smaller)
         case File(media):
             return ShownFile(_media(media, base_url))
         case Mention(account, text):

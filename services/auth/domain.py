@@ -34,7 +34,7 @@ from shared.contract.auth import (
     Register,
 )
 from shared.contract.bots import CreateBot, CreateBotToken, TokenScope
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.model import Scheme, Secret
 from shared.contract.recovery import Recover, SetSecurity
@@ -186,9 +186,8 @@ def check_no_imitation(nickname: str, reserved: str) -> None:
     """Raises RequestError (`invalid`) if the nickname resembles `reserved`, the nickname of the system account, which
     sends the operator's announcements."""
     if imitates(nickname, reserved):
-        raise RequestError(
-            ErrorCode.INVALID, "this nickname resembles the name of the account that sends announcements", "nickname"
-        )
+        text = "this nickname resembles the name of the account that sends announcements"
+        raise RequestError(ErrorCode.INVALID, text, "nickname", reason=Reason.TAKEN)
 
 
 def check_bot_token(request: CreateBotToken) -> None:

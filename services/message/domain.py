@@ -39,7 +39,9 @@ _REACTION_BYTES = 16
 
 DEADLINE_PASSED = Failure(ErrorCode.UNAVAILABLE, "the message was not stored in time, please try again")
 NOT_A_MEMBER = Failure(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat", reason=Reason.NOT_MEMBER)
-READ_ONLY_CHAT = Failure(ErrorCode.FORBIDDEN, "nobody reads what is sent to this chat", "chat")
+READ_ONLY_CHAT = Failure(
+    ErrorCode.FORBIDDEN, "nobody reads what is sent to this chat", "chat", reason=Reason.WRONG_KIND
+)
 NO_RECIPIENT = Failure(ErrorCode.NOT_FOUND, "this account is deleted", "chat", reason=Reason.GONE)
 BLOCKED = Failure(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat", reason=Reason.BLOCKED)
 SILENCED = Failure(ErrorCode.FORBIDDEN, "you are silenced in this chat", "chat", reason=Reason.SILENCED)

@@ -130,7 +130,7 @@ def group_changes(request: SetChat, limits: GroupLimits) -> dict[str, object]:
     """The columns of a group that the request changes. Makes all checks that need no stored data."""
     check_in_chat(request)
     if request.name == "":
-        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
+        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name", reason=Reason.LENGTH)
     if isinstance(request.name, str):
         request.name = group_name(request.name, limits)
     if isinstance(request.avatar, str):
@@ -171,9 +171,11 @@ def check_peer(actor: AccountId, account: AccountId, field: str = "account") -> 
     check_actor(actor)
     check_account(account, field)
     if actor == account:
-        raise RequestError(ErrorCode.INVALID, "this is your own account", field)
+        raise RequestError(ErrorCode.INVALID, "this is your own account", field, reason=Reason.CHOICE)
     if account == SYSTEM_ACCOUNT:
-        raise RequestError(ErrorCode.FORBIDDEN, "this account only sends announcements", field)
+        raise RequestError(
+            ErrorCode.FORBIDDEN, "this account only sends announcements", field, reason=Reason.WRONG_KIND
+        )
 
 
 def check_request_text(text: str) -> None:
@@ -184,7 +186,7 @@ def check_request_text(text: str) -> None:
 def check_reason(reason: str) -> None:
     """Check the reason of a report."""
     if not reason.strip():
-        raise RequestError(ErrorCode.INVALID, "a report needs a reason", "reason")
+        raise RequestError(ErrorCode.INVALID, "a report needs a reason", "reason", reason=Reason.MISSING)
     check_characters("reason", reason, _REASON_CHARACTERS)
 
 
@@ -225,7 +227,9 @@ def check_outranks(role: Role | None, member: Role | None) -> None:
     if member is None:
         raise not_a_member()
     if role is None or member >= role:
-        raise RequestError(ErrorCode.FORBIDDEN, "this can only be done to members of a lower role", "account")
+        raise RequestError(
+            ErrorCode.FORBIDDEN, "this can only be done to members of a lower role", "account", reason=Reason.NOT_OWNER
+        )
 
 
 def check_is_owner(role: Role | None) -> None:
@@ -246,7 +250,7 @@ def check_can_set_role(actor: Role | None, member: Role | None) -> None:
 
 
 def nobody_owns() -> RequestError:
-    return RequestError(ErrorCode.FORBIDDEN, "nobody owns this group", "role")
+    return RequestError(ErrorCode.FORBIDDEN, "nobody owns this group", "role", reason=Reason.NOT_OWNER)
 
 
 def check_count(present: int, most: int, rule: str, field: str) -> None:
@@ -281,7 +285,9 @@ def check_end(field: str, time: int, now: int) -> None:
     is accepted, because a request may be repeated and clocks differ."""
     _check_number(field, time, _SAFE_INTEGER_MAX)
     if 0 < time < now - _LATE_MS:
-        raise RequestError(ErrorCode.INVALID, f"{field} is in the past: the unit is Unix milliseconds", field)
+        raise RequestError(
+            ErrorCode.INVALID, f"{field} is in the past: the unit is Unix milliseconds", field, reason=Reason.RANGE
+        )
 
 
 # Every request
@@ -307,7 +313,7 @@ def check_in_chat(request: InChat) -> None:
 def check_own(actor: AccountId, account: AccountId) -> None:
     check_actor(actor)
     if actor != account:
-        raise RequestError(ErrorCode.FORBIDDEN, "you can only set your own profile", "account")
+        raise RequestError(ErrorCode.FORBIDDEN, "you can only set your own profile", "account", reason=Reason.NOT_OWNER)
 
 
 def check_account(account: AccountId, field: str = "account") -> None:
@@ -370,12 +376,12 @@ def _check_text(field: str, text: str) -> None:
 
 def _check_number(field: str, number: int, largest: int) -> None:
     if not 0 <= number <= largest:
-        raise RequestError(ErrorCode.INVALID, f"{field} is out of range", field)
+        raise RequestError(ErrorCode.INVALID, f"{field} is out of range", field, reason=Reason.RANGE)
 
 
 def nickname(name: str, limits: GroupLimits) -> str:
     if not name:
-        raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname")
+        raise RequestError(ErrorCode.INVALID, "a nickname cannot be empty", "nickname", reason=Reason.LENGTH)
     return _plain("nickname", name, limits.nickname_characters)
 
 
@@ -396,7 +402,7 @@ def webhook_signature(maker: AccountId) -> str:
 
 def webhook_name(name: str, limits: GroupLimits) -> str:
     if not name:
-        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name")
+        raise RequestError(ErrorCode.INVALID, "a name cannot be empty", "name", reason=Reason.LENGTH)
     return _plain("name", name, limits.nickname_characters)
 
 
@@ -404,7 +410,12 @@ def check_no_imitation(field: str, name: str, reserved: str) -> None:
     """Raises RequestError if the name resembles `reserved`, the nickname of the system account, which sends the
     operator's announcements."""
     if imitates(name, reserved):
-        raise RequestError(ErrorCode.INVALID, f"this {field} resembles that of the operator's announcements", field)
+        raise RequestError(
+            ErrorCode.INVALID,
+            f"this {field} resembles that of the operator's announcements",
+            field,
+            reason=Reason.TAKEN,
+        )
 
 
 def _plain(field: str, name: str, limit: int) -> str:

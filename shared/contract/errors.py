@@ -40,6 +40,9 @@ class Reason(StrEnum):
     NOT_ADMIN = "not_admin"
     NOT_OWNER = "not_owner"
     NOT_SENDER = "not_sender"
+    NOT_FRIEND = "not_friend"
+    NOT_VERIFIED = "not_verified"
+    """The account has no verified e-mail address."""
     BLOCKED = "blocked"
     BANNED = "banned"
     SILENCED = "silenced"
@@ -52,13 +55,20 @@ class Reason(StrEnum):
     TAKEN = "taken"
     """The name belongs to another account."""
     WRONG_KEY = "wrong_key"
+    WRONG_KIND = "wrong_kind"
+    """The account is a bot, a webhook or the sender of announcements, for which this is not possible."""
+    DISABLED = "disabled"
+    SCOPE = "scope"
+    """The bot's token does not permit the operation."""
+    WEAK_LOGIN = "weak_login"
+    """The login was made by a token, and this needs a login by a secret."""
     MEMBER_ALREADY = "member_already"
     FRIENDS_ALREADY = "friends_already"
     CHANGED = "changed"
     """Another device made a change first."""
     NONCE_USED = "nonce_used"
     SWITCHED_OFF = "switched_off"
-    """This function is switched off on this server."""
+    """This function is switched off on this server, or in this chat."""
 
 
 class Failure(msgspec.Struct, tag="failure", frozen=True):
@@ -72,6 +82,11 @@ class Failure(msgspec.Struct, tag="failure", frozen=True):
     retry_ms: int = 0
     reason: str = ""
     request: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason. An invalid field without another reason has the reason FORM."""
+        return self.reason or (Reason.FORM.value if self.code is ErrorCode.INVALID else "")
 
     @property
     def words(self) -> str:

@@ -38,7 +38,12 @@ class Media(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Image(msgspec.Struct, tag="i", array_like=True, frozen=True):
+    """`hash`: a few bytes in base64 from which clients draw a blurred picture. `preview`: the id of a smaller picture.
+    Both are empty if the sender's client gives none."""
+
     media: Media
+    hash: str = ""
+    preview: str = ""
 
 
 class File(msgspec.Struct, tag="f", array_like=True, frozen=True):

@@ -171,7 +171,7 @@ _NATIVE = [
     _native("a foreign chat", '"op": "send", "chat": $closed, "nonce": "n", "text": "x"', "forbidden", "chat",
             "not_member"),
     _native("no chat", '"op": "send", "chat": $missing, "nonce": "n", "text": "x"', "not_found", "chat"),
-    _native("oneself to send to", '"op": "send", "to": $me, "nonce": "n", "text": "x"', "invalid", "to"),
+    _native("oneself to send to", '"op": "send", "to": $me, "nonce": "n", "text": "x"', "invalid", "to", "choice"),
     _native("a kick by a member", '"op": "kick", "chat": $common, "account": $other', "forbidden", "chat",
             "not_admin"),
     _native("a wrong old password", '"op": "password", "old": {"scheme": "plain", "value": "x"}, '
@@ -181,7 +181,7 @@ _NATIVE = [
     _native("a tampered token", '"op": "token", "token": "$tampered"', "unauthenticated", "token", fresh=True),
     _native("a message before the login", '"op": "send", "chat": 1, "nonce": "n", "text": "x"',
             "unauthenticated", "", fresh=True),
-    Row("native", "an id that is a list", '{"op": "ping", "id": []}', ('"field":"id","request":"…"}}',)),
+    Row("native", "an id that is a list", '{"op": "ping", "id": []}', ('"reason":"type","request":"…"}}',)),
     Row("native", "a binary frame", b"\x00", ('{"re":null,"error":{"code":"invalid","text":"',)),
 ]  # fmt: skip
 

@@ -16,7 +16,7 @@ from services.edge.identicons import avatar_png
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.conftest import Dial
-from tests.system.users import V2User, new_account
+from tests.system.users import NativeUser, V2User, new_account
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -51,6 +51,24 @@ def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> 
         assert http(edge, "GET", f"/media/{stored['id']}") == (200, PNG)
     assert (system.data / "media" / "blobs" / stored["hash"]).read_bytes() == PNG
     assert post(here, "no.such.token")[0] == 401
+
+
+def test_a_picture_has_a_preview(system: Cluster) -> None:
+    here, there = system.edges[:2]
+    with NativeUser(here) as ann, NativeUser(there) as bob:
+        ann.register()
+        bob.register()
+        picture, smaller = (json.loads(post(here, ann.token)[1])["id"] for _ in range(2))
+        segment = {"t": "image", "media": picture, "hash": "1QcSHQRnh493", "preview": smaller}
+        wrong = ann.call("send", to=bob.number, nonce="1", segments=[segment | {"preview": "0" * 32}])["error"]
+        assert (wrong["code"], wrong["field"]) == ("invalid", "segments[0].preview")
+        sent = ann.call("send", to=bob.number, nonce="2", segments=[segment])
+        (shown,) = json.loads(bob.receive('"ev":"message"'))["segments"]
+        assert shown["hash"] == "1QcSHQRnh493"
+        assert shown["preview"].endswith(f"/media/{smaller}")
+        group = ann.call("create", name="Forwarded")["chat"]
+        ann.call("forward", chat=sent["chat"], index=sent["index"], into=[group], nonce="3")
+        assert ann.call("history", chat=group)["messages"][0]["segments"] == [shown]
 
 
 def test_a_deleted_account_cannot_upload_and_its_files_stay(system: Cluster, dial: Dial) -> None:

@@ -18,7 +18,7 @@ from services.auth.store.accounts import IdentifierTaken, NewAccount
 from services.auth.store.requests import once, stored
 from shared.clock import now_ms
 from shared.contract.auth import Authenticated, DeleteAccount, IdentifierKind, Register
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.guests import GuestRenamed, KeepGuests, RegisterGuest, RenameGuest
 from shared.contract.model import Scheme, Secret
 from shared.contract.routes import Ack
@@ -47,7 +47,7 @@ class Guests:
     async def register(self, request: RegisterGuest) -> Authenticated:
         """Raises RequestError: `forbidden`, `conflict`, `invalid`, `rate_limited`."""
         if not self.settings.irc.guests:
-            raise RequestError(ErrorCode.FORBIDDEN, "this server has no guests")
+            raise RequestError(ErrorCode.FORBIDDEN, "this server has no guests", reason=Reason.SWITCHED_OFF)
         self._check_nick(request.nick)
         if _USER.fullmatch(request.guest) is None:
             raise RequestError(ErrorCode.INVALID, "a user of IRC cannot have this name", "guest")
@@ -89,7 +89,7 @@ class Guests:
         nickname = guest_nickname(request.nick, self.settings.language)
         try:
             if not await self.database.write(accounts.rename_guest, request.actor, request.nick, nickname):
-                raise RequestError(ErrorCode.FORBIDDEN, "only a guest can have such a name")
+                raise RequestError(ErrorCode.FORBIDDEN, "only a guest can have such a name", reason=Reason.WRONG_KIND)
         except IdentifierTaken as error:
             raise conflict("nick") from error
         return GuestRenamed(nickname)

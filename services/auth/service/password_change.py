@@ -13,7 +13,7 @@ from services.auth.store import accounts, logins, trail
 from services.auth.store.requests import once, stored
 from shared.contract.admin import Act
 from shared.contract.auth import Authenticated, ChangePassword, Revocation
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.model import Scheme
 from shared.request_nonce import stored_or
 from shared.transactions import Transactions
@@ -57,7 +57,9 @@ class PasswordChange:
         address = request.origin.address
         held = await self.own_secret.check(account, request.old, address, "failed password change", "old")
         if (request.new.scheme is Scheme.SERVICE) is not (Scheme.SERVICE in account.verifiers):
-            raise RequestError(ErrorCode.INVALID, "the account does not use this kind of secret", "new")
+            raise RequestError(
+                ErrorCode.INVALID, "the account does not use this kind of secret", "new", reason=Reason.CHOICE
+            )
         verifiers = await self.new_passwords.verifiers(request.new)
         seconds = domain.void_before(time.time())
         change = partial(accounts.change_secrets, account=account.id, held=held, verifiers=verifiers, seconds=seconds)

@@ -11,7 +11,7 @@ from services.auth.service.login_trail import LoginTrail
 from services.auth.service.ports import PasswordHashing
 from services.auth.store import accounts
 from shared.contract.auth import IdentifierKind
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.model import Scheme, Secret
 from shared.transactions import Transactions
@@ -33,9 +33,9 @@ class NewPasswords:
         if secret.scheme is not Scheme.PLAIN:
             return
         if len(secret.value) < self.min_characters:
-            raise _unacceptable(f"the password needs at least {self.min_characters} characters")
+            raise _unacceptable(f"the password needs at least {self.min_characters} characters", Reason.LENGTH)
         if secret.value.lower() in self.common:
-            raise _unacceptable("this password is too common")
+            raise _unacceptable("this password is too common", Reason.CHOICE)
 
     async def hash(self, texts: Sequence[str]) -> list[str]:
         """See PasswordHashing."""
@@ -47,8 +47,8 @@ class NewPasswords:
         return dict(zip(texts, await self.hash(list(texts.values())), strict=True))
 
 
-def _unacceptable(reason: str) -> RequestError:
-    return RequestError(ErrorCode.INVALID, reason, "secret")
+def _unacceptable(text: str, reason: Reason) -> RequestError:
+    return RequestError(ErrorCode.INVALID, text, "secret", reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from services.auth.store.requests import REVOKED, once, stored
 from shared.clock import now_ms
 from shared.contract.admin import Act
 from shared.contract.auth import IdentifierKind, Revocation
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.recovery import Recover, RecoverByTicket, Recovered, RequestRecovery, SetSecurity
 from shared.contract.routes import Ack
@@ -178,7 +178,9 @@ class MailRecovery:
 
     def _check_enabled(self) -> None:
         if not self.policy.enabled:
-            raise RequestError(ErrorCode.FORBIDDEN, "this server does not mail tickets for a new password")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "this server does not mail tickets for a new password", reason=Reason.SWITCHED_OFF
+            )
 
 
 def _rejected() -> RequestError:

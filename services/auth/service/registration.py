@@ -78,7 +78,9 @@ class Registration:
         if not self.settings.verification.registration:
             return None
         if not request.email:
-            raise RequestError(ErrorCode.INVALID, "an e-mail address is needed to register here", "email")
+            raise RequestError(
+                ErrorCode.INVALID, "an e-mail address is needed to register here", "email", reason=Reason.MISSING
+            )
         return VerificationSubject(VerificationPurpose.REGISTER, request.email, NO_ACCOUNT)
 
     async def _new_account(self, request: Register, subject: VerificationSubject | None) -> NewAccount:
@@ -101,7 +103,9 @@ class Registration:
         except IdentifierTaken as error:
             raise conflict(error.field) from error
         except NoGuest as error:
-            raise RequestError(ErrorCode.FORBIDDEN, "the guest has left, or is registered already") from error
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "the guest has left, or is registered already", reason=Reason.GONE
+            ) from error
         except NotVerified:
             assert new.subject is not None
             return await self.verification.create_ticket(new.subject, new.request)

@@ -41,7 +41,7 @@ from shared.contract.auth import (
     VerificationNeeded,
 )
 from shared.contract.edge import VerificationOpened
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.events import MailRequested
 from shared.contract.routes import Ack
 from shared.request_nonce import stored_or
@@ -158,7 +158,7 @@ class MailedLinks:
         if not _BASE_URL.fullmatch(request.base_url):
             raise RequestError(ErrorCode.INVALID, "base_url must be an http address without a path", "base_url")
         if not self._sends_mails:
-            raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails")
+            raise RequestError(ErrorCode.FORBIDDEN, "this server sends no mails", reason=Reason.SWITCHED_OFF)
         if not await stored_or(self._database, stored(bool), partial(self._send, request)):
             raise RequestError(ErrorCode.NOT_FOUND, "there is nothing to verify", "ticket")
         self._outbox.wake()

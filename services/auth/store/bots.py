@@ -12,7 +12,7 @@ from services.auth.tables import accounts, bots
 from shared.contract.admin import Act
 from shared.contract.auth import Revocation
 from shared.contract.bots import BotList, BotTokenView, BotView, CreatedBot
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.events import AccountRegistered
 from shared.contract.ids import NO_ACCOUNT, AccountId
 from shared.contract.session import EnsureProfile
@@ -98,7 +98,7 @@ def _check_new_owner(connection: sa.Connection, new: NewBot) -> None:
     if connection.execute(active.with_for_update()).first() is None:
         raise RequestError(ErrorCode.UNAUTHENTICATED, "the account does not exist")
     if is_bot(connection, new.owner):
-        raise RequestError(ErrorCode.FORBIDDEN, "a bot cannot own bots")
+        raise RequestError(ErrorCode.FORBIDDEN, "a bot cannot own bots", reason=Reason.WRONG_KIND)
     count = connection.execute(sa.select(sa.func.count()).where(bots.c.owner == new.owner)).scalar_one()
     if count >= new.most:
         raise RequestError(ErrorCode.LIMIT, f"an account has at most {new.most} bots")
@@ -156,7 +156,7 @@ def _check_active(connection: sa.Connection, bot: AccountId, revision: int) -> N
     )
     found = connection.execute(active.order_by(accounts.c.id).with_for_update()).all()
     if len(found) < len(needed) or is_revoked_since(connection, bot, revision):
-        raise RequestError(ErrorCode.FORBIDDEN, "the bot, or its owner, is disabled", "account")
+        raise RequestError(ErrorCode.FORBIDDEN, "the bot, or its owner, is disabled", "account", reason=Reason.DISABLED)
 
 
 def revoke_token(connection: sa.Connection, bot: AccountId, owner: AccountId | None, sid: str) -> Revocation:

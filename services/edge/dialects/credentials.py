@@ -3,7 +3,7 @@
 import re
 
 from services.edge.dialects.base import DecodeError
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.model import Scheme, Secret
 
 _SECRET_BYTES = 1024
@@ -33,7 +33,7 @@ def secret(scheme: Scheme, text: str, field: str) -> Secret:
 
 def _check_length(text: str, field: str = "") -> None:
     if not text:
-        raise DecodeError("the password is empty", field=field)
+        raise DecodeError("the password is empty", field=field, reason=Reason.LENGTH)
     if len(text.encode()) > _SECRET_BYTES:
         raise DecodeError(f"a password has at most {_SECRET_BYTES} bytes", ErrorCode.TOO_LARGE, field=field)
 

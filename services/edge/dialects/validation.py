@@ -1,7 +1,7 @@
 """Checks the limits of texts in frames, for every dialect. An empty or too long text raises DecodeError."""
 
 from services.edge.dialects.base import DecodeError
-from shared.contract.errors import ErrorCode
+from shared.contract.errors import ErrorCode, Reason
 from shared.contract.model import Mention, RichSegment, Text
 from shared.emoji import is_one_cluster
 from shared.settings.limits import FrameLimits
@@ -28,7 +28,7 @@ def topic(text: str, limits: FrameLimits) -> str:
 
 def _name(text: str, what: str, characters: int) -> str:
     if not text:
-        raise DecodeError(f"the {what} is empty", field=what)
+        raise DecodeError(f"the {what} is empty", field=what, reason=Reason.LENGTH)
     if len(text) > characters:
         raise DecodeError(f"a {what} has at most {characters} characters", ErrorCode.TOO_LARGE, field=what)
     return text
@@ -41,7 +41,7 @@ def message_text(segments: tuple[RichSegment, ...], limits: FrameLimits, field: 
         raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)
     texts = [segment.text for segment in segments if isinstance(segment, Text | Mention)]
     if len(texts) == len(segments) and not any(texts):
-        raise DecodeError("the message is empty", field=field)
+        raise DecodeError("the message is empty", field=field, reason=Reason.LENGTH)
     if sum(len(text.encode()) for text in texts) > limits.message_text_bytes:
         most = f"a message has at most {limits.message_text_bytes} bytes of text"
         raise DecodeError(most, ErrorCode.TOO_LARGE, field=field)

@@ -39,7 +39,7 @@ from shared.contract.ephemeral import (
     TagsRelayed,
     Typing,
 )
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.model import ProfileSummary
 from shared.contract.receipts import FindReaders, FindReadIndexes, FindReceiptChats, Readers, ReadIndex
@@ -124,7 +124,9 @@ class TypingEvents:
         Further events are dropped. Raises RequestError."""
         local = self._accounts.get(actor)
         if local is None or command.chat not in local.chats:
-            raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat", reason=Reason.NOT_MEMBER
+            )
         if self._rates.take((actor, command.chat, command.on), self._clock()):
             typing = Typing(command.chat, actor, _TTL_MS if command.on else 0, local.summary)
             self._tasks.start(self._announce(typing), "typing")
@@ -208,7 +210,9 @@ class ReceiptDisplay:
         command.actor = actor
         reply = await self._bus.send(command, seconds=_REQUEST_SECONDS, retry=True)
         if command.chat not in await self._known_receipts.members([command.chat]):
-            raise RequestError(ErrorCode.FORBIDDEN, "this chat does not show what is read", "chat")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "this chat does not show what is read", "chat", reason=Reason.SWITCHED_OFF
+            )
         return reply
 
     def receive(self, announced: ReadsAnnounced) -> None:
@@ -284,7 +288,9 @@ class EphemeralHub:
     async def relay_tags(self, command: RelayTags, actor: AccountId, face: ProfileSummary | None) -> None:
         """Raises RequestError, for example if one member of a private chat blocks the other."""
         if await self._blocked.is_blocked(actor, command.chat):
-            raise RequestError(ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "this user does not accept your messages", "chat", reason=Reason.BLOCKED
+            )
         self.nicks.relay(command, actor, face)
 
     async def blocks_changed(self, account: AccountId) -> None:

@@ -11,7 +11,7 @@ from services.edge.delivery.local_chats import LocalChats
 from services.edge.ephemeral.events import Publish
 from services.edge.presence.local_accounts import LocalAccounts, Recipient
 from shared.contract.ephemeral import AwayChanged, MetadataChanged, NickSeen, OperatorActed, TagsRelayed
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.metadata import MetadataValue
 from shared.contract.model import ProfileSummary
@@ -56,7 +56,9 @@ class NickEvents:
         """Raises RequestError."""
         local = self._accounts.get(actor)
         if local is None or face is None or command.chat not in local.chats:
-            raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat", reason=Reason.NOT_MEMBER
+            )
         tags = dict(command.tags)
         self._announce(TagsRelayed(command.chat, actor, tags, face, self._node, command.text, command.unanswered))
 
@@ -114,7 +116,7 @@ class NickEvents:
     def act(self, command: ActAsOperator, actor: AccountId, face: ProfileSummary | None) -> None:
         """Raises RequestError."""
         if face is None or _OPERATOR not in self.modes_of(actor):
-            raise RequestError(ErrorCode.FORBIDDEN, "only operators of IRC may do this")
+            raise RequestError(ErrorCode.FORBIDDEN, "only operators of IRC may do this", reason=Reason.NOT_ADMIN)
         _log.info("an operator of IRC has acted", account=actor, killed=command.account, text=command.text)
         self._announce(OperatorActed(actor, face, command.text, command.account, self._node))
 

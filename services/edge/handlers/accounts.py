@@ -32,7 +32,7 @@ from shared.clock import now_ms
 from shared.contract.admin import ListOwnReports
 from shared.contract.contacts import ListBlocked, ListRequests, SetBlocked
 from shared.contract.drafts import GetDraft, SaveDraft
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.made import ExportLogins, ListMade
 from shared.contract.members import SetChat
@@ -215,7 +215,11 @@ class AccountHandler:
 
     async def _set_security(self, session: LoginSession, command: SetSecurity) -> Reply:
         if session.connection.claims is not None:
-            raise RequestError(ErrorCode.FORBIDDEN, "log in by your secret to change the security question")
+            raise RequestError(
+                ErrorCode.FORBIDDEN,
+                "log in by your secret to change the security question",
+                reason=Reason.WEAK_LOGIN,
+            )
         return await self._forwarder.forward(command, session.connection.account)
 
     async def _change_own(self, session: LoginSession, command: OwnChange) -> Reply:

@@ -19,7 +19,7 @@ from services.edge.upstream.publisher import MessagePublisher, post_one
 from shared.bus.client import Bus
 from shared.contract import subjects
 from shared.contract.body import pack_edited, pack_segments, requested_content, unpack_segments
-from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, RequestError
+from shared.contract.errors import INTERNAL_ERROR, ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId, NodeId
 from shared.contract.message import Changed, ChangeMessage, Draft, EditText, GetChanges, GetHistory, Posted
 from shared.contract.model import Segment, Text
@@ -181,7 +181,9 @@ class MessageForwarder:
         except RequestError as error:
             if error.failure.code is not ErrorCode.INVALID:
                 raise
-            raise RequestError(ErrorCode.INVALID, "a picture or file of this message is gone", "index") from error
+            raise RequestError(
+                ErrorCode.INVALID, "a picture or file of this message is gone", "index", reason=Reason.GONE
+            ) from error
 
     def _drafts(self, session: LoginSession, command: ForwardMessage, body: bytes, started: float) -> Sequence[Draft]:
         sender, summary, name = session.connection.account, session.summary(), _NO_CLIENT_S_NAME + command.nonce

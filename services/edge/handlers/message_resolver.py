@@ -23,7 +23,7 @@ from services.edge.media.naming import safe_name
 from services.edge.media.store import MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import File, Image, Media, RichSegment
 from shared.contract.routes import Ack
@@ -129,11 +129,18 @@ class MessageResolver:
         the client. `number`: the place of the segment in the message."""
         if not isinstance(segment, Image | File):
             return segment
-        media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)
+        media = await self._mark_posted(segment.media.id, f"segments[{number}].media")
+        if isinstance(segment, Image) and segment.preview:
+            await self._mark_posted(segment.preview, f"segments[{number}].preview")
+        return replace(segment, media=_renamed(media, segment.media.name))
+
+    async def _mark_posted(self, id: str, field: str) -> Media:
+        """Raises RequestError."""
+        media = await self._media.mark_used(id, MediaUse.POSTED)
         if media is None:
-            text, field = "there is no picture or file at this address", f"segments[{number}].media"
-            raise RequestError(ErrorCode.INVALID, text, field)
-        return type(segment)(_renamed(media, segment.media.name))
+            text = "there is no picture or file at this address"
+            raise RequestError(ErrorCode.INVALID, text, field, reason=Reason.CHOICE)
+        return media
 
 
 def _by_content(segment: RichSegment) -> RichSegment:

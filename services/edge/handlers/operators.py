@@ -9,7 +9,7 @@ from services.edge.handlers.table import Handlers
 from services.edge.login.auth_requests import AuthRequests
 from shared.bus.client import Bus
 from shared.contract.auth import Authenticated, IdentifierKind, Login, Logout
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.routes import Ack
 from shared.names import fold
 from shared.request_nonce import new_nonce
@@ -33,11 +33,11 @@ class OperatorLogin:
     async def _become_operator(self, session: LoginSession, command: BecomeOperator) -> Ack:
         """Check the secret by a login, which ends at once, and make the account an operator. Raises RequestError."""
         if fold(command.name) not in self._names:
-            raise RequestError(ErrorCode.FORBIDDEN, "this account is no operator of IRC")
+            raise RequestError(ErrorCode.FORBIDDEN, "this account is no operator of IRC", reason=Reason.NOT_ADMIN)
         login = Login(kind=IdentifierKind.USERNAME, identifier=command.name, secret=command.secret)
         reply = await self._requests.send(session.connection, login)
         if not isinstance(reply, Authenticated):
-            raise RequestError(ErrorCode.FORBIDDEN, "this login needs a verification")
+            raise RequestError(ErrorCode.FORBIDDEN, "this login needs a verification", reason=Reason.NOT_VERIFIED)
         await self._bus.send(Logout(reply.sid, reply.account), retry=True, nonce=new_nonce())
         account = session.connection.account
         self._nicks.make_operator(account)

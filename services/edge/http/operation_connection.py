@@ -13,6 +13,7 @@ import msgspec
 from services.edge.canonical.frames import Frame
 from services.edge.canonical.transport import Endpoint, Handshake, Socket
 from shared.contract.errors import ErrorCode, RequestError
+from shared.telemetry import new_trace
 
 _REPLY = b'{"re":'
 _REPLY_ID = re.compile(rb'\{"re":(\d+)').match
@@ -197,9 +198,7 @@ class OperationConnection(Socket):
 
     def _reply_unknown(self, reason: str) -> None:
         """Answer all waiting operations with an error. It is unknown whether they had an effect."""
-        text = f"{reason}; repeat the request, a message with the same nonce"
-        error = {"code": ErrorCode.UNAVAILABLE, "text": text, "unknown": True}
-        self.send(tuple([msgspec.json.encode({"re": number, "error": error}) for number in self._waiting]))
+        self.send(tuple([unknown_result(reason, number).frame for number in self._waiting]))
 
     def pause_reading(self) -> None:
         """Do nothing here, because the number of waiting operations is limited."""
@@ -211,6 +210,13 @@ class OperationConnection(Socket):
 
     def unacknowledged(self) -> int | None:
         return 0
+
+
+def unknown_result(reason: str, number: int = 0) -> OperationReply:
+    """The reply to an operation that may have had an effect."""
+    text = f"{reason}; repeat the request, a message with the same nonce"
+    error = {"code": ErrorCode.UNAVAILABLE, "text": text, "retry_ms": 1000, "unknown": True, "request": new_trace()}
+    return OperationReply(msgspec.json.encode({"re": number, "error": error}), [])
 
 
 def _command(operation: str, number: int, members: bytes) -> bytes:

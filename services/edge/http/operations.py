@@ -26,7 +26,7 @@ from services.edge.http.event_stream import (
     known_positions,
     wait_of,
 )
-from services.edge.http.operation_connection import OperationConnection, OperationReply
+from services.edge.http.operation_connection import OperationConnection, OperationReply, unknown_result
 from services.edge.http.request import (
     CheckToken,
     RateLimiter,
@@ -40,13 +40,11 @@ from services.edge.http.responses import STATUS, json_response, wrong_method
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.model import Scheme
 from shared.settings import Settings
+from shared.telemetry import new_trace
 
 _NATIVE_PATH = "/ws/native"
 _UNSUPPORTED = "unsupported"
 _STATUS = {**STATUS, _UNSUPPORTED: 404}
-_UNKNOWN_OPERATION = json_response(
-    404, {"error": {"code": _UNSUPPORTED, "text": "there is no such operation", "field": "op"}}
-)
 _BEGINNINGS = ("register", "login", "token", "refresh", "recover")
 """The operations that need no login, or may replace a connection's login. These operations never use a shared
 connection."""
@@ -97,7 +95,7 @@ class HttpOperations:
         """Raises ClientDisconnect, RequestError."""
         operation = request.path_params["operation"]
         if operation not in self._names:
-            return _UNKNOWN_OPERATION
+            return _unknown_operation()
         if request.method != "POST":
             return wrong_method("POST")
         _check_type(request)
@@ -182,13 +180,12 @@ class HttpOperations:
         return await self._within(self._begin(request, handshake, operation, body))
 
     async def _within(self, operation: Awaitable[OperationReply]) -> OperationReply:
-        """Wait for the reply as long as a request may take. Raises RequestError."""
+        """Wait for the reply as long as a request may take."""
         try:
             async with asyncio.timeout(self._request_seconds + _ALLOWANCE_SECONDS):
                 return await operation
-        except TimeoutError as error:
-            text = "no reply in time; repeat the request, a message with the same nonce"
-            raise RequestError(ErrorCode.UNAVAILABLE, text) from error
+        except TimeoutError:
+            return unknown_result("no reply in time")
 
     async def _begin(self, request: Request, handshake: Handshake, operation: str, body: bytes) -> OperationReply:
         if "authorization" in request.headers and operation not in _BEGINNINGS:
@@ -218,6 +215,11 @@ class HttpOperations:
         login = _log_in(connection, token)
         self._logins[token] = connection, login
         return connection, login
+
+
+def _unknown_operation() -> Response:
+    text = "there is no such operation"
+    return json_response(404, {"error": {"code": _UNSUPPORTED, "text": text, "field": "op", "request": new_trace()}})
 
 
 def _check_type(request: Request) -> None:

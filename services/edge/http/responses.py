@@ -33,7 +33,7 @@ def error_response(failure: Failure, status: int | None = None, headers: Mapping
     retry_ms = (failure.retry_ms or _RETRY_MS[status]) if status in _RETRY_MS else 0
     request = failure.request or new_trace()
     _log.debug("request rejected", code=failure.code.value, field=failure.field, request=request)
-    more = {"field": failure.field, "retry_ms": retry_ms, "reason": failure.reason, "request": request}
+    more = {"field": failure.field, "retry_ms": retry_ms, "reason": failure.why, "request": request}
     content = {
         "error": {"code": failure.code, "text": failure.text, **{name: one for name, one in more.items() if one}}
     }

@@ -15,7 +15,7 @@ from services.search.service.names import NameResolver
 from services.search.text.lookups import forbidden, required
 from services.search.text.marks import excerpt, marks
 from services.search.text.query import QueryError, SearchQuery, parse
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.following import ReadVisible, Visible
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
@@ -94,7 +94,9 @@ class TextSearch:
         chats, only = await self._chats.of(request.actor), set[ChatId]()
         if request.chat:
             if request.chat not in chats:
-                raise RequestError(ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat")
+                raise RequestError(
+                    ErrorCode.FORBIDDEN, "you are not a member of this chat", "chat", reason=Reason.NOT_MEMBER
+                )
             only.add(request.chat)
         if parsed.chat is not None:
             only.add(await self._names.chat(parsed.chat, request.actor, list(chats)))
@@ -153,7 +155,7 @@ def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> 
     )  # fmt: skip
     is_narrowed = request.chat or parsed.chat or sender or kinds or wanted.after or wanted.before
     if not wanted.required and not is_narrowed:
-        raise RequestError(ErrorCode.INVALID, "the query has no word and no filter", "query")
+        raise RequestError(ErrorCode.INVALID, "the query has no word and no filter", "query", reason=Reason.MISSING)
     return wanted
 
 

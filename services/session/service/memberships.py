@@ -15,7 +15,7 @@ from services.session.store.requests import once
 from services.session.store.roles import ChangedRoles
 from shared.clock import now_ms
 from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipApplied, MembershipChanged
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import (
     MAX_ADDED,
@@ -138,7 +138,9 @@ class Memberships:
         domain.check_peer(request.actor, request.account)
         domain.check_chat(request.chat)
         if request.role is Role.LEFT:
-            raise RequestError(ErrorCode.INVALID, "the role must be member, admin or owner", "role")
+            raise RequestError(
+                ErrorCode.INVALID, "the role must be member, admin or owner", "role", reason=Reason.CHOICE
+            )
         result = await self._database.write(
             once(roles.set_role, ChangedRoles), request, now_ms(), self._broadcast_members
         )

@@ -12,7 +12,7 @@ from shared.clock import now_ms
 from shared.contract.admin import CloseReport, ListOwnReports, ListReports, OwnReports, ReportMessage, ReportPage
 from shared.contract.body import requested_content
 from shared.contract.edge import MembershipChanged
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.members import BanList, BanMember, DisbandChat, ListBans, SilenceMember, UnbanMember
 from shared.contract.model import Message, Role
@@ -53,7 +53,7 @@ class Reports:
         found = await self._messages.read(request.chat, request.index, 1, request.actor)
         message = requested_content(found, request.index)
         if message.sender == request.actor:
-            raise RequestError(ErrorCode.INVALID, "this message is your own", "index")
+            raise RequestError(ErrorCode.INVALID, "this message is your own", "index", reason=Reason.CHOICE)
         return message
 
     async def list_own(self, request: ListOwnReports) -> OwnReports:

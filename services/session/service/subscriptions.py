@@ -103,7 +103,9 @@ class Subscriptions:
             raise RequestError(ErrorCode.FORBIDDEN, text, "kind", reason=Reason.SWITCHED_OFF)
         sid = mail_login(request.actor)
         if sid in await self._end_logins(request.actor, sid):
-            raise RequestError(ErrorCode.FORBIDDEN, "mails need a verified e-mail address", "kind")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "mails need a verified e-mail address", "kind", reason=Reason.NOT_VERIFIED
+            )
         own = msgspec.structs.replace(request, endpoint=f"{MAIL_ORIGIN}{request.actor}", sid=sid, p256dh="", auth="")
         new = NewDevice(own, MAIL_ORIGIN, "")
         return Subscribed(await self._database.write(subscriptions.subscribe, new, self._most, now_ms()))
@@ -132,7 +134,12 @@ class Subscriptions:
         if device.sid in await self._end_logins(request.actor):
             raise RequestError(ErrorCode.NOT_FOUND, "there is no such subscription", "subscription")
         if device.is_mail:
-            raise RequestError(ErrorCode.INVALID, "a test needs a device, not an address for mails", "subscription")
+            raise RequestError(
+                ErrorCode.INVALID,
+                "a test needs a device, not an address for mails",
+                "subscription",
+                reason=Reason.CHOICE,
+            )
         try:
             async with asyncio.timeout(_TEST_SECONDS):
                 await self._sender.send(device, self._texts.test(device))
@@ -174,7 +181,11 @@ class Subscriptions:
             text = "browsers need the address of this server: its operator sets edge.public_url to https://…"
             raise RequestError(ErrorCode.FORBIDDEN, text, reason=Reason.SWITCHED_OFF)
         if not request.sid:
-            raise RequestError(ErrorCode.INVALID, "this token belongs to no login: log in again, then subscribe")
+            raise RequestError(
+                ErrorCode.INVALID,
+                "this token belongs to no login: log in again, then subscribe",
+                reason=Reason.WEAK_LOGIN,
+            )
         if request.key and request.key.rstrip("=") not in keys:
             text = "the key of this server has changed: unsubscribe in the browser, and subscribe with `push_key`"
             raise RequestError(ErrorCode.CONFLICT, text, "key", 0, Reason.CHANGED)

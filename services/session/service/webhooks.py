@@ -19,7 +19,7 @@ from services.session.store.outgoing_webhooks import NewOutgoingWebhook
 from services.session.store.requests import once, stored
 from shared.clock import now_ms
 from shared.contract.bots import CreatedBot
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.routes import Ack
 from shared.contract.webhooks import (
@@ -65,7 +65,9 @@ class OutgoingWebhooks:
         domain.check_in_chat(request)
         request.name = domain.webhook_name(request.name, self._limits)
         if not self._is_enabled:
-            raise RequestError(ErrorCode.FORBIDDEN, "outgoing webhooks are switched off here")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "outgoing webhooks are switched off here", reason=Reason.SWITCHED_OFF
+            )
         if len(request.endpoint.encode()) > self._limits.address_url_bytes:
             most = self._limits.address_url_bytes
             raise RequestError(ErrorCode.TOO_LARGE, f"an address has at most {most} bytes", "endpoint")
@@ -96,7 +98,7 @@ class OutgoingWebhooks:
         domain.check_in_chat(request)
         domain.check_link(request.hook, "hook")
         if request.index < 1:
-            raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index")
+            raise RequestError(ErrorCode.INVALID, "indexes count from 1", "index", reason=Reason.RANGE)
         await self._database.read(outgoing_webhooks.check_manages, request.chat, request.actor)
         head = await self._heads.last_index(request.chat)
         return ReplayedOutgoingWebhook(await self._database.write(outgoing_webhooks.replay, request, head, now_ms()))

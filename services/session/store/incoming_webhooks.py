@@ -11,7 +11,7 @@ from services.session.store.memberships import lock_managed_group
 from services.session.store.sql import is_managed_by_maker, role_of
 from services.session.tables import incoming_webhook
 from shared.contract.bots import CreatedBot
-from shared.contract.errors import ErrorCode, RequestError
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.session import EnsureProfile
 from shared.contract.webhooks import (
@@ -139,4 +139,6 @@ def find(connection: sa.Connection, digest: str) -> FoundIncomingWebhook:
 
 def paused_webhook() -> RequestError:
     """The error if a webhook may not post: its maker is demoted or disabled, or its own account is disabled."""
-    return RequestError(ErrorCode.FORBIDDEN, "this webhook, or its maker, may not post to the group")
+    return RequestError(
+        ErrorCode.FORBIDDEN, "this webhook, or its maker, may not post to the group", reason=Reason.NOT_ADMIN
+    )

@@ -36,7 +36,7 @@ from services.session.store.sql import (
 )
 from services.session.tables import chat, friendship, member, membership_request
 from shared.contract.edge import RECENT_JOINS, MembershipAnswered, RecentJoins, recent_joins
-from shared.contract.errors import ErrorCode, Failure, RequestError
+from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.happenings import HappeningKind
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import AddMember, AddMembers, AnswerMembership, RequestMembership
@@ -454,7 +454,9 @@ class _Candidates:
         if account not in self._active:
             raise domain.account_not_found(account)
         if account not in self._invitable:
-            raise RequestError(ErrorCode.FORBIDDEN, "only friends can be added to a group", "account")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "only friends can be added to a group", "account", reason=Reason.NOT_FRIEND
+            )
         if account in self._webhooks:
             raise unread_webhook("account")
         if account in self._blocking:

@@ -78,7 +78,7 @@ def check_nick(connection: sa.Connection, account: AccountId, nick: str) -> str:
     own = sa.select(profile.c.nick).where(profile.c.id == account, profile.c.guest != "")
     present = connection.execute(own).scalar_one_or_none()
     if present is None:
-        raise RequestError(ErrorCode.FORBIDDEN, "only a guest can have such a name", "nick")
+        raise RequestError(ErrorCode.FORBIDDEN, "only a guest can have such a name", "nick", reason=Reason.WRONG_KIND)
     if is_nick_taken(connection, nick, but=account):
         raise _nick_taken()
     return str(present)

@@ -116,7 +116,7 @@ def webhooks_among(connection: sa.Connection, accounts: Iterable[AccountId]) -> 
 
 def unread_webhook(field: str) -> RequestError:
     """The error for an account that belongs to a webhook. Nobody would read messages to such an account."""
-    return RequestError(ErrorCode.FORBIDDEN, "the account of a webhook can only post", field)
+    return RequestError(ErrorCode.FORBIDDEN, "the account of a webhook can only post", field, reason=Reason.WRONG_KIND)
 
 
 def require_readers(connection: sa.Connection, accounts: Iterable[AccountId], field: str) -> None:

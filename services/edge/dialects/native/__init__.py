@@ -74,7 +74,7 @@ from shared.contract.ephemeral import (
     TagsRelayed,
     Typing,
 )
-from shared.contract.errors import ErrorCode, Failure
+from shared.contract.errors import ErrorCode, Failure, Reason
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import Text
 from shared.contract.session import ChatView, GetChat
@@ -106,7 +106,7 @@ _MEMBERS = MemberMask(
         "registration recovery secret_min nickname_characters group_name_characters topic_characters "
         "members_per_group unread_from base cut conflict draft at width height "
         "overtaking among last lists subscription subscriptions session last_ok web key p256dh handle nick "
-        "mask masks mode"
+        "mask masks mode hash preview"
     ),
     objects="error limits entrance secret old new verify data made",
     counts="reactions",
@@ -177,7 +177,7 @@ class Native(Dialect):
             too_often = f"too many commands with the rate `{rate.value}`, slow down"
             raise DecodeError(too_often, ErrorCode.RATE_LIMITED, CommandId(number), retry_ms=retry_ms)
         if rejection := operation.rejection(self.scopes):
-            raise DecodeError(rejection, ErrorCode.FORBIDDEN, CommandId(number), "scope")
+            raise DecodeError(rejection, ErrorCode.FORBIDDEN, CommandId(number), "scope", reason=Reason.SCOPE)
 
     # Frames out
 
@@ -203,8 +203,10 @@ class Native(Dialect):
         bad = context if request is None else request.context
         if isinstance(bad, ChatJoined):  # the dialect made this request by itself, so the client gets no error for it
             return ()
+        operation = bad.operation if isinstance(bad, CommandId) else None
         unsupported = isinstance(bad, CommandId) and bad.unsupported
-        return (_encode({"re": _id(bad), "error": error_info(request, failure, unsupported=unsupported)}),)
+        parameters = None if operation is None else operation.parameters
+        return (_encode({"re": _id(bad), "error": error_info(request, failure, parameters, unsupported=unsupported)}),)
 
     def encode_event(self, event: Event, now: float) -> tuple[Push, ...]:
         if not self.receives_pushes and not isinstance(event, MaintenanceChanged):

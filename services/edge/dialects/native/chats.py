@@ -24,6 +24,7 @@ from services.edge.dialects.native.shapes import (
     UnixMs,
     VersionResult,
 )
+from shared.contract.errors import Reason
 from shared.contract.members import DisbandChat, SetChat
 from shared.contract.model import JoinPolicy
 from shared.contract.session import (
@@ -153,7 +154,7 @@ def _set_chat(wire: SetChatParameters, caller: Caller) -> RenameChat | SetChat:
     changed.edit_seconds, changed.recall_seconds = wire.edit_s, wire.recall_s
     changed.history_for_new = wire.history_for_new
     if changed == SetChat(changed.chat):
-        raise DecodeError("there is nothing to change", field="name")
+        raise DecodeError("there is nothing to change", field="name", reason=Reason.MISSING)
     if isinstance(changed.name, str) and changed == SetChat(changed.chat, changed.name):
         return RenameChat(changed.chat, changed.name)
     return changed
@@ -177,7 +178,7 @@ class PlaceParameters(ChatParameters, kw_only=True):
 
 def _place(wire: PlaceParameters, _: Caller) -> PlaceChat:
     if wire.pinned is UNSET and wire.archived is UNSET:
-        raise DecodeError("there is nothing to change", field="pinned")
+        raise DecodeError("there is nothing to change", field="pinned", reason=Reason.MISSING)
     return PlaceChat(wire.chat, wire.pinned, wire.archived)
 
 

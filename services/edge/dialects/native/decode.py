@@ -47,7 +47,7 @@ def parse_command(members: dict[str, Any]) -> CommandFrame:
     bad = CommandId(_parse_id(members.get("id")))
     name = members.get("op")
     if not isinstance(name, str):
-        raise DecodeError("`op` must name an operation", context=bad, field="op")
+        raise DecodeError("`op` must name an operation", context=bad, field="op", reason=Reason.TYPE)
     operation = BY_NAME.get(name)
     if operation is None:
         unknown = f"there is no operation {name:.64}"
@@ -83,7 +83,7 @@ def _parse_id(value: object) -> Id | None:
         return msgspec.convert(value, Id | None)  # type: ignore[no-any-return]
     except msgspec.ValidationError as error:
         text = f"`id` is an integer below 2^53 or a text of at most {LONGEST_ID} characters"
-        raise DecodeError(text, context=CommandId(None), field="id") from error
+        raise DecodeError(text, context=CommandId(None), field="id", reason=Reason.TYPE) from error
 
 
 def why_not(text: str, field: str) -> tuple[str, Reason]:

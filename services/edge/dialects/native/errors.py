@@ -1,18 +1,18 @@
 """The dialect native: error replies, and the close codes with their reasons."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, NamedTuple, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from services.edge.canonical.commands import PostMessage, has_effect
+from services.edge.canonical.commands import has_effect
 from services.edge.dialects.base import DISCONNECTED, LOGGED_OUT, NO_LOGIN, NO_VALID_FRAME, TOO_MANY_REQUESTS, Request
 from services.edge.dialects.native.events import ByeEvent
 from services.edge.dialects.native.shapes import ErrorInfo, WhyNot
 from shared.contract.errors import ErrorCode, Failure, Reason
-from shared.contract.ids import NO_ACCOUNT
 from shared.contract.members import RequestMembership
 from shared.tokens import WRONG_FORM, has_token_form
 
@@ -22,9 +22,19 @@ BAD_FRAMES = 4008
 """The close code after too many frames that are not JSON objects."""
 BAD_FRAMES_RETRY_MS = 60_000
 _RETRY_MS = 1000
-_MEDIA_MEMBER = ".media"
+_MEDIA_MEMBERS = ".media", ".preview"
 _UNKNOWN_MEDIA = "no picture or file has this id"
 _UNKNOWN_GROUP = "there is no such group, or it cannot be joined by its number"
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "account": ("to", "accounts"),
+    "applicant": ("account",),
+    "edit_seconds": ("edit_s",),
+    "member": ("account", "accounts"),
+    "recall_seconds": ("recall_s",),
+    "secret": ("new",),
+    "username": ("identifier",),
+}
+"""The names in native of the fields that services name. The first one that the command has counts."""
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
@@ -63,11 +73,15 @@ _POLICY: Mapping[str, _Close] = {
 """The close codes and errors of native for each reason with which the edge closes a connection (code 1008)."""
 
 
-def error_info(request: Request | None, failure: Failure, *, unsupported: bool = False) -> ErrorInfo:
-    shown = replace(failure, text=_text(request, failure), field=_field(request, failure))
+def error_info(
+    request: Request | None, failure: Failure, parameters: type[msgspec.Struct] | None = None, *, unsupported: bool
+) -> ErrorInfo:
+    """`parameters`: those of the operation, if the command could be decoded."""
+    field = failure.field if parameters is None else _field(failure.field, _members(parameters))
+    shown = replace(failure, text=_text(request, failure), field=field)
     info = failure_info(shown, has_effect=request is not None and has_effect(request.command))
     if unsupported:
-        info.code = UNSUPPORTED
+        info.code, info.reason = UNSUPPORTED, UNSET
     return info
 
 
@@ -79,7 +93,7 @@ def failure_info(failure: Failure, *, has_effect: bool) -> ErrorInfo:
         failure.field,
         (failure.retry_ms or _RETRY_MS) if failure.code in _RETRIED else UNSET,
         unknown=has_effect and failure.code is ErrorCode.UNAVAILABLE,
-        reason=_REASONS.get(failure.reason, UNSET),
+        reason=_REASONS.get(failure.why, UNSET),
         request=failure.request,
     )
 
@@ -90,7 +104,7 @@ def _text(request: Request | None, failure: Failure) -> str:
     frame could not be decoded, and then the id has a wrong form."""
     if request is None:
         return failure.text
-    if failure.field.endswith(_MEDIA_MEMBER):
+    if failure.field.endswith(_MEDIA_MEMBERS):
         return _UNKNOWN_MEDIA
     if isinstance(request.command, RequestMembership) and failure.reason == Reason.NOT_MEMBER:
         return _UNKNOWN_GROUP
@@ -99,10 +113,17 @@ def _text(request: Request | None, failure: Failure) -> str:
     return failure.text
 
 
-def _field(request: Request | None, failure: Failure) -> str:
-    """The wrong field's name in native. Services use the name `account` for the recipient of a private message."""
-    is_private = request is not None and isinstance(request.command, PostMessage) and request.command.to != NO_ACCOUNT
-    return "to" if is_private and failure.field == "account" else failure.field
+def _field(named: str, members: frozenset[str]) -> str:
+    """The member of the command that a service names, or an empty text if the command has no such member. Services have
+    other names for some members, and also name lists of the account that are full."""
+    if not named or named.partition(".")[0].partition("[")[0] in members:
+        return named
+    return next((member for member in _NAMES.get(named, ()) if member in members), "")
+
+
+@cache
+def _members(parameters: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(parameters))
 
 
 def closing(code: int, reason: str) -> tuple[ByeEvent | None, int, str]:

@@ -25,6 +25,7 @@ from services.edge.dialects.native.shapes import (
     VersionResult,
     next_after,
 )
+from shared.contract.errors import Reason
 from shared.contract.ids import NO_ACCOUNT
 from shared.contract.members import (
     MAX_ADDED,
@@ -261,7 +262,7 @@ class MembersResult(SparseResult):
 
 def _kick(wire: MemberParameters, caller: Caller) -> EndMembership:
     if wire.account == caller.account:
-        raise DecodeError("use `leave` to end your own membership", field="account")
+        raise DecodeError("use `leave` to end your own membership", field="account", reason=Reason.CHOICE)
     return EndMembership(wire.chat, wire.account)
 
 

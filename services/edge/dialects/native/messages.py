@@ -46,10 +46,14 @@ class EmojiSegment(msgspec.Struct, tag_field="t", tag="emoji"):
 
 
 class ImageReference(msgspec.Struct, tag_field="t", tag="image"):
-    """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload."""
+    """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload.
+    `hash`: at most 32 bytes in base64, such as a ThumbHash, which other clients show while they load the picture.
+    `preview`: the `id` of an upload with a smaller picture."""
 
     media: MediaId
     name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
+    hash: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9+/_-]{1,43}=?)?$", examples=["1QcSHQRnh493V4dIh4eX"])] = ""
+    preview: MediaId | None = None
 
 
 class FileReference(msgspec.Struct, tag_field="t", tag="file"):
@@ -137,8 +141,8 @@ def _segment(wire: DraftSegment) -> RichSegment:
             return Text(text)
         case EmojiSegment(number):
             return Emoji(number)
-        case ImageReference(media, name):
-            return Image(Media(media, name, 0, "", ""))
+        case ImageReference(media, name, digest, preview):
+            return Image(Media(media, name, 0, "", ""), digest, preview or "")
         case FileReference(media, name):
             return File(Media(media, name, 0, "", ""))
         case MentionSegment(account, text):

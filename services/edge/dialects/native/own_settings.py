@@ -76,7 +76,7 @@ def _set(wire: SetSettingsParameters, _: Caller) -> SetOwnSettings:
             raise DecodeError(text, field="quiet.tz", reason=Reason.CHOICE)
         changed.quiet_zone, changed.quiet_from, changed.quiet_to = wire.quiet.tz, wire.quiet.start, wire.quiet.end
     if changed == SetOwnSettings(wire.if_rev):
-        raise DecodeError("there is nothing to change", field="level")
+        raise DecodeError("there is nothing to change", field="level", reason=Reason.MISSING)
     return changed
 
 

@@ -171,8 +171,9 @@ Code = Literal[
 ]  # fmt: skip
 WhyNot = Literal[
     "missing", "type", "range", "length", "form", "choice", "not_member", "not_admin", "not_owner",
-    "not_sender", "blocked", "banned", "silenced", "closed", "too_old", "gone", "taken", "wrong_key", "member_already",
-    "friends_already", "changed", "nonce_used", "switched_off",
+    "not_sender", "not_friend", "not_verified", "blocked", "banned", "silenced", "closed", "too_old", "gone", "taken",
+    "wrong_key", "wrong_kind", "disabled", "scope", "weak_login", "member_already", "friends_already", "changed",
+    "nonce_used", "switched_off",
 ]  # fmt: skip
 
 

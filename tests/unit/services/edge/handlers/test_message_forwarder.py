@@ -102,5 +102,5 @@ async def test_a_file_that_is_gone_is_not_forwarded(cluster: EdgeCluster, client
     text = "a picture or file of this message is gone"
     error = (await client.reply(forward(client, FIRST)))["error"]
     assert error.pop("request")
-    assert error == {"code": "invalid", "text": text, "field": "index"}
+    assert error == {"code": "invalid", "text": text, "field": "index", "reason": "gone"}
     assert cluster.backend.chats[FIRST].head == 0

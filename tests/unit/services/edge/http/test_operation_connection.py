@@ -87,7 +87,8 @@ async def test_the_end_is_a_reply_to_all_that_wait_and_come() -> None:
     late = opened.connection.perform("send", b"{}")
     for reply in (waiting, late):
         error = json.loads((await asyncio.wait_for(reply, WAIT_SECONDS)).frame)["error"]
-        assert (error["code"], error["unknown"]) == ("unavailable", True)
+        assert (error["code"], error["unknown"], error["retry_ms"]) == ("unavailable", True, 1000)
+        assert error["request"]
     assert opened.handler.events[1:] == ["peer_closing", "closed"]
     assert opened.ends == 1
 

@@ -176,7 +176,8 @@ async def test_no_reply_in_time_is_unavailable(
     monkeypatch.setattr(operations, "_ALLOWANCE_SECONDS", 0.1)
     server.replies["send"] = ()
     reply = await asyncio.wait_for(post(site, "send"), WAIT_SECONDS)
-    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (503, "unavailable")
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["unknown"]) == (503, "unavailable", True)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,7 @@ async def test_a_stream_needs_a_login(site: HttpSite, server: EchoServer) -> Non
     assert (reply.status, reply.headers["allow"]) == (405, "GET, POST")
     error = json.loads(reply.body)["error"]
     assert len(error.pop("request")) == 32
-    assert error == {"code": "invalid", "text": "the request needs the method GET, POST"}
+    assert error == {"code": "invalid", "text": "the request needs the method GET, POST", "reason": "form"}
     server.replies["token"] = (b'{"re":0,"error":{"code":"rate_limited","text":"later"}}',)
     assert (await site.fetch("GET", "/api/v1/events", Authorization="Bearer token-1")).status == 429
     await site.endpoint.clients[0].until_closed()
@@ -266,6 +267,7 @@ async def test_an_unknown_operation_is_an_error_as_on_a_connection(site: HttpSit
         assert (reply.status, reply.headers["content-type"]) == (404, JSON)
         error = json.loads(reply.body)["error"]
         assert (error["code"], error["field"]) == ("unsupported", "op")
+        assert error["request"]
     assert not site.endpoint.clients
 
 

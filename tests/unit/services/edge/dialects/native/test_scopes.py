@@ -95,6 +95,7 @@ def test_the_frequent_command_needs_its_scope(frame: bytes) -> None:
         "code": "forbidden",
         "text": "the token lacks the scope send",
         "field": "scope",
+        "reason": "scope",
     }
 
 
