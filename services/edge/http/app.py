@@ -240,7 +240,7 @@ class HttpApp:
         found = self._client.find(request.scope["path"], request.headers)
         if found is None:
             return unknown_path()
-        return found if request.method in ("GET", "HEAD") else not_allowed("GET, HEAD")
+        return found if request.method in ("GET", "HEAD") else _method_error(request, "GET, HEAD")
 
 
 async def _greeting(_: Request) -> Response:
@@ -272,7 +272,11 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     assert error.headers is not None
     methods = ", ".join(sorted(error.headers["Allow"].split(", ")))
-    return wrong_method(methods) if request.scope["path"].startswith(_OF_PROGRAMS) else not_allowed(methods)
+    return _method_error(request, methods)
+
+
+def _method_error(request: Request, allowed: str) -> Response:
+    return wrong_method(allowed) if request.scope["path"].startswith(_OF_PROGRAMS) else not_allowed(allowed)
 
 
 async def _error(_: Request, error: Exception) -> Response:
