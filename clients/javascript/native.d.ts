@@ -586,6 +586,16 @@ export type MarkUnreadResult = {
   mentions: number;
 };
 
+export interface MasksParameters extends ChatParameters { mode: "I" | "b" | "e" }
+
+export type MasksResult = { masks: Array<MaskInfo> };
+
+export type MaskInfo = {
+  mask: string;
+  by: string;
+  time: number;
+};
+
 export interface MemberParameters extends ChatParameters { account: number }
 
 export interface MembersParameters extends ChatParameters {
@@ -846,6 +856,14 @@ export interface SetDraftParameters extends ChatParameters {
 export type SetDraftResult = {
   rev?: number;
   conflict?: DraftInfo;
+};
+
+export interface SetModesParameters extends ChatParameters { changes: Array<ModeChangeInfo> }
+
+export type ModeChangeInfo = {
+  on: boolean;
+  mode: "C" | "I" | "b" | "e" | "k" | "l" | "n" | "s" | "t" | "v";
+  text?: string;
 };
 
 export interface SetSettingsParameters extends Parameters {
@@ -1483,6 +1501,14 @@ export type SilenceCommand = SilenceParameters & { op: "silence" };
 
 export type SilenceReply = VersionResult & { re: Id };
 
+export type SetModesCommand = SetModesParameters & { op: "set_modes" };
+
+export type SetModesReply = VersionResult & { re: Id };
+
+export type MasksCommand = MasksParameters & { op: "masks" };
+
+export type MasksReply = MasksResult & { re: Id };
+
 export type MembersCommand = MembersParameters & { op: "members" };
 
 export type MembersReply = MembersResult & { re: Id };
@@ -1632,6 +1658,8 @@ export interface Operations {
   unban: [UnbanCommand, UnbanReply];
   bans: [BansCommand, BansReply];
   silence: [SilenceCommand, SilenceReply];
+  set_modes: [SetModesCommand, SetModesReply];
+  masks: [MasksCommand, MasksReply];
   members: [MembersCommand, MembersReply];
   role: [RoleCommand, RoleReply];
   transfer: [TransferCommand, TransferReply];
