@@ -99,7 +99,7 @@ class Recipient(ABC):
     @abstractmethod
     def catch_up(self, chat: ChatId, fresh: int) -> None:
         """Read the messages of this chat that were not delivered, because the node did not know that the account is in
-        it. Messages from index `fresh` on are new."""
+        it. Messages from index `fresh` on arrived after the login, and are pushed like live ones."""
 
     @abstractmethod
     def close(self, code: int, reason: str) -> None: ...
