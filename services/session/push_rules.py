@@ -1,7 +1,7 @@
 """Pure functions that decide which accounts are notified of a message. Times are Unix milliseconds."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import NamedTuple
@@ -157,13 +157,25 @@ class PushServices:
         self._services: OrderedDict[str, _Service] = OrderedDict()
 
     def closed(self, now: int) -> list[str]:
-        """The origins that must get no request now."""
-        return [origin for origin in self._services if not self.has_place(origin, now)]
+        """The origins whose devices are not taken now: those that must get no request, and those that use more than
+        half of their places, because few devices cost as much as many."""
+        return [
+            origin for origin, one in self._services.items()
+            if not self.has_place(origin, now) or one.running > self._places(one) // 2
+        ]  # fmt: skip
 
     def has_place(self, origin: str, now: int) -> bool:
         one = self._services.get(origin) or _Service()
-        places = 1 if one.failures >= self._FAILURES else max(1, self._most >> one.slow)
-        return one.running < places and not now < one.until <= now + self._LONGEST_MS  # a wrong clock
+        return one.running < self._places(one) and not now < one.until <= now + self._LONGEST_MS  # a wrong clock
+
+    def most_places(self, closed: Collection[str]) -> int:
+        """The highest number of free places of a service that gets requests now and is not `closed`. If there is no
+        such service, the number of a service's places."""
+        busy = [one for origin, one in self._services.items() if one.running and origin not in closed]
+        return max((self._places(one) - one.running for one in busy), default=self._most)
+
+    def _places(self, one: _Service) -> int:
+        return 1 if one.failures >= self._FAILURES else max(1, self._most >> one.slow)
 
     def begin(self, origin: str) -> None:
         self._services.setdefault(origin, _Service()).running += 1

@@ -148,6 +148,7 @@ class PushSettings(SettingsSection):
     permitted_networks: list[Network] = Field(
         [], description="private networks in which push services may be; other addresses must be public"
     )
+    own_services: list[str] = Field([], description="hosts of your own push services, which metrics and the alert name")
     timeout_seconds: float = Field(
         10.0, gt=0, le=60, description="time limit for one request, including the DNS lookup"
     )

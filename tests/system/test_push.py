@@ -3,6 +3,7 @@
 Two replicas of session may send the notifications. The push service is that of the test.
 """
 
+import base64
 import secrets
 import ssl
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from local.fork_server import ForkServer
 from local.process_group import ProcessGroup
@@ -121,30 +122,79 @@ def test_a_message_of_another_protocol_notifies_a_device(pushing: Cluster, servi
     assert listed[0]["last_ok"] > time.time() * 1000 - 60_000
 
 
-def test_a_client_of_irc_is_notified_by_its_own_lines(pushing: Cluster, service: WebhookReceiver) -> None:
+_GOGUMA_CAPABILITIES = (
+    "away-notify", "batch", "echo-message", "extended-monitor", "labeled-response", "message-tags", "multi-prefix",
+    "sasl", "server-time", "setname", "draft/chathistory", "draft/extended-monitor", "draft/pre-away",
+    "draft/read-marker", "soju.im/bouncer-networks", "soju.im/no-implicit-names", "soju.im/webpush",
+    "soju.im/bouncer-networks-notify",
+)  # fmt: skip
+
+
+class Goguma:
+    """Sends the lines that Goguma (commit d26acea, October 2024) sends at its start, and waits for the replies that it
+    waits for.
+    """
+
+    def __init__(self, socket: ClientConnection, username: str, password: str) -> None:
+        self._socket = socket
+        login = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
+        lines = ("CAP LS 302", f"NICK {username}", f"USER {username} 0 * {username}")
+        requested = (f"CAP REQ {one}" for one in _GOGUMA_CAPABILITIES)
+        for line in (*lines, *requested, "AUTHENTICATE PLAIN", f"AUTHENTICATE {login}", "CAP END"):
+            self._socket.send(line)
+        self.vapid_key = self._await(" VAPID=").partition(" VAPID=")[2].split(" ")[0]
+        self._labels = 0
+
+    def register(self, device: PushedDevice, endpoint: str) -> None:
+        members = device.members(endpoint)
+        keys = ";".join(f"{name}={padded(members[name])}" for name in ("p256dh", "auth"))
+        self._web_push(f"REGISTER {endpoint} {keys}")
+
+    def unregister(self, endpoint: str) -> None:
+        self._web_push(f"UNREGISTER {endpoint}")
+
+    def _web_push(self, parameters: str) -> None:
+        self._labels += 1
+        self._socket.send(f"@label={self._labels} WEBPUSH {parameters}")
+        reply = self._await("WEBPUSH")
+        tags, _, *words = reply.split(" ")
+        assert f"label={self._labels}" in tags[1:].split(";")
+        assert words == ["WEBPUSH", *parameters.split(" ")[:2]], reply
+
+    def _await(self, text: str) -> str:
+        while text not in (line := str(self._socket.recv(WAIT_SECONDS))):
+            pass
+        return line
+
+
+def padded(text: str) -> str:
+    return text + "=" * (-len(text) % 4)
+
+
+def test_goguma_is_notified_by_the_lines_that_it_sends(pushing: Cluster, service: WebhookReceiver) -> None:
     username, device = f"ann{secrets.token_hex(4)}", PushedDevice()
     account: int = post(
         pushing.edges[0], "register", username=username, nickname="Ann", secret={"scheme": "plain", "value": "orange"}
     ).body["account"]
-    members = device.members(service.url())
-    with connect(f"{pushing.edges[0]}/ws/irc", proxy=None) as phone:
-        lines = (
-            f"PASS {username}:orange", "CAP REQ soju.im/webpush", "NICK ann", "USER ann 0 * :Ann", "CAP END",
-            f"WEBPUSH REGISTER {members['endpoint']} p256dh={members['p256dh']};auth={members['auth']}",
-        )  # fmt: skip
-        for line in lines:
-            phone.send(line)
-        read = [str(phone.recv(WAIT_SECONDS))]
-        while "WEBPUSH REGISTER" not in read[-1]:
-            read.append(str(phone.recv(WAIT_SECONDS)))
-    assert any(" VAPID=" in line for line in read)
+    for _ in range(2):  # at each start, it registers the same endpoint again
+        with connect(f"{pushing.edges[0]}/ws/irc", proxy=None) as socket:
+            phone = Goguma(socket, username, "orange")
+            phone.register(device, service.url())
     bob = Correspondent(pushing, account)
     bob.send("Hello")
     service.wait(len)
-    tags, source, *words = device.decrypt(service.received[0].body).decode().split(" ")
+    body = service.received[0].body
+    assert int.from_bytes(body[16:20]) == len(body), "Goguma rejects another size of the record"
+    _, _, parameters = service.received[0].headers["authorization"].partition(" ")
+    assert parameters.endswith(f"k={phone.vapid_key}")
+    tags, source, *words = device.decrypt(body).decode().split(" ")
     assert tags.endswith(f";msgid={bob.chat}-1")
     assert source.startswith(":bot")
     assert words == ["PRIVMSG", username, ":Hello"]
+    with connect(f"{pushing.edges[0]}/ws/irc", proxy=None) as socket:
+        phone = Goguma(socket, username, "orange")
+        phone.unregister(service.url())
+        phone.unregister(service.url())
 
 
 def test_what_is_read_in_time_notifies_nobody(pushing: Cluster, service: WebhookReceiver) -> None:
@@ -269,13 +319,12 @@ def test_two_replicas_share_the_devices_and_a_killed_one_leaves_its_own_to_the_o
     postgres_server: PostgresServer, process_group: ProcessGroup, fork_server: ForkServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """The first replica has notified some devices. It has as many requests in flight as one push service may get from
-    it.
+    """The first replica has notified some devices, and has requests in flight for as many as it takes at once.
 
     The second replica notifies the rest. The first one is killed before its requests get a response.
     """
     monkeypatch.setenv("SSL_CERT_FILE", certificates["ca.crt"])
-    accepted, held, rest = 6, PUSHES_AT_ONCE // 2, 6
+    accepted, held, rest = 6, PUSHES_AT_ONCE // 2 - 6, 6
     push = PushSettings(
         key=SecretStr(make_key()), permitted_networks=["127.0.0.0/8"], delay_seconds=0.5, timeout_seconds=60
     )

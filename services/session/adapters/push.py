@@ -4,7 +4,7 @@ are not followed."""
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,12 @@ _UNAUTHORIZED = (401, 403)
 _SERVICES = ("fcm.googleapis.com", "push.services.mozilla.com", "push.apple.com", "notify.windows.com")
 
 
-def service_of(origin: str) -> str:
-    """The label for metrics. Users choose the origins, so only the services of browsers have their own labels."""
+def service_of(origin: str, own: Sequence[str] = ()) -> str:
+    """The label for metrics. Users choose the origins, so only the services of browsers, and the hosts `own` of the
+    operator, have their own labels."""
     host = origin.removeprefix("https://").partition(":")[0]
+    if host in own:
+        return host
     return next((one for one in _SERVICES if f".{host}".endswith(f".{one}")), "other")
 
 
@@ -58,7 +61,7 @@ class HttpPushSender:
 
     async def send(self, device: PushDevice, message: PushMessage) -> None:
         """Raises PushFailed."""
-        service = service_of(device.origin)
+        service = service_of(device.origin, self._settings.push.own_services)
         try:
             await self._send(device, message)
         except PushFailed as failed:

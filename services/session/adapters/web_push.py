@@ -18,7 +18,6 @@ from shared.vapid import private_key, public_key, public_point, public_text
 MAX_PLAINTEXT = 3_993
 """The most bytes of text. A push service must accept 4,096 bytes. Of these, 86 are the header, 16 the tag and 1 the
 delimiter."""
-_PADDED_TO = 512
 _RECORD_BYTES = 4_096
 _SALT_BYTES, _KEY_BYTES, _NONCE_BYTES = 16, 16, 12
 _TOKEN_SECONDS = 12 * 3_600
@@ -41,12 +40,11 @@ def encrypt(padded: bytes, point: bytes, auth: bytes, key: ec.EllipticCurvePriva
 
 
 def pad(text: bytes) -> bytes:
-    """The text, its delimiter, and zeros that hide the text's exact length. Raises ValueError if the text is too
-    long."""
+    """The text, its delimiter, and zeros that hide the text's length. Goguma accepts only bodies that have the length
+    of their record. Raises ValueError if the text is too long."""
     if len(text) > MAX_PLAINTEXT:
         raise ValueError(f"a notification has at most {MAX_PLAINTEXT} bytes")
-    size = min(MAX_PLAINTEXT + 1, -(-(len(text) + 1) // _PADDED_TO) * _PADDED_TO)
-    return (text + b"\2").ljust(size, b"\0")
+    return (text + b"\2").ljust(MAX_PLAINTEXT + 1, b"\0")
 
 
 class Vapid:

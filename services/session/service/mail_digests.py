@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.session.service.ports import PushFailed, PushResult
 from services.session.service.push_texts import chosen_language
-from services.session.store.push_queue import DeviceChat
+from services.session.store.push_turns import DeviceChat
 from services.session.store.subscriptions import PushDevice
 from shared.base64url import decode, encode
 from shared.clock import time_zone

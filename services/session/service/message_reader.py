@@ -6,10 +6,12 @@ from shared.contract.following import ChatNews, FollowChats, HeadPosition
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads, GetHistory, Heads
 from shared.contract.model import Message
-from shared.contract.receipts import MAX_READ_INDEXES, FindReadIndexes, ReadIndex
+from shared.contract.receipts import FindReadIndexes, ReadIndex
 from shared.contract.routes import SendRequest
 
 _REQUEST_SECONDS = 3.0
+_READ_INDEXES = 100
+"""The most read indexes in one request. While the message service reads them, messages wait."""
 
 
 class MessageReader:
@@ -51,8 +53,8 @@ class MessageReader:
         """The index up to which these accounts have read; see FindReadIndexes. Also returns the chats whose member list
         the message service lacks now. The result has no accounts of these chats."""
         found, lacking = list[ReadIndex](), set[ChatId]()
-        for start in range(0, len(members), MAX_READ_INDEXES):
-            request = FindReadIndexes([*members[start : start + MAX_READ_INDEXES]], counts)
+        for start in range(0, len(members), _READ_INDEXES):
+            request = FindReadIndexes([*members[start : start + _READ_INDEXES]], counts)
             some = (await self._request(request, seconds=_REQUEST_SECONDS, retry=True)).found
             lacking |= {chat for _, chat in request.members} - {one.chat for one in some}
             found += some

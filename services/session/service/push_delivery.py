@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
@@ -19,17 +19,20 @@ from services.session.push_rules import (
     decide,
     is_quiet,
     pause_ms,
-    read_meanwhile,
     ripe,
 )
+from services.session.service.cpu_share import CpuShare
 from services.session.service.mail_digests import MailDigests, MailedChat
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import PUSHES_AT_ONCE, PushFailed, PushMessage, PushResult, PushSender
+from services.session.service.push_batch import FRESH_MS, TURN_SENDS, PushBatches, ReadyDevice, WaitingPush, recipient
+from services.session.service.push_notes import PushNotes
 from services.session.service.push_texts import PushTexts, Shown
 from services.session.service.repeating import repeat
 from services.session.service.subscriptions import PushLogins, notifies
-from services.session.store import push_queue, subscriptions
-from services.session.store.push_queue import UNDECIDED, DeviceChat, DevicesLeftOut, DueChat, NotifyingChat
+from services.session.store import push_queue, push_turns, subscriptions
+from services.session.store.push_queue import UNDECIDED, DueChat, NotifyingChat
+from services.session.store.push_turns import DeviceChat, DevicesLeftOut, TurnNote
 from services.session.store.subscriptions import PushDevice
 from shared.clock import now_ms
 from shared.contract.errors import ErrorCode, RequestError
@@ -39,7 +42,7 @@ from shared.contract.model import Message
 from shared.contract.push import IRC, PushDue
 from shared.contract.receipts import ReadIndex
 from shared.settings import Settings
-from shared.tasks import Tasks, growing_pauses, is_set_within
+from shared.tasks import Tasks, is_set_within
 from shared.telemetry import log
 from shared.transactions import Transactions
 
@@ -48,15 +51,18 @@ _log = log(__name__)
 _TICK_SECONDS = 1.0
 _CHATS = 100
 """The most chats that are decided in one step."""
-_DEVICES = 16
+_DEVICES = 32
 """The most devices that are taken in one step."""
+_GATHER_SECONDS = 0.05
+"""The pause between two steps, in which further turns end. Few devices in a step cost as much as many."""
+_CPU_SHARE, _LONGEST_REST_SECONDS = 0.4, 0.02
+"""While this process takes more than this share of a core, it rests between two notifications, so that messages do not
+wait."""
 _MEMBERS = 5_000
 """The highest number of members of the chats that are decided in one step, unless a single chat has more."""
 _LEASE_MS = 60_000
 """A process holds a lease for this time. It is longer than a turn and one request together."""
 _TURN_SECONDS = 20.0
-_TURN_SENDS = 20
-_NOTE_SECONDS, _NOTE_PAUSES = 20.0, (0.1, 2.0)
 _QUIET_MS = 60_000
 _UNAVAILABLE_MS = 5_000
 _CLOSE_SECONDS = 3.5
@@ -92,15 +98,19 @@ def _start(one: DueChat, heads: Mapping[ChatId, tuple[int, int]], readers: _Read
 
 class _Turn:
     """A turn of a device, in which its notifications are sent. The turn ends after a time or a number of notifications.
-    So other devices of the same push service get turns, and the lease of the device does not expire."""
+    So other devices of the same push service get turns, and the lease of the device does not expire. `shown`,
+    `dropped`, `closed`: see `TurnNote`; they are not written yet."""
 
     def __init__(self, lease: str) -> None:
         self.lease = lease
         self._end = monotonic() + _TURN_SECONDS
         self.sends = self.slowest_ms = self.pause_ms = 0
+        self.shown: list[DeviceChat] = []
+        self.dropped: list[DeviceChat] = []
+        self.closed: list[ChatId] = []
 
     def is_over(self) -> bool:
-        return self.pause_ms > 0 or self.sends >= _TURN_SENDS or monotonic() >= self._end
+        return self.pause_ms > 0 or self.sends >= TURN_SENDS or monotonic() >= self._end
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[None]:
@@ -141,22 +151,31 @@ class PushDelivery:
         self._settings = settings.push
         self._timeout_ms = int(settings.push.timeout_seconds * 1000)
         self._lease_ms = _LEASE_MS + self._timeout_ms
+        self._ahead_ms = 0
         self._in_progress: set[int] = set()
         """The devices that have a turn in this process."""
         self._delay_ms = int(settings.push.delay_seconds * 1000)
         self._is_on = notifies(settings.push)
         self._services = PushServices(PUSHES_AT_ONCE)
+        self._share = CpuShare(_CPU_SHARE, _LONGEST_REST_SECONDS)
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._noted = asyncio.Event()
         """Set when a chat has new messages."""
         self._loops, self._tasks = Tasks(), Tasks()
+        self._notes = PushNotes(database, self._now, self._stopping)
+        self._batches = PushBatches(database, messages, self._now)
+
+    def _now(self) -> int:
+        """The time of the queue. All replicas use the clock of the database, because each compares the ends of the
+        others' leases with its own time."""
+        return now_ms() - self._ahead_ms
 
     async def messages_posted(self, event: PushDue) -> None:
         """Handle the durable event: chats have new messages. Raises RequestError."""
         if not self._is_on or not await self._database.read(push_queue.has_devices, brief=True):
             return
-        now = now_ms()
+        now = self._now()
         await self._database.write(push_queue.note_moved, event.chats, now, now + self._delay_ms)
         self._noted.set()
 
@@ -164,7 +183,7 @@ class PushDelivery:
         if self._is_on:
             run, stopping = partial(repeat, what="notifications"), self._stopping
             self._loops.start(run(self._decide, stopping, _TICK_SECONDS, woken=self._noted), "decide whom to notify")
-            self._loops.start(run(self._start_sending, stopping, _TICK_SECONDS, woken=self._woken), "notify devices")
+            self._loops.start(run(self._send_next, stopping, _TICK_SECONDS, woken=self._woken), "notify devices")
             self._loops.start(run(self._correct, stopping, _CORRECT_SECONDS), "correct times of notifications")
             self._loops.start(run(self._forget, stopping, _FORGET_SECONDS), "forget quiet chats")
 
@@ -176,14 +195,16 @@ class PushDelivery:
         self._noted.set()
         await self._loops.finish(_CLOSE_SECONDS)
         await self._tasks.finish(_CLOSE_SECONDS)
+        await self._notes.close()
 
     async def _correct(self) -> bool:
+        self._ahead_ms = now_ms() - await self._database.read(push_queue.clock)
         most = self._lease_ms + 2 * self._delay_ms
-        await self._database.write(push_queue.correct_times, now_ms(), most)
+        await self._database.write(push_queue.correct_times, self._now(), most)
         return False
 
     async def _forget(self) -> bool:
-        await self._database.write(push_queue.forget, now_ms())
+        await self._database.write(push_queue.forget, self._now())
         return False
 
     # Whom messages notify
@@ -191,7 +212,7 @@ class PushDelivery:
     async def _decide(self) -> bool:
         """Decides about some chats. Raises RequestError; the chats are then taken again soon, or when their leases
         end."""
-        now = now_ms()
+        now = self._now()
         due = await self._database.write(push_queue.take_chats, now, now + self._lease_ms, _CHATS, _MEMBERS)
         if not due:
             return False
@@ -199,8 +220,8 @@ class PushDelivery:
             await self._decide_chats(due)
         except RequestError:
             for one in due:  # this changes no chat that is decided already, because its index has moved
-                again = now_ms() + _UNAVAILABLE_MS
-                await self._database.write(push_queue.finish_chat, one, one.done, again, [], now_ms())
+                again = self._now() + _UNAVAILABLE_MS
+                await self._database.write(push_queue.finish_chat, one, one.done, again, [], self._now())
             raise
         self._woken.set()
         return True
@@ -221,8 +242,8 @@ class PushDelivery:
         for one in left.values():  # in these chats, there is nobody to notify, or all messages are read
             upto, again = max(one.done, heads.get(one.chat, (0, 0))[0]), None
             if one.chat in readers.lacking:
-                upto, again = one.done, now_ms() + _UNAVAILABLE_MS
-            await self._database.write(push_queue.finish_chat, one, upto, again, [], now_ms())
+                upto, again = one.done, self._now() + _UNAVAILABLE_MS
+            await self._database.write(push_queue.finish_chat, one, upto, again, [], self._now())
 
     async def _readers(self, chats: Collection[ChatId], among: Collection[AccountId] | None = None) -> _Readers:
         found = await self._database.read(push_queue.notifying, chats, among)
@@ -232,7 +253,7 @@ class PushDelivery:
 
     async def _decide_chat(self, one: DueChat, start: int, page: ChatNews, readers: _Readers) -> None:
         """Decides about the messages of one chat. Raises RequestError."""
-        now = now_ms()
+        now = self._now()
         found = ripe(page.messages, start, now, self._delay_ms, more=page.more and bool(page.messages))
         if one.chat == LOBBY:
             readers = await self._readers([LOBBY], found.mentions)
@@ -251,49 +272,72 @@ class PushDelivery:
     ) -> list[PushRecipient]:
         blocked = await self._database.read(push_queue.blocked_by, [member.account for member in view.members])
         return [
-            PushRecipient(
-                member.account, max(position.index + 1, member.unread_from), member.since, member.own, member.settings,
-                blocked.get(member.account, frozenset()),
-            )
+            recipient(member, position, blocked.get(member.account, frozenset()))
             for member in view.members
             if (position := read.get((member.account, chat))) is not None
-        ]  # fmt: skip
+        ]
 
     # Devices
 
+    async def _send_next(self) -> bool:
+        found = await self._start_sending()
+        if found:
+            await is_set_within(self._stopping, _GATHER_SECONDS)
+        return found
+
     async def _start_sending(self) -> bool:
         """Starts turns for some of the due devices. Raises RequestError."""
-        free, now, lease = PUSHES_AT_ONCE - len(self._tasks), now_ms(), secrets.token_hex(8)
+        free, now, lease = PUSHES_AT_ONCE - len(self._tasks), self._now(), secrets.token_hex(8)
         if free <= 0:
             return False
-        limit, without = min(free, _DEVICES), DevicesLeftOut(self._services.closed(now), [*self._in_progress])
-        devices = await self._database.write(push_queue.take_devices, now, lease, now + self._lease_ms, limit, without)
+        closed, until = self._services.closed(now), now + self._lease_ms
+        limit = min(free, _DEVICES, self._services.most_places(closed))
+        without = DevicesLeftOut(closed, [*self._in_progress])
+        devices = await self._database.write(push_turns.take_devices, now, lease, until, limit, without)
         if not devices:
             return False
+        chosen = self._choose(devices, now)
         try:
             ended = set(await self._logins.ended((one.account, one.sid) for one in devices))
-        except RequestError:
-            for one in devices:
-                await self._database.write(push_queue.release, one.id, lease, now, now + _UNAVAILABLE_MS)
+            await self._remove([one for one in devices if one.sid in ended], "login")
+            valid = [one for one in chosen if one.sid not in ended]
+            ready = await self._batches.prepare(valid, lease, self._timeout_ms)
+        except Exception:
+            self._end_turns(chosen, now)
+            await self._release(devices, lease, now + _UNAVAILABLE_MS)
             raise
-        await self._remove([one for one in devices if one.sid in ended], "login")
+        self._end_turns([one for one in chosen if one.sid in ended], now)
+        for one in ready:
+            self._tasks.start(self._have_turn(one, _Turn(lease)), "notify a device")
+        await self._release([one for one in devices if one not in chosen], lease, now + int(_TICK_SECONDS * 1000))
+        return True
+
+    def _choose(self, devices: Sequence[PushDevice], now: int) -> list[PushDevice]:
+        """Chooses the devices whose push services have places, and gives them these places."""
+        chosen: list[PushDevice] = []
         for device in devices:
-            if device.sid in ended:
-                continue
             if self._services.has_place(device.origin, now):
                 self._services.begin(device.origin)
-                self._tasks.start(self._have_turn(device, lease), "notify a device")
-            else:
-                later = now + int(_TICK_SECONDS * 1000)
-                await self._database.write(push_queue.release, device.id, lease, now, later)
-        return len(devices) == limit
+                self._in_progress.add(device.id)
+                chosen.append(device)
+        return chosen
 
-    async def _have_turn(self, device: PushDevice, lease: str) -> None:
-        turn, pause = _Turn(lease), 0
+    def _end_turns(self, devices: Sequence[PushDevice], now: int) -> None:
+        """Ends turns in which nothing was sent."""
+        for device in devices:
+            self._in_progress.discard(device.id)
+            self._services.end(device.origin, now, works=None)
+
+    async def _release(self, devices: Sequence[PushDevice], lease: str, due: int) -> None:
+        if devices:
+            notes = [TurnNote(one.id, lease=lease, due=due) for one in devices]
+            await self._database.write(push_turns.note_turns, notes, self._now())
+
+    async def _have_turn(self, ready: ReadyDevice, turn: _Turn) -> None:
+        device, pause = ready.device, 0
         works: bool | None = None
-        self._in_progress.add(device.id)
         try:
-            await self._notify(device, turn)
+            await self._notify(ready, turn)
         except PushFailed as failed:
             works = failed.result in (PushResult.GONE, PushResult.REJECTED)
             await self._note_failure(device, failed)
@@ -305,131 +349,118 @@ class PushDelivery:
             await self._note_failure(device, PushFailed(PushResult.REJECTED, "the server has an error"))
         finally:
             self._in_progress.discard(device.id)
-            now = now_ms()
+            now = self._now()
             if works is None and turn.sends:
                 works = True
             self._services.end(device.origin, now, works=works, took_ms=turn.slowest_ms)
-            await self._database.write(push_queue.release, device.id, lease, now, now + max(pause, turn.pause_ms))
+            is_idle = bool(device.attempts) and not ready.waiting and not ready.is_lacking
+            await self._write(device, turn, idle=is_idle, lease=turn.lease, due=now + max(pause, turn.pause_ms))
             self._woken.set()
 
-    async def _notify(self, device: PushDevice, turn: _Turn) -> None:
+    async def _write(self, device: PushDevice, turn: _Turn, **more: Any) -> None:
+        """Writes what has happened in the turn. Raises RequestError."""
+        await self._notes.write(TurnNote(device.id, [*turn.shown], [*turn.dropped], [*turn.closed], **more))
+        for written in (turn.shown, turn.dropped, turn.closed):
+            written.clear()
+
+    async def _notify(self, ready: ReadyDevice, turn: _Turn) -> None:
         """Send the waiting notifications for as long as the turn lasts. Raises PushFailed, RequestError."""
-        rows = await self._database.read(push_queue.notifications_of, device.id)
-        views = await self._database.read(push_queue.notifying, [row.chat for row in rows], [device.account])
-        found, _ = await self._messages.read_indexes([(device.account, chat) for chat in views], counts=True)
-        states = {one.chat: one for one in found}
-        if views.keys() - states.keys():
+        if ready.is_lacking:
             raise RequestError(ErrorCode.UNAVAILABLE, "the message service has no member list of a chat")
-        read = {int(chat): one.index for chat, one in states.items()}
-        over = read_meanwhile({int(row.chat): row.waiting or row.shown for row in rows}, read)
-        closed = [row.chat for row in rows if row.chat in over and row.shown]
-        if dropped := [row for row in rows if row.chat in over and row.waiting]:
-            await self._database.write(push_queue.drop, device.id, dropped, [])
-        waiting = [row for row in rows if row.waiting and row.chat not in over]
-        if not waiting and device.attempts:
-            await self._database.write(subscriptions.note_idle, device.id)
-        if device.is_mail:
-            ended = [] if self._mails.pause_ms else waiting
-            await self._database.write(push_queue.drop, device.id, ended, closed)
-            await self._mail(device, [row for row in waiting if row not in ended], views, states, turn)
+        turn.dropped += ready.over
+        if ready.device.is_mail:
+            await self._mail(ready, turn)
             return
-        badge = sum(one.unread for one in states.values())
-        for row in waiting:
+        closed = [*ready.closed]
+        for one in ready.waiting:
+            if turn.shown:
+                await self._write(ready.device, turn)
             if self._stopping.is_set() or turn.is_over():
                 return
-            _, message = await self._wanted(device, row, views[row.chat], states[row.chat], turn)
+            message = self._wanted(one, turn)
             if message is not None:
-                shown = Shown(message, "", "", states[row.chat].unread, badge, row.urgent, [*closed])
-                withdrawn = await self._send(device, row, shown, turn)
+                shown = Shown(message, "", "", one.state.unread, ready.badge, one.row.urgent, closed)
+                withdrawn = await self._send(ready, one.row, shown, turn)
                 closed = [chat for chat in closed if chat not in withdrawn]
 
-    async def _mail(
-        self,
-        device: PushDevice,
-        waiting: Sequence[DeviceChat],
-        views: Mapping[ChatId, NotifyingChat],
-        states: Mapping[ChatId, ReadIndex],
-        turn: _Turn,
-    ) -> None:
+    async def _mail(self, ready: ReadyDevice, turn: _Turn) -> None:
         """Send one mail if a message has waited for long enough. Raises PushFailed, RequestError."""
-        now, rows, chats, began, zone = now_ms(), list[DeviceChat](), list[MailedChat](), list[int](), ""
-        for row in waiting[:_TURN_SENDS]:
-            to, message = await self._wanted(device, row, views[row.chat], states[row.chat], turn)
+        turn.closed += ready.closed
+        if not self._mails.pause_ms:
+            turn.dropped += [one.row for one in ready.waiting]
+            return
+        device, now, rows = ready.device, self._now(), list[DeviceChat]()
+        chats, began, zone = list[MailedChat](), list[int](), ""
+        for one in ready.waiting:
+            message, chat = self._wanted(one, turn), one.row.chat
             if turn.is_over():
                 return
             if message is None:
                 continue
-            group, sender = await self._database.read(push_queue.names, row.chat, message.sender)
-            unread, *_ = await self._messages.read(row.chat, to.first, 1, device.account) or [message]
-            new = await self._messages.read(row.chat, max(to.first, row.shown + 1), _NEW, device.account)
-            notifying = [one for one in new if decide(ripe([one], 0, now, 0), [to], views[row.chat].nature, now)]
-            chats.append(MailedChat(group or sender, bool(group), states[row.chat].unread, unread.time))
+            group, sender = ready.names.of(chat, message.sender)
+            unread, *_ = await self._messages.read(chat, one.to.first, 1, device.account) or [message]
+            new = await self._messages.read(chat, max(one.to.first, one.row.shown + 1), _NEW, device.account)
+            notifying = [each for each in new if decide(ripe([each], 0, now, 0), [one.to], one.nature, now)]
+            chats.append(MailedChat(group or sender, bool(group), one.state.unread, unread.time))
             first = (notifying or [message])[0].time
             began.append(first if first <= now + self._delay_ms else 0)  # a later time is from a wrong clock
-            rows.append(row)
-            zone = to.own.quiet_zone
+            rows.append(one.row)
+            zone = one.to.own.quiet_zone
         last = device.last_ok if device.last_ok <= now else 0  # a time in the future comes from a wrong clock
         due = max(min(began, default=now), last) + self._mails.pause_ms
         if due <= now and rows:
             with turn.sending():
                 await self._mails.send(device, rows, chats, zone, now)
-            await self._database.write(push_queue.note_shown, device.id, rows, [], now)
+            turn.shown += rows
             self._metrics.pushes.labels("mailed", "mail").inc()
             due = now + self._mails.pause_ms
         turn.pause_ms = due - now
 
-    async def _wanted(
-        self, device: PushDevice, row: DeviceChat, view: NotifyingChat, state: ReadIndex, turn: _Turn
-    ) -> tuple[PushRecipient, Message | None]:
+    def _wanted(self, one: WaitingPush, turn: _Turn) -> Message | None:
         """The waiting message; None if it does not notify any more. The message may be recalled or too old by now, or
-        the account may have muted the chat. Quiet times of the account end the turn. Raises RequestError."""
-        (to,) = await self._recipients(row.chat, view, {(device.account, row.chat): state})
-        if is_quiet(to.own, now_ms()):
+        the account may have muted the chat. Quiet times of the account end the turn."""
+        if is_quiet(one.to.own, self._now()):
             turn.pause_ms = _QUIET_MS
-            return to, None
-        found = await self._messages.read(row.chat, row.waiting, 1, to.account)
-        messages = [one for one in found if one.index == row.waiting]
-        now = max([now_ms(), *(one.time for one in messages)])  # the clocks of servers differ
-        if decide(ripe(messages, 0, now, 0), [to], view.nature, now):
-            return to, messages[0]
-        await self._database.write(push_queue.drop, device.id, [row], [])
-        return to, None
+            return None
+        messages = [one.message] if one.message is not None else []
+        now = max([self._now(), *(each.time for each in messages)])  # the clocks of servers differ
+        if decide(ripe(messages, 0, now, 0), [one.to], one.nature, now):
+            return one.message
+        turn.dropped.append(one.row)
+        return None
 
-    async def _send(self, device: PushDevice, row: DeviceChat, shown: Shown, turn: _Turn) -> Collection[ChatId]:
+    async def _send(self, ready: ReadyDevice, row: DeviceChat, shown: Shown, turn: _Turn) -> Collection[ChatId]:
         """Sends a notification. Returns the chats whose notifications it withdraws. Raises PushFailed, RequestError."""
-        text, until = await self._text(device, row.chat, shown), now_ms() + self._timeout_ms
-        if not await self._database.read(push_queue.is_held, device.id, turn.lease, until, row, brief=True):
+        text = await self._text(ready, row.chat, shown)
+        await self._share.rest()
+        if not await self._is_held(ready, row, turn):
             return ()
         with turn.sending():
-            await self._sender.send(device, text)
-        now = now_ms()
-        self._metrics.push_seconds.observe((now - shown.message.time) / 1000)
-        await self._note_shown(device, row, text.closed, now)
+            await self._sender.send(ready.device, text)
+        self._metrics.push_seconds.observe((self._now() - shown.message.time) / 1000)
+        turn.shown.append(row)
+        turn.closed += text.closed
         return text.closed
 
-    async def _note_shown(self, device: PushDevice, row: DeviceChat, closed: Collection[ChatId], now: int) -> None:
-        """Notes a notification that the push service has accepted, so that it is not sent again. While the database
-        does not answer, the attempt is repeated for a part of the lease. Raises RequestError."""
-        end = monotonic() + _NOTE_SECONDS
-        for pause in growing_pauses(*_NOTE_PAUSES):
-            try:
-                return await self._database.write(push_queue.note_shown, device.id, [row], closed, now)
-            except RequestError:
-                if monotonic() + pause >= end or await is_set_within(self._stopping, pause):
-                    raise
+    async def _is_held(self, ready: ReadyDevice, row: DeviceChat, turn: _Turn) -> bool:
+        """Whether this process may still send the notification. Raises RequestError."""
+        device, held, now = ready.device.id, ready.held, self._now()
+        if not ready.checked <= now < ready.checked + FRESH_MS:
+            held = await self._database.read(push_turns.held, [device], turn.lease, now + self._timeout_ms, brief=True)
+        return held.get((device, row.chat), 0) >= row.waiting
 
-    async def _text(self, device: PushDevice, chat: ChatId, shown: Shown) -> PushMessage:
-        sender = shown.message.sender
+    async def _text(self, ready: ReadyDevice, chat: ChatId, shown: Shown) -> PushMessage:
+        device, sender = ready.device, shown.message.sender
         if device.kind == IRC:
             server = self._texts.irc_server
-            place = await self._database.read(push_queue.irc_place, chat, sender, device.account, server)
+            place = await self._database.read(push_turns.irc_place, chat, sender, device.account, server)
             return self._texts.of_line(shown, place, device.language)
-        group, name = await self._database.read(push_queue.names, chat, sender)
+        group, name = ready.names.of(chat, sender)
         return self._texts.of_message(shown._replace(sender=name, group=group), device.language)
 
     async def _note_failure(self, device: PushDevice, failed: PushFailed) -> None:
         """Notes a failed attempt. A failure that this server has caused does not end a subscription."""
-        now, is_ours = now_ms(), failed.result is PushResult.REJECTED
+        now, is_ours = self._now(), failed.result is PushResult.REJECTED
         since = device.failing_since or (0 if is_ours else now)
         if failed.result is PushResult.GONE:
             await self._remove([device], "gone")
@@ -442,5 +473,5 @@ class PushDelivery:
 
     async def _remove(self, devices: Sequence[PushDevice], cause: str) -> None:
         if devices:
-            await self._database.write(push_queue.remove, [one.id for one in devices], now_ms())
+            await self._database.write(push_queue.remove, [one.id for one in devices], self._now())
             self._metrics.subscriptions_removed.labels(cause).inc(len(devices))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.session.service.ports import PushMessage
-from services.session.store.push_queue import IrcPlace
+from services.session.store.push_turns import IrcPlace
 from services.session.store.subscriptions import PushDevice
 from shared.clock import utc_time
 from shared.contract.body import unpack

@@ -150,7 +150,7 @@ class Subscriptions:
             remedy = "subscribe again" if is_gone else "the next message repeats it"
             text = f"the push service rejected the notification ({failed or 'no response in time'}): {remedy}"
             raise RequestError(ErrorCode.UNAVAILABLE, text, "subscription") from failed
-        await self._database.write(subscriptions.note_accepted, device.id, now_ms())
+        await self._database.write(subscriptions.note_accepted, [device.id], now_ms())
         return Ack()
 
     async def _end_logins(self, account: AccountId, *sids: str) -> Collection[str]:

@@ -1,41 +1,34 @@
-"""The two queues of push notifications: chats with new messages, and notifications for devices. Each row is an entry of
-a queue. A process leases some rows for a time. If the process ends, another process takes these rows after that
-time."""
+"""The two queues of push notifications: chats with new messages, and devices with notifications, whose turns are in
+`push_turns`. Each row is an entry of a queue. A process leases some rows for a time. If the process ends, another
+process takes these rows after that time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 from services.session.domain import LOBBY
 from services.session.push_rules import LIFETIME_MS, ChatNature, Notified
-from services.session.store import masks
 from services.session.store.sql import IS_MEMBER, SLICE, insert, slices
-from services.session.store.subscriptions import DEVICE, PushDevice, note_accepted
-from services.session.tables import (
-    block,
-    chat,
-    member,
-    own_settings,
-    profile,
-)
+from services.session.tables import block, chat, member, own_settings
 from services.session.tables.push import push_chat, push_notification, push_subscription
+from shared.clock import now_ms
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import ChatKind
 from shared.contract.own_settings import OwnSettings
 from shared.contract.push import MAIL
 from shared.contract.session import MemberSettings
-from shared.irc_names import channel_name
+
+T = TypeVar("T")
 
 _DEVICES = push_subscription.c
 _CHATS = push_chat.c
 _SHOWN = push_notification.c
 _OWN = tuple(own_settings.c[field] for field in OwnSettings.__struct_fields__)
 _MEMBER = (member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived)
-_IS_WAITING = _DEVICES.id.in_(sa.select(_SHOWN.subscription).where(sa.text("push_notification.waiting > 0")))
+IS_WAITING = _DEVICES.id.in_(sa.select(_SHOWN.subscription).where(sa.text("push_notification.waiting > 0")))
 """This condition contains no parameter. Otherwise, SQLite would not use the partial index."""
-_MOST_LEFT_OUT = 500
 UNDECIDED = -1
 """The value of `done` while nothing was decided about a chat yet."""
 
@@ -75,12 +68,17 @@ def take_chats(connection: sa.Connection, now: int, until: int, limit: int, most
     waiting = [DueChat(*row) for row in connection.execute(due.with_for_update(skip_locked=True))]
     size = sa.select(chat.c.id, chat.c.size).where(chat.c.id.in_([one.chat for one in waiting]))
     sizes: dict[int, int] = dict(connection.execute(size).all()) if waiting else {}
-    totals = accumulate(sizes.get(one.chat, 0) for one in waiting)
-    found = [one for one, total in zip(waiting, totals, strict=True) if one is waiting[0] or total <= most_members]
+    found = first_within(waiting, [sizes.get(one.chat, 0) for one in waiting], most_members)
     taken = sa.update(push_chat).where(_CHATS.chat.in_([one.chat for one in found]))
     if found:
         connection.execute(taken.values(due=until))
     return found
+
+
+def first_within(waiting: Sequence[T], sizes: Iterable[int], most: int) -> list[T]:
+    """The first one, and those after it whose sizes together are at most `most`."""
+    totals = accumulate(sizes)
+    return [one for one, total in zip(waiting, totals, strict=True) if one is waiting[0] or total <= most]
 
 
 class NotifyingMember(NamedTuple):
@@ -101,27 +99,31 @@ class NotifyingChat(NamedTuple):
 def notifying(
     connection: sa.Connection, chats: Collection[ChatId], among: Collection[AccountId] | None = None
 ) -> dict[ChatId, NotifyingChat]:
-    """The members of these chats that have devices. If `among` is given, other accounts are left out."""
-    if among is not None and len(among) > SLICE:
-        among = None
-    since = sa.select(_DEVICES.account, sa.func.min(_DEVICES.created).label("since")).group_by(_DEVICES.account)
-    found = since.subquery()
+    """The members of these chats that have devices. If `among` is given, other accounts are left out. A row for each
+    device lets SQLite find the devices of each member in an index."""
     rows = sa.select(
         chat.c.id, chat.c.kind, member.c.account, sa.func.coalesce(member.c.unread_from, member.c.first_index),
-        found.c.since, *_MEMBER, *_OWN,
+        _DEVICES.created, *_MEMBER, *_OWN,
     ).select_from(
         sa.join(member, chat, chat.c.id == member.c.chat)
-        .join(found, found.c.account == member.c.account)
+        .join(push_subscription, _DEVICES.account == member.c.account)
         .outerjoin(own_settings, own_settings.c.account == member.c.account)
     ).where(member.c.chat.in_(chats), IS_MEMBER)  # fmt: skip
-    if among is not None:
+    if among is not None and len(among) <= SLICE:
         rows = rows.where(member.c.account.in_(among))
-    result: dict[ChatId, NotifyingChat] = {}
-    for number, kind, account, unread_from, subscribed, *more in connection.execute(rows):
-        nature = ChatNature(kind != ChatKind.GROUP and number != LOBBY, number == LOBBY)
+    found: dict[tuple[ChatId, AccountId], NotifyingMember] = {}
+    natures: dict[ChatId, ChatNature] = {}
+    for number, kind, account, unread_from, created, *more in connection.execute(rows):
+        key = ChatId(number), AccountId(account)
+        if key in found:
+            found[key] = found[key]._replace(since=min(found[key].since, created))
+            continue
+        natures[key[0]] = ChatNature(kind != ChatKind.GROUP and number != LOBBY, number == LOBBY)
         own = OwnSettings() if more[4] is None else OwnSettings(*more[4:])
-        one = NotifyingMember(AccountId(account), unread_from, subscribed, own, MemberSettings(*more[:4]))
-        result.setdefault(ChatId(number), NotifyingChat(nature, [])).members.append(one)
+        found[key] = NotifyingMember(key[1], unread_from, created, own, MemberSettings(*more[:4]))
+    result = {number: NotifyingChat(nature, []) for number, nature in natures.items()}
+    for (number, _), one in found.items():
+        result[number].members.append(one)
     return result
 
 
@@ -170,11 +172,20 @@ def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId,
     connection.execute(new.on_conflict_do_update(index_elements=key, set_=again, where=is_newer), rows)
 
 
+def clock(connection: sa.Connection) -> int:
+    """The time of the database in Unix milliseconds. SQLite has the clock of this process."""
+    if connection.dialect.name == "sqlite":
+        return now_ms()
+    time = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+    found: int = connection.execute(time).scalar_one()
+    return found
+
+
 def correct_times(connection: sa.Connection, now: int, most: int) -> None:
     """Correct the times that were stored while a clock was ahead. A correct time is at most `most` after now, so rows
     with a later time become due."""
     connection.execute(sa.update(push_chat).where(_CHATS.due > now + most).values(due=now))
-    wrong = sa.update(push_subscription).where(_DEVICES.leased_until > now + most, _IS_WAITING)
+    wrong = sa.update(push_subscription).where(_DEVICES.leased_until > now + most, IS_WAITING)
     connection.execute(wrong.values(due=now, lease="", leased_until=now))
 
 
@@ -201,104 +212,3 @@ def remove(connection: sa.Connection, devices: Collection[int], now: int) -> Non
 def remove_of_logins(connection: sa.Connection, account: AccountId, sids: Collection[str], now: int) -> None:
     held = sa.select(_DEVICES.id).where(_DEVICES.account == account, _DEVICES.sid.in_(sids))
     remove(connection, connection.scalars(held).all(), now)
-
-
-class DevicesLeftOut(NamedTuple):
-    """The devices that are not taken: those of these push services, of which the first 500 count, and those whose turn
-    has not ended."""
-
-    origins: Sequence[str] = ()
-    devices: Collection[int] = ()
-
-
-def take_devices(
-    connection: sa.Connection, now: int, lease: str, until: int, limit: int, without: DevicesLeftOut
-) -> list[PushDevice]:
-    """Takes the devices that have waited longest for a notification. No other process notifies them before `until`."""
-    others = sa.and_(_DEVICES.origin.not_in(without.origins[:_MOST_LEFT_OUT]), _DEVICES.id.not_in(without.devices))
-    free = sa.and_(_DEVICES.due <= now, _DEVICES.leased_until <= now, others, _IS_WAITING)
-    due = sa.select(*DEVICE).where(free).order_by(_DEVICES.due, _DEVICES.id).limit(limit)
-    found = [PushDevice(**row._mapping) for row in connection.execute(due.with_for_update(skip_locked=True))]
-    if found:
-        taken = sa.update(push_subscription).where(_DEVICES.id.in_([one.id for one in found]))
-        connection.execute(taken.values(lease=lease, leased_until=until))
-    return found
-
-
-def release(connection: sa.Connection, device: int, lease: str, now: int, due: int) -> None:
-    """Ends the lease. If notifications wait for the device, it can be taken again from `due` (Unix ms) on."""
-    row = sa.update(push_subscription).where(_DEVICES.id == device, _DEVICES.lease == lease)
-    connection.execute(
-        row.values(lease="", leased_until=now, due=sa.case((_DEVICES.due > due, _DEVICES.due), else_=due))
-    )
-
-
-class DeviceChat(NamedTuple):
-    """The message of a chat that a device shows, and the message that it is to show next. Each is an index, or 0 for no
-    message."""
-
-    chat: ChatId
-    shown: int
-    waiting: int
-    urgent: bool
-
-
-def notifications_of(connection: sa.Connection, device: int) -> list[DeviceChat]:
-    rows = sa.select(_SHOWN.chat, _SHOWN.shown, _SHOWN.waiting, _SHOWN.urgent).where(_SHOWN.subscription == device)
-    return [DeviceChat(*row) for row in connection.execute(rows.order_by(_SHOWN.chat))]
-
-
-def is_held(connection: sa.Connection, device: int, lease: str, until: int, row: DeviceChat) -> bool:
-    """Whether the process with this lease may still send the notification. The lease must last until `until`. The
-    notification must still wait: no other process has sent it, and the device has no other user."""
-    own = sa.and_(_DEVICES.id == device, _DEVICES.lease == lease, _DEVICES.leased_until > until)
-    waits = sa.and_(_SHOWN.subscription == _DEVICES.id, _SHOWN.chat == row.chat, _SHOWN.waiting >= row.waiting)
-    return connection.execute(sa.select(sa.literal(1)).where(own, waits)).first() is not None
-
-
-def note_shown(
-    connection: sa.Connection, device: int, rows: Collection[DeviceChat], closed: Collection[ChatId], now: int
-) -> None:
-    """Notes that the push service has accepted a notification, which withdraws the notifications of the chats `closed`.
-    A mail has several rows."""
-    own = _SHOWN.subscription == device
-    for one in rows:
-        waiting = sa.case((_SHOWN.waiting == one.waiting, 0), else_=_SHOWN.waiting)
-        shown = sa.update(push_notification).where(own, _SHOWN.chat == one.chat)
-        connection.execute(shown.values(shown=one.waiting, waiting=waiting))
-    drop(connection, device, [], closed)
-    note_accepted(connection, device, now)
-
-
-def drop(connection: sa.Connection, device: int, read: Collection[DeviceChat], closed: Collection[ChatId]) -> None:
-    """Drops the waiting notifications of the chats `read`, and notes that the device shows no notification of the chats
-    `closed`."""
-    own = _SHOWN.subscription == device
-    for one in read:
-        mine = sa.and_(own, _SHOWN.chat == one.chat, _SHOWN.waiting == one.waiting)
-        connection.execute(sa.update(push_notification).where(mine).values(waiting=0))
-    gone = sa.or_(_SHOWN.chat.in_(closed), _SHOWN.shown == 0)
-    connection.execute(sa.delete(push_notification).where(own, gone, _SHOWN.waiting == 0))
-
-
-def names(connection: sa.Connection, number: ChatId, sender: AccountId) -> tuple[str, str]:
-    """The name of the group (empty for any other chat), and the nickname of the sender."""
-    group = sa.select(chat.c.name).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP)
-    nickname = sa.select(profile.c.nickname).where(profile.c.id == sender)
-    return connection.execute(group).scalar() or "", connection.execute(nickname).scalar() or str(sender)
-
-
-class IrcPlace(NamedTuple):
-    """The names in a line of IRC. `source`: the full name of the sender. `target`: the channel, or the nick of the
-    recipient."""
-
-    source: str
-    target: str
-
-
-def irc_place(connection: sa.Connection, number: ChatId, sender: AccountId, to: AccountId, server: str) -> IrcPlace:
-    names = sa.select(chat.c.handle, chat.c.name).where(chat.c.id == number, chat.c.kind == ChatKind.GROUP)
-    group = connection.execute(names).one_or_none()
-    nick, _, _ = masks.full_name(connection, to, server).partition("!")
-    target = channel_name(number, *group) if group else nick
-    return IrcPlace(masks.full_name(connection, sender, server), target)

@@ -152,14 +152,14 @@ def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
         connection.execute(sa.delete(table).where(table.c.account == account))
 
 
-def note_accepted(connection: sa.Connection, number: int, now: int) -> None:
+def note_accepted(connection: sa.Connection, devices: Sequence[int], now: int) -> None:
     accepted = {"last_ok": now, "last_error": "", "attempts": 0, "failing_since": 0}
-    connection.execute(sa.update(push_subscription).where(_ROW.id == number).values(**accepted))
+    connection.execute(sa.update(push_subscription).where(_ROW.id.in_(devices)).values(**accepted))
 
 
-def note_idle(connection: sa.Connection, number: int) -> None:
-    """Note that no notification waits for the device. Earlier failures no longer count."""
-    connection.execute(sa.update(push_subscription).where(_ROW.id == number).values(attempts=0, failing_since=0))
+def note_idle(connection: sa.Connection, devices: Sequence[int]) -> None:
+    """Note that no notification waits for these devices. Earlier failures no longer count."""
+    connection.execute(sa.update(push_subscription).where(_ROW.id.in_(devices)).values(attempts=0, failing_since=0))
 
 
 def note_failed(connection: sa.Connection, device: PushDevice, error: str, since: int, due: int) -> None:

@@ -123,6 +123,17 @@ def test_a_dead_service_delays_its_own_notifications_alone() -> None:
     assert services.closed(NOW + 2_000) == []
 
 
+def test_a_service_gets_requests_again_when_half_of_its_places_are_free() -> None:
+    services, origin = PushServices(8), "https://push.example"
+    assert services.most_places([]) == 4
+    for _ in range(3):
+        services.begin(origin)
+    assert services.closed(NOW) == [origin]
+    assert services.most_places([origin]) == 4, "others have all places"
+    services.end(origin, NOW, works=True)
+    assert (services.closed(NOW), services.most_places([])) == ([], 2)
+
+
 def test_a_slow_service_has_few_places_and_few_services_are_known() -> None:
     services = PushServices(8)
     for _ in range(2):

@@ -51,7 +51,7 @@ def test_a_device_reads_any_text(content: bytes, auth: bytes) -> None:
     device = PushedDevice(auth=text(auth))
     body = encrypt(pad(content), device.point, auth, ec.generate_private_key(ec.SECP256R1()), b"s" * 16)
     assert device.decrypt(body) == content
-    assert len(body) <= 4_096
+    assert len(body) == 4_096
 
 
 def test_too_long_a_text_is_no_notification() -> None:
@@ -160,6 +160,7 @@ async def test_a_device_of_an_unknown_key_waits_for_the_operator_to_restore_it(c
 def test_metrics_name_the_services_of_browsers() -> None:
     assert service_of("https://web.push.apple.com") == "push.apple.com"
     assert service_of("https://fcm.googleapis.com") == "fcm.googleapis.com"
+    assert service_of("https://ntfy.chat.example:8443", ["ntfy.chat.example"]) == "ntfy.chat.example"
     assert service_of("https://notpush.apple.com:8443") == service_of("https://push.apple.com.example") == "other"
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from services.session.service import push_delivery
+from services.session.service import push_delivery, push_notes
 from services.session.service.mail_digests import MailLinks
 from services.session.service.ports import PushFailed, PushResult
 from services.session.service.subscriptions import PushLogins, Subscriptions
-from services.session.store import chats, own_settings, push_queue, subscriptions
+from services.session.store import chats, own_settings, push_turns, subscriptions
 from services.session.store.subscriptions import PushDevice
 from services.session.tables.push import push_subscription
 from shared.contract.errors import ErrorCode, RequestError
@@ -98,7 +98,8 @@ async def test_one_mail_names_all_chats_after_the_pause_and_the_next_one_waits(m
     await mailing.post(private)
     assert await mailing.wait(_PAUSE_MS - 3 * DELAY_MS) == []
     (text,) = await mailing.wait(2 * DELAY_MS)
-    _, nickname = await mailing.store.database.read(partial(push_queue.names, number=private, sender=ANN))
+    names = await mailing.store.database.read(partial(push_turns.names, chats=[private], senders=[ANN]))
+    _, nickname = names.of(private, ANN)
     assert text.splitlines()[:2] == [
         "1 unread message in Te{a}m since 22:13 UTC",
         f"1 unread message from {nickname} since 22:13 UTC",
@@ -177,7 +178,8 @@ async def test_a_process_that_is_killed_after_it_has_mailed_mails_nothing_twice(
     await mailing.want()
     await mailing.post(team)
     with monkeypatch.context() as patched:
-        patched.setattr(push_queue, "note_shown", _killed)
+        patched.setattr(push_turns, "note_turns", _killed)
+        patched.setattr(push_notes, "_NOTE_SECONDS", 0)
         assert len(await mailing.wait(2 * _PAUSE_MS)) == 1
     assert await mailing.wait(80_000) == []
     services = mailing.notifying.services
@@ -218,7 +220,7 @@ async def test_the_time_begins_with_the_message_that_notifies(mailing: Mailing) 
 async def test_a_mail_of_a_clock_that_was_ahead_delays_no_other(mailing: Mailing) -> None:
     team = (await mailing.store.create_group(ANN, BOB)).id
     device = await mailing.want()
-    ahead = partial(subscriptions.note_accepted, number=device, now=NOW + 1_000 * _PAUSE_MS)
+    ahead = partial(subscriptions.note_accepted, devices=[device], now=NOW + 1_000 * _PAUSE_MS)
     await mailing.store.database.write(ahead)
     await mailing.post(team)
     assert len(await mailing.wait(2 * _PAUSE_MS)) == 1

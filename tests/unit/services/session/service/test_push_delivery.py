@@ -8,20 +8,21 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from services.session.domain import LOBBY
 from services.session.metrics import SessionMetrics
-from services.session.service import message_reader, push_delivery
+from services.session.service import message_reader, push_batch, push_delivery
 from services.session.service.mail_digests import MailDigests
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import PushFailed, PushMessage, PushResult
 from services.session.service.push_delivery import PushDelivery, PushWays
 from services.session.service.push_texts import PushTexts
 from services.session.service.subscriptions import PushLogins
-from services.session.store import chats, memberships, own_settings, push_queue, subscriptions
+from services.session.store import chats, memberships, own_settings, push_turns, subscriptions
 from services.session.store.subscriptions import NewDevice, PushDevice
-from services.session.tables.push import push_chat, push_subscription
+from services.session.tables.push import push_chat, push_notification, push_subscription
 from shared.clock import now_ms
 from shared.contract.body import RECALLED_BODY, pack_segments
 from shared.contract.errors import ErrorCode, RequestError
@@ -141,8 +142,12 @@ class Notifying:
             pass
 
     async def waiting(self, device: int) -> dict[ChatId, int]:
-        rows = await self.store.database.read(partial(push_queue.notifications_of, device=device))
-        return {one.chat: one.waiting for one in rows if one.waiting}
+        fields = push_notification.c.chat, push_notification.c.waiting
+        own = sa.and_(push_notification.c.subscription == device, push_notification.c.waiting > 0)
+        rows = await self.store.database.read(
+            lambda connection: connection.execute(sa.select(*fields).where(own)).all()
+        )
+        return {ChatId(chat): waiting for chat, waiting in rows}
 
     async def send(self) -> None:
         await self.delivery._start_sending()
@@ -189,7 +194,7 @@ async def test_a_chat_of_which_message_lacks_some_members_waits_and_the_others_d
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Message loses the member list between two requests."""
-    monkeypatch.setattr(message_reader, "MAX_READ_INDEXES", 1)
+    monkeypatch.setattr(message_reader, "_READ_INDEXES", 1)
     one, other = [(await notifying.store.create_group(ANN, BOB, CEM)).id for _ in range(2)]
     bob, cem = await notifying.subscribe(BOB), await notifying.subscribe(CEM)
     for chat in (one, other):
@@ -289,7 +294,7 @@ async def test_faults_of_this_server_end_no_subscription_and_those_of_the_servic
 async def test_a_turn_ends_and_the_longest_waiting_device_is_next(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(push_delivery, "_TURN_SENDS", 2)
+    monkeypatch.setattr(push_batch, "TURN_SENDS", 2)
     device = await notifying.subscribe(BOB)
     groups = [(await notifying.store.create_group(ANN, BOB)).id for _ in range(3)]
     for chat in groups:
@@ -339,14 +344,14 @@ async def test_what_was_accepted_is_not_sent_again_because_the_database_was_away
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat, device = await _wait_with_one(notifying)
-    note_shown, failures = push_queue.note_shown, [RequestError(ErrorCode.UNAVAILABLE, "away")]
+    note_turns, failures = push_turns.note_turns, [RequestError(ErrorCode.UNAVAILABLE, "away")]
 
     def note(*arguments: Any) -> None:
         if failures:
             raise failures.pop()
-        note_shown(*arguments)
+        note_turns(*arguments)
 
-    monkeypatch.setattr(push_queue, "note_shown", note)
+    monkeypatch.setattr(push_turns, "note_turns", note)
     await notifying.send()
     assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(chat))], {})
 
@@ -375,3 +380,56 @@ async def test_a_device_that_gets_another_user_during_its_turn_shows_nothing_of_
     notifying.services.meanwhile = partial(notifying.subscribe, CEM, path=f"{BOB}")
     await notifying.send()
     assert notifying.services.sent == []
+
+
+async def test_a_process_that_was_frozen_before_it_sends_looks_again(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat, device = await _wait_with_one(notifying)
+    other, later = notifying.make(), now_ms() + 2_000
+    ended = push_subscription.update().values(leased_until=0)
+
+    async def freeze() -> None:
+        await notifying.store.database.write(lambda connection: connection.execute(ended) and None)
+        await other._start_sending()
+        await other._tasks.finish(5)
+        monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+
+    monkeypatch.setattr(notifying.delivery._share, "rest", freeze)
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(chat))], {})
+    await other.close()
+
+
+async def test_many_devices_share_requests_and_transactions(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
+    devices = [await notifying.subscribe(one, f"{one}-{place}") for one in (BOB, CEM) for place in range(9)]
+    notifying.services.post(chat)
+    await notifying.moved(chat)
+    await notifying.decide()
+    notifying.services.requests.clear()
+    database, written = notifying.store.database, list[str]()
+    write = database.write
+
+    async def count(work: Any, *arguments: Any, **more: Any) -> Any:
+        written.append(work.__name__)
+        return await write(work, *arguments, **more)
+
+    monkeypatch.setattr(database, "write", count)
+    await notifying.send()
+    assert sorted(notifying.services.sent) == [(device, str(chat)) for device in devices]
+    assert [type(one) for one in notifying.services.requests] == [FindEndedLogins, FindReadIndexes, GetHistory]
+    assert written[0] == "take_devices"
+    assert {*written[1:]} == {"note_turns"}
+    assert len(written) < len(devices) / 2
+
+
+async def test_replicas_with_different_clocks_use_the_clock_of_the_database(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: now_ms() + 3_600_000)
+    assert notifying.delivery._now() > now_ms() + 3_000_000
+    await notifying.delivery._correct()
+    assert abs(notifying.delivery._now() - now_ms()) < 60_000

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from services.session.service.push_texts import MAX_BYTES, PushTexts, Shown
-from services.session.store.push_queue import IrcPlace
+from services.session.store.push_turns import IrcPlace
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import Message, Text

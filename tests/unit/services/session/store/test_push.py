@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from services.session.push_rules import Notified
-from services.session.store import push_queue, subscriptions
-from services.session.store.push_queue import DeviceChat, DevicesLeftOut, DueChat
+from services.session.store import push_queue, push_turns, subscriptions
+from services.session.store.push_queue import DueChat
+from services.session.store.push_turns import DeviceChat, DevicesLeftOut, TurnNote
 from services.session.store.subscriptions import NewDevice, PushDevice, RemovedDevice
 from shared.contract.errors import ErrorCode, Reason
 from shared.contract.ids import AccountId, ChatId
@@ -56,7 +57,7 @@ async def finish(store: StoreHarness, one: DueChat, *notified: Notified, due: in
 
 async def devices(store: StoreHarness, now: int, *closed: str) -> list[PushDevice]:
     without = DevicesLeftOut(closed)
-    take = partial(push_queue.take_devices, lease=f"l{now}", until=now + 100, limit=9, without=without)
+    take = partial(push_turns.take_devices, lease=f"l{now}", until=now + 100, limit=9, without=without)
     return await store.database.write(partial(take, now=now))
 
 
@@ -174,8 +175,8 @@ async def test_a_clock_that_was_ahead_delays_nothing_for_long(populated: StoreHa
     (device,) = await devices(populated, NOW + hour)
     failed = partial(subscriptions.note_failed, device=device, error="status 403", since=0, due=NOW + hour + 1_000)
     await populated.database.write(failed)
-    release = partial(push_queue.release, device=number, lease=f"l{NOW + hour}", now=NOW + hour, due=NOW + hour)
-    await populated.database.write(release)
+    released = TurnNote(number, lease=f"l{NOW + hour}", due=NOW + hour)
+    await populated.database.write(partial(push_turns.note_turns, notes=[released], now=NOW + hour))
     assert await devices(populated, NOW) == []
     await populated.database.write(partial(push_queue.correct_times, now=NOW, most=100))
     assert [one.id for one in await devices(populated, NOW)] == [number]
@@ -219,26 +220,30 @@ async def test_a_process_that_ends_leaves_its_chats_and_devices_to_others(popula
     assert [one.id for one in await devices(populated, NOW + 100)] == [number]
 
 
+def _shown_on(connection: sa.Connection, device: PushDevice) -> list[DeviceChat]:
+    return push_turns.view_devices(connection, [device])[device.id].rows
+
+
 async def test_what_was_accepted_is_not_sent_again_and_what_came_meanwhile_is(populated: StoreHarness) -> None:
     chat = await populated.create_group(ANN, BOB)
     number = await subscribe(populated, BOB, "b")
     await moved(populated, chat.id)
     (due,) = await taken(populated, NOW + 10)
     await finish(populated, due, Notified(BOB, 7, NOW + 1, urgent=True))
-    view = partial(push_queue.notifications_of, device=number)
+    (device,) = await devices(populated, NOW)
+    view = partial(_shown_on, device=device)
     first, second = DeviceChat(chat.id, 0, 7, True), DeviceChat(chat.id, 7, 8, True)
     assert await populated.database.read(view) == [first]
     await finish(populated, due, Notified(BOB, 9, NOW + 2, urgent=False))
     assert await populated.database.read(view) == [first], "another process has decided meanwhile"
     await finish(populated, due._replace(done=7), Notified(BOB, 8, NOW + 2, urgent=False))
-    shown = partial(push_queue.note_shown, device=number, closed=[], now=NOW)
-    await populated.database.write(partial(shown, rows=[first]))
+    note = partial(push_turns.note_turns, now=NOW)
+    await populated.database.write(partial(note, notes=[TurnNote(number, [first])]))
     assert await populated.database.read(view) == [second]
-    await populated.database.write(partial(shown, rows=[second]))
+    await populated.database.write(partial(note, notes=[TurnNote(number, [second])]))
     await finish(populated, due._replace(done=8), Notified(BOB, 8, NOW + 2, urgent=False))
     assert await devices(populated, NOW + 1_000) == []
-    drop = partial(push_queue.drop, device=number, read=[], closed=[chat.id])
-    await populated.database.write(drop)
+    await populated.database.write(partial(note, notes=[TurnNote(number, closed=[chat.id])]))
     assert await populated.database.read(view) == []
 
 
