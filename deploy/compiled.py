@@ -137,9 +137,10 @@ def _package_names() -> list[str]:
 def _use_little_of_the_processor() -> None:
     os.nice(19)
     # Linux divides the CPU among sessions first and then among processes. So the share of this session must be low,
-    # too.
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("19")
+    # too, but not that of a user's shell.
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text("19")
 
 
 if __name__ == "__main__":
