@@ -3,34 +3,40 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import psycopg
 import sqlalchemy as sa
 
-from shared.database import make_engine
 from shared.migrate import upgrade
 from tests.support import citus
 
 _SQLITE = "sqlite:///"
+_RESTART = "SELECT setval(sequencename::regclass, 1, false) FROM pg_sequences WHERE schemaname = current_schema()"
 
 
 def create_tables(service: str, url: str) -> str:
-    """Creates a service's tables, and returns the URL. On SQLite, copies a prepared file; on PostgreSQL, runs the
+    """Creates a service's tables once, and returns the URL. On SQLite, copies a prepared file; on PostgreSQL, runs the
     migrations.
 
     On Citus, also distributes the tables of message.
     """
-    file = Path(url.removeprefix(_SQLITE))
-    if url.startswith(_SQLITE) and not file.exists():
-        shutil.copy(_template(service), file)
+    if url.startswith(_SQLITE):
+        if not (file := Path(url.removeprefix(_SQLITE))).exists():
+            shutil.copy(_template(service), file)
     else:
-        upgrade(service, url)
-        if citus.WANTED and service == "message":
-            citus.distribute(url)
+        _migrate(service, url)
     return url
+
+
+@cache
+def _migrate(service: str, url: str) -> None:
+    upgrade(service, url)
+    if citus.WANTED and service == "message":
+        citus.distribute(url)
 
 
 @cache
@@ -42,16 +48,15 @@ def _template(service: str) -> Path:
     return file
 
 
-def empty(url: str, tables: Iterable[str], *statements: str) -> None:
+def empty(url: str, metadata: sa.MetaData, *statements: str) -> None:
     """Empties these tables of a PostgreSQL database and restarts their sequences.
 
-    Then runs `statements`, which are the inserts of the migration.
+    Then runs `statements`, which are the inserts of the migration. With few rows, DELETE takes a tenth of the time of
+    TRUNCATE.
     """
-    engine = make_engine(url)
-    with engine.begin() as connection:
-        for statement in (f"TRUNCATE {', '.join(tables)} RESTART IDENTITY", *statements):
-            connection.execute(sa.text(statement))
-    engine.dispose()
+    deletions = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("; ".join((*deletions, _RESTART, *statements)).encode())
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def tables_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     if request.param == "sqlite":
         return sqlite_url
     url: str = request.getfixturevalue("_postgres_url")
-    empty(settings_of(url).database_url("auth"), AuthBase.metadata.tables, *_STATE)
+    empty(settings_of(url).database_url("auth"), AuthBase.metadata, *_STATE)
     return url
 
 

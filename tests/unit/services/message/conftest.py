@@ -32,7 +32,7 @@ def migrated_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     if request.param == "sqlite":
         return sqlite_url
     url: str = request.getfixturevalue("_postgres_url")
-    empty(url, metadata.tables)
+    empty(url, metadata)
     return url
 
 

@@ -1,14 +1,15 @@
 """A database of message with empty tables, on SQLite and PostgreSQL."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from services.message.store import open_database
+from services.message.tables import metadata
 from services.search.service import following
 from shared.database import Database
-from tests.support.databases import create_tables
+from tests.support.databases import create_tables, empty
 from tests.support.servers import PostgresServer
 
 
@@ -18,15 +19,19 @@ def gathers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_GATHER_SECONDS", 0.0)
 
 
+@pytest.fixture(scope="session")
+def _postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.database() as url:
+        yield create_tables("message", url)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     if request.param == "sqlite":
-        database = open_database(create_tables("message", f"sqlite:///{tmp_path / 'message.db'}"))
-        yield database
-        await database.close()
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.database() as url:
-        database = open_database(create_tables("message", url))
-        yield database
-        await database.close()
+        url = create_tables("message", f"sqlite:///{tmp_path / 'message.db'}")
+    else:
+        url = request.getfixturevalue("_postgres_url")
+        empty(url, metadata, "INSERT INTO epochs VALUES (1, 'epoch')")
+    database = open_database(url)
+    yield database
+    await database.close()

@@ -31,7 +31,7 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return create_tables("session", f"sqlite:///{tmp_path / 'test.db'}")
     url: str = request.getfixturevalue("_postgres_url")
-    empty(url, metadata.tables)
+    empty(url, metadata)
     return url
 
 

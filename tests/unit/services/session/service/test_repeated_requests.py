@@ -158,7 +158,7 @@ def settings(nats_server: NatsServer, valkey_server: ValkeyServer, migrated_url:
     """The settings of session, with a database whose tables are empty."""
     settings = settings_for(nats_server, valkey_server, migrated_url)
     if not migrated_url.startswith("sqlite"):
-        empty(settings.database_url("session"), metadata.tables)
+        empty(settings.database_url("session"), metadata)
     return settings.model_copy(update={"outgoing_webhooks": OutgoingWebhookSettings(enabled=True)})
 
 
