@@ -60,8 +60,7 @@ class UnknownKey(BadToken):
 
 class Claims(msgspec.Struct, frozen=True):
     """The claims of a token. Times are Unix seconds. `scopes`: the scopes of a bot's token; None for a user's token,
-    which permits everything. `revision`: the number of the last revocation before the token was issued; None if a
-    replica of the previous version has issued it."""
+    which permits everything. `revision`: the number of the last revocation before the token was issued."""
 
     account: AccountId
     sid: str
@@ -69,7 +68,7 @@ class Claims(msgspec.Struct, frozen=True):
     expires: int
     jti: str
     scopes: frozenset[TokenScope] | None = None
-    revision: int | None = None
+    revision: int = 0
 
     def is_voided_by(self, revocation: Revocation) -> bool:
         """Whether a revocation of the token's account voids the token. A revocation of all tokens voids tokens with a
@@ -77,8 +76,6 @@ class Claims(msgspec.Struct, frozen=True):
         voids tokens that were issued long before it, whatever their revision is."""
         if revocation.sid:
             return revocation.sid == self.sid
-        if self.revision is None:
-            return self.issued < revocation.time
         return self.revision < revocation.number or self.issued < revocation.time - LONG_BEFORE_SECONDS
 
 
@@ -88,10 +85,10 @@ class _Payload(msgspec.Struct):
     jti: _Id
     iat: _Count
     exp: _Count
+    rev: _Count
     nbf: _Count = 0
     scope: str = ""
     """The scopes of a bot's token, separated by blanks. Unknown scopes permit nothing (RFC 8693, 4.2)."""
-    rev: _Count | None = None
 
 
 class Verifier:

@@ -55,11 +55,6 @@ MAX_DELAY_SECONDS = 1.0
 that edges set for requests."""
 _FIRST_DELAY_SECONDS = 0.1
 
-_VOID_AHEAD_SECONDS = 10
-"""A revocation of all tokens is dated this far in the future. So it also voids tokens without a revision that are
-issued while the revocation is being committed, or by a replica whose clock is ahead. Tokens issued later get a time
-after the revocation. This time may be in the future, because verifiers accept a larger difference between clocks."""
-
 _NODE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _REFRESH_TOKEN = re.compile(r"(?P<family>[0-9a-f]{32})\.(?P<part>[0-9a-f]{64})")
 _MAX_INT64 = 2**63 - 1
@@ -81,15 +76,13 @@ class VerificationPurpose(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account that is not deleted. `profile` has the first values of the profile that the session service stores.
-    `answer` is the hash of the answer to the security question. A token issued before `tokens_from` (Unix seconds) is
-    void."""
+    `answer` is the hash of the answer to the security question."""
 
     profile: EnsureProfile
     email: str = field(repr=False)
     verifiers: Mapping[Scheme, str] = field(repr=False)
     question_id: int = 0
     answer: str | None = field(default=None, repr=False)
-    tokens_from: int = 0
     username: str = field(default="", repr=False)
     disabled: bool = False
     email_verified: bool = False
@@ -365,12 +358,6 @@ def may_be_offered_verification(account: Account) -> bool:
     """Whether a login may mail a link that verifies the account's address. Only a verified address can be used to
     recover the account by mail."""
     return bool(account.email) and not account.email_verified and not account.verification_offered
-
-
-def void_before(now: float) -> int:
-    """The time (Unix seconds) before which a token without a revision must have been issued to be voided by a
-    revocation of all tokens at `now`."""
-    return int(now) + _VOID_AHEAD_SECONDS
 
 
 # Limits

@@ -102,7 +102,7 @@ class LoginRow(AuthBase, table=True):
     client: str
     device: str = Field(default="", sa_column_kwargs={"server_default": ""})
     revision: int | None = Field(default=None, sa_type=sa.BigInteger)
-    """The revision of the login's token; None if a replica of the previous version has added the login."""
+    """The revision of the login's token; never None."""
     refresh_family: str | None = Field(default=None, unique=True, index=True)
     """The SHA-256 hash of the family in hex. The parts are also stored as such hashes."""
     refresh_part: str | None = None
@@ -176,8 +176,7 @@ class TicketRow(AuthBase, table=True):
     code: str
     """SHA-256 of the code that was mailed last, in hex; empty before the first mail."""
     secret: str = Field(sa_column_kwargs={"server_default": ""})
-    """The argon2id hash of the secret in the request. This field and the fields below are empty if the previous version
-    wrote the row."""
+    """The argon2id hash of the secret in the request."""
     address: str = Field(sa_column_kwargs={"server_default": ""})
     client: str = Field(sa_column_kwargs={"server_default": ""})
     """The dialect of the request."""

@@ -183,22 +183,15 @@ def check_change(message: Message, request: ChangeMessage, permissions: ChangePe
 
 
 class Cursor(NamedTuple):
-    """The read state of one account in one chat. Everything up to `delivered_index` is delivered, and so are the ranges
-    in `above`. The ranges ascend and do not touch; below each is an undelivered gap. `marked`: all messages up to this
-    index are read. It is None if the previous version wrote this state; that version counts every delivered message as
-    read. `unread_from`: the account has marked all messages from this index on as unread; None if it has marked
-    none."""
+    """The read state of one account in one chat. Everything up to `delivered_index` is delivered, and so are the
+    ranges in `above`. The ranges ascend and do not touch; below each is an undelivered gap. All messages up to
+    `read_index` are read. It may exceed the delivered index: an account that writes in a chat has read the chat.
+    `unread_from`: the account has marked all messages from this index on as unread; None if it has marked none."""
 
     delivered_index: int = 0
     above: tuple[IndexRange, ...] = ()
-    marked: int | None = None
+    read_index: int = 0
     unread_from: int | None = None
-
-    @property
-    def read_index(self) -> int:
-        """Everything up to this index is read. The read index may exceed the delivered index: an account that writes in
-        a chat has read the chat."""
-        return self.delivered_index if self.marked is None else self.marked
 
     @property
     def first_unread(self) -> int:
@@ -235,11 +228,8 @@ def merge_delivered(cursor: Cursor, ranges: Iterable[IndexRange], limit: int) ->
 
 
 def read_up_to(cursor: Cursor, index: int) -> Cursor:
-    """Mark everything up to `index` as read. If `index` is 0, no message is marked, but from then on the state stores
-    read and delivered messages separately."""
-    if cursor.marked is not None and index <= cursor.marked:
-        return cursor
-    return cursor._replace(marked=max(cursor.read_index, index))
+    """Mark everything up to `index` as read."""
+    return cursor._replace(read_index=max(cursor.read_index, index))
 
 
 def from_joining(cursor: Cursor, unread_from: int, first_index: int = 1) -> Cursor:
@@ -249,7 +239,7 @@ def from_joining(cursor: Cursor, unread_from: int, first_index: int = 1) -> Curs
     if cursor.unread_from is not None and cursor.unread_from < first_index:
         cursor = cursor._replace(unread_from=None)
     delivered = merge_delivered(cursor, ((1, unread_from - 1),), len(cursor.above) + 1)
-    return delivered if cursor.marked is None else read_up_to(delivered, unread_from - 1)
+    return read_up_to(delivered, unread_from - 1)
 
 
 def unread_range(cursor: Cursor, head: int, limit: int) -> IndexRange:

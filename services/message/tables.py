@@ -63,10 +63,8 @@ class MessageRow(MessageTables, table=True):
 class CursorRow(MessageTables, table=True):
     """The messages that are delivered to an account, and the messages that the account has read. Everything up to
     `read_index` is delivered, and so are the ranges in `above` (JSON `[[low, high], …]`). Everything up to `read_upto`
-    is read. The row says nothing about messages from before the account joined. `unread_from`: see MarkUnread.
-
-    The previous version does not distinguish delivered and read messages, and writes only the first two columns. If
-    `read_upto` is NULL, only that version has written the row, and every delivered message counts as read."""
+    is read; NULL means 0. The row says nothing about messages from before the account joined. `unread_from`: see
+    MarkUnread."""
 
     __tablename__ = "cursors"
     account_id: int = _number(primary_key=True, sa_column_kwargs={"autoincrement": False})

@@ -167,8 +167,7 @@ class SendVerification(msgspec.Struct):
 
 class Requester(msgspec.Struct, frozen=True):
     """The origin of the registration or login that waits for a link: the address and the dialect of the request, and
-    its time (Unix milliseconds). Address and time are missing if a replica of the previous version has accepted the
-    request."""
+    its time (Unix milliseconds)."""
 
     purpose: Literal["register", "login"]
     address: str = ""
@@ -334,7 +333,7 @@ class RecordTokenLogins(msgspec.Struct):
 
 class Revocation(msgspec.Struct, array_like=True, frozen=True):
     """Voids the tokens of the login `sid`. If `sid` is empty, it voids every token of the account with a revision below
-    `number`. Tokens without a revision are void if they were issued before `time` (Unix seconds)."""
+    `number`. `time`: Unix seconds."""
 
     number: int
     account: AccountId

@@ -309,19 +309,15 @@ class GetQuoted(msgspec.Struct):
     indexes: list[int]
 
 
-UNSPECIFIED = -1
-
-
 class ReadRange(msgspec.Struct, array_like=True, frozen=True):
     """The messages from `low` to `high` (inclusive) have arrived at this account. `read`: the account has also read all
-    messages up to this index; 0 if it has read no more. UNSPECIFIED comes from an edge of the previous version; then
-    the messages of a range from 1 on may have been read."""
+    messages up to this index; 0 if it has read no more."""
 
     account: AccountId
     chat: ChatId
     low: int
     high: int
-    read: int = UNSPECIFIED
+    read: int = 0
 
 
 class Marked(msgspec.Struct, frozen=True):
@@ -355,7 +351,7 @@ class MarkUnread(msgspec.Struct):
 
 
 class Heads(msgspec.Struct, frozen=True):
-    """`revs`: the number of the last change of each chat; empty from an older version of the message service."""
+    """`revs`: the number of the last change of each chat."""
 
     heads: dict[ChatId, int]
     revs: dict[ChatId, int] = {}

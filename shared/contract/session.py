@@ -241,7 +241,6 @@ class Membership(msgspec.Struct, frozen=True):
     accounts are included. The entry of NO_ACCOUNT holds for all members except the owner and the admins."""
     outgoing_hooks: bool = False
     change_times: ChangeTimes | None = None
-    """None from an older version of the session service."""
     speakers: list[AccountId] = []
     """The members that may post even if the group is silenced."""
     strangers_post: bool = False

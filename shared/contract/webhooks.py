@@ -34,8 +34,7 @@ class CreateIncomingWebhook(Forwarded):
 
 
 class IncomingWebhookView(msgspec.Struct, frozen=True):
-    """`paused`: the webhook posts nothing, because its maker may not manage the group now, or `account` is disabled.
-    `account`: NO_ACCOUNT for a webhook that was made before webhooks had accounts, until it posts."""
+    """`paused`: the webhook posts nothing, because its maker may not manage the group now, or `account` is disabled."""
 
     hook: str
     name: str

@@ -57,7 +57,6 @@ async def purge_expired(database: Transactions, settings: AuthSettings) -> None:
     await database.write(recoveries.purge_expired, now_ms())
     await database.write(logins.purge_expired, int(time.time()))
     await database.write(bot_tokens.purge_expired, int(time.time()))
-    await database.write(logins.purge_revoked, oldest_token)
     await database.write(revocations.purge, oldest_token)
     await database.write(trail.purge, oldest_act)
     await database.write(requests.purge)

@@ -207,9 +207,6 @@ def verification_mail(mail: VerificationMail, link: str, language: Language = "z
 
 
 def _requester(requester: Requester, form: str) -> str:
-    """The requester's data; empty if a replica of the previous version has accepted the request."""
-    if not requester.time:
-        return ""
     time = datetime.fromtimestamp(requester.time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     return form.format(address=requester.address, client=requester.client, time=time)
 

@@ -74,7 +74,7 @@ class Administration:
     async def set_disabled(self, request: SetDisabled) -> Ack:
         domain.check_actor(request.account)
         if request.disabled:
-            seconds = domain.void_before(time.time())
+            seconds = int(time.time())
             if (
                 revocation := await self.database.write(
                     once(trail.recorded(accounts.disable, Act("disable", request.account)), *REVOKED),
@@ -106,7 +106,7 @@ class Administration:
                 once(trail.recorded(accounts.reset_secrets, Act("reset password", account.id)), *REVOKED),
                 account.id,
                 dict(zip(texts, hashes, strict=True)),
-                domain.void_before(time.time()),
+                int(time.time()),
             )
         ) is None:
             raise _not_found()

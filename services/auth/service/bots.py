@@ -127,12 +127,11 @@ class Bots:
     async def _create_token(self, request: CreateBotToken, owner: AccountId | None) -> _Token:
         began, longest = time.time(), self.settings.auth.bot_token_days
         found = await self.database.read(accounts.find, IdentifierKind.ID, str(request.bot))
-        issued = max(began, found.account.tokens_from if found.account else 0)
         scopes = sorted(set(request.scopes))
-        token = _Token(token_hex(16), issued, found.revision, min(request.days or longest, longest))
+        token = _Token(token_hex(16), began, found.revision, min(request.days or longest, longest))
         expires = self._sign(request, token).expires
         new = NewBotToken(
-            token=BotTokenView(token.sid, request.name, scopes, int(issued * 1000), expires),
+            token=BotTokenView(token.sid, request.name, scopes, int(began * 1000), expires),
             revision=found.revision,
             most=self.settings.limits.tokens_per_bot,
             seconds=int(began),

@@ -54,7 +54,7 @@ class AccountDeletion:
         """Carries out the deletion, for the first request and for a repetition. Returns None if the account is deleted
         already."""
         held = await self._check_secret(request)
-        seconds = domain.void_before(time.time())
+        seconds = int(time.time())
         revocation = await self.database.write(
             once(trail.recorded(_erase, Act("delete", request.actor, by)), *REVOKED), request, held, seconds
         )

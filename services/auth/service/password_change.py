@@ -1,7 +1,7 @@
 """Changes the password of a user who is logged in and knows the old password."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,9 +45,8 @@ class PasswordChange:
         account = await self.own_secret.find(request.actor)
         if account is None:
             raise wrong("old")
-        renewed = replace(account, tokens_from=revocation.time)
         return await self.sessions.start(
-            renewed, revocation.number, time.time(), request.origin, changed.device, refreshable=request.refreshable
+            account, revocation.number, time.time(), request.origin, changed.device, refreshable=request.refreshable
         )
 
     async def _change(self, request: ChangePassword) -> _Changed:
@@ -61,7 +60,7 @@ class PasswordChange:
                 ErrorCode.INVALID, "the account does not use this kind of secret", "new", reason=Reason.CHOICE
             )
         verifiers = await self.new_passwords.verifiers(request.new)
-        seconds = domain.void_before(time.time())
+        seconds = int(time.time())
         change = partial(accounts.change_secrets, account=account.id, held=held, verifiers=verifiers, seconds=seconds)
         recorded = trail.recorded(change, Act("change password", account.id, "user", address))
 

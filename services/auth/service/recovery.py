@@ -54,21 +54,15 @@ class PasswordRecovery:
         answer = domain.expected_answer(account, request)
         async with self.limits.recovery(domain.login_subject(account, name), request.origin.address) as attempt:
             judged = None if attempt.is_blocked else answer
-            attempt.failed = not await self._is_right(judged, request.answer)
+            attempt.failed = not await self.passwords.verify(judged, verifiers.plain_text(request.answer))
         if attempt.failed or account is None or answer is None:
             self.trail.note_failure("failed recovery", account, request.origin.address)
             raise _unrecoverable()
         return await self._replace_secrets(account.id, answer, request)
 
-    async def _is_right(self, answer: str | None, text: str) -> bool:
-        for form in verifiers.text_forms(text):
-            if await self.passwords.verify(answer, form):
-                return True
-        return False
-
     async def _replace_secrets(self, account: AccountId, answer: str, request: Recover) -> Revocation:
         verifiers = await self.new_passwords.verifiers(request.secret)
-        seconds = domain.void_before(time.time())
+        seconds = int(time.time())
         act = Act("recover", account, "user", request.origin.address)
         revocation = await self.database.write(
             once(trail.recorded(accounts.recover, act), *REVOKED), account, answer, verifiers, seconds
@@ -168,7 +162,7 @@ class MailRecovery:
             account.id,
             digest,
             verifiers,
-            domain.void_before(time.time()),
+            int(time.time()),
             now_ms(),
         )
         if revocation is None:

@@ -55,10 +55,9 @@ class LoginSessions:
         self, account: Account, revision: int, began: float, origin: Origin, device: str, *, refreshable: bool = False
     ) -> Authenticated:
         """Starts a login whose secret was right at `began`, when the account's revision was `revision`. A later
-        revocation of all logins voids the token. If such a revocation is committed already, the login fails. Edges of
-        the previous version compare times instead of revisions. For these edges, the token gets a time after all
-        previous revocations. Raises RequestError: `unauthenticated`."""
-        new = _Started(token_hex(16), max(began, account.tokens_from), revision, 0, token_bytes(_SALT_BYTES), [])
+        revocation of all logins voids the token. If such a revocation is committed already, the login fails. Raises
+        RequestError: `unauthenticated`."""
+        new = _Started(token_hex(16), began, revision, 0, token_bytes(_SALT_BYTES), [])
         ends = int(new.issued + self.refresh_seconds) if refreshable else self._token(account, new, refreshable).expires
         view = LoginView(new.sid, int(new.issued * 1000), ends, origin.address, origin.client, device)
         login = NewLogin(view, revision, _refresh_token(new.salt) if refreshable else None)

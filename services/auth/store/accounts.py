@@ -13,7 +13,7 @@ from services.auth.store import bot_tokens, recoveries, usernames, verifications
 from services.auth.store.naming import name_accounts
 from services.auth.store.outbox import add_event
 from services.auth.store.revocations import last_number, lock_accounts, revoke
-from services.auth.tables import accounts, bots, revocations, secrets
+from services.auth.tables import accounts, bots, secrets
 from shared.contract.auth import IdentifierKind, Register, Revocation
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import SYSTEM_UUID, AccountId
@@ -199,11 +199,7 @@ def find(connection: sa.Connection, kind: IdentifierKind, identifier: str) -> Ac
         .limit(1)
         .subquery()
     )
-    voided = sa.select(sa.func.max(revocations.c.seconds)).where(
-        revocations.c.account == best.c.id, revocations.c.sid == ""
-    )
-    joined = sa.select(best, secrets.c.scheme, secrets.c.verifier, voided.scalar_subquery().label("tokens_from"))
-    joined = joined.outerjoin(secrets, secrets.c.account == best.c.id)
+    joined = sa.select(best, secrets.c.scheme, secrets.c.verifier).outerjoin(secrets, secrets.c.account == best.c.id)
     return AccountSnapshot(_account(connection.execute(joined).all()), last_number(connection))
 
 
@@ -238,7 +234,6 @@ def _account(rows: Sequence[sa.Row[Any]]) -> Account | None:
         verifiers={Scheme(row.scheme): row.verifier for row in rows if row.scheme},
         question_id=row.question_id,
         answer=row.answer,
-        tokens_from=row.tokens_from or 0,
         disabled=row.disabled,
         email_verified=row.email_verified,
         verification_offered=row.verification_offered,

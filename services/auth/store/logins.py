@@ -1,5 +1,5 @@
 """Logins. Each login has its own token, and ends when the token expires or is revoked. Every function is one step of a
-transaction. Replicas of an earlier version add no logins to this list."""
+transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,29 +8,14 @@ import sqlalchemy as sa
 
 from services.auth.domain import RefreshToken
 from services.auth.store import trail
-from services.auth.store.revocations import is_revoked_since, last_number, lock_active, revoke
-from services.auth.tables import accounts, logins, revocations
+from services.auth.store.revocations import is_revoked_since, lock_active, revoke
+from services.auth.tables import accounts, logins
 from shared.contract.admin import Act
 from shared.contract.auth import LoginView, Revocation, TokenLogin
 from shared.contract.ids import AccountId
 
 LISTED = 200
 _NEWEST_FIRST = logins.c.created.desc(), logins.c.sid
-IS_REVOKED = sa.exists().where(
-    revocations.c.account == logins.c.account,
-    sa.or_(
-        revocations.c.sid == logins.c.sid,
-        sa.and_(
-            revocations.c.sid == "",
-            sa.or_(
-                revocations.c.number > logins.c.revision,
-                sa.and_(logins.c.revision.is_(None), logins.c.created < revocations.c.seconds * 1000),
-            ),
-        ),
-    ),
-)
-"""The condition that a revocation has ended a login. It is needed because replicas of earlier versions leave revoked
-logins in the table. The previous version also adds logins without a revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +72,7 @@ def valid_among(connection: sa.Connection, sids: Sequence[str], seconds: int) ->
     """The valid logins among these at `seconds` (Unix), of accounts that are neither disabled nor deleted."""
     owners = accounts.c.id == logins.c.account, accounts.c.uuid.is_not(None), ~accounts.c.disabled
     valid = sa.select(logins.c.account, logins.c.sid).where(logins.c.sid.in_(sids), logins.c.expires >= seconds)
-    rows = connection.execute(valid.where(~IS_REVOKED, *owners))
+    rows = connection.execute(valid.where(*owners))
     return {(AccountId(row.account), row.sid) for row in rows}
 
 
@@ -95,15 +80,8 @@ def purge_expired(connection: sa.Connection, seconds: int) -> None:
     connection.execute(logins.delete().where(logins.c.expires < seconds))
 
 
-def purge_revoked(connection: sa.Connection, before_seconds: int) -> None:
-    """Deletes the logins that revocations before `before_seconds` (Unix) have ended. This must run before these
-    revocations are purged: the refresh token of a login is valid for longer than its revocation is stored."""
-    old = sa.select(revocations.c.account).where(revocations.c.seconds < before_seconds)
-    connection.execute(logins.delete().where(logins.c.account.in_(old), IS_REVOKED))
-
-
 def _valid(account: AccountId, seconds: int) -> sa.Select:  # type: ignore[type-arg]
-    valid = sa.select(logins).where(logins.c.account == account, logins.c.expires >= seconds, ~IS_REVOKED)
+    valid = sa.select(logins).where(logins.c.account == account, logins.c.expires >= seconds)
     return valid.order_by(*_NEWEST_FIRST)
 
 
@@ -144,14 +122,12 @@ def rotate(connection: sa.Connection, rotation: Rotation) -> RotatedLogin | Revo
     account = connection.execute(sa.select(logins.c.account).where(family)).scalar()
     if account is None or not lock_active(connection, AccountId(account)):
         return None
-    is_valid = sa.and_(family, logins.c.expires >= rotation.now // 1000, ~IS_REVOKED)
-    login = connection.execute(sa.select(logins).where(is_valid)).first()
+    login = connection.execute(sa.select(logins).where(family, logins.c.expires >= rotation.now // 1000)).first()
     if login is None:
         return None
-    revision = last_number(connection) if login.revision is None else login.revision
     # A token with an earlier time than the last refresh may have expired already.
     issued = max(rotation.now, login.refreshed or 0, login.created)
-    rotated = RotatedLogin(AccountId(account), login.sid, issued, "", login.expires, revision)
+    rotated = RotatedLogin(AccountId(account), login.sid, issued, "", login.expires, login.revision)
     is_new = login.refreshed is not None and rotation.now - login.refreshed < rotation.grace_ms
     if login.refresh_part == rotation.spent.part_hash:
         change = {"refresh_used": True} if is_new else _successor(rotation)

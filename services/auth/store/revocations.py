@@ -13,9 +13,9 @@ REVOCATIONS_PER_PAGE = 1000
 
 
 def revoke(connection: sa.Connection, account: AccountId, sid: str, seconds: int) -> Revocation:
-    """Voids the tokens of one login or, without `sid`, all tokens of the account. A token with a revision is void if
-    its revision is lower than the revocation's number. A token without a revision is void if it was issued before
-    `seconds` (Unix seconds). Before a call that voids all tokens, the caller must lock the account's row."""
+    """Voids the tokens of one login or, without `sid`, all tokens of the account. A token is void if its
+    revision is lower than the revocation's number. `seconds`: Unix seconds. Before a call that voids all tokens, the
+    caller must lock the account's row."""
     count = state.update().where(state.c.name == "revocations").values(value=state.c.value + 1).returning(state.c.value)
     revocation = Revocation(connection.execute(count).scalar_one(), account, sid, seconds)
     connection.execute(revocations.insert().values(number=revocation.number, account=account, sid=sid, seconds=seconds))

@@ -138,10 +138,7 @@ class Resync:
     def _join_discovered(self, local: LocalAccount, entry: ChatSync) -> None:
         """Add the account to a chat of which this node did not know that the account is a member. The chat's missed
         messages come from the sequencer or, if the sequencer has passed them, from a catch-up."""
-        if entry.first_index:
-            local.notify(ChatJoined(entry.chat, entry.head, entry.first_index, entry.rev))
-        else:  # an older version of the message service gives no first index
-            local.notify(ChatJoined(entry.chat))
+        local.notify(ChatJoined(entry.chat, entry.head, entry.first_index, entry.rev))
         end = entry.head + 1
         missed = self._first_undelivered(local.account, entry.chat, entry.missed_from, end) - 1
         sequencer = self._chats.sequencer(entry.chat)

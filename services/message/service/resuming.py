@@ -108,8 +108,7 @@ def _cursors(snapshot: Snapshot, account: AccountId, entries: Sequence[ChatEntry
 
 
 def _state(entry: ChatEntry, cursor: Cursor, draft: DraftPreview | None) -> int:
-    """The state of a chat as a number. If the account has read all delivered messages, it is the same number as in the
-    previous version."""
+    """The state of a chat as a number."""
     own = (*(() if cursor.unread_from is None else (cursor.unread_from,)), *(() if draft is None else ("", draft.rev)))
     return fingerprint(entry.state, (cursor.read_index, own)) if entry.state else 0
 

@@ -15,7 +15,7 @@ from services.message.store.snapshot import Activity, Slot, Snapshot, decode_cur
 from services.message.tables import cursors, drafts
 from shared.contract.following import ChatNews, HeadPosition, News, PositionPage
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import UNSPECIFIED, ReadRange
+from shared.contract.message import ReadRange
 from shared.contract.model import Message
 
 # The functions below find the data that the search service indexes: the positions of all chats, and the messages after
@@ -137,19 +137,18 @@ _CREATE_CURSORS = SetStatement(
         AS made (account_id, chat_id, read_index, above) ORDER BY account_id, chat_id ON CONFLICT DO NOTHING""",
     citus="INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES {rows} ON CONFLICT DO NOTHING",
 )
-_NULL = -1
 # Citus cannot lock rows of several shards by SELECT. So a row is replaced only if nobody has changed it since it was
 # read; otherwise ranges of another process would be lost. The input is ordered by key, and nested loops keep this
 # order. So rows are locked in the order of their keys, and there are no deadlocks.
 _REPLACE_CURSORS = SetStatement(
     sqlite="""
         UPDATE cursors SET read_index = moved.value ->> 2, above = moved.value ->> 3,
-            read_upto = nullif(moved.value ->> 4, -1),
+            read_upto = moved.value ->> 4,
             unread_from = CASE moved.value ->> 5 WHEN 1 THEN NULL ELSE unread_from END
         FROM json_each(:rows) AS moved WHERE account_id = moved.value ->> 0 AND chat_id = moved.value ->> 1
         RETURNING 1""",
     postgresql="""
-        UPDATE cursors SET read_index = moved.read_index, above = moved.above, read_upto = nullif(moved.read_upto, -1),
+        UPDATE cursors SET read_index = moved.read_index, above = moved.above, read_upto = moved.read_upto,
             unread_from = CASE moved.is_read WHEN 1 THEN NULL ELSE cursors.unread_from END
         FROM unnest(
             CAST(:a AS bigint[]), CAST(:b AS bigint[]), CAST(:c AS bigint[]), CAST(:d AS text[]), CAST(:e AS bigint[]),
@@ -157,15 +156,15 @@ _REPLACE_CURSORS = SetStatement(
         AS moved (account_id, chat_id, read_index, above, read_upto, is_read, old_index, old_above, old_upto)
         WHERE cursors.account_id = moved.account_id AND cursors.chat_id = moved.chat_id
             AND cursors.read_index = old_index AND cursors.above = old_above
-            AND cursors.read_upto IS NOT DISTINCT FROM nullif(old_upto, -1)
+            AND coalesce(cursors.read_upto, 0) = old_upto
             /* citus: AND cursors.chat_id = ANY(CAST(:b AS bigint[])) */
         RETURNING 1""",
 )
 
 _json = msgspec.json.Encoder().encode
 _Key = tuple[AccountId, ChatId]
-_EMPTY, _NEW = Cursor(), (0, "[]", None)
-"""The read state with which a new row begins, as a cursor and as columns."""
+_NEW = 0, "[]", 0
+"""The columns with which a new row begins."""
 
 
 class CursorsMoved(Exception):
@@ -176,15 +175,10 @@ class CursorsMoved(Exception):
 def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int) -> None:
     """Merge delivered and read ranges into the read states. When an account reads a chat, its mark as unread ends.
     `limit`: see `merge_delivered`. Indexes that were never posted are ignored. Raises CursorsMoved; the caller must
-    then repeat the call in a new transaction, because another attempt in the same transaction could deadlock.
-
-    The previous version does not distinguish reading from delivery. While only edges of the previous version write a
-    read state, delivered messages count as read. After this version has written it once, a range from such an edge
-    counts as read only if it begins with the first message, because these edges report reads in this form."""
+    then repeat the call in a new transaction, because another attempt in the same transaction could deadlock."""
     heads = Snapshot(connection).heads(one.chat for one in ranges)
     delivered: dict[_Key, list[IndexRange]] = defaultdict(list)
     read: dict[_Key, int] = {}
-    distinguished: set[_Key] = set()
     for one in ranges:
         account, chat, low, high, upto = one.account, one.chat, one.low, one.high, one.read
         head = heads.get(chat, 0)
@@ -193,10 +187,6 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
             continue
         key = account, chat
         delivered[key].append((low, high))
-        if upto != UNSPECIFIED:
-            distinguished.add(key)
-        elif low == 1:
-            upto = high
         if upto > 0:
             read[key] = max(read.get(key, 0), min(upto, head))
     if not delivered:
@@ -208,14 +198,14 @@ def mark_read(connection: sa.Connection, ranges: Iterable[ReadRange], limit: int
         _CREATE_CURSORS.run(connection, missing)
     changed = []
     for key in keys:
-        cursor = before = stored.get(key, _EMPTY)
-        if key in distinguished or before.marked is not None:
-            cursor = read_up_to(cursor, read.get(key, 0))
-        cursor = merge_delivered(cursor, delivered[key], limit)
+        before = stored.get(key, Cursor())
+        cursor = merge_delivered(read_up_to(before, read.get(key, 0)), delivered[key], limit)
         if key in read:
             cursor = cursor._replace(unread_from=None)
         if cursor != before:
-            changed.append((*key, *_encode(cursor), int(key in read), *_parameters(*columns.get(key, _NEW))))
+            old_index, old_above, old_upto = columns.get(key, _NEW)
+            new = cursor.delivered_index, _json(cursor.above).decode(), cursor.read_index
+            changed.append((*key, *new, int(key in read), old_index, old_above, old_upto or 0))
     if changed and len(_REPLACE_CURSORS.fetch(connection, changed)) < len(changed):
         raise CursorsMoved
 
@@ -238,11 +228,3 @@ def with_cursors(connection: sa.Connection, accounts: list[AccountId]) -> list[A
     """The accounts among `accounts` that have read state or drafts."""
     found = (sa.select(table.c.account_id).where(table.c.account_id.in_(accounts)) for table in (cursors, drafts))
     return [AccountId(number) for number in connection.scalars(sa.union(*found))]
-
-
-def _encode(cursor: Cursor) -> tuple[int, str, int]:
-    return _parameters(cursor.delivered_index, _json(cursor.above).decode(), cursor.marked)
-
-
-def _parameters(index: int, above: str, upto: int | None) -> tuple[int, str, int]:
-    return index, above, _NULL if upto is None else upto

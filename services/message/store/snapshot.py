@@ -344,8 +344,8 @@ def fetch_cursors(connection: sa.Connection, keys: Iterable[tuple[int, int]]) ->
 
 def decode_cursors(rows: Iterable[CursorFields]) -> dict[tuple[AccountId, ChatId], Cursor]:
     return {
-        (AccountId(account), ChatId(chat)): Cursor(delivered_index, _decode_ranges(above), marked, unread_from)
-        for account, chat, delivered_index, above, marked, unread_from in rows
+        (AccountId(account), ChatId(chat)): Cursor(delivered_index, _decode_ranges(above), read or 0, unread_from)
+        for account, chat, delivered_index, above, read, unread_from in rows
     }
 
 

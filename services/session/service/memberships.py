@@ -204,7 +204,6 @@ class Memberships:
             return version
         await self._notifier.publish({chat: version})
         head, rev = await self._heads.last_change(chat)
-        joined_at = None if rev is None else JoinedAt(head, rev)
         for start in range(0, len(accounts), _FINISHED_AT_ONCE):
             finished = await self._database.write(
                 memberships.finish_joins,
@@ -216,14 +215,12 @@ class Memberships:
             )
             version = max(version, finished.version)
             if finished.joins:
-                notifications = _notifications_of(chat, finished.joins, joined_at)
+                notifications = _notifications_of(chat, finished.joins, JoinedAt(head, rev))
                 await self._notifier.publish({chat: finished.version}, notifications)
         return version
 
 
-def _notifications_of(
-    chat: ChatId, joins: Sequence[FinishedJoin], joined_at: JoinedAt | None
-) -> Iterator[Notification]:
+def _notifications_of(chat: ChatId, joins: Sequence[FinishedJoin], joined_at: JoinedAt) -> Iterator[Notification]:
     """Notify a new member of the chat before it is notified of the other new members."""
     for one in joins:
         joined = MembershipChanged(

@@ -24,11 +24,10 @@ class MessageReader:
         """The last index of the chat; 0 for an empty chat."""
         return (await self.last_change(chat))[0]
 
-    async def last_change(self, chat: ChatId) -> tuple[int, int | None]:
-        """The last index of a chat, and the number of its last change. This number is None if an older version of the
-        message service has replied."""
+    async def last_change(self, chat: ChatId) -> tuple[int, int]:
+        """The last index of a chat, and the number of its last change."""
         found = await self._get([chat])
-        return found.heads.get(chat, 0), found.revs.get(chat)
+        return found.heads.get(chat, 0), found.revs.get(chat, 0)
 
     async def last_indexes(self, chats: Sequence[ChatId]) -> Mapping[ChatId, int]:
         return (await self._get(chats)).heads

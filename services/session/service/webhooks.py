@@ -6,8 +6,6 @@ import secrets
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from services.session import domain
 from services.session.service.made import Makers
 from services.session.service.message_reader import MessageReader
@@ -18,7 +16,6 @@ from services.session.store.incoming_webhooks import NewIncomingWebhook
 from services.session.store.outgoing_webhooks import NewOutgoingWebhook
 from services.session.store.requests import once, stored
 from shared.clock import now_ms
-from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import AccountId
 from shared.contract.routes import Ack
@@ -142,15 +139,13 @@ class IncomingWebhooks:
         salt = secrets.token_bytes(_SALT_BYTES)
         number, secret = _name_and_secret(salt)
         await self._database.read(incoming_webhooks.check_place, request, self._limits)
-        account = await self._new_account(request.name, request.actor, request_nonce.get() or new_nonce())
+        maker, cause = request.actor, request_nonce.get() or new_nonce()
+        # For ten minutes, a request with the same cause gets the same account.
+        nonce = hashlib.sha256(f"account {cause}".encode()).hexdigest()
+        account = await self._makers.create_account(request.name, domain.webhook_signature(maker), maker, nonce)
         new = NewIncomingWebhook(number, hashlib.sha256(secret.encode()).hexdigest(), account)
         create = partial(incoming_webhooks.create, request=request, new=new, limits=self._limits, now=now_ms())
         return await self._database.write(once(lambda connection: _Made(create(connection), salt), _Made))
-
-    async def _new_account(self, name: str, maker: AccountId, cause: str) -> CreatedBot:
-        """A new account. For ten minutes, a request with the same cause gets the same account."""
-        nonce = hashlib.sha256(f"account {cause}".encode()).hexdigest()
-        return await self._makers.create_account(name, domain.webhook_signature(maker), maker, nonce)
 
     async def list_hooks(self, request: ListIncomingWebhooks) -> IncomingWebhookList:
         domain.check_in_chat(request)
@@ -166,13 +161,6 @@ class IncomingWebhooks:
     async def find(self, request: FindIncomingWebhook) -> FoundIncomingWebhook:
         domain.check_link(request.digest, "digest")
         found = await self._database.read(incoming_webhooks.find, request.digest, brief=True)
-        own = [found.account] if found.account else []
-        if not await self._makers.may_act(found.by, *own):
+        if not await self._makers.may_act(found.by, found.account):
             raise incoming_webhooks.paused_webhook()
-        return found if own else await self._with_account(found)
-
-    async def _with_account(self, found: FoundIncomingWebhook) -> FoundIncomingWebhook:
-        """Give an account to a webhook that was made before webhooks had accounts."""
-        account = await self._new_account(found.name, found.by, f"webhook {found.hook}")
-        given = await self._database.write(incoming_webhooks.give_account, found.hook, account, found.by, now_ms())
-        return msgspec.structs.replace(found, account=given)
+        return found

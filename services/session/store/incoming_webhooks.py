@@ -12,7 +12,7 @@ from services.session.store.sql import is_managed_by_maker, role_of
 from services.session.tables import incoming_webhook
 from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode, Reason, RequestError
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.session import EnsureProfile
 from shared.contract.webhooks import (
     CreateIncomingWebhook,
@@ -46,38 +46,27 @@ def create(
     """Returns the account of the webhook. Raises RequestError."""
     group = lock_managed_group(connection, request.chat, request.actor)
     check_place(connection, request, limits)
-    values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now}
+    account = new.account
+    values = {"chat": group.id, "by": request.actor, "name": request.name, "created": now, "account": account.account}
     connection.execute(sa.insert(incoming_webhook).values(hook=new.hook, digest=new.digest, **values))
-    return give_account(connection, new.hook, new.account, request.actor, now)
-
-
-def give_account(connection: sa.Connection, number: str, account: CreatedBot, maker: AccountId, now: int) -> AccountId:
-    """Gives an account to a webhook that has none. Returns the webhook's account, which is another one if the webhook
-    already had an account."""
-    missing = sa.and_(incoming_webhook.c.hook == number, incoming_webhook.c.account.is_(None))
-    if connection.execute(sa.update(incoming_webhook).where(missing).values(account=account.account)).rowcount:
-        seed = EnsureProfile(
-            account=account.account, uuid=account.uuid, nickname=account.nickname,
-            signature=domain.webhook_signature(maker), created=account.created, bot=True,
-        )  # fmt: skip
-        profiles.add_profile(connection, seed, now)
-    found = connection.execute(
-        sa.select(incoming_webhook.c.account).where(incoming_webhook.c.hook == number)
-    ).scalar_one_or_none()
-    return AccountId(found or NO_ACCOUNT)
+    seed = EnsureProfile(
+        account=account.account, uuid=account.uuid, nickname=account.nickname,
+        signature=domain.webhook_signature(request.actor), created=account.created, bot=True,
+    )  # fmt: skip
+    profiles.add_profile(connection, seed, now)
+    return account.account
 
 
 def list_hooks(connection: sa.Connection, request: ListIncomingWebhooks) -> IncomingWebhookList:
     """Raises RequestError."""
     domain.check_can_manage(role_of(connection, request.chat, request.actor))
-    account = sa.func.coalesce(incoming_webhook.c.account, NO_ACCOUNT)
     fields = (
         incoming_webhook.c.hook,
         incoming_webhook.c.name,
         incoming_webhook.c.by,
         incoming_webhook.c.created,
         ~is_managed_by_maker(incoming_webhook),
-        account,
+        incoming_webhook.c.account,
     )
     found = (
         sa.select(*fields)
@@ -132,9 +121,7 @@ def find(connection: sa.Connection, digest: str) -> FoundIncomingWebhook:
         raise RequestError(ErrorCode.NOT_FOUND, "there is no such webhook")
     if not row.acts:
         raise paused_webhook()
-    return FoundIncomingWebhook(
-        row.hook, ChatId(row.chat), row.name, AccountId(row.by), AccountId(row.account or NO_ACCOUNT)
-    )
+    return FoundIncomingWebhook(row.hook, ChatId(row.chat), row.name, AccountId(row.by), AccountId(row.account))
 
 
 def paused_webhook() -> RequestError:

@@ -300,8 +300,7 @@ class LinkRow(SessionBase, table=True):
 
 class IncomingWebhookRow(SessionBase, table=True):
     """A program that has the secret with this digest posts to the group as `account`, with the permissions of `by`.
-    `hook` names the webhook and is no secret. A webhook that was made before webhooks had accounts gets its `account`
-    at its first post; until then the field is NULL."""
+    `hook` names the webhook and is no secret. `account` is never NULL."""
 
     __tablename__ = "hook"
     hook: str = Field(primary_key=True)

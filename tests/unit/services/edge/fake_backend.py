@@ -108,7 +108,7 @@ class FakeBackend:
 
     def cursor(self, account: AccountId, chat: ChatId) -> Cursor:
         joined = self.chats[chat].members.get(account, (1, 1))[1]
-        return from_joining(self.cursors.get((account, chat), Cursor(marked=0)), joined)
+        return from_joining(self.cursors.get((account, chat), Cursor()), joined)
 
     def unread(self, account: int, chat: int) -> list[int]:
         """Returns the indexes of the unread messages of other senders."""

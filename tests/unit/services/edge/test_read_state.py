@@ -262,7 +262,7 @@ async def test_posted_messages_wait_for_what_arrives_between(cluster: EdgeCluste
     await bob.post(7, "an end")
     bob.client.confirmation.ping(0.0)
     await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.cursor(1, 7) == Cursor(marked=0)  # type: ignore[arg-type]
+    assert cluster.backend.cursor(1, 7) == Cursor()  # type: ignore[arg-type]
     alice.client.confirmation.ping(0.0)
     await cluster.message.until_requested(MarkRead, 2)
     assert cluster.message.requests_of(MarkRead)[1].ranges == [ReadRange(AccountId(1), ChatId(7), 1, 7, 5)]
@@ -275,7 +275,7 @@ async def test_posted_messages_do_not_wait_long(
     assert cluster.message.requests_of(MarkRead) == []
     monkeypatch.setattr("services.edge.confirmations.read_state._POSTED_SECONDS", 0.1)
     await cluster.message.until_requested(MarkRead)
-    assert cluster.backend.cursor(1, 7) == Cursor(1, marked=1)  # type: ignore[arg-type]
+    assert cluster.backend.cursor(1, 7) == Cursor(1, read_index=1)  # type: ignore[arg-type]
 
 
 async def test_read_state_confirmed_during_a_flush_waits_for_the_next(cluster: EdgeCluster, alice: EdgeClient) -> None:

@@ -114,13 +114,11 @@ def test_beyond_the_limit_the_shortest_ranges_are_forgotten(ranges: list[IndexRa
     assert all(high - low >= longest for longest in forgotten for low, high in bounded.above[:-1])
 
 
-@given(spans, st.none() | st.integers(0, 80), st.integers(0, 80))
-def test_reading_and_delivery_are_two_marks(ranges: list[IndexRange], marked: int | None, index: int) -> None:
-    """If the previous version has written a cursor, the read index begins at the single index of that version."""
-    cursor = Cursor(20, marked=marked)
-    read = read_up_to(cursor, index)
+@given(spans, st.integers(0, 80), st.integers(0, 80))
+def test_reading_and_delivery_are_two_marks(ranges: list[IndexRange], marked: int, index: int) -> None:
+    read = read_up_to(Cursor(20, read_index=marked), index)
     assert (read.delivered_index, read.above) == (20, ())
-    assert read.read_index == max(index, 20 if marked is None else marked)
+    assert read.read_index == max(index, marked)
     assert merge_delivered(read, ranges, MANY).read_index == read.read_index
 
 
@@ -135,12 +133,11 @@ def test_undelivered_ranges_are_the_newest_ones(ranges: list[IndexRange], head: 
 
 def test_indexes_before_the_join_are_not_unread() -> None:
     assert from_joining(Cursor(), 1) == Cursor()
-    assert from_joining(Cursor(), 100) == Cursor(99)
-    assert from_joining(Cursor(0, ((100, 120), (130, 131))), 100) == Cursor(120, ((130, 131),))
-    assert from_joining(Cursor(150), 100) == Cursor(150)
-    assert from_joining(Cursor(150, marked=0), 100) == Cursor(150, marked=99)
-    assert unread_range(from_joining(Cursor(150, marked=0), 100), 160, 1_000) == (100, 160)
-    assert unread_range(Cursor(150), 160, 4) == (157, 160)
+    assert from_joining(Cursor(), 100) == Cursor(99, read_index=99)
+    assert from_joining(Cursor(0, ((100, 120), (130, 131))), 100) == Cursor(120, ((130, 131),), 99)
+    assert from_joining(Cursor(150), 100) == Cursor(150, read_index=99)
+    assert unread_range(from_joining(Cursor(150), 100), 160, 1_000) == (100, 160)
+    assert unread_range(Cursor(150, read_index=150), 160, 4) == (157, 160)
 
 
 # History

@@ -15,11 +15,9 @@ import pytest
 import sqlalchemy as sa
 
 from services.auth import domain
-from services.auth.adapters import housekeeping
 from services.auth.service.login_trail import LoginTrail
-from services.auth.store import logins, revocations
+from services.auth.store import logins
 from services.auth.store.logins import NewLogin, RotatedLogin, Rotation
-from shared import settings as given
 from shared.contract.admin import SearchTrail, SetDisabled
 from shared.contract.auth import (
     Authenticated,
@@ -289,20 +287,3 @@ async def test_only_hashes_are_stored(database: Database) -> None:
         assert token.family not in stored
         assert token.part not in stored
         assert token.part_hash in stored
-
-
-async def test_a_login_stays_ended_when_its_revocation_is_forgotten(database: Database) -> None:
-    """A replica of the previous version may add a login that is already revoked. Then the login stays in the list."""
-    seconds = int(time.time() - 8 * DAY)
-    account = await add_login(database, seconds)
-    left = sa.text("UPDATE logins SET sid = 's2', account = 0, expires = :expires, revision = NULL")
-    left = left.bindparams(expires=seconds + 60 * DAY)
-    await database.write(lambda connection: connection.execute(left).rowcount)
-    await database.write(partial(revocations.revoke, account=account, sid="", seconds=seconds + 10))
-    back = sa.text("UPDATE logins SET account = :account").bindparams(account=account)
-    await database.write(lambda connection: connection.execute(back).rowcount)
-    one = Rotation(FIRST, "salt", int(time.time() * 1000), 0, 60_000, "")
-    assert await rotate(database, one) is None
-    await housekeeping.purge_expired(database, given.AuthSettings(legacy_token_days=7))
-    assert (await database.read(partial(revocations.list_revocations, since=0))).revocations == []
-    assert await rotate(database, one) is None

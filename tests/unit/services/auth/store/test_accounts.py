@@ -13,7 +13,6 @@ from services.auth.domain import VerificationPurpose, VerificationSubject
 from services.auth.store import accounts as store
 from services.auth.store import outbox, verifications
 from services.auth.store.accounts import AccountSnapshot, IdentifierTaken, NewAccount, NotVerified
-from services.auth.store.revocations import revoke
 from services.auth.tables import accounts, secrets
 from shared.contract.auth import IdentifierKind, Origin
 from shared.contract.events import AccountRegistered, MailRequested
@@ -226,17 +225,6 @@ async def test_the_event_of_an_erasure_comes_after_that_of_the_registration(data
     await database.write(partial(store.erase, account=account, seconds=1))
     subjects = [entry.topic.subject for entry in await database.read(partial(outbox.oldest, limit=10))]
     assert subjects == [ACCOUNT_REGISTERED.subject, ACCOUNT_DELETED.subject]
-
-
-async def test_tokens_are_valid_from_the_last_revocation_of_all_of_them(database: Database) -> None:
-    """Revocations of single sessions and of other accounts do not count."""
-    account = await made(database)
-    assert account == 1
-    for owner, sid, seconds in ((1, "", 7), (1, "", 5), (1, "s1", 9), (2, "", 11)):
-        await database.write(partial(revoke, account=AccountId(owner), sid=sid, seconds=seconds))
-    after = (await found(database, IdentifierKind.ID, str(account))).account
-    assert after is not None
-    assert after.tokens_from == 7
 
 
 @pytest.mark.parametrize(

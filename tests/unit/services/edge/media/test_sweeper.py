@@ -61,15 +61,11 @@ def test_a_file_expires_by_its_age_and_use(
 
 
 def test_the_version_before_reads_a_record_and_its_records_are_read() -> None:
-    """The previous version does not have the size of a picture.
-
-    Records of earlier versions have only the fields of a file.
-    """
+    """The previous version does not have the size of a picture."""
     new = msgspec.structs.replace(record(1, MediaUse.POSTED), width=640, height=480)
     assert (new.media.width, new.media.height) == (640, 480)
     fields = msgspec.to_builtins(new)
     assert msgspec.convert(fields[:9], MediaRecord) == msgspec.structs.replace(new, width=0, height=0)
-    assert msgspec.convert(fields[:6], MediaRecord) == record(0, MediaUse.UPLOADED)
 
 
 def test_a_message_does_not_contain_the_owner_of_its_picture() -> None:

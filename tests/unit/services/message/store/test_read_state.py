@@ -1,14 +1,10 @@
-"""Delivered and read ranges are merged and limited to posted indexes.
-
-They are never lost, even while the previous version also writes.
-"""
+"""Delivered and read ranges are merged and limited to posted indexes. They are never lost."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
 
 import pytest
-import sqlalchemy as sa
 
 from services.message.domain import Cursor
 from services.message.store import MessageStore, open_database
@@ -52,7 +48,7 @@ async def test_delivery_does_not_read(store: MessageStore) -> None:
     assert await state(store) == Cursor(9, ((12, 12),), 0)
     await store.mark_read([ReadRange(ANN, ROOM, 15, 15, 15), ReadRange(BOB, ROOM, 1, 25, 25)], MANY)
     assert await state(store) == Cursor(9, ((12, 12), (15, 15)), 15), "who writes has read, and need not have received"
-    assert await state(store, BOB) == Cursor(20, marked=20), "no more than there is"
+    assert await state(store, BOB) == Cursor(20, read_index=20), "no more than there is"
     await store.mark_read([ReadRange(ANN, ROOM, 1, 11, 11)], MANY)
     assert await state(store) == Cursor(12, ((15, 15),), 15), "what is read stays read"
 
@@ -60,65 +56,19 @@ async def test_delivery_does_not_read(store: MessageStore) -> None:
 async def test_a_chat_is_unread_until_something_is_read(store: MessageStore) -> None:
     """A chat stays marked as unread when a message is delivered. Messages that were read stay read."""
     await store.mark_read([ReadRange(ANN, ROOM, 1, 20, 20)], MANY)
-    for account, cursor in ((ANN, Cursor(20, marked=20, unread_from=7)), (BOB, Cursor(unread_from=7))):
+    for account, cursor in ((ANN, Cursor(20, read_index=20, unread_from=7)), (BOB, Cursor(unread_from=7))):
         await store.mark_unread(account, ROOM, 9)
         await store.mark_unread(account, ROOM, 7)
         assert await state(store, account) == cursor
     await store.mark_read([ReadRange(ANN, ROOM, 3, 5, 0), ReadRange(BOB, ROOM, 1, 5, 0)], MANY)
-    assert await state(store) == Cursor(20, marked=20, unread_from=7)
-    assert await state(store, BOB) == Cursor(5, marked=0, unread_from=7)
+    assert await state(store) == Cursor(20, read_index=20, unread_from=7)
+    assert await state(store, BOB) == Cursor(5, read_index=0, unread_from=7)
     await store.mark_read([ReadRange(ANN, ROOM, 1, 2, 2), ReadRange(BOB, ROOM, 6, 6, 6)], MANY)
-    assert await state(store) == Cursor(20, marked=20)
-    assert await state(store, BOB) == Cursor(6, marked=6)
+    assert await state(store) == Cursor(20, read_index=20)
+    assert await state(store, BOB) == Cursor(6, read_index=6)
     await store.mark_unread(ANN, ROOM, 7)
     await store.erase(ANN)
     assert await state(store) is None
-
-
-async def test_edges_of_the_version_before_have_one_state_until_this_version_writes_it(store: MessageStore) -> None:
-    """Edges of the previous version report no reads.
-
-    Their range that begins at the first message may be a read, so it counts as one.
-    """
-    await store.mark_read([ReadRange(ANN, ROOM, 1, 5), ReadRange(ANN, ROOM, 7, 8)], MANY)
-    assert await state(store) == Cursor(5, ((7, 8),)), "read up to 5"
-    await store.mark_read([ReadRange(ANN, ROOM, 6, 6, 0)], MANY)
-    assert await state(store) == Cursor(8, marked=5)
-    await store.mark_read([ReadRange(ANN, ROOM, 9, 12)], MANY)
-    assert await state(store) == Cursor(12, marked=5), "has arrived by an edge of the previous version"
-    await store.mark_read([ReadRange(ANN, ROOM, 1, 7)], MANY)
-    assert await state(store) == Cursor(12, marked=7), "was read by one"
-
-
-_BEFORE = (
-    "INSERT INTO cursors (account_id, chat_id, read_index, above) VALUES (:account, 1, 0, '[]') ON CONFLICT DO NOTHING",
-    "UPDATE cursors SET read_index = :index, above = :above WHERE account_id = :account AND chat_id = 1",
-)
-"""A statement that writes as a replica of the previous version does. The row is locked meanwhile."""
-
-
-async def test_a_replica_of_the_version_before_writes_between(store: MessageStore, database: Database) -> None:
-    """A row that this version has not written has only one state.
-
-    In other rows, the replica of the previous version changes only the delivered index.
-    """
-
-    async def write(account: AccountId, index: int, above: str = "[]") -> None:
-        def statements(connection: sa.Connection) -> None:
-            for statement in _BEFORE:
-                connection.execute(sa.text(statement), {"account": account, "index": index, "above": above})
-
-        await database.write(statements)
-
-    await write(ANN, 4, "[[6,6]]")
-    assert await state(store) == Cursor(4, ((6, 6),))
-    await store.mark_read([ReadRange(ANN, ROOM, 5, 9, 0), ReadRange(BOB, ROOM, 1, 2, 2)], MANY)
-    await write(ANN, 12)
-    await write(BOB, 7, "[[9,9]]")
-    assert await state(store) == Cursor(12, marked=4)
-    assert await state(store, BOB) == Cursor(7, ((9, 9),), 2)
-    await store.mark_read([ReadRange(ANN, ROOM, 1, 8, 8)], MANY)
-    assert await state(store) == Cursor(12, marked=8)
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ async def test_several_are_added_by_one_request(peers: BusPeers, at_once: int, m
     events = [one.event for one in await peers.wait_for_events(notify(B), before + 4)][before:]
     joined = [one for one in events if isinstance(one, MembershipChanged)]
     assert joined == [
-        MembershipChanged(chat, account, Role.MEMBER, 5, version, since=version - 1)
+        MembershipChanged(chat, account, Role.MEMBER, 5, version, since=version - 1, joined_at=JoinedAt(4, 0))
         for account, version in ((CEM, 4), (BOB, 5))
     ]
     assert [one.account for one in events if isinstance(one, MembershipAnswered)] == [CEM, BOB]

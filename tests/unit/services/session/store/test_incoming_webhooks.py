@@ -3,14 +3,12 @@
 from functools import partial
 
 import pytest
-import sqlalchemy as sa
 
 from services.session.store import account_removal, incoming_webhooks, profiles
 from services.session.store.incoming_webhooks import NewIncomingWebhook
-from services.session.tables import incoming_webhook
 from shared.contract.bots import CreatedBot
 from shared.contract.errors import ErrorCode
-from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Role
 from shared.contract.webhooks import (
     CreateIncomingWebhook,
@@ -132,23 +130,6 @@ async def test_a_webhook_acts_while_its_maker_manages_the_group(populated: Store
     assert await find(populated, "1")
     await populated.end_membership(ANN, group, BOB)
     assert await listed(populated, ANN, group) == []
-
-
-async def test_a_webhook_that_was_made_without_an_account_gets_one(populated: StoreHarness, group: ChatId) -> None:
-    await create(populated, BOB, group, "1")
-    await populated.database.write(
-        lambda connection: connection.execute(sa.update(incoming_webhook).values(account=None)) and None
-    )
-    assert (await find(populated, "1")).account == NO_ACCOUNT
-    assert [one.account for one in await listed(populated, ANN, group)] == [NO_ACCOUNT]
-    given = [
-        await populated.database.write(
-            incoming_webhooks.give_account, "1", CreatedBot(AccountId(account), "u", "Grafana", NOW), BOB, NOW
-        )
-        for account in (201, 202)
-    ]
-    assert given == [201, 201]
-    assert (await find(populated, "1")).account == 201
 
 
 async def test_a_webhook_ends_with_its_own_account(populated: StoreHarness, group: ChatId) -> None:
