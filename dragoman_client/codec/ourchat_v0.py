@@ -12,14 +12,7 @@ from dragoman_client.codec.base import (
     encode,
     padded,
 )
-from dragoman_client.codec.events import (
-    ClientEvent,
-    OtherFrame,
-    ReceivedMedia,
-    ReceivedMessage,
-    ReplyKind,
-    ServerReply,
-)
+from dragoman_client.codec.events import ClientEvent, OtherFrame, ReceivedMedia, ReceivedMessage, ReplyKind, ServerReply
 
 _PICTURE = 2
 _REPLIES = {5: ReplyKind.REGISTRATION, 7: ReplyKind.LOGIN}

@@ -4,14 +4,7 @@ import pytest
 
 from tests.conformance.case_run import GROUP
 from tests.conformance.deliveries import Deliveries
-from tests.conformance.driver_lines import (
-    CacheDropped,
-    DriverLine,
-    GivenChange,
-    GivenMessage,
-    NamedGap,
-    SendDone,
-)
+from tests.conformance.driver_lines import CacheDropped, DriverLine, GivenChange, GivenMessage, NamedGap, SendDone
 from tests.conformance.served_chats import ServedChats
 
 

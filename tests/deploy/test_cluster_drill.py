@@ -10,11 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import cluster_drill
-from tests.deploy.cluster_drill import (
-    FILL,
-    FREEZE,
-    node_to_drain,
-)
+from tests.deploy.cluster_drill import FILL, FREEZE, node_to_drain
 from tests.deploy.disturbed_drill import Disturbance, DisturbedStep, by_step
 from tests.deploy.manifests import K8S
 from tests.drills.record_index import RecordIndex

@@ -9,17 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.deploy.manifests import (
-    BY_KEDA,
-    CHART,
-    EVERYTHING,
-    HELM,
-    RULES,
-    TRUSTED,
-    Object,
-    needs_helm,
-    template,
-)
+from tests.deploy.manifests import BY_KEDA, CHART, EVERYTHING, HELM, RULES, TRUSTED, Object, needs_helm, template
 
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 

@@ -121,12 +121,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_open_api_has_the_operations_that_need_no_connection() -> None:
     document = open_api()
     paths = {path.removeprefix("/api/v1/") for path in document["paths"] if path.startswith("/api/")}
-    assert paths == {*BY_NAME, "events"} - {
-        "token",
-        "verify_mail",
-        "watch",
-        "here",
-    }
+    assert paths == {*BY_NAME, "events"} - {"token", "verify_mail", "watch", "here"}
     for operation in OPERATIONS:
         if (path := document["paths"].get(f"/api/v1/{operation.name}")) is not None:
             assert path["post"]["security"] == ([{"token": []}] if operation.needs_login else [])

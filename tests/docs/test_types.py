@@ -12,14 +12,9 @@ ROOT = Path(__file__).parents[2]
 TSC = ROOT / "node_modules" / ".bin" / "tsc"
 CHECKED = ("--allowJs", "--checkJs", "--lib", "esnext,dom,dom.iterable")
 STRICT = ("--noEmit", "--strict", "--target", "esnext", "--module", "esnext", "--moduleResolution", "bundler")
-MODULES = (
-    "services/edge/http/web/first_page.js",
-    "services/cli/overview/web/dashboard.js",
-)
+MODULES = ("services/edge/http/web/first_page.js", "services/cli/overview/web/dashboard.js")
 
-pytestmark = [
-    pytest.mark.skipif(not TSC.exists(), reason="tsc is not installed: ./dev setup"),
-]
+pytestmark = [pytest.mark.skipif(not TSC.exists(), reason="tsc is not installed: ./dev setup")]
 
 
 def errors(*arguments: str | Path) -> list[str]:

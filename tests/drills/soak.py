@@ -86,11 +86,7 @@ def _look(process: RunningProcess) -> ResourcesSeen | None:
     )  # fmt: skip
 
 
-_GAUGES = {
-    "memory_bytes": "process_resident_memory_bytes",
-    "files": "process_open_fds",
-    "tasks": "dragoman_loop_tasks",
-}
+_GAUGES = {"memory_bytes": "process_resident_memory_bytes", "files": "process_open_fds", "tasks": "dragoman_loop_tasks"}
 
 
 def flat(record_index: RecordIndex) -> Iterator[str]:

@@ -6,14 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.drills.checker import (
-    ANSWER_SECONDS,
-    CONFIRM_SECONDS,
-    LATE_ECHO_SECONDS,
-    PONG_SECONDS,
-    CheckResult,
-    check,
-)
+from tests.drills.checker import ANSWER_SECONDS, CONFIRM_SECONDS, LATE_ECHO_SECONDS, PONG_SECONDS, CheckResult, check
 from tests.drills.evidence import RequiredEvidence
 from tests.drills.records import DrillRecords, Entry, Healed, MessageAcknowledged, MessageReceived, place_id
 from tests.drills.sample_records import SampleRecords
@@ -427,12 +420,7 @@ def test_only_the_edge_that_was_cut_off_excuses_a_repetition(
 
 
 @pytest.mark.parametrize(
-    "required_evidence",
-    [
-        other(ENOUGH, acked=6),
-        other(ENOUGH, received=1_000),
-        other(ENOUGH, faults={"message": 1}),
-    ],
+    "required_evidence", [other(ENOUGH, acked=6), other(ENOUGH, received=1_000), other(ENOUGH, faults={"message": 1})]
 )
 def test_too_little_evidence_is_inconclusive(sample: SampleRecords, required_evidence: RequiredEvidence) -> None:
     result = check(sample.recorded, required_evidence)

@@ -48,11 +48,7 @@ def developer(system: Cluster, tmp_path: Path) -> Developer:
 
 def test_operations_by_http(developer: Developer) -> None:
     name = (developer.shell.directory / "name").read_text().strip()
-    own = {
-        '"ann"': f'"{name}"',
-        "…": "orange juice",
-        "/events": "/events --max-time 3 || true",
-    }
+    own = {'"ann"': f'"{name}"', "…": "orange juice", "/events": "/events --max-time 3 || true"}
     shown = developer.run(HTTP, 0, own)
     assert '"token":' in shown
     assert '"index":2' in shown

@@ -15,15 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from dragoman_client.client import (
-    CommandRejected,
-    Dragoman,
-    FileStore,
-    KeptMessage,
-    MemoryStore,
-    apply_change,
-    text_of,
-)
+from dragoman_client.client import CommandRejected, Dragoman, FileStore, KeptMessage, MemoryStore, apply_change, text_of
 from tests.sdk.typed_replies import EVENTS, event_faults, reply_faults
 from tests.support.cluster import Cluster
 from tests.support.commands import ROOT

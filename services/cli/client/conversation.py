@@ -11,13 +11,7 @@ import msgspec
 
 from dragoman_client.blocking import SECONDS, BlockingClient, Received, Trace, connect
 from dragoman_client.codec.base import ClientAccount, ClientRequest, Codec, Destination
-from dragoman_client.codec.events import (
-    NotificationKind,
-    ReceivedMessage,
-    ReceivedNotification,
-    ReplyKind,
-    ServerReply,
-)
+from dragoman_client.codec.events import NotificationKind, ReceivedMessage, ReceivedNotification, ReplyKind, ServerReply
 from dragoman_client.errors import ClientError, ConnectionEnded, RequestRejected
 from dragoman_client.pending import check, no_reply
 from services.cli.client import wording

@@ -19,10 +19,7 @@ _TEXTS: Mapping[int, Mapping[Language, tuple[str, str]]] = {
         "zh": ("已退订", "您不会再收到未读消息的邮件。You get no more mails about unread messages."),
         "en": ("Unsubscribed", "You get no more mails about unread messages."),
     },
-    404: {
-        "zh": ("链接无效", "此链接无效。This link is not valid."),
-        "en": ("Wrong link", "This link is not valid."),
-    },
+    404: {"zh": ("链接无效", "此链接无效。This link is not valid."), "en": ("Wrong link", "This link is not valid.")},
     503: {
         "zh": ("暂时无法退订", "请稍后重试。Please try again in a minute."),
         "en": ("Please try again", "That did not work just now. Please try again in a minute."),

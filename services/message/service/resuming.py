@@ -25,15 +25,7 @@ from shared.contract.drafts import DraftPreview
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import MessageChange, Reactions
 from shared.contract.model import Emoji, File, Image, Message, Text
-from shared.contract.resume import (
-    KNOWN_STATES,
-    ChatRevision,
-    LastMessage,
-    Resume,
-    Resumed,
-    ResumedChat,
-    fingerprint,
-)
+from shared.contract.resume import KNOWN_STATES, ChatRevision, LastMessage, Resume, Resumed, ResumedChat, fingerprint
 from shared.contract.session import ChatEntry
 
 RESUME_BYTES = 55 * 1024

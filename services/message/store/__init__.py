@@ -13,12 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.message.domain import ChangePermissions
 from services.message.store.drafts import find as find_draft
 from services.message.store.drafts import save as save_draft
-from services.message.store.posting import (
-    DeadlinePassed,
-    DuplicateDetected,
-    PostedBatch,
-    post,
-)
+from services.message.store.posting import DeadlinePassed, DuplicateDetected, PostedBatch, post
 from services.message.store.read_state import (
     CursorsMoved,
     erase,

@@ -98,11 +98,7 @@ class DuplicateDetected(Exception):
 
 
 def post(
-    connection: sa.Connection,
-    drafts: Sequence[Draft],
-    now: Callable[[], int],
-    *,
-    check_duplicates: bool,
+    connection: sa.Connection, drafts: Sequence[Draft], now: Callable[[], int], *, check_duplicates: bool
 ) -> PostedBatch:
     """Post the drafts. With `check_duplicates`, drafts that were posted before are looked up first. Without it, the
     unique index of nonces detects them. Raises DeadlinePassed and, without `check_duplicates`, DuplicateDetected."""

@@ -115,8 +115,7 @@ def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            StartupError,
-            match=rf"127.0.0.1:{port} cannot be opened: Address already in use. Set another",
+            StartupError, match=rf"127.0.0.1:{port} cannot be opened: Address already in use. Set another"
         ):
             OpsServer(OpsSettings(port=port), CollectorRegistry(), {}, Dashboard("tested"))
 

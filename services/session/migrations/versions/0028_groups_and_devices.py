@@ -64,11 +64,7 @@ def _create_group_tables() -> None:
     op.create_table("invitation", _key("chat", sa.ForeignKey("chat.id")), _key("account"), *_numbers("until"))
     op.create_index("invitation_account", "invitation", ["account"])
     op.create_table(
-        "happening",
-        *(_key("chat"), _key("time")),
-        *_texts("kind"),
-        *_numbers("by", "account"),
-        *_texts("text"),
+        "happening", *(_key("chat"), _key("time")), *_texts("kind"), *_numbers("by", "account"), *_texts("text")
     )
     op.create_index("happening_time", "happening", ["time"])
 

@@ -1,11 +1,7 @@
 import pytest
 
 from bench.load.plan import Load
-from bench.measurements.conversations import (
-    ConversationOptions,
-    group,
-    pairs,
-)
+from bench.measurements.conversations import ConversationOptions, group, pairs
 from bench.report.progress import ProgressLine
 from bench.system.system import MeasuredSystem
 

@@ -138,10 +138,7 @@ MESSAGES = {"Register", "Login", "PostMessage"}
                 "ResumeChats",
             },
         ),
-        (
-            "pipe",
-            {"CreateChat", "RequestMembership", "AnswerMembership", "ListChatViews", "GetChat", "FetchUnread"},
-        ),
+        ("pipe", {"CreateChat", "RequestMembership", "AnswerMembership", "ListChatViews", "GetChat", "FetchUnread"}),
         ("irc", {"RequestMembership"}),
     ],
 )

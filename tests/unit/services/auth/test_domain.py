@@ -117,11 +117,7 @@ def test_an_oc_number_may_be_padded(identifier: str, number: int) -> None:
 
 
 def test_a_plain_password_has_every_verifier_a_hash_only_its_own() -> None:
-    assert verifiers.verifier_texts(plain("secret")) == {
-        Scheme.PLAIN: "secret",
-        Scheme.MD5: MD5,
-        Scheme.SHA256: SHA256,
-    }
+    assert verifiers.verifier_texts(plain("secret")) == {Scheme.PLAIN: "secret", Scheme.MD5: MD5, Scheme.SHA256: SHA256}
     assert verifiers.verifier_texts(Secret(Scheme.MD5, MD5.upper())) == {Scheme.MD5: MD5}
     assert verifiers.verifier_texts(Secret(Scheme.SERVICE, "Ab")) == {Scheme.SERVICE: "Ab"}
 

@@ -16,8 +16,7 @@ def test_the_script_of_a_shell(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
-    [("dragoman ad", "admin"), ("dragoman admin mess", "message"), ("dragoman up --ed", "--edges")],
+    ("line", "found"), [("dragoman ad", "admin"), ("dragoman admin mess", "message"), ("dragoman up --ed", "--edges")]
 )
 def test_commands_and_options_are_completed(line: str, found: str) -> None:
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}

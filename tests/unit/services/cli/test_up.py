@@ -211,9 +211,7 @@ def test_killed_children_are_restarted(up: Callable[..., UpProcess]) -> None:
             time.sleep(0.02)
 
 
-def test_after_a_killed_supervisor_the_next_start_waits_and_keeps_the_credentials(
-    up: Callable[..., UpProcess],
-) -> None:
+def test_after_a_killed_supervisor_the_next_start_waits_and_keeps_the_credentials(up: Callable[..., UpProcess]) -> None:
     running = up()
     running.until("ready ")
     pids = running.pids()

@@ -103,8 +103,5 @@ async def test_a_repeated_deletion_changes_nothing(cluster: AuthCluster, edge: E
 
 @pytest.mark.parametrize("actor", [NO_ACCOUNT, AccountId(-1)])
 async def test_logout_and_deletion_need_an_account(edge: EdgeProbe, actor: AccountId) -> None:
-    for work in (
-        edge.send(DeleteAccount(actor)),
-        edge.send(Logout("s", actor)),
-    ):
+    for work in (edge.send(DeleteAccount(actor)), edge.send(Logout("s", actor))):
         assert await rejection_code(work) == ErrorCode.UNAUTHENTICATED

@@ -276,9 +276,7 @@ async def test_failures_by_one_identifier_delay_no_other_of_its_account(
     assert seen == [0, 1, 2, 0]
 
 
-async def test_the_limits_of_an_identifier_do_not_show_the_others_of_its_account(
-    limits: LoginLimiter,
-) -> None:
+async def test_the_limits_of_an_identifier_do_not_show_the_others_of_its_account(limits: LoginLimiter) -> None:
     by_number, by_name = (domain.login_subject(ANN, identifier) for identifier in ("7", "ann"))
     assert by_number.account == by_name.account
     for subject in (by_number, by_name):

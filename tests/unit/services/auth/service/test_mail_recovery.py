@@ -161,9 +161,7 @@ async def test_only_a_verified_address_gets_a_ticket_by_default(make_cluster: Ma
 
 async def test_a_verified_login_verifies_the_address(make_cluster: MakeCluster, sqlite_url: str) -> None:
     cluster = make_cluster(
-        sqlite_url,
-        verification=given.VerificationSettings(after_failed_logins=1),
-        limits=given.LimitsSettings(),
+        sqlite_url, verification=given.VerificationSettings(after_failed_logins=1), limits=given.LimitsSettings()
     )
     cluster.start_auth()
     edge, operator = await cluster.edge(), await cluster.operator()

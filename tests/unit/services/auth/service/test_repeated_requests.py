@@ -76,15 +76,7 @@ from shared.request_nonce import request_nonce
 from shared.run_once import NONCE_USED
 from shared.settings import IrcSettings
 from tests.support.waiting import WAIT_SECONDS
-from tests.unit.services.auth.cluster import (
-    ELSEWHERE,
-    ORIGIN,
-    AuthCluster,
-    EdgeProbe,
-    plain,
-    registration,
-    rejection,
-)
+from tests.unit.services.auth.cluster import ELSEWHERE, ORIGIN, AuthCluster, EdgeProbe, plain, registration, rejection
 from tests.unit.services.auth.conftest import MakeCluster, cheap_auth
 from tests.unit.services.auth.service.test_verification import BASE, link_in, parse_link
 

@@ -64,9 +64,7 @@ async def test_a_user_s_and_an_operator_s_acts_are_recorded_without_secrets(edge
     assert isinstance(again, Authenticated)
     await edge.send(SetSecurity(question_id=1, answer="the answer", actor=ann.account))
     await edge.send(EndLogin(again.sid, ann.account))
-    await edge.send(
-        ChangePassword(old=plain("secret"), new=plain("another"), actor=ann.account, origin=ORIGIN),
-    )
+    await edge.send(ChangePassword(old=plain("secret"), new=plain("another"), actor=ann.account, origin=ORIGIN))
     await operator.send(FindUser(IdentifierKind.ANY, EMAIL))
     await operator.send(Kick(ann.account))
     await operator.send(SetDisabled(ann.account, True))

@@ -308,10 +308,7 @@ async def test_links_start_with_the_public_url_of_the_settings(make_cluster: Mak
 
 
 async def test_mail_waits_for_a_server_that_is_down(
-    make_cluster: MakeCluster,
-    sqlite_url: str,
-    make_smtp_server: MakeSmtpServer,
-    tmp_path: Path,
+    make_cluster: MakeCluster, sqlite_url: str, make_smtp_server: MakeSmtpServer, tmp_path: Path
 ) -> None:
     server = make_smtp_server()
     smtp = given.MailSettings(

@@ -75,10 +75,7 @@ def test_changes_of_messages() -> None:
         "[chat 4] message 7 is pinned (by user 2)",
     ]
     withdrawn = [wording.news(ReceivedChange(kind, 4, 7, 1, 2, "x", on=False)) for kind in ("reaction", "pin")]
-    assert withdrawn == [
-        "[chat 4] user 2 takes x back from message 7",
-        "[chat 4] message 7 is unpinned (by user 2)",
-    ]
+    assert withdrawn == ["[chat 4] user 2 takes x back from message 7", "[chat 4] message 7 is unpinned (by user 2)"]
     assert wording.news(ReceivedChange("reaction", 4, 7, 1, 2)) == "[chat 4] message 7 has other reactions (by user 2)"
     assert wording.news(ReceivedChange("of a later version", 4, 7, 1, 2)) == ""
 

@@ -289,10 +289,7 @@ def test_paced_connections_of_an_account_get_the_same_share() -> None:
     assert min(done) > 200
 
 
-@pytest.mark.parametrize(
-    ("first_frame", "code"),
-    [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(x="x"), 1003)],
-)
+@pytest.mark.parametrize(("first_frame", "code"), [(b"hello", 1003), (Binary(b"{}"), 1003), (frame(x="x"), 1003)])
 def test_a_first_frame_of_no_dialect_closes_the_connection(first_frame: Frame, code: int) -> None:
     each = Intake(logged_in=False, detected=False)
     with pytest.raises(CloseConnection) as caught:

@@ -448,10 +448,7 @@ def test_the_event_of_a_new_owner_does_not_skip_the_departure_of_the_former_one(
 
 @pytest.mark.parametrize(
     ("joined_at", "expected"),
-    [
-        (JoinedAt(7, 3), ChatJoined(CHAT, head=7, first=8, rev=3)),
-        (None, ChatJoined(CHAT)),
-    ],
+    [(JoinedAt(7, 3), ChatJoined(CHAT, head=7, first=8, rev=3)), (None, ChatJoined(CHAT))],
     ids=["told by session", "an older version of session or message"],
 )
 def test_a_join_names_where_the_account_begins(

@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.edge.delivery.ordering import (
-    BROADCAST,
-    FIRST_SECONDS,
-    PATIENCE_SECONDS,
-    SILENCE_SECONDS,
-    LossDetector,
-)
+from services.edge.delivery.ordering import BROADCAST, FIRST_SECONDS, PATIENCE_SECONDS, SILENCE_SECONDS, LossDetector
 from shared.contract.edge import Heartbeat
 from shared.contract.ids import NodeId
 

@@ -5,7 +5,4 @@ dialects.
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from tests.unit.services.edge.dialects.sample_dialect import SampleIrc, detects
 
-ALL_DIALECTS: Dialects = (
-    *DIALECTS,
-    Entry("sample-irc", "/ws/sample-irc", "sample.irc", SampleIrc, detects),
-)
+ALL_DIALECTS: Dialects = (*DIALECTS, Entry("sample-irc", "/ws/sample-irc", "sample.irc", SampleIrc, detects))

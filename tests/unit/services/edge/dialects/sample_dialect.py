@@ -8,17 +8,9 @@ import re
 from collections.abc import Sequence
 
 from services.edge.canonical.commands import Command, PostMessage
-from services.edge.canonical.events import (
-    ChatJoined,
-    ChatLeft,
-    Event,
-)
+from services.edge.canonical.events import ChatJoined, ChatLeft, Event
 from services.edge.canonical.frames import Binary, Frame, Outgoing
-from services.edge.canonical.replies import (
-    DisplayMessage,
-    MessageAccepted,
-    Reply,
-)
+from services.edge.canonical.replies import DisplayMessage, MessageAccepted, Reply
 from services.edge.dialects import credentials, validation
 from services.edge.dialects.base import (
     Action,
@@ -37,9 +29,7 @@ from services.edge.dialects.base import (
 from services.edge.dialects.text_fallback import render_message
 from services.edge.dialects.wire_ids import parse_id
 from shared.contract.auth import Authenticated, IdentifierKind, Login, VerificationNeeded
-from shared.contract.edge import (
-    ChatRenamed,
-)
+from shared.contract.edge import ChatRenamed
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.members import MembershipRequested, RequestMembership

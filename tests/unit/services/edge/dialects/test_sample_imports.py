@@ -9,12 +9,7 @@ ROOT = Path(__file__).parents[5]
 SAMPLE = Path(__file__).with_name("sample_dialect.py")
 PACKAGES = ("dragoman", "bench", "services", "local", "shared", "dragoman_client")
 MODULE = Path("services/edge/dialects/sample_irc.py")
-FORBIDDEN = (
-    "services.edge.dialects.pipe",
-    "services.edge.dialects.registry",
-    "services.edge.client.client",
-    "time",
-)
+FORBIDDEN = ("services.edge.dialects.pipe", "services.edge.dialects.registry", "services.edge.client.client", "time")
 
 
 def lint(directory: Path) -> subprocess.CompletedProcess[str]:

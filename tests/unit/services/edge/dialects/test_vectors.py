@@ -29,16 +29,7 @@ from tests.unit.services.edge.dialects.driving import (
     only_request,
     pushes_of,
 )
-from tests.vectors import (
-    ANSWERS,
-    COMMANDS,
-    EVENTS,
-    Vector,
-    VectorAction,
-    canonical,
-    text,
-    wire,
-)
+from tests.vectors import ANSWERS, COMMANDS, EVENTS, Vector, VectorAction, canonical, text, wire
 
 DOCS = Path(__file__).parents[5] / "docs" / "protocols"
 VECTORS = [

@@ -79,13 +79,7 @@ def test_the_limit_is_inclusive_and_counts_all_fragments() -> None:
 
 @pytest.mark.parametrize(
     ("size", "head"),
-    [
-        (0, "8100"),
-        (125, "817d"),
-        (126, "817e007e"),
-        (65_535, "817effff"),
-        (65_536, "817f0000000000010000"),
-    ],
+    [(0, "8100"), (125, "817d"), (126, "817e007e"), (65_535, "817effff"), (65_536, "817f0000000000010000")],
 )
 def test_lengths_are_written_in_their_shortest_form(size: int, head: str) -> None:
     assert message_bytes(b"x" * size) == bytes.fromhex(head) + b"x" * size

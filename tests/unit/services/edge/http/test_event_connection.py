@@ -19,10 +19,7 @@ REASON = "too many connections from this address"
 @pytest.fixture
 def sections() -> dict[str, Any]:
     """Settings with at most two connections for each address. A proxy names the addresses."""
-    return {
-        "limits": {"rates": True, "connections_per_address": 2},
-        "edge": {"trusted_proxies": ["127.0.0.0/8"]},
-    }
+    return {"limits": {"rates": True, "connections_per_address": 2}, "edge": {"trusted_proxies": ["127.0.0.0/8"]}}
 
 
 async def open_stream(peer: RawPeer, address: str) -> HttpReply:

@@ -90,9 +90,7 @@ async def replica(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> A
     message = Bus(nats_server.settings("message"), "message", CollectorRegistry())
     requests: asyncio.Queue[tuple[list[Draft], Responder]] = asyncio.Queue()
     message.serve_deferred(
-        PostMessages.route,
-        lambda request, responder: requests.put_nowait((request.drafts, responder)),
-        queue="message",
+        PostMessages.route, lambda request, responder: requests.put_nowait((request.drafts, responder)), queue="message"
     )
     await message.start()
     await edge.start()

@@ -43,10 +43,7 @@ class MemberListCacheHarness:
 
     def set_members(self, chat: ChatId, version: int, *members: Member) -> None:
         self.replies[chat] = lambda request: Membership(
-            chat,
-            version,
-            [member for member in members if member.version > request.since],
-            change_times=ChangeTimes(),
+            chat, version, [member for member in members if member.version > request.since], change_times=ChangeTimes()
         )
 
     async def load(self, chat: ChatId = ROOM, version: int | None = None) -> ChatMembers:

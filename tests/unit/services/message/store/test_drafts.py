@@ -79,10 +79,7 @@ async def test_previews_are_cut(store: MessageStore) -> None:
     await store.save_draft(SaveDraft(HALL, "é" * 120, 3, actor=ANN))
     await store.save_draft(save("not Ann's", actor=BOB))
     found = await store.read(lambda snapshot: snapshot.drafts(ANN))
-    assert found == {
-        ROOM: DraftPreview(101, "é" * 120, cut=True),
-        HALL: DraftPreview(102, "é" * 120, 3),
-    }
+    assert found == {ROOM: DraftPreview(101, "é" * 120, cut=True), HALL: DraftPreview(102, "é" * 120, 3)}
 
 
 async def test_drafts_go_with_the_account_and_with_time(store: MessageStore) -> None:

@@ -75,9 +75,7 @@ async def add_guest(store: StoreHarness, nick: str) -> None:
 # Handles
 
 
-async def test_a_handle_is_unique_whatever_its_ascii_case_until_it_is_given_up(
-    populated: StoreHarness,
-) -> None:
+async def test_a_handle_is_unique_whatever_its_ascii_case_until_it_is_given_up(populated: StoreHarness) -> None:
     chat = await make(populated, "Äpfel")
 
     async def found(handle: str) -> ChatId | None:
