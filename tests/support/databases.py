@@ -15,7 +15,9 @@ from shared.migrate import upgrade
 from tests.support import citus
 
 _SQLITE = "sqlite:///"
-_RESTART = "SELECT setval(sequencename::regclass, 1, false) FROM pg_sequences WHERE schemaname = current_schema()"
+_RESTART = (
+    "SELECT setval(sequencename::regclass, start_value, false) FROM pg_sequences WHERE schemaname = current_schema()"
+)
 
 
 def create_tables(service: str, url: str) -> str:
