@@ -91,7 +91,8 @@ async def find_verifier(passwords: PasswordHashing, account: Account | None, sec
     """The account's verifier that the secret matches. The number of computed hashes is always the same. So the time
     taken does not show whether the account or the secret was wrong."""
     held = account.verifiers if account else {}
-    scheme, text = verifiers.text_to_verify(secret, held)
-    verifier = held.get(scheme)
-    matches = await passwords.verify(verifier, text)
-    return FoundVerifier(scheme, verifier, text) if matches and verifier is not None else None
+    for scheme, text in verifiers.texts_to_verify(secret, held):
+        verifier = held.get(scheme)
+        if await passwords.verify(verifier, text) and verifier is not None:
+            return FoundVerifier(scheme, verifier, text)
+    return None

@@ -134,7 +134,7 @@ def test_a_plain_password_has_every_verifier_a_hash_only_its_own() -> None:
     ],
 )
 def test_one_verifier_is_chosen(secret: Secret, held: list[Scheme], opened: tuple[Scheme, str]) -> None:
-    assert verifiers.text_to_verify(secret, held) == opened
+    assert verifiers.texts_to_verify(secret, held) == [opened]
 
 
 def test_delays_start_late_grow_and_are_bounded() -> None:
