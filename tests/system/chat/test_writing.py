@@ -261,6 +261,36 @@ def test_a_member_is_mentioned_by_the_begin_of_the_name(ann: ChatPage, bob: Bob,
     ann.field.press_sequentially("!")
     ann.field.press("Enter")
     expect(ann.message("@Bobby!").locator(".mention")).to_have_text("@Bob")
+    expect(ann.field).to_have_value("")
+    ann.field.press("ArrowUp")
+    ann.field.press("Escape")
+    ann.send("@Bob is a text")
+    ann.until_sent("@Bob is a text")
+    expect(ann.message("@Bob is a text").locator(".mention")).to_have_count(0)
+
+
+def test_members_with_one_name_are_mentioned_each(ann: ChatPage, bob: Bob, system: Cluster) -> None:
+    twin = Bob(system.edges[1])
+    bob.group("Twins", ann.account(), twin.account)
+    ann.go("Twins")
+    for key in ("Enter", "ArrowDown"):
+        ann.field.press_sequentially("@b")
+        expect(ann.page.get_by_role("option")).to_have_text(["Bob", "Bob"])
+        ann.field.press(key)
+    ann.field.press("Enter")
+    ann.field.press("Enter")
+    ann.until_sent("@Bob")
+    assert [one["mentions"] for user in (bob, twin) for one in user.call("sync")["chats"]] == [1, 1]
+
+
+def test_names_that_come_after_the_message_is_sent_are_not_shown(ann: ChatPage, team: int) -> None:
+    ann.go("Team").field.evaluate("""(field) => {
+        field.value = "at @b";
+        field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+        field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+    }""")
+    ann.until_sent("at @b")
+    expect(ann.page.get_by_role("option")).to_have_count(0)
 
 
 def test_14_quotes_and_the_list_show_a_text_without_its_signs(ann: ChatPage, bob: Bob, team: int) -> None:

@@ -44,9 +44,7 @@ export class Composer extends Part {
   }
 
   begin(message: Message): void {
-    this.#writing.editing.value = message;
-    this.#writing.edited = textOfSegments(message.segments);
-    this.#writing.mentionAgain(message.segments);
+    this.#writing.begin(message);
     this.focusField();
   }
 
@@ -56,8 +54,7 @@ export class Composer extends Part {
     const before = this.drafts.get(this.#id);
     const whole = [text, before.text].filter(Boolean).join("\n");
     this.drafts.set(this.#id, whole, before.reply_to || reply_to);
-    this.#writing.attachments.putBack(segments);
-    this.#writing.mentionAgain(segments);
+    this.#writing.putBack(segments);
     this.focusField();
   }
 
@@ -196,12 +193,14 @@ export class Composer extends Part {
   }
 
   #end(): void {
+    this.#mentions?.close();
     this.#writing.editing.value = undefined;
     this.focusField();
   }
 
   async #submit(event?: Event): Promise<void> {
     event?.preventDefault();
+    this.#mentions?.close();
     const editing = this.#writing.editing.peek();
     if (editing) return this.#save(editing);
     const text = this.#field?.value ?? "";

@@ -18,8 +18,8 @@ export class Mentions extends Part {
   declare chat: Chat;
   declare found: Native.MemberInfo[];
   declare at: number;
-  /** Whom the user has chosen: what stands in the text, and whose name it is. */
-  choose: (name: string, account: number) => void = () => undefined;
+  /** Whom the user has chosen. Returns what stands in the text. */
+  choose: (nickname: string, account: number) => string = (nickname) => `@${nickname}`;
   #field: HTMLTextAreaElement | undefined;
   #asked: object | undefined;
 
@@ -85,8 +85,7 @@ export class Mentions extends Part {
     const field = this.#field;
     const query = field && begun(field);
     if (!field || query === undefined) return this.close();
-    const name = `@${this.#name(member)}`;
-    this.choose(name, member.account);
+    const name = this.choose(this.#name(member), member.account);
     field.focus();
     field.setRangeText(`${name} `, field.selectionStart - query.length - 1, field.selectionStart, "end");
     field.dispatchEvent(new InputEvent("input", { bubbles: true }));

@@ -1,13 +1,17 @@
 /** What is being written in a chat beside its draft, also while another chat is shown: an edit, and files. */
 import { effect, signal, untracked } from "@preact/signals-core";
+import { textOfSegments } from "../model/actions.ts";
 import type { Chat } from "../model/chat.ts";
 import type { Message, OutgoingSegment } from "../model/shapes.ts";
 import { model } from "../state.ts";
 import { Attachments } from "./attachments.ts";
 
+type Names = Map<string, number>;
+
 export class Writing {
-  /** Who is mentioned in a draft or an edit, by what stands in its text. */
-  readonly mentioned: Map<string, number>;
+  /** Who is mentioned, by what stands in the text. */
+  readonly #inDraft: Names;
+  #inEdit: Names = new Map();
   /** What is edited, in place of writing; the draft waits meanwhile. */
   readonly editing = signal<Message | undefined>(undefined);
   readonly attachments = new Attachments();
@@ -16,33 +20,51 @@ export class Writing {
 
   constructor(chat: Chat) {
     this.#key = `dragoman.${chat.me}.mentioned.${chat.head.peek().chat}`;
-    this.mentioned = new Map(JSON.parse(localStorage.getItem(this.#key) ?? "[]") as [string, number][]);
+    this.#inDraft = new Map(JSON.parse(localStorage.getItem(this.#key) ?? "[]") as [string, number][]);
   }
 
-  /** Stays with a draft that is kept. */
-  mention(name: string, account: number): void {
-    this.mentioned.set(name, account);
+  get mentioned(): Names {
+    return this.editing.peek() ? this.#inEdit : this.#inDraft;
+  }
+
+  begin(message: Message): void {
+    this.editing.value = message;
+    this.edited = textOfSegments(message.segments);
+    this.#inEdit = namesIn(message.segments);
+  }
+
+  putBack(segments: readonly OutgoingSegment[]): void {
+    this.attachments.putBack(segments);
+    for (const [name, account] of namesIn(segments)) this.#inDraft.set(name, account);
     this.#keep();
   }
 
-  /** Of a message whose text is written again. */
-  mentionAgain(segments: readonly (Message["segments"][number] | OutgoingSegment)[]): void {
-    for (const segment of segments) if (segment.t === "mention") this.mention(segment.text, segment.account);
+  /** Returns what stands for the account in the text: another member may have the same name. */
+  mention(nickname: string, account: number): string {
+    const other = this.mentioned.get(`@${nickname}`) ?? account;
+    const name = other === account ? `@${nickname}` : `@${nickname}#${account}`;
+    this.mentioned.set(name, account);
+    this.#keep();
+    return name;
   }
 
   forgetMentioned(): void {
-    this.mentioned.clear();
+    this.#inDraft.clear();
     this.#keep();
   }
 
   #keep(): void {
     try {
-      if (this.mentioned.size) localStorage.setItem(this.#key, JSON.stringify([...this.mentioned]));
+      if (this.#inDraft.size) localStorage.setItem(this.#key, JSON.stringify([...this.#inDraft]));
       else localStorage.removeItem(this.#key);
     } catch {
       // it is full: a reload makes a text of the mention
     }
   }
+}
+
+function namesIn(segments: readonly (Message["segments"][number] | OutgoingSegment)[]): Names {
+  return new Map(segments.flatMap((one) => (one.t === "mention" ? [[one.text, one.account] as const] : [])));
 }
 
 const writings = new Map<Chat, Writing>();
