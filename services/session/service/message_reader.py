@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from shared.contract.errors import RequestError
 from shared.contract.following import ChatNews, FollowChats, HeadPosition
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHeads, GetHistory, Heads
 from shared.contract.model import Message
 from shared.contract.receipts import FindReadIndexes, ReadIndex
 from shared.contract.routes import SendRequest
+from shared.telemetry import log
 
+_log = log(__name__)
 _REQUEST_SECONDS = 3.0
 _READ_INDEXES = 100
 """The most read indexes in one request. While the message service reads them, messages wait."""
@@ -50,11 +53,15 @@ class MessageReader:
         self, members: Sequence[tuple[AccountId, ChatId]], *, counts: bool = False
     ) -> tuple[list[ReadIndex], set[ChatId]]:
         """The index up to which these accounts have read; see FindReadIndexes. Also returns the chats whose member list
-        the message service lacks now. The result has no accounts of these chats."""
+        the message service lacks now, or for which it does not answer. Some accounts of these chats are not found."""
         found, lacking = list[ReadIndex](), set[ChatId]()
         for start in range(0, len(members), _READ_INDEXES):
             request = FindReadIndexes([*members[start : start + _READ_INDEXES]], counts)
-            some = (await self._request(request, seconds=_REQUEST_SECONDS, retry=True)).found
+            try:
+                some = (await self._request(request, seconds=_REQUEST_SECONDS, retry=True)).found
+            except RequestError as error:
+                _log.debug("read indexes are unknown now", error=str(error))
+                return found, lacking | {chat for _, chat in members[start:]}
             lacking |= {chat for _, chat in request.members} - {one.chat for one in some}
             found += some
         return found, lacking

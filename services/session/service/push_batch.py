@@ -18,7 +18,7 @@ from shared.transactions import Transactions
 TURN_SENDS = 20
 """The most notifications of a device in one turn."""
 FRESH_MS = 1_000
-"""How long it is known that a notification may be sent. Later, this is checked again."""
+"""How long a message and the right to send it are known. Later, both are read again."""
 _READS = 16
 """The most messages that are requested at once."""
 
@@ -31,7 +31,7 @@ def recipient(member: NotifyingMember, state: ReadIndex, blocked: frozenset[Acco
 
 
 class WaitingPush(NamedTuple):
-    """A notification that waits to be sent. `message`: None if there is no such message any more."""
+    """A notification that waits to be sent. `message`: None if it was not read yet."""
 
     row: DeviceChat
     nature: ChatNature
@@ -44,7 +44,7 @@ class ReadyDevice(NamedTuple):
     """A device, and what its turn needs. `waiting`: the first notifications to send. `over`: notifications that are not
     to be sent any more. `closed`: chats whose notifications the device still shows, although they are read. `badge`:
     the number of unread messages. `is_lacking`: the message service does not know the member list of a chat now.
-    `held`: see `push_turns.held`; it was read at the time `checked`."""
+    `held`: see `push_turns.held`. `checked`: the time after which `held` and the messages were read."""
 
     device: PushDevice
     waiting: Sequence[WaitingPush]
@@ -55,6 +55,9 @@ class ReadyDevice(NamedTuple):
     names: Names = Names({}, {})
     held: Mapping[tuple[int, ChatId], int] = {}
     checked: int = 0
+
+    def is_fresh(self, now: int) -> bool:
+        return self.checked <= now < self.checked + FRESH_MS
 
 
 def planned(device: PushDevice, view: DeviceView, states: States) -> ReadyDevice:
@@ -94,14 +97,14 @@ class PushBatches:
         found, _ = await self._messages.read_indexes([*pairs], counts=True)
         states = {(one.account, one.chat): one for one in found}
         ready = [planned(one, views[one.id], states) for one in devices]
-        messages = await self._read_messages([each for one in ready for each in one.waiting])
-        senders = {one.sender for one in messages.values()}
-        checked, numbers = self._now(), [one.id for one in devices]
-        until = checked + lasting_ms + FRESH_MS
+        checked, waiting = self._now(), [each for one in ready for each in one.waiting]
+        until, numbers = checked + lasting_ms + FRESH_MS, [one.id for one in devices]
+        messages = await self._read_messages(waiting, checked + FRESH_MS)
+        chats, senders = {one.row.chat for one in waiting}, {one.sender for one in messages.values()}
         held, names = await self._database.read(
             lambda connection: (
                 push_turns.held(connection, numbers, lease, until),
-                push_turns.names(connection, {chat for chat, _ in messages}, senders),
+                push_turns.names(connection, chats, senders),
             )
         )
         return [
@@ -116,16 +119,21 @@ class PushBatches:
             for one in ready
         ]
 
-    async def _read_messages(self, waiting: Sequence[WaitingPush]) -> dict[tuple[ChatId, int], Message]:
-        """The messages of these notifications. Each message is requested once, for the recipient that may see the most
-        messages."""
+    async def _read_messages(self, waiting: Sequence[WaitingPush], until: int) -> dict[tuple[ChatId, int], Message]:
+        """Messages of these notifications. Each is requested once, for the recipient that may see the most messages,
+        and none after `until`. A message that is not found is read again in the turn of each device."""
         readers = {(one.row.chat, one.row.waiting): one.to for one in sorted(waiting, key=_first, reverse=True)}
         wanted, found = [*readers], dict[tuple[ChatId, int], Message]()
         for start in range(0, len(wanted), _READS):
             some = wanted[start : start + _READS]
             reads = (self._messages.read(chat, index, 1, readers[chat, index].account) for chat, index in some)
-            for messages in await asyncio.gather(*reads):
-                found |= {(one.chat, one.index): one for one in messages}
+            for messages in await asyncio.gather(*reads, return_exceptions=True):
+                if isinstance(messages, list):
+                    found |= {(one.chat, one.index): one for one in messages}
+                elif not isinstance(messages, Exception):
+                    raise messages
+            if self._now() >= until:
+                break
         return {key: found[key] for key in wanted if key in found}
 
 

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from services.session.service.cpu_share import CpuShare
 from services.session.service.mail_digests import MailDigests, MailedChat
 from services.session.service.message_reader import MessageReader
 from services.session.service.ports import PUSHES_AT_ONCE, PushFailed, PushMessage, PushResult, PushSender
-from services.session.service.push_batch import FRESH_MS, TURN_SENDS, PushBatches, ReadyDevice, WaitingPush, recipient
+from services.session.service.push_batch import TURN_SENDS, PushBatches, ReadyDevice, WaitingPush, recipient
 from services.session.service.push_notes import PushNotes
 from services.session.service.push_texts import PushTexts, Shown
 from services.session.service.repeating import repeat
@@ -68,6 +68,8 @@ _UNAVAILABLE_MS = 5_000
 _CLOSE_SECONDS = 3.5
 _GIVE_UP_MS = 30 * 86_400_000
 _CORRECT_SECONDS = 30.0
+_SLOW_MS = 1_000
+"""The time of the database is not known well enough if its answer takes longer than this."""
 _FORGET_SECONDS = 3_600.0
 _NEW = 50
 """The most messages that are read to find the first one that notifies. The time until a mail begins with that
@@ -159,7 +161,7 @@ class PushDelivery:
         self._services = PushServices(PUSHES_AT_ONCE)
         self._share = CpuShare(_CPU_SHARE, _LONGEST_REST_SECONDS)
         self._stopping = asyncio.Event()
-        self._woken = asyncio.Event()
+        self._corrected, self._woken = asyncio.Event(), asyncio.Event()
         self._noted = asyncio.Event()
         """Set when a chat has new messages."""
         self._loops, self._tasks = Tasks(), Tasks()
@@ -181,27 +183,39 @@ class PushDelivery:
 
     def start(self) -> None:
         if self._is_on:
-            run, stopping = partial(repeat, what="notifications"), self._stopping
-            self._loops.start(run(self._decide, stopping, _TICK_SECONDS, woken=self._noted), "decide whom to notify")
-            self._loops.start(run(self._send_next, stopping, _TICK_SECONDS, woken=self._woken), "notify devices")
-            self._loops.start(run(self._correct, stopping, _CORRECT_SECONDS), "correct times of notifications")
-            self._loops.start(run(self._forget, stopping, _FORGET_SECONDS), "forget quiet chats")
+            run = partial(repeat, stopping=self._stopping, what="notifications")
+            decide = run(self._decide, seconds=_TICK_SECONDS, woken=self._noted)
+            send = run(self._send_next, seconds=_TICK_SECONDS, woken=self._woken)
+            self._loops.start(run(self._correct, seconds=_CORRECT_SECONDS), "correct times of notifications")
+            self._loops.start(self._when_corrected(decide), "decide whom to notify")
+            self._loops.start(self._when_corrected(send), "notify devices")
+            self._loops.start(run(self._forget, seconds=_FORGET_SECONDS), "forget quiet chats")
+
+    async def _when_corrected(self, loop: Awaitable[None]) -> None:
+        await self._corrected.wait()
+        await loop
 
     async def close(self) -> None:
         """Waits for the requests in progress instead of cancelling them, because nats-py stops reading when the reply
         to a cancelled request arrives. When the lease ends, another process takes over the unfinished work."""
-        self._stopping.set()
-        self._woken.set()
-        self._noted.set()
+        for event in (self._stopping, self._corrected, self._woken, self._noted):
+            event.set()
         await self._loops.finish(_CLOSE_SECONDS)
         await self._tasks.finish(_CLOSE_SECONDS)
         await self._notes.close()
 
     async def _correct(self) -> bool:
-        self._ahead_ms = now_ms() - await self._database.read(push_queue.clock)
+        await self._read_clock()
         most = self._lease_ms + 2 * self._delay_ms
         await self._database.write(push_queue.correct_times, self._now(), most)
         return False
+
+    async def _read_clock(self) -> None:
+        began, of_database = now_ms(), await self._database.read(push_queue.clock)
+        took = now_ms() - began
+        if 0 <= took <= _SLOW_MS or not self._corrected.is_set():
+            self._ahead_ms = began + took // 2 - of_database
+            self._corrected.set()
 
     async def _forget(self) -> bool:
         await self._database.write(push_queue.forget, self._now())
@@ -377,7 +391,7 @@ class PushDelivery:
                 await self._write(ready.device, turn)
             if self._stopping.is_set() or turn.is_over():
                 return
-            message = self._wanted(one, turn)
+            message = await self._wanted(ready, one, turn)
             if message is not None:
                 shown = Shown(message, "", "", one.state.unread, ready.badge, one.row.urgent, closed)
                 withdrawn = await self._send(ready, one.row, shown, turn)
@@ -392,12 +406,12 @@ class PushDelivery:
         device, now, rows = ready.device, self._now(), list[DeviceChat]()
         chats, began, zone = list[MailedChat](), list[int](), ""
         for one in ready.waiting:
-            message, chat = self._wanted(one, turn), one.row.chat
+            message, chat = await self._wanted(ready, one, turn), one.row.chat
             if turn.is_over():
                 return
             if message is None:
                 continue
-            group, sender = ready.names.of(chat, message.sender)
+            group, sender = await self._names(ready, chat, message.sender)
             unread, *_ = await self._messages.read(chat, one.to.first, 1, device.account) or [message]
             new = await self._messages.read(chat, max(one.to.first, one.row.shown + 1), _NEW, device.account)
             notifying = [each for each in new if decide(ripe([each], 0, now, 0), [one.to], one.nature, now)]
@@ -416,16 +430,20 @@ class PushDelivery:
             due = now + self._mails.pause_ms
         turn.pause_ms = due - now
 
-    def _wanted(self, one: WaitingPush, turn: _Turn) -> Message | None:
+    async def _wanted(self, ready: ReadyDevice, one: WaitingPush, turn: _Turn) -> Message | None:
         """The waiting message; None if it does not notify any more. The message may be recalled or too old by now, or
-        the account may have muted the chat. Quiet times of the account end the turn."""
+        the account may have muted the chat. Quiet times of the account end the turn. Raises RequestError."""
         if is_quiet(one.to.own, self._now()):
             turn.pause_ms = _QUIET_MS
             return None
-        messages = [one.message] if one.message is not None else []
+        message = one.message
+        if message is None or not ready.is_fresh(self._now()):
+            found = await self._messages.read(one.row.chat, one.row.waiting, 1, ready.device.account)
+            message = next((each for each in found if each.index == one.row.waiting), None)
+        messages = [message] if message is not None else []
         now = max([self._now(), *(each.time for each in messages)])  # the clocks of servers differ
         if decide(ripe(messages, 0, now, 0), [one.to], one.nature, now):
-            return one.message
+            return message
         turn.dropped.append(one.row)
         return None
 
@@ -445,7 +463,7 @@ class PushDelivery:
     async def _is_held(self, ready: ReadyDevice, row: DeviceChat, turn: _Turn) -> bool:
         """Whether this process may still send the notification. Raises RequestError."""
         device, held, now = ready.device.id, ready.held, self._now()
-        if not ready.checked <= now < ready.checked + FRESH_MS:
+        if not ready.is_fresh(now):
             held = await self._database.read(push_turns.held, [device], turn.lease, now + self._timeout_ms, brief=True)
         return held.get((device, row.chat), 0) >= row.waiting
 
@@ -455,8 +473,14 @@ class PushDelivery:
             server = self._texts.irc_server
             place = await self._database.read(push_turns.irc_place, chat, sender, device.account, server)
             return self._texts.of_line(shown, place, device.language)
-        group, name = ready.names.of(chat, sender)
+        group, name = await self._names(ready, chat, sender)
         return self._texts.of_message(shown._replace(sender=name, group=group), device.language)
+
+    async def _names(self, ready: ReadyDevice, chat: ChatId, sender: AccountId) -> tuple[str, str]:
+        names = ready.names
+        if sender not in names.nicknames:
+            names = await self._database.read(push_turns.names, [chat], [sender])
+        return names.of(chat, sender)
 
     async def _note_failure(self, device: PushDevice, failed: PushFailed) -> None:
         """Notes a failed attempt. A failure that this server has caused does not end a subscription."""

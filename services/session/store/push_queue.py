@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from services.session.domain import LOBBY
 from services.session.push_rules import LIFETIME_MS, ChatNature, Notified
 from services.session.store.sql import IS_MEMBER, SLICE, insert, slices
+from services.session.store.subscriptions import lock_devices
 from services.session.tables import block, chat, member, own_settings
 from services.session.tables.push import push_chat, push_notification, push_subscription
 from shared.clock import now_ms
@@ -200,6 +201,8 @@ def forget(connection: sa.Connection, now: int) -> None:
 def remove(connection: sa.Connection, devices: Collection[int], now: int) -> None:
     """Remove devices. If an account has no other device, the notifications that waited for the removed device are sent
     by mail."""
+    accounts = sa.select(_DEVICES.account).where(_DEVICES.id.in_(devices))
+    lock_devices(connection, _DEVICES.account.in_(accounts))
     waiting = sa.select(_DEVICES.account, _SHOWN.chat, _SHOWN.waiting, _SHOWN.urgent).where(
         _SHOWN.subscription == _DEVICES.id, _DEVICES.id.in_(devices), _SHOWN.waiting > 0
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from services.session.push_rules import ChatNature
 from services.session.store import masks
 from services.session.store.push_queue import IS_WAITING, NotifyingMember, blocked_by, first_within, notifying
-from services.session.store.subscriptions import DEVICE, PushDevice, note_accepted, note_idle
+from services.session.store.subscriptions import DEVICE, PushDevice, lock_devices, note_accepted, note_idle
 from services.session.tables import chat, profile
 from services.session.tables.push import push_notification, push_subscription
 from shared.contract.ids import AccountId, ChatId
@@ -167,9 +167,8 @@ _CLOSE = sa.delete(push_notification).where(_ROW, _SHOWN.waiting == 0)
 
 
 def note_turns(connection: sa.Connection, notes: Collection[TurnNote], now: int) -> None:
-    """Notes what has happened in turns. The devices are locked in order, and before their notifications, as other
-    transactions do it."""
-    notes = sorted(notes, key=lambda one: one.device)
+    """Notes what has happened in turns."""
+    lock_devices(connection, _DEVICES.id.in_([one.device for one in notes]))
     if accepted := [one.device for one in notes if one.shown]:
         note_accepted(connection, accepted, now)
     if idle := [one.device for one in notes if one.idle]:
@@ -183,8 +182,8 @@ def note_turns(connection: sa.Connection, notes: Collection[TurnNote], now: int)
     ):
         if rows:
             keys = ("device", "number", "index")
-            connection.execute(statement, [dict(zip(keys, row, strict=True)) for row in sorted(rows)])
-    if closed := sorted((one.device, number) for one in notes for number in one.closed):
+            connection.execute(statement, [dict(zip(keys, row, strict=True)) for row in rows])
+    if closed := [(one.device, number) for one in notes for number in one.closed]:
         connection.execute(_CLOSE, [{"device": device, "number": number} for device, number in closed])
     if changed := [one.device for one in notes if one.shown or one.dropped or one.closed]:
         never = sa.and_(_SHOWN.shown == 0, _SHOWN.waiting == 0)

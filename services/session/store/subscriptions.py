@@ -148,8 +148,15 @@ def delete_own(connection: sa.Connection, removed: RemovedDevice, most: int, now
 
 
 def delete_of_account(connection: sa.Connection, account: AccountId) -> None:
+    lock_devices(connection, _ROW.account == account)
     for table in (push_subscription, push_removed):
         connection.execute(sa.delete(table).where(table.c.account == account))
+
+
+def lock_devices(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> None:
+    """Lock devices in the order of their numbers. Transactions that change several devices or their notifications do
+    this first, so that there are no deadlocks."""
+    connection.execute(sa.select(_ROW.id).where(wanted).order_by(_ROW.id).with_for_update())
 
 
 def note_accepted(connection: sa.Connection, devices: Sequence[int], now: int) -> None:

@@ -3,6 +3,7 @@
 The queues are real, and the replies of the message service and the push service are prepared.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from services.session.service.ports import PushFailed, PushMessage, PushResult
 from services.session.service.push_delivery import PushDelivery, PushWays
 from services.session.service.push_texts import PushTexts
 from services.session.service.subscriptions import PushLogins
-from services.session.store import chats, memberships, own_settings, push_turns, subscriptions
+from services.session.store import chats, memberships, own_settings, push_queue, push_turns, subscriptions
 from services.session.store.subscriptions import NewDevice, PushDevice
 from services.session.tables.push import push_chat, push_notification, push_subscription
 from shared.clock import now_ms
@@ -404,6 +405,7 @@ async def test_a_process_that_was_frozen_before_it_sends_looks_again(
 async def test_many_devices_share_requests_and_transactions(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(push_batch, "FRESH_MS", 30_000)
     chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
     devices = [await notifying.subscribe(one, f"{one}-{place}") for one in (BOB, CEM) for place in range(9)]
     notifying.services.post(chat)
@@ -433,3 +435,136 @@ async def test_replicas_with_different_clocks_use_the_clock_of_the_database(
     assert notifying.delivery._now() > now_ms() + 3_000_000
     await notifying.delivery._correct()
     assert abs(notifying.delivery._now() - now_ms()) < 60_000
+
+
+async def test_the_clock_is_not_corrected_by_a_slow_answer(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await notifying.delivery._correct()
+    before, times = notifying.delivery._ahead_ms, [0, 5_000]
+    monkeypatch.setattr(push_delivery, "now_ms", lambda: times.pop(0) if times else now_ms())
+    await notifying.delivery._correct()
+    assert (times, notifying.delivery._ahead_ms) == ([], before)
+
+
+@pytest.mark.parametrize("failure", [RequestError(ErrorCode.FORBIDDEN, "no member"), ZeroDivisionError(), None])
+async def test_a_message_that_one_recipient_does_not_see_notifies_the_others(
+    notifying: Notifying, failure: Exception | None
+) -> None:
+    """Both may see the same messages, and the last one requests the message for both."""
+    chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
+    bob, cem = await notifying.subscribe(BOB), await notifying.subscribe(CEM)
+    notifying.services.post(chat)
+    await notifying.moved(chat)
+    await notifying.decide()
+    request = notifying.services.request
+
+    async def reply(one: Any, **more: object) -> Any:
+        if isinstance(one, GetHistory) and one.actor == CEM:
+            if failure is not None:
+                raise failure
+            return History([], 1, False)
+        return await request(one, **more)
+
+    notifying.delivery._messages._request = reply  # type: ignore[assignment]
+    await notifying.send()
+    assert notifying.services.sent == [(bob, str(chat))]
+    assert await notifying.waiting(cem) == ({chat: 1} if failure else {})
+
+
+async def test_a_message_that_is_recalled_during_a_slow_turn_notifies_nobody(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await notifying.subscribe(BOB)
+    first, second = [(await notifying.store.create_group(ANN, BOB)).id for _ in range(2)]
+    for chat in (first, second):
+        notifying.services.post(chat)
+    await notifying.moved(first, second)
+    await notifying.decide()
+    later = now_ms() + 2_000
+
+    def recall(_: PushDevice) -> None:
+        notifying.services.messages[second].clear()
+        notifying.services.post(second, body=RECALLED_BODY)
+        monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+
+    notifying.services.on_send = recall
+    await notifying.send()
+    assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(first))], {})
+
+
+async def test_slow_reads_of_messages_do_not_delay_a_batch(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read of a message takes longer than a message is known."""
+    monkeypatch.setattr(push_batch, "_READS", 1)
+    device = await notifying.subscribe(BOB)
+    groups = [(await notifying.store.create_group(ANN, BOB)).id for _ in range(3)]
+    for chat in groups:
+        notifying.services.post(chat)
+    await notifying.moved(*groups)
+    await notifying.decide()
+    request, reads, prepared = notifying.services.request, list[ChatId](), list[int]()
+
+    async def reply(one: Any, **more: object) -> Any:
+        if isinstance(one, GetHistory):
+            reads.append(one.chat)
+            later = now_ms() + len(reads) * 2_000
+            monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
+        return await request(one, **more)
+
+    prepare = notifying.delivery._batches.prepare
+
+    async def count(*arguments: Any) -> Any:
+        ready = await prepare(*arguments)
+        prepared.append(len(reads))
+        return ready
+
+    monkeypatch.setattr(notifying.delivery._batches, "prepare", count)
+    notifying.delivery._messages._request = reply  # type: ignore[assignment]
+    await notifying.send()
+    assert prepared == [1]
+    assert notifying.services.sent == [(device, str(chat)) for chat in groups]
+
+
+async def test_read_indexes_that_are_not_found_delay_only_their_devices(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_reader, "_READ_INDEXES", 1)
+    chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
+    bob, cem = await notifying.subscribe(BOB), await notifying.subscribe(CEM)
+    notifying.services.post(chat)
+    await notifying.moved(chat)
+    await notifying.decide()
+    request = notifying.services.request
+
+    async def reply(one: Any, **more: object) -> Any:
+        if isinstance(one, FindReadIndexes) and one.members == [(CEM, chat)]:
+            raise RequestError(ErrorCode.UNAVAILABLE, "away")
+        return await request(one, **more)
+
+    notifying.delivery._messages._request = reply  # type: ignore[assignment]
+    await notifying.send()
+    assert notifying.services.sent == [(bob, str(chat))]
+    assert await notifying.waiting(cem) == {chat: 1}
+
+
+async def test_the_clock_is_corrected_before_chats_are_decided(
+    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, is_decided, clock = list[str](), asyncio.Event(), push_queue.clock
+
+    def read_clock(connection: sa.Connection) -> int:
+        steps.append("clock")
+        return clock(connection)
+
+    async def decide() -> bool:
+        steps.append("decide")
+        is_decided.set()
+        return False
+
+    monkeypatch.setattr(push_queue, "clock", read_clock)
+    monkeypatch.setattr(notifying.delivery, "_decide", decide)
+    notifying.delivery.start()
+    await asyncio.wait_for(is_decided.wait(), 10)
+    assert steps == ["clock", "decide"]

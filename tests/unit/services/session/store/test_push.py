@@ -14,6 +14,7 @@ from services.session.store import push_queue, push_turns, subscriptions
 from services.session.store.push_queue import DueChat
 from services.session.store.push_turns import DeviceChat, DevicesLeftOut, TurnNote
 from services.session.store.subscriptions import NewDevice, PushDevice, RemovedDevice
+from services.session.tables.push import push_notification, push_subscription
 from shared.contract.errors import ErrorCode, Reason
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.push import IRC, Subscribe
@@ -254,3 +255,29 @@ async def test_a_message_from_before_the_subscription_waits_for_no_device(popula
     (due,) = await taken(populated, NOW + 10)
     await finish(populated, due, Notified(BOB, 7, NOW - 1, urgent=True))
     assert await devices(populated, NOW + 1_000) == []
+
+
+async def test_turns_are_noted_without_a_deadlock_while_a_chat_is_decided(populated: StoreHarness) -> None:
+    chat = (await populated.create_group(ANN, BOB)).id
+    first, second = await subscribe(populated, BOB, "a"), await subscribe(populated, BOB, "b")
+    await moved(populated, chat)
+    (due,) = await taken(populated, NOW + 10)
+    await finish(populated, due, Notified(BOB, 7, NOW + 1, urgent=True))
+    row, begun, go = DeviceChat(chat, 0, 7, True), threading.Event(), threading.Event()
+
+    def decide(connection: sa.Connection) -> None:
+        devices = sa.select(push_subscription.c.id).order_by(push_subscription.c.id)
+        connection.execute(devices.with_for_update(read=True, key_share=True))
+        for number in (first, second):
+            newer = push_notification.update().where(push_notification.c.subscription == number)
+            connection.execute(newer.values(waiting=8))
+            begun.set()
+            go.wait()
+
+    decided = asyncio.ensure_future(populated.database.write(decide))
+    await asyncio.to_thread(begun.wait)
+    notes = [TurnNote(first, dropped=[row]), TurnNote(second, [row])]
+    noted = asyncio.ensure_future(populated.database.write(partial(push_turns.note_turns, notes=notes, now=NOW)))
+    await asyncio.wait([noted], timeout=_WAIT_SECONDS)
+    go.set()
+    await asyncio.gather(decided, noted)
