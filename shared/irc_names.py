@@ -72,6 +72,19 @@ def numbered_channel(chat: ChatId, name: str) -> str:
     return f"#{slug or 'chat'}~{chat}"
 
 
+def full_mask(text: str) -> str:
+    """Complete a mask to `nick!user@host`. A missing part becomes *."""
+    if text.startswith("m:"):
+        return f"m:{full_mask(text[2:])}"
+    if text.startswith("a:"):
+        return text
+    nick, bang, rest = text.partition("!")
+    if not bang:
+        nick, rest = ("*", text) if "@" in text else (text, "")
+    user, _, host = rest.partition("@")
+    return f"{nick or '*'}!{user or '*'}@{host or '*'}"
+
+
 def mask_form(mask: str) -> str:
     """The regular expression of a mask with * and ?. It does not backtrack between stars, so that matching is fast even
     with many stars."""

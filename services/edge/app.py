@@ -208,7 +208,7 @@ class Edge:
         changes = MessageChanger(bus, self.id, leaders, messages, clock)
         forwards = MessageForwarder(bus, self.publisher, messages, clock)
         parts = (
-            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral),
+            AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral, self.guests),
             history, search, reads, changes, forwards, OwnDataExporter(bus, requests),
             OperatorLogin(bus, requests, ephemeral.nicks, self.context.settings.irc.operators),
         )  # fmt: skip

@@ -216,12 +216,12 @@ class LoginSession:
 
     def deleted(self) -> None:
         """Note that the account is deleted. The connection stays open."""
-        self._services.guests.deleted(self.connection.account)
+        self._services.guests.ended(self.connection.account)
         self.log_out()
 
     def guest_registered(self, answer: Authenticated) -> None:
         """Note that the guest has registered. The connection and its chats stay."""
-        self._services.guests.registered(answer.account)
+        self._services.guests.ended(answer.account)
         self.connection.login_replaced(answer)
 
     def log_out(self) -> None:

@@ -25,6 +25,7 @@ from services.edge.handlers.table import Handlers, for_actor
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.media import MediaService
 from services.edge.media.store import MediaUse
+from services.edge.presence.guests import LocalGuests
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.rpc.coalescer import RequestCoalescer
 from shared.bus.client import Bus
@@ -146,8 +147,10 @@ class AccountHandler:
         profiles: RequestCoalescer[AccountId, Profile | None],
         avatars: AvatarFiles,
         ephemeral: EphemeralHub,
+        guests: LocalGuests,
     ) -> None:
         self._ephemeral = ephemeral
+        self._guests = guests
         self._forwarder = forwarder
         self._avatars = avatars
         self._accounts = accounts
@@ -241,8 +244,12 @@ class AccountHandler:
         return await self._forwarder.forward(GetChat(chat), actor)
 
     def _update_summary(self, account: AccountId, changed: SetProfile) -> None:
-        """Note the new nickname, so that the account's next message already has it."""
+        """Note the new nickname, so that the account's next message already has it. Show the new signature of a guest
+        to users who monitor the guest."""
         local = self._accounts.get(account)
         summary = local.summary if local is not None else None
         if local is not None and summary is not None and changed.nickname not in (UNSET, summary.nickname):
             local.summary = msgspec.structs.replace(summary, nickname=changed.nickname, version=0)
+        if local is not None and summary is not None and summary.guest and changed.signature is not UNSET:
+            local.summary = msgspec.structs.replace(summary, signature=changed.signature, version=0)
+            self._guests.renamed(account, local.summary)

@@ -75,7 +75,8 @@ class UploadAccess:
         return self._limiter.slot(uploader.account)
 
     def page_headers(self, request: Request) -> dict[str, str]:
-        """Headers by which a browser lets the page of an allowed origin read the response."""
+        """Headers by which a browser lets the page of an allowed origin read the response. Web clients of IRC send
+        requests with cookies, which are not used but must be permitted."""
         handshake = handshake_of(request, self._trusted)
         if not handshake.origin or not self._origins.permits(handshake):
             return {}

@@ -55,7 +55,7 @@ class LocalGuests:
         if before is None:
             return
         if not face.guest:  # the guest has registered on another node
-            self.registered(account)
+            self.ended(account)
             return
         self._accounts[account] = face
         if before.nick.lower() != face.nick.lower():
@@ -67,10 +67,6 @@ class LocalGuests:
     def __contains__(self, account: AccountId) -> bool:
         return account in self._accounts
 
-    def registered(self, account: AccountId) -> None:
-        """Note that the guest has registered. The account stays when its last connection ends."""
-        self._accounts.pop(account, None)
-
     def left(self, account: AccountId, connection: int) -> None:
         """Note that the connection has left the account. If this was the last connection here of a guest, end the
         guest."""
@@ -78,8 +74,9 @@ class LocalGuests:
         if account in self._accounts and not self._connections.connections(account):
             self._tasks.start(self._end(account), "end guest")
 
-    def deleted(self, account: AccountId) -> None:
-        """Note that the account is deleted. It may be a guest."""
+    def ended(self, account: AccountId) -> None:
+        """Note that the account is deleted, or has registered. It may be a guest. Users who monitor the guest are
+        shown that it has left, because NickSeen events of the account end."""
         face = self._accounts.pop(account, None)
         if face is not None:
             self._nicks.seen(account, face, online=False)
@@ -104,7 +101,7 @@ class LocalGuests:
         if other_nodes:
             self._accounts.pop(account, None)
             return
-        self.deleted(account)
+        self.ended(account)
         try:
             request = DeleteAccount(account, reason=_CLOSED, of_guest=True)
             await self._bus.send(request, seconds=_SECONDS, retry=True, nonce=new_nonce())

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from services.session import domain
 from services.session.store import admission, bans, happenings, masks
@@ -29,6 +29,7 @@ from shared.contract.ids import AccountId
 from shared.contract.members import ChangeModes, Invite, ListMasks, Mask, ModeChange
 from shared.contract.model import JoinPolicy, Role
 from shared.contract.session import Member
+from shared.irc_names import full_mask
 
 _FLAGS = frozenset("ntsC")
 _MOST_LIMIT = 2**31 - 1
@@ -136,20 +137,25 @@ class _Change:
             case "v":
                 changed = self._set_speaker(one)
             case "b" | "e" | "I":
+                one = replace(one, text=full_mask(_word(_MASK, "mask", one.text)))
                 changed = self._set_mask(one)
             case "i":
                 changed = self._set(join_policy=JoinPolicy.CLOSED if one.on else JoinPolicy.OPEN)
+                one = replace(one, text="")
             case "k":
                 changed = self._set(join_key=_word(_KEY, "key", one.text) if one.on else "")
-                one = one if one.on else msgspec.structs.replace(one, text="*")
+                one = one if one.on else replace(one, text="*")
             case "l":
                 changed = self._set(most_members=_most_members(one.text) if one.on else 0)
+                one = one if one.on else replace(one, text="")
             case "m":
                 changed = bans.silence_all(self._connection, self._group.id, self._now, on=one.on)
+                one = replace(one, text="")
             case flag if flag in _FLAGS:
                 present = str(self._modes).replace(flag, "") + (flag if one.on else "")
                 changed = self._set(modes="".join(sorted(present)))
                 self._modes = present
+                one = replace(one, text="")
             case _:
                 raise RequestError(ErrorCode.INVALID, "there is no such mode", "modes")
         if changed:
@@ -168,9 +174,8 @@ class _Change:
     def _set_mask(self, one: ModeChange) -> bool:
         if not one.on:
             return masks.remove(self._connection, self._group.id, one.mode, one.text)
-        text = _word(_MASK, "mask", one.text)
         by = masks.full_name(self._connection, self._actor, self._server)
-        return masks.add(self._connection, self._group.id, one.mode, text, by, self._now)
+        return masks.add(self._connection, self._group.id, one.mode, one.text, by, self._now)
 
     def _set_role(self, one: ModeChange) -> bool:
         account, role = self._member(one), self._role(one)

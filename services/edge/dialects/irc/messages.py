@@ -263,7 +263,9 @@ def post_plain(session: IrcSession, frame: bytes) -> bool:
         found = _PLAIN.fullmatch(frame.decode())
     except UnicodeDecodeError:
         return False
-    if found is None or not found[2].isprintable() or len(frame) + len(session.mask) + len(": ") > LINE_BYTES:
+    if found is None or not found[0].isprintable() or len(frame) + len(session.mask) + len(": ") > LINE_BYTES:
+        return False
+    if len(frame) > session.info.limits.message_text_bytes:
         return False
     target, text = found[1], found[2]
     chat = session.find_channel(target) or chat_of(target)

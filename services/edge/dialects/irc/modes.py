@@ -135,20 +135,7 @@ def _parse_mask(session: IrcSession, flag: str, text: str, wanted: _Wanted, *, o
         if flag not in wanted.lists:
             wanted.lists.append(flag)
         return
-    wanted.changes.append(ModeChange(on, flag, full_mask(text)))
-
-
-def full_mask(text: str) -> str:
-    """Complete a mask to `nick!user@host`. A missing part becomes *."""
-    if text.startswith("m:"):
-        return f"m:{full_mask(text[2:])}"
-    if text.startswith("a:"):
-        return text
-    nick, bang, rest = text.partition("!")
-    if not bang:
-        nick, rest = ("*", text) if "@" in text else (text, "")
-    user, _, host = rest.partition("@")
-    return f"{nick or '*'}!{user or '*'}@{host or '*'}"
+    wanted.changes.append(ModeChange(on, flag, text))
 
 
 def _list_masks(session: IrcSession, chat: ChatId, kind: str, name: str, answer: Answer) -> None:

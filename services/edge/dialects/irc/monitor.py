@@ -3,7 +3,7 @@
 Guests announce that they come and leave. Of users with an account, the client is shown the presence that native shows:
 that of friends and of members of private chats."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from services.edge.canonical.commands import WatchAccounts
 from services.edge.canonical.irc_commands import MonitorNicks
@@ -11,7 +11,7 @@ from services.edge.canonical.replies import PresenceShown
 from services.edge.dialects.irc.lines import Line, fill_lines, word
 from services.edge.dialects.irc.names import User, fold, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
-from services.edge.dialects.irc.users import OFFLINE, away_text, with_states
+from services.edge.dialects.irc.users import OFFLINE, away_text
 from shared.contract.directory import FindNicks, UsersOfNicks
 from shared.contract.ephemeral import NickSeen, PresenceChanged
 from shared.contract.ids import AccountId
@@ -61,21 +61,27 @@ def _set(session: IrcSession, monitored: dict[str, str], answer: Answer) -> None
         _watch(session, kept, answer)
 
 
-def _watch(session: IrcSession, users: dict[AccountId, User], answer: Answer) -> None:
+def _watch(
+    session: IrcSession, users: dict[AccountId, User], answer: Answer, done: Callable[[], Lines] = tuple
+) -> None:
+    """Watch these users. `done` is called when their states are known, or cannot be read now."""
+
     def shown(reply: PresenceShown) -> Iterator[bytes]:
         for one in reply.presence:
             yield from presence_changed(session, one)
+        yield from done()
 
     session.watched = users
     session.states = {one: text for one, text in session.states.items() if one in users}
-    session.request(WatchAccounts(tuple(users)), answer, shown, lambda failure: ())
+    session.request(WatchAccounts(tuple(users)), answer, shown, lambda failure: done())
 
 
 def presence_changed(session: IrcSession, event: PresenceChanged) -> Iterator[bytes]:
     user = session.watched.get(event.account)
-    if user is None or event.state == "unknown":
+    if user is None:
         return
-    before, now = session.states.pop(event.account, OFFLINE), away_text(event.state, event.text)
+    before = session.states.pop(event.account, OFFLINE)
+    now = OFFLINE if event.state == "unknown" else away_text(event.state, event.text)
     if now != OFFLINE:
         session.states[event.account] = now
     if (before == OFFLINE) is not (now == OFFLINE):
@@ -92,19 +98,20 @@ def _show_here(session: IrcSession, nicks: list[str], answer: Answer) -> Lines:
 
     def found(reply: UsersOfNicks) -> Lines:
         users = [user_of(one.profile.id, one.profile, session.server) for one in reply.users]
-        guests = {one.profile.id for one in reply.users if one.profile.guest}
+        guests = [user for user in users if not user.account_name]
+        others = {user.account: user for user in users if user.account_name}
 
-        def with_known(states: dict[AccountId, str]) -> Iterator[bytes]:
-            here = [one for one in users if one.account in guests or states.get(one.account, OFFLINE) != OFFLINE]
-            yield from _lines(session, "730", (one.mask for one in here))
-            known = {fold(one.nick) for one in here}
-            yield from _lines(session, "731", (nick for nick in nicks if fold(nick) not in known))
-            others = {one.account: one for one in users if one.account not in guests}
-            session.states |= {one.account: states[one.account] for one in here if one.account in others}
-            if not others.keys() <= session.watched.keys():
-                _watch(session, session.watched | others, answer)
+        def missing() -> Iterator[bytes]:
+            here = {fold(user.nick) for user in users if user in guests or user.account in session.states}
+            yield from _lines(session, "731", (nick for nick in nicks if fold(nick) not in here))
 
-        return with_states(session, [one.account for one in users], answer, with_known, OFFLINE)
+        lines = list(_lines(session, "730", (user.mask for user in guests)))
+        if not others:
+            return [*lines, *missing()]
+        for account in others:
+            session.states.pop(account, None)  # so that the reply shows the user again
+        _watch(session, session.watched | others, answer, missing)
+        return lines
 
     session.request(FindNicks(nicks), answer, found)
     return ()

@@ -80,17 +80,16 @@ def with_states(
     accounts: list[AccountId],
     answer: Answer,
     done: Callable[[dict[AccountId, str]], Lines],
-    unknown: str = "",
 ) -> Lines:
-    """Call `done` with the away texts of these accounts. The text is empty for an account that is online and not away.
-    `unknown`: the text if the states cannot be read now."""
+    """Call `done` with the away texts of these accounts. The text is empty for an account that is online and not away,
+    and if the states cannot be read now."""
 
     def shown(reply: PresenceShown) -> Lines:
         return done({one.account: away_text(one.state, one.text) for one in reply.presence})
 
     if not accounts:
         return done({})
-    unread = dict.fromkeys(accounts, unknown)
+    unread = dict.fromkeys(accounts, "")
     session.request(ReadStates(tuple(accounts)), answer, shown, lambda failure: done(unread))
     return ()
 

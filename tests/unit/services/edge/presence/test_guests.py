@@ -62,12 +62,12 @@ async def test_a_guest_ends_with_its_connection_unless_it_has_registered() -> No
     guests = Guests()
     for account in (GUEST, USER):
         guests.enter(account)
-    guests.local.registered(USER)
+    guests.local.ended(USER)
     assert (GUEST in guests.local, USER in guests.local) == (True, False)
     for account in (GUEST, USER):
         await guests.leave(account)
     assert guests.deleted == [GUEST]
-    assert guests.seen == [(GUEST, True), (USER, True), (GUEST, False)]
+    assert guests.seen == [(GUEST, True), (USER, True), (USER, False), (GUEST, False)]
 
 
 async def test_a_guest_that_has_registered_on_another_node_stays() -> None:
@@ -76,7 +76,7 @@ async def test_a_guest_that_has_registered_on_another_node_stays() -> None:
     guests.local.renamed(GUEST, ProfileSummary("gus", "u1", nick="gus"))
     assert GUEST not in guests.local
     await guests.leave(GUEST)
-    assert (guests.deleted, guests.seen) == ([], [(GUEST, True)])
+    assert (guests.deleted, guests.seen) == ([], [(GUEST, True), (GUEST, False)])
 
 
 async def test_a_guest_ends_with_its_last_connection() -> None:
@@ -112,7 +112,7 @@ async def test_a_guest_that_has_come_back_meanwhile_stays() -> None:
 async def test_a_deleted_guest_has_left_at_once() -> None:
     guests = Guests()
     guests.enter(GUEST)
-    guests.local.deleted(GUEST)
+    guests.local.ended(GUEST)
     assert guests.seen == [(GUEST, True), (GUEST, False)]
     await guests.leave(GUEST)
     assert (guests.deleted, guests.seen) == ([], [(GUEST, True), (GUEST, False)])

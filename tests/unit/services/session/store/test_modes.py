@@ -176,6 +176,18 @@ async def test_masks_ban_mute_and_except(populated: StoreHarness, group: ChatId)
     assert await muted(populated, group) == {CEM}
 
 
+async def test_a_part_of_a_mask_is_completed_when_it_is_set_and_removed(populated: StoreHarness, group: ChatId) -> None:
+    for sign in "+-":
+        done = await change(populated, group, ANN, f"{sign}b gus", f"{sign}e m:a@b", f"{sign}I a:6")
+        assert [one.text for one in done.changes] == ["gus!*@*", "m:*!a@b", "a:6"]
+
+
+async def test_a_mode_without_a_parameter_has_no_text(populated: StoreHarness, group: ChatId) -> None:
+    await change(populated, group, ANN, "+l 5")
+    done = await change(populated, group, ANN, "+s *", "+i *", "+m *", "-l *")
+    assert [one.text for one in done.changes] == [""] * 4
+
+
 def test_masks_with_many_stars_do_not_take_long() -> None:
     assert masks.pattern("*a" * 90 + "b").fullmatch("a" * 150) is None
     assert masks.pattern("A*b?*").fullmatch("axxbc")

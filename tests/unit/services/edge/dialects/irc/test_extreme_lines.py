@@ -232,9 +232,24 @@ def test_a_monitored_friend_is_shown_coming_and_leaving() -> None:
     assert connection.push(PresenceChanged(OTHER, "unknown")) == []
     assert connection.push(PresenceChanged(OTHER, "busy")) == [own.format(730, mask)]
     assert connection.push(PresenceChanged(OTHER, "busy")) == []
+    assert connection.push(PresenceChanged(OTHER, "unknown")) == [own.format(731, "bob")]
     connection.send("MONITOR - bob")
     assert connection.commands[-1] == WatchAccounts(())
     assert connection.push(PresenceChanged(OTHER, "offline")) == []
+
+
+def test_nobody_is_shown_as_online_without_being_shown_as_leaving_later() -> None:
+    def answer(command: Command) -> Reply | Failure:
+        return (
+            PresenceShown((PresenceChanged(OTHER, "unknown"),))
+            if isinstance(command, WatchAccounts)
+            else friend(command)
+        )
+
+    for line in ("MONITOR + bob", "MONITOR S"):
+        connection = IrcConnection(answer)
+        connection.send("MONITOR + bob")
+        assert connection.send(line) == [":irc.dragoman.local 731 n|12 :bob"]
 
 
 @pytest.mark.parametrize(

@@ -340,7 +340,9 @@ def test_other_dialects_get_texts_without_formatting(sent: str, stored: str) -> 
         "\x01ACTION waves\x01", "http://127.0.0.1:8080/media/" + "0" * 32,
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("channel", ["#Fruit~5", "#FRUIT~5", "#x~5", "#fruit~5,#fruit~5", "#other", "OTHER|34"])
+@pytest.mark.parametrize(
+    "channel", ["#Fruit~5", "#FRUIT~5", "#x~5", "#a\0~5", "#fruit~5,#fruit~5", "#other", "OTHER|34"]
+)
 @pytest.mark.parametrize("mode", ["", "MODE n|12 +B"])
 def test_an_ordinary_text_is_posted_like_any_other(text: str, channel: str, mode: str) -> None:
     connections = joined(), joined()
