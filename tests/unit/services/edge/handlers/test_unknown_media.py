@@ -5,7 +5,9 @@ import pytest
 from tests.unit.services.edge.client.test_named_messages import ROOM, connect
 from tests.unit.services.edge.conftest import EdgeCluster
 
-UNKNOWN = {"code": "invalid", "text": "no picture or file has this id", "field": "segments[1].media"}
+UNKNOWN = {
+    "code": "invalid", "text": "no picture or file has this id", "field": "segments[1].media", "reason": "choice",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [{"op": "send"}, {"op": "edit", "index": 1}])

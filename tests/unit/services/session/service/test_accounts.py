@@ -3,7 +3,7 @@
 import asyncio
 
 from shared.contract.contacts import ListPendingEvents, ListRequests, RequestFriendship, Requests
-from shared.contract.edge import MembershipAnswered, MembershipChanged, Notify, ProfileChanged
+from shared.contract.edge import JoinedAt, MembershipAnswered, MembershipChanged, Notify, ProfileChanged
 from shared.contract.errors import ErrorCode
 from shared.contract.ids import AccountId
 from shared.contract.members import EndMembership, RequestMembership
@@ -142,7 +142,9 @@ async def test_registration_joins_the_lobby(peers: BusPeers) -> None:
     assert entries == ChatList([ChatEntry(LOBBY, first_index=1, unread_from=42)])
     version = (await peers.changes(LOBBY)).version
     assert await peers.version(LOBBY) == version
-    joined = MembershipChanged(LOBBY, AccountId(9), Role.MEMBER, 1, version, since=version - 2)
+    joined = MembershipChanged(
+        LOBBY, AccountId(9), Role.MEMBER, 1, version, since=version - 2, joined_at=JoinedAt(41, 0)
+    )
     answered = MembershipAnswered(LOBBY, "Lobby", AccountId(9), accepted=True, version=version)
     assert await peers.wait_for_events(notify(B), 2) == [
         Notify(joined, [AccountId(9)]),
