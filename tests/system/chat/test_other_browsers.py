@@ -54,7 +54,9 @@ def shown(text: str, part: str = ".message-body") -> str:
 def register(ann: DrivenBrowser, address: str) -> int:
     ann.open(address)
     ann.evaluate(_REPORTS)
-    ann.click(named("Create account"))
+    # the page may still move, so a click at the button's place could miss it
+    ann.wait_for(f"!!{named('Create account')}")
+    ann.evaluate(f"{named('Create account')}.click()")
     for field, text in (("nickname", "Ann"), ("username", f"ann{secrets.token_hex(4)}"), ("password", PASSWORD)):
         ann.click(f"document.querySelector('input[name={field}]')")
         ann.type(text)
