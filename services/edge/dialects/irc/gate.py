@@ -40,14 +40,12 @@ class MessageGate(PushGate):
         return True
 
     def hold(self, message: Message, frames: tuple[Outgoing, ...], now: float) -> tuple[Push, ...]:
-        session = self._session
-        channel = session.channels.get(message.chat)
+        channel = self._session.channels.get(message.chat)
         if channel is not None and channel.hidden:
             return ()  # the message stays undelivered
         push = Push(frames, message)
-        if channel is not None and channel.shown and session.welcomed and message.chat not in self._queues:
-            if is_channel(target_of(frames)):
-                return (self._named(push, channel.name),)
+        if message.chat not in self._queues and self._is_ready(message.chat, push):
+            return (self._finished(push),)
         queue = self._queues.setdefault(message.chat, [])
         queue.append(push)
         self.held_bytes += _size(frames)
@@ -78,16 +76,11 @@ class MessageGate(PushGate):
         return tuple(self._finished(push) for push in queue)
 
     def _finished(self, push: Push) -> Push:
-        message = push.message
+        session, message = self._session, push.message
         assert message is not None
         if not self._is_shown(message, push):
             return Push((), message)
-        return self._named(push, self._name(message, target_of(push.frames)))
-
-    def _named(self, push: Push, target: str) -> Push:
-        session, message = self._session, push.message
-        assert message is not None
-        frames = addressed(push.frames, target)
+        frames = addressed(push.frames, self._name(message, target_of(push.frames)))
         if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
         return Push(frames, message)

@@ -255,8 +255,8 @@ def send(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def post_plain(session: IrcSession, frame: bytes) -> bool:
-    """Handle the most common line, an ordinary text to a channel, faster than `send` does it. Returns
-    whether the frame was such a line."""
+    """Handle the most common line, an ordinary text to a channel, faster than `send` does it. Returns whether the frame
+    was such a line."""
     if not session.welcomed or session.account == NO_ACCOUNT or "B" in session.user_modes:
         return False
     try:

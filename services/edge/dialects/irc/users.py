@@ -76,10 +76,7 @@ def list_members(
 
 
 def with_states(
-    session: IrcSession,
-    accounts: list[AccountId],
-    answer: Answer,
-    done: Callable[[dict[AccountId, str]], Lines],
+    session: IrcSession, accounts: list[AccountId], answer: Answer, done: Callable[[dict[AccountId, str]], Lines]
 ) -> Lines:
     """Call `done` with the away texts of these accounts. The text is empty for an account that is online and not away,
     and if the states cannot be read now."""
