@@ -67,7 +67,7 @@ MUTANTS = {
         "src/storage/store.ts", "localStorage.setItem(key, JSON.stringify(entry));", "", "test_11_what"
     ),
     "lose-files": BrokenPage(
-        "src/parts/composer.ts", "this.#writing.attachments.putBack(segments);", "", "test_11_a_rejected"
+        "src/parts/writing.ts", "this.attachments.putBack(segments);", "", "test_11_a_rejected"
     ),
     "paste-picture": BrokenPage(
         "src/parts/composer.ts", 'clipboardData.types.includes("text/plain") ||', "", "test_12_files_are_pasted"
