@@ -12,6 +12,9 @@ STARTED_MS: Final = time.time() * 1000 - time.monotonic() * 1000
 because it may be another one, as on macOS."""
 
 
+_MILLISECONDS = tuple(f".{number:03}Z" for number in range(1000))
+
+
 def now_ms() -> int:
     """Unix milliseconds."""
     return time.time_ns() // 1_000_000
@@ -19,7 +22,7 @@ def now_ms() -> int:
 
 def utc_time(unix_ms: int) -> str:
     """The time as text in the form of ISO 8601, with milliseconds: 2024-08-23T08:00:00.123Z."""
-    return f"{_utc_second(unix_ms // 1000)}.{unix_ms % 1000:03}Z"
+    return _utc_second(unix_ms // 1000) + _MILLISECONDS[unix_ms % 1000]
 
 
 @lru_cache(16)  # the lines of one moment name the same second

@@ -72,7 +72,7 @@ Action = Request | LocalReply | Disconnect
 """An action that a frame decodes to."""
 
 
-class Push(NamedTuple):
+class Push(msgspec.Struct, frozen=True, gc=False):
     """Frames to write now. `message`: the message that the frames contain, if any. If the dialect held this message
     until now, it counts as pushed from now on. `requests`: the dialect's own requests, for example for the name of a
     chat. The replies to `requests` are encoded like replies to the client."""

@@ -9,7 +9,7 @@ chat into them.
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from sys import intern
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, Frame, Outgoing
@@ -252,7 +252,7 @@ class Irc(Dialect):
 
     def encode_reply(self, request: Request, reply: Reply, now: float) -> tuple[Outgoing, ...]:
         task = request.context
-        if isinstance(reply, Authenticated | TokenRenewed):
+        if isinstance(reply, (Authenticated, TokenRenewed)):
             self._session.sid = reply.sid
         if not isinstance(task, Task):
             if isinstance(reply, Authenticated):
@@ -260,21 +260,20 @@ class Irc(Dialect):
                 self._session.rename(user_of(reply.account, face, self._session.server))
                 self._session.welcomed = True
             return ()
-        return self._finish(task, lambda: task.done(reply))
+        return self._finish(task, task.done, reply)
 
     def encode_error(self, request: Request | None, failure: Failure, context: object = None) -> tuple[Outgoing, ...]:
         if request is not None and isinstance(request.context, Task):
-            failed = request.context.failed
-            return self._finish(request.context, lambda: failed(failure))
+            return self._finish(request.context, request.context.failed, failure)
         rejected = context if isinstance(context, LineRejection) else LineRejection(Answer())
         if rejected.batched:
             multiline.line_rejected(self._session)
         return self._session.reject(rejected, failure)
 
-    def _finish(self, task: Task, handle: Callable[[], Lines]) -> tuple[Outgoing, ...]:
+    def _finish(self, task: Task, handle: Callable[[Any], Lines], result: object) -> tuple[Outgoing, ...]:
         """Write the lines for one reply. A handler may find only now that a part of the line is wrong."""
         try:
-            written = list(handle())  # encoding the lines may cause further requests of the same answer
+            written = list(handle(result))  # encoding the lines may cause further requests of the same answer
         except DecodeError as error:
             context = error.context if isinstance(error.context, LineRejection) else LineRejection(task.answer)
             written = [self._session.rejected(context, error.failure)]
@@ -288,7 +287,7 @@ class Irc(Dialect):
         return encode_event(self._session, event)
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
-        return tuple(messages.encode_message(shown, self._style))
+        return messages.encode_message(shown, self._style)
 
     def encode_close(self, code: int, reason: str) -> tuple[tuple[Frame, ...], int, str]:
         return (encode_line("ERROR", last=f"Closing the connection: {reason}"),), code, reason

@@ -34,7 +34,9 @@ class MessageGate(PushGate):
         """Compute again when held messages can be written. The dialect calls this after every line and reply, because
         these may have shown a channel."""
         if self._queues:
-            self.wake_at = _NOW if any(self._is_ready(chat, queue[0]) for chat, queue in self._queues.items()) else None
+            self.wake_at = (
+                _NOW if any(self._is_ready(chat, queue[0].frames) for chat, queue in self._queues.items()) else None
+            )
 
     def must_hold(self, chat: ChatId) -> bool:
         return True
@@ -43,44 +45,44 @@ class MessageGate(PushGate):
         channel = self._session.channels.get(message.chat)
         if channel is not None and channel.hidden:
             return ()  # the message stays undelivered
-        push = Push(frames, message)
-        if message.chat not in self._queues and self._is_ready(message.chat, push):
-            return (self._finished(push),)
+        if message.chat not in self._queues and self._is_ready(message.chat, frames):
+            return (self._finished(frames, message),)
         queue = self._queues.setdefault(message.chat, [])
-        queue.append(push)
+        queue.append(Push(frames, message))
         self.held_bytes += _size(frames)
-        return self._take(message.chat) if self._is_ready(message.chat, queue[0]) else ()
+        return self._take(message.chat) if self._is_ready(message.chat, queue[0].frames) else ()
 
     def holds(self, chat: ChatId, index: int) -> bool:
         return any(push.message and push.message.index == index for push in self._queues.get(chat, ()))
 
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         queue = self._queues.get(chat)
-        return self._take(chat) if queue and self._is_ready(chat, queue[0]) else ()
+        return self._take(chat) if queue and self._is_ready(chat, queue[0].frames) else ()
 
     def wake(self, now: float) -> tuple[Push, ...]:
         self.wake_at = None
-        ready = [chat for chat, queue in self._queues.items() if self._is_ready(chat, queue[0])]
+        ready = [chat for chat, queue in self._queues.items() if self._is_ready(chat, queue[0].frames)]
         return tuple(push for chat in ready for push in self._take(chat))
 
-    def _is_ready(self, chat: ChatId, push: Push) -> bool:
+    def _is_ready(self, chat: ChatId, frames: tuple[Outgoing, ...]) -> bool:
         session = self._session
         if not session.welcomed:
             return False
         channel = session.channels.get(chat)
-        return channel.shown if channel is not None else not is_channel(target_of(push.frames))
+        if channel is None:
+            return chat in session.partners or not is_channel(target_of(frames))
+        return channel.shown
 
     def _take(self, chat: ChatId) -> tuple[Push, ...]:
         queue = self._queues.pop(chat)
         self.held_bytes -= sum(_size(push.frames) for push in queue)
-        return tuple(self._finished(push) for push in queue)
+        return tuple(self._finished(push.frames, push.message) for push in queue if push.message is not None)
 
-    def _finished(self, push: Push) -> Push:
-        session, message = self._session, push.message
-        assert message is not None
-        if not self._is_shown(message, push):
+    def _finished(self, frames: tuple[Outgoing, ...], message: Message) -> Push:
+        session, target = self._session, target_of(frames)
+        if not self._is_shown(message, target):
             return Push((), message)
-        frames = addressed(push.frames, self._name(message, target_of(push.frames)))
+        frames = addressed(frames, self._name(message, target))
         if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
         return Push(frames, message)
@@ -92,11 +94,11 @@ class MessageGate(PushGate):
         account = account_of(target)
         return session.nick if account is None else session.user_for(account).nick
 
-    def _is_shown(self, message: Message, push: Push) -> bool:
+    def _is_shown(self, message: Message, target: str) -> bool:
         """Whether to show a message. A private message that the account has sent from another client is not shown,
         because IRC clients would open a chat of the user with itself."""
         session = self._session
-        if message.sender != session.account or is_channel(target_of(push.frames)):
+        if message.sender != session.account or is_channel(target):
             return True
         if session.partners.get(message.chat) == session.account:
             return True

@@ -390,4 +390,4 @@ def _addressed(request: _ChatHistory, shown: DisplayMessage) -> tuple[bytes, ...
     target = request.target
     if partner is not None:
         target = session.user_for(partner).nick if mine else session.nick
-    return addressed(tuple(encode_message(shown, request.style)), target)
+    return addressed(encode_message(shown, request.style), target)

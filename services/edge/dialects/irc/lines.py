@@ -83,10 +83,10 @@ def encode_line(
 
 
 def _encode_tags(tags: Mapping[str, str]) -> str:
-    return ";".join(f"{name}={_escape(value)}" if value else name for name, value in tags.items())
+    return ";".join(f"{name}={escape(value)}" if value else name for name, value in tags.items())
 
 
-def _escape(value: str) -> str:
+def escape(value: str) -> str:
     """Escape the value of a tag. The result is no longer than the value was on the line of the client, so that the line
     is not too long for other clients."""
     if _ESCAPABLE.search(value) is None:
@@ -95,7 +95,7 @@ def _escape(value: str) -> str:
 
 
 def with_tag(line: bytes, name: str, value: str) -> bytes:
-    tag = f"{name}={_escape(value)}".encode()
+    tag = f"{name}={escape(value)}".encode()
     return b"@%b;%b" % (tag, line[1:]) if line.startswith(b"@") else b"@%b %b" % (tag, line)
 
 

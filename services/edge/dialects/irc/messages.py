@@ -23,6 +23,7 @@ from services.edge.dialects.irc.lines import (
     cut_text,
     cut_whole,
     encode_line,
+    escape,
     one_line,
     plain,
     word,
@@ -41,7 +42,7 @@ from services.edge.dialects.irc.names import (
 )
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection, targets
 from services.edge.dialects.irc.users import NO_NICK, OFFLINE, find_users, with_states
-from services.edge.dialects.text_fallback import readable_size, render_segment
+from services.edge.dialects.text_fallback import only_text, readable_size, render_segment
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -86,18 +87,32 @@ class MessageStyle(NamedTuple):
 # Out
 
 
-def encode_message(shown: DisplayMessage, style: MessageStyle) -> Iterator[bytes]:
-    message, to = shown.message, shown.to
-    user = _sender(shown, style)
+def encode_message(shown: DisplayMessage, style: MessageStyle) -> tuple[bytes, ...]:
+    """Encode a message. Most messages are one ordinary text and take a short path, whose result must be the same as
+    with `_encode`."""
+    text = only_text(shown.segments)
+    if text is None or shown.rich is not None or shown.dialect or not text.isprintable() or text.startswith(_ME):
+        return tuple(_encode(shown, style))
+    user, message, data = _sender(shown, style), shown.message, text.encode()
+    source = user.mask
+    if not 0 < len(data) <= LINE_BYTES - _FRAME_BYTES - len(source):
+        return tuple(_encode(shown, style))
+    tags = f";time={utc_time(message.time)}" if style.times else ""
+    if style.accounts and user.account_name:
+        tags = f"{tags};account={escape(user.account_name)}"
+    if style.ids:
+        tags = f"{tags};msgid={message.chat}-{message.index}"
+    before = f"@{tags[1:]} :{source}" if tags else f":{source}"
+    return (f"{before} PRIVMSG {_numbered_target(shown)} :".encode() + data,)
+
+
+def _encode(shown: DisplayMessage, style: MessageStyle) -> Iterator[bytes]:
+    message, user, target = shown.message, _sender(shown, style), _numbered_target(shown)
     source, mark = user.mask, read_mark(shown.dialect)
-    target = f"#~{message.chat}" if to is None else f"|{to}"
     tags = _tags(shown, style, user, mark)
     text = mark.text or _line_ends(_text(shown, style))
     command = "NOTICE" if mark.unanswered else "PRIVMSG"
     size = LINE_BYTES - _FRAME_BYTES - len(source)
-    if text.isprintable() and not text.startswith(_ME) and 0 < len(text.encode()) <= size:
-        yield encode_line(command, target, last=text, source=source, tags=tags)
-        return
     start, end = ("", "")
     if text.startswith(_ME):
         text, start, end = text[len(_ME) :], _ACTION, _CTCP_END
@@ -114,6 +129,10 @@ def encode_message(shown: DisplayMessage, style: MessageStyle) -> Iterator[bytes
     for piece in cut_text(text, size):
         yield encode_line(command, target, last=f"{start}{piece}{end}", source=source, tags=tags)
         tags = {name: value for name, value in tags.items() if name not in _FIRST_TAGS}
+
+
+def _numbered_target(shown: DisplayMessage) -> str:
+    return f"#~{shown.message.chat}" if shown.to is None else f"|{shown.to}"
 
 
 class _Piece(NamedTuple):
@@ -192,12 +211,29 @@ def addressed(frames: tuple[Outgoing, ...], target: str) -> tuple[bytes, ...]:
     """Return the lines of a message with the chat's number replaced by `target`, this connection's name for the
     chat."""
     name = target.encode()
-    return tuple(piece for each in lines(frames) for piece in _fitting(_named(each, name)))
+    named = [_named(line, name) for line in lines(frames)]
+    if len(named) == 1 and len(named[0]) <= LINE_BYTES:
+        return (named[0],)
+    return tuple(piece for line in named for piece in _fitting(line))
 
 
 def _named(line: bytes, name: bytes) -> bytes:
-    found = _MESSAGE.match(line) or _BATCH.match(line)
-    return line if found is None else line[: found.start("target")] + name + line[found.end("target") :]
+    start, end = _target_place(line)
+    return line[:start] + name + line[end:] if start else line
+
+
+def _target_place(line: bytes) -> tuple[int, int]:
+    """Where a line of a message names its chat: the first byte of the name, and the byte after the name. (0, 0) if the
+    line does not name it."""
+    command = line.find(b" ", line.find(b" ") + 1 if line.startswith(b"@") else 0) + 1  # after the tags and the source
+    if line.startswith(b"PRIVMSG ", command):
+        start = command + len(b"PRIVMSG ")
+    elif line.startswith(b"NOTICE ", command):
+        start = command + len(b"NOTICE ")
+    else:
+        found = _BATCH.match(line)
+        return (0, 0) if found is None else found.span("target")
+    return start, line.find(b" ", start)
 
 
 def _fitting(line: bytes) -> Iterator[bytes]:
@@ -219,17 +255,17 @@ def dated(frames: Iterable[bytes], sent_ms: int, now_ms: int) -> tuple[bytes, ..
     return tuple(piece for each in shown for piece in _fitting(each))
 
 
-@lru_cache(_MESSAGES_UNDER_WAY)
 def target_of(frames: tuple[Outgoing, ...]) -> str:
     """Return the number by which the lines of a message name its chat."""
-    for each in lines(frames):
-        if (found := _MESSAGE.match(each)) is not None:
-            return found["target"].decode()
+    for line in lines(frames):
+        start, end = _target_place(line)
+        if start:
+            return line[start:end].decode()
     return ""
 
 
-def lines(frames: Iterable[Outgoing]) -> Iterator[bytes]:
-    return (frame for frame in frames if isinstance(frame, bytes))
+def lines(frames: Iterable[Outgoing]) -> list[bytes]:
+    return [frame for frame in frames if isinstance(frame, bytes)]
 
 
 # In
@@ -398,12 +434,12 @@ def _show_away(session: IrcSession, user: User, answer: Answer) -> Lines:
 
 
 def _post(session: IrcSession, command: PostMessage, target: str, answer: Answer) -> None:
-    if any(isinstance(one, File) for one in command.segments):
+    if any([isinstance(one, File) for one in command.segments]):
         command = replace(command, references_media=True, kind_by_content=True)
 
     def done(reply: MessageAccepted) -> Lines:
         # no event delivers this message to the sender, so the reply shows it a second time
-        if fold(target) == fold(session.nick):
+        if not is_channel(target) and fold(target) == fold(session.nick):
             answer.follow(addressed(reply.frames, target))
         return addressed(reply.frames, target) if session.has("echo-message") else ()
 

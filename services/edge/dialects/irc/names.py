@@ -84,6 +84,7 @@ def is_nickserv(target: str) -> bool:
     return fold(target) == NICKSERV
 
 
+@lru_cache(1024)
 def fold(name: str) -> str:
     """Return the form of a name in which names are compared. Names that differ only in the case of ASCII letters are
     the same."""

@@ -277,7 +277,7 @@ class JsonDialect(Dialect):
                 value = outcome
         push = Push((frame(event=type(event).__name__, value=value),))
         if self._watches and isinstance(event, ChatJoined):
-            push = push._replace(requests=(Request(GetChat(event.chat), "watched"),))
+            push = msgspec.structs.replace(push, requests=(Request(GetChat(event.chat), "watched"),))
         return (push,)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:
