@@ -1,14 +1,17 @@
 """Compares the cost of a message in two checkouts: `python -m tests.stages.comparing OTHER pairs --people 40`.
 
-OTHER is another checkout, in which `./dev setup` has run. With `.`, it is this checkout, to compare options by `--here`
-and `--there`.
+OTHER is another checkout. With `.`, it is this checkout, to compare options by `--here` and `--there`. Each checkout
+needs `.venv/bin/dragoman`, which `./dev setup` makes there. The environments are used as they are, because `./dev` of
+an older checkout would replace an environment that another lock has made.
 
 The speed of a shared machine varies more than the speeds of two builds differ. So both builds are measured at the same
 time under the same conditions. The ratio of their CPU times for a message then differs little between rounds. If a
-checkout has a compiled edge (`python -m deploy.compiled`), the compiled edge is measured, so compile both or neither.
+checkout has modules that `python -m deploy.compiled` has compiled from its present sources, these are measured, so
+compile in both or in neither.
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -23,6 +26,8 @@ import msgspec
 from bench.report.result import Result
 
 _CORES = "cores of "
+_PRINT_COMPILED = "from deploy import compiled; print(compiled.find() or '')"
+_OF_THIS_CHECKOUT = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 Costs = Mapping[str, float]
 """For each kind of process, the microseconds of CPU time for one delivered message."""
 
@@ -56,16 +61,28 @@ def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
     return "\n".join(lines)
 
 
+def environment(checkout: Path) -> dict[str, str]:
+    """The variables of a checkout's processes, as its `./dev` sets them: with the modules that were compiled from its
+    present sources, if there are any. Raises OSError, subprocess.CalledProcessError."""
+    programs = checkout / ".venv" / "bin"
+    variables = {name: value for name, value in os.environ.items() if name not in _OF_THIS_CHECKOUT}
+    variables["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
+    find: list[str | Path] = [programs / "python", "-c", _PRINT_COMPILED]
+    compiled = subprocess.run(find, cwd=checkout, env=variables, check=True, capture_output=True, text=True).stdout
+    return variables | ({"PYTHONPATH": compiled.strip()} if compiled.strip() else {})
+
+
 def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
-    """Measures all checkouts at the same time, each with its options. Raises subprocess.CalledProcessError."""
+    """Measures all checkouts at the same time, each with its options. Raises OSError, subprocess.CalledProcessError."""
+    environments = [environment(checkout) for checkout, _ in commands]
     with tempfile.TemporaryDirectory(prefix="dragoman-comparing-") as place:
         files = [Path(place) / f"{number}.json" for number in range(len(commands))]
         running = [
             subprocess.Popen(
-                [checkout / "dev", "bench", *options, "--json", str(file)],
-                cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                [checkout / ".venv" / "bin" / "dragoman", "bench", *options, "--json", str(file)],
+                cwd=checkout, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
-            for (checkout, options), file in zip(commands, files, strict=True)
+            for (checkout, options), file, variables in zip(commands, files, environments, strict=True)
         ]  # fmt: skip
         for process in running:
             if status := process.wait():
@@ -81,6 +98,9 @@ def main() -> None:
     parser.add_argument("--there", default="", metavar="OPTIONS", help="for the other one alone")
     arguments, measurement = parser.parse_known_args()
     both = [(Path.cwd(), arguments.here), (arguments.other.absolute(), arguments.there)]
+    for checkout, _ in both:
+        if not (checkout / ".venv" / "bin" / "dragoman").exists():
+            parser.error(f"{checkout} has no .venv/bin/dragoman: run ./dev setup there")
     commands = [(checkout, [*measurement, *shlex.split(options)]) for checkout, options in both]
     rounds: list[tuple[Costs, Costs]] = []
     for number in range(arguments.rounds):
