@@ -53,6 +53,7 @@ _TIMES = {"drafts.rev"}
 _SETTLED_SECONDS = 0.3
 _EVENT_SECONDS = 10.0
 """An event that was sent to a killed service is delivered again within this time."""
+_HELD_BY_MESSAGE = {"post", "change", "read"}
 _REPEATED_IN_VAIN = {"not_found", "conflict", "forbidden", "unauthenticated"}
 
 
@@ -165,13 +166,14 @@ class InFlight:
     def finish(self) -> None:
         """Waits for one reply to each frame, in order.
 
-        On a loaded machine, the message service may be unavailable for so long that a message is rejected. Then the
-        message is sent again with the same nonce.
+        On a loaded machine, message may be unavailable for so long that a message is rejected, or session for so long
+        that message cannot read the members. Then the frame is sent again, as a real client does.
         """
         connection = self.caller.connection
         for frame in self._frames():
             reply = _reply(connection, frame["id"])
-            while frame is self._behind and reply.get("error", {}).get("code") == "unavailable":
+            of_message = frame is self._behind or self.operation.held_by in _HELD_BY_MESSAGE
+            while of_message and reply.get("error", {}).get("code") == "unavailable":
                 connection.send(frame)
                 reply = _reply(connection, frame["id"])
             assert "error" not in reply, (self.operation.name, frame["id"], reply)

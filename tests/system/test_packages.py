@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.support.cluster import RELAXED
 from tests.support.commands import ROOT
 from tests.support.javascript import NODE, WEBSOCKETS, needs_node
 from tests.support.waiting import WAIT_SECONDS
@@ -113,7 +114,7 @@ def server(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     directory = tmp_path_factory.mktemp("server")
     (wheel,) = packages.glob("dragoman-*.whl")
     programs = make_environment(directory / "environment", wheel)
-    command: list[str | Path] = [programs / "dragoman", "up", "--port", "0", "--data", "data"]
+    command: list[str | Path] = [programs / "dragoman", "up", "--port", "0", "--data", "data", *RELAXED]
     with subprocess.Popen(command, cwd=directory, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [line := process.stdout.readline()]
