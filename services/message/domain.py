@@ -8,7 +8,7 @@ milliseconds.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from shared.contract.body import EXPIRED_BODY, RECALLED_BODY
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, comparable
 from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import AccountId, ChatId, Nonce
 from shared.contract.message import (
@@ -131,9 +131,9 @@ def check_repeated(result: Message, draft: Draft, *, was_sent: bool) -> Message 
     """The result of a draft whose nonce was used before. A repeated draft gets the message that the first attempt
     posted. A draft with another body is rejected. `was_sent`: the message was changed later, and had the draft's body
     before."""
-    if result.body not in (draft.body, EXPIRED_BODY) and not was_sent:
-        return NONCE_USED
-    return result
+    if was_sent or result.body in (draft.body, EXPIRED_BODY) or comparable(result.body) == comparable(draft.body):
+        return result
+    return NONCE_USED
 
 
 # Changes of messages

@@ -31,6 +31,10 @@ _REPLY: Final = b"\xff\xfereply"
 _MENTION: Final = b"\xff\xfemention"
 """The beginning of a mark. No text or number can contain these bytes, so a packed body can be searched for them."""
 _NUMBER_BYTES = 8
+_FILE_TAGS: Final = b"\xa1i", b"\xa1f"
+"""The packed tags of Image and File."""
+_FILE_FIELDS = 6
+"""The fields of Media that the oldest supported version packs. It packs no field of Image and File but the Media."""
 
 EXPIRED_BODY = _pack((Text("[消息已过期]"),))
 """Replaces the body of an expired message. The body is a text, which every dialect and version shows."""
@@ -85,6 +89,15 @@ def with_reply_of(edited: bytes, previous: bytes) -> bytes:
     *parts, tag = _unpack(edited)
     assert isinstance(tag, MarkedTag)
     return _pack((*parts, MarkedTag(tag.dialect, _REPLY + _number(target), tag.mentions)))
+
+
+def comparable(body: bytes) -> bytes:
+    """The bytes by which a repeated message is recognized. The fields of pictures and files that an older version does
+    not pack are left out, because the sender may repeat a message at an edge of another version."""
+    if not any(tag in body for tag in _FILE_TAGS):
+        return body
+    parts: list[list[Any]] = msgspec.msgpack.decode(body)
+    return _pack([[part[0], part[1][:_FILE_FIELDS]] if part[0] in ("i", "f") else part for part in parts])
 
 
 def unpack(body: bytes) -> Body:

@@ -18,7 +18,7 @@ from services.message.domain import (
     check_change,
 )
 from services.message.store.snapshot import PINNED, UNPINNED, Slot, Snapshot
-from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, with_reply_of
+from shared.contract.body import EXPIRED_BODY, RECALLED_BODY, comparable, with_reply_of
 from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.message import (
@@ -266,4 +266,4 @@ def find_first_bodies(
 
 
 def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=16).digest()
+    return hashlib.blake2b(comparable(body), digest_size=16).digest()

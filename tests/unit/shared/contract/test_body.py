@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contract.body import (
+    comparable,
     mention_mark,
     pack_edited,
     pack_segments,
@@ -32,6 +33,17 @@ def test_segments_and_the_mark_come_back(segments: tuple[Segment, ...], dialect:
 def test_a_body_stored_before_packages_were_counted_is_read() -> None:
     body = msgspec.msgpack.encode([["i", ["00ff", "cat.png", 512, "ab", "image/png"]]])
     assert unpack_segments(body) == (Image(Media("00ff", "cat.png", 512, "ab", "image/png", 0)),)
+
+
+def test_a_message_that_an_edge_of_an_older_version_packs_is_the_same() -> None:
+    fields = [MEDIA.id, MEDIA.name, MEDIA.size, MEDIA.sha256, MEDIA.mime, MEDIA.packages]
+    older = msgspec.msgpack.encode([["t", "i"], ["i", fields], ["f", fields], ["d", "native"]])
+    picture = msgspec.structs.replace(MEDIA, width=320, height=200)
+    body = pack_segments((Text("i"), Image(picture, "1QcS", "00ff"), File(picture)), "native")
+    assert comparable(body) == comparable(older) == older
+    renamed = msgspec.structs.replace(picture, name="dog.png")
+    assert comparable(pack_segments((Text("i"), Image(picture), File(renamed)), "native")) != older
+    assert comparable(b"\x91\x92\xa1t\xa1x") == b"\x91\x92\xa1t\xa1x"
 
 
 def test_only_a_mark_takes_room() -> None:

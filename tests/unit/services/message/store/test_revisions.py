@@ -27,7 +27,7 @@ from shared.contract.message import (
     Reactions,
     RecallText,
 )
-from shared.contract.model import Mention, Message, Recalled, Text
+from shared.contract.model import Image, Media, Mention, Message, Recalled, Text
 from shared.database import Database
 from tests.support.statements import executed
 
@@ -108,6 +108,15 @@ async def test_a_repeated_edit_changes_nothing_also_after_the_next_one(store: Me
     assert await rejected(store, 1, edit("other", 10)) is ErrorCode.CONFLICT
     assert await rejected(store, 1, edit("other", 1)) is ErrorCode.CONFLICT, "the nonce of the message itself"
     assert await rev(store) == 2
+
+
+async def test_an_edit_repeated_at_an_edge_of_an_older_version_changes_nothing(store: MessageStore) -> None:
+    await post(store, 1)
+    picture = Media("00ff", "cat.png", 512, "ab", "image/png", width=320, height=200)
+    first = await change(store, 1, EditText(pack_edited((Image(picture),)), Nonce(10)))
+    older = msgspec.msgpack.encode([["i", ["00ff", "cat.png", 512, "ab", "image/png", 0]], ["d", "edited"]])
+    again = await change(store, 1, EditText(older, Nonce(10)))
+    assert (again.reply.rev, again.change) == (first.reply.rev, None)
 
 
 async def test_an_edit_may_require_that_nobody_has_edited_since(store: MessageStore) -> None:
