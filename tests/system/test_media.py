@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from hashlib import sha256
 from http.client import HTTPConnection
+from struct import pack
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,8 +39,12 @@ def token_of(client: V2User) -> str:
     return str(answer["token"])
 
 
-def post(edge: str, token: str) -> tuple[int, bytes]:
-    return http(edge, "POST", "/media?name=face.png", PNG, Authorization=f"Bearer {token}")
+def post(edge: str, token: str, body: bytes = PNG) -> tuple[int, bytes]:
+    return http(edge, "POST", "/media?name=face.png", body, Authorization=f"Bearer {token}")
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + pack(">II", width, height)
 
 
 def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> None:
@@ -53,15 +58,23 @@ def test_any_edge_serves_the_uploads_of_another(system: Cluster, dial: Dial) -> 
     assert post(here, "no.such.token")[0] == 401
 
 
-def test_a_picture_has_a_preview(system: Cluster) -> None:
+def test_a_picture_has_a_small_preview(system: Cluster) -> None:
     here, there = system.edges[:2]
     with NativeUser(here) as ann, NativeUser(there) as bob:
         ann.register()
         bob.register()
         picture, smaller = (json.loads(post(here, ann.token)[1])["id"] for _ in range(2))
         segment = {"t": "image", "media": picture, "hash": "1QcSHQRnh493", "preview": smaller}
-        wrong = ann.call("send", to=bob.number, nonce="1", segments=[segment | {"preview": "0" * 32}])["error"]
-        assert (wrong["code"], wrong["field"]) == ("invalid", "segments[0].preview")
+        wrong = {"0" * 32: "choice"}
+        for body, reason in (
+            (b"<script>", "type"), (png(0, 9), "type"), (png(1281, 9), "range"), (png(9, 1281), "range"),
+            (png(9, 9) + bytes(1024 * 1024), "range"),
+        ):  # fmt: skip
+            wrong[json.loads(post(there, ann.token, body)[1])["id"]] = reason
+        for preview, reason in wrong.items():
+            error = ann.call("send", to=bob.number, nonce="1", segments=[segment | {"preview": preview}])["error"]
+            assert (error["code"], error["reason"], error["field"]) == ("invalid", reason, "segments[0].preview")
+            assert ("1280" in error["text"]) is (reason != "choice")
         sent = ann.call("send", to=bob.number, nonce="2", segments=[segment])
         (shown,) = json.loads(bob.receive('"ev":"message"'))["segments"]
         assert shown["hash"] == "1QcSHQRnh493"

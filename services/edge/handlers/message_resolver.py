@@ -30,6 +30,10 @@ from shared.contract.routes import Ack
 from shared.contract.session import GetAccount, GetChat, OpenPrivateChat
 from shared.tasks import time_left
 
+_PREVIEW_PIXELS = 1280
+_PREVIEW_BYTES = 1024 * 1024
+"""The greatest width, height and size of a preview, which clients load and decode without a request of their user."""
+
 
 class MessageResolver:
     """`clock` is the clock of the connections."""
@@ -129,18 +133,34 @@ class MessageResolver:
         the client. `number`: the place of the segment in the message."""
         if not isinstance(segment, Image | File):
             return segment
-        media = await self._mark_posted(segment.media.id, f"segments[{number}].media")
         if isinstance(segment, Image) and segment.preview:
-            await self._mark_posted(segment.preview, f"segments[{number}].preview")
-        return replace(segment, media=_renamed(media, segment.media.name))
+            await self._mark_preview(segment.preview, f"segments[{number}].preview")
+        media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)
+        return replace(segment, media=_renamed(_existing(media, f"segments[{number}].media"), segment.media.name))
 
-    async def _mark_posted(self, id: str, field: str) -> Media:
+    async def _mark_preview(self, id: str, field: str) -> None:
         """Raises RequestError."""
-        media = await self._media.mark_used(id, MediaUse.POSTED)
-        if media is None:
-            text = "there is no picture or file at this address"
-            raise RequestError(ErrorCode.INVALID, text, field, reason=Reason.CHOICE)
-        return media
+        media = _existing(await self._media.find(id), field)
+        if reason := _fault_of_preview(media):
+            pixels = f"{_PREVIEW_PIXELS} × {_PREVIEW_PIXELS} pixels"
+            text = f"a preview is a PNG, JPEG, GIF or WebP picture of at most {pixels} and 1 MiB"
+            raise RequestError(ErrorCode.INVALID, text, field, reason=reason)
+        _existing(await self._media.mark_used(id, MediaUse.POSTED), field)
+
+
+def _existing(media: Media | None, field: str) -> Media:
+    """Raises RequestError."""
+    if media is None:
+        text = "there is no picture or file at this address"
+        raise RequestError(ErrorCode.INVALID, text, field, reason=Reason.CHOICE)
+    return media
+
+
+def _fault_of_preview(media: Media) -> Reason | None:
+    """The reason to reject a preview; None if it is allowed. A picture without a known size is damaged."""
+    if media.mime not in PICTURES or not media.width:
+        return Reason.TYPE
+    return Reason.RANGE if max(media.width, media.height) > _PREVIEW_PIXELS or media.size > _PREVIEW_BYTES else None
 
 
 def _by_content(segment: RichSegment) -> RichSegment:

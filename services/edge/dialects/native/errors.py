@@ -104,7 +104,7 @@ def _text(request: Request | None, failure: Failure) -> str:
     frame could not be decoded, and then the id has a wrong form."""
     if request is None:
         return failure.text
-    if failure.field.endswith(_MEDIA_MEMBERS):
+    if failure.field.endswith(_MEDIA_MEMBERS) and failure.reason == Reason.CHOICE:
         return _UNKNOWN_MEDIA
     if isinstance(request.command, RequestMembership) and failure.reason == Reason.NOT_MEMBER:
         return _UNKNOWN_GROUP
