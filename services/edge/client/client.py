@@ -347,8 +347,8 @@ class Client(Recipient):
         if not (self._requests.is_performing or self._posts.in_flight is not None or self.inbox.paused):
             self._requests.drop_abandoned_uploads(now)
         if connection.pending_verification is not None and now >= connection.pending_verification.expires:
-            connection.pending_verification = None
             self.notify(VerificationEnded("expired"))
+            self.session.reject_unverified("the mailed link was not opened in time")
         return self.confirmation.last_ping == now
 
     def close_gracefully(self, code: int, reason: str) -> None:

@@ -79,7 +79,6 @@ class Connection:
         self.account, self.sid, self.revision = answer.account, answer.sid, answer.revision
         self.claims, self.scopes = claims, claims.scopes if claims is not None else None
         self.account_requests = account_requests
-        self.pending_verification = None
 
     def login_replaced(self, answer: Authenticated) -> None:
         """Note that the account has this new login, and that its previous logins are revoked."""

@@ -10,7 +10,7 @@ from services.edge.canonical.commands import PostMessage
 from services.edge.canonical.events import ChatJoined, Event
 from services.edge.catchup.missed import MissedMessages, OwnMessages, Steps
 from services.edge.catchup.reader import MissedReader
-from services.edge.client.connection import Connection
+from services.edge.client.connection import Connection, PendingVerification
 from services.edge.client.media_sender import MediaTransfers
 from services.edge.client.outbox import ClientOutbox
 from services.edge.client.uploads import UploadSlots
@@ -25,10 +25,12 @@ from services.edge.presence.guests import LocalGuests
 from services.edge.presence.local_accounts import LocalAccount, LocalAccounts, Recipient
 from shared.contract.auth import Authenticated, Revocation
 from shared.contract.drafts import SavedDraft
-from shared.contract.errors import RequestError
+from shared.contract.errors import ErrorCode, Failure, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId
 from shared.contract.model import MemberPair, Message, ProfileSummary
 from shared.tokens import Claims
+
+_OTHER_LOGIN = "another registration or login has begun on this connection"
 
 
 class CatchUp:
@@ -193,6 +195,7 @@ class LoginSession:
         the new account. The account's missed messages are requested now, and read once the login is answered.
         `other_nodes`: the other nodes that the account is on. `claims`: see Connection.logged_in."""
         self.log_out()
+        self.reject_unverified(_OTHER_LOGIN)
         now = self._context.clock()
         self._account = account = self._services.accounts.attach(answer.account, self._recipient, now)
         account.summary = summary or account.summary
@@ -206,6 +209,18 @@ class LoginSession:
         self._out.reschedule_wake()
         if dialect.receives_pushes:
             await self.catch_up.begin(account, dialect, other_nodes)
+
+    def hold(self, pending: PendingVerification) -> None:
+        """Hold a registration or login until its mailed link is opened. A connection holds only the last one, so the
+        request for the mail need not name it."""
+        self.reject_unverified(_OTHER_LOGIN)
+        self.connection.pending_verification = pending
+
+    def reject_unverified(self, text: str) -> None:
+        """Stop holding a registration or login, if there is one. Its link then completes only a later attempt."""
+        pending, self.connection.pending_verification = self.connection.pending_verification, None
+        if pending is not None and self.dialect.rejects_unverified:
+            self._out.reply_error(pending.request, Failure(ErrorCode.FORBIDDEN, text, reason=Reason.NOT_VERIFIED))
 
     @property
     def is_guest(self) -> bool:

@@ -108,6 +108,8 @@ class Dialect(ABC):
     waits_for_verification: ClassVar[bool] = False
     """Whether the client requests the verification mail and waits for the pending reply. If False, the mail is already
     on its way when the dialect encodes a VerificationNeeded, and the client must try again later."""
+    rejects_unverified: ClassVar[bool] = False
+    """Whether a request that waits for a verification gets an error reply when it can no longer be completed."""
     pushes_missed: ClassVar[bool] = True
     """Whether missed messages are pushed after the login. If False, the client requests missed messages."""
     login_shows_unread: ClassVar[bool] = False

@@ -73,7 +73,7 @@ class LoginFlow:
         sent: HasRoute[LoginReply] = command  # type: ignore[assignment]
         answer = await self._requests.send(session.connection, sent)
         if isinstance(answer, VerificationNeeded):
-            await self._verification.hold(session.connection, request, answer)
+            await self._verification.hold(session, request, answer)
             return answer
         dialect = session.dialect
         if isinstance(command, Register) and command.guest:

@@ -7,6 +7,7 @@ from services.edge.canonical.events import VerificationEnded
 from services.edge.canonical.replies import NoPendingVerification, VerificationMailed
 from services.edge.client.client import Client
 from services.edge.client.connection import Connection, PendingVerification
+from services.edge.client.session import LoginSession
 from services.edge.dialects.base import Request
 from services.edge.login.auth_requests import AuthRequests
 from services.edge.rpc.remote_clock import RemoteClock
@@ -23,16 +24,15 @@ class VerificationFlow:
         self._auth_clock = auth_clock
         self._clock = clock
 
-    async def hold(self, connection: Connection, request: Request, needed: VerificationNeeded) -> None:
+    async def hold(self, session: LoginSession, request: Request, needed: VerificationNeeded) -> None:
         """Hold the request pending verification, if the dialect waits for that. The client then requests the mail
         itself. If the dialect does not wait, the mail is sent at once, and the reply tells the user to try again later.
         Raises RequestError."""
-        assert connection.dialect is not None
-        if connection.dialect.waits_for_verification:
+        if session.dialect.waits_for_verification:
             seconds = needed.expires / 1000 - self._auth_clock.earliest()
-            connection.pending_verification = PendingVerification(request, needed.ticket, self._clock() + seconds)
+            session.hold(PendingVerification(request, needed.ticket, self._clock() + seconds))
         else:
-            await self._requests.send(connection, SendVerification(needed.ticket))
+            await self._requests.send(session.connection, SendVerification(needed.ticket))
 
     async def mail(self, connection: Connection) -> NoPendingVerification | VerificationMailed:
         """Send the mail for the pending verification. Raises RequestError."""

@@ -119,6 +119,7 @@ class Native(Dialect):
 
     name = "native"
     waits_for_verification = True
+    rejects_unverified = True
     pushes_missed = False
     names_messages = True
     names_errors = True

@@ -354,7 +354,7 @@ ACCOUNT_OPERATIONS = (
         lambda wire, _: Refresh(wire.refresh), _refreshed, needs_login=False,
     ),
     Operation(
-        "verify_mail", "mail the link again that a pending login waits for",
+        "verify_mail", "mail the link that the pending login of this connection waits for, up to three times",
         ENTRANCE, USERS, NoParameters, Nothing, lambda *_: RequestVerification(), needs_login=False,
     ),
     Operation(

@@ -185,6 +185,7 @@ class JsonDialect(Dialect):
 
     name = "lines"
     waits_for_verification = True
+    rejects_unverified = True
     shows_ephemeral = True
 
     def __init__(self, info: ConnectionInfo) -> None:

@@ -66,9 +66,29 @@ async def test_a_pending_verification_expires(cluster: EdgeCluster) -> None:
     assert await device.request(do="login", account=1) == "VerificationNeeded"
     late = ticket(device)
     await device.until_event("VerificationEnded", "expired")
+    assert (device.replied_refs, [*device.replies.values()]) == ([1, 1], ["forbidden"])
     await cluster.auth.open_link(edge.id, device.client.connection.number, late)
     assert await device.request(do="verify") == "NoPendingVerification"
     assert len(cluster.auth.requests_of(Login)) == 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_another_login_ends_the_wait_of_the_registration(
+    cluster: EdgeCluster, stranger: EdgeClient, *, waits: bool
+) -> None:
+    """The other login may wait for a link, too. Then the mail is about that login, and only its link completes it."""
+    first = ticket(stranger)
+    cluster.auth.requires_verification = waits
+    assert await stranger.request(do="login", account=1) == ("VerificationNeeded" if waits else 1)
+    assert stranger.seen[1] == {"re": 1, "error": "forbidden"}
+    await cluster.auth.open_link(cluster.edges[0].id, stranger.client.connection.number, first)
+    if waits:
+        await stranger.request(do="verify")
+        assert [mail.ticket for mail in cluster.auth.requests_of(SendVerification)] == [ticket(stranger)]
+        await open_link(cluster, stranger)
+        await stranger.socket.until(lambda: stranger.replies[2] == 1)
+    assert await stranger.request(do="account", account=1) == "name-1"
+    assert len(cluster.auth.requests_of(Register)) == 1
 
 
 async def test_queued_requests_come_after_the_completed_registration(
