@@ -12,11 +12,20 @@ const HERE = fileURLToPath(new URL(".", import.meta.url));
 const TSC = join(HERE, "../../node_modules/typescript/bin/tsc");
 const NOTE = "// Made by `node clients/javascript/build.mjs` from src. Do not edit.\n";
 const ENTRY = "dragoman";
+/** Members that modules use of each other, which get shorter names. Neither frames nor the client have members of these names. */
+const INTERNAL = [
+  "abandon", "covered", "emit", "enter", "exchange", "isDue", "isListed", "isOpen", "isOver", "isThere", "least", "opened",
+  "pings", "probe", "queue", "reach", "receive", "renew", "repeat", "sent", "stored", "take", "tick",
+];
 
 /** One file for browsers and Node. */
 function bundle() {
+  const native = readFileSync(join(HERE, "native.d.ts"), "utf8");
+  const [known] = INTERNAL.filter((name) => new RegExp(`\\b${name}\\??:`).test(native));
+  if (known) throw new Error(`INTERNAL has ${known}, which frames have`);
   const { outputFiles } = buildSync({
     entryPoints: [join(HERE, "src", `${ENTRY}.ts`)], bundle: true, format: "esm", target: "es2022", minify: true, write: false,
+    mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
   });
   return `// @ts-self-types="./${ENTRY}.d.ts"\n${outputFiles[0].text}`;
 }

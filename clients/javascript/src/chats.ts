@@ -28,7 +28,7 @@ const GIVES_NONE = ["not_found", "forbidden"];
 const IN_ORDER = ["message", "changed", "gone"];
 const CHAT = "chat/";
 const EPOCH = "epoch";
-const isNumber = (value: unknown) => Number.isSafeInteger(value);
+const isNumber = Number.isSafeInteger;
 
 /** The rule for messages of a page: a change applies to a message that was fetched at a lower `rev`; every other one is in
  * it already. Returns the message as it is then. `account`: whose reactions are `mine`. */

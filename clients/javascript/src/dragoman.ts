@@ -49,8 +49,7 @@ const STABLE_MS = 10_000;
 const REPEAT_MS = 30_000;
 const EARLY_MS = 60_000;
 const LONGEST_MS = 2 ** 31 - 1;
-const CHANGES: string[] = ["edit", "recall", "react", "unreact", "pin", "unpin"];
-const MAKES: string[] = ["create", "link", "create_hook", "create_outgoing_hook", "create_bot", "create_bot_token"]; // under a nonce
+const MAKES = /^(create|link$)/; // under a nonce
 const BEFORE_LOGIN: string[] = ["hello", "ping", "verify_mail", "recover"];
 const SIGNS = ["online", "pageshow", "visibilitychange"];
 
@@ -192,11 +191,11 @@ export class Dragoman {
   }
 
   async #call(connection: Connection, op: Op, params: Loose, patience: Patience): Promise<Loose> {
-    const reply = await (MAKES.includes(op) ? this.#make(op, params, patience) : connection.request(op, params));
+    const reply = await (MAKES.test(op) ? this.#make(op, params, patience) : connection.request(op, params));
     if (LOGINS.includes(op) && reply.account === this.account) await this.#tokens.take({ token: params.token, ...reply });
     const sent = op === "send" ? [reply] : op === "forward" ? reply.results ?? [] : []; // no event comes here of these
     for (const one of sent) if (one.index) this.#chats.reach(one.chat, one.index, 0);
-    if (CHANGES.includes(op)) this.#chats.reach(params.chat, params.index, reply.rev);
+    this.#changed(params, reply);
     return reply;
   }
 
@@ -330,8 +329,11 @@ export class Dragoman {
     const { reply } = outcome;
     if (!reply) return;
     if (outcome.op === "send") this.#sent(outcome.params, reply);
-    else if (CHANGES.includes(outcome.op)) this.#chats.reach(outcome.params.chat ?? 0, (outcome.params as Loose).index, (reply as Loose).rev);
+    else this.#changed(outcome.params, reply);
   }
+
+  /** Of a reply to another operation, the chat, the index or the `rev` is missing. */
+  #changed({ chat, index }: Loose, { rev }: Loose): void { this.#chats.reach(chat, index, rev); }
 
   /** Gives it as a message: this connection gets no event of it. */
   #sent({ segments, text = "", reply_to }: Parameters<"send">, { chat, index, id, time, again }: Loose): void {
