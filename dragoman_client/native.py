@@ -194,7 +194,8 @@ class EmojiSegment(TypedDict):
 class ImageReference(TypedDict):
     """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload.
     `hash`: at most 32 bytes in base64, such as a ThumbHash, which other clients show while they load the picture.
-    `preview`: the `id` of an upload with a smaller picture."""
+    `preview`: the `id` of an upload with a smaller picture (PNG, JPEG, GIF or WebP, at most 1280 pixels wide and high,
+    and 1 MiB)."""
     t: Literal["image"]
     media: str
     name: NotRequired[str]
@@ -419,7 +420,7 @@ class HelloResult(TypedDict):
 class ServerLimits(TypedDict):
     """The limits of the server. `text_bytes`: the most bytes of a message's text in UTF-8. `frame_bytes`: the most
     bytes of a frame. `rates`: for each kind, the commands each second, and the largest burst. `all` limits a connection
-    and an account, and the other kinds limit some operations. If rates are not limited, `rates` is missing.
+    and an account, and the other kinds limit some operations. If rates are not limited, `rates` is empty.
     `nickname_characters` and similar members limit these names and texts. `members_per_group`: the limit for all groups
     except the lobby. `waiting`: how many commands over the rate may wait. One more command closes the connection
     (4029)."""

@@ -34,7 +34,7 @@ class HelloParameters(Parameters):
 class ServerLimits(msgspec.Struct):
     """The limits of the server. `text_bytes`: the most bytes of a message's text in UTF-8. `frame_bytes`: the most
     bytes of a frame. `rates`: for each kind, the commands each second, and the largest burst. `all` limits a connection
-    and an account, and the other kinds limit some operations. If rates are not limited, `rates` is missing.
+    and an account, and the other kinds limit some operations. If rates are not limited, `rates` is empty.
     `nickname_characters` and similar members limit these names and texts. `members_per_group`: the limit for all groups
     except the lobby. `waiting`: how many commands over the rate may wait. One more command closes the connection
     (4029)."""
