@@ -203,6 +203,10 @@ MUTANTS = {
     "edit-loses-files": BrokenPage(
         "src/model/actions.ts", "segments: [...files, ...written]", "segments: written", "test_13"
     ),
+    "covering": BrokenPage(
+        "style.css", ".said p { display: flex;", ".said p { position: fixed; inset-block-start: 4rem; display: flex;",
+        "test_a_message_to_the_user_covers",
+    ),
     "old-key": BrokenPage(
         "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"
     ),

@@ -26,6 +26,22 @@ HOSTILE = (
 )
 _EDGES = "new Set([...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().left)).size"
 """A script that returns the number of different left edges of the cards on a screen."""
+_KEEP_TOAST = """{
+  const later = setTimeout;
+  window.setTimeout = (work, milliseconds, ...more) => (milliseconds === 8000 ? 0 : later(work, milliseconds, ...more));
+}"""
+"""A script that keeps a message to the user on the page until the user dismisses it."""
+
+_UNDER_TOAST = """() => {
+  const { left, right, top, bottom } = document.querySelector(".said p").getBoundingClientRect();
+  const found = new Set();
+  for (let x = left + 1; x < right; x += 8)
+    for (let y = top + 1; y < bottom; y += 8)
+      for (const one of document.elementsFromPoint(x, y))
+        if (one.matches("input, textarea, select, button, a") && !one.closest(".said")) found.add(one.outerHTML);
+  return [...found];
+}"""
+"""A script that returns the fields and buttons that a message to the user covers."""
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe is not installed: ./dev setup")
@@ -72,6 +88,32 @@ def test_no_screen_has_a_violation(
         assert page.page.locator("input[type=time]").first.evaluate("(one) => one.clientWidth") > 60
         assert page.complaints == []
         assert page.reports() == []
+
+
+def test_a_message_to_the_user_covers_no_field(system: Cluster, chromium_browser: Browser, bob: Bob) -> None:
+    """The message stays on the page while the user opens other screens."""
+    with chat_user(chromium_browser, system.edges[0], 320, 568) as page:
+        page.page.add_init_script(_KEEP_TOAST)
+        page.open().register("Ann", f"ann{secrets.token_hex(4)}")
+        bob.group("Team", page.account())
+        toast = page.page.locator(".said p")
+        page.page.get_by_role("link", name="People").click()
+        page.page.get_by_role("button", name="Save").click()
+        expect(toast).to_be_in_viewport(ratio=1)
+        assert page.page.evaluate(_UNDER_TOAST) == []
+        page.page.get_by_role("button", name="Back").click()
+        expect(page.page.get_by_label("Find a chat")).to_be_in_viewport(ratio=1)
+        assert page.page.evaluate(_UNDER_TOAST) == []
+        page.go("Team").page.route("**/media/uploads?*", lambda route: route.fulfill(status=413))
+        film = FilePayload(name=f"{'W' * 100}.mkv", mimeType="video/x-matroska", buffer=b"film")
+        page.page.locator("input[type=file]").set_input_files(film)
+        expect(toast).to_contain_text("is too large for this server")
+        expect(toast).to_be_in_viewport(ratio=1)
+        expect(page.field).to_be_in_viewport(ratio=1)
+        assert page.page.evaluate(_UNDER_TOAST) == []
+        assert not page.is_too_wide()
+        toast.get_by_role("button", name="Dismiss").click()
+        expect(toast).to_have_count(0)
 
 
 def test_a_deep_link_returns_after_sign_in(
