@@ -207,6 +207,12 @@ MUTANTS = {
         "style.css", ".said p { display: flex;", ".said p { position: fixed; inset-block-start: 4rem; display: flex;",
         "test_a_message_to_the_user_covers",
     ),
+    "keep-all": BrokenPage(
+        "src/wire/holder.ts", "    this.store.prune(this.#client.serverTime());\n", "", "test_21_messages_older"
+    ),
+    "own-clock": BrokenPage(
+        "src/wire/holder.ts", "prune(this.#client.serverTime())", "prune(Date.now())", "test_21_messages_older"
+    ),
     "old-key": BrokenPage(
         "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"
     ),

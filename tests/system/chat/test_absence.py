@@ -14,6 +14,31 @@ _NEWER_VERSION = """(account) => new Promise((resolve) => {
   indexedDB.open(`dragoman-${account}`, 99).onsuccess = ({ target: { result } }) => { result.close(); resolve(); };
 })"""
 
+_AGE = """([account, days]) => new Promise((resolve) => {
+  indexedDB.open(`dragoman-${account}`).onsuccess = ({ target: { result } }) => {
+    const transaction = result.transaction(["messages", "facts"], "readwrite");
+    transaction.objectStore("facts").delete("pruned");
+    transaction.objectStore("messages").openCursor().onsuccess = ({ target: { result: cursor } }) => {
+      if (!cursor) return;
+      const { chat, index, time } = cursor.value;
+      cursor.update({ ...cursor.value, time: time - days[chat][index - 1] * 86_400_000 });
+      cursor.continue();
+    };
+    transaction.oncomplete = () => { result.close(); resolve(); };
+  };
+})"""
+"""A script that makes the stored messages older by numbers of days, which are given by chat and index."""
+
+_PRUNED = """(account) => new Promise((resolve) => {
+  indexedDB.open(`dragoman-${account}`).onsuccess = ({ target: { result } }) => {
+    result.transaction("facts").objectStore("facts").get("pruned").onsuccess = (event) => {
+      resolve(event.target.result);
+      result.close();
+    };
+  };
+})"""
+"""A script that returns when old messages were last removed."""
+
 
 def in_order(page: ChatPage, number: int) -> list[str]:
     """Returns the texts of all messages of the chat, in the order of the page. `number` is their number."""
@@ -84,6 +109,27 @@ def test_21_a_gap_between_stored_messages_and_new_ones_has_a_row_that_loads_it(
     expect(gap).to_have_count(0)
     expect(ann.page.locator("li:focus")).to_contain_text("missed 20")
     assert in_order(ann, len(wanted)) == wanted
+    ann.complaints.clear()
+
+
+def test_21_messages_older_than_30_days_leave_the_store_by_the_clock_of_the_server(
+    ann: ChatPage, bob: Bob, team: int
+) -> None:
+    """The list shows the newest message of each chat, so this one stays. The server still has the others."""
+    quiet = bob.group("Quiet", ann.account())
+    wanted = [f"message {number}" for number in range(4)]
+    for text in wanted:
+        bob.send(team, text)
+    for number in range(2):
+        bob.send(quiet, f"long ago {number}")
+    for chat, last in (("Quiet", "long ago 1"), ("Team", "message 3")):
+        ann.go(chat).until_received(last)
+    ann.page.evaluate(_AGE, [ann.account(), {str(team): [40, 31, 29, 0], str(quiet): [41, 40]}])
+    ann.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 90 * 86_400_000; }")
+    ann.open().until_connected().page.wait_for_function(_PRUNED, arg=ann.account())
+    assert [sorted(ann.stored(chat)) for chat in (team, quiet)] == [[3, 4], [2]]
+    expect(ann.chat("Quiet")).to_contain_text("long ago 1")
+    assert in_order(ann.go("Team"), 4) == wanted
     ann.complaints.clear()
 
 

@@ -1,8 +1,10 @@
 """Tests in a browser what the web client stores."""
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.support.browser import CHROMIUM
 from tests.support.commands import ROOT
@@ -16,22 +18,63 @@ pytestmark = [
 ]
 
 
-def test_what_ends_a_chat_ends_a_place_that_is_not_stored_yet() -> None:
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A page with the module of the store."""
     command = [str(_ESBUILD), "web/src/storage/store.ts", "--bundle", "--format=iife", "--global-name=Storage"]
     store = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    with chromium() as browser, browser.new_page() as page:
-        page.route("**/*", lambda route: route.fulfill(content_type="text/html", body=""))
-        page.goto("http://localhost/")
-        page.add_script_tag(content=store)
-        ends = [{"ev": "gone", "chat": 1}, {"ev": "reset"}]
-        script = """(ends) => Promise.all(ends.map(async (end, account) => {
-          const store = new Storage.AccountStore();
-          await store.open(account);
-          store.move({ chat: 1, at: [3, 4, 5] });
-          store.keep(end);
-          store.move({ chat: 2, at: [6, 7, 8] });
-          await store.flushed();
-          return store.places();
-        }))"""
-        stored = page.evaluate(script, ends)
-    assert stored == [[{"chat": 2, "at": [6, 7, 8]}]] * 2
+    with chromium() as browser, browser.new_page() as opened:
+        opened.route("**/*", lambda route: route.fulfill(content_type="text/html", body=""))
+        opened.goto("http://localhost/")
+        opened.add_script_tag(content=store)
+        yield opened
+
+
+def test_what_ends_a_chat_ends_a_place_that_is_not_stored_yet(page: Page) -> None:
+    ends = [{"ev": "gone", "chat": 1}, {"ev": "reset"}]
+    script = """(ends) => Promise.all(ends.map(async (end, account) => {
+      const store = new Storage.AccountStore();
+      await store.open(account);
+      store.move({ chat: 1, at: [3, 4, 5] });
+      store.keep(end);
+      store.move({ chat: 2, at: [6, 7, 8] });
+      await store.flushed();
+      return store.places();
+    }))"""
+    assert page.evaluate(script, ends) == [[{"chat": 2, "at": [6, 7, 8]}]] * 2
+
+
+def test_messages_are_stored_for_30_days_and_the_newest_of_a_chat_and_unsent_ones_for_longer(page: Page) -> None:
+    """Chats 1 to 4 have no old message, only old ones, some of both, and one old one. An old page is loaded again."""
+    script = """async () => {
+      const [day, now] = [86_400_000, 1_800_000_000_000];
+      const store = new Storage.AccountStore();
+      await store.open(100);
+      const keep = (chat, ...ages) => store.keep({
+        ev: "page",
+        chat,
+        messages: ages.map((age, at) => ({ chat, index: at + 1, sender: 1, time: now - age * day, segments: [] })),
+      });
+      const left = async () => {
+        await store.flushed();
+        const found = [];
+        for (const chat of [1, 2, 3, 4]) found.push((await store.newest(chat)).map(({ index }) => index));
+        return found;
+      };
+      keep(1, 29, 1);
+      keep(2, 90, 60, 31);
+      keep(3, 90, 31, 29.9, 1);
+      keep(4, 365);
+      store.keep({ ev: "outgoing", entry: { nonce: "n", chat: 3, at: now - 90 * day, segments: [] } });
+      store.prune(now);
+      const result = [await left()];
+      keep(2, 90, 60, 31);
+      store.prune(now + 0.9 * day);
+      result.push(await left());
+      store.prune(now + 1.1 * day);
+      result.push(await left());
+      return [result, (await store.outbox()).map(({ nonce }) => nonce)];
+    }"""
+    pruned = [[1, 2], [3], [3, 4], [1]]
+    a_day_later = [[2], [3], [4], [1]]
+    assert page.evaluate(script) == [[pruned, [[1, 2], [1, 2, 3], [3, 4], [1]], a_day_later], ["n"]]

@@ -15,6 +15,8 @@ type Write = (transaction: Writing) => Promise<unknown> | void;
 const ALL: Names = ["messages", "heads", "places", "outbox", "people", "facts"];
 const PAGE = 100;
 const LATEST = 0xffff_ffff;
+const DAY_MS = 24 * 3600_000;
+const KEPT_MS = 30 * DAY_MS;
 
 export class AccountStore {
   /** Why what is new is not kept: "full", "superseded" by a newer version in another tab, "missing" in this browser. */
@@ -104,6 +106,11 @@ export class AccountStore {
   move(place: Place): void {
     this.#places.set(place.chat, place);
     void this.write(() => {});
+  }
+
+  /** Removes messages older than 30 days, once a day. `now`: by the server's clock. What is unsent is elsewhere. */
+  prune(now: number): void {
+    void this.write((t) => prune(t, now));
   }
 
   flushed(): Promise<void> {
@@ -220,6 +227,20 @@ async function change(transaction: Writing, news: Extract<News, { ev: "changed" 
 
 function range(chat: number, from: number, to: number): IDBKeyRange {
   return IDBKeyRange.bound([chat, from], [chat, to]);
+}
+
+/** The newest of each chat stays, for the list. A chat's messages are in the order of time: its first young one ends it. */
+async function prune(transaction: Writing, now: number): Promise<void> {
+  const [store, facts] = [transaction.objectStore("messages"), transaction.objectStore("facts")];
+  if (now < Number((await facts.get("pruned")) ?? 0) + DAY_MS) return;
+  let old: Message | undefined;
+  for (let cursor = await store.openCursor(); cursor; ) {
+    const { value } = cursor;
+    if (old?.chat === value.chat) await store.delete([old.chat, old.index]);
+    old = value.time < now - KEPT_MS ? value : undefined;
+    cursor = await cursor.continue(old ? undefined : ([value.chat + 1] as never));
+  }
+  await facts.put(now, "pruned");
 }
 
 async function forget(transaction: Writing, chat: number): Promise<void> {

@@ -185,6 +185,7 @@ export class Holder {
   #synced(): void {
     const { epoch } = this.#client;
     this.store.write((transaction) => transaction.objectStore("facts").put(epoch, "epoch"));
+    this.store.prune(this.#client.serverTime());
     this.tell({ ev: "synced" });
   }
 
