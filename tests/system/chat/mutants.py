@@ -213,6 +213,14 @@ MUTANTS = {
     "own-clock": BrokenPage(
         "src/wire/holder.ts", "prune(this.#client.serverTime())", "prune(Date.now())", "test_21_messages_older"
     ),
+    "grey": BrokenPage("src/parts/message.ts", "${hash ? html`<canvas", "${false ? html`<canvas", "test_13_a_large"),
+    "whole-picture": BrokenPage(
+        "src/files/smaller.ts", "copy.size < picture.size ? { hash, copy }", "false ? { hash, copy }", "test_13_a_large"
+    ),
+    "edit-loses-copy": BrokenPage(
+        "src/model/actions.ts", ', ...(preview && { preview: preview.split("/").pop() ?? null })', "",
+        "test_13_a_large",
+    ),
     "old-key": BrokenPage(
         "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"
     ),

@@ -7,9 +7,10 @@ import base64
 import secrets
 from pathlib import Path
 
-from playwright.sync_api import FilePayload, Route, expect
+from playwright.sync_api import Browser, FilePayload, Route, expect
 
-from tests.support.chat_page import ChatPage
+from tests.support.chat_page import ChatPage, chat_user
+from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
 
 _GIVE = """(field, [kind, names, text]) => {
@@ -33,6 +34,20 @@ _PICTURE = """([width, height]) => {
   canvas.getContext("2d").fillRect(0, 0, width / 2, height);
   return canvas.toDataURL("image/png").split(",")[1];
 }"""
+_LARGE = """() => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [2000, 1000];
+  const context = canvas.getContext("2d");
+  for (const [at, colour] of ["red", "blue"].entries()) {
+    context.fillStyle = colour;
+    context.fillRect(1000 * at, 0, 1000, 1000);
+  }
+  return canvas.toDataURL("image/jpeg").split(",")[1];
+}"""
+_ENDS = """(canvas) => [1, canvas.width - 2].map((x) => {
+  const [red, green, blue] = canvas.getContext("2d").getImageData(x, canvas.height / 2, 1, 1).data;
+  return green > 90 ? "other" : red > 2 * blue ? "red" : blue > 2 * red ? "blue" : "other";
+})"""
 
 
 def test_12_files_are_pasted_and_dropped_and_a_text_stays_a_text(ann: ChatPage, team: int) -> None:
@@ -103,6 +118,39 @@ def test_13_several_pictures_are_one_gallery(ann: ChatPage, bob: Bob, team: int)
     assert [picture.get_attribute("alt") for picture in gallery.locator("img").all()] == [
         f"Picture: {at}.png" for at in range(4)
     ]
+
+
+def test_13_a_large_picture_is_sent_with_its_colours_and_a_smaller_copy(
+    ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
+) -> None:
+    """Other clients show the colours until they have the copy, and load the picture itself when it is clicked."""
+    ann.go("Team").page.locator("input[type=file]").set_input_files(
+        FilePayload(name="sea.jpg", mimeType="image/jpeg", buffer=base64.b64decode(ann.page.evaluate(_LARGE)))
+    )
+    expect(ann.page.locator(".attachments progress")).to_have_count(0)
+    ann.send("the sea")
+    ann.until_sent("the sea")
+    ann.field.press("ArrowUp")
+    ann.field.fill("the sea at noon")
+    ann.field.press("Enter")
+    ann.message("the sea at noon").locator(".edited").wait_for()
+    (message,) = bob.call("history", chat=team, count=1, dir="older", **{"from": -1})["messages"]
+    picture = message["segments"][0]
+    assert len(bob.fetch(picture["preview"])) < picture["media"]["size"]
+    with chat_user(chromium_browser, system.edges[1], service_workers="block") as other:
+        held: list[Route] = []
+        other.page.route("**/media/*", lambda route: held.append(route))
+        other.open().sign_in(str(ann.account())).go("Team")
+        link = other.message("the sea at noon").locator(".picture")
+        expect(link.locator("canvas")).to_be_visible()
+        assert link.locator("canvas").evaluate(_ENDS) == ["red", "blue"]
+        while not held:
+            other.page.wait_for_timeout(50)
+        for route in held:
+            route.continue_()
+        expect(link.locator("canvas")).to_be_hidden()
+        assert link.locator("img").evaluate("(one) => [one.naturalWidth, one.naturalHeight]") == [1280, 640]
+        assert link.evaluate("(one) => one.href").endswith(picture["media"]["url"].rpartition("/")[2])
 
 
 def test_28_a_photograph_leaves_without_its_place(ann: ChatPage, bob: Bob, team: int, tmp_path: Path) -> None:

@@ -44,9 +44,16 @@ export function drop(model: Model, nonce: string): void {
 export async function edit(model: Model, message: Message, written: OutgoingSegment[]): Promise<void> {
   const { chat, index } = message;
   const files = message.segments.flatMap((one) =>
-    one.t === "image" || one.t === "file" ? [{ t: one.t, media: one.media.id, name: one.media.name }] : [],
+    one.t === "image" || one.t === "file" ? [referenceTo(one)] : [],
   );
   await model.wire.call("edit", { chat, index, segments: [...files, ...written], nonce: newNonce() });
+}
+
+function referenceTo(shown: Extract<Message["segments"][number], { t: "image" | "file" }>): OutgoingSegment {
+  const { id: media, name } = shown.media;
+  if (shown.t === "file") return { t: "file", media, name };
+  const { hash, preview } = shown;
+  return { t: "image", media, name, ...(hash && { hash }), ...(preview && { preview: preview.split("/").pop() ?? null }) };
 }
 
 /** Rejects with a Failure. */

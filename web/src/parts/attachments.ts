@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals-core";
 import { type TemplateResult, html, nothing } from "lit";
 import { newNonce } from "../../../clients/javascript/dragoman.js";
+import { smallerOf } from "../files/smaller.ts";
 import { withoutPlace } from "../files/without_place.ts";
 import type { OutgoingSegment } from "../model/shapes.ts";
 import { said, session } from "../state.ts";
@@ -15,10 +16,11 @@ interface Attachment {
   size: number;
   /** Missing of one that comes back from a message that was rejected: the server has it. */
   file?: File;
+  /** Of a picture, for the page. */
   address: string;
   sent: number;
-  media?: string;
-  isPicture: boolean;
+  /** Once the server has it. */
+  segment?: MediaSegment;
   hasFailed: boolean;
   /** Nothing can be taken out of it. */
   mayTellPlace: boolean;
@@ -30,6 +32,7 @@ interface Attachment {
 const PICTURE = /^image\/(png|jpeg|gif|webp)$/;
 
 type MediaSegment = Extract<OutgoingSegment, { t: "image" | "file" }>;
+type Looks = Pick<Extract<OutgoingSegment, { t: "image" }>, "hash" | "preview">;
 
 export class Attachments {
   /** Rises when something is to be shown again. */
@@ -46,10 +49,9 @@ export class Attachments {
 
   add(files: Iterable<File>): void {
     for (const file of files) {
-      const isPicture = PICTURE.test(file.type);
-      const address = isPicture ? URL.createObjectURL(file) : "";
+      const address = PICTURE.test(file.type) ? URL.createObjectURL(file) : "";
       const { name, size } = file;
-      const added = { ...begun(name, isPicture), size, file, address };
+      const added = { ...begun(name), size, file, address };
       this.#list.push(added);
       void this.#upload(added);
     }
@@ -58,24 +60,16 @@ export class Attachments {
 
   /** Of a message that was rejected. */
   putBack(segments: readonly OutgoingSegment[]): void {
-    for (const segment of segments.filter(isMedia)) {
-      const { media, name = "" } = segment;
-      this.#list.push({ ...begun(name, segment.t === "image"), media });
-    }
+    for (const segment of segments.filter(isMedia)) this.#list.push({ ...begun(segment.name ?? ""), segment });
     this.changed();
   }
 
   /** Of all; undefined while one is on its way. */
   ready(): OutgoingSegment[] | undefined {
-    if (this.#list.some(({ media }) => !media)) {
-      said.value = t("uploading");
-      return undefined;
-    }
-    return this.#list.map(({ media = "", isPicture, name }) => ({
-      t: isPicture ? "image" : "file",
-      media,
-      name,
-    }));
+    const found = this.#list.flatMap(({ segment }) => segment ?? []);
+    if (found.length === this.#list.length) return found;
+    said.value = t("uploading");
+    return undefined;
   }
 
   clear(): void {
@@ -94,7 +88,7 @@ export class Attachments {
       ${
         one.hasFailed
           ? html`<button type="button" class="quiet" @click=${() => void this.#upload(one)}>${t("again")}</button>`
-          : one.media
+          : one.segment
             ? nothing
             : html`<progress max=${one.size || 1} value=${one.sent} aria-label=${t("uploading")}></progress>`
       }
@@ -121,9 +115,10 @@ export class Attachments {
         one.sent = sent;
         this.changed();
       };
-      const { name, nonce, stop } = one;
-      const blob = new Blob([content as Uint8Array<ArrayBuffer>]);
-      one.media = (await session.upload(blob, { name, nonce, signal: stop.signal, onProgress })).id;
+      const { name, nonce, stop: { signal } } = one;
+      const blob = new Blob([content as Uint8Array<ArrayBuffer>], { type: one.file.type });
+      const { id: media } = await session.upload(blob, { name, nonce, signal, onProgress });
+      one.segment = one.address ? { t: "image", media, name, ...(await looks(blob, name, signal)) } : { t: "file", media, name };
     } catch (error) {
       one.hasFailed = true;
       if (!this.#list.includes(one)) return;
@@ -134,9 +129,16 @@ export class Attachments {
   }
 }
 
-function begun(name: string, isPicture: boolean): Attachment {
+function begun(name: string): Attachment {
   const stop = new AbortController();
-  return { name, size: 0, address: "", sent: 0, isPicture, hasFailed: false, mayTellPlace: false, nonce: newNonce(), stop };
+  return { name, size: 0, address: "", sent: 0, hasFailed: false, mayTellPlace: false, nonce: newNonce(), stop };
+}
+
+/** A picture is sent without a preview if that cannot be uploaded. */
+async function looks(picture: Blob, name: string, signal: AbortSignal): Promise<Looks> {
+  const { hash, copy } = await smallerOf(picture);
+  const preview = copy && (await session.upload(copy, { name, signal }).catch(() => undefined));
+  return { ...(hash && { hash }), ...(preview && { preview: preview.id }) };
 }
 
 function isMedia(segment: OutgoingSegment): segment is MediaSegment {

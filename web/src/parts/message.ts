@@ -9,6 +9,7 @@ import type { Segment } from "../native.ts";
 import { avatarAddress, ownAddress } from "../site.ts";
 import { attempt, reasonOf } from "../state.ts";
 import { count, momentOf, t, timeOf } from "../words.ts";
+import { colours } from "./colours.ts";
 import { avatar, icon } from "./icons.ts";
 import { Part, properties } from "./part.ts";
 import { shownSegments } from "./text.ts";
@@ -129,22 +130,29 @@ function quoted(model: Model, chat: Chat, index: number, actions: RowActions): T
 function attachments(segments: readonly Segment[]): TemplateResult | typeof nothing {
   const files = segments.flatMap((segment) => (segment.t === "image" || segment.t === "file" ? [segment] : []));
   if (!files.length) return nothing;
-  const pictures = files.filter(({ t: kind }) => kind === "image");
-  const others = files.filter(({ t: kind }) => kind === "file");
-  return html`${pictures.length ? html`<div class="gallery" data-count=${Math.min(pictures.length, 4)}>${pictures.map(({ media }) => picture(media))}</div>` : nothing}
+  const pictures = files.filter((one) => one.t === "image");
+  const others = files.filter((one) => one.t === "file");
+  return html`${pictures.length ? html`<div class="gallery" data-count=${Math.min(pictures.length, 4)}>${pictures.map(picture)}</div>` : nothing}
     ${others.map(({ media }) => file(media))}`;
 }
 
-type Media = Extract<Segment, { t: "image" }>["media"];
+type Picture = Extract<Segment, { t: "image" }>;
+type Media = Picture["media"];
 
-/** Its place is kept before it is there. A broken one leaves its name. */
-function picture({ url, name, width = 0, height = 0 }: Media): TemplateResult {
-  const address = ownAddress(url);
+/** Its place and its colours are there before it is. A broken one leaves its name. */
+function picture({ media: { url, name, width = 0, height = 0 }, hash = "", preview = url }: Picture): TemplateResult {
   const ratio = { "aspect-ratio": width && height ? `${width} / ${height}` : "4 / 3", "--width": `${width || 320}px` };
-  return html`<a class="picture" href=${address} target="_blank" rel="noopener" ${properties(ratio)}>
-    <img src=${address} alt=${t("picture", { name })} loading="lazy" decoding="async" @error=${(event: Event) => {
-      (event.target as HTMLElement).classList.add("broken");
-    }}></a>`;
+  return html`<a class="picture" href=${ownAddress(url)} target="_blank" rel="noopener" ${properties(ratio)}>
+    ${hash ? html`<canvas aria-hidden="true" ${colours(hash)}></canvas>` : nothing}
+    <img src=${ownAddress(preview)} alt=${t("picture", { name })} loading="lazy" decoding="async" @load=${pictured} @error=${pictured}></a>`;
+}
+
+/** It is there, or will not come. */
+async function pictured({ type, target }: Event): Promise<void> {
+  const image = target as HTMLImageElement;
+  image.classList.toggle("broken", type === "error");
+  await image.decode().catch(() => undefined);
+  image.previousElementSibling?.toggleAttribute("hidden", true);
 }
 
 function file({ url, name, size, mime }: Media): TemplateResult {
