@@ -2,6 +2,8 @@
 import { thumbHash } from "./thumbhash.ts";
 
 const PREVIEW_PIXELS = 1280;
+/** The server takes no larger previews. A browser that cannot write WebP writes PNG, which may be larger. */
+const PREVIEW_BYTES = 1024 * 1024;
 const HASH_PIXELS = 64;
 /** A smaller copy would not move. */
 const MOVING = "image/gif";
@@ -22,7 +24,7 @@ export async function smallerOf(picture: Blob): Promise<Smaller> {
     if (Math.max(bitmap.width, bitmap.height) <= PREVIEW_PIXELS || picture.type === MOVING) return { hash };
     const type = picture.type === "image/jpeg" ? picture.type : "image/webp"; // a JPEG has nothing transparent
     const copy = await drawn(bitmap, PREVIEW_PIXELS).canvas.convertToBlob({ type, quality: 0.8 });
-    return copy.size < picture.size ? { hash, copy } : { hash };
+    return copy.size < picture.size && copy.size <= PREVIEW_BYTES ? { hash, copy } : { hash };
   } catch {
     return {};
   }
