@@ -37,7 +37,7 @@ from services.edge.handlers.forwarding import Forwarder
 from services.edge.handlers.history import MessageHistory
 from services.edge.handlers.message_forwarder import MessageChanger, MessageForwarder, WebhookMessages
 from services.edge.handlers.message_resolver import MessageResolver
-from services.edge.handlers.operators import OperatorLogin
+from services.edge.handlers.operators import IrcOperators
 from services.edge.handlers.searches import ClientSearches
 from services.edge.http import (
     HttpApp,
@@ -210,7 +210,7 @@ class Edge:
         parts = (
             AccountHandler(forwarder, accounts, self._profiles, AvatarFiles(self.media), ephemeral, self.guests),
             history, search, reads, changes, forwards, OwnDataExporter(bus, requests),
-            OperatorLogin(bus, requests, ephemeral.nicks, self.context.settings.irc.operators),
+            IrcOperators(bus, requests, ephemeral.nicks, self.context.settings.irc.operators),
         )  # fmt: skip
         auth = AuthHandler(bus, requests, login, verification, auth_state, lookup)
         return Dispatcher(auth, messages, forwarder, ephemeral, social, parts)

@@ -1,9 +1,11 @@
 """The requests of an operator to the auth and session services, and the reports of messages by users. The services log
 each request with its account. Times are Unix milliseconds."""
 
+from enum import StrEnum
+
 import msgspec
 
-from shared.contract.auth import IdentifierKind
+from shared.contract.auth import IdentifierKind, Origin
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.model import ProfileSummary
 from shared.contract.routes import Ack, Forwarded, Routed
@@ -83,9 +85,9 @@ class Kick(msgspec.Struct):
 
 
 class Act(msgspec.Struct, frozen=True):
-    """An entry of the audit trail: an act that changed or read an account, or the system (account 0). `by`: `user` or
-    `admin`. `address`: the client's address, as far as it is known. The auth service sets `time` (Unix milliseconds)
-    and `number`.
+    """An entry of the audit trail: an act that changed or read an account, or the system (account 0). `by`: `user`,
+    `operator` (of IRC) or `admin`. `address`: the client's address, as far as it is known. The auth service sets `time`
+    (Unix milliseconds) and `number`.
     """
 
     act: str
@@ -104,6 +106,25 @@ class RecordAct(msgspec.Struct):
     act: str
     account: AccountId = NO_ACCOUNT
     detail: str = ""
+
+
+class OperatorAct(StrEnum):
+    """`oper`: the actor has become an operator with the password of the account. `kill`: the actor has closed the
+    account's connections. `wallops`: the account, which is the actor, has written to all users with mode `w`."""
+
+    OPER = "oper"
+    KILL = "kill"
+    WALLOPS = "wallops"
+
+
+class RecordOperatorAct(msgspec.Struct):
+    """Enters an act of an operator of IRC into the audit trail. `actor`: the account of the operator's connection."""
+
+    route = Routed("auth.operator_act", Ack)
+    act: OperatorAct
+    account: AccountId
+    actor: AccountId = NO_ACCOUNT
+    origin: Origin = Origin()
 
 
 class Trail(msgspec.Struct, frozen=True):

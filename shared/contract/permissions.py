@@ -10,6 +10,7 @@ from shared.contract.admin import (
     ListOwnReports,
     ListReports,
     OpenAnnouncements,
+    RecordOperatorAct,
     SetMaintenance,
 )
 from shared.contract.audit import FindMessage, LocateMessage, TraceMessages
@@ -173,7 +174,7 @@ BUS_USERS: dict[str, BusUser] = {
             RegisterGuest.route, RenameGuest.route, KeepGuests.route, SetProfile.route,
             SendVerification.route, OpenVerification.route, DescribeVerification.route, ChangePassword.route,
             Refresh.route, ListLogins.route, EndLogin.route, RecordTokenLogins.route, ExportLogins.route,
-            DeleteAccount.route, ListRevocations.route, GetKeys.route, LookUpAccounts.route,
+            RecordOperatorAct.route, DeleteAccount.route, ListRevocations.route, GetKeys.route, LookUpAccounts.route,
             CreateBot.route, ListBots.route, DeleteBot.route, CreateBotToken.route, DeleteBotToken.route,
             on.END_BOT_TOKENS,
             EnsureProfile.route, GetProfileSummaries.route, FindAccounts.route, GetChats.route,

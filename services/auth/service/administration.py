@@ -20,6 +20,7 @@ from shared.contract.admin import (
     Kick,
     ListDuplicates,
     RecordAct,
+    RecordOperatorAct,
     ResetPassword,
     SearchTrail,
     SetDisabled,
@@ -150,6 +151,17 @@ class Administration:
     async def record_act(self, request: RecordAct) -> Ack:
         """Record an act of the operator that another service has carried out."""
         await self._record(request.act, request.account, request.detail)
+        return Ack()
+
+    async def record_operator_act(self, request: RecordOperatorAct) -> Ack:
+        """Record an act of an operator of IRC. The detail of the entry is the operator's account, if the act is on
+        another account."""
+        domain.check_actor(request.actor)
+        domain.check_number(request.account, "account")
+        domain.check_origin(request.origin)
+        by = f"by {request.actor}" if request.actor != request.account else ""
+        act = Act(request.act.value, request.account, "operator", request.origin.address, by)
+        await self.database.write(once(trail.add, type(None)), act)
         return Ack()
 
     async def _record(

@@ -113,10 +113,14 @@ class NickEvents:
     def make_operator(self, account: AccountId) -> None:
         self._modes[account] = self.modes_of(account) | {_OPERATOR}
 
-    def act(self, command: ActAsOperator, actor: AccountId, face: ProfileSummary | None) -> None:
-        """Raises RequestError."""
-        if face is None or _OPERATOR not in self.modes_of(actor):
+    def check_operator(self, account: AccountId) -> None:
+        """Raises RequestError if the account is no operator."""
+        if _OPERATOR not in self.modes_of(account):
             raise RequestError(ErrorCode.FORBIDDEN, "only operators of IRC may do this", reason=Reason.NOT_ADMIN)
+
+    def act(self, command: ActAsOperator, actor: AccountId, face: ProfileSummary) -> None:
+        """Raises RequestError if the actor is no operator."""
+        self.check_operator(actor)
         _log.info("an operator of IRC has acted", account=actor, killed=command.account, text=command.text)
         self._announce(OperatorActed(actor, face, command.text, command.account, self._node))
 

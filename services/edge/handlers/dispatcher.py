@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from services.edge.canonical.commands import AnnounceTyping, AuthCommand, GiveState, UploadCommand, WatchAccounts
-from services.edge.canonical.irc_commands import ActAsOperator, MonitorNicks, ReadStates, RelayTags, ShowAway, ShowModes
+from services.edge.canonical.irc_commands import MonitorNicks, ReadStates, RelayTags, ShowAway, ShowModes
 from services.edge.canonical.replies import PresenceShown, Reply
 from services.edge.client.requests import RequestHandler
 from services.edge.client.session import LoginSession
@@ -57,7 +57,6 @@ class Dispatcher:
             ShowAway: self._show_away,
             ShowModes: self._show_modes,
             SetMetadata: self._set_metadata,
-            ActAsOperator: self._act_as_operator,
             FindReaders: for_actor(ephemeral.receipts.readers),
         }
         for part in parts:
@@ -115,10 +114,6 @@ class Dispatcher:
         assert isinstance(changed, MetadataList)
         self._ephemeral.nicks.metadata(session.connection.account, session.summary(), changed.values)
         return changed
-
-    async def _act_as_operator(self, session: LoginSession, command: ActAsOperator) -> Ack:
-        self._ephemeral.nicks.act(command, session.connection.account, session.summary())
-        return Ack()
 
     async def resolve(self, session: LoginSession, requests: list[Request]) -> list[Request]:
         await self._auth.authenticate(session, requests[0])

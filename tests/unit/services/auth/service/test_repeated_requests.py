@@ -27,7 +27,9 @@ from shared.contract.admin import (
     FindUser,
     Kick,
     ListDuplicates,
+    OperatorAct,
     RecordAct,
+    RecordOperatorAct,
     ResetPassword,
     SearchTrail,
     SetDisabled,
@@ -293,6 +295,12 @@ OPERATIONS: list[tuple[Route[Any, Any], Prepare]] = [
     (on.END_USER_LOGIN, ended),
     (on.DELETE_USER, lambda users: of(users.account(), DeleteAccount)),
     (RecordAct.route, lambda users: of(users.account(), lambda account: RecordAct("delete webhook", account))),
+    (
+        RecordOperatorAct.route,
+        lambda users: of(
+            users.account(), lambda account: RecordOperatorAct(OperatorAct.KILL, account, AccountId(9), ORIGIN)
+        ),
+    ),
     (on.CREATE_OPERATOR_BOT, lambda _: ready(CreateBot("Weather"))),
     (on.CREATE_ANY_BOT_TOKEN, new_token),
     (on.DELETE_ANY_BOT_TOKEN, deleted_token),

@@ -12,7 +12,9 @@ from shared.contract.admin import (
     Act,
     FindUser,
     Kick,
+    OperatorAct,
     RecordAct,
+    RecordOperatorAct,
     ResetPassword,
     SearchTrail,
     SetDisabled,
@@ -94,6 +96,19 @@ async def test_acts_elsewhere_are_recorded_for_the_operator_alone(edge: EdgeProb
     await operator.send(SetMaintenance(True))
     assert await acts(operator, SearchTrail(act="remove media")) == ["admin remove media"]
     assert await acts(operator, SearchTrail()) == ["admin remove media", "admin maintenance"]
+
+
+async def test_acts_of_operators_of_irc_name_the_operator(edge: EdgeProbe, operator: Bus) -> None:
+    ann, bob = await edge.register(EMAIL), AccountId(77)
+    for act, account in ((OperatorAct.OPER, ann.account), (OperatorAct.KILL, ann.account), (OperatorAct.WALLOPS, bob)):
+        await edge.send(RecordOperatorAct(act, account, bob, ORIGIN))
+    found = (await operator.send(SearchTrail())).acts
+    assert [(one.act, one.by, one.account, one.detail, one.address) for one in reversed(found[:3])] == [
+        ("oper", "operator", ann.account, f"by {bob}", ORIGIN.address),
+        ("kill", "operator", ann.account, f"by {bob}", ORIGIN.address),
+        ("wallops", "operator", bob, "", ORIGIN.address),
+    ]
+    assert await rejection_code(edge.send(RecordOperatorAct(OperatorAct.KILL, bob))) is ErrorCode.UNAUTHENTICATED
 
 
 async def test_pages_and_times(database: Database) -> None:

@@ -55,6 +55,8 @@ async def test_nobody_becomes_an_operator_by_showing_the_mode(node: Node) -> Non
     node.nicks.show_modes(ANN, frozenset("ow"))
     assert node.nicks.modes_of(ANN) == {"w"}
     with pytest.raises(RequestError, match="only operators"):
+        node.nicks.check_operator(ANN)
+    with pytest.raises(RequestError, match="only operators"):
         node.nicks.act(ActAsOperator("lunch"), ANN, SUMMARY)
 
 
