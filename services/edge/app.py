@@ -184,6 +184,7 @@ class Edge:
             settings.verification.registration,
             bool(settings.irc.guest_password.get_secret_value()),
             settings.irc.sts_policy,
+            settings.irc.icon,
         )
 
     def _dispatcher(

@@ -198,6 +198,8 @@ class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):
     """The previous nick, if the nick has changed."""
     registered: bool = False
     """The account was a guest before, and is registered now."""
+    former_guest: str = ""
+    """The `guest` of the profile before the registration."""
 
 
 class Revoked(msgspec.Struct, tag="revoked", frozen=True):

@@ -40,7 +40,7 @@ class SearchHit(msgspec.Struct, array_like=True, frozen=True):
 class SearchPage(msgspec.Struct, frozen=True):
     """A page of hits. `next`: the `place` of the next page; None on the last page. Any page may have few hits or none.
     `indexed_to`: messages that were sent before this time (Unix ms) are in the index. `around`: the messages around the
-    hits, by chat and index, without the hits and without reactions."""
+    hits, by chat and index, without reactions. The hits are among them only if the request has `with_hits`."""
 
     hits: list[SearchHit]
     indexed_to: int
@@ -53,7 +53,7 @@ class SearchMessages(msgspec.Struct):
     member, newest first. `chat`, `sender`: 0 for any. `after`, `before`: Unix ms, exclusive; 0 for no bound. These
     fields apply in addition to the filters in the query. `place`: the `next` of the previous page, or the time and chat
     of its last message. `context`: the number of messages before and after each hit that the reply has. `zone`: minutes
-    east of UTC, for dates in the query that name no zone."""
+    east of UTC, for dates in the query that name no zone. `with_hits`: whether `around` in the reply has the hits."""
 
     route = Routed("search.messages", SearchPage, reads=True)
     query: str
@@ -67,3 +67,4 @@ class SearchMessages(msgspec.Struct):
     actor: AccountId = NO_ACCOUNT
     context: int = 0
     zone: int = 0
+    with_hits: bool = False

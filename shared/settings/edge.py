@@ -107,6 +107,10 @@ class IrcSettings(SettingsSection):
         description="name of the server that IRC clients see; users' host names end with it",
     )  # fmt: skip
     description: str = Field("Dragoman", max_length=100, description="text about the server in LINKS and WHOIS")
+    icon: str = Field(
+        "", pattern=r"^(https://[!-:<>-~]+)?$", max_length=200,
+        description="address of a picture of the server, which IRC clients show (draft/ICON)",
+    )  # fmt: skip
     guests: bool = Field(False, description="a user without an account may visit as a guest, until the connection ends")
     guest_password: SecretStr = Field(SecretStr(""), description="password that guests give to the server")
     past_guests: int = Field(100, ge=0, le=10_000, description="guests that WHOWAS remembers")

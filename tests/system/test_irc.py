@@ -1,6 +1,8 @@
 """IRC clients on two edges, with users of other protocols."""
 
 import base64
+import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from urllib.request import Request, urlopen
@@ -12,6 +14,7 @@ from local.ports import free_ports
 from services.edge.identicons import avatar_png
 from tests.support.cluster import RELAXED, Cluster
 from tests.support.waiting import WAIT_SECONDS
+from tests.system.operating import admin
 from tests.system.users import DialectUser, IrcUser, NativeUser, V2User, posting
 
 pytestmark = pytest.mark.xdist_group("irc")
@@ -96,6 +99,26 @@ def test_a_picture_is_uploaded_as_on_irc_and_seen_as_a_picture(irc: Cluster, ann
         bob.await_line(f"PRIVMSG #x~{chat} :me.png {address}")
 
 
+def test_a_search_finds_messages_of_every_protocol_by_their_words(irc: Cluster, come: Come, ann: NativeUser) -> None:
+    bob = come(0)
+    chat = open_group(ann, bob)
+    ann.do("send", chat=chat, segments=[{"t": "text", "text": "ripe apples"}], nonce="1")
+    bob.await_line(f"PRIVMSG #Fruit~{chat} :ripe apples")
+    bob.write("CAP REQ :batch soju.im/search", f"PRIVMSG #Fruit~{chat} :many apples")
+    bob.await_line(f":{bob.nick}!", f"PRIVMSG #Fruit~{chat} :many apples")
+
+    def found() -> list[str]:
+        time.sleep(0.5)  # the rate of searches
+        bob.write(f"SEARCH in=#Fruit~{chat};text=apples")
+        bob.await_line("BATCH +", "soju.im/search")
+        bob.await_line("BATCH -")
+        lines = [line for line in bob.pending if line.startswith("@batch=")]
+        bob.pending = [line for line in bob.pending if line not in lines]
+        return [line.rpartition(" :")[2].strip() for line in lines]
+
+    irc.wait_for(lambda: found() == ["ripe apples", "many apples"], WAIT_SECONDS)
+
+
 def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Cluster, come: Come) -> None:
     root, near, far = come(0), come(0), come(1)
     with DialectUser(irc.edges[0], "pipe") as operator:
@@ -112,6 +135,13 @@ def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Clus
     root.write(f"KILL {far.nick} :enough")
     far.await_line("ERROR :", f"Killed ({root.nick}: enough)")
     assert far.receive_line() == ""
+    acts = ("oper", "kill", "wallops")
+    listed = [one for act in acts for one in json.loads(admin(irc, "audit", "--act", act, "--json"))]
+    actor, killed = (int(one.nick.rpartition("|")[2]) for one in (root, far))
+    assert [(one["act"], one["by"], one["detail"]) for one in listed] == [
+        ("oper", "operator", f"by {actor}"), ("kill", "operator", f"by {actor}"), ("wallops", "operator", ""),
+    ]  # fmt: skip
+    assert [one["account"] for one in listed[1:]] == [killed, actor]
     near.write("PING still")
     near.await_line("PONG", "still")
     near.write(f"KILL {root.nick} :no")

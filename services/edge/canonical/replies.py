@@ -95,7 +95,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class MessagesFound:
-    """The reply to SearchMessages. `around`: the messages before and after the found messages."""
+    """The reply to SearchMessages. `around`: see SearchPage."""
 
     page: SearchPage
     around: tuple[DisplayMessage, ...] = ()

@@ -105,7 +105,8 @@ class ServerInfo:
     without an account may log in as guests. `users`: the number of accounts on this edge. `past_guests`: the guests
     that have left or taken another nick, the last one last. `user_modes`: the modes that an account on this edge shows.
     `verifies_mail`: whether a registration needs an e-mail address. `guests_give_password`: whether registering on IRC
-    requires the server's password. `sts_policy`: the value of the IRC capability `sts`, empty without it."""
+    requires the server's password. `sts_policy`: the value of the IRC capability `sts`, empty without it.
+    `icon`: the address of the server's picture on IRC, or empty."""
 
     build: str = ""
     features: tuple[str, ...] = ()
@@ -120,6 +121,7 @@ class ServerInfo:
     verifies_mail: bool = False
     guests_give_password: bool = False
     sts_policy: str = ""
+    icon: str = ""
 
 
 @dataclass(frozen=True, slots=True)

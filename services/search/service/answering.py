@@ -84,7 +84,7 @@ class TextSearch:
         messages = await self._read(request, found)
         hits = [hit for one in found if (hit := _hit(messages, one, parsed, request)) is not None]
         self._metrics.stale.inc(len(found) - len(hits))
-        around = _around(messages, hits, request.context)
+        around = _around(messages, hits, request)
         return SearchPage(hits, indexed_to, found[-1][:2] if len(found) == request.count else None, around)
 
     async def _listed(self, request: SearchMessages, parsed: SearchQuery) -> dict[ChatId, int]:
@@ -175,8 +175,8 @@ def _hit(
     return SearchHit(chat, index, message.id, message.sender, message.time, *excerpt(text, found_marks))
 
 
-def _around(messages: Mapping[Place, Message], hits: Iterable[SearchHit], context: int) -> list[Message]:
-    """The messages around the hits, by chat and index, without the hits."""
-    own = {(one.chat, one.index) for one in hits}
+def _around(messages: Mapping[Place, Message], hits: Iterable[SearchHit], request: SearchMessages) -> list[Message]:
+    """The messages around the hits, by chat and index, without the hits unless they are requested."""
+    own, context = {(one.chat, one.index) for one in hits}, request.context
     near = {(chat, index + off) for chat, index in own for off in range(-context, context + 1)}
-    return [messages[place] for place in sorted(near - own) if place in messages]
+    return [messages[place] for place in sorted(near if request.with_hits else near - own) if place in messages]

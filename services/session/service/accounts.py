@@ -90,8 +90,8 @@ class AccountProfiles:
             self._metrics.profiles.inc()
         if state is not None and not state.deleted and seed.nick and state.nick != seed.nick:
             await self._database.write(profiles.set_nick, seed.account, seed.nick, now_ms())
-        if state is not None and state.is_guest and not seed.guest:
-            await self._register_guest(seed)
+        if state is not None and state.guest and not seed.guest:
+            await self._register_guest(seed, state.guest)
         skips_lobby = state is not None and (state.deleted or state.in_lobby)
         if seed.lobby and self._lobby and not skips_lobby:
             await self._memberships.join_lobby(seed.account)
@@ -101,10 +101,10 @@ class AccountProfiles:
                 await self._memberships.finish_join(chat, seed.account, version)
         return Ack()
 
-    async def _register_guest(self, seed: EnsureProfile) -> None:
+    async def _register_guest(self, seed: EnsureProfile, guest: str) -> None:
         changed = await self._database.write(profiles.register_guest, seed, now_ms())
         if changed is not None:
-            await self._publish(ProfileChanged(changed, registered=True), friends.peers_of)
+            await self._publish(ProfileChanged(changed, registered=True, former_guest=guest), friends.peers_of)
 
     async def account_registered(self, event: AccountRegistered) -> None:
         """Publishes the lobby's version even when nothing changed, because an earlier process may have ended before it

@@ -31,7 +31,7 @@ class AccountState(NamedTuple):
     in_lobby: bool
     uuid: str
     nick: str
-    is_guest: bool = False
+    guest: str = ""
 
 
 def account_state(connection: sa.Connection, account: AccountId) -> AccountState | None:
@@ -47,7 +47,7 @@ def account_state(connection: sa.Connection, account: AccountId) -> AccountState
     if row is None:
         return None
     in_lobby = row.role == Role.LEFT or row.unread_from is not None
-    return AccountState(row.deleted, in_lobby, row.uuid, row.nick, bool(row.guest))
+    return AccountState(row.deleted, in_lobby, row.uuid, row.nick, row.guest)
 
 
 def add_profile(connection: sa.Connection, seed: EnsureProfile, now: int) -> bool:

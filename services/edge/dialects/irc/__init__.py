@@ -7,7 +7,6 @@ chat into them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from sys import intern
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +38,7 @@ from services.edge.dialects.irc import (
     operators,
     read_markers,
     relay,
+    searches,
     server,
     users,
     webpush,
@@ -138,6 +138,11 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "WHOIS": Handler(users.whois, 1),
     "WHOWAS": Handler(users.whowas, 1),
 }
+_STYLED: Final[Mapping[str, Callable[[IrcSession, Line, Answer, MessageStyle], Lines]]] = {
+    "CHATHISTORY": history.chat_history,
+    "SEARCH": searches.search,
+}
+"""The commands that are answered with messages."""
 _EARLY: Final[Mapping[str, tuple[str, Handler]]] = {
     "AWAY": (users.PRE_AWAY, Handler(users.away_before_welcome)),
     "ISUPPORT": (server.EXTENDED_ISUPPORT, Handler(server.list_supported)),
@@ -233,9 +238,9 @@ class Irc(Dialect):
                 raise rejection(answer, "451", "You are not logged in", code=ErrorCode.UNAUTHENTICATED)
             if "batch" in line.tags and command in ("PRIVMSG", "NOTICE") and session.has(multiline.CAPABILITY):
                 return multiline.add_line(session, line, answer)
-            if command == "CHATHISTORY":
-                handler = Handler(partial(history.chat_history, style=self._style))
-            elif (handler := _HANDLERS.get(command)) is None:
+            if (styled := _STYLED.get(command)) is not None:
+                return styled(session, line, answer, self._style)
+            if (handler := _HANDLERS.get(command)) is None:
                 raise rejection(answer, "421", "There is no such command", command)
         if len(line.parameters) < handler.parameters:
             raise rejection(answer, "461", "A parameter is missing", command)

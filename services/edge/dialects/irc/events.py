@@ -87,7 +87,8 @@ def _lines(session: IrcSession, event: Event) -> Lines:
             return _settings_changed(session, event)
         case ProfileChanged(profile, renamed, former) if renamed or former or profile.guest:
             user = user_of(profile.id, profile, session.server)
-            return [*(_registered(session, user) if event.registered else ()), *_renamed(session, user, former)]
+            registered = _registered(session, user, event.former_guest) if event.registered else ()
+            return [*registered, *_renamed(session, user, former)]
         case Invited():
             return _invited(session, event)
         case MessageChanged():
@@ -202,10 +203,13 @@ def _renamed(session: IrcSession, user: User, former: str) -> Lines:
     return () if former else session.real_name_line(user)
 
 
-def _registered(session: IrcSession, user: User) -> Lines:
-    if user.account == session.account or not session.has("account-notify"):
+def _registered(session: IrcSession, user: User, former_user: str) -> Lines:
+    """Show that a guest has an account, and therefore another `user`."""
+    if user.account == session.account:
         return ()
-    return [session.line("ACCOUNT", user.account_name, source=user.mask)]
+    moved = session.moved(user, f"{former_user}@{user.host}") if former_user else ()
+    account = [session.line("ACCOUNT", user.account_name, source=user.mask)] if session.has("account-notify") else ()
+    return [*moved, *account]
 
 
 def _invited(session: IrcSession, event: Invited) -> Lines:

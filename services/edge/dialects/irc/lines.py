@@ -40,10 +40,10 @@ def parse_line(text: str) -> Line | None:
     tags, source, command, rest = match.groups("")
     middle, colon, last = rest.partition(" :")
     parameters = [*filter(None, middle.split(" ")), *([last] if colon else [])]
-    return Line(_parse_tags(tags) if tags else {}, source, command, parameters)
+    return Line(parse_tags(tags) if tags else {}, source, command, parameters)
 
 
-def _parse_tags(text: str) -> dict[str, str]:
+def parse_tags(text: str) -> dict[str, str]:
     """The tags of a line. If a tag occurs several times, its last value counts."""
     tags: dict[str, str] = {}
     for tag in filter(None, text.split(";")):

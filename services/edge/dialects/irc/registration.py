@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from services.edge.canonical.commands import Command, RenewToken
 from services.edge.dialects import credentials
 from services.edge.dialects.base import DecodeError
-from services.edge.dialects.irc import multiline, webpush
+from services.edge.dialects.irc import multiline, searches, webpush
 from services.edge.dialects.irc.history import EVENT_PLAYBACK
 from services.edge.dialects.irc.lines import Line, encode_line, fill_lines, word
 from services.edge.dialects.irc.metadata import LIMITS
@@ -29,6 +29,7 @@ CAPABILITIES: dict[str, str] = {
     "away-notify": "",
     "batch": "",
     "cap-notify": "",
+    "chghost": "",
     _REGISTRATION: "",
     "draft/channel-rename": "",
     "draft/chathistory": "",
@@ -51,6 +52,7 @@ CAPABILITIES: dict[str, str] = {
     "sasl": "PLAIN,OAUTHBEARER,IRCV3BEARER",
     "server-time": "",
     "setname": "",
+    searches.CAPABILITY: "",
     "standard-replies": "",
     "userhost-in-names": "",
     "znc.in/self-message": "",
@@ -122,9 +124,11 @@ class IrcRegistration:
         mail = ("email-required",) if server.verifies_mail else ()
         values = {_REGISTRATION: ",".join(early + mail), multiline.CAPABILITY: multiline.limits(self._session)}
         for name, value in (CAPABILITIES | values).items():
+            if name == searches.CAPABILITY and "search" not in server.features:
+                continue
             if self._is_302:
                 yield f"{name}={value}" if value else name
-            elif not name.startswith("draft/"):
+            elif "/" not in name:  # the others are not ratified
                 yield name
         if self._is_302 and server.sts_policy:  # a client that requests this capability gets NAK
             yield f"sts={server.sts_policy}"

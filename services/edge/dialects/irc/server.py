@@ -90,6 +90,8 @@ def _tokens(session: IrcSession) -> Iterator[str]:
     )  # fmt: skip
     if not session.is_guest:
         yield f"soju.im/FILEHOST={session.info.base_url}/media/filehost"
+    if session.info.server.icon:
+        yield f"draft/ICON={session.info.server.icon}"
     if session.push_key:
         yield f"VAPID={session.push_key}"
 

@@ -18,6 +18,7 @@ from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, Request
 from services.edge.dialects.irc.lines import Line, encode_line, with_tag, word
 from services.edge.dialects.irc.names import User, fold, numbered_channel, unknown_user
+from services.edge.rate_limit import TokenBucket
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -212,6 +213,8 @@ class IrcSession:
         self.waiting: Answer | None = None
         """The labelled answer whose requests have no reply yet. Lines about actions of the account itself belong to
         this answer."""
+        self.searches: TokenBucket | None = None
+        """The rate of the connection's searches."""
         self._shown_mask = ""
         """The `nick!user@host` of the account that the client was last shown."""
         self._left: list[str] = []
@@ -229,15 +232,23 @@ class IrcSession:
         self.watched, self.states = {}, {}
 
     def rename(self, user: User) -> Lines:
-        """Set the account's names. To the client, the same user gets a new nick and leaves the channels of the previous
-        account."""
+        """Set the account's names. To the client, the same user gets a new nick, user and host, and leaves the channels
+        of the previous account."""
         self.user, nick = user, user.nick
         before, self._shown_mask = self._shown_mask, self.mask
         if not self.welcomed or before == self._shown_mask:
             return ()
         left, self._left = self._left, []
-        parts = [encode_line("PART", name, source=before) for name in left]
-        return [*parts, encode_line("NICK", nick, source=before)] if not before.startswith(f"{nick}!") else parts
+        lines = [encode_line("PART", name, source=before) for name in left]
+        if not before.startswith(f"{nick}!"):
+            lines.append(encode_line("NICK", nick, source=before))
+        return [*lines, *self.moved(user, before.partition("!")[2])]
+
+    def moved(self, user: User, before: str) -> Lines:
+        """The CHGHOST line of a user whose `user@host` was `before`."""
+        if not self.has("chghost") or before == f"{user.user}@{user.host}":
+            return ()
+        return [encode_line("CHGHOST", user.user, user.host, source=f"{user.nick}!{before}")]
 
     def real_name_line(self, user: User) -> Lines:
         """The SETNAME line of another user, only once. If this user is monitored and is in a common group, two events

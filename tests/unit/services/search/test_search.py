@@ -137,6 +137,8 @@ async def test_filters_and_the_messages_around(peers: Peers) -> None:
     assert await peers.found("see", before=times[ROOM, 2]) == [(ROOM, 1)]
     assert await peers.found("see", after=times[ROOM, 5]) == [(HALL, 3)]
     assert [one.index for one in (await peers.page("it", context=2)).around] == [2, 3, 5]
+    whole = await peers.page("it", context=1, with_hits=True)
+    assert [(one.chat, one.index) for one in whole.around] == [(ROOM, 3), (ROOM, 4), (ROOM, 5)]
     page = await peers.page("in:2 see", context=3)
     assert (len(page.hits), page.around) == (1, []), "what is before the membership is not shown"
 

@@ -26,7 +26,7 @@ SERVER_FIELDS = frozenset({
     "address", "avatar_hash", "dialect", "epoch", "field", "hook", "id", "link", "refresh", "request", "result",
     "scopes", "secret", "sha256", "sid", "state", "ticket", "token", "uuid", "language", "level", "quiet_zone",
     "quiet_from", "quiet_to", "kind", "changed", "key", "last_error", "mode", "node", "by", "modes", "former_nick",
-    "guest", "nick", "handle", "hash", "preview",
+    "former_guest", "guest", "nick", "handle", "hash", "preview",
 })  # fmt: skip
 """Fields with texts that the server makes or chooses from a few, or that have a fixed pattern."""
 MARK = "Qzjx"

@@ -78,7 +78,9 @@ async def test_a_guest_that_has_registered_is_one_no_more_and_its_groups_learn_i
     notified = [
         one for one in await peers.wait_for_events(notify(A), events + 1) if isinstance(one.event, ProfileChanged)
     ]
-    assert [(one.event.registered, sorted(one.recipients or [])) for one in notified] == [(True, [ANN])]  # type: ignore[union-attr]
+    assert [(one.event.registered, one.event.former_guest, sorted(one.recipients or [])) for one in notified] == [  # type: ignore[union-attr]
+        (True, "~g", [ANN])
+    ]
     await peers.edge.send(guest)
     profile = (await peers.view(GUEST, ANN)).profile
     assert (profile.nickname, profile.nick, profile.guest, profile.signature) == ("Gus Gray", "gus", "", "")

@@ -1,0 +1,133 @@
+"""Handles SEARCH (soju.im/search), which finds messages. Its `text` is in the query language of all protocols."""
+
+from collections.abc import Iterator, Mapping
+
+from services.edge.canonical.replies import DisplayMessage, MessagesFound
+from services.edge.dialects.base import DecodeError
+from services.edge.dialects.irc.channels import find_chat
+from services.edge.dialects.irc.history import unix_ms
+from services.edge.dialects.irc.lines import Line, parse_tags, word
+from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
+from services.edge.dialects.irc.names import User, is_channel
+from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
+from services.edge.dialects.irc.users import find_users
+from services.edge.rate_limit import TokenBucket
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.search import MAX_HITS, SearchMessages
+
+CAPABILITY = "soju.im/search"
+_ATTRIBUTES = frozenset({"in", "from", "after", "before", "text", "limit"})
+_RATE = 2.0, 20
+"""The searches of a connection: this number in each second, and at most this number at once."""
+_END_OF_TIME = 2**53 - 1
+_ANSWER_BYTES = 400_000
+_WRONG = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
+"""The errors that another search might not have."""
+
+
+def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle) -> Lines:
+    """Answer with the newest matching messages, the oldest of them first."""
+    if not session.has(CAPABILITY):
+        raise rejection(answer, "421", "There is no such command", "SEARCH")
+    attributes = parse_tags("".join(line.parameters[:1]))
+    request = _request(attributes, answer)
+    _check_rate(session, answer)
+    chat, sender = attributes.get("in", ""), attributes.get("from", "")
+
+    def found(reply: MessagesFound) -> Lines:
+        return _batch(session, _lines(session, reply, style, word(chat) if is_channel(chat) else ""))
+
+    def failed(failure: Failure) -> Lines:
+        return [session.fail("SEARCH", failure, code="INVALID_PARAMS" if failure.code in _WRONG else "INTERNAL_ERROR")]
+
+    def send(account: AccountId) -> Lines:
+        request.sender = account
+        session.request(request, answer, found, failed)
+        return ()
+
+    def with_sender(known: dict[str, User]) -> Lines:
+        return send(known[sender].account) if sender in known else _batch(session, ())
+
+    def with_chat(number: ChatId) -> Lines:
+        request.chat = number
+        if not sender:
+            return send(NO_ACCOUNT)
+        find_users(session, [sender], answer, with_sender)
+        return ()
+
+    def missing(failure: Failure) -> Lines:
+        return [session.fail("SEARCH", failure, "in", code="INVALID_PARAMS")]
+
+    if is_channel(chat):
+        return find_chat(session, chat, answer, with_chat, missing)
+    private = session.private_chat(chat) if chat else ChatId(0)
+    return missing(Failure(ErrorCode.NOT_FOUND, "There is no such chat")) if private is None else with_chat(private)
+
+
+def _request(attributes: Mapping[str, str], answer: Answer) -> SearchMessages:
+    """Return the request without its chat and sender. Raises DecodeError."""
+    for name in attributes:
+        if name not in _ATTRIBUTES:
+            raise _invalid(answer, name, "There is no such attribute")
+    after, before = (_time(attributes, name, answer) for name in ("after", "before"))
+    limit = attributes.get("limit", str(MAX_HITS))
+    if not (limit.isascii() and limit.isdigit()):
+        raise _invalid(answer, "limit", "A number of messages is expected")
+    return SearchMessages(
+        attributes.get("text", ""), after=max(0, after - 1), before=before + 1 if before else _END_OF_TIME,
+        count=max(1, min(int(limit[:9]), MAX_HITS)), with_hits=True,
+    )  # fmt: skip
+
+
+def _time(attributes: Mapping[str, str], name: str, answer: Answer) -> int:
+    """The time of an attribute in Unix milliseconds, or 0 without the attribute. Raises DecodeError."""
+    text = attributes.get(name, "")
+    time = unix_ms(text) if text else 0
+    if time is None:
+        raise _invalid(answer, name, "A time is expected")
+    return time
+
+
+def _invalid(answer: Answer, name: str, text: str) -> DecodeError:
+    return rejection(answer, "", text, word(name), fail="INVALID_PARAMS")
+
+
+def _check_rate(session: IrcSession, answer: Answer) -> None:
+    """Raises DecodeError."""
+    now = session.info.unix_ms() / 1000
+    if session.searches is None:
+        session.searches = TokenBucket(*_RATE, now)
+    if session.info.limits.rates and not session.searches.take(now):
+        raise rejection(answer, "", "Too many searches", code=ErrorCode.RATE_LIMITED, fail="RATE_LIMITED")
+
+
+def _batch(session: IrcSession, lines: Lines) -> Lines:
+    return session.batch(CAPABILITY, lines) if session.has("batch") else lines
+
+
+def _lines(session: IrcSession, reply: MessagesFound, style: MessageStyle, channel: str) -> Iterator[bytes]:
+    """The lines of the messages, the oldest first. If they were too many for one answer, the oldest are left out.
+    `channel`: the name of the searched channel, as the client has written it, or empty."""
+    style = style._replace(batches=False)  # an answer has only PRIVMSG and NOTICE
+    newest_first = sorted(reply.around, key=lambda one: (one.message.time, one.message.chat, one.message.index))[::-1]
+    chosen: list[tuple[bytes, ...]] = []
+    room = _ANSWER_BYTES
+    for shown in newest_first:
+        lines = addressed(tuple(encode_message(shown, style)), channel or _target(session, shown))
+        room -= sum(map(len, lines))
+        if room < 0 and chosen:
+            break
+        chosen.append(lines)
+    for lines in reversed(chosen):
+        yield from lines
+
+
+def _target(session: IrcSession, shown: DisplayMessage) -> str:
+    chat, is_mine = shown.message.chat, shown.message.sender == session.account
+    partner = session.partners.get(chat)
+    if partner is None and shown.to is not None:
+        partner = shown.to if is_mine else shown.message.sender
+    if partner is None:
+        return session.channel_name(chat)
+    return session.user_for(partner).nick if is_mine else session.nick
