@@ -180,9 +180,8 @@ class MailedLinks:
                 now_ms(),
             )
         except TooManyMails as error:
-            raise RequestError(
-                ErrorCode.RATE_LIMITED, "several mails have been sent to you already, please look for them"
-            ) from error
+            text = "several mails have been sent to you already, please look for them"
+            raise RequestError(ErrorCode.RATE_LIMITED, text, retry_ms=max(1, error.until - now_ms())) from error
 
     async def offer_once(self, account: Account, request: Login) -> None:
         """Called after a login. Mails the link that verifies the account's address, unless it was mailed before or the

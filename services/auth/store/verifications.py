@@ -134,8 +134,10 @@ def request_mail(
     row = next((one for one in rows if one.ticket == ticket and not one.passed), None)
     if row is None:
         return False
-    if row.mails >= MAILS_PER_TICKET or sum(one.mails for one in rows) >= MAILS_PER_ADDRESS:
-        raise TooManyMails
+    if row.mails >= MAILS_PER_TICKET:
+        raise TooManyMails(row.expires)
+    if sum(one.mails for one in rows) >= MAILS_PER_ADDRESS:
+        raise TooManyMails(min(one.expires for one in rows if one.mails))
     connection.execute(
         tickets.update()
         .where(tickets.c.ticket == ticket)
@@ -167,7 +169,12 @@ def offer_once(
 
 
 class TooManyMails(Exception):
-    """The limit of mails per ticket or per address is reached."""
+    """The limit of mails per ticket or per address is reached. `until`: when the first of these tickets expires, in Unix
+    milliseconds."""
+
+    def __init__(self, until: int) -> None:
+        super().__init__(until)
+        self.until = until
 
 
 def find_requester(connection: sa.Connection, ticket: str, code: str, now: int) -> Requester | None:

@@ -117,13 +117,14 @@ async def test_mails_per_ticket_and_per_address_are_limited(database: Database) 
     many = [await add(database) for _ in range(verifications.MAILS_PER_ADDRESS)]
     for ticket in many:
         assert await request_mail(database, ticket)
-    with pytest.raises(TooManyMails):
+    with pytest.raises(TooManyMails) as of_address:
         await request_mail(database, many[0])
     other = await add(database, VerificationSubject(VerificationPurpose.REGISTER, "bob@example.org", NO_ACCOUNT))
     for _ in range(verifications.MAILS_PER_TICKET):
         assert await request_mail(database, other)
-    with pytest.raises(TooManyMails):
+    with pytest.raises(TooManyMails) as of_ticket:
         await request_mail(database, other)
+    assert of_address.value.until == of_ticket.value.until == END
 
 
 async def test_expired_tickets_and_those_of_deleted_accounts_are_deleted(database: Database) -> None:
