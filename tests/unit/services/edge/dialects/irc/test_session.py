@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from services.edge.canonical.commands import Command, PostMessage, ReadHistory, ResumeChats
@@ -14,10 +13,8 @@ from services.edge.canonical.replies import (
     ChatToResume,
     DisplayMessage,
     HistoryPage,
-    MessagesFound,
     PresenceShown,
     Reply,
-    UsersFound,
 )
 from services.edge.dialects.base import (
     Action,
@@ -32,17 +29,15 @@ from services.edge.dialects.registry import DIALECTS
 from services.message.domain import MAX_HISTORY_COUNT
 from shared.contract.auth import Authenticated, Login
 from shared.contract.body import pack_segments
-from shared.contract.directory import FindNicks, UsersOfNicks
-from shared.contract.edge import ChatModesChanged, MembershipAnswered, ProfileChanged
+from shared.contract.edge import ChatModesChanged, MembershipAnswered
 from shared.contract.ephemeral import ChatRead, ChatSettingsChanged, ReadTimeMoved, TagsRelayed
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.happenings import Happening, HappeningKind, HappeningList, ListHappenings
 from shared.contract.ids import AccountId, ChatId, MessageId, NodeId, Nonce
 from shared.contract.members import EndMembership, ListMembers, MemberList, MemberRole, ModeChange, SetChat
-from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, Profile, ProfileSummary, Role, Text
+from shared.contract.model import Chat, ChatKind, JoinPolicy, Message, ProfileSummary, Role, Text
 from shared.contract.resume import ResumedChat
 from shared.contract.routes import Ack
-from shared.contract.search import SearchPage
 from shared.contract.session import (
     ChatVersion,
     ChatView,
@@ -387,26 +382,6 @@ def test_another_login_of_the_client_changes_its_nick(same: bool) -> None:
     assert [line for line in lines if line.startswith(source)] == renamed
 
 
-@pytest.mark.parametrize(("capabilities", "shown"), [("chghost account-notify", True), ("account-notify", False)])
-def test_others_see_that_a_registered_guest_has_another_user(capabilities: str, shown: bool) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), capabilities)
-    profile = Profile(id=OTHER, uuid="u", nickname="Gus Gray", nick="gus")
-    lines = connection.push(ProfileChanged(profile, registered=True, former_guest="~g"))
-    moved = [":gus!~g@34.irc.dragoman.local CHGHOST u34 34.irc.dragoman.local"]
-    account = [":gus!u34@34.irc.dragoman.local ACCOUNT gus"]
-    assert lines == [*(moved if shown else ()), *account]
-
-
-def test_a_user_sees_that_another_login_changes_its_host() -> None:
-    connection = joined()
-    connection.send("CAP REQ chghost")
-    reply = Authenticated(account=OTHER, sid="s", token="t", expires=0, uuid="u", nickname="Bob")
-    connection.answer = lambda command: reply if isinstance(command, Login) else Failure(ErrorCode.UNAVAILABLE, "later")
-    connection.send("AUTHENTICATE PLAIN")
-    lines = connection.send("AUTHENTICATE AGFubgBvcmFuZ2U=")
-    assert ":Bob|34!u12@12.irc.dragoman.local CHGHOST u34 34.irc.dragoman.local" in lines
-
-
 @pytest.mark.parametrize("server", [ServerInfo(), ServerInfo(features=("search",), icon="https://x/y.png")])
 def test_a_client_is_offered_only_what_this_server_has(server: ServerInfo) -> None:
     dialect = IRC(ConnectionInfo(LimitsSettings(), "http://x", server=server))
@@ -415,51 +390,6 @@ def test_a_client_is_offered_only_what_this_server_has(server: ServerInfo) -> No
     log_in(dialect, OWN)
     tokens = " ".join(_texts([out for one in dialect.decode(b"VERSION", 0.0) for out in _out(one)]))
     assert (" draft/ICON=https://x/y.png " in tokens) is bool(server.icon)
-
-
-SEARCH = "soju.im/search message-tags"
-
-
-def test_a_search_shows_the_newest_messages_with_the_oldest_of_them_first() -> None:
-    found = [shown(7), shown(9, "x" * 300_000), shown(8, "y" * 300_000)]
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
-    lines = connection.send("SEARCH text=hi")
-    assert {line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line} == {"5-9"}
-    found.pop(1)
-    lines = connection.send("SEARCH text=hi")
-    assert [line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line] == ["5-7", "5-8"]
-
-
-def test_a_found_private_message_has_the_names_of_both_users() -> None:
-    change, sent = msgspec.structs.replace, shown(8)
-    private = change(shown(7), to=OWN), change(sent, message=change(sent.message, sender=OWN), to=OTHER)
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), private), SEARCH)
-    targets = [line.split(" PRIVMSG ")[1].split(" ")[0] for line in connection.send("SEARCH text=hi")]
-    assert targets == ["n|12", "user|34"]
-
-
-def test_a_search_of_an_unknown_sender_finds_nothing() -> None:
-    connection = IrcConnection(lambda _: UsersOfNicks([]) if isinstance(_, FindNicks) else UsersFound(()), SEARCH)
-    connection.send("CAP REQ batch")
-    start, end = connection.send("SEARCH from=nobody;text=hi")
-    assert (start.split()[1:3], end.split()[1:]) == (["BATCH", "+b1"], ["BATCH", "-b1"])
-    (line,) = connection.send("SEARCH in=nobody;text=hi")
-    assert " FAIL SEARCH INVALID_PARAMS in :" in line
-
-
-@pytest.mark.parametrize("attribute", ["limit=many", "after=yesterday", "before=1", "colour=red"])
-def test_a_wrong_attribute_is_named(attribute: str) -> None:
-    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), SEARCH)
-    (line,) = connection.send(f"SEARCH text=hi;{attribute}")
-    assert f" FAIL SEARCH INVALID_PARAMS {attribute.partition('=')[0]} :" in line
-    assert connection.commands == []
-
-
-def test_searches_above_the_rate_are_rejected() -> None:
-    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0)), SEARCH)
-    answers = [connection.send("SEARCH text=hi") for _ in range(21)]
-    assert answers[:20] == [[]] * 20
-    assert " FAIL SEARCH RATE_LIMITED :" in answers[20][0]
 
 
 @pytest.mark.parametrize(("code", "is_shown"), [(ErrorCode.UNAVAILABLE, True), (ErrorCode.FORBIDDEN, False)])

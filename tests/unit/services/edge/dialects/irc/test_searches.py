@@ -1,0 +1,54 @@
+"""Tests SEARCH: the messages that a client gets, and the searches that are rejected."""
+
+import msgspec
+import pytest
+
+from services.edge.canonical.replies import MessagesFound, UsersFound
+from shared.contract.directory import FindNicks, UsersOfNicks
+from shared.contract.errors import ErrorCode, Failure
+from shared.contract.search import SearchPage
+from tests.unit.services.edge.dialects.irc.test_session import OTHER, OWN, IrcConnection, shown
+
+SEARCH = "soju.im/search message-tags"
+
+
+def test_a_search_shows_the_newest_messages_with_the_oldest_of_them_first() -> None:
+    found = [shown(7), shown(9, "x" * 300_000), shown(8, "y" * 300_000)]
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
+    lines = connection.send("SEARCH text=hi")
+    assert {line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line} == {"5-9"}
+    found.pop(1)
+    lines = connection.send("SEARCH text=hi")
+    assert [line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line] == ["5-7", "5-8"]
+
+
+def test_a_found_private_message_has_the_names_of_both_users() -> None:
+    change, sent = msgspec.structs.replace, shown(8)
+    private = change(shown(7), to=OWN), change(sent, message=change(sent.message, sender=OWN), to=OTHER)
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), private), SEARCH)
+    targets = [line.split(" PRIVMSG ")[1].split(" ")[0] for line in connection.send("SEARCH text=hi")]
+    assert targets == ["n|12", "user|34"]
+
+
+def test_a_search_of_an_unknown_sender_finds_nothing() -> None:
+    connection = IrcConnection(lambda _: UsersOfNicks([]) if isinstance(_, FindNicks) else UsersFound(()), SEARCH)
+    connection.send("CAP REQ batch")
+    start, end = connection.send("SEARCH from=nobody;text=hi")
+    assert (start.split()[1:3], end.split()[1:]) == (["BATCH", "+b1"], ["BATCH", "-b1"])
+    (line,) = connection.send("SEARCH in=nobody;text=hi")
+    assert " FAIL SEARCH INVALID_PARAMS in :" in line
+
+
+@pytest.mark.parametrize("attribute", ["limit=many", "after=yesterday", "before=1", "colour=red"])
+def test_a_wrong_attribute_is_named(attribute: str) -> None:
+    connection = IrcConnection(lambda _: Failure(ErrorCode.UNAVAILABLE, "later"), SEARCH)
+    (line,) = connection.send(f"SEARCH text=hi;{attribute}")
+    assert f" FAIL SEARCH INVALID_PARAMS {attribute.partition('=')[0]} :" in line
+    assert connection.commands == []
+
+
+def test_searches_above_the_rate_are_rejected() -> None:
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0)), SEARCH)
+    answers = [connection.send("SEARCH text=hi") for _ in range(21)]
+    assert answers[:20] == [[]] * 20
+    assert " FAIL SEARCH RATE_LIMITED :" in answers[20][0]
