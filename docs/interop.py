@@ -1,7 +1,8 @@
 """Makes tables for the pages. They show how a client of each dialect sees messages and events, and which requests the
 dialect has.
 
-A dialect has a request if its vectors have a frame for it. The other cells are computed by the dialects themselves.
+A dialect has a request if its vectors or `DECLARED` have a frame for it. The other cells are computed by the dialects
+themselves.
 """
 
 import dataclasses
@@ -17,7 +18,6 @@ from docs.phrases import PHRASES
 from services.edge.canonical.commands import (
     Command,
     FetchUnread,
-    PostMessage,
     ReadHistory,
     ResumeChats,
 )
@@ -63,6 +63,26 @@ _FILLED_IN_LATER = frozenset({"actor", "all", "base_url", "caller_sid", "face", 
 """Optional fields of commands that the edge or an operator sets, never a dialect."""
 
 
+DECLARED: Mapping[str, Mapping[str, list[str]]] = {
+    "irc": {
+        "Register": ["`REGISTER`"],
+        "ChatRead": ["`MARKREAD`"],
+        "ChatSettingsChanged": ["`TOPIC`"],
+        "CreateChat": ["`JOIN`"],
+        "EndMembership": ["`PART`", "`KICK`"],
+        "Invite": ["`INVITE`"],
+        "ListMembers": ["`NAMES`", "`WHO`"],
+        "MarkChatRead": ["`MARKREAD`"],
+        "Subscribe": ["`WEBPUSH`"],
+        "Unsubscribe": ["`WEBPUSH`"],
+    },
+    "ourchat-v1": {"ChatJoined": ["`code` 10"]},
+}
+"""The frames of commands and events whose frames in the vectors are missing or have another purpose. IRC looks up names
+first, so a vector shows only the lookup as the command of its line. It pushes some events only to clients that have
+requested a capability, or in which a topic has changed. OurChat v1 gets a new chat as the join of its own account."""
+
+
 class Column(NamedTuple):
     """One dialect. `frames_of`: for each command, the heads of the frames by which clients request it."""
 
@@ -93,7 +113,7 @@ def column(entry: Entry) -> Column:
             beginning = head(wire(case.vector.frame), file)
             known = frames_of.setdefault(next(iter(case.expected.command)), [])
             known.extend([beginning] if beginning not in known else [])
-    return Column(entry, frames_of, file)
+    return Column(entry, {**frames_of, **DECLARED.get(entry.name, {})}, file)
 
 
 def head(frame: Outgoing, file: Vectors) -> str:
@@ -158,7 +178,8 @@ def pushed(of: Column, row: EventRow) -> str:
         if reply.answer
         for frame in reply.out
     ]
-    return of.heads((*frames(pushes), *own))
+    found = of.heads((*frames(pushes), *own))
+    return found if found != NOTHING else ", ".join(of.frames_of.get(type(row.event).__name__, [NOTHING]))
 
 
 def _is_like(event: Event, written: dict[str, Any]) -> bool:
@@ -190,14 +211,16 @@ def missed(of: Column) -> str:
 
 
 def acknowledged(of: Column) -> str:
-    """The frame that reports to the sender that its message is committed."""
-    case = next(case for case in cases(of.entry) if "PostMessage" in case.expected.command)
-    dialect, request = case.make()
-    assert isinstance(request.command, PostMessage)
-    own = display(Text("hello"), None)
-    echo = dialect.encode_message(own)
-    reply = dialect.encode_reply(request, MessageAccepted(own.message, echo), 0.0)
-    return "the message itself" if reply == echo else of.heads(reply)
+    """The frame that reports to the sender that its message is committed. If only clients that request a capability get
+    one, the cell names the request."""
+    for case in (case for case in cases(of.entry) if "PostMessage" in case.expected.command and not case.is_own):
+        dialect, request = case.make()
+        own = display(Text("hello"), None)
+        echo = dialect.encode_message(own)
+        if reply := dialect.encode_reply(request, MessageAccepted(own.message, echo), 0.0):
+            before = [f"after `{wire(frame).decode()}`" for frame in case.vector.given.before]
+            return ", ".join(["the message itself" if reply == echo else of.heads(reply), *before])
+    return NOTHING
 
 
 def rejected(of: Column) -> str:

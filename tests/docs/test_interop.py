@@ -5,6 +5,7 @@ import pytest
 from docs.events import EVENTS
 from docs.interop import (
     AS_TEXT,
+    DECLARED,
     NOTHING,
     SEGMENTS,
     TABLES,
@@ -24,6 +25,7 @@ from docs.interop import (
 from services.edge.canonical.commands import StartUpload
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
+from services.edge.dialects.irc import _HANDLERS
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from shared.contract.auth import Login
 from shared.contract.model import Media, RichSegment
@@ -31,6 +33,7 @@ from shared.contract.recovery import RecoverByTicket
 from shared.contract.session import GetChat
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.vectors import COMMANDS, Vectors
+from tests.vectors import EVENTS as VECTOR_EVENTS
 
 COLUMNS = {entry.name: column(entry) for entry in ALL_DIALECTS}
 MEDIA = Media("00", "cat.png", 512, "ab", "image/png")
@@ -106,6 +109,15 @@ def test_how_messages_arrive() -> None:
     assert [live(of).split(":")[0] for of in (V2, SERVICE, SAMPLE)] == ["pushed", "by request", "pushed"]
     assert [missed(of) for of in (V2, PIPE)] == ["pushed after the login", "by request: `get_unread_message`"]
     assert [acknowledged(of) for of in (V1, PIPE)] == ["the message itself", "`send_message_succ`"]
+    assert acknowledged(COLUMNS["irc"]) == "`PRIVMSG`, after `CAP REQ :echo-message`"
+
+
+def test_the_column_of_irc_has_requests_that_begin_with_a_lookup() -> None:
+    irc = COLUMNS["irc"]
+    assert irc.frames_of["CreateChat"] == ["`JOIN`"] and irc.frames_of["EndMembership"] == ["`PART`", "`KICK`"]
+    heads = {head.strip("`") for name in DECLARED["irc"] for head in irc.frames_of[name]}
+    assert heads <= {"REGISTER", *_HANDLERS} and DECLARED["irc"].keys() <= {*COMMANDS, *VECTOR_EVENTS}
+    assert event_cell(irc, EVENTS["a group has a new picture or topic, or other settings"]) == "`TOPIC`"
 
 
 def test_a_lack_is_shown_with_its_form() -> None:
