@@ -99,7 +99,7 @@ def broken() -> None:
 @click.option("--edges", type=click.IntRange(2, 16), default=4, show_default=True, help="From one to so many and back.")
 @click.option("--replicas", type=click.IntRange(2, 8), default=4, show_default=True, help="Of message, as for edges.")
 @click.option("--phase", "phases", type=click.Choice(scaling.PHASES), multiple=True, help="Only this; repeatable.")
-@click.option("--freezes", default=2, show_default=True, help="So often an owner is frozen; not on SQLite.")
+@click.option("--freezes", default=2, show_default=True, help="So often a leader is frozen; not on SQLite.")
 @click.option("--rate", default=100.0, show_default=True, help="Messages per second of all users.")
 @click.option("--crowds", default=1, show_default=True, help="Ten users each. An edge with many takes time to drain.")
 @click.option("--bound", default=3.0, show_default=True, help="Longest time without service, in seconds.")
@@ -118,7 +118,7 @@ def scale(
     database: str,
     revision: str | None,
 ) -> None:
-    """Users post while edges and replicas of message are added and removed, each process is replaced, and owners of
+    """Users post while edges and replicas of message are added and removed, each process is replaced, and leaders of
     chats are killed and frozen, one at a time.
     """
     if database == "sqlite":

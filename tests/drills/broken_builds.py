@@ -19,7 +19,7 @@ SHORTEST = {
     "kill": ("--every", "2", *SHORT),
     "audit": ("--seconds", "6", "--patience", "25"),
     "scale": ("--edges", "2", "--seconds", "4", "--phase", "grow", "--phase", "shrink"),
-    "scale --phase grow --phase owners": ("--edges", "2", "--replicas", "2", "--seconds", "4"),
+    "scale --phase grow --phase leaders": ("--edges", "2", "--replicas", "2", "--seconds", "4"),
     "absence": ("--messages", "1500", "--chats", "20"),
     "machine": ("--seconds", "60"),
     "broker": ("--phase", "frozen", "--seconds", "17"),

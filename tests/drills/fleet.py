@@ -108,17 +108,17 @@ class Fleet:
             status = await asyncio.to_thread(process.wait)
         self._journal(Ended(time.monotonic(), name, status))
 
-    async def kill_owner(self, kind: str) -> None:
+    async def kill_leader(self, kind: str) -> None:
         """Kills one replica of message that leads partitions with chats in use. Other replicas remain."""
-        name = await self._owner(kind)
+        name = await self._leader(kind)
         self._journal(Fault(time.monotonic(), name, "kill"))
         process = self.running.pop(name).process
         process.kill()
         await asyncio.to_thread(process.wait)
 
-    async def freeze_owner(self, kind: str, seconds: float) -> None:
-        """Freezes the process that `kill_owner` would kill, for this time."""
-        name = await self._owner(kind)
+    async def freeze_leader(self, kind: str, seconds: float) -> None:
+        """Freezes the process that `kill_leader` would kill, for this time."""
+        name = await self._leader(kind)
         process = self.running[name].process
         self._journal(Fault(time.monotonic(), name, "stop"))
         process.send_signal(signal.SIGSTOP)
@@ -127,7 +127,7 @@ class Fleet:
         finally:
             process.send_signal(signal.SIGCONT)
 
-    async def _owner(self, kind: str) -> str:
+    async def _leader(self, kind: str) -> str:
         """Returns the replica that stores the most messages at present.
 
         Raises TimeoutError if no replica stores any for too long.

@@ -457,7 +457,7 @@ def _slow_start() -> None:
     time.sleep(_SLOW_START_SECONDS)
 
 
-def _trust_owners() -> None:
+def _trust_leaders() -> None:
     """An edge sends messages only to the leader of their chat.
 
     It tries another replica only when the leader's heartbeats have been missing for a long time.
@@ -465,7 +465,7 @@ def _trust_owners() -> None:
     from services.edge.upstream.attempt import Leaders
     from shared import partitions
 
-    def same(_owners: Leaders, _chat: int, receiver: str, _now: float) -> str:
+    def same(_leaders: Leaders, _chat: int, receiver: str, _now: float) -> str:
         return receiver
 
     _replace(Leaders, "after", same)
@@ -505,7 +505,7 @@ MUTANTS = {
     "skip-gaps": Mutant("edge", "I3 order", _skip_gaps, "network --phase nats"),
     "abrupt-end": Mutant("edge", "S2 drain", _abrupt_end, "scale"),
     "forgetful-end": Mutant("edge", "I2 once", _forgetful_end, "scale"),
-    "trust-owners": Mutant("edge", "S8 chats", _trust_owners, "scale --phase grow --phase owners"),
+    "trust-leaders": Mutant("edge", "S8 chats", _trust_leaders, "scale --phase grow --phase leaders"),
     "forget-changes": Mutant("message", "R1 absence", _forget_changes, "absence"),
 }
 

@@ -1,6 +1,6 @@
 """The scale drill: users post while edges and replicas of message are added and removed.
 
-Every process is replaced, and owners of chats are killed and frozen.
+Every process is replaced, and leaders of chats are killed and frozen.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from tests.drills.records import DrillRecords, Record
 
 FIRST = ("auth", "session", "message", "edge")
 """The kinds of processes that run at the beginning, one process of each."""
-PHASES = ("grow", "replace", "owners", "servers", "shrink")
+PHASES = ("grow", "replace", "leaders", "servers", "shrink")
 NO_FREEZE = (
-    "SQLite: no owner is frozen. One that is stopped within a transaction holds the lock of the whole file, and no "
+    "SQLite: no leader is frozen. One that is stopped within a transaction holds the lock of the whole file, and no "
     "server takes it away."
 )
 _FREEZE_SECONDS = 5.0
@@ -32,8 +32,8 @@ _PATIENCE_SECONDS = 30.0
 class Step(NamedTuple):
     """A step of the drill. `what` is a kind of process (see Fleet), or a server.
 
-    For `replace`, a new process is ready before the oldest one gets SIGTERM. `kill` and `freeze` are faults of an owner
-    of chats. After a kill, the owner is started again.
+    For `replace`, a new process is ready before the oldest one gets SIGTERM. `kill` and `freeze` are faults of a leader
+    of chats. After a kill, the leader is started again.
     """
 
     phase: str
@@ -43,22 +43,22 @@ class Step(NamedTuple):
 
 def plan(edges: int, replicas: int, freezes: int, seed: int, *, upgrade: bool) -> list[Step]:
     """Returns the steps. The system grows from one edge and one replica of message to these numbers. Then each process
-    is replaced, owners fail, and the servers restart. At the end, the system shrinks to one of each.
+    is replaced, leaders fail, and the servers restart. At the end, the system shrinks to one of each.
 
     With `upgrade`, the databases are migrated before the processes are replaced.
     """
     kinds = ["auth", "session", *["message"] * replicas, *["edge"] * edges]
-    owners = [*[Step("owners", "kill", "message")] * 2, *[Step("owners", "freeze", "message")] * freezes]
+    leaders = [*[Step("leaders", "kill", "message")] * 2, *[Step("leaders", "freeze", "message")] * freezes]
     more = [*["edge"] * (edges - 1), *["message"] * (replicas - 1)]
     order = random.Random(seed)
     order.shuffle(kinds)
-    order.shuffle(owners)
+    order.shuffle(leaders)
     order.shuffle(more)
     return [
         *(Step("grow", "start", kind) for kind in more),
         *[Step("replace", "migrate", "")] * upgrade,
         *(Step("replace", "replace", kind) for kind in kinds),
-        *owners,
+        *leaders,
         *(Step("servers", "restart", server) for server in ("nats", "valkey")),
         *(Step("shrink", "end", kind) for kind in reversed(more)),
     ]
@@ -97,10 +97,10 @@ async def _carry_out(fleet: Fleet, step: Step, builds: Builds) -> None:
             await fleet.start(step.what, builds)
             await fleet.end(step.what)
         case "kill":
-            await fleet.kill_owner(step.what)
+            await fleet.kill_leader(step.what)
             await fleet.start(step.what, builds)
         case "freeze":
-            await fleet.freeze_owner(step.what, _FREEZE_SECONDS)
+            await fleet.freeze_leader(step.what, _FREEZE_SECONDS)
         case "restart":
             await fleet.restart(step.what)
         case "migrate":

@@ -1,4 +1,4 @@
-"""Runs a short scale drill on a real system: it passes when processes are added and removed and owners fail.
+"""Runs a short scale drill on a real system: it passes when processes are added and removed and leaders fail.
 
 An edge that ends badly is flagged.
 """
@@ -43,7 +43,7 @@ def test_every_process_is_replaced_and_one_of_each_is_left() -> None:
     assert set(change.values()) == {0}
 
 
-def test_several_replicas_live_whenever_an_owner_is_killed_or_frozen() -> None:
+def test_several_replicas_live_whenever_a_leader_is_killed_or_frozen() -> None:
     live, faults = Counter(FIRST), 0
     for step in plan(2, 2, 2, 1, upgrade=False):
         live[step.what] += {"start": 1, "end": -1}.get(step.act, 0)
