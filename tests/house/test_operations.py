@@ -12,13 +12,8 @@ from tests.house.test_house import ROOT, tracked
 from tests.house.vocabulary import parsed
 
 _MOST_FILES = 4
-_BESIDE = (
-    "services/edge/dialects/ourchat_",
-    "services/edge/dialects/pipe/",
-    "services/edge/dialects/service_code/",
-    "services/edge/dialects/irc/",
-)
-"""Files of dialects of other protocols, which need not have the operation."""
+_DIALECTS = "services/edge/dialects/"
+"""Files of dialects of other protocols than native need not have the operation."""
 _EXCEPTIONS = {
     "CreateChat": "the edge keeps the picture",
     "SetChat": "the edge keeps the picture; some settings have a route of their own",
@@ -48,7 +43,8 @@ def test_a_forwarded_operation_touches_few_files() -> None:
     files: dict[str, set[str]] = {route.request.__name__: set() for route in FORWARDED}
     for path in tracked("*.py"):
         name = str(path.relative_to(ROOT))
-        if name.startswith(("services/", "shared/")) and not name.startswith((*_BESIDE, "services/cli/")):
+        beside = name.startswith(_DIALECTS) and not name.startswith(f"{_DIALECTS}native/")
+        if name.startswith(("services/", "shared/")) and not beside and not name.startswith("services/cli/"):
             for found in set(_names(path)) & files.keys():
                 files[found].add(name)
     many = {name: sorted(found) for name, found in files.items() if len(found) > _MOST_FILES}

@@ -1,2 +1,2 @@
-"""The dialects: one package for each protocol. Begin with `base.py`, which defines a dialect; `registry.py` lists
+"""The dialects: a module or package for each protocol. Begin with `base.py`, which defines a dialect; `registry.py` lists
 them."""

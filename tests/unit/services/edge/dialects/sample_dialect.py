@@ -171,7 +171,7 @@ class SampleIrc(Dialect):
 
     def encode_message(self, shown: DisplayMessage) -> tuple[Outgoing, ...]:
         target = f"#{shown.message.chat}" if shown.to is None else shown.to
-        text = render_message(shown.segments, self.base_url)
+        text = render_message(shown.segments, self.base_url, self.language)
         return (encode_line(f":{shown.message.sender}", "PRIVMSG", target, text=text),)
 
     def mask_secrets(self, frame: bytes, mask: Mask) -> bytes | None:

@@ -7,7 +7,7 @@ import pytest
 from services.edge.canonical.replies import DisplayMessage
 from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.pipe import encode
-from services.edge.dialects.registry import DIALECTS, Entry
+from services.edge.dialects.registry import Entry
 from services.edge.dialects.text_fallback import render_message
 from services.session.domain import default_name
 from shared.contract.body import RECALLED_BODY, unpack
@@ -15,6 +15,7 @@ from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import File, Image, Media, Message, ProfileSummary, Text
 from shared.setting_types import Language
 from shared.settings import LimitsSettings
+from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import log_in
 
 _MEDIA = Media("ab", "a.png", 2048, "", "image/png")
@@ -27,7 +28,7 @@ def test_files_as_text(language: Language, image: str, file: str) -> None:
     assert text == f"see {image} a.png http://edge/media/ab {file} a.png (2.0 KB) http://edge/media/ab"
 
 
-@pytest.mark.parametrize("entry", DIALECTS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", ALL_DIALECTS, ids=lambda entry: entry.name)
 @pytest.mark.parametrize(("language", "text"), [("zh", "[撤回]"), ("en", "[recalled]")])
 def test_a_recalled_message(entry: Entry, language: Language, text: str) -> None:
     body = unpack(RECALLED_BODY)
@@ -54,7 +55,7 @@ def test_pipe_has_an_english_text_for_each_reply() -> None:
 
 def test_every_dialect_knows_the_language_of_its_connection() -> None:
     info = ConnectionInfo(LimitsSettings(), "http://edge", language="en")
-    assert {entry(info).language for entry in DIALECTS} == {"en"}
+    assert {entry(info).language for entry in ALL_DIALECTS} == {"en"}
 
 
 def test_names_of_unnamed_groups() -> None:
