@@ -218,7 +218,7 @@ def acknowledged(of: Column) -> str:
         own = display(Text("hello"), None)
         echo = dialect.encode_message(own)
         if reply := dialect.encode_reply(request, MessageAccepted(own.message, echo), 0.0):
-            before = [f"after `{wire(frame).decode()}`" for frame in case.vector.given.before]
+            before = [f"after `{vectors.text(frame).decode()}`" for frame in case.vector.given.before]
             return ", ".join(["the message itself" if reply == echo else of.heads(reply), *before])
     return NOTHING
 

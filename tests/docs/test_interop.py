@@ -114,16 +114,18 @@ def test_how_messages_arrive() -> None:
 
 def test_the_column_of_irc_has_requests_that_begin_with_a_lookup() -> None:
     irc = COLUMNS["irc"]
-    assert irc.frames_of["CreateChat"] == ["`JOIN`"] and irc.frames_of["EndMembership"] == ["`PART`", "`KICK`"]
+    assert irc.frames_of["CreateChat"] == ["`JOIN`"]
+    assert irc.frames_of["EndMembership"] == ["`PART`", "`KICK`"]
     heads = {head.strip("`") for name in DECLARED["irc"] for head in irc.frames_of[name]}
-    assert heads <= {"REGISTER", *_HANDLERS} and DECLARED["irc"].keys() <= {*COMMANDS, *VECTOR_EVENTS}
+    assert heads <= {"REGISTER", *_HANDLERS}
+    assert DECLARED["irc"].keys() <= {*COMMANDS, *VECTOR_EVENTS}
     assert event_cell(irc, EVENTS["a group has a new picture or topic, or other settings"]) == "`TOPIC`"
 
 
 def test_a_lack_is_shown_with_its_form() -> None:
     page = lacking(V1.entry)
     assert "| an emoji | as text: `[emoji:3]` |\n" in page
-    assert page.splitlines()[-1].startswith("Not shown: the account is in a new chat; ")
+    assert page.splitlines()[-1].startswith("Not shown: the account has left a chat; ")
     assert "a user has joined" not in page
 
 

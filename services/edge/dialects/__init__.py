@@ -1,2 +1,2 @@
-"""The dialects: a module or package for each protocol. Begin with `base.py`, which defines a dialect; `registry.py` lists
-them."""
+"""The dialects: a module or package for each protocol. Begin with `base.py`, which defines a dialect; `registry.py`
+lists them."""
