@@ -169,8 +169,8 @@ def offer_once(
 
 
 class TooManyMails(Exception):
-    """The limit of mails per ticket or per address is reached. `until`: when the first of these tickets expires, in Unix
-    milliseconds."""
+    """The limit of mails per ticket or per address is reached. `until`: when the first of these tickets expires, in
+    Unix milliseconds."""
 
     def __init__(self, until: int) -> None:
         super().__init__(until)

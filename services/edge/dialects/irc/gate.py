@@ -79,7 +79,12 @@ class MessageGate(PushGate):
         return tuple(self._finished(push.frames, push.message) for push in queue if push.message is not None)
 
     def _finished(self, frames: tuple[Outgoing, ...], message: Message) -> Push:
-        session, target = self._session, target_of(frames)
+        session = self._session
+        partner = session.partners.get(message.chat)
+        if partner is None:
+            target = target_of(frames)
+        else:  # the lines may name the chat as a group, because the edge did not know its members
+            target = f"|{partner if message.sender == session.account else session.account}"
         if not self._is_shown(message, target):
             return Push((), message)
         frames = addressed(frames, self._name(message, target))

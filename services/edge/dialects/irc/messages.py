@@ -56,7 +56,7 @@ _NO_SERVICES = "Log in by SASL, or by the server password USERNAME:PASSWORD. /qu
 _ACTION, _CTCP_END = "\x01ACTION ", "\x01"
 _ME = "/me "
 _SENT_ACTION = re.compile(r"\x01ACTION(?: (.*?))?\x01?", re.DOTALL)
-_MESSAGE = re.compile(rb"(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) (?P<target>[^ ]*) :(?:\x01ACTION )?")
+_MESSAGE = re.compile(rb"(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) [^ ]* :(?:\x01ACTION )?")
 _DATE_BYTES = len("[11-28 12:04] ")
 _FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
 _MESSAGES_UNDER_WAY = 256
@@ -101,7 +101,7 @@ def encode_message(shown: DisplayMessage, style: MessageStyle) -> tuple[bytes, .
     if style.accounts and user.account_name:
         tags = f"{tags};account={escape(user.account_name)}"
     if style.ids:
-        tags = f"{tags};msgid={message.chat}-{message.index}"
+        tags = f"{tags};msgid={message_id(message.chat, message.index)}"
     before = f"@{tags[1:]} :{source}" if tags else f":{source}"
     return (f"{before} PRIVMSG {_numbered_target(shown)} :".encode() + data,)
 

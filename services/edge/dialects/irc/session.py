@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from services.edge.canonical.commands import Command
 from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Action, ConnectionInfo, DecodeError, Request
@@ -121,7 +119,7 @@ def _is_batch(line: bytes) -> bool:
     return b" BATCH +" in bare.partition(b" :")[0][:200] and b"batch=" not in tags
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(NamedTuple):
     """The context of one request. Its functions handle the reply or the failure, return the lines for the client, and
     may make the next request."""
 

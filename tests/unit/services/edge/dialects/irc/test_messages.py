@@ -2,21 +2,28 @@
 
 from itertools import product
 
+import msgspec
 import pytest
 
 from services.edge.canonical.replies import DisplayMessage
+from services.edge.dialects.base import ConnectionInfo
 from services.edge.dialects.encoded_message import to_display
 from services.edge.dialects.irc import messages
+from services.edge.dialects.irc.gate import MessageGate
+from services.edge.dialects.irc.marks import Mark
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
+from services.edge.dialects.irc.names import user_of
+from services.edge.dialects.irc.session import IrcSession
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Text
+from shared.settings import LimitsSettings
 
 ANN, BOB = AccountId(11), AccountId(12)
 STYLES = [
     MessageStyle("irc.example", "http://chat.example", "en", *flags) for flags in product((False, True), repeat=4)
 ]
-TEXTS = ["hi", " ", ":", "PRIVMSG #x :hi", "中文 😀", "é" * 120, "x" * 300, "x" * 500, "中" * 200]
+SHORT = ["hi", " ", ":", "PRIVMSG #x :hi", "hi NOTICE #y :hi", "中文 😀", "é" * 120, "x" * 300]
 SENDERS = [
     ProfileSummary("Ann", "u1", nick="ann"),
     ProfileSummary("Ann", "u1", nick="a\\b"),
@@ -30,14 +37,14 @@ def shown(text: str, pair: MemberPair | None, sender: ProfileSummary | None) -> 
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", SHORT)
 def test_both_paths_agree(text: str, style: MessageStyle) -> None:
     for pair, sender in product((None, (ANN, BOB)), (*SENDERS, None)):
         message = shown(text, pair, sender)
         assert encode_message(message, style) == tuple(messages._encode(message, style))
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [*SHORT, "x" * 500, "中" * 200])
 @pytest.mark.parametrize(("pair", "name"), [(None, "#club"), ((ANN, BOB), "bob")])
 def test_only_the_name_of_the_chat_is_replaced(text: str, pair: MemberPair | None, name: str) -> None:
     style = MessageStyle("irc.example", "http://chat.example", "en", times=True, accounts=True, ids=True)
@@ -45,3 +52,27 @@ def test_only_the_name_of_the_chat_is_replaced(text: str, pair: MemberPair | Non
     parts = [line.decode().split(" ", 4) for line in lines]
     assert [(command, target) for _, _, command, target, _ in parts] == [("PRIVMSG", name)] * len(lines)
     assert "".join(last.removeprefix(":") for *_, last in parts) == text
+
+
+@pytest.mark.parametrize("text", ["/me waves PRIVMSG #x :hi", "two\nlines", "/me " + "x" * 500])
+@pytest.mark.parametrize("mark", [Mark(), Mark(unanswered=True)])
+@pytest.mark.parametrize("batches", [False, True])
+def test_actions_notices_and_batches_name_the_chat(text: str, mark: Mark, *, batches: bool) -> None:
+    style = MessageStyle("irc.example", "http://chat.example", "en", times=True, ids=True, batches=batches)
+    message = msgspec.structs.replace(shown(text, None, SENDERS[0]), dialect=mark.packed)
+    lines = [line.decode() for line in addressed(encode_message(message, style), "#club")]
+    assert any(" #club" in line for line in lines)
+    assert not any("#~5" in line for line in lines)
+
+
+def test_a_private_chat_is_no_channel_even_if_the_edge_does_not_know_its_members() -> None:
+    session = IrcSession(ConnectionInfo(LimitsSettings(), "http://chat.example", unix_ms=lambda: 1724400000010))
+    session.enter(BOB)
+    session.welcomed = True
+    session.rename(user_of(BOB, ProfileSummary("Bob", "u2", nick="bob"), session.server))
+    session.partners[ChatId(5)] = ANN
+    frames = encode_message(
+        unknown := shown("hi", None, SENDERS[0]), MessageStyle(session.server, "http://chat.example", "en")
+    )
+    (push,) = MessageGate(session).hold(unknown.message, frames, 0.0)
+    assert [line.decode().split(" ", 1)[1] for line in push.frames if isinstance(line, bytes)] == ["PRIVMSG bob :hi"]
