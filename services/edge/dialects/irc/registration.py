@@ -124,7 +124,7 @@ class IrcRegistration:
         mail = ("email-required",) if server.verifies_mail else ()
         values = {_REGISTRATION: ",".join(early + mail), multiline.CAPABILITY: multiline.limits(self._session)}
         for name, value in (CAPABILITIES | values).items():
-            if name == searches.CAPABILITY and "search" not in server.features:
+            if not self._is_offered(name):
                 continue
             if self._is_302:
                 yield f"{name}={value}" if value else name
@@ -133,6 +133,9 @@ class IrcRegistration:
         if self._is_302 and server.sts_policy:  # a client that requests this capability gets NAK
             yield f"sts={server.sts_policy}"
 
+    def _is_offered(self, name: str) -> bool:
+        return name in CAPABILITIES and (name != searches.CAPABILITY or "search" in self._session.info.server.features)
+
     def _list(self, subcommand: str, names: list[str]) -> Lines:
         lines = list(fill_lines(names, _CAP_BYTES)) or [""]
         words = [("*",) if self._is_302 and number < len(lines) - 1 else () for number in range(len(lines))]
@@ -140,7 +143,7 @@ class IrcRegistration:
 
     def _request(self, text: str) -> Lines:
         wanted = [_OLDER.get(each, each) for each in text.split()]
-        if not all(each.removeprefix("-") in CAPABILITIES for each in wanted) or "-cap-notify" in wanted:
+        if not all(self._is_offered(each.removeprefix("-")) for each in wanted) or "-cap-notify" in wanted:
             return [self._cap_line("NAK", last=text)]
         for each in wanted:
             if each.startswith("-"):

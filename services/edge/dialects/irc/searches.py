@@ -114,7 +114,7 @@ def _lines(session: IrcSession, reply: MessagesFound, style: MessageStyle, chann
     chosen: list[tuple[bytes, ...]] = []
     room = _ANSWER_BYTES
     for shown in newest_first:
-        lines = addressed(tuple(encode_message(shown, style)), channel or _target(session, shown))
+        lines = addressed(encode_message(shown, style), _target(session, shown, channel))
         room -= sum(map(len, lines))
         if room < 0 and chosen:
             break
@@ -123,11 +123,11 @@ def _lines(session: IrcSession, reply: MessagesFound, style: MessageStyle, chann
         yield from lines
 
 
-def _target(session: IrcSession, shown: DisplayMessage) -> str:
+def _target(session: IrcSession, shown: DisplayMessage, channel: str) -> str:
     chat, is_mine = shown.message.chat, shown.message.sender == session.account
     partner = session.partners.get(chat)
     if partner is None and shown.to is not None:
         partner = shown.to if is_mine else shown.message.sender
     if partner is None:
-        return session.channel_name(chat)
+        return channel or session.channel_name(chat)
     return session.user_for(partner).nick if is_mine else session.nick

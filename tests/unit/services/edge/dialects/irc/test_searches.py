@@ -4,10 +4,12 @@ import msgspec
 import pytest
 
 from services.edge.canonical.replies import MessagesFound, UsersFound
+from services.edge.dialects.base import ConnectionInfo, LocalReply, ServerInfo
 from shared.contract.directory import FindNicks, UsersOfNicks
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.search import SearchPage
-from tests.unit.services.edge.dialects.irc.test_session import OTHER, OWN, IrcConnection, shown
+from shared.settings import LimitsSettings
+from tests.unit.services.edge.dialects.irc.test_session import IRC, OTHER, OWN, IrcConnection, shown
 
 SEARCH = "soju.im/search message-tags"
 
@@ -26,8 +28,9 @@ def test_a_found_private_message_has_the_names_of_both_users() -> None:
     change, sent = msgspec.structs.replace, shown(8)
     private = change(shown(7), to=OWN), change(sent, message=change(sent.message, sender=OWN), to=OTHER)
     connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), private), SEARCH)
-    targets = [line.split(" PRIVMSG ")[1].split(" ")[0] for line in connection.send("SEARCH text=hi")]
-    assert targets == ["n|12", "user|34"]
+    for search in ("SEARCH text=hi", "SEARCH in=#x~5;text=hi"):
+        targets = [line.split(" PRIVMSG ")[1].split(" ")[0] for line in connection.send(search)]
+        assert targets == ["n|12", "user|34"]
 
 
 def test_a_search_of_an_unknown_sender_finds_nothing() -> None:
@@ -37,6 +40,13 @@ def test_a_search_of_an_unknown_sender_finds_nothing() -> None:
     assert (start.split()[1:3], end.split()[1:]) == (["BATCH", "+b1"], ["BATCH", "-b1"])
     (line,) = connection.send("SEARCH in=nobody;text=hi")
     assert " FAIL SEARCH INVALID_PARAMS in :" in line
+
+
+def test_a_server_without_search_rejects_the_capability() -> None:
+    info = ConnectionInfo(LimitsSettings(), "http://chat.example", server=ServerInfo("0.1.0", ()))
+    (reply,) = IRC(info).decode(b"CAP REQ :soju.im/search", 0.0)
+    assert isinstance(reply, LocalReply)
+    assert reply.frames == (b":irc.dragoman.local CAP * NAK :soju.im/search",)
 
 
 @pytest.mark.parametrize("attribute", ["limit=many", "after=yesterday", "before=1", "colour=red"])
