@@ -25,12 +25,14 @@ from docs.interop import (
 from services.edge.canonical.commands import StartUpload
 from services.edge.canonical.events import Event
 from services.edge.canonical.frames import Binary, MediaPayload, Outgoing
+from services.edge.dialects.base import Request
 from services.edge.dialects.irc import _HANDLERS
 from services.edge.dialects.registry import DIALECTS, Dialects, Entry
 from shared.contract.auth import Login
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.model import Media, RichSegment
 from shared.contract.recovery import RecoverByTicket
-from shared.contract.session import GetChat
+from shared.contract.session import CreateChat, GetChat
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.vectors import COMMANDS, Vectors
 from tests.vectors import EVENTS as VECTOR_EVENTS
@@ -114,12 +116,22 @@ def test_how_messages_arrive() -> None:
 
 def test_the_column_of_irc_has_requests_that_begin_with_a_lookup() -> None:
     irc = COLUMNS["irc"]
-    assert irc.frames_of["CreateChat"] == ["`JOIN`"]
     assert irc.frames_of["EndMembership"] == ["`PART`", "`KICK`"]
     heads = {head.strip("`") for name in DECLARED["irc"] for head in irc.frames_of[name]}
     assert heads <= {"REGISTER", *_HANDLERS}
     assert DECLARED["irc"].keys() <= {*COMMANDS, *VECTOR_EVENTS}
     assert event_cell(irc, EVENTS["a group has a new picture or topic, or other settings"]) == "`TOPIC`"
+
+
+def test_irc_creates_the_channel_that_its_declared_frame_does_not_find() -> None:
+    irc = COLUMNS["irc"]
+    connection = irc.connection()
+    line = b"JOIN #new"
+    (lookup,) = connection.decode(line, 0.0)
+    assert isinstance(lookup, Request)
+    assert connection.encode_error(lookup, Failure(ErrorCode.NOT_FOUND, "no such chat")) == ()
+    assert [type(request.command) for request in connection.follow_ups] == [CreateChat]
+    assert irc.frames_of["CreateChat"] == [head(line, irc.file)]
 
 
 def test_a_lack_is_shown_with_its_form() -> None:

@@ -295,7 +295,9 @@ def run_absence(run: DrillRun, messages: int, chats: int) -> None:
 
 @drills.command("all")
 def run_everything() -> None:
-    """Runs every drill except the soak, and prints a line for each. The exit status is that of the worst result."""
+    """Runs all drills except `soak`, `citus` and `broken`, and prints a line for each. The exit status is that of the
+    worst result.
+    """
     click.echo(every_drill.HEAD)
     sys.exit(every_drill.run_all(click.echo))
 

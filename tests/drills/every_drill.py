@@ -1,4 +1,4 @@
-"""Runs all drills except the soak, one after the other, and prints a line for each."""
+"""Runs all drills except `soak`, `citus` and `broken`, one after the other, and prints a line for each."""
 
 import subprocess
 import sys
