@@ -130,7 +130,9 @@ def test_irc_creates_the_channel_that_its_declared_frame_does_not_find() -> None
     (lookup,) = connection.decode(line, 0.0)
     assert isinstance(lookup, Request)
     assert connection.encode_error(lookup, Failure(ErrorCode.NOT_FOUND, "no such chat")) == ()
-    assert [type(request.command) for request in connection.follow_ups] == [CreateChat]
+    (made,) = connection.follow_ups
+    assert isinstance(made, Request)
+    assert isinstance(made.command, CreateChat)
     assert irc.frames_of["CreateChat"] == [head(line, irc.file)]
 
 

@@ -57,7 +57,7 @@ def test_only_the_name_of_the_chat_is_replaced(text: str, pair: MemberPair | Non
 @pytest.mark.parametrize("text", ["/me waves PRIVMSG #x :hi", "two\nlines", "/me " + "x" * 500])
 @pytest.mark.parametrize("mark", [Mark(), Mark(unanswered=True)])
 @pytest.mark.parametrize("batches", [False, True])
-def test_actions_notices_and_batches_name_the_chat(text: str, mark: Mark, *, batches: bool) -> None:
+def test_lines_of_other_kinds_name_the_chat(text: str, mark: Mark, *, batches: bool) -> None:
     style = MessageStyle("irc.example", "http://chat.example", "en", times=True, ids=True, batches=batches)
     message = msgspec.structs.replace(shown(text, None, SENDERS[0]), dialect=mark.packed)
     lines = [line.decode() for line in addressed(encode_message(message, style), "#club")]
