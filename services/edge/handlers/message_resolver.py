@@ -3,6 +3,7 @@ message and the message that it replies to."""
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -20,7 +21,7 @@ from services.edge.dialects.base import Request
 from services.edge.media import MediaService
 from services.edge.media.mime_sniffing import PICTURES
 from services.edge.media.naming import safe_name
-from services.edge.media.store import MediaUse
+from services.edge.media.store import MediaRecord, MediaUse
 from services.edge.presence.local_accounts import LocalAccounts
 from shared.bus.client import Bus
 from shared.contract.errors import ErrorCode, Reason, RequestError
@@ -33,6 +34,7 @@ from shared.tasks import time_left
 _PREVIEW_PIXELS = 1280
 _PREVIEW_BYTES = 1024 * 1024
 """The greatest width, height and size of a preview, which clients load and decode without a request of their user."""
+_T = TypeVar("_T")
 
 
 class MessageResolver:
@@ -134,33 +136,42 @@ class MessageResolver:
         if not isinstance(segment, Image | File):
             return segment
         if isinstance(segment, Image) and segment.preview:
-            await self._mark_preview(segment.preview, f"segments[{number}].preview")
+            preview = await self._mark_preview(segment.preview, f"segments[{number}].preview")
+            segment = replace(segment, preview=preview)
         media = await self._media.mark_used(segment.media.id, MediaUse.POSTED)
         return replace(segment, media=_renamed(_existing(media, f"segments[{number}].media"), segment.media.name))
 
-    async def _mark_preview(self, id: str, field: str) -> None:
-        """Raises RequestError."""
-        media = _existing(await self._media.find(id), field)
-        if reason := _fault_of_preview(media):
+    async def _mark_preview(self, id: str, field: str) -> str:
+        """Return the id of the preview, or an empty one if the width of the picture is unknown, as in records of a
+        previous version. The limits do not apply to a file that was posted before, so that a message that was accepted
+        can be repeated and edited. Raises RequestError."""
+        record = _existing(await self._media.find_record(id), field)
+        if record.use >= MediaUse.POSTED:
+            return id
+        if reason := _fault_of_preview(record):
             pixels = f"{_PREVIEW_PIXELS} × {_PREVIEW_PIXELS} pixels"
             text = f"a preview is a PNG, JPEG, GIF or WebP picture of at most {pixels} and 1 MiB"
             raise RequestError(ErrorCode.INVALID, text, field, reason=reason)
+        if not record.width:
+            return ""
         _existing(await self._media.mark_used(id, MediaUse.POSTED), field)
+        return id
 
 
-def _existing(media: Media | None, field: str) -> Media:
+def _existing(found: _T | None, field: str) -> _T:
     """Raises RequestError."""
-    if media is None:
+    if found is None:
         text = "there is no picture or file at this address"
         raise RequestError(ErrorCode.INVALID, text, field, reason=Reason.CHOICE)
-    return media
+    return found
 
 
-def _fault_of_preview(media: Media) -> Reason | None:
-    """The reason to reject a preview; None if it is allowed. A picture without a known size is damaged."""
-    if media.mime not in PICTURES or not media.width:
+def _fault_of_preview(record: MediaRecord) -> Reason | None:
+    """The reason to reject a preview; None if it is allowed."""
+    if record.mime not in PICTURES:
         return Reason.TYPE
-    return Reason.RANGE if max(media.width, media.height) > _PREVIEW_PIXELS or media.size > _PREVIEW_BYTES else None
+    is_large = max(record.width, record.height) > _PREVIEW_PIXELS or record.size > _PREVIEW_BYTES
+    return Reason.RANGE if is_large else None
 
 
 def _by_content(segment: RichSegment) -> RichSegment:

@@ -125,20 +125,37 @@ class MediaService:
         self._metrics.media_stored_bytes.inc(record.size)
         return self._cache_record(record).media
 
+    async def find_record(self, id: str) -> MediaRecord | None:
+        """Return the record with this id. It is None if it does not exist or has expired. Raises RequestError."""
+        record, believed = self._cache.get(id, (None, 0.0))
+        if record is not None and time.monotonic() < believed:
+            self._cache.move_to_end(id)
+        elif not _ID.fullmatch(id):
+            return None
+        else:
+            with self._failures.reported("find"):
+                async with asyncio.timeout(self._seconds):
+                    record = await load_record(self._store, f"records/{id}")
+            if record is None:
+                self._cache.pop(id, None)
+                return None
+            self._cache_record(record)
+        return None if self._retention.expired(record, now_ms()) else record
+
     async def find(self, id: str) -> Media | None:
         """Return the media with this id, or None. Raises RequestError."""
-        record = await self._find_record(id)
+        record = await self.find_record(id)
         return record.media if record is not None else None
 
     async def has(self, id: str) -> bool:
         """Whether the file exists at this moment. Raises RequestError."""
         self._cache.pop(id, None)
-        return await self._find_record(id) is not None
+        return await self.find_record(id) is not None
 
     async def mark_used(self, id: str, use: MediaUse) -> Media | None:
         """Record that a message or a profile is about to show this media. Returns None if it does not exist. Raises
         RequestError."""
-        record = await self._find_record(id)
+        record = await self.find_record(id)
         if record is None:
             return None
         if record.created and record.use < use:
@@ -152,7 +169,7 @@ class MediaService:
     async def discard(self, id: str) -> None:
         """Remove an address, because the message that should show it was rejected. The sweeper removes the content
         later. Raises RequestError."""
-        if (record := await self._find_record(id)) is None:
+        if (record := await self.find_record(id)) is None:
             return
         self._cache.pop(id, None)
         with self._failures.reported("remove"):
@@ -196,23 +213,6 @@ class MediaService:
 
     async def _write_record(self, record: MediaRecord) -> None:
         await self._store.write(f"records/{record.id}", msgspec.json.encode(record))
-
-    async def _find_record(self, id: str) -> MediaRecord | None:
-        """Find a record. The result is None if it does not exist or has expired."""
-        record, believed = self._cache.get(id, (None, 0.0))
-        if record is not None and time.monotonic() < believed:
-            self._cache.move_to_end(id)
-        elif not _ID.fullmatch(id):
-            return None
-        else:
-            with self._failures.reported("find"):
-                async with asyncio.timeout(self._seconds):
-                    record = await load_record(self._store, f"records/{id}")
-            if record is None:
-                self._cache.pop(id, None)
-                return None
-            self._cache_record(record)
-        return None if self._retention.expired(record, now_ms()) else record
 
     async def _next_chunk(self, chunks: AsyncGenerator[bytes]) -> bytes | None:
         with self._failures.reported("read"):

@@ -49,7 +49,7 @@ class ImageReference(msgspec.Struct, tag_field="t", tag="image"):
     """`media`: the `id` from the reply to an upload. If the name is empty, the file keeps the name of its upload.
     `hash`: at most 32 bytes in base64, such as a ThumbHash, which other clients show while they load the picture.
     `preview`: the `id` of an upload with a smaller picture (PNG, JPEG, GIF or WebP, at most 1280 pixels wide and high,
-    and 1 MiB)."""
+    and 1 MiB). A preview whose `width` the upload's reply lacks is left out."""
 
     media: MediaId
     name: Annotated[str, msgspec.Meta(examples=["map.pdf"])] = ""
