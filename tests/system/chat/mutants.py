@@ -215,7 +215,7 @@ MUTANTS = {
     ),
     "grey": BrokenPage("src/parts/message.ts", "${hash ? html`<canvas", "${false ? html`<canvas", "test_13_a_large"),
     "whole-picture": BrokenPage(
-        "src/files/smaller.ts", "copy.size < picture.size ? { hash, copy }", "false ? { hash, copy }", "test_13_a_large"
+        "src/files/smaller.ts", "copy.size < picture.size && ", "false && ", "test_13_a_large"
     ),
     "edit-loses-copy": BrokenPage(
         "src/model/actions.ts", ', ...(preview && { preview: preview.split("/").pop() ?? null })', "",

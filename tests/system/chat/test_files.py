@@ -5,12 +5,14 @@ Pictures are shown as a gallery, and without data about their location.
 
 import base64
 import secrets
+import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, FilePayload, Route, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
+from tests.support.waiting import WAIT_SECONDS
 from tests.system.chat.conftest import Bob
 
 _GIVE = """(field, [kind, names, text]) => {
@@ -140,11 +142,14 @@ def test_13_a_large_picture_is_sent_with_its_colours_and_a_smaller_copy(
     with chat_user(chromium_browser, system.edges[1], service_workers="block") as other:
         held: list[Route] = []
         other.page.route("**/media/*", lambda route: held.append(route))
+        address = picture["preview"].rpartition("/")[2]
         other.open().sign_in(str(ann.account())).go("Team")
         link = other.message("the sea at noon").locator(".picture")
         expect(link.locator("canvas")).to_be_visible()
         assert link.locator("canvas").evaluate(_ENDS) == ["red", "blue"]
-        while not held:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not any(route.request.url.endswith(address) for route in held):
+            assert time.monotonic() < deadline, [route.request.url for route in held]
             other.page.wait_for_timeout(50)
         for route in held:
             route.continue_()

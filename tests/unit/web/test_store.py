@@ -78,3 +78,31 @@ def test_messages_are_stored_for_30_days_and_the_newest_of_a_chat_and_unsent_one
     pruned = [[1, 2], [3], [3, 4], [1]]
     a_day_later = [[2], [3], [4], [1]]
     assert page.evaluate(script) == [[pruned, [[1, 2], [1, 2, 3], [3, 4], [1]], a_day_later], ["n"]]
+
+
+def test_old_messages_of_a_chat_are_removed_at_once_and_unread_ones_stay(page: Page) -> None:
+    """Each chat has 40 messages, 35 of them older than 30 days. The user has read 12 of chat 2, and has marked message
+    8 of chat 3 as unread. A clock that was wrong has named a later time than now."""
+    script = """async () => {
+      const [day, now] = [86_400_000, 1_800_000_000_000];
+      const store = new Storage.AccountStore();
+      await store.open(101);
+      for (const chat of [1, 2, 3])
+        store.keep({ ev: "page", chat, messages: Array.from({ length: 40 }, (_, at) => (
+          { chat, index: at + 1, sender: 1, time: now - (65.5 - at) * day, segments: [] })) });
+      store.write((transaction) => {
+        transaction.objectStore("facts").put(now + 900 * day, "pruned");
+        transaction.objectStore("heads").put({ chat: 2, read: 12 });
+        transaction.objectStore("heads").put({ chat: 3, read: 40, unread_from: 8 });
+      });
+      await store.flushed();
+      const remove = IDBObjectStore.prototype.delete;
+      let removals = 0;
+      IDBObjectStore.prototype.delete = function (key) { removals += 1; return remove.call(this, key); };
+      store.prune(now);
+      await store.flushed();
+      IDBObjectStore.prototype.delete = remove;
+      const first = async (chat) => (await store.newest(chat))[0].index;
+      return [await first(1), await first(2), await first(3), removals, await store.fact("pruned") === now];
+    }"""
+    assert page.evaluate(script) == [37, 13, 8, 3, True]

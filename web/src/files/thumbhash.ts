@@ -36,7 +36,7 @@ export function thumbHash(width: number, height: number, pixels: Uint8ClampedArr
   ]);
 }
 
-/** The pixels of a drawing, as rows. What a broken hash lacks is as if it was 0. */
+/** The pixels of a drawing, as rows. The missing bytes of a broken hash are 0. */
 export function drawnHash(hash: Uint8Array): Uint8ClampedArray<ArrayBuffer> {
   const bits = (at: number, count: number) => {
     const three = [0, 1, 2].reduce((sum, more) => sum + (hash[(at >> 3) + more] ?? 0) * 2 ** (8 * more), 0);
@@ -76,7 +76,7 @@ function mostWaves(isOpaque: boolean): number {
   return isOpaque ? 7 : 5;
 }
 
-/** What is transparent has the mean colour of the rest. */
+/** A transparent pixel has the mean colour of the others. */
 function channelsOf(pixels: Uint8ClampedArray): [number[], number[], number[], number[]] {
   const found: [number[], number[], number[], number[]] = [[], [], [], []];
   const sums = [0, 0, 0, 0];

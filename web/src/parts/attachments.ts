@@ -31,6 +31,9 @@ interface Attachment {
 
 const PICTURE = /^image\/(png|jpeg|gif|webp)$/;
 
+/** The message does not wait longer for the upload of a preview. */
+const PREVIEW_MS = 10_000;
+
 type MediaSegment = Extract<OutgoingSegment, { t: "image" | "file" }>;
 type Looks = Pick<Extract<OutgoingSegment, { t: "image" }>, "hash" | "preview">;
 
@@ -118,7 +121,7 @@ export class Attachments {
       const { name, nonce, stop: { signal } } = one;
       const blob = new Blob([content as Uint8Array<ArrayBuffer>], { type: one.file.type });
       const { id: media } = await session.upload(blob, { name, nonce, signal, onProgress });
-      one.segment = one.address ? { t: "image", media, name, ...(await looks(blob, name, signal)) } : { t: "file", media, name };
+      one.segment = one.address ? { t: "image", media, name, ...(await looks(blob, name, one.stop)) } : { t: "file", media, name };
     } catch (error) {
       one.hasFailed = true;
       if (!this.#list.includes(one)) return;
@@ -134,11 +137,13 @@ function begun(name: string): Attachment {
   return { name, size: 0, address: "", sent: 0, hasFailed: false, mayTellPlace: false, nonce: newNonce(), stop };
 }
 
-/** A picture is sent without a preview if that cannot be uploaded. */
-async function looks(picture: Blob, name: string, signal: AbortSignal): Promise<Looks> {
+/** A picture is sent without a preview if that cannot be uploaded in time, or if the server does not know its width. */
+async function looks(picture: Blob, name: string, stop: AbortController): Promise<Looks> {
   const { hash, copy } = await smallerOf(picture);
-  const preview = copy && (await session.upload(copy, { name, signal }).catch(() => undefined));
-  return { ...(hash && { hash }), ...(preview && { preview: preview.id }) };
+  const timer = setTimeout(() => stop.abort(), PREVIEW_MS);
+  const preview = copy && (await session.upload(copy, { name, signal: stop.signal }).catch(() => undefined));
+  clearTimeout(timer);
+  return { ...(hash && { hash }), ...(preview?.width && { preview: preview.id }) };
 }
 
 function isMedia(segment: OutgoingSegment): segment is MediaSegment {

@@ -147,9 +147,11 @@ function picture({ media: { url, name, width = 0, height = 0 }, hash = "", previ
     <img src=${ownAddress(preview)} alt=${t("picture", { name })} loading="lazy" decoding="async" @load=${pictured} @error=${pictured}></a>`;
 }
 
-/** It is there, or will not come. */
+/** It is there, or will not come. Without its preview, the picture itself is shown. */
 async function pictured({ type, target }: Event): Promise<void> {
   const image = target as HTMLImageElement;
+  const whole = image.parentElement?.getAttribute("href") ?? "";
+  if (type === "error" && image.getAttribute("src") !== whole) return image.setAttribute("src", whole);
   image.classList.toggle("broken", type === "error");
   await image.decode().catch(() => undefined);
   image.previousElementSibling?.toggleAttribute("hidden", true);

@@ -108,7 +108,7 @@ export class AccountStore {
     void this.write(() => {});
   }
 
-  /** Removes messages older than 30 days, once a day. `now`: by the server's clock. What is unsent is elsewhere. */
+  /** Removes messages older than 30 days, once a day. `now`: by the server's clock. Unsent messages are in another store. */
   prune(now: number): void {
     void this.write((t) => prune(t, now));
   }
@@ -229,18 +229,33 @@ function range(chat: number, from: number, to: number): IDBKeyRange {
   return IDBKeyRange.bound([chat, from], [chat, to]);
 }
 
-/** The newest of each chat stays, for the list. A chat's messages are in the order of time: its first young one ends it. */
+/** The newest of each chat stays, for the list, and so do those that the user has not read. A later time than now is wrong. */
 async function prune(transaction: Writing, now: number): Promise<void> {
   const [store, facts] = [transaction.objectStore("messages"), transaction.objectStore("facts")];
-  if (now < Number((await facts.get("pruned")) ?? 0) + DAY_MS) return;
-  let old: Message | undefined;
-  for (let cursor = await store.openCursor(); cursor; ) {
-    const { value } = cursor;
-    if (old?.chat === value.chat) await store.delete([old.chat, old.index]);
-    old = value.time < now - KEPT_MS ? value : undefined;
-    cursor = await cursor.continue(old ? undefined : ([value.chat + 1] as never));
+  const since = now - Number((await facts.get("pruned")) ?? 0);
+  if (since >= 0 && since < DAY_MS) return;
+  for (let cursor = await store.openKeyCursor(); cursor; ) {
+    const chat = cursor.key[0];
+    const to = await lastOld(transaction, chat, now - KEPT_MS);
+    await store.delete(range(chat, 0, to));
+    cursor = await cursor.continue([chat + 1, 0]);
   }
   await facts.put(now, "pruned");
+}
+
+/** The last message to remove. A chat's messages are in the order of time: halving finds the first young one. */
+async function lastOld(transaction: Writing, chat: number, time: number): Promise<number> {
+  const [store, heads] = [transaction.objectStore("messages"), transaction.objectStore("heads")];
+  const [newest, head] = [await store.openKeyCursor(range(chat, 0, LATEST), "prev"), await heads.get(chat)];
+  const read = head ? (head.unread_from ? head.unread_from - 1 : head.read) : LATEST;
+  let [old, end] = [0, Math.min(read + 1, newest?.key[1] ?? 0)];
+  while (end - old > 1) {
+    const middle = (old + end) >>> 1;
+    const found = await store.openCursor(range(chat, middle, end - 1));
+    if (found && found.value.time < time) old = found.value.index;
+    else end = middle;
+  }
+  return old;
 }
 
 async function forget(transaction: Writing, chat: number): Promise<void> {

@@ -1,0 +1,114 @@
+"""Tests in a browser the colours and the smaller copy of a picture."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.browser import CHROMIUM
+from tests.support.commands import ROOT
+from tests.support.first_page import chromium
+
+_ESBUILD = ROOT / "node_modules" / ".bin" / "esbuild"
+_PICTURE = """
+window.pictureOf = async (type, width = 2000) => {
+  const canvas = new OffscreenCanvas(width, 1000);
+  const context = canvas.getContext("2d");
+  for (let x = 0; x < width; x += 10) {
+    context.fillStyle = `hsl(${x} 80% 50%)`;
+    context.fillRect(x, 0, 10, 1000);
+  }
+  return canvas.convertToBlob({ type, quality: 1 });
+};
+window.madeOf = async (picture) => {
+  const { hash, copy } = await Smaller.smallerOf(picture);
+  return [Boolean(hash), Boolean(copy)];
+};
+"""
+"""A script for a picture of many colours, and for the parts that are sent beside a picture: its colours, its copy."""
+
+pytestmark = [
+    pytest.mark.skipif(not _ESBUILD.exists(), reason="the packages are not installed: ./dev setup"),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to draw anything"),
+]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    command = [str(_ESBUILD), "web/src/files/smaller.ts", "--bundle", "--format=iife", "--global-name=Smaller"]
+    module = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    with chromium() as browser, browser.new_page() as opened:
+        opened.route("**/*", lambda route: route.fulfill(content_type="text/html", body=""))
+        opened.goto("http://localhost/")
+        opened.add_script_tag(content=module + _PICTURE)
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("picture", "made"),
+    [
+        ("await pictureOf('image/jpeg')", [True, True]),
+        ("await pictureOf('image/png', 900)", [True, False]),
+        ("new Blob(['no picture'])", [False, False]),
+    ],
+)
+def test_a_large_picture_has_a_copy(page: Page, picture: str, made: list[bool]) -> None:
+    assert page.evaluate(f"async () => madeOf({picture})") == made
+
+
+def test_a_moving_png_has_no_copy(page: Page) -> None:
+    """A chunk `acTL` after the header makes it move."""
+    script = """async () => {
+      const whole = await pictureOf("image/png");
+      const moves = new Uint8Array([0, 0, 0, 8, 97, 99, 84, 76, 0, 0, 0, 1, 0, 0, 0, 0, 0xb9, 0x3d, 0xd9, 0xe7]);
+      return madeOf(new Blob([whole.slice(0, 33), moves, whole.slice(33), new Uint8Array(1e6)], { type: "image/png" }));
+    }"""
+    assert page.evaluate(script) == [True, False]
+    assert page.evaluate(script.replace("97, 99, 84, 76", "116, 69, 88, 116")) == [True, True]
+
+
+def test_nothing_is_made_of_false_pixels(page: Page) -> None:
+    """Tor Browser returns white or random pixels."""
+    script = """async () => {
+      const picture = await pictureOf("image/jpeg");
+      const real = OffscreenCanvasRenderingContext2D.prototype.getImageData;
+      OffscreenCanvasRenderingContext2D.prototype.getImageData = function (...place) {
+        const found = real.apply(this, place);
+        found.data.fill(255);
+        return found;
+      };
+      try {
+        return await madeOf(picture);
+      } finally {
+        OffscreenCanvasRenderingContext2D.prototype.getImageData = real;
+      }
+    }"""
+    assert page.evaluate(script) == [False, False]
+
+
+def test_one_picture_at_a_time_is_decoded_and_each_is_closed(page: Page) -> None:
+    """The copy of the second picture fails."""
+    script = """async () => {
+      const picture = await pictureOf("image/jpeg");
+      const [decode, close, convert] =
+        [createImageBitmap, ImageBitmap.prototype.close, OffscreenCanvas.prototype.convertToBlob];
+      let [open, most, copies] = [0, 0, 0];
+      window.createImageBitmap = async (source) => {
+        most = Math.max(most, ++open);
+        return decode(source);
+      };
+      ImageBitmap.prototype.close = function () { open -= 1; close.call(this); };
+      OffscreenCanvas.prototype.convertToBlob = function (options) {
+        if (++copies === 2) throw new DOMException("no memory");
+        return convert.call(this, options);
+      };
+      try {
+        return [await Promise.all([picture, picture, picture].map(madeOf)), most, open];
+      } finally {
+        window.createImageBitmap = decode;
+        ImageBitmap.prototype.close = close;
+        OffscreenCanvas.prototype.convertToBlob = convert;
+      }
+    }"""
+    assert page.evaluate(script) == [[[True, True], [False, False], [True, True]], 1, 0]
