@@ -199,7 +199,7 @@ class ProfileChanged(msgspec.Struct, tag="profile_changed", frozen=True):
     registered: bool = False
     """The account was a guest before, and is registered now."""
     former_guest: str = ""
-    """The `guest` of the profile before the registration."""
+    """The previous `guest` of the profile, if the account is registered now."""
 
 
 class Revoked(msgspec.Struct, tag="revoked", frozen=True):

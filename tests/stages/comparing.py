@@ -68,7 +68,7 @@ def environment(checkout: Path) -> dict[str, str]:
     variables = {name: value for name, value in os.environ.items() if name not in _OF_THIS_CHECKOUT}
     variables["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
     find: list[str | Path] = [programs / "python", "-c", _PRINT_COMPILED]
-    compiled = subprocess.run(find, cwd=checkout, env=variables, check=True, capture_output=True, text=True).stdout
+    compiled = subprocess.run(find, cwd=checkout, env=variables, check=True, stdout=subprocess.PIPE, text=True).stdout
     return variables | ({"PYTHONPATH": compiled.strip()} if compiled.strip() else {})
 
 

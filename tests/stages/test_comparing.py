@@ -39,7 +39,7 @@ def test_each_checkout_is_measured_in_its_own_environment(tmp_path: Path, monkey
         programs = checkout / ".venv" / "bin"
         programs.mkdir(parents=True)
         (checkout / "result.json").write_bytes(result)
-        program(checkout / "dev", "touch started")
+        program(checkout / "dev", "touch replaced")
         program(programs / "python", f"echo {compiled}")
         program(
             programs / "dragoman", 'echo "$PYTHONPATH" "$@" > started; for file; do :; done; cp result.json "$file"'
@@ -48,6 +48,7 @@ def test_each_checkout_is_measured_in_its_own_environment(tmp_path: Path, monkey
         measure([(checkout, ["pairs", str(number)]) for number, checkout in enumerate(checkouts)])
         == [{"edge": 20.0, "all": 20.0}] * 2
     )
+    assert not [checkout for checkout in checkouts if (checkout / "replaced").exists()]
     started = [(checkout / "started").read_text().split() for checkout in checkouts]
     assert [line[: line.index("--json")] for line in started] == [
         ["bench", "pairs", "0"],
