@@ -22,7 +22,7 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take a token. Returns False if no token is left, which means that the request is over the limit."""
-        tokens = self._tokens + max(0.0, now - self._updated) * self._per_second  # a wall clock may go back
+        tokens = self._tokens + (now - self._updated) * self._per_second
         if tokens > self._burst:
             tokens = self._burst
         self._updated = now

@@ -138,11 +138,6 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "WHOIS": Handler(users.whois, 1),
     "WHOWAS": Handler(users.whowas, 1),
 }
-_STYLED: Final[Mapping[str, Callable[[IrcSession, Line, Answer, MessageStyle], Lines]]] = {
-    "CHATHISTORY": history.chat_history,
-    "SEARCH": searches.search,
-}
-"""The commands that are answered with messages."""
 _EARLY: Final[Mapping[str, tuple[str, Handler]]] = {
     "AWAY": (users.PRE_AWAY, Handler(users.away_before_welcome)),
     "ISUPPORT": (server.EXTENDED_ISUPPORT, Handler(server.list_supported)),
@@ -187,7 +182,7 @@ class Irc(Dialect):
         try:
             line = self._read(frame)
             answer.command, answer.label = line.command, self._label(line)
-            written = answer.add(list(self._handle(line, answer)), self._session)
+            written = answer.add(list(self._handle(line, answer, now)), self._session)
         except DecodeError as error:
             self._session.follow_ups.clear()
             if not isinstance(frame, Binary) and b"batch=" in frame.partition(b" ")[0]:
@@ -223,7 +218,7 @@ class Irc(Dialect):
             return LineRejection(named, "417")
         return LineRejection(named, code="INVALID_UTF8" if "UTF-8" in failure.text else "")
 
-    def _handle(self, line: Line, answer: Answer) -> Lines:
+    def _handle(self, line: Line, answer: Answer, now: float) -> Lines:
         session, command = self._session, line.command
         if command in _REGISTRATION:
             lines = self._registration.handle(line, answer)
@@ -238,8 +233,10 @@ class Irc(Dialect):
                 raise rejection(answer, "451", "You are not logged in", code=ErrorCode.UNAUTHENTICATED)
             if "batch" in line.tags and command in ("PRIVMSG", "NOTICE") and session.has(multiline.CAPABILITY):
                 return multiline.add_line(session, line, answer)
-            if (styled := _STYLED.get(command)) is not None:
-                return styled(session, line, answer, self._style)
+            if command == "CHATHISTORY":
+                return history.chat_history(session, line, answer, self._style)
+            if command == "SEARCH":
+                return searches.search(session, line, answer, self._style, now)
             if (handler := _HANDLERS.get(command)) is None:
                 raise rejection(answer, "421", "There is no such command", command)
         if len(line.parameters) < handler.parameters:

@@ -1,17 +1,24 @@
 """Holds the pushed messages of one connection until their channels are shown. Writes into each message the name that
 this connection has for the chat."""
 
+from typing import NamedTuple
+
 from services.edge.canonical.frames import Outgoing
 from services.edge.dialects.base import Push, PushGate
 from services.edge.dialects.irc.messages import addressed, dated, target_of
 from services.edge.dialects.irc.names import account_of, is_channel
 from services.edge.dialects.irc.session import IrcSession
-from shared.contract.ids import ChatId
+from shared.contract.ids import AccountId, ChatId
 from shared.contract.model import Message
 
 _OLD_MS = 60_000
 """A message that has waited this long is shown with the time at which it was sent."""
 _NOW = 0.0
+
+
+class _Held(NamedTuple):
+    frames: tuple[Outgoing, ...]
+    message: Message
 
 
 class MessageGate(PushGate):
@@ -21,7 +28,7 @@ class MessageGate(PushGate):
 
     def __init__(self, session: IrcSession) -> None:
         self._session = session
-        self._queues: dict[ChatId, list[Push]] = {}
+        self._queues: dict[ChatId, list[_Held]] = {}
         self.held_bytes = 0
         self.wake_at: float | None = None
 
@@ -48,12 +55,12 @@ class MessageGate(PushGate):
         if message.chat not in self._queues and self._is_ready(message.chat, frames):
             return (self._finished(frames, message),)
         queue = self._queues.setdefault(message.chat, [])
-        queue.append(Push(frames, message))
+        queue.append(_Held(frames, message))
         self.held_bytes += _size(frames)
         return self._take(message.chat) if self._is_ready(message.chat, queue[0].frames) else ()
 
     def holds(self, chat: ChatId, index: int) -> bool:
-        return any(push.message and push.message.index == index for push in self._queues.get(chat, ()))
+        return any(held.message.index == index for held in self._queues.get(chat, ()))
 
     def release(self, chat: ChatId, now: float) -> tuple[Push, ...]:
         queue = self._queues.get(chat)
@@ -75,39 +82,32 @@ class MessageGate(PushGate):
 
     def _take(self, chat: ChatId) -> tuple[Push, ...]:
         queue = self._queues.pop(chat)
-        self.held_bytes -= sum(_size(push.frames) for push in queue)
-        return tuple(self._finished(push.frames, push.message) for push in queue if push.message is not None)
+        self.held_bytes -= sum(_size(held.frames) for held in queue)
+        return tuple(self._finished(*held) for held in queue)
 
     def _finished(self, frames: tuple[Outgoing, ...], message: Message) -> Push:
         session = self._session
-        partner = session.partners.get(message.chat)
-        if partner is None:
-            target = target_of(frames)
-        else:  # the lines may name the chat as a group, because the edge did not know its members
-            target = f"|{partner if message.sender == session.account else session.account}"
-        if not self._is_shown(message, target):
+        known = session.partners.get(message.chat)  # the edge may not have known the members when it encoded the lines
+        partner = _partner(frames, message, session.account) if known is None else known
+        is_own_private = partner is not None and message.sender == session.account
+        if is_own_private and known != session.account and not self._shows_own:
             return Push((), message)
-        frames = addressed(frames, self._name(message, target))
+        frames = addressed(frames, session.chat_name(message, partner))
         if not session.has("server-time") and (now_ms := session.info.unix_ms()) - message.time > _OLD_MS:
             frames = dated(frames, message.time, now_ms)
         return Push(frames, message)
 
-    def _name(self, message: Message, target: str) -> str:
-        session = self._session
-        if is_channel(target):
-            return session.channel_name(message.chat)
-        account = account_of(target)
-        return session.nick if account is None else session.user_for(account).nick
+    @property
+    def _shows_own(self) -> bool:
+        """Whether to show a private message that the account has sent from another client. Without one of these
+        capabilities, IRC clients would open a chat of the user with itself."""
+        return self._session.has("echo-message") or self._session.has("znc.in/self-message")
 
-    def _is_shown(self, message: Message, target: str) -> bool:
-        """Whether to show a message. A private message that the account has sent from another client is not shown,
-        because IRC clients would open a chat of the user with itself."""
-        session = self._session
-        if message.sender != session.account or is_channel(target):
-            return True
-        if session.partners.get(message.chat) == session.account:
-            return True
-        return session.has("echo-message") or session.has("znc.in/self-message")
+
+def _partner(frames: tuple[Outgoing, ...], message: Message, own: AccountId) -> AccountId | None:
+    """The other member of the private chat that the lines name by its recipient. None for a channel."""
+    recipient = account_of(target_of(frames))
+    return recipient if recipient is None or message.sender == own else message.sender
 
 
 def _size(frames: tuple[Outgoing, ...]) -> int:

@@ -385,9 +385,6 @@ def _batch(request: _ChatHistory, entries: Sequence[_Entry]) -> Lines:
 
 
 def _addressed(request: _ChatHistory, shown: DisplayMessage) -> tuple[bytes, ...]:
-    session, mine = request.session, shown.message.sender == request.session.account
-    partner = session.partners.get(request.chat)
-    target = request.target
-    if partner is not None:
-        target = session.user_for(partner).nick if mine else session.nick
-    return addressed(encode_message(shown, request.style), target)
+    session = request.session
+    name = session.chat_name(shown.message, session.partners.get(request.chat), request.target)
+    return addressed(encode_message(shown, request.style), name)

@@ -11,28 +11,26 @@ from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_
 from services.edge.dialects.irc.names import User, is_channel
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines, rejection
 from services.edge.dialects.irc.users import find_users
-from services.edge.rate_limit import TokenBucket
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
 from shared.contract.search import MAX_HITS, SearchMessages
 
 CAPABILITY = "soju.im/search"
 _ATTRIBUTES = frozenset({"in", "from", "after", "before", "text", "limit"})
-_RATE = 2.0, 20
-"""The searches of a connection: this number in each second, and at most this number at once."""
 _END_OF_TIME = 2**53 - 1
 _ANSWER_BYTES = 400_000
 _WRONG = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND})
 """The errors that another search might not have."""
 
 
-def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle) -> Lines:
+def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle, now: float) -> Lines:
     """Answer with the newest matching messages, the oldest of them first."""
     if not session.has(CAPABILITY):
         raise rejection(answer, "421", "There is no such command", "SEARCH")
     attributes = parse_tags("".join(line.parameters[:1]))
     request = _request(attributes, answer)
-    _check_rate(session, answer)
+    if session.info.limits.rates and not session.searches.take(now):
+        raise rejection(answer, "", "Too many searches", code=ErrorCode.RATE_LIMITED, fail="RATE_LIMITED")
     chat, sender = attributes.get("in", ""), attributes.get("from", "")
 
     def found(reply: MessagesFound) -> Lines:
@@ -93,15 +91,6 @@ def _invalid(answer: Answer, name: str, text: str) -> DecodeError:
     return rejection(answer, "", text, word(name), fail="INVALID_PARAMS")
 
 
-def _check_rate(session: IrcSession, answer: Answer) -> None:
-    """Raises DecodeError."""
-    now = session.info.unix_ms() / 1000
-    if session.searches is None:
-        session.searches = TokenBucket(*_RATE, now)
-    if session.info.limits.rates and not session.searches.take(now):
-        raise rejection(answer, "", "Too many searches", code=ErrorCode.RATE_LIMITED, fail="RATE_LIMITED")
-
-
 def _batch(session: IrcSession, lines: Lines) -> Lines:
     return session.batch(CAPABILITY, lines) if session.has("batch") else lines
 
@@ -114,7 +103,7 @@ def _lines(session: IrcSession, reply: MessagesFound, style: MessageStyle, chann
     chosen: list[tuple[bytes, ...]] = []
     room = _ANSWER_BYTES
     for shown in newest_first:
-        lines = addressed(encode_message(shown, style), _target(session, shown, channel))
+        lines = addressed(encode_message(shown, style), _name(session, shown, channel))
         room -= sum(map(len, lines))
         if room < 0 and chosen:
             break
@@ -123,11 +112,8 @@ def _lines(session: IrcSession, reply: MessagesFound, style: MessageStyle, chann
         yield from lines
 
 
-def _target(session: IrcSession, shown: DisplayMessage, channel: str) -> str:
-    chat, is_mine = shown.message.chat, shown.message.sender == session.account
-    partner = session.partners.get(chat)
+def _name(session: IrcSession, shown: DisplayMessage, channel: str) -> str:
+    partner = session.partners.get(shown.message.chat)
     if partner is None and shown.to is not None:
-        partner = shown.to if is_mine else shown.message.sender
-    if partner is None:
-        return channel or session.channel_name(chat)
-    return session.user_for(partner).nick if is_mine else session.nick
+        partner = shown.to if shown.message.sender == session.account else shown.message.sender
+    return session.chat_name(shown.message, partner, channel)

@@ -20,6 +20,7 @@ from services.edge.rate_limit import TokenBucket
 from shared.clock import utc_time
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
+from shared.contract.model import Message
 
 if TYPE_CHECKING:
     from services.edge.dialects.irc.multiline import OpenBatch
@@ -33,6 +34,8 @@ HAPPENING = "@"
 """This character precedes the time in the id of a group event, as in 5-@1724400000000. The id of a message has the
 message's index there."""
 _GONE = 256
+_SEARCH_RATE = 2.0, 20
+"""The searches of a connection: this number in each second, and at most this number at once."""
 _HELD_BYTES = 64 * 1024
 """The most bytes of a labelled answer that are held before it is written piece by piece."""
 _FAIL_CODES: Mapping[ErrorCode, str] = {
@@ -211,7 +214,7 @@ class IrcSession:
         self.waiting: Answer | None = None
         """The labelled answer whose requests have no reply yet. Lines about actions of the account itself belong to
         this answer."""
-        self.searches: TokenBucket | None = None
+        self.searches = TokenBucket(*_SEARCH_RATE, 0.0)
         """The rate of the connection's searches."""
         self._shown_mask = ""
         """The `nick!user@host` of the account that the client was last shown."""
@@ -289,6 +292,14 @@ class IrcSession:
     def channel_name(self, chat: ChatId) -> str:
         channel = self.channels.get(chat)
         return numbered_channel(chat, "") if channel is None else channel.name
+
+    def chat_name(self, message: Message, partner: AccountId | None, channel: str = "") -> str:
+        """The name of a message's chat in the lines of the message: the nick of its recipient, or the name of the
+        channel. `partner`: the other member of a private chat, None in a group. `channel`: the name that the client has
+        written, or empty."""
+        if partner is None:
+            return channel or self.channel_name(message.chat)
+        return self.user_for(partner).nick if message.sender == self.account else self.nick
 
     def find_channel(self, name: str) -> ChatId | None:
         folded = fold(name)
