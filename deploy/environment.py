@@ -85,6 +85,16 @@ def tool(name: str) -> str:
     return str(_tool(VENV, name))
 
 
+def process_variables(directory: Path) -> dict[str, str]:
+    """The variables for processes of the environment in this directory. Bytecode is kept, because each of hundreds of
+    processes would otherwise compile its modules again."""
+    dropped = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    variables = {name: value for name, value in os.environ.items() if name not in dropped}
+    return variables | {
+        "VIRTUAL_ENV": str(directory), "PATH": f"{directory / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    }  # fmt: skip
+
+
 def wanted_stamp() -> str:
     return inputs(tool("python"))
 

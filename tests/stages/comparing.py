@@ -11,7 +11,6 @@ compile in both or in neither.
 """
 
 import argparse
-import os
 import shlex
 import subprocess
 import sys
@@ -24,10 +23,10 @@ from statistics import median
 import msgspec
 
 from bench.report.result import Result
+from deploy.environment import process_variables
 
 _CORES = "cores of "
 _PRINT_COMPILED = "from deploy import compiled; print(compiled.find() or '')"
-_OF_THIS_CHECKOUT = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 Costs = Mapping[str, float]
 """For each kind of process, the microseconds of CPU time for one delivered message."""
 
@@ -64,10 +63,9 @@ def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
 def environment(checkout: Path) -> dict[str, str]:
     """The variables of a checkout's processes, as its `./dev` sets them: with the modules that were compiled from its
     present sources, if there are any. Raises OSError, subprocess.CalledProcessError."""
-    programs = checkout / ".venv" / "bin"
-    variables = {name: value for name, value in os.environ.items() if name not in _OF_THIS_CHECKOUT}
-    variables["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
-    find: list[str | Path] = [programs / "python", "-c", _PRINT_COMPILED]
+    directory = checkout / ".venv"
+    variables = process_variables(directory)
+    find: list[str | Path] = [directory / "bin" / "python", "-c", _PRINT_COMPILED]
     compiled = subprocess.run(find, cwd=checkout, env=variables, check=True, stdout=subprocess.PIPE, text=True).stdout
     return variables | ({"PYTHONPATH": compiled.strip()} if compiled.strip() else {})
 

@@ -1,16 +1,12 @@
 """Tests in a browser the colours and the smaller copy of a picture."""
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.browser import CHROMIUM
-from tests.support.commands import ROOT
-from tests.support.first_page import chromium
+from tests.unit.web.bundled_page import needs_browser, page_with
 
-_ESBUILD = ROOT / "node_modules" / ".bin" / "esbuild"
 _PICTURE = """
 window.pictureOf = async (type, width = 2000) => {
   const canvas = new OffscreenCanvas(width, 1000);
@@ -28,20 +24,12 @@ window.madeOf = async (picture) => {
 """
 """A script for a picture of many colours, and for the parts that are sent beside a picture: its colours, its copy."""
 
-pytestmark = [
-    pytest.mark.skipif(not _ESBUILD.exists(), reason="the packages are not installed: ./dev setup"),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to draw anything"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    command = [str(_ESBUILD), "web/src/files/smaller.ts", "--bundle", "--format=iife", "--global-name=Smaller"]
-    module = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    with chromium() as browser, browser.new_page() as opened:
-        opened.route("**/*", lambda route: route.fulfill(content_type="text/html", body=""))
-        opened.goto("http://localhost/")
-        opened.add_script_tag(content=module + _PICTURE)
+    with page_with("files/smaller.ts", "Smaller", _PICTURE) as opened:
         yield opened
 
 

@@ -1,32 +1,19 @@
 """Tests in a browser what the web client stores."""
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.browser import CHROMIUM
-from tests.support.commands import ROOT
-from tests.support.first_page import chromium
+from tests.unit.web.bundled_page import needs_browser, page_with
 
-_ESBUILD = ROOT / "node_modules" / ".bin" / "esbuild"
-
-pytestmark = [
-    pytest.mark.skipif(not _ESBUILD.exists(), reason="the packages are not installed: ./dev setup"),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to store anything in"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     """A page with the module of the store."""
-    command = [str(_ESBUILD), "web/src/storage/store.ts", "--bundle", "--format=iife", "--global-name=Storage"]
-    store = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
-    with chromium() as browser, browser.new_page() as opened:
-        opened.route("**/*", lambda route: route.fulfill(content_type="text/html", body=""))
-        opened.goto("http://localhost/")
-        opened.add_script_tag(content=store)
+    with page_with("storage/store.ts", "Storage") as opened:
         yield opened
 
 
