@@ -1,8 +1,10 @@
 """Measures how much notifications slow down messages: `python -m tests.stages.subscribed`.
 
-There are two systems, and one of them has many push subscriptions. They are measured in turns: the rate of pairs of
-users, their latency at a fixed rate, and a group. Then one message causes notifications to `--burst` devices. The
-latency is measured while the server sends these notifications to a push service, which this program simulates.
+There are two systems with equally many accounts, and in one of them each account has a push subscription. They are
+measured in turns: the rate of pairs of users, their latency at a fixed rate, and a group. Then both have the same load
+at the same time, and their CPU times for a message are compared, because these vary less. Then one message causes
+notifications to `--burst` devices. The latency is measured while the server sends these notifications to a push
+service, which this program simulates.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from services.session.tables.push import push_subscription
 from shared.clock import now_ms
 from shared.database import make_engine
 from shared.vapid import public_text
+from tests.stages.comparing import costs
 from tests.support.native_http import post
 from tests.support.push_device import PushedDevice
 from tests.support.tls_servers import Certificates
@@ -37,6 +40,10 @@ _LOADS = {
     "pairs": ("pairs", "--people", "40"),
     "latency": ("pairs", "--people", "40", "--rate", "100"),
     "group": ("group", "--people", "100", "--speakers", "10"),
+}
+_SAME_RATE = {
+    "pairs": ("pairs", "--people", "40", "--rate", "1000"),
+    "group": ("group", "--people", "100", "--speakers", "10", "--rate", "40"),
 }
 _SETTINGS = ('push.permitted_networks=["127.0.0.0/8"]', "push.delay_seconds=2")
 _DRAIN_SECONDS = 240.0
@@ -102,7 +109,7 @@ async def measured(system: MeasuredSystem, load: Sequence[str], seconds: float) 
 
 
 async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: float, rounds: int) -> None:
-    """Returns the ratios of the rates, and the ratios of the median latencies."""
+    """Shows the ratios of the rates, of the median latencies, and of the CPU times for a message."""
     ratios = defaultdict[str, list[float]](list)
     for number in range(rounds):
         turn = -1 if number % 2 else 1
@@ -115,6 +122,18 @@ async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: 
             _show(f"round {number + 1}, {name}: {figures[0]:,.0f} without, {figures[1]:,.0f} with")
     for name, each in ratios.items():
         _show(f"{name}: {median(each):.3f} of the system without, each {[round(one, 3) for one in each]}")
+
+
+async def at_once(without: MeasuredSystem, with_them: MeasuredSystem, seconds: float, rounds: int) -> None:
+    """Shows the ratios of the CPU times for a message, at a rate that leaves a part of the CPU idle."""
+    for name, load in _SAME_RATE.items():
+        ratios = []
+        for _ in range(rounds):
+            results = await asyncio.gather(*(measured(one, load, seconds) for one in (without, with_them)))
+            here, there = (costs(one)["all"] for one in results)
+            ratios.append(there / here)
+        each = " ".join(f"{one:.3f}" for one in ratios)
+        _show(f"{name}: {median(ratios):.3f} of the CPU time without, each {each}")
 
 
 async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Seeder, accounts: range) -> None:
@@ -155,11 +174,13 @@ async def running(place: Path) -> AsyncIterator[tuple[MeasuredSystem, MeasuredSy
 async def run(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="dragoman-subscribed-") as place:
         async with running(Path(place)) as (without, with_them, service, origin):
-            assert with_them.installation is not None
-            seeder = await asyncio.to_thread(Seeder, with_them.installation)
-            accounts = await asyncio.to_thread(seeder.accounts, options.subscriptions)
+            for system in (without, with_them):
+                assert system.installation is not None
+                seeder = await asyncio.to_thread(Seeder, system.installation)
+                accounts = await asyncio.to_thread(seeder.accounts, options.subscriptions)
             await asyncio.to_thread(subscribe, with_them, accounts, origin)
             await in_turns(without, with_them, options.seconds, options.rounds)
+            await at_once(without, with_them, options.seconds, options.rounds)
             if options.burst:
                 await burst(with_them, service, seeder, accounts[: options.burst])
 
