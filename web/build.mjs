@@ -2,7 +2,7 @@
  * Builds the web client into `clients/chat`: `node web/build.mjs [--check | --watch]`.
  *
  * Names of assets have a hash of their content. `index.html` is written last: an edge reads the directory again when it
- * changes. `--check` writes nothing, and fails for what the client's policies would block.
+ * changes. `--check` writes nothing, and fails for code that the client's policies would block.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ import { build, context } from "esbuild";
 const WEB = dirname(fileURLToPath(import.meta.url));
 const RESULT = join(WEB, "..", "clients", "chat");
 const BUDGET = 90_000;
-/** What the enforced headers block, or what gets past them: an expression, and why. */
+/** Code that the enforced headers block, or that gets past them: an expression, and why. */
 const FORBIDDEN = [
   [/\bstyleMap\b|\sstyle=|["']style["']/, "the policy blocks style attributes: see properties() in src/parts"],
   [
@@ -118,7 +118,7 @@ async function assembled(result) {
   return { files, page, first: firstLoad(result.metafile) };
 }
 
-/** What a browser loads before anything is shown: the page's own script and style with what they import at once. */
+/** The files that a browser loads before anything is shown: the page's own script and style with their imports. */
 function firstLoad({ outputs }) {
   const named = Object.keys(outputs).filter((path) => /assets\/(main|style)-/.test(path));
   for (const path of named) {

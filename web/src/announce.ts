@@ -1,4 +1,4 @@
-/** What a screen reader hears, once each; the number of unread messages in title, icon and badge. */
+/** Announces new messages to a screen reader, once each; the number of unread messages in title, icon and badge. */
 import { effect } from "@preact/signals-core";
 import { summaryOf } from "./model/actions.ts";
 import type { Chat } from "./model/chat.ts";

@@ -1,6 +1,6 @@
 /**
  * The login of this browser. The refresh token is in IndexedDB, the access token in memory. A refresh holds a Web Lock and
- * reads what is stored again: of two tabs, or of a page that was suspended in the middle, none uses a spent token.
+ * reads the store again: of two tabs, or of a page that was suspended in the middle, none uses a spent token.
  */
 import { signal } from "@preact/signals-core";
 import { Dragoman, type Media, type UploadOptions } from "../../clients/javascript/dragoman.js";
@@ -89,7 +89,7 @@ export class Session {
     return client.upload(file, options);
   }
 
-  /** Ends the login in all tabs, and removes what is stored here. Returns whether the server has ended it too. */
+  /** Ends the login in all tabs, and removes its data from this browser. Returns whether the server has ended it too. */
   async leave(): Promise<boolean> {
     const account = this.login.value?.account ?? 0;
     const isEnded = await locked(() => this.#logOut());
@@ -112,7 +112,7 @@ export class Session {
     }
   }
 
-  /** There is no login any more, in any tab. What was written and not sent stays for that account. */
+  /** There is no login any more, in any tab. Unsent texts stay for that account. */
   async #over(why?: Failure): Promise<void> {
     const account = this.login.value?.account;
     await storeLogin(undefined).catch(() => undefined);

@@ -62,7 +62,7 @@ export async function useNewBuild(): Promise<void> {
   else location.reload();
 }
 
-/** On iOS a keyboard covers the page, which stays as high as it was: the page takes what can be seen of it. */
+/** On iOS a keyboard covers the page, which stays as high as it was: the page takes the visible part. */
 export function followKeyboard(): void {
   visualViewport?.addEventListener("resize", () => {
     const { height, scale } = visualViewport as VisualViewport;

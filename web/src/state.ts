@@ -1,4 +1,4 @@
-/** The one login of this page, and what belongs to it. */
+/** The one login of this page, with its model and its drafts. */
 import { computed, effect, signal, untracked } from "@preact/signals-core";
 import { Drafts } from "./model/drafts.ts";
 import { Model } from "./model/model.ts";
@@ -12,7 +12,7 @@ export const model = signal<Model | undefined>(undefined);
 export const drafts = signal<Drafts | undefined>(undefined);
 /** A sentence for everybody, until it is read. */
 export const said = signal("");
-/** What a screen reader says once: an element each, for the same text may come again. */
+/** A screen reader says it once: an element each, for the same text may come again. */
 export interface Line {
   key: number;
   text: string;
@@ -40,7 +40,7 @@ export function followLogin(): void {
   });
 }
 
-/** What the screens have of an account, beside its model. */
+/** The screens' data of an account, beside its model. */
 function forgetFormer(): void {
   frames.clear();
   announced.value = [];

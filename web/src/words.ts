@@ -76,7 +76,7 @@ export function momentOf(time: number): string {
   return formats.moment.value(time);
 }
 
-/** What shows a day is shown again when the next one begins. */
+/** Screens with the name of a day are shown again when the next day begins. */
 const today = signal(beginOfDay(Date.now()));
 setInterval(() => {
   today.value = beginOfDay(Date.now());

@@ -1,7 +1,7 @@
 /** Makes segments of a text with names. Pure. */
 export type Mentioning = { t: "text"; text: string } | { t: "mention"; account: number; text: string };
 
-/** `names`: what may stand in the text, with the account that it mentions. */
+/** `names`: names in the text, with the accounts that they mention. */
 export function mentioning(text: string, names: ReadonlyMap<string, number>): Mentioning[] {
   const found = [...names.keys()].filter((name) => text.includes(name)).sort((one, other) => other.length - one.length);
   if (!found.length) return text ? [{ t: "text", text }] : [];

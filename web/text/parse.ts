@@ -8,7 +8,7 @@ const FENCE = "```";
 const OPENING = /^```[\w+#.-]{0,30}$/;
 const STYLES: Record<string, Style> = { "**": "strong", "*": "em", _: "em", "~~": "strike" };
 const SPACE = /\s/;
-/** What is not as it is written begins with one of these. */
+/** Each sign of formatting, and each link, begins with one of these. */
 const SPECIAL = /[`hH*_~]/;
 const WORD = /[\p{L}\p{N}]/u;
 const LINK_END = /[\s<>"`\u3000-\u303f\uff00-\uff65]/g;
@@ -63,7 +63,7 @@ function kindOf(line: string): { t: "lines" | "quote" | "list"; mark: string } {
 }
 
 interface Frame {
-  /** What is written before it; empty for the line itself. */
+  /** The sign before it; empty for the line itself. */
   open: string;
   spans: Span[];
 }
@@ -84,7 +84,7 @@ interface Searches {
   code: [boolean, boolean];
 }
 
-/** Takes what begins here. Returns where the next begins. */
+/** Takes the token that begins here. Returns where the next begins. */
 function step(line: string, at: number, frames: Frame[], searches: Searches): number {
   const char = line[at] ?? "";
   if (char === "`") return code(line, at, frames, searches);
@@ -126,7 +126,7 @@ function isEmpty(frames: Frame[], open: number): boolean {
   return frames.length === open + 1 && frames[open]?.spans.length === 0;
 }
 
-/** What was written as a style is text: nothing has closed it. */
+/** The sign of a style that nothing has closed is text. */
 function unstyle(frames: Frame[]): void {
   const { open, spans: inner } = frames.pop() as Frame;
   add(frames, open);
@@ -168,7 +168,7 @@ function closingTicks(line: string, from: number, length: number): number {
   return -1;
 }
 
-/** The end of what is written as an address here, or `at`. */
+/** The end of the address that begins here, or `at`. */
 function linkEnd(line: string, at: number): number {
   if (isWord(charBefore(line, at))) return at;
   SCHEME.lastIndex = at;
@@ -195,7 +195,7 @@ function link(line: string, at: number, extent: number, frames: Frame[]): number
   return Math.max(end, at + 1);
 }
 
-/** Empty for what is no address of a host. */
+/** Empty unless it is an address of a host. */
 function address(text: string): string {
   try {
     const url = new URL(text);

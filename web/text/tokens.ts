@@ -1,4 +1,4 @@
-/** What a message's text consists of. The texts of all tokens, put together, are the text itself. */
+/** The tokens of a message's text. The texts of all tokens, put together, are the text itself. */
 
 export type Span =
   | { t: "text"; text: string }
@@ -7,7 +7,7 @@ export type Span =
   | { t: "link"; text: string; href: string }
   | { t: "styled"; style: Style; open: string; spans: Span[]; close: string };
 export type Style = "strong" | "em" | "strike";
-/** `mark`: what is written and not shown, as the `>` of a quote. */
+/** `mark`: signs that are not shown, as the `>` of a quote. */
 export type Line = Span[];
 export type Block =
   | { t: "lines"; lines: Line[] }

@@ -1,6 +1,6 @@
 /**
- * A photograph without what a camera writes into it: place, time, owner. The pixels stay as they are, and so does how they
- * are turned. JPEG, PNG and WebP keep only the parts that a picture needs to be shown. Pure.
+ * A photograph without the camera's data: place, time, owner. The pixels and their orientation stay. JPEG, PNG
+ * and WebP keep only the parts that a picture needs to be shown. Pure.
  */
 export interface Cleaned {
   content: Uint8Array;
@@ -35,12 +35,12 @@ function cleanerOf(content: Uint8Array): Cleaner | undefined {
   return textAt(content, 0, 4) === "RIFF" && textAt(content, 8, 4) === "WEBP" ? webp : undefined;
 }
 
-/** HEIC, AVIF, videos; TIFF, and what cameras make of it; JPEG XL. */
+/** HEIC, AVIF, videos; TIFF, and cameras' variants of it; JPEG XL. */
 function isMedia(content: Uint8Array): boolean {
   return ["ftyp", "JXL "].includes(textAt(content, 4, 4)) || ["II*\0", "MM\0*"].includes(textAt(content, 0, 4));
 }
 
-/** Ends with the picture: what a telephone appends to it, such as a film, is not sent. */
+/** Ends with the picture: data that a telephone appends to it, such as a film, is not sent. */
 function jpeg(content: Uint8Array): Uint8Array {
   const view = viewOf(content);
   const kept: Uint8Array[] = [content.subarray(0, 2)];

@@ -1,4 +1,4 @@
-/** What a user does with messages. */
+/** The actions of a user on messages and chats. */
 import { plain } from "../../text/plain.ts";
 import { newNonce } from "../../../clients/javascript/dragoman.js";
 import { go } from "../site.ts";
@@ -38,7 +38,7 @@ export function drop(model: Model, nonce: string): void {
   model.take({ ev: "dropped", nonce });
 }
 
-// An edit, a recall or a reaction comes back as an event, in turn with what others have changed.
+// An edit, a recall or a reaction comes back as an event, in turn with the changes of others.
 
 /** The message keeps its files. Rejects with a Failure. */
 export async function edit(model: Model, message: Message, written: OutgoingSegment[]): Promise<void> {
@@ -68,7 +68,7 @@ export async function react(model: Model, message: Message, emoji: string): Prom
   await model.wire.call(on ? "react" : "unreact", { chat, index, emoji });
 }
 
-/** Marks what was seen as read, up to an index. */
+/** Marks the messages up to an index as read. */
 export async function read(model: Model, chat: Chat, index: number): Promise<void> {
   const { chat: id, read: before, unread_from = 0 } = chat.head.value;
   if (index <= before && !unread_from) return;

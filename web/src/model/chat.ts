@@ -1,4 +1,4 @@
-/** A chat: its summary, its messages that are in memory, what is being sent to it, who is writing. */
+/** A chat: its summary, its messages that are in memory, its unsent messages, and the members that are writing. */
 import { type Signal, computed, signal } from "@preact/signals-core";
 import { applyChange } from "../../../clients/javascript/dragoman.js";
 import type { Arrived, Head, Message, News, Outgoing } from "./shapes.ts";

@@ -1,5 +1,5 @@
 /**
- * What is written and not sent: at once in this browser, a moment later at the server. A synced draft never replaces
+ * Unsent texts: stored at once in this browser, a moment later at the server. A synced draft never replaces
  * newer text: it is offered.
  */
 import { signal } from "@preact/signals-core";
@@ -12,7 +12,7 @@ export interface Draft {
   reply_to?: number;
   /** The revision at the server that this one has changed. */
   base: number;
-  /** What the server has of it. */
+  /** The text that the server has. */
   synced: string;
 }
 
@@ -150,7 +150,7 @@ export class Drafts {
     this.#show(chat, read(newValue));
   };
 
-  /** The storage of this browser may be full: what is written is in memory first. */
+  /** The storage of this browser may be full: the text is in memory first. */
   #store(chat: number, draft: Draft): void {
     try {
       if (isEmpty(draft)) localStorage.removeItem(this.#key(chat));

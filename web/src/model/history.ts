@@ -26,7 +26,7 @@ export async function loadOlder(model: Model, chat: Chat, before: number): Promi
   await fetchPage(model, chat, { from: before - 1, count: PAGE, dir: "older" });
 }
 
-/** What lies around a message that is not in memory. Rejects with a Failure. */
+/** Around a message, if it is not in memory. Rejects with a Failure. */
 export async function loadAround(model: Model, chat: Chat, index: number): Promise<void> {
   if (chat.messages.has(index)) return;
   await fetchPage(model, chat, { around: index, count: PAGE });

@@ -1,4 +1,4 @@
-/** What this tab knows of an account, fed by the wire. Screens read its signals. */
+/** The state of an account in this tab, fed by the wire. Screens read its signals. */
 import { type ReadonlySignal, type Signal, batch, computed, signal } from "@preact/signals-core";
 import type { Native } from "../native.ts";
 import type { Session } from "../session.ts";
@@ -65,7 +65,7 @@ export class Model {
   }
 
   readonly me: number;
-  /** What is stored comes before all news. */
+  /** Stored data comes before all news. */
   #loaded: Promise<void>;
 
   /** The last one: as long as it stays, the list is not shown again. */
@@ -140,7 +140,7 @@ export class Model {
     for (const entry of this.#waiting) this.wire.post(entry); // the tab with the connection may not know of it, or has just sent it
   }
 
-  /** What comes alone is shown at once, and what comes together in one frame; a tick never waits. */
+  /** A single event is shown at once, and events that come together are shown in one frame; a tick never waits. */
   #receive(news: News): void {
     this.#pending.push(news);
     if (news.ev === "outcome") return void this.#loaded.then(() => this.#applyPending());
@@ -157,7 +157,7 @@ export class Model {
     else setTimeout(apply, HIDDEN_MS);
   }
 
-  /** For a tab that has just opened: what is stored may be older than the news of this one to the others. */
+  /** For a tab that has just opened: the store may be older than the news of this tab to the others. */
   async #summary(): Promise<News[]> {
     await this.#loaded;
     this.#applyPending();
@@ -265,7 +265,7 @@ export class Model {
     return [...[...this.chats.values()].map(({ sending }) => sending), this.stranded];
   }
 
-  /** Messages are those of another epoch. What is being sent stays with its chat. */
+  /** Messages are those of another epoch. Unsent messages stay with their chats. */
   #reset(): void {
     this.#unconfirmed = new Set(this.chats.keys());
     for (const chat of this.chats.values()) chat.forget();
@@ -403,7 +403,7 @@ export function isMuted({ muted_until = 0, mentions_only, mentions = 0 }: Head):
   return !mentions && (muted_until > Date.now() || mentions_only === true);
 }
 
-/** Whether an account may change a group, and recall what others have written there. */
+/** Whether an account may change a group, and recall the messages of others there. */
 export function manages({ kind, role, owner }: Head, account: number): boolean {
   return kind === "group" && (role === "admin" || role === "owner" || owner === account);
 }

@@ -1,4 +1,4 @@
-/** Names and pictures of accounts. Who is not known is asked for, many at a time. */
+/** Names and pictures of accounts. Unknown ones are asked for, many at a time. */
 import { type Signal, signal } from "@preact/signals-core";
 import type { Call } from "../native.ts";
 import type { Person } from "./shapes.ts";
@@ -16,7 +16,7 @@ export class People {
     readonly keep: (people: Person[]) => void,
   ) {}
 
-  /** Follows the person: what reads it is shown again when the name is known. */
+  /** Follows the person: a screen that reads it is shown again when the name is known. */
   get(account: number): Person {
     const person = this.#signal(account).value;
     if (!person.nickname && !person.deleted) this.#want(account);

@@ -1,4 +1,4 @@
-/** The rows of a conversation: messages in order, and between them days, the line before what is new, holes. Pure. */
+/** The rows of a conversation: messages in order, and between them days, the line before new messages, holes. Pure. */
 import type { Sending } from "./chat.ts";
 import type { Head, Message } from "./shapes.ts";
 

@@ -1,4 +1,4 @@
-/** What is known of chats, messages and people, as it is stored and as it is shown. */
+/** Chats, messages and people, as they are stored and as they are shown. */
 import type { Kept } from "../../../clients/javascript/dragoman.js";
 import type { Failure, Native, Segment } from "../native.ts";
 
@@ -48,7 +48,7 @@ export type OutgoingSegment = NonNullable<Native.SendParameters["segments"]>[num
 /** `rev`: up to which changes are in it; missing in a new one, whose changes are all to come. */
 export type Arrived = Native.MessageEvent & { rev?: number };
 
-/** What the wire tells the model of. */
+/** From the wire to the model. */
 export type News =
   | Exclude<Native.Event, { ev: "message" | "resumed" | "synced" | "verified" | "bye" }>
   | Arrived

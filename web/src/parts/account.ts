@@ -1,4 +1,4 @@
-/** What the server has of the account, as a file; and the end of the account. */
+/** The server's data of the account, as a file; and the end of the account. */
 import { type TemplateResult, html } from "lit";
 import type { Model } from "../model/model.ts";
 import type { Failure, Native } from "../native.ts";

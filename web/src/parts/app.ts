@@ -1,4 +1,4 @@
-/** The page: sign in, or chats and what is open; what is said to everybody; keys of the whole page. */
+/** The page: sign in, or chats and the open screen; messages to every user; keys of the whole page. */
 import { effect } from "@preact/signals-core";
 import { type TemplateResult, html, nothing } from "lit";
 import { keyed } from "lit/directives/keyed.js";

@@ -1,4 +1,4 @@
-/** The list of chats: what is unread, who is writing, what is being written. */
+/** The list of chats, with unread messages, members that are writing, and drafts. */
 import { type TemplateResult, html, nothing } from "lit";
 import type { Chat } from "../model/chat.ts";
 import { type Model, isMarked, isMuted } from "../model/model.ts";

@@ -1,4 +1,4 @@
-/** The field for writing. What is in it is kept with every key, and never lost. */
+/** The field for writing. Its text is stored with every key, and never lost. */
 import { type PropertyValues, type TemplateResult, html, nothing } from "lit";
 import { live } from "lit/directives/live.js";
 import { edit, send, summaryOf, textOfSegments } from "../model/actions.ts";
@@ -48,7 +48,7 @@ export class Composer extends Part {
     this.focusField();
   }
 
-  /** What was rejected comes back: its text before what is written. */
+  /** A rejected message comes back: its text before the draft. */
   putBack({ segments, reply_to }: Sending): void {
     const text = textOfSegments(segments);
     const before = this.drafts.get(this.#id);

@@ -157,7 +157,7 @@ export class Conversation extends Part {
     ];
   }
 
-  /** Who has reacted: also for fingers and keyboards, which point at nothing. */
+  /** The names of those that have reacted: also for fingers and keyboards, which point at nothing. */
   async #showReactors(known: Model, message: Message, anchor: HTMLElement): Promise<void> {
     const emojis = Object.keys(message.reactions ?? {});
     const lines = await Promise.all(emojis.map((emoji) => reactorsOf(known, message, emoji)));

@@ -1,4 +1,4 @@
-/** The line below the chats: whether there is a connection, what waits. Opened: the outbox, and the frames. */
+/** The line below the chats: the state of the connection, and the number of unsent messages. Opened: the outbox, and the frames. */
 import { type TemplateResult, html, nothing } from "lit";
 import { drop, textOfSegments } from "../model/actions.ts";
 import type { Sending } from "../model/chat.ts";

@@ -1,4 +1,4 @@
-/** The items of a list, by their keys. What has kept its order is not moved in the page: whoever is moved loses the focus and
+/** The items of a list, by their keys. An item that has kept its order is not moved in the page: a moved one loses the focus and
  * the ends of a selection, and Lit's `repeat` moves a last item that has become the first. */
 import { noChange } from "lit";
 import { insertPart, removePart, setChildPartValue } from "lit/directive-helpers.js";

@@ -20,7 +20,7 @@ export class Entrance extends Part {
   /** The mail address whose link is awaited. */
   declare awaited: string;
   declare rules: Native.EntranceInfo | undefined;
-  /** Whose password is recovered, once the mail is on its way. */
+  /** The account whose password is recovered, once the mail is on its way. */
   #recovered = "";
 
   constructor() {

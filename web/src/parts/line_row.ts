@@ -1,4 +1,4 @@
-/** A row between the messages: a day, the line before what is new, what is not loaded. */
+/** A row between the messages: a day, the line before new messages, messages that are not loaded. */
 import { type TemplateResult, html } from "lit";
 import type { Row } from "../model/rows.ts";
 import { count, dayOf, t } from "../words.ts";

@@ -18,7 +18,7 @@ export class Mentions extends Part {
   declare chat: Chat;
   declare found: Native.MemberInfo[];
   declare at: number;
-  /** Whom the user has chosen. Returns what stands in the text. */
+  /** The user has chosen this member. Returns the name in the text. */
   choose: (nickname: string, account: number) => string = (nickname) => `@${nickname}`;
   #field: HTMLTextAreaElement | undefined;
   #asked: object | undefined;

@@ -1,4 +1,4 @@
-/** A menu beside what it belongs to; the keys of menus; the focus goes back. */
+/** A menu beside its element; the keys of menus; the focus goes back. */
 import { autoUpdate, computePosition, flip, offset, shift } from "@floating-ui/dom";
 import { type TemplateResult, html, nothing } from "lit";
 import { Part } from "./part.ts";

@@ -16,7 +16,6 @@ import { shownSegments } from "./text.ts";
 
 const LONGEST_QUOTE = 140;
 
-/** What a row can do, beside showing itself. */
 export interface RowActions {
   jump(index: number): void;
   reply(message: Message): void;
@@ -93,7 +92,7 @@ function shown({ model, chat, message, isContinued, actions }: MessageRow, repli
   </article>`;
 }
 
-/** What is on its way: sending, not confirmed, rejected. The tick means "on disk", so it has none. */
+/** An unsent message: sending, not confirmed, rejected. The tick means "on disk", so it has none. */
 export function sendingRow(model: Model, entry: Sending, actions: RowActions): TemplateResult {
   const isOnline = model.state.value.state === "online";
   const { rejected, reply_to, segments, sent } = entry;
@@ -186,7 +185,7 @@ function reactions(model: Model, message: Message): TemplateResult | typeof noth
   )}</span>`;
 }
 
-/** Who has reacted, when somebody looks. */
+/** The names of those that have reacted, when somebody looks. */
 async function name(model: Model, message: Message, emoji: string, button: HTMLElement): Promise<void> {
   const names = await reactorsOf(model, message, emoji);
   if (names) button.title = names;

@@ -64,7 +64,7 @@ export class Messages extends Part {
   /** The mark as unread with which it was opened. One that is made here stays until the chat is opened again. */
   #marked = 0;
   #isLoading = false;
-  /** What was before this index was asked for, and is asked for again after a scroll. */
+  /** Messages before this index were asked for, and are asked for again after a scroll. */
   #loaded = 0;
   /** The newest message, if it was looked for. */
   #sought = 0;
@@ -130,7 +130,7 @@ export class Messages extends Part {
     this.#focusRow(this.#rows.at(-1)?.key ?? "");
   }
 
-  /** The line before what is new goes, and leaves its focus to the first new message. */
+  /** The line before new messages goes, and leaves its focus to the first of them. */
   #dismissNew(): void {
     this.focusMessage(this.#newFrom.peek());
     this.#newFrom.value = 0;
@@ -143,7 +143,7 @@ export class Messages extends Part {
   }
 
   protected override render(): TemplateResult {
-    void this.model.state.value; // what could not be marked as read without a connection
+    void this.model.state.value; // messages that could not be marked as read without a connection
     const virtualizer = this.#virtualizer;
     if (this.#found.value !== this.#rows) this.#place(this.#found.value);
     else virtualizer?.setOptions({ ...virtualizer.options, rangeExtractor: (range) => this.#extract(range) });
@@ -203,7 +203,7 @@ export class Messages extends Part {
     );
   }
 
-  /** What stays where it is when earlier rows come is a message: days and buttons above it go, or stay at the top. */
+  /** A message stays where it is when earlier rows come: days and buttons above it go, or stay at the top. */
   #place(rows: Row[]): void {
     const isAppended = rows.at(-1)?.key !== this.#rows.at(-1)?.key;
     const above = isAppended || rows.length === this.#rows.length ? 0 : this.#aboveMessage();
@@ -216,7 +216,7 @@ export class Messages extends Part {
     virtualizer.scrollOffset -= above;
   }
 
-  /** Pixels from the top of what is seen to the first message that begins there. */
+  /** Pixels from the top of the visible part to the first message that begins there. */
   #aboveMessage(): number {
     const offset = this.#virtualizer?.scrollOffset ?? 0;
     const top = this.#virtualizer?.getVirtualItemForOffset(offset)?.index ?? 0;
@@ -317,7 +317,7 @@ export class Messages extends Part {
     if (isUsed && document.activeElement === document.body) this.focusMessage(before); // the button has gone
   }
 
-  /** What is below the new rows stays where it is: they have other sizes than the estimate, and the message after them
+  /** Rows below the new ones stay where they are: the new ones have other sizes than the estimate, and the message after them
    * gets lower, for it follows another one and shows no name. */
   #keepEnd(index: number): void {
     const virtualizer = this.#virtualizer;
@@ -366,7 +366,7 @@ export class Messages extends Part {
       void this.#load(earlier.before);
   }
 
-  /** What was at the end of the page before somebody who looks is read. */
+  /** Messages are read when somebody looks at the end of the page. */
   #look = (): void => {
     untracked(() => {
       if (!this.#showsEnd.value) return;
@@ -405,7 +405,7 @@ export class Messages extends Part {
     event.preventDefault();
   }
 
-  /** Of a selection over several messages the page has only the ends: they are copied whole, from what is in memory. */
+  /** Of a selection over several messages the page has only the ends: they are copied whole, from memory. */
   #copy(event: ClipboardEvent): void {
     const selected = getSelection();
     const [from, to] = [selected?.anchorNode, selected?.focusNode].map((node) => this.#positions.get(keyOf(node) ?? ""));

@@ -95,7 +95,7 @@ export class NotificationSettings extends Part {
       await model.peek()?.wire.call("test_push", { subscription });
       said.value = t("notify_tested");
     } catch (error) {
-      said.value = failureOf(error).text; // what the push service says
+      said.value = failureOf(error).text; // the push service's own words
     }
     await this.#load();
   }

@@ -62,7 +62,7 @@ customElements.define("dragoman-devices", DevicesScreen);
 
 export class SettingsScreen extends Part {
   static override properties = { isKept: { state: true } };
-  /** The browser has promised not to delete what is stored. Undefined if it cannot. */
+  /** The browser has promised not to delete stored data. Undefined if it cannot. */
   declare isKept: boolean | undefined;
 
   override connectedCallback(): void {

@@ -70,7 +70,7 @@ export class Thread extends Part {
     if (isAnswered && !this.chat.messages.has(this.index)) said.value = t("reply_lost");
   }
 
-  /** The message, the replies in memory, and what is missing between them: there may be more replies. */
+  /** The message, the replies in memory, and the gaps between them: there may be more replies. */
   #rows(): Row[] {
     void this.chat.version.value;
     const later = new Map([...this.chat.messages].filter(([index]) => index >= this.index));

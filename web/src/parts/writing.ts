@@ -1,4 +1,4 @@
-/** What is being written in a chat beside its draft, also while another chat is shown: an edit, and files. */
+/** An edit and files of a chat, beside its draft. They stay while another chat is shown. */
 import { effect, signal, untracked } from "@preact/signals-core";
 import { textOfSegments } from "../model/actions.ts";
 import type { Chat } from "../model/chat.ts";
@@ -9,10 +9,10 @@ import { Attachments } from "./attachments.ts";
 type Names = Map<string, number>;
 
 export class Writing {
-  /** Who is mentioned, by what stands in the text. */
+  /** Mentioned accounts, by their names in the text. */
   readonly #inDraft: Names;
   #inEdit: Names = new Map();
-  /** What is edited, in place of writing; the draft waits meanwhile. */
+  /** The message that is edited; the draft waits meanwhile. */
   readonly editing = signal<Message | undefined>(undefined);
   readonly attachments = new Attachments();
   edited = "";
@@ -39,7 +39,7 @@ export class Writing {
     this.#keep();
   }
 
-  /** Returns what stands for the account in the text: another member may have the same name. */
+  /** Returns the account's name in the text: another member may have the same name. */
   mention(nickname: string, account: number): string {
     const other = this.mentioned.get(`@${nickname}`) ?? account;
     const name = other === account ? `@${nickname}` : `@${nickname}#${account}`;

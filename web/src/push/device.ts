@@ -40,7 +40,7 @@ export async function turnOff(known: Model): Promise<void> {
     if (one.here) await known.wire.call("unsubscribe", { subscription: one.subscription });
 }
 
-/** Registers again at each start, closes what is read, follows clicks, and forgets this device without a login. */
+/** Registers again at each start, closes notifications of read messages, follows clicks, and forgets this device without a login. */
 export function keepNotified(restored: Promise<void>): void {
   void restored.then(() =>
     effect(() => {
@@ -51,7 +51,7 @@ export function keepNotified(restored: Promise<void>): void {
     const known = model.value;
     if (!known) return undefined;
     const isWanted = localStorage.getItem(wanted(known.me)) !== null;
-    if (!isWanted) void untracked(forget); // what is here is another account's, whose login goes on
+    if (!isWanted) void untracked(forget); // the subscription is another account's, whose login goes on
     isNotified.value = isWanted && ability() === "able";
     void language.value; // of the notifications
     if (!isNotified.peek()) return undefined;
@@ -68,8 +68,8 @@ function follow({ data }: MessageEvent<Letter>): void {
   else if (data.kind === "shown" && known?.isSynced.peek()) void close(known);
 }
 
-/** What the server has may have ended meanwhile, by its push service or after a restore. What the user has removed on
- * another device stays removed. */
+/** The server's subscription may have ended meanwhile, by its push service or after a restore. A subscription that the user
+ * has removed on another device stays removed. */
 async function again(known: Model): Promise<void> {
   try {
     await register(known, true);

@@ -1,4 +1,4 @@
-/** In the service worker: notifications that arrive, and clicks on them. Whatever arrives is shown: browsers withdraw a
+/** In the service worker: notifications that arrive, and clicks on them. Every notification is shown: browsers withdraw a
  * subscription that stays silent. */
 import type { Kept, Letter } from "./letters.ts";
 
@@ -61,7 +61,7 @@ function read(text: string): Arrived {
   }
 }
 
-/** What the server names is an address by which others reach it; here it is a path of this origin. */
+/** The server names an address by which others reach it; here it is a path of this origin. */
 function pathOf(navigate: string): string {
   const found = /\/chat(\/\d+(?:\/\d+)?)$/.exec(navigate);
   return found?.[1] ?? "";

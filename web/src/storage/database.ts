@@ -1,4 +1,4 @@
-/** What an account's tabs keep in this browser: one database for each account, and one for the login. */
+/** The databases in this browser: one for each account, which its tabs share, and one for the login. */
 import { type DBSchema, type IDBPDatabase, deleteDB, openDB } from "idb";
 import type { Head, Message, Outgoing, Person, Place } from "../model/shapes.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Reads and writes what the model knows. Writes are collected into transactions: a chat's place moves on in the same one
- * as the messages before it. What cannot be stored is only not kept: `trouble` tells the screens.
+ * Reads and writes the state of the model. Writes are collected into transactions: a chat's place moves on in the same one
+ * as the messages before it. If it cannot be stored, the page goes on without: `trouble` tells the screens.
  */
 import { signal } from "@preact/signals-core";
 import type { IDBPTransaction } from "idb";
@@ -19,9 +19,9 @@ const DAY_MS = 24 * 3600_000;
 const KEPT_MS = 30 * DAY_MS;
 
 export class AccountStore {
-  /** Why what is new is not kept: "full", "superseded" by a newer version in another tab, "missing" in this browser. */
+  /** Why new data is not kept: "full", "superseded" by a newer version in another tab, "missing" in this browser. */
   readonly trouble = signal<"" | "full" | "superseded" | "missing">("");
-  /** A transaction has failed: what is stored lacks something, so places stay where they are until the next start. */
+  /** A transaction has failed: the store lacks something, so places stay where they are until the next start. */
   hasHole = false;
   #account = 0;
   #database: AccountDatabase | undefined;
@@ -51,7 +51,7 @@ export class AccountStore {
   async places(): Promise<Place[]> {
     return (await this.#read((database) => database.getAll("places"))) ?? [];
   }
-  /** What a page that has gone had not stored yet is stored now. */
+  /** Also stores the entries that a page that has gone had not stored yet. */
   async outbox(): Promise<Outgoing[]> {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.#underway("")));
     const left = keys.map((key) => JSON.parse(localStorage.getItem(key) ?? "") as Outgoing);
@@ -102,7 +102,7 @@ export class AccountStore {
     return this.#writing;
   }
 
-  /** A chat's place, stored together with what was written before. */
+  /** A chat's place, stored together with the writes before it. */
   move(place: Place): void {
     this.#places.set(place.chat, place);
     void this.write(() => {});
@@ -117,7 +117,7 @@ export class AccountStore {
     return this.#writing ?? Promise.resolve();
   }
 
-  /** What the news leave behind. Idempotent. */
+  /** Stores the effect of the news. Idempotent. */
   keep(news: News): void {
     switch (news.ev) {
       case "message":
@@ -126,7 +126,7 @@ export class AccountStore {
       case "page":
         this.write((t) => Promise.all(news.messages.map((one) => put(t, one, one.rev ?? 0))));
         break;
-      case "gap": // no changes come of what may be kept there
+      case "gap": // no changes come of the messages that may be kept there
         this.write((t) => t.objectStore("messages").delete(range(news.chat, news.from, news.to)));
         break;
       case "changed":
@@ -198,7 +198,7 @@ export class AccountStore {
   }
 }
 
-/** Each reads what those before it have written: a message and its changes may come together. */
+/** Each reads the result of those before it: a message and its changes may come together. */
 async function inTurn(writes: Write[], transaction: Writing): Promise<void> {
   for (const write of writes) await write(transaction);
 }

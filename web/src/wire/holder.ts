@@ -189,7 +189,7 @@ export class Holder {
     this.tell({ ev: "synced" });
   }
 
-  /** Moves on in the store: it is as far as what was kept of the chat. */
+  /** Moves the chat's place on in the store, as far as its messages and changes are kept. */
   #move(chat: number): void {
     const at = this.#client.place(chat);
     if (at) this.store.move({ chat, at });

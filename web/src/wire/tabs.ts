@@ -70,7 +70,7 @@ export class TabWire implements Wire {
 
   post(entry: Outgoing): void {
     if (this.#holder) return this.#holder.post(entry);
-    // the holder removes what is stored; one that is about to open asks what is unsent
+    // the holder removes the stored entry; one that is about to open asks for unsent entries
     void this.store.flushed().then(() => (this.#holder ? this.#holder.post(entry) : this.#write({ kind: "post", entry })));
   }
 
