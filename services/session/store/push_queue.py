@@ -28,8 +28,10 @@ _CHATS = push_chat.c
 _SHOWN = push_notification.c
 _OWN = tuple(own_settings.c[field] for field in OwnSettings.__struct_fields__)
 _MEMBER = (member.c.muted_until, member.c.mentions_only, member.c.pinned, member.c.archived)
-IS_WAITING = _DEVICES.id.in_(sa.select(_SHOWN.subscription).where(sa.text("push_notification.waiting > 0")))
-"""This condition contains no parameter. Otherwise, SQLite would not use the partial index."""
+_WAITING = sa.select(_SHOWN.subscription).where(sa.text("push_notification.waiting > 0"))
+IS_WAITING = _DEVICES.id.in_(_WAITING)
+IS_URGENT = _DEVICES.id.in_(_WAITING.where(_SHOWN.urgent))
+"""These conditions contain no parameter. Otherwise, SQLite would not use the partial index."""
 UNDECIDED = -1
 """The value of `done` while nothing was decided about a chat yet."""
 
@@ -138,18 +140,24 @@ def blocked_by(connection: sa.Connection, accounts: Sequence[AccountId]) -> dict
     return {account: frozenset(blocked) for account, blocked in found.items()}
 
 
+def store_notified(connection: sa.Connection, one: DueChat, notified: Sequence[Notified], now: int) -> None:
+    """Stores notifications for the devices of these accounts. Nothing happens if another process has decided about the
+    chat since it was taken."""
+    same = sa.select(_CHATS.chat).where(_CHATS.chat == one.chat, _CHATS.done == one.done)
+    if connection.execute(same.with_for_update()).first() is not None:
+        _add(connection, one.chat, {account.account: account for account in notified}, now)
+
+
 def finish_chat(
     connection: sa.Connection, one: DueChat, done: int, due: int | None, notified: Sequence[Notified], now: int
 ) -> None:
-    """In one transaction, notes that messages up to `done` are decided, and stores notifications for the devices of
-    these accounts. If the chat has got further messages meanwhile, it is due now. Nothing happens if another process
-    has decided about the chat since it was taken."""
+    """Like `store_notified`, and notes in the same transaction that messages up to `done` are decided. If the chat has
+    got further messages meanwhile, it is due now."""
+    if notified:
+        store_notified(connection, one, notified, now)
     later = sa.case((_CHATS.moves == one.moves, due), else_=now)
     row = sa.update(push_chat).where(_CHATS.chat == one.chat, _CHATS.done == one.done)
-    if not connection.execute(row.values(done=done, due=later)).rowcount:
-        return
-    for some in slices(sorted(notified)):
-        _add(connection, one.chat, {account.account: account for account in some}, now)
+    connection.execute(row.values(done=done, due=later))
 
 
 def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId, Notified], now: int) -> None:

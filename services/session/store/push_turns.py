@@ -8,7 +8,14 @@ import sqlalchemy as sa
 
 from services.session.push_rules import ChatNature
 from services.session.store import masks
-from services.session.store.push_queue import IS_WAITING, NotifyingMember, blocked_by, first_within, notifying
+from services.session.store.push_queue import (
+    IS_URGENT,
+    IS_WAITING,
+    NotifyingMember,
+    blocked_by,
+    first_within,
+    notifying,
+)
 from services.session.store.subscriptions import DEVICE, PushDevice, lock_devices, note_accepted, note_idle
 from services.session.tables import chat, profile
 from services.session.tables.push import push_notification, push_subscription
@@ -35,10 +42,11 @@ class DevicesLeftOut(NamedTuple):
 def take_devices(
     connection: sa.Connection, now: int, lease: str, until: int, limit: int, without: DevicesLeftOut
 ) -> list[PushDevice]:
-    """Takes the devices that have waited longest for a notification. No other process notifies them before `until`."""
+    """Takes devices for which a private message or a mention waits, then the devices that have waited longest for a
+    notification. No other process notifies them before `until`."""
     others = sa.and_(_DEVICES.origin.not_in(without.origins[:_MOST_LEFT_OUT]), _DEVICES.id.not_in(without.devices))
     free = sa.and_(_DEVICES.due <= now, _DEVICES.leased_until <= now, others, IS_WAITING)
-    due = sa.select(*DEVICE).where(free).order_by(_DEVICES.due, _DEVICES.id).limit(limit)
+    due = sa.select(*DEVICE).where(free).order_by(IS_URGENT.desc(), _DEVICES.due, _DEVICES.id).limit(limit)
     waiting = [PushDevice(**row._mapping) for row in connection.execute(due.with_for_update(skip_locked=True))]
     if not waiting:
         return []

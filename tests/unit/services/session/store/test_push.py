@@ -235,7 +235,9 @@ async def test_what_was_accepted_is_not_sent_again_and_what_came_meanwhile_is(po
     view = partial(_shown_on, device=device)
     first, second = DeviceChat(chat.id, 0, 7, True), DeviceChat(chat.id, 7, 8, True)
     assert await populated.database.read(view) == [first]
-    await finish(populated, due, Notified(BOB, 9, NOW + 2, urgent=False))
+    newer = [Notified(BOB, 9, NOW + 2, urgent=False)]
+    await finish(populated, due, *newer)
+    await populated.database.write(partial(push_queue.store_notified, one=due, notified=newer, now=NOW))
     assert await populated.database.read(view) == [first], "another process has decided meanwhile"
     await finish(populated, due._replace(done=7), Notified(BOB, 8, NOW + 2, urgent=False))
     note = partial(push_turns.note_turns, now=NOW)
@@ -246,6 +248,17 @@ async def test_what_was_accepted_is_not_sent_again_and_what_came_meanwhile_is(po
     assert await devices(populated, NOW + 1_000) == []
     await populated.database.write(partial(note, notes=[TurnNote(number, closed=[chat.id])]))
     assert await populated.database.read(view) == []
+
+
+async def test_private_messages_and_mentions_do_not_wait_for_other_notifications(populated: StoreHarness) -> None:
+    chat = await populated.create_group(ANN, BOB, CEM)
+    first, second = await subscribe(populated, BOB, "b"), await subscribe(populated, CEM, "c")
+    await moved(populated, chat.id)
+    (due,) = await taken(populated, NOW + 10)
+    usual, mention = (Notified(one, 7, NOW + 1, urgent=one == CEM) for one in (BOB, CEM))
+    store = partial(push_queue.store_notified, one=due, notified=[usual, mention], now=NOW + 50)
+    await populated.database.write(store)
+    assert [one.id for one in await devices(populated, NOW)] == [second, first]
 
 
 async def test_a_message_from_before_the_subscription_waits_for_no_device(populated: StoreHarness) -> None:
