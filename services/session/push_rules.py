@@ -157,12 +157,15 @@ class PushServices:
         self._services: OrderedDict[str, _Service] = OrderedDict()
 
     def closed(self, now: int) -> list[str]:
-        """The origins whose devices are not taken now: those that must get no request, and those that use more than
-        half of their places, because few devices cost as much as many."""
-        return [
-            origin for origin, one in self._services.items()
-            if not self.has_place(origin, now) or one.running > self._places(one) // 2
-        ]  # fmt: skip
+        """The origins whose devices are not taken now: those that must get no request, and crowded ones."""
+        origins = [*self._services]
+        return [one for one in origins if not self.has_place(one, now) or self.is_crowded(one)]
+
+    def is_crowded(self, origin: str) -> bool:
+        """Whether the service uses more than half of its places. Its devices are not taken then, because few devices
+        cost as much as many."""
+        one = self._services.get(origin) or _Service()
+        return one.running > self._places(one) // 2
 
     def has_place(self, origin: str, now: int) -> bool:
         one = self._services.get(origin) or _Service()

@@ -3,6 +3,7 @@ once. Messages are delivered independently of this module. Times are Unix millis
 
 import asyncio
 import contextlib
+import math
 import random
 import secrets
 from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from services.session.service.push_texts import PushTexts, Shown
 from services.session.service.repeating import repeat
 from services.session.service.subscriptions import PushLogins, notifies
 from services.session.store import push_queue, push_turns, subscriptions
-from services.session.store.push_queue import UNDECIDED, DueChat, NotifyingChat
+from services.session.store.push_queue import UNDECIDED, DueChat, NotifyingChat, NotifyingMember
 from services.session.store.push_turns import DeviceChat, DevicesLeftOut, TurnNote
 from services.session.store.subscriptions import PushDevice
 from shared.clock import now_ms
@@ -55,9 +56,14 @@ _DEVICES = 32
 """The most devices that are taken in one step."""
 _GATHER_SECONDS = 0.05
 """The pause between two steps, in which further turns end. Few devices in a step cost as much as many."""
-_CPU_SHARE, _LONGEST_REST_SECONDS = 0.4, 0.02
+_SHARE, _SHARE_BESIDE_MESSAGES, _LONGEST_REST_SECONDS = 0.4, 0.1, 0.02
 """While this process takes more than this share of a core, it rests between two notifications, so that messages do not
-wait."""
+wait. The second share applies while users send messages."""
+_POSTED_SECONDS = 3.0
+"""Users send messages if the last event of new messages is not older than this. While they do, there is an event every
+one or two seconds."""
+_RECIPIENTS = 500
+"""The most members about whom one transaction decides, because other changes wait for it."""
 _MEMBERS = 5_000
 """The highest number of members of the chats that are decided in one step, unless a single chat has more."""
 _LEASE_MS = 60_000
@@ -159,7 +165,7 @@ class PushDelivery:
         self._delay_ms = int(settings.push.delay_seconds * 1000)
         self._is_on = notifies(settings.push)
         self._services = PushServices(PUSHES_AT_ONCE)
-        self._share = CpuShare(_CPU_SHARE, _LONGEST_REST_SECONDS)
+        self._share, self._posted = CpuShare(_LONGEST_REST_SECONDS), -math.inf
         self._stopping = asyncio.Event()
         self._corrected, self._woken = asyncio.Event(), asyncio.Event()
         self._noted = asyncio.Event()
@@ -177,6 +183,7 @@ class PushDelivery:
         """Handle the durable event: chats have new messages. Raises RequestError."""
         if not self._is_on or not await self._database.read(push_queue.has_devices, brief=True):
             return
+        self._posted = monotonic()
         now = self._now()
         await self._database.write(push_queue.note_moved, event.chats, now, now + self._delay_ms)
         self._noted.set()
@@ -277,19 +284,27 @@ class PushDelivery:
         view = readers.found.get(one.chat)
         notified: Sequence[Notified] = []
         if view is not None and found.messages:
-            recipients = await self._recipients(one.chat, view, readers.read)
-            notified = decide(found, recipients, view.nature, now)
+            for start in range(0, len(view.members), _RECIPIENTS):
+                if notified:
+                    await self._database.write(push_queue.store_notified, one, notified, now)
+                    await self._rest()
+                some = view.members[start : start + _RECIPIENTS]
+                notified = decide(found, await self._recipients(one.chat, some, readers.read), view.nature, now)
         await self._database.write(push_queue.finish_chat, one, found.upto, found.due, notified, now)
 
     async def _recipients(
-        self, chat: ChatId, view: NotifyingChat, read: Mapping[tuple[AccountId, ChatId], ReadIndex]
+        self, chat: ChatId, members: Sequence[NotifyingMember], read: Mapping[tuple[AccountId, ChatId], ReadIndex]
     ) -> list[PushRecipient]:
-        blocked = await self._database.read(push_queue.blocked_by, [member.account for member in view.members])
+        blocked = await self._database.read(push_queue.blocked_by, [member.account for member in members])
         return [
             recipient(member, position, blocked.get(member.account, frozenset()))
-            for member in view.members
+            for member in members
             if (position := read.get((member.account, chat))) is not None
         ]
+
+    async def _rest(self) -> None:
+        are_sent = monotonic() - self._posted < _POSTED_SECONDS
+        await self._share.rest(_SHARE_BESIDE_MESSAGES if are_sent else _SHARE)
 
     # Devices
 
@@ -369,7 +384,8 @@ class PushDelivery:
             self._services.end(device.origin, now, works=works, took_ms=turn.slowest_ms)
             is_idle = bool(device.attempts) and not ready.waiting and not ready.is_lacking
             await self._write(device, turn, idle=is_idle, lease=turn.lease, due=now + max(pause, turn.pause_ms))
-            self._woken.set()
+            if not self._services.is_crowded(device.origin):  # otherwise, each end would cost a search of the queue
+                self._woken.set()
 
     async def _write(self, device: PushDevice, turn: _Turn, **more: Any) -> None:
         """Writes what has happened in the turn. Raises RequestError."""
@@ -450,7 +466,7 @@ class PushDelivery:
     async def _send(self, ready: ReadyDevice, row: DeviceChat, shown: Shown, turn: _Turn) -> Collection[ChatId]:
         """Sends a notification. Returns the chats whose notifications it withdraws. Raises PushFailed, RequestError."""
         text = await self._text(ready, row.chat, shown)
-        await self._share.rest()
+        await self._rest()
         if not await self._is_held(ready, row, turn):
             return ()
         with turn.sending():

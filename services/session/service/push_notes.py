@@ -11,9 +11,9 @@ from shared.contract.errors import RequestError
 from shared.tasks import Tasks, growing_pauses, is_set_within
 from shared.transactions import Transactions
 
-_GATHER_SECONDS = 0.05
-"""How long notes are gathered. If the process is killed in this time, notifications that push services have accepted
-are sent again."""
+_GATHER_SECONDS = 0.1
+"""How long notes are gathered, because each commit costs as much as a notification. If the process is killed in this
+time, notifications that push services have accepted are sent again."""
 _NOTE_SECONDS, _NOTE_PAUSES = 20.0, (0.1, 2.0)
 
 

@@ -126,8 +126,10 @@ def test_a_dead_service_delays_its_own_notifications_alone() -> None:
 def test_a_service_gets_requests_again_when_half_of_its_places_are_free() -> None:
     services, origin = PushServices(8), "https://push.example"
     assert services.most_places([]) == 4
+    assert not services.is_crowded(origin), "it is not known"
     for _ in range(3):
         services.begin(origin)
+    assert services.is_crowded(origin)
     assert services.closed(NOW) == [origin]
     assert services.most_places([origin]) == 4, "others have all places"
     services.end(origin, NOW, works=True)

@@ -24,7 +24,7 @@ class Clocks:
         """Returns the seconds that the steps take."""
         began = self.wall
         for _ in range(steps):
-            await share.rest()
+            await share.rest(0.25)
             self.cpu += cpu
             self.wall += wall
         return self.wall - began
@@ -32,9 +32,29 @@ class Clocks:
 
 async def test_the_work_takes_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = Clocks(monkeypatch)
-    share = CpuShare(0.25, 0.02)
+    share = CpuShare(0.02)
     assert await clocks.work(share, 1_000, 0.001, 0.001) == pytest.approx(4.0, rel=0.01)
     assert await clocks.work(share, 1_000, 0.001, 0.004) == pytest.approx(4.0, rel=0.01), "it takes no more than that"
     clocks.cpu += 10
     assert await clocks.work(share, 1_000, 0.004, 0.004) == pytest.approx(16.0, rel=0.01)
     assert await clocks.work(share, 100, 0.1, 0.1) == pytest.approx(12.0, rel=0.01), "each rest is short"
+
+
+async def test_a_step_that_takes_long_delays_several_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, share = Clocks(monkeypatch), CpuShare(0.02)
+    clocks.cpu += 0.03
+    clocks.wall += 0.03
+    assert await clocks.work(share, 6, 0.0, 0.0) == pytest.approx(0.09), "this is a quarter"
+    clocks.wall += 10
+    assert await clocks.work(share, 1, 0.0, 0.0) == 0.0, "the first step after a pause is not delayed"
+
+
+async def test_each_step_has_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks, share = Clocks(monkeypatch), CpuShare(0.02)
+    for each in (0.5, 0.1):
+        await share.rest(each)
+        clocks.cpu += 0.001
+        clocks.wall += 0.001
+    began = clocks.wall
+    await share.rest(0.1)
+    assert clocks.wall - began == pytest.approx(0.009)

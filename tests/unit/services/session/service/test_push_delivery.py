@@ -224,7 +224,7 @@ async def test_the_lobby_loads_nobody_without_a_mention(notifying: Notifying) ->
     assert await notifying.waiting(device) == {lobby: 6}
 
 
-async def _wait_with_one(notifying: Notifying) -> tuple[ChatId, int]:
+async def wait_with_one(notifying: Notifying) -> tuple[ChatId, int]:
     chat, device = (await notifying.store.create_group(ANN, BOB)).id, await notifying.subscribe(BOB)
     notifying.services.post(chat)
     await notifying.moved(chat)
@@ -234,7 +234,7 @@ async def _wait_with_one(notifying: Notifying) -> tuple[ChatId, int]:
 
 
 async def test_what_is_recalled_before_it_is_sent_notifies_nobody(notifying: Notifying) -> None:
-    chat, device = await _wait_with_one(notifying)
+    chat, device = await wait_with_one(notifying)
     notifying.services.messages[chat].clear()
     notifying.services.post(chat, body=RECALLED_BODY)
     await notifying.send()
@@ -242,7 +242,7 @@ async def test_what_is_recalled_before_it_is_sent_notifies_nobody(notifying: Not
 
 
 async def test_do_not_disturb_postpones_what_waits(notifying: Notifying, monkeypatch: pytest.MonkeyPatch) -> None:
-    chat, device = await _wait_with_one(notifying)
+    chat, device = await wait_with_one(notifying)
     quiet = SetOwnSettings(until=now_ms() + 50_000, actor=BOB)
     await notifying.store.database.write(partial(own_settings.change, request=quiet))
     await notifying.send()
@@ -254,7 +254,7 @@ async def test_do_not_disturb_postpones_what_waits(notifying: Notifying, monkeyp
 
 
 async def test_an_unexpected_fault_is_an_attempt_with_a_pause(notifying: Notifying) -> None:
-    _, device = await _wait_with_one(notifying)
+    _, device = await wait_with_one(notifying)
     attempts: list[int] = []
 
     def fail(device: PushDevice) -> None:
@@ -274,7 +274,7 @@ async def test_faults_of_this_server_end_no_subscription_and_those_of_the_servic
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each attempt is hours after the previous one."""
-    await _wait_with_one(notifying)
+    await wait_with_one(notifying)
     later, listed = now_ms(), partial(subscriptions.list_own, account=BOB)
     monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
     monkeypatch.setattr(push_delivery, "_GIVE_UP_MS", 3_600_000)
@@ -332,7 +332,7 @@ async def test_a_turn_that_sends_nothing_does_not_show_that_its_service_works(
     for _ in range(3):
         services.begin(_ORIGIN)
         services.end(_ORIGIN, now_ms(), works=False)
-    chat, device = await _wait_with_one(notifying)
+    chat, device = await wait_with_one(notifying)
     notifying.services.read[BOB, chat] = 1
     monkeypatch.setattr(push_delivery, "now_ms", lambda: later)
     await notifying.send()
@@ -344,7 +344,7 @@ async def test_a_turn_that_sends_nothing_does_not_show_that_its_service_works(
 async def test_what_was_accepted_is_not_sent_again_because_the_database_was_away(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chat, device = await _wait_with_one(notifying)
+    chat, device = await wait_with_one(notifying)
     note_turns, failures = push_turns.note_turns, [RequestError(ErrorCode.UNAVAILABLE, "away")]
 
     def note(*arguments: Any) -> None:
@@ -358,7 +358,7 @@ async def test_what_was_accepted_is_not_sent_again_because_the_database_was_away
 
 
 async def test_a_process_that_was_frozen_does_not_send_what_another_has_sent(notifying: Notifying) -> None:
-    chat, device = await _wait_with_one(notifying)
+    chat, device = await wait_with_one(notifying)
     frozen, other = notifying.delivery, notifying.make()
     ended = push_subscription.update().values(leased_until=0)
 
@@ -377,7 +377,7 @@ async def test_a_process_that_was_frozen_does_not_send_what_another_has_sent(not
 async def test_a_device_that_gets_another_user_during_its_turn_shows_nothing_of_the_previous_one(
     notifying: Notifying,
 ) -> None:
-    await _wait_with_one(notifying)
+    await wait_with_one(notifying)
     notifying.services.meanwhile = partial(notifying.subscribe, CEM, path=f"{BOB}")
     await notifying.send()
     assert notifying.services.sent == []
@@ -386,11 +386,11 @@ async def test_a_device_that_gets_another_user_during_its_turn_shows_nothing_of_
 async def test_a_process_that_was_frozen_before_it_sends_looks_again(
     notifying: Notifying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chat, device = await _wait_with_one(notifying)
+    chat, device = await wait_with_one(notifying)
     other, later = notifying.make(), now_ms() + 2_000
     ended = push_subscription.update().values(leased_until=0)
 
-    async def freeze() -> None:
+    async def freeze(_: float) -> None:
         await notifying.store.database.write(lambda connection: connection.execute(ended) and None)
         await other._start_sending()
         await other._tasks.finish(5)
@@ -400,32 +400,6 @@ async def test_a_process_that_was_frozen_before_it_sends_looks_again(
     await notifying.send()
     assert (notifying.services.sent, await notifying.waiting(device)) == ([(device, str(chat))], {})
     await other.close()
-
-
-async def test_many_devices_share_requests_and_transactions(
-    notifying: Notifying, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(push_batch, "FRESH_MS", 30_000)
-    chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
-    devices = [await notifying.subscribe(one, f"{one}-{place}") for one in (BOB, CEM) for place in range(9)]
-    notifying.services.post(chat)
-    await notifying.moved(chat)
-    await notifying.decide()
-    notifying.services.requests.clear()
-    database, written = notifying.store.database, list[str]()
-    write = database.write
-
-    async def count(work: Any, *arguments: Any, **more: Any) -> Any:
-        written.append(work.__name__)
-        return await write(work, *arguments, **more)
-
-    monkeypatch.setattr(database, "write", count)
-    await notifying.send()
-    assert sorted(notifying.services.sent) == [(device, str(chat)) for device in devices]
-    assert [type(one) for one in notifying.services.requests] == [FindEndedLogins, FindReadIndexes, GetHistory]
-    assert written[0] == "take_devices"
-    assert {*written[1:]} == {"note_turns"}
-    assert len(written) < len(devices) / 2
 
 
 async def test_replicas_with_different_clocks_use_the_clock_of_the_database(
