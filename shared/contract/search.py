@@ -50,10 +50,11 @@ class SearchPage(msgspec.Struct, frozen=True):
 
 class SearchMessages(msgspec.Struct):
     """A request for the messages that match `query` (docs/reference/search.md) in the chats of which `actor` is a
-    member, newest first. `chat`, `sender`: 0 for any. `after`, `before`: Unix ms, exclusive; 0 for no bound. These
-    fields apply in addition to the filters in the query. `place`: the `next` of the previous page, or the time and chat
-    of its last message. `context`: the number of messages before and after each hit that the reply has. `zone`: minutes
-    east of UTC, for dates in the query that name no zone. `with_hits`: whether `around` in the reply has the hits."""
+    member, newest first, or oldest first if `oldest_first`. `chat`, `sender`: 0 for any. `after`, `before`: Unix ms,
+    exclusive; 0 for no bound. These fields apply in addition to the filters in the query. `place`: the `next` of the
+    previous page, or the time and chat of its last message. `context`: the number of messages before and after each hit
+    that the reply has. `zone`: minutes east of UTC, for dates in the query that name no zone. `with_hits`: whether
+    `around` in the reply has the hits."""
 
     route = Routed("search.messages", SearchPage, reads=True)
     query: str
@@ -68,3 +69,4 @@ class SearchMessages(msgspec.Struct):
     context: int = 0
     zone: int = 0
     with_hits: bool = False
+    oldest_first: bool = False

@@ -107,9 +107,9 @@ def test_a_search_finds_messages_of_every_protocol_by_their_words(irc: Cluster, 
     bob.write("CAP REQ :batch soju.im/search", f"PRIVMSG #Fruit~{chat} :many apples")
     bob.await_line(f":{bob.nick}!", f"PRIVMSG #Fruit~{chat} :many apples")
 
-    def found() -> list[str]:
+    def found(*attributes: str) -> list[str]:
         time.sleep(0.5)  # the rate of searches
-        bob.write(f"SEARCH in=#Fruit~{chat};text=apples")
+        bob.write(f"SEARCH {';'.join((f'in=#Fruit~{chat};text=apples', *attributes))}")
         bob.await_line("BATCH +", "soju.im/search")
         bob.await_line("BATCH -")
         lines = [line for line in bob.pending if line.startswith("@batch=")]
@@ -117,6 +117,8 @@ def test_a_search_finds_messages_of_every_protocol_by_their_words(irc: Cluster, 
         return [line.rpartition(" :")[2].strip() for line in lines]
 
     irc.wait_for(lambda: found() == ["ripe apples", "many apples"], WAIT_SECONDS)
+    assert found("limit=1") == ["many apples"]
+    assert found("limit=1", "after=2024-01-01T00:00:00.000Z") == ["ripe apples"]
 
 
 def test_an_operator_is_heard_on_every_edge_and_ends_connections_there(irc: Cluster, come: Come) -> None:

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from importlib.metadata import version
 from itertools import compress
-from operator import not_
+from operator import gt, lt, not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tantivy
-from tantivy import Document, FieldType, Occur, Query, Schema
+from tantivy import Document, FieldType, Occur, Order, Query, Schema
 
 from services.search.index.documents import kinds_of, segments_of, text_of
 from services.search.index.lookups import occurrences
@@ -64,8 +64,9 @@ SCHEMA = _schema()
 
 class Wanted(NamedTuple):
     """The conditions for messages. A message has all required terms and no forbidden term, is from this sender and of
-    all these kinds, and was sent after `after` and before `before` (Unix ms). `place`: the time and chat of the last
-    message of the previous page, after which the search continues (newest first)."""
+    all these kinds, and was sent after `after` and before `before` (Unix ms). The newest messages come first, or the
+    oldest if `oldest_first`. `place`: the time and chat of the last message of the previous page, after which the
+    search continues."""
 
     required: Sequence[Clause]
     forbidden: Sequence[Clause] = ()
@@ -74,6 +75,7 @@ class Wanted(NamedTuple):
     after: int = 0
     before: int = 0
     place: tuple[int, int] | None = None
+    oldest_first: bool = False
 
 
 class FoundPlace(NamedTuple):
@@ -244,48 +246,56 @@ class MessageIndex:
     # Reading
 
     def find(self, wanted: Wanted, chats: Mapping[ChatId, int], limit: int) -> list[FoundPlace]:
-        """Finds at most `limit` messages in these chats, newest first. `chats` has for each chat the first index that
-        may be found.
+        """Finds at most `limit` messages in these chats, in the wanted order. `chats` has for each chat the first index
+        that may be found.
 
         If some chats have messages from before the membership, candidates are read and compared with the first indexes.
         The number of candidates is always the same. So the time taken does not show how many of them are left out,
-        unless there are thousands. Conditions in the query are not used, because each would take a quarter of a
-        millisecond.
+        unless there are thousands. Conditions in the query are not used for all chats, because each would take a
+        quarter of a millisecond.
         """
-        view, found, left = self._view, list[FoundPlace](), list(chats)
+        view, found, left, late = self._view, list[FoundPlace](), list(chats), dict[ChatId, int]()
+        precedes, last_time, any_chat = (lt, _HIGHEST, 0) if wanted.oldest_first else (gt, 0, _HIGHEST)
         size = _CANDIDATES if any(first > 1 for first in chats.values()) else limit + _TIES
         while True:
-            hits = _newest(view, wanted, left, size)
+            hits = _first(view, wanted, left, late, size)
             are_all = len(hits) < size
             if not are_all and hits[0][0] == hits[-1][0]:
                 size *= 4  # all hits have the same time, and there may be more messages of that time
                 continue
-            end = 0 if are_all else hits[-1][0]
+            end = last_time if are_all else hits[-1][0]
             are_visible = [chats[ChatId(chat)] <= place for _, chat, place in hits]
             seen = [
-                FoundPlace(time, ChatId(chat), place) for time, chat, place in compress(hits, are_visible) if time > end
+                FoundPlace(time, ChatId(chat), place)
+                for time, chat, place in compress(hits, are_visible)
+                if precedes(time, end)
             ]
-            found += sorted((one for one in seen if wanted.place is None or one[:2] < wanted.place), reverse=True)
+            further = [one for one in seen if wanted.place is None or precedes(wanted.place, one[:2])]
+            found += sorted(further, reverse=not wanted.oldest_first)
             if are_all or len(found) >= limit:
                 return found[:limit]
-            # if a message of a chat is hidden, all earlier messages of the chat have lower indexes and are also hidden
-            passed = {chat for _, chat, _ in compress(hits, map(not_, are_visible))}
+            # If a message of a chat is hidden, all earlier messages of the chat have lower indexes and are also hidden.
+            # Among later messages, those that are not hidden are found by a condition.
+            passed = {ChatId(chat) for _, chat, _ in compress(hits, map(not_, are_visible))}
             left, size = [chat for chat in left if chat not in passed], _FURTHER_CANDIDATES
-            wanted = wanted._replace(place=(end, _HIGHEST))
+            if wanted.oldest_first:
+                late |= {chat: chats[chat] for chat in passed}
+            wanted = wanted._replace(place=(end, any_chat))
 
 
-def _newest(view: _View, wanted: Wanted, chats: Sequence[ChatId], count: int) -> list[_Hit]:
-    """The hits of both indexes, newest first."""
+def _first(view: _View, wanted: Wanted, chats: Sequence[ChatId], late: Mapping[ChatId, int], count: int) -> list[_Hit]:
+    """The first hits of both indexes in the wanted order. `late`: further chats, with the first index of each."""
     disk, memory, changed = view
-    query = _query(wanted, chats)
-    old, new = _hits(disk, query, count + len(changed)), _hits(memory, query, count)
+    query = _query(wanted, chats, late)
+    order = Order.Asc if wanted.oldest_first else Order.Desc
+    old, new = _hits(disk, query, order, count + len(changed)), _hits(memory, query, order, count)
     if changed:
         old = [hit for hit in old if hit[1:] not in changed]
-    return sorted(old + new, reverse=True)[:count] if new else old[:count]
+    return sorted(old + new, reverse=not wanted.oldest_first)[:count] if new else old[:count]
 
 
-def _hits(searcher: tantivy.Searcher, query: Query, count: int) -> list[_Hit]:
-    hits = searcher.search(query, count, count=False, order_by_field="time").hits
+def _hits(searcher: tantivy.Searcher, query: Query, order: Order, count: int) -> list[_Hit]:
+    hits = searcher.search(query, count, count=False, order_by_field="time", order=order).hits
     return list(zip((time for time, _ in hits), *_columns(searcher, hits, "chat", "place"), strict=True))
 
 
@@ -344,18 +354,32 @@ def _range(field: str, low: int, high: int) -> Query:
     return Query.range_query(SCHEMA, field, FieldType.Unsigned, low, high)
 
 
+def _chats_query(chats: Sequence[ChatId], late: Mapping[ChatId, int]) -> Query:
+    anywhere = Query.term_set_query(SCHEMA, "chat", chats)
+    if not late:
+        return anywhere
+    parts = [
+        Query.boolean_query([(Occur.Must, _term("chat", chat)), (Occur.Must, _range("place", first, _HIGHEST))])
+        for chat, first in late.items()
+    ]
+    return Query.boolean_query([(Occur.Should, one) for one in (anywhere, *parts)])
+
+
 def _place_query(message: Message) -> Query:
     place = _range("place", message.index, message.index)
     return Query.boolean_query([(Occur.Must, _term("chat", message.chat)), (Occur.Must, place)])
 
 
-def _query(wanted: Wanted, chats: Sequence[ChatId]) -> Query:
-    must = [Query.term_set_query(SCHEMA, "chat", chats)]
+def _query(wanted: Wanted, chats: Sequence[ChatId], late: Mapping[ChatId, int]) -> Query:
+    must = [_chats_query(chats, late)]
     if wanted.sender != NO_ACCOUNT:
         must.append(_term("sender", wanted.sender))
     must += [_term("kind", _KINDS[kind]) for kind in wanted.kinds]
-    last = min(wanted.before - 1 if wanted.before else _HIGHEST, wanted.place[0] if wanted.place else _HIGHEST)
-    if wanted.after or last < _HIGHEST:
-        must.append(_range("time", wanted.after + 1, max(last, 0)))
+    first, last = wanted.after + 1, wanted.before - 1 if wanted.before else _HIGHEST
+    if wanted.place is not None:
+        time = wanted.place[0]
+        first, last = (max(first, time), last) if wanted.oldest_first else (first, min(last, time))
+    if first > 1 or last < _HIGHEST:
+        must.append(_range("time", first, max(last, 0)))
     words = occurrences(SCHEMA, wanted.required, wanted.forbidden)
     return Query.boolean_query([*((Occur.Must, one) for one in must), *words])

@@ -151,7 +151,7 @@ def _wanted(request: SearchMessages, parsed: SearchQuery, sender: AccountId) -> 
     bounds = [one for one in (request.before, parsed.before) if one]
     wanted = Wanted(
         required(parsed), forbidden(parsed), sender, kinds,
-        max(request.after, parsed.after or 0), min(bounds, default=0), request.place,
+        max(request.after, parsed.after or 0), min(bounds, default=0), request.place, request.oldest_first,
     )  # fmt: skip
     is_narrowed = request.chat or parsed.chat or sender or kinds or wanted.after or wanted.before
     if not wanted.required and not is_narrowed:

@@ -24,7 +24,8 @@ _WRONG = frozenset({ErrorCode.INVALID, ErrorCode.TOO_LARGE, ErrorCode.FORBIDDEN,
 
 
 def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle, now: float) -> Lines:
-    """Answer with the newest matching messages, the oldest of them first."""
+    """Answer with the first messages that match from the time `after` on or, without it, with the newest. The oldest of
+    them comes first."""
     if not session.has(CAPABILITY):
         raise rejection(answer, "421", "There is no such command", "SEARCH")
     attributes = parse_tags("".join(line.parameters[:1]))
@@ -34,7 +35,8 @@ def search(session: IrcSession, line: Line, answer: Answer, style: MessageStyle,
     chat, sender = attributes.get("in", ""), attributes.get("from", "")
 
     def found(reply: MessagesFound) -> Lines:
-        return _batch(session, _lines(session, reply, style, word(chat) if is_channel(chat) else ""))
+        channel = word(chat) if is_channel(chat) else ""
+        return _batch(session, _lines(session, reply, style, channel, oldest_first=request.oldest_first))
 
     def failed(failure: Failure) -> Lines:
         return [session.fail("SEARCH", failure, code="INVALID_PARAMS" if failure.code in _WRONG else "INTERNAL_ERROR")]
@@ -74,7 +76,7 @@ def _request(attributes: Mapping[str, str], answer: Answer) -> SearchMessages:
         raise _invalid(answer, "limit", "A number of messages is expected")
     return SearchMessages(
         attributes.get("text", ""), after=max(0, after - 1), before=before + 1 if before else _END_OF_TIME,
-        count=max(1, min(int(limit[:9]), MAX_HITS)), with_hits=True,
+        count=max(1, min(int(limit[:9]), MAX_HITS)), with_hits=True, oldest_first=after > 0,
     )  # fmt: skip
 
 
@@ -95,20 +97,22 @@ def _batch(session: IrcSession, lines: Lines) -> Lines:
     return session.batch(CAPABILITY, lines) if session.has("batch") else lines
 
 
-def _lines(session: IrcSession, reply: MessagesFound, style: MessageStyle, channel: str) -> Iterator[bytes]:
-    """The lines of the messages, the oldest first. If they were too many for one answer, the oldest are left out.
-    `channel`: the name of the searched channel, as the client has written it, or empty."""
+def _lines(
+    session: IrcSession, reply: MessagesFound, style: MessageStyle, channel: str, *, oldest_first: bool
+) -> Iterator[bytes]:
+    """The lines of the messages, the oldest first. If they were too many for one answer, the last in the order of the
+    search are left out. `channel`: the name of the searched channel, as the client has written it, or empty."""
     style = style._replace(batches=False)  # an answer has only PRIVMSG and NOTICE
-    newest_first = sorted(reply.around, key=lambda one: (one.message.time, one.message.chat, one.message.index))[::-1]
+    ordered = sorted(reply.around, key=lambda one: (one.message.time, one.message.chat, one.message.index))
     chosen: list[tuple[bytes, ...]] = []
     room = _ANSWER_BYTES
-    for shown in newest_first:
+    for shown in ordered if oldest_first else reversed(ordered):
         lines = addressed(encode_message(shown, style), _name(session, shown, channel))
         room -= sum(map(len, lines))
         if room < 0 and chosen:
             break
         chosen.append(lines)
-    for lines in reversed(chosen):
+    for lines in chosen if oldest_first else reversed(chosen):
         yield from lines
 
 

@@ -93,6 +93,8 @@ class HistoryModel:
         found = await self.peers.found(word, account, count=50)
         assert len(found) == len(set(found))
         assert set(found) == expected, (account, word)
+        assert await self.peers.found(word, account, count=50, oldest_first=True) == found[::-1]
+        assert await self.peers.found(word, account, count=3, oldest_first=True) == found[-3:][::-1]
 
 
 @pytest.mark.parametrize(("seed", "candidates"), [(0, 4_096), (1, 4)])

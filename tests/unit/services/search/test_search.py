@@ -91,28 +91,31 @@ async def test_a_list_that_is_late_shows_nothing_that_is_forbidden(peers: Peers)
     assert await peers.found("word", BOB) == []
 
 
-async def test_what_is_forbidden_costs_as_much_as_what_is_absent(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_what_is_forbidden_costs_as_much_as_what_is_absent(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch, oldest_first: bool
+) -> None:
     """Counts the searches of the index, the hits that are requested from it, and the requests to message."""
     await peers.post(HALL, *["secret"] * 30, "open")
     await peers.post(LOFT, "secret")
     await peers.index()
     peers.join(ANN, HALL, 31)
     costs: list[int] = []
-    newest, visible = message_index._newest, peers.searching._read_visible
+    first, visible = message_index._first, peers.searching._read_visible
 
-    def counted(searcher: Any, wanted: Any, chats: Any, count: int) -> list[Any]:
+    def counted(searcher: Any, wanted: Any, chats: Any, late: Any, count: int) -> list[Any]:
         costs.append(count)
-        return newest(searcher, wanted, chats, count)
+        return first(searcher, wanted, chats, late, count)
 
     async def read(request: ReadVisible) -> Visible:
         costs.append(len(request.ranges))
         return await visible(request)
 
-    monkeypatch.setattr(message_index, "_newest", counted)
+    monkeypatch.setattr(message_index, "_first", counted)
     monkeypatch.setattr(peers.searching, "_read_visible", read)
-    assert await peers.found("open") == [(HALL, 31)]
+    assert await peers.found("open", oldest_first=oldest_first) == [(HALL, 31)]
     costs.clear()
-    pages = [await peers.page(word) for word in ("absent", "secret")]
+    pages = [await peers.page(word, oldest_first=oldest_first) for word in ("absent", "secret")]
     assert [(page.hits, page.next, page.around) for page in pages] == [([], None, [])] * 2
     assert costs == [message_index._CANDIDATES] * 2
     assert peers.searching._metrics.stale._value.get() == 0
@@ -195,7 +198,8 @@ async def test_expired_messages_leave_the_index(peers: Peers, monkeypatch: pytes
     assert await peers.found("words") == [(ROOM, 2)]
 
 
-async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers) -> None:
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers, oldest_first: bool) -> None:
     expected: list[tuple[ChatId, int]] = []
     await peers.post(HALL, "word", "word")
     for index in range(1, 12):
@@ -206,14 +210,15 @@ async def test_pages_are_in_the_order_of_time_over_all_chats(peers: Peers) -> No
     found: list[tuple[ChatId, int]] = []
     place: tuple[int, int] | None = None
     while place is not None or not found:
-        page = await peers.page("word", count=4, place=place)
+        page = await peers.page("word", count=4, place=place, oldest_first=oldest_first)
         found += [(hit.chat, hit.index) for hit in page.hits]
         place = page.next
-    assert found == expected[::-1]
+    assert found == (expected if oldest_first else expected[::-1])
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_no_hit_is_left_out_among_many_of_one_millisecond(tmp_path: Path, first: int) -> None:
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_no_hit_is_left_out_among_many_of_one_millisecond(tmp_path: Path, first: int, oldest_first: bool) -> None:
     """Each of 300 chats has a message of the same time. The other messages are a millisecond apart."""
     index, chats = MessageIndex(tmp_path / "index", 16 * 2**20), [ChatId(number) for number in range(1, 301)]
     for chat in chats:
@@ -224,12 +229,12 @@ def test_no_hit_is_left_out_among_many_of_one_millisecond(tmp_path: Path, first:
         ]
         index.write([ChatNews(HeadPosition(chat, len(times)), messages, [], more=False)])
     index.commit()
-    found, wanted = list[FoundPlace](), Wanted(required(parse("word")))
+    found, wanted = list[FoundPlace](), Wanted(required(parse("word")), oldest_first=oldest_first)
     while page := index.find(wanted, dict.fromkeys(chats, first), 20):
         found += page
         wanted = wanted._replace(place=page[-1][:2])
     assert len({*found}) == len(found) == 300 * (4 - first)
-    assert found == sorted(found, reverse=True)
+    assert found == sorted(found, reverse=not oldest_first)
 
 
 async def test_the_index_states_how_far_it_has_come(peers: Peers) -> None:

@@ -7,7 +7,7 @@ from services.edge.canonical.replies import MessagesFound, UsersFound
 from services.edge.dialects.base import ConnectionInfo, LocalReply, ServerInfo
 from shared.contract.directory import FindNicks, UsersOfNicks
 from shared.contract.errors import ErrorCode, Failure
-from shared.contract.search import SearchPage
+from shared.contract.search import SearchMessages, SearchPage
 from shared.settings import LimitsSettings
 from tests.unit.services.edge.dialects.irc.test_session import IRC, OTHER, OWN, IrcConnection, shown
 
@@ -22,6 +22,18 @@ def test_a_search_shows_the_newest_messages_with_the_oldest_of_them_first() -> N
     found.pop(1)
     lines = connection.send("SEARCH text=hi")
     assert [line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line] == ["5-7", "5-8"]
+
+
+def test_a_search_from_a_time_on_shows_the_first_messages_since() -> None:
+    found = [shown(7), shown(9, "x" * 300_000), shown(8, "y" * 300_000)]
+    connection = IrcConnection(lambda _: MessagesFound(SearchPage([], 0), tuple(found)), SEARCH)
+    for bounds in ("", ";before=2024-08-24T00:00:00.000Z"):
+        lines = connection.send(f"SEARCH text=hi;after=2024-08-23T00:00:00.000Z{bounds}")
+        shown_ids = [line.partition("msgid=")[2].partition(" ")[0] for line in lines if "msgid=" in line]
+        assert list(dict.fromkeys(shown_ids)) == ["5-7", "5-8"]
+        search = connection.commands.pop()
+        assert isinstance(search, SearchMessages)
+        assert search.oldest_first
 
 
 def test_a_found_private_message_has_the_names_of_both_users() -> None:
