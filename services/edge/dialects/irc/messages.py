@@ -60,6 +60,8 @@ _MESSAGE = re.compile(rb"(?:@[^ ]* )?:[^ ]* (?:PRIVMSG|NOTICE) [^ ]* :(?:\x01ACT
 _DATE_BYTES = len("[11-28 12:04] ")
 _FRAME_BYTES = len(": PRIVMSG  :") + len(_ACTION) + len(_CTCP_END) + CHANNEL_CHARACTERS + _DATE_BYTES
 _MESSAGES_UNDER_WAY = 256
+_SHOWN_AWAY = 256
+"""The number of users for whom a connection remembers when it was told that they are away."""
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 _MEDIA_ID = re.compile(r"[0-9a-f]{32}")
@@ -428,6 +430,8 @@ def _show_away(session: IrcSession, user: User, answer: Answer) -> Lines:
         if not text or text == OFFLINE:
             return ()
         session.shown_away[user.account] = now
+        if len(session.shown_away) > _SHOWN_AWAY:
+            del session.shown_away[next(iter(session.shown_away))]
         return [session.numeric("301", user.nick, last=text)]
 
     return with_states(session, [user.account], answer, found_state)

@@ -216,9 +216,9 @@ def _user_mode(session: IrcSession, name: str, rest: list[str], answer: Answer) 
 
 
 def list_channels(session: IrcSession, line: Line, answer: Answer) -> Lines:
-    """List the open groups and the groups of the account."""
-    conditions = line.parameters[0].split(",") if line.parameters else []
-    fits = _condition(conditions, session.info.unix_ms())
+    """List the open groups and the groups of the account. Raises DecodeError if there are many conditions, because each
+    one takes time for each group."""
+    fits = _condition(targets(line, answer), session.info.unix_ms())
 
     def page(found: GroupList) -> Iterator[bytes]:
         for one in found.groups:

@@ -9,7 +9,7 @@ from services.edge.canonical.commands import WatchAccounts
 from services.edge.canonical.irc_commands import MonitorNicks
 from services.edge.canonical.replies import PresenceShown
 from services.edge.dialects.irc.lines import Line, fill_lines, word
-from services.edge.dialects.irc.names import User, fold, user_of
+from services.edge.dialects.irc.names import NICK_CHARACTERS, User, account_of, fold, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
 from services.edge.dialects.irc.users import OFFLINE, away_text
 from shared.contract.directory import FindNicks, UsersOfNicks
@@ -43,7 +43,7 @@ def monitor(session: IrcSession, line: Line, answer: Answer) -> Lines:
 
 
 def _add(session: IrcSession, nicks: list[str], answer: Answer) -> Iterator[bytes]:
-    valid = [nick for nick in nicks if is_nick(nick) or "|" in nick]
+    valid = [nick for nick in nicks if is_nick(nick) or (account_of(nick) and len(nick) <= NICK_CHARACTERS)]
     yield from _lines(session, "731", (word(nick) for nick in nicks if nick not in valid))
     wanted = session.monitored | {fold(nick): nick for nick in valid}
     if len(wanted) > MOST_MONITORED:

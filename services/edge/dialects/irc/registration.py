@@ -276,7 +276,8 @@ class IrcRegistration:
     def _log_in_by_sasl(self, mechanism: str, answer: Answer) -> Lines:
         session = self._session
         try:
-            parts = base64.b64decode(self._initial, validate=True).decode()
+            message, self._initial = self._initial, ""  # it contains a password
+            parts = base64.b64decode(message, validate=True).decode()
             command, token = _sasl_login(mechanism, parts)
         except (ValueError, DecodeError):
             return [self._sasl_failed("SASL authentication failed")]
@@ -362,6 +363,7 @@ class IrcRegistration:
     def _logged_in(self, reply: object, answer: Answer) -> Lines:
         if isinstance(reply, VerificationNeeded):
             return self._wrong_password(credentials.VERIFY_BY_MAIL)
+        self._password = ""
         request_welcome(self._session, answer)
         return ()
 

@@ -5,14 +5,15 @@ import pytest
 
 from services.edge.canonical.commands import Command, FindUsers, GiveState, PostMessage, WatchAccounts
 from services.edge.canonical.events import Event
-from services.edge.canonical.irc_commands import ReadStates, RelayTags
+from services.edge.canonical.irc_commands import MonitorNicks, ReadStates, RelayTags
 from services.edge.canonical.replies import HistoryPage, PresenceShown, Reply, UsersFound
-from services.edge.dialects.base import ConnectionInfo, ServerInfo
+from services.edge.dialects.base import ConnectionInfo, Request, ServerInfo
 from shared.contract.auth import Authenticated, DeleteAccount, Login, Register
 from shared.contract.directory import FindNicks, GroupList, GroupListed, UserFound, UsersOfNicks
 from shared.contract.ephemeral import PresenceChanged, Typing
 from shared.contract.errors import ErrorCode, Failure
 from shared.contract.guests import RegisterGuest
+from shared.contract.ids import AccountId
 from shared.contract.model import File, Media, Profile, Text
 from shared.contract.routes import Ack
 from shared.contract.session import (
@@ -26,6 +27,7 @@ from shared.contract.session import (
     ReadTime,
 )
 from shared.settings import LimitsSettings
+from tests.unit.services.edge.dialects.driving import connect
 from tests.unit.services.edge.dialects.irc.test_reactions import changed
 from tests.unit.services.edge.dialects.irc.test_session import (
     CHAT,
@@ -260,6 +262,51 @@ def test_a_list_is_chosen_in_a_short_time(condition: str, listed: bool) -> None:
     chat = msgspec.structs.replace(group(), handle="fruit" + "a" * 150)
     connection = IrcConnection(lambda _: GroupList([GroupListed(chat, 2)]))
     assert any(" 322 " in line for line in connection.send(f"LIST {condition}")) is listed
+
+
+def test_a_list_has_few_conditions() -> None:
+    connection = IrcConnection(lambda _: GroupList([]))
+    (line,) = connection.send(f"LIST {','.join(f'*{number}*' for number in range(99))}")
+    assert " 407 " in line
+    assert connection.commands == []
+
+
+def test_a_nick_that_nobody_can_have_is_not_monitored() -> None:
+    connection = IrcConnection(friend)
+    (line,) = connection.send(f"MONITOR + {'x' * 300}|7")
+    assert " 731 " in line
+    assert connection.commands == [MonitorNicks(frozenset())]
+
+
+def test_who_is_away_is_remembered_of_few_users() -> None:
+    def answer(command: Command) -> Reply | Failure:
+        match command:
+            case FindNicks(nicks=[nick]):
+                number = AccountId(int(nick[1:]))
+                return UsersOfNicks([UserFound(Profile(id=number, uuid=nick, nickname=nick, nick=nick))])
+            case ReadStates(accounts):
+                return PresenceShown(tuple(PresenceChanged(one, "away", 0, "lunch") for one in accounts))
+        return Ack()
+
+    connection = IrcConnection(answer)
+    assert [" 301 " in "".join(connection.send(f"PRIVMSG b{100 + at} :hi")) for at in (0, 0)] == [True, False]
+    for at in range(1, 300):
+        connection.send(f"PRIVMSG b{100 + at} :hi")
+    assert " 301 " in "".join(connection.send("PRIVMSG b100 :hi"))
+
+
+@pytest.mark.parametrize("line", ["AUTHENTICATE PLAIN\r\nAUTHENTICATE AGFubgBvcmFuZ2U=", "PASS ann:orange"])
+def test_a_connection_keeps_no_password(line: str) -> None:
+    dialect = connect(IRC)
+    frames = [*line.split("\r\n"), "NICK n", "USER n 0 * :n"]
+    actions = [action for frame in frames for action in dialect.decode(frame.encode(), 0.0)]
+    (login,) = [action for action in actions if isinstance(action, Request)]
+    reply = Authenticated(account=OWN, sid="s", token="t", expires=0, uuid="u", nickname="n")
+    dialect.logged_in(OWN, 0.0)
+    dialect.encode_reply(login, reply, 0.0)
+    kept = repr(vars(dialect._registration))  # type: ignore[attr-defined]
+    assert "orange" not in kept
+    assert "AGFubgBvcmFuZ2U=" not in kept
 
 
 @pytest.mark.parametrize("target", ["gone", "bob", "#gone", "#x~5"])
