@@ -216,6 +216,8 @@ class IrcSession:
         this answer."""
         self.searches = TokenBucket(*_SEARCH_RATE, 0.0)
         """The rate of the connection's searches."""
+        self._named: dict[str, ChatId] = {}
+        """The chats of names of channels. A name may have been given to another chat since."""
         self._shown_mask = ""
         """The `nick!user@host` of the account that the client was last shown."""
         self._left: list[str] = []
@@ -302,8 +304,19 @@ class IrcSession:
         return self.user_for(partner).nick if message.sender == self.account else self.nick
 
     def find_channel(self, name: str) -> ChatId | None:
+        """The chat whose channel has this name. The last chat of each name is remembered, because a search among many
+        channels takes long."""
         folded = fold(name)
-        return next((chat for chat, one in self.channels.items() if fold(one.name) == folded), None)
+        chat = self._named.get(folded)
+        if chat is not None and chat in self.channels and fold(self.channels[chat].name) == folded:
+            return chat
+        for chat, one in self.channels.items():
+            if fold(one.name) == folded:
+                if len(self._named) >= len(self.channels):
+                    self._named.clear()
+                self._named[folded] = chat
+                return chat
+        return None
 
     def chat_with(self, account: AccountId) -> ChatId:
         """The private chat with this account, or 0 if none is known."""
