@@ -3,6 +3,7 @@
 This holds for anything that happens to the process of search, and for any number of messages before a membership.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,11 +91,15 @@ class HistoryModel:
             for at, text in enumerate(self.texts[chat], 1)
             if at >= first[chat] and text is not None and word in text
         }
-        found = await self.peers.found(word, account, count=50)
+        found, forward, first_three = await asyncio.gather(
+            self.peers.found(word, account, count=50),
+            self.peers.found(word, account, count=50, oldest_first=True),
+            self.peers.found(word, account, count=3, oldest_first=True),
+        )
         assert len(found) == len(set(found))
         assert set(found) == expected, (account, word)
-        assert await self.peers.found(word, account, count=50, oldest_first=True) == found[::-1]
-        assert await self.peers.found(word, account, count=3, oldest_first=True) == found[-3:][::-1]
+        assert forward == found[::-1]
+        assert first_three == forward[:3]
 
 
 @pytest.mark.parametrize(("seed", "candidates"), [(0, 4_096), (1, 4)])
