@@ -278,7 +278,7 @@ def test_a_nick_that_nobody_can_have_is_not_monitored() -> None:
     assert connection.commands == [MonitorNicks(frozenset())]
 
 
-def test_who_is_away_is_remembered_of_few_users() -> None:
+def test_few_users_are_remembered_as_away() -> None:
     def answer(command: Command) -> Reply | Failure:
         match command:
             case FindNicks(nicks=[nick]):
