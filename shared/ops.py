@@ -93,9 +93,7 @@ class OpsServer:
 
     async def _sample_history(self) -> None:
         while True:
-            self._history.add(
-                await asyncio.to_thread(take_sample, self._dashboard, self._registry, time.time(), time.monotonic())
-            )
+            self._history.add(take_sample(self._dashboard, self._registry, time.time(), time.monotonic()))
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def readiness(self) -> dict[str, str]:

@@ -59,7 +59,8 @@ class Sample(NamedTuple):
 def take_sample(
     dashboard: Dashboard, registry: CollectorRegistry, unix_seconds: float, monotonic_seconds: float
 ) -> Sample:
-    """Samples all panels. This takes milliseconds, so it must run on a thread and not on the event loop."""
+    """Samples all panels. This takes 0.2 ms in a busy process. In an idle one it takes up to 0.9 ms, and a switch to
+    a thread and back would add half of it."""
     families = {metric.name: metric for metric in registry.collect()}
     readings = {row: read(row, families) for row in dashboard.panels}
     texts = {name: metric.documentation for name, metric in families.items()}
