@@ -35,6 +35,7 @@ from tests.deploy.disturbed_drill import (
     EDGE,
     FAULT_SECONDS,
     PAUSE_SECONDS,
+    SEARCH,
     STEP_SECONDS,
     CommandFailed,
     Disturbance,
@@ -51,7 +52,6 @@ from tests.drills.archive import read_history
 UPGRADE = "deploy/k8s/upgrade.sh"
 VALUES = ["deploy/k8s/dev.yaml", "deploy/k8s/test.yaml", *filter(None, [os.environ.get("DRAGOMAN_VALUES")])]
 SERVICES = ("message", "session", "auth", "edge")
-SEARCH = "search"
 STATEFUL = ("nats", "valkey", "postgres", SEARCH)
 WORKLOADS = {one: f"deployment/{one}" for one in SERVICES} | {one: f"statefulset/{one}" for one in STATEFUL}
 ENDED = {"postgres": "postgres"}

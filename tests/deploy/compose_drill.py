@@ -31,9 +31,11 @@ from tests.deploy.alarms import Alarms, named_alarms
 from tests.deploy.disturbed_drill import (
     EDGE,
     PAUSE_SECONDS,
+    SEARCH,
     STEP_SECONDS,
     CommandFailed,
     Disturbance,
+    kept_full,
     lasting,
     next_log_file,
     run,
@@ -45,12 +47,12 @@ from tests.drills.archive import read_history
 from tests.drills.records import Entry
 from tests.support.small_disk import SmallDisk
 
-CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey", "search")
+CONTAINERS = ("nats", "postgres", "session", "auth", "message-1", "edge-1", "balancer", "valkey", SEARCH)
 OF_CONNECTIONS = ("edge-1", "balancer")
 """When one of these containers ends, the connections of users end, too."""
 SINGLE = ("session", "auth", "balancer", "nats", "postgres")
 """While one of these containers is unavailable, users are without service."""
-FILLED = {"nats": "", "postgres": "postgres", "search": ""}
+FILLED = {"nats": "", "postgres": "postgres", SEARCH: ""}
 """The services that store data on a disk, each with the outage (see Disturbance) while this disk is full."""
 DISK_ALERT = "DragomanDiskFull"
 UPGRADE = "deploy/compose/upgrade.sh"
@@ -76,8 +78,8 @@ class Project:
 
     async def lose_index(self) -> None:
         """Deletes the search index, and kills the container of search. Raises CommandFailed."""
-        await run("docker", "exec", await self._container("search"), "rm", "-r", "/data/search/index")
-        await self.kill("search")
+        await run("docker", "exec", await self._container(SEARCH), "rm", "-r", "/data/search/index")
+        await self.kill(SEARCH)
 
     @asynccontextmanager
     async def frozen(self, service: str) -> AsyncIterator[None]:
@@ -99,21 +101,13 @@ class Project:
 
         At its end, waits until the service is healthy. Raises CommandFailed.
         """
-        disk, over = SmallDisk(self._disks / service), asyncio.Event()
         execute = partial(run, "docker", "exec", await self._container(service))
         if service == "postgres":
             await next_log_file(execute)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_keep_full(disk, over))
-                try:
-                    if service == "postgres":
-                        await use_up_log(execute)
-                    yield
-                finally:
-                    over.set()
-        finally:
-            await asyncio.to_thread(disk.free)
+        async with kept_full(SmallDisk(self._disks / service)):
+            if service == "postgres":
+                await use_up_log(execute)
+            yield
         await self._until_healthy(service)
 
     async def restart(self, service: str) -> None:
@@ -161,13 +155,6 @@ class Project:
         return found[0]
 
 
-async def _keep_full(disk: SmallDisk, over: asyncio.Event) -> None:
-    """Keeps the disk full, because servers free some space again, for example by deleting old log files."""
-    while not over.is_set():
-        await asyncio.to_thread(disk.fill)
-        await asyncio.sleep(PAUSE_SECONDS)
-
-
 async def replace(alarms: Alarms | None, *arguments: str) -> None:
     """Replaces the containers. With alarms, then waits until no alert fires any more. Raises CommandFailed."""
     await run(UPGRADE, *arguments)
@@ -189,7 +176,7 @@ async def steps(project: Project, alarms: Alarms | None, tag: str) -> AsyncItera
         freeze = partial(lasting, partial(project.frozen, service), alarms)
         yield Disturbance(f"freeze {service}", target, "stop", freeze, silence)
         yield Disturbance(f"restart {service}", target, "restart", partial(project.restart, service), outage)
-    yield Disturbance("lose index", "search", "kill", project.lose_index)
+    yield Disturbance("lose index", SEARCH, "kill", project.lose_index)
     yield Disturbance("upgrade", EDGE, "restart", partial(replace, alarms, tag))
     before = os.environ.get("DRAGOMAN_VERSION", "0.1.0")
     yield Disturbance("back", EDGE, "restart", partial(replace, alarms, "--back", before))

@@ -4,11 +4,10 @@ Users chat through its one address while one step after the other disturbs it.
 """
 
 import asyncio
-import secrets
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from dragoman_client.errors import ClientError
 from tests.deploy.alarms import LONG, Alarms
+from tests.deploy.watched_search import SearchSeen, SearchWrong, WatchedSearch
 from tests.drills import rolling
 from tests.drills.checker import check, excusable, repetitions
 from tests.drills.drill import Drill
@@ -26,14 +25,17 @@ from tests.drills.evidence import RequiredEvidence
 from tests.drills.record_index import RecordIndex
 from tests.drills.records import Entry, Fault, Healed
 from tests.drills.report import summary, table
-from tests.support.waiting import block_until
-from tests.system.users import NativeUser
+from tests.support.small_disk import SmallDisk
 
 ROOT = Path(__file__).parents[2]
 EDGE = "edge"
 """The target of a fault that ends the connections of all users, because all users connect to this one address."""
 CUT_OFF = f"{EDGE}~nats"
 """The outage of edges that have not noticed yet that NATS is unavailable. Users wait, and may get messages twice."""
+SEARCH = "search"
+"""The target of a fault that disturbs search alone."""
+UNHINDERED_SECONDS = 2.0
+"""The longest wait of a user while search alone is disturbed."""
 RATE = 20.0
 """Messages per second of all users together."""
 PATIENCE_SECONDS = 40.0
@@ -68,42 +70,16 @@ class Disturbance(NamedTuple):
     outage: str = ""
 
 
-class FoundMessages:
-    """A user who posts a message after each step.
-
-    This user's search must then find all earlier posts, also those from before the step.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._word = secrets.token_hex(6)
-        self._token, self._chat, self._posted = "", 0, 0
-
-    def post_and_find(self) -> float:
-        """Posts a message, and searches until all posts are found.
-
-        Returns how many seconds that took. Raises AssertionError, ConnectionError, TimeoutError.
-        """
-        with NativeUser(self._url) as user:
-            if self._token:
-                user.do("token", token=self._token)
-            else:
-                self._token = user.register().token
-                self._chat = user.call("create", name="Searched", members=[])["chat"]
-            self._posted += 1
-            user.do("send", chat=self._chat, text=f"{self._word} {self._posted}", nonce=str(self._posted))
-            began = time.monotonic()
-            block_until(lambda: len(user.call("search", query=self._word, count=50).get("hits", ())) == self._posted)
-            return time.monotonic() - began
-
-
 class DisturbedStep(NamedTuple):
-    """A step of the drill that was carried out, with its times. `failed` is the reason of a failure, or empty."""
+    """A step of the drill that was carried out, with its times. `target`: see Disturbance. `failed` is the reason of a
+    failure, or empty."""
 
     name: str
+    target: str
     began: float
     ended: float
     failed: str
+    seen: SearchSeen
 
 
 async def run(*command: str) -> str:
@@ -125,29 +101,45 @@ async def disturb(
 
     `url` is the address of the edges. `only` are names of steps; if it is empty, all steps run.
     """
-    searched = FoundMessages(url)
+    watched = WatchedSearch(url)
+    await asyncio.to_thread(watched.start)
     async for step in steps:
         if only and step.name not in only:
             continue
         drill.phase = step.name
-        began = time.monotonic()
+        began, failed = time.monotonic(), ""
         drill.records.append(Fault(began, step.target, step.kind))
         try:
-            await step.act()
-            failed = ""
-        except (CommandFailed, TimeoutError) as error:
-            failed = str(error) or "took too long"
-        if step.outage:
-            unserved = frozenset() if step.outage == CUT_OFF else frozenset({EDGE})
-            drill.records.append(Healed(time.monotonic(), began, step.outage, unserved))
-        await asyncio.sleep(CALM_SECONDS)
+            async with watched.watching():
+                failed = await _failure(step.act())
+                if step.outage:
+                    unserved = frozenset() if step.outage == CUT_OFF else frozenset({EDGE})
+                    drill.records.append(Healed(time.monotonic(), began, step.outage, unserved))
+                calm = asyncio.create_task(asyncio.sleep(CALM_SECONDS))
+                failed += await _failure(asyncio.to_thread(watched.come_back))
+                await calm
+        except SearchWrong as error:
+            failed += str(error)
         ended = time.monotonic()
-        try:
-            found = f"search finds all, the last {await asyncio.to_thread(searched.post_and_find):.1f} s later"
-        except (AssertionError, ClientError, TimeoutError) as error:
-            failed = f"{failed} search does not find all: {error}"
-        done.append(DisturbedStep(step.name, began, ended, failed))
-        click.echo(f"{step.name}: {ended - began:.0f} s, {failed or found}")
+        done.append(DisturbedStep(step.name, step.target, began, ended, failed, watched.seen))
+        click.echo(f"{step.name}: {ended - began:.0f} s, {failed or watched.seen}")
+
+
+async def _failure(act: Awaitable[None]) -> str:
+    """Waits until `act` is over. Returns the reason of its failure, or an empty text."""
+    try:
+        await act
+    except (CommandFailed, SearchWrong, TimeoutError) as error:
+        return f"{error or 'took too long'}; "
+    return ""
+
+
+def unhindered(record_index: RecordIndex, done: list[DisturbedStep]) -> Iterator[str]:
+    """In a step that disturbs search alone, no user waits longer than UNHINDERED_SECONDS."""
+    for step in done:
+        wait = rolling.longest_wait(record_index, step.began, step.ended)
+        if step.target == SEARCH and wait > UNHINDERED_SECONDS:
+            yield f"{step.name}: a user waited {wait:.1f} s"
 
 
 async def until_interrupted(steps: AsyncIterator[Disturbance]) -> AsyncIterator[Disturbance]:
@@ -204,6 +196,28 @@ async def lasting(
         await asyncio.sleep(FAULT_SECONDS)
 
 
+@asynccontextmanager
+async def kept_full(disk: SmallDisk) -> AsyncIterator[None]:
+    """The disk is full inside this context. It is filled again when programs free some space, for example by deleting
+    old files."""
+    over = asyncio.Event()
+
+    async def fill() -> None:
+        while not over.is_set():
+            await asyncio.to_thread(disk.fill)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fill())
+            try:
+                yield
+            finally:
+                over.set()
+    finally:
+        await asyncio.to_thread(disk.free)
+
+
 async def next_log_file(execute: Callable[..., Awaitable[str]]) -> None:
     """Makes PostgreSQL begin its next file of the write-ahead log. `execute` runs a command in PostgreSQL's container.
 
@@ -237,6 +251,7 @@ def alerts_of(step: DisturbedStep, alarms: Alarms) -> str:
 def by_step(done: list[DisturbedStep], record_index: RecordIndex, alarms: Alarms | None = None) -> str:
     """Returns a table of the steps for docs/evidence/kubernetes.md."""
     columns = ["step", "seconds", "longest wait besides outages, s", "unanswered", "lost", "twice"]
+    columns += ["searches meanwhile", "all found after, s", "a new message found after, s"]
     columns += ["alerts, after"] if alarms else []
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     repeated = [again.at for first, again in repetitions(record_index) if not excusable(record_index, first, again)]
@@ -248,6 +263,7 @@ def by_step(done: list[DisturbedStep], record_index: RecordIndex, alarms: Alarms
         wait = rolling.longest_wait(record_index, step.began, step.ended)
         seconds = step.ended - step.began
         line = f"| {step.name} | {seconds:.0f} | {wait:.1f} | {unanswered} of {len(sent)} | {lost} | {twice} |"
+        line += f" {step.seen} | {step.seen.back:.1f} | {step.seen.found:.1f} |"
         lines.append(f"{line} {alerts_of(step, alarms)} |" if alarms else line)
     return "\n".join(lines)
 
@@ -282,7 +298,8 @@ async def run_drill(
     async with following(alarms):
         records = await drill.run(partial(disturb, url=url, steps=until_interrupted(steps), only=only, done=done))
     required = RequiredEvidence.of((time.monotonic() - began) * RATE / 2, {})
-    result = check(records, required, {"S1 service": partial(rolling.served, bound=bound)})
+    waits = {"S1 service": partial(rolling.served, bound=bound), "S9 search": partial(unhindered, done=done)}
+    result = check(records, required, waits)
     record_index = RecordIndex(records)
     click.echo(table(summary(record_index, result) | rolling.figures(record_index)))
     click.echo(by_step(done, record_index, alarms))

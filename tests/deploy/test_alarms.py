@@ -6,6 +6,7 @@ import pytest
 
 from tests.deploy.alarms import Alarm, AlarmLog, Alarms, NoPrometheus
 from tests.deploy.disturbed_drill import DisturbedStep, alerts_of, by_step, following
+from tests.deploy.watched_search import SearchSeen
 from tests.drills.record_index import RecordIndex
 from tests.drills.sample_records import SampleRecords
 
@@ -21,7 +22,8 @@ def test_an_alert_counts_from_when_it_begins_to_fire_each_time() -> None:
 def test_the_table_names_the_alerts_of_each_step() -> None:
     alarms = Alarms("http://unused")
     alarms.log.note(105.0, frozenset({"DragomanProcessDown"}))
-    first, second = DisturbedStep("freeze auth", 100.0, 110.0, ""), DisturbedStep("kill auth", 110.0, 120.0, "")
+    first = DisturbedStep("freeze auth", "auth", 100.0, 110.0, "", SearchSeen())
+    second = DisturbedStep("kill auth", "auth", 110.0, 120.0, "", SearchSeen())
     assert [alerts_of(step, alarms) for step in (first, second)] == ["DragomanProcessDown 5 s", "none"]
     head, rule, line, _ = by_step([first, second], RecordIndex(SampleRecords({}, {}).recorded), alarms).splitlines()
     assert head.endswith("| alerts, after |")

@@ -11,8 +11,9 @@ import pytest
 
 from tests.deploy import cluster_drill
 from tests.deploy.cluster_drill import FILL, FREEZE, node_to_drain
-from tests.deploy.disturbed_drill import Disturbance, DisturbedStep, by_step
+from tests.deploy.disturbed_drill import SEARCH, Disturbance, DisturbedStep, by_step, unhindered
 from tests.deploy.manifests import K8S
+from tests.deploy.watched_search import SearchSeen
 from tests.drills.record_index import RecordIndex
 from tests.drills.sample_records import SampleRecords
 from tests.support.small_disk import small_disk
@@ -44,11 +45,17 @@ def test_waits_and_unanswered_messages_are_counted_by_step() -> None:
     sample.acknowledge("2/a", text, CHAT)
     sample.send_unanswered("1/a", CHAT)
     end = sample.advance()
-    steps = [DisturbedStep("restart", first, second, ""), DisturbedStep("drain", second, end, "")]
-    *_, restarted, drained = by_step(steps, RecordIndex(sample.recorded)).splitlines()
-    assert restarted == "| restart | 0 | 0.0 | 0 of 1 | 0 | 0 |"
+    steps = [
+        DisturbedStep("restart", SEARCH, first, second, "", SearchSeen()),
+        DisturbedStep("drain", SEARCH, second, end, "", SearchSeen()),
+    ]
+    record_index = RecordIndex(sample.recorded)
+    *_, restarted, drained = by_step(steps, record_index).splitlines()
+    assert restarted.startswith("| restart | 0 | 0.0 | 0 of 1 | 0 | 0 |")
     assert drained.startswith("| drain | 3 | 3.")
-    assert drained.endswith("| 1 of 2 | 0 | 0 |")
+    assert "| 1 of 2 | 0 | 0 |" in drained
+    (hindered,) = unhindered(record_index, steps)
+    assert hindered.startswith("drain: a user waited 3.")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from local import valkey
 from local.credentials import load_or_make
-from local.data import read_run
+from local.data import Run, read_run
 from shared.bus.client import Bus
 from shared.contract.body import unpack_segments
 from shared.contract.ids import ChatId
@@ -63,6 +63,11 @@ def broker(data: Path, user: str) -> NatsSettings:
     """Returns the settings with which a user connects to the NATS of the `dragoman up` with this data directory."""
     run = read_run(data)
     assert run is not None
+    return broker_of(run, data, user)
+
+
+def broker_of(run: Run, data: Path, user: str) -> NatsSettings:
+    """Does the same for a run that may be in another machine."""
     password = load_or_make(data / "credentials.json").nats[user]
     return NatsSettings(url=run.nats, user=user, password=SecretStr(password))
 

@@ -15,8 +15,11 @@ class Posted(NamedTuple):
 
 
 def post(edge: str, operation: str, token: str = "", **members: Any) -> Posted:
+    """`edge` is the address of an edge: ws://, or wss:// with a trusted certificate."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    connection = http.client.HTTPConnection(urlsplit(edge).netloc, timeout=WAIT_SECONDS)
+    scheme, place, *_ = urlsplit(edge)
+    kind = http.client.HTTPSConnection if scheme == "wss" else http.client.HTTPConnection
+    connection = kind(place, timeout=WAIT_SECONDS)
     try:
         connection.request("POST", f"/api/v1/{operation}", json.dumps(members), headers)
         response = connection.getresponse()
