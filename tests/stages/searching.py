@@ -80,7 +80,7 @@ class MadeMessages:
         left, chats = _REPLY, list[ChatNews]()
         for chat, index, _ in ((one.chat, one.index, one.rev) for one in request.positions):
             upto = min(self.sizes[chat], index + left)
-            messages = [self._message(chat, at) for at in range(index + 1, upto + 1)]
+            messages = [self.message(chat, at) for at in range(index + 1, upto + 1)]
             chats.append(ChatNews(HeadPosition(chat, upto), messages, [], more=upto < self.sizes[chat]))
             left -= len(messages)
             if left <= 0:
@@ -88,7 +88,7 @@ class MadeMessages:
         return News(chats)
 
     async def visible(self, request: ReadVisible) -> Visible:
-        return Visible([self._message(chat, at) for chat, low, high in request.ranges for at in range(low, high + 1)])
+        return Visible([self.message(chat, at) for chat, low, high in request.ranges for at in range(low, high + 1)])
 
     async def request(self, request: object, **_: object) -> Any:
         """Replies to requests for names. No query of this measurement has a name."""
@@ -109,7 +109,7 @@ class MadeMessages:
         since = {chat: self.sizes[chat] // 2 + 1 for chat in chats[: round(late * number)]}
         self._own = {ChatId(chat): since.get(chat, 1) for chat in chats}
 
-    def _message(self, chat: ChatId, index: int) -> Message:
+    def message(self, chat: ChatId, index: int) -> Message:
         place = (chat * 7_919 + index * 104_729) % (len(self._stream) - 20)
         text = " ".join(self._stream[place : place + 3 + place % 18])
         if index % 10 == 1 and 2 * index <= self.sizes[chat]:
