@@ -5,7 +5,8 @@ needs `.venv/bin/dragoman`, which `./dev setup` makes there. The environments ar
 an older checkout would replace an environment that another lock has made.
 
 The speed of a shared machine varies more than the speeds of two builds differ. So both builds are measured at the same
-time under the same conditions. The ratio of their CPU times for a message then differs little between rounds. If a
+time under the same conditions. The ratio of their CPU times for a message then differs little between rounds. With
+`--in-turns`, they are measured one after the other on an idle machine, and their latencies and rates are compared. If a
 checkout has modules that `python -m deploy.compiled` has compiled from its present sources, these are measured, so
 compile in both or in neither.
 """
@@ -28,7 +29,9 @@ from deploy.environment import process_variables
 _CORES = "cores of "
 _PRINT_COMPILED = "from deploy import compiled; print(compiled.find() or '')"
 Costs = Mapping[str, float]
-"""For each kind of process, the microseconds of CPU time for one delivered message."""
+"""For each kind of process, the microseconds of CPU time for one delivered message; in turns, latencies in microseconds
+and the rate."""
+_MEDIAN, _RATE = "delivery p50", "delivered/s"
 
 
 def costs(result: Result) -> Costs:
@@ -41,17 +44,24 @@ def costs(result: Result) -> Costs:
         if name.startswith(_CORES):
             kind = name.removeprefix(_CORES).partition("-")[0]
             for one in (kind, "all"):
-                found[one] += cores / result.figures["delivered/s"] * 1e6
+                found[one] += cores / result.figures[_RATE] * 1e6
     return found
 
 
+def speeds(result: Result) -> Costs:
+    """Returns the latency and the rate of one measurement."""
+    delivery = result.measures["delivery"]
+    latencies = {_MEDIAN: delivery.p50, "delivery p90": delivery.p90, "delivery p99": delivery.p99}
+    return {**latencies, _RATE: result.figures[_RATE]}
+
+
 def table(rounds: Sequence[tuple[Costs, Costs]]) -> str:
-    """Returns a table. It has the median costs of each kind of process in both checkouts, and the ratio of the other
-    checkout to this one.
+    """Returns a table. It has the median of each figure in both checkouts, and the ratio of the other checkout to this
+    one.
 
     The table shows the median of the ratio, and the ratio of each round.
     """
-    lines = [f"{'microseconds a message':<24}{'here':>8}{'there':>8}{'ratio':>8}  of each round"]
+    lines = [f"{'microseconds':<24}{'here':>8}{'there':>8}{'ratio':>8}  of each round"]
     for kind in rounds[0][0]:
         here, there = (median(one[kind] for one in side) for side in zip(*rounds, strict=True))
         ratios = [other[kind] / own[kind] for own, other in rounds if own[kind]]
@@ -70,7 +80,7 @@ def environment(checkout: Path) -> dict[str, str]:
     return variables | ({"PYTHONPATH": compiled.strip()} if compiled.strip() else {})
 
 
-def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
+def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Result]:
     """Measures all checkouts at the same time, each with its options. Raises OSError, subprocess.CalledProcessError."""
     environments = [environment(checkout) for checkout, _ in commands]
     with tempfile.TemporaryDirectory(prefix="dragoman-comparing-") as place:
@@ -85,7 +95,7 @@ def measure(commands: Sequence[tuple[Path, Sequence[str]]]) -> list[Costs]:
         for process in running:
             if status := process.wait():
                 raise subprocess.CalledProcessError(status, process.args)
-        return [costs(msgspec.json.decode(file.read_bytes(), type=list[Result])[0]) for file in files]
+        return [msgspec.json.decode(file.read_bytes(), type=list[Result])[0] for file in files]
 
 
 def main() -> None:
@@ -94,19 +104,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4, help="default 4")
     parser.add_argument("--here", default="", metavar="OPTIONS", help="for this checkout alone")
     parser.add_argument("--there", default="", metavar="OPTIONS", help="for the other one alone")
+    parser.add_argument("--in-turns", action="store_true", help="compare latencies and rates instead of CPU times")
     arguments, measurement = parser.parse_known_args()
     both = [(Path.cwd(), arguments.here), (arguments.other.absolute(), arguments.there)]
     for checkout, _ in both:
         if not (checkout / ".venv" / "bin" / "dragoman").exists():
             parser.error(f"{checkout} has no .venv/bin/dragoman: run ./dev setup there")
     commands = [(checkout, [*measurement, *shlex.split(options)]) for checkout, options in both]
+    read, shown = (speeds, _MEDIAN) if arguments.in_turns else (costs, "all")
     rounds: list[tuple[Costs, Costs]] = []
     for number in range(arguments.rounds):
         # the order alternates, because the system that starts first has the machine to itself for a while
         turn = -1 if number % 2 else 1
-        here, there = measure(commands[::turn])[::turn]
+        turns = [[one] for one in commands[::turn]] if arguments.in_turns else [commands[::turn]]
+        found = [read(result) for some in turns for result in measure(some)]
+        here, there = found[::turn]
         rounds.append((here, there))
-        sys.stdout.write(f"round {number + 1}: {there['all'] / here['all']:.3f}\n")
+        sys.stdout.write(f"round {number + 1}: {there[shown] / here[shown]:.3f}\n")
         sys.stdout.flush()
     sys.stdout.write(table(rounds) + "\n")
 
