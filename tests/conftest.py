@@ -46,7 +46,7 @@ vars(clock)["STARTED_MS"] -= 100_000
 gc.disable()  # pytest's collection leaves no garbage; pytest_collection_finish enables gc again
 
 _WORKERS_PER_CORE = 2.5
-_LONGEST_GROUPS = ("system", "machine")
+_LONGEST_GROUPS = ("system", "machine", "chat", "chat_offline")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

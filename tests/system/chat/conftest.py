@@ -19,7 +19,6 @@ from tests.support.first_page import chromium
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/chat/" in str(item.path):
-            item.add_marker(pytest.mark.xdist_group("chat"))
             item.add_marker(pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to open a page with"))
             item.add_marker(pytest.mark.skipif(not BUILT.exists(), reason="the web client is not built: ./dev setup"))
 

@@ -3,11 +3,14 @@
 The page says what it does not store.
 """
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat_offline")
 
 _MILLISECONDS = 120_000
 _NEWER_VERSION = """(account) => new Promise((resolve) => {

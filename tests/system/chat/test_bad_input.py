@@ -2,11 +2,14 @@
 
 import base64
 
+import pytest
 from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat_offline")
 
 _PICTURE = """() => {
   const canvas = document.createElement("canvas");

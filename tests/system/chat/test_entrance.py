@@ -3,11 +3,14 @@
 import secrets
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser
 
 from tests.support.chat_page import PASSWORD, chat_user
 from tests.support.cluster import RELAXED, Cluster
 from tests.system.mail import Postbox, visit
+
+pytestmark = pytest.mark.xdist_group("chat_offline")
 
 
 def test_a_mailed_link_lets_the_page_go_on_and_a_forgotten_password_is_replaced(

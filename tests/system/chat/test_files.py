@@ -8,12 +8,15 @@ import secrets
 import time
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, FilePayload, Route, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat_offline")
 
 _GIVE = """(field, [kind, names, text]) => {
   const data = new DataTransfer();

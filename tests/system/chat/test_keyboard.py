@@ -2,11 +2,14 @@
 
 import secrets
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.chat_page import PASSWORD, ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat")
 
 _MOST_TABS = 60
 

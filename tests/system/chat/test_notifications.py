@@ -29,6 +29,8 @@ from tests.system.mail import Postbox
 from tests.system.test_push_mail import PUBLIC, registered
 from tests.system.users import NativeUser, V2User, new_account
 
+pytestmark = pytest.mark.xdist_group("chat_offline")
+
 _SETTINGS = (
     "--set", 'push.permitted_networks=["127.0.0.0/8"]', "--set", "push.delay_seconds=0.5",
     "--set", f"edge.public_url={PUBLIC}",

@@ -4,11 +4,14 @@ import re
 import secrets
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat_offline")
 
 _OUTBOX = """((method, value) => new Promise((resolve) => {
   indexedDB.databases().then((all) => indexedDB.open(all.find(({ name }) => /dragoman-/.test(name)).name).onsuccess =

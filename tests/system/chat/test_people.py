@@ -2,10 +2,13 @@
 
 import secrets
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support.chat_page import ChatPage
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat")
 
 
 def test_a_request_is_seen_at_once_and_a_friend_is_written_to(ann: ChatPage, bob: Bob) -> None:

@@ -8,6 +8,8 @@ from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
 from tests.system.chat.speed import metric
 
+pytestmark = pytest.mark.xdist_group("chat")
+
 JUMPS = """
 () => {
   const scroller = document.querySelector(".scroller");

@@ -11,6 +11,8 @@ from tests.support.first_page import AXE
 from tests.system.chat.conftest import Bob
 from tests.system.chat.test_reading import filled
 
+pytestmark = pytest.mark.xdist_group("chat")
+
 
 def pane(ann: ChatPage) -> Locator:
     return ann.page.get_by_role("complementary", name="Replies")

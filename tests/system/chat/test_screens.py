@@ -14,6 +14,8 @@ from tests.support.first_page import AXE
 from tests.system.chat.conftest import Bob
 from tests.system.chat.dialect_writer import DIALECTS, DialectWriter
 
+pytestmark = pytest.mark.xdist_group("chat")
+
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
     "<script>alert(1)</script>",

@@ -12,6 +12,8 @@ from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
 
+pytestmark = pytest.mark.xdist_group("chat")
+
 _SEARCHES = ("members", "find")
 _TURNS = 600
 

@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+
+pytestmark = pytest.mark.xdist_group("chat")
 
 
 def test_01_a_draft_survives_a_reload_and_never_moves(ann: ChatPage, bob: Bob, team: int) -> None:
