@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from bench.report.result import Result
 from bench.system.system import SystemSize, own_system
+from tests.support.commands import DRAGOMAN, start
+from tests.support.forked import ForkedService
 from tests.support.processes import until_gone
 from tests.unit.bench.faulty_server import Spoil, faulty_server, honest
 from tests.unit.bench.test_faults import losing
@@ -19,10 +22,14 @@ _BENCH = (sys.executable, "-P", "-m", "dragoman.main", "bench")
 _PIPE = asyncio.subprocess.PIPE
 
 
-async def _bench(*arguments: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(*_BENCH, *arguments, stdout=_PIPE, stderr=_PIPE)
-    out, error = await process.communicate()
-    return process.returncode or 0, (out + error).decode()
+async def _bench(log: Path, *arguments: str) -> tuple[int, str]:
+    status = await asyncio.to_thread(_started(log, *arguments).wait)
+    return status, await asyncio.to_thread(log.read_text)
+
+
+def _started(log: Path, *arguments: str) -> ForkedService | subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return start([*DRAGOMAN, "bench", *arguments], output.fileno())
 
 
 @pytest.mark.parametrize(("spoil", "status", "result_word"), [(honest, 0, "PASSED"), (losing, 1, "FAILED: lost 3")])
@@ -30,7 +37,7 @@ async def test_the_exit_status_is_the_result(tmp_path: Path, spoil: Spoil, statu
     json = tmp_path / "result.json"
     what = "group --people 4 --processes 1 --rate 100 --seconds 0.6 --warm-up 0 --size 64".split()
     async with faulty_server(spoil) as address:
-        done = await _bench(*what, "--edge", address, "--json", str(json))
+        done = await _bench(tmp_path / "log", *what, "--edge", address, "--json", str(json))
     assert (done[0], result_word in done[1]) == (status, True), done
     (result,) = msgspec.json.decode(json.read_bytes(), type=list[Result])
     assert result.passed == (status == 0)
@@ -60,7 +67,7 @@ async def test_a_signal_ends_it_and_all_its_processes_at_once(number: signal.Sig
 
 
 async def test_without_a_system_it_prints_one_line(tmp_path: Path) -> None:
-    status, output = await _bench("pairs", "--data", str(tmp_path))
+    status, output = await _bench(tmp_path / "log", "pairs", "--data", str(tmp_path))
     assert (status, output.strip()) == (
         2,
         f"Error: {tmp_path} is no data directory of a `dragoman up`. Start it, or name another data directory by "
