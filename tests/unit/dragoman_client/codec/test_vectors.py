@@ -29,6 +29,7 @@ from dragoman_client.codec.events import (
 )
 from services.edge.dialects.registry import DIALECTS, Entry
 from shared.contract.model import Emoji, Text
+from tests.support.cases import each
 from tests.unit.dragoman_client.codec.from_commands import request_of, sent
 from tests.unit.services.edge.dialects.driving import given, only_request
 from tests.vectors import COMMANDS, Vector, VectorMessage, VectorReply, canonical, load, text
@@ -99,7 +100,7 @@ def test_every_codec_has_the_path_of_its_dialect(dialect: str) -> None:
 REQUESTS = [case for case in CASES if case.values[0].vector.command and case.values[0].reply is None]
 
 
-@pytest.mark.parametrize("case", REQUESTS)
+@each(REQUESTS)
 def test_the_edge_decodes_a_request_to_the_command(case: Case) -> None:
     made = request(case)
     if made is None:
@@ -148,7 +149,7 @@ def test_these_commands_have_a_request(dialect: str, others: set[str]) -> None:
     assert named == (MESSAGES | others) - set(load(dialect).lacks)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.message])
+@each([case for case in CASES if case.values[0].vector.message])
 def test_a_message_is_received(case: Case) -> None:
     vector = case.vector
     assert vector.message is not None
@@ -173,7 +174,7 @@ def check_message(codec: Codec, message: VectorMessage, received: list[ReceivedM
     assert first.position in (message.index, message.time, message.time // 1000, 0)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.message])
+@each([case for case in CASES if case.values[0].vector.message])
 def test_the_position_is_read_without_the_rest(case: Case) -> None:
     """The position is read from the frame that the edge writes, which has no blanks.
 
@@ -188,7 +189,7 @@ def test_the_position_is_read_without_the_rest(case: Case) -> None:
             assert event.position == (0 if position is None else position)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.event])
+@each([case for case in CASES if case.values[0].vector.event])
 def test_news_are_decoded(case: Case) -> None:
     kinds: tuple[type, ...] = (ReceivedNotification, ReceivedChange, PendingRequests, MaintenanceStatus, ServerReply)
     if "CTCP" in case.vector.name:  # the message has nothing that a user reads
@@ -196,7 +197,7 @@ def test_news_are_decoded(case: Case) -> None:
     assert [event for event in events(case.codec, case.vector.out) if not isinstance(event, kinds)] == []
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].reply])
+@each([case for case in CASES if case.values[0].reply])
 def test_a_reply_answers_the_request(case: Case) -> None:
     """A failure has its reason. Any other reply has no error, unless the frame reports a failure."""
     assert case.reply is not None
@@ -224,7 +225,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize("case", CALLS)
+@each(CALLS)
 def test_every_operation_of_native_is_called_by_its_name(case: Case) -> None:
     """The edge decodes each call. A reply without an error has everything that the server sends."""
     members = dict(case.vector.frame)
@@ -267,7 +268,7 @@ def check_answer(made: ClientRequest, reply: ServerReply, answer: dict[str, Any]
             assert made.reply is ReplyKind.MESSAGE
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.values[0].vector.error])
+@each([case for case in CASES if case.values[0].vector.error])
 def test_a_rejection_has_its_reason(case: Case) -> None:
     for event in events(case.codec, case.vector.out):
         assert isinstance(event, ServerReply)

@@ -13,6 +13,7 @@ from services.edge.dialects.base import DecodeError, Dialect, Disconnect, LocalR
 from services.edge.dialects.registry import DIALECTS, Entry
 from services.edge.http.event_stream import resumed_events
 from services.edge.http.operation_connection import OperationReply
+from tests.support.cases import each
 from tests.unit.services.edge.dialects.all_dialects import ALL_DIALECTS
 from tests.unit.services.edge.dialects.driving import (
     FILES,
@@ -48,7 +49,7 @@ def check_out(out: tuple[Outgoing, ...], expected: list[Any]) -> None:
     assert [comparable(frame) for frame in out] == [comparable(text(frame)) for frame in expected]
 
 
-@pytest.mark.parametrize(("entry", "vector"), VECTORS)
+@each(VECTORS)
 def test_a_vector(entry: Entry, vector: Vector) -> None:
     dialect = given(entry, vector.given)
     if vector.error is not None:
@@ -105,7 +106,7 @@ def check_actions(dialect: Dialect, vector: Vector) -> None:
                 assert action == expected.disconnect
 
 
-@pytest.mark.parametrize("case", REQUESTS)
+@each(REQUESTS)
 def test_a_request_of_a_vector(case: VectorCase) -> None:
     """Each reply of the vector is tested on a new connection."""
     expected = case.expected
