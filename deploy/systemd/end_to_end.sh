@@ -87,7 +87,9 @@ say "on $(inside sh -c '. /etc/os-release; echo $PRETTY_NAME'), $(cat "$root/etc
     inside systemctl --version | head -n 1), $(inside python3 --version), $(nproc) cores"
 say "installing"
 began=$(date +%s)
-page Install > "$root/root/install"
+# A reader runs doctor after the log has shown `ready`.
+ready="timeout 60 sh -c \"until journalctl --unit dragoman --grep 'ready ws' > /dev/null; do sleep 0.5; done\""
+page Install "s#^runuser#$ready; runuser#" > "$root/root/install"
 inside sh -eu install > "$kept/log" 2>&1 || { tail -20 "$kept/log"; exit 1; }
 await "-5min"
 say "ready $(($(date +%s) - began)) s after its beginning, with $(memory) MiB"
