@@ -46,7 +46,7 @@ _SAME_RATE = {
     "group": ("group", "--people", "100", "--speakers", "10", "--rate", "40"),
 }
 _SETTINGS = ('push.permitted_networks=["127.0.0.0/8"]', "push.delay_seconds=2")
-_DRAIN_SECONDS = 240.0
+_DRAIN_SECONDS = 600.0
 _ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -179,8 +179,9 @@ async def run(options: argparse.Namespace) -> None:
                 seeder = await asyncio.to_thread(Seeder, system.installation)
                 accounts = await asyncio.to_thread(seeder.accounts, options.subscriptions)
             await asyncio.to_thread(subscribe, with_them, accounts, origin)
-            await in_turns(without, with_them, options.seconds, options.rounds)
-            await at_once(without, with_them, options.seconds, options.rounds)
+            if options.rounds:
+                await in_turns(without, with_them, options.seconds, options.rounds)
+                await at_once(without, with_them, options.seconds, options.rounds)
             if options.burst:
                 await burst(with_them, service, seeder, accounts[: options.burst])
 
