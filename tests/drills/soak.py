@@ -8,11 +8,13 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from local.data import RunningProcess, read_run
+from shared.settings import Settings
 from tests.drills.faults import Phase
 from tests.drills.record_index import RecordIndex
 from tests.drills.recorded_connection import Journal
@@ -36,6 +38,11 @@ _PAGES_BYTES = 1_000_000
 """The memory that each additional file of a service may use.
 
 SQLite caches up to 2 MB of pages for each connection, and a connection has two files.
+"""
+_WRITERS = 2
+"""The search service has a writer for its index on disk and one for its index in memory.
+
+Each fills its memory, and empties it when it is full.
 """
 _open = build_opener(ProxyHandler({})).open
 
@@ -75,6 +82,7 @@ def _look(process: RunningProcess) -> ResourcesSeen | None:
         with _open(f"http://127.0.0.1:{process.ops}/metrics", timeout=2) as response:
             lines = response.read().decode().splitlines()
         threads = len(os.listdir(f"/proc/{process.pid}/task"))
+        status = Path(f"/proc/{process.pid}/status").read_text()
     except (URLError, OSError):
         return None
     values = {
@@ -82,11 +90,20 @@ def _look(process: RunningProcess) -> ResourcesSeen | None:
     }
     return ResourcesSeen(
         time.monotonic(), process.name, process.pid,
-        {"threads": float(threads)} | {what: values[gauge] for what, gauge in _GAUGES.items()},
+        {"threads": float(threads), "memory_bytes": anonymous_bytes(status)}
+        | {what: values[gauge] for what, gauge in _GAUGES.items()},
     )  # fmt: skip
 
 
-_GAUGES = {"memory_bytes": "process_resident_memory_bytes", "files": "process_open_fds", "tasks": "dragoman_loop_tasks"}
+def anonymous_bytes(status: str) -> float:
+    """Returns the bytes of memory that a process has allocated, from its `/proc/PID/status`.
+
+    The pages of mapped files, such as search's index, do not count, because the kernel takes them back.
+    """
+    return next(float(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))
+
+
+_GAUGES = {"files": "process_open_fds", "tasks": "dragoman_loop_tasks"}
 
 
 def flat(record_index: RecordIndex) -> Iterator[str]:
@@ -104,7 +121,8 @@ def flat(record_index: RecordIndex) -> Iterator[str]:
             continue
         grown = {what: _growth([used[what] for used in warm]) for what in _ROOM}
         for what, (before, after) in grown.items():
-            if after - before > _ROOM[what] + _pages(name, what, grown):
+            room = _ROOM[what] + (_memory(name, grown) if what == "memory_bytes" else 0)
+            if after - before > room:
                 yield f"{what} of {name} grew from {before:.0f} to {after:.0f} in {lived:.0f} s"
 
 
@@ -114,10 +132,12 @@ def _growth(values: list[float]) -> tuple[float, float]:
     return median(values[:quarter]), median(values[-quarter:])
 
 
-def _pages(name: str, what: str, grown: dict[str, tuple[float, float]]) -> float:
-    """Returns the bytes that SQLite may have cached for files that the process has opened since.
+def _memory(name: str, grown: dict[str, tuple[float, float]]) -> float:
+    """Returns the bytes that SQLite may have cached for files that the process has opened since, and those of search's
+    writers.
 
     An edge has no database.
     """
     before, after = grown["files"]
-    return _PAGES_BYTES * max(after - before, 0) if what == "memory_bytes" and not name.startswith("edge") else 0
+    pages = 0 if name.startswith("edge") else _PAGES_BYTES * max(after - before, 0)
+    return pages + (_WRITERS * Settings().search.memory_bytes if name.startswith("search") else 0)

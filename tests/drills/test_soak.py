@@ -4,7 +4,7 @@ import pytest
 
 from tests.drills.record_index import RecordIndex
 from tests.drills.records import DrillRecords, ResourcesSeen
-from tests.drills.soak import LOOK_SECONDS, flat, phases
+from tests.drills.soak import LOOK_SECONDS, anonymous_bytes, flat, phases
 
 SAMPLES = 60
 MEMORY, FILES, THREADS, TASKS = 100e6, 50.0, 8.0, 40.0
@@ -45,6 +45,15 @@ def test_growth_is_found(memory: float, files: float, tasks: float, what: str) -
 @pytest.mark.parametrize(("process", "found"), [("message", 0), ("edge-1", 1)])
 def test_pages_that_sqlite_caches_for_new_connections_are_no_growth(process: str, found: int) -> None:
     assert len(list(flat(recorded(process, memory_per_look=0.5e6, files_per_look=0.5)))) == found
+
+
+@pytest.mark.parametrize(("memory_per_look", "found"), [(1e6, 0), (5e6, 1)])
+def test_the_memory_of_search_that_its_writers_fill_is_no_growth(memory_per_look: float, found: int) -> None:
+    assert len(list(flat(recorded("search", memory_per_look=memory_per_look)))) == found
+
+
+def test_pages_of_mapped_files_are_not_allocated() -> None:
+    assert anonymous_bytes("Name:\tpython\nVmRSS:\t 900 kB\nRssAnon:\t 300 kB\nRssFile:\t 600 kB\n") == 300 * 1024
 
 
 def test_a_process_that_was_replaced_is_not_judged() -> None:
