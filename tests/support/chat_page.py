@@ -120,6 +120,14 @@ class ChatPage:
         found: list[dict[str, Any]] = self.page.evaluate(_STORED, self.account())
         return {int(one["index"]): one for one in found if one["chat"] == chat}
 
+    def until(self, script: str, argument: Any = None) -> None:
+        """Waits until an asynchronous script returns a true value.
+
+        `wait_for_function` of Playwright would take the promise itself for a true value.
+        """
+        pause = "new Promise((resolve) => setTimeout(resolve, 50))"
+        self.page.evaluate(f"async (given) => {{ while (!await ({script})(given)) await {pause}; }}", argument)
+
     @property
     def field(self) -> Locator:
         return self.page.locator("dragoman-composer textarea")

@@ -32,6 +32,16 @@ _AGE = """([account, days]) => new Promise((resolve) => {
 })"""
 """A script that makes the stored messages older by numbers of days, which are given by chat and index."""
 
+_READ = """([account, chat, last]) => new Promise((resolve) => {
+  indexedDB.open(`dragoman-${account}`).onsuccess = ({ target: { result } }) => {
+    result.transaction("heads").objectStore("heads").get(chat).onsuccess = ({ target: { result: head } }) => {
+      resolve(head && !head.unread_from && head.read >= last);
+      result.close();
+    };
+  };
+})"""
+"""A script that returns whether a chat is stored as read up to an index."""
+
 _PRUNED = """(account) => new Promise((resolve) => {
   indexedDB.open(`dragoman-${account}`).onsuccess = ({ target: { result } }) => {
     result.transaction("facts").objectStore("facts").get("pruned").onsuccess = (event) => {
@@ -125,11 +135,12 @@ def test_21_messages_older_than_30_days_leave_the_store_by_the_clock_of_the_serv
         bob.send(team, text)
     for number in range(2):
         bob.send(quiet, f"long ago {number}")
-    for chat, last in (("Quiet", "long ago 1"), ("Team", "message 3")):
-        ann.go(chat).until_received(last)
+    for name, last, chat, index in (("Quiet", "long ago 1", quiet, 2), ("Team", "message 3", team, 4)):
+        ann.go(name).until_received(last)
+        ann.until(_READ, [ann.account(), chat, index])
     ann.page.evaluate(_AGE, [ann.account(), {str(team): [40, 31, 29, 0], str(quiet): [41, 40]}])
     ann.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 90 * 86_400_000; }")
-    ann.open().until_connected().page.wait_for_function(_PRUNED, arg=ann.account())
+    ann.open().until_connected().until(_PRUNED, ann.account())
     assert [sorted(ann.stored(chat)) for chat in (team, quiet)] == [[3, 4], [2]]
     expect(ann.chat("Quiet")).to_contain_text("long ago 1")
     assert in_order(ann.go("Team"), 4) == wanted

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.edge.canonical.commands import Command, PostMessage
+from services.edge.canonical.commands import Command, GiveState, PostMessage
 from services.edge.dialects.base import DecodeError, Dialect, DisplayMessage
 from services.edge.dialects.registry import Entry
 from services.edge.dialects.text_fallback import render_segment
@@ -107,6 +107,8 @@ def test_a_text_in_a_frame_changes_nothing_else_of_it(entry: Entry, word: str) -
             command = decoded(form, field)
         except DecodeError:
             continue
+        if command == GiveState("away", "away") and field == "*":
+            continue  # IRCv3 pre-away: with AWAY *, no user is at the client
         assert command == form.meant(field)
 
 

@@ -1,4 +1,4 @@
-"""The short path for ordinary texts encodes them as the general path does."""
+"""The short path for ordinary texts encodes them as the general path does, and names lead to chats."""
 
 from itertools import product
 
@@ -13,7 +13,7 @@ from services.edge.dialects.irc.gate import MessageGate
 from services.edge.dialects.irc.marks import Mark
 from services.edge.dialects.irc.messages import MessageStyle, addressed, encode_message
 from services.edge.dialects.irc.names import user_of
-from services.edge.dialects.irc.session import IrcSession
+from services.edge.dialects.irc.session import Channel, IrcSession
 from shared.contract.body import pack_segments
 from shared.contract.ids import AccountId, ChatId, MessageId, Nonce
 from shared.contract.model import MemberPair, Message, ProfileSummary, Text
@@ -76,3 +76,14 @@ def test_a_private_chat_is_no_channel_even_if_the_edge_does_not_know_its_members
     )
     (push,) = MessageGate(session).hold(unknown.message, frames, 0.0)
     assert [line.decode().split(" ", 1)[1] for line in push.frames if isinstance(line, bytes)] == ["PRIVMSG bob :hi"]
+
+
+def test_a_name_means_the_channel_that_has_it_now() -> None:
+    session = IrcSession(ConnectionInfo(LimitsSettings(), "http://chat.example"))
+    pears, plums = Channel("#pears"), Channel("#plums")
+    session.channels = {ChatId(5): pears, ChatId(6): plums}
+    found = [session.find_channel(name) for name in ("#Pears", "#plums", "#kiwis")]
+    pears.name, plums.name = "#plums", "#pears"
+    found += [session.find_channel(name) for name in ("#pears", "#PLUMS", "#plums")]
+    del session.channels[ChatId(5)]
+    assert [*found, session.find_channel("#plums")] == [5, 6, None, 6, 5, 5, None]

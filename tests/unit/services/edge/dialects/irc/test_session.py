@@ -25,7 +25,6 @@ from services.edge.dialects.base import (
     ServerInfo,
 )
 from services.edge.dialects.encoded_message import to_display
-from services.edge.dialects.irc.session import Channel
 from services.edge.dialects.registry import DIALECTS
 from services.message.domain import MAX_HISTORY_COUNT
 from shared.contract.auth import Authenticated, Login
@@ -201,17 +200,6 @@ def names_of(lines: list[str]) -> list[str]:
 def test_what_has_happened_stands_between_the_messages(selected: str, expected: str) -> None:
     client = IrcConnection(lambda command: with_topics(command, 9), _PLAYBACK)
     assert names_of(client.send(f"CHATHISTORY {selected}")) == expected.split()
-
-
-def test_a_name_means_the_channel_that_has_it_now() -> None:
-    session = IRC(ConnectionInfo(LimitsSettings(), "http://chat.example"))._session  # type: ignore[attr-defined]
-    pears, plums = Channel("#pears"), Channel("#plums")
-    session.channels = {CHAT: pears, ChatId(6): plums}
-    found = [session.find_channel(name) for name in ("#Pears", "#plums", "#kiwis")]
-    pears.name, plums.name = "#plums", "#pears"
-    found += [session.find_channel(name) for name in ("#pears", "#PLUMS", "#plums")]
-    del session.channels[CHAT]
-    assert [*found, session.find_channel("#plums")] == [CHAT, 6, None, 6, CHAT, CHAT, None]
 
 
 def test_a_client_without_the_capability_gets_messages_alone() -> None:
