@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -86,6 +87,12 @@ class Cluster:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
+
+    @property
+    def first_page(self) -> str:
+        """The address of the page with two users, as the system has printed it."""
+        (address,) = re.findall(r"two users in a browser: (\S+)", self.log.read_text())
+        return str(address)
 
     # Processes
 

@@ -99,8 +99,7 @@ def dashboard(shown: Cluster, browser: Browser) -> str:
 
 def address(shown: Cluster) -> str:
     """Returns the printed address of the first page, with its token."""
-    (found,) = re.findall(r"two users in a browser: (\S+)", shown.log.read_text())
-    return str(found)
+    return shown.first_page
 
 
 def without_token(shown: Cluster) -> str:

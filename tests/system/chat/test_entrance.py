@@ -1,16 +1,23 @@
-"""Registration with a link in an e-mail, and a forgotten password. The mail server is real."""
+"""Registration with a link in an e-mail, a forgotten password, and visitors of the first page.
 
+The mail server is real.
+"""
+
+import json
 import secrets
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Request, WebSocket
 
 from tests.support.chat_page import PASSWORD, chat_user
 from tests.support.cluster import RELAXED, Cluster
 from tests.system.mail import Postbox, visit
 
 pytestmark = pytest.mark.xdist_group("chat_offline")
+
+_IN_TURN = {"chat", "join", "login", "open", "refresh", "register", "token"}
+"""Commands that wait for each other. Each connection also sends `sync`, which waits for no other command."""
 
 
 def test_a_mailed_link_lets_the_page_go_on_and_a_forgotten_password_is_replaced(
@@ -39,3 +46,36 @@ def test_a_mailed_link_lets_the_page_go_on_and_a_forgotten_password_is_replaced(
             ann.page.locator("form button").click()
             ann.until_connected().log_out()
             ann.sign_in(address, password)
+
+
+def test_the_first_page_leads_a_visitor_into_its_conversation(system: Cluster, chromium_browser: Browser) -> None:
+    """No command, connection or script more delays the visitor: `speed` measures the time."""
+    with chat_user(chromium_browser, system.edges[0]) as page:
+        page.page.goto(system.first_page)
+        page.page.locator("person-pane .log li").nth(3).wait_for()
+        sockets, commands, scripts = list[str](), list[str](), list[str]()
+
+        def connected(socket: WebSocket) -> None:
+            sockets.append(socket.url)
+            socket.on("framesent", lambda frame: commands.append(json.loads(frame)["op"]))
+
+        def requested(request: Request) -> None:
+            if request.resource_type == "script":
+                scripts.append(request.url)
+
+        page.page.on("websocket", connected)
+        page.page.on("request", requested)
+        page.page.get_by_role("link", name="Open the chat").click()
+        page.field.wait_for()
+        assert (len(sockets), len(scripts)) == (2, 1)
+        assert sorted(op for op in commands if op in _IN_TURN) == ["join", "register", "token"]
+        page.until_received("Hi, Ann! Which protocol is this?")
+        page.send("Native is nice, too.")
+        page.until_sent("Native is nice, too.")
+        account = page.account()
+        page.page.remove_listener("websocket", connected)
+        page.page.goto(system.first_page)
+        page.page.locator("person-pane .log li").nth(3).wait_for()
+        page.page.get_by_role("link", name="Open the chat").click()
+        page.until_connected()
+        assert page.account() == account, "who is signed in stays signed in"

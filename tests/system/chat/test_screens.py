@@ -1,7 +1,6 @@
 """axe checks every screen, in two sizes and two themes. Also tests a deep link, dangerous texts, and the languages."""
 
 import json
-import re
 import secrets
 from typing import Literal
 
@@ -229,23 +228,6 @@ def test_22_where_a_keyboard_covers_the_page_it_takes_what_is_seen(ann: ChatPage
     assert box["y"] + box["height"] <= 420
     ann.page.evaluate("delete visualViewport.height; visualViewport.dispatchEvent(new Event('resize'))")
     assert ann.page.evaluate("document.querySelector('dragoman-app').clientHeight === innerHeight")
-
-
-def test_the_first_page_leads_a_visitor_into_its_conversation(system: Cluster, chromium_browser: Browser) -> None:
-    (address,) = re.findall(r"two users in a browser: (\S+)", system.log.read_text())
-    with chat_user(chromium_browser, system.edges[0]) as page:
-        page.page.goto(address)
-        page.page.locator("person-pane .log li").nth(3).wait_for()
-        page.page.get_by_role("link", name="Open the chat").click()
-        page.until_received("Hi, Ann! Which protocol is this?")
-        page.send("Native is nice, too.")
-        page.until_sent("Native is nice, too.")
-        account = page.account()
-        page.page.goto(address)
-        page.page.locator("person-pane .log li").nth(3).wait_for()
-        page.page.get_by_role("link", name="Open the chat").click()
-        page.until_connected()
-        assert page.account() == account, "who is signed in stays signed in"
 
 
 def test_an_interface_from_right_to_left(ann: ChatPage, bob: Bob, team: int) -> None:
