@@ -4,9 +4,11 @@ Pictures are shown as a gallery, and without data about their location.
 """
 
 import base64
+import re
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, Route, expect
@@ -15,6 +17,7 @@ from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.chat.conftest import Bob
+from tests.system.chat.test_searches import until
 
 pytestmark = pytest.mark.xdist_group("chat_offline")
 
@@ -53,6 +56,15 @@ _ENDS = """(canvas) => [1, canvas.width - 2].map((x) => {
   const [red, green, blue] = canvas.getContext("2d").getImageData(x, canvas.height / 2, 1, 1).data;
   return green > 90 ? "other" : red > 2 * blue ? "red" : blue > 2 * red ? "blue" : "other";
 })"""
+
+_HOLD_LIMITS = """{
+  const later = setTimeout;
+  window.limits = [];
+  window.setTimeout = (work, milliseconds, ...more) =>
+    (milliseconds === 10000 ? limits.push(() => work(...more)) : later(work, milliseconds, ...more));
+  void 0;
+}"""
+"""A script that holds the limits of the time for a preview until `limits.forEach((end) => end())`."""
 
 
 def test_12_files_are_pasted_and_dropped_and_a_text_stays_a_text(ann: ChatPage, team: int) -> None:
@@ -129,18 +141,13 @@ def test_13_a_large_picture_is_sent_with_its_colours_and_a_smaller_copy(
     ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
 ) -> None:
     """Other clients show the colours until they have the copy, and load the picture itself when it is clicked."""
-    ann.go("Team").page.locator("input[type=file]").set_input_files(
-        FilePayload(name="sea.jpg", mimeType="image/jpeg", buffer=base64.b64decode(ann.page.evaluate(_LARGE)))
-    )
-    expect(ann.page.locator(".attachments progress")).to_have_count(0)
-    ann.send("the sea")
-    ann.until_sent("the sea")
+    attach_the_sea(ann.go("Team"))
+    send_the_sea(ann)
     ann.field.press("ArrowUp")
     ann.field.fill("the sea at noon")
     ann.field.press("Enter")
     ann.message("the sea at noon").locator(".edited").wait_for()
-    (message,) = bob.call("history", chat=team, count=1, dir="older", **{"from": -1})["messages"]
-    picture = message["segments"][0]
+    picture = newest_picture(bob, team)
     assert len(bob.fetch(picture["preview"])) < picture["media"]["size"]
     with chat_user(chromium_browser, system.edges[1], service_workers="block") as other:
         held: list[Route] = []
@@ -159,6 +166,74 @@ def test_13_a_large_picture_is_sent_with_its_colours_and_a_smaller_copy(
         expect(link.locator("canvas")).to_be_hidden()
         assert link.locator("img").evaluate("(one) => [one.naturalWidth, one.naturalHeight]") == [1280, 640]
         assert link.evaluate("(one) => one.href").endswith(picture["media"]["url"].rpartition("/")[2])
+
+
+@pytest.mark.parametrize("failure", ["not drawn", "not answered", "rejected", "not measured"])
+def test_13_a_picture_is_sent_without_its_preview_if_that_fails(
+    ann: ChatPage, bob: Bob, team: int, failure: str
+) -> None:
+    """A preview whose size the server does not know is not used."""
+    uploads: list[str] = []
+
+    def fail(route: Route) -> None:
+        uploads.append(route.request.method)
+        if uploads.count("POST") < 2:
+            return route.fallback()
+        if failure == "rejected":
+            return route.fulfill(status=400)
+        if route.request.method == "PATCH":
+            response = route.fetch()
+            return route.fulfill(response=response, json={**response.json(), "width": None})
+        return None if failure == "not answered" else route.fallback()
+
+    ann.go("Team").page.route(re.compile("/media/uploads"), fail)
+    ann.page.evaluate(_HOLD_LIMITS)
+    if failure == "not drawn":
+        ann.page.evaluate("window.createImageBitmap = () => new Promise(() => {}); void 0")
+    attach_the_sea(ann)
+    is_drawn = failure != "not drawn"
+    until(ann, lambda: uploads.count("POST") == 2 if is_drawn else ann.page.evaluate("limits.length") > 0)
+    if failure in {"not drawn", "not answered"}:
+        ann.page.evaluate("limits.forEach((end) => end())")
+    send_the_sea(ann)
+    picture = newest_picture(bob, team)
+    assert "preview" not in picture
+    assert ("hash" in picture, uploads.count("POST")) == ((True, 2) if is_drawn else (False, 1))
+    ann.complaints.clear()
+
+
+def test_13_a_picture_is_shown_itself_if_its_preview_does_not_load(
+    ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
+) -> None:
+    attach_the_sea(ann.go("Team"))
+    send_the_sea(ann)
+    address = newest_picture(bob, team)["preview"].rpartition("/")[2]
+    with chat_user(chromium_browser, system.edges[1], service_workers="block") as other:
+        other.page.route(f"**/media/{address}", lambda route: route.abort())
+        other.open().sign_in(str(ann.account())).go("Team")
+        link = other.message("the sea").locator(".picture")
+        link.wait_for()
+        expect(link.locator("canvas")).to_be_hidden()
+        assert link.locator("img").evaluate("(one) => [one.naturalWidth, one.className]") == [2000, ""]
+
+
+def attach_the_sea(ann: ChatPage) -> None:
+    """Attaches a large picture to a message in the open chat."""
+    content = base64.b64decode(ann.page.evaluate(_LARGE))
+    sea = FilePayload(name="sea.jpg", mimeType="image/jpeg", buffer=content)
+    ann.page.locator("input[type=file]").set_input_files(sea)
+
+
+def send_the_sea(ann: ChatPage) -> None:
+    expect(ann.page.locator(".attachments progress")).to_have_count(0)
+    ann.send("the sea")
+    ann.until_sent("the sea")
+
+
+def newest_picture(bob: Bob, chat: int) -> dict[str, Any]:
+    (message,) = bob.call("history", chat=chat, count=1, dir="older", **{"from": -1})["messages"]
+    picture: dict[str, Any] = message["segments"][0]
+    return picture
 
 
 def test_28_a_photograph_leaves_without_its_place(ann: ChatPage, bob: Bob, team: int, tmp_path: Path) -> None:

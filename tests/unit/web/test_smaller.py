@@ -45,6 +45,21 @@ def test_a_large_picture_has_a_copy(page: Page, picture: str, made: list[bool]) 
     assert page.evaluate(f"async () => madeOf({picture})") == made
 
 
+@pytest.mark.parametrize(("size", "is_sent"), [(1 << 20, True), ((1 << 20) + 1, False)])
+def test_a_copy_has_at_most_the_size_that_the_server_takes(page: Page, size: int, is_sent: bool) -> None:
+    script = """async (size) => {
+      const picture = new Blob([await pictureOf("image/jpeg"), new Uint8Array(2 ** 21)], { type: "image/jpeg" });
+      const convert = OffscreenCanvas.prototype.convertToBlob;
+      OffscreenCanvas.prototype.convertToBlob = async () => new Blob([new Uint8Array(size)]);
+      try {
+        return await madeOf(picture);
+      } finally {
+        OffscreenCanvas.prototype.convertToBlob = convert;
+      }
+    }"""
+    assert page.evaluate(script, size) == [True, is_sent]
+
+
 def test_a_moving_png_has_no_copy(page: Page) -> None:
     """A chunk `acTL` after the header makes it move."""
     script = """async () => {

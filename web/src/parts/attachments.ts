@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals-core";
 import { type TemplateResult, html, nothing } from "lit";
 import { newNonce } from "../../../clients/javascript/dragoman.js";
-import { smallerOf } from "../files/smaller.ts";
+import { type Smaller, smallerOf } from "../files/smaller.ts";
 import { withoutPlace } from "../files/without_place.ts";
 import type { OutgoingSegment } from "../model/shapes.ts";
 import { said, session } from "../state.ts";
@@ -31,7 +31,7 @@ interface Attachment {
 
 const PICTURE = /^image\/(png|jpeg|gif|webp)$/;
 
-/** The message does not wait longer for the upload of a preview. */
+/** The message does not wait longer for a preview to be drawn, nor for its upload. */
 const PREVIEW_MS = 10_000;
 
 type MediaSegment = Extract<OutgoingSegment, { t: "image" | "file" }>;
@@ -137,9 +137,12 @@ function begun(name: string): Attachment {
   return { name, size: 0, address: "", sent: 0, hasFailed: false, mayTellPlace: false, nonce: newNonce(), stop };
 }
 
-/** A picture is sent without a preview if that cannot be uploaded in time, or if the server does not know its width. */
+/** A picture is sent without a preview if that cannot be drawn and uploaded in time, or if the server does not know its width. */
 async function looks(picture: Blob, name: string, stop: AbortController): Promise<Looks> {
-  const { hash, copy } = await smallerOf(picture);
+  const late = new Promise<Smaller>((resolve) => {
+    setTimeout(resolve, PREVIEW_MS, {});
+  });
+  const { hash, copy } = await Promise.race([smallerOf(picture), late]);
   const timer = setTimeout(() => stop.abort(), PREVIEW_MS);
   const preview = copy && (await session.upload(copy, { name, signal: stop.signal }).catch(() => undefined));
   clearTimeout(timer);
