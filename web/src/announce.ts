@@ -25,7 +25,10 @@ export function announceArrivals(): void {
       else if (known.isSynced.peek()) others.add(chat, message.sender);
     };
     known.arrivals.add(arrival);
-    return () => known.arrivals.delete(arrival);
+    return () => {
+      known.arrivals.delete(arrival);
+      others.end();
+    };
   });
   const icon = document.querySelector("link[rel=icon]") as HTMLLinkElement;
   const usual = icon.href;
@@ -58,6 +61,11 @@ class Burst {
     const { number, senders } = this.#counts.get(chat) ?? { number: 0, senders: new Set<number>() };
     this.#counts.set(chat, { number: number + 1, senders: senders.add(sender) });
     this.#timer ??= setTimeout(() => this.#say(), BURST_MS);
+  }
+
+  /** The next account hears nothing of this one. */
+  end(): void {
+    clearTimeout(this.#timer);
   }
 
   #say(): void {

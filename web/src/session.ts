@@ -140,6 +140,7 @@ export class Session {
     } catch (error) {
       if ((error as Failure).code !== "unauthenticated") throw error;
       const newer = await storedLogin().catch(() => undefined);
+      this.#unkept = undefined;
       if (newer && newer.refresh !== stored.refresh) return this.#refresh(); // another tab was faster, without a lock
       await this.#over(error as Failure);
       throw error;

@@ -40,6 +40,18 @@ HELD_PAGES = """
 }
 """
 FRAMES = "() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))"
+HELD_ANNOUNCEMENTS = """{
+  const [later, end] = [setTimeout, clearTimeout];
+  window.announcements = new Map();
+  window.setTimeout = (work, milliseconds, ...more) => {
+    if (milliseconds !== 3000) return later(work, milliseconds, ...more);
+    announcements.set(-announcements.size - 1, work);
+    return -announcements.size;
+  };
+  window.clearTimeout = (timer) => announcements.delete(timer) || end(timer);
+  void 0;
+}"""
+"""A script that holds the announcements of other chats, which come every three seconds."""
 READ = "(index) => document.querySelector('dragoman-messages').chat.head.value.read === index"
 FIRST = "Math.min(...[...document.querySelectorAll('.row-message')].map((row) => Number(row.dataset.key.slice(8))))"
 
@@ -213,6 +225,25 @@ def test_14_a_quote_leads_to_the_original(ann: ChatPage, bob: Bob, team: int) ->
     ann.message("the answer").locator(".quote").click()
     expect(ann.message("the original").first).to_be_in_viewport()
     assert ann.page.evaluate("document.activeElement.dataset.key") == f"message {first}"
+
+
+def test_09_a_link_to_a_message_leads_to_it_in_the_chat_that_is_open(ann: ChatPage, bob: Bob, team: int) -> None:
+    filled(bob, team, 60)
+    ann.open(f"/{team}/7").until_received("message 7")
+    ann.go("Team").to_last("message 60")
+    ann.page.go_back()
+    expect(ann.message("message 7").first).to_be_in_viewport()
+
+
+def test_24_messages_of_other_chats_are_not_announced_after_the_login(ann: ChatPage, bob: Bob, team: int) -> None:
+    ann.page.evaluate(HELD_ANNOUNCEMENTS)
+    bob.send(team, "hello")
+    expect(ann.chat("Team")).to_contain_text("hello")
+    ann.log_out()
+    ann.page.get_by_role("button", name="Create account").wait_for()
+    ann.page.evaluate("announcements.forEach((announce) => announce())")
+    ann.page.evaluate(FRAMES)
+    assert ann.page.locator("[role=status].unseen").inner_text() == ""
 
 
 def test_24_a_screen_reader_hears_a_new_message_once_the_author_first(ann: ChatPage, bob: Bob, team: int) -> None:

@@ -82,6 +82,15 @@ test("a change comes before its message, which was read before", () => {
   assert.equal(chat.messages.get(2).segments[0].text, "newer");
 });
 
+test("after the server was restored, messages count from its last one", () => {
+  const chat = new Chat(HEAD, 1);
+  receive(chat, 1, 9);
+  chat.forget();
+  chat.replace({ ...HEAD, head: 4, read: 4 });
+  receive(chat, 3, 6);
+  assert.deepEqual([chat.head.value.head, chat.head.value.unread], [6, 2]);
+});
+
 test("messages that a sync has left out are not kept as they were", () => {
   const chat = new Chat(HEAD, 1);
   chat.open();

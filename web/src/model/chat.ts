@@ -104,9 +104,11 @@ export class Chat {
     this.update({ read: Math.max(read, index), unread: left, mentions: named, unread_from });
   }
 
+  /** Of another epoch, which may have fewer messages. */
   forget(): void {
     this.messages.clear();
     this.#ahead = [];
+    this.#counted = 0;
     this.version.value += 1;
   }
 

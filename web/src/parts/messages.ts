@@ -175,6 +175,7 @@ export class Messages extends Part {
     for (const row of this.querySelectorAll<HTMLElement>(".rows > li")) virtualizer.measureElement(row);
     if (this.#follows) virtualizer.scrollToEnd();
     this.#follows = false;
+    if (this.#isPlaced && this.index !== undefined && changes.has("index")) void this.jump(this.index);
     if (!this.#isPlaced && this.#rows.length) this.#showFirst(virtualizer);
     else if (this.wanted !== undefined && this.chat.messages.has(this.wanted))
       this.#showWanted(virtualizer, this.wanted);

@@ -139,6 +139,7 @@ export class Holder {
   /** The connection goes on with a new token before the old one expires. */
   #renewLater(): void {
     clearTimeout(this.#renewal);
+    if (this.#isClosed) return; // the session may be another account's by now
     const wait = Math.max(this.session.expires - Date.now() - RENEW_EARLY_MS, 60_000);
     this.#renewal = setTimeout(
       async () => {
