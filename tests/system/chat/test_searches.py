@@ -1,16 +1,16 @@
 """Tests searches while the user types: a late reply must not replace the result of a later search."""
 
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, WebSocketRoute, expect
+from playwright.sync_api import Browser, expect
 
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+from tests.system.chat.held_replies import HeldReplies
 
 pytestmark = pytest.mark.xdist_group("chat")
 
@@ -18,52 +18,9 @@ _SEARCHES = ("members", "find")
 _TURNS = 600
 
 
-class HeldReplies:
-    """Holds the reply to a page's first search until `release`.
-
-    `later` is the number of later searches that got a reply.
-    """
-
-    def __init__(self) -> None:
-        self.later = 0
-        self._ids = list[int]()
-        self._reply: str | None = None
-        self._socket: WebSocketRoute | None = None
-
-    def forward(self, socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-
-        def request(text: str | bytes) -> None:
-            command = json.loads(text)
-            if command["op"] in _SEARCHES and command.get("query"):
-                self._ids.append(command["id"])
-                self._socket = socket
-            server.send(text)
-
-        def reply(text: str | bytes) -> None:
-            number = json.loads(text).get("re")
-            if number in self._ids[:1] and socket is self._socket and self._reply is None:
-                self._reply = str(text)
-                return
-            socket.send(text)
-            self.later += number in self._ids[1:]
-
-        socket.on_message(request)
-        server.on_message(reply)
-
-    @property
-    def is_held(self) -> bool:
-        return self._reply is not None
-
-    def release(self) -> None:
-        assert self._socket is not None
-        assert self._reply is not None
-        self._socket.send(self._reply)
-
-
 @pytest.fixture
 def held() -> HeldReplies:
-    return HeldReplies()
+    return HeldReplies(lambda command: command["op"] in _SEARCHES and bool(command.get("query")))
 
 
 @pytest.fixture

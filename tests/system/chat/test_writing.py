@@ -1,6 +1,7 @@
 """Tests how users write messages: drafts, edits, replies, reactions and emoji."""
 
 import re
+import secrets
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, expect
@@ -8,6 +9,11 @@ from playwright.sync_api import Browser, FilePayload, expect
 from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
+from tests.system.chat.held_replies import HeldReplies
+from tests.system.chat.test_searches import until
+
+_SYNCED = """([account, chat]) => JSON.parse(localStorage.getItem(`dragoman.${account}.draft.${chat}`))?.synced"""
+"""A script that returns the part of a draft that the server has."""
 
 pytestmark = pytest.mark.xdist_group("chat")
 
@@ -70,6 +76,28 @@ def test_02_a_draft_is_on_all_devices_and_never_replaces_newer_text(
         expect(phone.field).to_have_value("newer on the phone")
 
 
+def test_02_a_draft_that_another_device_has_sent_or_changed_is_not_shown_as_it_was(
+    ann: ChatPage, bob: Bob, team: int, system: Cluster, chromium_browser: Browser
+) -> None:
+    """The first device has no connection meanwhile."""
+    other = bob.group("Other", ann.account())
+    with chat_user(chromium_browser, system.edges[1]) as phone:
+        phone.open().sign_in(str(ann.account()))
+        for name, text in (("Team", "see you"), ("Other", "half")):
+            ann.go(name).field.press_sequentially(text)
+            expect(phone.chat(name)).to_contain_text(f"Draft: {text}")
+        ann.page.goto("about:blank")
+        phone.go("Team").field.press("Enter")
+        phone.until_sent("see you")
+        phone.go("Other").field.fill("half a sentence")
+        phone.go("Team")
+        until(phone, lambda: phone.page.evaluate(_SYNCED, [phone.account(), other]) == "half a sentence")
+    ann.open(f"/{team}").until_connected()
+    expect(ann.field).to_have_value("")
+    ann.go("Other")
+    expect(ann.field).to_have_value("half a sentence")
+
+
 def test_11_arrow_up_edits_the_last_message_and_no_text_is_lost(ann: ChatPage, bob: Bob, team: int) -> None:
     ann.go("Team").send("a mistke")
     ann.until_sent("a mistke")
@@ -119,11 +147,35 @@ def test_11_an_edit_and_files_wait_while_another_chat_is_shown(ann: ChatPage, bo
     expect(ann.message("a mistake").locator(".edited")).to_be_visible()
 
 
+def test_11_a_text_that_is_changed_while_an_edit_is_saved_is_not_lost(
+    bob: Bob, system: Cluster, chromium_browser: Browser
+) -> None:
+    held = HeldReplies(lambda command: command["op"] == "edit")
+    with chat_user(chromium_browser, system.edges[0], service_workers="block") as ann:
+        ann.page.route_web_socket("**/ws/native", held.forward)
+        team = bob.group("Team", ann.open().register("Ann", f"ann{secrets.token_hex(4)}").account())
+        ann.go("Team").send("a mistke")
+        ann.until_sent("a mistke")
+        ann.field.press("ArrowUp")
+        ann.field.fill("a mistake")
+        ann.field.press("Enter")
+        until(ann, lambda: held.is_held)
+        ann.field.fill("a mistake of mine")
+        held.release()
+        bob.send(team, "after the reply")
+        ann.until_received("after the reply")
+        expect(ann.field).to_have_value("a mistake of mine")
+        ann.field.press("Enter")
+        ann.until_received("a mistake of mine")
+        expect(ann.field).to_have_value("")
+
+
 def test_11_a_rejected_message_comes_back_with_its_files(ann: ChatPage, bob: Bob, team: int) -> None:
     ann.go("Team").page.locator("input[type=file]").set_input_files(_file("notes.txt"))
     expect(ann.page.locator(".attachments progress")).to_have_count(0)
     bob.call("silence", chat=team, account=ann.account(), until=4_000_000_000_000)
     ann.send("may I?")
+    expect(ann.page.locator(".message-rejected")).to_contain_text("notes.txt")
     ann.page.locator(".message-rejected").get_by_role("button", name="Edit").click()
     expect(ann.field).to_have_value("may I?")
     expect(ann.page.locator(".attachments li")).to_contain_text("notes.txt")

@@ -6,6 +6,7 @@ import { signal } from "@preact/signals-core";
 import { type Native, failureOf, isPassing } from "../native.ts";
 import { route } from "../site.ts";
 import type { Model } from "./model.ts";
+import type { Head } from "./shapes.ts";
 
 export interface Draft {
   text: string;
@@ -35,6 +36,7 @@ export class Drafts {
 
   constructor(readonly model: Model) {
     model.drafts.add((event) => this.#receive(event));
+    model.heads.add((head) => this.#compare(head));
     addEventListener("storage", this.#follow);
   }
 
@@ -62,7 +64,7 @@ export class Drafts {
     clearTimeout(this.#timers.get(chat));
     this.#timers.set(
       chat,
-      setTimeout(() => void this.#sync(chat), SYNC_MS),
+      setTimeout(() => this.#sync(chat), SYNC_MS),
     );
   }
 
@@ -82,6 +84,7 @@ export class Drafts {
       const { base, text } = this.get(chat);
       if (!text) this.#store(chat, EMPTY);
       post(Math.max(base, before) || undefined);
+      this.#sync(chat); // a draft that was on its way for longer is removed
     });
   }
 
@@ -98,11 +101,13 @@ export class Drafts {
     this.#offer(chat, undefined);
   }
 
-  async #sync(chat: number): Promise<void> {
-    await this.#syncing.get(chat);
-    const work = this.#send(chat).finally(() => this.#syncing.delete(chat));
+  /** One after the other: each has the revision of the one before it. */
+  #sync(chat: number): void {
+    const before = this.#syncing.get(chat) ?? Promise.resolve();
+    const work: Promise<void> = before.then(() => this.#send(chat)).finally(() => {
+      if (this.#syncing.get(chat) === work) this.#syncing.delete(chat);
+    });
     this.#syncing.set(chat, work);
-    await work;
   }
 
   async #send(chat: number): Promise<void> {
@@ -117,7 +122,7 @@ export class Drafts {
       if (isPassing(failureOf(error)))
         this.#timers.set(
           chat,
-          setTimeout(() => void this.#sync(chat), SYNC_MS * 10),
+          setTimeout(() => this.#sync(chat), SYNC_MS * 10),
         );
     }
   }
@@ -128,6 +133,20 @@ export class Drafts {
     if (own.text === own.synced && !draft.cut && !isBeingWritten(chat)) this.#replace(chat, draft);
     else if (draft.text && draft.text !== own.text) this.#offer(chat, draft);
     else this.#store(chat, { ...own, base: draft.rev, synced: draft.text });
+  }
+
+  /** Of a sync: another device may have changed or sent the draft meanwhile. */
+  #compare({ chat, draft }: Head): void {
+    if (draft?.rev) this.#receive({ ev: "draft", chat, ...draft });
+    else if (this.get(chat).base) void this.#look(chat).catch(() => undefined);
+  }
+
+  /** The summary without a draft may be older than the draft of this device. Rejects with a Failure. */
+  async #look(chat: number): Promise<void> {
+    await this.#syncing.get(chat);
+    const own = this.get(chat);
+    const { draft = { rev: 0, text: "" } } = await this.model.wire.call("draft", { chat });
+    if (this.get(chat) === own) this.#receive({ ev: "draft", chat, ...draft });
   }
 
   #replace(chat: number, draft: Native.DraftInfo): void {

@@ -29,6 +29,7 @@ export class Model {
   readonly requests = signal<Native.RequestEvent[]>([]);
   readonly friendsChanged = signal(0);
   readonly drafts = new Set<(event: Native.DraftEvent) => void>();
+  readonly heads = new Set<(head: Head) => void>();
   readonly arrivals = new Set<Arrival>();
   readonly store = new AccountStore();
   readonly people: People;
@@ -322,6 +323,7 @@ export class Model {
     if (known) known.replace(head);
     else this.#add(head);
     this.#stale.add(head.chat);
+    this.heads.forEach((listener) => listener(head));
   }
 
   #joined({ ev: _, created, head = 0, first = 1, rev = 0, ...chat }: Native.ChatEvent): void {

@@ -215,12 +215,15 @@ export class Composer extends Part {
     this.dispatchEvent(new CustomEvent("message-sent", { bubbles: true }));
   }
 
+  /** The text may be changed, or another edit begun, until the reply comes. */
   async #save(message: Message): Promise<void> {
-    const text = this.#writing.edited.trim();
+    const writing = this.#writing;
+    const text = writing.edited.trim();
     if (!text) return;
-    const written = mentioning(text, this.#writing.mentioned);
-    if (text === textOfSegments(message.segments) || (await attempt(() => edit(this.model, message, written))))
-      this.#end();
+    const written = mentioning(text, writing.mentioned);
+    const isSaved =
+      text === textOfSegments(message.segments) || (await attempt(() => edit(this.model, message, written)));
+    if (isSaved && writing.editing.peek() === message && writing.edited.trim() === text) this.#end();
   }
 
   #chosen({ target }: Event): void {

@@ -101,6 +101,7 @@ export function sendingRow(model: Model, entry: Sending, actions: RowActions): T
     ${avatar(avatarAddress("account", model.me, model.people.get(model.me).avatar))}
     <span class="message-author"><bdi>${model.people.name(model.me)}</bdi></span>
     <div class="message-body">${reply_to ? html`<span class="quote">↳ …</span>` : nothing}${shownSegments(segments as never, model.me)}
+      ${segments.map((one) => (one.t === "image" || one.t === "file" ? html`<p class="hint">${icon("attach")} <bdi>${one.name}</bdi></p>` : nothing))}
       ${
         rejected
           ? html`<p class="failure" role="alert">${state}
