@@ -221,6 +221,75 @@ MUTANTS = {
         "src/model/actions.ts", ', ...(preview && { preview: preview.split("/").pop() ?? null })', "",
         "test_13_a_large",
     ),
+    "held-by-preview": BrokenPage(
+        "src/parts/attachments.ts", "setTimeout(() => stop.abort(), PREVIEW_MS)", "0", "test_13_a_picture_is_sent"
+    ),
+    "held-by-drawing": BrokenPage(
+        "src/parts/attachments.ts", "Promise.race([smallerOf(picture), late])", "smallerOf(picture)",
+        "test_13_a_picture_is_sent",
+    ),
+    "all-or-nothing": BrokenPage(
+        "src/parts/attachments.ts", "signal: stop.signal }).catch(() => undefined)", "signal: stop.signal })",
+        "test_13_a_picture_is_sent",
+    ),
+    "any-preview": BrokenPage(
+        "src/parts/attachments.ts", "preview?.width &&", "preview &&", "test_13_a_picture_is_sent"
+    ),
+    "trust-preview": BrokenPage(
+        "src/parts/message.ts", 'return image.setAttribute("src", whole);', "image.dataset;",
+        "test_13_a_picture_is_shown",
+    ),
+    "deaf-click": BrokenPage(
+        "src/push/shown.ts", 'best.postMessage({ kind: "clicked", path });', "", "test_09_a_click"
+    ),
+    "no-tag": BrokenPage("src/push/shown.ts", "...shown, tag, icon,", "...shown, icon,", "test_10_what_comes"),
+    "stay-shown": BrokenPage(
+        "src/push/shown.ts", 'await post(windows, { kind: "shown" });', "", "test_10_a_notification_of"
+    ),
+    "come-back": BrokenPage(
+        "src/push/device.ts", "await register(known, true);", "await register(known, false);", "test_10_a_device_that"
+    ),
+    "keep-replaced": BrokenPage(
+        "src/push/shown.ts", 'await post(windows, { kind: "replaced" });', "", "test_10_a_subscription"
+    ),
+    "keep-other-account": BrokenPage(
+        "src/push/device.ts", "if (!isWanted) void untracked(forget);", "", "test_10_a_device_is_not"
+    ),
+    "loud": BrokenPage("src/parts/conversation.ts", "alerts(0, true)", "alerts(0)", "test_25_levels"),
+    "mail-again": BrokenPage(
+        "src/parts/notifications.ts", 'this.mails && !this.devices.some(({ kind }) => kind === "mail")', "this.mails",
+        "test_25_one_click",
+    ),
+    "lose-text": BrokenPage(
+        "src/model/drafts.ts", '      this.model.store.trouble.value = "full";', '      throw new Error("full");',
+        "test_01_writing_goes_on",
+    ),
+    "forget-edit": BrokenPage("src/parts/writing.ts", "writings.set(chat, known);", "", "test_11_an_edit"),
+    "raw-quotes": BrokenPage(
+        "src/model/actions.ts", "return plain(textOfSegments", "return String(textOfSegments", "test_14_quotes"
+    ),
+    "only-online": BrokenPage(
+        "src/worker.ts", "      () => stored,", "      (error) => Promise.reject(error),", "test_21_what_is_written"
+    ),
+    "lose-changes": BrokenPage(
+        "src/model/chat.ts", "this.#ahead = [...this.#ahead, news].slice(-MOST_AHEAD);", "this.#ahead = [];",
+        "test_21_a_message_from",
+    ),
+    "unsorted": BrokenPage(
+        "src/model/rows.ts", "[...messages.keys()].sort((one, other) => one - other)", "[...messages.keys()]",
+        "test_21_five_hundred",
+    ),
+    "deaf-link": BrokenPage(
+        "src/parts/messages.ts", '&& changes.has("index")) void', "&& false) void", "test_09_a_link"
+    ),
+    "sent-elsewhere": BrokenPage(
+        "src/model/drafts.ts", "model.heads.add((head) => this.#compare(head));", "", "test_02_a_draft_that"
+    ),
+    "end-edit": BrokenPage(
+        "src/parts/composer.ts", "isSaved && writing.editing.peek() === message && writing.edited.trim() === text",
+        "isSaved", "test_11_a_text_that",
+    ),
+    "say-late": BrokenPage("src/announce.ts", "others.end();", "", "test_24_messages_of"),
     "old-key": BrokenPage(
         "src/push/device.ts", "if (old && keyOf(old) !== key) await old.unsubscribe();", "", "test_10_each"
     ),
