@@ -31,14 +31,12 @@ from services.edge.gateway.open_sockets import client_sockets
 from services.edge.gateway.tls import server_tls
 from services.edge.handlers.accounts import AccountHandler, AvatarFiles, OwnDataExporter
 from services.edge.handlers.auth import AuthHandler
-from services.edge.handlers.chat_reads import ChatReads
 from services.edge.handlers.dispatcher import Dispatcher, TracedHandler
 from services.edge.handlers.forwarding import Forwarder
-from services.edge.handlers.history import MessageHistory
+from services.edge.handlers.history import ChatReads, ClientSearches, MessageHistory
 from services.edge.handlers.message_forwarder import MessageChanger, MessageForwarder, WebhookMessages
 from services.edge.handlers.message_resolver import MessageResolver
 from services.edge.handlers.operators import IrcOperators
-from services.edge.handlers.searches import ClientSearches
 from services.edge.http import (
     HttpApp,
     MailInterface,

@@ -9,26 +9,21 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from services.session.adapters.edge_notifier import EdgeNotifier
-from services.session.adapters.mail_outbox import MailOutbox
 from services.session.adapters.outgoing_webhooks import DeadWebhooks, HttpWebhookPoster
-from services.session.adapters.push import HttpPushSender
+from services.session.adapters.push import HttpPushSender, MailOutbox
 from services.session.dashboard import DASHBOARD
 from services.session.metrics import SessionMetrics
 from services.session.router import route
-from services.session.service.accounts import AccountProfiles
+from services.session.service.accounts import AccountProfiles, SettingsOfAccounts
 from services.session.service.announcements import Announcements
 from services.session.service.chats import Chats
-from services.session.service.directory import Directory
 from services.session.service.friends import Friends
-from services.session.service.happenings import Happenings
+from services.session.service.irc import Directory, GroupModes, Happenings, SubjectMetadata
 from services.session.service.made import MadeByAccounts, Makers
 from services.session.service.mail_digests import MailDigests
 from services.session.service.memberships import Memberships
 from services.session.service.message_reader import MessageReader
-from services.session.service.metadata import SubjectMetadata
 from services.session.service.moderation import Moderation, Reports
-from services.session.service.modes import GroupModes
-from services.session.service.own_settings import SettingsOfAccounts
 from services.session.service.push_delivery import PushDelivery, PushWays
 from services.session.service.push_texts import PushTexts
 from services.session.service.subscriptions import PushLogins, Subscriptions

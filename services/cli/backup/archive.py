@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from local.credentials import write_private
+from local.credentials import Credentials, write_private
 from local.data import locked, prepare
 from local.options import OperatorError
-from services.cli.backup import postgresql, push_key, sqlite
+from services.cli.backup import postgresql, sqlite
 from services.cli.databases import database_urls, skip_numbers
 from services.edge.media.directory import DIRECTORIES
 from services.message.store.installation import renew_epoch
@@ -78,7 +78,7 @@ def _fill(settings: Settings, directory: Path, version: str) -> Manifest:
     (directory / _KEYS).mkdir()
     for key in settings.auth.keys.glob("*.pem"):
         write_private(directory / _KEYS / key.name, key.read_bytes())
-    push_key.keep(settings, directory)
+    _keep_push_keys(settings, directory)
     if with_media := not settings.media.bucket_url:
         _copy_media(settings.media.directory, directory / _MEDIA)
     manifest = Manifest(version, now_ms(), kind, with_media, tuple(urls), _digests_of(directory, _KEYS))
@@ -119,7 +119,7 @@ def restore(settings: Settings, directory: Path) -> str:
             write_private(settings.auth.keys / key.name, key.read_bytes())
         if manifest.media:
             _copy_media(directory / _MEDIA, settings.media.directory)
-        missing = push_key.give_back(settings, directory)
+        missing = _restore_push_keys(settings, directory)
         undo.pop_all()
     return missing
 
@@ -248,3 +248,48 @@ def _verify(directory: Path, digests: Mapping[str, str], required: Iterable[str]
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_PUSH_KEY, _PREVIOUS_PUSH_KEY = "push.key", "push.previous.key"
+_CREDENTIALS = "credentials.json"
+_OTHERWISE = "otherwise, devices are notified again only after their clients have started"
+
+
+def _keep_push_keys(settings: Settings, directory: Path) -> None:
+    """Copies the keys into a backup, if this machine has them. Raises OSError, OperatorError."""
+    for name, key in (
+        (_PUSH_KEY, _known_push_key(settings)),
+        (_PREVIOUS_PUSH_KEY, settings.push.previous_key.get_secret_value()),
+    ):
+        if key:
+            write_private(directory / name, key.encode())
+
+
+def _restore_push_keys(settings: Settings, directory: Path) -> str:
+    """Restores the key of a backup for `dragoman up`. Returns a text about what the operator must do, or an empty text.
+    Raises OSError, OperatorError."""
+    file, known = directory / _PUSH_KEY, _known_push_key(settings)
+    if not file.exists():
+        missing = f"the backup has no push.key: set the key of the backed-up system, {_OTHERWISE}"
+        return missing if settings.push.enabled else ""
+    key = file.read_text()
+    if known not in ("", key):
+        return f"push.key differs from {file}: set push.previous_key to the key in that file, {_OTHERWISE}"
+    if not known:
+        content = msgspec.json.encode(Credentials({}, {}, push_key=key))  # `up` completes it
+        write_private(settings.data / _CREDENTIALS, msgspec.json.format(content))
+    previous = directory / _PREVIOUS_PUSH_KEY
+    if previous.exists() and previous.read_text() != settings.push.previous_key.get_secret_value():
+        return f"set push.previous_key to the key in {previous}, {_OTHERWISE}"
+    return ""
+
+
+def _known_push_key(settings: Settings) -> str:
+    """The key in the settings, or the key that `dragoman up` has stored in the data directory."""
+    if key := settings.push.key.get_secret_value():
+        return key
+    file = settings.data / _CREDENTIALS
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Credentials).push_key if file.exists() else ""
+    except msgspec.MsgspecError as error:
+        raise OperatorError(f"{file} is damaged: {error}", "Restore it, or remove it") from error

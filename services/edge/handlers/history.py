@@ -1,28 +1,41 @@
-"""Fetches the messages that a client requests, with the senders' profile summaries. Fetched messages count as
-delivered."""
+"""Fetches and finds the messages that a client requests, with the senders' profile summaries, and marks chats as read.
+Fetched messages count as delivered."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from services.edge.canonical.commands import CountUnread, FetchUnread, ReadHistory, ResumeChats
-from services.edge.canonical.replies import ChatsResumed, ChatToResume, HistoryPage, MessagePage
+from services.edge.canonical.commands import CountUnread, FetchUnread, MarkChatRead, ReadHistory, ResumeChats
+from services.edge.canonical.replies import (
+    ChatMarkedRead,
+    ChatsResumed,
+    ChatToResume,
+    HistoryPage,
+    MessagePage,
+    MessagesFound,
+)
 from services.edge.catchup.left_out import LeftOutMessages
 from services.edge.client.session import LoginSession
 from services.edge.confirmations.read_state import ReadStateFlusher
 from services.edge.delivery.local_chats import LocalChats
 from services.edge.delivery.quotes import QuoteReader
 from services.edge.dialects.encoded_message import other_member, to_display, to_display_change
+from services.edge.ephemeral.read_events import ReadEvents
 from services.edge.handlers.table import Handlers, for_actor
 from services.edge.presence.local_accounts import LocalAccounts
 from services.edge.presence.profiles import fetch_summaries
 from shared.bus.client import Bus
+from shared.bus.failures import NoResponders
+from shared.contract import subjects as on
+from shared.contract.ephemeral import ReadPlace
+from shared.contract.errors import ErrorCode, Reason, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
-from shared.contract.message import GetHistory, GetUnread, History, Unread
+from shared.contract.message import GetHistory, GetUnread, History, MarkUnread, Unread, UnreadMarked
 from shared.contract.model import Chat, MemberPair, Message, ProfileSummary
 from shared.contract.own_lists import GetOwnLists, OwnLists
 from shared.contract.resume import ChatRevision, Resume, Resumed, ResumedChat
+from shared.contract.search import SearchMessages, SearchPage
 from shared.contract.session import ChatsFound, GetChats
 
 _CHATS = 100
@@ -248,3 +261,93 @@ def _has_more(command: ReadHistory, page: History) -> bool:
         return False
     last = page.messages[-1].index
     return last > 1 if command.older else last < page.head
+
+
+class ClientSearches:
+    def __init__(self, bus: Bus, chats: LocalChats, enabled: bool) -> None:
+        self._bus = bus
+        self._chats = chats
+        self._enabled = enabled
+
+    def handlers(self) -> Handlers:
+        return {SearchMessages: for_actor(self.search)}
+
+    async def search(self, command: SearchMessages, actor: AccountId) -> MessagesFound:
+        """Raises RequestError."""
+        if not self._enabled:
+            raise RequestError(
+                ErrorCode.UNAVAILABLE, "search is switched off on this server", reason=Reason.SWITCHED_OFF
+            )
+        command.actor = actor
+        try:
+            page = await self._find(command)
+        except NoResponders as error:
+            raise RequestError(ErrorCode.UNAVAILABLE, "search is not available now, please try again later") from error
+        summaries = await fetch_summaries(self._bus, {message.sender for message in page.around})
+        return MessagesFound(
+            page, tuple(to_display(one, self._chats.pair(one.chat), summaries.get(one.sender)) for one in page.around)
+        )
+
+    async def _find(self, command: SearchMessages) -> SearchPage:
+        """Search an index with all messages. If no service has a complete index, search one that is still being built.
+        Raises RequestError."""
+        try:
+            return await self._bus.send(command, retry=True, wait_for_service=False)
+        except NoResponders:
+            return await self._bus.request(on.SEARCH_INCOMPLETE, command, retry=True, wait_for_service=False)
+
+
+class ChatReads:
+    """Marks chats as read. Most clients mark the last message of the chat. Then nothing is unread, and the message
+    service is not queried. It is not queried either if the client does not want the number."""
+
+    def __init__(
+        self, bus: Bus, accounts: LocalAccounts, chats: LocalChats, read_state: ReadStateFlusher, reads: ReadEvents
+    ) -> None:
+        self._bus = bus
+        self._reads = reads
+        self._accounts = accounts
+        self._chats = chats
+        self._read_state = read_state
+
+    def handlers(self) -> Handlers:
+        return {
+            MarkChatRead: lambda by, command: self.mark(command, by.connection.account, by.connection.number),
+            MarkUnread: lambda by, command: self.mark_unread(command, by.connection.account, by.connection.number),
+        }
+
+    async def mark(self, command: MarkChatRead, actor: AccountId, connection: int) -> ChatMarkedRead:
+        """`connection`: the connection that has read, which is not notified. Raises RequestError."""
+        place = ReadPlace(actor, command.chat, command.index, connection)
+        delivered = self._delivered(place)
+        if command.index == delivered:
+            self._read_state.mark_read(place)
+            return ChatMarkedRead((0, 0), delivered)
+        if command.index < delivered and not command.counts:
+            self._read_state.mark_read(place)
+            return ChatMarkedRead(None)
+        if command.counts:  # this also counts the reads that another connection has just reported
+            await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
+        return await self._mark_by_request(place)
+
+    async def mark_unread(self, command: MarkUnread, actor: AccountId, connection: int) -> UnreadMarked:
+        """Mark a chat as unread. Earlier reads are committed first, because they would remove this mark. Raises
+        RequestError."""
+        command.actor = actor
+        await self._read_state.flush_account(actor, await self._accounts.other_nodes(actor))
+        marked = await self._bus.send(command, retry=True)
+        self._reads.committed([ReadPlace(actor, command.chat, 0, connection)])
+        return marked
+
+    def _delivered(self, place: ReadPlace) -> int:
+        """The last index of the chat that has reached this edge, if the account is a known member. Otherwise 0."""
+        sequencer = self._chats.sequencer(place.chat)
+        if sequencer is None or place.account not in sequencer.members:
+            return 0
+        return sequencer.head or 0
+
+    async def _mark_by_request(self, place: ReadPlace) -> ChatMarkedRead:
+        request = GetHistory(place.chat, -1, 1, actor=place.account, read_to=place.index)
+        page = await self._bus.send(request, retry=True)
+        self._read_state.mark_read(msgspec.structs.replace(place, index=min(place.index, page.head)))
+        return ChatMarkedRead(page.unread, page.read or None)

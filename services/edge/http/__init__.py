@@ -2,8 +2,7 @@
 `app.py`, which routes requests by path."""
 
 from services.edge.http.app import HttpApp, MailInterface, MediaInterface, ProgramInterface
-from services.edge.http.unsubscription import UnsubscribeLinks
-from services.edge.http.verification import VerificationLinks, VerificationResult
+from services.edge.http.verification import UnsubscribeLinks, VerificationLinks, VerificationResult
 
 __all__ = [
     "HttpApp",

@@ -29,9 +29,8 @@ from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import body_length
 from services.edge.http.responses import error_response, not_allowed, not_found, unknown_path, wrong_method
 from services.edge.http.resumable_uploads import HttpResumableUploads
-from services.edge.http.unsubscription import UnsubscribeLinks
 from services.edge.http.uploads import HttpUploads
-from services.edge.http.verification import VerificationLinks
+from services.edge.http.verification import UnsubscribeLinks, VerificationLinks
 from services.edge.http.web_files import CLIENT, WebFiles
 from services.edge.http.webhooks import HttpWebhooks
 from services.edge.identicons import avatar_png

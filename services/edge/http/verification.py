@@ -1,4 +1,6 @@
-"""Serves the pages of verification links, which are sent by mail."""
+"""Serves the pages of links in mails. A verification link verifies an address. An unsubscription link ends the mails
+about unread messages: a mail program posts to it (RFC 8058). Pages have a button that posts, because mail scanners open
+links."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -141,3 +143,45 @@ def page(language: Language, status: int, title: str, body: str, headers: Mappin
         f"<title>{title}</title></head><body><h1>{title}</h1>{body}</body></html>\n"
     )
     return HTMLResponse(html, status, {"Cache-Control": "no-store", **headers})
+
+
+StopMails = Callable[[str], Awaitable[object]]
+"""Ends the mails that the token of the link names. Raises RequestError (`not_found`, `unavailable`)."""
+
+_ENDED: Mapping[int, Mapping[Language, tuple[str, str]]] = {
+    200: {
+        "zh": ("已退订", "您不会再收到未读消息的邮件。You get no more mails about unread messages."),
+        "en": ("Unsubscribed", "You get no more mails about unread messages."),
+    },
+    404: {"zh": ("链接无效", "此链接无效。This link is not valid."), "en": ("Wrong link", "This link is not valid.")},
+    503: {
+        "zh": ("暂时无法退订", "请稍后重试。Please try again in a minute."),
+        "en": ("Please try again", "That did not work just now. Please try again in a minute."),
+    },
+}
+_END: Mapping[Language, tuple[str, str]] = {
+    "zh": ("退订邮件", '退订 <span lang="en">Send me no more mails</span>'),
+    "en": ("Mails about unread messages", "Send me no more mails"),
+}
+
+
+class UnsubscribeLinks:
+    def __init__(self, stop: StopMails, language: Language = "zh") -> None:
+        self._stop = stop
+        self._language: Language = language
+
+    async def respond(self, request: Request) -> Response:
+        if request.method in ("GET", "HEAD"):
+            title, button = _END[self._language]
+            form = f'<form method="post"><button>{button}</button></form>'
+            return page(self._language, 200, title, form, {"Content-Security-Policy": FORM_POLICY})
+        if request.method != "POST":
+            return not_allowed("GET, HEAD, POST")
+        try:
+            await self._stop(request.path_params["token"])
+            status = 200
+        except RequestError as error:
+            status = 404 if error.failure.code is ErrorCode.NOT_FOUND else 503
+        title, text = _ENDED[status][self._language]
+        headers = {"Retry-After": "30"} if status == 503 else {}
+        return page(self._language, status, title, f"<p>{text}</p>", headers)

@@ -6,6 +6,7 @@ A commit waits for the disk about ten times, and commits of the database on the 
 commits rarely. Until the next commit, searches find new messages in a second index in memory.
 """
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from importlib.metadata import version
@@ -18,8 +19,7 @@ import tantivy
 from tantivy import Document, FieldType, Occur, Order, Query, Schema
 
 from services.search.index.documents import kinds_of, segments_of, text_of
-from services.search.index.lookups import occurrences
-from services.search.text.lookups import Clause
+from services.search.text.lookups import Clause, Lookup
 from services.search.text.terms import TERMS_VERSION, index_terms
 from shared.contract.following import ChatNews, HeadPosition
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -381,5 +381,40 @@ def _query(wanted: Wanted, chats: Sequence[ChatId], late: Mapping[ChatId, int]) 
         first, last = (max(first, time), last) if wanted.oldest_first else (first, min(last, time))
     if first > 1 or last < _HIGHEST:
         must.append(_range("time", first, max(last, 0)))
-    words = occurrences(SCHEMA, wanted.required, wanted.forbidden)
+    words = _occurrences(SCHEMA, wanted.required, wanted.forbidden)
     return Query.boolean_query([*((Occur.Must, one) for one in must), *words])
+
+
+Occurrence = tuple[Occur, Query]
+
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+
+
+def _occurrences(schema: Schema, required: Iterable[Clause], forbidden: Iterable[Clause]) -> list[Occurrence]:
+    """Builds the parts of a boolean query."""
+    found = [(Occur.Must, _clause(schema, one)) for one in required]
+    return found + [(Occur.MustNot, _clause(schema, one)) for one in forbidden]
+
+
+def _clause(schema: Schema, clause: Clause) -> Query:
+    if len(clause) == 1:
+        return _lookup(schema, clause[0])
+    return Query.boolean_query([(Occur.Should, _lookup(schema, one)) for one in clause])
+
+
+def _lookup(schema: Schema, lookup: Lookup) -> Query:
+    field, terms, is_prefix = lookup
+    if not is_prefix:
+        return _phrase(schema, field, terms)
+    *before, last = terms
+    beginning = _SPECIAL.sub(r"\\\g<0>", last) + ".*"
+    if not before:
+        return Query.regex_query(schema, field, beginning)
+    words = [*(_SPECIAL.sub(r"\\\g<0>", one) for one in before), beginning]
+    return Query.regex_phrase_query(schema, field, list(words))
+
+
+def _phrase(schema: Schema, field: str, terms: Sequence[str]) -> Query:
+    if len(terms) == 1:
+        return Query.term_query(schema, field, terms[0], "basic")
+    return Query.phrase_query(schema, field, list(terms))

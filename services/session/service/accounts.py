@@ -1,4 +1,4 @@
-"""Creates, reads, changes and erases profiles."""
+"""Creates, reads, changes and erases profiles, and the settings that an account has for itself."""
 
 import uuid
 from collections.abc import Callable
@@ -24,12 +24,14 @@ from services.session.store import (
     profiles,
     subscriptions,
 )
+from services.session.store.requests import once
 from shared.clock import now_ms
 from shared.contract.edge import ProfileChanged
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.events import AccountDeleted, AccountRegistered
 from shared.contract.ids import AccountId
 from shared.contract.model import ProfileSummary
+from shared.contract.own_settings import GetOwnSettings, OwnSettings, SetOwnSettings
 from shared.contract.routes import Ack
 from shared.contract.session import (
     AccountView,
@@ -210,3 +212,16 @@ class AccountProfiles:
         ]
         await self._notifier.publish({one.chat: one.version for one in left}, notifications)
         return len(left)
+
+
+class SettingsOfAccounts:
+    def __init__(self, database: Transactions) -> None:
+        self._database = database
+
+    async def get(self, request: GetOwnSettings) -> OwnSettings:
+        domain.check_actor(request.actor)
+        return await self._database.read(own_settings.find, request.actor, brief=True)
+
+    async def set(self, request: SetOwnSettings) -> OwnSettings:
+        domain.check_actor(request.actor)
+        return await self._database.write(once(own_settings.change, OwnSettings), request)

@@ -26,7 +26,6 @@ from services.edge.dialects.base import (
     Request,
 )
 from services.edge.dialects.irc import (
-    changes,
     channels,
     history,
     membership,
@@ -36,6 +35,7 @@ from services.edge.dialects.irc import (
     monitor,
     multiline,
     operators,
+    reactions,
     read_markers,
     relay,
     searches,
@@ -123,7 +123,7 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "OPER": Handler(operators.become_operator, 2),
     "PART": Handler(membership.part, 1),
     "PRIVMSG": Handler(_send),
-    "REDACT": Handler(changes.redact, 2),
+    "REDACT": Handler(reactions.redact, 2),
     "RENAME": Handler(membership.rename, 2),
     "SETNAME": Handler(users.set_name, 1),
     "STATS": Handler(server.stats),

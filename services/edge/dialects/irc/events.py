@@ -13,7 +13,7 @@ from services.edge.canonical.events import (
     RoleChanged,
 )
 from services.edge.dialects.base import Push
-from services.edge.dialects.irc import changes, monitor, operators, reactions, read_markers, relay, subscriptions
+from services.edge.dialects.irc import monitor, operators, reactions, read_markers, relay, subscriptions
 from services.edge.dialects.irc.channels import (
     join_line,
     kick_line,
@@ -98,7 +98,7 @@ def _lines(session: IrcSession, event: Event) -> Lines:
         case TagsRelayed():
             return relay.relayed(session, event)
         case AwayChanged():
-            return changes.away_changed(session, event)
+            return _away_changed(session, event)
         case MetadataChanged():
             return subscriptions.changed(session, event)
         case NickSeen():
@@ -219,3 +219,14 @@ def _invited(session: IrcSession, event: Invited) -> Lines:
     if event.account == session.account or (session.has("invite-notify") and event.by != session.account):
         return [session.by(by, session.line("INVITE", invited.nick, name, source=by.mask))]
     return ()
+
+
+def _away_changed(session: IrcSession, event: AwayChanged) -> Lines:
+    user = user_of(event.account, event.face, session.server)
+    in_common = any(chat in session.channels for chat in event.chats)
+    of_guest = bool(event.face.guest) and session.has("extended-monitor")
+    if not session.has("away-notify") or not (in_common or of_guest):
+        return ()
+    if event.account in session.states:
+        session.states[event.account] = event.text
+    return [session.line("AWAY", last=event.text or None, source=user.mask)]

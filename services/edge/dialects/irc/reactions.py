@@ -1,5 +1,5 @@
-"""Handles the TAGMSG tags that mean the same in all dialects: reactions and typing. Shows reactions, typing and REDACT
-to IRC clients."""
+"""Handles the TAGMSG tags that mean the same in all dialects: reactions and typing. Handles REDACT. Shows
+reactions, typing and REDACT to IRC clients."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,18 +7,21 @@ from services.edge.canonical.commands import AnnounceTyping, ShowProfiles
 from services.edge.canonical.events import MessageChanged
 from services.edge.canonical.replies import UsersFound
 from services.edge.dialects import validation
-from services.edge.dialects.irc.channels import shows
-from services.edge.dialects.irc.lines import encode_line
+from services.edge.dialects.irc.channels import find_chat, shows
+from services.edge.dialects.irc.lines import Line, encode_line, plain, word
 from services.edge.dialects.irc.messages import REPLY_TAGS, message_id, replied_index
-from services.edge.dialects.irc.names import User, user_of
+from services.edge.dialects.irc.names import User, is_channel, user_of
 from services.edge.dialects.irc.session import Answer, IrcSession, Lines
+from services.edge.dialects.irc.users import NO_NICK
 from shared.clock import utc_time
 from shared.contract.ephemeral import Typing
+from shared.contract.errors import ErrorCode, Failure
 from shared.contract.ids import AccountId, ChatId
-from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React
+from shared.contract.message import ChangeKind, ChangeMessage, MessageChange, React, RecallText
 from shared.contract.model import ProfileSummary
 
 REDACTION = "draft/message-redaction"
+_REASON_CHARACTERS = 300
 _REACT, _UNREACT, _TYPING = "+draft/react", "+draft/unreact", "+typing"
 
 
@@ -88,3 +91,31 @@ def _show_by(
 
     session.request(ShowProfiles((account,)), Answer(), found, lambda _: show(session.user_for(account)))
     return ()
+
+
+def redact(session: IrcSession, line: Line, answer: Answer) -> Lines:
+    target, name, *rest = line.parameters
+    reason = plain(rest[0])[:_REASON_CHARACTERS] if rest else ""
+
+    def failed(failure: Failure) -> Lines:
+        codes = {ErrorCode.FORBIDDEN: "REDACT_FORBIDDEN", ErrorCode.NOT_FOUND: "UNKNOWN_MSGID"}
+        words = (word(target), word(name))
+        return [session.fail("REDACT", failure, *words, code=codes.get(failure.code, ""))]
+
+    def change(chat: ChatId) -> Lines:
+        number, _, index = name.partition("-")
+        if number != str(chat) or not (index.isascii() and index.isdigit() and len(index) < 16):
+            return failed(Failure(ErrorCode.NOT_FOUND, "There is no such message"))
+        shown = session.channel_name(chat) if is_channel(target) else word(target)
+        done = encode_line("REDACT", shown, name, last=reason or None, source=session.mask)
+        command = ChangeMessage(chat, int(index), RecallText(reason))
+        session.request(command, answer, lambda _: [done] if session.has(REDACTION) else (), failed)
+        return ()
+
+    def missing(failure: Failure) -> Lines:
+        return [session.fail("REDACT", failure, word(target), code="INVALID_TARGET")]
+
+    if is_channel(target):
+        return find_chat(session, target, answer, change, missing)
+    chat = session.private_chat(target)
+    return missing(Failure(ErrorCode.NOT_FOUND, NO_NICK)) if chat is None else change(chat)

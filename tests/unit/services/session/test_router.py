@@ -4,18 +4,14 @@ from collections import Counter
 from typing import Any, cast
 
 from services.session.router import route
-from services.session.service.accounts import AccountProfiles
+from services.session.service.accounts import AccountProfiles, SettingsOfAccounts
 from services.session.service.announcements import Announcements
 from services.session.service.chats import Chats
-from services.session.service.directory import Directory
 from services.session.service.friends import Friends
-from services.session.service.happenings import Happenings
+from services.session.service.irc import Directory, GroupModes, Happenings, SubjectMetadata
 from services.session.service.made import MadeByAccounts
 from services.session.service.memberships import Memberships
-from services.session.service.metadata import SubjectMetadata
 from services.session.service.moderation import Moderation, Reports
-from services.session.service.modes import GroupModes
-from services.session.service.own_settings import SettingsOfAccounts
 from services.session.service.push_delivery import PushDelivery
 from services.session.service.subscriptions import Subscriptions
 from services.session.service.webhook_delivery import WebhookDelivery

@@ -4,7 +4,7 @@ import pytest
 
 from services.edge.canonical.commands import MarkChatRead
 from services.edge.canonical.replies import ChatMarkedRead
-from services.edge.handlers.chat_reads import ChatReads
+from services.edge.handlers.history import ChatReads
 from shared.contract.ephemeral import ReadPlace
 from shared.contract.ids import AccountId, ChatId
 from shared.contract.message import GetHistory, History

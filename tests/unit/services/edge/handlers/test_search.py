@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from services.edge.handlers.searches import ClientSearches
+from services.edge.handlers.history import ClientSearches
 from shared.contract import subjects as on
 from shared.contract.body import pack_segments
 from shared.contract.errors import ErrorCode, RequestError
