@@ -8,11 +8,10 @@ import asyncio
 from functools import partial
 
 from services.search.adapters.chat_lists import ChatLists
-from services.search.adapters.requests import BusRequests
 from services.search.dashboard import DASHBOARD
 from services.search.index.directory import IndexDirectory
 from services.search.metrics import SearchMetrics
-from services.search.router import route, serve_searches
+from services.search.router import receive_searches, route, serve_searches
 from services.search.service.answering import TextSearch
 from services.search.service.following import Follower
 from services.search.service.names import NameResolver
@@ -28,6 +27,8 @@ from shared.telemetry import log, new_registry
 _log = log(__name__)
 _OPS_SECONDS = 2.0
 _NAME_SECONDS = 3.0
+_FEED_SECONDS = 10.0
+_REQUEST_SECONDS = 4.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -37,12 +38,19 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry, tracer = new_registry(), tracing(settings, "search")
     metrics, bus = SearchMetrics(registry), Bus(settings.nats, "search", registry, tracer)
     directory = IndexDirectory(settings.search.directory, settings.search.memory_bytes)
-    requests = BusRequests(bus)
-    lists = ChatLists(requests.list_chats, requests.membership)
-    follower = Follower(requests, directory, metrics, requests.answer, settings.message.retention_days)
-    search = TextSearch(
-        directory, follower.indexed_to, lists, requests.visible, NameResolver(bus.send, _NAME_SECONDS), metrics
+    lists = ChatLists(
+        lambda request: bus.send(request, seconds=_REQUEST_SECONDS, retry=True),
+        lambda request: bus.send(request, seconds=_REQUEST_SECONDS, retry=True),
     )
+    follower = Follower(
+        lambda request: bus.send(request, seconds=_FEED_SECONDS),
+        lambda request: bus.send(request, seconds=_FEED_SECONDS),
+        directory, metrics, partial(receive_searches, bus), settings.message.retention_days,
+    )  # fmt: skip
+    search = TextSearch(
+        directory, follower.indexed_to, lists, lambda request: bus.send(request, seconds=_REQUEST_SECONDS, retry=True),
+        NameResolver(bus.send, _NAME_SECONDS), metrics,
+    )  # fmt: skip
     metrics.watch_disk(settings.search.directory)
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
     metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)

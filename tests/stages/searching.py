@@ -140,7 +140,7 @@ async def measure(messages: int, searches: int, shares: Sequence[float], directo
     following._BUSY = math.inf  # the benchmark may use this thread without pauses
     following._PAUSE_RATIO = 0
     following._lower_priority = lambda: None
-    follower = following.Follower(made, indexes, metrics, made.answer)
+    follower = following.Follower(made.positions, made.news, indexes, metrics, made.answer)
     began, cpu = time.monotonic(), time.process_time()
     await follower.catch_up()
     cpu, took = time.process_time() - cpu, time.monotonic() - began

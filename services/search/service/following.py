@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from services.search.index.directory import IndexDirectory
 from services.search.index.message_index import IndexInUse, MessageIndex
@@ -65,14 +65,6 @@ _DAY_MS = 86_400_000
 _NEVER = 2**63
 
 
-class Feed(Protocol):
-    """The message service, from which the follower reads. Every method may raise RequestError."""
-
-    async def positions(self, request: ListPositions) -> PositionPage: ...
-
-    async def news(self, request: FollowChats) -> News: ...
-
-
 class IndexFailed(Exception):
     """The index cannot be read or written."""
 
@@ -87,16 +79,19 @@ class Follower:
 
     def __init__(
         self,
-        feed: Feed,
+        list_positions: Callable[[ListPositions], Awaitable[PositionPage]],
+        read_news: Callable[[FollowChats], Awaitable[News]],
         directory: IndexDirectory,
         metrics: SearchMetrics,
         answer: Callable[[bool], Awaitable[None]],
         retention_days: float = 0.0,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        """`answer` is called with whether the index has once contained all messages. Until then, other replicas should
-        answer searches. `answer` may raise RequestError."""
-        self._feed = feed
+        """`list_positions`, `read_news`: requests to the message service. `answer` is called with whether the index has
+        once contained all messages. Until then, other replicas should answer searches. All three may raise
+        RequestError."""
+        self._list_positions = list_positions
+        self._read_news = read_news
         self._directory = directory
         self._metrics = metrics
         self._answer = answer
@@ -209,7 +204,7 @@ class Follower:
             await self._answer(False)
         after: ChatId | None = ChatId(0)
         while after is not None:
-            page = await self._feed.positions(ListPositions(after))
+            page = await self._list_positions(ListPositions(after))
             index = await self._open(page.epoch)
             heads = page.positions
             known = await self._positions([one.chat for one in heads], index)
@@ -257,7 +252,7 @@ class Follower:
     async def _index_news(self, behind: Sequence[HeadPosition], *, are_old: bool = False) -> tuple[News, float]:
         """Requests and indexes the next news. Returns the news, and how long to pause afterwards."""
         began, are_sent = time.monotonic(), self._are_messages_sent()
-        news = await self._feed.news(FollowChats([*behind], _FEW if are_sent else MAX_FOLLOWED_MESSAGES))
+        news = await self._read_news(FollowChats([*behind], _FEW if are_sent else MAX_FOLLOWED_MESSAGES))
         is_busy = await self._write(news, are_old=are_old, breath=_BREATH_SECONDS if are_sent else 0.0)
         beside = _BESIDE_MESSAGES if are_old else 0.0
         ratio = _BUSY_PAUSE_RATIO if is_busy else beside if are_sent else _PAUSE_RATIO

@@ -118,7 +118,10 @@ class Peers:
     def start(self) -> None:
         """Starts a new process of search."""
         self.directory, metrics = IndexDirectory(self.path, _MEMORY), SearchMetrics(CollectorRegistry())
-        self.follower = Follower(self, self.directory, metrics, self._answer, self.retention_days, lambda: self.clock())
+        self.follower = Follower(
+            lambda request: self.positions(request), lambda request: self.news(request), self.directory, metrics,
+            self._answer, self.retention_days, lambda: self.clock(),
+        )  # fmt: skip
         self.chats = ChatLists(self.session.list_chats, self.session.membership)
         names = NameResolver(self.session.request, 1.0)
         self.searching = TextSearch(
