@@ -10,7 +10,7 @@ from services.edge.dialects import validation
 from services.edge.dialects.irc.lines import Line, fill_lines, plain, word
 from services.edge.dialects.irc.names import MODES, PREFIXES, User, channel_of, chat_of, numbered_channel, user_of
 from services.edge.dialects.irc.names import user_of_member as member_user
-from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, rejection, targets
+from services.edge.dialects.irc.session import Answer, Channel, IrcSession, Lines, targets
 from services.edge.dialects.irc.subscriptions import sync_chat, sync_later
 from services.edge.dialects.irc.users import list_members
 from shared.clock import utc_time
@@ -321,9 +321,3 @@ def role_line(session: IrcSession, channel: str, nick: str, role: Role, source: 
     if role in MODES:
         return session.line("MODE", channel, f"+{MODES[role]}", nick, source=source)
     return session.line("MODE", channel, "-qo", nick, nick, source=source)
-
-
-def require_channel(name: str, answer: Answer) -> None:
-    """Raises DecodeError."""
-    if not name.startswith("#"):
-        raise rejection(answer, "403", _NO_CHANNEL, name, code=ErrorCode.NOT_FOUND)
