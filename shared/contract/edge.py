@@ -308,20 +308,11 @@ class ChatRenamed(msgspec.Struct, tag="chat_renamed", frozen=True):
     """The invitation that this event reports. The event then reports no other change."""
 
 
-EdgeEvent = (
-    ChatCreated
-    | MembershipChanged
-    | ProfileChanged
-    | Revoked
-    | Kicked
-    | MaintenanceSet
-    | VerificationOpened
-    | FriendshipRequested
-    | FriendshipAnswered
-    | MembershipApplied
-    | MembershipAnswered
-    | ChatRenamed
+SocialEvent = (
+    ProfileChanged | FriendshipRequested | FriendshipAnswered | MembershipApplied | MembershipAnswered | ChatRenamed
 )
+SessionEvent = ChatCreated | MembershipChanged | SocialEvent
+EdgeEvent = SessionEvent | Revoked | Kicked | MaintenanceSet | VerificationOpened
 
 
 class Notify(msgspec.Struct, frozen=True):

@@ -210,19 +210,7 @@ class OperatorActed(Ephemeral, tag="operator", frozen=True):
     node: NodeId
 
 
-EphemeralEvent = (
-    Typing
-    | ChatMuted
-    | ChatPlaced
-    | DraftChanged
-    | OwnSettingsChanged
-    | ReadTimeMoved
-    | BlocksChanged
-    | ReadsAnnounced
-    | ReadsWanted
-    | TagsRelayed
-    | AwayChanged
-    | MetadataChanged
-    | NickSeen
-    | OperatorActed
-)
+OwnChanged = ChatMuted | ChatPlaced | DraftChanged | OwnSettingsChanged | ReadTimeMoved
+"""Changes that the account itself has made on another connection."""
+IrcEvent = TagsRelayed | AwayChanged | MetadataChanged | NickSeen | OperatorActed
+EphemeralEvent = Typing | OwnChanged | BlocksChanged | ReadsAnnounced | ReadsWanted | IrcEvent

@@ -5,31 +5,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from services.edge.canonical.replies import DisplayChange
-from shared.contract.edge import (
-    ChatModesChanged,
-    ChatRenamed,
-    FriendshipAnswered,
-    FriendshipRequested,
-    Invited,
-    MembershipAnswered,
-    MembershipApplied,
-    ProfileChanged,
-)
+from shared.contract.edge import ChatModesChanged, Invited, SocialEvent
 from shared.contract.ephemeral import (
-    AwayChanged,
-    ChatMuted,
-    ChatPlaced,
     ChatRead,
     ChatSettingsChanged,
-    DraftChanged,
-    MetadataChanged,
-    NickSeen,
-    OperatorActed,
-    OwnSettingsChanged,
+    IrcEvent,
+    OwnChanged,
     PresenceChanged,
-    ReadTimeMoved,
     ReceiptsShown,
-    TagsRelayed,
     Typing,
 )
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId
@@ -113,27 +96,14 @@ Event = (
     | MessageChanged
     | MaintenanceChanged
     | VerificationEnded
-    | ProfileChanged
-    | FriendshipRequested
-    | FriendshipAnswered
-    | MembershipApplied
-    | MembershipAnswered
-    | ChatRenamed
-    | ChatSettingsChanged
+    | SocialEvent
+    | ChatModesChanged
+    | Invited
     | Typing
     | PresenceChanged
     | ChatRead
-    | ChatMuted
-    | ChatPlaced
-    | DraftChanged
-    | OwnSettingsChanged
-    | ReadTimeMoved
     | ReceiptsShown
-    | ChatModesChanged
-    | Invited
-    | TagsRelayed
-    | AwayChanged
-    | MetadataChanged
-    | NickSeen
-    | OperatorActed
+    | ChatSettingsChanged
+    | OwnChanged
+    | IrcEvent
 )

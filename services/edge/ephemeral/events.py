@@ -16,6 +16,7 @@ from shared.contract.ephemeral import (
     ChatPlaced,
     DraftChanged,
     EphemeralEvent,
+    OwnChanged,
     OwnSettingsChanged,
     ReadTimeMoved,
 )
@@ -29,7 +30,6 @@ Publish = Callable[[EphemeralEvent], Awaitable[None]]
 
 OwnChange = MuteChat | PlaceChat | SaveDraft | SetOwnSettings | MarkReadTime
 """The commands by which an account changes something that only itself sees."""
-OwnChanged = ChatMuted | ChatPlaced | DraftChanged | OwnSettingsChanged | ReadTimeMoved
 
 _decode: Callable[[bytes], EphemeralEvent] = msgspec.msgpack.Decoder(EphemeralEvent).decode
 _log = log(__name__)

@@ -2,7 +2,7 @@
 events are pushed after the login."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, assert_never
+from typing import Protocol
 
 import msgspec
 
@@ -31,6 +31,7 @@ from shared.contract.edge import (
     Notify,
     ProfileChanged,
     Revoked,
+    SocialEvent,
     VerificationOpened,
 )
 from shared.contract.errors import RequestError
@@ -41,10 +42,6 @@ from shared.telemetry import log
 
 _log = log(__name__)
 _SECONDS = 5.0
-
-Social = (
-    ProfileChanged | FriendshipRequested | FriendshipAnswered | MembershipApplied | MembershipAnswered | ChatRenamed
-)
 
 _decode_event: msgspec.msgpack.Decoder[EdgeEvent] = msgspec.msgpack.Decoder(EdgeEvent)
 
@@ -76,7 +73,7 @@ class SocialNotifier:
         self._chats = chats
         self._tasks = tasks
 
-    def notify(self, notify: Notify, event: Social) -> None:
+    def notify(self, notify: Notify, event: SocialEvent) -> None:
         """Push a live event to its recipients."""
         if isinstance(event, ProfileChanged) and (changed := self._accounts.get(event.profile.id)):
             changed.summary = summary_of(event.profile)
@@ -122,7 +119,7 @@ class SocialNotifier:
         if number is not None and any(recipient.pushes_pending_requests for recipient in local.recipients):
             self._tasks.start(_drop_pending(self._bus, account, [number]), "drop pending events")
 
-    def _recipients(self, notify: Notify, event: Social) -> Iterable[AccountId]:
+    def _recipients(self, notify: Notify, event: SocialEvent) -> Iterable[AccountId]:
         if notify.recipients is not None:
             return notify.recipients
         if isinstance(event, ChatRenamed):
@@ -143,7 +140,7 @@ class SocialNotifier:
         return local is not None and any(recipient.shows_others_joins for recipient in local.recipients)
 
 
-def _shown_of(event: Social) -> Iterable[Event]:
+def _shown_of(event: SocialEvent) -> Iterable[Event]:
     """Split an event into the events that clients are shown. A group's new name and its new settings are separate
     events."""
     if not isinstance(event, ChatRenamed):
@@ -168,7 +165,7 @@ async def send_pending(bus: Bus, client: NotifiedClient) -> None:
     events: list[Event] = []
     events += [FriendshipRequested(one.applicant, account, one.text) for one in requests.friendships]
     events += [MembershipApplied(one.applicant, one.chat, one.text) for one in requests.memberships]
-    events += [kept for one in pending.kept if isinstance(kept := _decode_event.decode(one.event), Social)]
+    events += [kept for one in pending.kept if isinstance(kept := _decode_event.decode(one.event), SocialEvent)]
     if client.is_closing or client.connection.account != account:
         return
     for event in events:
@@ -232,17 +229,8 @@ class NotificationReceiver:
             case VerificationOpened():
                 if client := self._connections.clients.get(event.connection):
                     self._verification.opened(client, event.ticket, event.passed)
-            case (
-                ProfileChanged()
-                | FriendshipRequested()
-                | FriendshipAnswered()
-                | MembershipApplied()
-                | MembershipAnswered()
-                | ChatRenamed()
-            ):
+            case _:  # a SocialEvent
                 self._social.notify(notify, event)
-            case _:
-                assert_never(event)
 
     def _disconnect(self, account: AccountId) -> None:
         local = self._accounts.get(account)

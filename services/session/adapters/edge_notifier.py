@@ -18,7 +18,7 @@ import nats.errors
 from redis.exceptions import RedisError
 
 from services.session.metrics import SessionMetrics
-from services.session.service.ports import Notification, SessionEvent
+from services.session.service.ports import Notification
 from shared.bus.client import Bus, pack
 from shared.contract.edge import (
     ChatCreated,
@@ -29,6 +29,7 @@ from shared.contract.edge import (
     MembershipAnswered,
     MembershipChanged,
     Notify,
+    SessionEvent,
 )
 from shared.contract.errors import ErrorCode, RequestError
 from shared.contract.ids import NO_ACCOUNT, AccountId, ChatId, NodeId

@@ -5,29 +5,9 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from services.session.store.subscriptions import PushDevice
-from shared.contract.edge import (
-    ChatCreated,
-    ChatRenamed,
-    FriendshipAnswered,
-    FriendshipRequested,
-    MembershipAnswered,
-    MembershipApplied,
-    MembershipChanged,
-    ProfileChanged,
-)
+from shared.contract.edge import SessionEvent
 from shared.contract.events import OutgoingWebhooksDue
 from shared.contract.ids import AccountId, ChatId
-
-SessionEvent = (
-    ChatCreated
-    | MembershipChanged
-    | MembershipApplied
-    | MembershipAnswered
-    | ChatRenamed
-    | ProfileChanged
-    | FriendshipRequested
-    | FriendshipAnswered
-)
 
 
 class Notification(NamedTuple):
