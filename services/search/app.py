@@ -65,7 +65,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if not stopping.is_set():
             serve_searches(bus, search)
             _log.info("search service started")
-            async with run_beside([follower.run()]):
+            async with run_beside([follower.run(), follower.watch()]):
                 await stopping.wait()
     finally:
         ops.phase = "draining"

@@ -61,6 +61,7 @@ _LONGEST_REST_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FAILURES = 4
 """The index is rebuilt after this number of failures in a row."""
+_WATCH_SECONDS, _LATE_MS = 1.0, 500
 _DAY_MS = 86_400_000
 _NEVER = 2**63
 
@@ -167,6 +168,15 @@ class Follower:
             self._following_since = None
             self._show()
             await asyncio.sleep(next(pauses))
+
+    async def watch(self) -> None:
+        """Notices until it is cancelled that the process was stopped, or had no CPU. Announcements have waited then for
+        longer than `_LAG_MS`, so their arrival does not tell how old their messages are."""
+        while True:
+            began = self._clock()
+            await asyncio.sleep(_WATCH_SECONDS)
+            if self._clock() - began > _WATCH_SECONDS * 1000 + _LATE_MS:
+                self.doubt(began - _LAG_MS)
 
     async def catch_up(self) -> None:
         """Bring the index up to date. Raises RequestError, IndexFailed, IndexInUse."""
