@@ -69,6 +69,11 @@ _SCROLL_TO_TOP = "document.querySelector('.scroller').scrollTop = 0"
 _STEPS = 300
 
 
+_IS_TOO_WIDE = """
+[document.documentElement, ...document.querySelectorAll(".detail > *")].some((one) => one.scrollWidth > one.clientWidth)
+"""
+
+
 class ChatPage:
     """One tab with the web client. `complaints` are errors on the console and violations of the page's policies."""
 
@@ -218,7 +223,8 @@ class ChatPage:
         return found
 
     def is_too_wide(self) -> bool:
-        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+        """Returns whether the page or the screen in it scrolls sideways."""
+        return bool(self.page.evaluate(_IS_TOO_WIDE))
 
 
 @contextmanager
