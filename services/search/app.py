@@ -38,19 +38,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     registry, tracer = new_registry(), tracing(settings, "search")
     metrics, bus = SearchMetrics(registry), Bus(settings.nats, "search", registry, tracer)
     directory = IndexDirectory(settings.search.directory, settings.search.memory_bytes)
-    lists = ChatLists(
-        lambda request: bus.send(request, seconds=_REQUEST_SECONDS, retry=True),
-        lambda request: bus.send(request, seconds=_REQUEST_SECONDS, retry=True),
-    )
-    follower = Follower(
-        lambda request: bus.send(request, seconds=_FEED_SECONDS),
-        lambda request: bus.send(request, seconds=_FEED_SECONDS),
-        directory, metrics, partial(receive_searches, bus), settings.message.retention_days,
-    )  # fmt: skip
-    search = TextSearch(
-        directory, follower.indexed_to, lists, lambda request: bus.send(request, seconds=_REQUEST_SECONDS, retry=True),
-        NameResolver(bus.send, _NAME_SECONDS), metrics,
-    )  # fmt: skip
+    request = partial(bus.send, seconds=_REQUEST_SECONDS, retry=True)
+    feed = partial(bus.send, seconds=_FEED_SECONDS)
+    lists = ChatLists(request, request)
+    follower = Follower(feed, feed, directory, metrics, partial(receive_searches, bus), settings.message.retention_days)
+    names = NameResolver(bus.send, _NAME_SECONDS)
+    search = TextSearch(directory, follower.indexed_to, lists, request, names, metrics)
     metrics.watch_disk(settings.search.directory)
     metrics.behind_seconds.set_function(partial(_behind_seconds, follower))
     metrics.bytes.set_function(lambda: directory.read.bytes if directory.read is not None else 0)

@@ -31,7 +31,7 @@ from services.session.tables.push import push_subscription
 from shared.clock import now_ms
 from shared.database import make_engine
 from shared.vapid import public_text
-from tests.stages.comparing import costs
+from tests.stages.comparing import costs, table
 from tests.support.native_http import post
 from tests.support.push_device import PushedDevice
 from tests.support.tls_servers import Certificates
@@ -86,10 +86,10 @@ def subscribe(system: MeasuredSystem, accounts: range, origin: str) -> None:
     rows = [{"sid": f"{one}", "account": one} for one in accounts]
     devices = [{**row, "digest": row["sid"], "endpoint": f"{origin}/{row['sid']}", **device} for row in rows]
     held = [row | login for row in rows]
-    for service, table, some in (("session", push_subscription, devices), ("auth", logins, held)):
+    for service, rows_of, some in (("session", push_subscription, devices), ("auth", logins, held)):
         engine = make_engine(settings.database_url(service))
         with engine.begin() as connection:
-            connection.execute(sa.insert(table), some)
+            connection.execute(sa.insert(rows_of), some)
         engine.dispose()
 
 
@@ -109,7 +109,7 @@ async def measured(system: MeasuredSystem, load: Sequence[str], seconds: float) 
 
 
 async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: float, rounds: int) -> None:
-    """Shows the ratios of the rates, of the median latencies, and of the CPU times for a message."""
+    """Shows the ratios of the rates, and the ratios of the median latencies."""
     ratios = defaultdict[str, list[float]](list)
     for number in range(rounds):
         turn = -1 if number % 2 else 1
@@ -125,15 +125,13 @@ async def in_turns(without: MeasuredSystem, with_them: MeasuredSystem, seconds: 
 
 
 async def at_once(without: MeasuredSystem, with_them: MeasuredSystem, seconds: float, rounds: int) -> None:
-    """Shows the ratios of the CPU times for a message, at a rate that leaves a part of the CPU idle."""
+    """Shows the CPU times for a message, at a rate that leaves a part of the CPU idle: *here* without subscriptions,
+    *there* with them."""
     for name, load in _SAME_RATE.items():
-        ratios = []
-        for _ in range(rounds):
-            results = await asyncio.gather(*(measured(one, load, seconds) for one in (without, with_them)))
-            here, there = (costs(one)["all"] for one in results)
-            ratios.append(there / here)
-        each = " ".join(f"{one:.3f}" for one in ratios)
-        _show(f"{name}: {median(ratios):.3f} of the CPU time without, each {each}")
+        pairs = [
+            await asyncio.gather(*(measured(one, load, seconds) for one in (without, with_them))) for _ in range(rounds)
+        ]
+        _show(f"{name} at the same time\n{table([(costs(here), costs(there)) for here, there in pairs])}")
 
 
 async def burst(system: MeasuredSystem, service: CountingPushService, seeder: Seeder, accounts: range) -> None:

@@ -1,7 +1,7 @@
 """The web client in a real browser, used as people use it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,6 +67,7 @@ Shown = tuple[str, bool, list[str]]
 _JUMP = "[...document.querySelectorAll('.jump')].map((jump) => jump.click()).length"
 _SCROLL_TO_TOP = "document.querySelector('.scroller').scrollTop = 0"
 _STEPS = 300
+_TURNS = 600
 
 
 _IS_TOO_WIDE = """
@@ -125,13 +126,16 @@ class ChatPage:
         found: list[dict[str, Any]] = self.page.evaluate(_STORED, self.account())
         return {int(one["index"]): one for one in found if one["chat"] == chat}
 
-    def until(self, script: str, argument: Any = None) -> None:
-        """Waits until an asynchronous script returns a true value.
+    def until(self, is_so: Callable[[], object]) -> None:
+        """Waits until a condition is true. Raises TimeoutError.
 
-        `wait_for_function` of Playwright would take the promise itself for a true value.
+        A condition with an asynchronous script needs this: `wait_for_function` of Playwright takes a promise for true.
         """
-        pause = "new Promise((resolve) => setTimeout(resolve, 50))"
-        self.page.evaluate(f"async (given) => {{ while (!await ({script})(given)) await {pause}; }}", argument)
+        for _ in range(_TURNS):
+            if is_so():
+                return
+            self.page.wait_for_timeout(50)
+        raise TimeoutError
 
     @property
     def field(self) -> Locator:

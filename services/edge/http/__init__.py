@@ -2,7 +2,7 @@
 `app.py`, which routes requests by path."""
 
 from services.edge.http.app import HttpApp, MailInterface, MediaInterface, ProgramInterface
-from services.edge.http.verification import UnsubscribeLinks, VerificationLinks, VerificationResult
+from services.edge.http.mail_links import UnsubscribeLinks, VerificationLinks, VerificationResult
 
 __all__ = [
     "HttpApp",

@@ -24,13 +24,13 @@ from services.edge.http.downloads import Downloads
 from services.edge.http.file_host import PATH as FILE_HOST_PATH
 from services.edge.http.file_host import FileHost
 from services.edge.http.first_page import FirstPage
+from services.edge.http.mail_links import UnsubscribeLinks, VerificationLinks
 from services.edge.http.operations import HttpOperations
 from services.edge.http.policy import HttpPolicy
 from services.edge.http.request import body_length
 from services.edge.http.responses import error_response, not_allowed, not_found, unknown_path, wrong_method
 from services.edge.http.resumable_uploads import HttpResumableUploads
 from services.edge.http.uploads import HttpUploads
-from services.edge.http.verification import UnsubscribeLinks, VerificationLinks
 from services.edge.http.web_files import CLIENT, WebFiles
 from services.edge.http.webhooks import HttpWebhooks
 from services.edge.identicons import avatar_png

@@ -1,6 +1,6 @@
-"""Sends notifications to push services, and passes mails to the auth service, which sends them. A notification is
-encrypted for its device (RFC 8291) and signed with the installation's identity (RFC 8292). The guard that checks
-addresses named by users also checks these requests. Redirects are not followed."""
+"""Sends notifications to push services. A notification is encrypted for its device (RFC 8291) and signed with the
+installation's identity (RFC 8292). The guard that checks addresses named by users also checks these requests. Redirects
+are not followed."""
 
 import ssl
 import time
@@ -8,15 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import nats.errors
-
 from services.session.metrics import SessionMetrics
 from services.session.service.ports import PUSHES_AT_ONCE, PushFailed, PushMessage, PushResult
 from services.session.store.subscriptions import PushDevice
-from shared.bus.client import Bus
-from shared.contract.errors import ErrorCode, RequestError
-from shared.contract.events import MailRequested
-from shared.contract.subjects import MAIL_DIGEST
 from shared.outgoing_addresses import AddressRules
 from shared.outgoing_http import OutgoingFailed, OutgoingHttp
 from shared.settings import Settings
@@ -112,16 +106,3 @@ def _check(status: int, headers: Mapping[str, str]) -> None:
 def _retry_seconds(value: str) -> float:
     """The value of a header in seconds. A date counts as 0."""
     return min(float(value), _LONGEST_RETRY_SECONDS) if value.isascii() and value.isdecimal() else 0.0
-
-
-class MailOutbox:
-    """Implements the port PublishMail."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def store(self, mail: MailRequested, key: str) -> None:
-        try:
-            await self._bus.publish_event(MAIL_DIGEST, mail, key=key)
-        except (nats.errors.Error, TimeoutError) as failed:
-            raise RequestError(ErrorCode.UNAVAILABLE, "a mail was not stored") from failed

@@ -2,7 +2,7 @@
 `push_turns`. Each row is an entry of a queue. A process leases some rows for a time. If the process ends, another
 process takes these rows after that time."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
@@ -145,7 +145,7 @@ def store_notified(connection: sa.Connection, one: DueChat, notified: Sequence[N
     chat since it was taken."""
     same = sa.select(_CHATS.chat).where(_CHATS.chat == one.chat, _CHATS.done == one.done)
     if connection.execute(same.with_for_update()).first() is not None:
-        _add(connection, one.chat, {account.account: account for account in notified}, now)
+        _add(connection, one.chat, notified, now)
 
 
 def finish_chat(
@@ -153,22 +153,22 @@ def finish_chat(
 ) -> None:
     """Like `store_notified`, and notes in the same transaction that messages up to `done` are decided. If the chat has
     got further messages meanwhile, it is due now."""
-    if notified:
-        store_notified(connection, one, notified, now)
     later = sa.case((_CHATS.moves == one.moves, due), else_=now)
     row = sa.update(push_chat).where(_CHATS.chat == one.chat, _CHATS.done == one.done)
-    connection.execute(row.values(done=done, due=later))
+    if connection.execute(row.values(done=done, due=later)).rowcount and notified:
+        _add(connection, one.chat, notified, now)
 
 
-def _add(connection: sa.Connection, number: ChatId, notified: Mapping[AccountId, Notified], now: int) -> None:
+def _add(connection: sa.Connection, number: ChatId, notified: Sequence[Notified], now: int) -> None:
+    by_account = {one.account: one for one in notified}
     of_device = _DEVICES.id, _DEVICES.account, _DEVICES.created, (_DEVICES.kind == MAIL).label("is_mail")
-    held = sa.select(*of_device).where(_DEVICES.account.in_(notified)).order_by(_DEVICES.id)
+    held = sa.select(*of_device).where(_DEVICES.account.in_(by_account)).order_by(_DEVICES.id)
     devices = connection.execute(held.with_for_update(read=True, key_share=True)).all()  # the lock keeps these rows
     by_push = {row.account for row in devices if not row.is_mail}
     rows = [
         {"subscription": row.id, "chat": number, "shown": 0, "waiting": one.upto, "urgent": one.urgent}
         for row in devices
-        if ((one := notified[row.account]).time >= row.created or row.created > now)
+        if ((one := by_account[row.account]).time >= row.created or row.created > now)
         and not (row.is_mail and row.account in by_push)
     ]
     if not rows:
@@ -217,7 +217,7 @@ def remove(connection: sa.Connection, devices: Collection[int], now: int) -> Non
     left = connection.execute(waiting.order_by(_SHOWN.chat)).all()
     connection.execute(sa.delete(push_subscription).where(_DEVICES.id.in_(devices)))
     for account, number, upto, urgent in left:
-        _add(connection, number, {account: Notified(account, upto, now, urgent)}, now)
+        _add(connection, number, [Notified(account, upto, now, urgent)], now)
 
 
 def remove_of_logins(connection: sa.Connection, account: AccountId, sids: Collection[str], now: int) -> None:

@@ -3,6 +3,8 @@
 The page says what it does not store.
 """
 
+from functools import partial
+
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -137,10 +139,10 @@ def test_21_messages_older_than_30_days_leave_the_store_by_the_clock_of_the_serv
         bob.send(quiet, f"long ago {number}")
     for name, last, chat, index in (("Quiet", "long ago 1", quiet, 2), ("Team", "message 3", team, 4)):
         ann.go(name).until_received(last)
-        ann.until(_READ, [ann.account(), chat, index])
+        ann.until(partial(ann.page.evaluate, _READ, [ann.account(), chat, index]))
     ann.page.evaluate(_AGE, [ann.account(), {str(team): [40, 31, 29, 0], str(quiet): [41, 40]}])
     ann.page.add_init_script("{ const now = Date.now; Date.now = () => now() + 90 * 86_400_000; }")
-    ann.open().until_connected().until(_PRUNED, ann.account())
+    ann.open().until_connected().until(partial(ann.page.evaluate, _PRUNED, ann.account()))
     assert [sorted(ann.stored(chat)) for chat in (team, quiet)] == [[3, 4], [2]]
     expect(ann.chat("Quiet")).to_contain_text("long ago 1")
     assert in_order(ann.go("Team"), 4) == wanted

@@ -17,7 +17,6 @@ from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.support.waiting import WAIT_SECONDS
 from tests.system.chat.conftest import Bob
-from tests.system.chat.test_searches import until
 
 pytestmark = pytest.mark.xdist_group("chat_offline")
 
@@ -192,7 +191,7 @@ def test_13_a_picture_is_sent_without_its_preview_if_that_fails(
         ann.page.evaluate("window.createImageBitmap = () => new Promise(() => {}); void 0")
     attach_the_sea(ann)
     is_drawn = failure != "not drawn"
-    until(ann, lambda: uploads.count("POST") == 2 if is_drawn else ann.page.evaluate("limits.length") > 0)
+    ann.until(lambda: uploads.count("POST") == 2 if is_drawn else ann.page.evaluate("limits.length") > 0)
     if failure in {"not drawn", "not answered"}:
         ann.page.evaluate("limits.forEach((end) => end())")
     send_the_sea(ann)

@@ -23,7 +23,6 @@ from tests.support.tls_servers import Certificates
 from tests.support.waiting import WAIT_SECONDS
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.system.chat.conftest import Bob
-from tests.system.chat.test_searches import until
 from tests.system.conftest import trusting
 from tests.system.mail import Postbox
 from tests.system.test_push_mail import PUBLIC, registered
@@ -320,7 +319,7 @@ def test_25_levels_do_not_disturb_devices_and_a_test(browsing: Browsing, pushing
     browsing.page.go("Team")
     page.get_by_role("button", name="Actions of the chat").click()
     page.get_by_role("menuitem", name="Alerts for mentions alone").click()
-    until(browsing.page, lambda: browsing.call("chat", chat=team).get("mentions_only") is True)
+    browsing.page.until(lambda: browsing.call("chat", chat=team).get("mentions_only") is True)
     page.get_by_role("link", name="Settings").click()
     bob.send(team, "for nobody")
     mention = {"t": "mention", "account": browsing.account, "text": "@Ann"}

@@ -1,7 +1,7 @@
 """Tests searches while the user types: a late reply must not replace the result of a later search."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import pytest
@@ -15,7 +15,6 @@ from tests.system.chat.held_replies import HeldReplies
 pytestmark = pytest.mark.xdist_group("chat")
 
 _SEARCHES = ("members", "find")
-_TURNS = 600
 
 
 @pytest.fixture
@@ -28,14 +27,6 @@ def ann(system: Cluster, chromium_browser: Browser, held: HeldReplies) -> Iterat
     with chat_user(chromium_browser, system.edges[0], service_workers="block") as page:
         page.page.route_web_socket("**/ws/native", held.forward)
         yield page.open().register("Ann", f"ann{secrets.token_hex(4)}")
-
-
-def until(user: ChatPage, is_so: Callable[[], bool]) -> None:
-    for _ in range(_TURNS):
-        if is_so():
-            return
-        user.page.wait_for_timeout(50)
-    raise TimeoutError
 
 
 @pytest.mark.parametrize(("role", "name", "field", "found"), [
@@ -59,7 +50,7 @@ def test_a_late_reply_replaces_no_later_one(
         search.fill(query)
         if name == "People":
             search.press("Enter")  # only this field needs Enter; the others search while the user types
-        until(ann, is_done)
+        ann.until(is_done)
     held.release()
     expect(hits).to_have_count(0)
     bob.send(team, "after the reply")

@@ -10,7 +10,6 @@ from tests.support.chat_page import ChatPage, chat_user
 from tests.support.cluster import Cluster
 from tests.system.chat.conftest import Bob
 from tests.system.chat.held_replies import HeldReplies
-from tests.system.chat.test_searches import until
 
 _SYNCED = """([account, chat]) => JSON.parse(localStorage.getItem(`dragoman.${account}.draft.${chat}`))?.synced"""
 """A script that returns the part of a draft that the server has."""
@@ -91,7 +90,7 @@ def test_02_a_draft_that_another_device_has_sent_or_changed_is_not_shown_as_it_w
         phone.until_sent("see you")
         phone.go("Other").field.fill("half a sentence")
         phone.go("Team")
-        until(phone, lambda: phone.page.evaluate(_SYNCED, [phone.account(), other]) == "half a sentence")
+        phone.until(lambda: phone.page.evaluate(_SYNCED, [phone.account(), other]) == "half a sentence")
     ann.open(f"/{team}").until_connected()
     expect(ann.field).to_have_value("")
     ann.go("Other")
@@ -159,7 +158,7 @@ def test_11_a_text_that_is_changed_while_an_edit_is_saved_is_not_lost(
         ann.field.press("ArrowUp")
         ann.field.fill("a mistake")
         ann.field.press("Enter")
-        until(ann, lambda: held.is_held)
+        ann.until(lambda: held.is_held)
         ann.field.fill("a mistake of mine")
         held.release()
         bob.send(team, "after the reply")

@@ -26,9 +26,7 @@ async def test_many_devices_share_requests_and_transactions(
     monkeypatch.setattr(push_batch, "FRESH_MS", 30_000)
     chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
     devices = [await notifying.subscribe(one, f"{one}-{place}") for one in (BOB, CEM) for place in range(9)]
-    notifying.services.post(chat)
-    await notifying.moved(chat)
-    await notifying.decide()
+    await notifying.post_and_decide(chat)
     notifying.services.requests.clear()
     database, written = notifying.store.database, list[str]()
     write = database.write
@@ -52,9 +50,7 @@ async def test_only_the_end_of_a_turn_that_frees_enough_places_searches_the_queu
     chat, delivery = (await notifying.store.create_group(ANN, BOB, CEM)).id, notifying.delivery
     for account, place in product((BOB, CEM), range(9)):
         await notifying.subscribe(account, f"{account}-{place}")
-    notifying.services.post(chat)
-    await notifying.moved(chat)
-    await notifying.decide()
+    await notifying.post_and_decide(chat)
     accepted = asyncio.Semaphore(0)
 
     async def send(*_: object) -> None:

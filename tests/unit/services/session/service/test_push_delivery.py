@@ -138,6 +138,12 @@ class Notifying:
         due = push_chat.update().values(due=0)
         await self.store.database.write(lambda connection: connection.execute(due) and None)
 
+    async def post_and_decide(self, chat: ChatId) -> None:
+        """Posts a message, and decides whom it notifies."""
+        self.services.post(chat)
+        await self.moved(chat)
+        await self.decide()
+
     async def decide(self) -> None:
         while await self.delivery._decide():
             pass
@@ -226,9 +232,7 @@ async def test_the_lobby_loads_nobody_without_a_mention(notifying: Notifying) ->
 
 async def wait_with_one(notifying: Notifying) -> tuple[ChatId, int]:
     chat, device = (await notifying.store.create_group(ANN, BOB)).id, await notifying.subscribe(BOB)
-    notifying.services.post(chat)
-    await notifying.moved(chat)
-    await notifying.decide()
+    await notifying.post_and_decide(chat)
     assert await notifying.waiting(device) == {chat: 1}
     return chat, device
 
@@ -428,9 +432,7 @@ async def test_a_message_that_one_recipient_does_not_see_notifies_the_others(
     """Both may see the same messages, and the last one requests the message for both."""
     chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
     bob, cem = await notifying.subscribe(BOB), await notifying.subscribe(CEM)
-    notifying.services.post(chat)
-    await notifying.moved(chat)
-    await notifying.decide()
+    await notifying.post_and_decide(chat)
     request = notifying.services.request
 
     async def reply(one: Any, **more: object) -> Any:
@@ -507,9 +509,7 @@ async def test_read_indexes_that_are_not_found_delay_only_their_devices(
     monkeypatch.setattr(message_reader, "_READ_INDEXES", 1)
     chat = (await notifying.store.create_group(ANN, BOB, CEM)).id
     bob, cem = await notifying.subscribe(BOB), await notifying.subscribe(CEM)
-    notifying.services.post(chat)
-    await notifying.moved(chat)
-    await notifying.decide()
+    await notifying.post_and_decide(chat)
     request = notifying.services.request
 
     async def reply(one: Any, **more: object) -> Any:
